@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from segue.arrays import UInt8Array
 from segue.datasets.davis import DavisFolder, ImageMaskFolder
-from segue.datasets.files import Mask
 from segue.datasets.ytvis import Video, YTVISDataset
 from segue.models.detection.boxes import COCO_ORDER
 from segue.types import Frame, Image
@@ -57,10 +57,10 @@ class TrueClip:
     """
 
     name: str
-    pairs: Callable[[], Iterator[tuple[Image, Mask]]]
+    pairs: Callable[[], Iterator[tuple[Image, UInt8Array]]]
     classes: Mapping[int, str]
 
-    def frames(self) -> Iterator[tuple[Frame, Mask]]:
+    def frames(self) -> Iterator[tuple[Frame, UInt8Array]]:
         """Frames and index masks (H, W), 0 background."""
         for t, (image, mask) in enumerate(self.pairs()):
             yield Frame(t, t / FRAME_RATE, image), mask
@@ -131,7 +131,7 @@ def davis(data: Path, frames: int) -> list[TrueClip]:
     """The sequences of ``DAVIS_CLASSES`` at 240p, at most ``frames`` frames of each."""
     folder = DavisFolder(data / "vos" / "davis2016_240p")
 
-    def read(name: str) -> Iterator[tuple[Image, Mask]]:
+    def read(name: str) -> Iterator[tuple[Image, UInt8Array]]:
         for t in range(min(frames, len(folder[name]))):
             yield folder[name].read_image(t), (folder[name].read_mask(t) > 0).astype(np.uint8)
 
@@ -158,7 +158,7 @@ def annotated(file: Path, frames: int) -> list[TrueClip]:
     """Videos of a file in the layout of YouTube-VIS, such as rendered rooms, with names of COCO."""
     dataset = YTVISDataset.open(file)
 
-    def read(video: Video) -> Iterator[tuple[Image, Mask]]:
+    def read(video: Video) -> Iterator[tuple[Image, UInt8Array]]:
         for t in range(min(frames, len(video))):
             mask = np.zeros(video.size, np.uint8)
             for number, item in enumerate(dataset.annotations(video), start=1):
@@ -178,7 +178,7 @@ def annotated(file: Path, frames: int) -> list[TrueClip]:
     ]
 
 
-def _still(still: Footage) -> Iterator[tuple[Image, Mask]]:
+def _still(still: Footage) -> Iterator[tuple[Image, UInt8Array]]:
     yield still.read(0)
 
 
@@ -211,7 +211,7 @@ def _cast(folder: Path) -> dict[str, list[CutOut]]:
 
 def _composed(
     film: Footage, actors: Sequence[tuple[CutOut, Walk]], frames: int
-) -> Iterator[tuple[Image, Mask]]:
+) -> Iterator[tuple[Image, UInt8Array]]:
     """The pictures of a composite; the film runs to and fro."""
     count = len(film.source)
     there = list(range(count))
@@ -234,7 +234,7 @@ def _composed(
 
 
 def _paste(
-    image: Image, mask: Mask, cut: CutOut, number: int, foot: tuple[float, float], height: float
+    image: Image, mask: UInt8Array, cut: CutOut, number: int, foot: tuple[float, float], height: float
 ) -> None:
     """Put a cut-out of a height in pixels with its foot at (x, y) into a picture and its mask."""
     scale = height / cut.height

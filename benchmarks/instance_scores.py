@@ -31,7 +31,7 @@ import torch
 from instance_clips import TrueClip, annotated, composites, davis, stills
 from machine import describe, names_of
 from segue.api.instances import instances
-from segue.datasets.files import Mask
+from segue.arrays import UInt8Array
 from segue.datasets.instances import DetectedInstance, Instance
 from segue.jobs.loop import results
 from segue.masks.rle import encode_rle
@@ -115,7 +115,7 @@ class Scorer:
 
     def add(self, clip: TrueClip, session: Session) -> Row:
         """Run a session over a film."""
-        truth: list[Mask] = []
+        truth: list[UInt8Array] = []
         found: list[Segmentation] = []
         seconds = 0.0
 
@@ -163,7 +163,7 @@ class Scorer:
         """AP, AP50 and their like, in 0..1."""
         return self._accumulator.score().stats
 
-    def _objects(self, masks: Sequence[Mask], classes: Mapping[int, str]) -> list[Instance]:
+    def _objects(self, masks: Sequence[UInt8Array], classes: Mapping[int, str]) -> list[Instance]:
         found = []
         for number, label in classes.items():
             track = _track([mask == number for mask in masks])

@@ -21,6 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from segue.arrays import BoolArray, Float32Array
 from segue.datasets.files import read_rgb
 from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.isd import MOVING_BACKGROUND, IsdClip, open_isd
@@ -28,7 +29,7 @@ from segue.masks.files import write_index_mask
 from segue_isd.textures import paint_textures
 from segue_train.footage import object_ids
 from segue_train.scenery import clouds, procedural
-from segue_train.warp import Bools, Picture, Plane, Rng, log_uniform, picked, random_part
+from segue_train.warp import Picture, Rng, log_uniform, picked, random_part
 
 SIZE = (300, 400)
 """Rows and columns of a drawn still."""
@@ -121,7 +122,7 @@ def cut(rng: Rng, picture: Picture) -> Picture:
     return np.ascontiguousarray(part[:, ::-1]) if rng.random() < 0.5 else part
 
 
-def shade(rng: Rng, part: Bools) -> Plane:
+def shade(rng: Rng, part: BoolArray) -> Float32Array:
     """Light on a part: round, from one side, or with spots; about 1."""
     depth = np.asarray(cv2.distanceTransform(part.astype(np.uint8), cv2.DIST_L2, 3), np.float32)
     slope = rng.normal(0, 0.25, 2)
@@ -130,7 +131,7 @@ def shade(rng: Rng, part: Bools) -> Plane:
     return np.asarray(np.clip(0.75 + 0.35 * depth / max(depth.max(), 1) + side, 0.3, 1.5), np.float32)
 
 
-def draw_shape(rng: Rng) -> list[Bools]:
+def draw_shape(rng: Rng) -> list[BoolArray]:
     """The parts of a thing, each a mask of :data:`SIZE`, those in front last."""
     height, width = SIZE
     size = log_uniform(rng, 18, 130)
@@ -160,7 +161,7 @@ def draw_shape(rng: Rng) -> list[Bools]:
     return [parts[i] for i in order]
 
 
-def _blob(rng: Rng, centre: np.ndarray[tuple[int], np.dtype[np.float64]], size: float) -> Bools:
+def _blob(rng: Rng, centre: np.ndarray[tuple[int], np.dtype[np.float64]], size: float) -> BoolArray:
     """A closed curve around ``centre`` whose radius is a sum of a few waves, stretched."""
     angles = np.linspace(0, 2 * np.pi, 80, endpoint=False)
     radius = np.ones(80)
@@ -172,7 +173,7 @@ def _blob(rng: Rng, centre: np.ndarray[tuple[int], np.dtype[np.float64]], size: 
     return _filled(centre + points @ spin)
 
 
-def _filled(points: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Bools:
+def _filled(points: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> BoolArray:
     plane = np.zeros(SIZE, np.uint8)
     cv2.fillPoly(plane, [points.astype(np.int32)], 1)
     return plane > 0

@@ -8,9 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
+from segue.arrays import Float64Array
 from segue_isd.figures import SITTING, STANDING, Build, Pose, Wardrobe, blend, figure, walking
 from segue_isd.parts import (
-    Floats,
     Part,
     Shape,
     Surface,
@@ -84,15 +84,15 @@ class Person:
     wear: Wardrobe
     schedule: Sequence[Spell]
     phase: float
-    fidget: Floats
+    fidget: Float64Array
     kind: str = "person"
     rides: bool = False
-    _cache: dict[float, tuple[list[Part], Floats]] = field(default_factory=dict, repr=False)
+    _cache: dict[float, tuple[list[Part], Float64Array]] = field(default_factory=dict, repr=False)
 
     def parts(self, time: float) -> list[Part]:
         return self._posed(time)[0]
 
-    def hand(self, time: float) -> Floats:
+    def hand(self, time: float) -> Float64Array:
         """Place of the right hand, (3,)."""
         return np.asarray(self._posed(time)[1][1])
 
@@ -126,7 +126,7 @@ class Person:
         turn = 2 * np.pi * spell.gone(time) / max(stride, 0.2) + self.phase
         return walking(turn, float(np.clip(speed / 1.25, 0.35, 1.7)))
 
-    def _blended(self, spell: Spell, time: float) -> tuple[Pose, Floats]:
+    def _blended(self, spell: Spell, time: float) -> tuple[Pose, Float64Array]:
         """Pose and place, soft at the borders of spells."""
         pose, (x, y, direction) = self._pose(spell, time), spell.at(time)
         for border, other in ((spell.start, spell.start - 1e-3), (spell.end, spell.end + 1e-3)):
@@ -138,7 +138,7 @@ class Person:
                 direction += share * turn
         return pose, placed(x, y, 0, direction)
 
-    def _posed(self, time: float) -> tuple[list[Part], Floats]:
+    def _posed(self, time: float) -> tuple[list[Part], Float64Array]:
         if time not in self._cache:
             if len(self._cache) > 8:  # moments of one frame and the next
                 self._cache.clear()
@@ -185,7 +185,7 @@ class Bag:
         x, y, z = (float(v) for v in self._standing()[:, 3])
         return [(x, y, z, 0.16)]
 
-    def _standing(self) -> Floats:
+    def _standing(self) -> Float64Array:
         x, y, turn = self.owner.place(self.changes)
         return chained(placed(x, y, 0, turn), placed(0.1, -0.38, 0.14))
 
@@ -241,7 +241,7 @@ class Roller:
         gone = time * self.speed % (2 * length)
         return (gone, False) if gone < length else (2 * length - gone, True)
 
-    def _pose(self, time: float) -> Floats:
+    def _pose(self, time: float) -> Float64Array:
         distance, back = self._way(time)
         x, y = self.walk.at(distance)
         turn = self.walk.heading(distance) + (np.pi if back else 0.0)

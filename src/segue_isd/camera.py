@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from segue_isd.parts import Floats, bounds
+from segue.arrays import Float64Array
+from segue_isd.parts import bounds
 from segue_isd.rooms import CELL, Room
 
 NEAR, FAR = 0.08, 60.0
@@ -23,49 +24,51 @@ class View:
         focal: focal length in widths of the picture.
     """
 
-    pose: Floats
+    pose: Float64Array
     focal: float
 
     @property
-    def place(self) -> Floats:
+    def place(self) -> Float64Array:
         return np.asarray(-self.pose[:, :3].T @ self.pose[:, 3])
 
-    def intrinsics(self, size: tuple[int, int]) -> Floats:
+    def intrinsics(self, size: tuple[int, int]) -> Float64Array:
         """K, (3, 3), for a picture of ``size`` (height, width); pixel centres are at whole numbers + 0.5."""
         height, width = size
         f = self.focal * width
         return np.array([[f, 0, width / 2], [0, f, height / 2], [0, 0, 1]])
 
-    def projection(self, size: tuple[int, int]) -> Floats:
+    def projection(self, size: tuple[int, int]) -> Float64Array:
         """(4, 4), world to OpenGL's clip space, with row 0 of the picture at the bottom."""
         height, width = size
         return perspective(2 * self.focal, 2 * self.focal * width / height, NEAR, FAR) @ whole(self.pose)
 
-    def see(self, points: Floats, size: tuple[int, int]) -> tuple[Floats, Floats]:
+    def see(self, points: Float64Array, size: tuple[int, int]) -> tuple[Float64Array, Float64Array]:
         """Pixel places (N, 2) and distances along the axis (N,) of world points (N, 3)."""
         inside = points @ self.pose[:, :3].T + self.pose[:, 3]
         distance = inside[:, 2]
         flat = inside @ self.intrinsics(size).T
         return flat[:, :2] / np.where(np.abs(distance) < 1e-6, 1e-6, distance)[:, None], distance
 
-    def shows(self, points: Floats, size: tuple[int, int], nearest: float) -> npt.NDArray[np.bool_]:
+    def shows(self, points: Float64Array, size: tuple[int, int], nearest: float) -> npt.NDArray[np.bool_]:
         """Whether world points (N, 3) are inside the picture and farther away than ``nearest`` metres."""
         pixels, distance = self.see(points, size)
         return (distance > nearest) & (pixels >= 0).all(axis=1) & (pixels < size[::-1]).all(axis=1)
 
 
-def perspective(across: float, down: float, near: float, far: float) -> Floats:
+def perspective(across: float, down: float, near: float, far: float) -> Float64Array:
     """(4, 4), what is seen from the origin along z to OpenGL's clip space."""
     depth = ((far + near) / (far - near), -2 * far * near / (far - near))
     return np.array([[across, 0, 0, 0], [0, down, 0, 0], [0, 0, *depth], [0, 0, 1, 0]])
 
 
-def whole(pose: Floats) -> Floats:
+def whole(pose: Float64Array) -> Float64Array:
     """(4, 4) matrix of a (3, 4) pose."""
     return np.vstack([pose, [0, 0, 0, 1]])
 
 
-def facing(place: Floats, forward: Floats, aside: tuple[float, float, float], roll: float = 0.0) -> Floats:
+def facing(
+    place: Float64Array, forward: Float64Array, aside: tuple[float, float, float], roll: float = 0.0
+) -> Float64Array:
     """(3, 4) pose at a place: z forward, x at a right angle to ``aside``, turned by ``roll`` about z."""
     right = np.cross(forward, aside)
     right /= np.linalg.norm(right)
@@ -75,7 +78,7 @@ def facing(place: Floats, forward: Floats, aside: tuple[float, float, float], ro
     return np.column_stack([turn, -turn @ place])
 
 
-def looking(at: Floats, place: Floats, focal: float, roll: float = 0.0) -> View:
+def looking(at: Float64Array, place: Float64Array, focal: float, roll: float = 0.0) -> View:
     """A camera at ``place`` that looks at the point ``at``, turned by ``roll`` radians about its axis."""
     return View(facing(place, (at - place) / np.linalg.norm(at - place), (0, 0, 1), roll), focal)
 
@@ -84,11 +87,11 @@ def looking(at: Floats, place: Floats, focal: float, roll: float = 0.0) -> View:
 class Shake:
     """Smooth random motion made of sines: (K,) amplitudes, radians a second and phases for each axis."""
 
-    amplitude: Floats
-    speed: Floats
-    phase: Floats
+    amplitude: Float64Array
+    speed: Float64Array
+    phase: Float64Array
 
-    def at(self, time: float) -> Floats:
+    def at(self, time: float) -> Float64Array:
         """(axes,) displacement at a moment in seconds."""
         return np.asarray((self.amplitude * np.sin(self.speed * time + self.phase)).sum(axis=1))
 
@@ -119,8 +122,8 @@ class CameraPath:
     """
 
     kind: str
-    place: Floats
-    target: Floats
+    place: Float64Array
+    target: Float64Array
     focal: float
     shake: Shake | None = None
     pan: tuple[float, float] | None = None
@@ -175,14 +178,16 @@ def draw_camera(
     return replace(best, bend=bend) if best.focal < WIDE and rng.random() < 0.3 else best
 
 
-def _solids(room: Room) -> tuple[Floats, Floats]:
+def _solids(room: Room) -> tuple[Float64Array, Float64Array]:
     """Corners of the boxes around everything in the room that is not one of its walls, (N, 3) each."""
     low, high = bounds(room.parts)
     inner = ((high - low) < 0.8 * room.size).all(axis=1) | ((high - low).max(axis=1) < 3)
     return low[inner], high[inner]
 
 
-def _seen(path: CameraPath, spots: Floats, low: Floats, high: Floats, size: tuple[int, int]) -> float:
+def _seen(
+    path: CameraPath, spots: Float64Array, low: Float64Array, high: Float64Array, size: tuple[int, int]
+) -> float:
     """Share of the spots that are seen, less what stands right before the camera."""
     view = path.at(0)
     hidden = _first_hit(view.place, spots - view.place, low, high) < 0.95
@@ -193,7 +198,9 @@ def _seen(path: CameraPath, spots: Floats, low: Floats, high: Floats, size: tupl
     return float((view.shows(spots, size, 0.8) & ~hidden).mean()) - float(near.mean())
 
 
-def _first_hit(place: Floats, ways: Floats, low: Floats, high: Floats) -> Floats:
+def _first_hit(
+    place: Float64Array, ways: Float64Array, low: Float64Array, high: Float64Array
+) -> Float64Array:
     """Multiple of each of ``ways`` (N, 3) at which a ray from ``place`` meets the first box, or inf."""
     safe = np.where(np.abs(ways) < 1e-9, 1e-9, ways)[:, None]
     first, second = (low - place) / safe, (high - place) / safe

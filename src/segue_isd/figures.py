@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from segue.arrays import Float64Array
 from segue_isd.furniture import pick
-from segue_isd.parts import Colour, Floats, Part, Shape, Surface, moved, placed, stems
+from segue_isd.parts import Colour, Part, Shape, Surface, moved, placed, stems
 
 X, Y, Z = np.eye(3)
 """Forward, left and up in a figure's own frame, whose origin is on the floor between the feet."""
@@ -122,17 +123,19 @@ class _Body:
 
     def __init__(self, build: Build, wear: Wardrobe, pose: Pose) -> None:
         self.h, self.wide, self.wear, self.pose = build.height, build.breadth, wear, pose
-        self._tubes: list[tuple[Floats, Floats, tuple[float, float], Floats, Surface, float]] = []
+        self._tubes: list[
+            tuple[Float64Array, Float64Array, tuple[float, float], Float64Array, Surface, float]
+        ] = []
         self.others: list[Part] = []
 
     def tube(
         self,
-        start: Floats,
-        end: Floats,
+        start: Float64Array,
+        end: Float64Array,
         radius: tuple[float, float],
         surface: Surface,
         taper: float = 1.0,
-        across: Floats = Y,
+        across: Float64Array = Y,
     ) -> None:
         self._tubes.append((start, end, radius, across, surface, taper))
 
@@ -164,7 +167,7 @@ class _Body:
             low = min(low, heel[2] - 0.022 * h, tip[2] - 0.019 * h)
         return float(low)
 
-    def arms(self, shoulders: Floats, reach: float, trunk: Floats) -> Floats:
+    def arms(self, shoulders: Float64Array, reach: float, trunk: Float64Array) -> Float64Array:
         h, wide, wear, pose = self.h, self.wide, self.wear, self.pose
         hands = np.zeros((2, 3))
         for number, side in enumerate((1.0, -1.0)):
@@ -185,12 +188,12 @@ class _Body:
             hands[number] = hand
         return hands
 
-    def head(self, neck: Floats, turn: Floats) -> None:
+    def head(self, neck: Float64Array, turn: Float64Array) -> None:
         h, wear = self.h, self.wear
         forward, left, up = turn.T
         middle = neck + 0.075 * h * up + 0.012 * h * forward
 
-        def egg(sizes: tuple[float, float, float], at: Floats, surface: Surface) -> None:
+        def egg(sizes: tuple[float, float, float], at: Float64Array, surface: Surface) -> None:
             axes = np.column_stack([sizes[0] * h * forward, sizes[1] * h * left, sizes[2] * h * up, at])
             self.others.append(Part(Shape.BALL, axes, surface))
 
@@ -206,7 +209,7 @@ class _Body:
             egg((0.060, 0.040, 0.010), middle + 0.036 * h * up + 0.045 * h * forward, wear.hat)
 
 
-def figure(build: Build, wear: Wardrobe, pose: Pose) -> tuple[list[Part], Floats]:
+def figure(build: Build, wear: Wardrobe, pose: Pose) -> tuple[list[Part], Float64Array]:
     """Solids of a body on the floor in its own frame, and where its hands are, (2, 3): left, right."""
     h, wide = build.height, build.breadth
     body = _Body(build, wear, pose)
@@ -238,7 +241,7 @@ def figure(build: Build, wear: Wardrobe, pose: Pose) -> tuple[list[Part], Floats
     return moved(body.parts(), placed(*rise)), hands + rise
 
 
-def _turn(forward: float, aside: float, around: float) -> Floats:
+def _turn(forward: float, aside: float, around: float) -> Float64Array:
     """Rotation whose columns are forward, left and up after leaning, swaying and twisting."""
     c, s = np.cos(around), np.sin(around)
     twist = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])

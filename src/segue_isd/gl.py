@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import Float64Array
 from segue.errors import SegueError
 from segue.extras import missing_packages
 from segue.inputs import first_line
 from segue_isd.meshes import Detail, mesh
-from segue_isd.parts import MOVING_BACKGROUND, Floats, Part, Shape
+from segue_isd.parts import MOVING_BACKGROUND, Part, Shape
 
 if TYPE_CHECKING:
     import moderngl
@@ -63,7 +64,7 @@ def packed(values: Mapping[str, Any]) -> dict[str, Uniform]:
     }
 
 
-def matrix(values: Floats) -> bytes:
+def matrix(values: Float64Array) -> bytes:
     """Bytes as OpenGL wants them: column after column."""
     return np.asarray(values.T, np.float32).tobytes()
 

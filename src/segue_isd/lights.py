@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from segue.arrays import Float64Array
 from segue_isd.camera import facing, perspective, whole
-from segue_isd.parts import Floats
 from segue_isd.rooms import Room
 from segue_isd.shaders import LIGHTS
 
@@ -29,8 +29,8 @@ class Light:
         softness: of its shadows, in texels of the map.
     """
 
-    place: Floats
-    towards: Floats
+    place: Float64Array
+    towards: Float64Array
     power: Rgb
     cone: float
     reach: float = 0.0
@@ -41,7 +41,7 @@ class Light:
         return self.cone == 0.0
 
     @cached_property
-    def projection(self) -> Floats:
+    def projection(self) -> Float64Array:
         """(4, 4), world to the clip space of its shadow map."""
         aside = (1, 0, 0) if abs(self.towards[2]) > 0.9 else (0, 0, 1)
         pose = whole(facing(self.place, self.towards, aside))
@@ -176,7 +176,7 @@ def draw_mood(rng: np.random.Generator, room: Room, name: str) -> Mood:
     return Mood(name, tuple(lights), _rgb(up), _rgb(down), 1.0, _rgb(cast / cast.mean()))
 
 
-def _rgb(values: Floats) -> Rgb:
+def _rgb(values: Float64Array) -> Rgb:
     r, g, b = values.tolist()
     return r, g, b
 

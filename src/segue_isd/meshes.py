@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from segue_isd.parts import Floats, Shape
+from segue.arrays import Float64Array
+from segue_isd.parts import Shape
 
 Vertices = npt.NDArray[np.float32]
 """(N, 11): point with end mark, normal, texture place, local axes of the texture."""
@@ -45,11 +46,11 @@ def _grid(rows: int, columns: int) -> npt.NDArray[np.intp]:
     return np.stack([first, right, below + 1, first, below + 1, below], axis=1).ravel()
 
 
-def _rows(point: Floats, normal: Floats, uv: Floats, axes: tuple[int, int]) -> Floats:
+def _rows(point: Float64Array, normal: Float64Array, uv: Float64Array, axes: tuple[int, int]) -> Float64Array:
     return np.concatenate([point, normal, uv, np.broadcast_to(axes, uv.shape)], axis=1)
 
 
-def _box() -> Floats:
+def _box() -> Float64Array:
     sides = []
     corners = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
     for axis in range(3):
@@ -68,8 +69,13 @@ def _box() -> Floats:
 
 
 def _revolved(
-    detail: Detail, radius: Floats, height: Floats, slope: Floats, end: Floats, along: Floats
-) -> Floats:
+    detail: Detail,
+    radius: Float64Array,
+    height: Float64Array,
+    slope: Float64Array,
+    end: Float64Array,
+    along: Float64Array,
+) -> Float64Array:
     """Solid of revolution from its rows, lowest first; ``slope`` is (rows, 2): outward and up."""
     share = np.linspace(0, 1, detail.segments + 1)
     around = np.stack([np.cos(2 * np.pi * share), np.sin(2 * np.pi * share)], axis=1)
@@ -85,13 +91,13 @@ def _revolved(
     return flat[_grid(rows - 1, columns - 1)]
 
 
-def _ball(detail: Detail) -> Floats:
+def _ball(detail: Detail) -> Float64Array:
     angle = np.linspace(-np.pi / 2, np.pi / 2, 2 * detail.rings + 1)
     out, up = np.cos(angle), np.sin(angle)
     return _revolved(detail, out, up, np.stack([out, up], axis=1), 0 * up, 0.5 + angle / np.pi)
 
 
-def _tube(detail: Detail) -> Floats:
+def _tube(detail: Detail) -> Float64Array:
     low = np.linspace(-np.pi / 2, 0, detail.rings)
     angle = np.concatenate([low, -low[::-1]])
     out, up = np.cos(angle), np.sin(angle)
@@ -99,7 +105,7 @@ def _tube(detail: Detail) -> Floats:
     return _revolved(detail, out, up, np.stack([out, up], axis=1), end, end)
 
 
-def _cylinder(detail: Detail) -> Floats:
+def _cylinder(detail: Detail) -> Float64Array:
     out, none, height = np.ones(2), np.zeros(2), np.arange(2.0)
     side = _revolved(detail, out, height, np.array([[1.0, 0], [1, 0]]), none, height)
     bottom = _revolved(detail, height, none, np.array([[0.0, -1], [0, -1]]), none, height)
@@ -107,7 +113,7 @@ def _cylinder(detail: Detail) -> Floats:
     return np.concatenate([bottom, side, top])
 
 
-def _sheet() -> Floats:
+def _sheet() -> Float64Array:
     columns, rows = 24, 1  # waves run across; along z a sheet is straight
     z, x = np.mgrid[-0.5 : 0.5 : (rows + 1) * 1j, -0.5 : 0.5 : (columns + 1) * 1j].reshape(2, -1)
     point = np.stack([x, 0 * x, z, 0 * x], axis=1)

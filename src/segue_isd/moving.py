@@ -8,10 +8,10 @@ from typing import Protocol
 
 import numpy as np
 
+from segue.arrays import Float64Array
 from segue_isd.parts import (
     MOVING_BACKGROUND,
     UNDECIDED,
-    Floats,
     Part,
     Shape,
     Surface,
@@ -53,7 +53,7 @@ class Still:
 class Fan:
     """A ceiling fan: blades that turn about an axis."""
 
-    hub: Floats
+    hub: Float64Array
     surface: Surface
     length: float
     speed: float
@@ -93,7 +93,7 @@ class Slide:
 class Swing:
     """A sign that hangs and swings about the x axis of its pose."""
 
-    pivot: Floats
+    pivot: Float64Array
     solids: tuple[Part, ...]
     amplitude: float
     speed: float
@@ -110,7 +110,7 @@ class Swing:
 class Door:
     """A door that opens at some moments; its label is undecided."""
 
-    hinge: Floats
+    hinge: Float64Array
     solids: tuple[Part, ...]
     moments: tuple[float, ...]
     kind: str = "door"
@@ -120,14 +120,16 @@ class Door:
         return numbered(moved(self.solids, chained(self.hinge, placed(0, 0, 0, 1.35 * opening))), UNDECIDED)
 
 
-def curtain(rng: np.random.Generator, width: float, height: float, pose: Floats, surface: Surface) -> Still:
+def curtain(
+    rng: np.random.Generator, width: float, height: float, pose: Float64Array, surface: Surface
+) -> Still:
     """A curtain in a draught; ``pose`` is the middle of its lower edge."""
     hanging = sheet(width, height, chained(pose, placed(0, 0, height / 2)), surface)
     wave = Wave(rng.uniform(0.02, 0.09), rng.uniform(2, 5), rng.uniform(0.6, 3.0), rng.uniform(0, 6))
     return Still("curtain", (replace(hanging, id=MOVING_BACKGROUND, wave=wave),))
 
 
-def swaying(rng: np.random.Generator, leaves: Sequence[Part], pose: Floats) -> Still:
+def swaying(rng: np.random.Generator, leaves: Sequence[Part], pose: Float64Array) -> Still:
     """The leaves of a plant in a draught."""
     solids = []
     for leaf in leaves:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from segue.arrays import Float64Array
+
 Colour = tuple[float, float, float]
-Triple = Sequence[float] | Floats
+Triple = Sequence[float] | Float64Array
 """Three numbers."""
 
 MOVING_BACKGROUND = 1000
@@ -82,27 +82,27 @@ class Part:
     """
 
     shape: Shape
-    pose: Floats
+    pose: Float64Array
     surface: Surface
     taper: float = 1.0
     id: int = 0
     wave: Wave | None = None
 
 
-def placed(x: float, y: float, z: float = 0.0, turn: float = 0.0) -> Floats:
+def placed(x: float, y: float, z: float = 0.0, turn: float = 0.0) -> Float64Array:
     """(3, 4) pose that turns by ``turn`` radians about z and moves to (x, y, z)."""
     c, s = np.cos(turn), np.sin(turn)
     return np.array([[c, -s, 0, x], [s, c, 0, y], [0, 0, 1, z]])
 
 
-def chained(outer: Floats, inner: Floats) -> Floats:
+def chained(outer: Float64Array, inner: Float64Array) -> Float64Array:
     """(..., 3, 4) pose that does ``inner`` first."""
     result = outer[..., :3] @ inner
     result[..., 3] += outer[..., 3]
     return np.asarray(result)
 
 
-def scaled(size: Triple, at: Triple = (0, 0, 0)) -> Floats:
+def scaled(size: Triple, at: Triple = (0, 0, 0)) -> Float64Array:
     """(3, 4) pose that stretches by ``size`` and moves to ``at``."""
     pose = np.zeros((3, 4))
     pose[:, :3] = np.diag(size)
@@ -132,7 +132,7 @@ def ball(radii: Triple, at: Triple, surface: Surface) -> Part:
     return Part(Shape.BALL, scaled(radii, at), surface)
 
 
-def sheet(width: float, height: float, pose: Floats, surface: Surface) -> Part:
+def sheet(width: float, height: float, pose: Float64Array, surface: Surface) -> Part:
     """Sheet whose middle is at the origin of ``pose``, upright there."""
     return Part(Shape.SHEET, chained(pose, scaled((width, 1, height))), surface)
 
@@ -142,7 +142,9 @@ def panel(width: float, height: float, at: Triple, surface: Surface) -> Part:
     return box((width, 0.02, height), at, surface)
 
 
-def stems(starts: Floats, ends: Floats, radii: Floats, across: Floats) -> Floats:
+def stems(
+    starts: Float64Array, ends: Float64Array, radii: Float64Array, across: Float64Array
+) -> Float64Array:
     """Poses (N, 3, 4) of tubes or cylinders between points (N, 3).
 
     ``radii`` (N, 2) are those along ``across`` (N, 3), about, and at a right angle to it.
@@ -156,7 +158,7 @@ def stems(starts: Floats, ends: Floats, radii: Floats, across: Floats) -> Floats
     return np.stack(columns, axis=-1)
 
 
-def moved(parts: Iterable[Part], pose: Floats) -> list[Part]:
+def moved(parts: Iterable[Part], pose: Float64Array) -> list[Part]:
     """The parts after another pose."""
     parts = list(parts)
     if not parts:
@@ -173,7 +175,7 @@ def numbered(parts: Iterable[Part], id: int) -> list[Part]:
     return [Part(part.shape, part.pose, part.surface, part.taper, id, part.wave) for part in parts]
 
 
-def bounds(parts: Sequence[Part]) -> tuple[Floats, Floats]:
+def bounds(parts: Sequence[Part]) -> tuple[Float64Array, Float64Array]:
     """Lower and upper corners (N, 3) of upright boxes that hold one part each, metres."""
     poses = np.stack([part.pose for part in parts])
     axes, middle = poses[..., :3], poses[..., 3]

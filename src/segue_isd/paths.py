@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from segue_isd.parts import Floats
+from segue.arrays import Float64Array
 from segue_isd.rooms import CELL
 
 Plan = npt.NDArray[np.bool_]
@@ -63,7 +63,7 @@ def _clear(plan: Plan, first: Cell, second: Cell) -> bool:
     return not plan[line[:, 0], line[:, 1]].any()
 
 
-def smooth_way(plan: Plan, way: list[Cell]) -> Floats:
+def smooth_way(plan: Plan, way: list[Cell]) -> Float64Array:
     """Points (N, 2) in metres along a way without detours, its corners rounded."""
     kept, last = [way[0]], 0
     while last < len(way) - 1:
@@ -84,10 +84,10 @@ def smooth_way(plan: Plan, way: list[Cell]) -> Floats:
 class Walk:
     """A way along points (N, 2) in metres, N at least 2."""
 
-    points: Floats
+    points: Float64Array
 
     @cached_property
-    def lengths(self) -> Floats:
+    def lengths(self) -> Float64Array:
         """Metres from the start, (N,)."""
         steps = np.linalg.norm(np.diff(self.points, axis=0), axis=1)
         return np.concatenate([[0.0], steps.cumsum()])

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segue.arrays import Float64Array
 from segue_isd.camera import NEAR, View
 from segue_isd.gl import Batch, Program, Uniform, matrix, packed
 from segue_isd.lights import Light
 from segue_isd.maps import Maps
 from segue_isd.meshes import Detail
-from segue_isd.parts import Floats
 from segue_isd.pictures import SIDE
 from segue_isd.scene import Moment, Stage
 from segue_isd.shaders import FAR, FRONT, GRID, LIGHTS, SHADED, source
@@ -54,8 +54,8 @@ class Sight:
     view: View
     next_view: View
     still: bool
-    corners: Floats
-    mirror: Floats | None = None
+    corners: Float64Array
+    mirror: Float64Array | None = None
     mirrored: Any = None
 
     def values(self, size: tuple[int, int]) -> dict[str, Uniform]:

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import Float64Array
 from segue_isd.camera import View
 from segue_isd.gl import casts, open_context, packed
 from segue_isd.lights import Light
 from segue_isd.maps import Maps
 from segue_isd.meshes import COARSE, FINE
-from segue_isd.parts import Floats, bounds
+from segue_isd.parts import bounds
 from segue_isd.pipeline import SHADOW_SIDE, Kit, Pipeline, Sight
 from segue_isd.scene import Moment, Stage
 from segue_isd.shaders import GRID, LIGHTS, OCCLUDERS, REACH
@@ -78,7 +79,7 @@ class Renderer:
         self._main.draw(Sight(moment.view, moment.next_view, stage.still_camera, corners, mirrored=mirrored))
 
 
-def _reflected(view: View, mirror: Floats) -> View:
+def _reflected(view: View, mirror: Float64Array) -> View:
     """The view of the world behind a mirror's plane."""
     normal, offset = mirror[:3], mirror[3]
     flip = np.column_stack([np.eye(3) - 2 * np.outer(normal, normal), -2 * offset * normal])
@@ -116,7 +117,7 @@ def _light(stage: Stage, moment: Moment) -> dict[str, Any]:
     }
 
 
-def _plans(stage: Stage, moment: Moment, corners: Floats) -> bytes:
+def _plans(stage: Stage, moment: Moment, corners: Float64Array) -> bytes:
     """Where moving things may keep light away, by the corners (N, 8, 3) around those that cast shadows."""
     lights = stage.mood.lights
     plans = [_under(light, corners) for light in lights]
@@ -125,7 +126,7 @@ def _plans(stage: Stage, moment: Moment, corners: Floats) -> bytes:
     return (255 * np.hstack(plans).astype(np.uint8)).tobytes()
 
 
-def _under(light: Light, corners: Floats) -> Plan:
+def _under(light: Light, corners: Float64Array) -> Plan:
     """Fields of a light's shadow map in which casters may lie, by the corners (N, 8, 3) around them."""
     clip = corners @ light.projection[:, :3].T + light.projection[:, 3]
     flat, depth = clip[..., :2], clip[..., 3:]
@@ -140,13 +141,13 @@ def _under(light: Light, corners: Floats) -> Plan:
     return _fields(spots.min(axis=1) - margin, spots.max(axis=1) + margin)
 
 
-def _around(spheres: Floats, room: Floats) -> Plan:
+def _around(spheres: Float64Array, room: Float64Array) -> Plan:
     """Fields of the floor at which spheres (N, 4) keep light away."""
     reach = REACH * spheres[:, 3:]
     return _fields((spheres[:, :2] - reach) / room[:2], (spheres[:, :2] + reach) / room[:2])
 
 
-def _fields(low: Floats, high: Floats) -> Plan:
+def _fields(low: Float64Array, high: Float64Array) -> Plan:
     """Fields of a square that rectangles with the corners (N, 2), x and y in [0, 1], touch."""
     plan = np.zeros((GRID, GRID), bool)
     first = np.clip(np.floor(low * GRID), 0, GRID).astype(int)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from segue.arrays import Float64Array
 from segue_isd import furniture as f
 from segue_isd.moving import Door, Fan, Mover, Slide, Still, curtain, hanging_sign, swaying
-from segue_isd.parts import Floats, Part, Surface, box, chained, moved, numbered, panel, placed
+from segue_isd.parts import Part, Surface, box, chained, moved, numbered, panel, placed
 from segue_isd.templates import TEMPLATES, Template
 
 CELL = 0.25
@@ -33,7 +34,7 @@ class Room:
     """
 
     template: str
-    size: Floats
+    size: Float64Array
     parts: list[Part]
     floor: Surface
     wall: Surface
@@ -41,8 +42,8 @@ class Room:
     seats: list[tuple[float, float, float, bool]] = field(default_factory=list)
     taken: np.ndarray = field(default_factory=lambda: np.zeros((1, 1), bool))
     openings: list[tuple[float, float]] = field(default_factory=list)
-    windows: list[tuple[Floats, Floats]] = field(default_factory=list)
-    mirror: Floats | None = None
+    windows: list[tuple[Float64Array, Float64Array]] = field(default_factory=list)
+    mirror: Float64Array | None = None
 
 
 def furnish(rng: np.random.Generator, template: str, liveliness: float, night: bool) -> Room:
@@ -91,7 +92,7 @@ class _Builder:
         self._hang()
         self._ceiling()
 
-    def _wall(self, number: int) -> tuple[Floats, float]:
+    def _wall(self, number: int) -> tuple[Float64Array, float]:
         """Pose whose -y axis looks into the room from a wall (x along it), and the wall's length."""
         w, d, _ = self.room.size
         middle = ((w / 2, d, 0.0), (w, d / 2, -np.pi / 2), (w / 2, 0, np.pi), (0, d / 2, np.pi / 2))[number]
@@ -178,7 +179,7 @@ class _Builder:
                 hung = chained(pose, placed(x + side * (width / 2 + 0.1 - spread / 2), -0.12, sill - 0.5))
                 self._draught(curtain(rng, spread, tall + 0.6, hung, look))
 
-    def _stand(self, piece: f.Piece, pose: Floats) -> bool:
+    def _stand(self, piece: f.Piece, pose: Float64Array) -> bool:
         """Put a piece into the room unless it stands in something else or in a doorway."""
         room = self.room
         sides = itertools.product((-1, 1), repeat=2)

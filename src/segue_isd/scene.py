@@ -9,12 +9,13 @@ from itertools import compress
 
 import numpy as np
 
+from segue.arrays import Float64Array
 from segue_isd.actors import Actor
 from segue_isd.camera import CameraPath, View, draw_camera
 from segue_isd.casting import LEAD, Cast, CastOptions
 from segue_isd.lights import Gains, LightEvent, Mood, draw_events, draw_mood, gains_at
 from segue_isd.moving import Mover
-from segue_isd.parts import MOVING_BACKGROUND, Floats, Part, numbered
+from segue_isd.parts import MOVING_BACKGROUND, Part, numbered
 from segue_isd.pictures import Texture
 from segue_isd.rooms import Room, darken, furnish
 from segue_isd.sensor import SensorPlan, draw_sensor, heat, warmth
@@ -36,7 +37,7 @@ class Moment:
     gains: Gains
     time: float
     next_time: float
-    occluders: Floats
+    occluders: Float64Array
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class Stage:
     parts: Sequence[Part]
     textures: Mapping[str, Texture]
     mood: Mood
-    room: Floats
-    mirror: Floats | None
+    room: Float64Array
+    mirror: Float64Array | None
     still_camera: bool
 
 

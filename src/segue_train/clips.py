@@ -8,17 +8,18 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from segue.arrays import BoolArray, Float32Array
 from segue.errors import DatasetError
 from segue_train import warp
 from segue_train.clip_pass import object_masks
 from segue_train.footage import VOID, Footage, object_ids, relabel
 from segue_train.recipe import Batch, Batches, stacked
-from segue_train.warp import Bools, Motion, Pair, Picture, Plane, Rng, picked
+from segue_train.warp import Motion, Pair, Picture, Rng, picked
 
 MOST_DRAWS = 200  # clips that are drawn for each one of a batch before the material is found to be empty
 
 Pairs = Sequence[Pair]
-Steps = Sequence[tuple[warp.Matrix, Plane | None]]  # where a frame is moved, and how it is bent
+Steps = Sequence[tuple[warp.Matrix, Float32Array | None]]  # where a frame is moved, and how it is bent
 
 WHOLE_PICTURE = Motion(rotation=7, log_scale=0.08, shear=4, shift=0.05)
 CUT_OUT = Motion(rotation=10, log_scale=0.10, shear=5, shift=0.09)
@@ -232,7 +233,7 @@ def random_object(rng: Rng, mask: Picture, least: int = 30) -> int:
     return int(rng.choice(ids)) if ids else 0
 
 
-def _box(mask: Bools) -> tuple[float, float, float]:
+def _box(mask: BoolArray) -> tuple[float, float, float]:
     """Centre (x, y) and side (square root of the box area) of a mask; the whole picture if it is empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
@@ -242,7 +243,7 @@ def _box(mask: Bools) -> tuple[float, float, float]:
     return float(columns.mean()), float(rows.mean()), float(np.sqrt(box_height * box_width))
 
 
-def crop_around(rng: Rng, mask: Bools, side: int) -> warp.Matrix:
+def crop_around(rng: Rng, mask: BoolArray, side: int) -> warp.Matrix:
     """A crop that shows the object somewhere, at a scale that keeps it neither tiny nor over-full."""
     x, y, extent = _box(mask)
     scale = warp.log_uniform(rng, 0.5, 1.6)
@@ -256,7 +257,7 @@ def crop_around(rng: Rng, mask: Bools, side: int) -> warp.Matrix:
     return warp.crop_matrix((x, y), scale, side, bool(rng.random() < 0.5))
 
 
-def place_object(rng: Rng, mask: Bools, side: int) -> warp.Matrix:
+def place_object(rng: Rng, mask: BoolArray, side: int) -> warp.Matrix:
     """Put an object at a random place of the crop, 15 to 60 per cent of its side large."""
     x, y, extent = _box(mask)
     scale = float(rng.uniform(0.15, 0.6)) * side / extent

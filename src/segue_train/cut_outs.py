@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from segue.arrays import BoolArray
 from segue_train.footage import VOID, Footage, object_ids
-from segue_train.warp import Bools, Matrix, Picture, Rng, Size, log_uniform, picked, random_part
+from segue_train.warp import Matrix, Picture, Rng, Size, log_uniform, picked, random_part
 
 LEAST_AREA = 500  # pixels of the smallest object that is cut out
 MARGIN = 3  # pixels of air around a cut-out, so that its edge is soft on all sides
@@ -50,12 +51,12 @@ def cut_outs_of_videos(videos: Sequence[Footage]) -> list[CutOut]:
     return found
 
 
-def _cut_out(pictures: Sequence[Picture], solids: Sequence[Bools]) -> CutOut:
+def _cut_out(pictures: Sequence[Picture], solids: Sequence[BoolArray]) -> CutOut:
     patches, alphas = zip(*map(_patch, pictures, solids), strict=True)
     return CutOut(patches, alphas, float(np.median([len(alpha) - 2 * MARGIN for alpha in alphas])))
 
 
-def _patch(picture: Picture, solid: Bools) -> tuple[Picture, Picture]:
+def _patch(picture: Picture, solid: BoolArray) -> tuple[Picture, Picture]:
     """Picture and soft alpha around an object; its rim is eroded, for labels are generous there."""
     rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)

@@ -12,9 +12,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from segue.arrays import Float32Array
 from segue.sessions.sharpness import Blur
 from segue_train.scenery import chance
-from segue_train.warp import Picture, Plane, Rng, log_uniform
+from segue_train.warp import Picture, Rng, log_uniform
 
 MOST_POSES = 17  # pictures that are averaged for the longest exposure
 
@@ -57,7 +58,7 @@ class Exposure:
         path, _, _ = self._path(time)
         return Blur(float(path[0]), float(path[1])) if np.hypot(*path) >= 1 else None
 
-    def _path(self, time: int) -> tuple[Plane, float, Plane]:
+    def _path(self, time: int) -> tuple[Float32Array, float, Float32Array]:
         """Path during the exposure in x and y, angle in degrees, and skew in x and y."""
         rng = chance(self.seed, time)
         # Half of the frames are taken where the path turns back, and are nearly sharp.

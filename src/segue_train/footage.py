@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from segue.arrays import UInt8Array
 from segue.datasets.davis import DAVIS_VAL, DavisFolder, ImageMaskFolder, Sequence
-from segue.datasets.files import ByName, Mask, read_text
+from segue.datasets.files import ByName, read_text
 from segue.datasets.stills import StillImages, open_stills
 from segue.errors import DatasetError
 from segue.naming import first_few
@@ -33,7 +34,7 @@ class Footage:
     def __len__(self) -> int:
         return len(self.frames)
 
-    def read(self, index: int) -> tuple[Image, Mask]:
+    def read(self, index: int) -> tuple[Image, UInt8Array]:
         """RGB picture (H, W, 3) and index mask (H, W), 0 background, :data:`VOID` unlabelled."""
         return self.read_image(index), self.source.read_mask(self.frames[index])
 
@@ -144,13 +145,13 @@ def _named(text: str) -> ByName[Sequence] | None:
     return opener(Path(folder))
 
 
-def object_ids(mask: Mask, least: int = 1) -> list[int]:
+def object_ids(mask: UInt8Array, least: int = 1) -> list[int]:
     """Ids of the objects with at least ``least`` pixels, ascending; void is none of them."""
     counts = np.bincount(mask.ravel(), minlength=VOID + 1)[1:VOID]
     return [int(i) + 1 for i in np.flatnonzero(counts >= least)]
 
 
-def relabel(mask: Mask, ids: Iterable[int]) -> Mask:
+def relabel(mask: UInt8Array, ids: Iterable[int]) -> UInt8Array:
     """Keep the objects ``ids`` as 1, 2, ... and void; everything else is background."""
     table = np.zeros(VOID + 1, np.uint8)
     table[VOID] = VOID

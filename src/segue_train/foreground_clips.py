@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import BoolArray, Float32Array
 from segue.datasets.labels import MOTION, SHADOW, STATIC, UNKNOWN
 from segue.errors import DatasetError
 from segue.sessions.empty_scene import Scene
@@ -22,7 +23,7 @@ from segue_train.exposure import Exposure, draw_exposure
 from segue_train.footage import Footage
 from segue_train.foreground_samples import UNLIT, VISIBLE, Sample, past_times, with_past
 from segue_train.scenery import Camera, Effect, Light, Pictures, Sensor
-from segue_train.warp import Bools, Matrix, Picture, Plane, Rng, Size, picked
+from segue_train.warp import Matrix, Picture, Rng, Size, picked
 from segue_train.weather import Haze, draw_dim_sensor, draw_haze
 
 MARGIN = 14  # pixels of canvas around what the camera sees, for it to shake in
@@ -70,7 +71,7 @@ class Clip:
     camera: Camera
     sensor: Sensor
     sun: Sun
-    occluder: Plane | None
+    occluder: Float32Array | None
     unlit: bool
     noise: npt.NDArray[np.int8] = field(repr=False)
     haze: Haze | None = None
@@ -219,7 +220,7 @@ class ClipMaker:
             if (known := sum(time < now for time in times))
         ]
 
-    def _sample(self, rng: Rng, clip: Clip, now: int, frames: Picture, solids: Bools) -> Sample:
+    def _sample(self, rng: Rng, clip: Clip, now: int, frames: Picture, solids: BoolArray) -> Sample:
         current, labels = clip.frame_with_labels(now)
         window = np.stack([clip.frame(now + time) if time else current for time in self.offsets])
         sample = with_past(rng, window, current, frames, solids, labels, visible=clip.visible)
@@ -322,7 +323,7 @@ def draw_sun(rng: Rng) -> Sun:
     )
 
 
-def _occluder(rng: Rng, size: Size) -> Plane:
+def _occluder(rng: Rng, size: Size) -> Float32Array:
     """Part of the scene that is in front of everything: a pole, a fence, a bush."""
     if rng.random() < 0.5:
         return scenery.blob(rng, size, rng.uniform(0.05, 0.3))

@@ -15,13 +15,14 @@ from functools import reduce
 import cv2
 import numpy as np
 
+from segue.arrays import BoolArray, Float32Array
 from segue.datasets.labels import MOTION, UNKNOWN
 from segue.sessions.background import FIRST_FRAMES, MedianSettings
 from segue.sessions.contrast import tone_for
 from segue.sessions.empty_scene import Scene, scene_planes
 from segue_train.recipe import Batch, stacked
 from segue_train.scenery import blob
-from segue_train.warp import Bools, Picture, Plane, Rng
+from segue_train.warp import Picture, Rng
 
 UNLIT = 25  # label of a pixel that is static or in shadow, where nobody labelled shadows
 VISIBLE = 20  # grey levels by which a pixel differs where something can be seen
@@ -76,7 +77,7 @@ def with_past(
     window: Picture,
     current: Picture,
     past: Picture,
-    solids: Bools,
+    solids: BoolArray,
     labels: Picture,
     *,
     visible: float = VISIBLE,
@@ -103,7 +104,7 @@ def in_usual_contrast(sample: Sample) -> Sample:
     return replace(sample, window=tone.act(sample.window), background=planes)
 
 
-def past_masks(rng: Rng, frames: Picture, solids: Bools) -> Bools:
+def past_masks(rng: Rng, frames: Picture, solids: BoolArray) -> BoolArray:
     """What a session may have taken for foreground on kept frames (n, H, W, 3); movers were at ``solids``."""
     kind = rng.random()
     if kind < 0.15:
@@ -121,7 +122,7 @@ def past_masks(rng: Rng, frames: Picture, solids: Bools) -> Bools:
     return np.asarray(masks)
 
 
-def _crude(rng: Rng, frames: Picture) -> Bools:
+def _crude(rng: Rng, frames: Picture) -> BoolArray:
     """Everything that differs from the median."""
     middle = np.partition(frames, len(frames) // 2, axis=0)[len(frames) // 2]
     threshold = rng.uniform(15, 45)
@@ -147,7 +148,7 @@ def without_evidence_unknown(
     return np.where(untold[pieces], np.uint8(UNKNOWN), labels)
 
 
-def _difference(picture: Picture, other: Picture) -> Plane:
+def _difference(picture: Picture, other: Picture) -> Float32Array:
     """Largest difference of the channels at each pixel, (H, W), less what light changes all over."""
     change = picture.astype(np.float32) - other
     planes = cv2.split(np.abs(change - np.median(change[::4, ::4], axis=(0, 1)).astype(np.float32)))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from segue.arrays import Float32Array
 from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.isd import IsdClip
 from segue.datasets.labels import MOTION, STATIC
@@ -21,7 +22,7 @@ from segue_train.foreground_videos import Run, runs_of
 from segue_train.photo import Jitter
 from segue_train.recipe import Batch, Batches
 from segue_train.scenery import blob
-from segue_train.warp import Picture, Plane, Rng, Size, log_uniform, picked, random_part
+from segue_train.warp import Picture, Rng, Size, log_uniform, picked, random_part
 
 LONGEST_STEP = 6  # most frames from one frame of a window to the next; networks learn steps from one on
 FROZEN = 0.05  # share of the windows in which all frames are the current one
@@ -184,7 +185,7 @@ def _gamma(rng: Rng) -> Picture:
 
 
 def _noise(rng: Rng, frame: Picture, deviation: float) -> Picture:
-    noise: Plane = rng.standard_normal(frame.shape, np.float32) * np.float32(deviation)
+    noise: Float32Array = rng.standard_normal(frame.shape, np.float32) * np.float32(deviation)
     return np.asarray(np.clip(frame + noise + 0.5, 0, 255), np.uint8)
 
 

@@ -15,9 +15,10 @@ import numpy.typing as npt
 import PIL.Image
 import torch
 
+from segue.arrays import BoolArray, Float32Array
 from segue.types import Image
 from segue_train.instance_losses import tight_boxes
-from segue_train.warp import Bools, Matrix, Plane, Rng, Size, random_part
+from segue_train.warp import Matrix, Rng, Size, random_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,8 @@ class InstanceClip:
 
     frames: Sequence[Image]  # T pictures, (H, W, 3)
     labels: npt.NDArray[np.int64]  # class channels, (K,)
-    masks: Bools  # (K, T, H, W)
-    boxes: Plane  # (x0, y0, x1, y1) in pixels, (K, T, 4); zeros where there is none
+    masks: BoolArray  # (K, T, H, W)
+    boxes: Float32Array  # (x0, y0, x1, y1) in pixels, (K, T, 4); zeros where there is none
 
     @property
     def size(self) -> Size:
@@ -137,7 +138,7 @@ def distorted(rng: Rng, picture: Image) -> Image:
     return image.astype(np.int32).astype(np.uint8)
 
 
-def _turned(rng: Rng, image: Plane) -> Plane:
+def _turned(rng: Rng, image: Float32Array) -> Float32Array:
     """Saturation and hue changed."""
     hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
     if rng.random() < 0.5:
@@ -147,7 +148,7 @@ def _turned(rng: Rng, image: Plane) -> Plane:
     return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR), np.float32)
 
 
-def _empty(boxes: Plane) -> Bools:
+def _empty(boxes: Float32Array) -> BoolArray:
     return np.asarray((boxes[..., 2] <= boxes[..., 0]) | (boxes[..., 3] <= boxes[..., 1]))
 
 
@@ -158,7 +159,7 @@ BLUR_SHARE, BLUR_SIZES = 0.25, (9, 11)
 
 
 def pseudo_clip(
-    rng: Rng, picture: Image, masks: Bools, labels: npt.NDArray[np.int64], frames: int
+    rng: Rng, picture: Image, masks: BoolArray, labels: npt.NDArray[np.int64], frames: int
 ) -> InstanceClip:
     """A clip of views of a picture; of masks (K, H, W), at most 254, that overlap the later one counts."""
     index = np.zeros(picture.shape[:2], np.uint8)
@@ -216,7 +217,7 @@ def _moved(rng: Rng, height: int, width: int) -> Matrix:
     return matrix
 
 
-def _streak(rng: Rng) -> Plane:
+def _streak(rng: Rng) -> Float32Array:
     """Kernel that blurs along a line of random direction."""
     size = int(rng.choice(BLUR_SIZES))
     kernel = np.zeros((size, size), np.float32)

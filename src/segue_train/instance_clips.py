@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segue.datasets.files import Mask
+from segue.arrays import UInt8Array
 from segue.datasets.instances import Instance
 from segue.datasets.ytvis import Video, YTVISDataset
 from segue.errors import DatasetError
@@ -63,7 +63,7 @@ class ClassedFootage:
         """COCO's number for object 1, 2, ... of :meth:`read`, or :data:`UNKNOWN`."""
         return coco_number(self.dataset.categories[self._objects[number - 1].category])
 
-    def read(self, index: int) -> tuple[Image, Mask]:
+    def read(self, index: int) -> tuple[Image, UInt8Array]:
         """Picture (H, W, 3) and index mask (H, W); where objects overlap, the smaller one counts."""
         mask = np.zeros(self.video.size, np.uint8)
         areas = [int(item.masks.areas[index]) for item in self._objects]
@@ -104,7 +104,7 @@ class NamedFootage:
             return coco_number(self.names)
         return coco_number(self.names[number - 1]) if number <= len(self.names) else UNKNOWN
 
-    def read(self, index: int) -> tuple[Image, Mask]:
+    def read(self, index: int) -> tuple[Image, UInt8Array]:
         picture, mask = self.footage.read(index)
         return picture, np.where(mask == VOID, np.uint8(0), mask)
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import Float32Array
 from segue_train.scenery import (
     Effect,
     Pictures,
@@ -24,7 +25,7 @@ from segue_train.scenery import (
     scaled,
     screen,
 )
-from segue_train.warp import Picture, Plane, Rng, Size, log_uniform, random_part
+from segue_train.warp import Picture, Rng, Size, log_uniform, random_part
 from segue_train.weather import headlights, insects
 
 Sway = Callable[[Any, int], Any]
@@ -65,7 +66,7 @@ def waving(rng: Rng, size: Size) -> Effect:
     return swaying(rng, size, knots, strength * blob(rng, size, rng.uniform(0.08, 0.7)))
 
 
-def swaying(rng: Rng, size: Size, knots: int, strength: Plane) -> Sway:
+def swaying(rng: Rng, size: Size, knots: int, strength: Float32Array) -> Sway:
     """Smooth motion to and fro, in gusts; ``strength`` (H, W) is its spread in pixels."""
     fields = [
         (clouds(rng, size, knots) * strength, clouds(rng, size, knots) * (0.6 * strength)) for _ in range(2)
@@ -84,7 +85,7 @@ def swaying(rng: Rng, size: Size, knots: int, strength: Plane) -> Sway:
     return act
 
 
-def _leaves(rng: Rng, size: Size) -> Plane:
+def _leaves(rng: Rng, size: Size) -> Float32Array:
     """A pattern of blots of one size, 1 where they are, (H, W)."""
     knots = int(log_uniform(rng, 10, 70))
     pattern = clouds(rng, size, knots) + 0.5 * clouds(rng, size, 2 * knots)
@@ -136,7 +137,7 @@ def branches(rng: Rng, size: Size, pictures: Pictures) -> Effect:
 
 
 def _grow(
-    rng: Rng, alpha: Plane, foot: npt.NDArray[np.float64], angle: float, length: float, forks: int
+    rng: Rng, alpha: Float32Array, foot: npt.NDArray[np.float64], angle: float, length: float, forks: int
 ) -> None:
     """Draw a branch of a length in pixels from its foot (x, y) on, and those that fork off at its end."""
     tip = foot + length * rng.uniform(0.7, 1.3) * np.array([np.cos(angle), np.sin(angle)])

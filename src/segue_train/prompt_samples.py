@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from segue.arrays import BoolArray, Float32Array
 from segue.errors import DatasetError
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS
 from segue.prompts.planes import Window, box_window, draw_disk, draw_stroke, tight_box
@@ -16,7 +17,7 @@ from segue.types import Box
 from segue_train import warp
 from segue_train.footage import VOID, Footage, object_ids
 from segue_train.recipe import Batch, Batches, stacked
-from segue_train.warp import Bools, Kinds, Pair, Picture, Plane, Rng, picked
+from segue_train.warp import Kinds, Pair, Picture, Rng, picked
 
 LEFT_OUT = 10  # every so-manieth still image, by the hash of its name, is not trained on
 LEAST_PIXELS = 60  # smaller objects are not asked for
@@ -141,7 +142,7 @@ def _any_object(rng: Rng, mask: Picture) -> Picture:
     return np.asarray(mask == picked(rng, object_ids(mask, LEAST_PIXELS)), np.uint8)
 
 
-def click_on(error: Bools, rng: Rng, sharp: float = 0.4) -> tuple[int, int]:
+def click_on(error: BoolArray, rng: Rng, sharp: float = 0.4) -> tuple[int, int]:
     """A pixel (x, y) of ``error``: its deepest one with probability ``sharp``, else a random deep one."""
     depth = _depth(error)
     if rng.random() < sharp:
@@ -152,19 +153,19 @@ def click_on(error: Bools, rng: Rng, sharp: float = 0.4) -> tuple[int, int]:
     return int(columns[k]), int(rows[k])
 
 
-def _depth(mask: Bools) -> Plane:
+def _depth(mask: BoolArray) -> Float32Array:
     """Distance of each pixel to the nearest one outside of the mask, which ends at the rim."""
     padded = np.pad(mask.astype(np.uint8), 1)
     return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1], np.float32)
 
 
-def largest_error(found: Bools, target: Picture) -> tuple[Bools, bool]:
+def largest_error(found: BoolArray, target: Picture) -> tuple[BoolArray, bool]:
     """The deeper of what is missing and what is too much, and whether it is missing."""
     missing, extra = (target == 1) & ~found, (target == 0) & found
     return (missing, True) if _depth(missing).max() >= _depth(extra).max() else (extra, False)
 
 
-def _window(rng: Rng, inside: Bools, wide: bool) -> Window:
+def _window(rng: Rng, inside: BoolArray, wide: bool) -> Window:
     """What a crop shows of the picture: the object with some margin, or up to the whole picture."""
     height, width = inside.shape
     x0, y0, x1, y1 = tight_box(inside)
@@ -207,7 +208,7 @@ def _warped_mask(mask: Picture, matrix: warp.Matrix, side: int) -> Picture:
     return np.asarray(soft > 127).astype(np.uint8)
 
 
-def _blended(rng: Rng, below: Picture, above: Picture, where: Bools) -> Picture:
+def _blended(rng: Rng, below: Picture, above: Picture, where: BoolArray) -> Picture:
     """``above`` where the mask is, with soft edges and sometimes in other light."""
     alpha = cv2.GaussianBlur(where.astype(np.float32), (3, 3), float(rng.uniform(0.4, 1)))[..., None]
     if rng.random() < 0.5:
@@ -232,7 +233,7 @@ def _photographed(rng: Rng, picture: Picture) -> Picture:
     return np.asarray(picture, np.uint8)
 
 
-def _prompts(rng: Rng, inside: Bools, kind: float) -> Picture:
+def _prompts(rng: Rng, inside: BoolArray, kind: float) -> Picture:
     planes = np.zeros((PLANES, *inside.shape), np.uint8)
     if kind < 0.4 or 0.8 <= kind < 0.88:
         x0, y0, x1, y1 = _jittered(rng, tight_box(inside), inside.shape)
@@ -264,7 +265,7 @@ def _jittered(rng: Rng, box: Box, size: tuple[int, ...]) -> tuple[int, int, int,
     return int(x0), int(y0), max(round(x1), int(x0) + 1), max(round(y1), int(y0) + 1)
 
 
-def _with_faults(rng: Rng, inside: Bools) -> Picture:
+def _with_faults(rng: Rng, inside: BoolArray) -> Picture:
     """The mask as a tracker or a first guess may have it: grown or shrunk, parts lost or added, blurred."""
     side = inside.shape[0]
     mask = inside.astype(np.uint8)

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue_train.warp import Picture, Plane, Rng, Size, log_uniform, picked, random_part
+from segue.arrays import Float32Array
+from segue_train.warp import Picture, Rng, Size, log_uniform, picked, random_part
 
 Pictures = Sequence[Callable[[], Picture]]
 """Functions that read an RGB picture."""
@@ -56,14 +57,14 @@ def procedural(rng: Rng, size: Size) -> Picture:
     return np.asarray(np.clip(canvas, 0, 255), np.uint8)
 
 
-def clouds(rng: Rng, size: Size, knots: int) -> Plane:
+def clouds(rng: Rng, size: Size, knots: int) -> Float32Array:
     """Smooth noise of unit spread with ``knots`` knots on the shorter side."""
     shape = [max(2, round(knots * side / min(size))) for side in size]
     field = rng.standard_normal(shape, np.float32)
     return np.asarray(cv2.resize(field, size[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def blob(rng: Rng, size: Size, share: float) -> Plane:
+def blob(rng: Rng, size: Size, share: float) -> Float32Array:
     """A soft region of random shape that covers about ``share`` of the picture, in [0, 1]."""
     field = clouds(rng, size, int(rng.integers(2, 5)))
     level = np.quantile(field[::4, ::4], 1 - share)
@@ -120,7 +121,7 @@ def passing_cloud(rng: Rng, size: Size) -> Effect:
     return act
 
 
-def scaled(canvas: Picture, gain: Plane) -> Picture:
+def scaled(canvas: Picture, gain: Float32Array) -> Picture:
     """A picture times a plane (H, W), clipped."""
     return np.asarray(np.minimum(canvas * gain[..., None], 255), np.uint8)
 
@@ -131,7 +132,7 @@ class Light:
 
     before: tuple[float, float, float]  # factors on red, green and blue before time ``step``; 1 from there on
     step: int
-    field: Plane | None  # shape of what changes at the step, (H, W) in [0, 1]; None changes all of it
+    field: Float32Array | None  # shape of what changes at the step, (H, W) in [0, 1]; None changes all of it
     drift: float  # a slow swing of all of the light
     period: float
 

@@ -14,13 +14,14 @@ import cv2
 import numpy as np
 import torch
 
+from segue.arrays import BoolArray
 from segue.errors import DatasetError
 from segue_train import photo
 from segue_train.clips import Clip, collate
 from segue_train.footage import VOID, Footage, object_ids, relabel
 from segue_train.photo import Jitter, Labelled
 from segue_train.recipe import Batch, Batches, order_of_pass
-from segue_train.warp import Bools, Matrix, Picture, Rng
+from segue_train.warp import Matrix, Picture, Rng
 
 FRAMES = 3
 FAINT = Jitter(0.01, 0.01, 0.01)  # colours of single frames
@@ -209,7 +210,7 @@ class SkipCurriculum:
         return value
 
 
-def _index_mask(inside: Bools) -> Picture:
+def _index_mask(inside: BoolArray) -> Picture:
     """Planes (H, W, slots + 1) of objects and of void as ids; the first object wins, void wins over all."""
     index = np.where(inside[..., :-1].any(-1), inside[..., :-1].argmax(-1) + 1, 0)
     return np.where(inside[..., -1], VOID, index).astype(np.uint8)

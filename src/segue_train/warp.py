@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import Float32Array
+
 Matrix = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.uint8]
 Pair = tuple[Picture, Picture]  # a picture and its index mask
-Plane = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 Size = tuple[int, int]
 Rng = np.random.Generator
 Item = TypeVar("Item")
@@ -93,14 +93,14 @@ def crop_matrix(centre: tuple[float, float], scale: float, side: int, flip: bool
     )
 
 
-def displacement(rng: Rng, side: int, strength: float) -> Plane:
+def displacement(rng: Rng, side: int, strength: float) -> Float32Array:
     """Smooth random displacement field, (side, side, 2), in pixels with spread ``strength``."""
     field = rng.normal(0, strength, (5, 5, 2)).astype(np.float32)
     return np.asarray(cv2.resize(field, (side, side), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 def apply(
-    picture: Picture, matrix: Matrix, side: int, field: Plane | None = None, *, mask: bool = False
+    picture: Picture, matrix: Matrix, side: int, field: Float32Array | None = None, *, mask: bool = False
 ) -> Picture:
     """Warp a picture or an index mask to (side, side[, 3]).
 
@@ -118,7 +118,7 @@ def apply(
     return np.asarray(cv2.remap(picture, grid[..., 0], grid[..., 1], flags, borderMode=border), np.uint8)
 
 
-def colour_jitter(rng: Rng, strength: float) -> Plane:
+def colour_jitter(rng: Rng, strength: float) -> Float32Array:
     """A random colour map as a (3, 4) matrix on RGB in 0..255: brightness, contrast, saturation, tint."""
     contrast, saturation = 1 + rng.uniform(-strength, strength, 2)
     offset = 255 * rng.uniform(-strength, strength) * 0.5
@@ -131,6 +131,6 @@ def colour_jitter(rng: Rng, strength: float) -> Plane:
     return matrix
 
 
-def apply_colour(picture: Picture, matrix: Plane) -> Picture:
+def apply_colour(picture: Picture, matrix: Float32Array) -> Picture:
     """Apply a colour map of :func:`colour_jitter`; results are clipped to 0..255."""
     return np.asarray(cv2.transform(picture, matrix), np.uint8)

@@ -8,8 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from segue.arrays import Float32Array
 from segue_train.scenery import Effect, Sensor, chance, clouds
-from segue_train.warp import Picture, Plane, Rng, Size, log_uniform
+from segue_train.warp import Picture, Rng, Size, log_uniform
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,8 @@ class Haze:
         air: colour of the fog, (3,).
     """
 
-    transmission: Plane
-    air: Plane
+    transmission: Float32Array
+    air: Float32Array
 
     def act(self, canvas: Picture) -> Picture:
         share = self.transmission[..., None]

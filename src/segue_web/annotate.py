@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from segue.arrays import BoolArray
 from segue.errors import PromptError, SegueError
 from segue.masks import encode_objects, encode_rle, measure, rle_box
 from segue.prompts import Prompts
@@ -29,7 +30,7 @@ from segue.weights.download import is_available
 from segue_web import messages
 from segue_web.exports import export_job, free_path, remove_unfinished, snapshot, steps
 from segue_web.exports.matting import need_matting
-from segue_web.film import Film, Plane
+from segue_web.film import Film
 from segue_web.labels import Labels, read_complete_labels
 from segue_web.project import Mark, MarkedMask, Project
 from segue_web.server import Backend
@@ -208,7 +209,7 @@ class AnnotateBackend(Backend):
 
     def _corrected_by(
         self, message: messages.ClickEdit, points: list[Click], box: Box | None
-    ) -> tuple[Plane | None, list[Click]]:
+    ) -> tuple[BoolArray | None, list[Click]]:
         """The mask that further clicks correct, and those clicks.
 
         None for what is asked for anew: a new box, or another extent of the same clicks.
@@ -245,7 +246,7 @@ class AnnotateBackend(Backend):
         self,
         message: messages.Edit,
         label: str,
-        change: Callable[[Plane], Plane],
+        change: Callable[[BoolArray], BoolArray],
         prompt: dict[str, Any] | None = None,
         score: float = 1.0,
     ) -> dict[str, Any]:

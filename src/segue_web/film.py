@@ -40,8 +40,6 @@ CHUNK_BYTES = 256 << 20
 
 QUALITY = 88
 
-Plane = npt.NDArray[np.bool_]
-"""Mask of one object, (H, W)."""
 
 Stamps = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 """Time stamps of all frames in order of presentation, and indices of the key frames."""

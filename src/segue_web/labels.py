@@ -19,6 +19,7 @@ from xml.parsers import expat
 
 import numpy as np
 
+from segue.arrays import BoolArray
 from segue.datasets.json_files import entries, read_json_text
 from segue.errors import DatasetError, SegueError
 from segue.inputs import check_file, first_line, is_number
@@ -27,7 +28,7 @@ from segue.masks.tracks import RleTrack
 from segue.naming import natural_key
 from segue.types import IndexMask
 from segue.video.mask_folder import read_records
-from segue_web.film import Film, Plane, number_in
+from segue_web.film import Film, number_in
 
 MAX_MASK_BYTES = 64 << 20
 """Largest mask file in an archive, unpacked."""
@@ -75,7 +76,7 @@ DAMAGED = (
 Read = Callable[[], IndexMask]
 """Reads the mask of a frame."""
 
-Planes = list[tuple[int, Callable[[], Plane]]]
+Planes = list[tuple[int, Callable[[], BoolArray]]]
 """Objects of a frame, and what decodes their masks."""
 
 T = TypeVar("T")
@@ -467,7 +468,7 @@ def _shape(tag: str, given: dict[str, str], size: tuple[int, int]) -> RleTrack:
     return RleTrack.parse([[corners]], size)
 
 
-def _mask(given: dict[str, str], size: tuple[int, int]) -> Plane:
+def _mask(given: dict[str, str], size: tuple[int, int]) -> BoolArray:
     """The mask of CVAT: run lengths along the rows of a box, the first one of zeros."""
     left, top, width, height = (
         int(_number(given, key, "mask")) for key in ("left", "top", "width", "height")

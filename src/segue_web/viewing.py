@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from segue.arrays import BoolArray
 from segue.datasets.labels import MOTION, OUTSIDE, SHADOW, STATIC, UNKNOWN
 from segue.errors import SegueError
 from segue.masks import encode_objects, measure
@@ -23,7 +24,7 @@ from segue.metrics.measures import contour_accuracy, region_similarity
 from segue.types import IndexMask
 from segue.video.mask_folder import read_marker
 from segue_web import messages
-from segue_web.film import Film, Plane
+from segue_web.film import Film
 from segue_web.labels import Labels, read_labels
 from segue_web.project import COLOURS
 from segue_web.server import Backend
@@ -44,7 +45,7 @@ class OfObjects:
         """Of all frames of the truth those that count: not the first, which is given, nor the last."""
         return frames[1:-1]
 
-    def look(self, index: int, found: Plane, truth: Plane) -> tuple[float, float]:
+    def look(self, index: int, found: BoolArray, truth: BoolArray) -> tuple[float, float]:
         return region_similarity(found, truth), contour_accuracy(found, truth)
 
     def values(self, looks: Sequence[tuple[float, float]]) -> list[float]:
@@ -67,7 +68,7 @@ class OfForeground:
         """All frames count."""
         return frames
 
-    def look(self, index: int, found: Plane, truth: Plane) -> Counts:
+    def look(self, index: int, found: BoolArray, truth: BoolArray) -> Counts:
         labels = np.where(truth, MOTION, STATIC).astype(np.uint8)
         if self._truth is not None and index in self._truth.masks:
             labels = np.asarray(self._truth.masks[index](), np.uint8)

@@ -17,12 +17,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from segue.arrays import BoolArray
 from segue.errors import PromptError, SegueError
 from segue.prompts import Extent, MakePrompter, PicturePrompter, Prompts, find_prompter
 from segue.registry import DETECTORS
 from segue.sessions.detecting import detector
 from segue.weights.loading import load_for
-from segue_web.film import Film, Plane
+from segue_web.film import Film
 
 Model = tuple[str, Path | None]
 """Name of the tracker's network, and its weight file, if it is to be another than its own."""
@@ -42,7 +43,7 @@ class Clicked:
         extents: what else is to be had.
     """
 
-    plane: Plane
+    plane: BoolArray
     iou: float
     extent: Extent
     extents: tuple[Extent, ...]
@@ -58,7 +59,7 @@ class Suggestion:
         score: how sure it is, in [0, 1]; None where nobody can say.
     """
 
-    plane: Plane
+    plane: BoolArray
     label: str | None
     score: float | None
 
@@ -90,7 +91,7 @@ class Tools:
         self.prompter(index).answer(Prompts(points=[(width / 2, height / 2)]))
         self.network  # noqa: B018  loaded now, so that the first tracking begins at once
 
-    def click(self, index: int, prompts: Prompts, bound: Plane | None) -> Clicked:
+    def click(self, index: int, prompts: Prompts, bound: BoolArray | None) -> Clicked:
         """The mask that is meant; where ``bound`` is given, it lies within that."""
         answer = self.prompter(index).answer(prompts)
         if bound is not None:
@@ -112,7 +113,7 @@ class Tools:
             for plane, item in zip(found.planes.astype(np.bool_), found.objects, strict=True)
         ]
 
-    def _quality(self, index: int, plane: Plane) -> float | None:
+    def _quality(self, index: int, plane: BoolArray) -> float | None:
         iou = float(self.prompter(index).answer(Prompts(mask=plane)).iou[0])
         return None if math.isnan(iou) else iou
 

@@ -13,7 +13,6 @@ import pytest
 
 from segue.datasets.labels import MOTION, SHADOW, UNKNOWN
 from segue.sessions.empty_scene import Scene
-from segue.sessions.extra_inputs import Plane
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.segmenters import Maps
@@ -29,6 +28,7 @@ import foreground_events as happenings
 from foreground_methods import session
 from foreground_scenes import rendered_scenes
 from foreground_scores import group_table, score, score_table, shadow_table
+from segue.arrays import UInt8Array
 
 SIZE = (96, 128)
 
@@ -55,7 +55,7 @@ class Shady(BackgroundDifference):
 
     channels = 2
 
-    def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
+    def step(self, image: Image, scene: Scene, plane: UInt8Array | None = None) -> Maps | None:
         maps = super().step(image, scene, plane)
         assert maps is not None
         shadow = np.zeros_like(maps[0])
@@ -164,7 +164,7 @@ def test_a_check_passes_on_the_right_side_of_its_limit() -> None:
 
 def test_a_model_that_sees_everything_everywhere_fails() -> None:
     class Flood(BackgroundDifference):
-        def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
+        def step(self, image: Image, scene: Scene, plane: UInt8Array | None = None) -> Maps | None:
             return np.ones((1, *image.shape[:2]), np.float32)
 
     found = checks.check_event(happenings.empty(FILM), ForegroundSession(Flood()))

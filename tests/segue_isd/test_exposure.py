@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from segue.arrays import Float64Array
 from segue_isd.casting import CastOptions
 from segue_isd.maps import BACKGROUND, FOREGROUND, SHADOW, UNKNOWN, Lens, Maps, averaged, labels
-from segue_isd.parts import Floats
 from segue_isd.presets import COMMON
 from segue_isd.scene import Scene, build_scene
 
@@ -60,7 +60,7 @@ def test_the_moments_of_an_exposure_lie_around_its_frame() -> None:
     assert times == pytest.approx([-0.02, -0.01, 0.01, 0.02])
 
 
-def _straight(places: Floats, bend: float, size: tuple[int, int]) -> Floats:
+def _straight(places: Float64Array, bend: float, size: tuple[int, int]) -> Float64Array:
     """Where points (x, y) of a bent picture were, by the formula of the class."""
     half, middle = np.hypot(*size) / 2, np.array(size[::-1]) / 2
     away = (places - middle) / half
@@ -68,7 +68,7 @@ def _straight(places: Floats, bend: float, size: tuple[int, int]) -> Floats:
     return np.asarray(middle + half * away * (1 + bend * radius**2) / (1 + bend))
 
 
-def _centres(size: tuple[int, int]) -> Floats:
+def _centres(size: tuple[int, int]) -> Float64Array:
     """(H, W, 2), x and y of the middles of the pixels."""
     return np.stack(np.meshgrid(*(np.arange(side, dtype=np.float64) + 0.5 for side in size[::-1])), axis=-1)
 

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segue.arrays import BoolArray, Float32Array
 from segue.datasets.ytvis import CocoImages, YTVISDataset
 from segue.errors import DatasetError
 from segue_train.instance_augment import (
@@ -26,7 +27,6 @@ from segue_train.instance_augment import (
     size_for,
 )
 from segue_train.instance_losses import tight_boxes
-from segue_train.warp import Bools, Plane
 from segue_train.ytvis_clips import (
     FRAMES,
     ClipBatches,
@@ -45,7 +45,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 NAMES = {BRIGHT: "lamp", DARK: "coal"}
 
 
-def boxes_around(masks: Bools) -> Plane:
+def boxes_around(masks: BoolArray) -> Float32Array:
     return tight_boxes(torch.from_numpy(np.ascontiguousarray(masks))).numpy()
 
 

@@ -17,10 +17,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from segue.arrays import UInt8Array
 from segue.datasets.files import (
     PICTURES,
     ByName,
-    Mask,
     check_sizes,
     files_by_stem,
     read_index_mask,
@@ -84,7 +84,7 @@ class Sequence:
         """Picture of frame ``i``, RGB, (H, W, 3), uint8."""
         return read_rgb(self.frames[i])
 
-    def read_mask(self, i: int) -> Mask:
+    def read_mask(self, i: int) -> UInt8Array:
         """Index mask of frame ``i``, (H, W), uint8; a 0/255 mask comes as 0/1, otherwise 255 is void.
 
         Raises:
@@ -195,7 +195,7 @@ class ImageMaskFolder:
         """Picture ``i``, RGB, (H, W, 3), uint8."""
         return read_rgb(self.images[i])
 
-    def read_mask(self, i: int) -> Mask:
+    def read_mask(self, i: int) -> UInt8Array:
         """Index mask of picture ``i``, (H, W), uint8; 0/255 comes as 0/1, beside other values 255 is void.
 
         Raises:
@@ -211,7 +211,7 @@ class ImageMaskFolder:
         check_sizes(self.images[i], self.masks[i])
 
 
-def _is_binary(mask: Mask) -> bool:
+def _is_binary(mask: UInt8Array) -> bool:
     """Whether 255 is set and no other value but 0."""
     counts = np.bincount(mask.ravel(), minlength=256)
     return bool(counts[255] and not counts[1:255].any())

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from segue.arrays import UInt8Array
 from segue.errors import DatasetError, SourceError
 from segue.inputs import check_file
 from segue.masks import StoredMask, read_stored_mask
@@ -22,8 +22,6 @@ from segue.video.readers import check_pixels
 
 Video = TypeVar("Video")
 
-Mask = npt.NDArray[np.uint8]
-"""Index mask, (H, W), uint8: 0 background, 255 void."""
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 """Endings of pictures."""
@@ -54,7 +52,7 @@ def read_mask_file(file: Path | BytesIO, where: str = "") -> StoredMask:
         raise DatasetError(str(error)) from error
 
 
-def read_index_mask(path: Path) -> Mask:
+def read_index_mask(path: Path) -> UInt8Array:
     """Stored values of an 8-bit mask file, (H, W), uint8, whatever its palette says."""
     values = read_mask_file(path)
     if values.dtype != np.uint8:
@@ -82,7 +80,7 @@ def opened(file: Path | BytesIO, where: str = "") -> Iterator[Image.Image]:
         raise DatasetError(f"{where} is not a readable picture: {error}") from error
 
 
-def read_mask_of(picture: Path, path: Path) -> Mask:
+def read_mask_of(picture: Path, path: Path) -> UInt8Array:
     """Index mask of a picture, (H, W), uint8, which must have the size in the header of the picture."""
     mask = read_index_mask(path)
     check_sizes(picture, path)

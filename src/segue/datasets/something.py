@@ -24,7 +24,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from segue.datasets.files import PICTURES, ByName, Mask, picture_size, read_rgb
+from segue.arrays import UInt8Array
+from segue.datasets.files import PICTURES, ByName, picture_size, read_rgb
 from segue.datasets.json_files import Record, entries, read_json_text, validated
 from segue.errors import DatasetError
 from segue.masks import fill_boxes
@@ -88,7 +89,7 @@ class BoxSequence:
         """Boxes of frame ``i`` by id."""
         return self.annotations[i]
 
-    def read_mask(self, i: int) -> Mask:
+    def read_mask(self, i: int) -> UInt8Array:
         """The boxes of frame ``i``, filled, as an index mask (H, W); later ids cover earlier ones."""
         return fill_boxes(self.annotations[i], picture_size(self.frames[i]))
 

@@ -25,10 +25,10 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from segue.arrays import UInt8Array
 from segue.datasets.davis import ImageMaskFolder
 from segue.datasets.files import (
     PICTURES,
-    Mask,
     check_sizes,
     files_in,
     opened,
@@ -59,7 +59,7 @@ class StillImages(Protocol):
     def read_image(self, i: int) -> Image:
         """Picture ``i``, RGB, (H, W, 3), uint8."""
 
-    def read_mask(self, i: int) -> Mask:
+    def read_mask(self, i: int) -> UInt8Array:
         """Index mask of picture ``i``, (H, W), uint8: 0 background, 1, 2, ... objects, 255 void."""
 
     def check(self, i: int) -> None:
@@ -91,7 +91,7 @@ class StillPairs:
         """Picture ``i``, RGB, (H, W, 3), uint8."""
         return read_rgb(self.pairs[i][0])
 
-    def read_mask(self, i: int) -> Mask:
+    def read_mask(self, i: int) -> UInt8Array:
         """Index mask of picture ``i``, (H, W), uint8.
 
         Raises:
@@ -130,7 +130,7 @@ class CocoStills:
         """Picture ``i``, RGB, (H, W, 3), uint8."""
         return self._images.read_image(self._pictures[i], 0)
 
-    def read_mask(self, i: int) -> Mask:
+    def read_mask(self, i: int) -> UInt8Array:
         """Index mask of picture ``i``, (H, W), uint8; of two instances the smaller one lies in front."""
         picture = self._pictures[i]
         mask = np.zeros(picture.size, np.uint8)

@@ -19,7 +19,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from segue.datasets.files import PICTURES, ByName, Mask, files_by_stem, read_mask_of, read_rgb, read_text
+from segue.arrays import UInt8Array
+from segue.datasets.files import PICTURES, ByName, files_by_stem, read_mask_of, read_rgb, read_text
 from segue.datasets.json_files import read_members, validated
 from segue.errors import DatasetError
 from segue.naming import first_few, natural_key
@@ -78,7 +79,7 @@ class YtvosVideo:
         """
         return read_rgb(self._path(self.frames, name))
 
-    def read_mask(self, name: str) -> Mask:
+    def read_mask(self, name: str) -> UInt8Array:
         """Index mask of a frame, (H, W), uint8.
 
         Raises:

@@ -14,9 +14,8 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.special import softmax
 
+from segue.arrays import Float64Array
 from segue.types import Image, IndexMask
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ def refine(mask: IndexMask, image: Image) -> IndexMask:
     return refined
 
 
-def mean_field(unary: Array, image: Image, parameters: CrfParameters) -> Array:
+def mean_field(unary: Float64Array, image: Image, parameters: CrfParameters) -> Float64Array:
     """Marginals (L, N) after the mean-field steps with Potts compatibility.
 
     ``unary`` are negative log probabilities (L, N) of the N pixels of an RGB picture (H, W, 3), row by row.
@@ -68,7 +67,7 @@ def mean_field(unary: Array, image: Image, parameters: CrfParameters) -> Array:
     )
     kernels = [(weight, Lattice(points)) for weight, points in features if weight != 0]
     scales = [1 / np.sqrt(lattice.filter(np.ones((1, unary.shape[1])))[0] + 1e-20) for _, lattice in kernels]
-    marginals: Array = softmax(-unary, axis=0)
+    marginals: Float64Array = softmax(-unary, axis=0)
     for _ in range(parameters.iterations):
         energy = -unary
         for (weight, lattice), scale in zip(kernels, scales, strict=True):
@@ -80,7 +79,7 @@ def mean_field(unary: Array, image: Image, parameters: CrfParameters) -> Array:
 class Lattice:
     """A Gaussian filter of unit deviation among points (N, d)."""
 
-    def __init__(self, features: Array) -> None:
+    def __init__(self, features: Float64Array) -> None:
         count, dims = features.shape
         keys, weights = _simplices(features)
         # One number per vertex: coordinates as digits, with room for neighbours on both sides.
@@ -96,16 +95,16 @@ class Lattice:
         self._blurs = [_blur(vertices, factors, axis, dims) for axis in range(dims + 1)]
         self._gain = 1 / (1 + 2.0**-dims)
 
-    def filter(self, values: Array) -> Array:
+    def filter(self, values: Float64Array) -> Float64Array:
         """Filter rows (L, N)."""
         y = self._gather @ values.T
         for blur in self._blurs:
             y = y + 0.5 * (blur @ y)
-        filtered: Array = (self._spread @ y).T * self._gain
+        filtered: Float64Array = (self._spread @ y).T * self._gain
         return filtered
 
 
-def _simplices(features: Array) -> tuple[npt.NDArray[np.int64], Array]:
+def _simplices(features: Float64Array) -> tuple[npt.NDArray[np.int64], Float64Array]:
     """Keys (N, d + 1, d) and weights (N, d + 1) of the lattice points around each point."""
     count, dims = features.shape
     elevated = _elevate(features)
@@ -134,7 +133,7 @@ def _simplices(features: Array) -> tuple[npt.NDArray[np.int64], Array]:
     return nearest[:, None, :dims].astype(np.int64) + moved, weights[:, : dims + 1]
 
 
-def _elevate(features: Array) -> Array:
+def _elevate(features: Float64Array) -> Float64Array:
     """Points (N, d) on the plane of d + 1 coordinates that sum to zero."""
     count, dims = features.shape
     axis = np.arange(dims)

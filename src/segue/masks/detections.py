@@ -6,19 +6,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from segue.arrays import BoolArray
 from segue.errors import PromptError, SegueError
 from segue.masks.files import MAX_ID
 from segue.masks.measure import fill_boxes, measure
 from segue.masks.tracks import RleTrack
 from segue.types import ObjectInfo, Segmentation
 
-Planes = npt.NDArray[np.bool_]
-
 
 def _composed(
-    planes: Iterable[Planes],
+    planes: Iterable[BoolArray],
     size: tuple[int, int],
     ids: Iterable[int] | None,
     labels: Iterable[Any] | None,

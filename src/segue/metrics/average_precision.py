@@ -14,12 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
+from segue.arrays import BoolArray, Float64Array
 from segue.datasets.instances import DetectedInstance, Instance
 from segue.metrics.report import mean_of_known
 from segue.metrics.track_groups import GROUPS, outside
-
-Floats = npt.NDArray[np.float64]
-Booleans = npt.NDArray[np.bool_]
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 MAX_DETECTIONS = 100
@@ -49,12 +47,12 @@ class Matches:
     """
 
     order: npt.NDArray[np.intp]
-    scores: Floats
-    overlaps: Floats
+    scores: Float64Array
+    overlaps: Float64Array
     matched: npt.NDArray[np.intp]
-    ignored: Booleans
-    counted: Booleans
-    frame_overlaps: Floats
+    ignored: BoolArray
+    counted: BoolArray
+    frame_overlaps: Float64Array
 
 
 def match_tracks(detections: Sequence[DetectedInstance], objects: Sequence[Instance]) -> Matches:
@@ -80,7 +78,7 @@ def match_tracks(detections: Sequence[DetectedInstance], objects: Sequence[Insta
 
 def _frame_areas(
     detections: Sequence[DetectedInstance], objects: Sequence[Instance]
-) -> tuple[Floats, Floats, Floats]:
+) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Pixels on each frame of the objects: shared (T, D, G), of the detections (T, D), of the objects (T, G).
 
     Detections may have more or fewer frames than the objects; what is more is cut, what is less is empty.
@@ -105,7 +103,9 @@ def _frame_areas(
     return shared, found, true
 
 
-def _track_overlaps(shared: Floats, found: Floats, true: Floats, lengths: Sequence[int]) -> Floats:
+def _track_overlaps(
+    shared: Float64Array, found: Float64Array, true: Float64Array, lengths: Sequence[int]
+) -> Float64Array:
     """IoU over the frames that both lists have, (D, G)."""
     there = np.arange(len(true))[:, None] < np.array(lengths, np.int64)  # (T, D)
     both = shared.sum(axis=0)
@@ -113,7 +113,7 @@ def _track_overlaps(shared: Floats, found: Floats, true: Floats, lengths: Sequen
     return _ratio(both, union, empty=0.0)
 
 
-def _match(overlaps: Floats, left_out: Booleans, crowd: Booleans) -> npt.NDArray[np.intp]:
+def _match(overlaps: Float64Array, left_out: BoolArray, crowd: BoolArray) -> npt.NDArray[np.intp]:
     """Object of each detection, or -1, (groups, thresholds, D).
 
     A detection takes, of the objects that are free and overlap enough, one that must be found before one
@@ -139,9 +139,11 @@ def _match(overlaps: Floats, left_out: Booleans, crowd: Booleans) -> npt.NDArray
     return matched
 
 
-def _frame_overlaps(matched: npt.NDArray[np.intp], shared: Floats, found: Floats, true: Floats) -> Floats:
+def _frame_overlaps(
+    matched: npt.NDArray[np.intp], shared: Float64Array, found: Float64Array, true: Float64Array
+) -> Float64Array:
     """IoU by object and frame, (G, T); of a crowd, which may have several detections, that of the first."""
-    values: Floats = np.where(true > 0, 0.0, np.nan).T
+    values: Float64Array = np.where(true > 0, 0.0, np.nan).T
     for d in np.flatnonzero(matched >= 0)[::-1]:
         g = matched[d]
         both = shared[:, d, g]
@@ -149,7 +151,7 @@ def _frame_overlaps(matched: npt.NDArray[np.intp], shared: Floats, found: Floats
     return values
 
 
-def _ratio(part: Floats, whole: Floats, *, empty: float) -> Floats:
+def _ratio(part: Float64Array, whole: Float64Array, *, empty: float) -> Float64Array:
     """``part / whole``, and ``empty`` where the whole is 0."""
     result = np.full_like(whole, empty)
     np.divide(part, whole, out=result, where=whole > 0)
@@ -177,9 +179,9 @@ class CategoryScore:
         limited_recall: over all areas with each of `RECALL_LIMITS`, (limits, thresholds), float64.
     """
 
-    precision: Floats
-    recall: Floats
-    limited_recall: Floats
+    precision: Float64Array
+    recall: Float64Array
+    limited_recall: Float64Array
 
 
 @dataclass(frozen=True)
@@ -266,7 +268,7 @@ def _score_category(matches: Sequence[Matches]) -> CategoryScore | None:
     return CategoryScore(precision, recall, limited)
 
 
-def _sample(recall: Floats, precision: Floats) -> Floats:
+def _sample(recall: Float64Array, precision: Float64Array) -> Float64Array:
     """Precision at the recall points, (thresholds, points), from curves (thresholds, detections).
 
     It is the best one at that recall or a higher one, 0 if no detection reaches the recall.
@@ -277,5 +279,5 @@ def _sample(recall: Floats, precision: Floats) -> Floats:
     return np.take_along_axis(best, np.stack(places), axis=1)
 
 
-def _mean(tables: Iterable[Floats]) -> float:
+def _mean(tables: Iterable[Float64Array]) -> float:
     return mean_of_known(np.concatenate([np.zeros(0), *(table.ravel() for table in tables)]))

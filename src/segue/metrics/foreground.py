@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import BoolArray
 from segue.datasets.foreground import ForegroundFolder, ForegroundSequence, number_of
 from segue.datasets.labels import MOTION, OUTSIDE, SHADOW, UNKNOWN, Labels
 from segue.datasets.results import Results, open_results
@@ -31,7 +32,6 @@ ALPHA = 1e-5
 MEASURES = ("Re", "Sp", "FPR", "FNR", "PWC", "Pr", "F")
 """The seven official measures in the order of their table."""
 
-_Pixels = npt.NDArray[np.bool_]
 
 Prediction = npt.NDArray[Any]
 """(H, W): bool, or integers that are foreground from a threshold on."""
@@ -102,7 +102,7 @@ class ForegroundAccumulator:
         self,
         name: str = "video",
         *,
-        roi: _Pixels | None = None,
+        roi: BoolArray | None = None,
         threshold: int = 255,
         ignored: Collection[int] = (UNKNOWN,),
     ) -> None:
@@ -155,7 +155,7 @@ class ForegroundAccumulator:
             raise DatasetError(f"{self._name}: the result is {prediction.dtype}; give integers or bool")
 
 
-def _count(marked: _Pixels, used: _Pixels, found: _Pixels) -> tuple[int, int]:
+def _count(marked: BoolArray, used: BoolArray, found: BoolArray) -> tuple[int, int]:
     """Marked pixels that are used, and those of them that were found."""
     marked &= used
     count = int(np.count_nonzero(marked))

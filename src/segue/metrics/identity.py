@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import Float64Array
 from segue.types import IndexMask
 
 ALPHAS = np.arange(0.05, 0.99, 0.05)
@@ -25,9 +26,8 @@ MATCH = 0.5
 
 _EPSILON = float(np.finfo(float).eps)
 
-Doubles = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.intp]
-_Frames = Sequence[tuple[Integers, Integers, Doubles]]
+_Frames = Sequence[tuple[Integers, Integers, Float64Array]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def identity(truth: Iterable[IndexMask], results: Iterable[IndexMask]) -> Identi
     )
 
 
-def _similarity(truth: IndexMask, result: IndexMask) -> tuple[IndexMask, IndexMask, Doubles]:
+def _similarity(truth: IndexMask, result: IndexMask) -> tuple[IndexMask, IndexMask, Float64Array]:
     """Ids of both masks, and the IoU of each pair."""
     if truth.shape != result.shape:
         raise ValueError(f"a mask of {result.shape} is compared with one of {truth.shape}")
@@ -92,7 +92,7 @@ def _similarity(truth: IndexMask, result: IndexMask) -> tuple[IndexMask, IndexMa
     return true_ids[true_ids > 0], own_ids[own_ids > 0], iou
 
 
-def _hota(frames: _Frames, true: Integers, own: Integers) -> tuple[Doubles, Doubles]:
+def _hota(frames: _Frames, true: Integers, own: Integers) -> tuple[Float64Array, Float64Array]:
     """Detection and association accuracy for each alpha, (19,) each."""
     from scipy.optimize import linear_sum_assignment  # late, for a quick start
 

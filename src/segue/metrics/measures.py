@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import UInt8Array
 from segue.errors import DatasetError
 from segue.metrics.report import Scores
 from segue.types import IndexMask
@@ -21,7 +22,6 @@ from segue.types import IndexMask
 BinaryMask = npt.NDArray[np.bool_ | np.number]
 """(H, W), any type; every non-zero value is foreground."""
 
-_Bytes = npt.NDArray[np.uint8]
 
 DEFAULT_BOUND_TH = 0.008
 """Tolerance of F as a share of the picture's diagonal."""
@@ -80,7 +80,7 @@ def tolerance_squared(shape: tuple[int, ...], bound_th: float) -> int:
     return math.ceil(bound_th * math.sqrt(diagonal_squared)) ** 2
 
 
-def contour_accuracy_uint8(result: _Bytes, reference: _Bytes, radius_squared: int) -> float:
+def contour_accuracy_uint8(result: UInt8Array, reference: UInt8Array, radius_squared: int) -> float:
     """F of two masks (H, W) that hold only 0 and 1; see :func:`contour_accuracy`."""
     result, reference = crop_to_objects(result, reference)
     result_edge, reference_edge = boundary_map(result), boundary_map(reference)
@@ -92,7 +92,9 @@ def contour_accuracy_uint8(result: _Bytes, reference: _Bytes, radius_squared: in
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def _foreground(prediction: BinaryMask, truth: BinaryMask, void: BinaryMask | None) -> tuple[_Bytes, _Bytes]:
+def _foreground(
+    prediction: BinaryMask, truth: BinaryMask, void: BinaryMask | None
+) -> tuple[UInt8Array, UInt8Array]:
     """Both masks as 0/1 bytes, void pixels set to 0."""
     for name, mask in (("truth", truth), ("void", void)):
         if mask is not None and mask.shape != prediction.shape:
@@ -108,7 +110,7 @@ def _foreground(prediction: BinaryMask, truth: BinaryMask, void: BinaryMask | No
     return result.view(np.uint8), reference.view(np.uint8)
 
 
-def crop_to_objects(result: _Bytes, reference: _Bytes) -> tuple[_Bytes, _Bytes]:
+def crop_to_objects(result: UInt8Array, reference: UInt8Array) -> tuple[UInt8Array, UInt8Array]:
     """The part of two masks (H, W), binary or of ids, that holds all objects, grown by a pixel in the frame.
 
     Every contour pixel lies there, so contours, their distances and all counts stay the same.
@@ -118,7 +120,7 @@ def crop_to_objects(result: _Bytes, reference: _Bytes) -> tuple[_Bytes, _Bytes]:
     return result[part], reference[part]
 
 
-def boundary_map(mask: _Bytes) -> _Bytes:
+def boundary_map(mask: UInt8Array) -> UInt8Array:
     """Pixels that differ from their right, lower or lower right neighbour inside the picture.
 
     This is maximum minus minimum over the 2 x 2 window that starts at the pixel; outside counts for neither.
@@ -127,7 +129,7 @@ def boundary_map(mask: _Bytes) -> _Bytes:
     return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, window, anchor=(0, 0)), np.uint8)
 
 
-def _count_near(edge: _Bytes, other: _Bytes, count: int, radius_squared: int) -> int:
+def _count_near(edge: UInt8Array, other: UInt8Array, count: int, radius_squared: int) -> int:
     """How many of the ``count`` pixels of ``edge`` are within the radius of a pixel of ``other``.
 
     The square inside the disk finds most of those that are, the square around it most of those that are not,
@@ -150,11 +152,11 @@ def _count_near(edge: _Bytes, other: _Bytes, count: int, radius_squared: int) ->
     return count - n_left + int(np.count_nonzero(near))
 
 
-def _dilate_square(edge: _Bytes, reach: int) -> _Bytes:
+def _dilate_square(edge: UInt8Array, reach: int) -> UInt8Array:
     return np.asarray(cv2.dilate(edge, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)), np.uint8)
 
 
-def _dilate_disk(edge: _Bytes, radius_squared: int) -> _Bytes:
+def _dilate_disk(edge: UInt8Array, radius_squared: int) -> UInt8Array:
     """Dilation with a disk, as the union of dilations with the rectangles that make up the disk.
 
     A rectangle is separable, so this costs less than the disk itself, and the union is the same to the pixel.
@@ -173,7 +175,7 @@ def _ring_offsets(radius_squared: int) -> _Positions:
 
 
 @lru_cache(maxsize=16)
-def _disk_rectangles(radius_squared: int) -> tuple[_Bytes, ...]:
+def _disk_rectangles(radius_squared: int) -> tuple[UInt8Array, ...]:
     """Centred rectangles of ones whose union is the disk dy^2 + dx^2 <= radius_squared."""
     tallest: dict[int, int] = {}
     for dy in range(math.isqrt(radius_squared) + 1):

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
+from segue.arrays import Float64Array
 from segue.masks.tracks import RleTrack
-
-Floats = npt.NDArray[np.float64]
 
 Property = Literal["area", "stillness", "aspect_change"]
 
@@ -101,7 +100,7 @@ def outside(areas: Sequence[float], tracks: Sequence[RleTrack]) -> npt.NDArray[n
     return np.stack([(values[group.of] < group.low) | (values[group.of] > group.high) for group in GROUPS])
 
 
-def _boxes(masks: RleTrack) -> tuple[Floats, npt.NDArray[np.int64]]:
+def _boxes(masks: RleTrack) -> tuple[Float64Array, npt.NDArray[np.int64]]:
     """Boxes x0, y0, x1, y1 of the frames that show an object, (N, 4), and these frames, (N,)."""
     frames = np.flatnonzero(masks.areas)
     if not len(frames):

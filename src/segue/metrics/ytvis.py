@@ -13,10 +13,11 @@ from typing import TypeVar
 
 import numpy as np
 
+from segue.arrays import Float64Array
 from segue.datasets.instances import DetectedInstance, Instance
 from segue.datasets.ytvis import Video, YTVISDataset, read_results
 from segue.errors import DatasetError
-from segue.metrics.average_precision import Floats, Matches, TrackScores, match_tracks, score_tracks
+from segue.metrics.average_precision import Matches, TrackScores, match_tracks, score_tracks
 from segue.metrics.evaluation import Evaluation, FrameView, Series
 from segue.naming import first_few
 from segue.types import IndexMask
@@ -148,12 +149,12 @@ def evaluate_ytvis(results: Path | str, ground_truth: YTVISDataset | Path | str)
     )
 
 
-def _frame_means(frames: int, matches: Mapping[int, Matches]) -> Floats:
+def _frame_means(frames: int, matches: Mapping[int, Matches]) -> Float64Array:
     """Mean IoU of the objects on each frame, (frames,); NaN where nothing is visible."""
     rows = [row for found in matches.values() for row in found.frame_overlaps[found.counted[0]]]
-    table: Floats = np.array(rows).reshape(-1, frames)
+    table: Float64Array = np.array(rows).reshape(-1, frames)
     known = (~np.isnan(table)).sum(axis=0)
-    means: Floats = np.full(frames, np.nan)
+    means: Float64Array = np.full(frames, np.nan)
     np.divide(np.nansum(table, axis=0), known, out=means, where=known > 0)
     return means
 

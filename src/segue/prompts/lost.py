@@ -10,13 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import Float32Array
 from segue.errors import PromptError
 from segue.prompts.planes import tight_box
 
 POTENTIAL = 100  # patches of lowest degree among which the seed's companions are sought; k of the paper
 LEAST_PATCHES, MOST = 4, 0.5  # of several objects: patches, and share of the picture
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Discovery:
     degree: npt.NDArray[np.int64]  # for each patch, with how many others it correlates positively, (N,)
     seed: int  # patch of the smallest degree
     similar: npt.NDArray[np.int64]  # companions of the seed in order of degree, the seed among them
-    votes: Floats  # sum of the correlations with the companions, (N,)
+    votes: Float32Array  # sum of the correlations with the companions, (N,)
     mask: npt.NDArray[np.bool_]  # the object's patches, (gh, gw)
 
     def box(self, patch: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -41,7 +40,7 @@ class Discovery:
 
 
 def discover(
-    features: Floats, grid: tuple[int, int], max_objects: int = 1, *, k: int = POTENTIAL
+    features: Float32Array, grid: tuple[int, int], max_objects: int = 1, *, k: int = POTENTIAL
 ) -> list[Discovery]:
     """The most prominent objects of a picture, by one row of features per patch, (N, d).
 
@@ -67,7 +66,7 @@ def discover(
 
 
 def _discover_among(
-    features: Floats, left: npt.NDArray[np.int64], grid: tuple[int, int], k: int
+    features: Float32Array, left: npt.NDArray[np.int64], grid: tuple[int, int], k: int
 ) -> Discovery | None:
     """The object among the patches ``left``; None where the features of the seed are zero."""
     from scipy import ndimage  # late, for a quick start

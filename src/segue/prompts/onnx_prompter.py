@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import Float32Array
 from segue.errors import CheckpointError
 from segue.extras import install_command
 from segue.inputs import first_line
@@ -33,7 +34,6 @@ from segue.types import Image
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-Floats = npt.NDArray[np.float32]
 
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 STD = np.array([58.395, 57.12, 57.375], np.float32)
@@ -148,7 +148,7 @@ class OnnxPrompter:
         probability = 1 / (1 + np.exp(-planes.clip(-50, 50)))
         return Answer(size, (0, 0, size[1], size[0]), iou[order].clip(0, 1), probability)
 
-    def _earlier(self, prompts: Prompts) -> Floats:
+    def _earlier(self, prompts: Prompts) -> Float32Array:
         """The earlier mask as logits, (1, 1, side/4, side/4), 0 where there is none."""
         network = self._network
         low = network.side // LOW
@@ -160,7 +160,7 @@ class OnnxPrompter:
             square[0, 0, :height, :width] = (np.asarray(part) * 2 - 1) * SURE
         return square
 
-    def _inside(self, planes: Floats) -> Floats:
+    def _inside(self, planes: Float32Array) -> Float32Array:
         """Masks of the square, cut to what the picture takes of it; masks of the picture stay."""
         network = self._network
         if network.layout != "sam" or planes.shape[1:] == self.image.shape[:2]:
@@ -173,7 +173,7 @@ class OnnxPrompter:
 _TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
 
 
-def _points(prompts: Prompts, takes_mask: bool) -> tuple[Floats, Floats]:
+def _points(prompts: Prompts, takes_mask: bool) -> tuple[Float32Array, Float32Array]:
     """Points (N, 2) in pixels and their labels (N,); where no mask can go in, its box does."""
     marks = [(x, y, 1) for x, y in prompts.points] + [(x, y, 0) for x, y in prompts.negative]
     for stroke in prompts.scribble:
@@ -189,7 +189,7 @@ def _points(prompts: Prompts, takes_mask: bool) -> tuple[Floats, Floats]:
     return table[:, :2], table[:, 2]
 
 
-def _planes(picture: npt.NDArray[Any]) -> Floats:
+def _planes(picture: npt.NDArray[Any]) -> Float32Array:
     """(H, W, 3) → (1, 3, H, W)."""
     return np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32)
 

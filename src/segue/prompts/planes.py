@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import UInt8Array
 from segue.types import Box, Point
-
-Plane = npt.NDArray[np.uint8]
 
 Window = tuple[float, float, float, float]
 """Part of a picture, ``(x0, y0, x1, y1)`` in pixels; it may have any shape and becomes a square crop."""
@@ -48,13 +47,13 @@ def pixels(window: Window, size: tuple[int, int]) -> tuple[int, int, int, int]:
     return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
 
 
-def draw_disk(plane: Plane, point: Point) -> None:
+def draw_disk(plane: UInt8Array, point: Point) -> None:
     """Mark a click (x, y) on a square plane: a disk of radius 2 % of the side, 3 pixels at least."""
     radius = max(3, round(0.02 * plane.shape[0]))
     cv2.circle(plane, (int(point[0]), int(point[1])), radius, 255, -1)
 
 
-def draw_stroke(plane: Plane, points: Sequence[Point]) -> None:
+def draw_stroke(plane: UInt8Array, points: Sequence[Point]) -> None:
     """Mark a stroke along points (x, y) on a square plane, 3 % of the side wide, 3 pixels at least."""
     line = np.array(points, np.int32).reshape(-1, 1, 2)
     cv2.polylines(plane, [line], False, 255, thickness=max(3, round(0.03 * plane.shape[0])))

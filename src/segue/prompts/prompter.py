@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from segue.arrays import Float32Array
 from segue.errors import PromptError
 from segue.layers.running import choose_device, inference_copy
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
@@ -37,7 +38,6 @@ from segue.prompts.planes import (
 from segue.types import Box, Frame, Image, Point
 from segue.weights import load
 
-Floats = npt.NDArray[np.float32]
 Stroke = Sequence[Point]
 Place = tuple[int, int, int, int]  # a window in whole pixels
 
@@ -126,8 +126,8 @@ class Answer:
 
     size: tuple[int, int]
     window: Place
-    iou: Floats
-    planes: Floats = field(repr=False)
+    iou: Float32Array
+    planes: Float32Array = field(repr=False)
     extent: Extent = "whole"
     extents: tuple[Extent, ...] = ("whole",)
 
@@ -135,7 +135,7 @@ class Answer:
         return len(self.iou)
 
     @functools.cached_property
-    def probability(self) -> Floats:
+    def probability(self) -> Float32Array:
         """Probability of the first mask, (H, W)."""
         return self.probability_of(0)
 
@@ -158,7 +158,7 @@ class Answer:
         planes[outside] = np.minimum(planes[outside], 0.5)
         return replace(self, window=(0, 0, self.size[1], self.size[0]), planes=planes)
 
-    def probability_of(self, k: int) -> Floats:
+    def probability_of(self, k: int) -> Float32Array:
         """Probability of mask ``k``, (H, W)."""
         x0, y0, x1, y1 = self.window
         whole = np.zeros(self.size, np.float32)
@@ -348,7 +348,7 @@ def _click_crops(points: Sequence[Point], size: tuple[int, int]) -> list[Window]
     return windows
 
 
-def _choices(tried: Sequence[Answer], first: Answer, points: Sequence[Point]) -> dict[Extent, Floats]:
+def _choices(tried: Sequence[Answer], first: Answer, points: Sequence[Point]) -> dict[Extent, Float32Array]:
     """Probabilities (H, W) of what clicks may mean: the first mask of ``first``, a part and a group of it."""
     size = first.size
     masks: list[npt.NDArray[np.bool_]] = []
@@ -360,7 +360,7 @@ def _choices(tried: Sequence[Answer], first: Answer, points: Sequence[Point]) ->
             if all(mask[int(y * rows / size[0]), int(x * columns / size[1])] for x, y in points):
                 masks.append(mask)
                 sources.append((answer, k))
-    choices: dict[Extent, Floats] = {"whole": first.probability}
+    choices: dict[Extent, Float32Array] = {"whole": first.probability}
     scores = [float(answer.iou[k]) for answer, k in sources]
     for extent, number in related(_small(first, 0), masks, scores).items():
         answer, k = sources[number]
@@ -380,7 +380,7 @@ def _small(answer: Answer, k: int) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def _draw(prompts: Prompts, place: Place, side: int) -> Floats:
+def _draw(prompts: Prompts, place: Place, side: int) -> Float32Array:
     """Prompt planes (4, side, side) of a crop, in [0, 1]."""
     x0, y0, x1, y1 = place
     sx, sy = side / (x1 - x0), side / (y1 - y0)
@@ -395,7 +395,7 @@ def _draw(prompts: Prompts, place: Place, side: int) -> Floats:
         draw_disk(marks[NEGATIVE], point)
     for stroke in prompts.scribble:
         draw_stroke(marks[POSITIVE], at(stroke))
-    planes: Floats = np.divide(marks, 255, dtype=np.float32)
+    planes: Float32Array = np.divide(marks, 255, dtype=np.float32)
     if prompts.box is not None:
         left, top, right, bottom = prompts.box
         columns = slice(max(0, round((left - x0) * sx)), max(0, round((right - x0) * sx)))

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import BoolArray, FloatingArray
 from segue.errors import PromptError
 from segue.masks import ObjectExtent, measure
 from segue.types import IndexMask, ObjectInfo, same_values
-
-Floats = npt.NDArray[np.floating]
-Planes = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ class Found:
 
     mask: IndexMask  # (H, W), uint8; ids from 1 in descending score
     objects: tuple[ObjectInfo, ...]
-    planes: Planes  # mask of each object before overlaps were resolved, (K, H, W)
+    planes: BoolArray  # mask of each object before overlaps were resolved, (K, H, W)
 
     __eq__ = same_values
     __hash__ = None  # type: ignore[assignment]
@@ -61,7 +59,10 @@ def found_in(mask: IndexMask) -> Found:
 
 
 def select(
-    probabilities: Floats, scores: Floats, labels: Collection[str | None], rules: Rules | None = None
+    probabilities: FloatingArray,
+    scores: FloatingArray,
+    labels: Collection[str | None],
+    rules: Rules | None = None,
 ) -> Found:
     """Apply the rules to the detections of a picture: probabilities (N, H, W) and scores (N,), both in 0..1.
 
@@ -82,7 +83,7 @@ def select(
 
 
 def _objects(
-    extents: Mapping[int, ObjectExtent], labels: Iterable[str | None], scores: Floats
+    extents: Mapping[int, ObjectExtent], labels: Iterable[str | None], scores: FloatingArray
 ) -> tuple[ObjectInfo, ...]:
     return tuple(
         ObjectInfo(id, label, float(score), extent.box, extent.area)
@@ -90,10 +91,10 @@ def _objects(
     )
 
 
-def _apart(probabilities: Floats, order: list[int], rules: Rules, least: float) -> list[int]:
+def _apart(probabilities: FloatingArray, order: list[int], rules: Rules, least: float) -> list[int]:
     """Indices of the masks that are large enough and not covered by a better one, best first."""
     kept: list[int] = []
-    planes: list[Planes] = []
+    planes: list[BoolArray] = []
     for i in order:
         plane = probabilities[i] >= rules.probability
         area = int(plane.sum())
@@ -110,7 +111,7 @@ def _apart(probabilities: Floats, order: list[int], rules: Rules, least: float) 
 
 
 def _resolved(
-    probabilities: Floats, kept: list[int], threshold: float, least: float
+    probabilities: FloatingArray, kept: list[int], threshold: float, least: float
 ) -> tuple[npt.NDArray[np.uint8], list[int]]:
     """Index mask, and which detection each id is; what ends too small is left out."""
     if not kept:
@@ -125,7 +126,12 @@ def _resolved(
 
 
 def nearest_detections(
-    wanted: Floats, boxes: Floats, scores: Floats, *, least: float = 0.01, unique: bool = False
+    wanted: FloatingArray,
+    boxes: FloatingArray,
+    scores: FloatingArray,
+    *,
+    least: float = 0.01,
+    unique: bool = False,
 ) -> list[int | None]:
     """Index of the detection that stands for each known box, or None: the rule of the STCN report.
 

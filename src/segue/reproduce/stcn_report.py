@@ -12,8 +12,8 @@ from functools import partial
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 
+from segue.arrays import FloatingArray, UInt8Array
 from segue.datasets.davis import Sequence
 from segue.datasets.something import BoxSequence
 from segue.errors import DatasetError
@@ -36,9 +36,6 @@ LEAST_SCORE = 0.01
 MANY = 100
 """Detections of a picture that are chosen from."""
 
-Floats = npt.NDArray[np.floating]
-Mask = npt.NDArray[np.uint8]
-
 
 @dataclass(frozen=True)
 class Start:
@@ -54,16 +51,16 @@ class Candidate:
     """What stands for one object on the first frame: its box, and the probability of each pixel, (H, W)."""
 
     box: Box
-    plane: Floats
+    plane: FloatingArray
 
 
 Chosen = Mapping[int, Candidate]
 """Candidates by id of the ground truth; objects without one begin without a mask."""
 
-Show = Callable[[Floats], None]
+Show = Callable[[FloatingArray], None]
 """Is shown the probabilities of all that was found on a first frame, (N, H, W), before any is chosen."""
 
-FirstFrame = Callable[[Start], Mask]
+FirstFrame = Callable[[Start], UInt8Array]
 """Draws the index mask of a first frame, (H, W), with ids of the ground truth."""
 
 
@@ -134,7 +131,7 @@ def nearest_regions(find: Detector, start: Start, *, show: Show | None = None) -
     return _nearest(start, found.planes.astype(np.float32), boxes, scores)
 
 
-def _nearest(start: Start, planes: Floats, boxes: Floats, scores: Floats) -> Chosen:
+def _nearest(start: Start, planes: FloatingArray, boxes: FloatingArray, scores: FloatingArray) -> Chosen:
     wanted = np.array(list(start.boxes.values()))
     chosen = nearest_detections(wanted, boxes, scores, least=LEAST_SCORE)
     candidates = {}
@@ -161,7 +158,7 @@ def discovered(find: Detector, start: Start, *, show: Show | None = None) -> Cho
     return chosen
 
 
-def draw_masks(start: Start, chosen: Chosen) -> Mask:
+def draw_masks(start: Start, chosen: Chosen) -> UInt8Array:
     """Masks of probability 0.5 and more; the more probable one wins a pixel, of equals the first."""
     mask = np.zeros(start.truth.shape, np.uint8)
     best = np.full(mask.shape, 0.5, np.float32)
@@ -171,12 +168,12 @@ def draw_masks(start: Start, chosen: Chosen) -> Mask:
     return mask
 
 
-def draw_boxes(start: Start, chosen: Chosen) -> Mask:
+def draw_boxes(start: Start, chosen: Chosen) -> UInt8Array:
     """Whole boxes; later ones cover earlier ones."""
     return fill_boxes({number: item.box for number, item in chosen.items()}, start.frames[0].size)
 
 
-def cut_boxes(start: Start, chosen: Chosen) -> Mask:
+def cut_boxes(start: Start, chosen: Chosen) -> UInt8Array:
     """What GrabCut finds in each box, as where a person gives a box; later ones cover earlier ones."""
     image = start.frames[0].image
     mask = np.zeros(image.shape[:2], np.uint8)
@@ -188,7 +185,7 @@ def cut_boxes(start: Start, chosen: Chosen) -> Mask:
     return mask
 
 
-def filtering_picture(start: Start, found: Floats, chosen: IndexMask) -> Image:
+def filtering_picture(start: Start, found: FloatingArray, chosen: IndexMask) -> Image:
     """A first frame three times, as figure 3 of the report: all that was found, what was chosen, the truth.
 
     Args:

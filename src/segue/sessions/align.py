@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import Float32Array
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.types import Image
 
-Map = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float32]  # (2, 3): a point of the reference, in pixels, to where it lies in the frame
 Movement = npt.NDArray[np.floating]  # such a matrix, or a homography, (3, 3)
 
@@ -46,12 +46,12 @@ _OUTSIDE = -1000.0
 class _View:
     """A frame as it is compared: half size, grey."""
 
-    grey: Map  # (h, w), float32, 0 to 255, smoothed
-    local: Map  # normalised, so that a large bright object counts no more than its area
-    small: Map  # the latter at half of its size, to begin with; at its own size where it is small
+    grey: Float32Array  # (h, w), float32, 0 to 255, smoothed
+    local: Float32Array  # normalised, so that a large bright object counts no more than its area
+    small: Float32Array  # the latter at half of its size, to begin with; at its own size where it is small
 
     @classmethod
-    def of(cls, grey: Map) -> _View:
+    def of(cls, grey: Float32Array) -> _View:
         local = normalised(grey)
         height, width = (side // 2 for side in local.shape)
         if min(height, width) < SMALLEST:
@@ -72,7 +72,7 @@ class Aligner(Checkpointable):
     """
 
     _reference: _View | None = checkpointed()
-    _kept: list[Map] = checkpointed()
+    _kept: list[Float32Array] = checkpointed()
     _seen: int = checkpointed()
     _since: int = checkpointed()
     _last: Matrix | None = checkpointed()
@@ -152,7 +152,7 @@ class Aligner(Checkpointable):
             self._reference = _View.of(np.median(self._kept, axis=0).astype(np.float32))
 
 
-def normalised(grey: Map, sigma: float = 8.0) -> Map:
+def normalised(grey: Float32Array, sigma: float = 8.0) -> Float32Array:
     """A grey picture, (H, W), float32, without the mean and the contrast of its surroundings."""
     detail = grey - cv2.GaussianBlur(grey, (0, 0), sigma)
     contrast = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), sigma))
@@ -183,12 +183,12 @@ def to_reference(image: Image, matrix: Matrix, fill: Image) -> Image:
     return warped(image, matrix, cv2.BORDER_TRANSPARENT, onto=fill.copy())
 
 
-def to_frame(values: Map, matrix: Matrix) -> Map:
+def to_frame(values: Float32Array, matrix: Matrix) -> Float32Array:
     """Values in the reference, (h, w), as seen from the frame."""
     return warped(values, matrix, cv2.BORDER_REPLICATE, flags=cv2.INTER_LINEAR)
 
 
-def _half_grey(image: Image) -> Map:
+def _half_grey(image: Image) -> Float32Array:
     height, width = image.shape[0] // 2, image.shape[1] // 2
     grey = cv2.cvtColor(image[: 2 * height, : 2 * width], cv2.COLOR_RGB2GRAY)
     grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
@@ -207,7 +207,7 @@ def _halved(matrix: Matrix) -> Matrix:
     return np.column_stack([turn, (move - _CENTRE + turn @ _CENTRE) / 2]).astype(np.float32)
 
 
-def shift(reference: Map, view: Map) -> Matrix:
+def shift(reference: Float32Array, view: Float32Array) -> Matrix:
     """Movement without turning, by phase correlation."""
     height, width = view.shape
     window = cv2.createHanningWindow((width, height), cv2.CV_32F)
@@ -230,7 +230,11 @@ def _begun(reference: _View, view: _View, last: Matrix | None) -> Matrix:
 
 
 def _refine(
-    reference: Map, view: Map, start: Matrix, steps: tuple[int, int, float], mask: Any = None
+    reference: Float32Array,
+    view: Float32Array,
+    start: Matrix,
+    steps: tuple[int, int, float],
+    mask: Any = None,
 ) -> Matrix:
     _, found = cv2.findTransformECC(reference, view, start.copy(), cv2.MOTION_EUCLIDEAN, steps, mask, 1)
     return np.asarray(found, np.float32)
@@ -243,19 +247,21 @@ def _distance(matrix: Matrix, view: _View) -> float:
     return float(np.abs(corners @ matrix.T - corners[:, :2]).max())
 
 
-def _residual(reference: Map, view: Map, matrix: Movement) -> tuple[Map, npt.NDArray[np.bool_]]:
+def _residual(
+    reference: Float32Array, view: Float32Array, matrix: Movement
+) -> tuple[Float32Array, npt.NDArray[np.bool_]]:
     """Clipped difference for each pixel of the reference, (h, w), and where the frame shows it."""
     moved = warped(view, matrix, cv2.BORDER_CONSTANT, _OUTSIDE)
     return np.minimum(np.abs(moved - reference), _CLIP), moved > _OUTSIDE / 10
 
 
-def difference(reference: Map, view: Map, matrix: Movement) -> float:
+def difference(reference: Float32Array, view: Float32Array, matrix: Movement) -> float:
     """Mean clipped difference of two normalised pictures, (h, w), where both show something."""
     residual, shown = _residual(reference, view, matrix)
     return float(residual[shown].mean()) if shown.any() else _CLIP
 
 
-def support(reference: Map, view: Map, matrix: Movement) -> float:
+def support(reference: Float32Array, view: Float32Array, matrix: Movement) -> float:
     """In what share of the parts of a picture a movement explains what has changed, 0 to 1.
 
     Two normalised pictures, (h, w), are compared in 6 by 8 parts. What has a clear outline before plain or
@@ -275,7 +281,7 @@ def support(reference: Map, view: Map, matrix: Movement) -> float:
     return float(explained.sum() / max(differ.sum(), seen.size / 2))
 
 
-def _well_matched(reference: Map, view: Map, matrix: Matrix) -> npt.NDArray[np.uint8]:
+def _well_matched(reference: Float32Array, view: Float32Array, matrix: Matrix) -> npt.NDArray[np.uint8]:
     """Pixels of the frame that fit the reference, 0 or 255, (h, w)."""
     residual, shown = _residual(reference, view, matrix)
     place = round((1 - _OUTLIERS) * residual.size)

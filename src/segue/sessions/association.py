@@ -13,13 +13,11 @@ from typing import Protocol, TypeVar
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segue.arrays import Float32Array
 from segue.masks.files import MAX_ID
 from segue.prompts.planes import grown
 from segue.types import Box, Image
-
-Floats = npt.NDArray[np.float32]
 
 OVERLAP, MOTION, APPEARANCE, CLASS = 1.0, 0.5, 0.5, 0.3
 """What the overlap with the tracked mask, with the place where the motion leads, the appearance, and the
@@ -65,7 +63,7 @@ class Track:
     id: int
     box: Box  # around its mask, or around its last detection while it is out of sight
     seen: int  # frame of the box, counted by the session
-    appearance: Floats  # its colours, (C,), unit length
+    appearance: Float32Array  # its colours, (C,), unit length
     votes: dict[str, float] = field(default_factory=dict)  # sum of the detection scores of each class
     runs: int = 1  # of the detector while it was followed ...
     hits: int = 1  # ... and those that found it
@@ -73,8 +71,12 @@ class Track:
     size: tuple[float, float] = (0.0, 0.0)  # width and height of the last detection
     area: int = 0  # of its mask at the last run, in pixels
     mismatches: int = 0  # runs in a row in which mask and detection disagreed
-    velocity: Floats = field(default_factory=lambda: np.zeros(2, np.float32))  # of its centre, pixels a frame
-    anchor: Floats | None = None  # frame, and centre and size of the box, when it last stood alone: (5,)
+    velocity: Float32Array = field(
+        default_factory=lambda: np.zeros(2, np.float32)
+    )  # of its centre, pixels a frame
+    anchor: Float32Array | None = (
+        None  # frame, and centre and size of the box, when it last stood alone: (5,)
+    )
     contested: bool = False  # it met another of its class since
 
     @property
@@ -98,7 +100,9 @@ class Track:
     def vote(self, label: str | None, score: float) -> None:
         self.votes[label or ""] = self.votes.get(label or "", 0.0) + score
 
-    def found(self, box: Box, score: float, label: str | None, appearance: Floats, *, alone: bool) -> None:
+    def found(
+        self, box: Box, score: float, label: str | None, appearance: Float32Array, *, alone: bool
+    ) -> None:
         """The detector has found it; where it stands alone its appearance is learnt."""
         self.hits += 1
         self.misses = 0
@@ -156,7 +160,7 @@ class Candidate:
         return self.score >= (threshold if self.runs > 1 else threshold + SURPLUS)
 
 
-def overlaps(first: Sequence[Box], second: Sequence[Box]) -> Floats:
+def overlaps(first: Sequence[Box], second: Sequence[Box]) -> Float32Array:
     """IoU of boxes, (N, M)."""
     a, b = (np.array(boxes, np.float32).reshape(-1, 4) for boxes in (first, second))
     low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
@@ -170,7 +174,7 @@ def match(
     shown: Sequence[Box | None],
     boxes: Sequence[Box],
     labels: Sequence[str | None],
-    appearances: Floats,
+    appearances: Float32Array,
     at: int,
 ) -> dict[int, int]:
     """The detection of each track that has one, by position in ``tracks``, on the frame ``at``.
@@ -209,14 +213,14 @@ class _Lost(Protocol):
 
     box: Box
     seen: int
-    appearance: Floats
+    appearance: Float32Array
 
 
 _LostT = TypeVar("_LostT", bound=_Lost)
 
 
 def reidentify(
-    lost: Iterable[_LostT], box: Box, appearance: Floats, at: int, size: tuple[int, int]
+    lost: Iterable[_LostT], box: Box, appearance: Float32Array, at: int, size: tuple[int, int]
 ) -> _LostT | None:
     """The lost object that a newcomer is, by its look, and by whether it can have come so far.
 
@@ -244,10 +248,10 @@ def find_occlusions(tracks: Sequence[Track], shown: Sequence[Box | None], at: in
     return [box is None or bool(row.any()) for box, row in zip(shown, near, strict=True)]
 
 
-NO_APPEARANCES: Floats = np.zeros((0, 2 * LIGHTS * HUES * HUES), np.float32)
+NO_APPEARANCES: Float32Array = np.zeros((0, 2 * LIGHTS * HUES * HUES), np.float32)
 
 
-def appearance_of(image: Image, box: Box) -> Floats:
+def appearance_of(image: Image, box: Box) -> Float32Array:
     """Colours of the upper and lower half of a box, (512,), unit length; products are Bhattacharyya's.
 
     The picture is RGB (H, W, 3), uint8; of the box only the ellipse inside counts.

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import Float32Array
 from segue.errors import ArgumentError, PromptError, SegueError
 from segue.inputs import check_number, kind_of
 from segue.prompts.detectors import Detector
 from segue.prompts.planes import tight_box
-from segue.sessions.association import REMEMBERED, Floats, appearance_of, next_id, reidentify
+from segue.sessions.association import REMEMBERED, appearance_of, next_id, reidentify
 from segue.sessions.base import Checkpointable, FrameLike, as_frame, checkpointed
 from segue.sessions.track import TrackSession
 from segue.types import Box, Frame, IndexMask, MaskPrompt, Prompt, RemovePrompt, Segmentation
@@ -56,7 +57,7 @@ class _Tracklet:
     label: str | None
     seen: int
     box: Box
-    appearance: Floats
+    appearance: Float32Array
     missing: int = 0
     visible: bool = True
 

@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import BoolArray
 from segue.errors import ArgumentError, SourceError
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.changes import Change
-from segue.sessions.empty_scene import PLANES, Mask, Scene, TemporalQuantileBuffer, gain_table, too_few
+from segue.sessions.empty_scene import PLANES, Scene, TemporalQuantileBuffer, gain_table, too_few
 from segue.types import Image
 
 MASK_ABOVE = 0.2  # foreground probability above which a pixel is left out of the background
@@ -85,7 +86,7 @@ class MaskedMedian(Checkpointable):
     _settings: MedianSettings = checkpointed()
     _dense: bool = checkpointed()
     _frames: list[Image] = checkpointed()
-    _hidden: list[Mask] = checkpointed()
+    _hidden: list[BoolArray] = checkpointed()
     _since: int = checkpointed()
     scene: Scene | None = checkpointed()
     _result: npt.NDArray[np.uint8] | None = checkpointed()
@@ -116,7 +117,7 @@ class MaskedMedian(Checkpointable):
             self._dense = False
             self._reorder()
 
-    def remove_ghost(self, frame: Image, ghost: Mask) -> None:
+    def remove_ghost(self, frame: Image, ghost: BoolArray) -> None:
         if self.scene is None:
             return
         self._advance()
@@ -203,12 +204,12 @@ class MaskedMedian(Checkpointable):
         self._hidden.append(grown)
         self._result, self._row = np.empty((PLANES, *grown.shape), np.uint8), 0
 
-    def _reorder(self, where: Mask | None = None) -> None:
+    def _reorder(self, where: BoolArray | None = None) -> None:
         """The kept frames have changed there, (H, W), or everywhere."""
         if self._past is not None:
             self._past.stale |= True if where is None else where.any(axis=1)
 
-    def _heal(self, frame: Image, hidden: Mask) -> None:
+    def _heal(self, frame: Image, hidden: BoolArray) -> None:
         """Believe the median of all frames where it has made the foreground go away.
 
         There the masks of the kept frames were the wrong way round: the object was taken for background as
@@ -284,7 +285,7 @@ class GhostDetector(Checkpointable):
     """
 
     _seen: int = checkpointed()
-    _before: tuple[Image, Mask, Mask] | None = checkpointed()
+    _before: tuple[Image, BoolArray, BoolArray] | None = checkpointed()
 
     def __init__(self) -> None:
         self.restart()
@@ -293,7 +294,7 @@ class GhostDetector(Checkpointable):
         self._seen = 0
         self._before = None
 
-    def look(self, image: Image, background: Image, mask: Mask) -> Mask | None:
+    def look(self, image: Image, background: Image, mask: BoolArray) -> BoolArray | None:
         """Where there is nothing but a ghost in the next frame, (H, W), or None.
 
         Frame and empty scene are RGB (H, W, 3), uint8; the mask, (H, W), is the foreground of the frame.
@@ -319,7 +320,7 @@ class GhostDetector(Checkpointable):
         return np.asarray(cv2.dilate(found.view(np.uint8), np.ones((side, side), np.uint8)) > 0)
 
 
-def _pieces(mask: Mask) -> Iterator[tuple[Part, Mask]]:
+def _pieces(mask: BoolArray) -> Iterator[tuple[Part, BoolArray]]:
     """Connected pieces that are large enough: a part of the picture, and the piece in it, (h, w)."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     for i in range(1, count):
@@ -330,13 +331,13 @@ def _pieces(mask: Mask) -> Iterator[tuple[Part, Mask]]:
             yield (rows, columns), np.asarray(labels[rows, columns] == i)
 
 
-def _belongs_to(piece: Mask, image: Image, background: Image) -> bool:
+def _belongs_to(piece: BoolArray, image: Image, background: Image) -> bool:
     """Whether the outline of a piece is an edge of the background rather than of the frame."""
     contrasts = outline_contrasts(piece, (image, background))
     return contrasts is not None and contrasts[1] > RATIO * contrasts[0] + MARGIN
 
 
-def outline_contrasts(piece: Mask, pictures: Iterable[Image]) -> list[float] | None:
+def outline_contrasts(piece: BoolArray, pictures: Iterable[Image]) -> list[float] | None:
     """How clear an edge the outline of a piece is in each of some pictures.
 
     Args:
@@ -356,7 +357,7 @@ def outline_contrasts(piece: Mask, pictures: Iterable[Image]) -> list[float] | N
     return [_contrast(picture, outline, normal) for picture in pictures]
 
 
-def _contrast(picture: Image, outline: Mask, normal: npt.NDArray[np.float32]) -> float:
+def _contrast(picture: Image, outline: BoolArray, normal: npt.NDArray[np.float32]) -> float:
     """Mean change of the colours across an outline, in levels a pixel."""
     smooth = cv2.GaussianBlur(picture, (0, 0), 1.0).astype(np.float32)
     right, down = (cv2.Sobel(smooth, cv2.CV_32F, dx, 1 - dx, scale=1 / 8)[outline] for dx in (1, 0))

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import BoolArray, Float32Array
 from segue.sessions.align import normalised, shift, warped
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.types import Image
@@ -36,9 +37,6 @@ RATE_FRAMES = 3  # so many pauses in a row are no pauses: the camera has become 
 LEAST_LIT = 16  # pixels that must be neither black nor white for a gain to be measured
 GAIN = 0.08  # logarithm of the gain beyond which the background follows the exposure
 
-Small = npt.NDArray[np.float32]  # a reduced picture, RGB (h, w, 3), 0 to 255
-Mask = npt.NDArray[np.bool_]
-
 
 class Change(Enum):
     """What is different from the frame before, as a whole."""
@@ -56,7 +54,7 @@ class SceneChangeDetector(Checkpointable):
     leaves the structure; another scene neither. What fits again when it is moved is a camera that pans.
     """
 
-    _before: Small | None = checkpointed()
+    _before: Float32Array | None = checkpointed()
     _time: float | None = checkpointed()
     _usual: float | None = checkpointed()
     _pauses: int = checkpointed()
@@ -100,7 +98,7 @@ class SceneChangeDetector(Checkpointable):
         return False
 
 
-def reduced(image: Image) -> Small:
+def reduced(image: Image) -> Float32Array:
     """A picture, (H, W, 3), reduced by averaging to a longer side of at most :data:`LONG_SIDE`."""
     height, width = image.shape[:2]
     scale = min(1.0, LONG_SIDE / max(height, width))
@@ -108,7 +106,7 @@ def reduced(image: Image) -> Small:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def difference(one: Small, other: Small) -> Change:
+def difference(one: Float32Array, other: Float32Array) -> Change:
     """What two reduced pictures of one size differ in as a whole: the scene, its light, or neither."""
     distance = np.abs(one - other).max(axis=2)
     jumped, touched = distance > STEP, float((distance > TOUCH).mean())
@@ -121,7 +119,7 @@ def difference(one: Small, other: Small) -> Change:
     return Change.light if everywhere or relit else Change.none
 
 
-def structure(one: Small, other: Small) -> tuple[Mask, Mask]:
+def structure(one: Float32Array, other: Float32Array) -> tuple[BoolArray, BoolArray]:
     """Where two reduced pictures have the same structure, and where they have another one, (h, w) each.
 
     Correlation with the close surroundings, which light does not change. Where both are plain, neither is so.
@@ -140,7 +138,7 @@ def structure(one: Small, other: Small) -> tuple[Mask, Mask]:
     return textured & alike, textured & ~alike
 
 
-def panned(one: Small, other: Small) -> bool:
+def panned(one: Float32Array, other: Float32Array) -> bool:
     """Whether the camera has moved from one reduced picture to the other, by phase correlation."""
     if min(one.shape[:2]) < 8:
         return False

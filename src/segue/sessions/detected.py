@@ -8,8 +8,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from segue.arrays import BoolArray
 from segue.errors import ArgumentError, PromptError
 from segue.masks.measure import measure
 from segue.prompts.detectors import Detector, Proposals, propose
@@ -30,8 +30,6 @@ from segue.sessions.association import (
 from segue.sessions.base import Checkpointable, FrameLike, Session, as_frame, checkpointed
 from segue.sessions.track import TrackSession
 from segue.types import Box, Frame, IndexMask, MaskPrompt, Prompt, Segmentation
-
-Plane = npt.NDArray[np.bool_]  # one mask, (H, W)
 
 CANDIDATE_SCORE = 0.6  # scores from this share of the threshold on are kept as candidates
 
@@ -203,7 +201,7 @@ class DetectionSession(Checkpointable, Session):
                 track.stands_alone(box, scene.at)
         return {tracks[i].id: number for i, number in pairs.items()}
 
-    def _corrections(self, scene: _Scene, matched: dict[int, int]) -> dict[int, Plane]:
+    def _corrections(self, scene: _Scene, matched: dict[int, int]) -> dict[int, BoolArray]:
         """New masks of objects whose masks disagree with their detections, where there are better ones."""
         found, before = scene.found, scene.mask.copy()
         boxes = {i: scene.box_of(i) for i in matched}
@@ -226,7 +224,7 @@ class DetectionSession(Checkpointable, Session):
             scene.put(i, plane)
         return fresh
 
-    def _newcomers(self, scene: _Scene, free: Sequence[int]) -> dict[int, Plane]:
+    def _newcomers(self, scene: _Scene, free: Sequence[int]) -> dict[int, BoolArray]:
         """Objects that are new, or back, among the detections that belong to no known object."""
         found, before = scene.found, list(self._candidates)
         self._candidates = []
@@ -306,12 +304,12 @@ class _Scene:
         self.mask[np.isin(self.mask, list(numbers))] = 0
         self._extents = measure(self.mask)
 
-    def put(self, number: int, mask: Plane) -> None:
+    def put(self, number: int, mask: BoolArray) -> None:
         """Give an object this mask."""
         self.mask[mask] = number
         self._extents = measure(self.mask)
 
-    def carved(self, number: int, own: int | None) -> Plane | None:
+    def carved(self, number: int, own: int | None) -> BoolArray | None:
         """The mask of a detection less what others than ``own`` have; None where that is a known object."""
         mask = (self.found.mask(number) > 0.5) & _around(self.found.boxes[number], self.mask.shape)
         whole = int(mask.sum())
@@ -331,7 +329,7 @@ class _Scene:
         return share >= INSIDE and self.found.scores[number] < self._score + PART_SURPLUS * (1 + same)
 
 
-def _around(box: Box, shape: tuple[int, ...]) -> Plane:
+def _around(box: Box, shape: tuple[int, ...]) -> BoolArray:
     """A box and a little around it, (H, W): detections end where objects do, masks sometimes run out."""
     x0, y0, x1, y1 = grown(box, RIM)
     plane = np.zeros(shape, np.bool_)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import BoolArray, UInt8Array
 from segue.errors import PromptError
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.changes import Change
@@ -29,9 +30,6 @@ LATELY = 2  # what was foreground in so many last kept frames has stopped there,
 
 _ROWS, _SORTED_ROWS = 4, 16
 """Rows that are worked on together, to sort in one frame or all: so many stay in the cache of a processor."""
-
-Bytes = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -217,7 +215,9 @@ class TemporalQuantileBuffer:
         # Rows that must be sorted anew, because not only a frame was added to their past.
         self.stale = np.ones(self._height, bool)
 
-    def update(self, frames: Sequence[Bytes], hidden: Sequence[Mask], first: int, last: int) -> None:
+    def update(
+        self, frames: Sequence[UInt8Array], hidden: Sequence[BoolArray], first: int, last: int
+    ) -> None:
         """Bring the rows ``first:last`` up to date after a frame was added to all of them, (3, H, W) each.
 
         Each frame has what was hidden of the background, (H, W).
@@ -237,7 +237,7 @@ class TemporalQuantileBuffer:
                 self._changes[rows] += hidden[i][rows] ^ hidden[i - 1][rows]
         self.stale[rows] = False
 
-    def _sort(self, frames: Sequence[Bytes], hidden: Sequence[Mask], first: int, last: int) -> None:
+    def _sort(self, frames: Sequence[UInt8Array], hidden: Sequence[BoolArray], first: int, last: int) -> None:
         for start in range(first, last, _SORTED_ROWS):
             part = slice(start, min(start + _SORTED_ROWS, last))
             values = [self._rows(frame, part) for frame in frames]
@@ -249,7 +249,7 @@ class TemporalQuantileBuffer:
                 self._differ[part] = False
             self._fill(self._all[part], values)
 
-    def _insert(self, frame: Bytes, hidden: Mask, first: int, last: int) -> None:
+    def _insert(self, frame: UInt8Array, hidden: BoolArray, first: int, last: int) -> None:
         for start in range(first, last, _ROWS):
             part = slice(start, min(start + _ROWS, last))
             values, covered = self._rows(frame, part), hidden[part]
@@ -261,7 +261,7 @@ class TemporalQuantileBuffer:
                 self._sort_in(self._visible[part], _lifted(values, covered))
             self._sort_in(self._all[part], values)
 
-    def planes(self, least: int, first: int, out: Bytes) -> None:
+    def planes(self, least: int, first: int, out: UInt8Array) -> None:
         """Write what the past tells of the rows from ``first`` on to ``out``, (21, h, W), see :class:`Scene`.
 
         Where fewer than ``least`` values are visible, all count, see :func:`too_few`; they do as well where
@@ -294,11 +294,11 @@ class TemporalQuantileBuffer:
         out[19] = (shares // max(1, count - 1)).astype(np.uint8)[changes]
         out[20] = min(255, 7 * count)
 
-    def _rows(self, frame: Bytes, part: slice) -> Bytes:
+    def _rows(self, frame: UInt8Array, part: slice) -> UInt8Array:
         """A copy of rows of a planar frame, (h, 3 W)."""
         return np.array(frame[:, part].transpose(1, 0, 2), order="C").reshape(-1, 3 * self._width)
 
-    def _sort_in(self, stack: Bytes, values: Bytes) -> None:
+    def _sort_in(self, stack: UInt8Array, values: UInt8Array) -> None:
         """Put values (h, 3 W) of the last frame into their places in sorted rows, (h, keep, 3 W)."""
         # What is smaller stays, the value comes after it, and the rest moves on by one.
         count, moved = self._count, self._spare[: len(values), : self._count]
@@ -306,13 +306,13 @@ class TemporalQuantileBuffer:
         np.maximum(stack[:, : count - 1], values[:, None], out=moved[:, 1:])
         np.minimum(stack[:, :count], moved, out=stack[:, :count])
 
-    def _fill(self, stack: Bytes, values: list[Bytes]) -> None:
+    def _fill(self, stack: UInt8Array, values: list[UInt8Array]) -> None:
         for place, wire in enumerate(_ordered(values)):
             stack[:, place] = wire
         stack[:, len(values) :] = 255
 
 
-def scene_planes(frames: Bytes, hidden: Mask, least: int) -> Bytes:
+def scene_planes(frames: UInt8Array, hidden: BoolArray, least: int) -> UInt8Array:
     """What the past tells of each pixel, (21, H, W), uint8; see :meth:`TemporalQuantileBuffer.planes`.
 
     Frames are (n, 3, H, W), 255 at most, in the order of time; ``hidden``, (n, H, W), is where something was
@@ -331,17 +331,17 @@ def ranks(count: Any) -> tuple[Any, Any, Any]:
     return low, count // 2, count - 1 - low
 
 
-def too_few(visible: npt.NDArray[np.integer], frames: int, least: int) -> Mask:
+def too_few(visible: npt.NDArray[np.integer], frames: int, least: int) -> BoolArray:
     """Where a pixel was background in too few of ``frames`` kept frames, from the number of these."""
     return np.asarray(visible < (least if frames >= DOUBT_FROM else 1))
 
 
-def _lifted(values: Bytes, covered: Mask) -> Bytes:
+def _lifted(values: UInt8Array, covered: BoolArray) -> UInt8Array:
     """Values (h, 3 W) with 255, which comes last, where something was in front, (h, W)."""
     return np.asarray(np.maximum(values, np.tile(covered.view(np.uint8) * np.uint8(255), 3)))
 
 
-def _ordered(wires: list[Bytes]) -> list[Bytes]:
+def _ordered(wires: list[UInt8Array]) -> list[UInt8Array]:
     """Arrays of one shape, which are used up, in ascending order at each place, by minima and maxima."""
     spare = np.empty_like(wires[0])
     for low, high in _comparators(len(wires)):

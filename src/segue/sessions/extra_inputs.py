@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.arrays import UInt8Array
 from segue.errors import FlowError, PromptError
 from segue.flow.providers import GAPS, SINGLE_GAP, FlowPictures, FlowProvider
 from segue.models.base import Features, ForegroundCapabilities
@@ -22,8 +23,6 @@ from segue.types import Frame, Image
 
 Extra = Literal["depth", "flow"]  # inputs in addition to the picture
 
-Plane = npt.NDArray[np.uint8]
-"""Of a frame at the working size: depth (h, w), or a flow picture (h, w, gaps), (h, w) of one gap."""
 
 PUBLISHED_SIDE = 256  # side of the pictures that HOFAM and STAM were made for
 PERCENTILES = (1, 99)  # of the depth of a scene that become 0 and 255
@@ -133,7 +132,7 @@ class DepthScale(Checkpointable):
     def restart(self) -> None:
         self._range = None
 
-    def __call__(self, depth: npt.NDArray[np.generic]) -> Plane:
+    def __call__(self, depth: npt.NDArray[np.generic]) -> UInt8Array:
         """Scale a map, (H, W), in any unit; what is not positive and finite is unknown and gives 0."""
         values = np.asarray(depth, np.float32)
         known = np.isfinite(values) & (values > 0)
@@ -145,7 +144,7 @@ class DepthScale(Checkpointable):
         return np.asarray(np.rint(255 * np.clip(scaled, 0, 1)), np.uint8)
 
 
-def plane_of(frame: Frame, size: tuple[int, int], scale: DepthScale) -> Plane | None:
+def plane_of(frame: Frame, size: tuple[int, int], scale: DepthScale) -> UInt8Array | None:
     """Scaled depth of a frame, or its flow picture, at a height and width; None if it brings neither."""
     height, width = size
     if frame.flow is not None:

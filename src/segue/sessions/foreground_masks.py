@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import BoolArray, Float32Array
 from segue.errors import ArgumentError, PromptError
 from segue.masks import measure, resize_mask
 from segue.sessions.align import Matrix
@@ -30,8 +31,6 @@ APART = 0.25  # pieces belong together up to a gap of this share of the largest 
 SMOOTH = 0.6  # share of the former speed of an object in the new one
 REACH = 1.0  # a lost object may come back this many times its own size away from where it was
 
-Mask = npt.NDArray[np.bool_]
-Plane = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint16]
 Overlaps = list[tuple[int, int, int]]
 """Ids, pieces, and in how many pixels they overlap, the largest overlap first."""
@@ -130,14 +129,14 @@ class ForegroundMasks(Checkpointable):
         return Segmentation(index, time, np.zeros(size, np.uint8))
 
 
-def _inside(values: Plane, size: tuple[int, int], roi: Mask | None) -> Plane:
+def _inside(values: Float32Array, size: tuple[int, int], roi: BoolArray | None) -> Float32Array:
     """Probabilities (h, w) at the size of the frame, 0 outside the region of interest."""
     if values.shape != size:
         values = np.asarray(cv2.resize(values, size[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
     return values if roi is None else np.asarray(values * resize_mask(roi, size), np.float32)
 
 
-def _summary(mask: npt.NDArray[np.uint8], scores: list[Plane]) -> tuple[ObjectInfo, ...]:
+def _summary(mask: npt.NDArray[np.uint8], scores: list[Float32Array]) -> tuple[ObjectInfo, ...]:
     """Foreground and, with two maps, shadow as objects of a mask."""
     extents = measure(mask)
     objects = []
@@ -150,7 +149,7 @@ def _summary(mask: npt.NDArray[np.uint8], scores: list[Plane]) -> tuple[ObjectIn
     return tuple(objects)
 
 
-def _of_classes(inside: Callable[[Plane], Plane], maps: Maps) -> Maps:
+def _of_classes(inside: Callable[[Float32Array], Float32Array], maps: Maps) -> Maps:
     """Background, foreground and perhaps shadow, which sum to one: shadow is what is not foreground."""
     foreground, *rest = map(inside, maps)
     shadows = [shadow * (1 - foreground) for shadow in rest]
@@ -158,7 +157,10 @@ def _of_classes(inside: Callable[[Plane], Plane], maps: Maps) -> Maps:
 
 
 def _of_objects(
-    inside: Callable[[Plane], Plane], values: Plane, labels: npt.NDArray[Any], objects: Sequence[ObjectInfo]
+    inside: Callable[[Float32Array], Float32Array],
+    values: Float32Array,
+    labels: npt.NDArray[Any],
+    objects: Sequence[ObjectInfo],
 ) -> Maps:
     """Background and each object, which has its probability inside its own piece only."""
     foreground = inside(values)
@@ -178,7 +180,7 @@ class _Track:
     shown: Box | None = None  # box of its pixels, where only a part of it differs from others
 
 
-def without_small(mask: Mask, min_area: int) -> Mask:
+def without_small(mask: BoolArray, min_area: int) -> BoolArray:
     """A mask, (H, W), without the connected pieces that have fewer than ``min_area`` pixels."""
     if min_area <= 1 or not mask.any():
         return mask
@@ -217,7 +219,7 @@ class ComponentTracker(Checkpointable):
         self._tracks = {}
 
     def update(
-        self, mask: Mask, time: float, probability: npt.NDArray[np.float32]
+        self, mask: BoolArray, time: float, probability: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[Any], tuple[ObjectInfo, ...]]:
         """Take the foreground of the next frame, (H, W), its time in seconds, and its probability, (H, W).
 

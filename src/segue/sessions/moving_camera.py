@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from segue.arrays import UInt8Array
 from segue.errors import SegueError
 from segue.models.base import Features, ForegroundNetwork
 from segue.sessions.align import difference, normalised, warped
 from segue.sessions.background import MASK_ABOVE
 from segue.sessions.base import checkpointed
 from segue.sessions.empty_scene import Scene, scene_planes
-from segue.sessions.extra_inputs import Plane
 from segue.sessions.panning import PanDetector
 from segue.sessions.segmenters import Maps, NetworkSegmenter
 from segue.types import Image
@@ -167,7 +167,7 @@ class MovingCameraSegmenter(NetworkSegmenter):
             self._pan.look(image)
         return self._following
 
-    def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
+    def step(self, image: Image, scene: Scene, plane: UInt8Array | None = None) -> Maps | None:
         """Take the next frame; the scene does not count while the camera is followed."""
         if self._always:
             self._taken[self._seen] = image

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.sessions.align import Map, normalised, shift, support
+from segue.arrays import Float32Array
+from segue.sessions.align import normalised, shift, support
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.types import Image
 
@@ -50,7 +51,7 @@ class PanDetector(Checkpointable):
         self._seen = deque(maxlen=WINDOW)
         self._steps = deque(maxlen=WINDOW)
         self.pans = False
-        self._view: Map | None = None
+        self._view: Float32Array | None = None
 
     @property
     def moved(self) -> bool:
@@ -104,5 +105,5 @@ class PanDetector(Checkpointable):
         return right, down
 
 
-def _view(picture: Small) -> Map:
+def _view(picture: Small) -> Float32Array:
     return normalised(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32), sigma=4.0)

@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import BoolArray, Float32Array, UInt8Array
 from segue.sessions.background import BORDER, MASK_ABOVE, SMALLEST, outline_contrasts
-from segue.sessions.empty_scene import Mask, Scene, scene_planes
+from segue.sessions.empty_scene import Scene, scene_planes
 from segue.types import Image
 
 AGREE = 12  # levels by which two frames may differ at a pixel and still show the same thing there
@@ -35,9 +36,6 @@ _JOIN = np.ones((5, 5), np.uint8)
 _BORDER = np.ones((2 * BORDER + 1, 2 * BORDER + 1), np.uint8)
 _AROUND = 4
 
-Bytes = npt.NDArray[np.uint8]
-Values = npt.NDArray[np.float32]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
@@ -52,7 +50,7 @@ class Sample:
     context: Mapping[int, Image]
 
 
-Probe = Callable[[Sample, Scene], Values]
+Probe = Callable[[Sample, Scene], Float32Array]
 """Probability of foreground in a sample, (H, W), when the empty scene is that."""
 
 
@@ -80,7 +78,7 @@ def estimate_scene(samples: Sequence[Sample], probe: Probe, rounds: int = ROUNDS
     return scene
 
 
-def _outside_consensus(samples: Sequence[Sample], planar: Bytes) -> npt.NDArray[np.bool_]:
+def _outside_consensus(samples: Sequence[Sample], planar: UInt8Array) -> npt.NDArray[np.bool_]:
     """Where each frame does not show the scene, (n, H, W), by consensus over time alone."""
     frames = [sample.image for sample in samples]
     support = _support(samples)
@@ -97,7 +95,7 @@ def _outside_consensus(samples: Sequence[Sample], planar: Bytes) -> npt.NDArray[
     return outside
 
 
-def _support(samples: Sequence[Sample]) -> Values:
+def _support(samples: Sequence[Sample]) -> Float32Array:
     """How many frames agree with each one at each pixel, (n, H, W); those in which it moves count less."""
     count, shape = len(samples), samples[0].image.shape[:2]
     weights = np.ones((count, *shape), np.float32)
@@ -113,7 +111,7 @@ def _support(samples: Sequence[Sample]) -> Values:
     return np.asarray(support, np.float32)
 
 
-def _best(frames: Sequence[Image], support: Values) -> Image:
+def _best(frames: Sequence[Image], support: Float32Array) -> Image:
     """At each pixel the value of the frame with the most support, (H, W, 3)."""
     chosen = support.argmax(axis=0)
     result: Image = frames[0].copy()
@@ -123,7 +121,7 @@ def _best(frames: Sequence[Image], support: Values) -> Image:
     return result
 
 
-def _regions(mask: Mask) -> list[Mask]:
+def _regions(mask: BoolArray) -> list[BoolArray]:
     """Connected regions of a mask, (H, W), without small ones."""
     joined = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_CLOSE, _JOIN)
     joined = cv2.morphologyEx(joined, cv2.MORPH_OPEN, _JOIN)
@@ -132,7 +130,9 @@ def _regions(mask: Mask) -> list[Mask]:
     return [np.asarray(labels == 1 + i) for i in order if stats[1 + i, cv2.CC_STAT_AREA] >= SMALLEST]
 
 
-def _better(region: Mask, picture: Image, frames: Sequence[Image], support: Values) -> Image | None:
+def _better(
+    region: BoolArray, picture: Image, frames: Sequence[Image], support: Float32Array
+) -> Image | None:
     """The frame whose content of a region fits best into the picture around it, if it fits clearly better.
 
     It must have been there for some time, see :data:`RIVAL`.
@@ -148,6 +148,6 @@ def _better(region: Mask, picture: Image, frames: Sequence[Image], support: Valu
     return frames[stays[contrasts[1:].index(least)]] if now > CLEARER * least + LEVELS else None
 
 
-def _agree(one: Image, other: Image, levels: int = AGREE) -> Mask:
+def _agree(one: Image, other: Image, levels: int = AGREE) -> BoolArray:
     """Where two pictures show the same, (H, W)."""
     return np.asarray(cv2.inRange(cv2.absdiff(one, other), (0, 0, 0), (levels, levels, levels)) > 0)

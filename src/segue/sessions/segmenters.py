@@ -12,12 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.arrays import UInt8Array
 from segue.layers.running import prepare_for_inference
 from segue.models.base import ExplainedNetwork, Features, ForegroundNetwork, foreground_capabilities
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.contrast import Tone, tone_for
 from segue.sessions.empty_scene import Scene
-from segue.sessions.extra_inputs import Extra, Plane
+from segue.sessions.extra_inputs import Extra
 from segue.types import Image
 from segue.weights.identity import WeightsIdentity
 
@@ -68,7 +69,7 @@ class Segmenter(Protocol):
         """Whether the camera is known to have gone a step to that frame, so that no scene or light is new."""
         return False
 
-    def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
+    def step(self, image: Image, scene: Scene, plane: UInt8Array | None = None) -> Maps | None:
         """Take the next frame.
 
         Args:
@@ -128,7 +129,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
     """
 
     _images: dict[int, Image] = checkpointed()
-    _planes: dict[int, Plane] = checkpointed()
+    _planes: dict[int, UInt8Array] = checkpointed()
     _seen: int = checkpointed()
     _due: int = checkpointed()
     _standing: StationaryForegroundRetention | None = checkpointed()
@@ -175,7 +176,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         if self._standing is not None:
             self._standing.restart()
 
-    def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
+    def step(self, image: Image, scene: Scene, plane: UInt8Array | None = None) -> Maps | None:
         self._images[self._seen] = image
         if plane is not None:
             self._planes[self._seen] = plane

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import Float32Array
 from segue.sessions.empty_scene import Scene
 from segue.types import Image
 
-Map = npt.NDArray[np.float32]
 Kernel = npt.NDArray[np.float32]  # (k, k) with an odd k and the sum 1
 
 LESS_SHARP = 0.75  # share of the scene's energy of edges, in some direction, below which a frame is blurred
@@ -111,26 +111,26 @@ def relative_blur(image: Image, scene: Image, hidden: npt.NDArray[np.bool_] | No
 
 
 def _best(
-    frame: Map, still: Map, open_: npt.NDArray[np.bool_], candidates: Sequence[Blur]
+    frame: Float32Array, still: Float32Array, open_: npt.NDArray[np.bool_], candidates: Sequence[Blur]
 ) -> tuple[Blur, float]:
     scores = [_difference(frame, np.asarray(blur.act(still), np.float32), open_) for blur in candidates]
     place = int(np.argmin(scores))
     return candidates[place], scores[place]
 
 
-def _difference(frame: Map, still: Map, open_: npt.NDArray[np.bool_]) -> float:
+def _difference(frame: Float32Array, still: Float32Array, open_: npt.NDArray[np.bool_]) -> float:
     """Mean difference in levels where the scene can be seen, of each pixel 30 at most."""
     return float(np.minimum(np.abs(frame - still), 30)[open_].mean())
 
 
-def _tensor(grey: Map, open_: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+def _tensor(grey: Float32Array, open_: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """Mean structure tensor, (2, 2), where the scene can be seen."""
     right, down = (cv2.Sobel(grey, cv2.CV_32F, dx, 1 - dx, scale=1 / 8)[open_] for dx in (1, 0))
     mixed = float((right * down).mean())
     return np.array([[float((right * right).mean()), mixed], [mixed, float((down * down).mean())]])
 
 
-def _half_grey(image: Image) -> Map:
+def _half_grey(image: Image) -> Float32Array:
     height, width = image.shape[0] // 2, image.shape[1] // 2
     grey = cv2.cvtColor(image[: 2 * height, : 2 * width], cv2.COLOR_RGB2GRAY)
     return np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), np.float32)

@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import UInt8Array
 from segue.errors import SegueError
 from segue.registry import Entry
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.changes import Change
 from segue.sessions.empty_scene import Scene
-from segue.sessions.extra_inputs import Plane
 from segue.sessions.segmenters import Maps, Segmenter
 from segue.types import Image
 
@@ -72,7 +72,7 @@ class Subtractor(Segmenter):
         self._model: Any = (mog2 if self.name == "mog2" else knn)(self._history, self._threshold, True)
         self._seen = 0
 
-    def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
+    def step(self, image: Image, scene: Scene, plane: UInt8Array | None = None) -> Maps | None:
         labels = self.apply(image)
         if self._seen <= BLIND:
             labels = np.zeros_like(labels)
@@ -115,7 +115,7 @@ class BackgroundDifference(Segmenter):
         self._threshold = threshold
         self._median = _checked_median(median)
 
-    def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
+    def step(self, image: Image, scene: Scene, plane: UInt8Array | None = None) -> Maps | None:
         return self._beyond(cv2.split(cv2.absdiff(image, scene.picture)))
 
     def _beyond(self, differences: Iterable[Any]) -> Maps:
@@ -135,7 +135,7 @@ class Envelope(BackgroundDifference):
     def __init__(self, *, threshold: float = 25, median: int = 9) -> None:
         super().__init__(threshold=threshold, median=median)
 
-    def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
+    def step(self, image: Image, scene: Scene, plane: UInt8Array | None = None) -> Maps | None:
         # Saturating, so that inside of the range both differences are 0.
         return self._beyond(
             cv2.max(cv2.subtract(channel, high), cv2.subtract(low, channel))
@@ -162,7 +162,7 @@ class FrameDifference(Checkpointable, BackgroundDifference):
     def restart(self) -> None:
         self._before = None
 
-    def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
+    def step(self, image: Image, scene: Scene, plane: UInt8Array | None = None) -> Maps | None:
         before, self._before = self._before, image
         return self._beyond(cv2.split(cv2.absdiff(image, image if before is None else before)))
 

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.arrays import Float32Array
 from segue.layers.fused import ConvNormReLU
 from segue.models.detection.boxes import COCO_NAMES, suppress
 from segue.models.detection.nanodet import CLASSES, MULTIPLE, WIDTH, NanoDetTrunk, decode
@@ -49,7 +50,6 @@ LOOK_MOMENTUM = 0.8
 NEVER = -20.0
 """Class logit of channels without a class."""
 
-Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 LITE_SIZE = Size(
@@ -234,7 +234,9 @@ def waves(boxes: Tensor) -> Tensor:
     return torch.cat((angles.sin(), angles.cos()), -1)
 
 
-def link(boxes: Floats, scores: Floats, labels: Ints, looks: Floats, count: int) -> tuple[Floats, Ints]:
+def link(
+    boxes: Float32Array, scores: Float32Array, labels: Ints, looks: Float32Array, count: int
+) -> tuple[Float32Array, Ints]:
     """Link detections over the frames of a clip, the surest first.
 
     From the surest detection on, its neighbour in each next frame is that of those which overlap it that
@@ -274,14 +276,14 @@ def link(boxes: Floats, scores: Floats, labels: Ints, looks: Floats, count: int)
     return np.stack([_filled(boxes, picks) for picks in tubes], 1), np.stack(tubes, 1)
 
 
-def overlaps(box: Floats, boxes: Floats) -> Floats:
+def overlaps(box: Float32Array, boxes: Float32Array) -> Float32Array:
     """IoU of a box (4,) with each of (..., 4), corners."""
     inner = (np.minimum(box[2:], boxes[..., 2:]) - np.maximum(box[:2], boxes[..., :2])).clip(min=0).prod(-1)
     area, areas = (box[2:] - box[:2]).prod(), (boxes[..., 2:] - boxes[..., :2]).prod(-1)
     return np.asarray(inner / np.maximum(area + areas - inner, 1e-9), np.float32)
 
 
-def _filled(boxes: Floats, picks: Ints) -> Floats:
+def _filled(boxes: Float32Array, picks: Ints) -> Float32Array:
     """The boxes of one tube, (T, 4)."""
     seen = np.flatnonzero(picks >= 0)
     known = boxes[seen, picks[seen]]
