@@ -92,7 +92,7 @@ def test_all_tables_are_listed_with_what_runs_here(command: Command, davis: Path
 def test_a_table_says_what_it_needs_and_what_was_published(command: Command) -> None:
     outcome = command("reproduce", "stm", "davis-2017", "--json", "needs.json")
     assert table(outcome) == [
-        ["", "J&F", "J", "F", "frames/s", "published J"],
+        ["", "J&F", "J", "F", "s/frame", "published J"],
         ["STM", "", "", "", "", "79.2"],
     ]
     assert (

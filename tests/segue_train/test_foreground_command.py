@@ -74,7 +74,7 @@ def test_a_run_is_not_overwritten_by_accident(tmp_path: Path, start: Path) -> No
 
 
 def test_lite_needs_something_to_start_from(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="give --init with a MobileNetV2"):
+    with pytest.raises(TrainingError, match="--init with a MobileNetV2, or --start"):
         run("mustan-lite", "--data", tmp_path, "--out", tmp_path / "run")
 
 
