@@ -191,8 +191,13 @@ def register(entry: AnyEntry) -> None:
 
     Packages that are installed use the entry points named above instead, so that the command line knows them.
 
+    Args:
+        entry: an entry of :mod:`segue.registry`; its class says what is added, and its ``name`` must be free
+            among those of its kind.
+
     Raises:
         SegueError: the name is taken.
+        ArgumentError: it is no entry.
 
     Example:
         >>> register(Entry("blobs", "track", Blobs, signature="blob.weight", bundled=FILE))

@@ -43,15 +43,20 @@ def train(recipe: Recipe, settings: RunSettings) -> Path:
 
     On Ctrl-C the current step is finished and saved first.
 
+    Args:
+        recipe: network, batches, loss and optimiser of the training.
+        settings: output folder, number of steps, seed, devices and how often the run saves and logs.
+
     Returns:
-        The file of weights.
+        The file of weights, ``out/<name>.safetensors``; ``out`` is the folder of ``settings``.
 
     Raises:
         KeyboardInterrupt: the run was interrupted, and is saved.
         SinkError: ``out`` holds another run or cannot be written.
         CheckpointError: there is nothing to resume, or a checkpoint is of another run.
         DatasetError: a file of the training data cannot be read.
-        TrainingError: the loss is no longer finite; the last checkpoint stands.
+        TrainingError: the loss is no longer finite, and the last checkpoint stands; or ``torchrun`` started
+            another number of processes than the settings ask for.
     """
     checkpoints.claim_folder(settings.out, recipe.name, resume=settings.resume, overwrite=settings.overwrite)
     devices = devices_of(settings.devices)

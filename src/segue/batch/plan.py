@@ -76,8 +76,19 @@ def read_tasks(sources: Sequence[str]) -> list[Task]:
     ``classes``, ``with``, ``roi``, ``depth``, ``flow`` and ``options``. Relative paths in a list begin at the
     list. Results of segue are no sources: folders and patterns leave them out.
 
+    Args:
+        sources: paths of films and folders, patterns with ``*``, ``?`` and ``[]``, addresses of remote films
+            and folders, and lists, which end in ``.txt``, ``.list``, ``.csv``, ``.tsv`` or ``.parquet``.
+
+    Returns:
+        One task for each pair of source and options, at least one, in the order of ``sources``; the films of
+        a local folder or a pattern are in natural order. ``cost`` and ``memory`` have their defaults,
+        ``identity`` is None and ``job`` is empty.
+
     Raises:
-        SourceError: nothing is there, or a list cannot be read.
+        SourceError: nothing is there, a list cannot be read or has a wrong row, or a source is a result of
+            segue.
+        SegueError: pyarrow, which reads Parquet, is not installed.
     """
     tasks = [task for text in sources for task in _expanded(text)]
     if not tasks:

@@ -268,11 +268,16 @@ def check_data(
 
     Args:
         root: folder of the data set.
-        kind: which data set it is; default: the one whose layout it has.
+        kind: which data set it is, such as ``cdnet``; default: the one whose layout it has.
         progress: called after each video with the number done, the number of all and its name.
 
+    Returns:
+        The videos that are there, each with the numbers of its pictures and labelled frames and with its
+        problems; the names of missing videos; and the problems of the whole data set. ``complete`` is true
+        where nothing is missing or wrong.
+
     Raises:
-        DatasetError: there is no folder, or it has the layout of no data set.
+        DatasetError: there is no folder, it has the layout of no data set, or ``kind`` is not known.
     """
     root = Path(root)
     if not root.is_dir():

@@ -188,6 +188,10 @@ def open_plain(root: Path | str, *, binary: bool = False) -> ForegroundFolder:
         root: folder of the videos.
         binary: labels are foreground where they are not black, instead of values of CDnet2014.
 
+    Returns:
+        The videos, by the names of their folders, in natural order. Pictures are RGB, (H, W, 3), uint8;
+        labels are (H, W), uint8: 0 or 255 with ``binary``, else the grey values of the file.
+
     Raises:
         DatasetError: a file does not fit, or there is no video.
     """

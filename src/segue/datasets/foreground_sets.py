@@ -75,7 +75,12 @@ def open_sbi(root: Path | str, masks: Path | str | None = None) -> ForegroundFol
 
     Args:
         root: folder of the videos.
-        masks: folder with one folder of masks for each video; default: ``groundtruth`` beside ``input``.
+        masks: folder with one folder of masks for each video, whose name may end in ``_a``; default, also for
+            videos that have none there: ``groundtruth`` beside ``input``.
+
+    Returns:
+        The videos, by their names without ``_a``, in the order of ``SBI_VIDEOS``. Pictures are RGB,
+        (H, W, 3), uint8; labels are (H, W), uint8: 0 background, 170 unknown, 255 foreground.
 
     Raises:
         DatasetError: a video lacks its pictures or masks or is there twice, a file does not fit, or there is
@@ -125,11 +130,17 @@ def open_lasiesta(root: Path | str, static_as: StaticAs = "foreground") -> Foreg
     """Open LASIESTA.
 
     Args:
-        root: folder of the videos.
-        static_as: what a moving object that stays still counts as.
+        root: folder of the videos, which lie in it or at most two levels below.
+        static_as: what a moving object that stays still counts as: ``foreground``, ``background`` or
+            ``ignore``, which are the labels 255, 0 and 170.
+
+    Returns:
+        The videos, by ``category/video`` such as ``I_SI/I_SI_01``, in natural order of their names. Pictures
+        are RGB, (H, W, 3), uint8; labels are (H, W), uint8: 0 background, 170 unknown, 255 foreground.
 
     Raises:
-        DatasetError: a video lacks its labels or is there twice, a file does not fit, or there is no video.
+        DatasetError: a video lacks its labels or is there twice, a file does not fit, there is no video, or
+            ``static_as`` has another value.
     """
     root = Path(root)
     check_choice("static_as", static_as, StaticAs, DatasetError)
@@ -202,8 +213,14 @@ def open_limu(root: Path | str, manifest: Path | str | None = None) -> Foregroun
         root: folder that the patterns of the manifest start from.
         manifest: JSON file; default: the one that comes with segue.
 
+    Returns:
+        The videos, by their names in the manifest and in its order. Pictures are RGB, (H, W, 3), uint8;
+        labels are (H, W), uint8: 255 where the file has the grey value ``positive`` of the manifest, else 0.
+        A video may have frames without labels.
+
     Raises:
-        DatasetError: the manifest has another form, a file does not fit, or there is no video.
+        DatasetError: there is no folder, the manifest has another form, a file does not fit, or there is no
+            video.
     """
     root = Path(root)
     if not root.is_dir():
@@ -259,8 +276,17 @@ def open_hofam(folder: Path | str) -> ForegroundFolder:
 
     Neighbouring numbers may be of different scenes.
 
+    Args:
+        folder: folder of PNG files whose names end in a number, or of folders with such files.
+
+    Returns:
+        The videos, by the names of their folders. A picture is the left third of a composite, RGB, (H, W, 3),
+        uint8; its labels are the right third, (H, W), uint8: 0 background, 255 foreground. Every frame has
+        labels.
+
     Raises:
-        DatasetError: there is no picture, or one has no number.
+        DatasetError: there is no folder or no picture, or a picture has no number or the number of another
+            one.
     """
     folder = Path(folder)
     inner = subfolders(folder)

@@ -58,6 +58,14 @@ class ClipMeta(BaseModel):
 def open_isd(root: Path | str) -> ForegroundFolder:
     """Open a data set, its splits being categories, or one split of it.
 
+    Args:
+        root: folder of the data set, which holds ``index.csv``, or of one split.
+
+    Returns:
+        The clips in natural order, by ``split/clip`` for a data set and by ``clip`` for one split. Pictures
+        are RGB, (H, W, 3), uint8; labels are (H, W), uint8, with the values 0, 50, 85, 170 and 255 of
+        CDnet2014.
+
     Raises:
         DatasetError: a file does not fit, or there is no clip.
     """

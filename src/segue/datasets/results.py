@@ -139,8 +139,12 @@ def open_results(
         suffixes: endings of the files that are masks, in small letters with their dot.
         inner: name of the folder that segue makes in its output for such files.
 
+    Returns:
+        The masks by sequence and frame name. They are listed now and read when asked for.
+
     Raises:
-        DatasetError: nothing is there, it is neither folder nor archive, or it holds no mask.
+        DatasetError: nothing is there, it is neither folder nor archive, an archive holds an unsafe path, or
+            there is no mask.
     """
     if isinstance(path, Results):
         return path

@@ -154,6 +154,13 @@ class CocoStills:
 def open_stills(folder: Path) -> StillImages:
     """Open a folder of still images in the first layout that fits.
 
+    Args:
+        folder: folder in one of the layouts of :mod:`segue.datasets.stills`.
+
+    Returns:
+        The pictures, at least one, with their masks. Pictures are RGB, (H, W, 3), uint8; masks are (H, W),
+        uint8: 0 background, 1, 2, ... objects, 255 void. Both are read when asked for.
+
     Raises:
         DatasetError: no layout fits, a mask or picture has no partner, or there is none at all.
     """

@@ -166,6 +166,13 @@ def all_frames_folder(part: Path | str) -> Path | None:
 def read_categories(path: Path | str) -> frozenset[str]:
     """Names of categories: those of a ``meta.json``, or the lines of a text file.
 
+    Args:
+        path: a ``meta.json`` of YouTube-VOS, known by the ending ``.json``, or a text file in UTF-8 with one
+            category a line; empty lines do not count.
+
+    Returns:
+        The names, at least one. Spaces around the lines of a text file are removed.
+
     Raises:
         DatasetError: the file cannot be read or names none.
     """

@@ -41,6 +41,13 @@ def read_flow(path: Path) -> Flow:
 
     It is 0 where the file does not know it.
 
+    Args:
+        path: file of Middlebury with the ending ``.flo``; any other ending is read as a PNG with three
+            channels of 16 bits. It has at most 2^26 pixels.
+
+    Returns:
+        Motion of each pixel, (H, W, 2), float32, in pixels of the file: first to the right, then down.
+
     Raises:
         FlowError: it cannot be read, or is something else.
     """
@@ -52,6 +59,15 @@ def read_flow(path: Path) -> Flow:
 
 def read_flow_picture(path: Path) -> Image:
     """What a network sees of a file, uint8: (H, W, 3) of a flow picture, (H, W, 1) of one flow.
+
+    Args:
+        path: flow picture (a PNG with three channels of 8 bits), ``.flo`` file or PNG of KITTI, of at most
+            2^26 pixels.
+
+    Returns:
+        Lengths of motion as grey values, 0..255. A flow picture comes as it is stored, (H, W, 3). Flow
+        becomes (H, W, 1): its lengths are counted in pixels of a picture of 256 x 256, and 20 pixels or more
+        are 255.
 
     Raises:
         FlowError: it cannot be read, or shows flow by a colour wheel, which does not tell lengths in pixels.

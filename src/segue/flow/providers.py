@@ -101,8 +101,17 @@ class RAFT:
 def flow_provider(name: FlowName | str | Path, weights: str | os.PathLike[str] | None = None) -> FlowProvider:
     """A provider by its name, ``dis``, ``farneback`` or ``raft``, of which the last needs weights.
 
+    Args:
+        name: ``dis``, ``farneback`` or ``raft``.
+        weights: weight file of torchvision's ``raft_small``; only ``raft`` reads it.
+
+    Returns:
+        A function of two pictures of one size, RGB, (H, W, 3), uint8. It gives the flow from the first to the
+        second, (H, W, 2), float32, x and y in pixels. ``raft`` runs on the CPU.
+
     Raises:
         FlowError: there is none of this name, or something that it needs is missing.
+        CheckpointError: the weight file cannot be read or does not fit.
     """
     if name not in get_args(FlowName):
         known = ", ".join(get_args(FlowName))

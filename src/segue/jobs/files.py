@@ -35,6 +35,12 @@ def record_path(folder: Path, written: Mapping[str, Path]) -> Path:
 def read_job(path: Path) -> Job:
     """A job from a file: one that :func:`write_job` wrote, or a record.
 
+    Args:
+        path: JSON file in UTF-8, of at most 2^28 bytes.
+
+    Returns:
+        The job, all fields checked, of the class that its field ``kind`` names.
+
     Raises:
         ArgumentError: there is none, or it is no job.
     """
@@ -50,6 +56,15 @@ def read_job(path: Path) -> Job:
 
 
 def write_job(job: Job, path: Path) -> None:
-    """Write a job for another process; the file appears under its name when it is complete."""
+    """Write a job for another process; the file appears under its name when it is complete.
+
+    Args:
+        job: a job of any kind.
+        path: JSON file to write; missing folders above it are made, and a file that is there is replaced.
+
+    Raises:
+        SinkError: the file cannot be written.
+        OSError: the folder cannot be made.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     write_complete(path, (to_json(job) + "\n").encode())

@@ -92,7 +92,15 @@ def typed_prompts(
 
 
 def mask_values(mask: IndexMask, frame: int | None = None) -> tuple[MaskValue, ...]:
-    """The objects of an index mask, (H, W), as values."""
+    """The objects of an index mask, (H, W), as values.
+
+    Args:
+        mask: index mask, (H, W), of an integer type: 0 background, 1..65535 ids of objects.
+        frame: index of the frame that the mask is for, at least 0; None is the first frame of the source.
+
+    Returns:
+        One value for each id in the mask, ids ascending, without labels; empty where there is no object.
+    """
     height, width = mask.shape
     return tuple(
         MaskValue(frame=frame, id=int(i), size=(height, width), counts=encode_rle(mask == i)["counts"])

@@ -395,12 +395,25 @@ _ANY: TypeAdapter[Job] = TypeAdapter(Job)
 
 
 def to_json(job: Value) -> str:
-    """A job as JSON, one line; :func:`from_json` gives an equal one."""
+    """A job as JSON, one line; :func:`from_json` gives an equal one.
+
+    Args:
+        job: a job of any kind.
+
+    Returns:
+        A JSON object in ASCII, without a line break at the end.
+    """
     return json.dumps(values_of(job))
 
 
 def from_json(text: str) -> Job:
     """The job that :func:`to_json` wrote; the text may come from anywhere.
+
+    Args:
+        text: JSON object; its field ``kind`` says which kind of job it is.
+
+    Returns:
+        The job, all fields checked, of the class that ``kind`` names.
 
     Raises:
         ArgumentError: it is no job; the message names the field.

@@ -22,6 +22,9 @@ def davis_palette() -> npt.NDArray[np.uint8]:
 
     The bit rule of the PASCAL VOC development kit: the three lowest bits of the id become the highest
     bits of red, green and blue, the next three the second highest, and so on.
+
+    Returns:
+        A new array, (256, 3), uint8; row ``i`` is red, green and blue of id ``i``, each 0..255.
     """
     ids = np.arange(256)
     palette = np.zeros((256, 3), np.uint8)
@@ -37,7 +40,15 @@ DAVIS_PALETTE.setflags(write=False)
 
 
 def fold_ids(mask: IndexMask) -> npt.NDArray[np.uint8]:
-    """Palette entries for an index mask of any integer type: ids beyond 255 start again at 1, never at 0."""
+    """Palette entries for an index mask of any integer type: ids beyond 255 start again at 1, never at 0.
+
+    Args:
+        mask: index mask, (H, W), any integer type.
+
+    Returns:
+        Entries of the palette, (H, W), uint8: 0 where the mask is 0 or negative, else 1 to 255. It is
+        ``mask`` itself, not a copy, if that is uint8.
+    """
     if mask.dtype == np.uint8:
         return np.asarray(mask, np.uint8)
     folded = np.where(mask > 0, (mask.astype(np.int64) - 1) % 255 + 1, 0)
@@ -70,9 +81,15 @@ def read_index_mask(path: str | Path) -> StoredMask:
     picture gives its indices. A grey picture with no values but 0 and 255 (as in DAVIS 2016), or with one bit
     a pixel, is binary: its object gets id 1.
 
+    Args:
+        path: picture file, of any of the formats BMP, PNG, PPM, TIFF and WebP.
+
+    Returns:
+        Index mask, (H, W): 0 is background, every other value an id, up to 255 (uint8) or 65535 (uint16).
+
     Raises:
-        SourceError: the file is missing or damaged, is a colour picture, or was stored as JPEG, whose
-            compression changes ids.
+        SourceError: the file is missing or damaged, is a colour picture, has more than 2**28 pixels or ids
+            outside 0 to 65535, or was stored as JPEG, whose compression changes ids.
     """
     with _opened(path, str(path)) as picture:
         return index_values(picture, str(path))
@@ -103,11 +120,15 @@ def read_stored_mask(file: str | Path | IO[bytes], where: str) -> StoredMask:
     palette picture gives its indices; one bit a pixel gives 0/1.
 
     Args:
-        file: the file or its bytes as a stream.
+        file: path of the file, or a binary stream of its bytes; BMP, PNG, PPM, TIFF or WebP.
         where: its name for messages.
 
+    Returns:
+        Stored values, (H, W), uint8 (0 to 255) or uint16 (0 to 65535).
+
     Raises:
-        SourceError: the file is missing or damaged, is a colour picture, or was stored as JPEG.
+        SourceError: the file is missing or damaged, is a colour picture, has more than 2**28 pixels or values
+            outside 0 to 65535, or was stored as JPEG.
     """
     with _opened(file, where) as picture:
         return _stored_values(picture, where)
@@ -190,6 +211,12 @@ def encode_png(values: npt.NDArray[Any], palette: bytes | None = None) -> bytes:
 
 def write_index_mask(path: str | Path, mask: IndexMask) -> None:
     """Write an index mask, (H, W), as indexed PNG, or as 16-bit grey PNG if an id is beyond 255.
+
+    The indexed PNG has the colours of :data:`DAVIS_PALETTE`.
+
+    Args:
+        path: file to write, PNG whatever its ending; its folder must be there, an old file is replaced.
+        mask: index mask, (H, W), any integer type; ids from 0 to 65535.
 
     Raises:
         SinkError: an id is negative or larger than 65535, or the file cannot be written.

@@ -158,30 +158,69 @@ class Rle(TypedDict):
 
 
 def encode_rle(mask: npt.NDArray[np.generic]) -> Rle:
-    """Run lengths of the pixels of ``mask`` (H, W) that are true or non-zero."""
+    """Run lengths of the pixels of ``mask`` (H, W) that are true or non-zero.
+
+    Args:
+        mask: one mask, (H, W), bool or a number type.
+
+    Returns:
+        Compressed run lengths: ``size`` is ``[H, W]``, ``counts`` an ASCII string. A mask without such a
+        pixel has run lengths too.
+    """
     binary = np.asfortranarray(mask != 0).view(np.uint8)
     encoded = coco_mask.encode(binary)
     return Rle(size=[int(side) for side in encoded["size"]], counts=encoded["counts"].decode("ascii"))
 
 
 def encode_objects(mask: IndexMask, ids: Iterable[int]) -> dict[int, Rle]:
-    """Run lengths of each of ``ids`` in an index mask, (H, W)."""
+    """Run lengths of each of ``ids`` in an index mask, (H, W).
+
+    Args:
+        mask: index mask, (H, W), any integer type.
+        ids: ids of objects; they need not occur in the mask.
+
+    Returns:
+        Compressed run lengths by id, in the order of ``ids``. Those of an id that does not occur have no
+        foreground pixel.
+    """
     columns = np.asfortranarray(mask)
     return {number: encode_rle(columns == number) for number in ids}
 
 
 def decode_rle(rle: Rle) -> npt.NDArray[np.bool_]:
-    """Binary mask, (H, W), bool, of compressed run lengths."""
+    """Binary mask, (H, W), bool, of compressed run lengths.
+
+    Args:
+        rle: compressed run lengths of COCO; ``size`` is height and width in pixels. They are not checked
+            here.
+
+    Returns:
+        Mask of this size, (H, W), bool: true inside the object.
+    """
     return cast("npt.NDArray[np.bool_]", coco_mask.decode(rle).astype(bool))
 
 
 def rle_area(rle: Rle) -> int:
-    """Number of pixels, without decoding."""
+    """Number of pixels, without decoding.
+
+    Args:
+        rle: compressed run lengths, as :func:`encode_rle` gives them; they are not checked.
+
+    Returns:
+        Number of foreground pixels, from 0 to the pixels of the mask.
+    """
     return int(coco_mask.area(rle))
 
 
 def rle_box(rle: Rle) -> Box | None:
-    """Tight ``(x0, y0, x1, y1)``, exclusive at the far side, or None if there is no pixel."""
+    """Tight ``(x0, y0, x1, y1)``, exclusive at the far side, or None if there is no pixel.
+
+    Args:
+        rle: compressed run lengths, as :func:`encode_rle` gives them; they are not checked.
+
+    Returns:
+        Box of the foreground pixels, four floats with whole values, in pixels; None if the mask is empty.
+    """
     if rle_area(rle) == 0:
         return None
     x, y, width, height = (float(value) for value in coco_mask.toBbox(rle))

@@ -72,17 +72,29 @@ def evaluate_foreground(
     without those that have foreground neither in their labels nor in their result.
 
     Args:
-        results: folder or zip archive; the names of its files end in the numbers of the frames.
+        results: folder or zip archive of PNG, JPEG, BMP or PPM pictures, read as grey values 0 to 255, or
+            what :func:`segue.datasets.open_results` gives; the names of the files end in the numbers of the
+            frames. Each picture has the size of its labels.
         videos: the ground truth.
         protocol: one of :data:`PROTOCOLS`, or the name of another data set for the report.
         settings: how to score; default: the way of the protocol.
-        missing: what a labelled frame without a result is.
-        exclude: numbers of frames to leave out by ``category/video``, such as training frames.
+        missing: what a labelled frame without a result is: ``"error"``, ``"empty"`` (a frame without
+            foreground) or ``"skip"`` (not counted). If all lack a result, that is an error in any case.
+        exclude: numbers of frames to leave out by ``category/video``, such as training frames; by the name
+            of the video alone where there are no categories.
         workers: processes that count videos side by side; 1 counts in this process.
-        progress: see :data:`segue.metrics.evaluation.Progress`.
+        progress: called in this process after each video, see :data:`segue.metrics.evaluation.Progress`.
+
+    Returns:
+        Scores overall, in ``sequences`` by video and in ``categories``: ``Re``, ``Sp``, ``FPR``, ``FNR``,
+        ``Pr`` and ``F`` (the headline) in [0, 1], ``PWC`` in percent, ``MCC`` in [-1, 1] and ``FPR-S`` in
+        [0, 1], NaN without shadow. HOFAM has ``Mean Dice``, ``Re``, ``Pr``, ``F``, ``PWC`` and ``IoU``, and
+        no categories. ``series`` holds F of each counted frame, NaN where neither labels nor result have
+        foreground.
 
     Raises:
-        DatasetError: results are missing or do not fit.
+        DatasetError: results are missing or do not fit, or a video has no labelled frame left to score.
+        SegueError: a process that scored videos died.
     """
     rules = PROTOCOLS.get(protocol) or Protocol(protocol)
     settings = settings or rules.settings

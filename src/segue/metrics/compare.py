@@ -74,9 +74,14 @@ def compare(
     difference of the overall numbers is another one, and stands beside it.
 
     Args:
-        first, second: scores of each result.
-        names: what they are called.
-        seed: seed of the bootstrap; the same seed gives the same interval.
+        first: scores of the first result.
+        second: scores of the second result, of the same sequences under the same protocol.
+        names: what the first and the second result are called.
+        seed: seed of the bootstrap, 0 or larger; the same seed gives the same interval.
+
+    Returns:
+        Both evaluations, and for each measure of the sequences the mean difference, second minus first, with
+        its interval, in the unit of the measure. A sequence without a value in one of them takes no part.
 
     Raises:
         DatasetError: the protocols or the sequences differ.

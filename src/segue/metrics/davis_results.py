@@ -61,17 +61,28 @@ def evaluate_davis(
     In sequences with 0/255 annotations (DAVIS 2016) 255 in a result is the object too.
 
     Args:
-        results: masks ``<sequence>/<frame>.png`` in a folder or archive.
+        results: index masks ``<sequence>/<frame>.png`` in a folder or zip archive, or what
+            :func:`segue.datasets.open_results` gives; each mask has the size of its annotation.
         davis: the ground truth; for ``unsupervised`` opened with ``annotations="Annotations_unsupervised"``.
             Of Something-Else it is the boxes, filled.
         protocol: see :data:`Protocol`.
         bound_th: tolerance of the contour accuracy, see :func:`segue.metrics.contour_accuracy`.
-        missing: what to do about scored frames without a result, see :data:`Missing`.
+        missing: what to do about scored frames without a result: ``"error"`` refuses to score, ``"empty"``
+            scores them as empty masks. If all scored frames lack a result, that is an error in any case.
         workers: processes that score sequences side by side; 1 scores in this process.
-        progress: called after each sequence.
+        progress: called in this process after each sequence, with the number done, the number of all and the
+            name of this one.
+
+    Returns:
+        Scores under the official names ``J&F-Mean`` (the headline), ``J-Mean``, ``J-Recall``, ``J-Decay``,
+        ``F-Mean``, ``F-Recall`` and ``F-Decay``, as shares (not percent): in ``overall`` means over all
+        objects, in ``sequences`` means over the objects of one, in ``objects`` by ``<sequence>_<id>``.
+        ``series`` holds J and F of the scored frames, ``files`` the two official CSV files.
 
     Raises:
-        DatasetError: results are missing (then nothing is scored), cannot be read or do not fit.
+        DatasetError: results are missing (then nothing is scored), cannot be read or do not fit, or
+            ``protocol`` or ``bound_th`` is not a permitted value.
+        SegueError: a process that scored sequences died.
     """
     results = open_results(results)
     check_choice("protocol", protocol, Protocol, DatasetError)

@@ -33,12 +33,16 @@ def region_similarity(prediction: BinaryMask, truth: BinaryMask, *, void: Binary
     """Intersection over union J of two masks (H, W), in [0, 1]; 1 when both are empty.
 
     Args:
-        prediction: the result.
-        truth: the ground truth.
-        void: pixels that count neither for nor against.
+        prediction: the result, (H, W), bool or a number type; every non-zero value is foreground.
+        truth: the ground truth, of the same shape and form.
+        void: pixels that count neither for nor against, those that are non-zero here; same shape. Default:
+            none.
+
+    Returns:
+        Pixels that are foreground in both masks, divided by those that are in at least one.
 
     Raises:
-        DatasetError: the masks differ in size.
+        DatasetError: the masks differ in size, are not two-dimensional or have no pixel.
     """
     result, reference = _foreground(prediction, truth, void)
     union = cv2.countNonZero(result | reference)
@@ -55,13 +59,20 @@ def contour_accuracy(
     """Harmonic mean F of contour precision and recall of two masks (H, W), in [0, 1].
 
     Args:
-        prediction: the result.
-        truth: the ground truth.
-        bound_th: how far apart contours may match: from 1 on in pixels, below 1 as a share of the diagonal.
-        void: pixels that are background in both masks.
+        prediction: the result, (H, W), bool or a number type; every non-zero value is foreground.
+        truth: the ground truth, of the same shape and form.
+        bound_th: how far apart contours may match: from 1 on in pixels, below 1 as a share of the diagonal,
+            rounded up to whole pixels.
+        void: pixels that are taken as background in both masks, those that are non-zero here; same shape.
+            Default: none.
+
+    Returns:
+        F in [0, 1]: 1 if neither mask has a contour, 0 if only one has. A mask that is foreground everywhere
+        has no contour, for the border of the picture is none.
 
     Raises:
-        DatasetError: the masks differ in size, or ``bound_th`` is not a positive number.
+        DatasetError: the masks differ in size, are not two-dimensional or have no pixel, or ``bound_th`` is
+            not a positive finite number.
     """
     result, reference = _foreground(prediction, truth, void)
     return contour_accuracy_uint8(result, reference, tolerance_squared(result.shape, bound_th))

@@ -111,8 +111,15 @@ def evaluate_ytvis(results: Path | str, ground_truth: YTVISDataset | Path | str)
         ground_truth: the annotations, or their file; a data set that was opened with pictures shows them in
             :attr:`Evaluation.view`.
 
+    Returns:
+        Scores in [0, 1], by the headline ``AP``. ``overall`` holds ``AP``, ``AP50``, ``AP75``, ``APs``,
+        ``APm``, ``APl``, ``AR1``, ``AR10``, ``AR100``, ``ARs``, ``ARm`` and ``ARl``, each -1 if no object
+        counts for it. ``sequences`` and ``categories`` hold ``AP``, ``AP50``, ``AP75``, ``AR1`` and ``AR10``,
+        ``groups`` the first three of them.
+
     Raises:
-        DatasetError: a file is missing or damaged, or an entry is wrong, such as one of an unknown video.
+        DatasetError: a file is missing or damaged, the ground truth has no annotations, the results are
+            empty, or an entry is wrong, such as one of an unknown video.
     """
     dataset = ground_truth if isinstance(ground_truth, YTVISDataset) else YTVISDataset(ground_truth)
     if not dataset.annotated:

@@ -53,13 +53,27 @@ def evaluate_ytvos(
     >>> evaluate_ytvos("results", YtvosFolder("train", videos=held_out), seen=read_categories("seen.txt"))
 
     Args:
-        results: masks ``<video>/<frame>.png`` in a folder or archive, with the ids of the annotations.
+        results: index masks ``<video>/<frame>.png`` in a folder or zip archive, or what
+            :func:`segue.datasets.open_results` gives, with the ids of the annotations; each mask has the size
+            of its annotation.
         ytvos: the ground truth.
-        seen: categories that occur in the training set; default: all are taken as seen.
-        bound_th, missing, workers, progress: as for :func:`segue.metrics.evaluate_davis`.
+        seen: names of the categories that occur in the training set; default: all are taken as seen.
+        bound_th: tolerance of the contour accuracy, see :func:`segue.metrics.contour_accuracy`.
+        missing: what to do about scored frames without a result, as for
+            :func:`segue.metrics.evaluate_davis`.
+        workers: processes that score videos side by side; 1 scores in this process.
+        progress: called in this process after each video, with the number done, the number of all and the
+            name of this one.
+
+    Returns:
+        Scores in [0, 1]. ``overall`` and ``sequences`` hold ``G`` (the headline), ``J_s``, ``J_u``, ``F_s``
+        and ``F_u``; NaN where no object counts. ``objects`` (by ``<video>_<id>``) and ``categories`` hold
+        ``J`` and ``F``, ``series`` J and F of the scored frames.
 
     Raises:
-        DatasetError: results are missing (then nothing is scored), cannot be read or do not fit.
+        DatasetError: results are missing (then nothing is scored), cannot be read or do not fit, no object
+            is annotated after the frame in which it is given, or ``bound_th`` is not a positive number.
+        SegueError: a process that scored sequences died.
     """
     scored = {video.name: _scored_frames(video) for video in ytvos}
     found, remarks = find_results(open_results(results), scored, missing)

@@ -70,14 +70,18 @@ def resolve(
     mask. Where objects overlap, the later one wins.
 
     Args:
-        frame: the frame that the prompts speak of.
-        prompts: index mask, (H, W), or prompts.
+        frame: the frame of the prompts, whose picture is (H, W, 3), uint8.
+        prompts: index mask, (H, W), integers, 0 is background; or prompts, at least one.
         fit: resize masks of another size (nearest neighbour) instead of refusing them.
         native: kinds of prompts that the network understands itself: objects without other prompts
             get no mask here.
         prompter: what turns boxes and points into masks; None is segue-prompt.
-        known: where objects are on this frame as far as is known, (H, W), probability by id; points of such
-            an id, without a box or mask, correct that.
+        known: where objects are on this frame as far as is known, by id: probability in [0, 1], (H, W),
+            float32; points of such an id, without a box or mask, correct that.
+
+    Returns:
+        The annotation. Its mask is (H, W), int32, at the size of the frame. Ids of :class:`RemovePrompt` are
+        in ``removed``, and prompts that the network understands itself in ``prompts``.
 
     Raises:
         PromptError: a mask is empty or of the wrong size, a box or point lies outside the picture, nothing

@@ -253,7 +253,16 @@ class FeatureMaps:
 
 
 def key_features(network: MemoryNetwork) -> FeatureMaps:
-    """The query keys of a memory network as dense features."""
+    """The query keys of a memory network as dense features.
+
+    Args:
+        network: memory network such as STCN, on the device of the pictures.
+
+    Returns:
+        Dense features whose ``maps`` takes RGB (1, 3, H, W) in [0, 1] and returns the keys of the network,
+        (1, Ck, h, w). Pictures are rounded to 8 bits first. One feature covers ``network.read_stride`` pixels
+        in each direction.
+    """
 
     def keys(images: Tensor) -> Tensor:
         pixels = (images[0] * 255).round().byte().permute(1, 2, 0)

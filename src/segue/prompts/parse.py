@@ -25,6 +25,14 @@ _POINT = re.compile(r"(?:(\d{1,9}):)?\s*([+-]?)\s*(\d{1,9}(?:\.\d{0,9})?)\s*,\s*
 def parse_box(text: str, *, id: int = 1, fill: bool = False) -> BoxPrompt:
     """Parse ``x0,y0,x1,y1`` or ``id:x0,y0,x1,y1``, in pixels; ``id`` counts where the text names none.
 
+    Args:
+        text: four numbers, which may be negative or have decimals, with ``id:`` before them or without.
+        id: id of the object where the text names none, 1 to 65535.
+        fill: the object is the whole box, not something inside it.
+
+    Returns:
+        The prompt, its box ``(x0, y0, x1, y1)`` as floats. Order of the corners and size are not checked.
+
     Raises:
         PromptError: the text has another form or the id is out of range.
     """
@@ -38,8 +46,19 @@ def parse_box(text: str, *, id: int = 1, fill: bool = False) -> BoxPrompt:
 def parse_boxes(texts: Iterable[str], *, fill: bool = False) -> list[BoxPrompt]:
     """Parse several boxes; those without an id get the smallest ids that are free, in their order.
 
-    >>> [box.id for box in parse_boxes(["5,5,9,9", "1:0,0,4,4", "7,7,8,8"])]
-    [2, 1, 3]
+    Args:
+        texts: boxes as :func:`parse_box` takes them.
+        fill: the objects are the whole boxes, not something inside them.
+
+    Returns:
+        One prompt for each text, in the same order.
+
+    Raises:
+        PromptError: a text has another form or an id is out of range.
+
+    Example:
+        >>> [box.id for box in parse_boxes(["5,5,9,9", "1:0,0,4,4", "7,7,8,8"])]
+        [2, 1, 3]
     """
     texts = list(texts)
     named = {int(match[1]) for text in texts if (match := re.match(r"\s*(\d{1,9}):", text))}
@@ -51,6 +70,13 @@ def parse_point(text: str, *, id: int = 1) -> PointPrompt:
     """Parse ``x,y`` or ``+x,y`` (on the object), ``-x,y`` (not on it), or with ``id:`` before.
 
     :func:`segue.prompts.resolve` joins the points of one id, so each may be parsed alone.
+
+    Args:
+        text: x and y in pixels, 0 or more; decimals are allowed.
+        id: id of the object where the text names none, 1 to 65535.
+
+    Returns:
+        A prompt with one point, in ``positive``, or in ``negative`` where the text has a minus.
 
     Raises:
         PromptError: the text has another form or the id is out of range.
@@ -76,9 +102,17 @@ def read_prompt_masks(
     then holds one object too. Where objects overlap, the later file wins. Masks of another size are refused,
     unless ``fit`` asks to resize them (nearest neighbour).
 
+    Args:
+        paths: mask files, or ``id=path`` as text; at least one.
+        size: height and width of the frame in pixels.
+        fit: resize masks of another size instead of refusing them.
+
+    Returns:
+        Index mask (H, W), int32, of the given size; 0 is background.
+
     Raises:
-        PromptError: a mask is empty or of the wrong size, holds several objects where one belongs, two
-            files have the same id, or an id is out of range.
+        PromptError: no file is given, a mask is empty or of the wrong size, holds several objects where one
+            belongs, two files have the same id, or an id is out of range.
         SourceError: a file is missing or is no mask.
     """
     if not paths:

@@ -24,6 +24,12 @@ def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
     The keys are ``protocol``, ``headline``, ``global`` (measures of the whole set by their official names),
     ``sequences``, ``objects``, ``categories`` and ``groups`` (measures by name), ``remarks`` and
     ``segue version``.
+
+    Args:
+        evaluation: scores to convert; its series, files and view are left out.
+
+    Returns:
+        Dictionaries, lists, strings, floats in full precision and None, fit for :func:`write_json`.
     """
     return {
         "protocol": evaluation.protocol,
@@ -45,6 +51,13 @@ def comparison_values(comparison: Comparison) -> dict[str, Any]:
     (``first``, ``second`` and ``difference`` of each measure), ``bootstrap`` (``resamples``, ``confidence``,
     ``seed`` and, of each measure, ``mean``, ``low``, ``high`` and number of ``sequences``), ``remarks`` and
     ``segue version``.
+
+    Args:
+        comparison: two evaluations with their intervals, as :func:`segue.metrics.compare` gives them.
+
+    Returns:
+        Dictionaries, lists, strings, numbers in full precision and None (no value), fit for
+        :func:`write_json`. Each ``difference`` is second minus first.
     """
     first, second = comparison.first, comparison.second
     return {
@@ -73,8 +86,15 @@ def comparison_values(comparison: Comparison) -> dict[str, Any]:
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write values as JSON; the file appears under its name only when it is complete.
 
+    Args:
+        path: file to write; folders that are missing are made, an old file is replaced.
+        values: what JSON can hold, without NaN and infinities, such as the result of
+            :func:`evaluation_values`.
+
     Raises:
         SinkError: it cannot be written.
+        ValueError: ``values`` hold NaN or an infinity.
+        TypeError: ``values`` hold something that JSON cannot hold.
     """
     prepare(path)
     write_complete(path, (json.dumps(values, indent=2, allow_nan=False) + "\n").encode("ascii"))
@@ -82,6 +102,13 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 def write_csv(folder: Path, evaluation: Evaluation) -> list[Path]:
     """Write the official result files, byte for byte as the official tool does; gives their paths.
+
+    Args:
+        folder: where to write; folders that are missing are made, old files of these names are replaced.
+        evaluation: scores with the texts of the official files in ``files``.
+
+    Returns:
+        Paths of the written files, in the order of ``evaluation.files``.
 
     Raises:
         SinkError: the protocol has no official files, or they cannot be written.
@@ -98,10 +125,15 @@ def write_csv(folder: Path, evaluation: Evaluation) -> list[Path]:
 
 
 def prepare(path: Path) -> None:
-    """See that a file can be written, before any work is spent on it; nothing is there afterwards.
+    """See that a file can be written, before any work is spent on it; no new file is there afterwards.
+
+    Folders that are missing are made, and stay. A file that is there already is not touched.
+
+    Args:
+        path: file that is to be written later.
 
     Raises:
-        SinkError: it cannot be written there.
+        SinkError: it cannot be written there, or the path is a folder or no regular file.
     """
     partial = PartialFile(path)
     partial.prepare()

@@ -88,6 +88,14 @@ def _pictures(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
 def write_comparison(comparison: Comparison, path: Path | str) -> None:
     """Write a comparison of two results as one HTML page.
 
+    It holds both overall scores and, where there are scores by sequence, the mean differences with their
+    intervals and the headline of each sequence in both results. The chart shows at most :data:`CHARTS`
+    sequences, those that differ most.
+
+    Args:
+        comparison: what to show.
+        path: file to write; folders that are missing are made, an old file is replaced.
+
     Raises:
         SinkError: the page cannot be written.
     """

@@ -14,6 +14,13 @@ __all__ = ["SPEED", "TABLES", "Row", "Table", "Training", "tables_of"]
 def tables_of(paper: str, names: Sequence[str] = ()) -> list[Table]:
     """The tables of a paper, or those of them that are named.
 
+    Args:
+        paper: name of the paper, such as ``stm``.
+        names: names of tables of this paper; empty is all.
+
+    Returns:
+        The tables in the order of ``names``, or all of them in the order of ``TABLES``.
+
     Raises:
         SegueError: there is no such paper or table.
     """

@@ -165,7 +165,14 @@ class Checkpointable:
         """Clear what the state does not contain, before :meth:`restore` sets what it contains."""
 
     def state(self, *, copy: bool = True) -> SessionState:
-        """All that :meth:`restore` needs to go on identically; see :meth:`Session.state`."""
+        """All that :meth:`restore` needs to go on identically; see :meth:`Session.state`.
+
+        Args:
+            copy: False lets tensors of parts share their memory, to be used before the next step.
+
+        Returns:
+            Tensors and JSON values by name.
+        """
         tensors: dict[str, Tensor] = {}
         parts: dict[str, SessionState] = {}
         values: dict[str, Any] = {}
@@ -181,6 +188,9 @@ class Checkpointable:
 
     def restore(self, state: SessionState) -> None:
         """Go on from where :meth:`state` was called.
+
+        Args:
+            state: what :meth:`state` returned, or :meth:`SessionState.load` read.
 
         Raises:
             CheckpointError: it was saved with other settings, or by something else.

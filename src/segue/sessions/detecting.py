@@ -72,23 +72,29 @@ def detector(
             second, as ``maskrcnn``, ``maskrcnn-v1`` and ``pointrend``, COCO's 80 classes; ``deeplab`` knows
             the 20 of PASCAL VOC;
             ``lost``, ``lost-b16`` and ``lost-lite`` find one object without knowing any class.
-        weights: weight file; by default what `segue weights get` made.
+        weights: weight file, for all but ``motion``; by default the one that comes with segue or that
+            `segue weights get` made.
         classes: labels that are wanted; None is all that it knows.
         score: least score, in 0..1; None is 0.5.
-        max_objects: most objects of a frame; None is 10 with classes, else 1.
+        max_objects: most objects of a frame, at least 1; None is 10 with classes, else 1.
         features: for ``lost`` and ``lost-b16``: ``keys``, ``queries`` or ``values`` of the last attention;
             None is ``keys``.
         refine: for ``lost``, ``lost-b16`` and ``lost-lite``, how the mask is drawn to the edges: ``crf``,
             ``grabcut`` or ``none``; None is ``crf``. For ``nanodet``, what makes masks of its boxes:
             ``network`` for segue-prompt, ``grabcut``, or ``none`` for the boxes themselves; None is
             ``network``.
-        tiles: for ``nanodet``: look also at so many overlapping parts a side, for objects that are small
-            in large pictures; None is the whole alone.
+        tiles: for ``nanodet``, 1 to 8: look also at so many overlapping parts a side, for objects that are
+            small in large pictures; None is the whole alone.
         device: None takes a GPU if there is one.
+
+    Returns:
+        The detector. It takes a frame and the ``lookahead`` frames after it, and gives the objects of the
+        frame, best first. ``names`` holds its labels by class number, and is empty where it knows no classes.
 
     Raises:
         PromptError: the name or a class is unknown, or something is asked for that this detector lacks.
         CheckpointError: the weights are not there or do not fit.
+        ArgumentError: there is no such device here.
 
     Example:
         >>> find = segue.detector("maskrcnn", classes=["person"])  # doctest: +SKIP

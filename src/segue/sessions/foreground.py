@@ -190,7 +190,8 @@ class ForegroundSession(Checkpointable):
             prompts: None; foreground is found without prompts.
 
         Returns:
-            The result of the frame ``lag`` frames before, or None if there is none.
+            The result of the frame ``lag`` frames before, with its mask (H, W) at the size of that frame, or
+            None if there is none.
 
         Raises:
             PromptError: there is a prompt, the region of interest, depth or flow does not fit the frame, or
@@ -236,13 +237,24 @@ class ForegroundSession(Checkpointable):
         return self._due.popleft() if self._due else None
 
     def finish(self) -> Iterator[Segmentation]:
-        """The results that are still due after the last frame."""
+        """The results that are still due after the last frame.
+
+        Returns:
+            An iterator over the results, in order of frames.
+        """
         self._drain()
         while self._due:
             yield self._due.popleft()
 
     def state(self, *, copy: bool = True) -> SessionState:
-        """A copy of what :meth:`restore` needs, due results with masks alone; if :attr:`restorable`."""
+        """A copy of what :meth:`restore` needs, due results with masks alone; if :attr:`restorable`.
+
+        Args:
+            copy: without effect; the tensors are always copies.
+
+        Returns:
+            Tensors and JSON values by name.
+        """
         return super().state()
 
     def _reset_transient_state(self) -> None:

@@ -240,6 +240,7 @@ class InstanceSession(Checkpointable):
         self.reset()
 
     def reset(self) -> None:
+        """Forget all frames and objects."""
         self._frames = []
         self._shared = 0
         self._tracks = Tracks()
@@ -273,6 +274,10 @@ class InstanceSession(Checkpointable):
                 the index after the last one.
             prompts: None; instances are found without prompts.
 
+        Returns:
+            The result of the frame ``lag`` frames before; None for the first ``lag`` frames. Its mask is
+            (H, W), uint8, or uint16 where an object has an id above 255; 0 is background.
+
         Raises:
             SourceError: the frame has another size than those before.
             PromptError: prompts were given; instances are found without.
@@ -294,6 +299,11 @@ class InstanceSession(Checkpointable):
         return self._give() if self._due else None
 
     def finish(self) -> Iterator[Segmentation]:
+        """The results that are still due after the last frame.
+
+        Returns:
+            An iterator over the results, in order of frames.
+        """
         if len(self._frames) > self._shared:
             self._segment_window(keep=0)
         while self._due:

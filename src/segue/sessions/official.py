@@ -40,9 +40,19 @@ def whole_clip(
         network: in evaluation mode; it is not changed.
         pictures: all frames, RGB, (H, W, 3), uint8.
         size: height and width of the masks.
-        short_side: pictures are resized to this short side.
+        short_side: pictures are resized to this short side, in pixels.
         device: None takes a GPU if there is one.
         fast: bfloat16 where the processor or GPU has it.
+
+    Returns:
+        At most ten entries with ``video_id`` (1), ``score`` (0..1), ``category_id`` (channel of the class
+        output, from 0) and ``segmentations``: for each frame the compressed run lengths of a mask of
+        ``size``, or None where the score is below 0.001. Entries of one query stand together, those of the
+        query with the best score first.
+
+    Raises:
+        CheckpointError: a weight of the network is NaN or infinite.
+        ArgumentError: there is no such device here.
     """
     copy, place, dtype = prepare_for_inference(network, device, fast)
     frames = (as_tensor([resized(picture, short_side)], place, dtype) for picture in pictures)

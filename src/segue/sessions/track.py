@@ -107,14 +107,25 @@ class TrackSession(Session):
         return self.tracker.requires_update
 
     def skip(self, frame: Frame) -> None:
-        """Let a frame pass whose result nobody needs; it counts for the schedule."""
+        """Let a frame pass whose result nobody needs; it counts for the schedule.
+
+        Args:
+            frame: the next frame, of the same size as those before.
+
+        Raises:
+            SourceError: the frame has another size than those before.
+        """
         self.check_size(frame)
         self.tracker.skip()
         self._size, self._next_index = frame.size, frame.index + 1
 
     @torch.inference_mode()
     def forget(self, ids: Collection[int]) -> None:
-        """Follow objects no longer; a prompt for one of them on the next frame begins anew."""
+        """Follow objects no longer; a prompt for one of them on the next frame begins anew.
+
+        Args:
+            ids: ids of the objects.
+        """
         self.tracker.forget(ids)
         self._labels = {i: label for i, label in self._labels.items() if i not in ids}
 
@@ -135,6 +146,10 @@ class TrackSession(Session):
                 :func:`segue.prompts.given.as_prompts`.
             predict: False takes the prompts alone for this frame, and all other objects for hidden; the
                 evaluation of the STCN release does so on annotated frames whose result is not required.
+
+        Returns:
+            The result of this frame. Its mask is (H, W), uint8, or uint16 where an object has an id above
+            255; 0 is background. Without followed objects the mask is 0 everywhere.
 
         Raises:
             PromptError: a prompt does not fit the frame.
@@ -186,6 +201,12 @@ class TrackSession(Session):
     def peek(self, frame: FrameLike) -> Segmentation:
         """Where the followed objects are on the next frame, without taking it: :meth:`step` comes after.
 
+        Args:
+            frame: as for :meth:`step`.
+
+        Returns:
+            The result of this frame, as :meth:`step` returns it.
+
         Raises:
             PromptError: no object is followed.
             SourceError: the frame has another size than those before.
@@ -197,6 +218,15 @@ class TrackSession(Session):
         return self._result(frame, self.tracker.peek(frame.image))
 
     def state(self, *, copy: bool = True) -> SessionState:
+        """All that :meth:`restore` needs to go on identically.
+
+        Args:
+            copy: True copies the tensors to the CPU; False lets them share the session's memory, to be used
+                before its next step.
+
+        Returns:
+            Tensors and JSON values by name; :meth:`segue.sessions.base.SessionState.save` writes them.
+        """
         tensors, tracker = self.tracker.state()
         if copy:
             tensors = {name: value.to("cpu", copy=True) for name, value in tensors.items()}
@@ -209,8 +239,11 @@ class TrackSession(Session):
     def restore(self, state: SessionState) -> None:
         """Go on from a state that was saved with the same network, weights, schedule and precision.
 
+        Args:
+            state: what :meth:`state` returned, or :meth:`segue.sessions.base.SessionState.load` read.
+
         Raises:
-            CheckpointError: they are not.
+            CheckpointError: it was saved with another network, weights, schedule or precision.
         """
         state.require(self._config_fingerprint())
         self.reset()
@@ -229,7 +262,14 @@ class TrackSession(Session):
         }
 
     def check_size(self, frame: Frame) -> None:
-        """See that a frame can be the next one; SourceError if it has another size than those before."""
+        """See that a frame can be the next one.
+
+        Args:
+            frame: the frame; the session does not change.
+
+        Raises:
+            SourceError: the frame has another size than those before.
+        """
         if self._size is not None and self._size != frame.size:
             (height, width), (rows, columns) = frame.size, self._size
             raise SourceError(

@@ -287,6 +287,13 @@ def frame_number(name: str, index: int) -> int:
 def read_marker(folder: Path) -> dict[str, Any] | None:
     """What the marker of a mask folder says (``complete``, ``settings``), or None if there is none.
 
+    Args:
+        folder: mask folder of a run.
+
+    Returns:
+        ``complete``: bool, False for an interrupted run; ``settings``: what the masks depend on, JSON values
+        by name. None if the folder has no marker or does not exist.
+
     Raises:
         SinkError: it is damaged.
     """
@@ -351,7 +358,11 @@ def replay(folder: Path, before: int | None = None) -> Iterator[Segmentation]:
 
     Args:
         folder: a folder that :class:`PngSink` wrote.
-        before: stop at this frame index.
+        before: stop at this frame index, which is not included; None takes all frames.
+
+    Returns:
+        An iterator over the results, whose masks are (H, W), uint8 or uint16, as they are in the files.
+        Frames without a mask file are left out. Files are read while it is gone through.
 
     Raises:
         SourceError: a mask or the record of it is damaged.

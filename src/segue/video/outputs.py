@@ -45,6 +45,13 @@ def output_paths(output: Path, formats: Sequence[str]) -> dict[str, Path]:
     ``output`` is a folder that holds all of them under the names of their entries (``masks/``,
     ``overlay.mp4`` ...), or, if it has the ending of the only format, that file itself.
 
+    Args:
+        output: folder, or file of the only format; it need not exist.
+        formats: names of formats, such as ``png`` or ``overlay``; at least one.
+
+    Returns:
+        Path by name of format, each format once, in the order of ``formats``. Nothing is created.
+
     Raises:
         SinkError: a format is unknown or there is none, or ``output`` has an ending that does not fit.
     """
@@ -102,6 +109,9 @@ def open_sinks(
         zones: regions and lines that are watched for events.
         notify: address that receives each event.
         snapshots: folder for a picture and a clip of each event.
+
+    Returns:
+        One sink that writes all formats, and the path of each format; the masks, if any, come last.
 
     Raises:
         SinkError: something exists and neither ``overwrite`` nor ``resume`` is given, cannot be resumed or
@@ -193,8 +203,13 @@ def replayed(
         before: frame index with which the session goes on; None takes all results there are.
         sparse: some frames have no result, and are passed over.
 
+    Returns:
+        An iterator over pairs of a frame and its result, in order of frames; a result has its mask (H, W),
+        uint8 or uint16, as it is in the file.
+
     Raises:
         SinkError: the source and the folder do not have the same frames.
+        SourceError: a mask or the record of it is damaged.
     """
     for result in replay(folder, before):
         frame = next(frames, None)

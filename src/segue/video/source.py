@@ -50,6 +50,9 @@ def parse_position(value: int | float | str, argument: str = "position") -> Posi
             or ``"1:02:03.5"`` is a time.
         argument: name to use in the message.
 
+    Returns:
+        An int, 0 or more, for a frame index; a float, 0 or more, for a time in seconds.
+
     Raises:
         SourceError: the value is negative or cannot be read.
     """
@@ -386,9 +389,14 @@ def open_source(
         fps: frames a second of sources that have no clock (images, arrays: 25 if not given).
         on_damage: what a frame that cannot be read does: "stop" raises after the frames before it, "skip"
             leaves it out, "hold" repeats the frame before it; both of these warn.
-        prefetch: number of frames to decode ahead in a thread; 0 decodes when asked.
-        reconnect: patience with cameras and addresses that fail.
+        prefetch: number of frames to decode ahead in a thread; 0 decodes when asked. Arrays and other
+            pictures in memory are never read ahead.
+        reconnect: patience with cameras and addresses that fail; None is ``Reconnect()``.
         warn: called with the message of a skipped or held frame instead of :func:`warnings.warn`.
+
+    Returns:
+        The opened source. Iterating it gives frames with an RGB picture (H, W, 3), uint8, their index in the
+        source, and their time in seconds.
 
     Raises:
         SourceError: nothing there, not a video, no frames, or an argument that cannot be meant. Iterating

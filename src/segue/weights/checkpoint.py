@@ -65,6 +65,14 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
     Training checkpoints (see ``WRAPPERS``) and the prefix ``module.`` of parallel training are unwrapped.
 
+    Args:
+        path: the file. Content or ending decides its kind; other files are read as PyTorch files, without
+            running code of theirs.
+
+    Returns:
+        Tensors by name, on the CPU; for safetensors files the metadata too. Files of Keras and ``.npz`` files
+        get the names and layout of segue's networks; other names stay those of the file.
+
     Raises:
         CheckpointError: the file is missing, damaged, needs unpickling, or holds anything but tensors.
     """

@@ -30,6 +30,13 @@ def keep_networks(kept: dict[tuple[str, str | None], nn.Module]) -> Iterator[Non
     """Inside the block :func:`load` gives a network that ``kept`` has from before, without reading it again.
 
     For workers that take one video after the other through the same network.
+
+    Args:
+        kept: networks by name and path of the weight file, None for the network's own weights. Networks that
+            :func:`load` reads inside the block are added to it.
+
+    Returns:
+        A context manager for a ``with`` block; it gives None.
     """
     token = _KEPT.set(kept)
     try:
@@ -44,7 +51,11 @@ def load(name: str, weights: str | os.PathLike[str] | None = None) -> nn.Module:
     Args:
         name: its name, such as ``stcn-lite``; `segue weights list` shows all.
         weights: weight file, converted or official; by default the one that comes with segue or that
-            `segue weights get` made.
+            `segue weights get` made. Methods without weights take none.
+
+    Returns:
+        The network with its weights, in the interface of its task; see :class:`segue.registry.Entry`. For a
+        method without weights, the method itself.
 
     Raises:
         CheckpointError: the name is unknown, no weights are available, or the file does not fit.
@@ -93,6 +104,15 @@ def weights_digest(name: str) -> str | None:
 def load_for(task: Task, name: str, weights: str | os.PathLike[str] | None = None) -> Any:
     """A network of one task, as :func:`load`; :class:`segue.registry.Entry` names the interface that it has.
 
+    Args:
+        task: ``track``, ``foreground``, ``instances``, ``prompt``, ``detect`` or ``features``.
+        name: name of the network, such as ``stcn-lite``.
+        weights: weight file, converted or official; None is the network's own.
+
+    Returns:
+        The network in evaluation mode on the CPU; for names without weights, such as ``mog2``, the method
+        that they stand for.
+
     Raises:
         CheckpointError: as :func:`load`, or the network serves another task.
     """
@@ -136,6 +156,13 @@ def load_strict(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
 
     Every name and shape must fit; see :func:`segue.weights.checkpoint.match` for what is forgiven. When the
     file does not fit, the network is left as it was.
+
+    Args:
+        network: the network to fill, changed in place.
+        path: weight file, see :func:`segue.weights.read_checkpoint`.
+
+    Returns:
+        ``network`` itself; its tensors keep their types and devices.
 
     Raises:
         CheckpointError: the file is missing, damaged, unsafe, or of another network.
