@@ -86,7 +86,5 @@ def test_without_the_extra_one_line_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
-    with pytest.raises(
-        TrainingError, match=r"lightning-fabric, tensorboard: pip install .*\[train\]'?$"
-    ):
+    with pytest.raises(TrainingError, match=r"lightning-fabric, tensorboard: pip install .*\[train\]'?$"):
         run("stcn-lite", "--data", tmp_path, "--out", tmp_path)

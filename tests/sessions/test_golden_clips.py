@@ -75,7 +75,7 @@ def tracked(network: MemoryNetwork, frames: Array, prompts: Mapping[int, Array],
 def all_that_is_segmented(
     network: MemoryNetwork, frames: Array, prompts: Mapping[int, Array], required: Sequence[int]
 ) -> Run:
-    """Results of the required frames, and of those between them that become memory: the golden file has both."""
+    """Results of the required frames and of those that become memory; the golden file has both."""
     session = Recorded(network, Schedule(mem_every=3), device="cpu")
     step = only_required(session, lambda frame: prompts.get(frame.index), required)
     for t, image in enumerate(frames):
