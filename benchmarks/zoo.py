@@ -17,11 +17,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,8 @@ MEASURED = ("track", "foreground", "instances")
 BUDGET = 15.0
 """Seconds of the processor after which a measurement ends; at least one frame after the first is measured."""
 FRAMES = 8
+LIMIT = 60
+"""Seconds of a clock after which a network is given up; two frames must be done by then."""
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 BEGIN, END = "<!-- zoo -->", "<!-- end of zoo -->"
 
@@ -140,7 +144,10 @@ def page(name: str) -> str | None:
 def measured(entry: Entry, objects: int) -> str:
     """Time and memory of a network in a process of its own, as a cell of the table."""
     words = [sys.executable, __file__, "--measure", entry.name, "--objects", str(objects)]
-    outcome = subprocess.run(words, capture_output=True, text=True, check=False)
+    try:
+        outcome = subprocess.run(words, capture_output=True, text=True, check=False, timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        return f"not done in {LIMIT} s"
     if outcome.returncode:
         print(f"{entry.name}: {outcome.stderr.strip().splitlines()[-1]}", file=sys.stderr)
         return ""
@@ -188,11 +195,11 @@ HEAD = [
 def table(only: set[str] | None, measuring: bool) -> str:
     """The table in Markdown, with the machine it was measured on."""
     lines = ["| " + " | ".join(HEAD) + " |", "| " + " | ".join("---" for _ in HEAD) + " |"]
-    for entry in listed():
-        if only and entry.name not in only:
-            continue
-        lines.append("| " + " | ".join(row(entry, measuring)) + " |")
-        print(lines[-1], file=sys.stderr, flush=True)
+    entries = [entry for entry in listed() if not only or entry.name in only]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each waits for processes of one thread
+        for cells in pool.map(lambda entry: row(entry, measuring), entries):
+            lines.append("| " + " | ".join(cells) + " |")
+            print(lines[-1], file=sys.stderr, flush=True)
     return "\n".join([*lines, "", f"Measured on: {describe(1)}."])
 
 
