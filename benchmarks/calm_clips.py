@@ -19,7 +19,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.datasets.davis import DavisFolder, Mask, Sequence
+from segue.arrays import UInt8Array
+from segue.datasets.davis import DavisFolder, Sequence
 from segue.types import Frame
 from segue.video import open_source
 
@@ -69,7 +70,7 @@ class CutOut:
             shown += np.random.default_rng(i).normal(0, NOISE, shown.shape)
             yield Frame(i, i / FRAME_RATE, np.clip(shown, 0, 255).astype(np.uint8))
 
-    def mask(self, i: int) -> Mask:
+    def mask(self, i: int) -> UInt8Array:
         """Index mask of frame ``i``, (H, W)."""
         return np.asarray(self._moved(i)[1] > 0.5, np.uint8)
 
@@ -128,7 +129,7 @@ class Painted:
         """The pictures, painted one at a time."""
         return (self._render(i).frame for i in range(len(self)))
 
-    def mask(self, i: int) -> Mask:
+    def mask(self, i: int) -> UInt8Array:
         """Index mask of frame ``i``, (H, W): what is visible."""
         return self._render(i).mask
 

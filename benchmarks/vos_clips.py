@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 
 from calm_clips import FRAME_RATE, calm_clips, other_calm_clips
-from segue.datasets.davis import DavisFolder, Mask, Sequence
+from segue.arrays import UInt8Array
+from segue.datasets.davis import DavisFolder, Sequence
 from segue.datasets.files import read_index_mask, read_rgb
 from segue.errors import DatasetError
 from segue.metrics.davis import SemiSupervised
@@ -71,7 +72,7 @@ class Clip:
                 image = np.asarray(smaller, np.uint8)
             yield Frame(i, i / FRAME_RATE, image)
 
-    def mask(self, i: int) -> Mask:
+    def mask(self, i: int) -> UInt8Array:
         """Ground truth of frame ``i``, index mask (H, W); 255 is void."""
         mask = self.sequence.read_mask(i)
         return mask[::2, ::2] if self.halved else mask
@@ -108,7 +109,7 @@ class MotionFilm:
         for i, (picture, _) in enumerate(self._pairs):
             yield Frame(i, i / FRAME_RATE, read_rgb(picture))
 
-    def mask(self, i: int) -> Mask:
+    def mask(self, i: int) -> UInt8Array:
         """Ground truth of frame ``i``, (H, W), 1 where something moves."""
         return np.asarray(read_index_mask(self._pairs[i][1]) == VALUE_MOVING, np.uint8)
 
@@ -127,7 +128,7 @@ class Film(Protocol):
         """The pictures, one at a time."""
         ...
 
-    def mask(self, i: int) -> Mask:
+    def mask(self, i: int) -> UInt8Array:
         """Ground truth of frame ``i``, index mask (H, W); 255 is void."""
         ...
 
