@@ -21,12 +21,12 @@ HERE = Origin("12345678", changed=False)
 
 @pytest.fixture
 def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the page, at a commit; the one section prints a table at once."""
+    """A copy of the page without figures, at a commit; the one section prints a table at once."""
     printed = Section("python -c \"print('| a |'); print('| --- |')\"")
     monkeypatch.setitem(SECTIONS, "start", printed)
     monkeypatch.setattr(Origin, "here", classmethod(lambda cls: HERE))
     copy = tmp_path / "benchmarks.md"
-    copy.write_text(bench.PAGE.read_text(encoding="utf-8"), encoding="utf-8")
+    copy.write_text(without_old(bench.PAGE.read_text(encoding="utf-8"), HERE), encoding="utf-8")
     return copy
 
 
