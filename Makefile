@@ -61,8 +61,7 @@ types: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(abspath $(SITE))
 
-notebooks: $(VENV)/.installed-dev
-	$(PIP_INSTALL) --editable '.[dev,train,notebooks]'
+notebooks: $(VENV)/.installed-notebooks
 	$(BIN)/python tools/notebooks.py docs/notebooks/*.ipynb
 
 bench: $(VENV)/.installed-dev
@@ -90,6 +89,10 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-mutate: $(VENV)/.installed-dev
 	$(PIP_INSTALL) --editable '.[mutate]'
+	@touch $@
+
+$(VENV)/.installed-notebooks: $(VENV)/.installed-dev
+	$(PIP_INSTALL) --editable '.[dev,train,notebooks]'
 	@touch $@
 
 $(BIN)/python:

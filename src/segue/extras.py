@@ -12,7 +12,7 @@ from urllib.request import url2pathname
 EXTRAS = {
     "train": ("lightning-fabric", "tensorboard"),
     "synth": ("moderngl",),
-    "hf": ("transformers",),
+    "hf": ("huggingface-hub", "transformers"),
     "web": ("fastapi", "uvicorn", "websockets"),
 }
 """Packages of those extras of ``pyproject.toml`` without which a command cannot begin."""

@@ -60,6 +60,16 @@ def dino_entry() -> Entry:
     )
 
 
+@pytest.fixture
+def unpinned(server: tuple[str, Behaviour], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Entry:
+    """The only network of the catalogue: its file is on the server, and its publisher gives no checksum."""
+    entry = served(dino_entry(), *server, DINO(64, depth=1).state_dict(), tmp_path)
+    assert entry.remote is not None
+    unknown = replace(entry, remote=replace(entry.remote, sha256=None))
+    monkeypatch.setattr(MODELS, "_known", {unknown.name: unknown})
+    return unknown
+
+
 def test_every_download_has_a_safe_address_and_a_file_name() -> None:
     remotes = [entry.remote for entry in MODELS if entry.remote]
     assert len(remotes) == 13
@@ -103,28 +113,19 @@ def test_offline_nothing_is_asked_for(server: tuple[str, Behaviour], tmp_path: P
     assert behaviour.asked == []
 
 
-def test_a_file_without_a_known_checksum_needs_one(server: tuple[str, Behaviour], tmp_path: Path) -> None:
-    address, behaviour = server
-    entry = served(dino_entry(), address, behaviour, DINO(64, depth=1).state_dict(), tmp_path)
-    assert entry.remote is not None
+def test_a_file_without_a_known_checksum_needs_one(server: tuple[str, Behaviour], unpinned: Entry) -> None:
+    behaviour = server[1]
     digest = hashlib.sha256(behaviour.content).hexdigest()
-    unknown = replace(entry, remote=replace(entry.remote, sha256=None))
     with pytest.raises(DownloadError, match="--sha256"):
-        get(unknown)
+        get(unpinned)
     assert behaviour.asked == []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(MODELS, "_known", {unknown.name: unknown})
-        assert get(unknown, checksum=digest).exists()
+    assert get(unpinned, checksum=digest).exists()
 
 
 def test_a_file_without_a_checksum_is_asked_about_once_pinned_and_refused_when_it_changes(
-    server: tuple[str, Behaviour], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: tuple[str, Behaviour], unpinned: Entry, tmp_path: Path
 ) -> None:
     address, behaviour = server
-    entry = served(dino_entry(), address, behaviour, DINO(64, depth=1).state_dict(), tmp_path)
-    assert entry.remote is not None
-    unknown = replace(entry, remote=replace(entry.remote, sha256=None))
-    monkeypatch.setattr(MODELS, "_known", {unknown.name: unknown})
     first, asked = behaviour.content, []
 
     def answers(trusted: bool) -> Trust:
@@ -136,23 +137,23 @@ def test_a_file_without_a_checksum_is_asked_about_once_pinned_and_refused_when_i
 
     digest = hashlib.sha256(first).hexdigest()
     with pytest.raises(DownloadError, match=f"its SHA-256 {digest} is not trusted; nothing was installed"):
-        get(unknown, trust=answers(False))
-    assert not cached(unknown).exists()
+        get(unpinned, trust=answers(False))
+    assert not cached(unpinned).exists()
     assert not pins_file().exists()
-    get(unknown, trust=answers(True)).unlink()
+    get(unpinned, trust=answers(True)).unlink()
     assert asked == [digest, digest]
     assert json.loads(pins_file().read_text()) == {f"{address}/file.pth": digest}
     # The same file comes again without a question, another one is refused whoever trusts it.
-    get(unknown).unlink()
-    served(entry, address, behaviour, DINO(64, depth=1).state_dict(), tmp_path)
+    get(unpinned).unlink()
+    served(unpinned, address, behaviour, DINO(64, depth=1).state_dict(), tmp_path)
     assert behaviour.content != first
     with pytest.raises(DownloadError, match=rf"but {digest} was pinned .*trusted\.json.*has changed"):
-        get(unknown, trust=answers(True))
-    assert not cached(unknown).exists()
+        get(unpinned, trust=answers(True))
+    assert not cached(unpinned).exists()
     assert asked == [digest, digest]
     pins_file().write_text('{"a": "b"}')
     with pytest.raises(DownloadError, match=r"trusted\.json: is no list of addresses with a SHA-256 each"):
-        get(unknown, trust=answers(True))
+        get(unpinned, trust=answers(True))
 
 
 class Terminal(io.StringIO):
@@ -164,15 +165,11 @@ class Terminal(io.StringIO):
 
 def test_the_command_shows_the_checksum_and_asks(
     server: tuple[str, Behaviour],
-    tmp_path: Path,
+    unpinned: Entry,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    address, behaviour = server
-    entry = served(dino_entry(), address, behaviour, DINO(64, depth=1).state_dict(), tmp_path)
-    assert entry.remote is not None
-    unknown = replace(entry, remote=replace(entry.remote, sha256=None))
-    monkeypatch.setattr(MODELS, "_known", {unknown.name: unknown})
+    behaviour = server[1]
     command = command_in(monkeypatch, capsys)
     digest = hashlib.sha256(behaviour.content).hexdigest()
     order = ("weights", "get", "dino-tiny")
@@ -185,7 +182,7 @@ def test_the_command_shows_the_checksum_and_asks(
     monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
     assert command(*order).code == 0
     assert digest in pins_file().read_text()
-    for path in (cached(unknown), pins_file()):
+    for path in (cached(unpinned), pins_file()):
         path.unlink()
     ended = command(*order, "--trust")
     assert (ended.code, "Trust and pin it?" in ended.err, digest in ended.err) == (0, False, True)
