@@ -123,7 +123,17 @@ class Entry:
     tags: Mapping[str, WeightFile] = field(default_factory=dict)
 
     def tagged(self, tag: str) -> Entry:
-        """The same network with the weight file of a tag."""
+        """Make the entry of one of the network's further weight files.
+
+        Args:
+            tag: key of :attr:`tags`.
+
+        Returns:
+            The same network, called ``name.tag``, with the file, licence and threshold of the tag.
+
+        Raises:
+            KeyError: there is no such tag.
+        """
         file = self.tags[tag]
         return replace(
             self,
@@ -149,11 +159,26 @@ class Entry:
         return f"segue weights get {self.name}"
 
     def renamed(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """The tensors of a file with the names of the network."""
+        """Give the tensors of a weight file the names of the network.
+
+        Args:
+            tensors: by their names in the file.
+
+        Returns:
+            By their names in the network; the same mapping where no renaming is needed.
+        """
         return tensors if self.rename is None else self.rename(tensors)
 
     def recognises(self, tensors: Mapping[str, Tensor]) -> bool:
-        """Whether tensors are those of its files."""
+        """Tell whether tensors come from a weight file of this network.
+
+        Args:
+            tensors: by their names in the file.
+
+        Returns:
+            True where the signature is there, in its shape and with ``required_key`` if the entry names
+            these.
+        """
         if self.signature is None:
             return False
         found = self.renamed(tensors)

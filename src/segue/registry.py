@@ -63,6 +63,12 @@ class Registry(Generic[T]):
     def register(self, entry: T) -> T:
         """Add an entry to this process.
 
+        Args:
+            entry: its name must be free.
+
+        Returns:
+            The same entry.
+
         Raises:
             SegueError: the name is taken.
         """
@@ -72,7 +78,14 @@ class Registry(Generic[T]):
         return entry
 
     def unregister(self, name: str) -> None:
-        """Take back what :meth:`register` added."""
+        """Remove an entry that :meth:`register` added.
+
+        Args:
+            name: name of the entry.
+
+        Raises:
+            KeyError: nothing was registered under this name in this process.
+        """
         del self._known[name]
 
     @property
@@ -86,7 +99,13 @@ class Registry(Generic[T]):
         return tuple(self._points)
 
     def find(self, name: str) -> T:
-        """The entry called ``name``.
+        """Find an entry, and import the package that adds it if need be.
+
+        Args:
+            name: name of the entry; of networks also ``name.tag`` for a further weight file.
+
+        Returns:
+            The entry.
 
         Raises:
             SegueError: of the kind of the registry: there is none, or the package that adds it is broken.

@@ -158,6 +158,10 @@ class Segmentation:
             names: class names by number; others are called by their number.
             index, time: of the frame.
 
+        Returns:
+            Index mask (H, W) of ``size``, uint8 or uint16. Ids are the ``track_id``, else numbers from 1 on;
+            where masks overlap, the better score is on top.
+
         Raises:
             DatasetError: a mask is damaged or of another size.
             PromptError: an id occurs twice.
@@ -181,6 +185,9 @@ class Segmentation:
             size: height and width, which detections without masks do not tell.
             index, time: of the frame.
 
+        Returns:
+            Index mask (H, W) with one object for each detection.
+
         Raises:
             PromptError: an id occurs twice or is below 1, or ``size`` is missing.
         """
@@ -190,6 +197,10 @@ class Segmentation:
 
     def to_supervision(self) -> Any:
         """``supervision.Detections`` of what is visible, for its annotators, zones and counters.
+
+        Returns:
+            One detection for each visible object: ``xyxy`` (N, 4) in pixels, ``mask`` (N, H, W) bool,
+            ``confidence`` (N,), ``tracker_id`` (N,) and the labels as ``class_name``.
 
         Raises:
             SegueError: supervision is not installed.

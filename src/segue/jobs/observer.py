@@ -20,7 +20,11 @@ class Observer:
     sees_results = False
 
     def notice(self, text: str) -> None:
-        """Something that the person who runs the job should know, one line."""
+        """Receive a notice for the person who runs the job.
+
+        Args:
+            text: one line.
+        """
 
     def begin(self, what: str, total: int | None) -> None:
         """Frames begin to be taken.
@@ -31,7 +35,11 @@ class Observer:
         """
 
     def count(self, done: int) -> None:
-        """So many of them are done, where they give no results one by one."""
+        """Receive the progress of a job that gives no results one by one.
+
+        Args:
+            done: frames or steps that are done, of the total given to :meth:`begin`.
+        """
 
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         """A result is written.
@@ -43,7 +51,17 @@ class Observer:
         """
 
     def end(self, frames: int, seconds: float) -> None:
-        """All frames are done and everything is written."""
+        """Learn that all frames are done and all files written.
+
+        Args:
+            frames: number of frames with a result.
+            seconds: wall time since the first frame.
+        """
 
     def written(self, name: str, path: Path) -> None:
-        """A file or folder is complete, by the name of its format."""
+        """Learn that a file or folder is complete.
+
+        Args:
+            name: name of its format, such as ``masks`` or ``overlay``.
+            path: where it is.
+        """

@@ -223,7 +223,14 @@ class TrackScores:
         }
 
     def category(self, number: int) -> TrackScores:
-        """Scores of one category."""
+        """Select one category.
+
+        Args:
+            number: number of the category.
+
+        Returns:
+            Scores of that category alone; empty where nothing of it has to be found.
+        """
         return TrackScores({key: score for key, score in self.categories.items() if key == number})
 
     def _means(self) -> dict[str, float]:

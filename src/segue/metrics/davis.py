@@ -92,7 +92,11 @@ class DavisAccumulator:
         self._frames += 1
 
     def score(self) -> SequenceScore:
-        """Scores of the frames so far, the latest one taken as the last.
+        """Score the frames so far, the latest one taken as the last.
+
+        Returns:
+            J and F, (K, T) in [0, 1], by object and scored frame, with their statistics (mean, recall, decay)
+            for each object.
 
         Raises:
             DatasetError: fewer than three annotated frames, so that no frame is scored.
@@ -226,7 +230,11 @@ class UnsupervisedAccumulator:
         self._contour.append(contour_table(result, reference, *size, self._bound_th))
 
     def score(self) -> SequenceScore:
-        """Scores of the frames so far. Row k belongs to the k-th of the matched proposals in their order.
+        """Score the frames so far, with the assignment of proposals to objects that has the best sum of J&F.
+
+        Returns:
+            J and F, (K, T) in [0, 1], by object and frame, with their statistics. Row k belongs to the k-th
+            of the matched proposals in their order.
 
         Raises:
             DatasetError: there was no frame.

@@ -134,12 +134,20 @@ class DavisReport(_Averaged):
         return tuple(item for sequence in self.sequences for item in sequence.objects)
 
     def global_csv(self) -> str:
-        """Text of the official ``global_results-<set>.csv``."""
+        """Format the scores of the set as the official ``global_results-<set>.csv``.
+
+        Returns:
+            Two lines: names of the measures, and their values with three decimals.
+        """
         measures = self.measures
         return f"{','.join(measures)}\n{','.join(map(_three_decimals, measures.values()))}\n"
 
     def per_sequence_csv(self) -> str:
-        """Text of the official ``per-sequence_results-<set>.csv``: one row for each object."""
+        """Format the scores as the official ``per-sequence_results-<set>.csv``.
+
+        Returns:
+            A heading and one line for each object: its name, J and F with three decimals.
+        """
         rows = (
             f"{item.name},{_three_decimals(item.region.mean)},{_three_decimals(item.contour.mean)}\n"
             for item in self.objects

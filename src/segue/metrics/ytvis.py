@@ -46,7 +46,7 @@ class YTVISAccumulator:
     def update(
         self, video: int, objects: Sequence[Instance], detections: Sequence[DetectedInstance]
     ) -> Mapping[int, Matches]:
-        """Match the detections in a video with its objects; gives the matches by category.
+        """Match the detections in a video with its objects.
 
         Detections of categories that are not scored are left out, as in the official evaluation.
 
@@ -54,6 +54,9 @@ class YTVISAccumulator:
             video: its number; equal scores are ranked by it.
             objects: all annotated objects.
             detections: in the order in which equal scores are ranked.
+
+        Returns:
+            Matches by the number of the category, for the categories that occur in the video.
 
         Raises:
             DatasetError: the video was there before, an object has a category that is not scored, or masks
@@ -74,7 +77,13 @@ class YTVISAccumulator:
         return self._videos[video]
 
     def score(self, videos: Iterable[int] | None = None) -> TrackScores:
-        """Scores of all videos so far, or of some.
+        """Score all videos so far, or some of them.
+
+        Args:
+            videos: numbers of the videos; None takes all.
+
+        Returns:
+            AP and AR in [0, 1] for each category and over all.
 
         Raises:
             DatasetError: one of ``videos`` was not added.

@@ -76,7 +76,14 @@ class NetworkDetector:
 
     @torch.inference_mode()
     def detections(self, image: Image) -> Detections:
-        """All that the network finds in a picture (H, W, 3), before any rule."""
+        """Find objects in a picture, before any rule is applied.
+
+        Args:
+            image: RGB (H, W, 3), uint8.
+
+        Returns:
+            Boxes in pixels, scores in [0, 1], class numbers and masks of all that the network finds.
+        """
         found: Detections = self._network(as_planes(image).to(self._device)[0])
         return found
 
@@ -123,7 +130,15 @@ class BoxDetector:
         return select(np.reshape(masks, (-1, *frame.size)), scores, found.labels, rules)
 
     def propose(self, frame: Frame, least_score: float) -> Proposals:
-        """The finds of a frame; see :func:`propose`."""
+        """Find objects and prepare their masks; see :func:`propose`.
+
+        Args:
+            frame: the frame.
+            least_score: score in [0, 1] below which finds are left out.
+
+        Returns:
+            Boxes, scores and class names, best first; a mask is computed when it is asked for.
+        """
         found = self.boxes(frame.image, least_score)
         boxes = tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in found.boxes.tolist())
         prompter = self._prompter(frame.image)
@@ -141,7 +156,16 @@ class BoxDetector:
         )
 
     def boxes(self, image: Image, least_score: float) -> Boxes:
-        """Boxes of the wanted classes in a picture (H, W, 3), one an object, best first."""
+        """Find boxes of the wanted classes, one for each object.
+
+        Args:
+            image: RGB (H, W, 3), uint8.
+            least_score: score in [0, 1] below which finds are left out.
+
+        Returns:
+            Boxes (N, 4) as ``(x0, y0, x1, y1)`` in pixels, scores (N,) in [0, 1], best first, and class
+            numbers (N,).
+        """
         rules = self.rules
         found = self._network.detect(image, least_score, self.tiles)
         found = Boxes(*(values.cpu() for values in found))
@@ -219,7 +243,15 @@ class DenseFeatures(Protocol):
         """Pixels of a patch in each direction."""
 
     def dense(self, images: Tensor, which: FeatureName = "keys") -> tuple[Tensor, tuple[int, int]]:
-        """RGB (1, 3, H, W) in [0, 1] → features (1, N, d) and the grid."""
+        """Compute features of a picture on a grid of patches.
+
+        Args:
+            images: RGB (1, 3, H, W), float in [0, 1].
+            which: keys, queries or values of the last attention.
+
+        Returns:
+            Features (1, N, d), row by row of the grid, and its rows and columns, whose product is N.
+        """
 
 
 @dataclass(frozen=True)
@@ -236,7 +268,14 @@ class FeatureMaps:
     """The sides of its pictures are multiples of this, and this of ``patch``."""
 
     def dense(self, images: Tensor, which: FeatureName = "keys") -> tuple[Tensor, tuple[int, int]]:
-        """RGB (1, 3, H, W) in [0, 1], whose own rim fills it up → features (1, N, d) and the grid.
+        """Compute features of a picture whose sides are filled up by repeating its border.
+
+        Args:
+            images: RGB (1, 3, H, W), float in [0, 1].
+            which: must be ``keys``.
+
+        Returns:
+            Features (1, N, d), row by row of the grid, and its rows and columns, whose product is N.
 
         Raises:
             PromptError: queries or values are asked for, which only attention has.
@@ -321,7 +360,14 @@ class DiscoveryDetector:
         return found_in(mask)
 
     def finds(self, image: Image) -> list[Discovery]:
-        """What is discovered in a picture (H, W, 3), on the grid of patches."""
+        """Discover objects in a picture.
+
+        Args:
+            image: RGB (H, W, 3), uint8.
+
+        Returns:
+            At most ``max_objects`` finds on the grid of patches, the clearest first.
+        """
         features, grid = self._features.dense(as_planes(image).to(self._device), self.which)
         rows = features[0].float().cpu().numpy()
         if self.centre:

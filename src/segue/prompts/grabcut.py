@@ -187,7 +187,17 @@ class GrabCut:
         self.image = image
 
     def answer(self, prompts: Prompts) -> Answer:
-        """The object that ``prompts`` speak of, see :meth:`Prompts.checked`; maybe all false."""
+        """Segment the object that prompts point at.
+
+        Args:
+            prompts: see :meth:`Prompts.checked`.
+
+        Returns:
+            One mask with probabilities 0 and 1, whose ``iou`` is not known (NaN); it may be empty.
+
+        Raises:
+            PromptError: see :meth:`Prompts.checked`.
+        """
         size = (self.image.shape[0], self.image.shape[1])
         prompts = prompts.checked(size)
         box = prompts.box

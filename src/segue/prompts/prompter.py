@@ -91,7 +91,13 @@ class Prompts:
         return [*self.points, *(point for stroke in self.scribble for point in stroke)]
 
     def checked(self, size: tuple[int, int]) -> Prompts:
-        """The same for a picture of ``size`` (H, W), its box clipped.
+        """Check the prompts against a picture, and clip their box to it.
+
+        Args:
+            size: height and width of the picture in pixels.
+
+        Returns:
+            The same prompts, the mask as float32 in [0, 1], or None where it was empty.
 
         Raises:
             PromptError: nothing says where the object is, something lies outside the picture, or the mask is
@@ -150,7 +156,14 @@ class Answer:
         return np.stack([self.probability_of(k) > 0.5 for k in range(len(self))])
 
     def within(self, bound: npt.NDArray[np.bool_]) -> Answer:
-        """The same masks without what lies outside ``bound``, (H, W)."""
+        """Cut the masks off outside a region.
+
+        Args:
+            bound: (H, W), bool; masks stay where it is true.
+
+        Returns:
+            The same masks; probabilities outside are at most 0.5.
+        """
         if not (self.masks & ~bound).any():
             return self
         planes = np.stack([self.probability_of(k) for k in range(len(self))])
@@ -159,7 +172,14 @@ class Answer:
         return replace(self, window=(0, 0, self.size[1], self.size[0]), planes=planes)
 
     def probability_of(self, k: int) -> Float32Array:
-        """Probability of mask ``k``, (H, W)."""
+        """Give the probability of one mask at the size of the picture.
+
+        Args:
+            k: number of the mask, from 0.
+
+        Returns:
+            (H, W), float32 in [0, 1].
+        """
         x0, y0, x1, y1 = self.window
         whole = np.zeros(self.size, np.float32)
         whole[y0:y1, x0:x1] = cv2.resize(self.planes[k], (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
@@ -170,7 +190,13 @@ class PicturePrompter(Protocol):
     """Answers prompts on one picture."""
 
     def answer(self, prompts: Prompts) -> Answer:
-        """The object that ``prompts`` speak of.
+        """Segment the object that prompts point at.
+
+        Args:
+            prompts: box, points, strokes and earlier mask of one object.
+
+        Returns:
+            One or more masks with their predicted IoU, the one to take first.
 
         Raises:
             PromptError: see :meth:`Prompts.checked`.
@@ -224,9 +250,18 @@ class Prompter:
         return self.answer(Prompts(box, points, negative, scribble, mask, extent))
 
     def answer(self, prompts: Prompts) -> Answer:
-        """The object that ``prompts`` speak of; :meth:`Prompts.checked` says what is refused.
+        """Segment the object that prompts point at.
 
-        Negative clicks only take away: the mask lies within the one that they would not have been given for.
+        Negative clicks only take away: the mask lies within the one that there would be without them.
+
+        Args:
+            prompts: box, points, strokes and earlier mask of one object.
+
+        Returns:
+            One or more masks with their predicted IoU, the one to take first.
+
+        Raises:
+            PromptError: see :meth:`Prompts.checked`.
         """
         prompts = prompts.checked(self._size)
         if not prompts.negative:

@@ -117,6 +117,10 @@ class AutoSession(Checkpointable):
                 the index after the last one.
             prompts: None; here the objects are found.
 
+        Returns:
+            The result of the frame that came ``lag`` frames earlier: index mask (H, W), uint8 or uint16, and
+            all followed objects. None while the first ``lag`` frames come.
+
         Raises:
             PromptError: there are prompts; here the objects are found.
             SourceError: the frame has another size than those before.
@@ -135,6 +139,11 @@ class AutoSession(Checkpointable):
             raise
 
     def finish(self) -> Iterator[Segmentation]:
+        """Give the results of the last ``lag`` frames, after the last frame.
+
+        Yields:
+            Results in the order of the frames, as :meth:`step` returns them.
+        """
         while self._waiting:
             yield self._advance()
 

@@ -44,14 +44,29 @@ class SessionState:
 
     @classmethod
     def joined(cls, parts: Mapping[str, SessionState], values: dict[str, Any]) -> SessionState:
-        """One state of the states of parts; :meth:`part` gives them back."""
+        """Join the states of several parts to one; :meth:`part` gives them back.
+
+        Args:
+            parts: state by the name of the part. A tensor ``key`` of a part becomes ``name.key``.
+            values: JSON values of the whole.
+
+        Returns:
+            The joined state; it shares the tensors of the parts.
+        """
         tensors = {
             f"{name}.{key}": tensor for name, part in parts.items() for key, tensor in part.tensors.items()
         }
         return cls(tensors, {**values, "parts": {name: part.values for name, part in parts.items()}})
 
     def part(self, name: str) -> SessionState:
-        """The state of a part that went into :meth:`joined`."""
+        """Take the state of one part out of a joined one.
+
+        Args:
+            name: name that the part had in :meth:`joined`.
+
+        Returns:
+            The state of the part; it shares its tensors with this one.
+        """
         start = f"{name}."
         tensors = {
             key.removeprefix(start): tensor for key, tensor in self.tensors.items() if key.startswith(start)
@@ -59,7 +74,10 @@ class SessionState:
         return SessionState(tensors, self.values["parts"][name])
 
     def require(self, origin: Mapping[str, Any]) -> None:
-        """See that it was saved with the same model and settings.
+        """Check that the state was saved with the same model and settings.
+
+        Args:
+            origin: values by name that a session of now has, such as the digest of its weights.
 
         Raises:
             CheckpointError: one of the values of ``origin`` is another.
@@ -71,6 +89,9 @@ class SessionState:
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file; it appears under its name only when complete.
+
+        Args:
+            path: file to write; an existing one is replaced.
 
         Raises:
             SinkError: it cannot be written.
@@ -96,6 +117,12 @@ class SessionState:
     @classmethod
     def load(cls, path: str | Path) -> SessionState:
         """Read what :meth:`save` wrote.
+
+        Args:
+            path: the file; it may come from anywhere, nothing of it is executed.
+
+        Returns:
+            The saved state, its tensors on the CPU.
 
         Raises:
             CheckpointError: the file is missing, damaged or not a session.
@@ -260,10 +287,28 @@ class Session(Protocol):
     """Number of frames by which results trail the frames; 0 means that ``step`` answers at once."""
 
     def step(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None = None) -> Segmentation | None:
-        """Take the next frame, and give the result that is due, if any."""
+        """Take the next frame, and give the result that is due, if any.
+
+        Args:
+            frame: the next frame; all frames of a session have one size.
+            prompts: what is known of the objects on this frame, if anything: masks, boxes, points or
+                removals, or an index mask (H, W) in which 0 is background. Sessions that find objects by
+                themselves take none.
+
+        Returns:
+            The result of the frame that came ``lag`` frames earlier, None while there is none.
+
+        Raises:
+            PromptError: the prompts do not fit the frame or the session.
+            SourceError: the frame has another size than those before.
+        """
 
     def finish(self) -> Iterator[Segmentation]:
-        """Give the results that are still due after the last frame, if any."""
+        """Give the results that are still due after the last frame, if any.
+
+        Returns:
+            Results of the last ``lag`` frames in order; nothing where ``lag`` is 0.
+        """
         return iter(())
 
     def reset(self) -> None:
@@ -274,10 +319,20 @@ class Session(Protocol):
 
         Args:
             copy: False lets tensors share the session's memory, to be used before its next step.
+
+        Returns:
+            Tensors and JSON values; :meth:`SessionState.save` writes them to a file.
         """
 
     def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called."""
+        """Go on from where :meth:`state` was called.
+
+        Args:
+            state: what :meth:`state` returned, or :meth:`SessionState.load` read.
+
+        Raises:
+            CheckpointError: it was saved with another model or other settings, or by another kind of session.
+        """
 
 
 FrameLike = Any

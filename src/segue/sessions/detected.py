@@ -121,6 +121,10 @@ class DetectionSession(Checkpointable, Session):
                 the index after the last one.
             prompts: None; here the objects are found.
 
+        Returns:
+            The result of this frame: index mask (H, W), uint8 or uint16; the objects carry the detector's
+            class as label and its score in [0, 1].
+
         Raises:
             PromptError: there are prompts; here the objects are found.
             SourceError: the frame has another size than those before.

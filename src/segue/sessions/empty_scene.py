@@ -79,13 +79,27 @@ class Background(Protocol):
         """What is known, or None before the first frame; another object when it has changed."""
 
     def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
-        """Take the next frame, and what was foreground in it, (H, W)."""
+        """Take the next frame, and what was foreground in it, (H, W).
+
+        Args:
+            frame: RGB (H, W, 3), uint8.
+            foreground: its mask (H, W), foreground where true or not 0; None takes the whole frame for
+                background.
+        """
 
     def apply_gain(self, gains: Sequence[float]) -> None:
-        """Make the background brighter or darker by factors of red, green and blue."""
+        """Make the background brighter or darker by factors of red, green and blue.
+
+        Args:
+            gains: three factors, for red, green and blue; above 1 makes brighter.
+        """
 
     def follow_light(self, picture: Image) -> None:
-        """Take the empty scene in another light, RGB (H, W, 3), for what it was; the past stays."""
+        """Replace the empty scene by the same scene in another light; what was learnt of the past stays.
+
+        Args:
+            picture: RGB (H, W, 3), uint8, the empty scene in the new light.
+        """
 
     def replace(self, picture: Image, *, trusted: bool) -> None:
         """Take a picture for the background, and nothing that was before.
@@ -96,26 +110,53 @@ class Background(Protocol):
         """
 
     def remove_ghost(self, frame: Image, ghost: npt.NDArray[np.bool_]) -> None:
-        """Believe a frame where the background shows something that has left, (H, W)."""
+        """Take the frame for background where the model still shows an object that has left.
+
+        Args:
+            frame: RGB (H, W, 3), uint8.
+            ghost: (H, W), bool, true where the object was.
+        """
 
     def restart(self) -> None:
         """Forget all frames."""
 
     def seek(self, index: int) -> Change | None:
-        """Learn the index of the frame that comes, and tell what happens there, if the film is known."""
+        """Announce the next frame to a background that knows the film.
+
+        Args:
+            index: index of the frame in the source.
+
+        Returns:
+            What happens to the picture as a whole on this frame, such as a cut or a change of light; None
+            where the film is not known beforehand.
+        """
 
     def fit(self, size: tuple[int, int]) -> None:
-        """Learn height and width of the frames that come.
+        """Announce the size of the frames.
+
+        Args:
+            size: height and width of the frames in pixels.
 
         Raises:
             PromptError: the background cannot have them.
         """
 
     def state(self) -> SessionState:
-        """All that :meth:`restore` needs."""
+        """All that :meth:`restore` needs.
+
+        Returns:
+            Tensors and JSON values.
+        """
 
     def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called."""
+        """Go on from where :meth:`state` was called.
+
+        Args:
+            state: what :meth:`state` returned.
+
+        Raises:
+            CheckpointError: it was saved with other settings.
+        """
 
 
 class FixedBackground(Checkpointable):

@@ -55,7 +55,16 @@ class FlowNetwork(nn.Module):
         self.context = () if provider is None else tuple((-gap, "picture") for gap in self.gaps)
 
     def encode(self, frames: Tensor, role: str, flow: Tensor | None = None) -> Features:
-        """RGB (N, 3, H, W) in [0, 1] → resized frames; for the current role the encoder's maps too.
+        """Resize frames, and encode those of the current role.
+
+        Args:
+            frames: RGB (N, 3, H, W), float in [0, 1].
+            role: ``self.current`` for frames that get a result, anything else for context.
+            flow: (N, gaps, H, W), float in [0, 1], where the network has no flow provider.
+
+        Returns:
+            For the current role the resized frames and the encoder's maps, or, where the frames bring their
+            flow, the maps of the frames and of the flow; for context the resized frames alone, (N, 3, h, w).
 
         Raises:
             FlowError: a frame should bring its flow, (N, gaps, H, W) in [0, 1], and does not.
@@ -79,7 +88,18 @@ class FlowNetwork(nn.Module):
         background: Features | None,
         size: tuple[int, int],
     ) -> Tensor:
-        """Logits (N, 1, *size); the context are the earlier frames, there is no background."""
+        """Decode the maps of frames, with the flow to their context, to logits.
+
+        Args:
+            current: features of the frames, as :meth:`encode` returned them.
+            context: resized earlier frames in the order of ``self.context``; empty where frames bring their
+                flow.
+            background: not used; the network looks at no empty scene.
+            size: height and width of the logits in pixels.
+
+        Returns:
+            Logits (N, 1, H, W) at ``size``; above 0 is foreground.
+        """
         if self.pictures is None:
             logits = self.network.decode(current[: len(current) // 2], current[len(current) // 2 :])
         else:

@@ -82,11 +82,18 @@ class ForegroundMasks(Checkpointable):
         self._tracker = ComponentTracker() if objects else None
 
     def settle(self, threshold: float) -> None:
-        """Take the threshold of a model, if none was given."""
+        """Take the threshold of a model, if none was given.
+
+        Args:
+            threshold: probability in (0, 1) from which on a pixel is foreground.
+        """
         self._threshold = threshold if self._given is None else self._given
 
     def check(self, size: tuple[int, int]) -> None:
-        """See that the region of interest fits frames of this height and width.
+        """Check that the region of interest fits the frames.
+
+        Args:
+            size: height and width of the frames in pixels.
 
         Raises:
             PromptError: it has another shape.
@@ -108,7 +115,19 @@ class ForegroundMasks(Checkpointable):
             self._tracker.reset()
 
     def result(self, index: int, time: float, size: tuple[int, int], maps: Maps) -> Segmentation:
-        """The result of a frame of a height and width, from maps at the working size."""
+        """Make the result of a frame from its probability maps.
+
+        Args:
+            index: index of the frame in the source.
+            time: time stamp of the frame in seconds.
+            size: height and width of the result in pixels.
+            maps: probability maps (C, h, w) in [0, 1] at the working size: foreground, then shadow if there
+                is one.
+
+        Returns:
+            Index mask (H, W), uint8 or uint16, with its objects; shadow has the id 2, or is background where
+            shadows are not told.
+        """
         inside = partial(_inside, size=size, roi=self._roi)
         foreground = inside(maps[0])
         mask = without_small(foreground >= self._threshold, self._min_area)
@@ -125,7 +144,16 @@ class ForegroundMasks(Checkpointable):
         return Segmentation(index, time, both, _summary(both, scores), lazily)
 
     def nothing(self, index: int, time: float, size: tuple[int, int]) -> Segmentation:
-        """The result of a frame on which nothing is looked for yet."""
+        """Make an empty result, for a frame on which the model still learns.
+
+        Args:
+            index: index of the frame in the source.
+            time: time stamp of the frame in seconds.
+            size: height and width of the result in pixels.
+
+        Returns:
+            A black mask (H, W), uint8, without objects.
+        """
         return Segmentation(index, time, np.zeros(size, np.uint8))
 
 

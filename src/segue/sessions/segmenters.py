@@ -58,9 +58,15 @@ class Segmenter(Protocol):
     past: tuple[int, ...] = ()
 
     def follows(self, image: Image) -> bool:
-        """Whether the camera is followed, from a look at the next frame as it was taken, not aligned.
+        """Tell whether the segmenter follows a moving camera by itself.
 
-        Then nobody looks out for cuts, which pans look like, and the session's empty scene does not count.
+        While it does, the session looks for no cuts, which pans resemble, and its empty scene does not count.
+
+        Args:
+            image: next frame as it was taken, not aligned, RGB (H, W, 3), uint8.
+
+        Returns:
+            True while the camera is followed; always false for segmenters that cannot.
         """
         return False
 
@@ -88,6 +94,9 @@ class Segmenter(Protocol):
             image: RGB (h, w, 3), uint8.
             context: other frames of the film by their distance, such as -3; what is not there is the frame.
             scene: the empty scene.
+
+        Returns:
+            Probability maps (C, h, w), float32 in [0, 1].
         """
         self.restart()
         maps = self.step(image, scene)
@@ -96,7 +105,14 @@ class Segmenter(Protocol):
         return maps
 
     def drain(self, scene: Scene) -> Maps | None:
-        """Maps of the next frame that is still due when no more frames come, or None after the last."""
+        """Give the maps of the next frame that is still due after the last frame.
+
+        Args:
+            scene: the empty scene.
+
+        Returns:
+            Probability maps (C, h, w), float32 in [0, 1], or None after the last frame.
+        """
         return None
 
     def pause(self) -> None:
@@ -108,11 +124,22 @@ class Segmenter(Protocol):
         return
 
     def state(self) -> SessionState:
-        """All that :meth:`restore` needs; only if ``restorable``."""
+        """All that :meth:`restore` needs; only if ``restorable``.
+
+        Returns:
+            Tensors and JSON values.
+        """
         return SessionState({}, {})
 
     def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called."""
+        """Go on from where :meth:`state` was called.
+
+        Args:
+            state: what :meth:`state` returned.
+
+        Raises:
+            CheckpointError: it was saved with another network or other settings.
+        """
         return
 
 

@@ -79,7 +79,14 @@ class Subtractor(Segmenter):
         return np.stack([_filtered(labels == value, self._median) for value in (255, SHADOW)])
 
     def apply(self, image: Image) -> Image:
-        """Let the model learn from a frame, and give what OpenCV says of it, (h, w)."""
+        """Let the model learn from a frame and classify its pixels.
+
+        Args:
+            image: RGB (h, w, 3), uint8.
+
+        Returns:
+            OpenCV's labels (h, w), uint8: 0 background, 127 shadow, 255 foreground.
+        """
         self._seen += 1
         return np.asarray(self._model.apply(_bgr(image), learningRate=self._learning_rate), np.uint8)
 
@@ -89,10 +96,19 @@ class Subtractor(Segmenter):
         return _bgr(np.asarray(self._model.getBackgroundImage(), np.uint8)) if self._seen else None
 
     def state(self) -> SessionState:
-        """OpenCV does not tell what its models know."""
+        """Not possible: OpenCV does not give out its models.
+
+        Raises:
+            SegueError: always.
+        """
         raise SegueError(f"{self.name} cannot be saved")
 
     def restore(self, state: SessionState) -> None:
+        """Not possible, see :meth:`state`.
+
+        Raises:
+            SegueError: always.
+        """
         raise SegueError(f"{self.name} cannot be restored")
 
 
@@ -209,7 +225,7 @@ class SubtractorBackground:
         return None
 
     def fit(self, size: tuple[int, int]) -> None:
-        """Any size will do."""
+        """Does nothing: any size will do."""
 
     def restart(self) -> None:
         """Forget all frames."""

@@ -100,7 +100,14 @@ class FilmScenes(Checkpointable):
 
     @classmethod
     def of(cls, scene: Scene) -> FilmScenes:
-        """One scene for all frames."""
+        """One scene for all frames.
+
+        Args:
+            scene: the empty scene.
+
+        Returns:
+            A film with this scene from frame 0 on.
+        """
         scenes = cls()
         scenes.add(0, scene)
         return scenes
@@ -108,6 +115,12 @@ class FilmScenes(Checkpointable):
     @classmethod
     def load(cls, path: Path) -> FilmScenes:
         """Read what :meth:`save` wrote; the file may come from anywhere.
+
+        Args:
+            path: the file.
+
+        Returns:
+            The scenes of the film.
 
         Raises:
             CheckpointError: it is missing, damaged, or holds something else.
@@ -127,13 +140,22 @@ class FilmScenes(Checkpointable):
     def save(self, path: Path) -> None:
         """Write a safetensors file.
 
+        Args:
+            path: file to write; an existing one is replaced.
+
         Raises:
             SinkError: it cannot be written.
         """
         self.state().save(path)
 
     def add(self, first: int, scene: Scene, change: Change = Change.none) -> None:
-        """A scene that holds from a frame on, after those that are there, and what has happened there."""
+        """Append a scene that holds from a frame on.
+
+        Args:
+            first: index of that frame; larger than those of the scenes before.
+            scene: the empty scene.
+            change: what happened to the picture as a whole on that frame.
+        """
         self._firsts.append(first)
         self._begun_by.append(change.value)
         self._planes.append(scene.planes)
@@ -142,15 +164,36 @@ class FilmScenes(Checkpointable):
         return len(self._firsts)
 
     def number_at(self, index: int) -> int:
-        """Number of the scene that holds on a frame, by the index of this."""
+        """Find the scene that holds on a frame.
+
+        Args:
+            index: index of the frame in the source.
+
+        Returns:
+            Number of the scene, from 0.
+        """
         return max(0, bisect.bisect_right(self._firsts, index) - 1)
 
     def begun_by(self, number: int) -> Change:
-        """What happened to the picture as a whole where a scene begins."""
+        """Tell what happened to the picture as a whole where a scene begins.
+
+        Args:
+            number: number of the scene, from 0.
+
+        Returns:
+            The kind of change; ``Change.none`` for the first scene.
+        """
         return Change(self._begun_by[number])
 
     def scene(self, number: int) -> Scene:
-        """A scene by its number."""
+        """Give a scene by its number.
+
+        Args:
+            number: from 0, see :meth:`number_at`.
+
+        Returns:
+            The empty scene.
+        """
         return Scene(self._planes[number])
 
 

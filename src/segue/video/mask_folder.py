@@ -228,7 +228,11 @@ class PngSink(MaskFolderSink):
         self._mark(complete=True)
 
     def completed_frames(self) -> list[int]:
-        """Indices of the frames whose masks are in the folder, in order."""
+        """List the frames whose masks are in the folder.
+
+        Returns:
+            Indices of the frames in the source, in order.
+        """
         return sorted(read_records(self._folder))
 
     def _begin(self) -> IO[str]:

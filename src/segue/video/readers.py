@@ -70,7 +70,14 @@ class Reader:
         return False
 
     def pictures(self) -> Iterator[Picture]:
-        """All pictures in order; raises SourceError when there is no way on."""
+        """Read all pictures in order.
+
+        Yields:
+            Pictures with index and time in seconds, decoded when they are loaded.
+
+        Raises:
+            SourceError: the source breaks and cannot be read on.
+        """
         raise NotImplementedError
 
     def interrupt(self) -> None:

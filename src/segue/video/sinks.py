@@ -24,7 +24,11 @@ class Sink:
     """
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        """Take the result of one frame.
+        """Write the result of one frame.
+
+        Args:
+            frame: the frame that the result is of.
+            segmentation: the result; results come in order of time.
 
         Raises:
             SinkError: it cannot be written.

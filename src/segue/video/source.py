@@ -119,7 +119,18 @@ class Span:
         stride: int,
         duration: float | str | None = None,
     ) -> Span:
-        """Check and read what a caller gave.
+        """Check the limits that a caller gave.
+
+        Args:
+            start: first frame: an index as int or digits, or a time: seconds as float, or text such as
+                ``12.5s`` or ``1:30``; None is the first one.
+            end: frame before which to stop, in the same forms; None goes to the end.
+            stride: take every ``stride``-th frame.
+            duration: seconds, or text such as ``90s``, ``10min`` or ``1:30``, counted from the first frame
+                that is taken; None sets no limit.
+
+        Returns:
+            The checked span.
 
         Raises:
             SourceError: a value cannot be read, the stride is below 1, or the end is not after the start.
@@ -135,21 +146,52 @@ class Span:
         return cls(first, last, stride, None if duration is None else parse_duration(duration))
 
     def is_before(self, index: int, time: float) -> bool:
-        """Whether a frame lies before the start."""
+        """Tell whether a frame lies before the start.
+
+        Args:
+            index: index of the frame in the source.
+            time: its time stamp in seconds.
+
+        Returns:
+            True before the start.
+        """
         return (time if isinstance(self.start, float) else index) < self.start
 
     def is_past(self, index: int, time: float) -> bool:
-        """Whether a frame lies at or after the end."""
+        """Tell whether a frame lies at or after the end; the duration does not count here.
+
+        Args:
+            index: index of the frame in the source.
+            time: its time stamp in seconds.
+
+        Returns:
+            True at or after the end; never where the span has none.
+        """
         if self.end is None:
             return False
         return (time if isinstance(self.end, float) else index) >= self.end
 
     def is_last(self, index: int) -> bool:
-        """Whether no frame after this index can be wanted, so that nobody waits for one."""
+        """Tell whether no later frame belongs to the span, so that reading can stop.
+
+        Args:
+            index: index of the frame in the source.
+
+        Returns:
+            True where the end is an index and the next frame reaches it.
+        """
         return isinstance(self.end, int) and index + 1 >= self.end
 
     def count(self, total: int | None, fps: float | None) -> int | None:
-        """Expected number of frames of a source of ``total`` frames, or None if it is not known."""
+        """Compute how many frames of a source the span takes.
+
+        Args:
+            total: number of frames of the source; None where it is not known.
+            fps: mean frames a second, to convert times; None where it is not known.
+
+        Returns:
+            Expected number of frames, or None where it is not known.
+        """
         first = _as_index(self.start, fps)
         last = total if self.end is None else _as_index(self.end, fps)
         if first is None or last is None:
