@@ -31,7 +31,15 @@ KINDS = {"frames": "window", "scenes": "background", "labels": "labels"}
 class Maker(Protocol):
     """What draws samples, all of one size."""
 
-    def samples(self, rng: Rng) -> Sequence[Sample]: ...
+    def samples(self, rng: Rng) -> Sequence[Sample]:
+        """Draw samples, with their augmentation.
+
+        Args:
+            rng: source of all randomness.
+
+        Returns:
+            Samples of one size.
+        """
 
 
 class Pool:

@@ -192,7 +192,15 @@ class Skips(Protocol):
     """How far apart the three frames may be; changes between passes over the data."""
 
     def max_skip(self, epoch: int, epochs: int) -> int:
-        """Value of pass ``epoch`` (from 0) of ``epochs``."""
+        """Schedule the distance between the frames of a sample.
+
+        Args:
+            epoch: number of the pass over the data, from 0.
+            epochs: number of all passes.
+
+        Returns:
+            Largest distance in frames.
+        """
         ...
 
 

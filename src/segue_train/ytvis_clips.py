@@ -60,7 +60,15 @@ class ClipSource(Protocol):
         ...
 
     def draw(self, rng: Rng, place: int) -> InstanceClip | None:
-        """The augmented clip at a place of the epoch, or None where it shows too little or too much."""
+        """Draw a clip and augment it.
+
+        Args:
+            rng: source of all randomness.
+            place: place in the epoch.
+
+        Returns:
+            The clip, or None where it shows too little or too much.
+        """
         ...
 
 

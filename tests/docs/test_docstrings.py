@@ -1,4 +1,4 @@
-"""Docstrings that describe parameters describe all of them."""
+"""Docstrings that describe parameters describe all of them; the reference describes all of its members."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import ast
 import importlib
 import inspect
 import re
+import textwrap
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 
@@ -44,29 +47,130 @@ def test_args_are_those_of_the_signature(path: Path) -> None:
 PAGES = SOURCE.parent / "docs" / "api"
 
 
-def functions_of_the_reference() -> list[str]:
-    """Functions, not classes, that the pages of the reference show."""
+def members_of_the_reference() -> dict[str, object]:
+    """Functions and classes that the pages of the reference show, those of whole modules included."""
     shown = [
         name
         for page in sorted(PAGES.glob("*.md"))
         for name in re.findall(r"^::: (\S+)", page.read_text(encoding="utf-8"), re.MULTILINE)
     ]
-    return [name for name in shown if inspect.isfunction(of(name))]
+    found = {name: of(name) for name in shown}
+    for name, module in list(found.items()):
+        if inspect.ismodule(module):
+            own = {key: value for key, value in vars(module).items() if not key.startswith("_")}
+            found |= {
+                f"{name}.{key}": value
+                for key, value in own.items()
+                if inspect.isclass(value) and value.__module__ == name
+            }
+    return found
 
 
 def of(name: str) -> object:
     module, _, attribute = name.rpartition(".")
     try:
         return getattr(importlib.import_module(module), attribute, None)
-    except ModuleNotFoundError:  # a member of a class, or a module as a whole
+    except ModuleNotFoundError:  # a member of a class
         return None
 
 
-@pytest.mark.parametrize("name", functions_of_the_reference())
+FUNCTIONS = {name: value for name, value in members_of_the_reference().items() if inspect.isfunction(value)}
+CLASSES = {name: value for name, value in members_of_the_reference().items() if inspect.isclass(value)}
+
+
+@dataclass(frozen=True)
+class Method:
+    """A public method, or a function without its class; ``parameters`` are those that a caller gives."""
+
+    function: FunctionType
+    parameters: tuple[str, ...]
+
+    @property
+    def needed(self) -> set[str]:
+        """Sections that its description must have."""
+        returned = inspect.signature(self.function).return_annotation
+        needed = {
+            "Args": bool(self.parameters),
+            "Returns|Yields": returned not in (None, "None", "NoReturn"),
+            "Raises": raises(self.function),
+        }
+        return {name for name, is_needed in needed.items() if is_needed}
+
+    def has(self, section: str) -> bool:
+        text = inspect.cleandoc(self.function.__doc__ or "")
+        return re.search(rf"\n({section}):\n", text) is not None
+
+
+def raises(function: FunctionType) -> bool:
+    """Whether it raises an error itself, other than for what a subclass has to do."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function)))).body[0]
+    raised = [node.exc for node in ast.walk(body) if isinstance(node, ast.Raise) and node.exc is not None]
+    names = [ast.unparse(error.func) for error in raised if isinstance(error, ast.Call)]
+    return any(name.endswith("Error") for name in names)
+
+
+def method(owner: type, name: str) -> Method | None:
+    """What the body of a class has under a name, if it is a function."""
+    value = vars(owner).get(name)
+    function = value.__func__ if isinstance(value, (classmethod, staticmethod)) else value
+    if not isinstance(function, FunctionType) or name in getattr(owner, "__dataclass_fields__", {}):
+        return None
+    names = tuple(inspect.signature(function).parameters)
+    return Method(function, names if isinstance(value, staticmethod) else names[1:])
+
+
+def public_methods(owner: type) -> set[str]:
+    return {name for name in vars(owner) if not name.startswith("_") and method(owner, name) is not None}
+
+
+INTERFACES = [value for value in CLASSES.values() if getattr(value, "_is_protocol", False)]
+
+
+def interfaces(owner: type) -> Iterator[type]:
+    """Protocols all of whose methods a class has, without naming them as its bases."""
+    for interface in INTERFACES:
+        names = set().union(*(public_methods(base) for base in interface.__mro__))
+        if all(hasattr(owner, name) for name in names):
+            yield interface
+
+
+def lacking(owner: type, name: str) -> list[str]:
+    """Sections that neither a method has nor one which it overrides or implements."""
+    own = method(owner, name)
+    assert own is not None
+    implemented = [base for item in interfaces(owner) for base in item.__mro__]
+    others = [method(base, name) for base in (*owner.__mro__[1:], *implemented)]
+    same = [own, *(found for found in others if found is not None and found.parameters == own.parameters)]
+    return sorted(section for section in own.needed if not any(found.has(section) for found in same))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_of_the_reference_say_what_they_take_and_return(name: str) -> None:
-    function = of(name)
-    assert inspect.isfunction(function)
-    text, signature = inspect.getdoc(function) or "", inspect.signature(function)
-    assert not signature.parameters or "\nArgs:\n" in text
-    returned = signature.return_annotation
-    assert returned in (None, "None", "NoReturn") or re.search(r"\n(Returns|Yields):\n", text)
+    function = FUNCTIONS[name]
+    described = Method(function, tuple(inspect.signature(function).parameters))
+    assert [section for section in sorted(described.needed) if not described.has(section)] == []
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_methods_of_the_reference_say_what_they_take_and_return(name: str) -> None:
+    owners = [base for base in CLASSES[name].__mro__ if base.__module__.startswith("segue")]
+    found = {
+        f"{owner.__name__}.{member}": lacking(owner, member)
+        for owner in owners
+        for member in sorted(public_methods(owner))
+    }
+    assert {member: sections for member, sections in found.items() if sections} == {}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_properties_of_the_reference_have_a_sentence(name: str) -> None:
+    owner = CLASSES[name]
+    own = [base for base in owner.__mro__ if base.__module__.startswith("segue")]
+    names = {key for base in own for key, value in vars(base).items() if isinstance(value, property)}
+    assert [key for key in sorted(names) if not key.startswith("_") and not sentence(owner, key)] == []
+
+
+def sentence(owner: type, name: str) -> str:
+    """Docstring of a property, or of that which it overrides or implements."""
+    bases = [*owner.__mro__, *(base for item in interfaces(owner) for base in item.__mro__)]
+    return next((text for base in bases if (text := getattr(vars(base).get(name), "__doc__", None))), "")

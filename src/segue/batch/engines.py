@@ -55,10 +55,21 @@ class Engine(Protocol):
         """Bytes that the videos on each machine may take together."""
 
     def give(self, worker: str, task: Task) -> None:
-        """Have an idle worker do a video."""
+        """Give a video to an idle worker.
+
+        Args:
+            worker: name of the worker.
+            task: the video and what to do with it.
+        """
 
     def events(self, seconds: float) -> Sequence[Event]:
-        """News, after at most so many seconds.
+        """Wait for events of the workers.
+
+        Args:
+            seconds: longest time to wait.
+
+        Returns:
+            What has happened, in order; empty when the time is over.
 
         Raises:
             SegueError: there are no workers, and there will be none.

@@ -143,7 +143,10 @@ class Ledger:
             self._base.execute(statement, values)
 
     def settle(self, settings: dict[str, Any]) -> None:
-        """Keep the settings of a new batch, or see that they are those of the batch that goes on.
+        """Store the settings of a new batch, or check that they are those of the batch that is continued.
+
+        Args:
+            settings: JSON values by name.
 
         Raises:
             SegueError: they differ.
@@ -161,15 +164,25 @@ class Ledger:
                     )
 
     def identity(self, new: str) -> str:
-        """The identity of the batch, which is ``new`` for one that has none yet."""
+        """Give the identity of the batch.
+
+        Args:
+            new: identity to store if there is none yet.
+
+        Returns:
+            The stored identity.
+        """
         with self._transaction():
             self._base.execute("insert or ignore into settings values ('identity', ?)", (new,))
         return str(self._base.execute("select value from settings where key = 'identity'").fetchone()[0])
 
     def add(self, tasks: Iterable[Task]) -> None:
-        """Queue the videos that are not known yet; one source with other arguments is another video.
+        """Queue videos that are not known yet; one source with other arguments is another video.
 
         A name that another video has, or that lies in the folder of another, gets a number.
+
+        Args:
+            tasks: videos in the order of the list.
         """
         with self._transaction():
             names = TakenNames(row[0] for row in self._base.execute("select name from videos"))
@@ -194,7 +207,11 @@ class Ledger:
                 )
 
     def recover(self, *, failed: bool = False) -> None:
-        """Queue what was in work when the last process ended, and with ``failed`` what has failed."""
+        """Queue the videos that were in work when the last process ended.
+
+        Args:
+            failed: queue those that have failed as well.
+        """
         with self._transaction():
             self._base.execute("update videos set state = 'queued' where state = 'running'")
             if failed:
@@ -203,7 +220,14 @@ class Ledger:
                 )
 
     def tasks(self, *states: State) -> Iterator[Task]:
-        """The videos in some states, in the order of the list."""
+        """Read the videos in some states.
+
+        Args:
+            states: such as ``"queued"``.
+
+        Returns:
+            Videos in the order of the list, read as they are asked for.
+        """
         marks = ", ".join("?" * len(states))
         for name, source, arguments, cost, memory, identity, job in self._base.execute(
             "select name, source, arguments, cost, memory, identity, job from videos"
@@ -214,11 +238,20 @@ class Ledger:
             yield Task(name, source, tuple(json.loads(arguments)), cost, memory, known, job)
 
     def queued(self) -> Iterator[Task]:
-        """The videos that wait."""
+        """Read the videos that wait.
+
+        Returns:
+            Videos in the order of the list.
+        """
         return self.tasks("queued")
 
     def again(self, name: str, identity: SourceIdentity | None = None) -> None:
-        """Queue a video whatever became of it, with a new identity of its source if one is given."""
+        """Queue a video whatever its state.
+
+        Args:
+            name: name of the video.
+            identity: identity of its source now; None keeps the stored one.
+        """
         self._say(
             "update videos set state = 'queued', error = null, digest = null, tries = 0,"
             " identity = coalesce(?, identity) where name = cast(? as text)",
@@ -227,7 +260,12 @@ class Ledger:
         )
 
     def reject(self, name: str, error: str) -> None:
-        """The video has failed, also where it was done: its results are not of what its source is now."""
+        """Record that a video has failed, even if it was done: its source has changed since.
+
+        Args:
+            name: name of the video.
+            error: message.
+        """
         self._say(
             "update videos set state = 'failed', ended = ?, error = cast(? as text)"
             " where name = cast(? as text)",
@@ -235,7 +273,12 @@ class Ledger:
         )
 
     def begun(self, name: str, worker: str) -> None:
-        """A worker has taken the video."""
+        """Record that a worker has started a video.
+
+        Args:
+            name: name of the video.
+            worker: name of the worker.
+        """
         now = time.time()
         self._say(
             "update videos set state = 'running', worker = ?, tries = tries + 1, begun = ?, heartbeat = ?"
@@ -244,14 +287,27 @@ class Ledger:
         )
 
     def beat(self, name: str, frames: int) -> None:
-        """A worker has given a sign of life."""
+        """Record a heartbeat of the worker.
+
+        Args:
+            name: name of the video.
+            frames: frames that are done.
+        """
         self._say(
             "update videos set heartbeat = ?, frames = ? where name = cast(? as text) and state = 'running'",
             *(time.time(), frames, _bytes(name)),
         )
 
     def done(self, name: str, worker: str, frames: int, seconds: float, digest: str) -> None:
-        """The results are there; a second report of the same video changes nothing."""
+        """Record that a video is done; a second report of the same video changes nothing.
+
+        Args:
+            name: name of the video.
+            worker: name of the worker.
+            frames: number of its frames.
+            seconds: time that the worker took.
+            digest: SHA-256 of the results.
+        """
         self._say(
             "update videos set state = 'done', worker = ?, ended = ?, frames = ?, seconds = ?, digest = ?,"
             " error = null where name = cast(? as text) and state != 'done'",
@@ -259,7 +315,12 @@ class Ledger:
         )
 
     def failed(self, name: str, error: str) -> None:
-        """The video has failed for good."""
+        """Record that a video has failed for good; one that is done stays done.
+
+        Args:
+            name: name of the video.
+            error: message.
+        """
         self._say(
             "update videos set state = 'failed', ended = ?, error = cast(? as text)"
             " where name = cast(? as text) and state != 'done'",
@@ -267,7 +328,11 @@ class Ledger:
         )
 
     def waits(self, name: str) -> None:
-        """The video is queued again."""
+        """Queue a video again whose worker was lost.
+
+        Args:
+            name: name of the video.
+        """
         self._say(
             "update videos set state = 'queued' where name = cast(? as text) and state = 'running'",
             _bytes(name),
@@ -279,12 +344,23 @@ class Ledger:
             self._base.commit()
 
     def counts(self) -> dict[State, int]:
-        """How many videos are in each state."""
+        """Count the videos in each state.
+
+        Returns:
+            Number of videos by state, 0 included.
+        """
         found = dict(self._base.execute("select state, count(*) from videos group by state"))
         return {state: found.get(state, 0) for state in STATES}
 
     def rows(self, state: State | None = None) -> Iterator[Row]:
-        """All videos, or those in one state, in the order of the list."""
+        """Read the records of videos.
+
+        Args:
+            state: only videos in this state; None reads all.
+
+        Returns:
+            Records in the order of the list, read as they are asked for.
+        """
         columns = ", ".join(Row.__slots__)
         where = "where state = ?" if state else ""
         values: Sequence[str] = (state,) if state else ()

@@ -83,17 +83,27 @@ class Scheduler:
         return bool(self._of_worker)
 
     def task_of(self, worker: str) -> Task | None:
-        """What the worker is at."""
+        """Tell which video a worker has.
+
+        Args:
+            worker: name of the worker.
+
+        Returns:
+            The video, or None.
+        """
         held = self._of_worker.get(worker)
         return held[0] if held else None
 
     def assign(self, worker: str, now: float, machine: str = "") -> Task | None:
-        """The video that an idle worker takes; None if there is none for it now.
+        """Choose a video for an idle worker.
 
         Args:
             worker: its name; it must not have a video.
             now: any clock, in seconds.
             machine: where it is; the videos there share its memory.
+
+        Returns:
+            The video; None if there is none for it now.
         """
         task = self._late(worker, now) if self._copies else None
         if task is None and self._queue:
@@ -111,7 +121,11 @@ class Scheduler:
         return task
 
     def done(self, worker: str, now: float) -> tuple[Task, bool]:
-        """The worker has finished its video.
+        """Take note that a worker has finished its video.
+
+        Args:
+            worker: name of the worker.
+            now: the clock of :meth:`assign`, in seconds.
 
         Returns:
             The video, and whether this worker was the first to finish it.
@@ -128,7 +142,10 @@ class Scheduler:
         return task, True
 
     def failed(self, worker: str) -> tuple[Task, bool]:
-        """The video cannot be done.
+        """Take note that a worker's video cannot be done.
+
+        Args:
+            worker: name of the worker.
 
         Returns:
             The video, and whether that settles it: not so while another worker is at it, or has done it.
@@ -137,11 +154,18 @@ class Scheduler:
         return task, self._abandoned(task, worker)
 
     def stopped(self, worker: str) -> None:
-        """The worker has left its video because the batch is interrupted; nobody takes it any more."""
+        """Take note that a worker has left its video because the batch is interrupted; nobody gets it any more.
+
+        Args:
+            worker: name of the worker.
+        """
         self._release(worker)
 
     def lost(self, worker: str) -> bool:
-        """The worker is gone with its video, which is queued again unless others are at it.
+        """Take note that a worker is lost; its video is queued again unless another worker has it.
+
+        Args:
+            worker: name of the worker.
 
         Returns:
             Whether the video has failed because too many workers were lost with it.

@@ -81,11 +81,27 @@ class Sequence:
         return False
 
     def read_image(self, i: int) -> RgbImage:
-        """Picture of frame ``i``, RGB, (H, W, 3), uint8."""
+        """Read the picture of a frame.
+
+        Args:
+            i: index of the frame.
+
+        Returns:
+            RGB (H, W, 3), uint8.
+
+        Raises:
+            DatasetError: it cannot be read.
+        """
         return read_rgb(self.frames[i])
 
     def read_mask(self, i: int) -> UInt8Array:
-        """Index mask of frame ``i``, (H, W), uint8; a 0/255 mask comes as 0/1, otherwise 255 is void.
+        """Read the index mask of a frame.
+
+        Args:
+            i: index of the frame.
+
+        Returns:
+            (H, W), uint8, of the picture's size; a 0/255 mask comes as 0/1, in others 255 is void.
 
         Raises:
             DatasetError: the frame is not annotated, or its mask cannot be read or has another size.
@@ -98,7 +114,17 @@ class Sequence:
         return mask
 
     def read_boxes(self, i: int) -> dict[int, Box]:
-        """Boxes around the objects of frame ``i`` by id, void left out."""
+        """Compute the boxes around the objects of a frame, void left out.
+
+        Args:
+            i: index of the frame.
+
+        Returns:
+            ``(x0, y0, x1, y1)`` in pixels by id, ends exclusive.
+
+        Raises:
+            DatasetError: the frame is not annotated, or its mask cannot be read.
+        """
         extents = measure(self.read_mask(i))
         return {number: extent.box for number, extent in extents.items() if number != 255}
 
@@ -192,11 +218,27 @@ class ImageMaskFolder:
         return tuple(path.stem for path in self.images)
 
     def read_image(self, i: int) -> RgbImage:
-        """Picture ``i``, RGB, (H, W, 3), uint8."""
+        """Read a picture.
+
+        Args:
+            i: its number.
+
+        Returns:
+            RGB (H, W, 3), uint8.
+
+        Raises:
+            DatasetError: it cannot be read.
+        """
         return read_rgb(self.images[i])
 
     def read_mask(self, i: int) -> UInt8Array:
-        """Index mask of picture ``i``, (H, W), uint8; 0/255 comes as 0/1, beside other values 255 is void.
+        """Read the index mask of a picture.
+
+        Args:
+            i: number of the picture.
+
+        Returns:
+            (H, W), uint8, of the picture's size; a 0/255 mask comes as 0/1, in others 255 is void.
 
         Raises:
             DatasetError: the mask cannot be read or has another size than the picture.
@@ -207,7 +249,14 @@ class ImageMaskFolder:
         return mask
 
     def check(self, i: int) -> None:
-        """See by their headers that picture ``i`` and its mask have one size."""
+        """Check by their headers that a picture and its mask have one size.
+
+        Args:
+            i: number of the picture.
+
+        Raises:
+            DatasetError: they have not, or one cannot be read.
+        """
         check_sizes(self.images[i], self.masks[i])
 
 

@@ -129,7 +129,13 @@ class ByName(Generic[Video]):
         return self._videos[name]
 
     def select(self, names: Collection[str]) -> ByName[Video]:
-        """The videos of these names alone, in this order.
+        """Select videos by name.
+
+        Args:
+            names: names of the videos; they keep this order.
+
+        Returns:
+            The chosen videos.
 
         Raises:
             DatasetError: there is no such video.

@@ -66,7 +66,18 @@ class ForegroundSequence:
         category: str = "",
         **more: Any,
     ) -> ForegroundSequence:
-        """A video by the files of its numbers; ``more`` are further attributes."""
+        """Make a video of files by number.
+
+        Args:
+            name: name of the video.
+            pictures: picture file by number, in order.
+            truths: label file by number.
+            category: category of the video, or "".
+            more: further attributes by name.
+
+        Returns:
+            The video.
+        """
         return cls(name, category, tuple(pictures.values()), tuple(pictures), truths, **more)
 
     def __len__(self) -> int:
@@ -95,11 +106,28 @@ class ForegroundSequence:
         return height, width
 
     def read_image(self, i: int) -> RgbImage:
-        """Picture of frame ``i``, RGB, (H, W, 3), uint8."""
+        """Read the picture of a frame.
+
+        Args:
+            i: index of the frame.
+
+        Returns:
+            RGB (H, W, 3), uint8.
+
+        Raises:
+            DatasetError: it cannot be read.
+        """
         return self.decode_image(self.frames[i])
 
     def read_labels(self, i: int) -> Labels:
-        """Labels of frame ``i``, (H, W), uint8: 0, 50, 85, 170 or 255.
+        """Read the labels of a frame.
+
+        Args:
+            i: index of the frame.
+
+        Returns:
+            (H, W), uint8: 0 background, 50 shadow, 85 outside the region of interest, 170 unknown, 255
+            foreground.
 
         Raises:
             DatasetError: the frame is not labelled, or its labels cannot be read.
@@ -109,7 +137,17 @@ class ForegroundSequence:
         return self.decode_labels(self.labels[i])
 
     def read_roi(self, size: tuple[int, int] | None = None) -> npt.NDArray[np.bool_]:
-        """Pixels inside the region of interest, (H, W), bool; ``size`` is by default that of the pictures."""
+        """Read the region of interest.
+
+        Args:
+            size: height and width of the result in pixels; None takes those of the pictures.
+
+        Returns:
+            (H, W), bool, true inside; everywhere true where there is no region.
+
+        Raises:
+            DatasetError: it cannot be read.
+        """
         size = size or self.size
         return np.ones(size, np.bool_) if self.roi is None else read_region(self.roi, size)
 
@@ -144,7 +182,13 @@ class ForegroundFolder(ByName[ForegroundSequence]):
         return next(iter(found))
 
     def select(self, names: Iterable[str]) -> ForegroundFolder:
-        """Only the videos with these keys, names or categories, in the order of the data set.
+        """Select videos by key, name or category; the order of the data set stays.
+
+        Args:
+            names: keys, names or categories.
+
+        Returns:
+            The chosen videos.
 
         Raises:
             DatasetError: no video has one of them.

@@ -74,19 +74,49 @@ class Results:
         return isinstance(sequence, str) and bool(self._matches(sequence))
 
     def names(self, sequence: str) -> tuple[str, ...]:
-        """Names of the masks of a sequence without ending, in natural order."""
+        """List the masks of a sequence.
+
+        Args:
+            sequence: name of the sequence.
+
+        Returns:
+            Names without ending, in natural order.
+        """
         return tuple(self._find(sequence))
 
     def read(self, sequence: str, name: str) -> StoredMask:
-        """Stored values of a mask, (H, W), uint8 or (16-bit files) uint16: palette indices or grey values."""
+        """Read the stored values of a mask.
+
+        Args:
+            sequence: name of the sequence.
+            name: name of the mask, without ending.
+
+        Returns:
+            (H, W), uint8 or (16-bit files) uint16: palette indices or grey values.
+        """
         return read_mask_file(*self._file(sequence, name))
 
     def read_grey(self, sequence: str, name: str) -> Labels:
-        """Grey values of a mask, (H, W), uint8; a palette gives its colours, not its indices."""
+        """Read the grey values of a mask.
+
+        Args:
+            sequence: name of the sequence.
+            name: name of the mask, without ending.
+
+        Returns:
+            (H, W), uint8; a palette gives its colours, not its indices.
+        """
         return read_grey(*self._file(sequence, name))
 
     def only(self, sequence: str) -> Results:
-        """These results with one sequence, to be handed to another process."""
+        """Select one sequence, to hand it to another process.
+
+        Args:
+            sequence: name of the sequence.
+
+        Returns:
+            The results of this sequence.
+        """
         folder = self._folder(sequence)
         return Results(self._store, {folder: self._folders[folder]})
 

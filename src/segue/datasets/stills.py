@@ -57,13 +57,36 @@ class StillImages(Protocol):
         """Names of the pictures, in order."""
 
     def read_image(self, i: int) -> Image:
-        """Picture ``i``, RGB, (H, W, 3), uint8."""
+        """Read a picture.
+
+        Args:
+            i: its number.
+
+        Returns:
+            RGB (H, W, 3), uint8.
+
+        Raises:
+            DatasetError: it cannot be read.
+        """
 
     def read_mask(self, i: int) -> UInt8Array:
-        """Index mask of picture ``i``, (H, W), uint8: 0 background, 1, 2, ... objects, 255 void."""
+        """Read the index mask of a picture.
+
+        Args:
+            i: number of the picture.
+
+        Returns:
+            (H, W), uint8: 0 background, 1, 2, ... objects, 255 void.
+
+        Raises:
+            DatasetError: it cannot be read.
+        """
 
     def check(self, i: int) -> None:
-        """See by their headers that picture ``i`` and its mask can be read and have one size.
+        """Check by their headers that a picture and its mask can be read and have one size.
+
+        Args:
+            i: number of the picture.
 
         Raises:
             DatasetError: they cannot, or have not.

@@ -184,6 +184,13 @@ class YTVISDataset:
         Where they are sought is in `ANNOTATION_FILES` and `PICTURE_FOLDERS`. ``root`` may also be the
         annotation file itself; then the pictures are sought beside it.
 
+        Args:
+            root: folder of the data set, or the annotation file.
+            split: ``train``, ``valid`` or ``test``.
+
+        Returns:
+            The data set; ``images`` is None where the pictures are not found.
+
         Raises:
             DatasetError: there is no annotation file, or it is wrong.
         """
@@ -208,7 +215,13 @@ class YTVISDataset:
         return iter(self._by_id.values())
 
     def video(self, number: int) -> Video:
-        """The video with this number.
+        """Find a video by its number.
+
+        Args:
+            number: id of the video in the annotation file.
+
+        Returns:
+            The video.
 
         Raises:
             DatasetError: there is none.
@@ -219,11 +232,25 @@ class YTVISDataset:
         return self._by_id[number]
 
     def annotations(self, video: Video) -> tuple[Instance, ...]:
-        """All instances of a video, in the order of the file."""
+        """Give all annotated instances of a video.
+
+        Args:
+            video: one of ``videos``.
+
+        Returns:
+            Instances in the order of the file, their masks compressed.
+        """
         return tuple(self._instances.get(video.id, ()))
 
     def instances(self, video: Video, frames: Sequence[int]) -> ClipInstances:
-        """Decoded masks, boxes and categories of the instances that are visible on one of ``frames``.
+        """Decode the instances that are visible on some frames.
+
+        Args:
+            video: one of ``videos``.
+            frames: indices of the frames.
+
+        Returns:
+            Masks, boxes and categories of the instances that are visible on one of the frames or more.
 
         Raises:
             DatasetError: the masks would be too large.
@@ -231,7 +258,14 @@ class YTVISDataset:
         return decode_clip(self.annotations(video), frames, video.size)
 
     def read_image(self, video: Video, frame: int) -> Image:
-        """Picture of a frame, RGB, (H, W, 3), uint8.
+        """Read the picture of a frame.
+
+        Args:
+            video: one of ``videos``.
+            frame: index of the frame.
+
+        Returns:
+            RGB (H, W, 3), uint8.
 
         Raises:
             DatasetError: there is no folder of pictures, the name of this one leads out of it, it cannot be
@@ -247,7 +281,14 @@ class YTVISDataset:
         return image
 
     def picture_path(self, video: Video, frame: int) -> Path:
-        """Where the picture of a frame is, or would be.
+        """Give the file of a frame's picture, which need not exist.
+
+        Args:
+            video: one of ``videos``.
+            frame: index of the frame.
+
+        Returns:
+            A path below ``images``.
 
         Raises:
             DatasetError: there is no folder of pictures, or the name of this one leads out of it.

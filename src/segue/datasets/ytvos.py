@@ -72,7 +72,13 @@ class YtvosVideo:
     required: tuple[str, ...] = ()
 
     def read_image(self, name: str) -> Image:
-        """Picture of a frame, RGB, (H, W, 3), uint8.
+        """Read the picture of a frame.
+
+        Args:
+            name: name of the frame, such as ``00005``.
+
+        Returns:
+            RGB (H, W, 3), uint8.
 
         Raises:
             DatasetError: there is none or it cannot be read.
@@ -80,7 +86,13 @@ class YtvosVideo:
         return read_rgb(self._path(self.frames, name))
 
     def read_mask(self, name: str) -> UInt8Array:
-        """Index mask of a frame, (H, W), uint8.
+        """Read the index mask of a frame.
+
+        Args:
+            name: name of the frame, such as ``00005``.
+
+        Returns:
+            (H, W), uint8, of the picture's size.
 
         Raises:
             DatasetError: there is none, it cannot be read, or it has another size than the picture.

@@ -40,6 +40,9 @@ def overlay(
     Returns:
         A new picture, (H, W, 3), uint8. Pixels of the background stay as they are, but for letters.
 
+    Raises:
+        ValueError: picture and mask differ in size.
+
     Example:
         >>> picture = np.zeros((4, 4, 3), np.uint8)
         >>> overlay(picture, np.ones((4, 4), np.uint8), alpha=1.0, outlines=False, ids=False)[0, 0]

@@ -164,27 +164,50 @@ class Tracker(Protocol):
             given: its prompts; objects may be new. Never None as long as nothing is followed.
             predict: False takes what is given alone, and all other objects for hidden.
 
+        Returns:
+            Probabilities of background and objects on this picture.
+
         Raises:
             PromptError: the network cannot do anything with a box or a point; then nothing has changed.
         """
 
     def peek(self, image: Image) -> TrackOutput:
-        """Where the objects are on the next picture, which is not taken: nothing changes."""
+        """Predict the next picture without taking it: nothing changes.
+
+        Args:
+            image: the picture.
+
+        Returns:
+            Probabilities of background and objects on it.
+        """
 
     def skip(self) -> None:
         """Let a picture pass that nobody needs."""
 
     def forget(self, ids: Collection[int]) -> None:
-        """Follow objects no longer."""
+        """Stop following objects.
+
+        Args:
+            ids: their ids; unknown ones are ignored.
+        """
 
     def reset(self) -> None:
         """Forget everything."""
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """All that :meth:`restore` needs, as tensors and JSON values; the tensors may share the memory."""
+        """Give all that :meth:`restore` needs.
+
+        Returns:
+            Tensors, which may share the memory of the tracker, and JSON values, by name.
+        """
 
     def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Go on from where :meth:`state` was called; the tensors are copied."""
+        """Go on from where :meth:`state` was called; the tensors are copied.
+
+        Args:
+            tensors: as :meth:`state` returned them; they are copied, to the tracker's device.
+            values: as :meth:`state` returned them.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,10 +287,25 @@ class MemoryNetwork(TrackNetwork, Protocol):
     """Whether predicted masks may reach into the padding when they are memorised, or are empty there."""
 
     def prepare(self, image: Tensor) -> Tensor:
-        """Normalise and pad a picture, (H, W, 3) uint8 → (1, 3, H', W')."""
+        """Normalise and pad a picture.
+
+        Args:
+            image: RGB (H, W, 3), values of 0 to 255, uint8 or float.
+
+        Returns:
+            (1, 3, H', W'), float; sides are multiples of ``stride``.
+        """
 
     def encode_query(self, image: Tensor) -> QueryFeatures:
-        """Encode a prepared picture, (1, 3, H', W')."""
+        """Encode a prepared picture.
+
+        Args:
+            image: (1, 3, H', W'), as :meth:`prepare` returned it.
+
+        Returns:
+            Its key, (1, Ck, h, w) with cells of ``read_stride`` pixels, and the feature maps that the decoder
+            needs.
+        """
 
     def encode_memory(
         self, query: QueryFeatures, masks: Tensor, total: Tensor | None = None
@@ -284,10 +322,25 @@ class MemoryNetwork(TrackNetwork, Protocol):
         """
 
     def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
-        """Decode what each object read, (K, Cv, h, w), to log-odds of the object, (K, H'/4, W'/4)."""
+        """Decode what each object read from memory.
+
+        Args:
+            query: what :meth:`encode_query` gave for the frame.
+            readout: values that were read, (K, Cv, h, w).
+
+        Returns:
+            Log-odds of each object, (K, H'/4, W'/4).
+        """
 
     def aggregate(self, probabilities: Tensor) -> Tensor:
-        """Merge object probabilities (K, H, W) to class probabilities (K+1, H, W), background first."""
+        """Merge the probabilities of single objects to those of classes.
+
+        Args:
+            probabilities: of each object by itself, (K, H, W) in [0, 1].
+
+        Returns:
+            Class probabilities (K+1, H, W), background first; they sum to 1.
+        """
 
 
 Features = tuple[Tensor, ...]
@@ -372,12 +425,30 @@ class ForegroundNetwork(Protocol):
     """What it can do beyond the plain case."""
 
     def encode(self, frames: Tensor, role: str) -> Features:
-        """Features of RGB frames (N, 3, H, W) in [0, 1] for one role."""
+        """Encode frames for one role.
+
+        Args:
+            frames: RGB (N, 3, H, W), float in [0, 1].
+            role: what the frames serve for: ``current``, one of ``context``, or the background.
+
+        Returns:
+            Feature maps, each (N, C, h, w).
+        """
 
     def decode(
         self, current: Features, context: Sequence[Features], background: Features | None, size: Shape
     ) -> Tensor:
-        """Logits (N, channels, H, W) at ``size``, the context in the order of ``self.context``."""
+        """Decode features to logits.
+
+        Args:
+            current: features of the frames that get a result.
+            context: features of the frames around, in the order of ``self.context``.
+            background: features of the empty scene, or None where the network looks at none.
+            size: height and width of the logits in pixels.
+
+        Returns:
+            Logits (N, channels, H, W) at ``size``: foreground, then shadow if there is one.
+        """
 
 
 class ExplainedNetwork(ForegroundNetwork, Protocol):
@@ -386,7 +457,16 @@ class ExplainedNetwork(ForegroundNetwork, Protocol):
     def context_maps(
         self, current: Features, context: Sequence[Features], background: Features | None
     ) -> Sequence[Tensor]:
-        """What the past says about the frame: (N, h, w) at each scale, fine to coarse."""
+        """Compute what the context says about a frame, to explain a result.
+
+        Args:
+            current: features of the frames that get a result.
+            context: features of the frames around, in the order of ``self.context``.
+            background: features of the empty scene, or None where the network looks at none.
+
+        Returns:
+            One map (N, h, w) for each scale, fine to coarse.
+        """
 
 
 class InstanceNetwork(Protocol):
@@ -413,22 +493,76 @@ class InstanceNetwork(Protocol):
         """Whether what is encoded of a frame depends on the others of its clip."""
 
     def encode(self, frames: Tensor) -> Any:
-        """Look at the frames of clips, (N, T, 3, H, W) in [0, 1]; gives the memory."""
+        """Encode the frames of clips.
+
+        Args:
+            frames: RGB (N, T, 3, H, W), float in [0, 1].
+
+        Returns:
+            The memory of the clips, in a form of the network's own.
+        """
 
     def join(self, parts: Sequence[Any]) -> Any:
-        """Memories of neighbouring frames as that of one clip; only where frames are not related."""
+        """Join memories of neighbouring frames to that of one clip; only where frames are not related.
+
+        Args:
+            parts: memories in the order of time.
+
+        Returns:
+            The memory of all their frames.
+        """
 
     def decode(self, memory: Any) -> Any:
-        """Ask every query about the clips."""
+        """Ask every query about the clips.
+
+        Args:
+            memory: what :meth:`encode` returned.
+
+        Returns:
+            What the decoder knows of each query, in a form of the network's own.
+        """
 
     def class_logits(self, decoded: Any) -> Tensor:
-        """Class scores before the sigmoid, (N, Q, classes)."""
+        """Classify the queries.
+
+        Args:
+            decoded: what :meth:`decode` returned.
+
+        Returns:
+            Class scores before the sigmoid, (N, Q, classes).
+        """
 
     def embeddings(self, decoded: Any) -> Tensor:
-        """Vectors (N, Q, C) that are alike for one object in neighbouring clips."""
+        """Describe the queries, to recognise objects from clip to clip.
+
+        Args:
+            decoded: what :meth:`decode` returned.
+
+        Returns:
+            Vectors (N, Q, C) that are alike for one object in neighbouring clips.
+        """
 
     def mask_logits(self, memory: Any, decoded: Any, sample: int, queries: Tensor) -> Tensor:
-        """Masks (K, T, h, w) of queries (K,) of a clip, before the sigmoid."""
+        """Compute the masks of chosen queries.
+
+        Args:
+            memory: what :meth:`encode` returned.
+            decoded: what :meth:`decode` returned.
+            sample: which of the N clips.
+            queries: their numbers, (K,), int64.
+
+        Returns:
+            Masks (K, T, h, w) before the sigmoid.
+        """
 
     def attention(self, memory: Any, decoded: Any, queries: Tensor) -> Tensor:
-        """Where queries (K,) of the first clip look, (K, T, h, w); a map adds up to 1."""
+        """Show where chosen queries of the first clip look.
+
+        Args:
+            memory: what :meth:`encode` returned.
+            decoded: what :meth:`decode` returned.
+            queries: their numbers, (K,), int64.
+
+        Returns:
+            Maps (K, T, h, w); each sums to 1.
+        """

@@ -125,6 +125,10 @@ def aggregate(probabilities: Tensor, channels: int = 0) -> Tensor:
     log-odds of ``q``, which is the same as the odds divided by their sum. Of ``channels`` object channels
     that a network was built with, those beyond K count as empty objects of probability 1e-7.
 
+    Args:
+        probabilities: of each object by itself, (K, H, W) in [0, 1].
+        channels: see above; 0 for networks of any number of objects.
+
     Returns:
         (K+1, H, W) of (K, H, W), float32, background first; sums to 1 over the channels (and the empty ones).
         Not for training: memory is reused; see :func:`aggregate_logits`.

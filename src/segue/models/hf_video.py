@@ -238,7 +238,15 @@ class HFVideo(nn.Module):
         return self._held[0]
 
     def state_dict(self, *arguments: Any, **named: Any) -> dict[str, Any]:  # type: ignore[override]
-        """Its weights, by which sessions know it."""
+        """Give the weights of the model, by which sessions know it.
+
+        Args:
+            arguments: passed on to :meth:`torch.nn.Module.state_dict`.
+            named: passed on likewise.
+
+        Returns:
+            Tensors by name.
+        """
         return self.model.state_dict(*arguments, **named)
 
 

@@ -59,7 +59,16 @@ class CorrespondenceNetwork(nn.Module):
     def encode_memory(
         self, query: QueryFeatures, masks: Tensor, total: Tensor | None = None
     ) -> tuple[None, Tensor]:
-        """Encode frames with soft masks, ([B,] K, H, W) in [0, 1] → values ([B,] K, Cv, h, w)."""
+        """Encode frames with the soft masks of their objects.
+
+        Args:
+            query: what :meth:`encode_query` gave for the frames.
+            masks: ([B,] K, H, W) in [0, 1].
+            total: sum of the masks of all objects, ([B,] 1, H, W), for calls that hold only some of them.
+
+        Returns:
+            None, as the query key serves as memory key, and values ([B,] K, Cv, h, w).
+        """
         planes = masks[..., None, :, :]
         if not self.single_object:
             planes = torch.stack([masks, other_masks(masks, total)], dim=-3)
@@ -67,7 +76,15 @@ class CorrespondenceNetwork(nn.Module):
         return None, values.view(*masks.shape[:-2], *values.shape[1:])
 
     def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
-        """Decode readouts, ([B,] K, Cv, h, w), to log-odds, ([B,] K, H', W')."""
+        """Decode what each object read from memory.
+
+        Args:
+            query: what :meth:`encode_query` gave for the frames.
+            readout: values that were read, ([B,] K, Cv, h, w).
+
+        Returns:
+            Log-odds of each object, ([B,] K, H/4, W/4).
+        """
         logits: Tensor = self.decoder(readout.flatten(0, -4), *query.features[1:])
         return logits.view(*readout.shape[:-3], *logits.shape[-2:])
 
@@ -247,13 +264,16 @@ class STCNLite(CorrespondenceNetwork):
         return self.sensory is not None or self.summaries is not None
 
     def remember(self, state: ObjectState, values: Tensor, masks: Tensor, *, keep: bool) -> ObjectState:
-        """The state of objects after a frame.
+        """Move the state of objects on by a frame.
 
         Args:
             state: before it; None or zeros at the beginning.
             values: of the frame, (N, Cv, h, w).
             masks: soft masks, (N, H, W).
             keep: the frame stays in memory; only such frames count in the summaries.
+
+        Returns:
+            The state after the frame.
         """
         sensory, sums = state.sensory, state.sums
         if self.sensory is not None:
@@ -264,7 +284,16 @@ class STCNLite(CorrespondenceNetwork):
         return ObjectState(sensory, sums)
 
     def decode(self, query: QueryFeatures, readout: Tensor, state: ObjectState | None = None) -> Tensor:
-        """Decode readouts, ([B,] K, Cv, h, w), to log-odds, ([B,] K, H', W'), with the objects' state."""
+        """Decode readouts, with the state of the objects.
+
+        Args:
+            query: what :meth:`encode_query` gave for the frame.
+            readout: ([B,] K, Cv, h, w).
+            state: recurrent state and summaries; None decodes without them.
+
+        Returns:
+            Log-odds ([B,] K, H'/2, W'/2).
+        """
         _, thin, f4, f2 = query.features
         x = self.decoder.compress(readout.flatten(0, -4), thin)
         if state is not None and state.sensory is not None and self.sensory is not None:

@@ -200,6 +200,12 @@ class XMem(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Decode readouts, ([B,] K, 512, h, w), with the recurrent states, ([B,] K, 64, h, w).
 
+        Args:
+            query: what :meth:`encode_query` gave for the frame.
+            readout: ([B,] K, 512, h, w).
+            hidden: recurrent states ([B,] K, 64, h, w); None for the network without them.
+            update: move the recurrent states on.
+
         Returns:
             Log-odds ([B,] K, 4h, 4w), and the new states where ``update`` asks for them, else None.
         """

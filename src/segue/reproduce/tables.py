@@ -152,7 +152,15 @@ class Table:
         return self.dataset + (f" ({', '.join(learnt)})" if learnt else "")
 
     def measured(self, overall: Measures, categories: Mapping[str, Measures]) -> dict[str, float]:
-        """Numbers by heading, in the unit of the published ones."""
+        """Select the numbers of a row from the scores of an evaluation.
+
+        Args:
+            overall: measures over the whole data set, by name.
+            categories: measures of each category, by its name.
+
+        Returns:
+            Numbers by heading of the column, in the unit of the published ones (percent or shares).
+        """
         scale = 100 if self.percent else 1
         found = {}
         for heading, key in self.columns.items():
@@ -163,7 +171,15 @@ class Table:
         return found
 
     def show(self, heading: str, value: float | None) -> str:
-        """A number as the paper prints it; nothing where there is none."""
+        """Format a number as the paper prints it.
+
+        Args:
+            heading: heading of the column.
+            value: the number, in the unit of :meth:`measured`.
+
+        Returns:
+            Text; empty where the value is None or NaN.
+        """
         if value is None or math.isnan(value):
             return ""
         digits = {SPEED: 1, PACE: 2, "ms": 1, "MiB": 0}.get(heading, 1 if self.percent else 4)

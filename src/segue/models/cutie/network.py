@@ -131,7 +131,15 @@ class Cutie(nn.Module):
         return value.view(*masks.shape[:-2], *value.shape[1:]), moved
 
     def summarise(self, values: Tensor, masks: Tensor) -> Tensor:
-        """Pool values ([B,] K, 256, h, w) under masks ([B,] K, h, w) → sums ([B,] K, 16, 257)."""
+        """Pool values under masks, for the object queries.
+
+        Args:
+            values: ([B,] K, 256, h, w).
+            masks: soft masks ([B,] K, h, w) in [0, 1].
+
+        Returns:
+            Weighted sums and, in the last channel, their weights, ([B,] K, 16, 257).
+        """
         sums: Tensor = self.object_summarizer(values.flatten(0, -4), masks.flatten(0, -3))
         return sums.view(*masks.shape[:-2], *sums.shape[1:])
 
@@ -161,7 +169,18 @@ class Cutie(nn.Module):
         selector: Tensor | None = None,
         parts: Sequence[slice] = (slice(None),),
     ) -> tuple[Tensor, Tensor]:
-        """:class:`ObjectTransformer` over ([B,] K, 256, h, w) and ([B,] K, 16, 257)."""
+        """Run the object transformer, see :class:`ObjectTransformer`.
+
+        Args:
+            pixel: pixel features ([B,] K, 256, h, w).
+            summaries: what :meth:`summarise` gave, summed over frames, ([B,] K, 16, 257).
+            selector: (B, K), 1 for objects that are there, 0 for empty places of a batch; None takes all.
+            parts: objects that go through together, as slices over K.
+
+        Returns:
+            Pixel features of the same shape, and the log-odds of the masks that steered the attention, ([B,]
+            K, 4, h, w).
+        """
         if pixel.dim() == 5:
             return self.object_transformer(pixel, summaries, selector, parts)
         out, logits = self.object_transformer(pixel[None], summaries[None], selector, parts)
@@ -171,6 +190,12 @@ class Cutie(nn.Module):
         self, query: QueryFeatures, pixel: Tensor, sensory: Tensor, *, update: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         """Decode what the transformer gave, ([B,] K, 256, h, w), with the recurrent states.
+
+        Args:
+            query: what :meth:`encode_query` gave for the frame.
+            pixel: pixel features after the transformer, ([B,] K, 256, h, w).
+            sensory: recurrent states, ([B,] K, 256, h, w).
+            update: move the recurrent states on.
 
         Returns:
             Log-odds ([B,] K, 4h, 4w), and the new states where ``update`` asks for them, else None.

@@ -141,7 +141,11 @@ class CutieTracker(LongTermTracker):
         return aggregate_then_upsample
 
     def sensory_due(self) -> bool:
-        """Whether the decoder moves the recurrent states on, on the next frame."""
+        """Tell whether the decoder moves the recurrent states on, on the next frame.
+
+        Returns:
+            True on ``stagger_updates`` frames, evenly spread, of those between two that become memory.
+        """
         every, times = self.schedule.mem_every, self.schedule.stagger_updates
         if times >= every:
             return 1 <= self.since_memory <= every

@@ -159,7 +159,11 @@ class MemoryBank:
         return out.view(len(ids), height, width, -1).permute(0, 3, 1, 2)
 
     def forget(self, ids: Sequence[int]) -> None:
-        """Remove objects; frames that no object needs any longer are removed with them."""
+        """Remove objects; frames that no object needs any longer are removed with them.
+
+        Args:
+            ids: their ids; unknown ones are ignored.
+        """
         for i in ids:
             for kind in ("key", "coarse", "value"):
                 self._tables.pop(f"{kind}.{i}", None)
@@ -176,14 +180,23 @@ class MemoryBank:
         return sum(table.nbytes for table in self._tables.values())
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors, which later writes change, and JSON values, for :meth:`restore`."""
+        """Give all that :meth:`restore` needs.
+
+        Returns:
+            Tensors, which later writes change, and JSON values, by name.
+        """
         tensors = {name: table[: len(self.slots)] for name, table in self._tables.items()}
         slots = [[s.written, sorted(s.members), s.pinned, s.kept, s.read_since] for s in self.slots]
         values = {"slots": slots, "grid": self._grid, "writes": self._writes, "reads": self._reads}
         return tensors, values
 
     def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Take over what :meth:`state` gave; the tensors are copied."""
+        """Take over what :meth:`state` gave; the tensors are copied.
+
+        Args:
+            tensors: as :meth:`state` returned them; they are copied.
+            values: as :meth:`state` returned them.
+        """
         self.slots = [
             Slot(int(written), frozenset(members), bool(pinned), bool(kept), int(read_since))
             for written, members, pinned, kept, read_since in values["slots"]

@@ -106,11 +106,22 @@ class LongTermTracker(MemoryTracker):
             self.make_room(store)
 
     def is_permanent(self, plan: FramePlan) -> bool:
-        """Whether a frame never makes room, whatever else happens."""
+        """Tell whether a frame stays in memory for good.
+
+        Args:
+            plan: of the frame.
+
+        Returns:
+            True for frames with given masks, where the schedule keeps these.
+        """
         return plan.given is not None and self.schedule.permanent == "given"
 
     def make_room(self, store: MemoryStore) -> None:
-        """Consolidate where the memory of frames is full; without long-term memory drop a frame."""
+        """Consolidate where the memory of frames is full; without long-term memory drop a frame.
+
+        Args:
+            store: memory of one view, after a frame was added.
+        """
         schedule = self.schedule
         temporary = store.temporary()
         if not schedule.long_term:
@@ -127,6 +138,9 @@ class LongTermTracker(MemoryTracker):
         """Thin out a long-term memory that has no room for more prototypes, as XMem does.
 
         Of elements whose usage equals the last one that must go, all go.
+
+        Args:
+            store: memory of one view, before prototypes are added.
         """
         room = self.schedule.max_long_term_elements - self.schedule.num_prototypes
         surplus = store.long - room

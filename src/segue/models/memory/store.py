@@ -238,10 +238,19 @@ class MemoryStore:
         self._writes += 1
 
     def read(self, key: Tensor, selection: Tensor, ids: Sequence[int], *, count: bool = True) -> Tensor:
-        """What objects read, (K, Cv, h, w), channels last in memory, for a query (1, C, h, w) each.
+        """Read from memory for some objects, by the similarity of XMem (section 3.4).
 
         With ``count`` the read counts as usage, that of the first group, which has all rows, once
         :meth:`commit_usage` is called.
+
+        Args:
+            key: of the query frame, (1, C, h, w).
+            selection: weights of its channels, (1, C, h, w).
+            ids: objects that read.
+            count: see above.
+
+        Returns:
+            Values (K, Cv, h, w), channels last in memory.
         """
         query = query_rows(_rows_of(key[0]), _rows_of(selection[0]))
         height, width = key.shape[-2:]
@@ -309,15 +318,32 @@ class MemoryStore:
         self._received = None
 
     def usage(self) -> Tensor:
-        """Attention received per read by each row, (N,): long-term elements, then frames."""
+        """Compute the attention that each row received per read.
+
+        Returns:
+            (N,), float: long-term elements, then frames.
+        """
         return self._usage.normalised()
 
     def select_top(self, usage: Tensor, count: int) -> Tensor:
-        """Places of the ``count`` rows of largest ``usage``, or of all, in descending order."""
+        """Find the rows of largest usage.
+
+        Args:
+            usage: (N,), see :meth:`usage`.
+            count: how many rows, at most all.
+
+        Returns:
+            Their places, int64, by descending usage.
+        """
         return usage.topk(min(count, len(usage)), sorted=True).indices
 
     def remove_range(self, start: int, stop: int) -> None:
-        """Forget rows ``start`` to ``stop`` of the frames, which are whole frames, for all objects."""
+        """Remove whole frames for all objects.
+
+        Args:
+            start: first row, counted from the first row of the first frame.
+            stop: row after the last one.
+        """
         for group in self.groups:
             offset = self.count - group.working
             first, last = max(start - offset, 0), max(stop - offset, 0)
@@ -334,7 +360,11 @@ class MemoryStore:
         self.selection.remove(start, stop)
 
     def keep_long(self, kept: Tensor) -> None:
-        """Of the long-term elements keep those whose places are given, in their order."""
+        """Keep some of the long-term elements, and remove the others.
+
+        Args:
+            kept: places of those that stay, int64, in ascending order.
+        """
         for group in self.groups:
             first = self.long - group.long
             own = kept[kept >= first] - first
@@ -347,15 +377,22 @@ class MemoryStore:
         self.long = len(kept)
 
     def temporary(self) -> list[int]:
-        """Which of ``frames`` may go.
+        """List the frames that may be removed.
 
         The first may not, nor a permanent one, nor one on which objects entered (see ``official``).
+
+        Returns:
+            Their places in ``frames``.
         """
         stay = self.permanent | (set() if self._official else {group.entry for group in self.groups})
         return [n for n, number in enumerate(self.frames) if n > 0 and number not in stay]
 
     def drop_frame(self, frame: int) -> None:
-        """Forget one of ``frames``, by its place."""
+        """Remove one frame for all objects.
+
+        Args:
+            frame: its place in ``frames``.
+        """
         self.remove_range(frame * self.positions, (frame + 1) * self.positions)
 
     def consolidate(self, prototypes: int, recent: int) -> None:
@@ -363,6 +400,10 @@ class MemoryStore:
 
         Prototypes are the rows of largest usage; their values and shrinkages are read from all that is
         replaced, with a softmax over all of it ("potentiation").
+
+        Args:
+            prototypes: most rows to make of them.
+            recent: number of last frames that stay.
         """
         temporary = self.temporary()
         moved = temporary[: len(temporary) - recent]
@@ -429,7 +470,11 @@ class MemoryStore:
             group.long += count
 
     def forget(self, ids: Sequence[int]) -> None:
-        """Remove objects, and rows that no object needs any longer."""
+        """Remove objects, and rows that no object needs any longer.
+
+        Args:
+            ids: their ids; unknown ones are ignored.
+        """
         for i in ids:
             self.values.pop(i, None)
         for group in self.groups:
@@ -445,7 +490,11 @@ class MemoryStore:
         self.long = long
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors, which later writes change, and JSON values, for :meth:`restore`."""
+        """Give all that :meth:`restore` needs.
+
+        Returns:
+            Tensors, which later writes change, and JSON values, by name.
+        """
         if not self.groups:
             return {}, {"groups": []}
         tables = {
@@ -462,7 +511,12 @@ class MemoryStore:
         return {name: table.rows for name, table in tables.items()}, values
 
     def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Take over what :meth:`state` gave; the tensors are copied."""
+        """Take over what :meth:`state` gave; the tensors are copied.
+
+        Args:
+            tensors: as :meth:`state` returned them; they are copied.
+            values: as :meth:`state` returned them.
+        """
         self.groups = [
             Group(list(ids), entry, long, working) for ids, entry, long, working in values["groups"]
         ]

@@ -107,7 +107,12 @@ class MemoryTracker:
         self._seen = self._last_memory = 0
 
     def new_memory(self) -> Any:
-        """An empty memory of one view."""
+        """Make an empty memory of one view.
+
+        Returns:
+            A :class:`MemoryBank`; subclasses may return their own kind, which has ``read``, ``write``,
+            ``forget``, ``state`` and ``restore``.
+        """
         schedule, network = self.schedule, self.network
         return MemoryBank(
             similarity=network.similarity,
@@ -215,7 +220,14 @@ class MemoryTracker:
         self.memories[view].restore(tensors, values)
 
     def encode(self, pixels: npt.NDArray[Any]) -> Views:
-        """A picture (h, w, 3) as the network sees it, and its mirror image where there are two views."""
+        """Encode a picture, and its mirror image where there are two views.
+
+        Args:
+            pixels: RGB (h, w, 3) at the working size, values of 0 to 255.
+
+        Returns:
+            Query features of each view.
+        """
         moved = torch.from_numpy(pixels).to(self._setup.device, non_blocking=True)
         return [
             self.network.encode_query(view.contiguous(memory_format=torch.channels_last))
@@ -223,19 +235,50 @@ class MemoryTracker:
         ]
 
     def geometry(self, size: Shape) -> ResizePadGeometry:
-        """At which size pictures (H, W) go through the network."""
+        """Choose the size at which pictures go through the network.
+
+        Args:
+            size: height and width of the pictures in pixels.
+
+        Returns:
+            How pictures are resized and padded, and masks brought back.
+        """
         return ResizePadGeometry.of(size, self.schedule.short_side, self.network.stride)
 
     def resized(self, image: Image, geometry: ResizePadGeometry) -> npt.NDArray[Any]:
-        """A copy of a picture at the working size, (h, w, 3) with values of 0 to 255."""
+        """Bring a picture to the working size.
+
+        Args:
+            image: RGB (H, W, 3), uint8.
+            geometry: what :meth:`geometry` returned.
+
+        Returns:
+            A copy, (h, w, 3), values of 0 to 255.
+        """
         return np.array(geometry.to_network(image), order="C")
 
     def needs_prediction(self, given: FramePrompts) -> bool:
-        """Whether the objects are predicted on a frame with given masks, before those are put in."""
+        """Tell whether objects are predicted on a frame with given masks, before those are merged in.
+
+        Args:
+            given: prompts of the frame.
+
+        Returns:
+            True here; a subclass may save the prediction where all objects have a mask.
+        """
         return True
 
     def predict(self, view: int, query: QueryFeatures, plan: FramePlan) -> Tensor:
-        """Log-odds (K, h, w) of all objects by one view, in the order of ``self.ids``: read and decode."""
+        """Predict all objects by one view: read and decode.
+
+        Args:
+            view: 0, or 1 for the mirror image.
+            query: features of the frame.
+            plan: what happens on the frame.
+
+        Returns:
+            Log-odds (K, h, w), float32, in the order of ``self.ids``.
+        """
         logits = []
         for part in self.passes(query, len(self.ids)):
             ids = self.ids[part]
@@ -244,21 +287,45 @@ class MemoryTracker:
         return joined(logits)
 
     def read(self, view: int, query: QueryFeatures, ids: Sequence[int], plan: FramePlan) -> Tensor:
-        """What objects read from the memory of a view, (K, Cv, h, w)."""
+        """Read from the memory of a view.
+
+        Args:
+            view: 0, or 1 for the mirror image.
+            query: features of the frame.
+            ids: objects that read.
+            plan: what happens on the frame; reads count as usage where ``commit`` is set.
+
+        Returns:
+            Values (K, Cv, h, w) in the tracker's dtype.
+        """
         readout: Tensor = self.memories[view].read(query.key, ids, count=plan.commit)
         return readout.to(self._setup.dtype)
 
     def decode(
         self, view: int, query: QueryFeatures, readout: Tensor, ids: Sequence[int], plan: FramePlan
     ) -> Tensor:
-        """Log-odds (K, h, w) of what objects read; where ``plan.commit``, their states may move on."""
+        """Decode what objects read.
+
+        Args:
+            view: 0, or 1 for the mirror image.
+            query: features of the frame.
+            readout: what :meth:`read` returned, (K, Cv, h, w).
+            ids: the objects.
+            plan: what happens on the frame; where ``commit`` is set, states of the objects may move on.
+
+        Returns:
+            Log-odds (K, h, w).
+        """
         logits: Tensor = self.network.decode(query, readout)
         return logits
 
     def class_probabilities(self) -> ToProbabilities:
-        """The function that makes log-odds (K, h, w) probabilities (K+1, H', W') of background and objects.
+        """Choose the function from log-odds to class probabilities.
 
         It is kept with the results, so that it must not hold the tracker, and can be pickled.
+
+        Returns:
+            A function of log-odds (K, h, w) that gives probabilities (K+1, H', W') of background and objects.
         """
         return functools.partial(upsample_then_aggregate, aggregate=self.network.aggregate)
 
@@ -292,9 +359,16 @@ class MemoryTracker:
         return torch.cat([1 - merged.sum(0, keepdim=True), merged])
 
     def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:
-        """A frame with the masks (K, H', W') of the objects ``plan.ids`` as an entry of the memory.
+        """Encode a frame with the masks of its objects.
 
-        None is an entry that is not written.
+        Args:
+            view: 0, or 1 for the mirror image.
+            query: features of the frame.
+            masks: soft masks (K, H', W') in [0, 1] of the objects ``plan.ids``.
+            plan: what happens on the frame.
+
+        Returns:
+            An entry for :meth:`write`; None where the frame does not become memory.
         """
         if not plan.keep and not self.schedule.include_last:
             return None
@@ -305,7 +379,13 @@ class MemoryTracker:
         return joined(keys), joined([value for _, value in encoded])
 
     def write(self, view: int, entry: Any, plan: FramePlan) -> None:
-        """Put an entry into the memory of a view."""
+        """Add an entry to the memory of a view.
+
+        Args:
+            view: 0, or 1 for the mirror image.
+            entry: what :meth:`encode_masks` returned.
+            plan: what happens on the frame.
+        """
         if entry is not None:
             pinned = plan.given is not None
             self.memories[view].write(
@@ -313,24 +393,53 @@ class MemoryTracker:
             )
 
     def finish(self, plan: FramePlan) -> None:
-        """Count the frame."""
+        """Count the frame.
+
+        Args:
+            plan: what happened on the frame.
+        """
         if plan.keep:
             self._last_memory = self._seen
         self._seen += 1
 
     def passes(self, query: QueryFeatures, objects: int) -> list[slice]:
-        """Which of so many objects go through the network together."""
+        """Divide objects into groups that fit into memory together.
+
+        Args:
+            query: features of the frame.
+            objects: number of objects.
+
+        Returns:
+            A slice over the objects for each pass through the network.
+        """
         height, width = query.image.shape[-2:]
         size = max(1, self._setup.memory_limit // (PASS_BYTES_PER_PIXEL * height * width))
         return [slice(start, start + size) for start in range(0, objects, size)]
 
     def states_of(self, view: int, name: str, ids: Sequence[int], fresh: Tensor) -> Tensor:
-        """What is kept of objects under a name, (K, ...); ``fresh`` stands in where there is nothing yet."""
+        """Give the states of objects that :meth:`keep_states` has kept.
+
+        Args:
+            view: 0, or 1 for the mirror image.
+            name: name of the state.
+            ids: the objects.
+            fresh: state of an object that has none yet.
+
+        Returns:
+            States (K, ...), in the order of ``ids``.
+        """
         kept = self.object_states[view].get(name, {}) | self._coming[view].get(name, {})
         return torch.stack([kept.get(i, fresh) for i in ids])
 
     def keep_states(self, view: int, name: str, ids: Sequence[int], states: Tensor) -> None:
-        """Keep (K, ...) of objects under a name, instead of what was there, once the frame is done."""
+        """Keep states of objects instead of earlier ones; they take effect when the frame is done.
+
+        Args:
+            view: 0, or 1 for the mirror image.
+            name: name of the state.
+            ids: the objects.
+            states: (K, ...), in the order of ``ids``.
+        """
         self._coming[view].setdefault(name, {}).update(zip(ids, states.unbind(), strict=True))
 
     def _views(self, image: Image) -> tuple[npt.NDArray[Any], ResizePadGeometry, Views]:

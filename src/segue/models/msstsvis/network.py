@@ -50,12 +50,22 @@ class Parts:
     decoder_attention: bool = True
 
     def text(self) -> str:
-        """As it is kept in a weight file; :meth:`parse` reads it."""
+        """Format the parts for a weight file; :meth:`parse` reads them.
+
+        Returns:
+            JSON.
+        """
         return json.dumps(asdict(self))
 
     @classmethod
     def parse(cls, text: str) -> Parts:
-        """Parts from the text of a weight file.
+        """Read the parts from a weight file.
+
+        Args:
+            text: what :meth:`text` returned.
+
+        Returns:
+            The parts.
 
         Raises:
             ValueError: it is damaged, or asks for what there is not.
@@ -302,12 +312,15 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, frames: Tensor, masks: Tensor, features: Sequence[Tensor]) -> Tensor:
-        """Logits (B, 1, ⌈h/4⌉, ⌈w/4⌉) of "this is the true mask"; the release applies a sigmoid.
+        """Judge patches of frames with their masks.
 
         Args:
             frames: normalised pictures, (B, 3, h, w).
             masks: foreground in 0..1, (B, 1, h, w).
             features: three neighbouring levels, (B, C, h, w), (B, C, ⌈h/2⌉, ⌈w/2⌉), (B, C, ⌈h/4⌉, ⌈w/4⌉).
+
+        Returns:
+            Logits (B, 1, ⌈h/4⌉, ⌈w/4⌉) of "this is the true mask"; the release applies a sigmoid.
         """
         fine, middle, coarse = features
         x = self.conv1(torch.cat((frames, fine, masks), 1))

@@ -178,7 +178,19 @@ class FilmPredictor:
 
     @torch.inference_mode()
     def mask(self, frame: int, id: int, mask: npt.NDArray[np.generic]) -> FilmResult:
-        """Say by a mask (H, W) where an object is; an empty one says that it is not there."""
+        """Prompt an object with a mask.
+
+        Args:
+            frame: number of the frame.
+            id: id of the object; a new one adds an object.
+            mask: (H, W), object where true or not 0; an empty one says that the object is not there.
+
+        Returns:
+            Masks of all objects on this frame.
+
+        Raises:
+            PromptError: the mask has another size than the frame.
+        """
         encoded = self._encode(frame)
         if mask.shape != self._size:
             raise PromptError(f"the mask has shape {mask.shape}, the frame {self._size}")
@@ -192,7 +204,15 @@ class FilmPredictor:
 
     @torch.inference_mode()
     def unprompt(self, frame: int, id: int) -> None:
-        """Take back all that was said of an object on a frame; what was found there counts as tracked."""
+        """Withdraw all prompts of an object on a frame; what was found there counts as tracked.
+
+        Args:
+            frame: number of the frame.
+            id: id of the object.
+
+        Raises:
+            KeyError: there is no such object.
+        """
         one = self._objects[id]
         for records in one.waiting.values():
             records.pop(frame, None)
@@ -204,7 +224,14 @@ class FilmPredictor:
             one.passed.pop(frame, None)
 
     def remove(self, id: int) -> None:
-        """Follow an object no longer."""
+        """Stop following an object.
+
+        Args:
+            id: id of the object.
+
+        Raises:
+            PromptError: there is no such object.
+        """
         if id not in self._objects:
             raise PromptError(f"cannot remove object {id}: only {list(self._objects)} are known")
         del self._objects[id]
@@ -221,6 +248,9 @@ class FilmPredictor:
             start: first frame; None is the earliest prompted one.
             reverse: run backwards, to the first frame of the film.
             frames: most frames, not counting the first.
+
+        Yields:
+            Masks of all objects on one frame after the other, the start included.
 
         Raises:
             PromptError: an object has no prompt, or there is no such frame.

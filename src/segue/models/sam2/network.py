@@ -69,7 +69,17 @@ class SAM2(nn.Module):
         self.obj_ptr_tpos_proj = nn.Linear(WIDTH, MEMORY_WIDTH)
 
     def constants(self, side: int) -> Constants:
-        """What holds for all pictures of a side, which is a multiple of 32."""
+        """Compute what is the same for all pictures of a size, such as position codes.
+
+        Args:
+            side: side of the square picture in pixels, a multiple of 32.
+
+        Returns:
+            Position codes and folded weights, on the network's device.
+
+        Raises:
+            ValueError: the side is no multiple of 32.
+        """
         if side < STRIDE or side % STRIDE:
             raise ValueError(f"the side is {side} pixels; it must be a multiple of {STRIDE}")
         place, dtype = self.no_mem_embed.device, self.no_mem_embed.dtype
@@ -93,23 +103,48 @@ class SAM2(nn.Module):
         )
 
     def encode(self, picture: Tensor, constants: Constants) -> Encoded:
-        """Look at a normalised picture, (1, 3, side, side).
+        """Encode a normalised picture.
 
         The neck and the 1x1 convolutions of the decoder that follow it on the fine levels are both linear;
         their product is applied at once.
+
+        Args:
+            picture: (1, 3, side, side).
+            constants: for its side.
+
+        Returns:
+            The coarse map (1, 256, g, g) with g = side / 16, and the two fine maps of the decoder.
         """
         maps = self.image_encoder.trunk(picture, constants.trunk)
         fine = [F.linear(maps[level], *constants.fine[level]).permute(0, 3, 1, 2) for level in (0, 1)]
         return Encoded(self.image_encoder.neck.coarse(maps), (fine[0], fine[1]))
 
     def without_memory(self, coarse: Tensor) -> Tensor:
-        """The map of a picture for which nothing is remembered, (1, 256, g, g)."""
+        """Prepare the map of a picture for which nothing is remembered.
+
+        Args:
+            coarse: coarse map of the picture, (1, 256, g, g).
+
+        Returns:
+            (1, 256, g, g).
+        """
         return coarse + self.no_mem_embed[0, 0, :, None, None]
 
     def with_memory(
         self, encoded: Encoded, memory: Tensor, position: Tensor, pointers: int, constants: Constants
     ) -> Tensor:
-        """The map of a picture, (1, 256, g, g), conditioned on memory; see :class:`MemoryAttention`."""
+        """Condition the map of a picture on memory; see :class:`MemoryAttention`.
+
+        Args:
+            encoded: what :meth:`encode` returned.
+            memory: remembered tokens, (1, N, 64): cells of maps, then object pointers.
+            position: their position codes, (1, N, 64).
+            pointers: how many of the last tokens are pointers.
+            constants: for the side of the picture.
+
+        Returns:
+            (1, 256, g, g).
+        """
         if encoded.begun is None:
             cells = encoded.coarse.flatten(2).transpose(1, 2)
             encoded.begun = self.memory_attention.begin(cells, constants.picture, constants.rotary)
@@ -134,6 +169,10 @@ class SAM2(nn.Module):
             points: (B, N, 2), x before y, in pixels of the square; None gives no token at all.
             labels: (B, N).
             mask: logits of the mask so far, (B, 1, side/4, side/4).
+
+        Returns:
+            Mask logits (B, 4, side/4, side/4), predicted IoU (B, 4) in [0, 1], mask tokens (B, 4, 256), and
+            the logit of the object being there, (B, 1).
         """
         encoder = self.sam_prompt_encoder
         dtype = image.dtype
@@ -163,6 +202,9 @@ class SAM2(nn.Module):
             points, labels: as there; None stands for a point that is none.
             multimask: take the best of the three masks for prompts with several meanings.
             dynamic: take it as well where the mask for plain prompts is not stable.
+
+        Returns:
+            Logits of the mask at stride 4, its predicted IoU, the object score and the pointer.
         """
         if points is None or labels is None:
             place = image.device
@@ -182,7 +224,16 @@ class SAM2(nn.Module):
         return Answered(low, float(iou), score, self.obj_ptr_proj(token))
 
     def answer_mask(self, mask: Tensor, encoded: Encoded, constants: Constants) -> Answered:
-        """What the head says of a mask that was given, (1, 1, side, side), 0 or 1, float32."""
+        """Make the head's answer of a mask that was given.
+
+        Args:
+            mask: (1, 1, side, side), 0 or 1, float32.
+            encoded: what :meth:`encode` gave for the picture.
+            constants: for its side.
+
+        Returns:
+            The mask as logits, with IoU 1, and the pointer of the object.
+        """
         low = F.interpolate(
             mask * 2 * MASK_LOGIT - MASK_LOGIT,
             size=(constants.side // LOW,) * 2,
@@ -196,13 +247,16 @@ class SAM2(nn.Module):
         return Answered(low, 1.0, MASK_LOGIT if present else -MASK_LOGIT, pointer)
 
     def remember(self, encoded: Encoded, low: Tensor, present: bool, binary: bool) -> Tensor:
-        """What is remembered of a picture and the mask of an object, (g², 64).
+        """Encode a picture with the mask of an object for memory.
 
         Args:
             encoded: the picture.
             low: mask logits at stride 4, (1, 1, side/4, side/4).
             present: whether the object is there.
             binary: remember the mask, not its probability.
+
+        Returns:
+            Rows of the memory, (g², 64).
         """
         logits = F.interpolate(low, scale_factor=float(LOW), mode="bilinear")
         mask = (logits > 0).to(logits.dtype) if binary else logits.sigmoid()

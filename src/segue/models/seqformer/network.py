@@ -122,7 +122,18 @@ class Memory:
     def of(
         cls, clips: Tensor, levels: Levels, tokens: Tensor, features: Tensor, found: Tensor | None = None
     ) -> Memory:
-        """Memory of clips (N, T, 3, H, W) from what was made of each of their N·T frames."""
+        """Group what was made of single frames by clips.
+
+        Args:
+            clips: the clips, (N, T, 3, H, W).
+            levels: layout of the tokens.
+            tokens: (N·T, S, C).
+            features: mask features (N·T, 8, h, w).
+            found: what a detector found, (N·T, P, C), if there is one.
+
+        Returns:
+            The memory of the N clips.
+        """
         clip = clips.shape[:2]
         known = None if found is None else found.unflatten(0, clip)
         size = clips.shape[-2], clips.shape[-1]
@@ -191,6 +202,7 @@ class SeqFormer(nn.Module):
 
     @property
     def backbone(self) -> Backbone:
+        """The trunk: feature maps of a frame, the finest at stride 8."""
         return cast(Backbone, self.detr.backbone[0])
 
     @property
@@ -202,11 +214,14 @@ class SeqFormer(nn.Module):
         return any(layer.ms_sts is not None for layer in self.detr.transformer.encoder.layers)
 
     def encode(self, frames: Tensor, valid: Tensor | None = None) -> Memory:
-        """Look at the frames.
+        """Encode the frames of clips.
 
         Args:
             frames: (N, T, 3, H, W), RGB in [0, 1].
             valid: (N, H, W), True where the frames of a sample are, False in their padding; None: everywhere.
+
+        Returns:
+            Tokens of the encoder, (N, T, S, C), and mask features at stride 8.
         """
         samples, count = frames.shape[:2]
         sources = self.project(self.normalise(frames.flatten(0, 1), valid, count))
@@ -214,7 +229,16 @@ class SeqFormer(nn.Module):
         return Memory.of(frames, levels, tokens, self.mask_head(*to_maps(tokens, levels.shapes, 3)))
 
     def relate(self, sources: Sequence[Tensor], valid: Tensor | None, samples: int) -> tuple[Tensor, Levels]:
-        """Tokens (N·T, S, C) after the encoder, and their layout, from one map (N·T, C, h, w) a level."""
+        """Run the encoder over all levels of each frame.
+
+        Args:
+            sources: one map (N·T, C, h, w) for each level.
+            valid: (N, H, W), true where a picture is, false in its padding; None: everywhere.
+            samples: number N of clips.
+
+        Returns:
+            Tokens (N·T, S, C), and their layout.
+        """
         first, count = sources[0], len(sources[0]) // samples
         shapes = tuple((source.shape[-2], source.shape[-1]) for source in sources)
         masks = [
@@ -264,7 +288,15 @@ class SeqFormer(nn.Module):
         return attention_maps(layer, memory.levels, decoded, queries)
 
     def class_logits(self, decoded: Decoded, layer: int = -1) -> Tensor:
-        """Class scores before the sigmoid, (N, Q, classes), after a decoder layer."""
+        """Classify the queries after a decoder layer.
+
+        Args:
+            decoded: what :meth:`decode` returned.
+            layer: number of the decoder layer.
+
+        Returns:
+            Class scores before the sigmoid, (N, Q, classes).
+        """
         return self.detr.class_embed[layer](decoded.instances[layer])
 
     def mask_logits(
@@ -276,7 +308,7 @@ class SeqFormer(nn.Module):
         layer: int = -1,
         size: tuple[int, int] | None = None,
     ) -> Tensor:
-        """Masks of chosen queries, (K, T, 2·⌈H/8⌉, 2·⌈W/8⌉) at stride 4, before the sigmoid.
+        """Compute the masks of chosen queries.
 
         Args:
             memory, decoded: of :meth:`encode` and :meth:`decode`.
@@ -284,6 +316,9 @@ class SeqFormer(nn.Module):
             queries: (K,), indices.
             layer: decoder layer.
             size: height and width of the frames without padding; None: as in ``memory``.
+
+        Returns:
+            Masks (K, T, 2·⌈H/8⌉, 2·⌈W/8⌉) at stride 4, before the sigmoid.
         """
         height, width = size or memory.size
         centres = decoded.references[layer][sample, :, queries, :2].transpose(0, 1)
@@ -294,14 +329,30 @@ class SeqFormer(nn.Module):
         )
 
     def normalise(self, frames: Tensor, valid: Tensor | None, count: int) -> Tensor:
-        """Frames (B, 3, H, W) in [0, 1] as the trunk wants them; padding is zero afterwards."""
+        """Normalise frames as the trunk wants them.
+
+        Args:
+            frames: RGB (N·T, 3, H, W), float in [0, 1].
+            valid: (N, H, W), true where a picture is; None: everywhere.
+            count: number T of frames in each clip.
+
+        Returns:
+            (N·T, 3, H, W), 0 in the padding.
+        """
         scaled = frames * 2 - 1 if self.backbone.symmetric_input else normalise_planes(frames)
         if valid is None:
             return scaled
         return scaled * valid.repeat_interleave(count, 0)[:, None]
 
     def project(self, frames: Tensor) -> list[Tensor]:
-        """Normalised frames (B, 3, H, W) → one map (B, C, h, w) for each level."""
+        """Run the trunk, and bring its levels to one width.
+
+        Args:
+            frames: normalised, (B, 3, H, W).
+
+        Returns:
+            One map (B, C, h, w) for each level, fine to coarse.
+        """
         maps = self.backbone(frames)
         projections = self.detr.input_proj
         sources = [projection(level) for projection, level in zip(projections, maps, strict=False)]
