@@ -154,7 +154,7 @@ class Scheduler:
         return task, self._abandoned(task, worker)
 
     def stopped(self, worker: str) -> None:
-        """Take note that a worker has left its video because the batch is interrupted; nobody gets it any more.
+        """Take note that a worker has left its video because the batch is interrupted; nobody gets it now.
 
         Args:
             worker: name of the worker.
