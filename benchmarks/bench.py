@@ -69,6 +69,7 @@ SECTIONS = {
     "long-foreground": Section("python benchmarks/foreground_long_run.py --model mustan-lite", long=True),
     "batch": Section("python benchmarks/batch.py", long=True),
     "annotate": Section("python benchmarks/annotate.py", long=True),
+    "costs": Section("python benchmarks/costs.py", long=True),
     "prompts": Section(
         f"python benchmarks/prompts.py --davis {SHARED}/data/vos/davis2016_480p --clicks 3 "
         "--ways segue-prompt",

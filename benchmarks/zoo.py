@@ -7,36 +7,26 @@ Example::
     python benchmarks/zoo.py --only stcn-lite,mustan-lite
 
 Names, sizes, terms, prompts and export come from the registry; published figures from the pages of the
-networks. Each network is measured in a process of its own, on one thread, with random weights where none are
-in the package, on a film of 480x854 pixels with one object or ten. Seconds are those of the processor, so
-that other programs on the machine matter little. Memory is the largest resident size of that process.
+networks. How each network is measured, on a film of 480x854 pixels with one object or ten: one_network.py.
 Networks that need optical flow are not measured.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import resource
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
-import segue
 from machine import describe
+from one_network import Case, cost
 from segue.registry import MODELS, Entry
-from segue.types import Frame
 
-SIZE = (480, 854)
 TASKS = {
     "track": "track",
     "foreground": "find what moves",
@@ -45,9 +35,6 @@ TASKS = {
     "detect": "find in pictures",
 }
 MEASURED = ("track", "foreground", "instances")
-BUDGET = 15.0
-"""Seconds of the processor after which a measurement ends; at least one frame after the first is measured."""
-FRAMES = 8
 LIMIT = 60
 """Seconds of a clock after which a network is given up; two frames must be done by then."""
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -81,58 +68,6 @@ def listed() -> Iterator[Entry]:
             yield entry
 
 
-def squares(objects: int) -> list[tuple[slice, slice]]:
-    """Where the squares of the first frame are, one for each object; they move by 8 pixels a frame."""
-    places = [(60 + 200 * (i // 5), 40 + 150 * (i % 5)) for i in range(objects)]
-    return [(np.s_[y : y + 90], np.s_[x : x + 90]) for y, x in places]
-
-
-def film(count: int, objects: int) -> Iterator[Frame]:
-    """Squares that cross a textured scene."""
-    rng = np.random.default_rng(0)
-    ground = np.repeat(np.repeat(rng.integers(60, 180, (30, 54, 3), dtype=np.uint8), 16, 0), 16, 1)
-    ground = ground[: SIZE[0], : SIZE[1]]
-    for index in range(count):
-        image = ground.copy()
-        for number, (rows, columns) in enumerate(squares(objects)):
-            moved = slice(columns.start + 8 * index, columns.stop + 8 * index)
-            image[rows, moved] = (220 - 20 * number, 90, 40 + 20 * number)
-        yield Frame(index, index / 25, image)
-
-
-def measure(name: str, objects: int) -> dict[str, float]:
-    """Seconds of the processor for a frame after the first, and the largest resident size in MiB."""
-    torch.set_num_threads(1)
-    entry = MODELS.find(name)
-    network = segue.load(name) if entry.bundled else entry.build().eval()
-    start = time.process_time()
-    mask = np.zeros(SIZE, np.uint8)
-    for number, place in enumerate(squares(objects), 1):
-        mask[place] = number
-    if entry.task == "track":
-        track = segue.TrackSession(network)
-        steps: Iterator[Any] = (
-            track.step(item, None if item.index else mask) for item in film(FRAMES, objects)
-        )
-    elif entry.task == "foreground":
-        steps = iter(segue.foreground([item.image for item in film(FRAMES, objects)], model=network))
-    else:
-        steps = iter(
-            segue.instances(
-                [item.image for item in film(FRAMES, objects)], model=network, window=2, overlap=1
-            )
-        )
-    next(steps)
-    begun, done = time.process_time(), 0
-    for _ in steps:
-        done += 1
-        if time.process_time() - start > BUDGET:
-            break
-    seconds = (time.process_time() - begun) / done
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"seconds": seconds, "memory": memory}
-
-
 def page(name: str) -> str | None:
     """The page of a network, relative to docs/: the longest page name that its name begins with."""
     family = {"stam": "hofam", "mustan-slim": "mustan-lite"}
@@ -142,17 +77,13 @@ def page(name: str) -> str | None:
 
 
 def measured(entry: Entry, objects: int) -> str:
-    """Time and memory of a network in a process of its own, as a cell of the table."""
-    words = [sys.executable, __file__, "--measure", entry.name, "--objects", str(objects)]
+    """Time and memory of a network, as a cell of the table."""
     try:
-        outcome = subprocess.run(words, capture_output=True, text=True, check=False, timeout=LIMIT)
-    except subprocess.TimeoutExpired:
-        return f"not done in {LIMIT} s"
-    if outcome.returncode:
-        print(f"{entry.name}: {outcome.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+        found = cost(Case(entry.name, objects=objects), LIMIT)
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
         return ""
-    found = json.loads(outcome.stdout)
-    return f"{found['seconds']:.2f} s, {found['memory']:.0f} MiB"
+    return str(found) if found else f"not done in {LIMIT} s"
 
 
 def row(entry: Entry, measuring: bool) -> list[str]:
@@ -204,19 +135,14 @@ def table(only: set[str] | None, measuring: bool) -> str:
 
 
 def main() -> None:
-    """Print or write the table, or measure one network."""
+    """Print or write the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", help="names, separated by commas")
     parser.add_argument("--write", type=Path, help="page whose table is replaced")
     parser.add_argument("--without-measures", action="store_true", help="leave time and memory out")
-    parser.add_argument("--measure", help=argparse.SUPPRESS)
-    parser.add_argument("--objects", type=int, default=1, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.measure:
-        print(json.dumps(measure(options.measure, options.objects)))
-        return
     made = table(set(options.only.split(",")) if options.only else None, not options.without_measures)
     if options.write is None:
         print(made)
