@@ -40,6 +40,17 @@ def expected(lite: STCNLite) -> list[Segmentation]:
     return list(segue.track(PICTURES, {0: FIRST}, model=lite, device="cpu"))
 
 
+@pytest.mark.parametrize("points", [(20, 20), [(20, 20)], np.array([[20, 20]]), torch.tensor([20, 20])])
+def test_points_of_the_first_frame_are_a_prompt(lite: STCNLite, points: Any) -> None:
+    given = {0: segue.PointPrompt(1, ((20, 20),), ((5, 40),))}
+    wanted = list(segue.track(PICTURES[:2], given, model=lite, device="cpu"))
+    found = list(segue.track(PICTURES[:2], points=points, negative=[(5, 40)], model=lite, device="cpu"))
+    assert same(found, wanted)
+    boxed = {0: [segue.BoxPrompt(1, BOX), segue.PointPrompt(1, ((20, 20),))]}
+    wanted = list(segue.track(PICTURES[:2], boxed, model=lite, device="cpu"))
+    assert same(list(segue.track(PICTURES[:2], box=BOX, points=points, model=lite, device="cpu")), wanted)
+
+
 def same(one: list[Segmentation], other: list[Segmentation]) -> bool:
     return len(one) == len(other) and all(a == b for a, b in zip(one, other, strict=True))
 
@@ -320,7 +331,34 @@ WRONG: dict[str, tuple[Callable[[], Any], type[SegueError], str]] = {
     ),
     "three numbers": (lambda: segue.track(PICTURES, {0: (1, 2, 3)}), PromptError, r"prompts\[0\]\[0\]: int"),
     "box of text": (lambda: segue.track(PICTURES, box="1,2,3,4"), PromptError, "box: str; give four numbers"),
-    "box and mask": (lambda: segue.track(PICTURES, FIRST, box=BOX), PromptError, "prompts or box"),
+    "box and mask": (lambda: segue.track(PICTURES, FIRST, box=BOX), PromptError, "give prompts, or box"),
+    "points and mask": (
+        lambda: segue.track(PICTURES, FIRST, points=(9, 9)),
+        PromptError,
+        "give prompts, or box",
+    ),
+    "points of text": (lambda: segue.track(PICTURES, points="9,9"), PromptError, r"points: str; .*\(x, y\)"),
+    "three coordinates": (
+        lambda: segue.track(PICTURES, points=[(1, 2, 3)]),
+        PromptError,
+        "points: list of 1; give points",
+    ),
+    "no points": (lambda: segue.track(PICTURES, points=[]), PromptError, "points: list of 0"),
+    "points without a place": (
+        lambda: list(segue.track(PICTURES, points=(float("nan"), 9))),
+        PromptError,
+        "must be a finite number",
+    ),
+    "negative points alone": (
+        lambda: segue.track(PICTURES, negative=[(9, 9)]),
+        PromptError,
+        "negative: goes with points",
+    ),
+    "points where objects are found": (
+        lambda: segue.track(PICTURES, segue.Auto(), points=(9, 9)),
+        ArgumentError,
+        "points goes with prompts",
+    ),
     "frame by name": (
         lambda: segue.track(PICTURES, {"first": FIRST}),
         PromptError,

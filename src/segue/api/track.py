@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, cast
@@ -22,7 +22,7 @@ from segue.prompts import MakePrompter
 from segue.prompts.given import FrameSaid, PromptPlan
 from segue.sessions import TrackSession
 from segue.sessions.auto import Auto, AutoSession
-from segue.types import Box
+from segue.types import Box, Point
 from segue.video import Source, open_source
 
 Prompts = Mapping[int, FrameSaid]
@@ -34,6 +34,8 @@ def track(
     prompts: Prompts | FrameSaid | Auto | None = None,
     *,
     box: Box | None = None,
+    points: Point | Sequence[Point] | None = None,
+    negative: Point | Sequence[Point] | None = None,
     model: str | TrackNetwork = "stcn-lite",
     weights: str | Path | None = None,
     mem_every: int | None = None,
@@ -66,6 +68,8 @@ def track(
             :func:`segue.prompts.given.as_prompts`. Objects may be added, corrected and removed on any frame.
             :class:`segue.Auto` finds the objects instead.
         box: ``(x0, y0, x1, y1)`` in pixels around the one object to follow, on the first frame.
+        points: ``(x, y)`` in pixels on that object, one or several, alone or with ``box``.
+        negative: points beside it, which are not to be in its mask; they go with ``points``.
         model: name for :func:`segue.load`, or a network.
         weights: weight file for a network by name.
         mem_every: a frame becomes memory this many frames after the last one did.
@@ -102,6 +106,7 @@ def track(
         >>> for result in segue.track("dog.mp4", first_mask):
         ...     print(result.index, result.mask.shape, [item.box for item in result.objects])
         >>> segue.track("dog.mp4", box=(120, 80, 310, 260)).save("out", formats=["png", "overlay"])
+        >>> segue.track("dog.mp4", points=[(200, 150)]).save("out-of-a-click")
         >>> cars = segue.detector("maskrcnn", classes=["car"])
         >>> for result in segue.track("street.mp4", segue.Auto(cars, every=25)):
         ...     print(result.index, [(item.id, item.label) for item in result.objects])
@@ -121,19 +126,21 @@ def track(
         },
     )
     opened = source if isinstance(source, Source) else open_source(source)
+    marks = {"box": box, "points": points, "negative": negative}
     if isinstance(prompts, Auto):
-        for argument, value in (("required", required), ("box", box)):
+        for argument, value in {"required": required, **marks}.items():
             if value is not None:
                 raise ArgumentError(
                     f"{argument} goes with prompts; with Auto objects are looked for on every frame"
                 )
-    elif prompts is None and box is None:
+    elif prompts is None and all(mark is None for mark in marks.values()):
         raise PromptError(
-            "prompts: say what to follow, for example {0: first_mask}, box=(x0, y0, x1, y1) or Auto()"
+            "prompts: say what to follow, for example {0: first_mask}, box=(x0, y0, x1, y1), "
+            "points=[(x, y)] or Auto()"
         )
     if required is not None and not isinstance(required, Container):
         raise ArgumentError(f"required: {kind_of(required)}; give a set of frame indices")
-    plan = None if isinstance(prompts, Auto) else PromptPlan(prompts, box)
+    plan = None if isinstance(prompts, Auto) else PromptPlan(prompts, box, points, negative)
     found = prompts if isinstance(prompts, Auto) else None
     place, frames = source_value(opened)
     named, network = model_value(model, weights)

@@ -12,7 +12,7 @@ import numpy as np
 from segue.errors import PromptError
 from segue.inputs import kind_of
 from segue.masks.given import EXPECTED, as_masks, is_mask_like
-from segue.types import Box, BoxPrompt, Frame, IndexMask, MaskPrompt, Prompt
+from segue.types import Box, BoxPrompt, Frame, IndexMask, MaskPrompt, Point, PointPrompt, Prompt
 
 FrameSaid = Any
 """The prompts of one frame: see :func:`as_prompts`."""
@@ -129,27 +129,55 @@ def _as_box(value: Any) -> Box | None:
     return x0, y0, x1, y1
 
 
+def _marks(box: Any, points: Any, negative: Any) -> list[Prompt]:
+    """The prompts of the object with the id 1 from its box and its points."""
+    marks: list[Prompt] = []
+    if box is not None:
+        found = _as_box(box)
+        if found is None:
+            raise PromptError(f"box: {kind_of(box)}; give four numbers (x0, y0, x1, y1) in pixels")
+        marks.append(BoxPrompt(1, found))
+    if points is not None:
+        beside = () if negative is None else _as_points(negative, "negative")
+        marks.append(PointPrompt(1, _as_points(points, "points"), beside))
+    elif negative is not None:
+        raise PromptError("negative: goes with points; give a point on the object as well")
+    return marks
+
+
+def _as_points(value: Any, where: str) -> tuple[Point, ...]:
+    """One point or several: numbers of shape (2,) or (N, 2), N at least 1."""
+    try:
+        numbers = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    numbers = numbers[None] if numbers.shape == (2,) else numbers
+    if numbers.ndim != 2 or numbers.shape[1] != 2 or not len(numbers):
+        raise PromptError(f"{where}: {kind_of(value)}; give points in pixels, as in [(x, y), (x, y)]")
+    return tuple((float(x), float(y)) for x, y in numbers)
+
+
 class PromptPlan:
     """The prompts of each frame of a video.
 
     Args:
         said: by frame index what :func:`as_prompts` takes; anything but a mapping is for the first frame.
         box: ``(x0, y0, x1, y1)`` around the object with the id 1 on the first frame.
+        points: ``(x, y)`` on that object, one or several, on the first frame.
+        negative: points beside it, which go with ``points``.
 
     Raises:
         PromptError: there are no prompts, or one cannot be read.
         SourceError: a mask file is missing or is no mask.
     """
 
-    def __init__(self, said: Any = None, box: Any = None) -> None:
+    def __init__(self, said: Any = None, box: Any = None, points: Any = None, negative: Any = None) -> None:
         self._first: IndexMask | list[Prompt] | None = None
         self._by_frame: dict[int, IndexMask | list[Prompt]] = {}
         self._files: dict[int | None, dict[int | None, str]] = {}
-        if box is not None:
-            found = _as_box(box)
-            if found is None:
-                raise PromptError(f"box: {kind_of(box)}; give four numbers (x0, y0, x1, y1) in pixels")
-            self._first = [BoxPrompt(1, found)]
+        marks = _marks(box, points, negative)
+        if marks:
+            self._first = marks
         if isinstance(said, Mapping):
             for index, value in said.items():
                 if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or index < 0:
@@ -160,13 +188,14 @@ class PromptPlan:
                 self._by_frame[int(index)] = as_prompts(value, f"prompts[{index}]")
                 self._files[int(index)] = _files(value)
         elif said is not None:
-            if box is not None:
-                raise PromptError("give prompts or box for the first frame, not both")
+            if marks:
+                raise PromptError("give prompts, or box and points, for the first frame, not both")
             self._first = as_prompts(said)
             self._files[None] = _files(said)
         if self._first is None and not self._by_frame:
             raise PromptError(
-                "no prompts: say what to follow, for example {0: first_mask}, or box=(x0, y0, x1, y1)"
+                "no prompts: say what to follow, for example {0: first_mask}, box=(x0, y0, x1, y1) or "
+                "points=[(x, y)]"
             )
 
     def begin(self, index: int) -> None:
@@ -179,7 +208,9 @@ class PromptPlan:
         if first is None:
             return
         if index in self._by_frame:
-            raise PromptError(f"frame {index}: prompts and box both speak of it; give one of them")
+            raise PromptError(
+                f"frame {index}: has prompts, and box or points are for it as well; give one of them"
+            )
         self._by_frame = {index: first, **self._by_frame}
         self._files[index] = self._files.pop(None, {})
 
