@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from segue.sessions import TrackSession as TrackSession
     from segue.sessions.auto import Auto as Auto
     from segue.sessions.detecting import detector as detector
+    from segue.sessions.processing import ImageProcessor as ImageProcessor
+    from segue.sessions.processing import VideoProcessor as VideoProcessor
     from segue.types import BoxPrompt as BoxPrompt
     from segue.types import Frame as Frame
     from segue.types import MaskPrompt as MaskPrompt
@@ -42,7 +44,9 @@ if TYPE_CHECKING:
     from segue.types import RemovePrompt as RemovePrompt
     from segue.types import Segmentation as Segmentation
     from segue.video import open_source as open_source
+    from segue.weights import from_pretrained as from_pretrained
     from segue.weights import load as load
+    from segue.weights import save_pretrained as save_pretrained
 
 __version__ = "0.1.0"
 
@@ -59,9 +63,10 @@ _MODULES = {
     "sessions": "ForegroundSession InstanceSession Session SessionState TrackSession",
     "sessions.auto": "Auto",
     "sessions.detecting": "detector",
+    "sessions.processing": "ImageProcessor VideoProcessor",
     "types": "BoxPrompt Frame MaskPrompt ObjectInfo PointPrompt Prompt RemovePrompt Segmentation",
     "video": "open_source",
-    "weights": "load",
+    "weights": "from_pretrained load save_pretrained",
 }
 """Where the names of this package are; they are imported when first used, since PyTorch takes seconds."""
 

@@ -189,7 +189,7 @@ def test_a_model_of_another_library_says_what_to_install_and_to_download(
     with pytest.raises(CheckpointError, match=r"download https://huggingface.* the folder with --weights"):
         load("sam2-hf")
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
-    with pytest.raises(CheckpointError, match="need transformers: pip install"):
+    with pytest.raises(CheckpointError, match=r"need huggingface-hub, transformers: pip install"):
         load("sam2-hf", tmp_path)
 
 

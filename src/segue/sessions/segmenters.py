@@ -317,9 +317,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         self._features = {key: found for key, found in self._features.items() if key[0] >= first}
 
     def _padded(self, size: tuple[int, int]) -> tuple[int, int]:
-        multiple = self._network.size_multiple
-        height, width = (-(-side // multiple) * multiple for side in size)
-        return height, width
+        return padded_size(size, self._network.size_multiple)
 
     def _prepared(self, image: Image) -> Tensor:
         """A picture as the network takes it, (1, 3, h, w) in [0, 1]."""
@@ -330,11 +328,22 @@ class NetworkSegmenter(Checkpointable, Segmenter):
 
     def _extended(self, planes: Tensor) -> Tensor:
         """Planes (1, C, h, w) whose border is repeated up to a size that fits the network."""
-        height, width = planes.shape[-2:]
-        rows, columns = self._padded((height, width))
-        if (rows, columns) == (height, width):
-            return planes
-        return F.pad(planes, (0, columns - width, 0, rows - height), mode="replicate")
+        return extended(planes, self._network.size_multiple)
+
+
+def padded_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:
+    """The smallest height and width that are multiples of a number and not below ``size``."""
+    height, width = (-(-side // multiple) * multiple for side in size)
+    return height, width
+
+
+def extended(planes: Tensor, multiple: int) -> Tensor:
+    """Planes (N, C, h, w) whose border is repeated, right and below, up to multiples of a number."""
+    height, width = planes.shape[-2:]
+    rows, columns = padded_size((height, width), multiple)
+    if (rows, columns) == (height, width):
+        return planes
+    return F.pad(planes, (0, columns - width, 0, rows - height), mode="replicate")
 
 
 class StationaryForegroundRetention(Checkpointable):

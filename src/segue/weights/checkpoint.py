@@ -23,13 +23,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from segue.errors import CheckpointError
-from segue.inputs import check_file, parse_json
+from segue.inputs import check_file, exists, parse_json
 from segue.naming import first_few
 from segue.video.partial import PartialFile
 from segue.weights.detectron import read_detectron
 from segue.weights.tensorflow import HDF5, read_keras, read_npz
 
 Option = bool | int | float | str
+
+WEIGHT_FILE = "model.safetensors"
+"""The weights in a folder in the layout of Hugging Face."""
 
 OPTIONS = "options"
 """Metadata of a trained file: options of its network as JSON."""
@@ -66,8 +69,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     Training checkpoints (see ``WRAPPERS``) and the prefix ``module.`` of parallel training are unwrapped.
 
     Args:
-        path: the file. Content or ending decides its kind; other files are read as PyTorch files, without
-            running code of theirs.
+        path: the file, or a folder of :func:`segue.save_pretrained`. Content or ending decides its kind;
+            other files are read as PyTorch files, without running code of theirs.
 
     Returns:
         Tensors by name, on the CPU; for safetensors files the metadata too. Files of Keras and ``.npz`` files
@@ -76,7 +79,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     Raises:
         CheckpointError: the file is missing, damaged, needs unpickling, or holds anything but tensors.
     """
-    path = Path(path)
+    path = weight_file(path)
     check_file(path, CheckpointError)
     try:
         with path.open("rb") as file:
@@ -88,6 +91,12 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     by_suffix = {".npz": read_npz, ".pkl": read_detectron}
     read = read_keras if start.startswith(HDF5) else by_suffix.get(path.suffix, _read_torch)
     return Checkpoint(read(path))
+
+
+def weight_file(path: str | os.PathLike[str]) -> Path:
+    """The file of weights that a path leads to: the one in a folder of Hugging Face, else the path itself."""
+    inside = Path(path) / WEIGHT_FILE
+    return inside if exists(inside) else Path(path)
 
 
 def write_checkpoint(

@@ -18,7 +18,14 @@ from segue.inputs import check_file
 from segue.registry import MODELS, TASKS, Entry, Task
 from segue.video.partial import writing
 from segue.weights.catalogue import recognise
-from segue.weights.checkpoint import match, read_checkpoint, read_options, sha256, write_checkpoint
+from segue.weights.checkpoint import (
+    match,
+    read_checkpoint,
+    read_options,
+    sha256,
+    weight_file,
+    write_checkpoint,
+)
 from segue.weights.download import Report, Trust, cached, expected_digest, fetch, file_lock
 from segue.weights.pins import pin
 
@@ -50,8 +57,8 @@ def load(name: str, weights: str | os.PathLike[str] | None = None) -> nn.Module:
 
     Args:
         name: its name, such as ``stcn-lite``; `segue weights list` shows all.
-        weights: weight file, converted or official; by default the one that comes with segue or that
-            `segue weights get` made. Methods without weights take none.
+        weights: weight file, converted or official, or a folder of :func:`segue.save_pretrained`; by default
+            the one that comes with segue or that `segue weights get` made. Methods without weights take none.
 
     Returns:
         The network with its weights, in the interface of its task; see :class:`segue.registry.Entry`. For a
@@ -136,7 +143,7 @@ def check_available(task: Task, name: str, weights: str | os.PathLike[str] | Non
         if weights is not None:
             raise CheckpointError(f"{name} has no weights; leave them out")
     elif weights is not None:
-        check_file(Path(weights), CheckpointError)
+        check_file(weight_file(weights), CheckpointError)
     elif entry.bundled is None:
         _downloaded(entry)
 
@@ -233,6 +240,7 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> E
     Raises:
         CheckpointError: the file cannot be read without unpickling, is damaged, or is of another network.
     """
+    source = weight_file(source)
     tensors = read_checkpoint(source).tensors
     entry = recognise(tensors)
     if entry is None:

@@ -1,0 +1,244 @@
+"""Pictures as the tensors that a network takes, and its maps as masks of the pictures' size.
+
+For programs that call networks themselves. Sessions do the same inside; what is here is their code.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from segue.errors import ArgumentError
+from segue.inputs import check_number, kind_of
+from segue.models.base import ForegroundNetwork, InstanceNetwork, Setup, Shape
+from segue.models.geometry import ResizePadGeometry
+from segue.models.memory import MemoryTracker
+from segue.models.memory.tracker import Compact
+from segue.sessions.base import FrameLike, as_frame
+from segue.sessions.foreground import SHORT_SIDE
+from segue.sessions.instances import compose
+from segue.sessions.official import enlarged, resized
+from segue.sessions.segmenters import extended
+from segue.types import Image, IndexMask
+from segue.weights.pretrained import pretrained_folder, read_config
+
+N = TypeVar("N")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessedInputs:
+    """What a processor makes of pictures.
+
+    Attributes:
+        pixel_values: float32; of pictures (N, 3, H', W'), of a video (1, T, 3, H', W'). For tracking they are
+            normalised as the network wants it, else in [0, 1].
+        original_size: height and width of the pictures, for ``post_process``.
+    """
+
+    pixel_values: Tensor
+    original_size: Shape
+
+
+class ImageProcessor:
+    """Pictures to the tensors of a network that tracks, finds foreground or instances, and back to masks.
+
+    Networks that answer prompts have :class:`segue.Prompter`.
+
+    Args:
+        network: as :func:`segue.load` or :func:`segue.from_pretrained` gives it; it is not changed.
+        short_side: larger pictures are reduced to this short side; None is that of the sessions.
+
+    Raises:
+        ArgumentError: it is another kind of network.
+
+    Example:
+        >>> network = segue.from_pretrained("FOLDER")  # doctest: +SKIP
+        >>> processor = segue.ImageProcessor(network)
+        >>> inputs = processor([picture])
+        >>> inputs.pixel_values.shape
+        torch.Size([1, 3, 384, 688])
+    """
+
+    def __init__(self, network: Any, *, short_side: int | None = None) -> None:
+        if short_side is not None:
+            check_number("short_side", short_side, least=1, whole=True)
+        self._layout = _layout_of(network, short_side)
+
+    @classmethod
+    def from_pretrained(cls, where: str | os.PathLike[str], **options: Any) -> ImageProcessor:
+        """The processor of a folder or repository; see :func:`segue.from_pretrained` for its arguments.
+
+        Args:
+            where: folder, id of a repository, or name of a network in the package.
+            options: ``revision``, ``cache_dir``, ``token`` and ``local_files_only``.
+
+        Returns:
+            The processor; no weights are loaded into memory.
+
+        Raises:
+            CheckpointError, DownloadError: as :func:`segue.from_pretrained`.
+            ArgumentError: the network is of a kind that has no processor.
+        """
+        return cls(read_config(pretrained_folder(where, **options)).skeleton())
+
+    def __call__(self, images: FrameLike | Iterable[FrameLike]) -> ProcessedInputs:
+        """Pictures as a batch of a network.
+
+        Args:
+            images: one picture, or several of one size: frames, PIL pictures, or arrays (H, W, 3), uint8.
+
+        Returns:
+            ``pixel_values`` of shape (N, 3, H', W').
+
+        Raises:
+            SourceError: something is no picture.
+            ArgumentError: there is none, or they differ in size.
+        """
+        pictures = _pictures(images)
+        pixels = torch.cat([self._layout.pixels(picture) for picture in pictures])
+        return ProcessedInputs(pixels, _size(pictures[0]))
+
+    def post_process(self, maps: Tensor, original_size: Shape) -> IndexMask:
+        """Maps of the network as index masks of the size of the pictures.
+
+        Args:
+            maps: what the network's last step gives. Tracking: log-odds (K, h, w) of K objects on one frame.
+                Foreground: logits (N, C, h, w). Instances: mask logits (K, T, h, w) of K queries.
+            original_size: height and width of the pictures.
+
+        Returns:
+            Tracking: (H, W), where object k of the maps, counted from 1, has the value k. Foreground:
+            (N, H, W), 1 is foreground. Instances: (T, H, W), values as for tracking.
+        """
+        with torch.inference_mode():
+            return self._layout.masks(maps.detach(), original_size)
+
+
+class VideoProcessor(ImageProcessor):
+    """:class:`ImageProcessor` for clips: its ``pixel_values`` are (1, T, 3, H', W').
+
+    A clip is held in memory as a whole; films of any length go through :func:`segue.track` and the like.
+    """
+
+    def __call__(self, images: FrameLike | Iterable[FrameLike]) -> ProcessedInputs:
+        """The frames of a clip as one sample of a network.
+
+        Args:
+            images: frames of one size, such as those of :func:`segue.open_source`, or an array
+                (T, H, W, 3), uint8.
+
+        Returns:
+            ``pixel_values`` of shape (1, T, 3, H', W').
+
+        Raises:
+            SourceError: something is no picture.
+            ArgumentError: there is none, or they differ in size.
+        """
+        inputs = super().__call__(images)
+        return ProcessedInputs(inputs.pixel_values[None], inputs.original_size)
+
+
+class _Layout(Protocol):
+    """How networks of one task take pictures, and what their maps mean."""
+
+    def pixels(self, picture: Image) -> Tensor:
+        """A picture as (1, 3, H', W')."""
+
+    def masks(self, maps: Tensor, size: Shape) -> IndexMask:
+        """Index masks of maps."""
+
+
+class _Tracking(_Layout):
+    """As the tracker of the network does it."""
+
+    def __init__(self, network: Any, short_side: int | None) -> None:
+        schedule = network.schedule
+        if short_side is not None:
+            schedule = replace(schedule, short_side=short_side)
+        setup = Setup(schedule, torch.device("cpu"), torch.float32, memory_limit=0)
+        self._tracker: MemoryTracker = network.tracker(network, setup)
+
+    def pixels(self, picture: Image) -> Tensor:
+        small = self._tracker.resized(picture, self._tracker.geometry(_size(picture)))
+        return cast(Tensor, self._tracker.network.prepare(torch.from_numpy(small))).float()
+
+    def masks(self, maps: Tensor, size: Shape) -> IndexMask:
+        geometry = self._tracker.geometry(size)
+        seen = Compact(maps.float(), geometry, self._tracker.class_probabilities()).probabilities()
+        return np.asarray(geometry.to_image(seen).argmax(0).cpu().numpy(), np.uint16)
+
+
+@dataclass(frozen=True)
+class _Sized(_Layout, Generic[N]):
+    network: N
+    short_side: int
+
+
+class _Foreground(_Sized[ForegroundNetwork]):
+    """As :class:`segue.sessions.ForegroundSession` and its segmenter do it."""
+
+    def _geometry(self, size: Shape) -> ResizePadGeometry:
+        return ResizePadGeometry.of(size, self.short_side, 1)
+
+    def pixels(self, picture: Image) -> Tensor:
+        small = np.array(self._geometry(_size(picture)).to_network(picture))
+        planes = torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255
+        return extended(planes, self.network.size_multiple)
+
+    def masks(self, maps: Tensor, size: Shape) -> IndexMask:
+        rows, columns = self._geometry(size).working
+        likely = maps[:, 0, :rows, :columns].float().sigmoid().cpu().numpy()
+        whole = [cv2.resize(each, size[::-1], interpolation=cv2.INTER_LINEAR) for each in likely]
+        return np.asarray(np.stack(whole) >= self.network.threshold, np.uint8)
+
+
+class _Instances(_Sized[InstanceNetwork]):
+    """As :class:`segue.sessions.InstanceSession` does it."""
+
+    def pixels(self, picture: Image) -> Tensor:
+        small = np.array(resized(picture, self.short_side))
+        return torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255
+
+    def masks(self, maps: Tensor, size: Shape) -> IndexMask:
+        ids = range(1, len(maps) + 1)
+        return np.stack([compose(enlarged(frame, size), ids) for frame in maps.unbind(1)])
+
+
+def _layout_of(network: Any, short_side: int | None) -> _Layout:
+    tracker = getattr(network, "tracker", None)
+    if isinstance(tracker, type) and issubclass(tracker, MemoryTracker):
+        return _Tracking(network, short_side)
+    if isinstance(network, ForegroundNetwork):
+        return _Foreground(network, short_side or SHORT_SIDE)
+    if isinstance(network, nn.Module) and hasattr(network, "mask_logits"):
+        instances = cast(InstanceNetwork, network)
+        return _Instances(instances, short_side or instances.short_side)
+    raise ArgumentError(
+        f"network: {kind_of(network)} has no processor: give a network that tracks with a memory, or "
+        "finds foreground or instances; for clicks and boxes there is segue.Prompter"
+    )
+
+
+def _pictures(images: Any) -> list[Image]:
+    several = (
+        isinstance(images, Iterable) and not hasattr(images, "getbands") and not hasattr(images, "image")
+    )
+    if getattr(images, "ndim", 4) < 4:  # one array or tensor
+        several = False
+    pictures = [as_frame(each, index).image for index, each in enumerate(images if several else [images])]
+    sizes = {_size(picture) for picture in pictures}
+    if len(sizes) != 1:
+        listed = ", ".join(f"{width}x{height}" for height, width in sorted(sizes)) or "none"
+        raise ArgumentError(f"images: give pictures of one size; there are {listed}")
+    return pictures
+
+
+def _size(picture: Image) -> Shape:
+    return picture.shape[0], picture.shape[1]

@@ -1,0 +1,128 @@
+"""Model cards: the README.md of a folder that :func:`segue.save_pretrained` writes."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from pathlib import Path
+
+from segue.entries import Entry, Task
+
+_PIPELINES: dict[Task, str] = {
+    "track": "mask-generation",
+    "foreground": "image-segmentation",
+    "instances": "image-segmentation",
+    "prompt": "mask-generation",
+    "detect": "object-detection",
+    "features": "image-feature-extraction",
+}
+"""The tasks of Hugging Face that come nearest; it knows none of masks in videos."""
+
+_TAGS: dict[Task, tuple[str, ...]] = {
+    "track": ("video-object-segmentation", "object-tracking"),
+    "foreground": ("foreground-segmentation", "background-subtraction", "change-detection"),
+    "instances": ("video-instance-segmentation", "object-tracking"),
+    "prompt": ("interactive-segmentation",),
+    "detect": ("object-detection",),
+    "features": ("feature-extraction",),
+}
+
+_USES: dict[Task, str] = {
+    "track": """prompts = {0: [segue.BoxPrompt(1, (120, 80, 310, 260))]}  # id 1 is in this box on frame 0
+for result in segue.track("film.mp4", prompts, model=network):
+    print(result.index, result.mask.shape)""",
+    "foreground": """for result in segue.foreground("film.mp4", model=network):
+    print(result.index, result.mask.any())""",
+    "instances": """for result in segue.instances("film.mp4", model=network):
+    print(result.index, [item.label for item in result.objects])""",
+    "prompt": """answer = segue.Prompter(picture, network)(points=[(300, 200)])
+print(answer.mask.shape, answer.iou)""",
+}
+"""How a network is used, by task."""
+
+_LICENCES = {
+    "MIT": "mit",
+    "Apache-2.0": "apache-2.0",
+    "BSD-3-Clause": "bsd-3-clause",
+    "CC BY-NC-SA 4.0": "cc-by-nc-sa-4.0",
+}
+"""Licences of the catalogue by their names on Hugging Face."""
+
+_LICENCE_FILE = "LICENSE-Apache-2.0.txt"
+
+
+def model_card(entry: Entry, *, shipped: bool) -> str:
+    """The model card of a network, with the front matter that Hugging Face reads.
+
+    Args:
+        entry: the network.
+        shipped: whether the weights are those that came with the package; then the card says what segue's own
+            card of them says. Of others nothing is known but the network.
+
+    Returns:
+        Markdown that begins with YAML between two lines of dashes.
+    """
+    own = own_card(entry) if shipped else None
+    licence = _licence(entry.licence) if own is not None else "unknown"
+    matter = ["library_name: segue", f"pipeline_tag: {_PIPELINES[entry.task]}", f"license: {licence}"]
+    if licence == "other":
+        matter += ["license_name: see-this-card", "license_link: README.md"]
+    matter += ["tags:", *(f"- {tag}" for tag in ("segue", "video-segmentation", *_TAGS[entry.task]))]
+    parts = ["---\n" + "\n".join(matter) + "\n---", f"# {entry.name}"]
+    if entry.paper:
+        parts.append(f"The network: {entry.paper}.")
+    if own is not None:
+        parts.append(f"Terms of the weights: {entry.licence}.")
+    if entry.task in _USES:
+        load = 'network = segue.from_pretrained("FOLDER")  # this folder, or the id of its repository'
+        parts += ["## Use", f"```python\nimport segue\n\n{load}\n{_USES[entry.task]}\n```"]
+    parts.append(
+        own or "## Weights\n\nOf these weights nothing is stated. Say here what they were trained on."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def own_card(entry: Entry) -> str | None:
+    """The card that stands beside the weights in the package, in plain Markdown; None where there is none."""
+    path = _beside(entry, ".md")
+    if path is None:
+        return None
+    text = re.sub(r"\[([^]]+)\]\((?!https?:)[^)]*\)", r"\1", path.read_text(encoding="utf-8"))
+    return _without_admonitions(text).strip()
+
+
+def licence_text(entry: Entry) -> bytes | None:
+    """The licence text that the card of a network speaks of as a file beside it, if it does."""
+    path = _beside(entry, ".md")
+    if path is None or _LICENCE_FILE not in path.read_text(encoding="utf-8"):
+        return None
+    return path.with_name(_LICENCE_FILE).read_bytes()
+
+
+def _beside(entry: Entry, suffix: str) -> Path | None:
+    """A file that has the name of the weights in the package, with another ending."""
+    if entry.bundled is None:
+        return None
+    path = Path(str(resources.files("segue") / "assets" / entry.bundled)).with_suffix(suffix)
+    return path if path.is_file() else None
+
+
+def _licence(terms: str) -> str:
+    """The name that Hugging Face has for terms; ``other`` where they are not one licence alone."""
+    named = [name for name in _LICENCES if name in terms]
+    return _LICENCES[named[0]] if len(named) == 1 and terms.startswith(named[0]) else "other"
+
+
+def _without_admonitions(text: str) -> str:
+    """Boxes of MkDocs (``!!! note "Title"`` and what is indented below) as quotations."""
+    lines, inside = [], False
+    for line in text.splitlines():
+        if begins := re.fullmatch(r'!!! \w+ "(.*)"', line):
+            lines += [f"> **{begins[1]}**", ">"]
+            inside = True
+        elif inside and line.startswith("    "):
+            lines.append(f"> {line.strip()}")
+        else:
+            inside = False
+            lines.append(line)
+    return "\n".join(lines)

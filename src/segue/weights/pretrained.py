@@ -1,0 +1,312 @@
+"""Networks as folders in the layout of Hugging Face, on the disk and in its repositories.
+
+A folder holds ``config.json``, ``model.safetensors`` and ``README.md``, the model card. The first two are
+read, and nothing in them is executed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segue.errors import CheckpointError, DownloadError
+from segue.extras import install_command
+from segue.inputs import check_file, first_line, parse_json
+from segue.registry import MODELS, Entry
+from segue.video.partial import make_folder, write_complete, writing
+from segue.weights.cards import licence_text, model_card
+from segue.weights.checkpoint import OPTIONS, WEIGHT_FILE, Option, write_checkpoint
+from segue.weights.identity import WeightsIdentity
+from segue.weights.loading import load
+
+CONFIG = "config.json"
+CARD = "README.md"
+MODEL_TYPE = "segue"
+LARGEST_CONFIG = 1 << 20
+
+_REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainedConfig:
+    """What ``config.json`` says.
+
+    Attributes:
+        network: name of the network, as in ``segue weights list``.
+        options: options that it is built with, by name.
+    """
+
+    network: str
+    options: dict[str, Option]
+
+    @property
+    def entry(self) -> Entry:
+        """The entry of the network."""
+        return MODELS.find(self.network)
+
+    def skeleton(self) -> nn.Module:
+        """The network without weights: its tensors have shapes and no values."""
+        try:
+            with torch.device("meta"):
+                network: nn.Module = self.entry.build(**self.options)
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(f"{self.network} cannot be built as {CONFIG} asks: {error}") from error
+        return network.eval()
+
+
+def from_pretrained(
+    where: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
+) -> Any:
+    """A network from a folder that :func:`save_pretrained` wrote, or from such a repository of Hugging Face.
+
+    Only ``config.json`` and ``model.safetensors`` are read; every tensor must fit. A repository is downloaded
+    once and then taken from the cache of huggingface_hub (extra ``hf``). Downloads obey ``HF_ENDPOINT``,
+    ``HF_HUB_OFFLINE`` and ``SEGUE_OFFLINE``.
+
+    Args:
+        where: a folder, the id of a repository such as ``user/name``, or the name of a network in the
+            package, such as ``stcn-lite``.
+        revision: branch, tag or commit of the repository; None is its main branch. Weights and configuration
+            come from one commit.
+        cache_dir: folder of downloads; None is that of huggingface_hub.
+        token: access token for private repositories; None is the one of ``hf auth login``.
+        local_files_only: take nothing from the network.
+
+    Returns:
+        The network in evaluation mode on the CPU, as :func:`segue.load` gives it.
+
+    Raises:
+        CheckpointError: it is no such folder, or its weights do not fit.
+        DownloadError: the repository cannot be had.
+
+    Example:
+        >>> network = segue.from_pretrained("runs/mine")  # doctest: +SKIP
+        >>> for result in segue.track("dog.mp4", prompts, model=network): ...  # doctest: +SKIP
+    """
+    if not Path(where).is_dir() and str(where) in MODELS and revision is None:
+        return load(str(where))
+    folder = pretrained_folder(
+        where, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
+    )
+    config = read_config(folder)
+    network = load(config.network, folder)
+    if getattr(network, "options", {}) != config.options:
+        raise CheckpointError(
+            f"{folder}: {CONFIG} and {WEIGHT_FILE} name different options of {config.network}"
+        )
+    return network
+
+
+def save_pretrained(
+    network: str | nn.Module,
+    folder: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a network as a folder in the layout of Hugging Face: configuration, weights and model card.
+
+    Weights that half precision holds exactly are written in half precision. For the weights of the package
+    the card says what segue's own card says, and its licence; in other cards the maker states both.
+    ``hf upload USER/NAME FOLDER`` of huggingface_hub makes a repository of the folder.
+
+    Args:
+        network: the network, or the name of one, such as ``stcn-lite``.
+        folder: folder to write to; it is made.
+        name: name of the network in the registry, where several networks have such weights.
+        overwrite: replace an earlier network there.
+
+    Returns:
+        The folder.
+
+    Raises:
+        CheckpointError: there is a network already, or the network is none of the registry.
+        SinkError: it cannot be written.
+
+    Example:
+        >>> segue.save_pretrained("stcn-lite-free", "stcn-lite-free")  # doctest: +SKIP
+    """
+    if isinstance(network, str):
+        name, network = network, load(network)
+    folder, state = Path(folder), network.state_dict()
+    entry = _entry_of(network, state, name)
+    shipped = _is_shipped(entry, network)
+    with writing(folder):
+        make_folder(folder)
+    if not overwrite and (taken := [kind for kind in (CONFIG, WEIGHT_FILE) if (folder / kind).exists()]):
+        raise CheckpointError(
+            f"{folder}: has {' and '.join(taken)} already; give overwrite=True to replace them"
+        )
+    options: dict[str, Option] = dict(getattr(network, "options", {}))
+    metadata = {"network": entry.name} | ({OPTIONS: json.dumps(options)} if options else {})
+    write_checkpoint(folder / WEIGHT_FILE, {key: _halved(value) for key, value in state.items()}, metadata)
+    described = {
+        "model_type": MODEL_TYPE,
+        "architectures": [type(network).__name__],
+        "network": entry.name,
+        "task": entry.task,
+        "options": options,
+    }
+    write_complete(folder / CARD, model_card(entry, shipped=shipped).encode())
+    if shipped and (licence := licence_text(entry)) is not None:
+        write_complete(folder / "LICENSE-Apache-2.0.txt", licence)
+    write_complete(folder / CONFIG, (json.dumps(described, indent=2) + "\n").encode())
+    return folder
+
+
+def read_config(folder: Path) -> PretrainedConfig:
+    """The configuration of a folder that :func:`save_pretrained` wrote.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        What it says; the network is one of the registry.
+
+    Raises:
+        CheckpointError: there is none, or it is not one of ours.
+    """
+    path = folder / CONFIG
+    check_file(path, CheckpointError, LARGEST_CONFIG)
+    try:
+        values = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error})") from None
+    found = values.get("model_type") if isinstance(values, dict) else None
+    if found != MODEL_TYPE:
+        raise CheckpointError(
+            f"{path}: model_type is {found!r}, not {MODEL_TYPE!r}: not written by segue.save_pretrained"
+        )
+    network, options = values.get("network"), values.get("options", {})
+    if not isinstance(network, str) or not _are_options(options):
+        raise CheckpointError(f"{path}: network must be a text, and options must be names with plain values")
+    MODELS.find(network)
+    return PretrainedConfig(network, options)
+
+
+def pretrained_folder(
+    where: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
+) -> Path:
+    """The folder of a network on this disk; a repository is downloaded, see :func:`from_pretrained`.
+
+    Args:
+        where: folder, or id of a repository.
+        revision, cache_dir, token, local_files_only: as those of :func:`from_pretrained`.
+
+    Returns:
+        A folder with ``config.json`` and ``model.safetensors``, both of one commit.
+
+    Raises:
+        CheckpointError: ``where`` is neither a folder nor the id of a repository.
+        DownloadError: the repository cannot be had.
+    """
+    if Path(where).is_dir():
+        return Path(where)
+    if not isinstance(where, str) or not _REPOSITORY.fullmatch(where):
+        raise CheckpointError(
+            f"{where}: no such folder, and no id of a repository, which is written as user/name"
+        )
+    if find_spec("huggingface_hub") is None:
+        raise DownloadError(
+            f"{where}: no such folder; for a repository of Hugging Face {install_command('hf')}"
+        )
+    from huggingface_hub import hf_hub_download
+
+    offline = local_files_only or os.environ.get("SEGUE_OFFLINE", "0") not in ("", "0")
+    given: dict[str, Any] = {
+        "cache_dir": cache_dir,
+        "token": token,
+        "local_files_only": offline,
+        # Read here: huggingface_hub looks at it once, when it is imported.
+        "endpoint": os.environ.get("HF_ENDPOINT") or None,
+    }
+    with _as_download_error(where, revision):
+        config = Path(hf_hub_download(where, CONFIG, revision=revision, **given))
+        # The branch may have moved on meanwhile: the weights come from the commit of the configuration.
+        hf_hub_download(where, WEIGHT_FILE, revision=config.parent.name, **given)
+    return config.parent
+
+
+class _as_download_error:  # noqa: N801  used like a function
+    """Turns what huggingface_hub raises inside the block into a DownloadError for people."""
+
+    def __init__(self, where: str, revision: str | None) -> None:
+        self._named = where if revision is None else f"{where} at {revision}"
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, Exception):
+            return
+        from huggingface_hub import errors
+
+        reasons: tuple[tuple[type[Exception], str], ...] = (
+            (errors.GatedRepoError, "its owner has to let you in; then `hf auth login`"),
+            (
+                errors.RepositoryNotFoundError,
+                "no such folder or repository, or it is private: `hf auth login`",
+            ),
+            (errors.RevisionNotFoundError, "no such revision"),
+            (
+                errors.LocalEntryNotFoundError,
+                "is not in the cache, and cannot be downloaded: no connection, or downloads are forbidden",
+            ),
+            (
+                errors.EntryNotFoundError,
+                f"has no {CONFIG} or no {WEIGHT_FILE}; other files of weights are not read, because reading "
+                "them can run foreign code",
+            ),
+        )
+        reason = next((text for known, text in reasons if isinstance(error, known)), None)
+        raise DownloadError(f"{self._named}: {reason or first_line(error)}") from error
+
+
+def _entry_of(network: nn.Module, state: dict[str, Tensor], name: str | None) -> Entry:
+    fitting = [entry for entry in MODELS if entry.recognises(state)]
+    if name is not None:
+        fitting = [entry for entry in fitting if entry.name == name]
+    if not fitting:
+        named = "of the registry" if name is None else f"called {name}"
+        raise CheckpointError(f"{type(network).__name__}: its weights are of no network {named}")
+    entry = next((entry for entry in fitting if _is_shipped(entry, network)), fitting[0])
+    if entry.read is not None:
+        raise CheckpointError(
+            f"{entry.name} is of another library; use network.model.save_pretrained(FOLDER)"
+        )
+    return entry
+
+
+def _is_shipped(entry: Entry, network: nn.Module) -> bool:
+    """Whether a network has the weights that come with the package under a name."""
+    if entry.bundled is None:
+        return False
+    return WeightsIdentity.of(load(entry.name)).digest == WeightsIdentity.of(network).digest
+
+
+def _halved(tensor: Tensor) -> Tensor:
+    """The tensor in half precision where that holds all of its values exactly, else as it is."""
+    half = tensor.half() if tensor.dtype == torch.float32 else tensor
+    return half if torch.equal(half.to(tensor.dtype), tensor) else tensor
+
+
+def _are_options(values: object) -> bool:
+    return isinstance(values, dict) and all(isinstance(x, (bool, int, float, str)) for x in values.values())

@@ -1,0 +1,46 @@
+"""The files of `examples` fit segue as it is, without the tools that they are for."""
+
+from __future__ import annotations
+
+import ast
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import segue
+
+EXAMPLES = Path(segue.__file__).parents[2] / "examples"
+pytestmark = pytest.mark.skipif(not EXAMPLES.exists(), reason="the examples are not beside the package")
+
+
+@pytest.mark.parametrize(
+    "path", sorted(EXAMPLES.rglob("*.py")), ids=lambda path: str(path.relative_to(EXAMPLES))
+)
+def test_what_a_program_takes_of_segue_is_there(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    compile(tree, str(path), "exec")
+    used = 0
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] in ("segue", "segue_web"):
+            module = import_module(str(node.module))
+            assert all(hasattr(module, alias.name) for alias in node.names), ast.unparse(node)
+            used += 1
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "segue":
+            assert hasattr(segue, node.attr), ast.unparse(node)
+            used += 1
+    assert used
+
+
+def test_the_space_is_described_as_hugging_face_wants_it() -> None:
+    hub = pytest.importorskip("huggingface_hub", reason="needs the extra hf (huggingface-hub)")
+    card = hub.SpaceCard.load(EXAMPLES / "space" / "README.md")
+    assert (card.data.sdk, card.data.license) == ("gradio", "mit")
+    assert (EXAMPLES / "space" / str(card.data.app_file)).is_file()
+    lines = (EXAMPLES / "space" / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    (line,) = (line for line in lines if not line.startswith(("#", "-")))
+    requirement = Requirement(line)
+    # Never by its name alone: a registry may have another package of that name.
+    assert requirement.name == "segue"
+    assert str(requirement.url).endswith(f"segue-{segue.__version__}-py3-none-any.whl")

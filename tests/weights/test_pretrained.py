@@ -1,0 +1,310 @@
+"""Networks as folders of Hugging Face, and from a repository that a server on this machine plays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+import torch
+from torch import nn
+
+import segue
+from segue.errors import CheckpointError, DownloadError, SinkError
+from segue.jobs.identity import weights_digest
+from segue.models.stcn import STCNLite
+from segue.registry import MODELS
+from segue.weights import load, read_checkpoint, recognise
+from segue.weights.cards import model_card
+from segue.weights.loading import check_available
+from segue.weights.pretrained import read_config
+
+BUNDLED = [entry.name for entry in MODELS if entry.bundled is not None]
+FIRST, SECOND = "1" * 40, "2" * 40
+
+
+def equal(one: nn.Module, other: nn.Module) -> bool:
+    ours, theirs = one.state_dict(), other.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved network; the tests leave it as it is."""
+    return segue.save_pretrained("mustan-slim-isd", tmp_path_factory.mktemp("saved") / "slim")
+
+
+def copied(folder: Path, target: Path, **config: object) -> Path:
+    """A copy of a saved network with other values in its configuration."""
+    target.mkdir()
+    for path in folder.iterdir():
+        (target / path.name).write_bytes(path.read_bytes())
+    values = json.loads((folder / "config.json").read_text()) | config
+    (target / "config.json").write_text(json.dumps(values))
+    return target
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_every_network_of_the_package_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
+    saved = segue.save_pretrained(name, tmp_path / "it")
+    network = segue.from_pretrained(saved)
+    assert equal(network, load(name))
+    assert not network.training
+    # What half precision holds is written in it: the file is no larger than the one of the package.
+    assert (saved / "model.safetensors").stat().st_size <= Path(asset(name)).stat().st_size + 200
+    config = json.loads((saved / "config.json").read_text())
+    assert (config["model_type"], config["network"], config["architectures"]) == (
+        "segue",
+        name,  # told from its twin by its weights
+        [type(network).__name__],
+    )
+    speaks_of_one = "LICENSE-Apache-2.0.txt" in (saved / "README.md").read_text()
+    assert (saved / "LICENSE-Apache-2.0.txt").exists() == speaks_of_one
+    again = segue.save_pretrained(network, tmp_path / "again")
+    assert (again / "README.md").read_text() == (saved / "README.md").read_text()
+
+
+def asset(name: str) -> Path:
+    return Path(segue.__file__).parent / "assets" / str(MODELS.find(name).bundled)
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_the_model_card_is_that_of_the_package_and_hugging_face_can_read_it(name: str) -> None:
+    hub = pytest.importorskip("huggingface_hub", reason="needs the extra hf (huggingface-hub)")
+    card = hub.ModelCard(model_card(MODELS.find(name), shipped=True))
+    assert card.data.library_name == "segue"
+    assert card.data.pipeline_tag in ("mask-generation", "image-segmentation", "object-detection")
+    own = asset(name).with_suffix(".md").read_text(encoding="utf-8")
+    assert own.splitlines()[2] in card.text  # which file, and how many values
+    assert "!!!" not in card.text
+    assert "](" not in card.text.replace("](http", "")  # nothing leads to pages that are not there
+    licence = {"nanodet": "apache-2.0", "mustan-slim-isd": "mit"}.get(name, "other")
+    assert card.data.license == licence
+    assert MODELS.find(name).licence in card.text
+
+
+def test_the_card_of_other_weights_claims_nothing(tmp_path: Path) -> None:
+    network = load("stcn-lite")
+    with torch.no_grad():
+        network.state_dict()["key_proj.bias"].add_(1e-3)
+    saved = segue.save_pretrained(network, tmp_path / "mine")
+    card = (saved / "README.md").read_text()
+    assert "license: unknown" in card
+    assert "DAVIS" not in card
+    assert "Of these weights nothing is stated." in card
+    assert equal(segue.from_pretrained(saved), network)  # 1e-3 more is no half precision number
+
+
+def test_options_of_a_network_are_kept(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = STCNLite(weighting=True)
+    saved = segue.save_pretrained(network.eval(), tmp_path / "it", name="stcn-lite")
+    found = segue.from_pretrained(saved)
+    assert equal(found, network)
+    assert found.options == network.options == {"weighting": True}
+    with pytest.raises(CheckpointError, match="name different options of stcn-lite"):
+        segue.from_pretrained(copied(saved, tmp_path / "other", options={}))
+
+
+def test_a_folder_serves_wherever_a_weight_file_does(folder: Path) -> None:
+    entry = recognise(read_checkpoint(folder).tensors)
+    assert entry is not None
+    assert entry.name == "mustan-slim"
+    assert equal(load("mustan-slim-isd", folder), load("mustan-slim-isd"))
+    check_available("foreground", "mustan-slim", folder)
+    digest = weights_digest(folder)
+    assert digest is not None
+    with pytest.raises(CheckpointError, match="holds weights of mustan-slim, not of stcn"):
+        load("stcn", folder)
+
+
+def test_an_earlier_network_is_not_replaced_unasked(folder: Path, tmp_path: Path) -> None:
+    target = copied(folder, tmp_path / "it")
+    with pytest.raises(CheckpointError, match=r"has config\.json and model\.safetensors already"):
+        segue.save_pretrained("nanodet", target)
+    segue.save_pretrained("nanodet", target, overwrite=True)
+    assert read_config(target).network == "nanodet"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SinkError, match="cannot be written"):
+        segue.save_pretrained("nanodet", tmp_path / "file" / "below")
+
+
+@pytest.mark.parametrize(
+    ("config", "complaint"),
+    [
+        ({"model_type": "bert"}, "model_type is 'bert', not 'segue'"),
+        ({"network": "nobody"}, "no network is called 'nobody'"),
+        ({"network": 3}, "network must be a text"),
+        ({"options": {"a": [1]}}, "options must be names with plain values"),
+        ({"options": {"width": 3}}, "name different options"),
+        ({"network": "nanodet"}, "holds weights of mustan-slim, not of nanodet"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_is_refused(
+    folder: Path, tmp_path: Path, config: dict[str, object], complaint: str
+) -> None:
+    with pytest.raises(CheckpointError, match=complaint):
+        segue.from_pretrained(copied(folder, tmp_path / "it", **config))
+
+
+def test_a_folder_without_safetensors_is_refused_and_nothing_is_unpickled(
+    folder: Path, tmp_path: Path
+) -> None:
+    target = copied(folder, tmp_path / "it")
+    (target / "model.safetensors").unlink()
+    torch.save(load("mustan-slim-isd").state_dict(), target / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match="is a folder, not a file"):
+        segue.from_pretrained(target)
+    (target / "config.json").write_text("[" * 100_000)
+    with pytest.raises(CheckpointError, match=r"config\.json: cannot be read \(nested too deeply\)"):
+        segue.from_pretrained(target)
+
+
+def test_what_is_neither_a_folder_nor_a_repository_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="written as user/name"):
+        segue.from_pretrained("no such folder")
+    with pytest.raises(CheckpointError, match="its weights are of no network of the registry"):
+        segue.save_pretrained(nn.Linear(1, 1), "nowhere")
+    with pytest.raises(CheckpointError, match="its weights are of no network called stcn"):
+        segue.save_pretrained(load("nanodet"), "nowhere", name="stcn")
+    assert equal(segue.from_pretrained("nanodet"), load("nanodet"))
+
+
+@dataclass
+class Hub:
+    """A repository ``someone/slim`` with two commits: what the server has, and what it was asked for."""
+
+    commits: dict[str, dict[str, bytes]]
+    branches: dict[str, str]
+    asked: list[str] = field(default_factory=list)
+    moves_to: str | None = None
+
+
+class HubHandler(BaseHTTPRequestHandler):
+    """``/someone/slim/resolve/REVISION/FILE``, as https://huggingface.co answers it."""
+
+    hub: Hub
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def _answer(self, *, body: bool) -> None:
+        hub = self.hub
+        hub.asked.append(f"{self.command} {self.path}")
+        parts = unquote(self.path).strip("/").split("/")
+        if parts[:3] != ["someone", "slim", "resolve"]:
+            return self._fail("RepoNotFound")
+        commit = hub.branches.get(parts[3], parts[3])
+        if commit not in hub.commits:
+            return self._fail("RevisionNotFound")
+        content = hub.commits[commit].get(parts[4])
+        if content is None:
+            return self._fail("EntryNotFound", commit)
+        self.send_response(200)
+        self.send_header("X-Repo-Commit", commit)
+        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+            if hub.moves_to is not None:  # somebody pushes while we download
+                hub.branches["main"] = hub.moves_to
+        return None
+
+    def _fail(self, code: str, commit: str | None = None) -> None:
+        self.send_response(404)
+        self.send_header("X-Error-Code", code)
+        if commit is not None:
+            self.send_header("X-Repo-Commit", commit)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+
+@pytest.fixture
+def hub(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Hub, ThreadingHTTPServer]]:
+    pytest.importorskip("huggingface_hub", reason="needs the extra hf (huggingface-hub)")
+    other = segue.save_pretrained("mustan-slim", tmp_path / "other")
+    commits = {
+        commit: {path.name: path.read_bytes() for path in saved.iterdir()}
+        for commit, saved in ((FIRST, folder), (SECOND, other))
+    }
+    found = Hub(commits, {"main": SECOND, "v1": FIRST})
+    handler = type("Handler", (HubHandler,), {"hub": found})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}")
+    for name in ("HF_HUB_OFFLINE", "SEGUE_OFFLINE", "http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    yield found, server
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_repository_is_downloaded_once_at_the_revision_asked_for(
+    hub: tuple[Hub, ThreadingHTTPServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served, server = hub
+    cache = tmp_path / "cache"
+    assert equal(segue.from_pretrained("someone/slim", cache_dir=cache), load("mustan-slim"))
+    assert {line.rpartition("/")[2] for line in served.asked} == {"config.json", "model.safetensors"}
+    for revision in ("v1", FIRST):
+        found = segue.from_pretrained("someone/slim", revision=revision, cache_dir=cache)
+        assert equal(found, load("mustan-slim-isd"))
+    served.asked.clear()
+    segue.from_pretrained("someone/slim", revision=FIRST, cache_dir=cache)
+    assert not [line for line in served.asked if line.startswith("GET")]
+    # What is in the cache needs no connection, and what is not is not asked for.
+    server.shutdown()
+    server.server_close()
+    served.asked.clear()
+    monkeypatch.setenv("SEGUE_OFFLINE", "1")
+    assert equal(segue.from_pretrained("someone/slim", cache_dir=cache), load("mustan-slim"))
+    with pytest.raises(DownloadError, match="is not in the cache, and cannot be downloaded"):
+        segue.from_pretrained("someone/other", cache_dir=cache)
+    processor = segue.ImageProcessor.from_pretrained("someone/slim", cache_dir=cache, local_files_only=True)
+    assert isinstance(processor, segue.ImageProcessor)
+
+
+def test_weights_come_from_the_commit_of_the_configuration(
+    hub: tuple[Hub, ThreadingHTTPServer], tmp_path: Path
+) -> None:
+    served, _ = hub
+    served.moves_to = FIRST
+    found = segue.from_pretrained("someone/slim", cache_dir=tmp_path / "cache")
+    assert served.branches["main"] == FIRST
+    assert equal(found, load("mustan-slim"))
+
+
+def test_repositories_that_cannot_be_had_say_why(
+    hub: tuple[Hub, ThreadingHTTPServer], tmp_path: Path
+) -> None:
+    served, _ = hub
+    cache = tmp_path / "cache"
+    with pytest.raises(DownloadError, match="someone/nothing: no such folder or repository"):
+        segue.from_pretrained("someone/nothing", cache_dir=cache)
+    with pytest.raises(DownloadError, match="someone/slim at v9: no such revision"):
+        segue.from_pretrained("someone/slim", revision="v9", cache_dir=cache)
+    served.commits[SECOND]["pytorch_model.bin"] = served.commits[SECOND].pop("model.safetensors")
+    with pytest.raises(DownloadError, match=r"no model\.safetensors; other files of weights are not read"):
+        segue.from_pretrained("someone/slim", cache_dir=cache)
+    assert not any(line.endswith("pytorch_model.bin") for line in served.asked)
+
+
+def test_without_huggingface_hub_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segue.weights.pretrained.find_spec", lambda name: None)
+    with pytest.raises(DownloadError, match=r"pip install .*\[hf\]"):
+        segue.from_pretrained("someone/slim")
