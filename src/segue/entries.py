@@ -285,6 +285,7 @@ class SinkOptions:
         notify: address that receives each event.
         snapshots: folder for a picture and a clip of each event.
         live: the source has no end: what can be written at once is.
+        tell: called with each :class:`segue.video.events.Event` as it becomes known.
     """
 
     size: tuple[int, int] | None = None
@@ -301,6 +302,7 @@ class SinkOptions:
     live: bool = False
     notify: str | None = None
     snapshots: Path | None = None
+    tell: Callable[[Any], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str, str], ...]:
@@ -24,3 +25,14 @@ def first_few(names: Iterable[str], few: int = 5) -> str:
     listed = list(names)
     more = f" and {len(listed) - few} more" if len(listed) > few else ""
     return ", ".join(listed[:few]) + more
+
+
+def told_apart(one: Path, other: Path) -> tuple[str, str]:
+    """Short names of two files or folders that differ, where the paths do."""
+    ways = [path.resolve().parts for path in (one, other)]
+    for depth in range(1, min(map(len, ways)) + 1):
+        if ways[0][-depth] != ways[1][-depth]:
+            break
+    between = "/…/" if depth > 2 else "/"
+    names = [parts[-1] if depth == 1 else f"{parts[-depth]}{between}{parts[-1]}" for parts in ways]
+    return names[0], names[1]

@@ -14,6 +14,7 @@ from segue.jobs.observer import Observer
 from segue.jobs.values import AnnotateJob
 
 if TYPE_CHECKING:
+    from segue_web.live import LivePage
     from segue_web.server import Backend
 
 
@@ -51,6 +52,18 @@ def run_job(job: AnnotateJob, observer: Observer) -> None:
         typer.echo(f"{path}: {len(labels.names)} objects on {backend.import_labels(labels)} frames")
     observer.written("project", folder)
     serve_page(backend, job.port, job.browser)
+
+
+def live_page(observer: Observer, port: int, browser: bool) -> LivePage:
+    """The page of a run, which also passes the progress on to an observer.
+
+    Raises:
+        SegueError: the extra ``web`` is missing, or the port cannot be used.
+    """
+    need_web()
+    from segue_web.live import LivePage
+
+    return LivePage(observer, port=port, browser=browser)
 
 
 def serve_page(backend: Backend, port: int, browser: bool) -> None:

@@ -1,15 +1,14 @@
-"""The server of the page: a secret in the address, one machine, one project, and nothing else readable."""
+"""The server of the page of a project or of results: see :mod:`segue_web.guard` for who is let in."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import secrets
-import socket
 import traceback
 import zipfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +19,11 @@ from segue.errors import SegueError
 from segue.video.partial import replacing
 from segue_web import messages
 from segue_web.film import Film
+from segue_web.guard import Guard, LocalServer, guarded_app
 from segue_web.store import StaleError
-
-STATIC = Path(__file__).parent / "static"
-_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 MAX_UPLOAD = 1 << 30
 """Largest file that may be imported."""
-
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -74,12 +61,8 @@ class Backend:
 
 
 def make_app(backend: Backend, token: str, port: int) -> FastAPI:
-    """The application; everything is below ``/TOKEN/``.
-
-    Requests must name this host, so that no foreign name that points here reaches it (DNS rebinding), and
-    what changes something or opens a socket must come from this page.
-    """
-    hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
+    """The application of a backend; everything is below ``/TOKEN/``."""
+    guard = Guard(token, port)
     pages: dict[WebSocket, asyncio.Queue[str]] = {}
 
     def send(event: dict[str, Any]) -> None:
@@ -94,36 +77,7 @@ def make_app(backend: Backend, token: str, port: int) -> FastAPI:
         yield
         backend.close()
 
-    app = FastAPI(lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
-
-    def is_foreign(headers: Any, *, needs_origin: bool) -> bool:
-        origin, host = headers.get("origin"), headers.get("host", "")
-        return host not in hosts or (bool(origin or needs_origin) and origin != f"http://{host}")
-
-    def is_secret(path: str) -> bool:
-        return secrets.compare_digest(path.split("/")[1].encode(), token.encode())
-
-    @app.middleware("http")
-    async def guard(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-        if is_foreign(request.headers, needs_origin=request.method not in ("GET", "HEAD")):
-            return Response("this page answers only itself", 403)
-        if not is_secret(request.url.path):
-            return Response("the address lacks its secret; take the one that the terminal shows", 403)
-        response = await go_on(request)
-        response.headers.update(HEADERS)
-        return response
-
-    @app.get("/{_}/")
-    async def index(_: str) -> Response:
-        return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-store"})
-
-    @app.get("/{_}/static/{name}")
-    async def static(_: str, name: str) -> Response:
-        known = {path.name: path for path in STATIC.iterdir()}
-        if name not in known:
-            raise HTTPException(404)
-        kind = _TYPES.get(known[name].suffix, "application/octet-stream")
-        return FileResponse(known[name], media_type=kind, headers={"Cache-Control": "no-cache"})
+    app = guarded_app(guard, "index.html", life)
 
     @app.get("/{_}/frame/{index}.jpg")
     def frame(_: str, index: int, near: bool = False, exact: bool = True) -> Response:
@@ -165,7 +119,7 @@ def make_app(backend: Backend, token: str, port: int) -> FastAPI:
 
     @app.websocket("/{_}/ws")
     async def talk(page: WebSocket, _: str) -> None:
-        if is_foreign(page.headers, needs_origin=True) or not is_secret(page.url.path):
+        if not guard.lets_in(page):
             await page.close(1008)
             return
         await page.accept()
@@ -222,28 +176,4 @@ def _zipped(folder: Path) -> Path:
 
 def serve(backend: Backend, port: int, tell: Callable[[str], None]) -> None:
     """Run until Ctrl-C; port 0 takes a free one, and ``tell`` gets the address once it answers."""
-    import uvicorn
-
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", port))
-    except OSError as error:
-        raise SegueError(f"port {port} cannot be used ({error.strerror}); give another with --port") from None
-    number, token = listener.getsockname()[1], secrets.token_urlsafe(24)
-
-    class Told(uvicorn.Server):
-        async def startup(self, sockets: Any = None) -> None:
-            await super().startup(sockets=sockets)
-            if self.started:
-                tell(f"http://127.0.0.1:{number}/{token}/")
-
-    config = uvicorn.Config(
-        make_app(backend, token, number),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        ws_max_size=messages.MAX_BYTES,
-        timeout_graceful_shutdown=2,
-    )
-    Told(config).run(sockets=[listener])
+    LocalServer(partial(make_app, backend), port, tell, longest=messages.MAX_BYTES).run()

@@ -21,6 +21,7 @@ from segue.errors import SegueError
 from segue.masks import encode_objects, measure
 from segue.metrics.foreground import Counts, ForegroundAccumulator
 from segue.metrics.measures import contour_accuracy, region_similarity
+from segue.naming import told_apart
 from segue.types import IndexMask
 from segue.video.mask_folder import read_marker
 from segue_web import messages
@@ -173,17 +174,6 @@ def film_of(results: Path) -> Path:
     if not isinstance(source, str) or not Path(source).exists():
         raise SegueError(f"{results}: does not say of which film it is; give --film")
     return Path(source)
-
-
-def told_apart(one: Path, other: Path) -> tuple[str, str]:
-    """Short names of two files or folders that differ, where the paths do."""
-    ways = [path.resolve().parts for path in (one, other)]
-    for depth in range(1, min(map(len, ways)) + 1):
-        if ways[0][-depth] != ways[1][-depth]:
-            break
-    between = "/…/" if depth > 2 else "/"
-    names = [parts[-1] if depth == 1 else f"{parts[-depth]}{between}{parts[-1]}" for parts in ways]
-    return names[0], names[1]
 
 
 class ViewBackend(Backend):

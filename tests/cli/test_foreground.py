@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -305,3 +306,31 @@ def test_two_passes_are_refused_where_they_cannot_be_made(find: Command, tmp_pat
     assert find("--passes", 3).code != 0
     (tmp_path / "scene.safetensors").write_bytes(b"nothing of segue")
     assert "scene.safetensors" in find("--scene", tmp_path / "scene.safetensors").err
+
+
+def test_the_page_of_a_run_says_what_it_lacks(
+    find: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segue_web.running.missing_packages", lambda extra: f"pip install '.[{extra}]'")
+    assert find("--live").complaint == "error: the page needs pip install '.[web]'\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_page_of_a_run_is_for_one_run_alone(command: Command, camera: Path, tmp_path: Path) -> None:
+    outcome = command("batch", camera, "--do", "foreground", "--live", "-o", tmp_path / "out")
+    assert outcome.complaint == "error: --live shows one run alone; leave it out\n"
+
+
+def test_a_run_with_its_page_writes_what_a_run_without_it_does(find: Command, tmp_path: Path) -> None:
+    pytest.importorskip("uvicorn")
+    events = ("--events", tmp_path / "events.csv", "--zone", "floor=0,0 127,0 127,95 0,95")
+    assert find(*events).code == 0
+    outcome = find(*events, "--live", "--no-browser", "--overwrite", "--output", tmp_path / "seen")
+    assert outcome.code == 0, outcome.err
+    assert "the page is at http://127.0.0.1:" in outcome.out
+    assert contents(tmp_path / "seen") == contents(tmp_path / "out")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        number = taken.getsockname()[1]
+        complaint = find("--live", "--port", number, "--output", tmp_path / "more").complaint
+    assert complaint.startswith(f"error: port {number} cannot be used")

@@ -25,7 +25,7 @@ from segue.masks import read_index_mask, write_index_mask
 from segue.sessions import TrackSession
 from segue.sessions.detecting import detector
 from segue_web.film import Film
-from segue_web.server import STATIC
+from segue_web.guard import STATIC
 from tests.segue_web.films import SAMPLE, cut_of_sample
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
@@ -157,9 +157,14 @@ class Page:
             self.page.screenshot(path=f"{os.environ['SEGUE_PICTURES']}/{name}.jpg", quality=85)
 
     def check_accessibility(self) -> None:
-        axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-playwright-python")
-        found = axe.Axe().run(self.page)
-        assert found.violations_count == 0, found.generate_report()
+        check_accessibility(self.page)
+
+
+def check_accessibility(page: Any) -> None:
+    """The rules of axe for what is shown; skips the test where it is not installed."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-playwright-python")
+    found = axe.Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
 
 
 def expected_masks(film: Path, given: dict[int, np.ndarray]) -> list[np.ndarray]:
@@ -465,7 +470,12 @@ def test_the_scripts_have_sound_types(tmp_path: Path) -> None:
         "--lib",
         "es2022,dom,dom.iterable",
     ]
-    done = subprocess.run([*command, str(STATIC / "app.js")], capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        [*command, str(STATIC / "app.js"), str(STATIC / "live.js")],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
     if "npm error" in done.stderr and done.returncode != 2:
         pytest.skip(f"TypeScript cannot be had: {done.stderr.splitlines()[0]}")
     assert done.returncode == 0, done.stdout

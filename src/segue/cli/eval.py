@@ -12,6 +12,7 @@ from annotated_types import Ge
 from segue.cli.options import Options, Values, command
 from segue.metrics.compare import compare as compare_evaluations
 from segue.metrics.data_sets import OPTIONS, DataSet, Request, data_sets
+from segue.naming import told_apart
 from segue.reports import comparison_values, evaluation_values, write_comparison, write_csv, write_report
 from segue.reports.terminal import Files, print_comparison, print_evaluation, progress
 
@@ -92,7 +93,7 @@ def _compare(pair: Values, options: Values, bootstrap: Values, output: Values) -
     for results in (pair["first"], pair["second"]):
         with progress(results.name) as show:
             evaluations.append(request.score(results, show))
-    names = _distinct(pair["first"], pair["second"])
+    names = told_apart(pair["first"], pair["second"])
     comparison = compare_evaluations(*evaluations, names=names, **bootstrap)
     print_comparison(comparison)
     if files.report is not None:
@@ -110,12 +111,3 @@ compare = command(
     Options(_pair, "seed"),
     Options(Files, "json report"),
 )
-
-
-def _distinct(first: Path, second: Path) -> tuple[str, str]:
-    """The shortest ends of two paths that tell them apart; the whole paths if nothing does."""
-    for length in range(1, min(len(first.parts), len(second.parts)) + 1):
-        ends = tuple("/".join(path.parts[-length:]) for path in (first, second))
-        if ends[0] != ends[1]:
-            return ends[0], ends[1]
-    return str(first), str(second)

@@ -10,9 +10,9 @@ from annotated_types import Ge, Le
 
 from segue.api.foreground import foreground as find_foreground
 from segue.cli.options import Options, Values
-from segue.cli.running import HOW, PART, SOURCE, job_command, outputs, video_source
+from segue.cli.running import HOW, PART, SOURCE, job_command, outputs
 from segue.jobs.options import ForegroundOptions, checked
-from segue.jobs.values import DEFAULT_FORMATS, ForegroundJob, Model
+from segue.jobs.values import DEFAULT_FORMATS, ForegroundJob, Model, VideoSource
 
 
 def _besides(
@@ -71,7 +71,7 @@ def _foreground(source: Values, options: Values, besides: Values, part: Values, 
     chosen = {name: options[name] for name in ForegroundOptions.model_fields}
     chosen["objects"] = options["objects"] or "events" in names
     return ForegroundJob(
-        source=video_source(source, part),
+        source=VideoSource(place=source["source"], **part),
         model=Model(name=options["model"], weights=options["weights"]),
         outputs=outputs({**how, "format": dict.fromkeys(names)}),
         device=how["device"],

@@ -8,10 +8,10 @@ import typer
 
 from segue.api.instances import instances as find_instances
 from segue.cli.options import Options, Values
-from segue.cli.running import HOW, PART, SOURCE, job_command, outputs, video_source
+from segue.cli.running import HOW, PART, SOURCE, job_command, outputs
 from segue.jobs.instances import DEFAULT_MODEL, default_model
 from segue.jobs.options import InstanceOptions, checked
-from segue.jobs.values import InstancesJob, Model
+from segue.jobs.values import InstancesJob, Model, VideoSource
 
 
 def _look(whole: bool = False, explain: Path | None = None) -> None:
@@ -52,7 +52,7 @@ def _instances(source: Values, options: Values, look: Values, part: Values, how:
         model = _default_model(weights, detectors=not look["whole"], quiet=how["quiet"])
     classes = options["classes"]
     return InstancesJob(
-        source=video_source(source, part),
+        source=VideoSource(place=source["source"], **part),
         model=Model(name=model, weights=weights),
         outputs=outputs(how),
         device=how["device"],

@@ -75,7 +75,7 @@ def _reproduce(asked: Values, options: Values, written: Values) -> None:
         raise typer.Exit(1)
 
 
-FACE = Face(run_videos, score_videos, partial(show, quiet=True), partial(typer.echo, err=True))
+FACE = Face(run_videos, score_videos, partial(show, how={"quiet": True}), partial(typer.echo, err=True))
 
 reproduce = command(
     _reproduce,

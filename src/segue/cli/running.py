@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
+from annotated_types import Ge, Le
 from pydantic import ValidationError
 from rich.progress import TaskID
 
@@ -18,8 +20,9 @@ from segue.errors import ArgumentError, SegueError
 from segue.inputs import printable
 from segue.jobs.observer import Observer
 from segue.jobs.options import told
+from segue.jobs.processes import live_page
 from segue.jobs.running import run
-from segue.jobs.values import DEFAULT_FORMATS, Job, Outputs, VideoSource
+from segue.jobs.values import DEFAULT_FORMATS, Job, Outputs
 from segue.notices import notice
 from segue.registry import COMMANDS, SINKS
 from segue.reports.terminal import bars
@@ -60,6 +63,9 @@ class How:
         overwrite: replace existing output.
         resume: go on with an interrupted run.
         quiet: no progress.
+        live: show picture, masks, zones and events in the browser while the run goes on.
+        port: port of the page of --live; 0 takes a free one.
+        browser: open that page in the browser.
     """
 
     output: Path | None = None
@@ -71,18 +77,16 @@ class How:
     overwrite: bool = False
     resume: bool = False
     quiet: bool = False
+    live: bool = False
+    port: Annotated[int, Ge(0), Le(65535)] = 0
+    browser: bool = True
 
 
 HOW = Options(
     How,
-    "output:output,o format side_by_side rotate device fast overwrite resume quiet:quiet,q",
+    "output:output,o format side_by_side rotate device fast overwrite resume quiet:quiet,q live port browser",
     help={"format": FORMATS},
 )
-
-
-def video_source(source: Values, part: Values) -> VideoSource:
-    """The source of a job from the options of a command."""
-    return VideoSource(place=source["source"], **part)
 
 
 def outputs(how: Values) -> Outputs:
@@ -107,7 +111,7 @@ def job_command(parse: Callable[..., Job], *groups: Options) -> Callable[..., No
             raise ArgumentError(told(errors)) from None
 
     def carry_out(*values: Values) -> None:
-        show(parsed(*values), quiet=bool(values[-1].get("quiet")))
+        show(parsed(*values), values[-1])
 
     parsed.__doc__ = carry_out.__doc__ = parse.__doc__
     made = command(carry_out, *groups)
@@ -125,6 +129,8 @@ def parse_job(name: str, words: Sequence[str]) -> Job:
     Raises:
         SegueError: the command line is wrong, or the command carries out no job.
     """
+    if "--live" in words:
+        raise SegueError("--live shows one run alone; leave it out")
     try:
         found: Any = _parser(name).main(list(words), prog_name=f"segue {name}", standalone_mode=False)
     except COMMAND_LINE_ERROR as error:
@@ -145,11 +151,14 @@ def _parser(name: str) -> Any:
     return typer.main.get_command(app)
 
 
-def show(job: Job, *, quiet: bool = False) -> None:
+def show(job: Job, how: Values | None = None) -> None:
     """Carry out a job, and show how it goes on; ends the program with 130 where it is interrupted."""
-    with Console(quiet=quiet) as console:
+    how = how or {}
+    with Console(quiet=bool(how.get("quiet"))) as console:
         try:
-            run(job, console)
+            page = live_page(console, how["port"], how["browser"]) if how.get("live") else None
+            with page or nullcontext(console) as observer:
+                run(job, observer)
         except KeyboardInterrupt as interrupted:
             console.close()
             typer.echo(str(interrupted) or "interrupted", err=True)

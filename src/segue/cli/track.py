@@ -13,11 +13,11 @@ from annotated_types import Ge
 from segue.api.track import track as follow
 from segue.cli.detect import FINDING, chosen_finding
 from segue.cli.options import Options, Values
-from segue.cli.running import HOW, PART, SOURCE, job_command, outputs, video_source
+from segue.cli.running import HOW, PART, SOURCE, job_command, outputs
 from segue.errors import PromptError
 from segue.jobs.options import TrackOptions, checked
 from segue.jobs.prompting import typed_prompts
-from segue.jobs.values import Model, TrackJob
+from segue.jobs.values import Model, TrackJob, VideoSource
 from segue.registry import MODELS
 
 TRACKERS = ", ".join(entry.name for entry in MODELS if entry.task == "track")
@@ -91,7 +91,7 @@ def _track(
     options = checked(TrackOptions, {**memory, "top_k": "published" if top_k is None else (top_k or None)})
     typed = (asked.mask or (), asked.box or (), asked.point or (), asked.remove or ())
     return TrackJob(
-        source=video_source(source, part),
+        source=VideoSource(place=source["source"], **part),
         model=Model(name=model, weights=asked.weights),
         outputs=outputs(how),
         device=how["device"],

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from segue.types import Frame, Segmentation
+from segue.video import Source
+from segue.video.events import Event
+from segue.video.zones import Zone
 
 
 class Observer:
     """Receives the progress of a job. This one ignores it; subclasses take what they need.
 
-    All methods are called in the thread that runs the job.
+    All methods but :meth:`event` are called in the thread that runs the job.
 
     Attributes:
         sees_results: whether it wants the results of jobs that have them only at the end, which keeps their
@@ -24,6 +28,14 @@ class Observer:
 
         Args:
             text: one line.
+        """
+
+    def ready(self, source: Source, zones: Sequence[Zone]) -> None:
+        """Frames of a video are about to be taken.
+
+        Args:
+            source: where they come from; only to be asked what it is.
+            zones: what is watched for events.
         """
 
     def begin(self, what: str, total: int | None) -> None:
@@ -49,6 +61,9 @@ class Observer:
             result: what is written.
             note: a few words about it.
         """
+
+    def event(self, event: Event) -> None:
+        """Something has happened to an object; called in the thread that writes events."""
 
     def end(self, frames: int, seconds: float) -> None:
         """Learn that all frames are done and all files written.

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from pkgutil import resolve_name
 from tempfile import TemporaryDirectory
@@ -168,6 +168,22 @@ def export(job: ExportJob) -> list[Path]:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not job.overwrite:
         raise SinkError(f"{folder}: exists and is not empty; give --overwrite or another name")
     return list(export_onnx(load(job.model.name, job.model.weights), folder))
+
+
+def live_page(observer: Observer, port: int, browser: bool) -> AbstractContextManager[Observer]:
+    """An observer that also shows a job in the browser, until the end of a ``with`` block.
+
+    Args:
+        observer: receives the progress as well.
+        port: of the page; 0 takes a free one.
+        browser: open the page in the browser.
+
+    Raises:
+        SegueError: the extra ``web`` is missing, or the port cannot be used.
+    """
+    make: Any = resolve_name("segue_web.running:live_page")
+    page: AbstractContextManager[Observer] = make(observer, port, browser)
+    return page
 
 
 def annotate(job: AnnotateJob, observer: Observer) -> None:

@@ -176,7 +176,7 @@ def _run_video(job: VideoJob, prepared: Prepared, observer: Observer, cancel: Ca
     if explain is not None:
         explaining.explain()
     written: dict[str, Path] = {}
-    sink = _open_sink(job, prepared, part, written)
+    sink = _open_sink(job, prepared, part, written, observer)
     masks = written.get("png")
     states = masks if prepared.saves and resumable else None
     taken = FramesDigest()
@@ -185,6 +185,7 @@ def _run_video(job: VideoJob, prepared: Prepared, observer: Observer, cancel: Ca
     begun, count = time.perf_counter(), 0
     lost: SourceError | None = None
     cancel.on_cancel(source.stop)
+    observer.ready(source, prepared.zones)
 
     def report(frame: Frame, result: Segmentation) -> None:
         nonlocal count
@@ -242,7 +243,9 @@ def _run_video(job: VideoJob, prepared: Prepared, observer: Observer, cancel: Ca
     return Outcome(written, count, seconds)
 
 
-def _open_sink(job: VideoJob, prepared: Prepared, part: float | None, written: dict[str, Path]) -> Sink:
+def _open_sink(
+    job: VideoJob, prepared: Prepared, part: float | None, written: dict[str, Path], observer: Observer
+) -> Sink:
     """Open everything that a job writes; the places go into ``written``."""
     outputs, source = job.outputs, prepared.source
     events: Path | None = getattr(job, "events", None)
@@ -268,6 +271,7 @@ def _open_sink(job: VideoJob, prepared: Prepared, part: float | None, written: d
             begin=begin,
             zones=prepared.zones,
             notify=getattr(job, "notify", None),
+            tell=observer.event,
             snapshots=snapshots if snapshots is None or name is None else snapshots / name,
         )
         written.update(opened.paths)

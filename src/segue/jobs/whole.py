@@ -33,6 +33,7 @@ def run_whole(
     """
     _check_options(job)
     source = open_video(job.source)
+    observer.ready(source, ())
     path = output_paths(job.outputs.folder or Path("segue-out") / source.name, ["ytvis"])["ytvis"]
     if path.exists() and not job.outputs.overwrite:
         raise SinkError(f"{path}: exists already; give --overwrite, or another output")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -106,6 +106,7 @@ class EventSink(SpooledSink):
             :class:`segue.video.notify.Notifier`.
         live: write each event to the file as soon as it is known; else the file appears when it is complete.
         snapshots: takes a picture and a clip of each event.
+        tell: called with each event as soon as it is known.
 
     Raises:
         SinkError: the file has another ending, or cannot be written.
@@ -120,6 +121,7 @@ class EventSink(SpooledSink):
         live: bool = False,
         notify: str | None = None,
         snapshots: Snapshots | None = None,
+        tell: Callable[[Event], None] | None = None,
     ) -> None:
         if path.suffix.lower() not in (".csv", ".json"):
             raise SinkError(f"{path}: events go to a file ending in .csv or .json")
@@ -128,7 +130,7 @@ class EventSink(SpooledSink):
         self._visits: dict[int, _Visit] = {}
         self._zones, self._live = tuple(zones), live
         self._table: _Table | None = None
-        self._snapshots, self._told = snapshots, 0
+        self._snapshots, self._told, self._listener = snapshots, 0, tell
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         if self._live and self._table is None:
@@ -242,6 +244,8 @@ class EventSink(SpooledSink):
             self._snapshots.tell(self._told, event)
         if self._notifier is not None:
             self._notifier.send(asdict(event))
+        if self._listener is not None:
+            self._listener(event)
         if self._table is None:
             self._put(json.dumps(asdict(event)).encode())
             return

@@ -84,6 +84,7 @@ def open_sinks(
     zones: Sequence[Zone] = (),
     notify: str | None = None,
     snapshots: Path | None = None,
+    tell: Callable[[Any], None] | None = None,
 ) -> Outputs:
     """Open everything that a run writes.
 
@@ -109,6 +110,7 @@ def open_sinks(
         zones: regions and lines that are watched for events.
         notify: address that receives each event.
         snapshots: folder for a picture and a clip of each event.
+        tell: called with each :class:`segue.video.events.Event` as it becomes known.
 
     Returns:
         One sink that writes all formats, and the path of each format; the masks, if any, come last.
@@ -146,6 +148,7 @@ def open_sinks(
         zones=tuple(zones),
         notify=notify,
         snapshots=snapshots,
+        tell=tell,
         live=source.endless,
     )
     sinks: list[Sink] = []
@@ -249,6 +252,7 @@ def _open_events(path: Path, options: SinkOptions) -> Sink:
         live=options.live,
         notify=options.notify,
         snapshots=snapshots,
+        tell=options.tell,
     )
 
 

@@ -1,0 +1,284 @@
+"""The page of a run: an observer that shows in the browser what a job does, while it does it.
+
+The run only notes the frame that it has done. A page asks for the next picture when it has drawn the last
+one, and gets the newest there is; a picture is compressed then, once for all pages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+import webbrowser
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import typer
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+
+from segue.jobs.observer import Observer
+from segue.masks import encode_objects, measure, resize_mask
+from segue.system import lower_thread_priority
+from segue.types import Frame, Segmentation
+from segue.video import Source
+from segue.video.events import Event
+from segue.video.zones import Zone
+from segue_web.guard import Guard, LocalServer, guarded_app
+from segue_web.project import COLOURS
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+MOST_SIDE = 1280
+"""Longer side of the pictures of the page; larger frames are reduced."""
+
+QUALITY = 80  # of JPEG, in percent
+
+PAUSE = 0.04
+"""Seconds between two pictures of a page, at least."""
+
+PATIENCE = 1.0
+"""Seconds after which a page hears of the run although there is no new picture."""
+
+EVENTS = 100
+"""Last events that are kept; a page that is opened later gets these."""
+
+MOST_PAGES = 16
+"""Pages that may be open at once."""
+
+LONGEST = 64
+"""Most bytes of a message of a page, which says no more than that it is ready."""
+
+FAREWELL = 2.0
+"""Seconds for which the end of a run waits until all pages know of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """The newest frame of a run and its result; ``number`` counts from 1."""
+
+    number: int
+    frame: Frame
+    result: Segmentation
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """A frame as pages get it: what is on it, and the JPEG."""
+
+    number: int
+    about: dict[str, Any]
+    jpeg: bytes
+
+
+class LivePage(Observer):
+    """Serves the page of a job while it runs, and passes all progress on to another observer.
+
+    Used as a context manager: the server ends with the block, and pages say how the run ended.
+
+    Args:
+        observer: receives the progress as well.
+        port: of the page; 0 takes a free one.
+        browser: open the page in the browser.
+
+    Raises:
+        SegueError: the port cannot be used.
+    """
+
+    def __init__(self, observer: Observer, *, port: int = 0, browser: bool = False) -> None:
+        self.sees_results = observer.sees_results
+        self._observer, self._browser = observer, browser
+        self._lock = threading.Lock()
+        self._about: dict[str, Any] = {}
+        self._what, self._count = "", 0
+        self._total: int | None = None
+        self._times: deque[float] = deque(maxlen=50)
+        self._done: _Done | None = None
+        self._events: deque[tuple[int, dict[str, Any]]] = deque(maxlen=EVENTS)
+        self._told = 0
+        self._ended = ""
+        self._picture: _Picture | None = None
+        self._pages: set[WebSocket] = set()
+        self._encoder = ThreadPoolExecutor(1, "segue-page-picture", lower_thread_priority)
+        self._server = LocalServer(self.make_app, port, self._tell, longest=LONGEST)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self._ended = "The run is done." if kind is None else f"The run has ended: {error or 'interrupted'}"
+        until = time.monotonic() + FAREWELL
+        while self._pages and time.monotonic() < until:
+            time.sleep(PAUSE)
+        self._server.stop()
+        self._encoder.shutdown()
+
+    # What the run says
+
+    def ready(self, source: Source, zones: Sequence[Zone]) -> None:
+        shown = [{"name": zone.name, "points": zone.points, "line": zone.is_line} for zone in zones]
+        self._about = {"name": source.name, "live": source.endless, "zones": shown, "colours": COLOURS}
+        if source.original_size is not None:
+            self._about["size"] = source.original_size
+        self._server.start()
+        self._observer.ready(source, zones)
+
+    def notice(self, text: str) -> None:
+        self._observer.notice(text)
+
+    def begin(self, what: str, total: int | None) -> None:
+        self._what, self._total, self._count = what, total, 0
+        self._times.clear()
+        self._observer.begin(what, total)
+
+    def count(self, done: int) -> None:
+        self._count = done
+        self._times.append(time.monotonic())
+        self._observer.count(done)
+
+    def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
+        self._count += 1
+        self._times.append(time.monotonic())
+        self._done = _Done(1 if self._done is None else self._done.number + 1, frame, result)
+        self._observer.frame(frame, result, note)
+
+    def event(self, event: Event) -> None:
+        with self._lock:
+            self._told += 1
+            self._events.append((self._told, asdict(event)))
+        self._observer.event(event)
+
+    def end(self, frames: int, seconds: float) -> None:
+        self._observer.end(frames, seconds)
+
+    def written(self, name: str, path: Path) -> None:
+        self._observer.written(name, path)
+
+    # What pages get
+
+    def _tell(self, address: str) -> None:
+        typer.echo(f"the page is at {address}")
+        if self._browser:  # some browsers come back only when they are closed
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+    def make_app(self, token: str, port: int) -> FastAPI:
+        """The application; everything is below ``/TOKEN/``."""
+        guard = Guard(token, port)
+
+        @asynccontextmanager
+        async def life(_: FastAPI) -> AsyncIterator[None]:
+            lower_thread_priority()
+            yield
+
+        app = guarded_app(guard, "live.html", life)
+
+        @app.websocket("/{_}/ws")
+        async def show(page: WebSocket, _: str) -> None:
+            if not guard.lets_in(page):
+                await page.close(1008)
+                return
+            if len(self._pages) >= MOST_PAGES:
+                await page.close(1013)
+                return
+            self._pages.add(page)
+            try:
+                await page.accept()
+                await self._show(page)
+            except (WebSocketDisconnect, RuntimeError, KeyError):  # it went away, or sent what is no text
+                pass
+            finally:
+                self._pages.discard(page)
+
+        return app
+
+    async def _show(self, page: WebSocket) -> None:
+        """Send what happens, as often as a page asks, until the run ends."""
+        number = told = 0
+        first = True
+        while True:
+            await page.receive_text()
+            ended, picture = await self._next(number)
+            news: dict[str, Any] = {"run": self._run(), "events": self._events_after(told), "ended": ended}
+            if first:
+                news["about"] = self._about
+            first = False
+            told = news["events"][-1][0] if news["events"] else told
+            if picture is not None:
+                number = picture.number
+                news["picture"] = picture.about
+            await page.send_text(json.dumps(news, separators=(",", ":")))
+            if picture is not None:
+                await page.send_bytes(picture.jpeg)
+            if ended:
+                with suppress(RuntimeError):
+                    await page.close()
+                return
+
+    async def _next(self, number: int) -> tuple[str, _Picture | None]:
+        """How the run has ended, if it has, and a picture newer than that one, if there is one in time."""
+        until = time.monotonic() + PATIENCE
+        await asyncio.sleep(PAUSE)
+        while True:
+            ended, done = self._ended, self._done  # in this order, so that the end comes with the last frame
+            if done is not None and done.number > number:
+                loop = asyncio.get_running_loop()
+                return ended, await loop.run_in_executor(self._encoder, self._compressed, done)
+            if ended or time.monotonic() > until:
+                return ended, None
+            await asyncio.sleep(PAUSE / 2)
+
+    def _compressed(self, done: _Done) -> _Picture:
+        """The picture of a frame, made once; a newer one that is made already stands for it."""
+        if self._picture is None or self._picture.number < done.number:
+            self._picture = _picture(done)
+        return self._picture
+
+    def _run(self) -> dict[str, Any]:
+        times = self._times
+        with suppress(IndexError):  # the run may just have begun anew
+            first, last, now = times[0], times[-1], time.monotonic()
+            rate = (len(times) - 1) / max(last - first, 1e-6) if len(times) > 1 else None
+            return {
+                "what": self._what,
+                "done": self._count,
+                "total": self._total,
+                "rate": rate,
+                "age": now - last,
+            }
+        return {"what": self._what, "done": 0, "total": self._total, "rate": None, "age": None}
+
+    def _events_after(self, told: int) -> list[tuple[int, dict[str, Any]]]:
+        with self._lock:
+            return [(number, event) for number, event in self._events if number > told]
+
+
+def _picture(done: _Done) -> _Picture:
+    frame, result = done.frame, done.result
+    scale = min(1.0, MOST_SIDE / max(frame.size))
+    height, width = (max(1, round(side * scale)) for side in frame.size)
+    image = frame.image
+    if scale < 1:
+        image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    mask = resize_mask(result.mask, (height, width))
+    extents = measure(mask)
+    masks = {number: rle["counts"] for number, rle in encode_objects(mask, extents).items()}
+    labels = {item.id: item.label for item in result.objects if item.label}
+    coded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
+    about = {
+        "index": result.index,
+        "time": result.time,
+        "size": (height, width),
+        "full": frame.size,
+        "masks": masks,
+        "boxes": {number: extent.box for number, extent in extents.items()},
+        "labels": labels,
+    }
+    return _Picture(done.number, about, coded[1].tobytes())

@@ -1,0 +1,259 @@
+// The page of a run: the newest frame with its masks, zones and lines, how fast it goes, and the last events.
+
+import { icon } from "./icons.js";
+import { painted, rgb } from "./paint.js";
+import { fillLabels } from "./runs.js";
+
+/**
+ * @typedef {{name: string, points: [number, number][], line: boolean}} Zone
+ * @typedef {{name: string, live: boolean, zones: Zone[], colours: string[], size?: [number, number]}} About
+ * @typedef {{what: string, done: number, total: number | null, rate: number | null, age: number | null}} Run
+ * @typedef {{index: number, time: number, size: [number, number], full: [number, number], masks: Record<string, string>,
+ *   boxes: Record<string, [number, number, number, number]>, labels: Record<string, string>}} Picture
+ * @typedef {{event: string, object: number, time: number, seconds: number, label: string | null, zone: string, direction: string}} Happening
+ * @typedef {{about?: About, run: Run, events: [number, Happening][], ended: string, picture?: Picture}} News
+ */
+
+const SHOWN_EVENTS = 100;
+const LATE = 3; // seconds without a frame that are worth a word
+
+/** @param {string} id @returns {any} */
+const element = (id) => document.getElementById(id);
+
+/** @type {HTMLCanvasElement} */
+const canvas = element("canvas");
+const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+/** @type {About} */
+let about = { name: "segue", live: false, zones: [], colours: ["#f2495c"] };
+/** @type {Picture | null} */
+let picture = null;
+/** @type {ImageBitmap | null} */
+let bitmap = null;
+/** @type {HTMLCanvasElement | null} */
+let overlay = null;
+/** @type {WebSocket | null} */
+let socket = null;
+let ended = "";
+let tries = 0;
+const shown = { pause: false, masks: true, zones: true, opacity: 0.45 };
+
+/** @param {number} id */
+const colourOf = (id) => about.colours[(id - 1) % about.colours.length];
+
+// Talking to the run
+
+function ask() {
+  if (!shown.pause && !ended && socket?.readyState === WebSocket.OPEN) socket.send("next");
+}
+
+function connect() {
+  /** @type {Picture | null} */
+  let coming = null;
+  socket = new WebSocket(new URL("ws", location.href.replace(/^http/, "ws")));
+  socket.binaryType = "blob";
+  socket.onopen = () => { tries = 0; element("offline").hidden = true; ask(); };
+  socket.onmessage = async (message) => {
+    if (typeof message.data === "string") {
+      /** @type {News} */
+      const news = JSON.parse(message.data);
+      coming = news.picture ?? null;
+      hear(news);
+      if (!coming) ask();
+      return;
+    }
+    [picture, bitmap] = [coming, await createImageBitmap(message.data)];
+    overlay = null;
+    draw();
+    requestAnimationFrame(ask); // a page that nobody sees asks for nothing
+  };
+  socket.onclose = (event) => {
+    if (ended) return;
+    if (event.code === 1012) { end("The run has ended."); return; }
+    element("offline").hidden = false;
+    element("offline").textContent = "The connection to the run is lost; trying again …";
+    setTimeout(connect, Math.min(4000, 250 * 2 ** tries++));
+  };
+}
+
+/** @param {string} text */
+function end(text) {
+  ended = text;
+  element("hint").textContent = text;
+  element("age").textContent = "";
+}
+
+/** @param {News} news */
+function hear(news) {
+  if (news.about) {
+    about = news.about;
+    element("name").textContent = document.title = about.name;
+    element("zones").hidden = !about.zones.length;
+    element("events").replaceChildren();
+  }
+  element("hint").textContent = news.picture || picture ? "" : "Waiting for the first frame …";
+  showRun(news.run);
+  for (const [number, event] of news.events) addEvent(number, event);
+  if (news.ended) end(news.ended);
+}
+
+/** @param {Run} run */
+function showRun(run) {
+  const late = !ended && run.age !== null && run.age > LATE;
+  element("rate").textContent = run.rate === null ? "–" : `${run.rate.toFixed(1)} frames/s`;
+  element("frames").textContent = `${run.done.toLocaleString("en")}${run.total ? ` of ${run.total.toLocaleString("en")}` : ""} ${run.what || "frames"}`;
+  element("age").textContent = late ? `no new frame for ${Math.round(run.age ?? 0)} s` : "";
+  element("age").className = late ? "late" : "";
+  element("bar").hidden = !run.total;
+  element("bar").max = run.total ?? 1;
+  element("bar").value = run.done;
+}
+
+/** @param {number} seconds */
+function clock(seconds) {
+  const whole = Math.floor(Math.abs(seconds) * 10) / 10;
+  const parts = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  return `${parts[0] ? `${parts[0]}:` : ""}${String(parts[1]).padStart(2, "0")}:${(whole % 60).toFixed(1).padStart(4, "0")}`;
+}
+
+/** What an event says. @param {Happening} event */
+function told(event) {
+  const where = event.zone ? ` in ${event.zone}` : "";
+  switch (event.event) {
+    case "enter": return `has come${where}`;
+    case "leave": return `has gone after ${event.seconds.toFixed(1)} s`;
+    case "end": return `is there at the end${where}`;
+    case "zone-enter": return `is in ${event.zone}`;
+    case "zone-leave": return `has left ${event.zone} after ${event.seconds.toFixed(1)} s`;
+    case "cross": return `has crossed ${event.zone} to the ${event.direction}`;
+    default: return event.event;
+  }
+}
+
+/** @param {number} number @param {Happening} event */
+function addEvent(number, event) {
+  const list = element("events");
+  const row = document.createElement("li");
+  row.dataset.event = event.event;
+  row.dataset.number = String(number);
+  const swatch = document.createElement("i");
+  swatch.className = "swatch";
+  swatch.style.background = colourOf(event.object);
+  const text = document.createElement("span");
+  const who = document.createElement("b");
+  who.textContent = `${event.object}${event.label ? ` ${event.label}` : ""} `;
+  text.append(who, told(event));
+  const time = document.createElement("time");
+  time.textContent = clock(event.time);
+  row.append(swatch, text, time);
+  list.prepend(row);
+  while (list.childElementCount > SHOWN_EVENTS) list.lastElementChild.remove();
+  element("events-empty").hidden = true;
+}
+
+// The picture
+
+function resize() {
+  const box = canvas.getBoundingClientRect();
+  canvas.width = Math.max(1, Math.round(box.width * devicePixelRatio));
+  canvas.height = Math.max(1, Math.round(box.height * devicePixelRatio));
+  draw();
+}
+
+function draw() {
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  if (!picture || !bitmap) return;
+  const [height, width] = picture.size;
+  const margin = 12 * devicePixelRatio;
+  const scale = Math.max(0.01, Math.min((canvas.width - 2 * margin) / width, (canvas.height - 2 * margin) / height));
+  context.setTransform(scale, 0, 0, scale, (canvas.width - width * scale) / 2, (canvas.height - height * scale) / 2);
+  context.drawImage(bitmap, 0, 0, width, height);
+  element("clock").textContent = clock(picture.time);
+  const pixel = devicePixelRatio / scale;
+  if (shown.masks) {
+    context.drawImage(overlayOf(picture), 0, 0, width, height);
+    for (const [id, [x0, y0, x1]] of Object.entries(picture.boxes)) {
+      if (Object.keys(picture.boxes).length > 1 || picture.labels[id]) write(`${id} ${picture.labels[id] ?? ""}`, (x0 + x1) / 2, y0 - 9 * pixel, pixel, colourOf(Number(id)));
+    }
+  }
+  if (shown.zones) drawZones(picture, pixel);
+}
+
+/** @param {Picture} of */
+function overlayOf(of) {
+  const [height, width] = of.size;
+  const tint = 255 * shown.opacity;
+  if (!overlay) {
+    const labels = new Uint16Array(width * height);
+    for (const [id, counts] of Object.entries(of.masks)) fillLabels(labels, counts, Number(id), width, height);
+    overlay = painted(labels, width, height, (id, rim) => [...rgb(colourOf(id)), rim ? 255 : tint]);
+  }
+  return overlay;
+}
+
+/** Zones are given in pixels of the source. @param {Picture} of @param {number} pixel */
+function drawZones(of, pixel) {
+  const [fullHeight, fullWidth] = about.size ?? of.full;
+  const [byX, byY] = [of.size[1] / fullWidth, of.size[0] / fullHeight];
+  for (const zone of about.zones) {
+    const points = zone.points.map(([x, y]) => /** @type {[number, number]} */ ([x * byX, y * byY]));
+    context.beginPath();
+    points.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
+    if (!zone.line) context.closePath();
+    for (const [colour, thick] of /** @type {[string, number][]} */ ([["#000a", 4], ["#ffe066", 2]])) {
+      context.strokeStyle = colour;
+      context.lineWidth = thick * pixel;
+      context.stroke();
+    }
+    const [x, y] = points.reduce(([a, b], [c, d]) => [a + c / points.length, b + d / points.length], [0, 0]);
+    write(zone.name, x, y, pixel, "#ffe066");
+  }
+}
+
+/** @param {string} text @param {number} x @param {number} y @param {number} pixel @param {string} colour */
+function write(text, x, y, pixel, colour) {
+  context.font = `600 ${12 * pixel}px system-ui`;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.lineWidth = 3 * pixel;
+  context.strokeStyle = "#000c";
+  context.strokeText(text.trim(), x, Math.max(y, 8 * pixel));
+  context.fillStyle = colour;
+  context.fillText(text.trim(), x, Math.max(y, 8 * pixel));
+}
+
+// Buttons and keys
+
+/** @param {"pause" | "masks" | "zones"} what */
+function toggle(what) {
+  shown[what] = !shown[what];
+  const button = element(what);
+  button.setAttribute("aria-pressed", String(shown[what]));
+  if (what === "pause") {
+    button.replaceChildren(icon(shown.pause ? "play" : "pause"), shown.pause ? "Go on" : "Hold");
+    ask();
+  }
+  draw();
+}
+
+for (const [id, name, text] of /** @type {["pause" | "masks" | "zones", string, string][]} */ ([["pause", "pause", "Hold"], ["masks", "eye", "Masks"], ["zones", "polygon", "Zones"]])) {
+  element(id).append(icon(name), text);
+  element(id).onclick = () => toggle(id);
+}
+element("theme").append(icon("theme"));
+element("theme").onclick = () => {
+  const root = document.documentElement;
+  const light = root.dataset.theme === "light" || (root.dataset.theme === "auto" && matchMedia("(prefers-color-scheme: light)").matches);
+  root.dataset.theme = light ? "dark" : "light";
+};
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === " " && !(/** @type {HTMLElement} */ (event.target).matches("button"))) toggle("pause");
+  else if (event.key === "h") toggle("masks");
+  else if (event.key === "z" && about.zones.length) toggle("zones");
+  else if (/^[0-9]$/.test(event.key)) { shown.opacity = (Number(event.key) || 10) / 10; overlay = null; draw(); }
+  else return;
+  event.preventDefault();
+});
+new ResizeObserver(resize).observe(canvas);
+connect();
