@@ -63,7 +63,11 @@ class Observer:
         """
 
     def event(self, event: Event) -> None:
-        """Something has happened to an object; called in the thread that writes events."""
+        """Something has happened to an object; called in the thread that writes events.
+
+        Args:
+            event: what, to which object, where and when.
+        """
 
     def end(self, frames: int, seconds: float) -> None:
         """Learn that all frames are done and all files written.
