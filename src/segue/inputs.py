@@ -68,7 +68,8 @@ def check_number(
     Args:
         name: of the argument, for the message.
         value: what was given.
-        least, most: the range, both ends included.
+        least: lowest value allowed.
+        most: highest value allowed.
         whole: only whole numbers are taken.
         error: raised where it is none.
     """

@@ -156,7 +156,8 @@ class Segmentation:
                 ``bbox``; ``score`` and ``track_id`` where there are any.
             size: height and width of the picture.
             names: class names by number; others are called by their number.
-            index, time: of the frame.
+            index: index of the frame in its source.
+            time: its time stamp in seconds.
 
         Returns:
             Index mask (H, W) of ``size``, uint8 or uint16. Ids are the ``track_id``, else numbers from 1 on;
@@ -183,7 +184,8 @@ class Segmentation:
         Args:
             detections: of one picture; ids are those of its ``tracker_id``, labels its ``class_name``.
             size: height and width, which detections without masks do not tell.
-            index, time: of the frame.
+            index: index of the frame in its source.
+            time: its time stamp in seconds.
 
         Returns:
             Index mask (H, W) with one object for each detection.

@@ -126,7 +126,9 @@ def weighted_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Te
     """Binary cross-entropy, averaged over the weight of the batch; 0 where nothing counts.
 
     Args:
-        logits, target, weight: (N, H, W); target in [0, 1].
+        logits: (N, H, W).
+        target: (N, H, W) in [0, 1].
+        weight: of each pixel, (N, H, W).
     """
     losses = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
     return (losses * weight).sum() / weight.sum().clamp(min=1)
@@ -145,8 +147,11 @@ def tversky_loss(
     """1 - Tversky index (Salehi et al. 2017), averaged over pictures.
 
     Args:
-        logits, target, weight: (N, H, W); target in [0, 1].
-        alpha, beta: price of false alarms and of misses; 0.5 each is the Dice coefficient.
+        logits: (N, H, W).
+        target: (N, H, W) in [0, 1].
+        weight: of each pixel, (N, H, W).
+        alpha: price of false alarms; with 0.5 for both prices this is the Dice coefficient.
+        beta: price of misses.
         smooth: added above and below, so that an empty picture without false alarms scores 1.
         pooled: count over all pictures together, as F is counted over a clip. Picture by picture, one without
             foreground costs its full price for a handful of pixels, which makes a network timid.

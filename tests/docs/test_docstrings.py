@@ -20,7 +20,7 @@ SOURCE = Path(segue.__file__).parent.parent
 FILES = sorted(path for package in SOURCE.glob("segue*") for path in package.rglob("*.py"))
 
 _ARGS = re.compile(r"^Args:\n((?:    .*\n?|\n)*)", re.MULTILINE)
-_NAMES = re.compile(r"^    (\*{0,2}\w+(?:, \*{0,2}\w+)*)(?: \([^)]*\))?:", re.MULTILINE)
+_NAMES = re.compile(r"^    \*{0,2}(\w+):", re.MULTILINE)  # what the reference can show: one name a line
 
 
 def undescribed(tree: ast.AST) -> Iterator[str]:
@@ -31,7 +31,7 @@ def undescribed(tree: ast.AST) -> Iterator[str]:
         section = _ARGS.search((ast.get_docstring(node) or "") + "\n")
         if section is None:
             continue
-        described = {name.strip(" *") for names in _NAMES.findall(section[1]) for name in names.split(",")}
+        described = set(_NAMES.findall(section[1]))
         listed = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
         listed += [extra for extra in (node.args.vararg, node.args.kwarg) if extra is not None]
         known = {item.arg for item in listed} - {"self", "cls"}

@@ -217,8 +217,10 @@ class STCNLite(CorrespondenceNetwork):
     replicating the border; the joint feature, keys and values live at stride 8.
 
     Args:
-        weighting, sensory, summaries: further parts, see :mod:`segue.models.lite_parts`; until they have
-            learned, they change nothing.
+        weighting: weigh memory positions, see :class:`segue.models.lite_parts.Weighting`. Like the others,
+            this part changes nothing until it has learned.
+        sensory: keep a recurrent state of each object, see :class:`segue.models.lite_parts.SensoryState`.
+        summaries: keep sums of its features, see :class:`segue.models.lite_parts.ObjectSummaries`.
     """
 
     schedule = Schedule(

@@ -56,7 +56,7 @@ def parse_boxes(texts: Iterable[str], *, fill: bool = False) -> list[BoxPrompt]:
     Raises:
         PromptError: a text has another form or an id is out of range.
 
-    Example:
+    Examples:
         >>> [box.id for box in parse_boxes(["5,5,9,9", "1:0,0,4,4", "7,7,8,8"])]
         [2, 1, 3]
     """

@@ -444,7 +444,7 @@ def open_source(
         SourceError: nothing there, not a video, no frames, or an argument that cannot be meant. Iterating
             raises it too.
 
-    Example:
+    Examples:
         >>> pictures = [np.zeros((4, 6, 3), np.uint8)] * 3
         >>> with open_source(pictures, stride=2) as source:
         ...     [frame.index for frame in source]

@@ -148,7 +148,8 @@ class Cutie(nn.Module):
 
         Args:
             query: what :meth:`encode_query` gave for the frames.
-            readout, sensory: ([B,] K, 256, h, w) each.
+            readout: what the objects read from memory, ([B,] K, 256, h, w).
+            sensory: their recurrent states, ([B,] K, 256, h, w).
             last_masks: masks on the frame before, reduced to memory positions, ([B,] K, h, w).
 
         Returns:

@@ -79,7 +79,8 @@ class RegionDetector(nn.Module, ABC):
     """Finds objects in a picture: their boxes as Faster R-CNN does, their masks as a subclass does.
 
     Args:
-        backbone, rpn: what looks at the picture.
+        backbone: gives feature maps of a picture.
+        rpn: proposes boxes on them.
         heads: ``box_head`` and ``box_predictor``, and what the subclass draws masks with.
         least_score: detections must be above it.
         short_side: short side that pictures are brought to, in pixels; the long side is bounded likewise.

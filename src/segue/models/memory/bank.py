@@ -42,7 +42,8 @@ class MemoryBank:
     """Keys and values of remembered frames.
 
     Args:
-        similarity, shared_keys: as in :class:`segue.models.base.MemoryNetwork`.
+        similarity: as in :class:`segue.models.base.MemoryNetwork`.
+        shared_keys: as in :class:`segue.models.base.MemoryNetwork`.
         top_k: memory positions that one query position reads; None for all.
         memory_frames: bound on the kept frames; None for no bound.
         policy: ``usage`` replaces the frame that was read least, ``fifo`` the oldest; both spare the frames
@@ -51,8 +52,9 @@ class MemoryBank:
             for never. It needs a ``top_k``.
         last_window: radius within which the frame that was written last is read, for schedules that write
             every frame; None for all of it.
-        penalty, last_penalty: confidence penalties, taken off the affinities of kept frames, and of the
-            previous frame, unless their masks were given; only for L2.
+        penalty: confidence penalty, taken off the affinities of kept frames unless their masks were given; for
+            L2 alone.
+        last_penalty: the same for the previous frame.
         uncertainty_penalty: the same times the uncertainty of the frame's masks, for any similarity.
 
     Why ``usage`` is the default: published evaluation keeps every fifth frame for ever. Frames that look

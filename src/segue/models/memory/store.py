@@ -215,7 +215,9 @@ class MemoryStore:
 
         Args:
             ids: objects, in the order of ``values``; all that the store knows are among them.
-            key, shrinkage, selection: (1, C, h, w), (1, 1, h, w) and (1, C, h, w).
+            key: (1, C, h, w).
+            shrinkage: (1, 1, h, w).
+            selection: (1, C, h, w).
             values: (K, Cv, h, w).
             permanent: the frame never makes room.
         """

@@ -244,7 +244,9 @@ def link(
     have one, and stands still before and after.
 
     Args:
-        boxes, scores, labels: corners (T, P, 4), and the score and number of their surest class, (T, P).
+        boxes: corners (T, P, 4).
+        scores: score of their surest class, (T, P).
+        labels: number of that class, (T, P).
         looks: vectors of unit length, (T, P, C), whose product is their likeness.
         count: number Q of tubes; at most T·P.
 

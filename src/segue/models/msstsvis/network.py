@@ -172,7 +172,8 @@ class SplitAttention(nn.Module):
     the output starts at zero, so that a network begins as SeqFormer.
 
     Args:
-        width, heads: of the tokens.
+        width: channels of the tokens.
+        heads: heads of each attention.
         dropout: on the attention between scales.
         intra_mode: ``position`` attends over time at each place; ``joint`` over all places and times of a
             scale of at most ``JOINT_TOKENS`` tokens; ``none`` leaves the block out.

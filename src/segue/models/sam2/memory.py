@@ -86,7 +86,8 @@ class RotaryAttention(nn.Module):
 
         Args:
             query: (B, P, 256).
-            key, value: (B, N, C).
+            key: (B, N, C).
+            value: (B, N, C).
             code: rotary code of P cells, see :func:`rotary`.
             fixed: keys at the end that have no place and are not turned.
 

@@ -198,8 +198,12 @@ class SAM2(nn.Module):
         """One mask of one object, and its pointer: the head of the tracker.
 
         Args:
-            image, encoded, constants, mask: see :meth:`decode`.
-            points, labels: as there; None stands for a point that is none.
+            image: see :meth:`decode`.
+            encoded: see :meth:`decode`.
+            constants: see :meth:`decode`.
+            mask: see :meth:`decode`.
+            points: see :meth:`decode`; None stands for a point that is none.
+            labels: of the points.
             multimask: take the best of the three masks for prompts with several meanings.
             dynamic: take it as well where the mask for plain prompts is not stable.
 

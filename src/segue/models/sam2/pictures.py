@@ -62,7 +62,8 @@ def points_on_square(
     """Points (1, N, 2) in pixels of the square and their labels (1, N), the corners of the box first.
 
     Args:
-        positive, negative: clicks on the object and beside it, in pixels of the film.
+        positive: clicks on the object, ``(x, y)`` in pixels of the film.
+        negative: clicks beside it, likewise.
         box: around the object, in pixels of the film.
         size: height and width of the film.
         side: of the square.

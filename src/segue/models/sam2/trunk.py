@@ -66,7 +66,8 @@ class WindowAttention(nn.Module):
     """Multi-head attention inside each window of a map; queries may be pooled 2x2.
 
     Args:
-        cin, cout: channels of input and output.
+        cin: channels of the input.
+        cout: channels of the output.
         heads: attention heads.
         window: side of the windows in tokens; 0 is the whole map.
         pool: whether the queries are max-pooled, which halves height and width.

@@ -180,7 +180,8 @@ class DecoderLayer(nn.Module):
         """Instance queries (N, Q, C) and box queries (N, T, Q, C), refined.
 
         Args:
-            instance, query_position: (N, Q, C).
+            instance: (N, Q, C).
+            query_position: (N, Q, C).
             box: (N, 1, Q, C) in the first layer, (N, T, Q, C) in the others.
             references: (N, T, Q, L, 2 or 4), scaled to the levels.
             memory: (N, T, S, C).

@@ -311,7 +311,8 @@ class SeqFormer(nn.Module):
         """Compute the masks of chosen queries.
 
         Args:
-            memory, decoded: of :meth:`encode` and :meth:`decode`.
+            memory: what :meth:`encode` returned.
+            decoded: what :meth:`decode` returned.
             sample: which of the N clips.
             queries: (K,), indices.
             layer: decoder layer.
