@@ -120,8 +120,8 @@ def run(section: Section, origin: Origin, *, force: bool) -> str:
     if others is not None and others > IDLE and not force:
         raise BusyError(f"{section.command}: {said(others)} meanwhile; nothing was written")
     seconds = time.monotonic() - begun
-    told = f"Measured on {time.strftime('%Y-%m-%d')} at {origin} in {seconds:.0f} s; {said(others)}."
-    return f"{told}\n\n{done.stdout.strip()}"
+    summary = f"Measured on {time.strftime('%Y-%m-%d')} at {origin} in {seconds:.0f} s; {said(others)}."
+    return f"{summary}\n\n{done.stdout.strip()}"
 
 
 def between(page: str, name: str) -> str:

@@ -1,9 +1,9 @@
 """Speed and memory of foreground models, against OpenCV's subtractors and FgSegNet_v2, in one run.
 
 Each frame goes through all models in turn, so that a busy machine slows all of them; sessions are whole:
-change detection, background, alignment check, network or subtractor, mask. Of the model alone the time is
-told besides. Peak memory is measured in a process of its own for each model. Pictures are made up, weights
-random: neither changes the time. Prints a Markdown table.
+change detection, background, alignment check, network or subtractor, mask. The time of the model
+alone is given too. Peak memory is measured in a process of its own for each model. Pictures are made up,
+weights random: neither changes the time. Prints a Markdown table.
 
 Examples::
 

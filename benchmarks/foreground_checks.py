@@ -187,7 +187,7 @@ class Fresh:
 
 
 def run(options: argparse.Namespace) -> list[Check]:
-    """All checks, told one by one."""
+    """All checks, printed one by one."""
     fresh, found = Fresh(options), []
     films = read_films(options.data, options.films.split(","))
 

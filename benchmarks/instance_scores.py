@@ -173,13 +173,13 @@ class Scorer:
         return found
 
     def _detections(self, found: Sequence[Segmentation]) -> list[DetectedInstance]:
-        told: dict[int, dict[int, Any]] = {}
+        tracks: dict[int, dict[int, Any]] = {}
         for t, result in enumerate(found):
             for item in result.objects:
                 if item.area and self.number(item.label) is not None:
-                    told.setdefault(item.id, {})[t] = item
+                    tracks.setdefault(item.id, {})[t] = item
         detections = []
-        for number, frames in told.items():
+        for number, frames in tracks.items():
             category = self.number(frames[max(frames)].label)
             assert category is not None
             track = _track([result.mask == number for result in found])

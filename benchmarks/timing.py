@@ -69,7 +69,7 @@ class Case:
         """The published one, but so that the memory has the wanted size throughout.
 
         Where the previous frame is read, every frame is memorised anyway and none is kept; else every second
-        one is, and is forgotten again at once.
+        one is, and is discarded at once.
         """
         every = NEVER if self.published.include_last else 2
         return replace(self.published, mem_every=every, memory_frames=self.memory + 1)

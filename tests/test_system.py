@@ -61,8 +61,8 @@ def is_held(path: Path) -> bool:
         return True
 
 
-class Told:
-    """A program that notes what it is sent."""
+class RecordingProcess:
+    """A process that records the signals sent to it."""
 
     pid = 4711
 
@@ -136,10 +136,10 @@ def test_a_file_that_stays_open_is_an_error(
 def test_a_program_on_windows_is_a_group_that_is_sent_ctrl_break(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signal, "CTRL_BREAK_EVENT", 1, raising=False)
     assert system.own_group() == {"creationflags": 0x200}
-    told: Any = Told()
-    system.interrupt_group(told)
-    system.end_group(told)
-    assert told.signals == [1, signal.SIGTERM]
+    process: Any = RecordingProcess()
+    system.interrupt_group(process)
+    system.end_group(process)
+    assert process.signals == [1, signal.SIGTERM]
     assert system.was_interrupted(0xC000013A)
     assert system.was_interrupted(0xC000013A - (1 << 32))
     assert not system.was_interrupted(1)

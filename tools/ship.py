@@ -21,7 +21,7 @@ from segue.weights.checkpoint import read_checkpoint, sha256
 
 ASSETS = Path(__file__).resolve().parents[1] / "src" / "segue" / "assets"
 KEPT = ("format", "segue_format", "recipe", "seed", "step", "steps")
-"""What of the last file's description goes on with it."""
+"""What of the last file's description continues with it."""
 
 
 def main() -> None:

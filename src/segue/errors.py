@@ -32,7 +32,7 @@ class CheckpointError(SegueError):
 
 
 class ResumeError(SinkError, CheckpointError):
-    """An interrupted run that cannot be gone on with: another source, other weights or settings, damage."""
+    """An interrupted run that cannot be resumed: another source, other weights or settings, damage."""
 
 
 class DatasetError(SegueError):

@@ -183,9 +183,9 @@ def _imported(point: EntryPoint, error: type[SegueError]) -> Any:
 
 def _command(point: EntryPoint) -> CommandEntry:
     """A command of another package, described by the summary of the package."""
-    told = None if point.dist is None else point.dist.metadata["Summary"]
+    summary = None if point.dist is None else point.dist.metadata["Summary"]
     return CommandEntry(
-        point.name, told or f"A command of {_package(point)}.", partial(_imported, point, SegueError)
+        point.name, summary or f"A command of {_package(point)}.", partial(_imported, point, SegueError)
     )
 
 

@@ -92,7 +92,7 @@ def generate(
                 report(done)
         except BrokenProcessPool:
             raise RendererError(
-                "a worker was ended, perhaps for want of memory; go on with --resume and fewer --workers"
+                "a worker was ended, perhaps for want of memory; continue with --resume and fewer --workers"
             ) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)

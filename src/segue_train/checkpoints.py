@@ -75,11 +75,11 @@ class Average:
 def claim_folder(out: Path, name: str, *, resume: bool, overwrite: bool) -> None:
     """Look whether a run of the recipe ``name`` may write into ``out``."""
     if resume and overwrite:
-        raise SinkError("--resume goes on with a run, --overwrite throws it away; give one of them")
+        raise SinkError("--resume continues a run, --overwrite throws it away; give one of them")
     if resume and not (out / LATEST).is_file():
         raise CheckpointError(f"nothing to resume: {out / LATEST} does not exist; start without --resume")
     if not resume and not overwrite and _files_of_run(out, name):
-        raise SinkError(f"{out}: holds a training run; give --resume to go on with it, or --overwrite")
+        raise SinkError(f"{out}: holds a training run; give --resume to continue it, or --overwrite")
 
 
 def clear_folder(out: Path, name: str, *, resume: bool) -> None:

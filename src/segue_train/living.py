@@ -1,4 +1,4 @@
-"""What lives in a scene and is no foreground: leaves, water, rain, snow, shadows that move, screens, lamps.
+"""What moves in a scene and is no foreground: leaves, water, rain, snow, shadows that move, screens, lamps.
 
 Each effect is a function of a canvas and a time, see :mod:`segue_train.scenery`. Most scenes have some.
 """

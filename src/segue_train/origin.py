@@ -36,7 +36,7 @@ def origin_of(*options: Mapping[str, Any]) -> Origin:
 
 
 def require_same(known: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """See that a run goes on with what it was begun with.
+    """See that a run is resumed with what it was begun with.
 
     Raises:
         CheckpointError: an option or the data differ; the message names it.

@@ -191,7 +191,7 @@ class RunSettings:
         workers: processes that prepare batches; 0 prepares them between the steps.
         save_every: steps between two checkpoints.
         log_every: steps between two lines of the log.
-        resume: go on with the run in the output folder.
+        resume: continue the run in the output folder.
         overwrite: throw away the run in the output folder.
         until: stop after this step, to go on later with `--resume`; schedules stay as they are.
         validate: scores a network in evaluation mode, higher is better; the best one is kept apart.

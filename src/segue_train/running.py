@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from segue.cli.running import COMMAND_LINE_ERROR
 from segue.errors import ArgumentError, TrainingError
-from segue.jobs.options import told
+from segue.jobs.options import error_text
 from segue.jobs.processes import words_of
 from segue.jobs.values import Setting, TrainJob
 
@@ -64,7 +64,7 @@ def _typed(name: str, value: Setting, kind: Any) -> Setting:
     try:
         found = TypeAdapter(kind).validate_python(value)
     except ValidationError as errors:
-        raise ArgumentError(f"--{name}{told(errors)}") from None
+        raise ArgumentError(f"--{name}{error_text(errors)}") from None
     return str(found) if isinstance(found, Path) else found
 
 

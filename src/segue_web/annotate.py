@@ -110,7 +110,7 @@ class AnnotateBackend(Backend):
         self._worker.start()
 
     def close(self) -> None:
-        """End the process and close the project; a tracking that runs can be gone on with."""
+        """End the process and close the project; a tracking that runs can be resumed."""
         self._closed = True
         self._worker.close()
         self._store.shutdown(wait=True)

@@ -40,7 +40,7 @@ def annotate(
 ) -> None:
     """Point, look and correct in the browser: click an object, track it, correct a frame, export.
 
-    Everything is saved as it happens, in the project folder; the same command goes on with it. The page is
+    Everything is saved as it happens, in the project folder; the same command continues it. The page is
     for this machine alone, at an address with a secret.
 
     Examples:

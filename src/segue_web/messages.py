@@ -138,7 +138,7 @@ class Undo(Message):
 
 
 class Track(Message):
-    """Follow the objects from the corrected frame nearest to ``frame``; ``resume`` goes on with the last."""
+    """Follow the objects from the corrected frame nearest to ``frame``; ``resume`` continues the last."""
 
     op: Literal["track"]
     direction: Literal["forward", "back", "between"]

@@ -109,7 +109,7 @@ def make_app(backend: Backend, token: str, port: int) -> FastAPI:
                     if size > MAX_UPLOAD:
                         return JSONResponse({"error": f"the file is larger than {MAX_UPLOAD >> 20} MiB"}, 413)
                     await asyncio.to_thread(file.write, part)
-            return JSONResponse({"told": await backend.import_file(name, coming)})
+            return JSONResponse({"message": await backend.import_file(name, coming)})
         except OSError as error:
             return JSONResponse({"error": f"cannot be saved ({error.strerror or error})"}, 507)
         except SegueError as error:

@@ -74,7 +74,7 @@ def resumed(project: Project) -> dict[str, Any]:
     """What is left of the tracking that was interrupted."""
     job = project.interrupted()
     if job is None:
-        raise PromptError("there is no interrupted tracking to go on with")
+        raise PromptError("there is no interrupted tracking to resume")
     spec = dict(job["spec"])
     # Two directions are joined from the beginning: what the first one said is not kept.
     if spec["direction"] != "between" and job["at"] is not None:

@@ -279,17 +279,17 @@ def test_results_come_in_async_for_while_other_tasks_run(
 
 
 def test_progress_is_told_after_each_result(lite: STCNLite) -> None:
-    told: list[tuple[int, int | None]] = []
-    progress = lambda count, total: told.append((count, total))  # noqa: E731
+    reported: list[tuple[int, int | None]] = []
+    progress = lambda count, total: reported.append((count, total))  # noqa: E731
     list(segue.track(PICTURES, FIRST, model=lite, device="cpu", progress=progress))
-    assert told == [(count, 6) for count in range(1, 7)]
+    assert reported == [(count, 6) for count in range(1, 7)]
     for call in (
         lambda: segue.foreground(iter(PICTURES), model="median", progress=progress),
         lambda: segue.instances(iter(PICTURES), model="msstsvis-lite", device="cpu", progress=progress),
     ):
-        told.clear()
+        reported.clear()
         list(call())
-        assert told == [(count, None) for count in range(1, 7)]
+        assert reported == [(count, None) for count in range(1, 7)]
 
 
 FLOATS = FRAMES.astype(np.float32) / 255

@@ -1,4 +1,4 @@
-"""A power cut at any moment of a video: what is reported is there, and the rest is gone on with."""
+"""A power cut at any moment of a video: what is reported is there, and the rest is resumed."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from tests.lite import lively_instances
 from tests.segue_train.instance_sets import save_ytvis
 from tests.segue_train.scenes import save_composites
 
-# pycocotools 2.0 speaks to numpy 2 in an old way.
+# pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
@@ -216,7 +216,7 @@ def test_videos_of_youtube_vis_are_the_listed_pictures_alone(tmp_path: Path) -> 
     assert [video.name for video in videos] == [video.name for video in dataset]
     links = sorted(videos[0].source.iterdir())
     assert [path.stem for path in links] == [Path(name).stem for name in dataset.videos[0].file_names]
-    assert len(list(videos[1].source.iterdir())) == 2  # a link that leads nowhere is told by the worker
+    assert len(list(videos[1].source.iterdir())) == 2  # the worker reports a link that leads nowhere
 
 
 def test_results_are_called_after_the_frame_numbers_of_the_data_set(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def drop_object(results: Path) -> None:
         write_index_mask(path, np.minimum(read_index_mask(path), 1))
 
 
-def add_stranger(results: Path) -> None:
+def add_unknown_id(results: Path) -> None:
     write_index_mask(results / "v/masks/00010.png", np.full((48, 64), 7, np.uint8))
 
 
@@ -91,7 +91,7 @@ def drop_video(results: Path) -> None:
     [
         (drop_frame, "no mask of 1 frames that are asked for: v/00005"),
         (drop_object, "v never shows object 2"),
-        (add_stranger, "v shows 7, of which meta.json knows nothing"),
+        (add_unknown_id, "v shows 7, which meta.json does not list"),
         (shrink, "v/00010 is 32x24, not 64x48"),
         (drop_video, "no results of 1 of 1 videos: v"),
     ],

@@ -56,10 +56,10 @@ def test_a_table_is_written_with_machine_commit_and_load(page: Path, monkeypatch
     before = page.read_text(encoding="utf-8")
     measure(["start"], page, force=False)
     text = between(page.read_text(encoding="utf-8"), "start")
-    told, table = text.split("\n\n")
+    summary, table = text.split("\n\n")
     assert re.fullmatch(
         rf"Measured on {time.strftime('%Y')}-\d\d-\d\d at commit 12345678 in \d+ s; others used 0.03 cores\.",
-        told,
+        summary,
     )
     assert table == "| a |\n| --- |"
     assert (

@@ -16,7 +16,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))  # scri
 
 import ytvis_plain
 
-# pycocotools 2.0 speaks to numpy 2 in an old way.
+# pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 

@@ -26,7 +26,7 @@ from segue.weights import write_checkpoint
 from tests.cli.running import Command, Outcome, contents
 from tests.lite import lively_instances, lively_lite
 
-# pycocotools 2.0 speaks to numpy 2 in an old way.
+# pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 SETTINGS = ("--window", 4, "--overlap", 2, "--score", 0.0, "--top", 3, "--short-side", 48)

@@ -1,4 +1,4 @@
-"""Runs that are interrupted, and gone on with to the very files of a run that was not."""
+"""Runs that are interrupted, and resumed to the very files of a run that was not."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from tests.cli.running import FRAMES, Command, contents
 
 
 class Camera:
-    """Gives the frames of the clip again and again; it stops answering, or is lost, where it is told to."""
+    """Gives the frames of the clip again and again; it stops answering, or is lost, at given frames."""
 
     blocks_at: int | None = None
     lost_at: int | None = None
@@ -83,7 +83,7 @@ def is_complete(folder: Path, frames: int) -> None:
     assert marker is not None
     assert marker["complete"]
     assert len(list((folder / "masks").glob("*.png"))) == frames
-    assert not (folder / "masks" / STATE).exists(), "a camera cannot be gone on with"
+    assert not (folder / "masks" / STATE).exists(), "a camera cannot be resumed"
     with open_source(folder / "overlay.mp4") as film:
         times = [frame.time for frame in film]
     assert len(times) == frames

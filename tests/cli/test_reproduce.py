@@ -310,7 +310,7 @@ def test_composites_are_run_by_given_weights(command: Command, tmp_path: Path) -
     assert row[6:] == ["0.9466", "0.9661", "0.9893", "0.9776"]
 
 
-# pycocotools 2.0 speaks to numpy 2 in an old way.
+# pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_instances_are_scored_where_they_are_annotated(command: Command, tmp_path: Path) -> None:
     root = save_ytvis(tmp_path / "vis", COCO_NAMES, length=2)

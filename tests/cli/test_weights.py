@@ -28,10 +28,12 @@ def test_of_named_networks_all_is_told(
     monkeypatch.setenv("SEGUE_HOME", str(tmp_path))
     lines = command("weights", "list", "maskrcnn", "mustan2").out.splitlines()
     first, second = lines[: lines.index("network\tmustan2")], lines[lines.index("network\tmustan2") :]
-    told = dict(line.split("\t") for line in first)
-    assert told["from"] == ("https://download.pytorch.org/models/maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth")
-    assert told["sha256"] == "73cbd019"
-    assert told["weights"] == "segue weights get maskrcnn"
+    fields = dict(line.split("\t") for line in first)
+    assert fields["from"] == (
+        "https://download.pytorch.org/models/maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth"
+    )
+    assert fields["sha256"] == "73cbd019"
+    assert fields["weights"] == "segue weights get maskrcnn"
     assert "training\tsegue train mustan2" in second
     assert "no network is called 'other'" in command("weights", "list", "other").complaint
 

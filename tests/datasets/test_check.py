@@ -198,9 +198,9 @@ def test_a_damaged_description_is_a_problem_and_no_traceback(tmp_path: Path) -> 
 
 def test_progress_is_told_after_every_video(tmp_path: Path) -> None:
     make_davis(tmp_path)
-    told: list[tuple[int, int, str]] = []
-    check_data(tmp_path, progress=lambda *step: told.append(step))
-    assert told == [(1, 1, "bear")]
+    steps: list[tuple[int, int, str]] = []
+    check_data(tmp_path, progress=lambda *step: steps.append(step))
+    assert steps == [(1, 1, "bear")]
 
 
 def test_everything_can_be_stored_as_json(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from segue.datasets.check import check_data
 from segue.datasets.stills import open_stills
 from segue.errors import DatasetError
 
-# pycocotools 2.0 speaks to numpy 2 in an old way.
+# pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 SIZE = (8, 10)

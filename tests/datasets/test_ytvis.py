@@ -16,7 +16,7 @@ from segue.datasets.ytvis import YTVISDataset, read_results
 from segue.errors import DatasetError
 from segue.masks import encode_rle
 
-# pycocotools 2.0 speaks to numpy 2 in an old way.
+# pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 HEIGHT, WIDTH = 4, 6

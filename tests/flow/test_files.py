@@ -1,4 +1,4 @@
-"""Flow that another program wrote, and what of it is not believed."""
+"""Flow that another program wrote, and which files of it are refused."""
 
 from __future__ import annotations
 

@@ -54,8 +54,8 @@ def test_without_a_fitting_torchvision_one_line_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torchvision", None)
-    told = re.escape(f"raft needs a torchvision that fits torch {torch.__version__}")
-    with pytest.raises(FlowError, match=told):
+    message = re.escape(f"raft needs a torchvision that fits torch {torch.__version__}")
+    with pytest.raises(FlowError, match=message):
         flow_provider("raft", tmp_path / "raft.safetensors")
 
 

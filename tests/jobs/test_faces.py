@@ -137,24 +137,24 @@ def test_a_job_runs_in_a_process_of_its_own(command: Command, tmp_path: Path) ->
 
 class Recorder(Observer):
     def __init__(self) -> None:
-        self.told: list[Any] = []
+        self.calls: list[Any] = []
 
     def begin(self, what: str, total: int | None) -> None:
-        self.told.append((what, total))
+        self.calls.append((what, total))
 
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
-        self.told.append((frame.index, result.index, note))
+        self.calls.append((frame.index, result.index, note))
 
     def written(self, name: str, path: Path) -> None:
-        self.told.append(name)
+        self.calls.append(name)
 
 
 def test_an_observer_is_told_how_it_goes_on(command: Command, tmp_path: Path) -> None:
     observer = Recorder()
     outcome = run(job_in(tmp_path, "out"), observer)
-    assert observer.told[0] == ("frames", 8)
-    assert [item[:2] for item in observer.told[1:9]] == [(index, index) for index in range(8)]
-    assert set(observer.told[9:]) == {"png", "overlay", "coco"} == set(outcome.paths)
+    assert observer.calls[0] == ("frames", 8)
+    assert [item[:2] for item in observer.calls[1:9]] == [(index, index) for index in range(8)]
+    assert set(observer.calls[9:]) == {"png", "overlay", "coco"} == set(outcome.paths)
     assert outcome.frames == 8
 
 

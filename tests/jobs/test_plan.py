@@ -172,9 +172,9 @@ def test_a_row_that_cannot_be_done_is_told_before_the_first_one(
 ) -> None:
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")
     assert planned(davis, tmp_path / "out") == []
-    told = planned(davis, tmp_path / "out", **wrong)[-1]
-    assert told.startswith("stm memory: previous frame only cannot be done: ")
-    assert re.search(message, told)
+    last = planned(davis, tmp_path / "out", **wrong)[-1]
+    assert last.startswith("stm memory: previous frame only cannot be done: ")
+    assert re.search(message, last)
 
 
 def test_a_batch_of_a_row_that_is_there_stops_all_rows(davis: Path, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_the_record_repeats_required_frames(folder: Path, tmp_path: Path) -> Non
     masks = sorted(path.stem for path in (tmp_path / "one" / "masks").glob("*.png"))
     assert masks == ["00000", "00004"]
     assert repeated(job, tmp_path / "two") == files(tmp_path / "one")
-    with pytest.raises(SinkError, match="pictures in memory cannot be gone on with; leave out resume"):
+    with pytest.raises(SinkError, match="pictures in memory cannot be resumed; leave out resume"):
         segue.track(FRAMES, MASKS[0], **options).save(tmp_path / "three", resume=True)
 
 

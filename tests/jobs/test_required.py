@@ -27,7 +27,7 @@ from segue.sessions import TrackSession
 from segue.types import Frame, Segmentation
 from tests.clips import clip
 
-# pycocotools 2.0 speaks to numpy 2 in an old way.
+# pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 FRAMES, MASKS = clip(5, 11, 48, 64, 2)

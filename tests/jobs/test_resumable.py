@@ -266,29 +266,29 @@ class Learning:
 
 
 def test_a_first_pass_goes_on_where_it_was_cancelled(tmp_path: Path) -> None:
-    token, first, told = CancelToken(), Learning(), []
+    token, first, reported = CancelToken(), Learning(), []
 
     def report(number: int) -> None:
-        told.append(number)
+        reported.append(number)
         if number == 2:
             token.cancel()
 
     with pytest.raises(KeyboardInterrupt):
         first_pass(first, folder=tmp_path, resume=False, report=report, cancel=token)
-    assert told == first.learnt == [1, 2]
+    assert reported == first.learnt == [1, 2]
     second = Learning()
-    first_pass(second, folder=tmp_path, resume=True, report=told.append)
+    first_pass(second, folder=tmp_path, resume=True, report=reported.append)
     assert second.learnt == [3, 4, 5]
-    assert told == [1, 2, 3, 4, 5]
+    assert reported == [1, 2, 3, 4, 5]
     third = Learning()
-    first_pass(third, folder=tmp_path, resume=True, report=told.append)
+    first_pass(third, folder=tmp_path, resume=True, report=reported.append)
     assert third.learnt == [], "it is complete, and saved"
     anew = Learning()
-    first_pass(anew, folder=tmp_path, resume=False, report=told.append)
+    first_pass(anew, folder=tmp_path, resume=False, report=reported.append)
     assert anew.learnt == [1, 2, 3, 4, 5]
-    first_pass(Learning(), folder=None, resume=False, report=told.append)
+    first_pass(Learning(), folder=None, resume=False, report=reported.append)
     SessionState({}, {}).save(tmp_path / FIRST_PASS)
     with pytest.raises(CheckpointError, match=r"damaged first pass \(KeyError\)"):
-        first_pass(Learning(), folder=tmp_path, resume=True, report=told.append)
+        first_pass(Learning(), folder=tmp_path, resume=True, report=reported.append)
     forget_state(tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -111,8 +111,8 @@ def test_two_machines_learn_what_one_learns_from_two_batches_a_step(films: Path)
         )
         for rank in (0, 1)
     ]
-    told = [node.communicate(timeout=500)[0] for node in nodes]
-    assert [node.returncode for node in nodes] == [0, 0], told
+    outputs = [node.communicate(timeout=500)[0] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], outputs
     one = run(job(films, "one", steps="3", accumulate="2")).paths["weights"]
     assert steps(films.with_name("nodes") / "mustan2.safetensors") == ("3", "3")
     same_values(one, films.with_name("nodes") / "mustan2.safetensors")

@@ -16,7 +16,7 @@ from segue.masks import encode_rle
 from segue.masks.rle import check_runs, check_size
 from segue.masks.tracks import RleTrack
 
-# pycocotools 2.0 speaks to numpy 2 in an old way.
+# pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 CLIPS = arrays.arrays(np.bool_, arrays.array_shapes(min_dims=3, max_dims=3, max_side=14))

@@ -90,12 +90,12 @@ def test_workers_change_nothing_and_progress_is_told(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         save_cdnet_video(tmp_path / "data" / "x" / name, {1: LABELS, 2: LABELS})
         save_results(tmp_path / "results" / "x" / name, [HALF, LABELS])
-    told: list[tuple[int, int, str]] = []
+    steps: list[tuple[int, int, str]] = []
     videos = open_cdnet(tmp_path / "data")
-    alone = evaluate_foreground(tmp_path / "results", videos, progress=lambda *step: told.append(step))
+    alone = evaluate_foreground(tmp_path / "results", videos, progress=lambda *step: steps.append(step))
     together = evaluate_foreground(tmp_path / "results", videos, workers=2)
     assert together.sequences == alone.sequences
-    assert told == [(1, 3, "x/a"), (2, 3, "x/b"), (3, 3, "x/c")]
+    assert steps == [(1, 3, "x/a"), (2, 3, "x/b"), (3, 3, "x/c")]
 
 
 @pytest.mark.parametrize("level", ["baseline/office", "office", "team/results/baseline/office"])

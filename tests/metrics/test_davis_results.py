@@ -116,15 +116,15 @@ def test_a_zip_archive_scores_as_its_folder_does(tmp_path: Path, davis: DavisFol
 def test_several_processes_find_the_same_scores_and_tell_their_progress(
     tmp_path: Path, davis: DavisFolder
 ) -> None:
-    told: list[tuple[int, int, str]] = []
+    steps: list[tuple[int, int, str]] = []
     serial, parallel = (
-        evaluate_davis(tmp_path / "results", davis, workers=n, progress=lambda *step: told.append(step))
+        evaluate_davis(tmp_path / "results", davis, workers=n, progress=lambda *step: steps.append(step))
         for n in (1, 2)
     )
     assert serial.objects == parallel.objects
-    assert told[:2] == [(1, 2, "goat"), (2, 2, "bear")]
-    assert sorted(step[0] for step in told[2:]) == [1, 2]
-    assert {step[2] for step in told[2:]} == {"goat", "bear"}
+    assert steps[:2] == [(1, 2, "goat"), (2, 2, "bear")]
+    assert sorted(step[0] for step in steps[2:]) == [1, 2]
+    assert {step[2] for step in steps[2:]} == {"goat", "bear"}
 
 
 @pytest.mark.parametrize("value", [1, 255])

@@ -22,9 +22,9 @@ def die(number: int) -> int:
 
 def test_scores_come_in_the_order_of_the_tasks_with_progress() -> None:
     tasks = {str(i): i for i in (3, 1, 2)}
-    told: list[tuple[int, int, str]] = []
-    assert map_sequences(double, tasks, progress=lambda *step: told.append(step)) == [6, 2, 4]
-    assert told == [(1, 3, "3"), (2, 3, "1"), (3, 3, "2")]
+    steps: list[tuple[int, int, str]] = []
+    assert map_sequences(double, tasks, progress=lambda *step: steps.append(step)) == [6, 2, 4]
+    assert steps == [(1, 3, "3"), (2, 3, "1"), (3, 3, "2")]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

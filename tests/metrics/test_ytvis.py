@@ -38,7 +38,7 @@ from tests.metrics.tracks import (
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "ytvis"
 TOLERANCE = 1e-9
 
-# pycocotools 2.0 speaks to numpy 2 in an old way.
+# pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 laws = settings(deadline=None, max_examples=60, derandomize=True)

@@ -77,10 +77,10 @@ def test_a_tube_says_what_was_seen_where_it_was_seen() -> None:
 
 
 def test_boxes_are_told_by_waves() -> None:
-    told = waves(torch.tensor([[0.5, 0.0, 0.0, 0.0]]))[0]
-    assert told.shape == (32,)
-    assert torch.allclose(told[:4], torch.tensor([1.0, 0.0, 0.0, 0.0]), atol=1e-5)
-    assert torch.allclose(told[16:20], torch.tensor([0.0, -1.0, 1.0, 1.0]), atol=1e-5)
+    encoded = waves(torch.tensor([[0.5, 0.0, 0.0, 0.0]]))[0]
+    assert encoded.shape == (32,)
+    assert torch.allclose(encoded[:4], torch.tensor([1.0, 0.0, 0.0, 0.0]), atol=1e-5)
+    assert torch.allclose(encoded[16:20], torch.tensor([0.0, -1.0, 1.0, 1.0]), atol=1e-5)
 
 
 def test_a_clip_of_any_size_has_queries_and_masks_on_all_frames() -> None:

@@ -44,7 +44,7 @@ def film(frames: int, height: int = 64, width: int = 80) -> Tensor:
 
 
 def known(network: nn.Module, count: int = 1) -> Tensor:
-    """What a network is told of the empty scene."""
+    """The empty scene as a network receives it."""
     planes = 21 if network.capabilities.temporal_quantiles else 3
     return torch.rand(count, planes, 64, 80, generator=torch.Generator().manual_seed(4))
 

@@ -119,7 +119,7 @@ def test_a_click_gives_the_whole_and_a_part_or_a_group_on_demand(extent: Extent,
 
 
 class Greedy(Watched):
-    """Takes the mask so far, and wherever a negative click is, more besides."""
+    """Adds to the mask so far wherever a negative click is."""
 
     def decode(
         self, features: tuple[torch.Tensor, ...], prompts: torch.Tensor

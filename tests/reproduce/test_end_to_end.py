@@ -17,7 +17,7 @@ from tests.cli.running import Command, Outcome, command_in
 from tests.lite import lively_instances
 from tests.reproduce import trees
 
-# pycocotools 2.0 speaks to numpy 2 in an old way.
+# pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),

@@ -218,10 +218,10 @@ def test_a_mover_of_which_no_picture_tells_takes_no_part() -> None:
     clip = scene(white_square(Path((40, 50), (2, 0))))
     frame, labels = clip.frame_with_labels(0)
     empty = scene().frame(0)
-    told = without_evidence_unknown(frame, [frame, empty], labels)
-    np.testing.assert_array_equal(told, labels)
-    untold = without_evidence_unknown(frame, [frame, frame], labels)
-    assert set(np.unique(untold)) == {STATIC, UNKNOWN}
+    found = without_evidence_unknown(frame, [frame, empty], labels)
+    np.testing.assert_array_equal(found, labels)
+    ignored = without_evidence_unknown(frame, [frame, frame], labels)
+    assert set(np.unique(ignored)) == {STATIC, UNKNOWN}
 
 
 @given(st.integers(-30, 80), st.integers(-30, 60))

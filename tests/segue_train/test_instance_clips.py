@@ -25,7 +25,7 @@ from segue_train.instance_clips import (
 from segue_train.instance_losses import centred, separability_losses, soft_union, tight_boxes
 from tests.segue_train.instance_sets import SIZE, save_coco, save_ytvis
 
-# pycocotools 2.0 speaks to numpy 2 in an old way.
+# pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 SHAPE = ClipShape(batch=2, frames=3, side=64, objects=0)

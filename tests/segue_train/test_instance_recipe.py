@@ -29,7 +29,7 @@ from tests.segue_train.commands import run
 from tests.segue_train.instance_sets import save_coco, save_ytvis
 from tests.segue_train.test_ytvis_clips import NAMES, Places, small_clip
 
-# pycocotools 2.0 speaks to numpy 2 in an old way.
+# pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 TINY = Size(

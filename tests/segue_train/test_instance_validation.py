@@ -19,7 +19,7 @@ from segue_train import validation
 from segue_train.validation import ClipAP
 from tests.segue_train.instance_sets import BRIGHT, DARK, save_ytvis
 
-# pycocotools 2.0 speaks to numpy 2 in an old way.
+# pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 NAMES = {BRIGHT: "lamp", DARK: "coal"}

@@ -22,7 +22,7 @@ from segue_train.recipes.msstsvis import InstanceObjective, LiteRecipe, asked
 from tests.segue_train import commands
 from tests.segue_train.instance_sets import save_coco, save_ytvis
 
-# pycocotools 2.0 speaks to numpy 2 in an old way.
+# pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 

@@ -39,7 +39,7 @@ from segue_train.ytvis_clips import (
 )
 from tests.segue_train.instance_sets import BRIGHT, DARK, picture, save_coco, save_ytvis
 
-# pycocotools 2.0 speaks to numpy 2 in an old way.
+# pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 NAMES = {BRIGHT: "lamp", DARK: "coal"}

@@ -262,16 +262,16 @@ def with_job(
     backend: AnnotateBackend, ask: Ask, steps: Callable[[], Awaitable[None]]
 ) -> list[dict[str, Any]]:
     """Run steps in one event loop while a tracking from frame 4 is under way; the events that pages saw."""
-    told: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
 
     async def run() -> None:
-        backend.send = told.append
+        backend.send = events.append
         await backend.handle(messages.Track(id=1, op="track", direction="forward", frame=4))
         await steps()
         await asyncio.sleep(0)
 
     asyncio.run(run())
-    return told
+    return events
 
 
 def tracked(backend: AnnotateBackend, x: int) -> dict[int, MarkedMask]:
@@ -295,11 +295,11 @@ def test_frames_are_saved_as_they_come_and_a_stop_can_be_gone_on_with(
         await backend.handle(messages.Stop(id=2, op="stop"))
         await backend._keep(job, 7, tracked(backend, 10))  # in work when it was stopped
 
-    told = with_job(backend, ask, steps)
+    events = with_job(backend, ask, steps)
 
     assert backend.project.masked_frames() == [4, 5, 6]
     assert backend.project.marks(6)[1].score == 0.6
-    ended = next(event for event in told if event["event"] == "ended")
+    ended = next(event for event in events if event["event"] == "ended")
     assert ended["interrupted"] == {"done": 2, "total": 7, "direction": "forward"}
     answer = ask("track", direction="forward", frame=0, resume=True)
     assert (answer["start"], answer["stop"]) == (6, 11)
@@ -347,9 +347,9 @@ def test_a_full_disk_stops_the_tracking_with_one_line(
         assert job is not None
         await backend._keep(job, 5, tracked(backend, 8))
 
-    told = with_job(backend, ask, steps)
+    events = with_job(backend, ask, steps)
 
-    assert [event["error"] for event in told if event["event"] == "ended"] == [
+    assert [event["error"] for event in events if event["event"] == "ended"] == [
         "masks: cannot be written (the disk is full; free some space)"
     ]
     assert backend.project.masked_frames() == [4]
@@ -394,9 +394,9 @@ def test_an_end_that_cannot_be_saved_is_told(
         await backend.handle(messages.Stop(id=2, op="stop"))
 
     database = backend.project._db
-    told = with_job(backend, ask, steps)
+    events = with_job(backend, ask, steps)
     monkeypatch.setattr(backend.project, "_db", database)
-    (ended,) = [event for event in told if event["event"] == "ended"]
+    (ended,) = [event for event in events if event["event"] == "ended"]
     assert "cannot be saved (database or disk is full)" in ended["error"]
 
 
@@ -415,8 +415,8 @@ def test_a_defect_while_a_frame_is_saved_ends_the_tracking_and_is_told(
             await asyncio.sleep(0.01)
         assert backend._job is None
 
-    told = with_job(backend, ask, steps)
-    (ended,) = [event for event in told if event["event"] == "ended"]
+    events = with_job(backend, ask, steps)
+    (ended,) = [event for event in events if event["event"] == "ended"]
     assert "failed inside segue (RuntimeError)" in ended["error"]
     assert "a defect" in capsys.readouterr().err
 

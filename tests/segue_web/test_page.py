@@ -147,9 +147,9 @@ class Page:
     def export(self, form: str) -> Path:
         self.page.locator('[data-command="exportDialog"]').click()
         self.page.locator(f'[data-format="{form}"]').click()
-        told = self.page.locator(".notice.good span").first
-        told.wait_for()
-        return Path(told.inner_text().removeprefix("Exported to "))
+        toast = self.page.locator(".notice.good span").first
+        toast.wait_for()
+        return Path(toast.inner_text().removeprefix("Exported to "))
 
     def picture(self, name: str) -> None:
         if "SEGUE_PICTURES" in os.environ:
@@ -293,8 +293,8 @@ def test_two_tabs_do_not_destroy_each_others_work(
     playwright.expect(one.page.locator("#here-text")).to_contain_text(
         re.compile(r"3,\d\d\d pixels"), timeout=WAIT
     )
-    told = one.page.locator("#here-text").inner_text()
-    playwright.expect(two.page.locator("#here-text")).to_have_text(told, timeout=WAIT)
+    text = one.page.locator("#here-text").inner_text()
+    playwright.expect(two.page.locator("#here-text")).to_have_text(text, timeout=WAIT)
     two.key("z")
     playwright.expect(one.page.locator("#here-text")).not_to_contain_text("3,", timeout=WAIT)
     assert one.errors + two.errors == []

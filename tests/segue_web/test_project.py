@@ -234,7 +234,7 @@ def test_an_interrupted_tracking_is_known(project: Project) -> None:
     assert again.interrupted() is None
 
 
-def _write_for_ever(folder: Path, told: object) -> None:
+def _write_for_ever(folder: Path, sender: object) -> None:
     project = Project(folder, FILM, SIZE)
     with project.change("new"):
         project.add_object()
@@ -242,7 +242,7 @@ def _write_for_ever(folder: Path, told: object) -> None:
         for frame in range(50):
             with project.change("track"):
                 project.put(frame, {1: (plane((frame + turn) % 20), Mark("tracked"))})
-            told.send((turn, frame))  # type: ignore[attr-defined]
+            sender.send((turn, frame))  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("seen", [1, 20, 73])

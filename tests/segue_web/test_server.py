@@ -25,7 +25,7 @@ HOST = "http://127.0.0.1:8123"
 
 
 class Echo:
-    """A backend that answers what it was asked, and fails when it is told to."""
+    """A backend that answers what it was asked, and fails when it is asked to."""
 
     def __init__(self, film: Film, folder: Path) -> None:
         self.film, self.folder = film, folder
@@ -218,7 +218,7 @@ def test_a_binary_message_ends_only_its_own_socket(client: TestClient) -> None:
 def test_an_upload_is_taken_in_and_removed(client: TestClient, backend: Echo) -> None:
     answer = client.post(f"/{TOKEN}/import/masks.zip", content=b"abc", headers={"origin": HOST})
 
-    assert answer.json() == {"told": "masks.zip"}
+    assert answer.json() == {"message": "masks.zip"}
     assert backend.taken == [b"abc"]
     assert not (backend.folder / "upload.bin").exists()
 

@@ -95,10 +95,10 @@ def test_scores_on_the_page_are_those_of_the_tracker(made: tuple[Film, np.ndarra
 
     for result, (index, objects) in zip(results, one_way(iter(results), [1, 2]), strict=True):
         assert index == result.index
-        told = {item.id: item.score for item in result.objects}
+        scores = {item.id: item.score for item in result.objects}
         for number, (plane, mark) in objects.items():
             np.testing.assert_array_equal(plane, result.mask == number)
-            assert mark.score == told[number]
+            assert mark.score == scores[number]
 
 
 def test_without_a_corrected_frame_there_is_nothing_to_follow(made: tuple[Film, np.ndarray]) -> None:

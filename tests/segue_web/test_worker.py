@@ -1,4 +1,4 @@
-"""The process that computes may end at any time: who waited for it is told, and others are answered."""
+"""The process that computes may end at any time: its callers get an error, and others are answered."""
 
 from __future__ import annotations
 

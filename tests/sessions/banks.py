@@ -18,8 +18,8 @@ VALUE_CHANNELS = 3
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a bank is told of one frame.
+class MemoryEntry:
+    """Keys and values of one frame.
 
     Attributes:
         keys: (1, Ck, h, w) where shared, else one for each object.
@@ -42,18 +42,20 @@ def random_frames(
     *,
     shared: bool = True,
     present: Sequence[Iterable[int]] | None = None,
-) -> list[Told]:
+) -> list[MemoryEntry]:
     """Frames with random keys and values; ``present`` are the ids on each frame, by default all."""
     generator = torch.Generator().manual_seed(seed)
-    told = []
+    entries = []
     for t in range(frames):
         ids = sorted(range(1, objects + 1) if present is None else present[t])
         keys = torch.randn(1 if shared else len(ids), CHANNELS, *size, generator=generator)
-        told.append(Told(keys, {i: torch.randn(VALUE_CHANNELS, *size, generator=generator) for i in ids}))
-    return told
+        entries.append(
+            MemoryEntry(keys, {i: torch.randn(VALUE_CHANNELS, *size, generator=generator) for i in ids})
+        )
+    return entries
 
 
-def tell(bank: MemoryBank, frame: Told, **arguments: bool) -> None:
+def write_entry(bank: MemoryBank, frame: MemoryEntry, **arguments: bool) -> None:
     """Write a frame into a bank."""
     bank.write(
         sorted(frame.values),
@@ -69,16 +71,16 @@ def new_bank(**arguments: Any) -> MemoryBank:
     return MemoryBank(**{**options, **arguments})
 
 
-def filled_bank(frames: Iterable[Told], **arguments: Any) -> MemoryBank:
-    """A bank that was told these frames."""
+def filled_bank(frames: Iterable[MemoryEntry], **arguments: Any) -> MemoryBank:
+    """A bank that holds these frames."""
     bank = new_bank(**arguments)
     for frame in frames:
-        tell(bank, frame)
+        write_entry(bank, frame)
     return bank
 
 
 def reference(
-    frames: Sequence[Told],
+    frames: Sequence[MemoryEntry],
     query: Tensor,
     ids: Sequence[int],
     *,

@@ -32,8 +32,8 @@ def frame(t: int) -> Frame:
     return Frame(t, t / 10, FRAMES[t])
 
 
-class Told:
-    """A detector that finds what it is told, by frame index, and keeps what it was asked."""
+class ScriptedDetector:
+    """A detector with given finds by frame index, which records its calls."""
 
     names: Mapping[int, str] = {}
 
@@ -63,7 +63,7 @@ def trained() -> MemoryNetwork:
     return cast(MemoryNetwork, segue.load("stcn-lite"))
 
 
-def session(network: MemoryNetwork, detector: Told, every: int | None = None) -> AutoSession:
+def session(network: MemoryNetwork, detector: ScriptedDetector, every: int | None = None) -> AutoSession:
     return AutoSession(TrackSession(network, device="cpu"), detector, every)
 
 
@@ -79,7 +79,7 @@ def assert_same(results: list[Segmentation], expected: list[Segmentation]) -> No
 
 
 def test_found_objects_are_followed_as_if_a_person_had_drawn_them(lite: STCNLite) -> None:
-    detector = Told({2: MASKS[2]}, {1: "cat"})
+    detector = ScriptedDetector({2: MASKS[2]}, {1: "cat"})
     found = run(session(lite, detector))
     by_hand = TrackSession(lite, device="cpu")
     prompts = [MaskPrompt(1, MASKS[2] == 1, label="cat"), MaskPrompt(2, MASKS[2] == 2)]
@@ -91,14 +91,14 @@ def test_newcomers_get_new_ids_and_known_objects_do_not(trained: MemoryNetwork) 
     still = Frame(0, 0.0, FRAMES[0])
     third = np.where(MASKS[0] == 0, 0, MASKS[0]).astype(np.uint8)
     third[:10, :10] = 3
-    following = session(trained, Told({0: MASKS[0], 3: third, 6: third}), every=3)
+    following = session(trained, ScriptedDetector({0: MASKS[0], 3: third, 6: third}), every=3)
     ids = [following.step(Frame(t, t / 10, still.image)) for t in range(8)]
     assert [item.ids for item in ids if item] == [(1, 2)] * 3 + [(1, 2, 3)] * 5
     assert following.found == 3
 
 
 def test_looking_ahead_delays_results_and_changes_nothing_else(lite: STCNLite) -> None:
-    near, far = Told({1: MASKS[1]}), Told({1: MASKS[1]}, lookahead=2)
+    near, far = ScriptedDetector({1: MASKS[1]}), ScriptedDetector({1: MASKS[1]}, lookahead=2)
     following = session(lite, far)
     assert following.lag == 2
     assert following.step(frame(0)) is None
@@ -109,7 +109,9 @@ def test_looking_ahead_delays_results_and_changes_nothing_else(lite: STCNLite) -
 
 @pytest.mark.parametrize("lookahead", [0, 1])
 def test_a_saved_session_goes_on_identically(lite: STCNLite, tmp_path: Path, lookahead: int) -> None:
-    detector = Told({0: MASKS[0], 4: np.where(MASKS[4] == 1, 1, 0).astype(np.uint8)}, lookahead=lookahead)
+    detector = ScriptedDetector(
+        {0: MASKS[0], 4: np.where(MASKS[4] == 1, 1, 0).astype(np.uint8)}, lookahead=lookahead
+    )
     whole = run(session(lite, detector, 2))
     first = session(lite, detector, 2)
     before = [item for t in range(5) if (item := first.step(frame(t))) is not None]
@@ -122,7 +124,7 @@ def test_a_saved_session_goes_on_identically(lite: STCNLite, tmp_path: Path, loo
 
 
 def test_a_frame_that_cannot_be_taken_leaves_the_session_as_it_was(lite: STCNLite) -> None:
-    detector = Told({0: MASKS[0]}, lookahead=1)
+    detector = ScriptedDetector({0: MASKS[0]}, lookahead=1)
     following = session(lite, detector)
     following.step(frame(0))
     following.step(frame(1))
@@ -152,7 +154,7 @@ def test_objects_are_known_by_overlap_and_label() -> None:
 
 
 def test_the_function_finds_and_follows(lite: STCNLite) -> None:
-    detector = Told({0: MASKS[0]}, lookahead=1)
+    detector = ScriptedDetector({0: MASKS[0]}, lookahead=1)
     found = list(segue.track(list(FRAMES), Auto(detector, every=4), model=lite, device="cpu"))
     assert [item.index for item in found] == list(range(8))
     assert detector.asked == [(0, 1), (4, 5)]
@@ -169,7 +171,7 @@ def test_a_newcomer_gets_no_pixel_of_the_objects_that_are_followed(trained: Memo
     newcomer[MASKS[0] > 0] = 0
     rows, columns = np.nonzero(MASKS[0] == 1)
     newcomer[rows[: len(rows) // 4], columns[: len(rows) // 4]] = 1
-    following = session(trained, Told({0: MASKS[0], 1: newcomer}), every=1)
+    following = session(trained, ScriptedDetector({0: MASKS[0], 1: newcomer}), every=1)
     still = [following.step(Frame(t, t / 10, FRAMES[0])) for t in range(2)]
     assert still[0] is not None
     assert still[1] is not None
@@ -230,11 +232,11 @@ def test_ten_thousand_frames_are_flat() -> None:
 
 
 def test_an_object_that_comes_back_in_time_keeps_its_id(trained: MemoryNetwork) -> None:
-    """Hidden for fewer looks than it takes to be forgotten, then for more."""
+    """Hidden for fewer looks than it takes to be dropped, then for more."""
     black = np.zeros_like(FRAMES[0])
     for hidden, expected in ((PATIENCE - 2, (1, 2)), (PATIENCE + 2, ())):
         shown = [FRAMES[0]] * 2 + [black] * hidden + [FRAMES[0]]
-        following = AutoSession(colours(), Told({0: MASKS[0]}), 1)
+        following = AutoSession(colours(), ScriptedDetector({0: MASKS[0]}), 1)
         results = [following.step(Frame(t, t / 10, image)) for t, image in enumerate(shown)]
         assert results[-1] is not None
         assert results[-1].ids == expected

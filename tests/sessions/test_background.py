@@ -150,7 +150,7 @@ def test_another_light_changes_all_that_is_remembered() -> None:
 
 
 def test_in_another_light_the_past_keeps_its_distance_from_the_picture() -> None:
-    """A lamp at one side: the range in which a pixel lived comes along, and so does what stood before it."""
+    """A lamp at one side: the quantile range of each pixel comes along, and so does what stood before it."""
     levels, masks = [100, 90, 110, 100, 100, 200], [np.zeros((6, 8), bool)] * 5 + [np.ones((6, 8), bool)]
     background = fed(levels, masks, every=1)
     lamp = np.tile(np.linspace(50, 120, 8).astype(np.uint8)[None, :, None], (6, 1, 3))

@@ -17,8 +17,8 @@ from tests.sessions.scenes import Place, square_mask
 SIZE = (40, 60)
 
 
-class Told:
-    """A tracker that is told where squares of eight pixels are."""
+class SquareTracker:
+    """Tracks squares of eight pixels at given places."""
 
     def __init__(self) -> None:
         self.tracker = ComponentTracker()
@@ -39,69 +39,69 @@ class Told:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def squares() -> SquareTracker:
+    return SquareTracker()
 
 
-def test_ids_stay_while_objects_move(told: Told) -> None:
+def test_ids_stay_while_objects_move(squares: SquareTracker) -> None:
     for t in range(10):
-        assert told((5, 2 + 3 * t), (25, 40 - 2 * t)) == {(5, 2 + 3 * t): 1, (25, 40 - 2 * t): 2}
+        assert squares((5, 2 + 3 * t), (25, 40 - 2 * t)) == {(5, 2 + 3 * t): 1, (25, 40 - 2 * t): 2}
 
 
-def test_objects_tell_box_area_and_score(told: Told) -> None:
-    told((5, 10))
-    assert told.objects == (ObjectInfo(1, None, 1.0, (10.0, 5.0, 18.0, 13.0), 64),)
+def test_objects_tell_box_area_and_score(squares: SquareTracker) -> None:
+    squares((5, 10))
+    assert squares.objects == (ObjectInfo(1, None, 1.0, (10.0, 5.0, 18.0, 13.0), 64),)
 
 
-def test_an_object_that_was_hidden_for_a_moment_comes_back(told: Told) -> None:
+def test_an_object_that_was_hidden_for_a_moment_comes_back(squares: SquareTracker) -> None:
     for t in range(4):
-        told((5, 10 + t))
+        squares((5, 10 + t))
     for _ in range(5):
-        told()
-        assert told.followed == [1]
-        assert told.objects[0].area == 0
-        assert told.objects[0].box is None
-    assert told((5, 18)) == {(5, 18): 1}
+        squares()
+        assert squares.followed == [1]
+        assert squares.objects[0].area == 0
+        assert squares.objects[0].box is None
+    assert squares((5, 18)) == {(5, 18): 1}
 
 
-def test_an_object_that_was_away_for_long_is_a_new_one(told: Told) -> None:
+def test_an_object_that_was_away_for_long_is_a_new_one(squares: SquareTracker) -> None:
     for _ in range(4):
-        told((5, 10))
+        squares((5, 10))
     for _ in range(12):
-        told()
-    assert told.followed == []
-    assert told((5, 10)) == {(5, 10): 2}
+        squares()
+    assert squares.followed == []
+    assert squares((5, 10)) == {(5, 10): 2}
 
 
-def test_what_only_flickers_is_forgotten_at_once(told: Told) -> None:
-    told((5, 10))
-    told()
-    assert told.followed == []
+def test_what_only_flickers_is_dropped_at_once(squares: SquareTracker) -> None:
+    squares((5, 10))
+    squares()
+    assert squares.followed == []
 
 
-def test_when_two_meet_one_id_remains_and_when_they_part_both_are_back(told: Told) -> None:
+def test_when_two_meet_one_id_remains_and_when_they_part_both_are_back(squares: SquareTracker) -> None:
     for t in range(4):
-        told((5, 10 + t), (5, 30 - t))
-    merged = told((5, 14), (5, 20))
+        squares((5, 10 + t), (5, 30 - t))
+    merged = squares((5, 14), (5, 20))
     assert set(merged.values()) <= {1, 2}
-    assert told.followed == [1, 2]
-    assert set(told((5, 10), (5, 30)).values()) == {1, 2}
+    assert squares.followed == [1, 2]
+    assert set(squares((5, 10), (5, 30)).values()) == {1, 2}
 
 
-def test_two_that_pass_through_each_other_keep_their_ids(told: Told) -> None:
+def test_two_that_pass_through_each_other_keep_their_ids(squares: SquareTracker) -> None:
     for t in range(4):
-        told((5, 2 + 3 * t), (9, 40 - 3 * t))
+        squares((5, 2 + 3 * t), (9, 40 - 3 * t))
     for t in range(4, 13):  # they overlap in between, and are one piece then
         places = (5, 2 + 3 * t), (9, 40 - 3 * t)
         mask = square_mask(SIZE, places, side=8)
-        labels, _ = told.tracker.update(mask, told.time, mask.astype(np.float32))
-        told.time += 0.1
+        labels, _ = squares.tracker.update(mask, squares.time, mask.astype(np.float32))
+        squares.time += 0.1
         assert set(np.unique(labels[mask])) == {1, 2}, t
     assert labels[5, 38] == 1
     assert labels[16, 4] == 2
 
 
-def test_an_object_that_falls_into_pieces_stays_one(told: Told) -> None:
+def test_an_object_that_falls_into_pieces_stays_one(squares: SquareTracker) -> None:
     def body(gap: int, left: int) -> npt.NDArray[np.bool_]:
         mask = np.zeros(SIZE, bool)
         mask[4:30, left : left + 8] = True
@@ -110,54 +110,54 @@ def test_an_object_that_falls_into_pieces_stays_one(told: Told) -> None:
 
     for t in range(8):
         mask = body(3 if t % 2 else 0, 5 + 2 * t)
-        labels, objects = told.tracker.update(mask, t / 10, mask.astype(np.float32))
+        labels, objects = squares.tracker.update(mask, t / 10, mask.astype(np.float32))
         assert set(np.unique(labels)) == {0, 1}
         assert len(objects) == 1
         assert objects[0].box == (5 + 2 * t, 4.0, 13 + 2 * t, 30.0)
 
 
-def test_two_that_were_one_are_two_when_they_are_apart(told: Told) -> None:
+def test_two_that_were_one_are_two_when_they_are_apart(squares: SquareTracker) -> None:
     for _ in range(4):
-        told((5, 20), (5, 27))  # one piece
+        squares((5, 20), (5, 27))  # one piece
     for t in range(6):
-        told((5, 20 - 2 * t), (5, 28 + 2 * t))
-    assert len(set(told((5, 8), (5, 40)).values())) == 2
+        squares((5, 20 - 2 * t), (5, 28 + 2 * t))
+    assert len(set(squares((5, 8), (5, 40)).values())) == 2
 
 
-def test_a_small_piece_is_taken_in_by_a_large_one(told: Told) -> None:
+def test_a_small_piece_is_taken_in_by_a_large_one(squares: SquareTracker) -> None:
     large = square_mask(SIZE, [(5, 5)], side=20)
     for t in range(4):
         mask = large | square_mask(SIZE, [(10, 30)], side=3)
-        told.tracker.update(mask, t / 10, mask.astype(np.float32))
+        squares.tracker.update(mask, t / 10, mask.astype(np.float32))
     mask = large | square_mask(SIZE, [(10, 24)], side=8)
-    labels, _ = told.tracker.update(mask, 0.5, mask.astype(np.float32))
+    labels, _ = squares.tracker.update(mask, 0.5, mask.astype(np.float32))
     assert set(np.unique(labels)) == {0, 1}
 
 
-def test_a_piece_belongs_to_the_object_that_it_overlaps_most(told: Told) -> None:
-    told((5, 10), (5, 20))
-    assert told((5, 18)) == {(5, 18): 2}
+def test_a_piece_belongs_to_the_object_that_it_overlaps_most(squares: SquareTracker) -> None:
+    squares((5, 10), (5, 20))
+    assert squares((5, 18)) == {(5, 18): 2}
 
 
-def test_far_things_are_not_the_same(told: Told) -> None:
+def test_far_things_are_not_the_same(squares: SquareTracker) -> None:
     for _ in range(4):
-        told((5, 5))
-    assert told((30, 45)) == {(30, 45): 2}
+        squares((5, 5))
+    assert squares((30, 45)) == {(30, 45): 2}
 
 
-def test_a_new_scene_has_new_ids_and_a_new_film_begins_with_1(told: Told) -> None:
-    told((5, 10))
-    told.tracker.restart()
-    assert told((5, 10)) == {(5, 10): 2}
-    told.tracker.reset()
-    assert told((5, 10)) == {(5, 10): 1}
+def test_a_new_scene_has_new_ids_and_a_new_film_begins_with_1(squares: SquareTracker) -> None:
+    squares((5, 10))
+    squares.tracker.restart()
+    assert squares((5, 10)) == {(5, 10): 2}
+    squares.tracker.reset()
+    assert squares((5, 10)) == {(5, 10): 1}
 
 
-def test_after_the_last_id_the_first_free_one_is_given(told: Told) -> None:
-    told((5, 10))
-    told.tracker._last_id = MAX_ID - 1
-    assert sorted(told((5, 10), (25, 10)).values()) == [1, MAX_ID]
-    found = told((5, 10), (25, 10), (25, 40))
+def test_after_the_last_id_the_first_free_one_is_given(squares: SquareTracker) -> None:
+    squares((5, 10))
+    squares.tracker._last_id = MAX_ID - 1
+    assert sorted(squares((5, 10), (25, 10)).values()) == [1, MAX_ID]
+    found = squares((5, 10), (25, 10), (25, 40))
     assert found[25, 40] == 2
 
 
@@ -198,9 +198,11 @@ def test_small_pieces_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(("frames", "comes_back"), [(2, False), (3, True)])
-def test_an_object_is_waited_for_from_its_third_frame_on(told: Told, frames: int, comes_back: bool) -> None:
+def test_an_object_is_waited_for_from_its_third_frame_on(
+    squares: SquareTracker, frames: int, comes_back: bool
+) -> None:
     for t in range(frames):
-        assert told((5, 10 + t))[(5, 10 + t)] == 1
-    told()
-    assert (1 in told.followed) is comes_back
-    assert told((5, 12))[(5, 12)] == (1 if comes_back else 2)
+        assert squares((5, 10 + t))[(5, 10 + t)] == 1
+    squares()
+    assert (1 in squares.followed) is comes_back
+    assert squares((5, 12))[(5, 12)] == (1 if comes_back else 2)

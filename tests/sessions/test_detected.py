@@ -1,4 +1,4 @@
-"""Instances by detection and tracking: who is believed, who is the same, who is lost and who returns."""
+"""Instances by detection and tracking: which finds are confirmed, matched, lost and found again."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def drawn(*things: Thing) -> tuple[Image, Found]:
     return image, Found(mask, tuple(objects), planes[kept])
 
 
-class Told:
-    """A detector that finds what it is told, by frame."""
+class ScriptedDetector:
+    """A detector with given finds by frame."""
 
     names: Mapping[int, str] = {}
     lookahead = 0
@@ -95,7 +95,7 @@ class Copies(TrackSession):
 
 def run(film: list[tuple[Image, Found]], **options: object) -> list[Segmentation]:
     chosen = DetectionOptions(**{"every": 1, **options})  # type: ignore[arg-type]
-    session = DetectionSession(Copies(), Told([found for _, found in film]), chosen)
+    session = DetectionSession(Copies(), ScriptedDetector([found for _, found in film]), chosen)
     return [session.step(Frame(t, t / 10, image)) for t, (image, _) in enumerate(film)]
 
 
@@ -175,7 +175,9 @@ def test_masks_that_changed_places_change_back() -> None:
     ]
     tracker = Swaps()
     tracker.swapped = False
-    session = DetectionSession(tracker, Told([found for _, found in film]), DetectionOptions(every=1))
+    session = DetectionSession(
+        tracker, ScriptedDetector([found for _, found in film]), DetectionOptions(every=1)
+    )
     results = [session.step(Frame(t, t / 10, image)) for t, (image, _) in enumerate(film)]
     assert tracker.swapped
     for t in (0, 5, 15, 16):
@@ -186,7 +188,9 @@ def test_masks_that_changed_places_change_back() -> None:
 def test_after_the_last_id_of_a_mask_file_free_ids_are_given_once_more() -> None:
     first, second = ("person", 0.9, 10, 20, RED), ("lamp", 0.9, 60, 20, GREEN)
     film = [drawn(first), drawn(first, second)]
-    session = DetectionSession(Copies(), Told([found for _, found in film]), DetectionOptions(every=1))
+    session = DetectionSession(
+        Copies(), ScriptedDetector([found for _, found in film]), DetectionOptions(every=1)
+    )
     session._last_id = MAX_ID - 1
     results = [session.step(Frame(t, t / 10, image)) for t, (image, _) in enumerate(film)]
     assert [seen(result) for result in results] == [
@@ -210,7 +214,9 @@ def test_a_restored_session_goes_on_as_if_nothing_had_been(tmp_path: Path) -> No
 
     def session() -> DetectionSession:
         network = segue.load("stcn-lite")
-        return DetectionSession(TrackSession(network, device="cpu"), Told(found), DetectionOptions(every=2))  # type: ignore[arg-type]
+        return DetectionSession(
+            TrackSession(network, device="cpu"), ScriptedDetector(found), DetectionOptions(every=2)
+        )  # type: ignore[arg-type]
 
     whole, first, second = session(), session(), session()
     expected = [whole.step(frame) for frame in frames]
@@ -223,7 +229,7 @@ def test_a_restored_session_goes_on_as_if_nothing_had_been(tmp_path: Path) -> No
         result = second.step(frame)
         np.testing.assert_array_equal(result.mask, other.mask)
         assert result.objects == other.objects
-    strange = DetectionSession(Copies(), Told(found), DetectionOptions(every=3))
+    strange = DetectionSession(Copies(), ScriptedDetector(found), DetectionOptions(every=3))
     with pytest.raises(CheckpointError, match="the session was saved with options"):
         strange.restore(state)
 
@@ -235,10 +241,10 @@ def trained() -> None:
 
 
 def test_prompts_and_detectors_that_compare_frames_are_refused() -> None:
-    session = DetectionSession(Copies(), Told([]))
+    session = DetectionSession(Copies(), ScriptedDetector([]))
     with pytest.raises(PromptError, match="instances are found without prompts"):
         session.step(Frame(0, 0.0, np.zeros((*SIZE, 3), np.uint8)), np.zeros(SIZE, np.uint8))
-    moving = Told([])
+    moving = ScriptedDetector([])
     moving.lookahead = 2
     with pytest.raises(PromptError, match="choose one with classes"):
         DetectionSession(Copies(), moving)

@@ -28,7 +28,7 @@ LABELS = {"maskrcnn": (1, 3, 18), "maskrcnn-v1": (1, 3, 18), "pointrend": (0, 2,
 """Numbers of person, car and dog: torchvision has those of COCO, Detectron 2 closes its gaps."""
 
 
-class Told(nn.Module):
+class FixedDetector(nn.Module):
     """Finds the same in every picture: a person, a car that the person covers in part, and a doubtful dog."""
 
     def __init__(self, labels: tuple[int, ...]) -> None:
@@ -45,9 +45,11 @@ class Told(nn.Module):
 
 
 @pytest.fixture(autouse=True)
-def _told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _fixed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SEGUE_HOME", str(tmp_path))
-    monkeypatch.setattr("segue.sessions.detecting.load", lambda name, weights=None: Told(LABELS[name]))
+    monkeypatch.setattr(
+        "segue.sessions.detecting.load", lambda name, weights=None: FixedDetector(LABELS[name])
+    )
 
 
 @pytest.mark.parametrize("name", LABELS)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from segue.models.base import MemoryPolicy
 from segue.models.memory import MemoryBank
-from tests.sessions.banks import Told, filled_bank, new_bank, random_frames, reference, tell
+from tests.sessions.banks import MemoryEntry, filled_bank, new_bank, random_frames, reference, write_entry
 
 few = settings(max_examples=60, deadline=None)
 policies = st.sampled_from(["usage", "fifo", "all"])
@@ -29,61 +29,61 @@ def kept(bank: MemoryBank) -> list[int]:
     return sorted(slot.written for slot in bank.slots)
 
 
-def remembers(bank: MemoryBank, frames: Sequence[Told]) -> None:
-    """Assert that a bank reads exactly as if it had been told these frames alone."""
+def remembers(bank: MemoryBank, frames: Sequence[MemoryEntry]) -> None:
+    """Assert that a bank reads exactly as one that holds these frames alone."""
     expected = reference(frames, query(), [1])
     torch.testing.assert_close(bank.read(query(), [1]), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_fifo_lets_the_oldest_frame_go() -> None:
-    told = random_frames(1, 6, 1, SIZE)
-    bank = filled_bank(told, memory_frames=3, policy="fifo")
+    entries = random_frames(1, 6, 1, SIZE)
+    bank = filled_bank(entries, memory_frames=3, policy="fifo")
     assert kept(bank) == [4, 5, 6]
-    remembers(bank, told[3:])
+    remembers(bank, entries[3:])
 
 
 def test_all_keeps_every_frame_whatever_the_bound() -> None:
-    told = random_frames(2, 9, 1, SIZE)
-    bank = filled_bank(told, memory_frames=3, policy="all")
+    entries = random_frames(2, 9, 1, SIZE)
+    bank = filled_bank(entries, memory_frames=3, policy="all")
     assert kept(bank) == list(range(1, 10))
-    remembers(bank, told)
+    remembers(bank, entries)
 
 
 def test_usage_lets_the_frame_go_that_is_read_least() -> None:
-    told = random_frames(3, 4, 1, SIZE)
-    bank = filled_bank(told[:3], memory_frames=3, policy="usage", top_k=1)
+    entries = random_frames(3, 4, 1, SIZE)
+    bank = filled_bank(entries[:3], memory_frames=3, policy="usage", top_k=1)
     # Each position finds itself, in the first frame and in the third.
-    for sought in (told[0], told[2]):
+    for sought in (entries[0], entries[2]):
         bank.read(sought.keys, [1])
-    tell(bank, told[3])
+    write_entry(bank, entries[3])
     assert kept(bank) == [1, 3, 4]
-    remembers_top(bank, [told[0], told[2], told[3]])
+    remembers_top(bank, [entries[0], entries[2], entries[3]])
 
 
-def remembers_top(bank: MemoryBank, frames: Sequence[Told]) -> None:
+def remembers_top(bank: MemoryBank, frames: Sequence[MemoryEntry]) -> None:
     expected = reference(frames, query(), [1], top_k=1)
     torch.testing.assert_close(bank.read(query(), [1]), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_usage_counts_the_reads_since_a_frame_was_written() -> None:
-    told = random_frames(4, 4, 1, SIZE)
-    bank = filled_bank(told[:2], memory_frames=3, policy="usage", top_k=1)
-    for sought in (told[0], told[0], told[1], told[1]):
+    entries = random_frames(4, 4, 1, SIZE)
+    bank = filled_bank(entries[:2], memory_frames=3, policy="usage", top_k=1)
+    for sought in (entries[0], entries[0], entries[1], entries[1]):
         bank.read(sought.keys, [1])
-    tell(bank, told[2])
-    bank.read(told[2].keys, [1])
-    bank.read(told[0].keys, [1])
+    write_entry(bank, entries[2])
+    bank.read(entries[2].keys, [1])
+    bank.read(entries[0].keys, [1])
     # Reads of all positions: 3 of 6 for the first frame, 2 of 6 for the second, 1 of 2 for the third.
-    tell(bank, told[3])
+    write_entry(bank, entries[3])
     assert kept(bank) == [1, 3, 4]
 
 
 @pytest.mark.parametrize("policy", ["usage", "fifo"])
 def test_frames_with_given_masks_stay_while_others_are_left(policy: MemoryPolicy) -> None:
-    told = random_frames(5, 8, 1, SIZE)
+    entries = random_frames(5, 8, 1, SIZE)
     bank = new_bank(memory_frames=3, policy=policy)
-    for number, frame in enumerate(told):
-        tell(bank, frame, pinned=number in (0, 3))
+    for number, frame in enumerate(entries):
+        write_entry(bank, frame, pinned=number in (0, 3))
     assert kept(bank) == [1, 4, 8]
 
 
@@ -91,7 +91,7 @@ def test_frames_with_given_masks_stay_while_others_are_left(policy: MemoryPolicy
 def test_the_first_given_mask_stays_longest(policy: MemoryPolicy) -> None:
     bank = new_bank(memory_frames=2, policy=policy)
     for frame in random_frames(6, 5, 1, SIZE):
-        tell(bank, frame, pinned=True)
+        write_entry(bank, frame, pinned=True)
     assert kept(bank) == [1, 5]
 
 
@@ -105,11 +105,11 @@ def test_the_first_given_mask_stays_longest(policy: MemoryPolicy) -> None:
 def test_the_bound_is_never_exceeded(
     writes: list[tuple[bool, bool, bool]], bound: int, policy: MemoryPolicy, seed: int
 ) -> None:
-    told = random_frames(seed, len(writes), 2, SIZE)
+    entries = random_frames(seed, len(writes), 2, SIZE)
     bank = new_bank(memory_frames=bound, policy=policy, top_k=3)
     tables: list[int] = []
-    for frame, (keep, pinned, reads) in zip(told, writes, strict=True):
-        tell(bank, frame, keep=keep, pinned=pinned and keep)
+    for frame, (keep, pinned, reads) in zip(entries, writes, strict=True):
+        write_entry(bank, frame, keep=keep, pinned=pinned and keep)
         if reads:
             bank.read(frame.keys, [1, 2])
         tables.append(bank.nbytes)
@@ -119,56 +119,56 @@ def test_the_bound_is_never_exceeded(
         assert max(kept(bank)) == len(tables), "the newest frame is always there"
     full = new_bank(memory_frames=bound, policy=policy)
     for frame in random_frames(seed, 3 * bound + 6, 2, SIZE):
-        tell(full, frame)
-    tell(full, frame, keep=False)
-    assert max(tables) <= full.nbytes + 4 * len(told), "tables do not grow beyond the bound"
+        write_entry(full, frame)
+    write_entry(full, frame, keep=False)
+    assert max(tables) <= full.nbytes + 4 * len(entries), "tables do not grow beyond the bound"
 
 
 def test_the_previous_frame_is_replaced_by_the_next() -> None:
-    told = random_frames(7, 4, 1, SIZE)
+    entries = random_frames(7, 4, 1, SIZE)
     bank = new_bank()
-    tell(bank, told[0])
-    tell(bank, told[1], keep=False)
-    remembers(bank, told[:2])
-    tell(bank, told[2], keep=False)
-    remembers(bank, [told[0], told[2]])
-    tell(bank, told[3])
-    remembers(bank, [told[0], told[3]])
+    write_entry(bank, entries[0])
+    write_entry(bank, entries[1], keep=False)
+    remembers(bank, entries[:2])
+    write_entry(bank, entries[2], keep=False)
+    remembers(bank, [entries[0], entries[2]])
+    write_entry(bank, entries[3])
+    remembers(bank, [entries[0], entries[3]])
 
 
 def test_a_previous_frame_drives_no_kept_one_out() -> None:
-    told = random_frames(8, 4, 1, SIZE)
-    bank = filled_bank(told[:2], memory_frames=2, policy="fifo")
-    tell(bank, told[2], keep=False)
+    entries = random_frames(8, 4, 1, SIZE)
+    bank = filled_bank(entries[:2], memory_frames=2, policy="fifo")
+    write_entry(bank, entries[2], keep=False)
     assert kept(bank) == [1, 2, 3]
-    tell(bank, told[3])
-    remembers(bank, [told[1], told[3]])
+    write_entry(bank, entries[3])
+    remembers(bank, [entries[1], entries[3]])
 
 
 def test_objects_join_later_and_read_from_there_on() -> None:
-    told = random_frames(9, 4, 3, SIZE, present=[[2], [2], [1, 2], [1, 2, 3]])
-    bank = filled_bank(told, top_k=5)
-    expected = reference(told, query(), [3, 1, 2], top_k=5)
+    entries = random_frames(9, 4, 3, SIZE, present=[[2], [2], [1, 2], [1, 2, 3]])
+    bank = filled_bank(entries, top_k=5)
+    expected = reference(entries, query(), [3, 1, 2], top_k=5)
     torch.testing.assert_close(bank.read(query(), [3, 1, 2]), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_forgetting_an_object_removes_the_frames_that_only_it_needs() -> None:
-    told = random_frames(10, 3, 2, SIZE, present=[[1], [1, 2], [2]])
-    bank = filled_bank(told)
+    entries = random_frames(10, 3, 2, SIZE, present=[[1], [1, 2], [2]])
+    bank = filled_bank(entries)
     bank.forget([1])
     assert kept(bank) == [2, 3]
-    expected = reference(told[1:], query(), [2])
+    expected = reference(entries[1:], query(), [2])
     torch.testing.assert_close(bank.read(query(), [2]), expected, rtol=1e-4, atol=1e-5)
     bank.forget([2])
     assert bank.slots == []
 
 
 def test_an_object_that_comes_back_has_no_memory_of_before() -> None:
-    told = random_frames(11, 3, 2, SIZE)
-    bank = filled_bank(told[:2])
+    entries = random_frames(11, 3, 2, SIZE)
+    bank = filled_bank(entries[:2])
     bank.forget([1])
-    tell(bank, told[2])
-    remembers(bank, told[2:])
+    write_entry(bank, entries[2])
+    remembers(bank, entries[2:])
 
 
 @settings(max_examples=25, deadline=None)
@@ -176,7 +176,7 @@ def test_an_object_that_comes_back_has_no_memory_of_before() -> None:
 def test_a_restored_bank_goes_on_bit_by_bit(
     data: st.DataObject, policy: MemoryPolicy, shared: bool, count: int | None
 ) -> None:
-    told = random_frames(12, 12, 2, (4, 4), shared=shared)
+    entries = random_frames(12, 12, 2, (4, 4), shared=shared)
     options: dict[str, Any] = {
         "policy": policy,
         "shared_keys": shared,
@@ -186,8 +186,8 @@ def test_a_restored_bank_goes_on_bit_by_bit(
     }
     written = data.draw(st.integers(0, 6))
     bank = new_bank(**options)
-    for frame in told[:written]:
-        tell(bank, frame)
+    for frame in entries[:written]:
+        write_entry(bank, frame)
         bank.read(frame.keys[:1], [1, 2])
     copies = [new_bank(**options) for _ in range(2)]
     tensors, values = bank.state()
@@ -195,10 +195,10 @@ def test_a_restored_bank_goes_on_bit_by_bit(
     for one in (bank, *copies):
         if one is not bank:
             one.restore(tensors, values)
-        for frame in told[written:]:
-            tell(one, frame)
+        for frame in entries[written:]:
+            write_entry(one, frame)
             one.read(frame.keys[:1], [1, 2])
-    reads = [one.read(told[0].keys[:1], [1, 2]) for one in (bank, *copies)]
+    reads = [one.read(entries[0].keys[:1], [1, 2]) for one in (bank, *copies)]
     assert torch.equal(reads[0], reads[1])
     assert torch.equal(reads[0], reads[2]), "a state can be restored more than once"
     assert kept(bank) == kept(copies[0]) == kept(copies[1])
@@ -215,11 +215,11 @@ def nan_in_new_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_stood_in_memory_before_is_never_read(bound: int | None) -> None:
     """Products of all frames multiply by zero what an object does not have, and NaN stays NaN."""
     present = [[1, 2], [1], [1, 2, 3], [1, 3], [3], [1, 2, 3]]
-    told = random_frames(13, len(present), 3, SIZE, present=present)
+    entries = random_frames(13, len(present), 3, SIZE, present=present)
     bank = new_bank(memory_frames=bound, policy="fifo")
-    for number, frame in enumerate(told, start=1):
-        tell(bank, frame)
-        remembered = told[:number] if bound is None else told[max(number - bound, 0) : number]
+    for number, frame in enumerate(entries, start=1):
+        write_entry(bank, frame)
+        remembered = entries[:number] if bound is None else entries[max(number - bound, 0) : number]
         ids = sorted({i for one in remembered for i in one.values})
         expected = reference(remembered, query(), ids)
         torch.testing.assert_close(bank.read(query(), ids), expected, rtol=1e-4, atol=1e-5)

@@ -49,8 +49,8 @@ def test_what_moves_is_found_whatever_the_camera_does(finder: MotionDetector, ca
     assert ((found > 0) & (mask > 0)).sum() / ((found > 0) | (mask > 0)).sum() > 0.7
 
 
-class Told:
-    """Optical flow that is told: on the way to the second picture more seems to move than to the third."""
+class KnownFlow:
+    """Optical flow that is known: on the way to the second picture more seems to move than to the third."""
 
     def __call__(self, first: Bytes, second: Bytes) -> npt.NDArray[np.float32]:
         flow = np.zeros((*first.shape[:2], 2), np.float32)
@@ -61,7 +61,7 @@ class Told:
 
 
 def test_what_moves_on_the_way_to_one_frame_alone_does_not_count() -> None:
-    finder = MotionDetector(TrackSession(lively_lite(), device="cpu"), flow=Told())
+    finder = MotionDetector(TrackSession(lively_lite(), device="cpu"), flow=KnownFlow())
     frames = [np.full((120, 160, 3), t, np.uint8) for t in range(3)]
     both, one = finder.moving(*frames), finder.moving(*frames[:2])
     assert both[25:45, 25:45].all()

@@ -13,7 +13,7 @@ from segue.models.seqformer import SeqFormer, Size
 from segue.sessions.official import sure_results, whole_clip
 from segue.types import Frame
 
-# pycocotools 2.0 speaks to numpy 2 in an old way.
+# pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 

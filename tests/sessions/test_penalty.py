@@ -127,11 +127,11 @@ def test_uncertainty_is_that_of_the_pixels_of_objects() -> None:
 
 
 def test_a_session_hands_the_uncertainty_of_its_masks_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[bool, float]] = []
+    writes: list[tuple[bool, float]] = []
     write = MemoryBank.write
 
     def watched(bank: MemoryBank, *entry: Any, uncertainty: float, **how: Any) -> None:
-        told.append((how["pinned"], uncertainty))
+        writes.append((how["pinned"], uncertainty))
         write(bank, *entry, uncertainty=uncertainty, **how)
 
     monkeypatch.setattr(MemoryBank, "write", watched)
@@ -141,12 +141,12 @@ def test_a_session_hands_the_uncertainty_of_its_masks_on(monkeypatch: pytest.Mon
     session = track_session(network, options, device="cpu")
     for t, image in enumerate(frames):
         session.step(image, masks[0] if t == 0 else None)
-    assert [pinned for pinned, _ in told] == [True, False, False, False]
-    assert told[0][1] == pytest.approx(0, abs=1e-5)
-    assert all(0 < uncertain <= 1 for _, uncertain in told[1:])
-    told.clear()
+    assert [pinned for pinned, _ in writes] == [True, False, False, False]
+    assert writes[0][1] == pytest.approx(0, abs=1e-5)
+    assert all(0 < uncertain <= 1 for _, uncertain in writes[1:])
+    writes.clear()
     track_session(network, TrackOptions(), device="cpu").step(frames[0], masks[0])
-    assert told == [(True, 0.0)]
+    assert writes == [(True, 0.0)]
 
 
 def test_an_uncertainty_penalty_that_nothing_heeds_is_refused() -> None:

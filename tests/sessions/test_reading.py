@@ -41,11 +41,11 @@ def test_a_read_equals_the_dense_reference(
     shared: bool,
     seed: int,
 ) -> None:
-    told = random_frames(seed, frames, objects, (height, width), shared=shared)
-    bank = filled_bank(told, similarity=similarity, shared_keys=shared, top_k=count)
+    entries = random_frames(seed, frames, objects, (height, width), shared=shared)
+    bank = filled_bank(entries, similarity=similarity, shared_keys=shared, top_k=count)
     query = torch.randn(1, 4, height, width, generator=torch.Generator().manual_seed(seed))
     ids = list(range(1, objects + 1))
-    expected = reference(told, query, ids, similarity=similarity, top_k=count)
+    expected = reference(entries, query, ids, similarity=similarity, top_k=count)
     torch.testing.assert_close(bank.read(query, ids), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -58,11 +58,11 @@ def test_objects_read_only_the_frames_in_which_they_are(
     present = data.draw(
         st.lists(st.sets(st.integers(1, objects), min_size=1), min_size=frames, max_size=frames)
     )
-    told = random_frames(seed, frames, objects, (2, 3), present=present)
-    bank = filled_bank(told, similarity=similarity, top_k=count)
+    entries = random_frames(seed, frames, objects, (2, 3), present=present)
+    bank = filled_bank(entries, similarity=similarity, top_k=count)
     query = torch.randn(1, 4, 2, 3, generator=torch.Generator().manual_seed(seed))
     ids = sorted(set().union(*present))
-    expected = reference(told, query, ids, similarity=similarity, top_k=count)
+    expected = reference(entries, query, ids, similarity=similarity, top_k=count)
     torch.testing.assert_close(bank.read(query, ids), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -77,10 +77,10 @@ def test_objects_read_only_the_frames_in_which_they_are(
 def test_the_last_frame_is_read_within_its_window(
     frames: int, size: tuple[int, int], window: int, count: int | None, seed: int
 ) -> None:
-    told = random_frames(seed, frames, 2, size)
-    bank = filled_bank(told, top_k=count, last_window=window)
+    entries = random_frames(seed, frames, 2, size)
+    bank = filled_bank(entries, top_k=count, last_window=window)
     query = torch.randn(1, 4, *size, generator=torch.Generator().manual_seed(seed))
-    expected = reference(told, query, [1, 2], top_k=count, last_window=window)
+    expected = reference(entries, query, [1, 2], top_k=count, last_window=window)
     torch.testing.assert_close(bank.read(query, [1, 2]), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -128,11 +128,11 @@ def test_a_penalty_on_weighted_keys_grows_with_the_sharpness_of_the_query() -> N
 def test_the_size_of_the_blocks_does_not_matter(
     monkeypatch: pytest.MonkeyPatch, count: int | None, coarse: bool
 ) -> None:
-    told = random_frames(5, 4, 2, (16, 18))
+    entries = random_frames(5, 4, 2, (16, 18))
     query = torch.randn(1, 4, 16, 18, generator=torch.Generator().manual_seed(6))
 
     def read() -> Tensor:
-        bank = filled_bank(told, top_k=count, coarse_above=0 if coarse else None)
+        bank = filled_bank(entries, top_k=count, coarse_above=0 if coarse else None)
         return bank.read(query, [1, 2])
 
     whole = read()
@@ -144,40 +144,40 @@ def test_the_size_of_the_blocks_does_not_matter(
 def test_coarse_to_fine_is_exact_where_every_cell_is_taken(
     monkeypatch: pytest.MonkeyPatch, similarity: Similarity
 ) -> None:
-    told = random_frames(7, 3, 2, (6, 8))
+    entries = random_frames(7, 3, 2, (6, 8))
     query = torch.randn(1, 4, 6, 8, generator=torch.Generator().manual_seed(8))
     options: dict[str, Any] = {"similarity": similarity, "top_k": 11}
     monkeypatch.setattr(reading, "COARSE_CELLS", 3 * 6 * 8 // 4)
-    fine = filled_bank(told, **options, coarse_above=0).read(query, [1, 2])
-    torch.testing.assert_close(fine, filled_bank(told, **options).read(query, [1, 2]))
+    fine = filled_bank(entries, **options, coarse_above=0).read(query, [1, 2])
+    torch.testing.assert_close(fine, filled_bank(entries, **options).read(query, [1, 2]))
 
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_coarse_to_fine_reads_as_many_positions_as_were_asked_for(shared: bool) -> None:
     """24 cells have 96 positions."""
-    told = random_frames(7, 3, 2, (8, 10), shared=shared)
+    entries = random_frames(7, 3, 2, (8, 10), shared=shared)
     query = torch.randn(1, 4, 8, 10, generator=torch.Generator().manual_seed(8))
     options: dict[str, Any] = {"top_k": 3 * 8 * 10, "shared_keys": shared}
-    fine = filled_bank(told, **options, coarse_above=0).read(query, [1, 2])
-    torch.testing.assert_close(fine, filled_bank(told, **options).read(query, [1, 2]))
+    fine = filled_bank(entries, **options, coarse_above=0).read(query, [1, 2])
+    torch.testing.assert_close(fine, filled_bank(entries, **options).read(query, [1, 2]))
 
 
 def test_coarse_to_fine_reads_the_keys_of_each_object(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "COARSE_CELLS", 2)
-    told = random_frames(9, 4, 2, (16, 16), shared=False)
+    entries = random_frames(9, 4, 2, (16, 16), shared=False)
     for i in (1, 2):
-        query = told[2].key_of(i)[None].clone()  # looks as this object did in the third frame
-        bank = filled_bank(told, top_k=1, coarse_above=0, shared_keys=False)
-        torch.testing.assert_close(bank.read(query, [i]), told[2].values[i][None])
+        query = entries[2].key_of(i)[None].clone()  # looks as this object did in the third frame
+        bank = filled_bank(entries, top_k=1, coarse_above=0, shared_keys=False)
+        torch.testing.assert_close(bank.read(query, [i]), entries[2].values[i][None])
     bank.forget([1])
-    torch.testing.assert_close(bank.read(query, [2]), told[2].values[2][None])
+    torch.testing.assert_close(bank.read(query, [2]), entries[2].values[2][None])
 
 
 def test_coarse_to_fine_finds_what_stands_out() -> None:
-    told = random_frames(9, 4, 1, (16, 16))
-    query = told[2].keys.clone()  # looks like the third frame, so each position finds itself there
-    bank = filled_bank(told, top_k=1, coarse_above=0)
-    torch.testing.assert_close(bank.read(query, [1]), told[2].values[1][None])
+    entries = random_frames(9, 4, 1, (16, 16))
+    query = entries[2].keys.clone()  # looks like the third frame, so each position finds itself there
+    bank = filled_bank(entries, top_k=1, coarse_above=0)
+    torch.testing.assert_close(bank.read(query, [1]), entries[2].values[1][None])
 
 
 def test_a_cell_has_four_neighbouring_positions() -> None:
@@ -197,13 +197,13 @@ def test_pooled_keys_stand_in_the_order_of_the_cells() -> None:
 
 
 def test_the_attention_a_frame_receives_is_counted() -> None:
-    told = random_frames(11, 3, 2, (4, 4))
+    entries = random_frames(11, 3, 2, (4, 4))
     query = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(2))
-    keys = torch.cat([frame.keys[0].flatten(1) for frame in told], dim=1)
+    keys = torch.cat([frame.keys[0].flatten(1) for frame in entries], dim=1)
     weights = affinity(keys, query[0].flatten(1), "l2").softmax(0)
     shares = 2 * weights.view(3, 16, 16).sum((1, 2))  # both objects read
     for count in (None, 48):
-        bank = filled_bank(told, top_k=count)
+        bank = filled_bank(entries, top_k=count)
         bank.read(query, [1, 2])
         tensors, _ = bank.state()
         torch.testing.assert_close(tensors["usage"], shares)

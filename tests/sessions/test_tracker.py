@@ -15,7 +15,7 @@ from segue.models.memory.tracker import FramePlan, MemoryTracker
 
 
 class Seeing(MemoryTracker):
-    """Predicts what it is told."""
+    """Predicts given log-odds."""
 
     logits: Tensor
 

@@ -16,7 +16,7 @@ from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import CocoSink, NpzSink, OverlayVideoSink, Sink, open_source
 from tests.video.making import corners, fill_disk_at, needs_full_disk, result
 
-# pycocotools 2.0 speaks to numpy 2 in an old way.
+# pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 MAKERS: list[Callable[[Path], Sink]] = [OverlayVideoSink, CocoSink, NpzSink]

@@ -20,7 +20,7 @@ QUICK = Reconnect(tries=3, first_delay=0.001, max_delay=0.002, timeout=5.0)
 
 
 class Server:
-    """HTTP server on the loopback address that answers one request after the other as it is told.
+    """HTTP server on the loopback address that answers one request after the other with given replies.
 
     Each answer is a number of bytes of ``content`` to send before the connection is cut, or None to refuse.
     The last answer is repeated.
@@ -221,7 +221,7 @@ def test_waits_double_up_to_a_bound() -> None:
 
 
 class Camera:
-    """Stands in for ``cv2.VideoCapture``: gives as many pictures as each opening is told."""
+    """Stands in for ``cv2.VideoCapture``: gives as many pictures as each opening was given."""
 
     connected = True
     openings: list[int]

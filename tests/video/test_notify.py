@@ -20,11 +20,11 @@ from tests.video.test_event_sink import big
 
 
 class Listener(HTTPServer):
-    """Keeps what it is told."""
+    """Keeps the events that it receives."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.told: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
         self.accounts: list[str | None] = []
         self.status = 204
 
@@ -39,7 +39,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         assert self.headers["Content-Type"] == "application/json"
-        self.server.told.append(json.loads(body))
+        self.server.received.append(json.loads(body))
         self.server.accounts.append(self.headers["Authorization"])
         self.send_response(self.server.status)
         self.send_header("Location", "http://127.0.0.1:9/elsewhere")
@@ -69,7 +69,7 @@ def send(address: str, *events: str) -> None:
 
 def test_an_account_goes_into_the_header(listener: Listener) -> None:
     send(listener.address.replace("//", "//me:a%20b@"), "enter")
-    assert listener.told == [{"event": "enter"}]
+    assert listener.received == [{"event": "enter"}]
     assert listener.accounts == ["Basic bWU6YSBi"]
 
 
@@ -77,12 +77,12 @@ def test_each_event_is_told(listener: Listener, tmp_path: Path) -> None:
     with EventSink(tmp_path / "events.json", notify=listener.address) as sink:
         for t in range(4):
             sink.write(*big(t, {1: (5, 5, 20, 20)} if t < 3 else {}))
-    assert listener.told == json.loads((tmp_path / "events.json").read_text())
-    assert [event["event"] for event in listener.told] == ["enter", "leave"]
+    assert listener.received == json.loads((tmp_path / "events.json").read_text())
+    assert [event["event"] for event in listener.received] == ["enter", "leave"]
 
 
 def test_who_cannot_be_reached_is_a_warning_without_the_password() -> None:
-    with pytest.warns(NotifyWarning, match="not told of an event") as warned:
+    with pytest.warns(NotifyWarning, match="not notified of an event") as warned:
         send("http://me:secret@127.0.0.1:9/events", "enter", "leave")
     assert len(warned) == 1
     assert "secret" not in str(warned[0].message)
@@ -92,7 +92,7 @@ def test_a_message_goes_nowhere_else(listener: Listener) -> None:
     listener.status = 302
     with pytest.warns(NotifyWarning):
         send(listener.address, "enter")
-    assert listener.told == [{"event": "enter"}]
+    assert listener.received == [{"event": "enter"}]
 
 
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://a/b", "nonsense", "http://", "http://a:x/"])
@@ -109,7 +109,7 @@ class Broker(threading.Thread):
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
         self.connected = b""
-        self.told: list[tuple[str, dict[str, Any]]] = []
+        self.received: list[tuple[str, dict[str, Any]]] = []
 
     def run(self) -> None:
         client, _ = self._socket.accept()
@@ -128,7 +128,7 @@ class Broker(threading.Thread):
                     client.sendall(bytes((0x20, 2, 0, 0)))
                 elif kind[0] >> 4 == 3:  # PUBLISH
                     end = 2 + int.from_bytes(body[:2], "big")
-                    self.told.append((body[2:end].decode(), json.loads(body[end + 2 :])))
+                    self.received.append((body[2:end].decode(), json.loads(body[end + 2 :])))
                     client.sendall(bytes((0x40, 2)) + body[end : end + 2])
 
 
@@ -140,7 +140,7 @@ def test_events_are_published_by_mqtt() -> None:
     for number in range(3):
         notifier.send({"event": "enter", "object": number})
     notifier.close()
-    assert broker.told == [("cameras/front yard", {"event": "enter", "object": n}) for n in range(3)]
+    assert broker.received == [("cameras/front yard", {"event": "enter", "object": n}) for n in range(3)]
     assert b"me" in broker.connected
     assert b"secret" in broker.connected
 
@@ -152,10 +152,10 @@ def test_a_broker_that_is_not_there_warns_once() -> None:
     notifier = Notifier(f"mqtt://me:secret@127.0.0.1:{port}/a")
     for event in ("enter", "leave"):
         notifier.send({"event": event})
-    with pytest.warns(NotifyWarning, match=r"mqtt://127\.0\.0\.1") as told:
+    with pytest.warns(NotifyWarning, match=r"mqtt://127\.0\.0\.1") as caught:
         notifier.close()
-    assert len(told) == 1
-    assert "secret" not in str(told[0].message)
+    assert len(caught) == 1
+    assert "secret" not in str(caught[0].message)
 
 
 def test_mqtt_without_its_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,9 +128,9 @@ def test_an_interrupted_run_goes_on_to_the_same_files_as_a_whole_one(
 
 def test_resuming_with_another_source_is_refused(tmp_path: Path) -> None:
     whole_run(tmp_path)
-    with pytest.raises(SinkError, match="goes on with frame 0 but the source is at frame 3"):
+    with pytest.raises(SinkError, match="continues with frame 0 but the source is at frame 3"):
         list(replayed(tmp_path / "masks", iter(film(start=3))))
-    with pytest.raises(SinkError, match="goes on with frame 4 but the source has ended"):
+    with pytest.raises(SinkError, match="continues with frame 4 but the source has ended"):
         list(replayed(tmp_path / "masks", iter(film(end=4))))
 
 
@@ -279,7 +279,7 @@ def test_masks_of_an_image_folder_have_the_names_of_the_images(tmp_path: Path) -
 
 
 def test_masks_are_completed_after_everything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mask folder that is marked complete cannot be gone on with: it says that everything is there."""
+    """A mask folder that is marked complete cannot be resumed: it says that everything is there."""
 
     def fail(sink: NpzSink) -> None:
         raise SinkError("no space left")

@@ -322,8 +322,8 @@ def test_a_picture_whose_packet_was_lost_is_damaged_and_others_come_before_it(
     ]
     container: Any = SimpleNamespace(demux=lambda stream: packets)
     stream: Any = SimpleNamespace(time_base=Fraction(1, 10))
-    told = [(item.time, item.frame) for item in decode.decode(container, stream)]
-    assert told == [(0.3, None), (0.5, None)]
+    decoded = [(item.time, item.frame) for item in decode.decode(container, stream)]
+    assert decoded == [(0.3, None), (0.5, None)]
 
 
 def test_a_title_that_is_not_utf_8_does_no_harm(tmp_path: Path) -> None:

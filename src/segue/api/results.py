@@ -154,14 +154,14 @@ class Results(Iterator[Segmentation], Generic[S]):
             formats: as for :func:`segue.save`.
             overwrite: replace what is there.
             side_by_side: put the plain frame beside the drawn one.
-            resume: go on with an interrupted run of the same call into the same folder.
+            resume: continue an interrupted run of the same call into the same folder.
 
         Returns:
             The file or folder of each format.
 
         Raises:
             RunInterrupted: it was interrupted, and everything before is saved.
-            SinkError: the output exists, cannot be written, or cannot be gone on with.
+            SinkError: the output exists, cannot be written, or cannot be resumed.
             SegueError: the results have been gone through.
         """
         self.__iter__()
@@ -170,7 +170,7 @@ class Results(Iterator[Segmentation], Generic[S]):
             raise ArgumentError(f"path: {kind_of(path)}; give the path of a folder or file")
         if self._state.begun:
             if resume:
-                raise SegueError("resume goes on with a whole run; save before any result is taken")
+                raise SegueError("resume continues a whole run; save before any result is taken")
             return write_results(
                 self._pairs,
                 Path(path),

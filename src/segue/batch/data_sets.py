@@ -70,7 +70,7 @@ def run(
         year: edition of DAVIS, ``2016`` or ``2017``.
         options: options of :func:`segue.track`, :func:`segue.foreground` or :func:`segue.instances` by name.
         workers: number of worker processes; None is one for each core.
-        resume: go on with an interrupted run.
+        resume: continue an interrupted run.
         device: where networks run; None takes a GPU if there is one.
         fast: bfloat16 where the hardware has it.
         observer: receives the progress.
@@ -82,7 +82,7 @@ def run(
         DatasetError: the data set is unknown or not there, or an argument means nothing for it.
         CheckpointError: the model is unknown or made for something else, or its weights are missing.
         ArgumentError: an option has the wrong type or range.
-        SegueError: results are there already, or cannot be gone on with.
+        SegueError: results are there already, or cannot be resumed.
         KeyboardInterrupt: it was interrupted; ``resume=True`` goes on.
 
     Example:

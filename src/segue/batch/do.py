@@ -56,7 +56,7 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
     """Do videos, and say what became of them; gives the number of those that have failed.
 
     Args:
-        tasks: the videos, each with its job; none goes on with those of the ledger.
+        tasks: the videos, each with its job; none continues those of the ledger.
         how: how they are done.
         observer: receives the progress.
 

@@ -25,7 +25,7 @@ class Event:
     """News from a worker.
 
     Attributes:
-        kind: ``beat``: it lives; ``done``, ``failed``, ``stopped`` (interrupted, to be gone on with): what
+        kind: ``beat``: it is alive; ``done``, ``failed``, ``stopped`` (interrupted, to be resumed): what
             became of its video; ``lost``: it died with its video.
         worker: its name.
         frames: frames of the video so far.

@@ -129,7 +129,7 @@ class Ledger:
             yield
         except (sqlite3.Error, OSError) as error:
             full = "full" in str(error)
-            hint = "; free some space, then go on with --resume" if full else ""
+            hint = "; free some space, then continue with --resume" if full else ""
             raise SegueError(f"{self._path}: the ledger cannot be {what} ({error}){hint}") from None
 
     @contextmanager

@@ -34,7 +34,7 @@ STOP = "stop"
 class LocalEngine:
     """Worker processes on this machine, on the devices in turn; without ``threads`` they share the cores.
 
-    They hear of an interruption through their pipe. Signals of the terminal do not reach them: from the first
+    An interruption reaches them through their pipe. Signals of the terminal do not reach them: from the first
     moment Ctrl-C is blocked, and each becomes a session of its own.
     """
 

@@ -60,7 +60,7 @@ class RayEngine:
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise SegueError(f"{address}: there is no Ray cluster ({one_line(error)})") from None
         self._order, gpus, cores = order, order.gpus, order.threads or 1
-        # Beside the video in work an actor says how far it is, and hears that it is to stop.
+        # Beside the video in work an actor reports its progress, and can be asked to stop.
         self._options = {"num_cpus": cores, "num_gpus": gpus, "max_restarts": 0, "max_concurrency": 3}
         total = self._ray.cluster_resources()
         room = int(total.get("GPU", 0) / gpus) if gpus else int(total.get("CPU", 1) / cores)
@@ -98,7 +98,7 @@ class RayEngine:
         except self._ray.exceptions.RayError as error:
             raise SegueError(
                 f"the Ray cluster is gone ({hide_secrets(first_line(error))}); what is done is kept, "
-                "go on with --resume"
+                "continue with --resume"
             ) from None
 
     def _news(self, seconds: float) -> list[Event]:
@@ -174,7 +174,7 @@ class RayEngine:
         elif now - self._lonely_since > LONELY_SECONDS:
             raise SegueError(
                 f"the cluster has had no worker for {LONELY_SECONDS:.0f} s ({self._problem}); "
-                "what is done is kept, go on with --resume"
+                "what is done is kept, continue with --resume"
             )
 
     def _lose(self, worker: str, error: Exception) -> list[Event]:

@@ -100,8 +100,8 @@ def _ids(name: str, masks: WantedMasks, shown: set[int]) -> Iterator[str]:
     """What is wrong with the ids that the masks of a video show; an object shows where it is given."""
     if lost := sorted(set(masks.ids) - shown):
         yield f"{name} never shows object {first_few(map(str, lost))}"
-    if strangers := sorted(shown - set(masks.ids)):
-        yield f"{name} shows {first_few(map(str, strangers))}, of which meta.json knows nothing"
+    if unknown := sorted(shown - set(masks.ids)):
+        yield f"{name} shows {first_few(map(str, unknown))}, which meta.json does not list"
 
 
 def _tracks(request: Request, output: Path) -> Iterator[tuple[str, Path]]:

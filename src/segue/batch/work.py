@@ -45,7 +45,7 @@ class JobConfig:
         address: Ray cluster: auto, ray://HOST:10001, HOST:6379, or local.
         tries: a video that so many workers died of has failed.
         scratch: folder on each machine for what is under way.  [default: in the output]
-        resume: go on with the batch of this output.
+        resume: continue the batch of this output.
         retry_failed: go on, and try again what has failed.
         json_lines: progress as one JSON object a line on standard output.
         quiet: no progress.
@@ -114,7 +114,7 @@ class ProgressRecorder(Observer):
 
 
 def execute(task: Task, order: JobConfig, watch: ProgressRecorder, cancel: CancelToken) -> Outcome:
-    """Do one video, going on with what an earlier worker left of it.
+    """Do one video, continuing what an earlier worker left of it.
 
     Raises:
         KeyboardInterrupt: it was cancelled, and is saved.

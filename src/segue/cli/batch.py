@@ -95,7 +95,7 @@ def _batch(context: typer.Context, asked: Values, running: Values) -> None:
     SOURCES are folders, patterns, films, or lists: text with a source a line, CSV or Parquet with the columns
     `source`, `name`, `mask`, `box`, `point`, `auto`, `roi`, `options`. Options not listed here are handed to
     the command that is done. Each video gets a folder of its own in the output, which appears when it is
-    complete. A worker that dies is replaced, and its video is gone on with; a rotten file costs one line in
+    complete. A worker that dies is replaced, and its video is resumed; a rotten file costs one line in
     the report.
 
     Examples:

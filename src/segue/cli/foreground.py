@@ -39,7 +39,7 @@ def _besides(
     """
 
 
-def _foreground(source: Values, options: Values, besides: Values, part: Values, how: Values) -> ForegroundJob:
+def _foreground(source: Values, options: Values, extras: Values, part: Values, how: Values) -> ForegroundJob:
     """Find what moves or does not belong to the scene.
 
     The result is a mask for every frame, 1 where something is in front of the background, and an overlay
@@ -67,7 +67,7 @@ def _foreground(source: Values, options: Values, besides: Values, part: Values, 
 
         segue foreground 0 --events events.csv --snapshots seen --notify mqtt://broker.local/cameras/yard
     """
-    names = [*(how["format"] or DEFAULT_FORMATS), *(["events"] if besides["events"] else [])]
+    names = [*(how["format"] or DEFAULT_FORMATS), *(["events"] if extras["events"] else [])]
     chosen = {name: options[name] for name in ForegroundOptions.model_fields}
     chosen["objects"] = options["objects"] or "events" in names
     return ForegroundJob(
@@ -77,9 +77,9 @@ def _foreground(source: Values, options: Values, besides: Values, part: Values, 
         device=how["device"],
         fast=how["fast"],
         options=checked(ForegroundOptions, chosen),
-        zones=tuple(besides.pop("zone") or ()),
+        zones=tuple(extras.pop("zone") or ()),
         **{name: options[name] for name in ("flow", "flow_weights", "roi", "scene", "depth")},
-        **besides,
+        **extras,
     )
 
 

@@ -19,7 +19,7 @@ from segue.cli.options import Options, Values, command
 from segue.errors import ArgumentError, SegueError
 from segue.inputs import printable
 from segue.jobs.observer import Observer
-from segue.jobs.options import told
+from segue.jobs.options import error_text
 from segue.jobs.processes import live_page
 from segue.jobs.running import run
 from segue.jobs.values import DEFAULT_FORMATS, Job, Outputs
@@ -61,7 +61,7 @@ class How:
         device: where networks run: cpu, cuda, cuda:1 ...
         fast: use bfloat16 where the hardware has it.
         overwrite: replace existing output.
-        resume: go on with an interrupted run.
+        resume: continue an interrupted run.
         quiet: no progress.
         live: show picture, masks, zones and events in the browser while the run goes on.
         port: port of the page of --live; 0 takes a free one.
@@ -108,7 +108,7 @@ def job_command(parse: Callable[..., Job], *groups: Options) -> Callable[..., No
         try:
             return parse(*values)
         except ValidationError as errors:
-            raise ArgumentError(told(errors)) from None
+            raise ArgumentError(error_text(errors)) from None
 
     def carry_out(*values: Values) -> None:
         show(parsed(*values), values[-1])

@@ -17,7 +17,7 @@ from torch import nn
 
 from segue.errors import ArgumentError, PromptError
 from segue.inputs import kind_of
-from segue.jobs.options import told
+from segue.jobs.options import error_text
 from segue.jobs.prompting import mask_values
 from segue.jobs.values import (
     BoxValue,
@@ -127,7 +127,7 @@ def prompt_values(plan: PromptPlan, source: Source) -> tuple[PromptValue, ...]:
                 listed = listed[len(files) :]
             found += _values(frame, listed, scale)
     except ValidationError as errors:
-        raise PromptError(f"prompts: {told(errors)}") from None
+        raise PromptError(f"prompts: {error_text(errors)}") from None
     except (TypeError, ValueError) as error:
         raise PromptError(f"prompts: boxes and points are numbers in pixels ({error})") from None
     return tuple(found)

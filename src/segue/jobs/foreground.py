@@ -133,8 +133,8 @@ def prepare_foreground(job: ForegroundJob, objects: Objects) -> Prepared:
     zones = tuple(Zone.parse(text) for text in job.zones)
     if len({zone.name for zone in zones}) < len(zones):
         raise SegueError("two zones have one name; give each a name of its own")
-    told = zones or job.notify or job.snapshots
-    if told and job.events is None and "events" not in job.outputs.formats:
+    needs_events = zones or job.notify or job.snapshots
+    if needs_events and job.events is None and "events" not in job.outputs.formats:
         raise SegueError("zones, messages and snapshots need events; add --events FILE")
     source = objects.source or open_video(job.source)
     _check_composites(source)

@@ -94,10 +94,10 @@ def checked(kind: type[V], values: Mapping[str, Any]) -> V:
     try:
         return kind(**values)
     except ValidationError as errors:
-        raise ArgumentError(told(errors)) from None
+        raise ArgumentError(error_text(errors)) from None
 
 
-def told(errors: ValidationError) -> str:
+def error_text(errors: ValidationError) -> str:
     """The first of the errors that pydantic found, for people: which field, what it is, what is expected."""
     first = errors.errors(include_url=False)[0]
     place = ".".join(

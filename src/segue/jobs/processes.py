@@ -75,13 +75,13 @@ def _finished(command: Sequence[str], cancel: CancelToken | None) -> tuple[int, 
     errors: list[str] = []
     listener = threading.Thread(target=_pass_on, args=(process.stdout, errors), daemon=True)
     listener.start()
-    told = False
+    interrupted = False
     try:
         with cancel_on_signals(cancel) as token:
             while process.poll() is None:
-                if token.cancelled and not told:
+                if token.cancelled and not interrupted:
                     interrupt_group(process)
-                    told = True
+                    interrupted = True
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(LOOK_SECONDS)
     finally:

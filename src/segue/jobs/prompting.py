@@ -44,7 +44,7 @@ from segue.types import (
 )
 
 DEFAULT_NOTICE = f"looking for what moves (detector {DEFAULT}; --with chooses another)"
-"""Told where no detector was named."""
+"""Notice where no detector was named."""
 
 _AT = re.compile(r"([0-9]{1,15})@(.+)", re.DOTALL)
 

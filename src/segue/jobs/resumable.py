@@ -1,4 +1,4 @@
-"""The frame loop of a run that writes files: it can be interrupted and gone on with."""
+"""The frame loop of a run that writes files: it can be interrupted and resumed."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def run(
         step: takes a frame through the session.
         sink: gets every result.
         folder: mask folder of the run, or None for a run that cannot be resumed.
-        resume: go on with the session saved in ``folder``, if there is one.
+        resume: continue the session saved in ``folder``, if there is one.
         report: called after each frame.
         sparse: some frames have no result, because nobody wants it.
         cancel: lets the caller interrupt the run, as Ctrl-C does.
@@ -222,7 +222,7 @@ def first_pass(
     Args:
         passes: the film.
         folder: mask folder of the run, which is there, or None for a run that cannot be resumed.
-        resume: go on with the first pass saved in ``folder``, if there is one.
+        resume: continue the first pass saved in ``folder``, if there is one.
         report: called after each frame with the number of frames done.
         cancel: lets the caller interrupt the run, as Ctrl-C does.
 

@@ -62,7 +62,7 @@ class Outcome:
 def run(job: Job | VideoJob, observer: Observer | None = None, cancel: CancelToken | None = None) -> Outcome:
     """Carry out a job.
 
-    Results appear under their names when they are complete; a run that is interrupted can be gone on with by
+    Results appear under their names when they are complete; a run that is interrupted can be resumed by
     the same job with ``outputs.resume``. The job itself, with the identity of its source and the digests of
     its weights, is written beside its results as ``job.json``.
 
@@ -168,9 +168,7 @@ def _run_video(job: VideoJob, prepared: Prepared, observer: Observer, cancel: Ca
         raise SourceError(f"{source.name}: what a live source gave is gone; leave out --resume")
     resumable = not (source.endless or prepared.in_memory)
     if outputs.resume and not resumable:
-        raise SinkError(
-            f"{source.name}: a run over pictures in memory cannot be gone on with; leave out resume"
-        )
+        raise SinkError(f"{source.name}: a run over pictures in memory cannot be resumed; leave out resume")
     explain: Path | None = getattr(job, "explain", None)
     explaining: Any = prepared.session
     if explain is not None:
@@ -192,7 +190,7 @@ def _run_video(job: VideoJob, prepared: Prepared, observer: Observer, cancel: Ca
         count += 1
         if prepared.in_memory:
             taken.add(frame)
-        # A run that is gone on with goes through its first results again, without a strip.
+        # A run that is resumed goes through its first results again, without a strip.
         if explain is not None and explaining.explanation is not None:
             write_picture(explain / f"{result.index:06d}.png", explaining.explanation)
         observer.frame(frame, result, prepared.note(result))
@@ -293,7 +291,7 @@ def _hint(source: Source, masks: Path | None, saves: bool) -> str:
     if source.endless:
         return "interrupted again; what was not complete is gone"
     if source.request.place is None:
-        return "interrupted; frames in memory cannot be gone on with"
+        return "interrupted; frames in memory cannot be resumed"
     if masks is None:
         return "interrupted; without the format png there is nothing to resume from"
     return f"interrupted; give the same command with --resume to go {'on' if saves else 'through it again'}"

@@ -13,7 +13,7 @@ from pydantic import Field, PlainValidator, TypeAdapter, ValidationError, Valida
 
 from segue.errors import ArgumentError
 from segue.inputs import kind_of, parse_json
-from segue.jobs.options import ForegroundOptions, InstanceOptions, TrackOptions, Value, told
+from segue.jobs.options import ForegroundOptions, InstanceOptions, TrackOptions, Value, error_text
 from segue.models.dino import FeatureName
 from segue.prompts.detectors import Refinement
 from segue.types import Box, Point
@@ -204,7 +204,7 @@ class Outputs(Value):
         side_by_side: put the plain frame beside the overlay.
         rotate: begin new outputs every ``90s``, ``10min``, ``2h`` ... of a source without an end.
         overwrite: replace existing output.
-        resume: go on with an interrupted run.
+        resume: continue an interrupted run.
     """
 
     folder: FilePath | None = None
@@ -325,7 +325,7 @@ class TrainJob(Value):
             recipe declares, and what it does not declare or take is refused.
         folder: where the weights go.
         overwrite: replace what is there.
-        resume: go on with an interrupted training.
+        resume: continue an interrupted training.
     """
 
     kind: Literal["train"] = "train"
@@ -421,7 +421,7 @@ def from_json(text: str) -> Job:
     try:
         return _ANY.validate_python(parse_json(text))
     except ValidationError as errors:
-        raise ArgumentError(f"job: {told(errors)}") from None
+        raise ArgumentError(f"job: {error_text(errors)}") from None
     except ValueError as error:
         raise ArgumentError(f"job: no JSON ({error})") from None
 

@@ -155,13 +155,15 @@ def _total(scores: Collection[VideoScore]) -> Counts:
 
 def _deviations(settings: ForegroundSettings, missing: Missing) -> str:
     """What is not scored in the official way; numbers of different ways must not be compared."""
-    told = {
+    descriptions = {
         "threshold": f"foreground from {settings.threshold}",
         "ignored": f"ignored labels: {', '.join(map(str, settings.ignored)) or 'none'}",
         "alpha": f"alpha {settings.alpha:g}",
         "empty": f"videos without foreground: {settings.empty}",
     }
-    parts = [text for name, text in told.items() if getattr(settings, name) != getattr(OFFICIAL, name)]
+    parts = [
+        text for name, text in descriptions.items() if getattr(settings, name) != getattr(OFFICIAL, name)
+    ]
     if missing == "skip":
         parts.append("frames without result left out")
     return f" ({'; '.join(parts)})" if parts else ""

@@ -111,12 +111,12 @@ def evaluate_ytvos(
 class _VideoScore:
     """J and F, (objects, scored frames), NaN where an object is not scored.
 
-    ``strangers`` are ids in the result that no object has, ``hidden`` those of objects that it never shows.
+    ``unknown`` are ids in the result that no object has, ``hidden`` those of objects that it never shows.
     """
 
     region: Scores
     contour: Scores
-    strangers: tuple[int, ...]
+    unknown: tuple[int, ...]
     hidden: tuple[int, ...]
 
 
@@ -195,8 +195,8 @@ def _remarks(
 ) -> Iterator[str]:
     if hidden := [f"{name}_{k}" for name, score in scores.items() for k in score.hidden]:
         yield f"objects that the results never show, scored as empty masks: {first_few(hidden)}"
-    if strangers := [f"{name}_{k}" for name, score in scores.items() for k in score.strangers]:
-        yield f"ids in results that no object has, taken as background: {first_few(strangers)}"
+    if unknown := [f"{name}_{k}" for name, score in scores.items() for k in score.unknown]:
+        yield f"ids in results that no object has, taken as background: {first_few(unknown)}"
     if unscored := [item.name for item in objects if math.isnan(item.region)]:
         yield f"objects given in the last annotated frame, not scored: {first_few(unscored)}"
     if seen is None:

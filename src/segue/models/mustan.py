@@ -241,7 +241,7 @@ class MUSTAN2(WindowNetwork):
         causal: no frame after the current one.
         frm: how context changes the features; none is the ablation, without the encoders of the context.
         background: a picture of the empty scene joins the past.
-        ranges: the ranges in which each pixel lived, as mustan-lite sees them, are a hint on the features of
+        ranges: temporal quantile ranges of each pixel, as in mustan-lite, are a hint on the features of
             the frame; wants ``background``, whose planes then are all of
             :class:`segue.sessions.empty_scene.Scene`. The hint is zero in a fresh network.
         depth_channels: 1 to take a depth map of the current frame.

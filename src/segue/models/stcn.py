@@ -93,7 +93,7 @@ class STCN(CorrespondenceNetwork):
     """Space-time correspondence network.
 
     Pictures are normalised with the ImageNet mean and deviation, then zero-padded to multiples of 16; keys
-    and values live at stride 16, log-odds at stride 4. Batch norms keep their statistics in training too.
+    and values are at stride 16, log-odds at stride 4. Batch norms keep their statistics in training too.
 
     Args:
         single_object: leave out the mask of the other objects, as in the first training stage on still
@@ -214,7 +214,7 @@ class STCNLite(CorrespondenceNetwork):
 
     What differs is our own: the memory is read at stride 8, where small objects still have a few cells, and
     the decoder ends at stride 2. Pictures are RGB scaled to [-1, 1] and padded to multiples of 16 by
-    replicating the border; the joint feature, keys and values live at stride 8.
+    replicating the border; the joint feature, keys and values are at stride 8.
 
     Args:
         weighting: weigh memory positions, see :class:`segue.models.lite_parts.Weighting`. Like the others,

@@ -34,7 +34,7 @@ class STM(nn.Module):
     """Space-time memory network.
 
     Pictures are padded with black to multiples of 16, then normalised with the ImageNet mean and deviation;
-    keys and values live at stride 16, log-odds at stride 4. Batch norms keep their statistics in training.
+    keys and values are at stride 16, log-odds at stride 4. Batch norms keep their statistics in training.
     """
 
     schedule = Schedule(mem_every=5, top_k=None, include_last=True)

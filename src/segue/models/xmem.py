@@ -129,7 +129,7 @@ class XMem(nn.Module):
     """XMem with all its parts, or without the recurrent state, as one of its ablations was released.
 
     Pictures are normalised with the ImageNet mean and deviation, then zero-padded to multiples of 16; keys
-    and values live at stride 16, log-odds at stride 4. Batch norms keep their statistics in training too.
+    and values are at stride 16, log-odds at stride 4. Batch norms keep their statistics in training too.
 
     Args:
         single_object: leave out the mask of the other objects, as in the stage on still images.

@@ -51,7 +51,7 @@ class How:
         run: further options of the command of a row, or NAME=OPTIONS for one row or network.
         train: further options of `segue train`, or NAME=OPTIONS for one row or network.
         workers: number of workers.  [default: one a core]
-        resume: go on with an interrupted run.
+        resume: continue an interrupted run.
         quiet: no progress.
     """
 

@@ -36,7 +36,7 @@ def check_tables(tables: Sequence[Table], how: How, template: Template) -> list[
         that are missing, weights of another network. The other rows can be done.
 
     Raises:
-        SegueError: outputs of several rows collide, or are there and are not gone on with.
+        SegueError: outputs of several rows collide, or are there and are not resumed.
     """
     videos: list[RowJob] = []
     wrong: list[str] = []

@@ -90,7 +90,7 @@ def do_table(table: Table, how: How, face: Face) -> Result:
 
 
 def _check_new(table: Table, rows: Iterable[Row], how: How) -> None:
-    """See that there are no results of another run, unless that is gone on with."""
+    """See that there are no results of another run, unless that is resumed."""
     for row in rows:
         home = how.output / table.name / row.key / SUBFOLDER
         if (home / LEDGER).exists() and not how.resume:

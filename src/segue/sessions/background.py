@@ -210,9 +210,9 @@ class MaskedMedian(Checkpointable):
             self._past.stale |= True if where is None else where.any(axis=1)
 
     def _heal(self, frame: Image, hidden: BoolArray) -> None:
-        """Believe the median of all frames where it has made the foreground go away.
+        """Recompute the masks of the kept frames where too few of them show the scene and the new frame does.
 
-        There the masks of the kept frames were the wrong way round: the object was taken for background as
+        There those masks were the wrong way round: the object was taken for background as
         long as it was there, and the scene for foreground afterwards.
         """
         if not self._frames:

@@ -140,7 +140,7 @@ class BackgroundDifference(Segmenter):
 
 
 class Envelope(BackgroundDifference):
-    """Foreground is what leaves the range in which a pixel lived, 10 to 90 % of all its past.
+    """Foreground is what leaves the temporal 10-90 % quantile range of its pixel.
 
     Nothing that waves, flickers or glitters leaves it; what was often there does not either. The threshold
     is levels outside of the range.

@@ -155,7 +155,7 @@ class _LiveReader(Reader):
 class NetworkReader(_LiveReader):
     """A stream behind an address.
 
-    A live stream goes on with the next frame that arrives; its times continue by the wall clock. A film,
+    A live stream continues with the next frame that arrives; its times continue by the wall clock. A film,
     which has a length in seconds or bytes, is read on from where it broke, and its end is the end.
     """
 

@@ -1,4 +1,4 @@
-"""Folders of mask files, one PNG a frame, with what a later run must know to go on with them."""
+"""Folders of mask files, one PNG a frame, with what a later run must know to continue them."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class MaskFolderSink(Sink):
         if name not in self._lines and path.exists() and not lost_record:
             raise SinkError(f"{path}: segue did not write this file; choose another folder")
         line = record.line()
-        if self._lines.get(name) != line:  # a run that is gone on with writes what is on record once more
+        if self._lines.get(name) != line:  # a run that is resumed writes what is on record once more
             self._lines[name] = line
             with writing(self._folder / RECORDS):
                 records.write(line)
@@ -173,7 +173,7 @@ class MaskFolderSink(Sink):
 class PngSink(MaskFolderSink):
     """Writes one index mask a frame into a folder, as PNG with the DAVIS palette.
 
-    Every file appears under its name when it is complete. The folder can be gone on with: see
+    Every file appears under its name when it is complete. The folder can be resumed: see
     ``resume`` and :func:`replay`. A frame that is written again replaces its file.
 
     Args:
@@ -266,11 +266,9 @@ class CdnetSink(MaskFolderSink):
     ) -> None:
         super().__init__(folder, size, names, anew=True, syncs_records=True)
         known = {record.file for record in records_of(folder).values()}
-        strangers = {path.name for path in folder.iterdir() if _CDNET.fullmatch(path.name)} - known
-        if strangers:
-            raise SinkError(
-                f"{folder}: has {min(strangers)}, which segue did not write; choose another folder"
-            )
+        unknown = {path.name for path in folder.iterdir() if _CDNET.fullmatch(path.name)} - known
+        if unknown:
+            raise SinkError(f"{folder}: has {min(unknown)}, which segue did not write; choose another folder")
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         mask, index = sized_mask(segmentation, self._size), segmentation.index

@@ -107,7 +107,7 @@ class Notifier:
     def _warn(self, reason: str) -> None:
         if not self._failed:
             self._failed = True
-            warnings.warn(f"{self._shown}: not told of an event ({reason})", NotifyWarning, stacklevel=3)
+            warnings.warn(f"{self._shown}: not notified of an event ({reason})", NotifyWarning, stacklevel=3)
 
 
 def _post(parts: SplitResult) -> Deliver:

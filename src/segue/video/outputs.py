@@ -99,7 +99,7 @@ def open_sinks(
         formats: what to write.
         source: where the frames come from.
         overwrite: replace what an earlier run wrote.
-        resume: go on with the mask folder of an interrupted run. The other files are made anew: give the
+        resume: continue the mask folder of an interrupted run. The other files are made anew: give the
             sink the results of :func:`replayed` first.
         settings: what the masks depend on; a resumed run must have the same.
         side_by_side: put the plain frame beside the drawn one in the overlay video.
@@ -221,7 +221,7 @@ def replayed(
         if frame is None or frame.index != result.index:
             place = "has ended" if frame is None else f"is at frame {frame.index}"
             raise ResumeError(
-                f"{folder}: goes on with frame {result.index} but the source {place}; "
+                f"{folder}: continues with frame {result.index} but the source {place}; "
                 "the run cannot be resumed, give --overwrite"
             )
         yield frame, result

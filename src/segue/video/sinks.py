@@ -46,7 +46,7 @@ class Sink:
         """
 
     def abort(self) -> None:
-        """Give up: remove what is half-written, keep what a later run can go on with."""
+        """Give up: remove what is half-written, keep what a later run can continue."""
 
     def __enter__(self) -> Self:
         return self

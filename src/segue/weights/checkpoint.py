@@ -270,9 +270,11 @@ def _require_equal_layout(path: Path, found: Mapping[str, Tensor], expected: Map
             if name in found and _layout(found[name]) != _layout(wanted)
         ],
     }
-    told = [f"{len(names)} {kind} ({first_few(names, LISTED)})" for kind, names in problems.items() if names]
-    if told:
-        raise CheckpointError(f"{path}: weights of another network or version: {'; '.join(told)}")
+    listed = [
+        f"{len(names)} {kind} ({first_few(names, LISTED)})" for kind, names in problems.items() if names
+    ]
+    if listed:
+        raise CheckpointError(f"{path}: weights of another network or version: {'; '.join(listed)}")
 
 
 def _layout(tensor: Tensor) -> str:

@@ -37,7 +37,7 @@ Trust = Callable[[str], bool]
 """Asked once whether a file with this SHA-256, whose publisher gives none, is trusted."""
 
 Report = Callable[[int, "int | None"], None]
-"""Told the bytes that are there, and their number in the end if it is known."""
+"""Called with the number of bytes that are there, and the final number if it is known."""
 
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
@@ -90,7 +90,7 @@ def fetch(
 ) -> Path:
     """Download a file unless it is there, and check it; whoever else gets into the folder is waited for.
 
-    What came before an interruption stays as ``<name>.part`` and is gone on with. The file gets its name only
+    What came before an interruption stays as ``<name>.part`` and is resumed. The file gets its name only
     when size and checksum are right. Where ``remote`` has none, that is one that the caller brings, all 64
     digits of SHA-256, or the one that is pinned, see :mod:`segue.weights.pins`; without both, ``trust`` is
     asked.

@@ -16,7 +16,7 @@ from segue.errors import CheckpointError
 _Versions = tuple[tuple[int, int], ...]
 
 _DIGESTS: WeakKeyDictionary[nn.Module, tuple[_Versions, str]] = WeakKeyDictionary()
-"""Digests of networks that live, with where their tensors lay and how often they had been changed."""
+"""Digests of networks in memory, with where their tensors lay and how often they had been changed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ LITE: Values = {"seed": 1, "precision": "bf16-mixed", "save_every": 250}
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """Weights that a training begins from, unless it is gone on with.
+    """Weights that a training begins from, unless it is resumed.
 
     Attributes:
         text: which weights, for people.

@@ -1,7 +1,7 @@
 """Recipes of mustan-lite and mustan-slim: a pool of artificial clips and films, one run.
 
 What mattered in trials: what is known of the past of each pixel as an input, in training as good and as bad
-as sessions come by; an encoder from ImageNet; backgrounds that live in most samples.
+as sessions come by; an encoder from ImageNet; moving backgrounds in most samples.
 Scenes must be alive without movers, but nothing in them may change like something that is put there and
 stays: with screens that change and stand still a network takes whatever has straight edges for one. Scenes
 need things that are pasted and do not move, and movers that are mere shapes, or it learns how pasting looks.

@@ -74,9 +74,9 @@ export function importDialog() {
     box.close();
     try {
       const answer = await fetch(`import/${encodeURIComponent(file.name)}`, { method: "POST", body: file });
-      const told = await answer.json();
-      if (answer.ok) notice(`Imported ${told.told}.`, "good");
-      else notice(told.error ?? "The file could not be imported.", "bad");
+      const reply = await answer.json();
+      if (answer.ok) notice(`Imported ${reply.message}.`, "good");
+      else notice(reply.error ?? "The file could not be imported.", "bad");
     } catch { notice("The file could not be sent; the connection was lost.", "bad"); }
   };
   const box = dialog("Import masks", [

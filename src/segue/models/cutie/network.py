@@ -57,7 +57,7 @@ class Cutie(nn.Module):
     """Cutie of one of its sizes.
 
     Pictures are padded with black to multiples of 16, then normalised with the ImageNet mean and deviation;
-    keys and values live at stride 16, log-odds at stride 4. Batch norms keep their statistics in training.
+    keys and values are at stride 16, log-odds at stride 4. Batch norms keep their statistics in training.
 
     Args:
         size: ``base`` with ResNet-50, ``small`` with ResNet-18.

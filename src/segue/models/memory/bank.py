@@ -52,8 +52,8 @@ class MemoryBank:
             for never. It needs a ``top_k``.
         last_window: radius within which the frame that was written last is read, for schedules that write
             every frame; None for all of it.
-        penalty: confidence penalty, taken off the affinities of kept frames unless their masks were given; for
-            L2 alone.
+        penalty: confidence penalty, taken off the affinities of kept frames unless their masks were given;
+            only for L2.
         last_penalty: the same for the previous frame.
         uncertainty_penalty: the same times the uncertainty of the frame's masks, for any similarity.
 
