@@ -15,6 +15,8 @@ GUIDES = (
     "instances",
     "detection",
     "annotate",
+    "batch",
+    "evaluation",
     "training",
     "synth",
     "export",
