@@ -115,7 +115,7 @@ class LocalServer:
         number, token = self._listener.getsockname()[1], secrets.token_urlsafe(24)
         self._thread: threading.Thread | None = None
 
-        class Told(uvicorn.Server):
+        class ReportingServer(uvicorn.Server):
             async def startup(self, sockets: Any = None) -> None:
                 await super().startup(sockets=sockets)
                 if self.started:
@@ -129,7 +129,7 @@ class LocalServer:
             ws_max_size=longest,
             timeout_graceful_shutdown=2,
         )
-        self._server = Told(config)
+        self._server = ReportingServer(config)
 
     def run(self) -> None:
         """Serve until Ctrl-C."""

@@ -209,7 +209,10 @@ def pretrained_folder(
 
     Args:
         where: folder, or id of a repository.
-        revision, cache_dir, token, local_files_only: as those of :func:`from_pretrained`.
+        revision: branch, tag or commit; see :func:`from_pretrained`.
+        cache_dir: folder of downloads; None is that of huggingface_hub.
+        token: access token for private repositories.
+        local_files_only: take nothing from the network.
 
     Returns:
         A folder with ``config.json`` and ``model.safetensors``, both of one commit.

@@ -1,0 +1,163 @@
+"""One job by Python function, command line, batch worker and bare session: processor time side by side.
+
+A bare session is the loop that everybody would write: open the film, step, write the mask. The four are
+processes of their own with one thread each and take turns, and each goes through a long and through a short
+part of the film: the difference is free of what starting costs. Time is that of the processor, of the process
+and all its children, threads included. Their masks must be the same bytes.
+
+Example::
+
+    python benchmarks/faces.py --rounds 5
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from machine import describe
+
+SAMPLE = Path(__file__).resolve().parents[1] / "src" / "segue" / "assets" / "sample"
+FILM, FIRST = SAMPLE / "video.mp4", SAMPLE / "first.png"
+SHORT = 8  # frames of the short part: tracking is at its usual speed from then on
+BOUND = 1.05  # times the bare session from which on a face costs too much
+
+BARE = """
+import sys
+from pathlib import Path
+
+import segue
+from segue.masks import read_index_mask, write_index_mask
+
+film, first, end, out = sys.argv[1:]
+Path(out).mkdir(parents=True)
+session = segue.TrackSession("stcn-lite", device="cpu")
+for frame in segue.open_source(film, end=int(end)):
+    result = session.step(frame, read_index_mask(first) if frame.index == 0 else None)
+    write_index_mask(Path(out) / f"{frame.index:05d}.png", result.mask)
+"""
+
+FUNCTION = """
+import sys
+
+import segue
+
+film, first, end, out = sys.argv[1:]
+source = segue.open_source(film, end=int(end))
+segue.track(source, first, model="stcn-lite", device="cpu").save(out, formats=["png"])
+"""
+
+
+def bare(end: int, out: Path) -> Sequence[str]:
+    """A loop over a session; ``end`` frames, masks into ``out``/masks."""
+    return ["-c", BARE, str(FILM), str(FIRST), str(end), str(out / "masks")]
+
+
+def function(end: int, out: Path) -> Sequence[str]:
+    """``segue.track``."""
+    return ["-c", FUNCTION, str(FILM), str(FIRST), str(end), str(out)]
+
+
+def command(end: int, out: Path) -> Sequence[str]:
+    """``segue track``."""
+    words = ["track", str(FILM), "--mask", str(FIRST), "--end", str(end), "--format", "png"]
+    return ["-m", "segue", *words, "--model", "stcn-lite", "--device", "cpu", "-q", "-o", str(out)]
+
+
+def batch(end: int, out: Path) -> Sequence[str]:
+    """``segue batch`` with one worker."""
+    out.mkdir()
+    films = out / "films.csv"
+    films.write_text(f"source,name,mask\n{FILM},film,{FIRST}\n", encoding="utf-8")
+    words = [
+        "batch",
+        str(films),
+        "--do",
+        "track",
+        "--end",
+        str(end),
+        "--format",
+        "png",
+        "--model",
+        "stcn-lite",
+    ]
+    return [
+        "-m",
+        "segue",
+        *words,
+        "--device",
+        "cpu",
+        "-q",
+        "--workers",
+        "1",
+        "--threads",
+        "1",
+        "-o",
+        str(out / "b"),
+    ]
+
+
+FACES: dict[str, Callable[[int, Path], Sequence[str]]] = {
+    "bare session": bare,
+    "Python function": function,
+    "command line": command,
+    "batch worker": batch,
+}
+
+
+def processor_seconds(arguments: Sequence[str]) -> float:
+    """Seconds of the processor that a process and its children take, with one thread."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, env=environment, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr.decode(errors="replace"))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def masks(out: Path) -> list[bytes]:
+    """The mask files below a folder, in the order of the frames."""
+    return [path.read_bytes() for path in sorted(out.rglob("0*.png"))]
+
+
+def main() -> int:
+    """Print a table; 1 where a face costs more than :data:`BOUND` times the bare session."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--frames", type=int, default=48, help="of the long part")
+    options = parser.parse_args()
+    seconds: dict[str, list[float]] = {name: [] for name in FACES}
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(options.rounds):
+            written = {}
+            for name, words in FACES.items():
+                outs = [Path(folder) / f"{turn} {name} {part}" for part in ("short", "long")]
+                short, long = (
+                    processor_seconds(words(end, out))
+                    for end, out in zip((SHORT, options.frames), outs, strict=True)
+                )
+                seconds[name].append((long - short) / (options.frames - SHORT))
+                written[name] = masks(outs[1])
+            if any(found != written["bare session"] for found in written.values()):
+                raise SystemExit("the masks differ")
+    middle = {name: statistics.median(found) for name, found in seconds.items()}
+    ratios = {name: value / middle["bare session"] for name, value in middle.items()}
+    print(describe(1), "", "| face | ms of the processor a frame | times the bare session |", sep="\n")
+    print("| --- | --- | --- |")
+    for name, value in middle.items():
+        print(f"| {name} | {1000 * value:.1f} | {ratios[name]:.2f} |")
+    return int(max(ratios.values()) > BOUND)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
