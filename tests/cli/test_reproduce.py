@@ -21,8 +21,8 @@ from segue.masks import read_index_mask, write_index_mask
 from segue.models.detection.boxes import COCO_NAMES
 from segue.models.hofam import HOFAM
 from segue.models.mustan import MUSTAN2
-from segue.reproduce import TABLES
-from segue.weights import write_checkpoint
+from segue.reproduce import TABLES, rows
+from segue.weights import load, write_checkpoint
 from tests.cli.running import FRAMES, MASKS, Command, Outcome
 from tests.lite import lively_instances
 from tests.segue_train.instance_sets import save_ytvis
@@ -147,6 +147,27 @@ def test_first_frames_come_from_a_source(
     assert found["PointRend"] == ["", "", "", "", "71.1", "68.6", "73.6", "14.9"]
     missing = "no weights of pointrend are available: `segue weights get pointrend"
     assert f"note: PointRend: {missing}" in outcome.err
+
+
+def test_a_source_that_finds_nothing_is_scored_as_such(
+    command: Command, davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "first_frame", lambda *_: lambda start: np.zeros(start.truth.shape, np.uint8))
+    order = ("reproduce", "stcn-report", "davis", "--data", f"davis={davis}", "--model", "stcn-lite", *SMALL)
+    outcome = command(*order, "--row", "motion", "-o", "out")
+    assert outcome.code == 0, outcome.err
+    assert table(outcome)[1][:3] == ["motion", "0.0", "0.0"]
+
+
+def test_weights_of_a_detector_are_not_those_of_the_tracker(
+    command: Command, davis: Path, tmp_path: Path
+) -> None:
+    order = ("reproduce", "stcn-report", "davis", "--data", f"davis={davis}", "--model", "stcn-lite", *SMALL)
+    write_checkpoint(tmp_path / "lite.safetensors", load("stcn-lite").state_dict(), {})
+    outcome = command(*order, "--weights", "pointrend=lite.safetensors", "--row", "PointRend", "-o", "out")
+    assert outcome.code == 1
+    ended = [line for line in outcome.err.splitlines() if "holds weights" in line]
+    assert ended == ["note: ended: lite.safetensors: holds weights of stcn-lite, not of pointrend"]
 
 
 def test_boxes_of_people_are_followed_and_scored_as_boxes(

@@ -13,7 +13,7 @@ from annotated_types import Ge
 
 from segue.errors import SegueError
 from segue.registry import DATASETS, DETECTORS, MODELS
-from segue.reproduce.tables import Table
+from segue.reproduce.tables import Row, Table
 
 _NAMED = re.compile(r"([^\s=-][^\s=]*)=(.*)", re.DOTALL)
 
@@ -67,6 +67,14 @@ class How:
     workers: Annotated[int | None, Ge(1)] = None
     resume: bool = False
     quiet: bool = False
+
+    def weights_of(self, row: Row, model: str) -> str | None:
+        """The weight file that is given for the network of a row: for this row, or for all rows of it.
+
+        A row of first frames may be called as its detector is; what is given by that name is the detector's.
+        """
+        given = self.weights.get(model)
+        return given if row.first is not None else self.weights.get(row.key, given)
 
 
 def read_words(kind: str, texts: Sequence[str] | None, known: Iterable[str]) -> Words:

@@ -39,8 +39,7 @@ def runs_here(table: Table, how: How) -> str:
 
 def _has_weights(row: Row, table: Table, how: How) -> bool:
     model = row.model or how.model or table.model
-    if row.key in how.weights:
-        return True
     if row.training is not None and not (row.model is None and how.model is not None):
-        return not missing_packages("train") and not any(training_lacks(row, how))
-    return model in how.weights or is_available(MODELS.find(model))
+        given = row.key in how.weights
+        return given or (not missing_packages("train") and not any(training_lacks(row, how)))
+    return how.weights_of(row, model) is not None or is_available(MODELS.find(model))

@@ -75,7 +75,7 @@ def _job_of(
 ) -> RowJob:
     """The job of all videos of a row: its source is the data set, its output their common folder."""
     options = [*table.options, *row.options, *how.run.of(model, row.key), "--model", model]
-    given = how.weights.get(row.key, None if learns is not None else how.weights.get(model))
+    given = how.weights_of(row, model) if learns is None else None
     if given is not None:
         load(model, given)  # it fits, or says what it holds
         options += ["--weights", given]

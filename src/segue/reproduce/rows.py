@@ -31,7 +31,14 @@ from segue.reproduce.cost import Cost, cost_of
 from segue.reproduce.needs import request_of
 from segue.reproduce.papers import Truth
 from segue.reproduce.results import Done, Result, result_of
-from segue.reproduce.stcn_report import FirstFrame, Show, filtering_picture, first_frame, start_of
+from segue.reproduce.stcn_report import (
+    FirstFrame,
+    Show,
+    detector_file,
+    filtering_picture,
+    first_frame,
+    start_of,
+)
 from segue.reproduce.tables import Row, Table
 from segue.reproduce.trained import Trainer, random_start, training_lacks
 from segue.sessions.foreground import SHORT_SIDE
@@ -109,15 +116,14 @@ def _do(row: Row, model: str, table: Table, request: Request | None, how: How, f
         found_there: list[npt.NDArray[np.floating]] = []
         source = _source(row, model, table, how, found_there.append)
         videos = _from_first_frames(source, found_there, request, folder)
-    # The weights of a row of first frames are those of its detector, whose name the row may have.
-    if row.key in how.weights and row.first is None:
-        options += ["--weights", how.weights[row.key]]
-    elif row.training is not None and row.training.folds:
+    learns = row.training if row.key not in how.weights else None
+    given = how.weights_of(row, model) if learns is None else None
+    if learns is not None and learns.folds:
         videos = trainer.videos(dataset_videos(request, folder))
-    elif row.training is not None:
+    elif learns is not None:
         options += ["--weights", str(trainer.weights())]
-    elif model in how.weights:
-        options += ["--weights", how.weights[model]]
+    elif given is not None:
+        options += ["--weights", given]
     if not how.quiet:
         face.notice(f"{table.paper} {table.name}: {row.name}")
     running = JobConfig(
@@ -174,9 +180,9 @@ def _from_first_frames(
         if mask.any():
             yield replace(video, prompts=mask_values(mask, video.prompts[0].frame))
             continue
-        (folder / video.name / "masks").mkdir(parents=True, exist_ok=True)
+        (folder / video.name).mkdir(parents=True, exist_ok=True)
         for frame in sequence.frames:
-            write_index_mask(folder / video.name / "masks" / f"{frame.stem}.png", mask)
+            write_index_mask(folder / video.name / f"{frame.stem}.png", mask)
 
 
 def _pictures(folder: Path) -> Path:
@@ -197,9 +203,7 @@ def _lacks(row: Row, model: str, table: Table, how: How) -> Iterator[str]:
     if row.training is not None and row.key not in how.weights:
         yield from training_lacks(row, how)
         return
-    given = how.weights.get(model)
-    if row.first is None:
-        given = how.weights.get(row.key, given)
+    given = how.weights_of(row, model)
     try:
         load(model, given)
     except CheckpointError as error:
@@ -210,6 +214,8 @@ def _lacks(row: Row, model: str, table: Table, how: How) -> Iterator[str]:
         if row.first is not None:
             _source(row, model, table, how)
     except CheckpointError as error:
+        if row.first is not None and detector_file(row.first, how.weights) is not None:
+            raise
         yield str(error)
 
 

@@ -25,6 +25,7 @@ from segue.models.detection.pointrend import PointRend
 from segue.prompts.detectors import Detector, NetworkDetector, Refinement
 from segue.prompts.grabcut import refine_box
 from segue.prompts.selection import nearest_detections
+from segue.registry import DETECTORS
 from segue.reproduce.papers import DISCOVERIES, INSTANCES, Truth
 from segue.sessions.detecting import detector
 from segue.types import Box, Frame, Image, IndexMask
@@ -74,15 +75,16 @@ def first_frame(
     """A source of first frames, one of :func:`~segue.reproduce.papers.source_names`.
 
     The ``truth`` is what is known of the objects, and so what is followed; ``weights`` are files of detectors
-    by name, where they are not those that `segue weights get` made. ``show`` is called for each frame on
-    which something is looked for.
+    by name, or by the name of their network, where they are not those that `segue weights get` made. ``show``
+    is called for each frame on which something is looked for.
     """
+    file = detector_file(name, weights)
     boxes = truth == "boxes"
     draw = draw_boxes if boxes else draw_masks
     choose: Callable[[Start], Chosen] = truth_itself
     if name in INSTANCES:
         model = INSTANCES[name]
-        network = cast("MaskRCNN | PointRend", load(model, weights.get(model)))
+        network = cast("MaskRCNN | PointRend", load(model, file))
         network.least_score = LEAST_SCORE
         choose = partial(
             nearest_instances, NetworkDetector(network, {}, device=choose_device(device)), show=show
@@ -91,10 +93,9 @@ def first_frame(
         model, features = DISCOVERIES[name]
         # Where boxes are wanted, the report takes those of LOST itself, without CRF.
         refine: Refinement = "none" if boxes else "crf"
-        find = detector(model, weights=weights.get(model), features=features, refine=refine, device=device)
+        find = detector(model, weights=file, features=features, refine=refine, device=device)
         choose = partial(discovered, find, show=show)
     elif name == "DeepLabV3":
-        file = weights.get("deeplab")
         find = detector("deeplab", weights=file, score=LEAST_SCORE, max_objects=MANY, device=device)
         choose = partial(nearest_regions, find, show=show)
     elif name == "motion":
@@ -102,6 +103,14 @@ def first_frame(
     else:
         draw = {"boxes, filled": draw_boxes, "boxes, GrabCut": cut_boxes}.get(name, draw)
     return lambda start: draw(start, choose(start))
+
+
+def detector_file(name: str, weights: Mapping[str, str | os.PathLike[str]]) -> str | os.PathLike[str] | None:
+    """The file that is given for the detector of a source, by its name or by that of its network."""
+    model = INSTANCES.get(name) or DISCOVERIES.get(name, ("deeplab" if name == "DeepLabV3" else "",))[0]
+    if not model:
+        return None
+    return weights.get(model, weights.get(DETECTORS.find(model).network or ""))
 
 
 def truth_itself(start: Start) -> Chosen:
