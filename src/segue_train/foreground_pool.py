@@ -9,7 +9,8 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +19,7 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from segue.errors import DatasetError
+from segue.flow.providers import FlowPictures, FlowProvider
 from segue_train.foreground_samples import Sample, collate
 from segue_train.recipe import Batch, Batches, order_of_pass
 from segue_train.warp import Matrix, Picture, Rng, random_part
@@ -151,12 +153,15 @@ class _Shards(Dataset[int]):
 class PoolBatches(Batches):
     """Batches from passes through a pool, each in its own order, so that all samples are seen equally often.
 
-    Items hold ``window`` (B, T, 3, h, w), ``background`` (B, 21, h, w) and ``labels`` (B, h, w), all uint8.
+    Items hold ``window`` (B, T, 3, h, w), ``background`` (B, 21, h, w) and ``labels`` (B, h, w), all uint8;
+    with a provider also ``flow`` (B, T - 1, h, w) from the last frame of a window to the others, the first
+    first.
     """
 
     pool: Pool
     batch: int
     size: tuple[int, int]  # (h, w) of the random part that is shown of a sample
+    provider: Callable[[], FlowProvider] | None = None  # made once in each process
 
     def batch_of(self, number: int) -> Batch:
         rng = np.random.default_rng([self.seed, number])
@@ -164,8 +169,21 @@ class PoolBatches(Batches):
         for place in range(number * self.batch, (number + 1) * self.batch):
             epoch, rank = divmod(place, len(self.pool))
             sample = self.pool[order_of_pass(len(self.pool), self.seed, epoch, 1)[rank]]
-            shown.append(jitter(rng, sample, self.size))
+            shown.append(self._with_flow(jitter(rng, sample, self.size)))
         return collate(shown)
+
+    def _with_flow(self, sample: Sample) -> Sample:
+        if self.provider is None:
+            return sample
+        *earlier, current = sample.window
+        gaps = tuple(range(1, len(earlier) + 1))
+        pictures = FlowPictures(_made(self.provider), gaps)
+        return replace(sample, flow=pictures(current, earlier[::-1]))
+
+
+@lru_cache(maxsize=1)
+def _made(provider: Callable[[], FlowProvider]) -> FlowProvider:
+    return provider()
 
 
 def jitter(rng: Rng, sample: Sample, size: tuple[int, int]) -> Sample:

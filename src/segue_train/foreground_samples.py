@@ -41,23 +41,30 @@ class Sample:
             :class:`~segue.sessions.empty_scene.Scene`, or an RGB picture of it alone, (H, W, 3).
         labels: of the current frame, (H, W), in the values of CDnet and :data:`UNLIT`.
         depth: map of the current frame, (H, W), see :class:`segue.sessions.extra_inputs.DepthScale`.
+        flow: flow picture of the current frame, (H, W, gaps), see :class:`segue.flow.FlowPictures`.
     """
 
     window: Picture
     background: Picture
     labels: Picture
     depth: Picture | None = None
+    flow: Picture | None = None
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """``window`` (B, T, 3, H, W), ``background`` (B, C, H, W), ``labels`` and ``depth`` (B, H, W), uint8."""
+    """``window`` (B, T, 3, H, W), ``background`` and ``flow`` (B, C, H, W), the others (B, H, W), uint8."""
     batch = {
         "window": stacked(item.window for item in samples).movedim(-1, 2),
         "background": stacked(item.background for item in samples).movedim(-1, 1),
         "labels": stacked(item.labels for item in samples),
     }
     depths = [item.depth for item in samples if item.depth is not None]
-    return batch | {"depth": stacked(depths)} if depths else batch
+    flows = [item.flow for item in samples if item.flow is not None]
+    if depths:
+        batch["depth"] = stacked(depths)
+    if flows:
+        batch["flow"] = stacked(flows).movedim(-1, 1)
+    return batch
 
 
 def past_times(rng: Rng) -> list[int]:

@@ -9,9 +9,7 @@ something moves and ``16.118 p`` elsewhere, thus a scaled absolute difference. I
 were passed in a form that this version ignores. Here the loss stands as it was meant, and as it ran.
 
 HOFAM's is absolute difference and focal cross-entropy with a weight for small foregrounds, after the released
-code. Its switch for that weight, the class-in scale, compares a tensor of the graph with ``True`` by
-identity, which is never so: the released training never used it. The modes keep both what ran and what was
-meant.
+code; see :mod:`segue.layers.class_in_scale`.
 """
 
 from __future__ import annotations
@@ -25,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.datasets.labels import MOTION, OUTSIDE, SHADOW, UNKNOWN
+from segue.layers.class_in_scale import ClassInScale, ClassInScaleWeight, batch_dice
 from segue.layers.colours import PICTURE
 from segue.models.base import foreground_capabilities
 from segue_train.footage import VOID
@@ -122,15 +121,20 @@ def shadow_known(labels: Tensor) -> Tensor:
     return known(labels) * (labels != UNLIT)
 
 
-def weighted_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+def weighted_cross_entropy(
+    logits: Tensor, target: Tensor, weight: Tensor, foreground: Tensor | None = None
+) -> Tensor:
     """Binary cross-entropy, averaged over the weight of the batch; 0 where nothing counts.
 
     Args:
         logits: (N, H, W).
         target: (N, H, W) in [0, 1].
         weight: of each pixel, (N, H, W).
+        foreground: factor on the loss of foreground, a scalar; None is 1.
     """
-    losses = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
+    losses = F.binary_cross_entropy_with_logits(
+        logits.float(), target, reduction="none", pos_weight=foreground
+    )
     return (losses * weight).sum() / weight.sum().clamp(min=1)
 
 
@@ -173,12 +177,14 @@ class ForegroundObjective(nn.Module):
     """``forward(batch, progress, step)`` → loss and its parts.
 
     Args:
-        network: takes ``(window, background)``, or the window alone, in [0, 1], and depth where it is known.
+        network: takes ``(window, background)``, or the window alone, in [0, 1], and depth and flow where
+            they are known.
         tversky: prices of false alarms and misses.
         shadow: weight of pixels in shadow in the loss of foreground.
         pooled: the Tversky index is that of a batch, not the mean of those of its pictures.
         background: the network takes a picture of the empty scene.
         teacher: a trained network with the same inputs, whose soft masks are learned too; it learns nothing.
+        class_in_scale: when rare foreground weighs more in the cross-entropy of foreground, as in HOFAM.
     """
 
     def __init__(
@@ -190,9 +196,11 @@ class ForegroundObjective(nn.Module):
         pooled: bool = False,
         background: bool = True,
         teacher: nn.Module | None = None,
+        class_in_scale: ClassInScale = "as_run",
     ) -> None:
         super().__init__()
         self.network = network
+        self.class_in_scale = None if class_in_scale == "as_run" else ClassInScaleWeight(class_in_scale)
         self.background, self.shadow = background, shadow
         self.overlap = partial(tversky_loss, alpha=tversky[0], beta=tversky[1], pooled=pooled)
         # In a list it is no part of the module: neither its weights nor its mode follow those of the student.
@@ -201,8 +209,10 @@ class ForegroundObjective(nn.Module):
     def forward(self, batch: Batch, progress: float, step: int) -> Loss:
         logits, labels = self._run(self.network, batch), batch["labels"]
         weight, target = priced(labels, self.shadow), foreground_target(labels)
+        probability = torch.sigmoid(logits[:, 0].float())
+        scale = None if self.class_in_scale is None else self.class_in_scale(probability, target)
         parts = {
-            "entropy": weighted_cross_entropy(logits[:, 0], target, weight),
+            "entropy": weighted_cross_entropy(logits[:, 0], target, weight, scale),
             "tversky": self.overlap(logits[:, 0], target, weight),
         }
         loss = parts["entropy"] + parts["tversky"]
@@ -225,8 +235,10 @@ class ForegroundObjective(nn.Module):
             known = batch["background"].float() / 255
             whole = foreground_capabilities(network).temporal_quantiles or known.shape[1] == 3
             inputs.append(known if whole else known[:, PICTURE])
-        depth = {"depth": batch["depth"][:, None].float() / 255} if "depth" in batch else {}
-        logits: Tensor = network(*inputs, **depth)
+        more = {"depth": batch["depth"][:, None].float() / 255} if "depth" in batch else {}
+        if foreground_capabilities(network).flow:
+            more["flow"] = batch["flow"].float() / 255
+        logits: Tensor = network(*inputs, **more)
         return logits
 
 
@@ -268,12 +280,8 @@ def balanced_weights(target: Tensor, known: Tensor) -> Tensor:
     return pixels / (2 * own.clamp(min=1))
 
 
-ClassInScale = Literal["as_run", "gated", "always"]
-
 ABSOLUTE, FOCAL = 0.2, 0.8  # weights of the two terms
 ALPHA = 0.75  # weight of foreground; background has the rest to 1
-GOOD_DICE = 0.95  # Dice coefficient of a batch from which the class-in scale is meant to act
-MOST_SCALE = 50.0
 BINARISE = 200 / 255  # targets above are foreground, others background
 
 
@@ -298,29 +306,10 @@ def hofam_loss(
     """
     y = torch.where(target > BINARISE, target, 0.0)
     absolute = ABSOLUTE * (y - probability).abs().mean()
-    shared, both = (y * probability).sum(), y.sum() + probability.sum()
-    dice = 2 * shared / both.clamp(min=CLIP)
-    scale = class_scale(y, balance_batch)
-    if class_in_scale == "as_run":
-        weight = torch.ones_like(scale)
-    elif class_in_scale == "gated":
-        weight = torch.where(dice > GOOD_DICE, scale, 1.0)
-    else:
-        weight = scale
-    focal = FOCAL * focal_loss(probability, y, weight.detach(), gamma)
+    dice = batch_dice(probability, y)
+    weight = ClassInScaleWeight(class_in_scale, balance_batch)(probability, y)
+    focal = FOCAL * focal_loss(probability, y, weight, gamma)
     return absolute + focal, {"absolute": absolute, "focal": focal, "dice": dice}
-
-
-def class_scale(y: Tensor, balance_batch: int | None = None) -> Tensor:
-    """Scale of the foreground's weight, from 0.25 where all is foreground to 12.5 where it is rare.
-
-    Args:
-        y: binary, (N, H, W).
-        balance_batch: see :func:`hofam_loss`. An empty batch divides by 1 instead of 0 (ours).
-    """
-    pictures = y.shape[0] if balance_batch is None else balance_batch
-    pixels = pictures * y.shape[-2] * y.shape[-1]
-    return (pixels / y.sum().clamp(min=1)).clamp(max=MOST_SCALE) / 4
 
 
 def focal_loss(probability: Tensor, y: Tensor, scale: Tensor, gamma: float) -> Tensor:

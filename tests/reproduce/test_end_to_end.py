@@ -77,6 +77,20 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
         ),
         ("HOFAM", "without attention"),
     ),
+    "hofam plug-in": (
+        ("lasiesta", "cdnet"),
+        ("--train", "--steps 1 --workers 0 --device cpu --pool pool"),
+        (
+            "mustan-lite, as shipped",
+            "with flow, attention and class-in scale",
+            "with flow, without attention",
+        ),
+    ),
+    "hofam plug-in-sbi2015": (
+        ("sbi", "cdnet"),
+        ("--train", "--steps 1 --workers 0 --device cpu --pool pool"),
+        ("mustan-lite, trained on", "with flow and attention"),
+    ),
     "ms-sts ytvis-2019": (("ytvis",), INSTANCES, ("MS-STS, R50",)),
     "ms-sts ytvis-2021": (("ytvis",), INSTANCES, ("MS-STS, R50",)),
     "ms-sts parts": (("ytvis",), INSTANCES, ("all parts",)),

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from segue.api.foreground import foreground
 from segue.errors import CheckpointError, SinkError, TrainingError
+from segue.flow import DIS, Farneback
 from segue.models.mustan_lite import MustanLite, shipped_slim
-from segue.weights import load_strict, write_checkpoint
+from segue.sessions.extra_inputs import ComputedFlow
+from segue.sessions.foreground import ForegroundSession
+from segue.sessions.networks import foreground_model
+from segue.types import Frame
+from segue.weights import load, load_strict, write_checkpoint
 from segue_train import foreground_pool
 from segue_train.recipes import mustan_lite as recipes
 from segue_train.recipes.mustan_lite import MustanLiteRecipe, MustanSlimRecipe
@@ -61,6 +68,52 @@ def test_lite_is_trained_resumed_and_teaches_slim(tmp_path: Path, start: Path) -
     assert "drawing" not in said
     assert "teacher 0." in said
     load_strict(shipped_slim(), tmp_path / "slim" / "mustan-slim.safetensors")
+
+
+def test_lite_learns_to_look_at_flow_and_says_so(tmp_path: Path, start: Path) -> None:
+    videos, _ = write_all(tmp_path)
+    words = (
+        "mustan-lite", "--data", videos, "--samples", 4, "--device", "cpu", "--precision", "32-true",
+        "--steps", 2, "--start", start, "--flow", "farneback", "--class-in-scale", "always",
+        "--out", tmp_path / "flow",
+    )  # fmt: skip
+    run(*words)
+    file = tmp_path / "flow" / "mustan-lite.safetensors"
+    network = load("mustan-lite", file)
+    assert isinstance(network, MustanLite)
+    assert network.options == {"flow": "farneback", "flow_attention": True}
+    assert network.capabilities.flow_gaps == (3, 6)
+    assert network.flow_attention is not None
+    assert network.flow_attention.fusion[0].get_parameter("weight").any()
+
+    made = foreground_model("mustan-lite", file)
+    assert isinstance(made, ComputedFlow)
+    assert isinstance(made.pictures.provider, Farneback)
+    assert isinstance(foreground_model("mustan-lite", file, "dis").pictures.provider, DIS)  # type: ignore[union-attr]
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 48, 3), np.uint8)
+    session = ForegroundSession(made, device="cpu")
+    session.explain()
+    found = [session.step(Frame(i, float(i), picture)) for i, picture in enumerate(pictures)]
+    assert session.explanation is not None
+    assert session.explanation.shape == (4 * 32, 9 * 48, 3)  # frame, scene 3, context 4, probability; flow
+    by_name = foreground(list(pictures), model="mustan-lite", weights=file, short_side=32, device="cpu")
+    masks = [result.mask for result in by_name]
+    assert all(np.array_equal(a.mask, b) for a, b in zip(found, masks, strict=True) if a is not None)
+
+
+def test_a_network_that_gets_flow_starts_as_it_was(tmp_path: Path) -> None:
+    plain, flow = load("mustan-lite"), MustanLite("dis").eval()
+    write_checkpoint(tmp_path / "plain.safetensors", plain.state_dict(), {})
+    recipes.start_from(flow, tmp_path / "plain.safetensors")
+    window, scene = torch.rand(1, 3, 3, 32, 48), torch.rand(1, 21, 32, 48)
+    with torch.inference_mode():
+        assert torch.equal(flow(window, scene, torch.rand(1, 2, 32, 48)), plain(window, scene))
+        for values in flow.flow_attention.fusion.parameters():  # type: ignore[union-attr]
+            values.add_(0.1)
+        assert not torch.equal(flow(window, scene, torch.rand(1, 2, 32, 48)), plain(window, scene))
+    write_checkpoint(tmp_path / "other.safetensors", shipped_slim().state_dict(), {})
+    with pytest.raises(CheckpointError, match="weights of another network"):
+        recipes.start_from(flow, tmp_path / "other.safetensors")
 
 
 def test_a_run_is_not_overwritten_by_accident(tmp_path: Path, start: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from segue_train.losses import ALPHA, BINARISE, class_scale, focal_loss, hofam_loss
+from segue.layers.class_in_scale import class_scale
+from segue_train.losses import ALPHA, BINARISE, focal_loss, hofam_loss
 from tests.golden_arrays import Golden
 
 GoldenReader = Callable[[str], Golden]

@@ -14,7 +14,9 @@ from segue.errors import FlowError, PromptError
 from segue.flow import FlowFiles, FlowPictures
 from segue.models.base import ForegroundNetwork
 from segue.models.hofam import HOFAM
-from segue.sessions.extra_inputs import FlowNetwork
+from segue.models.mustan_lite import MustanLite
+from segue.sessions.explaining import colour_wheel
+from segue.sessions.extra_inputs import ComputedFlow, FlowNetwork
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.subtractors import BackgroundDifference
 from segue.types import Frame, Image
@@ -106,7 +108,59 @@ def test_a_folder_of_flow_files_belongs_to_the_frames_in_order(network: HOFAM, t
         given = (torch.from_numpy(x).movedim(-1, 0)[None] / 255 for x in (pictures[t], files(t)))
         expected = network.probability(*given)[0, 0].numpy()
         np.testing.assert_allclose(result.probabilities[1], expected, atol=1e-5)
-    with pytest.raises(FlowError, match="only hofam and stam look at flow"):
+    with pytest.raises(FlowError, match="only hofam, stam and networks trained with --flow look at flow"):
         foreground(pictures, model="median", flow=tmp_path)
     with pytest.raises(FlowError, match="flow files for 4 frames"):
         foreground(pictures[:4], model=wrapped, flow=tmp_path)
+
+
+def test_flow_is_computed_for_a_network_that_takes_it() -> None:
+    torch.manual_seed(0)
+    plain = MustanLite("dis").eval()
+    for values in plain.flow_attention.fusion.parameters():  # type: ignore[union-attr]
+        torch.nn.init.normal_(values, std=0.2)
+    face = ComputedFlow(plain, Difference())
+    assert face.context[len(plain.context) :] == ((-3, "picture"), (-6, "picture"))
+    assert not face.capabilities.flow
+    six, three, now = torch.randint(0, 256, (3, 1, 3, 32, 48)).float() / 255
+    scene = torch.rand(1, 21, 32, 48)
+    roles = [(six, "context"), (three, "context"), (three, "picture"), (six, "picture")]
+    shown = [(255 * x[0]).round().byte().movedim(0, -1).numpy() for x in (now, three, six)]
+    picture = FlowPictures(Difference(), (3, 6))(shown[0], shown[1:])
+    flow = torch.from_numpy(picture).movedim(-1, 0)[None].float() / 255
+    with torch.inference_mode():
+        context = [face.encode(x, role) for x, role in roles]
+        found = face.decode(face.encode(now, "current"), context, face.encode(scene, "scene"), (32, 48))
+        expected = plain(torch.stack([six, three, now], 1), scene, flow)
+        motion, scales = face.explain_flow(face.encode(now, "current"), context, face.encode(scene, "scene"))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert [each.shape for each in motion] == [(1, 2, 32, 48)] * 2
+    np.testing.assert_allclose(motion[0][0].movedim(0, -1), Difference()(shown[0], shown[2]))
+    assert [each.filtered.shape[-1] for each in scales] == [24, 12, 6, 3]
+    assert [each.attention is None for each in scales] == [False, False, False, True]
+    with pytest.raises(ValueError, match="each frame must bring its flow"):
+        plain.encode(now, "current")
+
+
+def test_flow_and_its_attention_are_shown() -> None:
+    torch.manual_seed(0)
+    session = ForegroundSession(FlowNetwork(HOFAM(1, levels=6).eval(), Difference()), align=False)
+    session.explain()
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
+    for i, picture in enumerate(pictures):
+        session.step(Frame(i, float(i), picture))
+    shown = session.explanation
+    assert shown is not None
+    assert shown.shape == (4 * 64, 5 * 64, 3)  # frame and result, three flows, five scales, their attention
+    np.testing.assert_array_equal(shown[:64, :64], pictures[-1])
+    assert (shown[:64, 128:] == 0).all()
+    for row, columns in ((1, 3), (2, 5), (3, 5)):
+        assert shown[64 * row : 64 * (row + 1), : 64 * columns].std() > 1
+        assert (shown[64 * row : 64 * (row + 1), 64 * columns :] == 0).all()
+
+
+def test_a_colour_is_a_direction_and_its_strength_a_speed() -> None:
+    flow = np.zeros((1, 5, 2), np.float32)
+    flow[0, 1:] = ((4, 0), (2, 0), (-4, 0), (0, 8))
+    colours = colour_wheel(flow, 4.0)[0].tolist()
+    assert colours == [[255, 255, 255], [255, 0, 0], [255, 128, 128], [0, 255, 255], [127, 255, 0]]

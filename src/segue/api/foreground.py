@@ -30,7 +30,7 @@ def foreground(
     *,
     model: str | ForegroundNetwork | Segmenter = "mustan-lite",
     weights: str | Path | None = None,
-    flow: FlowName | str | Path = "dis",
+    flow: FlowName | str | Path | None = None,
     flow_weights: str | Path | None = None,
     threshold: float | None = None,
     roi: Any = None,
@@ -57,8 +57,9 @@ def foreground(
         model: a name for :func:`segue.load`; ``mog2``, ``knn``, ``median`` (difference to the running median)
             or ``difference`` (to the frame before); a network; or a segmenter of :mod:`segue.sessions`.
         weights: weight file for a network by name.
-        flow: what gives the optical flow to ``hofam`` and ``stam``: a name, or the folder of the flow files
-            of another program, see :class:`segue.flow.FlowFiles`.
+        flow: what gives the optical flow to ``hofam``, ``stam`` and networks that were trained with flow:
+            ``dis``, ``farneback`` or ``raft``, or the folder of the flow files of another program, see
+            :class:`segue.flow.FlowFiles`. None is what the network learned with, else ``dis``.
         flow_weights: file of torchvision's ``raft_small``, for ``raft``.
         threshold: a pixel is foreground from this probability on; None is that of the model.
         roi: (H, W), non-zero where there can be foreground: an array, a tensor, a PIL picture or a file.

@@ -90,11 +90,11 @@ foreground = job_command(
         find_foreground,
         "model weights flow flow_weights threshold roi min_area objects shadows scene passes depth "
         "short_side align follow_camera warm_up fps",
-        types={"model": str, "flow": str, "scene": str, "passes": Annotated[int, Ge(1), Le(2)]}
+        types={"model": str, "flow": str | None, "scene": str, "passes": Annotated[int, Ge(1), Le(2)]}
         | dict.fromkeys(("weights", "flow_weights", "roi", "depth"), Path | None),
         help={
             "model": "Network by name, or mog2, knn, median (running median), difference (of frames).",
-            "flow": "Optical flow for hofam and stam: dis, farneback, raft, or a folder of files of another "
+            "flow": "For networks with optical flow: dis, farneback, raft, or a folder of files of another "
             "program (.flo, PNG of KITTI, flow pictures).",
             "roi": "Mask of where to look: anything but black.",
             "scene": "Empty scene: median, mog2, knn, a picture, or what --background has written.",

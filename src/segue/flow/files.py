@@ -18,13 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import FlowError
-from segue.flow.providers import SCALE, Flow, lengths
+from segue.flow.providers import SCALE, SIDE, Flow, lengths
 from segue.inputs import check_file
 from segue.naming import natural_key
 from segue.types import Image
 
 SUFFIXES = frozenset({".flo", ".png"})
-SIDE = 256  # sides of the picture whose pixels lengths are counted in
 MAX_PIXELS = 2**26  # a flow file of more pixels is refused before anything is made room for
 
 _MAGIC = struct.pack("<f", 202021.25)

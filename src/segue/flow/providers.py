@@ -34,6 +34,7 @@ RAFT_STRIDE, RAFT_SMALLEST = 8, 128  # sides that RAFT takes: multiples of the f
 GAPS = (1, 3, 5)  # frames back from the current one to those of HOFAM's three channels
 SINGLE_GAP = (1,)  # the same for STAM, whose flow picture has one channel
 SCALE = 20.0  # pixels of motion that are white
+SIDE = 256  # sides of the picture whose pixels lengths are counted in
 
 
 class FlowProvider(Protocol):
@@ -138,7 +139,10 @@ def _grey(picture: Image) -> npt.NDArray[np.uint8]:
 
 @dataclass(frozen=True, slots=True)
 class FlowPictures:
-    """Makes flow pictures of a frame and those ``gaps`` before it; ``scale`` pixels of motion are white."""
+    """Makes flow pictures of a frame and those ``gaps`` before it; ``scale`` pixels of motion are white.
+
+    Pixels are those of a picture of 256 x 256, as published, whatever the size of the frames.
+    """
 
     provider: FlowProvider = field(default_factory=DIS)
     gaps: tuple[int, ...] = GAPS  # growing
@@ -147,11 +151,20 @@ class FlowPictures:
     def __call__(self, current: Image, earlier: Sequence[Image]) -> Image:
         """Flow picture of a frame, (H, W, len(gaps)), uint8; the largest gap is the first channel (red).
 
-        Pictures are RGB, (H, W, 3), uint8, published as 256 x 256: the frame, and those of the gaps before
-        it, at the start of a film the oldest there is.
+        Pictures are RGB, (H, W, 3), uint8: the frame, and those of the gaps before it, at the start of a film
+        the oldest there is.
         """
-        flows = (self.provider(current, picture) for picture in reversed(earlier))
-        return np.stack([lengths(flow, self.scale) for flow in flows], axis=2)
+        return self.picture(self.flows(current, earlier))
+
+    def flows(self, current: Image, earlier: Sequence[Image]) -> list[Flow]:
+        """Flow to earlier frames, (H, W, 2) in pixels of the frame, that of the largest gap first."""
+        return [self.provider(current, picture) for picture in reversed(earlier)]
+
+    def picture(self, flows: Sequence[Flow]) -> Image:
+        """Flow picture of what :meth:`flows` gives."""
+        height, width = flows[0].shape[:2]
+        unit = np.array((SIDE / width, SIDE / height), np.float32)
+        return np.stack([lengths(flow * unit, self.scale) for flow in flows], axis=2)
 
 
 def lengths(flow: Flow, scale: float) -> npt.NDArray[np.uint8]:

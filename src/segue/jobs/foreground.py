@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image as PillowImage
+from torch import nn
 
 from segue.errors import ArgumentError, FlowError, SegueError, SinkError, SourceError
 from segue.flow import FlowFiles
@@ -22,12 +23,11 @@ from segue.jobs.options import ForegroundOptions
 from segue.jobs.prepared import Objects, Prepared, open_video
 from segue.jobs.values import ForegroundJob
 from segue.masks import read_stored_mask
-from segue.models.base import ForegroundNetwork
+from segue.models.base import ForegroundNetwork, foreground_capabilities
 from segue.naming import natural_key
 from segue.registry import MODELS
 from segue.sessions.background import MaskedMedian
 from segue.sessions.empty_scene import Background, FixedBackground
-from segue.sessions.extra_inputs import FlowNetwork
 from segue.sessions.foreground import SHORT_SIDE, ForegroundSession, as_segmenter
 from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.moving_camera import METHODS
@@ -52,7 +52,7 @@ def foreground_session(
     options: ForegroundOptions,
     *,
     weights: str | Path | None = None,
-    flow: FlowName | str | Path = "dis",
+    flow: FlowName | str | Path | None = None,
     flow_weights: str | Path | None = None,
     roi: Any = None,
     scene: Any = "median",
@@ -80,10 +80,11 @@ def foreground_session(
     threshold, short_side = preferred(model, options.threshold, options.short_side)
     made = foreground_model(model, weights, flow, flow_weights)
     known = None
-    if flow not in get_args(FlowName):
-        if not isinstance(made, FlowNetwork):
-            raise FlowError(f"{flow}: only hofam and stam look at flow")
-        known = FlowFiles(Path(flow), made.gaps, source.total)
+    if flow is not None and flow not in get_args(FlowName):
+        gaps = foreground_capabilities(made).flow_gaps if isinstance(made, nn.Module) else ()
+        if not gaps:
+            raise FlowError(f"{flow}: only hofam, stam and networks trained with --flow look at flow")
+        known = FlowFiles(Path(flow), gaps, source.total)
     masks = ForegroundMasks(
         threshold=threshold,
         roi=region,

@@ -263,7 +263,7 @@ class ForegroundJob(VideoJob):
     """Find what moves or does not belong to the scene: ``segue foreground``, :func:`segue.foreground`.
 
     Attributes:
-        flow: what gives optical flow, or a folder of flow files.
+        flow: what gives optical flow, or a folder of flow files; None is what the network learned with.
         flow_weights: weights of the flow.
         roi: mask file of where to look.
         scene: ``median``, ``mog2``, ``knn`` or a picture file.
@@ -278,7 +278,7 @@ class ForegroundJob(VideoJob):
     """
 
     kind: Literal["foreground"] = "foreground"
-    flow: Text = "dis"
+    flow: Text | None = None
     flow_weights: FilePath | None = None
     roi: Text | None = None
     scene: Text = "median"

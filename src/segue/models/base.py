@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from segue.layers.flow_attention import FilteredFlow
 from segue.registry import PromptKind
 from segue.types import BoxPrompt, Image, PointPrompt
 
@@ -356,7 +357,12 @@ class ForegroundCapabilities:
 
     Attributes:
         depth: ``encode`` takes ``depth`` of the current frame, (N, 1, H, W) in [0, 1].
-        flow: ``encode`` takes ``flow`` of the current frame, (N, gaps, H, W) in [0, 1].
+        flow: ``encode`` takes ``flow`` of the current frame, (N, gaps, H, W) in [0, 1]: lengths of the
+            optical flow to earlier frames, the largest gap first, in parts of 20 pixels of a picture of
+            256 x 256.
+        flow_gaps: those gaps in frames, growing, where they are known: then a session can compute flow, which
+            is what happens with a network by name.
+        explains_flow: it shows what it makes of flow, see :class:`ExplainedFlow`, for ``--explain``.
         temporal_quantiles: of the empty scene it takes all planes, see
             :class:`segue.sessions.empty_scene.Scene`, not the picture alone.
         retains_stationary: it loses what comes to a stand, which is held for it, see
@@ -369,6 +375,8 @@ class ForegroundCapabilities:
 
     depth: bool = False
     flow: bool = False
+    flow_gaps: tuple[int, ...] = ()
+    explains_flow: bool = False
     temporal_quantiles: bool = False
     retains_stationary: bool = False
     stretches_contrast: bool = False
@@ -466,6 +474,24 @@ class ExplainedNetwork(ForegroundNetwork, Protocol):
 
         Returns:
             One map (N, h, w) for each scale, fine to coarse.
+        """
+
+
+class ExplainedFlow(ForegroundNetwork, Protocol):
+    """A foreground network that takes flow and shows what it makes of it; it declares ``explains_flow``."""
+
+    def encode(self, frames: Tensor, role: str, flow: Tensor | None = None) -> Features:
+        """Features of RGB frames (N, 3, H, W) in [0, 1] for one role; the current frame brings its flow."""
+
+    def explain_flow(
+        self, current: Features, context: Sequence[Features], background: Features | None
+    ) -> tuple[list[Tensor], list[FilteredFlow]]:
+        """What it makes of the flow of a frame.
+
+        Returns:
+            The flow to each earlier frame, that of the largest gap first, (N, 2, h, w) in pixels to the right
+            and down; none where the frames bring their flow. Then the filtered flow of each scale, fine to
+            coarse.
         """
 
 

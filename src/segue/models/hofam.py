@@ -13,11 +13,14 @@ Paddings and norms are those of the released TensorFlow graph. What differs from
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from segue.layers.flow_attention import FilteredFlow, filter_flow
 
 FlowMode = Literal["hierarchical", "single"]
 
@@ -125,15 +128,29 @@ class HOFAM(nn.Module):
 
     def decode(self, frame: tuple[Tensor, ...], flow: tuple[Tensor, ...]) -> Tensor:
         """Maps of both encoders → logits (N, 1, H, W)."""
+        return self._decode(frame, flow, lambda _: None)
+
+    def filtered_flow(self, frame: tuple[Tensor, ...], flow: tuple[Tensor, ...]) -> list[FilteredFlow]:
+        """What :meth:`decode` makes of both at each level of the decoder, fine to coarse."""
+        found: list[FilteredFlow] = []
+        self._decode(frame, flow, found.append)
+        return found[::-1]
+
+    def _decode(
+        self,
+        frame: tuple[Tensor, ...],
+        flow: tuple[Tensor, ...],
+        show: Callable[[FilteredFlow], None],
+    ) -> Tensor:
         joined = [torch.cat(maps, 1) for maps in zip(frame, flow, strict=True)]
         x: Tensor = self.fusion["0"](joined.pop())
         *levels, (_, last) = self.dec.items()
         for i, up in levels:
             raw, normalised = up(x)
-            filtered = self.fusion[i](joined.pop())
-            if i in self.attn:
-                filtered = torch.sigmoid(self.attn[i](raw)) * filtered
-            x = torch.cat([normalised, filtered], 1)
+            attend = self.attn[i] if i in self.attn else None  # noqa: SIM401  ModuleDict has no get
+            found = filter_flow(joined.pop(), raw, self.fusion[i], attend)
+            show(found)
+            x = torch.cat([normalised, found.weighed], 1)
         return last(F.leaky_relu(x, SLOPE))
 
     @torch.no_grad()

@@ -12,7 +12,8 @@ appearance has to tell a tree that waves from a thing that was put there.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -30,6 +31,7 @@ from segue.layers.colours import (
     normalise_planes,
     past_cues,
 )
+from segue.layers.flow_attention import FilteredFlow, FlowAttention
 from segue.layers.fused import BatchNormReLU, ConvNormReLU, Stages
 from segue.layers.gates import PositionGate, gated
 from segue.layers.mobilenet import MobileNetV2Trunk
@@ -56,8 +58,16 @@ SLIM_DECODER = (64, 40, 24, 16)
 class MustanLite(nn.Module):
     """Foreground and shadow from a frame, two frames before it and what is known of the empty scene.
 
+    With ``flow`` it also looks at optical flow to those two frames, by HOFAM's hierarchical optical flow
+    attention (:class:`segue.layers.flow_attention.FlowAttention`) in its decoder.
+
     Attributes:
         offsets: times of the frames of a window, in frames before the current one.
+        flow_name: what gave the flow in training, ``dis``, ``farneback`` or ``raft``; None takes no flow.
+
+    Args:
+        flow: as ``flow_name``.
+        flow_attention: weigh what is made of flow by attention; without, all of it counts.
     """
 
     offsets = (-6, -3, 0)
@@ -75,8 +85,10 @@ class MustanLite(nn.Module):
     threshold = 0.3
     size_multiple = 16
 
-    def __init__(self) -> None:
+    def __init__(self, flow: str | None = None, *, flow_attention: bool = True) -> None:
         super().__init__()
+        self.flow_name = flow
+        self.options: dict[str, bool | str] = {}
         self.encoder = MobileNetV2Trunk()
         self.past = PastPyramid(len(self.context), NOISE_CUES)
         self.fuse = nn.ModuleList(
@@ -84,16 +96,37 @@ class MustanLite(nn.Module):
             for cin, past, cout in zip(self.encoder.channels, PAST, FUSED, strict=True)
         )
         self.decoder = Decoder(FUSED, WIDTHS, self.channels)
+        self.flow_attention: FlowAttention | None = None
+        if flow is not None:
+            gaps = tuple(-offset for offset in reversed(self.offsets) if offset)
+            guides = (*reversed(WIDTHS[:-1]), FUSED[-1], None)
+            self.flow_attention = FlowAttention(
+                len(gaps), self.encoder.channels, guides, FUSED, attention=flow_attention
+            )
+            self.options = {"flow": flow, "flow_attention": flow_attention}
+            self.capabilities = replace(
+                type(self).capabilities, flow=True, flow_gaps=gaps, explains_flow=True, graphs=None
+            )
 
-    def encode(self, frames: Tensor, role: str) -> Features:
+    def encode(self, frames: Tensor, role: str, flow: Tensor | None = None) -> Features:
         """Pixels, and features of 16, 24, 32 and 96 channels at strides 2, 4, 8 and 16.
 
         A scene comes as its planes, (N, 21, H, W) in [0, 1]; a frame of the context gives its pixels alone.
+        A network with flow takes the flow picture of the current frame, (N, 2, H, W) in [0, 1], the flow to
+        the frame six before it first; its maps at the same strides come last.
+
+        Raises:
+            ValueError: a network with flow is given none.
         """
         if role == CONTEXT:
             return (frames,)
         picture = frames[:, PICTURE] if role == SCENE else frames
-        return (frames, *self.encoder(picture * 2 - 1))
+        maps = (frames, *self.encoder(picture * 2 - 1))
+        if role == SCENE or self.flow_attention is None:
+            return maps
+        if flow is None:
+            raise ValueError("this mustan-lite was trained with optical flow; each frame must bring its flow")
+        return (*maps, *self.flow_attention.encode(flow))
 
     def decode(
         self, current: Features, context: Sequence[Features], background: Features | None, size: Shape
@@ -101,12 +134,45 @@ class MustanLite(nn.Module):
         """Logits of foreground and shadow, (N, 2, H, W)."""
         if background is None or len(context) != len(self.context):
             raise ValueError(f"mustan-lite decodes with {len(self.context)} context frames and a background")
+        return self._decode(current, context, background, size, lambda _: None)
+
+    def explain_flow(
+        self, current: Features, context: Sequence[Features], background: Features | None
+    ) -> tuple[list[Tensor], list[FilteredFlow]]:
+        """See :class:`segue.models.base.ExplainedFlow`; the frames bring their flow."""
+        assert background is not None
+        found: list[FilteredFlow] = []
+        height, width = current[0].shape[-2:]
+        self._decode(current, context, background, (height, width), found.append)
+        return [], found[::-1]
+
+    def _decode(
+        self,
+        current: Features,
+        context: Sequence[Features],
+        background: Features,
+        size: Shape,
+        show: Callable[[FilteredFlow], None],
+    ) -> Tensor:
         past = self._past(current, context, background)
+        own, flow = current[1 : len(FUSED) + 1], current[len(FUSED) + 1 :]
         fused = [
-            fuse(torch.cat(maps, 1))
-            for fuse, *maps in zip(self.fuse, current[1:], background[1:], past, strict=True)
+            fuse(torch.cat(maps, 1)) for fuse, *maps in zip(self.fuse, own, background[1:], past, strict=True)
         ]
-        logits = self.decoder(fused)
+
+        attention = self.flow_attention
+        if attention is None:
+            logits = self.decoder(fused)
+        else:
+
+            def from_flow(scale: int, guide: Tensor | None) -> Tensor:
+                if guide is not None:
+                    guide = F.interpolate(guide, fused[scale].shape[-2:], mode="bilinear")
+                found = attention(scale, own[scale], flow[scale], guide)
+                show(found)
+                return found.weighed
+
+            logits = self.decoder(fused, from_flow)
         return F.interpolate(logits, size=size, mode="bilinear")
 
     def context_maps(
@@ -119,11 +185,11 @@ class MustanLite(nn.Module):
         pixels = [frame for (frame,) in context]
         return self.past(past_cues(current[0], background[0], pixels, noise_units=True))
 
-    def forward(self, window: Tensor, scene: Tensor) -> Tensor:
+    def forward(self, window: Tensor, scene: Tensor, flow: Tensor | None = None) -> Tensor:
         """Logits (N, 2, H, W) of the last frame of windows.
 
-        From RGB frames (N, 3, 3, H, W) in [0, 1] at ``self.offsets`` and the planes of the empty scene,
-        (N, 21, H, W) in [0, 1].
+        From RGB frames (N, 3, 3, H, W) in [0, 1] at ``self.offsets``, the planes of the empty scene,
+        (N, 21, H, W) in [0, 1], and for a network with flow its pictures (N, 2, H, W) in [0, 1].
         """
         *context, current = window.unbind(1)
         # Both at once is faster than one after the other.
@@ -131,6 +197,8 @@ class MustanLite(nn.Module):
         frame, empty = zip(*maps, strict=True)
         height, width = window.shape[-2:]
         known = [(pixels,) for pixels in context]
+        if self.flow_attention is not None and flow is not None:
+            frame = (*frame, *self.flow_attention.encode(flow))
         return self.decode((current, *frame), known, (scene, *empty), (height, width))
 
 
@@ -145,9 +213,16 @@ class Decoder(nn.Module):
         )
         self.head = nn.Conv2d(widths[-1], channels, 3, padding=1)
 
-    def forward(self, fused: Sequence[Tensor]) -> Tensor:
+    def forward(
+        self, fused: Sequence[Tensor], more: Callable[[int, Tensor | None], Tensor] | None = None
+    ) -> Tensor:
+        """Logits of maps; ``more`` gives what is added to a map, of its place and the feature from below."""
         *skips, x = fused
-        for stage, skip in zip(self.stages, reversed(skips), strict=True):
+        if more is not None:
+            x = x + more(len(skips), None)
+        for scale, (stage, skip) in reversed([*enumerate(zip(reversed(self.stages), skips, strict=True))]):
+            if more is not None:
+                skip = skip + more(scale, x)
             x = stage(x, (skip.shape[-2], skip.shape[-1]), skip)
         logits: Tensor = self.head(x)
         return logits.contiguous()  # plane by plane, which is four times as fast to enlarge

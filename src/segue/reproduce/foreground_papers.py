@@ -120,6 +120,31 @@ def _hofam(name: str, title: str, published: Mapping[str, float], columns: Mappi
     return Table("hofam", name, title, name, columns, rows, model="hofam", remark=remark)
 
 
+def _plug_in(name: str, title: str, dataset: str) -> Table:
+    """HOFAM's parts in mustan-lite, trained on from what ships, each for as many steps on the same data."""
+
+    def trained(part: str, *options: str) -> Row:
+        start = ("--samples", "0", "--start", "shipped")
+        return Row(
+            part, model="mustan-lite", training=Training("mustan-lite", ("cdnet",), (*start, *options))
+        )
+
+    flow, scale = ("--flow", "dis"), ("--class-in-scale", "always")
+    rows = (
+        Row("mustan-lite, as shipped", model="mustan-lite"),
+        trained("mustan-lite, trained on"),
+        trained("with class-in scale", *scale),
+        trained("with flow, without attention", *flow, "--no-flow-attention"),
+        trained("with flow and attention", *flow),
+        trained("with flow, attention and class-in scale", *flow, *scale),
+    )
+    remark = (
+        "the README says that the parts can be plugged into any network, and prints no numbers; which "
+        "network is our choice, and the flow is to 3 and 6 frames before, which mustan-lite sees already"
+    )
+    return Table("hofam", name, title, dataset, MEASURES, rows, model="mustan-lite", remark=remark)
+
+
 FOREGROUND: tuple[Table, ...] = (
     Table(
         "mustan",
@@ -171,5 +196,7 @@ FOREGROUND: tuple[Table, ...] = (
     ),
     _hofam("lasiesta", "LASIESTA, unseen; static camera", {}, MEASURES),
     _hofam("limu", "LIMU, unseen", {}, MEASURES),
+    _plug_in("plug-in", "HOFAM's parts in mustan-lite, LASIESTA, unseen; static camera", "lasiesta"),
+    _plug_in("plug-in-sbi2015", "HOFAM's parts in mustan-lite, SBI2015, unseen", "sbi"),
 )
 """All of them, paper by paper."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from dataclasses import replace
+from typing import Literal, cast, get_args
 
 import cv2
 import numpy as np
@@ -15,7 +16,15 @@ from torch import Tensor, nn
 from segue.arrays import UInt8Array
 from segue.errors import FlowError, PromptError
 from segue.flow.providers import GAPS, SINGLE_GAP, FlowPictures, FlowProvider
-from segue.models.base import Features, ForegroundCapabilities
+from segue.layers.flow_attention import FilteredFlow
+from segue.models.base import (
+    ExplainedFlow,
+    ExplainedNetwork,
+    Features,
+    ForegroundCapabilities,
+    ForegroundNetwork,
+    foreground_capabilities,
+)
 from segue.models.hofam import HOFAM
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.empty_scene import same_shape
@@ -26,6 +35,7 @@ Extra = Literal["depth", "flow"]  # inputs in addition to the picture
 
 PUBLISHED_SIDE = 256  # side of the pictures that HOFAM and STAM were made for
 PERCENTILES = (1, 99)  # of the depth of a scene that become 0 and 255
+PICTURE = "picture"  # role of frames that flow is computed to
 
 
 class FlowNetwork(nn.Module):
@@ -51,8 +61,10 @@ class FlowNetwork(nn.Module):
         self.network = network
         self.gaps = SINGLE_GAP if network.flow_mode == "single" else GAPS
         self.pictures = None if provider is None else FlowPictures(provider, self.gaps)
-        self.capabilities = ForegroundCapabilities(flow=provider is None)
-        self.context = () if provider is None else tuple((-gap, "picture") for gap in self.gaps)
+        self.capabilities = ForegroundCapabilities(
+            flow=provider is None, flow_gaps=self.gaps, explains_flow=True
+        )
+        self.context = () if provider is None else tuple((-gap, PICTURE) for gap in self.gaps)
 
     def encode(self, frames: Tensor, role: str, flow: Tensor | None = None) -> Features:
         """Resize frames, and encode those of the current role.
@@ -100,19 +112,102 @@ class FlowNetwork(nn.Module):
         Returns:
             Logits (N, 1, H, W) at ``size``; above 0 is foreground.
         """
+        frame, flow, _ = self._maps(current, context)
+        return F.interpolate(self.network.decode(frame, flow), size, mode="bilinear")
+
+    def explain_flow(
+        self, current: Features, context: Sequence[Features], background: Features | None
+    ) -> tuple[list[Tensor], list[FilteredFlow]]:
+        """See :class:`segue.models.base.ExplainedFlow`."""
+        frame, flow, motion = self._maps(current, context)
+        return motion, self.network.filtered_flow(frame, flow)
+
+    def _maps(
+        self, current: Features, context: Sequence[Features]
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], list[Tensor]]:
+        """Maps of both encoders, and the flow, where it is computed here."""
         if self.pictures is None:
-            logits = self.network.decode(current[: len(current) // 2], current[len(current) // 2 :])
-        else:
-            frames, *maps = current
-            windows = torch.stack([frames, *(earlier for (earlier,) in context)], 1)
-            flow = np.stack([self.pictures(now, earlier) for now, *earlier in map(_pictures, windows)])
-            planes = torch.from_numpy(flow).to(frames).movedim(-1, 1) / 255
-            logits = self.network.decode(tuple(maps), self.network.encode_flow(planes))
-        return F.interpolate(logits, size, mode="bilinear")
+            half = len(current) // 2
+            return tuple(current[:half]), tuple(current[half:]), []
+        frames, *maps = current
+        planes, motion = compute_flow(self.pictures, frames, [earlier for (earlier,) in context])
+        return tuple(maps), self.network.encode_flow(planes), motion
 
     def _side(self, side: int) -> int:
         multiple = self.network.size_multiple
         return multiple * max(1, round(side / multiple)) if multiple < PUBLISHED_SIDE else PUBLISHED_SIDE
+
+
+class ComputedFlow(nn.Module):
+    """A network that takes flow, with the flow computed of its frames.
+
+    Args:
+        network: declares the capability ``flow`` with its ``flow_gaps``.
+        provider: gives the flow from a frame to earlier ones; one instance for each session.
+    """
+
+    def __init__(self, network: ForegroundNetwork, provider: FlowProvider) -> None:
+        super().__init__()
+        able = foreground_capabilities(network)
+        self.network = network
+        self.pictures = FlowPictures(provider, able.flow_gaps)
+        self.capabilities = replace(able, flow=False, graphs=None)
+        self.current, self.background = network.current, network.background
+        self.channels, self.threshold = network.channels, network.threshold
+        self.size_multiple = network.size_multiple
+        self._own = len(network.context)
+        self.context = (*network.context, *((-gap, PICTURE) for gap in able.flow_gaps))
+
+    def encode(self, frames: Tensor, role: str) -> Features:
+        """As the network; the current frame comes as it is, and is encoded when its flow is known."""
+        return (frames,) if role in (PICTURE, self.current) else self.network.encode(frames, role)
+
+    def decode(
+        self,
+        current: Features,
+        context: Sequence[Features],
+        background: Features | None,
+        size: tuple[int, int],
+    ) -> Tensor:
+        """Logits (N, channels, *size)."""
+        found, _ = self._encoded(current, context)
+        return self.network.decode(found, context[: self._own], background, size)
+
+    def context_maps(
+        self, current: Features, context: Sequence[Features], background: Features | None
+    ) -> Sequence[Tensor]:
+        """See :class:`segue.models.base.ExplainedNetwork`."""
+        found, _ = self._encoded(current, context)
+        network = cast(ExplainedNetwork, self.network)
+        return network.context_maps(found, context[: self._own], background)
+
+    def explain_flow(
+        self, current: Features, context: Sequence[Features], background: Features | None
+    ) -> tuple[list[Tensor], list[FilteredFlow]]:
+        """See :class:`segue.models.base.ExplainedFlow`."""
+        found, motion = self._encoded(current, context)
+        network = cast(ExplainedFlow, self.network)
+        return motion, network.explain_flow(found, context[: self._own], background)[1]
+
+    def _encoded(self, current: Features, context: Sequence[Features]) -> tuple[Features, list[Tensor]]:
+        (frames,) = current
+        earlier = [picture for (picture,) in context[self._own :]]
+        planes, motion = compute_flow(self.pictures, frames, earlier)
+        return cast(ExplainedFlow, self.network).encode(frames, self.current, planes), motion
+
+
+def compute_flow(
+    pictures: FlowPictures, frames: Tensor, earlier: Sequence[Tensor]
+) -> tuple[Tensor, list[Tensor]]:
+    """Flow pictures (N, gaps, H, W) in [0, 1], and flow by gap, (N, 2, H, W) in pixels; largest gap first.
+
+    Frames, and those before them by growing gap, are (N, 3, H, W) in [0, 1].
+    """
+    windows = torch.stack([frames, *earlier], 1)
+    flows = [pictures.flows(now, before) for now, *before in map(_pictures, windows)]
+    planes = torch.from_numpy(np.stack([pictures.picture(each) for each in flows]))
+    motion = [torch.from_numpy(np.stack(gap)).movedim(-1, 1) for gap in zip(*flows, strict=True)]
+    return planes.to(frames).movedim(-1, 1) / 255, motion
 
 
 def _pictures(frames: Tensor) -> list[Image]:

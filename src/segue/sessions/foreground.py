@@ -21,6 +21,7 @@ from segue.sessions.background import MASK_ABOVE, GhostDetector, MaskedMedian
 from segue.sessions.base import Checkpointable, FrameLike, SessionState, as_frame, checkpointed
 from segue.sessions.changes import Change, SceneChangeDetector, difference, exposure, reduced, relit
 from segue.sessions.empty_scene import Background, Scene, resized, same_shape
+from segue.sessions.explaining import Explanation, draw
 from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
 from segue.sessions.foreground_masks import ForegroundMasks, Pending
 from segue.sessions.moving_camera import FollowCamera, MovingCameraSegmenter
@@ -162,22 +163,24 @@ class ForegroundSession(Checkpointable):
 
     @property
     def explanation(self) -> Image | None:
-        """What the last result was made of, as one strip of pictures at the working size, RGB (h, n w, 3).
+        """What the last result was made of, as one picture at the working size, RGB (rows h, n w, 3).
 
         The frame; the empty scene, its low and its high quantile, all of what was background; the maps of the
-        context at each scale, for networks that tell them; probability of foreground. None before the first
-        result, and if :meth:`explain` was not called.
+        context at each scale, for networks that tell them; probability of foreground. For networks that look
+        at flow three further rows: flow by the colour wheel, filtered flow and its attention at each scale,
+        see :func:`segue.sessions.explaining.draw`. None before the first result, and if :meth:`explain` was
+        not called.
         """
         return self._explanation
 
     def _explained(self, image: Image, foreground: npt.NDArray[np.float32]) -> Image:
-        scene = self._empty(image)
-        quantiles = [scene.planes[i : i + 3].transpose(1, 2, 0) for i in (0, 6)]
-        maps = self._segmenter.context_maps if isinstance(self._segmenter, NetworkSegmenter) else []
-        size = image.shape[1], image.shape[0]
-        grey = [cv2.resize(found / max(float(found.max()), 1e-6), size) for found in maps]
-        shown = [np.repeat(np.uint8(255 * plane)[..., None], 3, 2) for plane in (*grey, foreground)]
-        return np.ascontiguousarray(np.hstack([image, scene.picture, *quantiles, *shown]))
+        shown: list[Image] = []
+        if self._segmenter.uses_background:
+            scene = self._empty(image)
+            quantiles = [scene.planes[i : i + 3].transpose(1, 2, 0) for i in (0, 6)]
+            shown = [scene.picture, *quantiles]
+        network = self._segmenter if isinstance(self._segmenter, NetworkSegmenter) else None
+        return draw(image, shown, foreground, Explanation() if network is None else network.explanation)
 
     def step(
         self, frame: FrameLike, prompts: IndexMask | Sequence[Prompt] | None = None

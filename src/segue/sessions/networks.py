@@ -12,9 +12,9 @@ from segue.errors import ArgumentError
 from segue.flow import flow_provider
 from segue.flow.providers import FlowName
 from segue.inputs import kind_of
-from segue.models.base import ForegroundNetwork, InstanceNetwork, TrackNetwork
+from segue.models.base import ForegroundNetwork, InstanceNetwork, TrackNetwork, foreground_capabilities
 from segue.registry import MODELS, Task
-from segue.sessions.extra_inputs import FlowNetwork
+from segue.sessions.extra_inputs import ComputedFlow, FlowNetwork
 from segue.sessions.segmenters import Segmenter
 from segue.weights import load_for
 
@@ -49,7 +49,7 @@ def instance_network(model: str | InstanceNetwork, weights: str | Path | None = 
 def foreground_model(
     model: str | ForegroundNetwork | Segmenter,
     weights: str | Path | None = None,
-    flow: FlowName | str | Path = "dis",
+    flow: FlowName | str | Path | None = None,
     flow_weights: str | Path | None = None,
 ) -> ForegroundNetwork | Segmenter:
     """A network or method for foreground, by its name, or as it is.
@@ -57,8 +57,8 @@ def foreground_model(
     Args:
         model: a name, a network or a segmenter.
         weights: weight file for a network by name.
-        flow: for networks that look at optical flow: what gives it, or a folder of flow files, which the
-            frames then bring.
+        flow: for networks by name that look at optical flow: what gives it, or a folder of flow files, which
+            the frames then bring. None is what the network learned with, ``dis`` where it does not tell.
         flow_weights: weight file of the flow.
 
     Raises:
@@ -70,10 +70,15 @@ def foreground_model(
             _network("foreground", model, weights)
         return model
     network = load_for("foreground", model, weights)
+    takes_flow = isinstance(network, nn.Module) and foreground_capabilities(network).flow
+    if not takes_flow and not MODELS.find(model).needs_flow:
+        return cast("ForegroundNetwork | Segmenter", network)
+    flow = getattr(network, "flow_name", None) or "dis" if flow is None else flow
+    in_files = flow not in get_args(FlowName) and Path(flow).is_dir()
+    provider = None if in_files else flow_provider(flow, flow_weights)
     if MODELS.find(model).needs_flow:
-        in_files = flow not in get_args(FlowName) and Path(flow).is_dir()
-        return FlowNetwork(network, None if in_files else flow_provider(flow, flow_weights))
-    return cast("ForegroundNetwork | Segmenter", network)
+        return FlowNetwork(network, provider)
+    return network if provider is None else ComputedFlow(network, provider)
 
 
 def _network(task: Task, model: Any, weights: Any) -> Any:

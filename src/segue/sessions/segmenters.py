@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol, cast
 
 import cv2
@@ -14,10 +14,17 @@ from torch import Tensor, nn
 
 from segue.arrays import UInt8Array
 from segue.layers.running import prepare_for_inference
-from segue.models.base import ExplainedNetwork, Features, ForegroundNetwork, foreground_capabilities
+from segue.models.base import (
+    ExplainedFlow,
+    ExplainedNetwork,
+    Features,
+    ForegroundNetwork,
+    foreground_capabilities,
+)
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.contrast import Tone, tone_for
 from segue.sessions.empty_scene import Scene
+from segue.sessions.explaining import Explanation
 from segue.sessions.extra_inputs import Extra
 from segue.types import Image
 from segue.weights.identity import WeightsIdentity
@@ -163,7 +170,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
     _tone: Tone | None = checkpointed()
     state_types = (Tone,)
     explains = False
-    """Whether the maps of the context are kept with each result, for networks that tell them."""
+    """Whether what each result was made of is kept as :attr:`explanation`, for networks that tell it."""
 
     def __init__(
         self,
@@ -195,7 +202,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         self._images = {}
         self._planes = {}
         self._features: dict[tuple[int, str], Features] = {}
-        self.context_maps: list[Maps] = []
+        self.explanation = Explanation()
         self._seen = self._due = 0
         self._background: tuple[Scene, Features] | None = None
         self._tone = None
@@ -242,14 +249,31 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         context = [self._encoded(min(max(t + offset, 0), last), role) for offset, role in network.context]
         background = self._encoded_background(scene)
         logits = network.decode(current, context, background, self._padded((height, width)))
-        if self.explains and self._capabilities.context_maps:
-            explaining = cast(ExplainedNetwork, network)
-            shown = explaining.context_maps(current, context, background)
-            self.context_maps = [each[0].float().cpu().numpy() for each in shown]
+        if self.explains:
+            self.explanation = self._explained(current, context, background)
         self._due += 1
         self._evict(self._due - self._reach)
         maps = self._maps(logits, (height, width))
         return maps if self._standing is None else self._retained(image, scene, maps)
+
+    def _explained(
+        self, current: Features, context: Sequence[Features], background: Features | None
+    ) -> Explanation:
+        """What the network tells of the frame that is due, without padding."""
+        able, found = self._capabilities, Explanation()
+        if able.context_maps:
+            maps = cast(ExplainedNetwork, self._network).context_maps(current, context, background)
+            found.context = [each[0].float().cpu().numpy() for each in maps]
+        if able.explains_flow:
+            network = cast(ExplainedFlow, self._network)
+            motion, scales = network.explain_flow(current, context, background)
+            found.motion = [each[0].movedim(0, -1).float().cpu().numpy() for each in motion]
+            plane = self._planes.get(self._due)
+            found.lengths = None if plane is None else np.float32(np.atleast_3d(plane)) / 255
+            found.filtered = [each.filtered[0].float().abs().mean(0).cpu().numpy() for each in scales]
+            weights = [each.attention for each in scales if each.attention is not None]
+            found.attention = [each[0].float().mean(0).cpu().numpy() for each in weights]
+        return found
 
     def _retained(self, image: Image, scene: Scene, maps: Maps) -> Maps:
         """Maps with what has come to a stand."""

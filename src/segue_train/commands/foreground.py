@@ -22,7 +22,6 @@ from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.models.mustan_lite import MustanLite
 from segue_train import foreground_material as foreground
 from segue_train.commands.making import LITE, MOBILENET, PAPER, Data, Prepared, names_in, say, training
-from segue_train.recipe import Recipe
 from segue_train.recipes import fgsegnet as fgsegnet_recipe
 from segue_train.recipes import hofam as hofam_recipe
 from segue_train.recipes import mustan as mustan_recipe
@@ -46,7 +45,7 @@ class Pooled(Data):
     samples: Annotated[int, Ge(0)] = pool_recipes.SAMPLES
     validate: Path | None = None
 
-    def prepare(self, make: Callable[..., Recipe], run: Values) -> Prepared:
+    def prepare(self, make: Callable[..., pool_recipes.PoolRecipe], run: Values) -> Prepared:
         """Draw the pool, unless it is there."""
         from segue_train.checkpoints import claim_folder
         from segue_train.validation import FMeasure
@@ -76,7 +75,10 @@ class Pooled(Data):
             workers=run["workers"],
             report=say,
         )
-        return recipe, {"validate": validation}
+        if validation is None:
+            return recipe, {}
+        score = validation
+        return recipe, {"validate": lambda network: score(recipe.runnable(network))}
 
 
 POOLED = Options(Pooled, "data pool samples exclude include_val validate")
@@ -85,7 +87,10 @@ POOLED = Options(Pooled, "data pool samples exclude include_val validate")
 @training(
     "mustan-lite",
     POOLED,
-    Options(pool_recipes.MustanLiteRecipe, "backbone:init scaling:init-scaling start rate"),
+    Options(
+        pool_recipes.MustanLiteRecipe,
+        "backbone:init scaling:init-scaling start rate flow flow_weights flow_attention class_in_scale",
+    ),
     begins=MOBILENET,
     **LITE,
     steps=pool_recipes.STEPS,
@@ -102,6 +107,9 @@ def mustan_lite(pooled: Pooled, options: Values, run: Values) -> Prepared:
 
         segue train mustan-lite --data isd=ISD --data cdnet=CDNET --exclude highway,office --samples 0
         --init mobilenet_v2.safetensors --validate CDNET/baseline --out runs/lite
+
+        segue train mustan-lite --data DAVIS --data STILLS --start runs/lite/mustan-lite.safetensors
+        --flow dis --class-in-scale gated --out runs/flow
     """
     return pooled.prepare(partial(pool_recipes.MustanLiteRecipe, **options), run)
 

@@ -9,16 +9,21 @@ need things that are pasted and do not move, and movers that are mere shapes, or
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
+from segue.flow.providers import FlowName, FlowProvider, flow_provider
+from segue.layers.class_in_scale import ClassInScale
+from segue.models.base import ForegroundNetwork
 from segue.models.mustan_lite import MustanLite, shipped_slim
-from segue.weights import load_strict
+from segue.sessions.extra_inputs import ComputedFlow
+from segue.weights import load, load_strict, read_checkpoint
+from segue.weights.checkpoint import match
 from segue_train.foreground_pool import Pool, PoolBatches
 from segue_train.losses import ForegroundObjective
 from segue_train.recipe import CommonRecipe, warmed_cosine
@@ -27,6 +32,7 @@ from segue_train.trunks import load_mobilenet
 STEPS, SLIM_STEPS = 3200, 2400
 SAMPLES = 10_000
 BATCH = 8
+SHIPPED = Path("shipped")  # what --start calls the weights that come with segue
 SHADOW_PRICE = 0.7  # weight of pixels in shadow, against 1 for all others, in the loss of foreground
 # Of false alarms and misses. With equal ones a short training gives a timid network, and what it misses of
 # somebody who stands still becomes background.
@@ -36,7 +42,7 @@ SHOWN_SIZE = (144, 192)  # height and width of what a batch shows of a sample
 
 
 @dataclass(frozen=True, slots=True)
-class _PoolRecipe(CommonRecipe):
+class PoolRecipe(CommonRecipe):
     """What both recipes share: a folder of a filled pool is what they learn from.
 
     Attributes:
@@ -54,6 +60,10 @@ class _PoolRecipe(CommonRecipe):
     def batches(self, count: int, seed: int) -> PoolBatches:
         return PoolBatches(count, seed, Pool(self.pool), BATCH, SHOWN_SIZE)
 
+    def runnable(self, network: nn.Module) -> nn.Module:
+        """The network as sessions run it."""
+        return network
+
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         return torch.optim.AdamW(groups, weight_decay=1e-2)
 
@@ -62,35 +72,74 @@ class _PoolRecipe(CommonRecipe):
 
 
 @dataclass(frozen=True, slots=True)
-class MustanLiteRecipe(_PoolRecipe):
+class MustanLiteRecipe(PoolRecipe):
     """Everything that a training of mustan-lite needs.
 
     Attributes:
         backbone: MobileNetV2 in torchvision's layout, where there is nothing else to start from.
         scaling: input that the backbone was trained with: ``unit`` is [-1, 1], ``imagenet`` torchvision's.
+        start: weights of this network to start from; `shipped` for those that come with segue.
         rate: learning rate at its highest; the encoder has a tenth. A further training wants less.
+        flow: look at optical flow too, by HOFAM's attention: dis, farneback or raft computes it.
+        flow_weights: weights of torchvision's raft_small.
+        flow_attention: weigh what is made of flow by attention; without is an ablation.
+        class_in_scale: when rare foreground weighs more, as in HOFAM: never, as its release ran; once the
+            batch is found well, as it was meant; always.
     """
 
     name: str = "mustan-lite"
     backbone: Path | None = None
     scaling: Literal["unit", "imagenet"] = "unit"
+    flow: FlowName | None = None
+    flow_weights: Path | None = None
+    flow_attention: bool = True
+    class_in_scale: ClassInScale = "as_run"
 
     factors: ClassVar[dict[str, float]] = {"network.encoder.": 0.1, "": 1.0}
 
     def network(self) -> nn.Module:
-        network = MustanLite()
+        network = MustanLite(self.flow, flow_attention=self.flow_attention)
         if self.start is not None:
-            load_strict(network, self.start)
+            start_from(network, self.start)
         elif self.backbone is not None:
             load_mobilenet(network.encoder, self.backbone, self.scaling)
         for layer in (network.encoder.stem, *network.encoder.blocks[:6]):
             layer.requires_grad_(False)
         convert_conv2d_weight_memory_format(network, torch.channels_last)
-        return ForegroundObjective(network, PRICES, shadow=SHADOW_PRICE, pooled=True)
+        return ForegroundObjective(
+            network, PRICES, shadow=SHADOW_PRICE, pooled=True, class_in_scale=self.class_in_scale
+        )
+
+    def batches(self, count: int, seed: int) -> PoolBatches:
+        batches = PoolRecipe.batches(self, count, seed)
+        return batches if self.flow is None else replace(batches, provider=self.provider)
+
+    def provider(self) -> FlowProvider:
+        """What computes the flow."""
+        return flow_provider(self.flow or "dis", self.flow_weights)
+
+    def runnable(self, network: nn.Module) -> nn.Module:
+        """The network as sessions run it, with the flow that it learns from."""
+        return (
+            network if self.flow is None else ComputedFlow(cast(ForegroundNetwork, network), self.provider())
+        )
+
+
+def start_from(network: MustanLite, path: Path) -> None:
+    """Start from other weights, or from those that come with segue if the path is ``shipped``.
+
+    The attention to flow begins anew where they have none, adding nothing.
+    """
+    shipped = path == SHIPPED
+    found = dict(load("mustan-lite").state_dict() if shipped else read_checkpoint(path).tensors)
+    for name, value in network.state_dict().items():
+        if name.startswith("flow_attention."):
+            found.setdefault(name, value)
+    network.load_state_dict(match(path, found, network.state_dict()))
 
 
 @dataclass(frozen=True, slots=True)
-class MustanSlimRecipe(_PoolRecipe):
+class MustanSlimRecipe(PoolRecipe):
     """Everything that a training of mustan-slim needs; it starts from nothing.
 
     Attributes:

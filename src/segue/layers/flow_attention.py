@@ -1,0 +1,135 @@
+"""HOFAM's hierarchical optical flow attention, for the decoder of any foreground network.
+
+HOFAM (public code WeiZongqi/HOFAM): an encoder of its own sees the lengths of optical flow to several earlier
+frames; at each scale of a decoder a convolution joins its map with that of the picture, and attention from
+the decoder's own feature weighs the result, pixel by pixel and channel by channel: the cross-modal dynamic
+feature filter. :class:`segue.models.hofam.HOFAM` computes it with :func:`filter_flow`; its encoders, sizes
+and norms are those of its release. :class:`FlowAttention` is the same module with an encoder small enough for
+a network that has features of the picture already. Sizes, and that it adds to features, are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from segue.layers.fused import ConvNormReLU, Stages
+
+FLOW_WIDTHS = (8, 16, 24, 32)
+"""Channels of the maps of the flow at strides 2, 4, 8 and 16."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilteredFlow:
+    """What one scale makes of picture and flow.
+
+    Attributes:
+        filtered: their joined map, (N, C, h, w).
+        attention: its weights in (0, 1), (N, C, h, w); None without attention, when all of it counts.
+    """
+
+    filtered: Tensor
+    attention: Tensor | None
+
+    @property
+    def weighed(self) -> Tensor:
+        """The joined map, weighed, (N, C, h, w)."""
+        return self.filtered if self.attention is None else self.attention * self.filtered
+
+
+def filter_flow(
+    joined: Tensor,
+    guide: Tensor | None,
+    fuse: Callable[[Tensor], Tensor],
+    attend: Callable[[Tensor], Tensor] | None,
+) -> FilteredFlow:
+    """The cross-modal dynamic feature filter: ``sigmoid(attend(guide)) * fuse(joined)``.
+
+    Args:
+        joined: maps of picture and flow at one scale, one after the other, (N, C_p + C_f, h, w).
+        guide: the decoder's own feature at this scale, (N, C_g, h, w); None where there is none.
+        fuse: makes C channels of ``joined``.
+        attend: makes C channels of ``guide``; None, as a guide of None, leaves the attention out.
+    """
+    attention = None if attend is None or guide is None else torch.sigmoid(attend(guide))
+    return FilteredFlow(fuse(joined), attention)
+
+
+class FlowAttention(nn.Module):
+    """Hierarchical optical flow attention as a layer: what it gives is added to features of a decoder.
+
+    Scales are strides 2, 4, 8 and so on, fine to coarse. At its start it adds zeros: a trained network that
+    is given this layer does what it did before, until the layer has learned.
+
+    >>> layer = FlowAttention(gaps=2, appearance=(16, 24), guides=(32, None), channels=(16, 32))
+    >>> flow = layer.encode(torch.rand(1, 2, 64, 96))  # lengths of the flow to two earlier frames
+    >>> picture = torch.rand(1, 16, 32, 48)  # features of the picture at stride 2
+    >>> layer(0, picture, flow[0], torch.rand(1, 32, 32, 48)).weighed.shape
+    torch.Size([1, 16, 32, 48])
+
+    Args:
+        gaps: channels of a flow picture: the number of earlier frames.
+        appearance: channels of the network's features of the picture at each scale.
+        guides: channels of the decoder's feature that asks at each scale; None where the decoder begins,
+            which has no attention, as in HOFAM.
+        channels: channels of what is added at each scale.
+        attention: weigh by the guide; without, as in the paper's ablation, all of it counts, and there are no
+            parameters for it.
+
+    Raises:
+        ValueError: the arguments are of different lengths, or of more scales than there are widths.
+    """
+
+    def __init__(
+        self,
+        gaps: int,
+        appearance: Sequence[int],
+        guides: Sequence[int | None],
+        channels: Sequence[int],
+        *,
+        attention: bool = True,
+    ) -> None:
+        super().__init__()
+        scales = len(appearance)
+        if not scales == len(guides) == len(channels) or not 1 <= scales <= len(FLOW_WIDTHS):
+            raise ValueError(
+                f"appearance, guides and channels are of {scales}, {len(guides)} and {len(channels)} scales; "
+                f"they must be of one number, 1 to {len(FLOW_WIDTHS)}"
+            )
+        widths = FLOW_WIDTHS[:scales]
+        self.encoder = Stages(ConvNormReLU(a, b, 3, stride=2) for a, b in pairwise((gaps, *widths)))
+        self.fusion = nn.ModuleList(
+            nn.Conv2d(picture + flow, out, 3, padding=1)
+            for picture, flow, out in zip(appearance, widths, channels, strict=True)
+        )
+        self.attn = nn.ModuleDict(
+            {
+                str(i): nn.Conv2d(guide, out, 3, padding=1)
+                for i, (guide, out) in enumerate(zip(guides, channels, strict=True))
+                if guide is not None and attention
+            }
+        )
+        for layer in self.fusion:
+            nn.init.zeros_(layer.get_parameter("weight"))
+            nn.init.zeros_(layer.get_parameter("bias"))
+
+    def encode(self, flow: Tensor) -> list[Tensor]:
+        """Flow pictures (N, gaps, H, W) in [0, 1], the largest gap first → a map for each scale."""
+        maps: list[Tensor] = self.encoder(flow)
+        return maps
+
+    def forward(self, scale: int, picture: Tensor, flow: Tensor, guide: Tensor | None) -> FilteredFlow:
+        """What is to be added at a scale.
+
+        Args:
+            scale: 0 is the finest.
+            picture: the network's features of the picture, (N, appearance, h, w).
+            flow: map of the flow at this scale, of :meth:`encode`.
+            guide: the decoder's own feature, brought to this scale, (N, guides, h, w).
+        """
+        attend = self.attn[str(scale)] if str(scale) in self.attn else None  # noqa: SIM401
+        return filter_flow(torch.cat([picture, flow], 1), guide, self.fusion[scale], attend)

@@ -1,0 +1,83 @@
+"""Pictures of what a foreground result was made of, for ``--explain``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from segue.arrays import Float32Array, FloatingArray
+from segue.types import Image
+
+LEAST_MOTION = 1.0  # pixels: slower flow is not brought to full colour, or noise would look like motion
+
+
+@dataclass(slots=True)
+class Explanation:
+    """What a network made of a frame beside its result; what it does not tell is empty.
+
+    Attributes:
+        context: maps of the context, (h, w), fine to coarse.
+        motion: flow to earlier frames, (h, w, 2) in pixels, that of the largest gap first.
+        lengths: lengths of flow as the network was given them, (h, w, gaps) in [0, 1].
+        filtered: picture and flow joined, means over channels of what they amount to, (h, w), fine to coarse.
+        attention: the weights of these, means over channels in (0, 1), (h, w), fine to coarse.
+    """
+
+    context: list[Float32Array] = field(default_factory=list)
+    motion: list[Float32Array] = field(default_factory=list)
+    lengths: Float32Array | None = None
+    filtered: list[Float32Array] = field(default_factory=list)
+    attention: list[Float32Array] = field(default_factory=list)
+
+
+def draw(image: Image, scene: Sequence[Image], foreground: FloatingArray, explanation: Explanation) -> Image:
+    """One picture of several in rows, RGB, each of the size of the frame; what is short is filled with black.
+
+    The first row is the frame, the ``scene``, the maps of the context and the probability of foreground.
+    Where there is flow, a row shows it by the colour wheel, or its lengths where these alone are known; a
+    row the filtered flow at each scale, and a row its attention.
+    """
+    height, width = image.shape[:2]
+
+    def grey(plane: FloatingArray, most: float) -> Image:
+        shown = np.uint8(255 * np.clip(plane / max(most, 1e-6), 0, 1))
+        resized = cv2.resize(shown, (width, height), interpolation=cv2.INTER_NEAREST)
+        return np.repeat(np.asarray(resized, np.uint8)[..., None], 3, 2)
+
+    def at_most(plane: FloatingArray) -> Image:
+        resized = np.asarray(cv2.resize(plane, (width, height)), np.float32)
+        return grey(resized, float(plane.max()))
+
+    rows = [[image, *scene, *map(at_most, explanation.context), grey(foreground, 1)]]
+    if explanation.motion:
+        fastest = max(float(np.linalg.norm(flow, axis=2).max()) for flow in explanation.motion)
+        wheels = [colour_wheel(flow, max(fastest, LEAST_MOTION)) for flow in explanation.motion]
+        rows.append([np.asarray(cv2.resize(wheel, (width, height)), np.uint8) for wheel in wheels])
+    elif explanation.lengths is not None:
+        rows.append([grey(plane, 1) for plane in np.moveaxis(explanation.lengths, 2, 0)])
+    most = max((float(plane.max()) for plane in explanation.filtered), default=0.0)
+    rows.append([grey(plane, most) for plane in explanation.filtered])
+    rows.append([grey(plane, 1) for plane in explanation.attention])
+    rows = [row for row in rows if row]
+    columns = max(map(len, rows))
+    black = np.zeros_like(image)
+    return np.vstack([np.hstack([*row, *[black] * (columns - len(row))]) for row in rows])
+
+
+def colour_wheel(flow: Float32Array, most: float) -> Image:
+    """Flow as colours: hue is the direction, right is red; white stands still, full colour moves by ``most``.
+
+    Args:
+        flow: (H, W, 2) in pixels to the right and down.
+        most: length of the fastest, in the same unit; what is faster looks the same.
+
+    Returns:
+        RGB, (H, W, 3), uint8.
+    """
+    angle = np.degrees(np.arctan2(flow[..., 1], flow[..., 0])) % 360
+    speed = np.clip(np.linalg.norm(flow, axis=2) / most, 0, 1)
+    colours = np.dstack([angle, speed, np.ones_like(speed)]).astype(np.float32)
+    return np.asarray(np.rint(255 * cv2.cvtColor(colours, cv2.COLOR_HSV2RGB)), np.uint8)
