@@ -149,19 +149,38 @@ class FlowPictures:
     scale: float = SCALE  # whatever the gap
 
     def __call__(self, current: Image, earlier: Sequence[Image]) -> Image:
-        """Flow picture of a frame, (H, W, len(gaps)), uint8; the largest gap is the first channel (red).
+        """Flow picture of a frame.
 
-        Pictures are RGB, (H, W, 3), uint8: the frame, and those of the gaps before it, at the start of a film
-        the oldest there is.
+        Args:
+            current: the frame, RGB (H, W, 3), uint8.
+            earlier: the frames of the gaps before it, growing, at the start of a film the oldest there is.
+
+        Returns:
+            (H, W, gaps), uint8; the largest gap is the first channel (red).
         """
         return self.picture(self.flows(current, earlier))
 
     def flows(self, current: Image, earlier: Sequence[Image]) -> list[Flow]:
-        """Flow to earlier frames, (H, W, 2) in pixels of the frame, that of the largest gap first."""
+        """Flow of a frame to earlier ones.
+
+        Args:
+            current: the frame, RGB (H, W, 3), uint8.
+            earlier: the frames of the gaps before it, growing.
+
+        Returns:
+            (H, W, 2), float32, in pixels of the frame, that of the largest gap first.
+        """
         return [self.provider(current, picture) for picture in reversed(earlier)]
 
     def picture(self, flows: Sequence[Flow]) -> Image:
-        """Flow picture of what :meth:`flows` gives."""
+        """Flow picture of what :meth:`flows` gives.
+
+        Args:
+            flows: (H, W, 2) each, in pixels.
+
+        Returns:
+            Lengths, (H, W, gaps), uint8, in the order of ``flows``.
+        """
         height, width = flows[0].shape[:2]
         unit = np.array((SIDE / width, SIDE / height), np.float32)
         return np.stack([lengths(flow * unit, self.scale) for flow in flows], axis=2)

@@ -118,7 +118,17 @@ class FlowNetwork(nn.Module):
     def explain_flow(
         self, current: Features, context: Sequence[Features], background: Features | None
     ) -> tuple[list[Tensor], list[FilteredFlow]]:
-        """See :class:`segue.models.base.ExplainedFlow`."""
+        """What the network makes of the flow of a frame.
+
+        Args:
+            current: features of the frames, as :meth:`encode` returned them.
+            context: resized earlier frames in the order of ``self.context``.
+            background: not used.
+
+        Returns:
+            The flow to each earlier frame, that of the largest gap first, (N, 2, h, w) in pixels; none where
+            the frames bring their flow. Then the filtered flow of each level of the decoder, fine to coarse.
+        """
         frame, flow, motion = self._maps(current, context)
         return motion, self.network.filtered_flow(frame, flow)
 

@@ -28,6 +28,9 @@ from segue_train.recipes import mustan as mustan_recipe
 from segue_train.recipes import mustan_lite as pool_recipes
 
 
+PooledRecipe = pool_recipes.MustanLiteRecipe | pool_recipes.MustanSlimRecipe
+
+
 @dataclass(frozen=True, slots=True)
 class Pooled(Data):
     """What artificial clips and a pool of samples are made of.
@@ -45,7 +48,7 @@ class Pooled(Data):
     samples: Annotated[int, Ge(0)] = pool_recipes.SAMPLES
     validate: Path | None = None
 
-    def prepare(self, make: Callable[..., pool_recipes.PoolRecipe], run: Values) -> Prepared:
+    def prepare(self, make: Callable[..., PooledRecipe], run: Values) -> Prepared:
         """Draw the pool, unless it is there."""
         from segue_train.checkpoints import claim_folder
         from segue_train.validation import FMeasure
