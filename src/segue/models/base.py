@@ -481,12 +481,26 @@ class ExplainedFlow(ForegroundNetwork, Protocol):
     """A foreground network that takes flow and shows what it makes of it; it declares ``explains_flow``."""
 
     def encode(self, frames: Tensor, role: str, flow: Tensor | None = None) -> Features:
-        """Features of RGB frames (N, 3, H, W) in [0, 1] for one role; the current frame brings its flow."""
+        """Encode frames for one role.
+
+        Args:
+            frames: RGB (N, 3, H, W), float in [0, 1].
+            role: what the frames are, such as ``self.current``.
+            flow: flow pictures of current frames, (N, gaps, H, W), float in [0, 1].
+
+        Returns:
+            What :meth:`decode` takes of them.
+        """
 
     def explain_flow(
         self, current: Features, context: Sequence[Features], background: Features | None
     ) -> tuple[list[Tensor], list[FilteredFlow]]:
-        """What it makes of the flow of a frame.
+        """What the network makes of the flow of a frame.
+
+        Args:
+            current: features of the frame.
+            context: features of the other frames, in the order of ``self.context``.
+            background: features of the empty scene, for networks that take it.
 
         Returns:
             The flow to each earlier frame, that of the largest gap first, (N, 2, h, w) in pixels to the right

@@ -27,7 +27,6 @@ from segue_train.recipes import hofam as hofam_recipe
 from segue_train.recipes import mustan as mustan_recipe
 from segue_train.recipes import mustan_lite as pool_recipes
 
-
 PooledRecipe = pool_recipes.MustanLiteRecipe | pool_recipes.MustanSlimRecipe
 
 
