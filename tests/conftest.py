@@ -26,6 +26,9 @@ settings.load_profile("segue")
 # tests of interruption need what a terminal gives.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# PyMatting is compiled for fifty seconds when it is first used; not compiled it needs two for these pictures.
+os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
+
 # Choices of layers by time would make the last digits depend on the load of the machine.
 os.environ.setdefault("SEGUE_TUNE", "off")
 

@@ -31,6 +31,10 @@ _COMMANDS = {
         "segue_web.command:view",
         "Look at results in the browser, or compare two of them, or one with the truth.",
     ),
+    "serve": (
+        "segue_web.command:serve",
+        "Answer annotation tools: an ML backend of Label Studio, a remote server of X-AnyLabeling.",
+    ),
     "demo": (
         "segue.cli.track:demo",
         "Follow the objects of the bundled sample video; needs no network and no files of yours.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,6 +13,7 @@ from segue.jobs.values import AnnotateJob, Model
 from segue_web.running import need_web, serve_page
 
 Measure = Literal["davis", "foreground"]
+Tool = Literal["label-studio", "x-anylabeling"]
 
 PORT = Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)]
 BROWSER = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")]
@@ -63,6 +65,61 @@ def annotate(
             browser=browser,
         )
     )
+
+
+def serve(
+    tool: Annotated[Tool, typer.Argument(help="Which tool asks.")],
+    model: Annotated[str, typer.Option(help="What tracks; `segue weights list` shows all.")] = "stcn-lite",
+    weights: Annotated[
+        Path | None, typer.Option(help="Its weight file.  [default: the one that it has by itself]")
+    ] = None,
+    prompter: Annotated[
+        str, typer.Option(help="What makes masks of clicks: segue-prompt, sam2-tiny ..., or a weight file.")
+    ] = "segue-prompt",
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets every machine of the network ask.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port.", min=1, max=65535)] = 9090,
+    media: Annotated[
+        Path | None, typer.Option(help="Label Studio: its folder of local files (document root).")
+    ] = None,
+    label_studio: Annotated[
+        str | None, typer.Option(help="Label Studio: its address, for files that were uploaded to it.")
+    ] = None,
+    frames: Annotated[
+        int, typer.Option(help="Label Studio: frames that an object is followed at a time.", min=1)
+    ] = 50,
+) -> None:
+    """Answer annotation tools: an ML backend of Label Studio, a remote server of X-AnyLabeling.
+
+    Files that were uploaded to Label Studio are read with the token in LABEL_STUDIO_API_KEY. CVAT runs segue
+    by itself, see `examples/cvat` in the repository.
+
+    Examples:
+
+        segue serve label-studio --media /data --label-studio http://localhost:8080
+
+        segue serve x-anylabeling --port 8000 --model sam2-tiny --prompter sam2-tiny
+    """
+    need_web()
+    from segue_web.guard import ReportingServer, listening
+    from segue_web.services.assistant import Assistant
+
+    assistant = Assistant(model=model, weights=weights, prompter=prompter, device=device)
+    if tool == "label-studio":
+        from segue_web.services import label_studio as backend
+
+        place = backend.Media(media, label_studio, os.environ.get("LABEL_STUDIO_API_KEY"))
+        app = backend.make_app(assistant, place, frames)
+    else:
+        from segue_web.services import x_anylabeling
+
+        app = x_anylabeling.make_app(assistant)
+    listener = listening(host, port)
+    address = f"http://{host}:{port}"
+    server = ReportingServer(app, lambda: typer.echo(f"{tool} finds segue at {address}  (Ctrl-C ends)"))
+    server.run(sockets=[listener])
 
 
 def view(

@@ -87,6 +87,49 @@ def guarded_app(guard: Guard, page: str, life: Life) -> FastAPI:
     return app
 
 
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that is bound to an address; port 0 takes a free one.
+
+    Raises:
+        SegueError: the address cannot be used.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise SegueError(f"port {port} cannot be used ({error.strerror}); give another with --port") from None
+    return listener
+
+
+class ReportingServer(uvicorn.Server):
+    """A quiet server that says when it answers.
+
+    Args:
+        app: what it serves.
+        ready: called once it answers.
+        longest: most bytes of a message of a page.
+    """
+
+    def __init__(self, app: FastAPI, ready: Callable[[], None], *, longest: int = 1 << 20) -> None:
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            ws_max_size=longest,
+            timeout_graceful_shutdown=2,
+        )
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started:
+            self._ready()
+
+
 class LocalServer:
     """Serves an application on 127.0.0.1, at an address with a new secret.
 
@@ -103,33 +146,11 @@ class LocalServer:
     def __init__(
         self, make: Callable[[str, int], FastAPI], port: int, tell: Callable[[str], None], *, longest: int
     ) -> None:
-        self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self._listener.bind(("127.0.0.1", port))
-        except OSError as error:
-            self._listener.close()
-            raise SegueError(
-                f"port {port} cannot be used ({error.strerror}); give another with --port"
-            ) from None
+        self._listener = listening("127.0.0.1", port)
         number, token = self._listener.getsockname()[1], secrets.token_urlsafe(24)
         self._thread: threading.Thread | None = None
-
-        class ReportingServer(uvicorn.Server):
-            async def startup(self, sockets: Any = None) -> None:
-                await super().startup(sockets=sockets)
-                if self.started:
-                    tell(f"http://127.0.0.1:{number}/{token}/")
-
-        config = uvicorn.Config(
-            make(token, number),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            ws_max_size=longest,
-            timeout_graceful_shutdown=2,
-        )
-        self._server = ReportingServer(config)
+        address = f"http://127.0.0.1:{number}/{token}/"
+        self._server = ReportingServer(make(token, number), lambda: tell(address), longest=longest)
 
     def run(self) -> None:
         """Serve until Ctrl-C."""

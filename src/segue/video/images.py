@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -57,6 +58,26 @@ def read_image(path: Path) -> Image:
         return _to_rgb(picture, path)
 
 
+def decode_image(data: bytes, where: str) -> Image:
+    """RGB picture of the bytes of a picture file, (H, W, 3), uint8, turned upright as its EXIF data say.
+
+    Args:
+        data: a file that came over a network, in one of the formats of picture files.
+        where: its name for messages.
+
+    Raises:
+        SourceError: the bytes cannot be decoded, hold a film, or are a picture of too many pixels.
+    """
+    try:
+        with _decoding(where), PillowImage.open(io.BytesIO(data), formats=PICTURE_FORMATS) as picture:
+            check_pixels(picture.height, picture.width, where)
+            if _frames_of(picture) > 1:
+                raise SourceError(f"{where}: holds {_frames_of(picture)} frames; give one picture")
+            return _to_rgb(picture, where)
+    except DamageError as error:
+        raise SourceError(str(error)) from error
+
+
 def write_picture(path: Path, picture: Image) -> None:
     """Write an RGB picture, (H, W, 3), uint8, as PNG; folders are made, and it appears when complete."""
     with writing(path):
@@ -76,16 +97,23 @@ def count_frames(path: Path) -> int:
 @contextmanager
 def _opened(path: Path) -> Iterator[PillowImage.Image]:
     """A picture file, not decoded yet; what Pillow raises inside the block comes as a DamageError."""
-    try:
+    with _decoding(str(path)):
         check_file(path, SourceError)
         with PillowImage.open(path, formats=PICTURE_FORMATS) as picture:
             check_pixels(picture.height, picture.width, str(path))
             yield picture
+
+
+@contextmanager
+def _decoding(where: str) -> Iterator[None]:
+    """What goes wrong with a picture inside the block comes as a DamageError."""
+    try:
+        yield
     except SourceError as error:
         raise DamageError(str(error)) from error
     except PICTURE_ERRORS as error:
         reason = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error).split("\n")[0]
-        raise DamageError(f"{path}: unreadable picture ({reason or type(error).__name__})") from error
+        raise DamageError(f"{where}: unreadable picture ({reason or type(error).__name__})") from error
 
 
 def _frames_of(picture: PillowImage.Image) -> int:
@@ -93,7 +121,7 @@ def _frames_of(picture: PillowImage.Image) -> int:
     return 1 if picture.format == "MPO" else int(getattr(picture, "n_frames", 1))
 
 
-def _to_rgb(picture: PillowImage.Image, path: Path) -> Image:
+def _to_rgb(picture: PillowImage.Image, path: Path | str) -> Image:
     picture.load()
     upright = ImageOps.exif_transpose(picture)
     if upright.mode.startswith("I"):  # 16-bit grey, which Pillow clips to white where it should scale

@@ -1,0 +1,165 @@
+"""What stands behind every service: masks of prompts on a picture, and objects followed through frames."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import segue
+from segue.api.results import Results
+from segue.errors import SegueError
+from segue.inputs import is_number
+from segue.prompts import find_prompter
+from segue.prompts.prompter import Answer, PicturePrompter, Prompts
+from segue.sessions import TrackSession
+from segue.types import Image, Prompt
+from segue.video import Source
+from segue.video.images import decode_image
+from segue.weights import load_for
+
+PICTURES = 4
+"""Pictures whose features are kept, so that a further click costs the decoder alone."""
+
+LARGEST_PICTURE = 64 << 20
+"""Bytes beyond which no picture is decoded."""
+
+
+class RequestError(SegueError):
+    """A request that is not of the tool's form, or cannot be carried out; its text is for the annotator."""
+
+
+class Assistant:
+    """Networks for one service, loaded once.
+
+    Args:
+        model: what tracks: a name, as for ``segue track --model``.
+        weights: its weight file; None is the one that it has by itself.
+        prompter: what makes masks of clicks and boxes, as for ``--prompter``.
+        device: where both run; None takes a GPU if there is one.
+
+    Raises:
+        CheckpointError, PromptError: a name is unknown, or weights are missing.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str = "stcn-lite",
+        weights: Path | None = None,
+        prompter: str = "segue-prompt",
+        device: str | None = None,
+    ) -> None:
+        self.name = f"segue {model} {prompter}"
+        self.network = load_for("track", model, weights)
+        self.device = device
+        self.make_prompter = find_prompter(prompter, device=device)
+        self._prompters: OrderedDict[bytes, PicturePrompter] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def answer(self, picture: Image, prompts: Prompts) -> Answer:
+        """The mask of what prompts speak of; see :class:`segue.prompts.prompter.Prompts`.
+
+        Args:
+            picture: RGB (H, W, 3), uint8.
+            prompts: clicks, a box or a mask, in pixels.
+
+        Returns:
+            Masks of the size of the picture, the one to take first.
+
+        Raises:
+            PromptError: nothing says where the object is, or it lies outside.
+        """
+        key = hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).digest()
+        with self._lock:
+            prompter = self._prompters.pop(key, None) or self.make_prompter(picture)
+            self._prompters[key] = prompter
+            while len(self._prompters) > PICTURES:
+                self._prompters.popitem(last=False)
+            return prompter.answer(prompts)
+
+    def session(self) -> TrackSession:
+        """A session that follows objects from frame to frame."""
+        return TrackSession(self.network, device=self.device, prompter=self.make_prompter)
+
+    def track(self, source: Source | Sequence[Image], prompts: Mapping[int, list[Prompt]]) -> Results[Any]:
+        """Objects followed through a clip; see :func:`segue.track`.
+
+        Args:
+            source: the clip, or its frames.
+            prompts: the prompts of each frame, by frame index.
+
+        Returns:
+            A result for each frame from the first prompt on.
+        """
+        return segue.track(
+            source, dict(prompts), model=self.network, prompter=self.make_prompter, device=self.device
+        )
+
+
+def picture_of(text: object) -> Image:
+    """The picture in a request: base64, by itself or as a ``data:`` address.
+
+    Args:
+        text: what the request holds.
+
+    Returns:
+        RGB (H, W, 3), uint8.
+
+    Raises:
+        RequestError: it is none.
+        SourceError: the picture cannot be decoded.
+    """
+    if not isinstance(text, str):
+        raise RequestError("image: give a picture in base64")
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    if len(text) > LARGEST_PICTURE * 4 // 3:
+        raise RequestError(f"image: has more than {LARGEST_PICTURE >> 20} MiB")
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise RequestError("image: is no base64") from None
+    return decode_image(data, "image")
+
+
+def numbers_of(values: object, count: int, what: str) -> tuple[float, ...]:
+    """Finite numbers of a request, so many of them.
+
+    Args:
+        values: what the request holds.
+        count: how many it must be.
+        what: their name for messages.
+
+    Returns:
+        The numbers.
+
+    Raises:
+        RequestError: they are something else.
+    """
+    if not isinstance(values, (list, tuple)) or len(values) != count or not all(map(is_number, values)):
+        raise RequestError(f"{what}: give {count} numbers")
+    return tuple(float(value) for value in values)
+
+
+def dictionary(value: Any, what: str) -> dict[str, Any]:
+    """A JSON object of a request.
+
+    Args:
+        value: what the request holds.
+        what: its name for messages.
+
+    Returns:
+        The same.
+
+    Raises:
+        RequestError: it is something else.
+    """
+    if not isinstance(value, dict):
+        raise RequestError(f"{what}: is no object")
+    return value

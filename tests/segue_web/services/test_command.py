@@ -1,0 +1,36 @@
+"""`segue serve` starts the server of a tool with what was asked for."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from segue_web.guard import ReportingServer
+from tests.cli.running import command_in
+
+
+@pytest.mark.parametrize(("tool", "path"), [("label-studio", "/health"), ("x-anylabeling", "/v1/models")])
+def test_the_server_of_a_tool_listens_and_answers(
+    tool: str, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    answers: list[Any] = []
+
+    def run(server: ReportingServer, sockets: list[socket.socket]) -> None:
+        assert [listener.getsockname() for listener in sockets] == [("127.0.0.1", port)]
+        answers.append(TestClient(server.config.app).get(path).json())  # type: ignore[arg-type]
+        server._ready()
+
+    monkeypatch.setattr(ReportingServer, "run", run)
+    command = command_in(monkeypatch, capsys)
+    ended = command("serve", tool, "--port", str(port), "--media", str(tmp_path), "--prompter", "grabcut")
+    assert ended.code == 0
+    assert f"{tool} finds segue at http://127.0.0.1:{port}" in ended.out
+    assert len(answers) == 1
+    assert "no network is called 'x'" in command("serve", tool, "--model", "x").complaint

@@ -1,0 +1,261 @@
+"""The ML backend answers requests of Label Studio, as its ``MLApi.make_predictions`` posts them."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import segue
+from segue_web.exports.tools import brush_rle
+from segue_web.services.assistant import RequestError
+from segue_web.services.label_studio import Media, decode_brush, make_app
+from tests.segue_web.services.pictures import (
+    FILM,
+    assistant,
+    centre,
+    encoded,
+    overlap,
+    pictures,
+    png,
+    tight,
+    truth,
+)
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "label_studio"
+BRUSH = """<View><Image name="image" value="$photo"/><BrushLabels name="mask" toName="image">
+<Label value="fish"/></BrushLabels><KeyPointLabels name="point" toName="image" smart="true"/></View>"""
+POLYGON = BRUSH.replace("BrushLabels", "PolygonLabels")
+VIDEO = """<View><Labels name="labels" toName="video"/><Video name="video" value="$film"/>
+<VideoRectangle name="box" toName="video" smart="true"/></View>"""
+HEIGHT, WIDTH = truth().shape
+
+
+def drawn(kind: str, **value: Any) -> dict[str, Any]:
+    """A region that an annotator has just drawn on a picture."""
+    more = {"is_positive": value.pop("is_positive")} if "is_positive" in value else {}
+    return {
+        "original_width": WIDTH,
+        "original_height": HEIGHT,
+        "image_rotation": 0,
+        "value": {**value, kind: ["fish"]},
+        "id": "Xy1",
+        "from_name": "point",
+        "to_name": "image",
+        "type": kind,
+        "origin": "manual",
+        **more,
+    }
+
+
+def click(x: float, y: float, positive: int = 1) -> dict[str, Any]:
+    place = {"x": 100 * x / WIDTH, "y": 100 * y / HEIGHT, "width": 0.3}
+    return drawn("keypointlabels", **place, is_positive=positive)
+
+
+def box_of(x0: float, y0: float, x1: float, y1: float) -> dict[str, float]:
+    across, down = 100 / WIDTH, 100 / HEIGHT
+    return {"x": x0 * across, "y": y0 * down, "width": (x1 - x0) * across, "height": (y1 - y0) * down}
+
+
+def request(config: str, data: dict[str, Any], *regions: dict[str, Any]) -> dict[str, Any]:
+    """What Label Studio posts to /predict."""
+    context = {"result": list(regions)} if regions else None
+    return {
+        "tasks": [{"id": 7, "data": data, "annotations": [], "predictions": []}],
+        "model_version": None,
+        "project": "3.1763700000",
+        "label_config": config,
+        "params": {"login": None, "password": None, "context": context},
+    }
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> TestClient:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "0.png").write_bytes(png(pictures()[0]))
+    (tmp_path / "files" / "film.mp4").write_bytes(FILM.read_bytes())
+    (tmp_path / "secret.png").write_bytes(png(pictures()[0]))
+    return TestClient(make_app(assistant(), Media(tmp_path / "files"), frames=3))
+
+
+LOCAL = {"photo": "/data/local-files/?d=0.png", "film": "/data/local-files/?d=film.mp4"}
+
+
+def test_the_backend_says_that_it_is_there(client: TestClient) -> None:
+    assert client.get("/health").json()["status"] == "UP"
+    assert client.post("/setup", json={"project": "3", "schema": BRUSH}).json() == {
+        "model_version": "segue stcn-lite segue-prompt"
+    }
+    assert client.post("/webhook", json={"action": "ANNOTATION_CREATED"}).status_code == 201
+    nothing = client.post("/predict", json=request(BRUSH, LOCAL)).json()
+    assert nothing["results"][0]["result"] == []
+
+
+@pytest.mark.parametrize("place", ["local", "inline"])
+def test_a_click_becomes_a_brush(client: TestClient, place: str) -> None:
+    data = LOCAL if place == "local" else {"photo": f"data:image/png;base64,{encoded(pictures()[0])}"}
+    answer = client.post("/predict", json=request(BRUSH, data, click(*centre()))).json()
+    (prediction,) = answer["results"]
+    (region,) = prediction["result"]
+    assert {key: region[key] for key in ("from_name", "to_name", "type", "original_width")} == {
+        "from_name": "mask",
+        "to_name": "image",
+        "type": "brushlabels",
+        "original_width": WIDTH,
+    }
+    assert region["value"]["format"] == "rle"
+    assert region["value"]["brushlabels"] == ["fish"]
+    assert 0 < region["score"] == prediction["score"] <= 1
+    found = decode_brush(region["value"]["rle"], (HEIGHT, WIDTH))
+    assert np.array_equal(found, segue.Prompter(pictures()[0])(points=[centre()]).mask)
+    assert overlap(found, truth()) > 0.5
+
+
+def test_a_box_and_a_click_beside_it_become_a_polygon(client: TestClient) -> None:
+    x0, y0, x1, y1 = tight()
+    rectangle = drawn("rectanglelabels", **box_of(x0, y0, x1, y1), rotation=0)
+    asked = request(POLYGON, LOCAL, rectangle, click(x0 + 1, y0 + 1, positive=0))
+    (region,) = client.post("/predict", json=asked).json()["results"][0]["result"]
+    corners = np.array(region["value"]["points"]) * (WIDTH / 100, HEIGHT / 100)
+    assert (corners.min(0) >= (x0 - 4, y0 - 4)).all()
+    assert (corners.max(0) <= (x1 + 4, y1 + 4)).all()
+    assert region["value"]["polygonlabels"] == ["fish"]
+
+
+def test_a_brush_is_the_mask_so_far(client: TestClient) -> None:
+    rough = truth().copy()
+    rough[:, centre()[0] + 4 :] = False
+    brush = drawn("brushlabels", format="rle", rle=brush_rle(rough))
+    (region,) = client.post("/predict", json=request(BRUSH, LOCAL, brush)).json()["results"][0]["result"]
+    found = decode_brush(region["value"]["rle"], (HEIGHT, WIDTH))
+    assert overlap(found, truth()) > overlap(rough, truth())
+
+
+def test_a_box_of_a_video_is_followed(client: TestClient) -> None:
+    key = {"frame": 2, "enabled": True, "rotation": 0, "time": 0.08, **box_of(*tight())}
+    region = {
+        "id": "obj1",
+        "type": "videorectangle",
+        "from_name": "box",
+        "to_name": "video",
+        "origin": "manual",
+        "value": {"framesCount": 40, "duration": 1.6, "sequence": [key], "labels": ["fish"]},
+    }
+    beside = {**key, **box_of(*tight(2))}
+    other = {**region, "id": "obj2", "value": {**region["value"], "sequence": [beside]}}
+    answer = client.post("/predict", json=request(VIDEO, LOCAL, region, other)).json()
+    assert "error" not in answer
+    first, second = answer["results"][0]["result"]
+    assert [first["id"], second["id"]] == ["obj1", "obj2"]
+    assert (first["type"], first["from_name"], first["value"]["framesCount"]) == ("videorectangle", "box", 40)
+    assert first["value"]["labels"] == ["fish"]
+    sequence = first["value"]["sequence"]
+    assert sequence[0] == key
+    assert [each["frame"] for each in sequence] == [2, 3, 4, 5]
+    assert all(abs(each["x"] - key["x"]) < 8 and abs(each["y"] - key["y"]) < 8 for each in sequence)
+    followed = [each for each in second["value"]["sequence"] if each["enabled"]]
+    assert len(followed) > 1
+    assert all(abs(each["x"] - beside["x"]) < 8 for each in followed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ({"tasks": []}, "give at least one task"),
+        ({"label_config": "<View/>"}, "needs BrushLabels or PolygonLabels of an Image"),
+        ({"label_config": "<View"}, "is no labelling configuration"),
+        ({"data": {"photo": "/data/local-files/?d=../secret.png"}}, "no such file"),
+        ({"data": {"photo": "/etc/passwd"}}, "only local files"),
+        ({"data": {"photo": "http://127.0.0.1:1/x.png"}}, "only local files"),
+        ({"data": {}}, "names no picture"),
+        ({"region": {"type": "ellipselabels", "value": {}}}, "draw with key points"),
+        ({"region": {"type": "keypointlabels", "value": {"x": "a", "y": 1}}}, "key point: give 2 numbers"),
+        ({"region": {"type": "brushlabels", "value": {"rle": [1, 2]}}}, "brush: its run lengths end early"),
+    ],
+)
+def test_requests_that_do_not_fit_are_refused_with_one_line(
+    client: TestClient, changed: dict[str, Any], complaint: str
+) -> None:
+    asked = request(BRUSH, changed.pop("data", LOCAL), changed.pop("region", click(*centre())))
+    answer = client.post("/predict", json=asked | changed)
+    assert answer.status_code == 400
+    assert complaint in answer.json()["error"]
+    assert client.post("/predict", content=b"\xff{").status_code == 400
+
+
+@pytest.fixture
+def uploads() -> Iterator[tuple[str, list[tuple[str, str | None]]]]:
+    """A Label Studio that serves one uploaded picture, to those who bring a token."""
+    asked: list[tuple[str, str | None]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, self.headers.get("Authorization")))
+            moved = self.path == "/data/upload/moved.png"
+            self.send_response(302 if moved else 200)
+            if moved:
+                self.send_header("Location", "http://127.0.0.1:1/elsewhere.png")
+            self.end_headers()
+            self.wfile.write(b"" if moved else png(pictures()[0]))
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}", asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_uploaded_files_are_read_from_label_studio_alone(uploads: tuple[str, list[Any]]) -> None:
+    address, asked = uploads
+    client = TestClient(make_app(assistant(), Media(address=address, token="abc")))
+    fitting = request(BRUSH, {"photo": "/data/upload/3/0.png"}, click(*centre()))
+    assert client.post("/predict", json=fitting).status_code == 200
+    assert asked == [("/data/upload/3/0.png", "Token abc")]
+    leading_away = request(BRUSH, {"photo": "/data/upload/moved.png"}, click(*centre()))
+    answer = client.post("/predict", json=leading_away)
+    assert answer.status_code == 400
+    assert "cannot be downloaded" in answer.json()["error"]
+
+
+@settings(max_examples=40)
+@given(hnp.arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 40))))
+def test_brushes_come_back(mask: Any) -> None:
+    assert np.array_equal(decode_brush(brush_rle(mask), mask.shape), mask)
+
+
+def test_brushes_of_label_studio_are_read_and_ours_are_read_by_it() -> None:
+    brush = pytest.importorskip(
+        "label_studio_sdk.converter.brush", reason="label-studio-sdk is not installed"
+    )
+    mask = truth()
+    assert np.array_equal(decode_brush(brush.mask2rle(mask.astype(np.uint8) * 255), mask.shape), mask)
+    theirs = brush.decode_rle(brush_rle(mask)).reshape(*mask.shape, 4)[..., 3]
+    assert np.array_equal(theirs > 0, mask)
+
+
+def test_brushes_of_other_pictures_are_refused() -> None:
+    with pytest.raises(RequestError, match="is not of a picture of 5x4 pixels"):
+        decode_brush(brush_rle(np.zeros((3, 3))), (4, 5))
+    with pytest.raises(RequestError, match="no list of bytes"):
+        decode_brush([256], (4, 5))
+
+
+@pytest.mark.skipif(not EXAMPLES.exists(), reason="the examples are not beside the package")
+@pytest.mark.parametrize(("name", "kind"), [("pictures", "brushlabels"), ("videos", "videorectangle")])
+def test_the_configurations_of_the_examples_are_understood(name: str, kind: str) -> None:
+    tags = importlib.import_module("segue_web.services.label_studio").Tags
+    assert tags.of((EXAMPLES / f"{name}.xml").read_text(encoding="utf-8")).kind == kind

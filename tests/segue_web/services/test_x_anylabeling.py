@@ -1,0 +1,140 @@
+"""The remote server answers what the model type `remote_server` of X-AnyLabeling posts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+import segue
+from segue_web.services.x_anylabeling import make_app
+from tests.segue_web.services.pictures import assistant, centre, encoded, overlap, pictures, tight, truth
+
+EXAMPLE = Path(segue.__file__).parents[2] / "examples" / "x_anylabeling" / "segue.yaml"
+HEIGHT, WIDTH = truth().shape
+
+
+@pytest.fixture(scope="module")
+def client() -> TestClient:
+    return TestClient(make_app(assistant()))
+
+
+def uri(index: int) -> str:
+    return f"data:image/png;base64,{encoded(pictures()[index])}"
+
+
+def request(*marks: dict[str, Any]) -> dict[str, Any]:
+    """What X-AnyLabeling posts to /v1/predict."""
+    params = {"conf_threshold": 0.0, "iou_threshold": 0.0, "epsilon_factor": 0.001, "marks": list(marks)}
+    return {"model": "segue", "image": uri(0), "params": params}
+
+
+def drawn(shapes: list[dict[str, Any]]) -> Any:
+    """The polygons of an answer as a mask."""
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for shape in shapes:
+        assert shape["points"][0] == shape["points"][-1]
+        cv2.fillPoly(mask, [np.array(shape["points"], np.int32)], 1)
+    return mask > 0
+
+
+def test_the_models_are_listed_with_their_controls(client: TestClient) -> None:
+    assert client.get("/health").json()["status"] == "healthy"
+    listed = client.get("/v1/models").json()["data"]
+    assert {name: entry["batch_processing_mode"] for name, entry in listed.items()} == {
+        "segue": None,
+        "segue_video": "video",
+    }
+    assert {"name": "button_add_rect", "value": None} in listed["segue"]["widgets"]
+    assert client.get("/v1/models/segue/info").json()["data"]["model_id"] == "segue"
+    assert client.get("/v1/models/sam/info").json()["error"]["code"] == "MODEL_NOT_FOUND"
+
+
+def test_marks_become_polygons(client: TestClient) -> None:
+    x0, y0, x1, y1 = tight()
+    marks = (
+        {"type": "rectangle", "data": [x1, y1, x0, y0], "label": 1},
+        {"type": "point", "data": list(centre()), "label": 1},
+        {"type": "point", "data": [x0 + 1, y0 + 1], "label": 0},
+    )
+    answer = client.post("/v1/predict", json=request(*marks)).json()
+    assert answer["success"]
+    shapes = answer["data"]["shapes"]
+    assert {(shape["label"], shape["shape_type"]) for shape in shapes} == {("AUTOLABEL_OBJECT", "polygon")}
+    expected = segue.Prompter(pictures()[0])(box=tight(), points=[centre()], negative=[(x0 + 1, y0 + 1)])
+    assert overlap(drawn(shapes), expected.mask) > 0.9
+    assert client.post("/v1/predict", json=request()).json()["data"]["shapes"] == []
+
+
+@pytest.mark.parametrize(
+    ("marks", "complaint"),
+    [
+        ([{"type": "circle", "data": [1, 2]}], "mark with points or rectangles"),
+        ([{"type": "point", "data": [1]}], "point: give 2 numbers"),
+        ([{"type": "point", "data": [1, 2], "label": 0}], "needs at least one positive point"),
+        ([5], "mark: is no object"),
+    ],
+)
+def test_marks_that_do_not_fit_are_refused_with_one_line(
+    client: TestClient, marks: list[Any], complaint: str
+) -> None:
+    answer = client.post("/v1/predict", json=request(*marks))
+    assert answer.status_code == 400  # the program shows errors by their status alone
+    assert complaint in answer.json()["error"]["message"]
+
+
+def test_an_object_is_followed_through_the_pictures_of_a_folder(client: TestClient) -> None:
+    frames = [uri(index) for index in range(4)]
+    begun = client.post(
+        "/v1/video/init", json={"model": "segue_video", "frames": frames, "start_frame_index": 0}
+    )
+    session = begun.json()["data"]["session_id"]
+    x, y = centre()
+    prompt = {
+        "session_id": session,
+        "model": "segue_video",
+        "frame_index": 1,
+        "points": [[x / WIDTH, y / HEIGHT]],
+        "point_labels": [1],
+        "obj_id": 10000,
+        "params": {"conf_threshold": 0.0, "epsilon_factor": 0.001},
+    }
+    shown = client.post("/v1/video/prompt", json=prompt).json()["data"]["masks"]
+    assert overlap(drawn(shown), segue.Prompter(pictures()[1])(points=[(x, y)]).mask) > 0.9
+    going = {"session_id": session, "model": "segue_video", "start_frame": 1}
+    lines = client.post("/v1/video/propagate/stream", json=going).text.split("\n\n")
+    events = [json.loads(line.removeprefix("data: ")) for line in lines if line]
+    assert [event["type"] for event in events] == ["started", *["progress"] * 3, "completed"]
+    assert (events[0]["total_frames"], events[0]["start_frame_index"]) == (4, 1)
+    results = events[-1]["results"]
+    assert list(results) == ["1", "2", "3"]
+    tracked = segue.track(pictures(), {1: [segue.PointPrompt(10000, ((x, y),))]}, device="cpu")
+    masks = {result.index: result.mask == 10000 for result in tracked if result.index}
+    for index, found in results.items():
+        assert {shape["group_id"] for shape in found["masks"]} == {10000}
+        assert overlap(drawn(found["masks"]), masks[int(index)]) > 0.85
+    assert client.post("/v1/video/prompt", json={**prompt, "text_prompt": "fish"}).status_code == 400
+    assert client.post("/v1/video/prompt", json={**prompt, "frame_index": 4}).status_code == 400
+
+
+def test_what_cannot_be_followed_says_why(client: TestClient) -> None:
+    text = client.post("/v1/video/propagate/stream", json={"session_id": "x"}).text
+    assert json.loads(text.removeprefix("data: ")) == {
+        "type": "error",
+        "message": "this session is known no longer: begin again",
+    }
+    empty = client.post("/v1/video/init", json={"frames": []})
+    assert "give the pictures of the folder" in empty.json()["error"]["message"]
+
+
+@pytest.mark.skipif(not EXAMPLE.exists(), reason="the examples are not beside the package")
+def test_the_custom_model_of_the_examples_is_a_remote_server() -> None:
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+    values = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
+    assert {"type", "name", "display_name"} <= set(values)
+    assert values["type"] == "remote_server"
