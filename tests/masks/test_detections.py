@@ -83,7 +83,32 @@ def test_results_of_coco_become_one_result() -> None:
         {"category_id": 18, "score": 0.6, "bbox": [0, 1, 4, 4]},
         {**records[1], "segmentation": None, "bbox": [3, 2, 5, 4]},
     ]
-    assert np.array_equal(Segmentation.from_coco(boxes, SIZE).mask, EXPECTED)
+    unnamed = Segmentation.from_coco(boxes, SIZE)
+    assert np.array_equal(unnamed.mask, EXPECTED)
+    assert [item.label for item in unnamed.objects] == ["18", "17"]
+    partly = Segmentation.from_coco(boxes, SIZE, names={17: "cat"})
+    assert [item.label for item in partly.objects] == ["18", "cat"]
+
+
+def test_records_of_coco_keep_their_ids_and_are_sure_where_they_say_nothing() -> None:
+    records = [
+        {"category_id": 1, "bbox": [0, 1, 4, 4], "track_id": 9},
+        {"category_id": 1, "bbox": [3, 2, 5, 4], "track_id": 4, "score": 0.9},
+        {"category_id": 1, "bbox": [20, 20, 5, 4], "track_id": 2},
+    ]
+    found = Segmentation.from_coco(records, SIZE, index=7, time=0.5)
+    assert (found.index, found.time) == (7, 0.5)
+    assert [(item.id, item.score, item.area) for item in found.objects] == [
+        (2, 0.0, 0),  # beside the picture: nothing of it is seen
+        (4, 0.9, 17),
+        (9, 1.0, 16),
+    ]
+    assert found.mask[2, 3] == 9, "the surer one has the pixels of both"
+
+
+def test_a_mask_of_another_size_is_refused() -> None:
+    with pytest.raises(PromptError, match="a mask is 8x6 pixels, the frame 9x6"):
+        Segmentation.from_supervision(detections(), (6, 9))
 
 
 def test_damaged_run_lengths_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -48,6 +49,33 @@ def test_outlines_run_along_the_inner_rim_in_the_bright_colour(image: np.ndarray
     assert np.array_equal(red & (mask == 1), rim)
     assert green[30:100, 90].all()  # the rim between two objects belongs to both
     assert not green[:, :90].any()
+
+
+@pytest.mark.parametrize(("height", "width"), [(120, 1), (360, 2), (720, 3)])
+def test_outlines_are_wider_in_larger_pictures(height: int, width: int) -> None:
+    mask = np.zeros((height, height + 40), np.uint8)
+    mask[20:100, 20:100] = 1
+    drawn = overlay(np.zeros((*mask.shape, 3), np.uint8), mask, alpha=0.0, ids=False)
+    assert np.flatnonzero(drawn[60].any(axis=1)).tolist() == [*range(20, 20 + width), *range(100 - width, 100)]
+
+
+def test_letters_grow_with_the_picture_and_stand_in_the_middle_of_the_object() -> None:
+    heights = []
+    for side in (100, 240, 960):
+        mask = np.ones((side, side), np.uint8)
+        drawn = overlay(np.full((side, side, 3), 100, np.uint8), mask, alpha=0.0, outlines=False)[..., 0]
+        rows, columns = np.nonzero(drawn > 150)
+        heights.append(int(np.ptp(rows)) + 1)
+        middle = (rows.min() + rows.max()) / 2, (columns.min() + columns.max()) / 2
+        assert np.abs(np.subtract(middle, side / 2)).max() <= 2 + side / 100
+        dark = np.argwhere(drawn < 50)
+        assert (dark.min(0) < (rows.min(), columns.min())).all(), "a halo goes around them"
+        assert (dark.max(0) > (rows.max(), columns.max())).all()
+        assert (drawn != 100).mean() < 0.1
+    small, middling, large = heights
+    assert 7 <= small <= 12, "letters smaller than this cannot be read"
+    assert small < middling < large
+    assert large == pytest.approx(960 / 480 * 22, abs=5), "22 pixels at scale 1 of the font"
 
 
 def test_ids_are_written_inside_their_objects(image: np.ndarray, mask: np.ndarray) -> None:
@@ -106,3 +134,26 @@ def test_a_strip_has_a_picture_for_each_object_in_the_order_of_ids() -> None:
         assert max(abs(middle[0] - row), abs(middle[1] - column)) < 4
         assert len(rows) < 48 * 64 / 2
     assert not (second[0, 0] == seventh[0, 0]).all()  # rims in the colours of the objects
+
+
+def test_a_strip_shows_what_is_attended_to_in_strong_colours_and_leaves_the_rest() -> None:
+    picture = np.full((480, 512, 3), 90, np.uint8)
+    maps = np.zeros((1, 480, 512), np.float32)
+    maps[0, 200:280, 200:312] = 0.7  # the strongest of a map, whatever it is
+    maps[0, 200:280, 400:500] = 0.7 / 4
+    shown = attention_strip(picture, np.zeros((48, 51), np.uint8), maps, [3])[:, 512:]
+    scale = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_TURBO).reshape(-1, 3)[:, ::-1]
+    assert np.abs(shown[240, 256] - (0.2 * 90 + 0.8 * scale[255])).max() <= 1
+    assert np.abs(shown[240, 450] - (0.6 * 90 + 0.4 * scale[63])).max() <= 2, "the weight is the root"
+    assert (shown[100, 6:-6] == 90).all()
+    rim = (shown == shown[0, 0]).all(axis=2)
+    assert np.flatnonzero(rim[100]).tolist() == [*range(6), *range(506, 512)], "an eightieth of the side"
+    assert np.flatnonzero(rim[:, 100]).tolist() == [*range(6), *range(474, 480)]
+    small = attention_strip(picture[:80, :80], np.zeros((8, 8), np.uint8), maps[:, :80, :80], [3])[:, 80:]
+    assert (small == small[0, 0]).all(axis=2)[40].sum() == 4, "two pixels at least"
+
+
+def test_a_map_without_attention_changes_nothing_inside() -> None:
+    picture = np.full((48, 64, 3), 90, np.uint8)
+    strip = attention_strip(picture, np.zeros((48, 64), np.uint8), np.zeros((1, 6, 8), np.float32), [1])
+    assert (strip[2:-2, 66:-2] == 90).all()

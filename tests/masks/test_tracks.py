@@ -95,6 +95,22 @@ def test_polygons_are_filled_together() -> None:
     assert np.array_equal(track.decode(0), expected)
 
 
+def test_a_polygon_may_reach_one_frame_beyond_its_own() -> None:
+    corners = [-6, -4, 12, -4, 12, 8, -6, 8]
+    assert parse([corners], size=(4, 6)).areas[0] == 24
+    for place, beyond in ((0, -7), (1, -5), (4, 13), (5, 9)):
+        far = [*corners]
+        far[place] = beyond
+        with pytest.raises(DatasetError, match="far outside its frame of 6x4"):
+            parse([far], size=(4, 6))
+
+
+def test_the_damaged_one_of_many_strings_is_named() -> None:
+    sound = {"size": [2, 3], "counts": "6"}
+    with pytest.raises(DatasetError, match=r"segmentations\[3\]: run lengths do not add up to the 6"):
+        parse(sound, None, sound, {**sound, "counts": "5"}, sound)
+
+
 def test_a_polygon_of_two_corners_has_no_pixels() -> None:
     assert parse([[0, 0, 2, 2]]).areas[0] == 0
 
