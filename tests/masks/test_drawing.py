@@ -56,7 +56,10 @@ def test_outlines_are_wider_in_larger_pictures(height: int, width: int) -> None:
     mask = np.zeros((height, height + 40), np.uint8)
     mask[20:100, 20:100] = 1
     drawn = overlay(np.zeros((*mask.shape, 3), np.uint8), mask, alpha=0.0, ids=False)
-    assert np.flatnonzero(drawn[60].any(axis=1)).tolist() == [*range(20, 20 + width), *range(100 - width, 100)]
+    assert np.flatnonzero(drawn[60].any(axis=1)).tolist() == [
+        *range(20, 20 + width),
+        *range(100 - width, 100),
+    ]
 
 
 def test_letters_grow_with_the_picture_and_stand_in_the_middle_of_the_object() -> None:

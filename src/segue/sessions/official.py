@@ -14,7 +14,7 @@ from torch import Tensor
 
 from segue.datasets.ytvis import Video, YTVISDataset
 from segue.layers.running import prepare_for_inference
-from segue.masks import decode_rle
+from segue.masks import decode_rle, resize_mask
 from segue.masks.rle import encode_rle
 from segue.models.base import InstanceNetwork
 from segue.types import Frame, Image, Segmentation
@@ -60,13 +60,16 @@ def whole_clip(
 
 
 def sure_results(records: Records, frames: Sequence[Frame], least: float) -> Iterator[Segmentation]:
-    """Entries of :func:`whole_clip` of at least a score, each frame drawn with the best on top."""
+    """Entries of :func:`whole_clip` of at least a score, each frame drawn with the best on top.
+
+    The masks of the entries may be larger than the frames, where these were reduced as they were read.
+    """
     shown = sorted((record for record in records if record["score"] >= least), key=lambda item: item["score"])
     for t, frame in enumerate(frames):
         mask = np.zeros(frame.size, np.uint8)
         for number, record in enumerate(shown, start=1):
             if record["segmentations"][t] is not None:
-                mask[decode_rle(record["segmentations"][t])] = number
+                mask[resize_mask(decode_rle(record["segmentations"][t]), frame.size)] = number
         yield Segmentation(frame.index, frame.time, mask, ())
 
 
