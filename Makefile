@@ -49,7 +49,7 @@ fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -s -m slow tests/fuzz $(PYTEST_ARGS)
 
 mutate: $(VENV)/.installed-mutate
-	nice $(BIN)/python tools/mutate.py $(MUTATE)
+	nice $(BIN)/python -m tools.mutate $(MUTATE)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -8,8 +8,9 @@ what the first one did not.
 
 Example::
 
-    python tools/mutate.py masks store --sample 40 --seed 1
-    python tools/mutate.py masks --sample 40 --seed 1 --retry    # the survivors again, after adding tests
+    python -m tools.mutate masks store --sample 40 --seed 1
+    python -m tools.mutate masks --sample 40 --seed 1 --retry    # the survivors again, after adding tests
+    python -m tools.mutate masks --sample 40 --seed 1 --near     # at least so many, in a tenth of the time
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.mutate_packages import PACKAGES, Package, module_of
+
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("src", "tests", "benchmarks", "docs", "tools")
 """Folders that tests read; files beside them are copied too."""
@@ -35,102 +38,6 @@ COPIED = ("src", "tests", "benchmarks", "docs", "tools")
 BATCH = 1000
 """Mutants that one call of mutmut names; a system bounds the length of a command line."""
 
-
-@dataclass(frozen=True)
-class Package:
-    """What is changed together, and whose tests must notice.
-
-    Attributes:
-        sources: glob patterns of the files, from the root of the repository.
-        tests: files and folders of tests; of these, mutmut runs those that call the changed function.
-        left_out: files and tests among them that take long and are about something else, such as numbers of a
-            paper, or run in other processes, where mutmut does not see which functions they call.
-        keyword: as pytest's ``-k``, to the same end; all tests where it is empty.
-    """
-
-    sources: tuple[str, ...]
-    tests: tuple[str, ...]
-    left_out: tuple[str, ...] = ()
-    keyword: str = ""
-
-    @property
-    def selection(self) -> list[str]:
-        """The tests as arguments of pytest."""
-        options = (f"--{'deselect' if '::' in path else 'ignore'}={path}" for path in self.left_out)
-        return [*self.tests, *options, *([f"-k={self.keyword}"] if self.keyword else [])]
-
-
-SMALL_NETWORKS = "not stm and not stcn"
-"""Tests that run with every network run with small ones only, which have no name of a paper."""
-
-PACKAGES = {
-    "sessions": Package(
-        ("src/segue/sessions/*.py",),
-        ("tests/sessions",),
-        left_out=(
-            "tests/sessions/test_cutie_clips.py",
-            "tests/sessions/test_golden_clips.py",
-            "tests/sessions/test_recurrent_sessions.py",
-            "tests/sessions/test_sam2.py",
-            "tests/sessions/test_xmem_clips.py",
-        ),
-        keyword=SMALL_NETWORKS,
-    ),
-    "memory": Package(
-        ("src/segue/models/memory/*.py",),
-        (
-            "tests/sessions/test_memory.py",
-            "tests/sessions/test_reading.py",
-            "tests/sessions/test_penalty.py",
-            "tests/sessions/test_track.py",
-            "tests/sessions/test_flip_tta.py",
-            "tests/sessions/test_tracker.py",
-            "tests/models/test_memory_store.py",
-            "tests/models/test_strays.py",
-        ),
-        keyword=SMALL_NETWORKS,
-    ),
-    "masks": Package(
-        ("src/segue/masks/*.py",),
-        ("tests/masks", "tests/prompts/test_annotation.py", "tests/prompts/test_discovery.py"),
-    ),
-    "metrics": Package(("src/segue/metrics/*.py",), ("tests/metrics",)),
-    "jobs": Package(
-        ("src/segue/jobs/*.py",), ("tests/jobs", "tests/api"), left_out=("tests/jobs/test_trainings.py",)
-    ),
-    "batch": Package(
-        ("src/segue/batch/*.py",),
-        ("tests/batch",),
-        left_out=(
-            "tests/batch/test_power_cut.py",
-            "tests/batch/test_ray_cluster.py",
-            *(
-                f"tests/batch/test_batch.py::test_{name}"
-                for name in (
-                    "a_killed_batch_ends_its_workers_and_goes_on",
-                    "a_killed_worker_changes_no_byte",
-                    "a_name_that_is_no_utf8_and_one_that_commands_the_terminal",
-                    "ctrl_c_while_workers_import_is_silent_and_quick",
-                    "every_video_gets_its_results_or_one_line_that_says_why_not",
-                    "films_come_from_an_object_store_and_results_go_there",
-                    "films_with_unlucky_names_delete_nothing_and_are_done",
-                    "one_ctrl_c_ends_the_batch_in_seconds_with_everything_kept",
-                    "results_are_no_sources_wherever_they_lie",
-                    "two_nodes_of_a_ray_cluster_give_the_bytes_of_one_worker",
-                    "two_rows_of_one_remote_film_do_not_take_it_from_one_another",
-                )
-            ),
-        ),
-    ),
-    "store": Package(
-        ("src/segue_web/store.py", "src/segue_web/labels.py"),
-        (
-            "tests/segue_web/test_project.py",
-            "tests/segue_web/test_exports.py",
-            "tests/segue_web/test_labels.py",
-        ),
-    ),
-}
 
 CONFIGURATION = """
 [tool.mutmut]
@@ -140,7 +47,7 @@ also_copy = {copied}
 pytest_add_cli_args = ["-p", "no:cacheprovider"]
 pytest_add_cli_args_test_selection = {tests}
 process_isolation = "forkserver"
-timeout_multiplier = 10.0
+timeout_multiplier = 1.5
 timeout_constant = 30.0
 track_dependencies = false
 use_git_change_detection = false
@@ -156,7 +63,18 @@ mutmut.copy_also_copy_files()
 mutmut.create_mutants(1)
 """
 
-RUN = "from mutmut.__main__ import cli; cli()"
+WAIT = 20
+"""How many times longer than mutmut would a mutant is waited for, by the clock of the wall."""
+
+RUN = f"""
+from mutmut.workers import isolation
+register = isolation.register_timeout
+isolation.register_timeout = lambda process, seconds: register(process, {WAIT} * seconds)
+from mutmut.__main__ import cli
+cli()
+"""
+"""The program of mutmut. It ends a mutant for what it computes, three times what the tests took and 90 s; a
+busy machine makes no test fail. The clock of the wall is there for mutants that wait for ever."""
 
 SITE = """
 import os
@@ -168,8 +86,8 @@ if os.environ.get("MUTANT_UNDER_TEST") == "stats":
 KILLED_BY = {1: "killed", 2: "killed", 3: "killed", 0: "survived", 5: "no tests", 33: "no tests"}
 """What exit codes of pytest say; 2 is a mutant that fails while tests are collected, 33 is mutmut's own."""
 
-TIMEOUTS = frozenset({-24, 24, 36, 152, 255})
-"""What mutmut notes for a mutant that used up its time."""
+TIMEOUTS = frozenset({-27, -24, -9, 24, 36, 152, 255})
+"""What mutmut and :mod:`tools.mutant_tests` note for a mutant that used up its time."""
 
 
 @dataclass(frozen=True)
@@ -354,6 +272,44 @@ class Workplace:
         for start in range(0, len(names), BATCH):
             self._python(RUN, "run", "--max-children", str(children), *names[start : start + BATCH])
 
+    def run_near(self, names: Sequence[str]) -> None:
+        """Run the near tests on mutants; each result is noted at once."""
+        if not names:
+            return
+        noted = self.near_exits()
+        sources = {module_of(path): path for path in self._sources()}
+        tests = {module: self.package.near(path, self.folder) for module, path in sources.items()}
+        work = [[name, tests[name.rpartition(".")[0]]] for name in names]
+        said = json.dumps({"arguments": self.package.choice, "mutants": work})
+        program = ROOT / "tools" / "mutant_tests.py"
+        with subprocess.Popen(
+            [sys.executable, str(program)],
+            cwd=self.mutants,
+            env=self._environment(),
+            text=True,
+            encoding="utf-8",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(said)
+            process.stdin.close()
+            for line in process.stdout:
+                name, code = json.loads(line)
+                noted[name] = code
+                self._note_near(noted)
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, process.args)
+
+    def near_exits(self) -> dict[str, int | None]:
+        """The exit codes of all mutants of which the near tests were run."""
+        note = self.folder / "near.json"
+        return json.loads(note.read_text(encoding="utf-8")) if note.exists() else {}
+
+    def _note_near(self, exits: Mapping[str, int | None]) -> None:
+        (self.folder / "near.json").write_text(json.dumps(exits), encoding="utf-8")
+
     def exits(self) -> dict[str, int | None]:
         """The exit codes of all mutants that were run, None for the others."""
         return {name: code for path in self._sources() for name, code in self._exits(path).items()}
@@ -373,17 +329,22 @@ class Workplace:
         exits: dict[str, int | None] = json.loads(note.read_text(encoding="utf-8"))["exit_code_by_key"]
         return exits
 
-    def _python(self, code: str, *words: str, capture: bool = False) -> str:
-        environment = {
+    def _environment(self) -> dict[str, str]:
+        return {
             "SEGUE_SHARED": str(ROOT.parent / "shared"),
             **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(self.mutants / "src"), str(self.folder / "site")]),
+            "PYTHONPATH": os.pathsep.join(
+                map(str, (self.mutants / "src", self.folder / "site", self.mutants))
+            ),
             "OMP_NUM_THREADS": "1",  # a process with running threads cannot be forked safely
+            "PY_IGNORE_IMPORTMISMATCH": "1",
         }
+
+    def _python(self, code: str, *words: str, capture: bool = False) -> str:
         done = subprocess.run(
             [sys.executable, "-c", code, *words],
             cwd=self.folder,
-            env=environment,
+            env=self._environment(),
             check=True,
             text=True,
             encoding="utf-8",
@@ -416,17 +377,23 @@ def copy_repository(source: Path, target: Path) -> None:
                 old.unlink()
 
 
-def measure(name: str, folder: Path, size: int, seed: int, *, retry: bool, children: int) -> Score:
+def measure(
+    name: str, folder: Path, size: int, seed: int, *, retry: bool, near: bool, children: int
+) -> Score:
     """Run a sample of the mutants of a package, those that have no result yet, and count all of it."""
     place = Workplace(folder / name, PACKAGES[name])
     chosen = sample(place.generate(), size, seed)
-    before = place.exits()
+    exits = place.near_exits if near else place.exits
+    before = exits()
     again = score(chosen, before)
-    left = {one for one in chosen if before[one] is None}
+    left = {one for one in chosen if before.get(one) is None}
     if retry:
         left |= {*again.survivors, *again.untested}
-    place.run(sorted(left), children)
-    result = score(chosen, place.exits())
+    if near:
+        place.run_near(sorted(left))
+    else:
+        place.run(sorted(left), children)
+    result = score(chosen, exits())
     for survivor in (*result.survivors, *result.untested):
         print(place.show(survivor))
     return result
@@ -440,6 +407,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--sample", type=int, default=30, help="mutants of each; 0 for all (default 30)")
     parser.add_argument("--seed", type=int, default=1, help="which sample (default 1)")
     parser.add_argument("--retry", action="store_true", help="run those again that survived before")
+    parser.add_argument(
+        "--near", action="store_true", help="only tests whose files name what the changed file defines"
+    )
     parser.add_argument("--children", type=int, default=1, help="processes (default 1)")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "mutate", help="where to work")
     parser.add_argument("--at-least", type=float, default=85.0, help="percent killed (default 85)")
@@ -453,6 +423,7 @@ def main(words: Sequence[str] | None = None) -> int:
             options.sample,
             options.seed,
             retry=options.retry,
+            near=options.near,
             children=options.children,
         )
         for name in options.packages or PACKAGES

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tools import mutate
-from tools.mutate import PACKAGES, ROOT, Package, Score, meaningful, sample, score, table
+from tools import mutant_tests, mutate
+from tools.mutate import ROOT, Score, meaningful, sample, score, table
+from tools.mutate_packages import PACKAGES, Package
 
 MUTATED = '''
 def x_f__mutmut_orig(values, device):
@@ -117,6 +120,73 @@ def test_what_is_left_out_is_ignored_or_deselected() -> None:
     ]
 
 
+def test_near_tests_name_the_module_or_what_it_defines(tmp_path: Path) -> None:
+    files = {
+        "src/pkg/part.py": "def found(): ...\nclass Kept: ...\n",
+        "src/pkg/other.py": "def wanted(): ...\n",
+        "tests/test_a.py": "from pkg import Kept",
+        "tests/test_b.py": "from pkg.part import hidden",
+        "tests/test_c.py": "from pkg import Keptother, unfound",
+        "tests/test_d.py": "found()",
+        "tests/deep/test_e.py": "from pkg import found",
+        "tests/making.py": "from pkg import found",
+        "alone/test_f.py": "found",
+        "alone/test_g.py": "found",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    package = Package(("src/pkg/*.py",), ("tests", "alone/test_f.py"), ("tests/test_d.py",))
+    near = package.near(Path("src/pkg/part.py"), tmp_path)
+    assert near[0] == "tests/test_b.py"
+    assert set(near[1:]) == {"tests/test_a.py", "tests/deep/test_e.py", "alone/test_f.py"}
+    every = package.near(Path("src/pkg/other.py"), tmp_path)
+    assert set(every) == {*near, "tests/test_c.py"}, "all where none is near"
+
+
+TESTS_OF_MUTANTS = """
+import os
+def test_first():
+    assert os.environ["MUTANT_UNDER_TEST"] != "wrong"
+def test_second():
+    while os.environ["MUTANT_UNDER_TEST"] == "endless":
+        pass
+"""
+
+
+def test_each_mutant_has_a_process_and_what_fails_without_one_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(TESTS_OF_MUTANTS)
+    (tmp_path / "test_broken.py").write_text("def test_never(): assert False")
+    program = Path(mutant_tests.__file__).read_text(encoding="utf-8")
+    assert "CPU_SECONDS = 60.0\n" in program
+    (tmp_path / "program.py").write_text(program.replace("CPU_SECONDS = 60.0", "CPU_SECONDS = 0.5"))
+
+    def told(*mutants: tuple[str, str]) -> tuple[list[list[object]], str]:
+        done = subprocess.run(
+            [sys.executable, "program.py"],
+            cwd=tmp_path,
+            input=json.dumps(
+                {
+                    "arguments": ["-p", "no:hypothesispytest"],
+                    "mutants": [(one, [file]) for one, file in mutants],
+                }
+            ),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+    names = ("none", "wrong", "endless")
+    found, _ = told(*((name, "test_it.py") for name in names))
+    assert found == [["none", 0], ["wrong", 1], ["endless", -27]]
+    exits = {str(name): int(str(code)) for name, code in found}
+    assert score(exits, exits) == Score(1, 1, ("none",), ())
+    found, errors = told(("none", "test_it.py"), ("wrong", "test_broken.py"))
+    assert found == [["none", 0]]
+    assert "test_broken.py::test_never fails without a mutant too" in errors
+
+
 def test_a_copy_follows_the_repository_and_leaves_alone_what_is_the_same(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     for name in ("pyproject.toml", "src/pkg/a.py", "src/pkg/b.py", "tests/test_a.py", "other/c.py"):
@@ -158,3 +228,8 @@ def test_mutants_are_made_run_and_gone_on_with(
     assert mutate.main(words) == 0
     assert ran == [], "all have a result"
     assert capsys.readouterr().out == first
+    assert mutate.main([*words, "--near"]) == 0
+    assert "| tiny | 4 |" in capsys.readouterr().out
+    monkeypatch.setattr(mutate.Workplace, "run_near", lambda place, names: ran.extend(names))
+    assert mutate.main([*words, "--near"]) == 0
+    assert ran == []
