@@ -14,7 +14,7 @@
 #                     NVIDIA GPU and that index can be reached, TORCH_INDEX=none takes what pip finds
 # BENCH_ARGS=--force  measure on a busy machine as well; --long takes what takes longer, --only stm,scores
 # JOBS=1              processes of the tests, default one for each core
-# MUTATE="masks --sample 20"   packages, mutants of each, and more; see tools/mutate.py --help
+# MUTATE="masks --sample 20"   packages, mutants of each, and more; see python -m tools.mutate --help
 
 PYTHON ?= python3
 VENV ?= .venv
