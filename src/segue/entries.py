@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from segue.models.dino import FeatureName
     from segue.prompts.detectors import Detector, Refinement
     from segue.prompts.prompter import MakePrompter
+    from segue.types import Box, Image
     from segue.video.sinks import Sink
     from segue.video.zones import Zone
     from segue.weights.download import Remote
@@ -286,6 +287,7 @@ class SinkOptions:
         snapshots: folder for a picture and a clip of each event.
         live: the source has no end: what can be written at once is.
         tell: called with each :class:`segue.video.events.Event` as it becomes known.
+        name_object: says what is in a box of a picture, label and score, or None.
     """
 
     size: tuple[int, int] | None = None
@@ -303,6 +305,7 @@ class SinkOptions:
     notify: str | None = None
     snapshots: Path | None = None
     tell: Callable[[Any], None] | None = None
+    name_object: Callable[[Image, Box], tuple[str, float] | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

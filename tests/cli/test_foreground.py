@@ -308,6 +308,18 @@ def test_two_passes_are_refused_where_they_cannot_be_made(find: Command, tmp_pat
     assert "scene.safetensors" in find("--scene", tmp_path / "scene.safetensors").err
 
 
+def test_events_are_named_by_a_detector(
+    find: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = tmp_path / "events.json"
+    assert find("--name-events", "nanodet").complaint.endswith("add --events FILE\n")
+    assert "motion knows no classes" in find("--name-events", "motion", "--events", events).complaint
+    monkeypatch.setattr("segue.jobs.foreground.object_namer", lambda *_: lambda *_: ("square", 0.5))
+    assert find("--name-events", "nanodet", "--events", events, "--format", "png").code == 0
+    told = json.loads(events.read_text())
+    assert {(event["label"], event["label_score"]) for event in told} == {("square", 0.5)}
+
+
 def test_the_page_of_a_run_says_what_it_lacks(
     find: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

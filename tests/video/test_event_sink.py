@@ -18,7 +18,7 @@ from segue.video.zones import Zone
 
 HEADER = [
     *("event", "object", "frame", "time", "x0", "y0", "x1", "y1", "area", "seconds", "largest"),
-    *("label", "zone", "direction"),
+    *("label", "label_score", "zone", "direction"),
 ]
 
 
@@ -54,8 +54,8 @@ def test_an_object_enters_and_leaves(tmp_path: Path) -> None:
     )
     assert rows(tmp_path / "events.csv") == [
         HEADER,
-        ["enter", "4", "1", "0.1", "1.0", "2.0", "6.0", "8.0", "30", "0.0", "30", "", "", ""],
-        ["leave", "4", "7", "0.7", "7.0", "2.0", "9.0", "4.0", "4", "0.6", "30", "", "", ""],
+        ["enter", "4", "1", "0.1", "1.0", "2.0", "6.0", "8.0", "30", "0.0", "30", "", "", "", ""],
+        ["leave", "4", "7", "0.7", "7.0", "2.0", "9.0", "4.0", "4", "0.6", "30", "", "", "", ""],
     ]
 
 
@@ -196,3 +196,80 @@ def test_who_passes_beyond_the_end_of_a_line_does_not_cross_it(tmp_path: Path) -
 def test_zones_that_cannot_be_read_are_told(text: str) -> None:
     with pytest.raises(SegueError, match="zone"):
         Zone.parse(text)
+
+
+def named(path: Path, results: list[Any], *answers: tuple[str, float] | None) -> list[Any]:
+    """Write events whose objects are named by these answers in turn; gives what the answers were for."""
+    asked: list[Any] = []
+
+    def name(image: np.ndarray, box: tuple[float, float, float, float]) -> tuple[str, float] | None:
+        asked.append((image.shape[:2], box))
+        return answers[min(len(asked), len(answers)) - 1]
+
+    with EventSink(path, name=name) as sink:
+        for frame, segmentation in results:
+            plain = tuple(ObjectInfo(item.id) for item in segmentation.objects)
+            sink.write(frame, Segmentation(frame.index, frame.time, segmentation.mask, plain))
+    return asked
+
+
+def test_objects_are_named_by_their_best_view_with_one_look_for_each_event(tmp_path: Path) -> None:
+    sides = [10, 12, 14, 20, 30, 24, 16]  # the object grows until the fifth frame
+    results = [big(t, {1: (60, 40, 60 + side, 40 + side)}) for t, side in enumerate(sides)]
+    asked = named(tmp_path / "events.json", [*results, big(7, {})], None, ("car", 0.75))
+    found = [
+        (event["event"], event["label"], event["label_score"]) for event in events(tmp_path / "events.json")
+    ]
+    assert found == [("enter", None, None), ("leave", "car", 0.75)]
+    # The second view: 30 pixels, and four times as much around it; the upper side of the picture cuts it off.
+    assert asked == [((64, 64), (25, 25, 39, 39)), ((115, 120), (45, 40, 75, 70))]
+
+
+def test_a_name_stays_while_nothing_better_is_seen(tmp_path: Path) -> None:
+    zone = Zone.parse("door=60,0 179,0 179,119 60,119")
+    results = [big(t, {1: (20 + 10 * t, 40, 40 + 10 * t, 60)}) for t in range(9)]
+    asked: list[Any] = []
+
+    def name(image: np.ndarray, box: object) -> tuple[str, float]:
+        asked.append(box)
+        return "car", 0.9
+
+    with EventSink(tmp_path / "events.json", name=name, zones=[zone]) as sink:
+        for frame, result in results:
+            plain = (ObjectInfo(1),)
+            sink.write(frame, Segmentation(frame.index, frame.time, result.mask, plain))
+    assert [event["label"] for event in events(tmp_path / "events.json")] == ["car"] * 4
+    assert len(asked) == 1
+
+
+def test_a_worse_score_does_not_take_a_name_and_a_cut_off_object_counts_half(tmp_path: Path) -> None:
+    inside, cut = (
+        (60, 40, 80, 60),
+        (155, 40, 180, 65),
+    )  # 625 pixels, worth half; 400
+    results = [*(big(t, {1: inside}) for t in range(3)), *(big(t, {1: cut}) for t in range(3, 5))]
+    assert len(named(tmp_path / "one.json", [*results, big(5, {})], ("car", 0.9))) == 1
+    grown = [*(big(t, {1: inside}) for t in range(3)), *(big(t, {1: (50, 30, 90, 70)}) for t in range(3, 5))]
+    assert len(named(tmp_path / "two.json", [*grown, big(5, {})], ("car", 0.9), ("truck", 0.6))) == 2
+    assert [event["label"] for event in events(tmp_path / "two.json")] == ["car", "car"]
+
+
+def test_a_label_that_is_known_is_not_asked_for(tmp_path: Path) -> None:
+    asked: list[Any] = []
+    with EventSink(tmp_path / "events.json", name=lambda *given: asked.append(given)) as sink:
+        for t in range(3):
+            sink.write(*big(t, {1: (50, 30, 90, 70)}))
+    assert [event["label"] for event in events(tmp_path / "events.json")] == ["car", "car"]
+    assert events(tmp_path / "events.json")[0]["label_score"] is None
+    assert asked == []
+
+
+def test_views_are_of_the_frame_where_masks_have_another_size(tmp_path: Path) -> None:
+    asked: list[Any] = []
+    with EventSink(
+        tmp_path / "events.json", size=(240, 360), name=lambda *given: asked.append(given)
+    ) as sink:
+        for t in range(3):
+            frame, result = big(t, {1: (60, 40, 80, 60)})
+            sink.write(frame, Segmentation(t, t / 10, result.mask, (ObjectInfo(1),)))
+    assert [(image.shape[:2], box) for image, box in asked] == [((80, 80), (30, 30, 50, 50))]

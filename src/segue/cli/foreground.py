@@ -19,6 +19,7 @@ def _besides(
     events: Path | None = None,
     zone: list[str] | None = None,
     notify: str | None = None,
+    name_events: str | None = None,
     snapshots: Path | None = None,
     background: Path | None = None,
     explain: Path | None = None,
@@ -31,6 +32,7 @@ def _besides(
             line; may be given several times.
         notify: address that receives each event as it happens, with the event as JSON: http:// and https://
             by POST, mqtt:// and mqtts://HOST/TOPIC by MQTT.
+        name_events: detector that says what came, such as nanodet, once for each event at most.
         snapshots: folder for a picture and a short clip of each event.
         background: write the empty scene at the end: its picture, .png, or all that is known of it for
             --scene, .safetensors.
@@ -65,7 +67,7 @@ def _foreground(source: Values, options: Values, extras: Values, part: Values, h
 
         segue foreground 0 --events events.csv --zone "door=10,20 100,20 100,90" --zone "out=0,50 320,50"
 
-        segue foreground 0 --events events.csv --snapshots seen --notify mqtt://broker.local/cameras/yard
+        segue foreground 0 --events events.csv --name-events nanodet --snapshots seen --live
     """
     names = [*(how["format"] or DEFAULT_FORMATS), *(["events"] if extras["events"] else [])]
     chosen = {name: options[name] for name in ForegroundOptions.model_fields}
@@ -102,7 +104,7 @@ foreground = job_command(
             "follow_camera": "For networks, when the camera moves: auto while it pans, the others always.",
         },
     ),
-    Options(_besides, "events zone notify snapshots background explain"),
+    Options(_besides, "events zone notify name_events snapshots background explain"),
     replace(PART, names="start end duration max_size on_damage"),
     HOW,
 )

@@ -29,8 +29,6 @@ from segue.reports.terminal import bars
 from segue.types import Frame, Segmentation
 from segue.video import open_source
 
-FORMATS = f"What to write: {', '.join(SINKS.names)}.  [default: png and overlay]"
-
 # Base of what is wrong with a command line; versions of typer differ in where they keep it.
 COMMAND_LINE_ERROR: Any = typer.BadParameter.__mro__[2]
 
@@ -85,7 +83,7 @@ class How:
 HOW = Options(
     How,
     "output:output,o format side_by_side rotate device fast overwrite resume quiet:quiet,q live port browser",
-    help={"format": FORMATS},
+    help={"format": f"What to write: {', '.join(SINKS.names)}.  [default: png and overlay]"},
 )
 
 

@@ -15,7 +15,7 @@ import torch
 from PIL import Image as PillowImage
 from torch import nn
 
-from segue.errors import ArgumentError, FlowError, SegueError, SinkError, SourceError
+from segue.errors import ArgumentError, FlowError, PromptError, SegueError, SinkError, SourceError
 from segue.flow import FlowFiles
 from segue.flow.providers import FlowName
 from segue.inputs import exists, kind_of
@@ -25,12 +25,15 @@ from segue.jobs.values import ForegroundJob
 from segue.masks import read_stored_mask
 from segue.models.base import ForegroundNetwork, foreground_capabilities
 from segue.naming import natural_key
-from segue.registry import MODELS
+from segue.prompts.detectors import Refinement
+from segue.registry import DETECTORS, MODELS
 from segue.sessions.background import MaskedMedian
+from segue.sessions.detecting import detector
 from segue.sessions.empty_scene import Background, FixedBackground
 from segue.sessions.foreground import SHORT_SIDE, ForegroundSession, as_segmenter
 from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.moving_camera import METHODS
+from segue.sessions.naming import ObjectNamer
 from segue.sessions.networks import check_path, foreground_model
 from segue.sessions.segmenters import Segmenter
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
@@ -134,9 +137,9 @@ def prepare_foreground(job: ForegroundJob, objects: Objects) -> Prepared:
     zones = tuple(Zone.parse(text) for text in job.zones)
     if len({zone.name for zone in zones}) < len(zones):
         raise SegueError("two zones have one name; give each a name of its own")
-    needs_events = zones or job.notify or job.snapshots
+    needs_events = zones or job.notify or job.snapshots or job.name_events
     if needs_events and job.events is None and "events" not in job.outputs.formats:
-        raise SegueError("zones, messages and snapshots need events; add --events FILE")
+        raise SegueError("zones, messages, names and snapshots need events; add --events FILE")
     source = objects.source or open_video(job.source)
     _check_composites(source)
     _check_background(job.background, job.outputs.overwrite or job.outputs.resume)
@@ -169,8 +172,24 @@ def prepare_foreground(job: ForegroundJob, objects: Objects) -> Prepared:
         total=total,
         saves=session.restorable,
         zones=zones,
+        name_object=None if job.name_events is None else object_namer(job.name_events, job.device),
         finish=finish,
     )
+
+
+def object_namer(name: str, device: str | None) -> ObjectNamer:
+    """What names objects by a detector; masks of boxes are left out where these come first.
+
+    Raises:
+        PromptError: there is no such detector, or it knows no classes.
+        CheckpointError: its weights are not there.
+    """
+    entry = DETECTORS.find(name)
+    if "classes" not in entry.supported_options:
+        classed = ", ".join(other.name for other in DETECTORS if "classes" in other.supported_options)
+        raise PromptError(f"{name} knows no classes; events are named by {classed}")
+    boxes: Refinement | None = "none" if "refine" in entry.supported_options else None
+    return ObjectNamer(detector(name, refine=boxes, device=device))
 
 
 def _write_background(path: Path, session: ForegroundSession, model: str) -> None:

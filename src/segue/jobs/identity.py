@@ -21,7 +21,7 @@ from segue.weights.download import cached
 J = TypeVar("J", bound=VideoJob)
 
 NON_RESULT_FIELDS = frozenset(
-    {"kind", "outputs", "device", "events", "zones", "notify", "snapshots", "background"}
+    {"kind", "outputs", "device", "events", "zones", "notify", "name_events", "snapshots", "background"}
 )
 """Fields of jobs on which masks that are there do not depend."""
 

@@ -20,6 +20,7 @@ from segue.sessions.base import Session
 from segue.sessions.track import TrackSession
 from segue.types import Frame, Segmentation
 from segue.video import Source, open_source
+from segue.video.best_views import Name
 from segue.video.zones import Zone
 
 
@@ -89,6 +90,7 @@ class Prepared:
         saves: whether the session can be saved; otherwise a resumed run goes through all frames again.
         names: class names by number, as files of results number them.
         zones: what is watched for events.
+        name_object: says what an object of an event is: label and score; None leaves it open.
         notice: what the person who runs the job should know; empty for nothing.
         finish: called after the last frame; gives what it has written, by what it is, and raises where the
             job could not mean what it says.
@@ -105,6 +107,7 @@ class Prepared:
     saves: bool = True
     names: Mapping[int, str] = field(default_factory=dict)
     zones: tuple[Zone, ...] = ()
+    name_object: Name | None = None
     notice: str = ""
     finish: Callable[[], Mapping[str, Path]] = nothing
 

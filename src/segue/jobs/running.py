@@ -270,6 +270,7 @@ def _open_sink(
             zones=prepared.zones,
             notify=getattr(job, "notify", None),
             tell=observer.event,
+            name_object=prepared.name_object,
             snapshots=snapshots if snapshots is None or name is None else snapshots / name,
         )
         written.update(opened.paths)

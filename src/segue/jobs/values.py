@@ -271,6 +271,7 @@ class ForegroundJob(VideoJob):
         events: table of objects that come and go.
         zones: regions and lines that are watched for events, see :class:`segue.video.zones.Zone`.
         notify: address that receives each event.
+        name_events: detector that says what the object of each event is; None leaves it open.
         snapshots: folder for a picture and a clip of each event.
         background: where the picture of the empty scene goes.
         explain: folder for a strip of pictures for each frame.
@@ -286,6 +287,7 @@ class ForegroundJob(VideoJob):
     events: FilePath | None = None
     zones: tuple[str, ...] = ()
     notify: Text | None = None
+    name_events: str | None = None
     snapshots: FilePath | None = None
     background: FilePath | None = None
     explain: FilePath | None = None

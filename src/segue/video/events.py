@@ -14,6 +14,7 @@ from segue.errors import SinkError
 from segue.masks import measure
 from segue.system import sync_open_file
 from segue.types import Frame, Point, Segmentation
+from segue.video.best_views import BestViews, Name
 from segue.video.file_sinks import SpooledSink, write_items
 from segue.video.notify import Notifier
 from segue.video.partial import writing
@@ -44,7 +45,8 @@ class Event:
         area: its pixels there.
         seconds: time since it came, 0 for ``enter``; for ``zone-leave`` the time that it was in the zone.
         largest: most pixels that it had so far.
-        label: its class, where one is known.
+        label: its class, where one is known so far; None where none is.
+        label_score: score of that class, in [0, 1], where a detector has named it.
         zone: name of the zone or line; for other events the zone in which it stands there, if any.
         direction: ``right`` or ``left`` for ``cross``: the side to which it went, for who looks along the
             line from its first point to its second.
@@ -61,7 +63,8 @@ class Event:
     area: int
     seconds: float
     largest: int
-    label: str = ""
+    label: str | None = None
+    label_score: float | None = None
     zone: str = ""
     direction: str = ""
 
@@ -107,6 +110,8 @@ class EventSink(SpooledSink):
         live: write each event to the file as soon as it is known; else the file appears when it is complete.
         snapshots: takes a picture and a clip of each event.
         tell: called with each event as soon as it is known.
+        name: says what an object without a label is, from the best view of it so far; called at most once for
+            each event.
 
     Raises:
         SinkError: the file has another ending, or cannot be written.
@@ -122,6 +127,7 @@ class EventSink(SpooledSink):
         notify: str | None = None,
         snapshots: Snapshots | None = None,
         tell: Callable[[Event], None] | None = None,
+        name: Name | None = None,
     ) -> None:
         if path.suffix.lower() not in (".csv", ".json"):
             raise SinkError(f"{path}: events go to a file ending in .csv or .json")
@@ -131,6 +137,7 @@ class EventSink(SpooledSink):
         self._zones, self._live = tuple(zones), live
         self._table: _Table | None = None
         self._snapshots, self._told, self._listener = snapshots, 0, tell
+        self._views = None if name is None else BestViews(name)
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         if self._live and self._table is None:
@@ -142,14 +149,16 @@ class EventSink(SpooledSink):
         index, time = segmentation.index, segmentation.time
         mask = sized_mask(segmentation, self._size)
         least = (min(mask.shape) / LEAST_SIDE) ** 2
-        labels = {item.id: item.label or "" for item in segmentation.objects}
+        labels = {item.id: item.label or None for item in segmentation.objects}
         for number, extent in measure(mask).items():
-            label = labels.get(number, "")
+            label = labels.get(number)
             seen = Event("enter", number, index, time, *extent.box, extent.area, 0.0, extent.area, label)
             seen = replace(seen, zone=self._zones_at(seen.foot))
             if number not in self._visits and extent.area < least:
                 continue
             visit = self._visits.setdefault(number, _Visit(seen, seen))
+            if self._views is not None and label is None:
+                self._views.see(frame, number, extent.box, extent.area, mask.shape)
             largest = max(visit.last.largest, extent.area)
             visit.last = replace(seen, seconds=round(time - visit.first.time, 6), largest=largest)
             visit.frames += extent.area >= least
@@ -197,12 +206,13 @@ class EventSink(SpooledSink):
 
     def _end(self, what: Literal["leave", "end"], number: int) -> None:
         visit = self._visits.pop(number)
-        if visit.frames < MIN_FRAMES:
-            return
-        for name, place in visit.places.items():
-            if place.inside is not None:
-                self._leave(name, place.inside, visit.last)
-        self._tell(replace(visit.last, event=what))
+        if visit.frames >= MIN_FRAMES:
+            for name, place in visit.places.items():
+                if place.inside is not None:
+                    self._leave(name, place.inside, visit.last)
+            self._tell(replace(visit.last, event=what))
+        if self._views is not None:
+            self._views.forget(number)
 
     def _zones_at(self, point: Point) -> str:
         return ";".join(zone.name for zone in self._zones if zone.contains(point))
@@ -240,6 +250,9 @@ class EventSink(SpooledSink):
 
     def _tell(self, event: Event) -> None:
         self._told += 1
+        if self._views is not None and event.label is None:
+            label, score = self._views.name(event.object) or (None, None)
+            event = replace(event, label=label, label_score=None if score is None else round(score, 4))
         if self._snapshots is not None:
             self._snapshots.tell(self._told, event)
         if self._notifier is not None:

@@ -11,6 +11,7 @@ from typing import Any
 from segue.errors import ResumeError, SinkError
 from segue.registry import SINKS, SinkEntry, SinkOptions
 from segue.types import Frame, Segmentation
+from segue.video.best_views import Name
 from segue.video.events import EventSink
 from segue.video.file_sinks import CocoSink, NpzSink
 from segue.video.mask_folder import CdnetSink, PngSink, Settings, replay
@@ -85,6 +86,7 @@ def open_sinks(
     notify: str | None = None,
     snapshots: Path | None = None,
     tell: Callable[[Any], None] | None = None,
+    name_object: Name | None = None,
 ) -> Outputs:
     """Open everything that a run writes.
 
@@ -111,6 +113,7 @@ def open_sinks(
         notify: address that receives each event.
         snapshots: folder for a picture and a clip of each event.
         tell: called with each :class:`segue.video.events.Event` as it becomes known.
+        name_object: says what an object of an event is, see :class:`segue.video.best_views.BestViews`.
 
     Returns:
         One sink that writes all formats, and the path of each format; the masks, if any, come last.
@@ -149,6 +152,7 @@ def open_sinks(
         notify=notify,
         snapshots=snapshots,
         tell=tell,
+        name_object=name_object,
         live=source.endless,
     )
     sinks: list[Sink] = []
@@ -253,6 +257,7 @@ def _open_events(path: Path, options: SinkOptions) -> Sink:
         notify=options.notify,
         snapshots=snapshots,
         tell=options.tell,
+        name=options.name_object,
     )
 
 

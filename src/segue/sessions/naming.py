@@ -1,0 +1,46 @@
+"""Say what an object is that something else has found: the class of the detection at the same place."""
+
+from __future__ import annotations
+
+from segue.errors import PromptError
+from segue.prompts.detectors import Detector
+from segue.sessions.association import overlaps
+from segue.types import Box, Frame, Image
+
+LEAST_OVERLAP = 0.4
+"""IoU of boxes from which a detection is the object."""
+
+
+class ObjectNamer:
+    """Names objects of pictures by a detector that knows classes.
+
+    Args:
+        detector: finds objects of one picture, and labels them.
+
+    Raises:
+        PromptError: the detector knows no classes.
+    """
+
+    def __init__(self, detector: Detector) -> None:
+        if not detector.names:
+            raise PromptError("objects are named by a detector that knows classes, such as nanodet")
+        self._detector = detector
+
+    def __call__(self, image: Image, box: Box) -> tuple[str, float] | None:
+        """What the object in a box is.
+
+        Args:
+            image: RGB, (H, W, 3), uint8, with the object and something of its surroundings.
+            box: around the object, in pixels of ``image``.
+
+        Returns:
+            Label and score, in [0, 1], of the detection that overlaps the box most; None where none does by
+            an IoU of :data:`LEAST_OVERLAP`.
+        """
+        found = self._detector(Frame(0, 0.0, image)).objects
+        named = [(item.label, item.score, item.box) for item in found if item.label and item.box]
+        if not named:
+            return None
+        shares = overlaps([box], [place for _, _, place in named])[0]
+        label, score, _ = named[int(shares.argmax())]
+        return (label, score) if shares.max() >= LEAST_OVERLAP else None

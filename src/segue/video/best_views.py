@@ -1,0 +1,94 @@
+"""The best view of each object so far, and the name that it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from segue.types import Box, Frame, Image
+
+SURROUNDINGS = 4.0
+"""Side of a view in longer sides of the object's box: detectors know things by what is around them."""
+
+LEAST_SIDE = 64.0  # pixels of a view
+
+CUT_OFF = 0.5  # weight of the area of an object at the border of the picture, which may be a part of it
+
+GAIN = 1.2
+"""By how much a view must be larger than the one that gave the name before it is looked at again."""
+
+Name = Callable[[Image, Box], tuple[str, float] | None]
+"""Says what is in a box of a picture: label and score, or None."""
+
+
+@dataclass(slots=True)
+class _View:
+    """The best view of an object so far, and what is known by it and those before."""
+
+    worth: float
+    image: Image
+    box: Box
+    looked_at: float = 0.0
+    name: tuple[str, float] | None = None
+
+
+class BestViews:
+    """Keeps for each object the part of a frame on which it was largest, and names it when it is asked.
+
+    Args:
+        name: says what is in a box of a picture; called at most once for each :meth:`name`.
+    """
+
+    def __init__(self, name: Name) -> None:
+        self._name = name
+        self._views: dict[int, _View] = {}
+
+    def see(self, frame: Frame, number: int, box: Box, area: int, size: tuple[int, int]) -> None:
+        """Take an object of a frame.
+
+        Args:
+            frame: the frame.
+            number: id of the object.
+            box: around it, in pixels of a picture of ``size``.
+            area: its pixels there.
+            size: height and width that box and area refer to.
+        """
+        (height, width), (x0, y0, x1, y1) = size, box
+        inside = x0 > 0 and y0 > 0 and x1 < width and y1 < height
+        worth = area * (1.0 if inside else CUT_OFF)
+        known = self._views.get(number)
+        if known is not None and worth <= known.worth:
+            return
+        down, across = frame.size[0] / height, frame.size[1] / width
+        x0, y0, x1, y1 = x0 * across, y0 * down, x1 * across, y1 * down
+        half = max(SURROUNDINGS * max(x1 - x0, y1 - y0), LEAST_SIDE) / 2
+        left, right = _part((x0 + x1) / 2, half, frame.size[1])
+        top, bottom = _part((y0 + y1) / 2, half, frame.size[0])
+        image = np.array(frame.image[top:bottom, left:right])
+        view = _View(worth, image, (x0 - left, y0 - top, x1 - left, y1 - top))
+        if known is not None:
+            view.looked_at, view.name = known.looked_at, known.name
+        self._views[number] = view
+
+    def name(self, number: int) -> tuple[str, float] | None:
+        """Label and score of an object, in [0, 1]; None where nothing is known."""
+        view = self._views.get(number)
+        if view is None:
+            return None
+        if view.worth > GAIN * view.looked_at:
+            view.looked_at = view.worth
+            found = self._name(view.image, view.box)
+            if found is not None and (view.name is None or found[1] > view.name[1]):
+                view.name = found
+        return view.name
+
+    def forget(self, number: int) -> None:
+        """An object is gone for good."""
+        self._views.pop(number, None)
+
+
+def _part(centre: float, half: float, length: int) -> tuple[int, int]:
+    """First pixel and end of a part around a point, inside the picture."""
+    return max(0, int(centre - half)), min(length, int(np.ceil(centre + half)))

@@ -1,0 +1,64 @@
+"""Objects that something else has found get the class of the detection at the same place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segue.errors import PromptError
+from segue.jobs.foreground import object_namer
+from segue.prompts.selection import Found
+from segue.sessions.naming import ObjectNamer
+from segue.types import Box, Frame, ObjectInfo
+from segue.video.images import read_image
+
+IMAGE = np.zeros((60, 80, 3), np.uint8)
+
+
+class Shapes:
+    """A detector that finds the same boxes in every picture."""
+
+    names: Mapping[int, str] = {1: "car", 2: "dog"}
+    lookahead = 0
+
+    def __init__(self, *found: tuple[str | None, float, Box]) -> None:
+        self._found = tuple(
+            ObjectInfo(number, label, score, box) for number, (label, score, box) in enumerate(found, start=1)
+        )
+
+    def __call__(self, frame: Frame, *_: Frame) -> Found:
+        return Found(np.zeros(frame.size, np.uint8), self._found, np.zeros((0, *frame.size), bool))
+
+
+def test_the_detection_that_overlaps_most_gives_the_name() -> None:
+    namer = ObjectNamer(
+        Shapes(("dog", 0.95, (0, 0, 20, 20)), ("car", 0.6, (10, 10, 30, 30)), (None, 0.9, (11, 11, 31, 31)))
+    )
+    assert namer(IMAGE, (11, 11, 31, 31)) == ("car", 0.6)
+    assert namer(IMAGE, (0, 0, 20, 16)) == ("dog", 0.95)
+
+
+@pytest.mark.parametrize(("height", "known"), [(8.1, True), (7.9, False)])
+def test_a_detection_elsewhere_gives_none(height: float, known: bool) -> None:
+    namer = ObjectNamer(Shapes(("dog", 0.95, (0, 0, 20, 20))))
+    assert (namer(IMAGE, (0, 0, 20, height)) is not None) is known, "IoU of 0.4"
+    assert ObjectNamer(Shapes())(IMAGE, (0, 0, 20, 20)) is None
+
+
+def test_a_detector_without_classes_is_refused() -> None:
+    with pytest.raises(PromptError, match="motion knows no classes; events are named by maskrcnn"):
+        object_namer("motion", "cpu")
+    with pytest.raises(PromptError, match="no detector is called"):
+        object_namer("nobody", "cpu")
+
+
+@pytest.mark.shared
+def test_the_shipped_detector_knows_a_car(shared: Path) -> None:
+    folder = shared / "data" / "foreground" / "cdnet2014" / "baseline" / "highway" / "input"
+    picture = read_image(sorted(folder.iterdir())[-1])
+    label, score = object_namer("nanodet", "cpu")(picture, (34, 152, 119, 223)) or ("", 0.0)
+    assert label == "car"
+    assert score > 0.6
