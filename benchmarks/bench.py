@@ -61,6 +61,7 @@ SECTIONS = {
         "python benchmarks/foreground.py --models mustan-lite,mustan-slim,median --frames 60"
     ),
     "start": Section("python benchmarks/startup.py --repeats 3"),
+    "faces": Section("python benchmarks/faces.py --rounds 3"),
     "long-track": Section(
         f"python benchmarks/long_run.py {SHARED}/data/vos/davis2016_240p/JPEGImages/soapbox "
         f"--mask {SHARED}/data/vos/davis2016_240p/Annotations/soapbox/00000.png --fast --threads 1",

@@ -147,6 +147,7 @@ def main() -> int:
                     for end, out in zip((SHORT, options.frames), outs, strict=True)
                 )
                 seconds[name].append((long - short) / (options.frames - SHORT))
+                print(f"{name}: {short:.2f} s and {long:.2f} s", file=sys.stderr, flush=True)
                 written[name] = masks(outs[1])
             if any(found != written["bare session"] for found in written.values()):
                 raise SystemExit("the masks differ")

@@ -7,7 +7,11 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """``SEGUE_HOME``, else the platform's folder for caches; it need not exist."""
+    """``SEGUE_HOME``, else the platform's folder for caches; it need not exist.
+
+    Returns:
+        The folder.
+    """
     chosen = os.environ.get("SEGUE_HOME")
     if chosen:
         return Path(chosen).expanduser()

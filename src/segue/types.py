@@ -26,6 +26,12 @@ def same_values(self: Any, other: Any) -> Any:
     """Equality of two objects of one dataclass whose fields may be arrays, which compare by content.
 
     Stands for ``__eq__`` in classes whose generated one would ask an array for its truth.
+
+    Args:
+        other: another object.
+
+    Returns:
+        True where all compared fields agree; ``NotImplemented`` for objects of another class.
     """
     if type(other) is not type(self):
         return NotImplemented

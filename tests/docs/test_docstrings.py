@@ -151,6 +151,47 @@ def test_functions_of_the_reference_say_what_they_take_and_return(name: str) -> 
     assert [section for section in sorted(described.needed) if not described.has(section)] == []
 
 
+DESCRIBED = (
+    "api",
+    "cache.py",
+    "inputs.py",
+    "masks",
+    "metrics",
+    "naming.py",
+    "notices.py",
+    "prompts",
+    "sessions",
+    "system.py",
+    "types.py",
+    "video",
+    "weights",
+)
+"""Packages and modules of segue all of whose public functions have their sections."""
+
+
+@pytest.mark.parametrize("place", DESCRIBED)
+def test_public_functions_say_what_they_take_and_return(place: str) -> None:
+    root = SOURCE / "segue" / place
+    files = sorted(root.rglob("*.py")) if root.is_dir() else [root]
+    assert {f"{path.stem}.{text}" for path in files for text in undescribed_functions(path)} == set()
+
+
+def undescribed_functions(path: Path) -> Iterator[str]:
+    """Public functions of a module with parameters or results that no section describes."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+            continue
+        if any(ast.unparse(decorator) == "overload" for decorator in node.decorator_list):
+            continue
+        text = ast.get_docstring(node) or ""
+        returned = "None" if node.returns is None else ast.unparse(node.returns)
+        takes = bool(node.args.posonlyargs or node.args.args or node.args.kwonlyargs or node.args.vararg)
+        if takes and not re.search(r"^Args:$", text, re.MULTILINE):
+            yield f"{node.name}: Args"
+        if returned not in ("None", "NoReturn") and not re.search(r"^(Returns|Yields):$", text, re.MULTILINE):
+            yield f"{node.name}: Returns"
+
+
 @pytest.mark.parametrize("name", CLASSES)
 def test_methods_of_the_reference_say_what_they_take_and_return(name: str) -> None:
     owners = [base for base in CLASSES[name].__mro__ if base.__module__.startswith("segue")]

@@ -24,7 +24,14 @@ COLUMNS = {
 
 
 def to_pandas(results: Iterable[Segmentation]) -> Any:
-    """A table of results; see :meth:`segue.api.Results.to_pandas`."""
+    """A table of results; see :meth:`segue.api.Results.to_pandas`.
+
+    Args:
+        results: results of the frames, in order.
+
+    Returns:
+        A ``pandas.DataFrame`` with a row for each object on each frame.
+    """
     try:
         import pandas
     except ImportError:

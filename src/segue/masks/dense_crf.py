@@ -34,9 +34,16 @@ class CrfParameters:
 
 
 def refine(mask: IndexMask, image: Image) -> IndexMask:
-    """A rough index mask (H, W) drawn to the edges of its picture (H, W, 3), with the same type and ids.
+    """Draw a rough index mask to the edges of its picture.
 
     A pixel starts with 10 for background, 100 for the object that has it and 1 for the others, normalised.
+
+    Args:
+        mask: index mask (H, W).
+        image: RGB (H, W, 3), uint8.
+
+    Returns:
+        (H, W), of the mask's type, with the same ids.
     """
     ids = np.unique(mask[mask != 0])
     if len(ids) == 0:
@@ -53,9 +60,17 @@ def refine(mask: IndexMask, image: Image) -> IndexMask:
 
 
 def mean_field(unary: Float64Array, image: Image, parameters: CrfParameters) -> Float64Array:
-    """Marginals (L, N) after the mean-field steps with Potts compatibility.
+    """Run the mean-field steps of a dense CRF with Potts compatibility (Krähenbühl and Koltun, 2011).
 
     ``unary`` are negative log probabilities (L, N) of the N pixels of an RGB picture (H, W, 3), row by row.
+
+    Args:
+        unary: negative log probabilities (L, N) of the N pixels, row by row.
+        image: RGB (H, W, 3), uint8, with H · W = N.
+        parameters: weights and widths of the two kernels, number of steps.
+
+    Returns:
+        Marginals (L, N); each column sums to 1.
     """
     height, width = image.shape[:2]
     y, x = np.mgrid[:height, :width].reshape(2, -1).astype(np.float64)

@@ -55,7 +55,21 @@ def from_coco(
     index: int,
     time: float,
 ) -> Segmentation:
-    """COCO results or annotations of one picture; see :meth:`segue.Segmentation.from_coco`."""
+    """COCO results or annotations of one picture; see :meth:`segue.Segmentation.from_coco`.
+
+    Args:
+        records: see there.
+        size: height and width of the picture in pixels.
+        names: class names by number.
+        index: index of the frame.
+        time: time stamp in seconds.
+
+    Returns:
+        The objects as one index mask.
+
+    Raises:
+        PromptError: an id occurs twice or is out of range, or a mask has another size.
+    """
     planes, ids, labels, scores = [], [], [], []
     for number, record in enumerate(records, start=1):
         if record.get("segmentation") is None:
@@ -71,7 +85,20 @@ def from_coco(
 
 
 def from_supervision(detections: Any, size: tuple[int, int] | None, index: int, time: float) -> Segmentation:
-    """supervision's ``Detections`` of one picture; see :meth:`segue.Segmentation.from_supervision`."""
+    """supervision's ``Detections`` of one picture; see :meth:`segue.Segmentation.from_supervision`.
+
+    Args:
+        detections: see there.
+        size: height and width of the picture in pixels; None takes that of the masks.
+        index: index of the frame.
+        time: time stamp in seconds.
+
+    Returns:
+        The objects as one index mask.
+
+    Raises:
+        PromptError: an id occurs twice, or there are boxes alone and no size.
+    """
     if detections.mask is None:
         if size is None:
             raise PromptError("these detections have boxes alone: give the size of the picture as well")
@@ -86,7 +113,17 @@ def from_supervision(detections: Any, size: tuple[int, int] | None, index: int, 
 
 
 def to_supervision(result: Segmentation) -> Any:
-    """supervision's ``Detections`` of what is visible; see :meth:`segue.Segmentation.to_supervision`."""
+    """supervision's ``Detections`` of what is visible; see :meth:`segue.Segmentation.to_supervision`.
+
+    Args:
+        result: result of a frame.
+
+    Returns:
+        ``supervision.Detections``, one row for each visible object.
+
+    Raises:
+        SegueError: supervision is not installed.
+    """
     try:
         from supervision import Detections
     except ImportError as error:

@@ -73,6 +73,15 @@ def attention_strip(
 
     The picture is RGB, (h, w, 3), uint8, the strip (h, (K + 1) w, 3). The mask may have any size, and so may
     the ``maps`` (K, rows, columns) of what counts for each of the K ``ids``, which are not negative.
+
+    Args:
+        image: RGB (h, w, 3), uint8.
+        mask: index mask of any size.
+        maps: what counts for each object, (K, rows, columns) of any size, not negative.
+        ids: ids of the K objects.
+
+    Returns:
+        The strip, (h, (K + 1) w, 3), uint8.
     """
     size = image.shape[1], image.shape[0]
     whole = np.asarray(cv2.resize(fold_ids(mask), size, interpolation=cv2.INTER_NEAREST), np.uint8)

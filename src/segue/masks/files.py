@@ -102,6 +102,9 @@ def index_values(picture: Image.Image, where: str) -> StoredMask:
         picture: PIL picture.
         where: its name for messages.
 
+    Returns:
+        (H, W), uint8 or uint16.
+
     Raises:
         SourceError: it is a colour picture, or holds ids that no mask file can hold.
     """
@@ -190,7 +193,17 @@ def _grey_levels(picture: Image.Image) -> npt.NDArray[np.uint8] | None:
 
 
 def encode_index_mask(mask: IndexMask) -> bytes:
-    """PNG file of an index mask, (H, W); the same mask always gives the same bytes."""
+    """PNG file of an index mask, (H, W); the same mask always gives the same bytes.
+
+    Args:
+        mask: (H, W), ids from 0 to 65535.
+
+    Returns:
+        Content of the file: DAVIS palette up to id 255, else 16-bit grey.
+
+    Raises:
+        SinkError: an id is out of range.
+    """
     low, high = int(mask.min(initial=0)), int(mask.max(initial=0))
     if low < 0 or high > MAX_ID:
         raise SinkError(f"id {low if low < 0 else high} does not fit a mask file; ids go from 0 to {MAX_ID}")
@@ -200,7 +213,15 @@ def encode_index_mask(mask: IndexMask) -> bytes:
 
 
 def encode_png(values: npt.NDArray[Any], palette: bytes | None = None) -> bytes:
-    """PNG file of grey values, (H, W), uint8 or uint16, of palette entries, or of RGB, (H, W, 3), uint8."""
+    """PNG file of grey values, (H, W), uint8 or uint16, of palette entries, or of RGB, (H, W, 3), uint8.
+
+    Args:
+        values: (H, W), uint8 or uint16, or RGB (H, W, 3), uint8.
+        palette: 768 bytes, for values that are palette entries.
+
+    Returns:
+        Content of the file.
+    """
     picture = Image.fromarray(np.ascontiguousarray(values))
     if palette is not None:
         picture.putpalette(palette)

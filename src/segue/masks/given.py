@@ -27,7 +27,14 @@ class PromptWarning(UserWarning):
 
 
 def is_mask_like(value: object) -> bool:
-    """Whether a value is an array, a tensor, a PIL picture or a path, which :func:`as_masks` reads."""
+    """Whether a value is an array, a tensor, a PIL picture or a path, which :func:`as_masks` reads.
+
+    Args:
+        value: anything.
+
+    Returns:
+        True for what can be a mask.
+    """
     return isinstance(value, (np.ndarray, Image.Image, str, os.PathLike)) or hasattr(value, "detach")
 
 
@@ -73,7 +80,15 @@ def as_masks(value: Any, where: str) -> npt.NDArray[Any]:
 
 
 def one_object(mask: IndexMask, where: str) -> IndexMask:
-    """An index mask (H, W); where its only id is 255, as in pictures of masks, that object gets the id 1."""
+    """An index mask (H, W); where its only id is 255, as in pictures of masks, that object gets the id 1.
+
+    Args:
+        mask: index mask (H, W).
+        where: what it is, for the notice.
+
+    Returns:
+        The mask, or a copy with the id 1.
+    """
     if mask.dtype.kind == "b" or int(mask.max(initial=0)) != 255:
         return mask
     inside = mask == 255

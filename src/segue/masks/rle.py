@@ -28,7 +28,18 @@ _SIGNED = np.where(np.arange(64) & 16, np.arange(64) % 32 - 32, np.arange(64) % 
 
 
 def check_size(height: object, width: object) -> tuple[int, int]:
-    """Height and width from a file."""
+    """Check height and width from a file.
+
+    Args:
+        height: value from the file.
+        width: value from the file.
+
+    Returns:
+        Both as int, in pixels.
+
+    Raises:
+        DatasetError: one is no number of pixels, or the mask would be too large.
+    """
     if not (isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0):
         raise DatasetError(f"size {height!r} x {width!r} (height x width) is not two positive integers")
     if height * width > MAX_PIXELS:
@@ -37,10 +48,20 @@ def check_size(height: object, width: object) -> tuple[int, int]:
 
 
 def check_runs(counts: Sequence[bytes], pixels: int) -> npt.NDArray[np.bool_]:
-    """Go through compressed run lengths of masks that have ``pixels`` pixels each, all masks at once.
+    """Check compressed run lengths of masks of one size, all masks at once.
 
     Gives whether each mask, (masks,), is free of empty runs inside, at which pycocotools may stop too early.
     Damage is a DatasetError, whose message names no place.
+
+    Args:
+        counts: compressed run lengths, one item for each mask.
+        pixels: number of pixels of each mask.
+
+    Returns:
+        (masks,), bool: true where there are no empty runs inside, at which pycocotools may stop too early.
+
+    Raises:
+        DatasetError: the run lengths are damaged; the message names no place.
     """
     if not counts:
         return np.zeros(0, np.bool_)
@@ -105,7 +126,18 @@ def _undo_differences(values: npt.NDArray[np.int32], first: npt.NDArray[np.intp]
 
 
 def compress_runs(counts: Sequence[Any], size: tuple[int, int]) -> bytes:
-    """Compressed form of a list of run lengths of a mask of ``size`` (height, width), which is checked."""
+    """Compress a list of run lengths, which is checked.
+
+    Args:
+        counts: lengths of runs in pixels, column by column, background first.
+        size: height and width of the mask.
+
+    Returns:
+        The compressed form.
+
+    Raises:
+        DatasetError: they do not fit the mask.
+    """
     pixels = size[0] * size[1]
     try:
         runs = np.asarray(counts)
@@ -120,10 +152,20 @@ def compress_runs(counts: Sequence[Any], size: tuple[int, int]) -> bytes:
 
 
 def fill_polygons(polygons: Sequence[Any], size: tuple[int, int]) -> bytes:
-    """Compressed form of the mask that ``polygons`` cover together, each ``[x0, y0, x1, y1, ...]`` in pixels.
+    """Fill polygons to one mask.
 
     A polygon of fewer than three corners covers nothing. They are checked: pairs of finite numbers, none far
     outside the frame, no outline longer than that of any mask of this ``size`` (height, width).
+
+    Args:
+        polygons: outlines ``[x0, y0, x1, y1, ...]`` in pixels.
+        size: height and width of the mask.
+
+    Returns:
+        The mask that they cover together, compressed.
+
+    Raises:
+        DatasetError: an outline is damaged, far outside the frame or too long.
     """
     corners = [_corners(polygon, size) for polygon in polygons]
     areas = [polygon.ravel().tolist() for polygon in corners if len(polygon) >= 3]

@@ -84,7 +84,17 @@ OPTIONS = {"subset": "set", "sequences": "sequence"}
 
 
 def open_masks(request: Request) -> DavisFolder | SomethingElseFolder | ByName[Sequence]:
-    """The sequences of a request for ``davis``, ``folder``, ``something`` or a data set with index masks."""
+    """The sequences of a request for ``davis``, ``folder``, ``something`` or a data set with index masks.
+
+    Args:
+        request: data set, part and selection.
+
+    Returns:
+        Its sequences.
+
+    Raises:
+        DatasetError: the folder does not have this layout, or a selected sequence is missing.
+    """
     if request.dataset not in ("davis", "folder", "something"):
         opener = DATASETS.find(request.dataset).masks
         if opener is None:
@@ -116,7 +126,17 @@ def _objects(results: Path, request: Request, progress: Progress) -> Evaluation:
 
 
 def open_ytvos(request: Request) -> YtvosFolder:
-    """The videos of a request for ``ytvos``, with all frames of their films where those are there."""
+    """The videos of a request for ``ytvos``, with all frames of their films where those are there.
+
+    Args:
+        request: data set, part and selection.
+
+    Returns:
+        Its videos.
+
+    Raises:
+        DatasetError: the folder does not have this layout, or a selected video is missing.
+    """
     part = request.data / (request.subset or ".")
     return YtvosFolder(part, videos=request.sequences or None, images=all_frames_folder(part))
 
@@ -128,7 +148,17 @@ def _ytvos(results: Path, request: Request, progress: Progress) -> Evaluation:
 
 
 def open_ytvis(request: Request) -> YTVISDataset:
-    """The videos of a request for ``ytvis``, ``ovis`` or a data set with instances."""
+    """The videos of a request for ``ytvis``, ``ovis`` or a data set with instances.
+
+    Args:
+        request: data set, part and selection.
+
+    Returns:
+        Its videos.
+
+    Raises:
+        DatasetError: the folder does not have this layout, or a selected video is missing.
+    """
     if request.dataset in ("ytvis", "ovis"):
         return YTVISDataset.open(request.data, request.subset or "valid")
     opener = DATASETS.find(request.dataset).instances
@@ -146,6 +176,12 @@ Kind = Literal["masks", "instances", "films"]
 
 def kind_of_data(name: str) -> Kind:
     """What the videos of a data set are labelled with, by the registry: the first of what it has.
+
+    Args:
+        name: name of the data set.
+
+    Returns:
+        The kind of its labels.
 
     Raises:
         DatasetError: there is no such data set, or nothing of it can be run.
@@ -173,7 +209,17 @@ UNTRAINED: Mapping[str, Callable[[Path], ForegroundFolder]] = {
 
 
 def open_films(request: Request) -> ForegroundFolder:
-    """The videos of a request for a data set with labels of the foreground."""
+    """The videos of a request for a data set with labels of the foreground.
+
+    Args:
+        request: data set and selection.
+
+    Returns:
+        Its videos.
+
+    Raises:
+        DatasetError: the folder does not have this layout, or a selected video is missing.
+    """
     opener = UNTRAINED.get(request.dataset) or DATASETS.find(request.dataset).films
     if request.dataset == "isd":
         opener = partial(open_isd_part, part=request.subset or "test")
@@ -331,7 +377,11 @@ DATA_SETS: Mapping[str, DataSet] = {
 
 
 def data_sets() -> dict[str, DataSet]:
-    """All data sets by the name of their command, segue's own first; others are imported when scored."""
+    """All data sets by the name of their command, segue's own first; others are imported when scored.
+
+    Returns:
+        How each is opened and scored.
+    """
     text = "of another package: J and F, AP, or F and its like, by what its labels are."
     results = "Folder or zip with masks, pictures, or a result file, as its labels are."
     return {**DATA_SETS} | {

@@ -288,6 +288,18 @@ def pair_results(
     """The labelled frames of all videos with their results, before anything is counted.
 
     What counts in the name of a result is the number at its end.
+
+    Args:
+        results: folder or archive of masks.
+        videos: videos with labels.
+        missing: what a frame without result does.
+        exclude: numbers of frames that are left out, by video.
+
+    Returns:
+        The work for each video.
+
+    Raises:
+        DatasetError: a result is missing, damaged or there twice.
     """
     check_choice("missing", missing, Missing, DatasetError)
     found = open_results(results, suffixes=RESULT_SUFFIXES, inner="cdnet")
@@ -309,7 +321,14 @@ def pair_results(
 
 
 def frame_name(number: int) -> str:
-    """Name of a frame in series and messages."""
+    """Name of a frame in series and messages.
+
+    Args:
+        number: number of the frame in the data set.
+
+    Returns:
+        Six digits.
+    """
     return f"{number:06d}"
 
 

@@ -57,6 +57,9 @@ def identity(truth: Iterable[IndexMask], results: Iterable[IndexMask]) -> Identi
         truth: true masks, (H, W) each, 0 is background.
         results: masks to be judged, of the same sizes.
 
+    Returns:
+        HOTA with its parts, IDF1 and id switches.
+
     Raises:
         ValueError: one has more frames than the other.
     """

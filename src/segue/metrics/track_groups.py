@@ -63,6 +63,12 @@ def stillness(masks: RleTrack) -> float:
 
     The paper compares a frame with the ten before and behind it; the frames of YouTube-VIS are five film
     frames apart, so that each is compared with the next one here.
+
+    Args:
+        masks: masks of the object over the video.
+
+    Returns:
+        In [0, 1].
     """
     boxes, frames = _boxes(masks)
     both = np.flatnonzero(np.diff(frames) == 1)
@@ -76,7 +82,14 @@ def stillness(masks: RleTrack) -> float:
 
 
 def aspect_change(masks: RleTrack) -> float:
-    """Largest width by height of the box of an object, as a multiple of the smallest one; at least 1."""
+    """Largest width by height of the box of an object, as a multiple of the smallest one; at least 1.
+
+    Args:
+        masks: masks of the object over the video.
+
+    Returns:
+        A ratio.
+    """
     boxes, frames = _boxes(masks)
     if not len(frames):
         return 1.0
@@ -91,6 +104,9 @@ def outside(areas: Sequence[float], tracks: Sequence[RleTrack]) -> npt.NDArray[n
     Args:
         areas: mean areas of the tracks, for annotations as their file has them.
         tracks: their masks.
+
+    Returns:
+        (groups, tracks), bool.
     """
     values = {
         "area": np.array(areas, np.float64),

@@ -189,7 +189,16 @@ class Proposals:
 
 
 def propose(detector: Detector, frame: Frame, least_score: float) -> Proposals:
-    """The finds of a detector that needs no further frames, below its own threshold too if it can tell."""
+    """The finds of a detector that needs no further frames, below its own threshold too if it can tell.
+
+    Args:
+        detector: finds objects.
+        frame: the frame.
+        least_score: score in [0, 1] below which finds are left out.
+
+    Returns:
+        Boxes, scores and class names, best first; a mask is computed when it is asked for.
+    """
     if isinstance(detector, BoxDetector):
         return detector.propose(frame, least_score)
     found = detector(frame)
@@ -376,5 +385,12 @@ class DiscoveryDetector:
 
 
 def as_planes(image: Image) -> Tensor:
-    """Picture (H, W, 3), uint8 → (1, 3, H, W), float32 in [0, 1]."""
+    """Picture (H, W, 3), uint8 → (1, 3, H, W), float32 in [0, 1].
+
+    Args:
+        image: RGB (H, W, 3), uint8.
+
+    Returns:
+        (1, 3, H, W), float32 in [0, 1], on the CPU.
+    """
     return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255

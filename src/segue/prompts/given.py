@@ -61,7 +61,14 @@ def as_prompts(value: FrameSaid, where: str = "prompts") -> IndexMask | list[Pro
 
 
 def as_objects(masks: Any) -> IndexMask | list[Prompt]:
-    """An index mask (H, W) as it is; of masks (N, H, W) one prompt an object, with the ids 1 to N."""
+    """An index mask (H, W) as it is; of masks (N, H, W) one prompt an object, with the ids 1 to N.
+
+    Args:
+        masks: array, tensor or picture that :func:`segue.masks.given.as_masks` has read.
+
+    Returns:
+        An index mask, or one prompt for each object.
+    """
     if masks.ndim == 2:
         return masks  # type: ignore[no-any-return]
     return [MaskPrompt(number, mask != 0) for number, mask in enumerate(masks, 1)]

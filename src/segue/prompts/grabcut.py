@@ -46,6 +46,15 @@ def refine_box(
     """Mask (H, W) of the object in a box of a picture, RGB (H, W, 3); all false where GrabCut finds nothing.
 
     The box is not empty and inside the picture, ends exclusive, with the positive points in it.
+
+    Args:
+        image: RGB (H, W, 3), uint8.
+        box: ``(x0, y0, x1, y1)`` in whole pixels, ends exclusive.
+        positive: points on the object, ``(x, y)`` in pixels.
+        negative: points beside it, likewise.
+
+    Returns:
+        (H, W), bool.
     """
     height, width = image.shape[:2]
     x0, y0, x1, y1 = box
@@ -70,6 +79,14 @@ def refine_points(
 
     A pixel starts as object where it is nearer to a positive point than to a negative one or to the rim of
     the picture; near means a way of small colour changes. Only pieces that hold a positive point are kept.
+
+    Args:
+        image: RGB (H, W, 3), uint8.
+        positive: points on the object, ``(x, y)`` in pixels; one at least.
+        negative: points beside it, likewise.
+
+    Returns:
+        (H, W), bool.
     """
     small, scale = _shrink(image, POINT_SIDE)
     size = small.shape[:2]

@@ -48,6 +48,15 @@ def discover(
     a single object. Looking for more, each among what is left, is ours, and ends with the first find of fewer
     patches than :data:`LEAST_PATCHES` or more than the share :data:`MOST` of the picture.
 
+    Args:
+        features: one row for each patch, (N, d), float32, row by row of the grid.
+        grid: rows and columns of patches, whose product is N.
+        max_objects: most objects to look for.
+        k: the seed grows among this many patches of least correlation (LOST, section 3).
+
+    Returns:
+        Objects as sets of patches with their boxes on the grid, the clearest first.
+
     Raises:
         PromptError: the features are all zero, so that there is nothing to tell apart.
     """

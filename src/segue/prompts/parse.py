@@ -139,6 +139,12 @@ def _entry(text: str | Path) -> tuple[int | None, Path]:
 def split_mask(text: str) -> tuple[int | None, str]:
     """Id and path of ``[ID=]PATH``; the id is None where there is none.
 
+    Args:
+        text: text of a command line.
+
+    Returns:
+        Id, and path.
+
     Raises:
         PromptError: the id is out of range.
     """
@@ -161,7 +167,14 @@ def _read(path: Path, size: tuple[int, int], fit: bool, *, one: bool) -> npt.NDA
 
 @contextmanager
 def errors_name(what: object) -> Iterator[None]:
-    """Errors from within begin with what they are about."""
+    """Errors from within begin with what they are about.
+
+    Args:
+        what: prefix of the message, such as the name of a file.
+
+    Yields:
+        Nothing.
+    """
     try:
         yield
     except PromptError as error:
@@ -169,14 +182,36 @@ def errors_name(what: object) -> Iterator[None]:
 
 
 def check_id(id: int) -> int:
-    """The id itself, if an index mask can hold it."""
+    """The id itself, if an index mask can hold it.
+
+    Args:
+        id: id of an object.
+
+    Returns:
+        The same id.
+
+    Raises:
+        PromptError: it is not between 1 and 65535.
+    """
     if not 1 <= id <= MAX_ID:
         raise PromptError(f"object id {id} is out of range; ids go from 1 to {MAX_ID}")
     return int(id)
 
 
 def fit_mask(mask: npt.NDArray[Any], size: tuple[int, int], fit: bool) -> npt.NDArray[Any]:
-    """A mask at ``size`` (H, W); only with ``fit`` may it have had another one."""
+    """A mask at ``size`` (H, W); only with ``fit`` may it have had another one.
+
+    Args:
+        mask: (h, w).
+        size: height and width that it must have.
+        fit: resize it by nearest neighbour where it has another size.
+
+    Returns:
+        (H, W), of the mask's type.
+
+    Raises:
+        PromptError: it has another size and may not be resized.
+    """
     if mask.ndim != 2:
         raise PromptError(f"a mask has two dimensions (height, width), not shape {mask.shape}")
     if mask.shape != size and not fit:
@@ -188,7 +223,15 @@ def fit_mask(mask: npt.NDArray[Any], size: tuple[int, int], fit: bool) -> npt.ND
 
 
 def check_points(points: Sequence[Point], size: tuple[int, int]) -> None:
-    """See that points lie in a picture of ``size`` (H, W)."""
+    """See that points lie in a picture of ``size`` (H, W).
+
+    Args:
+        points: ``(x, y)`` in pixels.
+        size: height and width of the picture.
+
+    Raises:
+        PromptError: one lies outside.
+    """
     height, width = size
     for x, y in points:
         if not (0 <= x < width and 0 <= y < height):
@@ -196,7 +239,18 @@ def check_points(points: Sequence[Point], size: tuple[int, int]) -> None:
 
 
 def clip_box(box: Box, size: tuple[int, int]) -> Box:
-    """``box`` in whole pixels inside a picture of ``size`` (H, W)."""
+    """``box`` in whole pixels inside a picture of ``size`` (H, W).
+
+    Args:
+        box: ``(x0, y0, x1, y1)`` in pixels.
+        size: height and width of the picture.
+
+    Returns:
+        The part inside the picture, in whole pixels.
+
+    Raises:
+        PromptError: nothing of it lies inside.
+    """
     name = "box (" + ", ".join(f"{value:g}" for value in box) + ")"
     if len(box) != 4 or not all(math.isfinite(value) for value in box):
         raise PromptError(f"{name} does not have four finite numbers x0, y0, x1, y1")

@@ -19,20 +19,43 @@ MOST_ASPECT = 2.0  # longer windows are filled up on their short side: a crop is
 
 
 def tight_box(mask: npt.NDArray[np.generic]) -> Box:
-    """Smallest box around the non-zero pixels of a mask that has some."""
+    """Smallest box around the non-zero pixels of a mask that has some.
+
+    Args:
+        mask: (H, W); not empty.
+
+    Returns:
+        ``(x0, y0, x1, y1)`` in pixels, ends exclusive.
+    """
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
 def grown(box: Box, margin: float) -> Box:
-    """``box`` with ``margin`` times its width and height more on each side."""
+    """``box`` with ``margin`` times its width and height more on each side.
+
+    Args:
+        box: ``(x0, y0, x1, y1)``.
+        margin: share of width and height to add on each side.
+
+    Returns:
+        The larger box; it may lie outside the picture.
+    """
     x0, y0, x1, y1 = box
     dx, dy = margin * (x1 - x0), margin * (y1 - y0)
     return x0 - dx, y0 - dy, x1 + dx, y1 + dy
 
 
 def box_window(box: Box, size: tuple[int, int]) -> Window:
-    """The window that shows ``box`` of a picture of ``size`` (H, W): clipped, and not too long."""
+    """The window that shows ``box`` of a picture of ``size`` (H, W): clipped, and not too long.
+
+    Args:
+        box: ``(x0, y0, x1, y1)`` in pixels.
+        size: height and width of the picture.
+
+    Returns:
+        The window in pixels.
+    """
     x0, y0, x1, y1 = box
     width, height = x1 - x0, y1 - y0
     width, height = max(width, height / MOST_ASPECT), max(height, width / MOST_ASPECT)
@@ -41,20 +64,38 @@ def box_window(box: Box, size: tuple[int, int]) -> Window:
 
 
 def pixels(window: Window, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """A window in whole pixels inside a picture of ``size`` (H, W), with one pixel at least."""
+    """A window in whole pixels inside a picture of ``size`` (H, W), with one pixel at least.
+
+    Args:
+        window: ``(x0, y0, x1, y1)`` in pixels, not whole ones.
+        size: height and width of the picture.
+
+    Returns:
+        ``(x0, y0, x1, y1)`` in whole pixels, ends exclusive.
+    """
     x0, y0 = min(int(window[0]), size[1] - 1), min(int(window[1]), size[0] - 1)
     x1, y1 = min(math.ceil(window[2]), size[1]), min(math.ceil(window[3]), size[0])
     return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
 
 
 def draw_disk(plane: UInt8Array, point: Point) -> None:
-    """Mark a click (x, y) on a square plane: a disk of radius 2 % of the side, 3 pixels at least."""
+    """Mark a click (x, y) on a square plane: a disk of radius 2 % of the side, 3 pixels at least.
+
+    Args:
+        plane: (S, S), uint8; it is changed.
+        point: ``(x, y)`` in pixels of the plane.
+    """
     radius = max(3, round(0.02 * plane.shape[0]))
     cv2.circle(plane, (int(point[0]), int(point[1])), radius, 255, -1)
 
 
 def draw_stroke(plane: UInt8Array, points: Sequence[Point]) -> None:
-    """Mark a stroke along points (x, y) on a square plane, 3 % of the side wide, 3 pixels at least."""
+    """Mark a stroke along points (x, y) on a square plane, 3 % of the side wide, 3 pixels at least.
+
+    Args:
+        plane: (S, S), uint8; it is changed.
+        points: ``(x, y)`` in pixels of the plane.
+    """
     line = np.array(points, np.int32).reshape(-1, 1, 2)
     cv2.polylines(plane, [line], False, 255, thickness=max(3, round(0.03 * plane.shape[0])))
 
@@ -63,18 +104,40 @@ STROKE_POINTS = 5  # clicks that a stroke becomes for networks that know clicks 
 
 
 def thinned(stroke: Sequence[Point]) -> list[Point]:
-    """A few points of a stroke, evenly chosen, its ends among them."""
+    """A few points of a stroke, evenly chosen, its ends among them.
+
+    Args:
+        stroke: points ``(x, y)``.
+
+    Returns:
+        Some of them, in order.
+    """
     chosen = np.linspace(0, len(stroke) - 1, min(STROKE_POINTS, len(stroke))).round().astype(int)
     return [stroke[i] for i in chosen]
 
 
 def around(boxes: Sequence[Box]) -> Box:
-    """The smallest box around boxes."""
+    """The smallest box around boxes.
+
+    Args:
+        boxes: ``(x0, y0, x1, y1)`` each; one at least.
+
+    Returns:
+        The box around all.
+    """
     x0, y0, x1, y1 = zip(*boxes, strict=True)
     return float(min(x0)), float(min(y0)), float(max(x1)), float(max(y1))
 
 
 def clipped(box: Box, size: tuple[int, int]) -> Box:
-    """The part of a box inside a picture of ``size`` (H, W)."""
+    """The part of a box inside a picture of ``size`` (H, W).
+
+    Args:
+        box: ``(x0, y0, x1, y1)`` in pixels.
+        size: height and width of the picture.
+
+    Returns:
+        The clipped box.
+    """
     x0, y0, x1, y1 = box
     return max(0.0, x0), max(0.0, y0), min(float(size[1]), x1), min(float(size[0]), y1)

@@ -352,7 +352,15 @@ def _ready(network: SeguePrompt, device: torch.device) -> SeguePrompt:
 
 
 def prepared(network: SeguePrompt | None = None, device: str | torch.device | None = None) -> SeguePrompt:
-    """A network ready to run; the work is done once for each network and device."""
+    """A network ready to run; the work is done once for each network and device.
+
+    Args:
+        network: the network; None is the one that comes with segue.
+        device: where it runs; None takes a GPU if there is one.
+
+    Returns:
+        The network, with its weights arranged for the device.
+    """
     network = _shipped() if network is None else network
     if not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules()):
         return network
@@ -365,7 +373,15 @@ def _mirrored(planes: Tensor, side: int) -> Tensor:
 
 
 def resized(picture: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
-    """A picture as a square of ``side`` pixels, of its type; where it shrinks, areas are averaged."""
+    """A picture as a square of ``side`` pixels, of its type; where it shrinks, areas are averaged.
+
+    Args:
+        picture: (h, w) or (h, w, C).
+        side: side of the square in pixels.
+
+    Returns:
+        (side, side) or (side, side, C).
+    """
     shrinks = min(picture.shape[:2]) > side
     flags = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(picture, (side, side), interpolation=flags))

@@ -153,7 +153,15 @@ class Aligner(Checkpointable):
 
 
 def normalised(grey: Float32Array, sigma: float = 8.0) -> Float32Array:
-    """A grey picture, (H, W), float32, without the mean and the contrast of its surroundings."""
+    """A grey picture, (H, W), float32, without the mean and the contrast of its surroundings.
+
+    Args:
+        grey: (H, W), float32.
+        sigma: width of the surroundings in pixels.
+
+    Returns:
+        (H, W), float32.
+    """
     detail = grey - cv2.GaussianBlur(grey, (0, 0), sigma)
     contrast = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), sigma))
     return np.asarray(detail / (contrast + 8), np.float32)
@@ -168,7 +176,19 @@ def warped(
     flags: int = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
     onto: Image | None = None,
 ) -> npt.NDArray[Any]:
-    """A picture moved by a matrix that leads to it or, without ``WARP_INVERSE_MAP``, from it."""
+    """A picture moved by a matrix that leads to it or, without ``WARP_INVERSE_MAP``, from it.
+
+    Args:
+        picture: (H, W) or (H, W, C).
+        matrix: 2 x 3 or 3 x 3.
+        border: OpenCV's kind of border.
+        outside: value outside the picture, where the border is constant.
+        flags: OpenCV's interpolation and direction.
+        onto: picture whose pixels stay where the moved one shows nothing; None takes the border.
+
+    Returns:
+        The moved picture, of the same size.
+    """
     height, width = picture.shape[:2]
     warp: Any = cv2.warpAffine if len(matrix) == 2 else cv2.warpPerspective
     values = (outside,) * 3
@@ -178,13 +198,30 @@ def warped(
 
 
 def to_reference(image: Image, matrix: Matrix, fill: Image) -> Image:
-    """A frame, (H, W, 3), as seen from the reference; pixels that it does not show come from ``fill``."""
+    """A frame, (H, W, 3), as seen from the reference; pixels that it does not show come from ``fill``.
+
+    Args:
+        image: RGB (H, W, 3), uint8.
+        matrix: movement between both.
+        fill: RGB (H, W, 3), uint8, of the reference.
+
+    Returns:
+        RGB (H, W, 3), uint8.
+    """
     # Starting from the filling makes OpenCV leave pixels without a source as they are.
     return warped(image, matrix, cv2.BORDER_TRANSPARENT, onto=fill.copy())
 
 
 def to_frame(values: Float32Array, matrix: Matrix) -> Float32Array:
-    """Values in the reference, (h, w), as seen from the frame."""
+    """Values in the reference, (h, w), as seen from the frame.
+
+    Args:
+        values: (h, w), float32.
+        matrix: movement between both.
+
+    Returns:
+        (h, w), float32.
+    """
     return warped(values, matrix, cv2.BORDER_REPLICATE, flags=cv2.INTER_LINEAR)
 
 
@@ -208,7 +245,15 @@ def _halved(matrix: Matrix) -> Matrix:
 
 
 def shift(reference: Float32Array, view: Float32Array) -> Matrix:
-    """Movement without turning, by phase correlation."""
+    """Movement without turning, by phase correlation.
+
+    Args:
+        reference: normalised picture (h, w).
+        view: normalised picture (h, w).
+
+    Returns:
+        2 x 3 matrix.
+    """
     height, width = view.shape
     window = cv2.createHanningWindow((width, height), cv2.CV_32F)
     # Copies: where the sizes are good for its transform, OpenCV 5.0 writes into what it is given.
@@ -256,7 +301,16 @@ def _residual(
 
 
 def difference(reference: Float32Array, view: Float32Array, matrix: Movement) -> float:
-    """Mean clipped difference of two normalised pictures, (h, w), where both show something."""
+    """Mean clipped difference of two normalised pictures, (h, w), where both show something.
+
+    Args:
+        reference: normalised picture (h, w).
+        view: normalised picture (h, w).
+        matrix: movement between both.
+
+    Returns:
+        A mean, 0 for equal pictures.
+    """
     residual, shown = _residual(reference, view, matrix)
     return float(residual[shown].mean()) if shown.any() else _CLIP
 
@@ -267,6 +321,14 @@ def support(reference: Float32Array, view: Float32Array, matrix: Movement) -> fl
     Two normalised pictures, (h, w), are compared in 6 by 8 parts. What has a clear outline before plain or
     restless ground, as a boat on water, takes a movement that is found over all pixels for itself; but it
     fills few parts. Parts that differ with the movement or without it count, and at least half of all.
+
+    Args:
+        reference: normalised picture (h, w).
+        view: normalised picture (h, w).
+        matrix: movement between both.
+
+    Returns:
+        Share of the parts, in [0, 1].
     """
     still, shown = _residual(reference, view, _IDENTITY)
     moved, reached = _residual(reference, view, matrix)

@@ -51,6 +51,13 @@ def next_id(last: int, taken: Collection[int]) -> int:
 
     Mask files hold no larger ids, and a camera that runs for months sees more objects than that: then the
     ids of objects that were dropped long ago are given once more.
+
+    Args:
+        last: id that was given last.
+        taken: ids in use.
+
+    Returns:
+        An id from 1 to 65535.
     """
     numbers = ((last + step - 1) % MAX_ID + 1 for step in itertools.count(1))
     return next(i for i in numbers if i not in taken)
@@ -161,7 +168,15 @@ class Candidate:
 
 
 def overlaps(first: Sequence[Box], second: Sequence[Box]) -> Float32Array:
-    """IoU of boxes, (N, M)."""
+    """IoU of boxes, (N, M).
+
+    Args:
+        first: N boxes ``(x0, y0, x1, y1)``.
+        second: M boxes.
+
+    Returns:
+        (N, M), float32, in [0, 1].
+    """
     a, b = (np.array(boxes, np.float32).reshape(-1, 4) for boxes in (first, second))
     low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
     inner = (high - low).clip(min=0).prod(-1)
@@ -177,10 +192,21 @@ def match(
     appearances: Float32Array,
     at: int,
 ) -> dict[int, int]:
-    """The detection of each track that has one, by position in ``tracks``, on the frame ``at``.
+    """Assign detections to tracks, all at once.
 
     Around the masks of the tracks are the boxes ``shown``, None where one is out of sight; boxes, labels and
     appearances, (N, C), unit length, are those of the detections.
+
+    Args:
+        tracks: the followed objects.
+        shown: box around the mask of each on this frame; None where it is out of sight.
+        boxes: boxes of the N detections in pixels.
+        labels: their classes.
+        appearances: (N, C), float32, of unit length.
+        at: index of the frame.
+
+    Returns:
+        Index of the detection by index of the track, for those that have one.
     """
     from scipy.optimize import linear_sum_assignment  # late, for a quick start
 
@@ -222,9 +248,19 @@ _LostT = TypeVar("_LostT", bound=_Lost)
 def reidentify(
     lost: Iterable[_LostT], box: Box, appearance: Float32Array, at: int, size: tuple[int, int]
 ) -> _LostT | None:
-    """The lost object that a newcomer is, by its look, and by whether it can have come so far.
+    """Find the lost object that a newcomer is, by its look and by whether it can have come so far.
 
     Box and appearance are those of the newcomer on frame ``at``, ``size`` is height and width of the picture.
+
+    Args:
+        lost: objects that were lost.
+        box: box of the newcomer in pixels.
+        appearance: its appearance, (C,), of unit length.
+        at: index of the frame.
+        size: height and width of the picture.
+
+    Returns:
+        The lost object, or None.
     """
     best, chosen = RETURNS, None
     for one in lost:
@@ -238,7 +274,16 @@ def reidentify(
 
 
 def find_occlusions(tracks: Sequence[Track], shown: Sequence[Box | None], at: int) -> list[bool]:
-    """Whether each track is out of sight, or touches another of its class where it is or should be."""
+    """Whether each track is out of sight, or touches another of its class where it is or should be.
+
+    Args:
+        tracks: the followed objects.
+        shown: box around the mask of each; None where it is out of sight.
+        at: index of the frame.
+
+    Returns:
+        One truth value for each track.
+    """
     # With their rims: those of two masks that touch overlap.
     boxes = [grown(box or track.box, RIM) for track, box in zip(tracks, shown, strict=True)]
     expected = [track.expected(at) for track in tracks]
@@ -255,6 +300,13 @@ def appearance_of(image: Image, box: Box) -> Float32Array:
     """Colours of the upper and lower half of a box, (512,), unit length; products are Bhattacharyya's.
 
     The picture is RGB (H, W, 3), uint8; of the box only the ellipse inside counts.
+
+    Args:
+        image: RGB (H, W, 3), uint8.
+        box: ``(x0, y0, x1, y1)`` in pixels.
+
+    Returns:
+        (512,), float32.
     """
     height, width = image.shape[:2]
     x0, y0 = max(int(box[0]), 0), max(int(box[1]), 0)
@@ -270,7 +322,16 @@ def appearance_of(image: Image, box: Box) -> Float32Array:
 
 
 def match_tentative(candidates: Sequence[Candidate], box: Box, label: str | None) -> Candidate | None:
-    """The candidate of the run before that is detected again; its class may change if its place does not."""
+    """The candidate of the run before that is detected again; its class may change if its place does not.
+
+    Args:
+        candidates: finds that are not confirmed yet.
+        box: box of the detection in pixels.
+        label: its class.
+
+    Returns:
+        The candidate, or None.
+    """
     overlap = overlaps([candidate.box for candidate in candidates], [box])[:, 0]
     least = [CANDIDATE_OVERLAP * (1 if candidate.label == label else 2) for candidate in candidates]
     fitting = [i for i in range(len(candidates)) if overlap[i] >= least[i]]

@@ -231,6 +231,14 @@ def known_as(mask: npt.NDArray[np.bool_], label: str | None, known: Segmentation
 
     It is one if more than half of it lies in known objects, or if more than half of a known object of the
     same label, or of none, lies in it.
+
+    Args:
+        mask: (H, W), bool.
+        label: class of the found one, if it has any.
+        known: result of the frame.
+
+    Returns:
+        Id of the followed object, or None.
     """
     inside = known.mask[mask]
     if np.count_nonzero(inside) > OVERLAP * mask.sum():

@@ -152,6 +152,9 @@ class _StateField:
 def checkpointed() -> Any:
     """Declare an attribute of a :class:`Checkpointable` that its state contains.
 
+    Returns:
+        A marker; the attribute itself is missing until it is set.
+
     Example:
         >>> class Counter(Checkpointable):
         ...     count: int = checkpointed()
@@ -341,6 +344,13 @@ FrameLike = Any
 
 def as_frame(value: FrameLike, index: int) -> Frame:
     """A frame as it is; a picture as the frame ``index`` of a video of 25 frames a second.
+
+    Args:
+        value: frame, array, tensor or PIL picture.
+        index: index for a picture.
+
+    Returns:
+        The frame; time is ``index`` / 25 seconds for a picture.
 
     Raises:
         SourceError: it is neither a frame nor a picture.

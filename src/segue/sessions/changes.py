@@ -99,7 +99,14 @@ class SceneChangeDetector(Checkpointable):
 
 
 def reduced(image: Image) -> Float32Array:
-    """A picture, (H, W, 3), reduced by averaging to a longer side of at most :data:`LONG_SIDE`."""
+    """A picture, (H, W, 3), reduced by averaging to a longer side of at most :data:`LONG_SIDE`.
+
+    Args:
+        image: RGB (H, W, 3), uint8.
+
+    Returns:
+        (h, w, 3), float32, levels of 0 to 255.
+    """
     height, width = image.shape[:2]
     scale = min(1.0, LONG_SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -107,7 +114,15 @@ def reduced(image: Image) -> Float32Array:
 
 
 def difference(one: Float32Array, other: Float32Array) -> Change:
-    """What two reduced pictures of one size differ in as a whole: the scene, its light, or neither."""
+    """What two reduced pictures of one size differ in as a whole: the scene, its light, or neither.
+
+    Args:
+        one: reduced picture (h, w, 3).
+        other: reduced picture (h, w, 3).
+
+    Returns:
+        The kind of change.
+    """
     distance = np.abs(one - other).max(axis=2)
     jumped, touched = distance > STEP, float((distance > TOUCH).mean())
     share = float(jumped.mean())
@@ -123,6 +138,13 @@ def structure(one: Float32Array, other: Float32Array) -> tuple[BoolArray, BoolAr
     """Where two reduced pictures have the same structure, and where they have another one, (h, w) each.
 
     Correlation with the close surroundings, which light does not change. Where both are plain, neither is so.
+
+    Args:
+        one: reduced picture (h, w, 3).
+        other: reduced picture (h, w, 3).
+
+    Returns:
+        Two arrays (h, w), bool.
     """
 
     def smooth(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -139,7 +161,15 @@ def structure(one: Float32Array, other: Float32Array) -> tuple[BoolArray, BoolAr
 
 
 def panned(one: Float32Array, other: Float32Array) -> bool:
-    """Whether the camera has moved from one reduced picture to the other, by phase correlation."""
+    """Whether the camera has moved from one reduced picture to the other, by phase correlation.
+
+    Args:
+        one: reduced picture (h, w, 3).
+        other: reduced picture (h, w, 3).
+
+    Returns:
+        True where it has moved.
+    """
     if min(one.shape[:2]) < 8:
         return False
     first, second = (normalised(picture.mean(axis=2), sigma=2.0) for picture in (one, other))
@@ -156,6 +186,13 @@ def exposure(image: Image, background: Image) -> tuple[float, float, float] | No
 
     The median over the picture where the structure is that of the background, so that what stands before it
     does not count. None if the difference is too small to matter, or the scene is another one.
+
+    Args:
+        image: RGB (H, W, 3), uint8.
+        background: RGB (H, W, 3), uint8.
+
+    Returns:
+        Three factors, or None.
     """
     frame, empty = reduced(image), reduced(background)
     _, altered = structure(frame, empty)
@@ -173,6 +210,14 @@ def relit(background: Image, image: Image, hidden: npt.NDArray[np.bool_]) -> Ima
     """The background in the light of a frame: the frame itself, and the old background where it is hidden.
 
     Pictures are RGB (H, W, 3), uint8; ``hidden`` (H, W) is where something stands before the background.
+
+    Args:
+        background: RGB (H, W, 3), uint8.
+        image: RGB (H, W, 3), uint8.
+        hidden: (H, W), bool.
+
+    Returns:
+        RGB (H, W, 3), uint8.
     """
     if not hidden.any() or hidden.all():
         return np.array(image)

@@ -52,6 +52,9 @@ def tone_for(scene: Scene, before: Tone | None = None) -> Tone | None:
     Args:
         scene: what is known of the empty scene.
         before: the tone so far, which stays where another one would hardly differ.
+
+    Returns:
+        The tone, or None.
     """
     grey = cv2.cvtColor(scene.picture, cv2.COLOR_RGB2GRAY)
     low, high = np.percentile(grey[::4, ::4], ENDS)
@@ -67,6 +70,12 @@ def noise_of(scene: Scene) -> float:
     Of normal noise 80 % lies within 2.56 standard deviations. From a single frame nothing is known of time:
     there it is what differs from pixel to pixel without being an edge (Immerkaer, Fast Noise Variance
     Estimation, 1996, equation 6).
+
+    Args:
+        scene: what is known of the empty scene.
+
+    Returns:
+        Levels, of 0 to 255.
     """
     if int(scene.planes[20].max()) >= 7 * FRAMES:
         width = scene.planes[6:9, ::4, ::4].astype(np.int16) - scene.planes[0:3, ::4, ::4]

@@ -188,7 +188,14 @@ class MotionDetector:
 
 
 def against_scene(flow: Flow) -> npt.NDArray[np.float32]:
-    """How far each pixel moves otherwise than the scene, (H, W), by the flow (H, W, 2), in pixels."""
+    """How far each pixel moves otherwise than the scene, (H, W), by the flow (H, W, 2), in pixels.
+
+    Args:
+        flow: (H, W, 2), float32, in pixels.
+
+    Returns:
+        (H, W), float32, in pixels.
+    """
     height, width = flow.shape[:2]
     y, x = np.mgrid[:height, :width]
     place = np.stack((x, y), -1).astype(np.float32)
@@ -201,7 +208,16 @@ def against_scene(flow: Flow) -> npt.NDArray[np.float32]:
 
 
 def cut_out(image: Image, mask: IndexMask, make: MakePrompter) -> npt.NDArray[np.uint8]:
-    """Objects of a rough index mask (H, W), each drawn anew by a prompter; the first keep their pixels."""
+    """Objects of a rough index mask (H, W), each drawn anew by a prompter; the first keep their pixels.
+
+    Args:
+        image: RGB (H, W, 3), uint8.
+        mask: rough index mask (H, W).
+        make: makes a prompter of a picture.
+
+    Returns:
+        Index mask (H, W), uint8, with the same ids.
+    """
     cut = np.zeros(mask.shape, np.uint8)
     prompter = make(image)
     for number in measure(mask):

@@ -218,20 +218,43 @@ class FixedBackground(Checkpointable):
 
 
 def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether two sizes (height, width) are the same picture enlarged or reduced, up to rounding."""
+    """Whether two sizes (height, width) are the same picture enlarged or reduced, up to rounding.
+
+    Args:
+        size: height and width.
+        other: height and width.
+
+    Returns:
+        True where the ratios of the sides agree.
+    """
     (height, width), (rows, columns) = size, other
     return abs(height * columns - width * rows) <= max(height, width, rows, columns)
 
 
 def resized(picture: Image, size: tuple[int, int]) -> Image:
-    """A picture at another height and width."""
+    """A picture at another height and width.
+
+    Args:
+        picture: RGB (H, W, 3), uint8.
+        size: height and width of the result.
+
+    Returns:
+        RGB of this size, uint8.
+    """
     if picture.shape[:2] == size:
         return picture
     return np.asarray(cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def gain_table(gain: float) -> npt.NDArray[np.uint8]:
-    """Each level after a gain."""
+    """Each level after a gain.
+
+    Args:
+        gain: factor; above 1 makes brighter.
+
+    Returns:
+        (256,), uint8.
+    """
     return np.asarray(np.clip(np.rint(np.arange(256) * gain), 0, 255), np.uint8)
 
 
@@ -358,6 +381,14 @@ def scene_planes(frames: UInt8Array, hidden: BoolArray, least: int) -> UInt8Arra
 
     Frames are (n, 3, H, W), 255 at most, in the order of time; ``hidden``, (n, H, W), is where something was
     in front of the background. Of an even number of values the upper one of the middle two is the median.
+
+    Args:
+        frames: (n, 3, H, W), uint8, in the order of time; 255 at most.
+        hidden: (n, H, W), bool, true where something was in front of the background.
+        least: frames that a pixel must have been background in; below, all frames count.
+
+    Returns:
+        (21, H, W), uint8.
     """
     count, height, width = hidden.shape
     past, planes = TemporalQuantileBuffer((height, width), count), np.empty((PLANES, height, width), np.uint8)
@@ -367,13 +398,29 @@ def scene_planes(frames: UInt8Array, hidden: BoolArray, least: int) -> UInt8Arra
 
 
 def ranks(count: Any) -> tuple[Any, Any, Any]:
-    """Places of the low quantile, the median and the high quantile among ``count`` values in order."""
+    """Places of the low quantile, the median and the high quantile among ``count`` values in order.
+
+    Args:
+        count: number of values, or an array of numbers.
+
+    Returns:
+        Three places, from 0.
+    """
     low = (count - 1) // round(1 / LOW)
     return low, count // 2, count - 1 - low
 
 
 def too_few(visible: npt.NDArray[np.integer], frames: int, least: int) -> BoolArray:
-    """Where a pixel was background in too few of ``frames`` kept frames, from the number of these."""
+    """Where a pixel was background in too few of ``frames`` kept frames, from the number of these.
+
+    Args:
+        visible: (H, W), in how many frames a pixel was background.
+        frames: number of kept frames.
+        least: see :func:`scene_planes`.
+
+    Returns:
+        (H, W), bool.
+    """
     return np.asarray(visible < (least if frames >= DOUBT_FROM else 1))
 
 

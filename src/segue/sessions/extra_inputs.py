@@ -226,7 +226,16 @@ def _pictures(frames: Tensor) -> list[Image]:
 
 
 def check_extra(frame: Frame, taken: Extra | None, name: str) -> None:
-    """Refuse depth or flow that the model ``name`` does not take, or that does not fit, before a change."""
+    """Refuse depth or flow that the model ``name`` does not take, or that does not fit, before a change.
+
+    Args:
+        frame: the next frame.
+        taken: input that the model takes beside the picture, if any.
+        name: name of the model, for the message.
+
+    Raises:
+        PromptError: the frame brings something else, or of another size.
+    """
     height, width = frame.size
     for extra in get_args(Extra):
         plane = getattr(frame, extra)
@@ -270,7 +279,16 @@ class DepthScale(Checkpointable):
 
 
 def plane_of(frame: Frame, size: tuple[int, int], scale: DepthScale) -> UInt8Array | None:
-    """Scaled depth of a frame, or its flow picture, at a height and width; None if it brings neither."""
+    """Scaled depth of a frame, or its flow picture, at a height and width; None if it brings neither.
+
+    Args:
+        frame: the frame.
+        size: height and width of the result.
+        scale: scale of the depth, which the first map of a scene sets.
+
+    Returns:
+        (h, w) or (h, w, gaps), uint8, or None.
+    """
     height, width = size
     if frame.flow is not None:
         return np.asarray(cv2.resize(frame.flow, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

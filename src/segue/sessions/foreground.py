@@ -409,6 +409,9 @@ def as_segmenter(
         device: for networks.
         fast: for networks.
 
+    Returns:
+        The segmenter.
+
     Raises:
         SegueError: a camera cannot be followed without a network.
     """

@@ -209,7 +209,15 @@ class _Track:
 
 
 def without_small(mask: BoolArray, min_area: int) -> BoolArray:
-    """A mask, (H, W), without the connected pieces that have fewer than ``min_area`` pixels."""
+    """A mask, (H, W), without the connected pieces that have fewer than ``min_area`` pixels.
+
+    Args:
+        mask: (H, W), bool.
+        min_area: pixels; 0 keeps all.
+
+    Returns:
+        (H, W), bool.
+    """
     if min_area <= 1 or not mask.any():
         return mask
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)

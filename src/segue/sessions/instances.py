@@ -173,7 +173,15 @@ def _overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def suppress(found: Instances, limit: float) -> list[int]:
-    """Indices of the instances, best first, less those that overlap a better one by more than ``limit``."""
+    """Indices of the instances, best first, less those that overlap a better one by more than ``limit``.
+
+    Args:
+        found: instances of a window, with their masks.
+        limit: IoU in [0, 1].
+
+    Returns:
+        Indices of those that stay.
+    """
     if len(found) == 0:
         return []
     overlap, _ = _overlap(found.masks, found.masks)
@@ -383,7 +391,15 @@ class InstanceSession(Checkpointable):
 
 
 def compose(logits: Tensor, ids: Sequence[int]) -> IndexMask:
-    """Index mask (H, W) of mask logits (K, H, W); the surest object has a pixel, the first one of equals."""
+    """Index mask (H, W) of mask logits (K, H, W); the surest object has a pixel, the first one of equals.
+
+    Args:
+        logits: (K, H, W).
+        ids: ids of the K objects.
+
+    Returns:
+        (H, W); 0 where no logit is above 0.
+    """
     if len(ids) == 0:
         return np.zeros(tuple(logits.shape[-2:]), np.uint8)
     best = logits.max(0)
@@ -402,7 +418,18 @@ def _probabilities(logits: Tensor, size: tuple[int, int]) -> npt.NDArray[np.floa
 
 
 def allowed_classes(wanted: Collection[str], names: Mapping[int, str]) -> frozenset[int]:
-    """Class channels of names or numbers; one that is not there is an error."""
+    """Class channels of names or numbers; one that is not there is an error.
+
+    Args:
+        wanted: names or numbers of classes.
+        names: class names by channel.
+
+    Returns:
+        Channels.
+
+    Raises:
+        PromptError: there is no such class.
+    """
     by_name = {name: channel for channel, name in names.items()}
     chosen = set()
     for text in wanted:

@@ -45,7 +45,15 @@ _EDGE = 4  # pixels
 
 
 def camera_motion(first: Shown, second: Shown) -> Homography | None:
-    """Motion from the first picture to the second by ORB features and RANSAC; None where it is not clear."""
+    """Motion from the first picture to the second by ORB features and RANSAC; None where it is not clear.
+
+    Args:
+        first: picture with its foreground.
+        second: picture with its foreground.
+
+    Returns:
+        3 x 3 matrix, or None.
+    """
     orb = cv2.ORB.create(1000, fastThreshold=8)
     points = []
     for picture, mask in (first, second):
@@ -72,6 +80,13 @@ def camera_motion_by_ecc(first: Shown, second: Shown) -> Homography | None:
 
     It begins where the features lead and is accepted only if the pictures then differ less; without
     features it begins with no motion, so that it follows scenes with few corners, too.
+
+    Args:
+        first: picture with its foreground.
+        second: picture with its foreground.
+
+    Returns:
+        3 x 3 matrix, or None.
     """
     start = camera_motion(first, second)
     begin: Homography = np.asarray(np.eye(3) if start is None else np.linalg.inv(start), np.float64)
@@ -100,7 +115,15 @@ METHODS: dict[Method, Callable[[Shown, Shown], Homography | None]] = {
 
 
 def is_moderate(matrix: Homography, size: tuple[int, int]) -> bool:
-    """Whether no corner of pictures of this height and width moves far."""
+    """Whether no corner of pictures of this height and width moves far.
+
+    Args:
+        matrix: 3 x 3.
+        size: height and width in pixels.
+
+    Returns:
+        True where it can be the motion of a camera from one frame to the next.
+    """
     height, width = size
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64)
     moved = cv2.perspectiveTransform(corners[None], matrix)[0]
@@ -111,6 +134,14 @@ def seen_from(picture: Image, matrix: Homography, fill: Image) -> Image:
     """A picture as another one of its size, ``fill``, sees it; where it shows nothing, ``fill`` itself.
 
     Both are (H, W, 3) or (H, W), uint8; the matrix leads from ``picture`` to ``fill``.
+
+    Args:
+        picture: (H, W, 3) or (H, W), uint8.
+        matrix: 3 x 3, from ``picture`` to ``fill``.
+        fill: of the same form.
+
+    Returns:
+        Of the same form, uint8.
     """
     return warped(picture, matrix, cv2.BORDER_TRANSPARENT, flags=cv2.INTER_LINEAR, onto=fill.copy())
 

@@ -29,6 +29,13 @@ _INTERFACES: dict[str, tuple[str, tuple[str, ...]]] = {
 def track_network(model: str | TrackNetwork, weights: str | Path | None = None) -> TrackNetwork:
     """A network for tracking, by its name, or as it is.
 
+    Args:
+        model: name or network.
+        weights: weight file for a network by name; None takes its own.
+
+    Returns:
+        The network.
+
     Raises:
         ArgumentError: it is neither a name nor such a network.
         CheckpointError: the name is unknown, or the weights are missing or do not fit.
@@ -38,6 +45,13 @@ def track_network(model: str | TrackNetwork, weights: str | Path | None = None) 
 
 def instance_network(model: str | InstanceNetwork, weights: str | Path | None = None) -> InstanceNetwork:
     """A network that finds instances, by its name, or as it is.
+
+    Args:
+        model: name or network.
+        weights: weight file for a network by name; None takes its own.
+
+    Returns:
+        The network.
 
     Raises:
         ArgumentError: it is neither a name nor such a network.
@@ -60,6 +74,9 @@ def foreground_model(
         flow: for networks by name that look at optical flow: what gives it, or a folder of flow files, which
             the frames then bring. None is what the network learned with, ``dis`` where it does not tell.
         flow_weights: weight file of the flow.
+
+    Returns:
+        The network or segmenter.
 
     Raises:
         ArgumentError: it is neither a name, nor a network, nor a segmenter.
@@ -97,6 +114,10 @@ def _network(task: Task, model: Any, weights: Any) -> Any:
 
 def check_path(name: str, value: object) -> None:
     """See that an argument is a path or None.
+
+    Args:
+        name: name of the argument, for the message.
+        value: what was given.
 
     Raises:
         ArgumentError: it is something else.

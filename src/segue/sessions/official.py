@@ -63,6 +63,14 @@ def sure_results(records: Records, frames: Sequence[Frame], least: float) -> Ite
     """Entries of :func:`whole_clip` of at least a score, each frame drawn with the best on top.
 
     The masks of the entries may be larger than the frames, where these were reduced as they were read.
+
+    Args:
+        records: what :func:`whole_clip` returned.
+        frames: frames of the clip.
+        least: score in [0, 1].
+
+    Yields:
+        Results of the frames, in order.
     """
     shown = sorted((record for record in records if record["score"] >= least), key=lambda item: item["score"])
     for t, frame in enumerate(frames):
@@ -81,7 +89,19 @@ def video_records(
     dtype: torch.dtype,
     short_side: int = SHORT_SIDE,
 ) -> Records:
-    """Entries for one video, which is one clip, by a network on this device, of this type."""
+    """Entries for one video, which is one clip, by a network on this device, of this type.
+
+    Args:
+        network: in evaluation mode.
+        dataset: data set that the video is of.
+        video: one of its videos.
+        device: device of the network.
+        dtype: floating-point type of the network.
+        short_side: short side in pixels at which frames are looked at.
+
+    Returns:
+        Entries of a result file of YouTube-VIS.
+    """
     pictures = (resized(dataset.read_image(video, t), short_side) for t in range(len(video)))
     frames = (as_tensor([picture], device, dtype) for picture in pictures)
     return clip_records(network, frames, video.size, video.id)
@@ -95,6 +115,16 @@ def clip_records(
 
     The ``top`` best pairs of query and class count; there is no threshold and no suppression, and a query
     without any pixel is left out. The frames are (1, 1, 3, H, W) each, ``size`` is that of the masks.
+
+    Args:
+        network: in evaluation mode.
+        frames: (1, 1, 3, H, W) each, float in [0, 1].
+        size: height and width of the masks.
+        video_id: number of the video.
+        top: number of pairs of query and class.
+
+    Returns:
+        Entries of a result file of YouTube-VIS, the best first.
     """
     memory = encode_frames(network, frames)
     decoded = network.decode(memory)
@@ -133,7 +163,15 @@ class Found:
 
 
 def resized(image: Image, short_side: int = SHORT_SIDE) -> Image:
-    """A frame reduced or enlarged to a short side, as the published inference does (Pillow, bilinear)."""
+    """A frame reduced or enlarged to a short side, as the published inference does (Pillow, bilinear).
+
+    Args:
+        image: RGB (H, W, 3), uint8.
+        short_side: in pixels.
+
+    Returns:
+        RGB, uint8.
+    """
     height, width = image.shape[:2]
     short, long = min(height, width), max(height, width)
     if short == short_side:
@@ -144,15 +182,31 @@ def resized(image: Image, short_side: int = SHORT_SIDE) -> Image:
 
 
 def as_tensor(images: Sequence[Image], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Pictures of one size → (1, T, 3, H, W) in [0, 1]."""
+    """Pictures of one size → (1, T, 3, H, W) in [0, 1].
+
+    Args:
+        images: RGB (H, W, 3), uint8, T of them.
+        device: device of the result.
+        dtype: floating-point type of the result.
+
+    Returns:
+        (1, T, 3, H, W), in [0, 1].
+    """
     stacked = torch.from_numpy(np.stack(images)).to(device)
     return (stacked.permute(0, 3, 1, 2).to(dtype) / 255)[None]
 
 
 def encode_frames(network: InstanceNetwork, frames: Iterable[Tensor]) -> Any:
-    """Look at the frames of one clip, each (1, 1, 3, H, W).
+    """Encode the frames of one clip.
 
     Where frames do not see each other they are encoded one by one, in the memory of one.
+
+    Args:
+        network: in evaluation mode.
+        frames: (1, 1, 3, H, W) each, float in [0, 1].
+
+    Returns:
+        The network's memory of the clip.
     """
     if network.relates_frames:
         return network.encode(torch.cat(list(frames), 1))
@@ -163,6 +217,14 @@ def best_entries(logits: Tensor, top: int, allowed: Collection[int] | None = Non
     """The ``top`` best (query, class) pairs of class logits (Q, classes), as in the official inference.
 
     Only the class channels ``allowed`` may be found; None is all of them.
+
+    Args:
+        logits: (Q, classes).
+        top: number of pairs.
+        allowed: class channels; None is all.
+
+    Returns:
+        Queries, classes and scores, the best first.
     """
     scores = logits.float().sigmoid()
     classes = scores.shape[1]
@@ -175,14 +237,32 @@ def best_entries(logits: Tensor, top: int, allowed: Collection[int] | None = Non
 
 
 def best_queries(logits: Tensor, top: int, least: float, allowed: Collection[int] | None = None) -> Tensor:
-    """At most ``top`` queries, (n,), int64, best first, whose best class has at least the score ``least``."""
+    """At most ``top`` queries, (n,), int64, best first, whose best class has at least the score ``least``.
+
+    Args:
+        logits: (Q, classes).
+        top: most queries.
+        least: score in [0, 1].
+        allowed: class channels; None is all.
+
+    Returns:
+        (n,), int64.
+    """
     found = best_entries(logits, logits.numel(), allowed)
     sure = found.queries[found.scores >= least].tolist()
     return found.queries.new_tensor(list(dict.fromkeys(sure))[:top])
 
 
 def enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Mask logits (K, h, w) of one frame at the size of the video."""
+    """Mask logits (K, h, w) of one frame at the size of the video.
+
+    Args:
+        logits: (K, h, w).
+        size: height and width of the video.
+
+    Returns:
+        (K, H, W).
+    """
     if len(logits) == 0:
         return logits.new_zeros(0, *size, dtype=torch.float32)
     return F.interpolate(logits[None].float(), size, mode="bilinear", align_corners=False)[0]

@@ -356,13 +356,29 @@ class NetworkSegmenter(Checkpointable, Segmenter):
 
 
 def padded_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:
-    """The smallest height and width that are multiples of a number and not below ``size``."""
+    """The smallest height and width that are multiples of a number and not below ``size``.
+
+    Args:
+        size: height and width.
+        multiple: what both must be multiples of.
+
+    Returns:
+        Height and width.
+    """
     height, width = (-(-side // multiple) * multiple for side in size)
     return height, width
 
 
 def extended(planes: Tensor, multiple: int) -> Tensor:
-    """Planes (N, C, h, w) whose border is repeated, right and below, up to multiples of a number."""
+    """Planes (N, C, h, w) whose border is repeated, right and below, up to multiples of a number.
+
+    Args:
+        planes: (N, C, h, w).
+        multiple: what height and width must be multiples of.
+
+    Returns:
+        (N, C, H, W); the same tensor where it fits.
+    """
     height, width = planes.shape[-2:]
     rows, columns = padded_size((height, width), multiple)
     if (rows, columns) == (height, width):

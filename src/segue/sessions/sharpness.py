@@ -61,7 +61,15 @@ class Blur:
 
 
 def motion_kernel(right: float, down: float) -> Kernel:
-    """Kernel of a straight motion of so many pixels, (k, k)."""
+    """Kernel of a straight motion of so many pixels, (k, k).
+
+    Args:
+        right: pixels to the right.
+        down: pixels down.
+
+    Returns:
+        (k, k), float32; it sums to 1.
+    """
     half = int(np.ceil(max(abs(right), abs(down)) / 2)) + 1
     steps = np.linspace(-0.5, 0.5, 4 * half + 1)
     kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
@@ -86,6 +94,9 @@ def relative_blur(image: Image, scene: Image, hidden: npt.NDArray[np.bool_] | No
         image: RGB (H, W, 3), uint8, aligned with the scene.
         scene: of the same form.
         hidden: (H, W), true where something is in front of the scene; None if nothing is known.
+
+    Returns:
+        Direction and length of the blur, or None.
     """
     frame, still = _half_grey(image), _half_grey(scene)
     open_ = np.ones(frame.shape, bool)

@@ -317,6 +317,12 @@ def largest(planes: Tensor) -> tuple[Tensor, Tensor]:
     """Largest value and its plane at each pixel, (K, H, W) → (H, W) and (H, W) int16; the first of equals.
 
     One plane after the other is several times as fast as PyTorch's maximum over all of them.
+
+    Args:
+        planes: (K, H, W).
+
+    Returns:
+        Values (H, W), and numbers of their planes (H, W), int16.
     """
     best, place = planes[0].clone(), torch.zeros(planes.shape[1:], dtype=torch.int16, device=planes.device)
     for number, plane in enumerate(planes[1:], 1):
@@ -332,6 +338,15 @@ def expected_overlap(inside: float, total: float, area: int, confidence: tuple[f
     be ``inside``, the sum of its probabilities inside the mask, and the union ``area + total - inside`` on
     average, ``total`` being their sum over the picture. Networks are surer than they should be; the log-odds
     of that quotient are therefore scaled and shifted, as measured on films that the network had not seen.
+
+    Args:
+        inside: sum of the object's probabilities inside its mask.
+        total: sum of its probabilities over the picture.
+        area: pixels of its mask.
+        confidence: scale and shift of the log-odds, as measured for the network.
+
+    Returns:
+        IoU in [0, 1].
     """
     share = min(max(inside / (area + max(total - inside, 0.0)), 1e-6), 1 - 1e-6)
     factor, offset = confidence

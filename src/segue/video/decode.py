@@ -52,17 +52,33 @@ USUAL_CODECS = ("h264", "hevc", "vp9", "av1", "mjpeg")
 
 
 def known_codecs() -> list[str]:
-    """Those of the usual codecs that this build of FFmpeg has."""
+    """Those of the usual codecs that this build of FFmpeg has.
+
+    Returns:
+        Names of codecs.
+    """
     return [name for name in USUAL_CODECS if name in av.codecs_available]
 
 
 def open_container(
     address: str, where: str, options: dict[str, str] | None = None, timeout: float | None = None
 ) -> av.container.InputContainer:
-    """Open what has a video stream, by an address of FFmpeg (``file:...``, ``http://...``).
+    """Open what has a video stream.
 
     ``where`` names it in messages, ``options`` are those of the protocol or format, and ``timeout`` is in
     seconds, for the network.
+
+    Args:
+        address: address of FFmpeg, such as ``file:...`` or ``http://...``.
+        where: its name for messages.
+        options: options of the protocol or format.
+        timeout: seconds without an answer from the network that count as a failure.
+
+    Returns:
+        The open container of PyAV.
+
+    Raises:
+        SourceError: it cannot be opened, or has no video.
     """
     try:
         container = cast(
@@ -80,12 +96,26 @@ def open_container(
 
 
 def video_stream(container: av.container.InputContainer) -> VideoStream:
-    """The stream that a player would show: cover pictures and previews come last."""
+    """The stream that a player would show: cover pictures and previews come last.
+
+    Args:
+        container: an open container with video.
+
+    Returns:
+        The stream.
+    """
     return cast("VideoStream", container.streams.best("video"))
 
 
 def describe(error: BaseException) -> str:
-    """Short reason of an error of PyAV or the system, one line."""
+    """Short reason of an error of PyAV or the system, one line.
+
+    Args:
+        error: the error.
+
+    Returns:
+        One line.
+    """
     if isinstance(error, av.error.ExitError):  # how PyAV reports that its time limit has passed
         return "no answer in time"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -95,6 +125,13 @@ def decode(container: av.container.InputContainer, stream: VideoStream) -> Itera
     """Everything the stream holds, in order of presentation; lost and damaged frames stand in their places.
 
     A demuxer that cannot go on at all raises the error of PyAV.
+
+    Args:
+        container: the open container.
+        stream: stream of it.
+
+    Yields:
+        Each frame with its time in seconds; where one was lost, its time alone.
     """
     # Frame threads give an error back late and drop good frames with it; slice threads do not.
     stream.thread_type = "SLICE"
@@ -133,7 +170,18 @@ def _seconds(pts: int | None, time_base: Fraction | None) -> float | None:
 
 
 def to_rgb(item: Decoded, where: str) -> Image:
-    """Upright RGB picture, (H, W, 3), uint8, of a decoded frame; DamageError where the frame was lost."""
+    """Convert a decoded frame to an upright picture.
+
+    Args:
+        item: what :func:`decode` gave.
+        where: its name for messages.
+
+    Returns:
+        RGB (H, W, 3), uint8.
+
+    Raises:
+        DamageError: the frame was lost or cannot be converted.
+    """
     if item.frame is None:
         raise DamageError(f"{where} is damaged")
     check_pixels(item.frame.height, item.frame.width, where)
@@ -141,7 +189,14 @@ def to_rgb(item: Decoded, where: str) -> Image:
 
 
 def display_matrix(frame: VideoFrame) -> DisplayMatrix | None:
-    """Display matrix among the side data of a frame, or None."""
+    """Display matrix among the side data of a frame, or None.
+
+    Args:
+        frame: decoded frame.
+
+    Returns:
+        The matrix, or None where the frame has none.
+    """
     # Asking a frame for its side data ties it into a reference cycle, which keeps its memory until the
     # garbage collector comes. A tiny copy has the same side data.
     entries = cast("SideDataContainer", frame.reformat(16, 16, "gray").side_data)
@@ -156,6 +211,13 @@ def turn_upright(image: npt.NDArray[np.uint8], matrix: DisplayMatrix | None) -> 
 
     A pixel at column p and row q is shown at column ``a p + c q`` and row ``b p + d q``, up to a shift, where
     a, b begin the first row of the matrix and c, d the second.
+
+    Args:
+        image: RGB (h, w, 3), uint8.
+        matrix: display matrix; None leaves the picture as it is.
+
+    Returns:
+        The turned picture, sides swapped where need be.
     """
     if matrix is None:
         return image
@@ -171,7 +233,14 @@ def turn_upright(image: npt.NDArray[np.uint8], matrix: DisplayMatrix | None) -> 
 
 
 def promised_duration(stream: VideoStream) -> float | None:
-    """Length in seconds by the file's header, or None if it says nothing of this very stream."""
+    """Length in seconds by the file's header, or None if it says nothing of this very stream.
+
+    Args:
+        stream: stream of a file.
+
+    Returns:
+        Seconds, or None.
+    """
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     written = {key.upper(): value for key, value in stream.metadata.items()}.get("DURATION", "")

@@ -26,7 +26,17 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".
 
 
 def list_images(source: Path) -> list[Path]:
-    """Pictures of a folder, in natural order of their names, without hidden files."""
+    """Pictures of a folder, in natural order of their names, without hidden files.
+
+    Args:
+        source: the folder.
+
+    Returns:
+        Paths of its pictures, perhaps none.
+
+    Raises:
+        SourceError: the folder cannot be read.
+    """
     try:
         found = [
             path
@@ -39,13 +49,26 @@ def list_images(source: Path) -> list[Path]:
 
 
 def match_images(pattern: str) -> list[Path]:
-    """Files that match a glob pattern, in natural order of their paths."""
+    """Files that match a glob pattern, in natural order of their paths.
+
+    Args:
+        pattern: glob pattern.
+
+    Returns:
+        Paths of the files, perhaps none.
+    """
     found = (Path(name) for name in glob.glob(pattern, recursive=True))  # noqa: PTH207  a pattern may be absolute
     return sorted((path for path in found if path.is_file()), key=lambda path: natural_key(str(path)))
 
 
 def read_image(path: Path) -> Image:
     """RGB picture of a file, (H, W, 3), uint8, turned upright as its EXIF data say.
+
+    Args:
+        path: the file.
+
+    Returns:
+        RGB (H, W, 3), uint8.
 
     Raises:
         DamageError: the file cannot be decoded, or holds a film.
@@ -79,14 +102,29 @@ def decode_image(data: bytes, where: str) -> Image:
 
 
 def write_picture(path: Path, picture: Image) -> None:
-    """Write an RGB picture, (H, W, 3), uint8, as PNG; folders are made, and it appears when complete."""
+    """Write an RGB picture, (H, W, 3), uint8, as PNG; folders are made, and it appears when complete.
+
+    Args:
+        path: file to write, ending in ``.png``.
+        picture: RGB (H, W, 3), uint8.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_complete(path, encode_png(picture))
 
 
 def count_frames(path: Path) -> int:
-    """Number of frames of a picture file: 1, but for animations and TIFF files of several pages."""
+    """Number of frames of a picture file: 1, but for animations and TIFF files of several pages.
+
+    Args:
+        path: the file.
+
+    Returns:
+        At least 1.
+    """
     try:
         with _opened(path) as picture:
             return _frames_of(picture)

@@ -75,18 +75,39 @@ class Reconnect:
 
 
 def is_address(text: str) -> bool:
-    """Whether a string is a network address and no path."""
+    """Whether a string is a network address and no path.
+
+    Args:
+        text: what a user gave as a source.
+
+    Returns:
+        True for RTSP, RTMP and HTTP(S).
+    """
     scheme, separator, _ = text.partition("://")
     return bool(separator) and scheme.lower() in SCHEMES
 
 
 def is_url(text: str) -> bool:
-    """Whether a string is an address of any kind, also of an object store such as ``s3://``."""
+    """Whether a string is an address of any kind, also of an object store such as ``s3://``.
+
+    Args:
+        text: what a user gave.
+
+    Returns:
+        True where it begins with a scheme and ``://``.
+    """
     return _URL.match(text) is not None
 
 
 def public_address(address: str) -> str:
-    """The address without user name, password and query, fit for messages."""
+    """The address without user name, password and query, fit for messages.
+
+    Args:
+        address: any address.
+
+    Returns:
+        The address without its secrets.
+    """
     try:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port
@@ -105,7 +126,14 @@ def public_address(address: str) -> str:
 
 
 def stored_address(address: str) -> str:
-    """The public part of an address, and a hash of its query, which may name the camera and hold a key."""
+    """The public part of an address, and a hash of its query, which may name the camera and hold a key.
+
+    Args:
+        address: any address.
+
+    Returns:
+        Text that is the same for the same camera and holds no secret.
+    """
     public = public_address(address)
     query = urlsplit(address).query
     digest = hashlib.sha256(query.encode("utf-8", "surrogateescape")).hexdigest()

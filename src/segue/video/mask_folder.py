@@ -281,7 +281,15 @@ class CdnetSink(MaskFolderSink):
 
 
 def frame_number(name: str, index: int) -> int:
-    """Number of CDnet2014 of a frame, by the name of its picture, without ending, and its index."""
+    """Number of CDnet2014 of a frame, by the name of its picture, without ending, and its index.
+
+    Args:
+        name: name of the picture, without ending.
+        index: index of the frame in the source.
+
+    Returns:
+        The number in a name such as ``in000123``, else the index plus 1.
+    """
     match = _CDNET_PICTURE.fullmatch(name)
     return int(match[1]) if match else index + 1
 
@@ -317,6 +325,12 @@ def read_records(folder: Path) -> dict[int, Record]:
     """The record of each frame of a mask folder whose mask file is there, by frame index, in order.
 
     Where a frame was written twice, the later record counts.
+
+    Args:
+        folder: folder of masks that segue wrote.
+
+    Returns:
+        Records by frame index.
     """
     records = records_of(folder)
     try:
@@ -327,7 +341,14 @@ def read_records(folder: Path) -> dict[int, Record]:
 
 
 def records_of(folder: Path) -> dict[int, Record]:
-    """All records of a folder by frame index."""
+    """All records of a folder by frame index.
+
+    Args:
+        folder: folder of masks that segue wrote.
+
+    Returns:
+        Records by frame index; empty where there are none.
+    """
     path = folder / RECORDS
     records: dict[int, Record] = {}
     line = ""

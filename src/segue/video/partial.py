@@ -35,7 +35,17 @@ _PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.partial", re.DOTALL)
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn errors of the system into a SinkError that names ``path``."""
+    """Turn errors of the system into a SinkError that names ``path``.
+
+    Args:
+        path: what is written.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        SinkError: writing failed; the message says why.
+    """
     try:
         yield
     except OSError as error:
@@ -91,6 +101,16 @@ def replacing(final: Path, *, sync_name: bool = True) -> Iterator[Path]:
     """A path to write to in place of ``final``, which is complete afterwards or as it was before.
 
     See :meth:`PartialFile.commit` for ``sync_name``.
+
+    Args:
+        final: file to replace.
+        sync_name: see :meth:`PartialFile.commit`.
+
+    Yields:
+        Path to write to.
+
+    Raises:
+        SinkError: it cannot be written.
     """
     partial = PartialFile(final)
     try:
@@ -105,13 +125,25 @@ def write_complete(path: Path, data: bytes, *, sync_name: bool = True) -> None:
     """Write a whole file in one step: afterwards it is there with all of ``data``, or as it was before.
 
     See :meth:`PartialFile.commit` for ``sync_name``.
+
+    Args:
+        path: file to write; an existing one is replaced.
+        data: its content.
+        sync_name: see :meth:`PartialFile.commit`.
+
+    Raises:
+        SinkError: it cannot be written.
     """
     with replacing(path, sync_name=sync_name) as partial:
         partial.write_bytes(data)
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it that are missing; their names have reached the disk afterwards."""
+    """Make a folder and those above it that are missing; their names have reached the disk afterwards.
+
+    Args:
+        folder: the folder.
+    """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for path in missing:
@@ -123,6 +155,15 @@ def locked(paths: Iterable[Path]) -> Iterator[None]:
     """Keep outputs to this run; what an earlier run left half-written beside them is removed.
 
     The locks end with the process, however that ends. Where another run has one, it is a SinkError.
+
+    Args:
+        paths: files or folders that this run writes.
+
+    Yields:
+        Nothing; the outputs are locked inside the block.
+
+    Raises:
+        SinkError: another run has one of them.
     """
     with ExitStack() as stack:
         for path in sorted(paths):
@@ -145,6 +186,10 @@ def remove_partial(folder: Path, final: Path | None = None) -> None:
     """Remove what a run that was killed left half-written: of one file, or of all files of a folder.
 
     Only whoever holds the lock of that file or folder may do so.
+
+    Args:
+        folder: where the files lie.
+        final: the one file; None takes all of the folder.
     """
     start = "." if final is None else f".{_stem(final)}."
     with suppress(OSError):

@@ -85,7 +85,16 @@ class Reader:
 
 
 def check_pixels(height: int, width: int, where: str) -> None:
-    """Refuse picture sizes that only a damaged or hostile header can have."""
+    """Refuse picture sizes that only a damaged or hostile header can have.
+
+    Args:
+        height: in pixels.
+        width: in pixels.
+        where: name of the source, for the message.
+
+    Raises:
+        SourceError: the size is refused.
+    """
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
         raise SourceError(f"{where}: pictures of {width}x{height} are refused (limit {MAX_PIXELS} pixels)")
 
@@ -97,6 +106,9 @@ def as_rgb(value: Any, where: str) -> Image:
         value: array or tensor, (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8, or a PIL picture. A grey
             picture is repeated, an alpha channel dropped.
         where: its name for messages.
+
+    Returns:
+        RGB (H, W, 3), uint8; the array itself where it has this form.
 
     Raises:
         SourceError: it has another type, layout or size.

@@ -88,12 +88,28 @@ class FileSink(Sink):
 
 
 def sized_mask(segmentation: Segmentation, size: tuple[int, int] | None) -> IndexMask:
-    """The mask of a result at the size of a sink's files; None keeps its own."""
+    """The mask of a result at the size of a sink's files; None keeps its own.
+
+    Args:
+        segmentation: the result.
+        size: height and width in pixels.
+
+    Returns:
+        Index mask of that size, resized by nearest neighbour.
+    """
     return segmentation.mask if size is None else resize_mask(segmentation.mask, size)
 
 
 def frame_name(names: Sequence[str] | None, index: int) -> str:
-    """Name of a frame's picture, without ending; ``00012`` where it has none."""
+    """Name of a frame's picture, without ending; ``00012`` where it has none.
+
+    Args:
+        names: name by frame index, or None.
+        index: index of the frame.
+
+    Returns:
+        The name.
+    """
     return names[index] if names is not None and index < len(names) else f"{index:05d}"
 
 

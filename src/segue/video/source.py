@@ -77,6 +77,9 @@ def parse_duration(value: float | str, argument: str = "duration") -> float:
         value: seconds, or a string such as ``"90s"``, ``"10min"``, ``"1.5h"`` or ``"1:30:00"``.
         argument: name to use in the message.
 
+    Returns:
+        Seconds, above 0.
+
     Raises:
         SourceError: it cannot be read, or is not above 0.
     """

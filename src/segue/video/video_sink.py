@@ -121,7 +121,17 @@ def _add_stream(container: OutputContainer, fps: float, like: Image) -> VideoStr
 
 @contextmanager
 def encoding(path: Path) -> Iterator[None]:
-    """Turn errors of the system and of the encoder into a SinkError that names ``path``."""
+    """Turn errors of the system and of the encoder into a SinkError that names ``path``.
+
+    Args:
+        path: file that is encoded.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        SinkError: encoding failed; the message says why.
+    """
     try:
         with writing(path):
             yield
@@ -130,7 +140,15 @@ def encoding(path: Path) -> Iterator[None]:
 
 
 def even_sides(picture: Image, border: int = cv2.BORDER_REPLICATE) -> Image:
-    """A picture whose odd sides are extended by one pixel, as codecs with reduced colour want it."""
+    """A picture whose odd sides are extended by one pixel, as codecs with reduced colour want it.
+
+    Args:
+        picture: (h, w, C), uint8.
+        border: OpenCV's kind of border.
+
+    Returns:
+        A picture with even sides; the same one where they are even.
+    """
     height, width = picture.shape[:2]
     if height % 2 == 0 and width % 2 == 0:
         return np.ascontiguousarray(picture)

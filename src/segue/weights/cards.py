@@ -83,7 +83,14 @@ def model_card(entry: Entry, *, shipped: bool) -> str:
 
 
 def own_card(entry: Entry) -> str | None:
-    """The card that stands beside the weights in the package, in plain Markdown; None where there is none."""
+    """The card that stands beside the weights in the package, in plain Markdown; None where there is none.
+
+    Args:
+        entry: a network.
+
+    Returns:
+        Markdown, or None.
+    """
     path = _beside(entry, ".md")
     if path is None:
         return None
@@ -92,7 +99,14 @@ def own_card(entry: Entry) -> str | None:
 
 
 def licence_text(entry: Entry) -> bytes | None:
-    """The licence text that the card of a network speaks of as a file beside it, if it does."""
+    """The licence text that the card of a network speaks of as a file beside it, if it does.
+
+    Args:
+        entry: a network.
+
+    Returns:
+        Content of the file, or None.
+    """
     path = _beside(entry, ".md")
     if path is None or _LICENCE_FILE not in path.read_text(encoding="utf-8"):
         return None

@@ -94,7 +94,14 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
 
 def weight_file(path: str | os.PathLike[str]) -> Path:
-    """The file of weights that a path leads to: the one in a folder of Hugging Face, else the path itself."""
+    """The file of weights that a path leads to: the one in a folder of Hugging Face, else the path itself.
+
+    Args:
+        path: file or folder.
+
+    Returns:
+        The file.
+    """
     inside = Path(path) / WEIGHT_FILE
     return inside if exists(inside) else Path(path)
 
@@ -140,7 +147,18 @@ def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def read_options(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> dict[str, Option]:
-    """Options of the network that a file was trained for, by name; none where it says nothing."""
+    """Options of the network that a file was trained for, by name; none where it says nothing.
+
+    Args:
+        path: the file, for messages.
+        metadata: its metadata.
+
+    Returns:
+        Options by name.
+
+    Raises:
+        CheckpointError: they are damaged.
+    """
     try:
         options = parse_json(metadata.get(OPTIONS, "{}"))
     except ValueError:
@@ -153,7 +171,14 @@ def read_options(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> d
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """Checksum of a file, hexadecimal."""
+    """Checksum of a file, hexadecimal.
+
+    Args:
+        path: the file.
+
+    Returns:
+        64 digits.
+    """
     digest = hashlib.sha256()
     with Path(path).open("rb") as file:
         while block := file.read(1 << 20):
@@ -238,6 +263,14 @@ def match(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tens
 
     Accepted differences: floating-point types; missing ``num_batches_tracked``, which become 0; a stem of
     :data:`GROWN` from an older file, to which zero channels are appended, so that the network does the same.
+
+    Args:
+        path: the file, for messages.
+        tensors: tensors of the file by name.
+        expected: tensors of the network by name.
+
+    Returns:
+        Tensors by name, ready for ``load_state_dict``.
 
     Raises:
         CheckpointError: names are missing or unexpected, shapes or kinds of numbers differ, or a tensor

@@ -9,7 +9,14 @@ from segue.weights.download import cached
 
 
 def state_of(entry: Entry) -> str:
-    """Whether the weights of a network are there, or what brings them."""
+    """Whether the weights of a network are there, or what brings them.
+
+    Args:
+        entry: a network.
+
+    Returns:
+        A few words.
+    """
     if entry.bundled:
         return "come with segue"
     if cached(entry).exists():
@@ -20,7 +27,14 @@ def state_of(entry: Entry) -> str:
 
 
 def details_of(entry: Entry) -> dict[str, object]:
-    """All that the catalogue knows of an entry; None is not known."""
+    """All that the catalogue knows of an entry; None is not known.
+
+    Args:
+        entry: a network.
+
+    Returns:
+        Values by name.
+    """
     remote = entry.remote
     return {
         "network": entry.name,
@@ -37,7 +51,14 @@ def details_of(entry: Entry) -> dict[str, object]:
 
 
 def settings_of(entry: Entry) -> str | None:
-    """What a network that follows objects lets its users set, with what is published; None is not known."""
+    """What a network that follows objects lets its users set, with what is published; None is not known.
+
+    Args:
+        entry: a network.
+
+    Returns:
+        One line, or None.
+    """
     schedule = getattr(getattr(entry.build, "func", entry.build), "schedule", None)
     if entry.task != "track" or schedule is None:
         return None

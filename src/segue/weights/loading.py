@@ -97,7 +97,14 @@ def _read(name: str, weights: str | os.PathLike[str] | None) -> nn.Module:
 
 
 def weights_digest(name: str) -> str | None:
-    """SHA-256 of the file that :func:`load` reads for a network without being given one; None without any."""
+    """SHA-256 of the file that :func:`load` reads for a network without being given one; None without any.
+
+    Args:
+        name: name of a network.
+
+    Returns:
+        64 digits, or None.
+    """
     entry = MODELS.find(name)
     if entry.signature is None:
         return None
@@ -255,7 +262,18 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> E
 
 
 def install(source: Path, *, overwrite: bool = False) -> tuple[Path, Entry]:
-    """Convert an official file into the cache folder, where it is found by the name of its network."""
+    """Convert an official file into the cache folder, where it is found by the name of its network.
+
+    Args:
+        source: the official file.
+        overwrite: replace converted weights that are there.
+
+    Returns:
+        The converted file, and the network that it is of.
+
+    Raises:
+        CheckpointError: no network has such weights, or they are damaged.
+    """
     folder = cache_folder() / "weights"
     coming = folder / f"{source.stem}.coming.safetensors"
     with writing(folder):
@@ -285,6 +303,19 @@ def get(
     A checksum is the SHA-256 of the official file, all 64 digits, for those whose publisher gives none;
     without one, ``trust`` is asked, see :func:`segue.weights.download.fetch`. Its SHA-256 is pinned.
     ``offline`` uses no network; what is downloaded already is converted.
+
+    Args:
+        entry: a network.
+        checksum: see above.
+        trust: asked whether a file without known checksum is trusted.
+        offline: use no network.
+        report: called with the number of bytes that are there.
+
+    Returns:
+        The converted file.
+
+    Raises:
+        DownloadError: the file cannot be had or is another one.
     """
     target = cached(entry)
     if not target.exists():

@@ -15,12 +15,22 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def pins_file() -> Path:
-    """Where the lock file is, or would be."""
+    """Where the lock file is, or would be.
+
+    Returns:
+        A path below the cache folder.
+    """
     return cache_folder() / "weights" / "trusted.json"
 
 
 def pinned(address: str) -> str | None:
     """The SHA-256 that was pinned for an address; None where none was.
+
+    Args:
+        address: address of a file.
+
+    Returns:
+        64 digits, or None.
 
     Raises:
         DownloadError: the lock file is damaged.
@@ -32,6 +42,10 @@ def pin(address: str, digest: str) -> None:
     """Pin the SHA-256 of an address.
 
     Whoever calls keeps others out, see ``segue.weights.download.file_lock``.
+
+    Args:
+        address: address of a file.
+        digest: its SHA-256, 64 digits.
 
     Raises:
         DownloadError: the lock file is damaged.

@@ -45,7 +45,17 @@ LEAVES = {"w": "weight", "biases": "bias", "gamma": "weight", "beta": "bias"}
 
 
 def read_npz(path: Path) -> dict[str, Tensor]:
-    """Tensors by our names, in the layout of PyTorch; unknown variables keep their names."""
+    """Tensors by our names, in the layout of PyTorch; unknown variables keep their names.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Tensors by name.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             members = {
@@ -66,6 +76,12 @@ def read_npz(path: Path) -> dict[str, Tensor]:
 
 def hofam_name(variable: str) -> str:
     """Our name of a variable of the release; one that it does not have stays as it is.
+
+    Args:
+        variable: name of a variable.
+
+    Returns:
+        Name of the tensor.
 
     Example:
         >>> hofam_name("generator/g_bn_attention3/gamma")
@@ -96,7 +112,14 @@ def _read_array(file: IO[bytes], size: int) -> npt.NDArray[np.floating]:
 
 
 def in_our_layout(array: npt.NDArray[np.floating]) -> Tensor:
-    """Kernels as PyTorch has them."""
+    """Kernels as PyTorch has them.
+
+    Args:
+        array: kernel (kh, kw, cin, cout), or anything else.
+
+    Returns:
+        Kernel (cout, cin, kh, kw), or the same values.
+    """
     # Kernels: HWIO to OIHW for convolutions, HWOI to IOHW for transposed ones, which is one permutation.
     ordered = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
     return torch.from_numpy(np.array(ordered, np.float32, order="C"))
@@ -131,6 +154,15 @@ def read_keras(path: Path) -> dict[str, Tensor]:
 
     Layers of the backbone keep the names of VGG-16. Keras numbers the others as it creates them, on and on
     through all models of a process, so that only the order of the numbers counts.
+
+    Args:
+        path: the file, HDF5.
+
+    Returns:
+        Tensors by name.
+
+    Raises:
+        CheckpointError: it is damaged.
     """
     try:
         h5py = import_module("h5py")
