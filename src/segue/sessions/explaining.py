@@ -39,6 +39,15 @@ def draw(image: Image, scene: Sequence[Image], foreground: FloatingArray, explan
     The first row is the frame, the ``scene``, the maps of the context and the probability of foreground.
     Where there is flow, a row shows it by the colour wheel, or its lengths where these alone are known; a
     row the filtered flow at each scale, and a row its attention.
+
+    Args:
+        image: the frame, RGB (H, W, 3), uint8.
+        scene: pictures of the empty scene, RGB (H, W, 3), uint8 each.
+        foreground: probability of foreground, (H, W), in [0, 1].
+        explanation: what the network made of its context.
+
+    Returns:
+        RGB, uint8, (rows · H, columns · W, 3).
     """
     height, width = image.shape[:2]
 

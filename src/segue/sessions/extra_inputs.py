@@ -209,9 +209,17 @@ class ComputedFlow(nn.Module):
 def compute_flow(
     pictures: FlowPictures, frames: Tensor, earlier: Sequence[Tensor]
 ) -> tuple[Tensor, list[Tensor]]:
-    """Flow pictures (N, gaps, H, W) in [0, 1], and flow by gap, (N, 2, H, W) in pixels; largest gap first.
+    """Compute the flow from frames to earlier ones; largest gap first.
 
     Frames, and those before them by growing gap, are (N, 3, H, W) in [0, 1].
+
+    Args:
+        pictures: gives the flow, and makes pictures of it.
+        frames: RGB (N, 3, H, W), float in [0, 1].
+        earlier: frames before them by growing gap, each as ``frames``.
+
+    Returns:
+        Flow pictures (N, gaps, H, W) in [0, 1], and flow by gap, (N, 2, H, W) in pixels.
     """
     windows = torch.stack([frames, *earlier], 1)
     flows = [pictures.flows(now, before) for now, *before in map(_pictures, windows)]
