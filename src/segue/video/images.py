@@ -88,6 +88,9 @@ def decode_image(data: bytes, where: str) -> Image:
         data: a file that came over a network, in one of the formats of picture files.
         where: its name for messages.
 
+    Returns:
+        RGB (H, W, 3), uint8.
+
     Raises:
         SourceError: the bytes cannot be decoded, hold a film, or are a picture of too many pixels.
     """
