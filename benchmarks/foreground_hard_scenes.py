@@ -18,7 +18,8 @@ from scipy import ndimage
 
 from foreground_clips import Film, Labels, Shot, film_of
 from segue.datasets import open_sbi
-from segue.datasets.labels import OUTSIDE, STATIC, UNKNOWN
+from segue.datasets.foreground import ForegroundSequence, numbered_files
+from segue.datasets.labels import OUTSIDE, STATIC, UNKNOWN, read_sbi_labels
 from segue.types import Image
 
 REACH = 0.08
@@ -43,6 +44,16 @@ Change = Callable[[Image, int], Image]
 def sbi_films(root: Path) -> list[Film]:
     """The films of SBI2015 that are in a folder."""
     return [film_of(video) for video in open_sbi(root)]
+
+
+def moving_films(root: Path) -> list[Film]:
+    """The films of a folder that has the layout of SBI2015, whatever they are called."""
+    found = []
+    for folder in sorted(path for path in root.iterdir() if (path / "groundtruth").is_dir()):
+        pictures, truths = (numbered_files(folder / name) for name in ("input", "groundtruth"))
+        video = ForegroundSequence.of(folder.name, pictures, truths, decode_labels=read_sbi_labels)
+        found.append(film_of(video))
+    return found
 
 
 def hand_held(film: Film, seed: int = 0, length: int | None = None) -> Film:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 
+from foreground_clips import Film
 from segue.models.base import ForegroundNetwork
 from segue.registry import MODELS
-from segue.sessions.foreground import ForegroundSession, as_segmenter
+from segue.sessions.foreground import SHORT_SIDE, ForegroundSession, as_segmenter
 from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.networks import foreground_model
 from segue.sessions.segmenters import Maps, Segmenter
 from segue.sessions.subtractors import BackgroundDifference, Envelope, FrameDifference, Subtractor
+from segue.sessions.two_passes import FilmScenes, LearntBackground, SceneLearner, TwoPasses
 from segue.types import Image
+
+TWO_PASSES, FOLLOWED = ", two passes", ", camera followed"
+"""What follows the name of a network that goes through a film twice, or follows a camera when it pans."""
 
 CLASSICAL: Mapping[str, Callable[[], Segmenter]] = {
     "mog2": lambda: Subtractor("mog2", median=1),
@@ -57,21 +63,34 @@ def session(
     align: bool = True,
     device: str = "cpu",
     fast: bool = False,
+    film: Film | None = None,
 ) -> ForegroundSession:
     """A fresh session, which tells shadow where the method does.
 
     Args:
-        method: a key of :data:`CLASSICAL`, or the name of a network.
+        method: a key of :data:`CLASSICAL`, or the name of a network, with :data:`TWO_PASSES` or
+            :data:`FOLLOWED` after it or not.
         weights: weight file of the network; None takes the bundled one.
         align: hold a shaken camera still.
         device: for networks.
         fast: bfloat16.
+        film: what the first of two passes is made over, here and now.
     """
     masks = ForegroundMasks(shadows=True)
     if method in CLASSICAL:
         return ForegroundSession(CLASSICAL[method](), masks=masks, align=align)
-    model = foreground_model(method, weights)
-    return ForegroundSession(model, masks=masks, align=align, device=device, fast=fast)
+    name, twice = method.removesuffix(TWO_PASSES).removesuffix(FOLLOWED), method.endswith(TWO_PASSES)
+    follows: Any = "auto" if method.endswith(FOLLOWED) else None
+    segmenter = as_segmenter(foreground_model(name, weights), follows, device=device, fast=fast)
+    if not twice:
+        return ForegroundSession(segmenter, masks=masks, align=align)
+    if film is None:
+        raise ValueError(f"{method}: there is no film to learn the scene from")
+    learner = SceneLearner(segmenter, short_side=SHORT_SIDE, align=align)
+    background = LearntBackground(FilmScenes(), of_this_film=True)
+    passes = TwoPasses(learner, lambda: (frame for frame, _ in film.frames()), background)
+    deque(passes.learning(), maxlen=0)
+    return ForegroundSession(segmenter, background=background, masks=masks, align=align)
 
 
 def untrained(method: str, device: str, *, fast: bool = False) -> Clocked:

@@ -43,7 +43,7 @@ def development_scenes(root: Path) -> dict[str, list[Film]]:
 
     Args:
         root: folder that holds ``foreground/cdnet2014``, ``foreground/wallflower``, ``foreground/sbi2015``,
-            ``vos/davis2016_240p``.
+            ``foreground/ucsd_motion``, ``vos/davis2016_240p``.
     """
     calm = read_films(root / "foreground/cdnet2014", ["baseline/highway", "baseline/office"])
     highway, office = calm
@@ -93,6 +93,7 @@ def development_scenes(root: Path) -> dict[str, list[Film]]:
             altered(highway, "branches", _branches, 16),
         ],
         "begun": hard.sbi_films(root / "foreground/sbi2015"),
+        "moving": hard.moving_films(root / "foreground/ucsd_motion"),
     }
 
 

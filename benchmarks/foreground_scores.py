@@ -31,7 +31,7 @@ import numpy.typing as npt
 import torch
 
 from foreground_clips import Film, Labels, read_films, shaken
-from foreground_methods import CLASSICAL, session
+from foreground_methods import CLASSICAL, FOLLOWED, TWO_PASSES, session
 from foreground_scenes import development_scenes, empty_scenes, held_out_scenes, rendered_scenes
 from machine import describe
 from segue.datasets.labels import OUTSIDE, SHADOW, UNKNOWN
@@ -141,8 +141,10 @@ def group_table(scores: dict[str, dict[str, Score]], groups: dict[str, list[Film
 
 
 def begun(film: Film, frames: int | None) -> Film:
-    """The first frames of a film, or all of it."""
-    return film if frames is None else replace(film, shots=lambda: islice(film.shots(), frames))
+    """The first frames of a film, or all of it where none of these is labelled."""
+    if frames is None or not any(labels is not None for _, labels in islice(film.shots(), frames)):
+        return film
+    return replace(film, shots=lambda: islice(film.shots(), frames))
 
 
 def alarm_table(films: Sequence[Film], options: argparse.Namespace) -> str:
@@ -152,7 +154,7 @@ def alarm_table(films: Sequence[Film], options: argparse.Namespace) -> str:
     for film in films:
         cells = []
         for method in options.methods:
-            fresh = session(method, weights=options.weights.get(method), align=options.align)
+            fresh = session(method, weights=options.weights.get(method), align=options.align, film=film)
             shares = [
                 float((item.mask == foreground_masks.FOREGROUND).mean()) for item in played(film, fresh)
             ]
@@ -184,6 +186,7 @@ def run(films: Sequence[Film], options: argparse.Namespace) -> dict[str, dict[st
                 align=options.align,
                 device=options.device,
                 fast=options.fast,
+                film=film,
             )
             found[name][film.name] = score(film, fresh)
             print(f"  {name}, {film.name}: {found[name][film.name]}", file=sys.stderr, flush=True)
@@ -205,7 +208,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         "--methods",
         action="append",
-        help="network by name, or one of: " + "; ".join(CLASSICAL) + "; may be given several times",
+        help=f"network by name, also with '{TWO_PASSES}' or '{FOLLOWED}' after it, or one of: "
+        + "; ".join(CLASSICAL)
+        + "; may be given several times",
     )
     add("--weights", action="append", default=[], metavar="NAME=FILE", help="weight file of a network")
     add("--shake", action="store_true", help="shaken films too")

@@ -26,6 +26,7 @@ from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
 from segue.sessions.foreground_masks import ForegroundMasks, Pending
 from segue.sessions.moving_camera import FollowCamera, MovingCameraSegmenter
 from segue.sessions.networks import foreground_model
+from segue.sessions.precipitation import Precipitation
 from segue.sessions.segmenters import Maps, NetworkSegmenter, Segmenter
 from segue.sessions.sharpness import Blur, relative_blur
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
@@ -75,6 +76,7 @@ class ForegroundSession(Checkpointable):
     _watch: SceneChangeDetector = checkpointed()
     _ghosts: GhostDetector = checkpointed()
     _depth_scale: DepthScale = checkpointed()
+    _precipitation: Precipitation = checkpointed()
     _aligner: Aligner | None = checkpointed()
     _geometry: ResizePadGeometry | None = checkpointed()
     _pending: deque[Pending] = checkpointed()
@@ -111,6 +113,7 @@ class ForegroundSession(Checkpointable):
         self._watch = SceneChangeDetector()
         self._ghosts = GhostDetector()
         self._depth_scale = DepthScale()
+        self._precipitation = Precipitation()
         self._explains = False
         self.lag = self._segmenter.lag
         self.reset()
@@ -231,6 +234,10 @@ class ForegroundSession(Checkpointable):
             image = to_reference(image, matrix, self._empty(image).picture)
             plane = None if plane is None else to_reference(plane, matrix, plane)
         self._follow(change, image)
+        if following or change in (Change.light, Change.pause):
+            self._precipitation.restart()
+        if not following:
+            image = self._precipitation.look(image, self._picture, self._hidden)
         blur = None if matrix is None else self._blur(image)
         self._pending.append(Pending(frame.index, frame.time, frame.size, image, matrix, blur))
         self._next_index = frame.index + 1
@@ -333,6 +340,7 @@ class ForegroundSession(Checkpointable):
             self._aligner.restart()
         self._ghosts.restart()
         self._depth_scale.restart()
+        self._precipitation.restart()
         self._hidden = None
         self._completed = self._flooded = 0
 
@@ -365,6 +373,7 @@ class ForegroundSession(Checkpointable):
     def _complete(self, maps: Maps) -> None:
         """Make the result of the first frame that is due."""
         item = self._pending.popleft()
+        maps[0] = self._precipitation.lasting(maps[0], self._segmenter.threshold)
         if self._explains:
             self._explanation = self._explained(item.image, maps[0])
         self._learn_from(item.image, maps[0])

@@ -1,0 +1,152 @@
+"""Rain and snow before a camera that stands still: tell that they fall, and take them out of the frames.
+
+Drops and flakes brighten a pixel for a frame or two, all over the picture, and hardly ever darken one (Garg
+and Nayar, Detection and Removal of Rain from Videos, CVPR 2004, section 3). Leaves, water, shaking and
+traffic brighten and darken alike, or only in a part of the picture.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.arrays import BoolArray, Float32Array, UInt8Array
+from segue.sessions.base import Checkpointable, checkpointed
+from segue.types import Image
+
+LEVELS = 25  # by which a frame must stick out of its neighbours at a pixel to be an impulse there
+CELLS = (8, 6)  # parts of the picture in which impulses are counted, across and down
+WIDEST = 0.05  # of the shorter side: what is wider is an object that passes fast
+LEAST_SHARE = 0.002  # share of a part that must be impulses, after the dark ones are taken off it
+DARK = 3.0  # each dark impulse takes so many bright ones off
+CELLS_FROM, CELLS_UNTIL = 0.33, 0.2  # shares of the parts in which it falls, to begin and to end
+MEMORY = 24  # frames over which they are counted
+
+PAST = 5  # frames whose median a drop sticks out of
+STICKS_OUT = 12  # levels by which it does
+LARGEST = 0.004  # share of the picture from which on something is no drop
+LASTS = 3  # frames on which the pixels of a small object must have been foreground before
+LASTING = 0.5  # share of its pixels of which that must be true
+
+_NEAR = np.ones((7, 7), np.uint8)
+
+
+class Precipitation(Checkpointable):
+    """Looks whether it rains or snows, takes drops out of the frames, and what is left of them out of masks.
+
+    A drop is a small piece that is brighter than the median of the last frames and than the empty scene.
+    Objects that were found on the frame before are left alone; a small bright one that comes new is seen
+    three frames later. An impulse is known one frame after it: until the third frame of a scene, what has
+    changed in as many parts of the picture may be rain, and small pieces do not count yet.
+    """
+
+    _past: deque[Image] = checkpointed()
+    _bright: Float32Array | None = checkpointed()
+    _dark: Float32Array | None = checkpointed()
+    _seen: int = checkpointed()
+    _streak: UInt8Array | None = checkpointed()
+    falls: bool = checkpointed()
+    """Whether it rains or snows."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Another scene."""
+        self._past = deque(maxlen=PAST)
+        self._bright = self._dark = self._streak = None
+        self._seen, self.falls = 0, False
+
+    def look(self, image: Image, picture: Image | None, hidden: BoolArray | None) -> Image:
+        """Take the next frame.
+
+        Args:
+            image: RGB (H, W, 3), uint8.
+            picture: the empty scene, RGB (H, W, 3), uint8, or None as long as there is none.
+            hidden: where objects were on the frame before, (H, W).
+
+        Returns:
+            The frame, while it rains or snows without drops.
+        """
+        self._past.append(image)
+        grey = [_grey(each) for each in list(self._past)[-3:]]
+        if len(grey) == 3:
+            self._count(*grey)
+        elif len(grey) == 2:
+            self.falls = float((_shares(_apart(*grey)) > LEAST_SHARE).mean()) >= CELLS_FROM
+        if not self.falls or picture is None:
+            return image
+        return self._without_drops(image, picture, hidden)
+
+    def lasting(self, foreground: Float32Array, threshold: float) -> Float32Array:
+        """Probabilities, (H, W), while it rains or snows without small pieces that were not there before."""
+        found = foreground >= threshold
+        streak = np.zeros(found.shape, np.uint8) if self._streak is None else self._streak
+        self._streak = np.where(found, np.minimum(streak, 254) + 1, 0).astype(np.uint8)
+        if not self.falls or not found.any():
+            return foreground
+        # Pieces that lie close together are one object, through which drops fall.
+        count, near = cv2.connectedComponents(cv2.dilate(found.view(np.uint8), _NEAR), connectivity=8)
+        pieces = np.where(found, near, 0).ravel()
+        area = np.bincount(pieces, minlength=count)
+        old = np.bincount(pieces, (self._streak > LASTS).ravel(), minlength=count)
+        dropped = (area < LARGEST * found.size) & (old < LASTING * area)
+        dropped[0] = False
+        return np.where(dropped[near], np.float32(0), foreground)
+
+    def _count(self, before: UInt8Array, middle: UInt8Array, after: UInt8Array) -> None:
+        """Count impulses of the middle one of three frames, grey, (H, W)."""
+        up = np.minimum(cv2.subtract(middle, before), cv2.subtract(middle, after))
+        down = np.minimum(cv2.subtract(before, middle), cv2.subtract(after, middle))
+        bright, dark = _shares(up), _shares(down)
+        self._seen += 1
+        weight = np.float32(1 / min(self._seen, MEMORY))
+        self._bright = bright if self._bright is None else self._bright + weight * (bright - self._bright)
+        self._dark = dark if self._dark is None else self._dark + weight * (dark - self._dark)
+        share = float((self._bright - DARK * self._dark > LEAST_SHARE).mean())
+        begun = self.falls and self._seen > 1
+        self.falls = share >= (CELLS_UNTIL if begun else CELLS_FROM)
+
+    def _without_drops(self, image: Image, picture: Image, hidden: BoolArray | None) -> Image:
+        past = list(self._past)
+        usual = np.maximum(picture, _median((past * PAST)[:PAST] if len(past) < PAST else past))
+        drops = cv2.subtract(image, usual).max(axis=2) > STICKS_OUT
+        count, pieces, stats, _ = cv2.connectedComponentsWithStats(drops.view(np.uint8), connectivity=8)
+        if hidden is not None:
+            known = np.bincount(pieces[hidden], minlength=count) > 0
+        else:
+            known = np.zeros(count, bool)
+        small = (stats[:, cv2.CC_STAT_AREA] < LARGEST * drops.size) & ~known
+        small[0] = False
+        # The blurred rim of a drop is fainter than the drop.
+        covered = cv2.dilate(small[pieces].view(np.uint8), np.ones((3, 3), np.uint8))
+        return np.where(covered[..., None] > 0, np.minimum(image, usual), image)
+
+
+def _grey(image: Image) -> UInt8Array:
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def _apart(one: UInt8Array, other: UInt8Array) -> UInt8Array:
+    return np.asarray(cv2.absdiff(one, other), np.uint8)
+
+
+def _shares(levels: UInt8Array) -> Float32Array:
+    """Shares of the parts of a picture, (6, 8), in small pieces that stick out by these levels, (H, W)."""
+    found = (levels > LEVELS).view(np.uint8)
+    side = 1 + 2 * round(WIDEST * min(levels.shape) / 2)
+    wide = cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
+    small = np.asarray(found - wide, np.float32)
+    return np.asarray(cv2.resize(small, CELLS, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _median(frames: list[Image]) -> npt.NDArray[np.uint8]:
+    """Median of five arrays of one shape, by minima and maxima."""
+    a, b, c, d, e = frames
+    low, high = np.minimum(a, b), np.maximum(a, b)
+    low, other = np.maximum(low, np.minimum(c, d)), np.minimum(high, np.maximum(c, d))
+    low, high = np.minimum(low, other), np.maximum(low, other)
+    return np.asarray(np.maximum(low, np.minimum(high, e)), np.uint8)

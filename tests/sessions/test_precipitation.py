@@ -1,0 +1,114 @@
+"""Rain and snow are told from all else that flickers, and are no foreground; objects before them are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import cv2
+import numpy as np
+import pytest
+
+from segue.sessions.foreground import ForegroundSession
+from segue.sessions.precipitation import Precipitation
+from segue.sessions.subtractors import BackgroundDifference
+from tests.sessions.scenes import Bytes, Place, overlap, square_mask, wall, with_squares
+
+SIZE = (192, 256)
+SCENE = wall(height=192, width=256)
+
+
+def with_flakes(picture: Bytes, time: int, sign: int = 1) -> Bytes:
+    """A hundred blobs, at other places on each frame."""
+    rng = np.random.default_rng([3, time])
+    flakes = np.zeros(picture.shape, np.uint8)
+    for row, column in rng.uniform(0, 1, (100, 2)) * SIZE:
+        cv2.circle(flakes, (int(column), int(row)), 2, (90, 90, 90), -1, cv2.LINE_AA)
+    return np.asarray(cv2.add(picture, flakes) if sign > 0 else cv2.subtract(picture, flakes), np.uint8)
+
+
+def shifted(time: int) -> Bytes:
+    """The scene before a camera that trembles."""
+    down, right = np.random.default_rng([5, time]).integers(-3, 4, 2)
+    return np.roll(SCENE, (int(down), int(right)), (0, 1))
+
+
+def noisy(time: int) -> Bytes:
+    noise = np.random.default_rng([7, time]).normal(0, 6, SCENE.shape)
+    return np.asarray(np.clip(SCENE + noise, 0, 255), np.uint8)
+
+
+def crossed(time: int) -> Bytes:
+    """Bright and dark squares cross the scene fast."""
+    places = [(20 * i, (23 * time + 60 * i) % 256) for i in range(5)]
+    return with_squares(with_squares(SCENE, places), [(place[0] + 90, place[1]) for place in places], level=0)
+
+
+def flashed(time: int) -> Bytes:
+    return np.asarray(np.clip(SCENE + 70.0 * (time % 2), 0, 255), np.uint8)
+
+
+def falling(make: Callable[[int], Bytes], frames: int = 30) -> list[bool]:
+    found, looks = [], Precipitation()
+    for time in range(frames):
+        looks.look(make(time), None, None)
+        found.append(looks.falls)
+    return found
+
+
+def test_what_falls_is_noticed_from_the_second_frame_on() -> None:
+    assert falling(lambda time: with_flakes(SCENE, time)) == [False] + [True] * 29
+
+
+@pytest.mark.parametrize("make", [shifted, noisy, crossed, lambda _: SCENE])
+def test_what_brightens_and_darkens_alike_is_no_rain(make: Callable[[int], Bytes]) -> None:
+    # On the second frame nobody can know yet.
+    assert not any(falling(make)[2:])
+
+
+def test_dark_drops_are_no_rain() -> None:
+    assert not any(falling(lambda time: with_flakes(SCENE, time, -1))[2:])
+
+
+def test_rain_ends() -> None:
+    found = falling(lambda time: with_flakes(SCENE, time) if time < 15 else SCENE, 100)
+    assert found[14]
+    assert not found[-1]
+
+
+def played(film: Iterator[Bytes]) -> list[np.ndarray]:
+    session = ForegroundSession(BackgroundDifference(), align=False)
+    results = (session.step(picture) for picture in film)
+    return [result.mask == 1 for result in results if result is not None]
+
+
+def test_snow_before_an_empty_scene_is_no_foreground() -> None:
+    masks = played(with_flakes(SCENE, time) for time in range(40))
+    assert max(mask.mean() for mask in masks) <= 0.001
+
+
+def test_an_object_in_snow_is_found_at_once() -> None:
+    places: list[list[Place]] = [[(80, 6 * (time - 20))] if time >= 20 else [] for time in range(50)]
+    masks = played(with_flakes(with_squares(SCENE, at), time) for time, at in enumerate(places))
+    for time in range(24, 50):
+        assert overlap(masks[time], square_mask(SIZE, places[time])) > 0.8, time
+
+
+def test_small_objects_are_found_at_once_where_nothing_falls() -> None:
+    places: list[list[Place]] = [[(80, 9 * (time - 19))] if time >= 20 else [] for time in range(40)]
+    masks = played(with_squares(SCENE, at, side=12) for at in places)
+    for time in range(20, 40):
+        assert overlap(masks[time], square_mask(SIZE, places[time], side=12)) > 0.6, time
+
+
+def test_a_session_goes_on_in_the_rain_where_it_was_saved() -> None:
+    film = [with_flakes(with_squares(SCENE, [(80, 4 * time)]), time) for time in range(30)]
+    one = ForegroundSession(BackgroundDifference(), align=False)
+    for picture in film[:20]:
+        one.step(picture)
+    other = ForegroundSession(BackgroundDifference(), align=False)
+    other.restore(one.state())
+    for picture in film[20:]:
+        first, second = one.step(picture), other.step(picture)
+        assert first is not None
+        assert second is not None
+        assert np.array_equal(first.mask, second.mask)
