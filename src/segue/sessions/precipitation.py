@@ -23,6 +23,7 @@ WIDEST = 0.05  # of the shorter side: what is wider is an object that passes fas
 LEAST_SHARE = 0.002  # share of a part that must be impulses, after the dark ones are taken off it
 DARK = 3.0  # each dark impulse takes so many bright ones off
 CELLS_FROM, CELLS_UNTIL = 0.33, 0.2  # shares of the parts in which it falls, to begin and to end
+DOUBT_FROM = 0.66  # share of the parts with changes from which on the second frame may show rain
 MEMORY = 24  # frames over which they are counted
 
 PAST = 5  # frames whose median a drop sticks out of
@@ -40,7 +41,7 @@ class Precipitation(Checkpointable):
     A drop is a small piece that is brighter than the median of the last frames and than the empty scene.
     Objects that were found on the frame before are left alone; a small bright one that comes new is seen
     three frames later. An impulse is known one frame after it: until the third frame of a scene, what has
-    changed in as many parts of the picture may be rain, and small pieces do not count yet.
+    changed in two thirds of the parts of the picture may be rain, and small pieces do not count yet.
     """
 
     _past: deque[Image] = checkpointed()
@@ -76,7 +77,7 @@ class Precipitation(Checkpointable):
         if len(grey) == 3:
             self._count(*grey)
         elif len(grey) == 2:
-            self.falls = float((_shares(_apart(*grey)) > LEAST_SHARE).mean()) >= CELLS_FROM
+            self.falls = float((_shares(_apart(*grey)) > LEAST_SHARE).mean()) >= DOUBT_FROM
         if not self.falls or picture is None:
             return image
         return self._without_drops(image, picture, hidden)
