@@ -154,7 +154,11 @@ def test_functions_of_the_reference_say_what_they_take_and_return(name: str) -> 
 DESCRIBED = (
     "api",
     "cache.py",
+    "datasets",
+    "export",
+    "flow",
     "inputs.py",
+    "jobs",
     "masks",
     "metrics",
     "naming.py",

@@ -107,6 +107,9 @@ def read_training_frames(path: Path | str, count: int) -> Mapping[str, frozenset
             lists of Lim and Keles (https://github.com/lim-anggun/FgSegNet_v2), of all 53 videos.
         count: which list to take.
 
+    Returns:
+        Numbers of frames by ``category/video``.
+
     Raises:
         DatasetError: the file has another form, or no list of so many frames.
     """
@@ -124,6 +127,14 @@ def read_training_frames(path: Path | str, count: int) -> Mapping[str, frozenset
 def only_frames(film: ForegroundSequence, path: Path | str, count: int) -> ForegroundSequence:
     """A film of which only the frames of a list are labelled; see :func:`read_training_frames`.
 
+    Args:
+        film: video of CDnet2014.
+        path: file of lists, or ``published``.
+        count: which list to take.
+
+    Returns:
+        The same film with fewer labels.
+
     Raises:
         DatasetError: the list does not name the film, or none of its frames is labelled.
     """
@@ -140,6 +151,9 @@ def unseen_folds() -> Mapping[str, int]:
     """Fold (0 to 3) of each ``category/video`` in the protocol ``cdnet-unseen``.
 
     The scores of a video come from a network that was trained on the other folds only.
+
+    Returns:
+        Number of the fold by ``category/video``.
     """
     return read_json(dict[str, int], _asset("cdnet_unseen_folds.json"), "list of folds")
 

@@ -28,13 +28,33 @@ PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 
 def read_rgb(path: Path) -> RgbImage:
-    """Picture as RGB, (H, W, 3), uint8, as stored: an orientation tag is not applied, for masks know none."""
+    """Picture as RGB, (H, W, 3), uint8, as stored: an orientation tag is not applied, for masks know none.
+
+    Args:
+        path: picture file.
+
+    Returns:
+        (H, W, 3), uint8.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
     with opened(path) as picture:
         return np.array(picture.convert("RGB"))
 
 
 def read_text(path: Path) -> str:
-    """Text of a small file."""
+    """Text of a small file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its text.
+
+    Raises:
+        DatasetError: it cannot be read or is no text.
+    """
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -42,9 +62,19 @@ def read_text(path: Path) -> str:
 
 
 def read_mask_file(file: Path | BytesIO, where: str = "") -> StoredMask:
-    """Stored values of a mask, (H, W), uint8 or (16-bit files) uint16, whatever its palette says.
+    """Read the stored values of a mask, whatever its palette says.
 
     ``where`` names a stream in messages.
+
+    Args:
+        file: file or stream.
+        where: name of a stream, for messages.
+
+    Returns:
+        (H, W), uint8 or (16-bit files) uint16.
+
+    Raises:
+        DatasetError: it cannot be read, or is a colour picture.
     """
     try:
         return read_stored_mask(file, where or str(file))
@@ -53,7 +83,17 @@ def read_mask_file(file: Path | BytesIO, where: str = "") -> StoredMask:
 
 
 def read_index_mask(path: Path) -> UInt8Array:
-    """Stored values of an 8-bit mask file, (H, W), uint8, whatever its palette says."""
+    """Stored values of an 8-bit mask file, (H, W), uint8, whatever its palette says.
+
+    Args:
+        path: the file.
+
+    Returns:
+        (H, W), uint8.
+
+    Raises:
+        DatasetError: it cannot be read, is a colour picture, or has more than 8 bits.
+    """
     values = read_mask_file(path)
     if values.dtype != np.uint8:
         raise DatasetError(f"{path} has {8 * values.itemsize} bits a pixel; a mask must have 8")
@@ -61,14 +101,35 @@ def read_index_mask(path: Path) -> UInt8Array:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Height and width from the header of a picture."""
+    """Height and width from the header of a picture.
+
+    Args:
+        path: picture file.
+
+    Returns:
+        Height and width in pixels.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
     with opened(path) as picture:
         return picture.height, picture.width
 
 
 @contextmanager
 def opened(file: Path | BytesIO, where: str = "") -> Iterator[Image.Image]:
-    """A picture, not decoded yet; what Pillow raises inside the block comes as a DatasetError."""
+    """A picture, not decoded yet; what Pillow raises inside the block comes as a DatasetError.
+
+    Args:
+        file: file or stream.
+        where: name of a stream, for messages.
+
+    Yields:
+        The picture.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
     where = where or str(file)
     if isinstance(file, Path):
         check_file(file, DatasetError)
@@ -81,7 +142,18 @@ def opened(file: Path | BytesIO, where: str = "") -> Iterator[Image.Image]:
 
 
 def read_mask_of(picture: Path, path: Path) -> UInt8Array:
-    """Index mask of a picture, (H, W), uint8, which must have the size in the header of the picture."""
+    """Index mask of a picture, (H, W), uint8, which must have the size in the header of the picture.
+
+    Args:
+        picture: picture file.
+        path: mask file.
+
+    Returns:
+        (H, W), uint8.
+
+    Raises:
+        DatasetError: one cannot be read, or their sizes differ.
+    """
     mask = read_index_mask(path)
     check_sizes(picture, path)
     return mask
@@ -89,6 +161,10 @@ def read_mask_of(picture: Path, path: Path) -> UInt8Array:
 
 def check_sizes(picture: Path, path: Path) -> None:
     """See by their headers that a mask has the size of its picture.
+
+    Args:
+        picture: picture file.
+        path: mask file.
 
     Raises:
         DatasetError: it has not, or one of them cannot be read.
@@ -147,7 +223,17 @@ class ByName(Generic[Video]):
 
 
 def subfolders(root: Path) -> list[Path]:
-    """Folders in ``root``, without hidden ones, in natural order."""
+    """Folders in ``root``, without hidden ones, in natural order.
+
+    Args:
+        root: the folder.
+
+    Returns:
+        Paths, perhaps none.
+
+    Raises:
+        DatasetError: there is no such folder.
+    """
     if not root.is_dir():
         raise DatasetError(f"no folder {root}")
     found = (path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -155,7 +241,18 @@ def subfolders(root: Path) -> list[Path]:
 
 
 def files_in(folder: Path, suffixes: Collection[str]) -> list[Path]:
-    """Files of a folder with one of these endings (small letters, with dot), without hidden ones."""
+    """Files of a folder with one of these endings (small letters, with dot), without hidden ones.
+
+    Args:
+        folder: the folder.
+        suffixes: endings such as ``.png``.
+
+    Returns:
+        Paths, perhaps none.
+
+    Raises:
+        DatasetError: there is no such folder.
+    """
     if not folder.is_dir():
         raise DatasetError(f"no folder {folder}")
     visible = (path for path in folder.iterdir() if not path.name.startswith("."))
@@ -163,7 +260,18 @@ def files_in(folder: Path, suffixes: Collection[str]) -> list[Path]:
 
 
 def files_by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
-    """Those of :func:`files_in` by name without ending, in natural order; at least one."""
+    """Those of :func:`files_in` by name without ending, in natural order; at least one.
+
+    Args:
+        folder: the folder.
+        suffixes: endings such as ``.png``.
+
+    Returns:
+        Paths by name without ending.
+
+    Raises:
+        DatasetError: there are none, or two have one name.
+    """
     files: dict[str, Path] = {}
     for path in sorted(files_in(folder, suffixes), key=lambda item: natural_key(item.name)):
         if path.stem in files:

@@ -246,13 +246,31 @@ def open_plain(root: Path | str, *, binary: bool = False) -> ForegroundFolder:
 
 
 def video_folders(root: Path) -> list[Path]:
-    """Folders in ``root`` that hold a folder ``input`` or ``groundtruth``, in natural order."""
+    """Folders in ``root`` that hold a folder ``input`` or ``groundtruth``, in natural order.
+
+    Args:
+        root: the folder.
+
+    Returns:
+        Paths.
+    """
     parts = ("input", "groundtruth")
     return [folder for folder in subfolders(root) if any((folder / part).is_dir() for part in parts)]
 
 
 def read_video(folder: Path, category: str = "") -> ForegroundSequence:
-    """List a video in the layout of CDnet2014, region and temporal region being optional."""
+    """List a video in the layout of CDnet2014, region and temporal region being optional.
+
+    Args:
+        folder: folder of the video.
+        category: its category, or "".
+
+    Returns:
+        The video.
+
+    Raises:
+        DatasetError: pictures are missing, or a file does not fit.
+    """
     regions = (path for path in (folder / "ROI.bmp", folder / "ROI.png") if path.is_file())
     temporal = folder / "temporalROI.txt"
     return ForegroundSequence.of(
@@ -266,7 +284,17 @@ def read_video(folder: Path, category: str = "") -> ForegroundSequence:
 
 
 def read_temporal_roi(path: Path) -> tuple[int, int]:
-    """First and last frame number that count, from a file of one line ``from to``."""
+    """First and last frame number that count, from a file of one line ``from to``.
+
+    Args:
+        path: the file.
+
+    Returns:
+        First and last number, both included.
+
+    Raises:
+        DatasetError: it has another form.
+    """
     text = read_text(path)[:200].split()
     if len(text) != 2 or not all(_DIGITS.fullmatch(number) for number in text):
         raise DatasetError(f"{path} holds {' '.join(text)!r}; it must hold two frame numbers, first and last")
@@ -277,7 +305,18 @@ def read_temporal_roi(path: Path) -> tuple[int, int]:
 
 
 def numbered_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> dict[int, Path]:
-    """Pictures in a folder by the number at the end of their names, in order; at least one."""
+    """Pictures in a folder by the number at the end of their names, in order; at least one.
+
+    Args:
+        folder: the folder.
+        suffixes: endings such as ``.png``.
+
+    Returns:
+        Paths by number.
+
+    Raises:
+        DatasetError: there are none, a name has no number, or two have the same.
+    """
     files = files_in(folder, suffixes)
     if not files:
         raise DatasetError(f"{folder} holds no picture")
@@ -285,7 +324,18 @@ def numbered_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> 
 
 
 def by_number(files: Iterable[Path], pattern: re.Pattern[str] = NUMBER) -> dict[int, Path]:
-    """Files by frame number, in order; the group of ``pattern`` is the number in a name without ending."""
+    """Files by frame number, in order; the group of ``pattern`` is the number in a name without ending.
+
+    Args:
+        files: the files.
+        pattern: finds the number in a name without ending.
+
+    Returns:
+        Paths by number.
+
+    Raises:
+        DatasetError: a name has no number, or two have the same.
+    """
     numbered: dict[int, Path] = {}
     for path in files:
         number = number_of(path.stem, pattern)
@@ -298,6 +348,14 @@ def by_number(files: Iterable[Path], pattern: re.Pattern[str] = NUMBER) -> dict[
 
 
 def number_of(stem: str, pattern: re.Pattern[str] = NUMBER) -> int | None:
-    """Frame number in a name without ending, None where there is none."""
+    """Frame number in a name without ending, None where there is none.
+
+    Args:
+        stem: name without ending.
+        pattern: finds the number.
+
+    Returns:
+        The number, or None.
+    """
     match = pattern.search(stem)
     return int(match[1]) if match is not None and _DIGITS.fullmatch(match[1]) else None

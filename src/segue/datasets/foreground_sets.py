@@ -260,7 +260,14 @@ COMPOSITE_SIZE = (256, 768)
 
 
 def is_hofam(folder: Path) -> bool:
-    """Whether the first picture of a folder, or of one in it, has the size of a composite."""
+    """Whether the first picture of a folder, or of one in it, has the size of a composite.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        True for composites of HOFAM.
+    """
     for place in (folder, *subfolders(folder)):
         first = min(place.glob("*.png"), default=None)
         if first is not None:
@@ -301,17 +308,38 @@ def _composites(folder: Path) -> ForegroundSequence:
 
 
 def read_frame(path: Path) -> Image:
-    """Frame of a composite, RGB, (H, W, 3), uint8."""
+    """Frame of a composite, RGB, (H, W, 3), uint8.
+
+    Args:
+        path: the composite.
+
+    Returns:
+        (H, W, 3), uint8.
+    """
     return _panel(path, 0)
 
 
 def read_flow(path: Path) -> Image:
-    """Flow panel of a composite, (H, W, 3), uint8."""
+    """Flow panel of a composite, (H, W, 3), uint8.
+
+    Args:
+        path: the composite.
+
+    Returns:
+        (H, W, 3), uint8.
+    """
     return _panel(path, 1)
 
 
 def read_truth(path: Path) -> Labels:
-    """Ground truth of a composite, (H, W), uint8: 0 or 255."""
+    """Ground truth of a composite, (H, W), uint8: 0 or 255.
+
+    Args:
+        path: the composite.
+
+    Returns:
+        (H, W), uint8.
+    """
     return np.where((_panel(path, 2) >= WHITE).all(axis=2), MOTION, STATIC).astype(np.uint8)
 
 

@@ -80,6 +80,13 @@ MOVING_CAMERAS = frozenset({"pan", "steps", "hand"})
 def open_isd_part(root: Path | str, part: str) -> ForegroundFolder:
     """Open a split of a data set, its clips by whether their camera moves: ``still`` or ``moving``.
 
+    Args:
+        root: folder of the data set.
+        part: the split.
+
+    Returns:
+        Its clips.
+
     Raises:
         DatasetError: there is no such split, a file does not fit, or there is no clip.
     """
@@ -153,7 +160,12 @@ class IsdClip:
 
 
 def export_davis(sequences: ForegroundFolder, out: Path) -> None:
-    """Write clips of :func:`open_isd` in DAVIS' layout, for networks that follow objects."""
+    """Write clips of :func:`open_isd` in DAVIS' layout, for networks that follow objects.
+
+    Args:
+        sequences: the clips.
+        out: folder to write to.
+    """
     for sequence in sequences:
         clip = IsdClip.of(sequence)
         pictures, masks = (out / kind / sequence.name for kind in ("JPEGImages", "Annotations"))

@@ -297,15 +297,36 @@ LAYOUTS: tuple[Layout, ...] = (_plain, ECSSD, DUTS, DUTS_TEST, HRSOD, VOC, _coco
 
 
 def is_msra10k(folder: Path) -> bool:
-    """Whether a folder has the folders of MSRA10K."""
+    """Whether a folder has the folders of MSRA10K.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        True for MSRA10K.
+    """
     return any((folder / name).is_dir() for name in ("Imgs", "MSRA10K_Imgs_GT"))
 
 
 def is_fss(folder: Path) -> bool:
-    """Whether a folder has the folder of FSS-1000."""
+    """Whether a folder has the folder of FSS-1000.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        True for FSS-1000.
+    """
     return (folder / "fewshot_data").is_dir()
 
 
 def is_big(folder: Path) -> bool:
-    """Whether masks in a folder are named as in BIG."""
+    """Whether masks in a folder are named as in BIG.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        True for BIG.
+    """
     return any(folder.glob("*_gt.png"))

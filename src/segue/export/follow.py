@@ -122,7 +122,16 @@ class Tracker:
 
 
 def enlarge(x: Array, axis: int, times: int) -> Array:
-    """So many times as long along an axis, by linear interpolation between the centres of pixels."""
+    """So many times as long along an axis, by linear interpolation between the centres of pixels.
+
+    Args:
+        x: array of any shape.
+        axis: the axis.
+        times: factor.
+
+    Returns:
+        The longer array.
+    """
     x = np.moveaxis(x, axis, -1)
     place = ((np.arange(x.shape[-1] * times) + 0.5) / times - 0.5).clip(0, x.shape[-1] - 1)
     low = place.astype(int)
@@ -133,7 +142,14 @@ def enlarge(x: Array, axis: int, times: int) -> Array:
 
 
 def merge(planes: Array) -> Array:
-    """Probabilities of the objects, (K, H, W), to those of background and objects, (K+1, H, W)."""
+    """Probabilities of the objects, (K, H, W), to those of background and objects, (K+1, H, W).
+
+    Args:
+        planes: (K, H, W), in [0, 1].
+
+    Returns:
+        (K+1, H, W), background first; they sum to 1.
+    """
     every = np.concatenate([np.prod(1 - planes, 0, keepdims=True), planes]).clip(1e-7, 1 - 1e-7)
     odds = every / (1 - every)
     shares: Array = (odds / odds.sum(0)).astype(np.float32)
@@ -141,7 +157,16 @@ def merge(planes: Array) -> Array:
 
 
 def suppress_distant_components(logits: Array, before: Array, max_jump: int) -> Array:
-    """Log-odds (h, w) without small pieces that are farther than ``max_jump`` from the mask before."""
+    """Log-odds (h, w) without small pieces that are farther than ``max_jump`` from the mask before.
+
+    Args:
+        logits: (h, w).
+        before: the last mask, (h, w).
+        max_jump: distance in cells.
+
+    Returns:
+        (h, w).
+    """
     if not before.any():
         return logits
     height, width = logits.shape

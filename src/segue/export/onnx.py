@@ -42,7 +42,15 @@ SAMPLE = 96, 128  # height and width of the pictures that the graphs are traced 
 
 
 def encode(network: STCN | STCNLite, image: Tensor) -> tuple[Tensor, ...]:
-    """(H, W, 3), see :func:`prepared` → key (64, h, w), features thin and joint, and two finer ones."""
+    """Encode a picture.
+
+    Args:
+        network: STCN or stcn-lite.
+        image: (H, W, 3), see :func:`prepared`.
+
+    Returns:
+        Key (64, h, w), features thin and joint, and two finer ones.
+    """
     seen = network.encode_query(prepared(network, image))
     joint, thin, *finer = seen.features
     return (seen.key[0], thin, joint, *finer)
@@ -59,6 +67,18 @@ def read(
     (K, T, P, V). The query, (Q, C), has the positions ``start`` to ``start + Q`` of a grid ``width`` wide.
     Each of them reads the ``top_k`` best positions of all frames, of the last frame only those within
     ``window`` rows and columns around its own place.
+
+    Args:
+        top_k: positions that a query position reads.
+        keys: (T, P, C+1).
+        values: (K, T, P, V).
+        query: (Q, C).
+        start: first position of the query.
+        width: columns of the grid.
+        window: rows and columns around a position within which the last frame is read.
+
+    Returns:
+        Readouts (K, Q, V), and attention by frame (T,).
     """
     rows = keys.flatten(0, 1)
     affinity = (2 * query @ rows[:, :-1].T - rows[:, -1]) / math.sqrt(query.shape[1])
@@ -77,21 +97,50 @@ def read(
 
 
 def decode(network: STCN | STCNLite, readout: Tensor, thin: Tensor, *finer: Tensor) -> Tensor:
-    """Readouts (K, V, h, w) and features of the frame → log-odds (K, H/n, W/n), n 2 or (STCN) 4."""
+    """Decode readouts with features of the frame.
+
+    Args:
+        network: STCN or stcn-lite.
+        readout: (K, V, h, w).
+        thin: feature of the frame at the stride of the keys.
+        finer: two finer features.
+
+    Returns:
+        Log-odds (K, H/n, W/n), n 2 or (STCN) 4.
+    """
     logits: Tensor = network.decoder(readout, thin, *finer)
     return logits[:, 0]
 
 
 def remember(network: STCN | STCNLite, image: Tensor, joint: Tensor, masks: Tensor) -> Tensor:
-    """(H, W, 3), see :func:`prepared`, feature of the frame, soft masks (K, H, W) → values (K, P, V)."""
+    """Encode a frame with its masks.
+
+    Args:
+        network: STCN or stcn-lite.
+        image: (H, W, 3), see :func:`prepared`.
+        joint: feature of the frame.
+        masks: soft masks (K, H, W), in [0, 1].
+
+    Returns:
+        Values (K, P, V).
+    """
     seen = QueryFeatures(prepared(network, image), joint, (joint,))
     return network.encode_memory(seen, masks)[1].flatten(2).transpose(1, 2)
 
 
 def decode_scene(network: ForegroundNetwork, counts: Sequence[int], stride: int, *maps: Tensor) -> Tensor:
-    """Maps of the current frame, of those around it and of the empty scene → (1, channels, H, W) in [0, 1].
+    """Decode maps of the current frame, of those around it and of the empty scene.
 
     They come one frame after the other, so many of each as ``counts`` says.
+
+    Args:
+        network: finds foreground.
+        counts: number of maps of each frame.
+        stride: pixels of a cell of the first map.
+        maps: the maps, one frame after the other.
+
+    Returns:
+        (1, channels, H, W), in [0, 1].
     """
     rest = iter(maps)
     current, *others = (tuple(itertools.islice(rest, count)) for count in counts)
@@ -102,7 +151,15 @@ def decode_scene(network: ForegroundNetwork, counts: Sequence[int], stride: int,
 
 
 def prepared(network: STCN | STCNLite, image: Tensor) -> Tensor:
-    """Picture (H, W, 3) in [0, 255], padded to multiples of 16 → (1, 3, H, W) as the network takes it."""
+    """Normalise a picture as the network takes it.
+
+    Args:
+        network: STCN or stcn-lite.
+        image: (H, W, 3), values of 0 to 255, padded to multiples of 16.
+
+    Returns:
+        (1, 3, H, W), float32.
+    """
     if isinstance(network, STCNLite):
         return image.permute(2, 0, 1)[None].float() / 127.5 - 1
     return normalise(image)

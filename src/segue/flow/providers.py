@@ -187,6 +187,14 @@ class FlowPictures:
 
 
 def lengths(flow: Flow, scale: float) -> npt.NDArray[np.uint8]:
-    """Lengths of flow (H, W, 2) as grey values, (H, W): ``scale`` pixels and more are white."""
+    """Lengths of flow (H, W, 2) as grey values, (H, W): ``scale`` pixels and more are white.
+
+    Args:
+        flow: (H, W, 2), in pixels.
+        scale: length in pixels that is white.
+
+    Returns:
+        (H, W), uint8.
+    """
     distance = np.linalg.norm(flow, axis=2)
     return np.asarray(np.rint(255 * np.clip(distance / scale, 0, 1)), np.uint8)

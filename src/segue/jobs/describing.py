@@ -38,7 +38,14 @@ from segue.weights.identity import WeightsIdentity
 
 
 def source_value(source: Source) -> tuple[VideoSource, tuple[Given, ...]]:
-    """An opened source as a value, and as an object where its frames are pictures in memory."""
+    """An opened source as a value, and as an object where its frames are pictures in memory.
+
+    Args:
+        source: opened source.
+
+    Returns:
+        The value, and what it does not say, if anything.
+    """
     asked = asdict(source.request)
     kind = asked.pop("type")
     value = VideoSource(**asked)
@@ -47,6 +54,13 @@ def source_value(source: Source) -> tuple[VideoSource, tuple[Given, ...]]:
 
 def model_value(model: Any, weights: str | os.PathLike[str] | None) -> tuple[Model, tuple[Given, ...]]:
     """A network or method as a value, and as an object where it is none by name.
+
+    Args:
+        model: name, network or method.
+        weights: weight file, or None.
+
+    Returns:
+        The value, and what it does not say, if anything.
 
     Raises:
         ArgumentError: the weights are no path.
@@ -60,7 +74,15 @@ def model_value(model: Any, weights: str | os.PathLike[str] | None) -> tuple[Mod
 
 
 def given(argument: str, value: Any) -> Given:
-    """What an object of a program was; of arrays, tensors and pictures also what they hold."""
+    """What an object of a program was; of arrays, tensors and pictures also what they hold.
+
+    Args:
+        argument: name of the argument.
+        value: what the program gave.
+
+    Returns:
+        Its description: class, and of pixels shape, type and SHA-256.
+    """
     kind = type(value)
     name = f"{kind.__module__}.{kind.__qualname__}"
     if callable(value) and not isinstance(value, nn.Module) and hasattr(value, "__qualname__"):
@@ -76,19 +98,40 @@ def given(argument: str, value: Any) -> Given:
 
 
 def described(**objects: Any) -> tuple[Given, ...]:
-    """What each of several objects was, by its argument; None is none."""
+    """What each of several objects was, by its argument; None is none.
+
+    Args:
+        objects: what the program gave, by argument.
+
+    Returns:
+        Descriptions of those that are not None.
+    """
     return tuple(given(name, value) for name, value in objects.items() if value is not None)
 
 
 def network_digest(network: Any) -> str | None:
-    """SHA-256 over the weights of a network that a program gave; None of what has none."""
+    """SHA-256 over the weights of a network that a program gave; None of what has none.
+
+    Args:
+        network: a network, or anything else.
+
+    Returns:
+        64 digits, or None.
+    """
     return WeightsIdentity.of(network).digest if isinstance(network, nn.Module) else None
 
 
 def required_value(
     required: Container[int] | None,
 ) -> tuple[tuple[int, ...] | None, tuple[Given, ...]]:
-    """Indices of wanted frames as a value, or as an object where they cannot be listed."""
+    """Indices of wanted frames as a value, or as an object where they cannot be listed.
+
+    Args:
+        required: indices of frames; None wants all.
+
+    Returns:
+        Indices in order, or None; and what they do not say, if anything.
+    """
     if required is None:
         return None, ()
     if isinstance(required, Iterable):

@@ -23,6 +23,13 @@ from segue.video.partial import write_complete
 def detect_first(source: Source, find: Detector) -> tuple[Frame, Found]:
     """The first frame of a source and what a detector finds there.
 
+    Args:
+        source: where frames come from.
+        find: the detector.
+
+    Returns:
+        The frame, and its objects.
+
     Raises:
         SourceError: there is no frame, or none after it where the detector compares frames.
     """
@@ -41,6 +48,10 @@ def detect_first(source: Source, find: Detector) -> tuple[Frame, Found]:
 def require_free(targets: Sequence[Path], overwrite: bool) -> None:
     """See that files can be written.
 
+    Args:
+        targets: files to be written.
+        overwrite: they may be replaced.
+
     Raises:
         SinkError: one is there and may not be replaced, or its folder cannot be made.
     """
@@ -51,7 +62,16 @@ def require_free(targets: Sequence[Path], overwrite: bool) -> None:
 
 
 def write_found(frame: Frame, found: Found, targets: Sequence[Path]) -> None:
-    """Write what a detector has found: an index mask, a picture with it, and JSON files of its objects."""
+    """Write what a detector has found: an index mask, a picture with it, and JSON files of its objects.
+
+    Args:
+        frame: the frame.
+        found: its objects.
+        targets: files to write: the mask, the picture, then any number of JSON files.
+
+    Raises:
+        SinkError: one cannot be written.
+    """
     captions = {item.id: f"{item.label} {item.score:.2f}" for item in found.objects if item.label}
     write_complete(targets[0], encode_index_mask(found.mask))
     write_picture(targets[1], overlay(frame.image, found.mask, captions=captions))

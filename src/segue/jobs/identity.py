@@ -68,6 +68,9 @@ def result_settings(job: VideoJob) -> dict[str, Any]:
 
     Args:
         job: with identities, see :func:`identified`.
+
+    Returns:
+        Values by name.
     """
     values = {name: value for name, value in values_of(job).items() if name not in NON_RESULT_FIELDS}
     source = values.pop("source")
@@ -82,7 +85,14 @@ def result_settings(job: VideoJob) -> dict[str, Any]:
 
 
 def record(job: VideoJob) -> dict[str, Any]:
-    """The job as it stands beside its results: without where they are, and without passwords of addresses."""
+    """The job as it stands beside its results: without where they are, and without passwords of addresses.
+
+    Args:
+        job: the job as it was carried out.
+
+    Returns:
+        JSON values.
+    """
     values = values_of(job)
     values["device"] = None  # results of one kind of device do not tell which one it was
     values["outputs"] = {name: values["outputs"][name] for name in ("formats", "side_by_side", "rotate")}
@@ -98,7 +108,14 @@ def record(job: VideoJob) -> dict[str, Any]:
 
 
 def model_digest(model: Model) -> str | None:
-    """SHA-256 of the weights of a model, joined by + where there are several; None where there are none."""
+    """SHA-256 of the weights of a model, joined by + where there are several; None where there are none.
+
+    Args:
+        model: model of a job.
+
+    Returns:
+        64 digits, or several joined by +.
+    """
     if model.weights is not None:
         return weights_digest(model.weights)
     digests = [digest for name in model.name.split("+") if (digest := _own_digest(name)) is not None]
@@ -106,7 +123,14 @@ def model_digest(model: Model) -> str | None:
 
 
 def weights_digest(path: Path) -> str | None:
-    """SHA-256 of a weight file; of a folder of another library those of its files, joined by +."""
+    """SHA-256 of a weight file; of a folder of another library those of its files, joined by +.
+
+    Args:
+        path: file or folder.
+
+    Returns:
+        64 digits, or several joined by +; None where nothing is there.
+    """
     if not path.is_dir():
         return file_digest(path)
     files = sorted(file for kind in ("*.json", "*.safetensors") for file in path.glob(kind))
@@ -114,7 +138,14 @@ def weights_digest(path: Path) -> str | None:
 
 
 def file_digest(path: Path) -> str | None:
-    """SHA-256 of a file; None where there is none. A file that has not changed is not read again."""
+    """SHA-256 of a file; None where there is none. A file that has not changed is not read again.
+
+    Args:
+        path: the file.
+
+    Returns:
+        64 digits, or None.
+    """
     if not exists(path) or not path.is_file():
         return None
     status = path.stat()

@@ -49,6 +49,18 @@ def instance_session(
 
     The arguments are those of :func:`segue.instances`.
 
+    Args:
+        model: name or network; None takes the best whose weights are available.
+        options: typed options of the job.
+        weights: weight file of a network by name.
+        names: class names by number, the name of a data set, or a file with ``categories``.
+        classes: only these classes; None is all.
+        device: where the network runs; None takes a GPU if there is one.
+        fast: bfloat16 where the hardware has it.
+
+    Returns:
+        The session, and class names by number.
+
     Raises:
         CheckpointError: weights are missing or do not fit.
         PromptError: there is no such class.
@@ -93,6 +105,13 @@ def instance_session(
 def prepare_instances(job: InstancesJob, objects: Objects) -> Prepared:
     """Open the source and load the network of a job; see :func:`segue.jobs.running.prepare`.
 
+    Args:
+        job: the job.
+        objects: what only the program has.
+
+    Returns:
+        What the frame loop needs.
+
     Raises:
         SegueError: the network cannot explain itself.
         SourceError, CheckpointError, PromptError: as described there.
@@ -113,12 +132,25 @@ def prepare_instances(job: InstancesJob, objects: Objects) -> Prepared:
 
 
 def counted(result: Segmentation) -> str:
-    """How many objects are visible, in words."""
+    """How many objects are visible, in words.
+
+    Args:
+        result: result of a frame.
+
+    Returns:
+        A few words.
+    """
     return f"{sum(item.area > 0 for item in result.objects)} objects"
 
 
 def as_classes(classes: Collection[str] | str | None) -> list[str] | None:
     """Names of classes from a list, or from a text with commas.
+
+    Args:
+        classes: names, or text with commas between them.
+
+    Returns:
+        Names, or None for all.
 
     Raises:
         ArgumentError: these are no names.
@@ -138,6 +170,12 @@ def as_classes(classes: Collection[str] | str | None) -> list[str] | None:
 
 def as_class_names(names: Mapping[int, str] | str | Path | None) -> Mapping[int, str] | None:
     """Names of class channels by number, of an edition of YouTube-VIS by its name, or of an annotation file.
+
+    Args:
+        names: names by number, ``ytvis2019`` or another edition, a path, or None.
+
+    Returns:
+        Names by number, or None.
 
     Raises:
         ArgumentError: these are no names by number.
@@ -164,6 +202,13 @@ def default_model(weights: str | Path | None = None, *, detectors: bool = True) 
     the cache folder: a SeqFormer by its published AP, then a detector of torchvision or Detectron 2 with a
     network that follows its finds; and where there are none, what comes with segue: the small detector with
     a tracker, or alone msstsvis-lite. Without ``detectors`` no detector with a tracker is named.
+
+    Args:
+        weights: weight file, if one was given.
+        detectors: a detector with a tracker may be named.
+
+    Returns:
+        Name of the model.
     """
     classed = [entry for entry in DETECTORS if "classes" in entry.supported_options]
     by_network = {entry.network or entry.name: entry for entry in reversed(classed)}

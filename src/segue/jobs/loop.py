@@ -28,11 +28,23 @@ Step = Callable[[Frame], Segmentation | Skipped | None]
 
 
 def no_prompts(_: Frame) -> None:
-    """For sessions that find objects by themselves."""
+    """For sessions that find objects by themselves.
+
+    Args:
+        _: the frame.
+    """
 
 
 def prompted(session: Session, prompts: PromptSource) -> Step:
-    """Takes every frame through a session with its prompts."""
+    """Takes every frame through a session with its prompts.
+
+    Args:
+        session: the session.
+        prompts: gives the prompts of a frame.
+
+    Returns:
+        A function that takes a frame and gives the result that is due, if any.
+    """
     return lambda frame: session.step(frame, prompts(frame))
 
 
@@ -41,6 +53,14 @@ def only_required(session: TrackSession, prompts: PromptSource, required: Contai
 
     Only the required ones have results. As in the evaluation of YouTube-VOS, a frame with prompts whose
     result nobody needs is memory alone.
+
+    Args:
+        session: the session.
+        prompts: gives the prompts of a frame.
+        required: indices of the frames that need results.
+
+    Returns:
+        A function that takes a frame and gives its result, if it is required.
     """
 
     def step(frame: Frame) -> Segmentation | Skipped:
@@ -59,7 +79,15 @@ def only_required(session: TrackSession, prompts: PromptSource, required: Contai
 
 
 def results(session: Session, frames: Iterable[Frame]) -> Iterator[Segmentation]:
-    """All results of frames without prompts, each as soon as it is there."""
+    """All results of frames without prompts, each as soon as it is there.
+
+    Args:
+        session: the session.
+        frames: frames in order.
+
+    Yields:
+        Results in the order of the frames.
+    """
     for _, result in FrameLoop(session, prompted(session, no_prompts)).over(frames):
         yield result
 

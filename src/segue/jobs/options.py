@@ -38,7 +38,14 @@ def _settings(value: object) -> object:
 
 
 def setting_of(text: str) -> Setting:
-    """The value that is written in a text: a number, true, false, none, or the text itself."""
+    """The value that is written in a text: a number, true, false, none, or the text itself.
+
+    Args:
+        text: text of a command line.
+
+    Returns:
+        Number, truth value, None or text.
+    """
     try:
         value = parse_json({"none": "null"}.get(text.lower(), text.lower()))
     except ValueError:
@@ -88,6 +95,13 @@ class InstanceOptions(Value):
 def checked(kind: type[V], values: Mapping[str, Any]) -> V:
     """Options of a caller as a value.
 
+    Args:
+        kind: class of the options.
+        values: options by name.
+
+    Returns:
+        The checked options.
+
     Raises:
         ArgumentError: one has the wrong type; the message names it.
     """
@@ -98,7 +112,14 @@ def checked(kind: type[V], values: Mapping[str, Any]) -> V:
 
 
 def error_text(errors: ValidationError) -> str:
-    """The first of the errors that pydantic found, for people: which field, what it is, what is expected."""
+    """The first of the errors that pydantic found, for people: which field, what it is, what is expected.
+
+    Args:
+        errors: what pydantic raised.
+
+    Returns:
+        One line.
+    """
     first = errors.errors(include_url=False)[0]
     place = ".".join(
         str(part) for part in first["loc"] if not str(part).startswith(("literal[", "function-"))

@@ -94,7 +94,14 @@ def check_reads(jobs: Sequence[Job], written: Mapping[Path, int]) -> None:
 
 
 def outputs_of(job: Job) -> Iterator[Path]:
-    """Files and folders that a job writes."""
+    """Files and folders that a job writes.
+
+    Args:
+        job: any job.
+
+    Yields:
+        Paths.
+    """
     if isinstance(job, VideoJob):
         folder = job.outputs.folder or Path("segue-out") / Path(job.source.place or "array").stem
         yield from output_paths(folder, job.outputs.formats).values()
@@ -106,7 +113,14 @@ def outputs_of(job: Job) -> Iterator[Path]:
 
 
 def inputs_of(job: Job) -> Iterator[Path]:
-    """Files and folders that a job reads, as far as it names them."""
+    """Files and folders that a job reads, as far as it names them.
+
+    Args:
+        job: any job.
+
+    Yields:
+        Paths.
+    """
     if isinstance(job, VideoJob):
         place = job.source.place
         if place is not None and not is_url(place) and not place.isdecimal():

@@ -25,7 +25,11 @@ from segue.video.zones import Zone
 
 
 def nothing() -> dict[str, Path]:
-    """For jobs that have nothing to do after their last frame."""
+    """For jobs that have nothing to do after their last frame.
+
+    Returns:
+        No files.
+    """
     return {}
 
 
@@ -128,6 +132,12 @@ class Prepared:
 def open_video(source: VideoSource) -> Source:
     """Open the source of a job.
 
+    Args:
+        source: source of the job.
+
+    Returns:
+        The opened source.
+
     Raises:
         SourceError: nothing is there, or it cannot be read.
     """
@@ -137,13 +147,31 @@ def open_video(source: VideoSource) -> Source:
 
 
 def own_pictures(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """The frames with copies of their pictures, which stay as they are when an array is filled again."""
+    """The frames with copies of their pictures, which stay as they are when an array is filled again.
+
+    Args:
+        frames: frames whose pictures may be filled again.
+
+    Yields:
+        The same frames with pictures of their own.
+    """
     for frame in frames:
         yield replace(frame, image=np.array(frame.image))
 
 
 def first_frame(name: str, frames: Iterable[Frame]) -> tuple[Frame, Iterator[Frame]]:
-    """The first frame of a source, and all of them."""
+    """The first frame of a source, and all of them.
+
+    Args:
+        name: name of the source, for messages.
+        frames: frames in order.
+
+    Returns:
+        The first frame, and all frames with it.
+
+    Raises:
+        SourceError: there is no frame.
+    """
     others = iter(frames)
     first = next(others, None)
     if first is None:

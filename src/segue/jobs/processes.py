@@ -102,7 +102,15 @@ def _pass_on(stream: IO[str], errors: list[str]) -> None:
 
 
 def value_of(words: Sequence[str], name: str) -> str | None:
-    """The value that an option has among the words of a command line; None where it is not there."""
+    """The value that an option has among the words of a command line; None where it is not there.
+
+    Args:
+        words: words of the command line.
+        name: name of the option, with its dashes.
+
+    Returns:
+        The value, or None.
+    """
     for place, word in enumerate(words):
         if word == name and place + 1 < len(words):
             return words[place + 1]
@@ -113,6 +121,12 @@ def value_of(words: Sequence[str], name: str) -> str | None:
 
 def settings_of(words: Sequence[str]) -> dict[str, Setting]:
     """Options as they are typed, by their names: ``--name value``, ``--name=value``, or ``--flag``.
+
+    Args:
+        words: words of the command line.
+
+    Returns:
+        Values by name.
 
     Raises:
         TrainingError: a word is no option.
@@ -137,7 +151,14 @@ def settings_of(words: Sequence[str]) -> dict[str, Setting]:
 
 
 def words_of(job: TrainJob) -> list[str]:
-    """The options of a training as they are typed, with where its weights go."""
+    """The options of a training as they are typed, with where its weights go.
+
+    Args:
+        job: the training.
+
+    Returns:
+        Words for a command line.
+    """
     words: list[str] = []
     for name, value in job.settings.items():
         if value is True:
@@ -150,13 +171,23 @@ def words_of(job: TrainJob) -> list[str]:
 
 
 def train_here(job: TrainJob) -> None:
-    """Train a network in this process, which is given up to it; see :func:`train`."""
+    """Train a network in this process, which is given up to it; see :func:`train`.
+
+    Args:
+        job: the training.
+    """
     start: Any = resolve_name("segue_train.running:run_job")
     start(job)
 
 
 def export(job: ExportJob) -> list[Path]:
-    """Write a network as graphs; gives their files.
+    """Write a network as graphs.
+
+    Args:
+        job: the export.
+
+    Returns:
+        Files that were written.
 
     Raises:
         SinkError: the folder is not empty.
@@ -178,6 +209,9 @@ def live_page(observer: Observer, port: int, browser: bool) -> AbstractContextMa
         port: of the page; 0 takes a free one.
         browser: open the page in the browser.
 
+    Returns:
+        A context manager that gives the observer.
+
     Raises:
         SegueError: the extra ``web`` is missing, or the port cannot be used.
     """
@@ -187,6 +221,11 @@ def live_page(observer: Observer, port: int, browser: bool) -> AbstractContextMa
 
 
 def annotate(job: AnnotateJob, observer: Observer) -> None:
-    """Serve the page for a film until it is closed."""
+    """Serve the page for a film until it is closed.
+
+    Args:
+        job: film, project and networks.
+        observer: receives the address of the page.
+    """
     serve: Any = resolve_name("segue_web.running:run_job")
     serve(job, observer)

@@ -66,6 +66,9 @@ def typed_prompts(
         removals: ``FRAME@ID``.
         fill: take whole boxes, as they are.
 
+    Returns:
+        The prompts as values of a job.
+
     Raises:
         PromptError: a text has another form, or an id is out of range.
     """
@@ -121,6 +124,9 @@ def plan_prompts(
         stride: distance of its frames.
         fit: resize masks of another size.
 
+    Returns:
+        Prompts by the index of their frame.
+
     Raises:
         PromptError: there is no such frame, or a mask does not fit.
         SourceError: a mask file is missing or is no mask.
@@ -163,7 +169,16 @@ def _prompts(
 
 
 def make_prompter(refine: Refinement | None, name: str | None, device: str | None) -> MakePrompter | None:
-    """What turns boxes and points into masks, by name or weight file; None leaves it to the session."""
+    """What turns boxes and points into masks, by name or weight file; None leaves it to the session.
+
+    Args:
+        refine: ``network``, ``grabcut`` or ``none``; None leaves it open.
+        name: name of a prompter, or its weight files.
+        device: where it runs; None takes a GPU if there is one.
+
+    Returns:
+        A function that makes a prompter of a picture, or None.
+    """
     if name is not None:
         if refine not in (None, "network"):
             raise PromptError(f"--prompter says what makes masks; leave out --refine {refine}")
@@ -181,6 +196,15 @@ def settled(
     """The same prompts with objects as masks: what is wrong with them shows now, and they are found once.
 
     Boxes and points of the kinds ``native``, which the network takes itself, stay as they are.
+
+    Args:
+        frame: the frame.
+        prompts: its prompts.
+        prompter: makes masks of boxes and points; None takes segue-prompt.
+        native: kinds that stay as they are.
+
+    Returns:
+        The prompts, others than the native ones as masks.
     """
     found = resolve(frame, prompts, prompter=prompter, native=native)
     labels = {item.id: item.label for item in prompts if item.label is not None}
@@ -191,7 +215,15 @@ def settled(
 
 
 def make_detector(finding: Finding, device: str | None) -> Detector:
-    """The detector of a job."""
+    """The detector of a job.
+
+    Args:
+        finding: what the job says of the detector.
+        device: where it runs; None takes a GPU if there is one.
+
+    Returns:
+        The detector.
+    """
     wanted = finding.model_dump(exclude={"every", "name"})
     return detector(finding.name or DEFAULT, **wanted, device=device)
 

@@ -262,6 +262,10 @@ def first_pass(
 
 
 def forget_state(folder: Path) -> None:
-    """Remove what is saved of a run that is complete, or of one that begins anew."""
+    """Remove what is saved of a run that is complete, or of one that begins anew.
+
+    Args:
+        folder: output folder of the run.
+    """
     for name in (STATE, FIRST_PASS):
         (folder / name).unlink(missing_ok=True)

@@ -284,7 +284,14 @@ def _open_sink(
 
 
 def default_folder(source: Source) -> Path:
-    """Where the results of a source go if nobody says."""
+    """Where the results of a source go if nobody says.
+
+    Args:
+        source: opened source.
+
+    Returns:
+        ``segue-out/`` with the name of the source.
+    """
     return Path("segue-out") / source.name
 
 

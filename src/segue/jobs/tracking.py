@@ -28,6 +28,13 @@ from segue.video import Source
 def make_schedule(published: Schedule, options: TrackOptions) -> Schedule:
     """The published schedule of a network with what options ask for; None is as published.
 
+    Args:
+        published: schedule of the network.
+        options: typed options of the job.
+
+    Returns:
+        The schedule.
+
     Raises:
         ArgumentError: a number is out of range.
     """
@@ -55,6 +62,13 @@ def make_schedule(published: Schedule, options: TrackOptions) -> Schedule:
 def checked_settings(published: Schedule, given: Mapping[str, Setting]) -> dict[str, Any]:
     """Settings of a network, of the types that its schedule declares.
 
+    Args:
+        published: schedule of the network.
+        given: settings by name.
+
+    Returns:
+        The same with the declared types.
+
     Raises:
         ArgumentError: it has no such setting, or a value has another type.
     """
@@ -74,7 +88,14 @@ def checked_settings(published: Schedule, given: Mapping[str, Setting]) -> dict[
 
 
 def in_words(kind: Any) -> str:
-    """What values a type of a schedule has."""
+    """What values a type of a schedule has.
+
+    Args:
+        kind: a type.
+
+    Returns:
+        A few words, such as "a whole number".
+    """
     if get_origin(kind) is Literal:
         return f"one of {', '.join(map(str, get_args(kind)))}"
     words = {bool: "true or false", int: "a whole number", float: "a number", type(None): "none"}
@@ -91,7 +112,20 @@ def track_session(
     prompter: MakePrompter | None = None,
     frames: int | None = None,
 ) -> TrackSession:
-    """A session that follows objects as options ask for; see :class:`segue.TrackSession`."""
+    """A session that follows objects as options ask for; see :class:`segue.TrackSession`.
+
+    Args:
+        network: follows the objects.
+        options: typed options of the job.
+        device: where the network runs; None takes a GPU if there is one.
+        fast: bfloat16 where the hardware has it.
+        fit: resize masks of another size.
+        prompter: makes masks of boxes and points.
+        frames: number of frames of the film, if it is known.
+
+    Returns:
+        The session, new.
+    """
     schedule = make_schedule(network.schedule, options)
     if schedule.uncertainty_penalty < 0:
         raise ArgumentError(f"uncertainty_penalty is {schedule.uncertainty_penalty}, but must be at least 0")
@@ -104,6 +138,13 @@ def track_session(
 
 def prepare_track(job: TrackJob, objects: Objects) -> Prepared:
     """Open the source, load the network and read the prompts; see :func:`segue.jobs.running.prepare`.
+
+    Args:
+        job: the job.
+        objects: what only the program has.
+
+    Returns:
+        What the frame loop needs.
 
     Raises:
         PromptError: prompts do not fit the source, or there are none and nothing is to be found.
@@ -205,6 +246,9 @@ def _prepare_said(
 def check_prompts(job: TrackJob) -> None:
     """See that a job says what to follow: objects are either given or found.
 
+    Args:
+        job: the job.
+
     Raises:
         PromptError: it says neither, or both.
     """
@@ -217,5 +261,12 @@ def check_prompts(job: TrackJob) -> None:
 
 
 def visible(result: Segmentation) -> str:
-    """How many of the objects are visible, in words."""
+    """How many of the objects are visible, in words.
+
+    Args:
+        result: result of a frame.
+
+    Returns:
+        A few words.
+    """
     return f"{sum(item.area > 0 for item in result.objects)} of {len(result.objects)} visible"

@@ -25,7 +25,15 @@ from segue.video.partial import write_complete
 def run_whole(
     job: InstancesJob, observer: Observer, cancel: CancelToken | None
 ) -> tuple[dict[str, Path], int, float]:
-    """Look at a video as one clip; gives what is written, the number of frames, and seconds.
+    """Look at a video as one clip.
+
+    Args:
+        job: the job.
+        observer: receives the progress.
+        cancel: asks to stop.
+
+    Returns:
+        What is written by format, number of frames, and seconds.
 
     Raises:
         KeyboardInterrupt: it was interrupted; it begins anew then.
