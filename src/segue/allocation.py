@@ -26,6 +26,9 @@ def keep_freed_memory() -> bool:
 
     What the environment says (``MALLOC_TRIM_THRESHOLD_``, ``MALLOC_MMAP_THRESHOLD_``) has priority; other
     libraries than glibc need none of it.
+
+    Returns:
+        True where the heap keeps them.
     """
     if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
         return False

@@ -34,7 +34,11 @@ TOLERANCE = 8  # pixels by which a box may differ
 
 
 def facts() -> Iterator[tuple[str, str]]:
-    """Names and values, in the order in which they are shown; nothing private but the cache folder."""
+    """Names and values, in the order in which they are shown; nothing private but the cache folder.
+
+    Yields:
+        Name and value.
+    """
     yield "segue", segue.__version__
     yield "python", f"{platform.python_version()} ({sys.executable})"
     yield "system", platform.platform()
@@ -62,7 +66,11 @@ def facts() -> Iterator[tuple[str, str]]:
 
 
 def requirements() -> list[str]:
-    """The packages that segue needs in any case and that are installed."""
+    """The packages that segue needs in any case and that are installed.
+
+    Returns:
+        Names of packages.
+    """
     names = {
         re.split(r"[\s<>=!~;\[]", line, maxsplit=1)[0]
         for line in importlib.metadata.requires("segue") or ()

@@ -152,9 +152,12 @@ def test_functions_of_the_reference_say_what_they_take_and_return(name: str) -> 
 
 
 DESCRIBED = (
+    "allocation.py",
     "api",
+    "batch",
     "cache.py",
     "datasets",
+    "doctor.py",
     "export",
     "flow",
     "inputs.py",
@@ -164,6 +167,7 @@ DESCRIBED = (
     "naming.py",
     "notices.py",
     "prompts",
+    "reports",
     "sessions",
     "system.py",
     "types.py",

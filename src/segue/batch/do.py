@@ -53,12 +53,15 @@ class BatchObserver:
 
 
 def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) -> int:
-    """Do videos, and say what became of them; gives the number of those that have failed.
+    """Do videos, and say what became of them.
 
     Args:
         tasks: the videos, each with its job; none continues those of the ledger.
         how: how they are done.
         observer: receives the progress.
+
+    Returns:
+        Number of videos that have failed.
 
     Raises:
         KeyboardInterrupt: the batch was interrupted, and everything is saved.
@@ -133,14 +136,28 @@ def _check_plan(tasks: Sequence[Task], how: JobConfig) -> None:
 
 
 def check_single_files(job: Job) -> None:
-    """Refuse a job that names one file or folder, which all videos would write."""
+    """Refuse a job that names one file or folder, which all videos would write.
+
+    Args:
+        job: job of one video.
+
+    Raises:
+        SegueError: it names one file or folder for all.
+    """
     for name in SINGLE_FILES:
         if getattr(job, name, None) is not None:
             raise SegueError(f"--{name} names one place for all videos; leave it out, or give --format")
 
 
 def weights_of(tasks: Iterable[Task]) -> dict[str, str | None]:
-    """Digests of the weights that jobs name, by the name of the network or the path of the file."""
+    """Digests of the weights that jobs name, by the name of the network or the path of the file.
+
+    Args:
+        tasks: videos with their jobs.
+
+    Returns:
+        SHA-256 by name or path; None where there are no weights.
+    """
     jobs = (from_json(task.job) for task in tasks)
     models = {job.model for job in jobs if isinstance(job, VideoJob)}
     return {str(model.weights or model.name): model_digest(model) for model in sorted(models, key=str)}
@@ -152,7 +169,14 @@ def _absolute(place: str) -> str:
 
 
 def home_of(output: str) -> Path:
-    """Folder of the ledger: in the output, or for one elsewhere in the cache folder of the user."""
+    """Folder of the ledger: in the output, or for one elsewhere in the cache folder of the user.
+
+    Args:
+        output: folder or address of the results.
+
+    Returns:
+        The folder, which need not exist.
+    """
     if not is_remote(output):
         return Path(output) / SUBFOLDER
     return Path(pooch.os_cache("segue")) / "batch" / hashlib.sha256(output.encode()).hexdigest()[:16]

@@ -83,7 +83,18 @@ class Engine(Protocol):
 
 
 def report(name: str, task: Task, order: JobConfig, watch: ProgressRecorder, cancel: CancelToken) -> Event:
-    """Do one video, and say what became of it."""
+    """Do one video, and say what became of it.
+
+    Args:
+        name: name of the worker.
+        task: the video.
+        order: how videos are done.
+        watch: records the progress.
+        cancel: asks to stop.
+
+    Returns:
+        What became of it.
+    """
     video = CancelToken()  # what this video hangs on to it goes with it
     cancel.on_cancel(video.cancel)
     try:
@@ -101,7 +112,19 @@ def report(name: str, task: Task, order: JobConfig, watch: ProgressRecorder, can
 
 
 def open_engine(order: JobConfig, count: int | None = None, devices: Sequence[str] = ()) -> Engine:
-    """Local processes, or with an address the actors of a Ray cluster."""
+    """Local processes, or with an address the actors of a Ray cluster.
+
+    Args:
+        order: how videos are done.
+        count: number of workers; None fills the cores, or the cluster.
+        devices: devices in turn; empty takes a GPU if there is one.
+
+    Returns:
+        The engine; closing it ends the workers.
+
+    Raises:
+        SegueError: there is no such cluster, or no room for a worker.
+    """
     from segue.batch.local import LocalEngine
     from segue.batch.ray_cluster import RayEngine
 

@@ -40,13 +40,26 @@ def result_name(source: str) -> str:
     """A name that results may have, made of the relative path of a source without its ending.
 
     A part that no result may have, such as ``..`` of a film called ``...mp4``, gets ``video`` in front.
+
+    Args:
+        source: relative path without ending.
+
+    Returns:
+        The name.
     """
     parts = [part for part in source.split("/") if part]
     return "/".join(f"video{part}" if part in (".", "..") or _is_own(part) else part for part in parts)
 
 
 def key_of(name: str) -> str:
-    """What a video is called where its name may not stand: 16 digits of the SHA-256 of its name."""
+    """What a video is called where its name may not stand: 16 digits of the SHA-256 of its name.
+
+    Args:
+        name: name of a video.
+
+    Returns:
+        16 hexadecimal digits.
+    """
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
 
 

@@ -34,12 +34,26 @@ _TAGS = ("ETag", "etag", "checksum", "md5Hash", "generation")
 
 
 def is_remote(place: str) -> bool:
-    """Whether it is an address rather than a path."""
+    """Whether it is an address rather than a path.
+
+    Args:
+        place: path or address.
+
+    Returns:
+        True for an address.
+    """
     return is_url(place)
 
 
 def hide_secrets(text: str) -> str:
-    """A text whose addresses have lost user names, passwords and queries, which may hold tokens."""
+    """A text whose addresses have lost user names, passwords and queries, which may hold tokens.
+
+    Args:
+        text: any text.
+
+    Returns:
+        The same text without secrets.
+    """
     return _ADDRESS.sub(_public, text)
 
 
@@ -52,12 +66,26 @@ def _public(match: re.Match[str]) -> str:
 
 
 def is_result(folder: Path) -> bool:
-    """Whether a folder holds results of segue: of a video of a batch, of a run, or masks."""
+    """Whether a folder holds results of segue: of a video of a batch, of a run, or masks.
+
+    Args:
+        folder: any folder.
+
+    Returns:
+        True for results of segue.
+    """
     return any((folder / name).exists() for name in (RESULT, MARKER, RECORDS, f"masks/{MARKER}"))
 
 
 def files_below(place: str, suffixes: Collection[str]) -> list[str]:
     """Addresses of the files below ``place`` with one of these endings, sorted, without results of segue.
+
+    Args:
+        place: address of a folder.
+        suffixes: endings such as ``.mp4``.
+
+    Returns:
+        Addresses.
 
     Raises:
         SourceError: it cannot be listed.
@@ -77,7 +105,14 @@ def files_below(place: str, suffixes: Collection[str]) -> list[str]:
 
 
 def remote_identity(place: str) -> SourceIdentity | None:
-    """What a remote file is known by: its size, its time, and the tag of its content; None if unknown."""
+    """What a remote file is known by: its size, its time, and the tag of its content; None if unknown.
+
+    Args:
+        place: address of a file.
+
+    Returns:
+        The identity, or None.
+    """
     try:
         files, name = file_system(place)
         info = files.info(name)
@@ -90,6 +125,13 @@ def fetch(place: str, folder: Path) -> Path:
     """Bring a remote file into ``folder``, which is for one video alone; one that is there is taken as it is.
 
     Its time is that of the remote file, so that it is the same source when it is fetched again.
+
+    Args:
+        place: address of a file.
+        folder: where it goes.
+
+    Returns:
+        Path of the file.
 
     Raises:
         SourceError: it cannot be fetched.
@@ -133,7 +175,17 @@ def _identity(place: str, info: dict[str, Any]) -> SourceIdentity:
 
 
 def file_system(place: str) -> tuple[Any, str]:
-    """The file system of fsspec for an address, and the path there."""
+    """The file system of fsspec for an address, and the path there.
+
+    Args:
+        place: any address.
+
+    Returns:
+        File system and path.
+
+    Raises:
+        SegueError: fsspec or what it needs for this address is not installed.
+    """
     try:
         import fsspec
     except ImportError:
@@ -147,5 +199,12 @@ def file_system(place: str) -> tuple[Any, str]:
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, without line breaks and secrets; its class where it says nothing."""
+    """What an error says, without line breaks and secrets; its class where it says nothing.
+
+    Args:
+        error: any error.
+
+    Returns:
+        One line.
+    """
     return hide_secrets(" ".join(str(error).split())) or type(error).__name__

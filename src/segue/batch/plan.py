@@ -101,6 +101,13 @@ def measured(tasks: Iterable[Task], threads: int = 8) -> list[Task]:
     """The same tasks with their identities and what their headers say of cost and memory.
 
     What cannot be read stays as it is.
+
+    Args:
+        tasks: videos.
+        threads: headers that are read at once.
+
+    Returns:
+        The tasks in the same order.
     """
     pool = ThreadPoolExecutor(threads)
     try:
@@ -110,7 +117,14 @@ def measured(tasks: Iterable[Task], threads: int = 8) -> list[Task]:
 
 
 def identity_of(source: str) -> SourceIdentity | None:
-    """What a source is known by now; None where that is not known, or nothing is there."""
+    """What a source is known by now; None where that is not known, or nothing is there.
+
+    Args:
+        source: path or address.
+
+    Returns:
+        The identity, or None.
+    """
     if is_remote(source):
         return remote_identity(source)
     try:

@@ -119,12 +119,30 @@ class Protocol:
 
 
 def dataset_videos(request: Request, output: Path) -> Iterator[DatasetVideo]:
-    """The videos of a request; what must be written for them lies in the output."""
+    """The videos of a request; what must be written for them lies in the output.
+
+    Args:
+        request: data set, part and selection.
+        output: folder of the results.
+
+    Yields:
+        Each video with its prompts and options.
+
+    Raises:
+        DatasetError: the data set does not have this layout.
+    """
     return protocol_of(request.dataset).videos(request, output / SUBFOLDER / "prompts")
 
 
 def tasks_of(videos: Iterable[DatasetVideo], template: VideoJob) -> list[Task]:
     """Videos of a data set as those of a batch; all that they need is looked for before the first one starts.
+
+    Args:
+        videos: videos of the data set.
+        template: job of which only source, prompts and outputs differ by video.
+
+    Returns:
+        The tasks.
 
     Raises:
         SegueError: pictures, weights or files of options are missing, or options do not fit.
@@ -135,7 +153,14 @@ def tasks_of(videos: Iterable[DatasetVideo], template: VideoJob) -> list[Task]:
 
 
 def scored_here(request: Request) -> bool:
-    """Whether there are annotations other than those that are given; of some parts a server keeps them."""
+    """Whether there are annotations other than those that are given; of some parts a server keeps them.
+
+    Args:
+        request: data set, part and selection.
+
+    Returns:
+        True where results can be scored.
+    """
     if is_clips(request.dataset):
         return _open_ytvis(request).annotated
     if request.dataset == "ytvos":
@@ -145,12 +170,26 @@ def scored_here(request: Request) -> bool:
 
 
 def results_of(request: Request, output: Path) -> Path:
-    """What is scored of the output: a folder of masks, or for instances one file, which is written."""
+    """What is scored of the output: a folder of masks, or for instances one file, which is written.
+
+    Args:
+        request: data set, part and selection.
+        output: folder of the results.
+
+    Returns:
+        Folder or file.
+    """
     return all_clips(request, output) if is_clips(request.dataset) else output
 
 
 def protocol_of(name: str) -> Protocol:
     """The protocol of a data set.
+
+    Args:
+        name: name of the data set.
+
+    Returns:
+        The protocol.
 
     Raises:
         DatasetError: there is none of this name.
@@ -164,7 +203,14 @@ def protocol_of(name: str) -> Protocol:
 
 
 def is_clips(name: str) -> bool:
-    """Whether the videos of a data set are one clip each, and its results one file."""
+    """Whether the videos of a data set are one clip each, and its results one file.
+
+    Args:
+        name: name of the data set.
+
+    Returns:
+        True for YouTube-VIS and OVIS, and data sets like them.
+    """
     return name in CLIPS or (name not in PROTOCOLS and kind_of_data(name) == "instances")
 
 
@@ -262,7 +308,15 @@ def _ytvis(request: Request, folder: Path) -> Iterator[DatasetVideo]:
 
 
 def all_clips(request: Request, output: Path) -> Path:
-    """One file with the results of all videos, in which they have the numbers of the data set."""
+    """One file with the results of all videos, in which they have the numbers of the data set.
+
+    Args:
+        request: data set, part and selection.
+        output: folder of the results.
+
+    Returns:
+        The file, written.
+    """
     dataset, path = _open_ytvis(request), output / "results.json"
     with replacing(path) as partial, partial.open("w", encoding="ascii") as stream:
         separator = "[\n"

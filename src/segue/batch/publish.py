@@ -56,7 +56,14 @@ class ResultMark:
 
 
 def mark_of(folder: Path) -> ResultMark | None:
-    """The mark of a folder of results; None if it has none."""
+    """The mark of a folder of results; None if it has none.
+
+    Args:
+        folder: folder of results.
+
+    Returns:
+        The mark, or None.
+    """
     path = folder / RESULT
     try:
         if path.is_symlink() or path.stat().st_size > LARGEST_MARK:
@@ -145,6 +152,12 @@ def digest_of(folder: Path) -> str:
     """SHA-256 over the names and contents of all files below a folder, in the order of their names.
 
     The mark of the results, which holds it, does not count.
+
+    Args:
+        folder: folder of results.
+
+    Returns:
+        64 digits.
     """
     total = hashlib.sha256()
     for path in sorted(_files(folder)):
@@ -167,7 +180,11 @@ def _sync(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it; their names reach the disk."""
+    """Make a folder and those above it; their names reach the disk.
+
+    Args:
+        folder: the folder.
+    """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     for path in reversed(missing):
         path.mkdir(exist_ok=True)
@@ -194,7 +211,11 @@ def _move(work: Path, final: Path, home: Path) -> None:
 
 
 def clear_leftovers(output: Path) -> None:
-    """Remove what a batch that was killed left of results on their way; only whoever has its lock may."""
+    """Remove what a batch that was killed left of results on their way; only whoever has its lock may.
+
+    Args:
+        output: output of the batch.
+    """
     for kind in ("replaced", "coming"):
         for folder in (output / SUBFOLDER).glob(f"{kind}-????????"):
             shutil.rmtree(folder, ignore_errors=True)

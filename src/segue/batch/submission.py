@@ -25,6 +25,9 @@ SERVED = ("ytvos", *CLIPS)
 def check_served(request: Request) -> None:
     """See that a zip can be made of a request, before any work is spent on it.
 
+    Args:
+        request: data set, part and selection.
+
     Raises:
         DatasetError: its data set has no server, or only some of its videos are asked for.
     """

@@ -116,6 +116,15 @@ class ProgressRecorder(Observer):
 def execute(task: Task, order: JobConfig, watch: ProgressRecorder, cancel: CancelToken) -> Outcome:
     """Do one video, continuing what an earlier worker left of it.
 
+    Args:
+        task: the video with its job.
+        order: how videos are done.
+        watch: records the progress.
+        cancel: asks to stop.
+
+    Returns:
+        Number of frames, time and digest of the results.
+
     Raises:
         KeyboardInterrupt: it was cancelled, and is saved.
         SegueError: it cannot be done.

@@ -78,6 +78,14 @@ def bars(field: str, *columns: ProgressColumn, quiet: bool = False) -> Progress:
     """Bars of progress, gone when they end; nothing is shown where no terminal is.
 
     Between a bar and the text ``field`` stand the columns, or how many of how many and the time that remains.
+
+    Args:
+        field: name of the field of a task that stands behind the bar.
+        columns: what stands between; none takes the usual ones.
+        quiet: show nothing.
+
+    Returns:
+        Progress of rich, to be used as a context manager.
     """
     console = Console(stderr=True, quiet=quiet or is_quiet(), highlight=False, soft_wrap=True)
     return Progress(
@@ -95,7 +103,15 @@ def bars(field: str, *columns: ProgressColumn, quiet: bool = False) -> Progress:
 def progress(
     title: str, interrupted: str = "interrupted; nothing was written"
 ) -> Iterator[evaluation.Progress]:
-    """A function that shows how many sequences are done; Ctrl-C ends the program with a message and 130."""
+    """A function that shows how many sequences are done; Ctrl-C ends the program with a message and 130.
+
+    Args:
+        title: what stands before the bar.
+        interrupted: message on Ctrl-C.
+
+    Yields:
+        The function.
+    """
     try:
         with bars("name") as bar:
             task = bar.add_task(plain(title), total=None, name="")
@@ -110,7 +126,11 @@ def progress(
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
-    """Print the scores of sequences, categories and the whole set, then the remarks."""
+    """Print the scores of sequences, categories and the whole set, then the remarks.
+
+    Args:
+        evaluation: the scores.
+    """
     print_title(evaluation.protocol)
     columns = list(evaluation.overall)
     tables = {
@@ -127,7 +147,11 @@ def print_evaluation(evaluation: Evaluation) -> None:
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """Print the overall numbers of both results, the differences by sequence, and the interval."""
+    """Print the overall numbers of both results, the differences by sequence, and the interval.
+
+    Args:
+        comparison: of two results.
+    """
     print_title(comparison.first.protocol)
     overall, by_sequence = in_both(comparison)
     for title, pairs in ((f"{comparison.first.headline} of sequence", by_sequence), ("all", overall)):
@@ -138,23 +162,43 @@ def print_comparison(comparison: Comparison) -> None:
 
 
 def print_remarks(remarks: Iterable[str]) -> None:
-    """Print remarks on the standard error, where they are not taken for scores."""
+    """Print remarks on the standard error, where they are not taken for scores.
+
+    Args:
+        remarks: one line each.
+    """
     for remark in remarks:
         typer.echo(f"note: {plain(remark)}", err=True)
 
 
 def print_title(text: str) -> None:
-    """Print the line above tables."""
+    """Print the line above tables.
+
+    Args:
+        text: the line.
+    """
     Console(highlight=False, soft_wrap=True).print(plain(text), markup=False, style="bold")
 
 
 def plain(text: str) -> str:
-    """A text without characters that would steer a terminal."""
+    """A text without characters that would steer a terminal.
+
+    Args:
+        text: any text.
+
+    Returns:
+        The text without them.
+    """
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> None:
-    """Print a table; where no terminal is, lines with tabs between the columns."""
+    """Print a table; where no terminal is, lines with tabs between the columns.
+
+    Args:
+        columns: headings.
+        rows: name and cells of each row.
+    """
     console = Console()
     if not console.is_terminal:
         for name, cells in ((columns[0], columns[1:]), *rows):
