@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from segue.datasets.cdnet import VIDEO_KEYS
 from segue.datasets.foreground import ForegroundFolder
 from segue.datasets.foreground_sets import LASIESTA_VIDEOS, MOVING_CAMERA, SBI_VIDEOS, STATIC_CAMERA
@@ -28,9 +30,12 @@ from segue.metrics.foreground import (
     frame_name,
     pair_results,
 )
+from segue.metrics.object_sizes import SIZES, measures_by_size
 from segue.naming import first_few
 
 OFFICIAL = ForegroundSettings()
+
+BY_SIZE = tuple(f"F {size}" for size in SIZES)
 
 HOFAM = ForegroundSettings(threshold=15, ignored=(UNKNOWN, OUTSIDE, SHADOW))
 """How the released program of HOFAM counts: foreground from a probability of 0.059 on, against 0 and 255."""
@@ -88,9 +93,10 @@ def evaluate_foreground(
     Returns:
         Scores overall, in ``sequences`` by video and in ``categories``: ``Re``, ``Sp``, ``FPR``, ``FNR``,
         ``Pr`` and ``F`` (the headline) in [0, 1], ``PWC`` in percent, ``MCC`` in [-1, 1] and ``FPR-S`` in
-        [0, 1], NaN without shadow. HOFAM has ``Mean Dice``, ``Re``, ``Pr``, ``F``, ``PWC`` and ``IoU``, and
-        no categories. ``series`` holds F of each counted frame, NaN where neither labels nor result have
-        foreground.
+        [0, 1], NaN without shadow; ``F small``, ``F medium`` and ``F large``, NaN without such objects, see
+        :mod:`segue.metrics.object_sizes`. HOFAM has ``Mean Dice``, ``Re``, ``Pr``, ``F``, ``PWC``, ``IoU``
+        and F by size, and no categories. ``series`` holds F of each counted frame, NaN where neither labels
+        nor result have foreground.
 
     Raises:
         DatasetError: results are missing or do not fit, or a video has no labelled frame left to score.
@@ -101,7 +107,7 @@ def evaluate_foreground(
     tasks = pair_results(results, videos, missing, exclude or {})
     count = partial(VideoTask.count, settings=settings, skip=missing == "skip")
     scores = map_sequences(count, tasks, workers=workers, progress=progress)
-    sequences = {score.video.key: _measures(score.counts, settings) for score in scores}
+    sequences = {score.video.key: _measures(score, settings) for score in scores}
     categories = _category_means(scores, sequences, settings)
     left_out = ", training frames left out" if exclude else ""
     evaluation = Evaluation(
@@ -127,14 +133,15 @@ def mean(rows: Sequence[Measures]) -> dict[str, float]:
         Mean of each measure.
     """
     means = {}
-    for name in rows[0] if rows else (*MEASURES, "MCC", "FPR-S"):
+    for name in rows[0] if rows else (*MEASURES, "MCC", "FPR-S", *BY_SIZE):
         values = [row[name] for row in rows if not math.isnan(row[name])]
         means[name] = sum(values) / len(values) if values else math.nan
     return means
 
 
-def _measures(counts: Counts, settings: ForegroundSettings) -> dict[str, float]:
-    measures = counts.measures(settings.alpha)
+def _measures(score: VideoScore, settings: ForegroundSettings) -> dict[str, float]:
+    counts = score.counts
+    measures = counts.measures(settings.alpha) | measures_by_size(score.sizes, settings.alpha)
     if settings.empty == "one" and counts.tp + counts.fp + counts.fn == 0:
         measures |= {"Re": 1.0, "Pr": 1.0, "F": 1.0}
     return measures
@@ -288,7 +295,7 @@ def _pooled(scores: Collection[VideoScore]) -> dict[str, float]:
         "F": _share(2 * recall * precision, recall + precision),
         "PWC": 100 * _share(total.fn + total.fp, total.tp + total.fp + total.fn + total.tn),
         "IoU": _share(total.tp, total.tp + total.fn + total.fp),
-    }
+    } | measures_by_size(sum((score.sizes for score in scores), np.zeros((3, 3), np.int64)), 0)
 
 
 def _share(part: float, whole: float) -> float:

@@ -24,6 +24,7 @@ from segue.datasets.results import Results, open_results
 from segue.errors import DatasetError
 from segue.inputs import check_choice
 from segue.metrics.evaluation import FrameView, Series
+from segue.metrics.object_sizes import SizeCounts, count_by_size
 from segue.naming import first_few
 
 ALPHA = 1e-5
@@ -107,6 +108,7 @@ class ForegroundAccumulator:
         ignored: Collection[int] = (UNKNOWN,),
     ) -> None:
         self.counts = Counts()
+        self.sizes: SizeCounts = np.zeros((3, 3), np.int64)
         self._name = name
         self._roi = roi
         self._shape = None if roi is None else roi.shape
@@ -120,7 +122,7 @@ class ForegroundAccumulator:
             labels: label values of CDnet2014, (H, W), uint8.
 
         Returns:
-            The counts of this frame, which are also added to ``counts``.
+            The counts of this frame, which are also added to ``counts``, and by size of object to ``sizes``.
 
         Raises:
             DatasetError: the sizes differ, from each other or from those before.
@@ -131,6 +133,7 @@ class ForegroundAccumulator:
         for value in self._settings.ignored:
             used &= labels != value
         found = prediction if prediction.dtype == np.bool_ else prediction >= self._settings.threshold
+        self.sizes += count_by_size(found, labels == MOTION, used)
         found = used & found
         positive, hit = _count(labels == MOTION, used, found)
         shadow, shadow_hit = _count(labels == SHADOW, used, found)
@@ -203,13 +206,15 @@ class ForegroundSettings:
 class VideoScore:
     """Counts of one video by number of the frame, in order.
 
-    Results of the frames ``missing`` are not there; ``unlabelled`` frames are labelled 85 throughout.
+    Results of the frames ``missing`` are not there; ``unlabelled`` frames are labelled 85 throughout. The
+    counts by size of object, ``sizes``, are of the whole video.
     """
 
     video: ForegroundSequence
     frames: Mapping[int, Counts] = field(hash=False)
     missing: tuple[int, ...]
     unlabelled: int
+    sizes: SizeCounts = field(hash=False, compare=False)
 
     @cached_property
     def counts(self) -> Counts:
@@ -276,7 +281,8 @@ class VideoTask:
             except DatasetError as error:
                 raise DatasetError(f"frame {frame_name(number)} of {error}") from error
             unlabelled += bool(labels.flat[0] == OUTSIDE and (labels == OUTSIDE).all())
-        return VideoScore(video, frames, self.missing, unlabelled)
+        sizes = np.zeros((3, 3), np.int64) if accumulator is None else accumulator.sizes
+        return VideoScore(video, frames, self.missing, unlabelled, sizes)
 
 
 def pair_results(

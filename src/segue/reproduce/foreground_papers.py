@@ -10,6 +10,9 @@ from segue.sessions.foreground import SHORT_SIDE
 
 MEASURES = {"F": "F", "recall": "Re", "precision": "Pr", "PWC": "PWC"}
 
+BY_SIZE = {f"F {size}": f"F {size}" for size in ("small", "medium", "large")}
+"""F by the size of the objects, see :mod:`segue.metrics.object_sizes`: HOFAM's loss is to find small ones."""
+
 BOTH = ("cdnet", "isd")
 
 AS_IS = ("--no-align", "--short-side", "0")
@@ -117,7 +120,8 @@ def _hofam(name: str, title: str, published: Mapping[str, float], columns: Mappi
         "the README prints one row, of scenes of CDnet2014 that were trained on; of LASIESTA, of LIMU and of "
         "what each part brings it shows pictures alone"
     )
-    return Table("hofam", name, title, name, columns, rows, model="hofam", remark=remark)
+    shown = {**columns, **BY_SIZE}
+    return Table("hofam", name, title, name, shown, rows, model="hofam", remark=remark)
 
 
 def _plug_in(name: str, title: str, dataset: str) -> Table:
@@ -142,7 +146,8 @@ def _plug_in(name: str, title: str, dataset: str) -> Table:
         "the README says that the parts can be plugged into any network, and prints no numbers; which "
         "network is our choice, and the flow is to 3 and 6 frames before, which mustan-lite sees already"
     )
-    return Table("hofam", name, title, dataset, MEASURES, rows, model="mustan-lite", remark=remark)
+    shown = {**MEASURES, **BY_SIZE}
+    return Table("hofam", name, title, dataset, shown, rows, model="mustan-lite", remark=remark)
 
 
 FOREGROUND: tuple[Table, ...] = (
