@@ -203,6 +203,45 @@ class Segmentation:
 
         return from_supervision(detections, size, index, time)
 
+    @classmethod
+    def from_fiftyone(
+        cls, labels: Any, size: tuple[int, int], *, index: int = 0, time: float = 0.0
+    ) -> Segmentation:
+        """Labels of FiftyOne, from anybody or any network.
+
+        Args:
+            labels: its ``Detections`` of one picture, with or without masks, or a ``Segmentation``. Ids are
+                the ``index`` of the detections, or count from 1 where one has none.
+            size: height and width of the picture.
+            index, time: of the frame.
+
+        Returns:
+            The objects, with their labels and scores.
+
+        Raises:
+            PromptError: an id occurs twice or is below 1, or there is no box or mask.
+
+        Example:
+            >>> first = Segmentation.from_fiftyone(sample.frames[1].ground_truth, (480, 854))
+            >>> for result in segue.track(sample.filepath, {0: first.prompts}): ...
+        """
+        from segue.masks.fiftyone_labels import from_fiftyone
+
+        return from_fiftyone(labels, size, index, time)
+
+    def to_fiftyone(self) -> Any:
+        """``fiftyone.Detections`` of what is visible, with masks; ``index`` is the id of the object.
+
+        Returns:
+            Labels for a field of a sample or a frame.
+
+        Raises:
+            SegueError: FiftyOne is not installed.
+        """
+        from segue.masks.fiftyone_labels import to_fiftyone
+
+        return to_fiftyone(self)
+
     def to_supervision(self) -> Any:
         """``supervision.Detections`` of what is visible, for its annotators, zones and counters.
 

@@ -15,7 +15,7 @@ from segue.masks.tracks import RleTrack
 from segue.types import ObjectInfo, Segmentation
 
 
-def _composed(
+def composed(
     planes: Iterable[BoolArray],
     size: tuple[int, int],
     ids: Iterable[int] | None,
@@ -81,7 +81,7 @@ def from_coco(
         category = int(record["category_id"])
         labels.append((names or {}).get(category, str(category)))
         scores.append(float(record.get("score", 1.0)))
-    return _composed(planes, size, ids, labels, scores, index, time)
+    return composed(planes, size, ids, labels, scores, index, time)
 
 
 def from_supervision(detections: Any, size: tuple[int, int] | None, index: int, time: float) -> Segmentation:
@@ -109,7 +109,7 @@ def from_supervision(detections: Any, size: tuple[int, int] | None, index: int, 
     names = detections.data.get("class_name")
     if names is None and detections.class_id is not None:
         names = detections.class_id
-    return _composed(planes, size, detections.tracker_id, names, detections.confidence, index, time)
+    return composed(planes, size, detections.tracker_id, names, detections.confidence, index, time)
 
 
 def to_supervision(result: Segmentation) -> Any:
