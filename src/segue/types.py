@@ -213,7 +213,8 @@ class Segmentation:
             labels: its ``Detections`` of one picture, with or without masks, or a ``Segmentation``. Ids are
                 the ``index`` of the detections, or count from 1 where one has none.
             size: height and width of the picture.
-            index, time: of the frame.
+            index: of the frame.
+            time: of the frame, in seconds.
 
         Returns:
             The objects, with their labels and scores.

@@ -24,9 +24,22 @@ def composed(
     index: int,
     time: float,
 ) -> Segmentation:
-    """One result of the masks (H, W) of single objects; a pixel of several objects is that of the best.
+    """One result of the masks of single objects; a pixel of several objects is that of the best.
 
-    Ids count from 1 where there are none, and scores are 1.
+    Args:
+        planes: masks (H, W) of the objects.
+        size: height and width of the frame.
+        ids: of the objects; None counts from 1.
+        labels: of the objects; None where there are none.
+        scores: of the objects; None gives 1.
+        index: of the frame.
+        time: of the frame, in seconds.
+
+    Returns:
+        The objects in the order of their ids.
+
+    Raises:
+        PromptError: an id occurs twice or is not from 1 to 65535, or a mask has another size.
     """
     masks = [np.asarray(plane) != 0 for plane in planes]
     numbers = list(range(1, len(masks) + 1)) if ids is None else [int(i) for i in ids]

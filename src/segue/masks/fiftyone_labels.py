@@ -19,7 +19,17 @@ from segue.types import Segmentation
 
 
 def to_fiftyone(result: Segmentation) -> Any:
-    """FiftyOne's ``Detections`` of what is visible; see :meth:`segue.Segmentation.to_fiftyone`."""
+    """FiftyOne's ``Detections`` of what is visible; see :meth:`segue.Segmentation.to_fiftyone`.
+
+    Args:
+        result: of one frame.
+
+    Returns:
+        Labels for a field of a sample or a frame.
+
+    Raises:
+        SegueError: FiftyOne is not installed.
+    """
     fiftyone = _fiftyone()
     return fiftyone.Detections(
         detections=[fiftyone.Detection(**values) for values in detection_values(result)]
@@ -51,7 +61,20 @@ def detection_values(result: Segmentation) -> Iterator[dict[str, Any]]:
 
 
 def from_fiftyone(labels: Any, size: tuple[int, int], index: int, time: float) -> Segmentation:
-    """FiftyOne's labels of one picture; see :meth:`segue.Segmentation.from_fiftyone`."""
+    """FiftyOne's labels of one picture; see :meth:`segue.Segmentation.from_fiftyone`.
+
+    Args:
+        labels: ``Detections`` or a ``Segmentation``.
+        size: height and width of the picture.
+        index: of the frame.
+        time: of the frame, in seconds.
+
+    Returns:
+        The objects, with their labels and scores.
+
+    Raises:
+        PromptError: an id occurs twice or is below 1, or there is no box or mask.
+    """
     if hasattr(labels, "detections"):
         found = list(labels.detections)
         planes = [_plane(item, size) for item in found]
