@@ -58,11 +58,14 @@ def count_by_size(found: BoolArray, moving: BoolArray, used: BoolArray) -> SizeC
 
 
 def measures_by_size(counts: SizeCounts, alpha: float) -> dict[str, float]:
-    """``F small``, ``F medium`` and ``F large``, in [0, 1]; NaN where the labels have no such object.
+    """F by the size of objects.
 
     Args:
         counts: sums of what :func:`count_by_size` gives.
         alpha: added to the denominators, see :data:`segue.metrics.foreground.ALPHA`.
+
+    Returns:
+        ``F small``, ``F medium`` and ``F large``, in [0, 1]; NaN where the labels have no such object.
     """
     values: dict[str, float] = {}
     for size, (hits, alarms, misses) in zip(SIZES, counts.tolist(), strict=True):
