@@ -9,10 +9,19 @@ from typing import Any
 
 import pytest
 
-from segue.errors import ArgumentError, PromptError
+from segue.errors import ArgumentError, PromptError, SegueError
 from segue.jobs import instances
-from segue.jobs.instances import EDITIONS, as_class_names, as_classes, counted, instance_session
+from segue.jobs.instances import (
+    EDITIONS,
+    as_class_names,
+    as_classes,
+    counted,
+    instance_session,
+    prepare_instances,
+)
 from segue.jobs.options import InstanceOptions
+from segue.jobs.prepared import Objects
+from segue.jobs.values import InstancesJob, Model, VideoSource
 from segue.registry import MODELS
 from segue.sessions.detected import DetectionOptions
 from segue.types import ObjectInfo, Segmentation
@@ -116,3 +125,39 @@ def test_a_detector_with_a_tracker_gets_its_options(monkeypatch: pytest.MonkeyPa
         instance_session("nanodet+stcn-lite", options, names="ytvis2019")
     with pytest.raises(PromptError, match=r"motion.stcn-lite: the detector is one of .*nanodet"):
         instance_session("motion+stcn-lite", options)
+
+
+def test_all_that_a_job_says_reaches_its_session(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    got: list[Any] = []
+
+    def session(*parts: Any, **options: Any) -> tuple[str, dict[int, str]]:
+        got.append((parts, options))
+        return "session", {4: "koi"}
+
+    monkeypatch.setattr(instances, "instance_session", session)
+    monkeypatch.setattr(instances, "open_video", lambda source: ("opened", source))
+    options = InstanceOptions(score=0.2)
+    job = InstancesJob(
+        source=VideoSource(place="a.mp4"),
+        model=Model(name="seqformer", weights=Path("w.pt")),
+        names="ytvis2019",
+        classes=("koi",),
+        device="cpu",
+        fast=True,
+        options=options,
+    )
+    prepared: Any = prepare_instances(job, Objects())
+    assert (prepared.session, prepared.source, prepared.names) == (
+        "session",
+        ("opened", job.source),
+        {4: "koi"},
+    )
+    assert prepared.frames == prepared.source
+    assert prepared.note is counted
+    said = {"weights": Path("w.pt"), "classes": ("koi",), "device": "cpu", "fast": True}
+    assert got.pop() == (("seqformer", options), {**said, "names": "ytvis2019"})
+    own: Any = Objects(source="own", model="network", names={1: "ide"})  # type: ignore[arg-type]
+    assert prepare_instances(job, own).source == "own"
+    assert got.pop() == (("network", options), {**said, "names": {1: "ide"}})
+    with pytest.raises(SegueError, match=r"--explain shows where .* look; seqformer has none"):
+        prepare_instances(job.model_copy(update={"explain": tmp_path}), Objects())
