@@ -35,7 +35,7 @@ from segue_web.labels import Labels, read_complete_labels
 from segue_web.project import Mark, MarkedMask, Project
 from segue_web.server import Backend
 from segue_web.store import UPLOAD, Changed
-from segue_web.tracking import Corrected, corrected_frames, planned, resumed, track_job
+from segue_web.tracking import Corrected, corrected_frames, planned, resumed, steps_of, track_job
 from segue_web.worker import Suggestion, Worker
 
 UPLOADS = (".png", ".zip", ".json", ".xml")
@@ -91,10 +91,12 @@ class AnnotateBackend(Backend):
         weights: Path | None = None,
         prompter: str = "segue-prompt",
         device: str | None = None,
+        classes: tuple[str, ...] = (),
     ) -> None:
         super().__init__(film)
         self.project = Project(folder, film.describe(), film.size)
         self.exports = folder / "exports"
+        self._classes = classes
         remove_unfinished(self.exports)
         self._worker = Worker(film.path, (model, weights), prompter, device, self._on_step)
         self._store = ThreadPoolExecutor(1, thread_name_prefix="segue-project")
@@ -181,6 +183,7 @@ class AnnotateBackend(Backend):
             "running": job and job.progress,
             "interrupted": None if job else interrupted,
             "folder": str(self.project.folder),
+            "classes": self._classes,
         }
 
     async def _look(self, message: messages.Look) -> dict[str, Any]:
@@ -260,7 +263,10 @@ class AnnotateBackend(Backend):
         return {"object": number}
 
     def _objectedit(self, message: messages.ObjectEdit) -> None:
-        values = message.model_dump(include={"name", "colour", "visible", "locked"}, exclude_none=True)
+        fields = {"name", "category", "colour", "visible", "locked"}
+        values = message.model_dump(include=fields, exclude_none=True)
+        if self._classes and message.category and message.category not in self._classes:
+            raise SegueError(f"{message.category} is none of the classes: {', '.join(self._classes)}")
         values = {key: int(value) if isinstance(value, bool) else value for key, value in values.items()}
         with self._change(", ".join(values)):
             self.project.set_object(message.object, **values)
@@ -288,8 +294,7 @@ class AnnotateBackend(Backend):
     async def _track(self, message: messages.Track) -> dict[str, Any]:
         def plan() -> tuple[_Job, dict[str, Any], dict[int, Corrected]]:
             spec = resumed(self.project) if message.resume else planned(self.project, self.film, message)
-            frames = abs(spec["stop"] - spec["start"])
-            total = 2 * frames - 2 if spec["direction"] == "between" else frames
+            total = steps_of(spec)
             corrected = corrected_frames(self.project, spec)
             return _Job(spec["direction"], total, row=self.project.begin_job(spec, total)), spec, corrected
 
@@ -297,7 +302,8 @@ class AnnotateBackend(Backend):
             job, spec, corrected = await self._saved(plan)
             start, stop = spec["start"], spec["stop"]
             join = spec["direction"] == "between"
-            self._begin(job, track_job, corrected, start, stop, spec["objects"], join)
+            kept = range(spec.get("first", 0), spec.get("last", self.film.count - 1) + 1)
+            self._begin(job, track_job, corrected, start, stop, spec["objects"], join, kept)
         return {"start": start, "stop": stop}
 
     async def _stop(self, _: messages.Stop) -> None:

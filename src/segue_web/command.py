@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from segue.cli.running import show
+from segue.jobs.instances import as_classes
 from segue.jobs.values import AnnotateJob, Model
 from segue_web.running import need_web, serve_page
 
@@ -36,6 +37,9 @@ def annotate(
     prompter: Annotated[
         str, typer.Option(help="What makes masks of clicks: segue-prompt, sam2-tiny ..., or a weight file.")
     ] = "segue-prompt",
+    classes: Annotated[
+        str | None, typer.Option(help="Classes of objects, separated by commas.  [default: any]")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
     port: PORT = 0,
     browser: BROWSER = True,
@@ -52,6 +56,8 @@ def annotate(
         segue annotate frames/ --project cat.project --import masks/ --no-browser --port 8080
 
         segue annotate my.mp4 --model sam2-tiny --prompter sam2-tiny
+
+        segue annotate street.mp4 --classes car,person,bicycle
     """
     show(
         AnnotateJob(
@@ -63,6 +69,7 @@ def annotate(
             device=device,
             port=port,
             browser=browser,
+            classes=tuple(as_classes(classes) or ()),
         )
     )
 

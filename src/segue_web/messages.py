@@ -114,11 +114,12 @@ class ForgetEdit(Edit):
 
 
 class ObjectEdit(Message):
-    """Name, colour, visibility and lock of an object."""
+    """Name, class, colour, visibility and lock of an object; an empty class takes it away."""
 
     op: Literal["object"]
     object: Number
     name: Name | None = None
+    category: Annotated[str, Field(max_length=80)] | None = None
     colour: Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")] | None = None
     visible: bool | None = None
     locked: bool | None = None
@@ -138,12 +139,17 @@ class Undo(Message):
 
 
 class Track(Message):
-    """Follow the objects from the corrected frame nearest to ``frame``; ``resume`` continues the last."""
+    """Follow the objects from the corrected frame nearest to ``frame``; ``resume`` continues the last.
+
+    Only frames from ``first`` to ``last`` get masks; None is the last one of the film.
+    """
 
     op: Literal["track"]
     direction: Literal["forward", "back", "between"]
     frame: Index
     resume: bool = False
+    first: Index = 0
+    last: Index | None = None
 
 
 class Stop(Message):

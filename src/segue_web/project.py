@@ -127,12 +127,12 @@ class Project(Store):
             raise SegueError(f"a project holds ids up to {MAX_ID}; begin another with --project")
         self._set_meta("last", number)
         colour = COLOURS[(number - 1) % len(COLOURS)]
-        row = {"id": number, "name": name or f"Object {number}", "colour": colour, "visible": 1, "locked": 0}
-        self._set("objects", (number,), row)
+        about = {"name": name or f"Object {number}", "colour": colour, "category": ""}
+        self._set("objects", (number,), {"id": number, **about, "visible": 1, "locked": 0})
         return number
 
     def set_object(self, number: int, **values: Any) -> None:
-        """Change name, colour, visibility or lock of an object, inside :meth:`change`."""
+        """Change name, class, colour, visibility or lock of an object, inside :meth:`change`."""
         self._set("objects", (number,), {**self._object(number), **values})
 
     def remove_object(self, number: int) -> None:

@@ -46,6 +46,7 @@ def run_job(job: AnnotateJob, observer: Observer) -> None:
         weights=job.model.weights,
         prompter=job.prompter,
         device=job.device,
+        classes=job.classes,
     )
     for path in job.imports:
         labels = read_complete_labels(path, film)

@@ -27,7 +27,7 @@ MASK_NAME = re.compile(r"\d{6,}-[0-9a-f]{16}\.png")
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE objects (id INTEGER PRIMARY KEY, name TEXT NOT NULL, colour TEXT NOT NULL,
-                      visible INTEGER NOT NULL, locked INTEGER NOT NULL);
+                      visible INTEGER NOT NULL, locked INTEGER NOT NULL, category TEXT NOT NULL DEFAULT '');
 CREATE TABLE frames (frame INTEGER PRIMARY KEY, file TEXT NOT NULL);
 CREATE TABLE marks (frame INTEGER, object INTEGER, kind TEXT NOT NULL, score REAL NOT NULL,
                     area INTEGER NOT NULL, weight REAL, agreement REAL, PRIMARY KEY (frame, object));
@@ -41,7 +41,7 @@ CREATE INDEX steps_of_entry ON steps (entry);
 """
 
 _COLUMNS = {
-    "objects": (("id",), ("name", "colour", "visible", "locked")),
+    "objects": (("id",), ("name", "colour", "visible", "locked", "category")),
     "frames": (("frame",), ("file",)),
     "marks": (("frame", "object"), ("kind", "score", "area", "weight", "agreement")),
     "prompts": (("frame", "object"), ("data",)),
@@ -212,6 +212,8 @@ class Store:
                     f"{self.folder}: a project of another film ({known.get('name')}, {key} {known.get(key)}, "
                     f"not {film.get(key)}); choose another folder with --project"
                 )
+        if "category" not in {row["name"] for row in self._db.execute("PRAGMA table_info(objects)")}:
+            self._db.execute("ALTER TABLE objects ADD COLUMN category TEXT NOT NULL DEFAULT ''")
         self._tidy()
 
     def _tidy(self) -> None:
@@ -266,7 +268,7 @@ class Store:
         if row is None:
             self._db.execute(f"DELETE FROM {table} WHERE {where}", tuple(key))
         else:
-            values = [row[name] for name in (*keys, *others)]
+            values = [row.get(name, "") for name in (*keys, *others)]  # steps of before know no category
             places = ", ".join("?" * len(values))
             self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({places})", values)
         self._changed.objects |= table == "objects"

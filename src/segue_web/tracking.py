@@ -44,7 +44,7 @@ Steps = Iterator[tuple[int, dict[int, MarkedMask]]]
 
 
 def planned(project: Project, film: Film, message: Track) -> dict[str, Any]:
-    """What a request to track means: direction, start, stop and objects."""
+    """What a request to track means: direction, start, stop, objects, first and last frame that get masks."""
     objects = project.unlocked()
     if not objects:
         raise PromptError("there is no unlocked object to track; click one first")
@@ -67,7 +67,28 @@ def planned(project: Project, film: Film, message: Track) -> dict[str, Any]:
         stop = film.count - 1 if forward else 0
         if start == stop:
             raise PromptError("there is no frame to track in this direction")
-    return {"direction": message.direction, "start": start, "stop": stop, "objects": objects}
+    last = film.count - 1 if message.last is None else min(message.last, film.count - 1)
+    found = [index for index in _way(message.direction, start, stop) if message.first <= index <= last]
+    if not found and (message.first, last) != (0, film.count - 1):
+        raise PromptError(f"none of the frames from {message.first} to {last} lies on this way")
+    stop = stop if message.direction == "between" else found[-1]
+    wanted = {"objects": objects, "first": message.first, "last": last}
+    return {"direction": message.direction, "start": start, "stop": stop, **wanted}
+
+
+def _way(direction: str, start: int, stop: int) -> range:
+    """The frames that a tracking gives, in the order of its first direction."""
+    if direction == "between":
+        return range(start + 1, stop)
+    return range(start + 1, stop + 1) if direction == "forward" else range(start - 1, stop - 1, -1)
+
+
+def steps_of(spec: Mapping[str, Any]) -> int:
+    """How many frames a tracking saves; those between two corrections count once for each direction."""
+    way = _way(spec["direction"], spec["start"], spec["stop"])
+    first, last = int(spec.get("first", 0)), int(spec.get("last", max(spec["start"], spec["stop"])))
+    kept = sum(first <= index <= last for index in way)
+    return 2 * kept if spec["direction"] == "between" else kept
 
 
 def resumed(project: Project) -> dict[str, Any]:
@@ -99,14 +120,21 @@ def corrected_frames(project: Project, spec: dict[str, Any]) -> dict[int, Correc
 
 
 def track_job(
-    tools: Tools, corrected: Mapping[int, Corrected], start: int, stop: int, objects: list[int], join: bool
+    tools: Tools,
+    corrected: Mapping[int, Corrected],
+    start: int,
+    stop: int,
+    objects: list[int],
+    join: bool,
+    kept: range,
 ) -> Steps:
-    """Job of :meth:`segue_web.worker.Worker.begin`."""
+    """Job of :meth:`segue_web.worker.Worker.begin`; only the frames of ``kept`` are given."""
     network, film, device = tools.network, tools.film, tools.device
     if join:
-        yield from between(network, film, corrected, start, stop, objects, device=device)
+        steps = between(network, film, corrected, start, stop, objects, device=device)
     else:
-        yield from one_way(follow(network, film, corrected, start, stop, device=device), objects)
+        steps = one_way(follow(network, film, corrected, start, stop, device=device), objects)
+    yield from (step for step in steps if step[0] in kept)
 
 
 def follow(

@@ -16,7 +16,7 @@ from segue.errors import PromptError, SegueError
 from segue.masks import encode_rle, write_index_mask
 from segue_web import messages
 from segue_web.annotate import AnnotateBackend
-from segue_web.exports import matting
+from segue_web.exports import matting, snapshot
 from segue_web.film import Film
 from segue_web.labels import Labels
 from segue_web.project import Mark, MarkedMask, Project
@@ -232,9 +232,49 @@ def test_tracking_starts_from_the_nearest_corrected_frame(
     answer = ask("track", direction=direction, frame=frame)
 
     assert (answer["start"], answer["stop"]) == expected
-    corrected, start, stop, objects, join = backend._worker.jobs[-1]  # type: ignore[attr-defined]
-    assert (start, stop, objects, join) == (*expected, [1], direction == "between")
+    corrected, start, stop, objects, join, kept = backend._worker.jobs[-1]  # type: ignore[attr-defined]
+    assert (start, stop, objects, join, kept) == (*expected, [1], direction == "between", range(12))
     assert {index: item.known for index, item in corrected.items()} == {4: {1}, 8: {1}}
+
+
+@pytest.mark.parametrize(
+    ("direction", "frame", "stop", "frames"),
+    [("forward", 5, 7, 2), ("back", 8, 6, 2), ("between", 6, 8, 4)],
+)
+def test_only_the_frames_of_a_range_are_tracked(
+    backend: AnnotateBackend, ask: Ask, direction: str, frame: int, stop: int, frames: int
+) -> None:
+    click(ask, 4, 20, 30)
+    click(ask, 8, 22, 30, 1)
+    answer = ask("track", direction=direction, frame=frame, first=6, last=7)
+    assert answer["stop"] == stop
+    assert backend._worker.jobs[-1][-1] == range(6, 8)  # type: ignore[attr-defined]
+    assert ask("hello")["running"]["total"] == frames
+    ask("stop")
+    assert ask("hello")["interrupted"]["total"] == frames
+    with pytest.raises(PromptError, match="none of the frames from 9 to 11 lies on this way"):
+        ask("track", direction="back", frame=8, first=9, last=30)
+
+
+def test_objects_have_classes_and_exports_take_them(backend: AnnotateBackend, ask: Ask) -> None:
+    one, two = click(ask, 4, 20, 30), click(ask, 4, 50, 30)
+    ask("object", object=one, category="car")
+    ask("object", object=two, category="car", name="Taxi")
+    assert [(row["name"], row["category"]) for row in backend.project.objects()] == [
+        ("Object 1", "car"),
+        ("Taxi", "car"),
+    ]
+    taken = snapshot(backend.project, None)
+    assert [name for name, _ in taken.names.values()] == ["car", "car"]
+    assert taken.categories() == {"car": 1}
+    ask("object", object=two, category="")
+    assert snapshot(backend.project, None).categories() == {"car": 1, "Taxi": 2}
+    ask("undo")
+    assert backend.project.objects()[1]["category"] == "car"
+    backend._classes = ("person",)
+    with pytest.raises(SegueError, match="bus is none of the classes: person"):
+        ask("object", object=two, category="bus")
+    assert ask("hello")["classes"] == ("person",)
 
 
 @pytest.mark.parametrize(

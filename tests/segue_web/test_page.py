@@ -5,6 +5,7 @@ With SEGUE_PICTURES set to a folder, the pictures of the documentation are writt
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -389,6 +390,47 @@ def test_by_keyboard_alone(serve: Callable[..., Server], browser: Any, film: Pat
     page.page.locator("dialog").wait_for(state="hidden")
     for _ in range(60):  # everything that can be used is reached, and the focus is not caught anywhere
         page.key("Tab")
+    assert page.errors == []
+
+
+def test_classes_a_range_to_track_and_opacity_by_keys(
+    serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path
+) -> None:
+    arguments = ("annotate", film, "--project", tmp_path / "p", "--device", "cpu")
+    page = Page(browser, serve(*arguments, "--classes", "fish,leaf").address)
+    truth = read_index_mask(SAMPLE / "first.png")
+    page.key("p")
+    page.outline(truth == 1)
+    page.here("corrected by you")
+    page.key("k")
+    page.page.keyboard.type("bird")
+    page.key("Enter")
+    refusal = page.page.locator(".notice.bad", has_text="bird is none of the classes: fish, leaf")
+    playwright.expect(refusal).to_be_visible(timeout=WAIT)
+    page.key("k")
+    page.page.locator("#class").fill("fish")
+    page.key("Enter")
+    playwright.expect(page.page.locator("#objects li")).to_contain_text("fish", timeout=WAIT)
+    page.key("Shift+Digit3")
+    playwright.expect(page.page.locator("#opacity")).to_have_value("0.3", timeout=WAIT)
+    page.go(3)
+    page.key("<")
+    page.go(5)
+    page.key(">")
+    playwright.expect(page.page.locator("#range")).to_have_text("frames 3 to 5", timeout=WAIT)
+    page.picture("annotate-range")
+    page.check_accessibility()
+    page.key("t")
+    page.tracked()
+    page.go(5)
+    page.here("tracked, confidence")
+    for outside in (2, 6):
+        page.go(outside)
+        page.here("has no mask here")
+    file = page.export("coco")
+    found = json.loads(file.read_text())
+    assert [item["name"] for item in found["categories"]] == ["fish"]
+    assert [int(Path(item["file_name"]).stem) for item in found["images"]] == [3, 4, 5]
     assert page.errors == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -53,13 +54,20 @@ def test_all_is_there_after_it_was_opened_again(project: Project) -> None:
         project.put(3, {number: (plane(2), Mark("given"))})
         project.set_prompt(3, number, {"points": [[4, 5, True]], "box": None})
     with project.change("name"):
-        project.set_object(number, name="Koi", locked=1)
+        project.set_object(number, name="Koi", locked=1, category="fish")
     project.set_settings({"theme": "dark"})
 
     again = reopened(project)
 
     assert again.objects() == [
-        {"id": 1, "name": "Koi", "colour": project_module.COLOURS[0], "visible": True, "locked": True}
+        {
+            "id": 1,
+            "name": "Koi",
+            "colour": project_module.COLOURS[0],
+            "visible": True,
+            "locked": True,
+            "category": "fish",
+        }
     ]
     assert np.array_equal(again.mask(3), plane(2).astype(np.uint8))
     assert again.marks(3) == {1: Mark("given", 1.0, 80)}
@@ -199,6 +207,25 @@ def test_a_project_from_elsewhere_cannot_name_other_files(project: Project, name
 
     with pytest.raises(SegueError, match="no mask of it"):
         Project(project.folder, FILM, SIZE).mask(1)
+
+
+def test_a_project_from_before_classes_opens_and_its_steps_are_undone(project: Project) -> None:
+    with project.change("new"):
+        number = project.add_object("dog")
+    with project.change("name"):
+        project.set_object(number, name="cat")
+    project.close()
+    database = sqlite3.connect(project.folder / "project.db")
+    database.execute("ALTER TABLE objects DROP COLUMN category")
+    for row, before in database.execute("SELECT id, before FROM steps WHERE before IS NOT NULL").fetchall():
+        old = {name: value for name, value in json.loads(before).items() if name != "category"}
+        database.execute("UPDATE steps SET before=? WHERE id=?", (json.dumps(old), row))
+    database.commit()
+    database.close()
+    opened = Project(project.folder, FILM, SIZE)
+    assert opened.objects()[0]["category"] == ""
+    opened.undo()
+    assert (opened.objects()[0]["name"], opened.objects()[0]["category"]) == ("dog", "")
 
 
 def test_a_damaged_database_is_one_clear_line(project: Project) -> None:

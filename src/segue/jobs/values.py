@@ -374,6 +374,7 @@ class AnnotateJob(Value):
         device: where networks run.
         port: of the page; 0 takes a free one.
         browser: open the page in the browser.
+        classes: what an object may be; empty where it may be anything.
     """
 
     kind: Literal["annotate"] = "annotate"
@@ -385,6 +386,7 @@ class AnnotateJob(Value):
     device: str | None = None
     port: Annotated[int, Field(ge=0, le=65535)] = 0
     browser: bool = True
+    classes: tuple[str, ...] = ()
 
 
 Job = Annotated[

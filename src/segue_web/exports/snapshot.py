@@ -22,7 +22,7 @@ class Snapshot:
     Attributes:
         files: mask file of each frame on which something is known of one of the objects, also that it is
             not there.
-        names: name and colour of each object; others are left out.
+        names: class, or where it has none the name, and colour of each object; others are left out.
         scores: by frame and object.
         all_frames: whether data sets get the other frames as well, as if nothing were there.
         first: the first frame that is exported.
@@ -99,7 +99,7 @@ def snapshot(
         SegueError: nothing is known of any of them on any of these frames.
     """
     rows = [row for row in project.objects() if objects is None or row["id"] in objects]
-    names = {row["id"]: (row["name"], row["colour"]) for row in rows}
+    names = {row["id"]: (row["category"] or row["name"], row["colour"]) for row in rows}
     timeline = project.timeline()
     known = {row[0] for row in timeline if row[1] in names}
     wanted = [i for i in project.masked_frames() if i in known and i >= first and (last is None or i <= last)]

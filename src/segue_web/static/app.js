@@ -1,5 +1,6 @@
 // The page: commands, keys, and what ties the parts together.
 
+import { showClass, tieClass } from "./classes.js";
 import { exportDialog, helpDialog, importDialog, written } from "./dialogs.js";
 import { icon } from "./icons.js";
 import { Link, Refused } from "./link.js";
@@ -60,6 +61,7 @@ function begin(all) {
   state.running = all.running ?? null;
   state.interrupted = all.interrupted ?? null;
   state.names = all.names ?? [];
+  state.classes = all.classes ?? [];
   Object.assign(state.settings, all.settings);
   state.setTimeline(all.timeline);
   state.looks.clear();
@@ -206,8 +208,15 @@ async function undo(op) {
 /** @param {"forward" | "back" | "between"} direction */
 async function track(direction) {
   if (state.playing) commands.play.run();
-  const begun = await link.inTurn(() => link.ask("track", { direction, frame: state.frame })).catch(complain);
+  const begun = await link.inTurn(() => link.ask("track", { direction, frame: state.frame, first: state.wanted[0], last: state.wanted[1] })).catch(complain);
   following = Boolean(begun);
+}
+
+/** @param {number} id @param {object} values */
+function changeObject(id, values) {
+  if (state.mode === "annotate") { void link.inTurn(() => link.ask("object", { object: id, ...values })).catch(complain); return; }
+  Object.assign(/** @type {object} */ (state.objects.find((item) => item.id === id)), values);
+  state.changed();
 }
 
 /** @param {number | null} id */
@@ -298,6 +307,9 @@ const commands = {
   trackForward: { name: "Track forwards", text: "Track", icon: "forward", keys: "t", can: canTrack, run: () => track("forward") },
   trackBack: { name: "Track backwards", text: "Back", icon: "back", keys: "shift+T", can: canTrack, run: () => track("back") },
   trackBetween: { name: "Track between two corrected frames, from both", text: "Between", icon: "between", keys: "g", can: canTrack, run: () => track("between") },
+  rangeFrom: { name: "Track and export from this frame on; again: from the first", icon: "from", keys: "<", can: edits, run: () => setRange("from") },
+  rangeTo: { name: "Track and export up to this frame; again: to the last", icon: "to", keys: ">", can: edits, run: () => setRange("to") },
+  chooseClass: { name: "Class of the chosen object", icon: "panel", keys: "k", can: () => edits() && Boolean(state.chosenObject), run: () => element("class").focus() },
   stop: { name: "Stop", text: "Stop", icon: "stop", keys: "Escape", can: () => Boolean(state.running), run: () => { void ask("stop"); } },
   undo: { name: "Undo", icon: "undo", keys: "z", can: () => idle() && state.history.undo !== null, run: () => undo("undo") },
   redo: { name: "Redo", icon: "redo", keys: "shift+Z", can: () => idle() && state.history.redo !== null, run: () => undo("redo") },
@@ -319,6 +331,14 @@ const commands = {
   help: { name: "Help and keys", icon: "help", keys: "?", run: () => helpDialog(state, Object.values(commands)) },
   drawer: { name: "Objects and frames", icon: "panel", run: () => { const open = element("side").classList.toggle("open"); document.querySelector(".drawer-button")?.setAttribute("aria-expanded", String(open)); } },
 };
+
+/** Begin or end the frames to track here, or take that back. @param {"from" | "to"} end */
+function setRange(end) {
+  const other = end === "from" ? "to" : "from";
+  remember(end, Number(state.settings[end]) === state.frame ? -1 : state.frame);
+  const [first, last] = state.wanted;
+  if (first > last) remember(other, -1);
+}
 
 function isDark() {
   const { theme } = state.settings;
@@ -408,6 +428,7 @@ for (const button of /** @type {NodeListOf<HTMLButtonElement>} */ (document.quer
   button.onclick = () => command.run();
 }
 buildTools();
+tieClass(state, changeObject);
 
 /** @param {KeyboardEvent} event */
 function onKey(event) {
@@ -435,7 +456,8 @@ function onKey(event) {
   else if (state.mode === "compare" && target === view.canvas && event.key.startsWith("Page")) {
     state.split = Math.min(1, Math.max(0, state.split + (event.key === "PageUp" ? -0.05 : 0.05)));
     state.changed();
-  } else if (/^[1-9]$/.test(event.key)) { const item = state.objects[Number(event.key) - 1]; if (item) choose(item.id); }
+  } else if (event.shiftKey && /^Digit[0-9]$/.test(event.code) && !/^[0-9]$/.test(event.key)) remember("opacity", (Number(event.code.slice(5)) || 10) / 10);
+  else if (/^[1-9]$/.test(event.key)) { const item = state.objects[Number(event.key) - 1]; if (item) choose(item.id); }
   else if (state.mode === "annotate" && !event.shiftKey && TOOLS.some((tool) => tool.key === event.key)) useTool(/** @type {any} */ (TOOLS.find((tool) => tool.key === event.key)).id);
   else {
     const pressed = (event.shiftKey && event.key.length > 1) || /^[A-Z]$/.test(event.key) ? `shift+${event.key}` : event.key === " " ? "space" : event.key;
@@ -507,13 +529,11 @@ state.subscribe(() => {
   const tool = TOOLS.find((item) => item.id === state.tool);
   const who = state.chosenObject ? "" : state.mode === "annotate" ? "New object: " : "";
   element("hint").textContent = state.mode === "annotate" ? who + (tool?.hint ?? "") : "";
-  const change = (/** @type {number} */ id, /** @type {object} */ values) => {
-    if (state.mode === "annotate") { void link.inTurn(() => link.ask("object", { object: id, ...values })).catch(complain); return; }
-    Object.assign(/** @type {object} */ (state.objects.find((item) => item.id === id)), values);
-    state.changed();
-  };
   const remove = (/** @type {number} */ id) => void link.inTurn(() => link.ask("remove", { object: id })).catch(complain);
-  showObjects(state, { change, remove, choose });
+  showObjects(state, { change: changeObject, remove, choose });
+  showClass(state);
+  const [first, last] = state.wanted;
+  element("range").textContent = last - first + 1 < state.film.frames ? `frames ${first} to ${last}` : "";
   showHere(state);
   showFound(state);
   if (performance.now() - nextShown > (running ? 1000 : 0)) {

@@ -42,7 +42,7 @@ export function exportDialog(state, run) {
   });
   const last = state.film.frames - 1;
   const limit = (/** @type {string} */ name, /** @type {number} */ value) => make("input", { type: "number", min: 0, max: last, value, "aria-label": name });
-  const [from, to] = [limit("First frame", 0), limit("Last frame", last)];
+  const [from, to] = [limit("First frame", state.wanted[0]), limit("Last frame", state.wanted[1])];
   const whole = make("input", { type: "checkbox" });
   const soft = make("input", { type: "checkbox" });
   const tick = (/** @type {HTMLInputElement} */ box, /** @type {string} */ text) => make("label", { className: "tick" }, [box, make("span", { textContent: text })]);
@@ -90,7 +90,7 @@ export function helpDialog(state, commands) {
   const rows = [
     ...(state.mode === "annotate" ? TOOLS.map((tool) => line(tool.key.toUpperCase(), tool.name)) : []),
     ...usable.map((item) => line(written(item.keys ?? ""), item.name)),
-    line("1 – 9", "Choose an object"), line("W A S D", "Move the cross (Shift: faster)"), line("Enter", "Use the tool at the cross"),
+    line("1 – 9", "Choose an object"), line("Shift 1 – 9, 0", "Opacity of the masks: 10 to 90, 100 %"), line("W A S D", "Move the cross (Shift: faster)"), line("Enter", "Use the tool at the cross"),
     line("Wheel", "Zoom; drag with the middle button to move"),
   ];
   const steps = ["Go to a frame that shows the object well, and click on it. Click on what is missing, right click on what is too much.",

@@ -101,6 +101,7 @@ function objectRow(state, item, i, actions) {
     pick.replaceWith(input);
     input.select();
   };
+  if (item.category) pick.append(make("span", { className: "quiet", textContent: ` ${item.category}` }));
   pick.onclick = () => actions.choose(item.id);
   if (edits) {
     pick.ondblclick = rename;

@@ -2,7 +2,7 @@
 
 /**
  * @typedef {{name: string, width: number, height: number, frames: number, fps: number, exact: boolean, progress: number}} Film
- * @typedef {{id: number, name: string, colour: string, visible: boolean, locked: boolean}} Thing
+ * @typedef {{id: number, name: string, colour: string, visible: boolean, locked: boolean, category?: string}} Thing
  * @typedef {{kind: string, score: number, area: number, weight: number | null, agreement: number | null}} Mark
  * @typedef {{points: [number, number, boolean][], box: number[] | null, extent?: string, extents?: string[]}} Prompts
  * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>,
@@ -34,6 +34,8 @@ export class State {
     this.running = null;
     /** @type {{done: number, total: number, direction: string} | null} */
     this.interrupted = null;
+    /** what an object may be; empty where it may be anything @type {string[]} */
+    this.classes = [];
     this.frame = 0;
     /** @type {number | null} */
     this.object = null;
@@ -56,7 +58,7 @@ export class State {
     /** @type {string[]} */
     this.names = [];
     /** @type {Record<string, any>} */
-    this.settings = { brush: 24, opacity: 0.5, threshold: 0.8, theme: "auto", hidden: false, detector: "" };
+    this.settings = { brush: 24, opacity: 0.5, threshold: 0.8, theme: "auto", hidden: false, detector: "", from: -1, to: -1 };
     /** @type {Set<() => void>} */
     this.listeners = new Set();
     this.due = false;
@@ -102,6 +104,13 @@ export class State {
     if (this.looks.size > 400) {
       for (const key of [...this.looks.keys()].slice(0, 100)) if (Math.abs(key - this.frame) > 50) this.looks.delete(key);
     }
+  }
+
+  /** the frames that tracking and export are for @returns {[number, number]} */
+  get wanted() {
+    const last = this.film.frames - 1;
+    const [from, to] = [Number(this.settings.from), Number(this.settings.to)];
+    return [from >= 0 ? Math.min(from, last) : 0, to >= 0 ? Math.min(to, last) : last];
   }
 
   /** whether a tracking can start from a mask of an object @param {number} object */

@@ -78,6 +78,17 @@ export class Timeline {
     return ((frame - this.range[0]) / Math.max(1e-9, this.range[1] - this.range[0])) * this.width;
   }
 
+  /** Grey out the frames that are not tracked. @param {number} height */
+  drawRange(height) {
+    const { context, state } = this;
+    const [first, last] = state.wanted;
+    const step = this.width / Math.max(1, this.range[1] - this.range[0]);
+    const [left, right] = [this.x(first) - step / 2, this.x(last) + step / 2];
+    context.fillStyle = "rgb(0 0 0 / 45%)";
+    if (first > 0 && left > 0) context.fillRect(0, 0, left, height);
+    if (last < state.film.frames - 1 && right < this.width) context.fillRect(right, 0, this.width - right, height);
+  }
+
   draw() {
     const { canvas, context, state } = this;
     if (state.mode === "loading") return;
@@ -99,6 +110,7 @@ export class Timeline {
     context.clearRect(0, 0, this.width, height);
     this.ruler(line, quiet, height);
     state.objects.forEach((item, i) => this.row(item, HEAD + i * ROW, raised, text));
+    this.drawRange(height);
     const x = this.x(state.frame);
     context.fillStyle = accent;
     context.fillRect(x - 1, HEAD - 7, 2, height);
