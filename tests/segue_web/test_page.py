@@ -407,6 +407,7 @@ def test_classes_a_range_to_track_and_opacity_by_keys(
     page.key("Enter")
     refusal = page.page.locator(".notice.bad", has_text="bird is none of the classes: fish, leaf")
     playwright.expect(refusal).to_be_visible(timeout=WAIT)
+    playwright.expect(page.page.locator("#class")).to_have_value("", timeout=WAIT)
     page.key("k")
     page.page.locator("#class").fill("fish")
     page.key("Enter")

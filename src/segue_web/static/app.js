@@ -214,7 +214,7 @@ async function track(direction) {
 
 /** @param {number} id @param {object} values */
 function changeObject(id, values) {
-  if (state.mode === "annotate") { void link.inTurn(() => link.ask("object", { object: id, ...values })).catch(complain); return; }
+  if (state.mode === "annotate") { void link.inTurn(() => link.ask("object", { object: id, ...values })).catch(complain).finally(() => state.changed()); return; }
   Object.assign(/** @type {object} */ (state.objects.find((item) => item.id === id)), values);
   state.changed();
 }
