@@ -162,6 +162,7 @@ DESCRIBED = (
     "flow",
     "inputs.py",
     "jobs",
+    "layers",
     "masks",
     "metrics",
     "naming.py",

@@ -199,7 +199,7 @@ def feed(kind: str, data: bytes) -> bool:
 
 
 HOSTILE = (b"[" * 5000, b"9" * 5000, b"\xff" * 8, b"\0" * 8, b"NaN", b"../")
-"""What is put into files besides."""
+"""Further values that are put into files."""
 
 
 @st.composite

@@ -32,6 +32,14 @@ def affinity(memory_key: Tensor, query_key: Tensor, similarity: Similarity) -> T
     query position, which are the last two channels of both keys, see :func:`weighted_keys`. All are divided
     by the square root of the number of key channels. Keys (..., C, N) and (..., C, P), whose leading
     dimensions broadcast, give (..., N, P).
+
+    Args:
+        memory_key: (..., C, N); leading dimensions broadcast with those of the query.
+        query_key: (..., C, P).
+        similarity: ``l2``, ``dot`` or ``weighted``.
+
+    Returns:
+        (..., N, P), float32.
     """
     with torch.autocast(memory_key.device.type, enabled=False):
         memory, query = memory_key.float(), query_key.float()
@@ -77,6 +85,13 @@ def weighted_keys(memory: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
 
     XMem, equation 3, with one selection for all channels: ``s`` is the last channel but one of the memory,
     ``e`` the last channel of the query.
+
+    Args:
+        memory: (..., C + 2, N).
+        query: (..., C + 2, P).
+
+    Returns:
+        Vectors for memory and query, of the same shapes.
     """
     key, shrinkage = memory[..., :-2, :], memory[..., -2:-1, :]
     wanted, selection = query[..., :-2, :], query[..., -1:, :] / math.sqrt(query.shape[-2] - 2)
@@ -86,7 +101,15 @@ def weighted_keys(memory: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def attend(scores: Tensor, top_k: int | None = None) -> Tensor:
-    """Softmax over the memory positions, (..., N, P) → (..., N, P), of the ``top_k`` best or all of them."""
+    """Softmax over the memory positions, (..., N, P) → (..., N, P), of the ``top_k`` best or all of them.
+
+    Args:
+        scores: (..., N, P).
+        top_k: memory positions that count; None is all.
+
+    Returns:
+        (..., N, P); sums over N are 1.
+    """
     if top_k is None or top_k >= scores.shape[-2]:
         return torch.softmax(scores, dim=-2)
     best, positions = scores.topk(top_k, dim=-2, sorted=False)
@@ -94,7 +117,15 @@ def attend(scores: Tensor, top_k: int | None = None) -> Tensor:
 
 
 def read(weights: Tensor, values: Tensor) -> Tensor:
-    """Weighted sum of values, weights (..., N, P) and values (..., V, N) → (..., V, P), in float32."""
+    """Weighted sum of values, weights (..., N, P) and values (..., V, N) → (..., V, P), in float32.
+
+    Args:
+        weights: (..., N, P).
+        values: (..., V, N).
+
+    Returns:
+        (..., V, P), float32.
+    """
     with torch.autocast(values.device.type, enabled=False):
         return values.float() @ weights
 
@@ -169,7 +200,17 @@ def _bordered(values: Tensor, shapes: Shapes) -> Tensor:
 
 
 def corners(points: Tensor, weights: Tensor, shapes: Shapes, heads: int) -> tuple[Tensor, Tensor]:
-    """Rows (Q, M, L, P, 4) of the four pixels around each point, and the weight of each."""
+    """Rows (Q, M, L, P, 4) of the four pixels around each point, and the weight of each.
+
+    Args:
+        points: where the queries look, (Q, M, L, P, 2), x before y, in pixels of their level.
+        weights: weight of each point, (Q, M, L, P).
+        shapes: rows and columns of each level.
+        heads: number M of heads.
+
+    Returns:
+        Rows (Q, M, L, P, 4), and weights of the same shape.
+    """
     device = points.device
     sizes = torch.tensor([(w, h) for h, w in shapes], device=device)
     strides = sizes[:, :1] + 3

@@ -26,6 +26,9 @@ def class_scale(y: Tensor, balance_batch: int | None = None) -> Tensor:
         y: 1 for foreground, 0 for all else, (N, H, W).
         balance_batch: pictures that the scale assumes; the release has 16 written into it, None takes the
             real number (ours). An empty batch divides by 1 instead of 0 (ours).
+
+    Returns:
+        A number, as a tensor.
     """
     pictures = y.shape[0] if balance_batch is None else balance_batch
     pixels = pictures * y.shape[-2] * y.shape[-1]
@@ -33,7 +36,15 @@ def class_scale(y: Tensor, balance_batch: int | None = None) -> Tensor:
 
 
 def batch_dice(probability: Tensor, y: Tensor) -> Tensor:
-    """Dice coefficient over all pixels of a batch; probabilities and truth are (N, H, W) in [0, 1]."""
+    """Dice coefficient over all pixels of a batch; probabilities and truth are (N, H, W) in [0, 1].
+
+    Args:
+        probability: (N, H, W), in [0, 1].
+        y: truth, (N, H, W), in [0, 1].
+
+    Returns:
+        A number in [0, 1], as a tensor.
+    """
     return 2 * (y * probability).sum() / (y.sum() + probability.sum()).clamp(min=_LEAST)
 
 

@@ -24,13 +24,26 @@ def normalise(image: Tensor) -> Tensor:
 
     The constants stay numbers of the program: as buffers they would be rounded with a network that is cast
     to half precision.
+
+    Args:
+        image: RGB (H, W, 3), values of 0 to 255.
+
+    Returns:
+        (1, 3, H, W), float32.
     """
     planes = zip(image.unbind(-1), MEAN, STD, strict=True)
     return torch.stack([(plane / 255 - mean) / std for plane, mean, std in planes])[None]
 
 
 def normalise_planes(frames: Tensor) -> Tensor:
-    """(N, 3, H, W) RGB in [0, 1] → the same with mean 0 and deviation 1 over ImageNet."""
+    """(N, 3, H, W) RGB in [0, 1] → the same with mean 0 and deviation 1 over ImageNet.
+
+    Args:
+        frames: RGB (N, 3, H, W), in [0, 1].
+
+    Returns:
+        (N, 3, H, W).
+    """
     # Constants for whole rows: three values at a time take PyTorch ten times as long where channels are last.
     width = frames.shape[-1]
     rows: Tensor = frames.new_tensor((MEAN, STD)).repeat(1, width).view(2, width, 3)
@@ -39,7 +52,11 @@ def normalise_planes(frames: Tensor) -> Tensor:
 
 
 def image_statistics() -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation as fresh (1, 3, 1, 1) tensors, to be kept as buffers."""
+    """Mean and standard deviation as fresh (1, 3, 1, 1) tensors, to be kept as buffers.
+
+    Returns:
+        Mean and deviation, float32, for values in [0, 1].
+    """
     return torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD).view(1, 3, 1, 1)
 
 
@@ -48,7 +65,14 @@ CONTRAST = 4.0  # factor on the differences, which are small beside the features
 
 
 def half_size(picture: Tensor) -> Tensor:
-    """Means of 2x2 pixels, (N, C, H, W) → (N, C, ceil(H/2), ceil(W/2))."""
+    """Means of 2x2 pixels, (N, C, H, W) → (N, C, ceil(H/2), ceil(W/2)).
+
+    Args:
+        picture: (N, C, H, W).
+
+    Returns:
+        (N, C, ceil(H/2), ceil(W/2)).
+    """
     if picture.shape[-2] % 2 == 0 and picture.shape[-1] % 2 == 0:
         # The same means; where there are few channels, pooling takes five times as long.
         return F.interpolate(picture, scale_factor=0.5, mode="bilinear")
@@ -59,6 +83,14 @@ def colour_changes(picture: Tensor, others: Sequence[Tensor], scales: int) -> li
     """Signed and absolute differences of a picture (N, 3, h, w) to K others, and their means.
 
     Fine to coarse: (N, 6 K, h, w), (N, 6 K, h/2, w/2) and so on.
+
+    Args:
+        picture: (N, 3, h, w).
+        others: K pictures of the same shape.
+        scales: number of scales.
+
+    Returns:
+        One map for each scale.
     """
     signed = torch.cat([picture - other for other in others], 1) * CONTRAST
     maps = [torch.cat([signed, signed.abs()], 1)]
@@ -78,6 +110,12 @@ def past_cues(
 
     The frame (N, 3, H, W), the planes (N, 21, H, W), see :class:`segue.sessions.empty_scene.Scene`, and the K
     frames before it are in [0, 1].
+
+    Args:
+        frame: (N, 3, H, W), in [0, 1].
+        planes: (N, 21, H, W), in [0, 1].
+        context: K earlier frames (N, 3, H, W), in [0, 1].
+        noise_units: append differences in units of each pixel's noise.
 
     Returns:
         (N, 17 + 3 K, H, W): distances to the range of what was background and of all that was there, 0

@@ -54,6 +54,9 @@ def filter_flow(
         guide: the decoder's own feature at this scale, (N, C_g, h, w); None where there is none.
         fuse: makes C channels of ``joined``.
         attend: makes C channels of ``guide``; None, as a guide of None, leaves the attention out.
+
+    Returns:
+        The filtered map (N, C, h, w), and the attention of the same shape, if there is one.
     """
     attention = None if attend is None or guide is None else torch.sigmoid(attend(guide))
     return FilteredFlow(fuse(joined), attention)

@@ -98,6 +98,9 @@ def fold_batch_norms(module: Module, *, later: bool = False) -> Module:
         later: the weights of the copy are still those of ``module``; :func:`folded_weight` gives the others.
             What takes the place of the convolutions can then make its own weights from those of ``module``,
             one layer after the other, without a third set of all of them.
+
+    Returns:
+        The copy.
     """
     clone = _shallow(module)
     clone.training = False
@@ -121,6 +124,13 @@ def convolutions_before(module: nn.Module, kind: type[nn.Module]) -> Iterator[tu
     In a sequence it is the layer before. Elsewhere ``bn<name>`` follows ``conv<name>``, or what the attribute
     ``norms`` of the block says, a mapping of norms to convolutions; further convolutions ``conv<name>_*`` are
     added before the norm (STM's memory stem). Yields their names, and that of what follows.
+
+    Args:
+        module: module whose children are looked at.
+        kind: class of the norm, or of what has taken its place.
+
+    Yields:
+        Names of the convolutions, and the name of what follows.
     """
     children = dict(module.named_children())
     if isinstance(module, nn.Sequential):
@@ -166,6 +176,9 @@ def folded_weight(conv: nn.Conv2d, weight: Tensor | None = None) -> Callable[[],
     Args:
         conv: the convolution.
         weight: its weights in another form, (cout, ...); None takes them as they are.
+
+    Returns:
+        A function that gives the weights.
     """
     unscaled = (conv.weight if weight is None else weight).detach()
     scale: Tensor | None = getattr(conv, _OUTPUT_SCALES, None)
@@ -179,7 +192,11 @@ def folded_weight(conv: nn.Conv2d, weight: Tensor | None = None) -> Callable[[],
 
 
 def fold_weights(module: nn.Module) -> None:
-    """Do what :func:`fold_batch_norms` left for later, in place, wherever nothing has done it."""
+    """Do what :func:`fold_batch_norms` left for later, in place, wherever nothing has done it.
+
+    Args:
+        module: it is changed.
+    """
     for conv in module.modules():
         if isinstance(conv, nn.Conv2d) and hasattr(conv, _OUTPUT_SCALES):
             conv.weight = _constant(folded_weight(conv)())
@@ -311,7 +328,11 @@ def replace_convolutions(
 
 
 def use_fused(module: nn.Module) -> None:
-    """Replace all zero-padded convolutions inside ``module`` by :class:`FusedConv2d`, in place."""
+    """Replace all zero-padded convolutions inside ``module`` by :class:`FusedConv2d`, in place.
+
+    Args:
+        module: it is changed.
+    """
     replace_convolutions(module, FusedConv2d)
 
 
@@ -324,6 +345,13 @@ def product_with(rows: Tensor, block: int) -> Callable[[Tensor], Tensor]:
 
     oneDNN takes half the time of the library that PyTorch multiplies matrices with where the processor is not
     of that library's maker. It arranges the rows once for all calls, of which most have B = ``block``.
+
+    Args:
+        rows: (N, C).
+        block: number B of most calls.
+
+    Returns:
+        A function from (B, C) to (B, N).
     """
     if rows.device.type != "cpu" or not can_fuse():
         return lambda x: x @ rows.T
@@ -332,6 +360,10 @@ def product_with(rows: Tensor, block: int) -> Callable[[Tensor], Tensor]:
 
 
 def can_fuse() -> bool:
-    """Whether PyTorch has oneDNN here, and that has fused convolutions of its own for this processor."""
+    """Whether PyTorch has oneDNN here, and that has fused convolutions of its own for this processor.
+
+    Returns:
+        True where :class:`FusedConv2d` pays.
+    """
     known = torch.backends.mkldnn.is_available() and hasattr(_ONEDNN, "_convolution_pointwise")
     return known and torch.backends.cpu.get_cpu_capability().startswith("AVX")

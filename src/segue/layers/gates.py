@@ -98,5 +98,14 @@ class FuseBlock(nn.Module):
 
 
 def gated(own: Tensor, joined: Tensor, attention: nn.Module | None) -> Tensor:
-    """A map with the attention that follows from ``joined`` as a gate on it; without attention ``joined``."""
+    """A map with the attention that follows from ``joined`` as a gate on it; without attention ``joined``.
+
+    Args:
+        own: (N, C, h, w).
+        joined: (N, D, h, w); D is C where there is no attention.
+        attention: module from D to C channels, or None.
+
+    Returns:
+        (N, C, h, w).
+    """
     return joined if attention is None else own * (1 + torch.sigmoid(attention(joined)))

@@ -20,6 +20,15 @@ def conv_channels(conv: Conv, x: Tensor, first: int = 0, *, bias: bool = False) 
     """The part of a zero-padded ``conv`` that acts on input channels ``first`` to ``first + x.shape[1]``.
 
     The bias belongs into exactly one of the parts.
+
+    Args:
+        conv: the convolution.
+        x: some of its input channels, (B, C, H, W).
+        first: number of the first of them.
+        bias: add the bias.
+
+    Returns:
+        (B, cout, H, W), at the stride of the convolution.
     """
     if not isinstance(conv, nn.Conv2d):
         return conv.channels(x, first, bias=bias)
@@ -31,6 +40,13 @@ def add_frame(own: Tensor, frame: Tensor) -> Tensor:
     """Add what a frame contributes to each of its objects, (B·K, C, H, W) + (B, C, H, W).
 
     Where there is one frame, ``own`` itself is changed.
+
+    Args:
+        own: (B·K, C, H, W).
+        frame: (B, C, H, W).
+
+    Returns:
+        (B·K, C, H, W).
     """
     batch = frame.shape[0]
     if batch == 1:
@@ -40,7 +56,17 @@ def add_frame(own: Tensor, frame: Tensor) -> Tensor:
 
 
 def joint_conv(conv: Conv, own: Tensor, frame: Tensor, *, frame_first: bool = False) -> Tensor:
-    """``conv`` over ``cat[own, frame]``, or ``cat[frame, own]``, of (B·K, C, H, W) and (B, D, H, W)."""
+    """``conv`` over ``cat[own, frame]``, or ``cat[frame, own]``, of (B·K, C, H, W) and (B, D, H, W).
+
+    Args:
+        conv: the convolution.
+        own: (B·K, C, H, W).
+        frame: (B, D, H, W).
+        frame_first: the channels of the frame come first.
+
+    Returns:
+        (B·K, cout, H, W).
+    """
     own_at, frame_at = (frame.shape[1], 0) if frame_first else (0, own.shape[1])
     return add_frame(conv_channels(conv, own, own_at), conv_channels(conv, frame, frame_at, bias=True))
 

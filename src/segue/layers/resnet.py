@@ -18,6 +18,13 @@ MULTIPLE = 8  # channels come in multiples of this, which processors like
 def scaled(channels: int, width: float) -> int:
     """Channels times a factor, as the nearest multiple of 8 and at least 8; at width 1 as they are.
 
+    Args:
+        channels: number of channels.
+        width: factor, above 0.
+
+    Returns:
+        Number of channels.
+
     Raises:
         ValueError: the factor is not above 0.
     """
@@ -121,12 +128,28 @@ def _join(residual: Tensor, x: Tensor, projection: nn.Sequential | None) -> Tens
 
 
 def stem_conv(cin: int, cout: int = 64, *, bias: bool = False) -> nn.Conv2d:
-    """The first convolution of a trunk: 7x7, stride 2."""
+    """The first convolution of a trunk: 7x7, stride 2.
+
+    Args:
+        cin: input channels.
+        cout: output channels.
+        bias: it has a bias.
+
+    Returns:
+        The convolution.
+    """
     return nn.Conv2d(cin, cout, 7, stride=2, padding=3, bias=bias)
 
 
 def pool_stem(x: Tensor) -> Tensor:
-    """What follows the first norm: ReLU and max pooling, stride 2 → stride 4."""
+    """What follows the first norm: ReLU and max pooling, stride 2 → stride 4.
+
+    Args:
+        x: (B, C, H/2, W/2).
+
+    Returns:
+        (B, C, H/4, W/4).
+    """
     return F.max_pool2d(F.relu(x), 3, stride=2, padding=1)
 
 
@@ -136,7 +159,19 @@ Kind = type[BasicBlock] | type[Bottleneck]
 def residual_stage(
     kind: Kind, cin: int, width: int, blocks: int, stride: int, **options: Any
 ) -> nn.Sequential:
-    """Blocks at one resolution, of which the first has the stride; ``options`` are those of the blocks."""
+    """Blocks at one resolution, of which the first has the stride; ``options`` are those of the blocks.
+
+    Args:
+        kind: class of the blocks.
+        cin: input channels.
+        width: width of the blocks.
+        blocks: number of blocks.
+        stride: stride of the first block.
+        options: options of the blocks.
+
+    Returns:
+        The stage.
+    """
     rest = [kind(kind.expansion * width, width, 1, **options) for _ in range(blocks - 1)]
     return nn.Sequential(kind(cin, width, stride, **options), *rest)
 
@@ -144,7 +179,18 @@ def residual_stage(
 def residual_stages(
     kind: Kind, cin: int, widths: Sequence[int], blocks: Sequence[int], **options: Any
 ) -> Iterator[nn.Sequential]:
-    """The stages of a network, each after the first at half the resolution of the one before."""
+    """The stages of a network, each after the first at half the resolution of the one before.
+
+    Args:
+        kind: class of the blocks.
+        cin: input channels of the first stage.
+        widths: width of each stage.
+        blocks: number of blocks of each stage.
+        options: options of the blocks.
+
+    Yields:
+        The stages.
+    """
     for i, (width, count) in enumerate(zip(widths, blocks, strict=True)):
         yield residual_stage(kind, cin, width, count, 1 if i == 0 else 2, **options)
         cin = kind.expansion * width

@@ -123,7 +123,16 @@ class SwinStage(nn.Module):
 
 
 def shift_mask(h: int, w: int, window: int) -> Tensor:
-    """What keeps pixels apart that only the shift brought into one window, (windows, side², side²)."""
+    """What keeps pixels apart that only the shift brought into one window, (windows, side², side²).
+
+    Args:
+        h: rows of the map.
+        w: columns of the map.
+        window: side of a window.
+
+    Returns:
+        (windows, side², side²).
+    """
     cuts = (slice(0, -window), slice(-window, -(window // 2)), slice(-(window // 2), None))
     regions = torch.zeros(h + -h % window, w + -w % window)
     for i, rows in enumerate(cuts):

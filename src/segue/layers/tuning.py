@@ -95,7 +95,14 @@ class Tuner:
 
 
 def fastest(forms: Mapping[str, Callable[[], object]]) -> str:
-    """The form of the shortest time of several; the first one unless another is clearly faster."""
+    """The form of the shortest time of several; the first one unless another is clearly faster.
+
+    Args:
+        forms: what to time, by name.
+
+    Returns:
+        Name of the form.
+    """
     best = dict.fromkeys(forms, math.inf)
     for repetition in range(REPETITIONS + 1):  # the first time allocates and arranges
         for name, run in forms.items():
@@ -113,6 +120,9 @@ def tuner() -> Tuner:
 
     ``on`` (the default) times and keeps the choices in the cache folder, ``off`` takes a fixed rule, and a
     path of a file takes the choices of that file and the rule for the rest.
+
+    Returns:
+        The tuner.
 
     Raises:
         SegueError: the file is missing or holds something else.
@@ -137,13 +147,21 @@ def _tuner(mode: str, folder: str) -> Tuner:
 
 
 def machine_digest() -> str:
-    """What the choices depend on: processor, its instructions, and versions, as 16 hexadecimal digits."""
+    """What the choices depend on: processor, its instructions, and versions, as 16 hexadecimal digits.
+
+    Returns:
+        16 digits.
+    """
     described = [processor(), torch.backends.cpu.get_cpu_capability(), torch.__version__, version("segue")]
     return hashlib.sha256("\n".join(described).encode()).hexdigest()[:16]
 
 
 def processor() -> str:
-    """The name that the processor gives itself, or its architecture."""
+    """The name that the processor gives itself, or its architecture.
+
+    Returns:
+        A name.
+    """
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -153,7 +171,15 @@ def processor() -> str:
 
 
 def untimed(cin: int, cout: int) -> str:
-    """The form where nothing is timed: Winograd for wide layers of processors without AVX-512."""
+    """The form where nothing is timed: Winograd for wide layers of processors without AVX-512.
+
+    Args:
+        cin: input channels.
+        cout: output channels.
+
+    Returns:
+        Name of the form.
+    """
     quick = can_fuse() and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
     return "direct" if quick or min(cin, cout) < WIDE else "winograd4"
 
@@ -243,13 +269,29 @@ def use_tuned(module: nn.Module, chooser: Tuner | None = None) -> None:
 
 
 def can_tune(conv: nn.Conv2d, activation: Activation) -> bool:
-    """Whether there is more than one form of a convolution worth timing."""
+    """Whether there is more than one form of a convolution worth timing.
+
+    Args:
+        conv: the convolution.
+        activation: what follows it.
+
+    Returns:
+        True where there are several.
+    """
     wide = min(conv.in_channels, conv.out_channels) >= LEAST_CHANNELS
     return wide and activation in ("none", "relu") and is_plain_3x3(conv)
 
 
 def size_key(x: Tensor, cout: int) -> str:
-    """Kind and size of a layer; sizes between two powers of two share a choice, and so do several objects."""
+    """Kind and size of a layer; sizes between two powers of two share a choice, and so do several objects.
+
+    Args:
+        x: input of the layer, (B, C, H, W).
+        cout: output channels.
+
+    Returns:
+        A key.
+    """
     batch, cin, height, width = x.shape
     return (
         f"conv3x3 {cin}-{cout} batch {'1' if batch == 1 else 'n'} area 2^{(height * width).bit_length() - 1}"

@@ -125,14 +125,31 @@ class WinogradConv2d(nn.Module):
 
 
 def is_plain_3x3(conv: nn.Conv2d) -> bool:
-    """Whether :class:`WinogradConv2d` can replace a convolution."""
+    """Whether :class:`WinogradConv2d` can replace a convolution.
+
+    Args:
+        conv: the convolution.
+
+    Returns:
+        True for 3x3 of stride 1 with padding 1, without groups or dilation.
+    """
     form = (conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups, conv.padding_mode)
     known = not isinstance(conv, ActivatedConv2d) or conv.activation in ("none", "relu")
     return known and form == ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros")
 
 
 def outputs_in_parts(cin: int, cout: int, element_size: int, tile: Tile = 4) -> int:
-    """In how many equal parts the output channels are worked out, to keep a transformed kernel small."""
+    """In how many equal parts the output channels are worked out, to keep a transformed kernel small.
+
+    Args:
+        cin: input channels.
+        cout: output channels.
+        element_size: bytes of a number.
+        tile: side of a tile of outputs.
+
+    Returns:
+        Number of parts.
+    """
     whole = (tile + 2) ** 2 * cin * cout * element_size
     return next(parts for parts in range(1, cout + 1) if cout % parts == 0 and whole <= parts * KERNEL_BYTES)
 
@@ -141,6 +158,12 @@ def kernel_transform(tile: Tile) -> Tensor:
     """G ⊗ G, from the 9 values of a kernel to those at all pairs of points, ((tile + 2)², 9), float64.
 
     The rows are scaled so that the other two transforms need few operations.
+
+    Args:
+        tile: side of a tile of outputs.
+
+    Returns:
+        ((tile + 2)², 9), float64.
     """
     if tile == 2:
         rows = [(1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0)]
@@ -156,13 +179,32 @@ def kernel_transform(tile: Tile) -> Tensor:
 
 
 def output_scales(height: int, width: int, like: Tensor) -> Tensor:
-    """Factors that :func:`interpolate` leaves out for tiles of 4x4, (height, width, 1); powers of NEAR."""
+    """Factors that :func:`interpolate` leaves out for tiles of 4x4, (height, width, 1); powers of NEAR.
+
+    Args:
+        height: rows.
+        width: columns.
+        like: tensor whose device and type the factors get.
+
+    Returns:
+        (height, width, 1).
+    """
     powers = [like.new_tensor([NEAR ** (i % 4) for i in range(size)]) for size in (height, width)]
     return (powers[0][:, None] * powers[1])[..., None]
 
 
 def strips(batch: int, height: int, width: int, tile: Tile = 4) -> Iterator[tuple[slice, slice]]:
-    """Pictures and rows to work on at a time: several whole pictures, or some rows of tiles of one."""
+    """Pictures and rows to work on at a time: several whole pictures, or some rows of tiles of one.
+
+    Args:
+        batch: number of pictures.
+        height: rows.
+        width: columns.
+        tile: side of a tile of outputs.
+
+    Yields:
+        Slices of pictures and of rows.
+    """
     down, across = -(-height // tile), -(-width // tile)
     rows = min(max(STRIP_TILES // across, 1), down)
     pictures = max(STRIP_TILES // (down * across), 1)
@@ -175,6 +217,14 @@ def evaluate(pictures: Tensor, rows: slice, tile: Tile) -> Tensor:
     """Bᵀ d B of the tiles whose outputs are ``rows``, (B, H, W, C) → (P, P, B, tiles down, across, C).
 
     P is ``tile + 2``, the number of points.
+
+    Args:
+        pictures: (B, H, W, C).
+        rows: rows of the outputs.
+        tile: side of a tile of outputs.
+
+    Returns:
+        (P, P, B, tiles down, tiles across, C).
     """
     batch, height, width, channels = pictures.shape
     points = tile + 2
@@ -191,7 +241,15 @@ def evaluate(pictures: Tensor, rows: slice, tile: Tile) -> Tensor:
 
 
 def interpolate(products: Tensor, tile: Tile) -> Tensor:
-    """Aᵀ m A without the scales, (P, P, B, tiles down, across, C) → (B, tile · down, tile · across, C)."""
+    """Aᵀ m A without the scales, (P, P, B, tiles down, across, C) → (B, tile · down, tile · across, C).
+
+    Args:
+        products: (P, P, B, tiles down, tiles across, C).
+        tile: side of a tile of outputs.
+
+    Returns:
+        (B, tile · down, tile · across, C).
+    """
     _, _, batch, down, across, channels = products.shape
     halfway = products.new_empty(tile, *products.shape[1:])
     interpolate_axis(products, halfway)
@@ -204,6 +262,10 @@ def evaluate_axis(d: Sequence[Tensor], out: Tensor) -> None:
     """Bᵀ: inputs to values at the points, in the first dimension of ``out``.
 
     The points are 0, 1, -1 and ∞ for four inputs, 0, ±NEAR, ±FAR and ∞ for six.
+
+    Args:
+        d: inputs.
+        out: values, the points in the first dimension; it is written to.
     """
     if len(d) == 4:
         torch.sub(d[0], d[2], out=out[0])
@@ -222,7 +284,12 @@ def evaluate_axis(d: Sequence[Tensor], out: Tensor) -> None:
 
 
 def interpolate_axis(m: Tensor, out: Tensor) -> None:
-    """Aᵀ: values at the points to outputs; of four outputs the i-th still lacks the factor NEAR ** i."""
+    """Aᵀ: values at the points to outputs; of four outputs the i-th still lacks the factor NEAR ** i.
+
+    Args:
+        m: values at the points.
+        out: outputs, in the first dimension; it is written to.
+    """
     even, odd = m[1] + m[2], m[1] - m[2]
     if len(m) == 4:
         torch.add(even, m[0], out=out[0])

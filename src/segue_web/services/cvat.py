@@ -28,7 +28,7 @@ from segue_web.exports.tools import row_runs
 from segue_web.services.assistant import Assistant, RequestError, dictionary, numbers_of, picture_of
 
 SESSIONS = 16
-"""Trackings that are kept; the one that was not asked for the longest is forgotten."""
+"""Trackings that are kept; the one that was not asked for the longest is dropped."""
 
 MOST_OBJECTS = 64
 
