@@ -10,6 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import segue
+from segue.cli.main import load_command
 
 EXAMPLES = Path(segue.__file__).parents[2] / "examples"
 pytestmark = pytest.mark.skipif(not EXAMPLES.exists(), reason="the examples are not beside the package")
@@ -31,6 +32,18 @@ def test_what_a_program_takes_of_segue_is_there(path: Path) -> None:
             assert hasattr(segue, node.attr), ast.unparse(node)
             used += 1
     assert used
+
+
+def test_the_composition_with_label_studio_starts_a_command_that_there_is() -> None:
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+    place = EXAMPLES / "label_studio" / "docker-compose.yml"
+    service = yaml.safe_load(place.read_text(encoding="utf-8"))["services"]["segue"]
+    assert (place.parent / service["build"] / "Dockerfile").is_file()
+    name, tool, *options = service["command"]
+    command = load_command(name)
+    known = {word for item in command.params for word in item.opts}
+    assert {option.partition("=")[0] for option in options} <= known
+    assert tool == "label-studio"
 
 
 def test_the_space_is_described_as_hugging_face_wants_it() -> None:

@@ -50,8 +50,9 @@ def copied(folder: Path, target: Path, **config: object) -> Path:
     return target
 
 
-@pytest.mark.parametrize("name", BUNDLED)
-def test_every_network_of_the_package_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
+# One with a twin of the same names and shapes, one with options, one with its licence beside it.
+@pytest.mark.parametrize("name", ["mustan-slim-isd", "msstsvis-lite", "nanodet"])
+def test_a_network_of_the_package_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
     saved = segue.save_pretrained(name, tmp_path / "it")
     network = segue.from_pretrained(saved)
     assert equal(network, load(name))
