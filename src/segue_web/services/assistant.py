@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ class Assistant:
         """A session that follows objects from frame to frame."""
         return TrackSession(self.network, device=self.device, prompter=self.make_prompter)
 
-    def track(self, source: Source | Sequence[Image], prompts: Mapping[int, list[Prompt]]) -> Results[Any]:
+    def track(self, source: Source | Iterable[Image], prompts: Mapping[int, list[Prompt]]) -> Results[Any]:
         """Objects followed through a clip; see :func:`segue.track`.
 
         Args:
@@ -115,6 +115,21 @@ def picture_of(text: object) -> Image:
         RequestError: it is none.
         SourceError: the picture cannot be decoded.
     """
+    return decode_image(picture_file(text), "image")
+
+
+def picture_file(text: object) -> bytes:
+    """The file of a picture in a request, not decoded yet; see :func:`picture_of`.
+
+    Args:
+        text: what the request holds.
+
+    Returns:
+        Its bytes.
+
+    Raises:
+        RequestError: it is none.
+    """
     if not isinstance(text, str):
         raise RequestError("image: give a picture in base64")
     if text.startswith("data:"):
@@ -122,10 +137,9 @@ def picture_of(text: object) -> Image:
     if len(text) > LARGEST_PICTURE * 4 // 3:
         raise RequestError(f"image: has more than {LARGEST_PICTURE >> 20} MiB")
     try:
-        data = base64.b64decode(text, validate=True)
+        return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise RequestError("image: is no base64") from None
-    return decode_image(data, "image")
 
 
 def numbers_of(values: object, count: int, what: str) -> tuple[float, ...]:

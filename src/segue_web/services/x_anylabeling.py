@@ -27,8 +27,16 @@ from segue.errors import SegueError
 from segue.inputs import is_number, parse_json
 from segue.prompts.prompter import Prompts
 from segue.types import Box, Image, Point, PointPrompt, Prompt
+from segue.video.images import decode_image
 from segue_web.exports.outlines import parts_of
-from segue_web.services.assistant import Assistant, RequestError, dictionary, numbers_of, picture_of
+from segue_web.services.assistant import (
+    Assistant,
+    RequestError,
+    dictionary,
+    numbers_of,
+    picture_file,
+    picture_of,
+)
 
 LARGEST_REQUEST = 1 << 30
 SESSIONS = 2
@@ -145,10 +153,14 @@ def _fineness(params: dict[str, Any]) -> float:
 
 @dataclass
 class _Clip:
-    """The pictures of a folder, and what was pointed at on each."""
+    """The pictures of a folder, as files, and what was pointed at on each."""
 
-    pictures: list[Image]
+    files: list[bytes]
     prompts: dict[int, list[Prompt]] = field(default_factory=dict)
+
+    def picture(self, index: int) -> Image:
+        """One of them, RGB (H, W, 3), uint8."""
+        return decode_image(self.files[index], f"picture {index}")
 
 
 class Clips:
@@ -168,15 +180,13 @@ class Clips:
         frames = dictionary(request, "request").get("frames")
         if not isinstance(frames, list) or not frames:
             raise RequestError("frames: give the pictures of the folder")
-        pictures = [picture_of(frame) for frame in frames]
-        if len({picture.shape for picture in pictures}) > 1:
-            raise RequestError("frames: the pictures of a film have one size")
+        files = [picture_file(frame) for frame in frames]
         name = secrets.token_hex(8)
         with self._lock:
-            self._known[name] = _Clip(pictures)
+            self._known[name] = _Clip(files)
             while len(self._known) > SESSIONS:
                 self._known.popitem(last=False)
-        return {"session_id": name, "total_frames": len(pictures)}
+        return {"session_id": name, "total_frames": len(files)}
 
     def prompt(self, request: object) -> dict[str, Any]:
         """Take clicks on a picture: ``points`` as shares of its sides, ``point_labels`` and ``obj_id``.
@@ -188,11 +198,11 @@ class Clips:
             raise RequestError("segue has no text prompts: click on the object")
         clip = self._clip(values)
         index, number = values.get("frame_index"), values.get("obj_id", 1)
-        if type(index) is not int or not 0 <= index < len(clip.pictures):
-            raise RequestError(f"frame_index: give a number from 0 to {len(clip.pictures) - 1}")
+        if type(index) is not int or not 0 <= index < len(clip.files):
+            raise RequestError(f"frame_index: give a number from 0 to {len(clip.files) - 1}")
         if type(number) is not int or not 0 < number < 1 << 16:
             raise RequestError("obj_id: give a number from 1 to 65535")
-        picture = clip.pictures[index]
+        picture = clip.picture(index)
         points, negative = _clicks(values, picture)
         answer = self._assistant.answer(picture, Prompts(None, points, negative))
         others = [prompt for prompt in clip.prompts.get(index, []) if prompt.id != number]
@@ -206,9 +216,10 @@ class Clips:
         if not clip.prompts:
             raise RequestError("click on an object first")
         first = min(clip.prompts)
-        yield {"type": "started", "total_frames": len(clip.pictures), "start_frame_index": first}
+        yield {"type": "started", "total_frames": len(clip.files), "start_frame_index": first}
         results: dict[str, Any] = {}
-        for result in self._assistant.track(clip.pictures, clip.prompts):
+        pictures = map(clip.picture, range(len(clip.files)))  # decoded one at a time
+        for result in self._assistant.track(pictures, clip.prompts):
             if result.index < first:
                 continue
             shapes = [

@@ -128,6 +128,23 @@ def test_what_cannot_be_followed_says_why(client: TestClient) -> None:
         "type": "error",
         "message": "this session is known no longer: begin again",
     }
+    other = encoded(pictures()[1][:100])
+    begun = client.post("/v1/video/init", json={"frames": [uri(0), other, "aGVsbG8="]})
+    session = begun.json()["data"]["session_id"]
+    x, y = centre()
+    prompt = {
+        "session_id": session,
+        "frame_index": 0,
+        "points": [[x / WIDTH, y / HEIGHT]],
+        "point_labels": [1],
+    }
+    assert client.post("/v1/video/prompt", json=prompt).status_code == 200
+    lines = client.post("/v1/video/propagate/stream", json={"session_id": session}).text.split("\n\n")
+    last = json.loads(lines[-2].removeprefix("data: "))
+    assert last["type"] == "error"
+    assert "the frames before" in last["message"]
+    damaged = client.post("/v1/video/prompt", json={**prompt, "frame_index": 2})
+    assert "picture 2: unreadable picture" in damaged.json()["error"]["message"]
     empty = client.post("/v1/video/init", json={"frames": []})
     assert "give the pictures of the folder" in empty.json()["error"]["message"]
 
