@@ -1,6 +1,7 @@
 """What a step of each training of ``segue reproduce`` costs: operations and memory, counted, not computed.
 
     python benchmarks/training_costs.py
+    python benchmarks/training_costs.py --measure
 
 The networks run on PyTorch's device ``meta``: every layer is called with tensors of the published sizes
 that hold no values. Counted are the multiplications and additions of convolutions and matrix products (those
@@ -11,6 +12,8 @@ the discriminator of MS-STS VIS.
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -54,14 +57,41 @@ def cost(network: nn.Module, run: Callable[[], object]) -> Cost:
     return Cost(3 * counter.get_total_flops() / 1e12, (sum(seen.values()) + MOMENTS * own) / 2**30)
 
 
-def clip_pass(network: SeqFormer, frames: Tensor) -> object:
+def clip_pass(network: SeqFormer, frames: Tensor) -> list[Tensor]:
     """All of SeqFormer but masks and losses, which are asked of matched queries alone."""
     decoded = network.decode(network.encode(frames))
     return [network.class_logits(decoded, layer) for layer in range(network.size.decoder_layers)]
 
 
+def measure() -> None:
+    """Time forward and backward of small steps on this processor, one thread, beside what is counted."""
+    torch.set_num_threads(1)
+    print("| training | a step | 1e12 operations | s of processor time | 1e9 operations/s |")
+    print("| --- | --- | --- | --- | --- |")
+    still, clip = (1, 1, 3, 320, 480), (1, 2, 3, 240, 384)
+    for name, make, shape in (
+        ("seqformer-coco, r50", lambda: SeqFormer("r50", Size(classes=91)), still),
+        ("msstsvis, r50", lambda: MSSTSVIS("r50"), clip),
+    ):
+        with torch.device("meta"):
+            empty, frames = make().train(), torch.rand(shape)
+            counted = cost(empty, lambda n=empty, x=frames: clip_pass(n, x)).operations
+        network, frames, seconds = make().train(), torch.rand(shape), []
+        for _ in range(2):
+            begin = time.process_time()
+            logits = clip_pass(network, frames)
+            torch.stack([each.float().square().mean() for each in logits]).sum().backward()
+            seconds.append(time.process_time() - begin)
+        best = min(seconds)
+        size = f"{shape[0] * shape[1]} frames of {shape[3]}x{shape[4]}"
+        print(f"| {name} | {size} | {counted:.3f} | {best:.1f} | {1000 * counted / best:.0f} |")
+
+
 def main() -> None:
     """Print the table."""
+    if "--measure" in sys.argv[1:]:
+        measure()
+        return
     print("| training | a step on one device | 1e12 operations | GiB |\n| --- | --- | --- | --- |")
     with torch.device("meta"):
         windows, picture = torch.rand(8, 3, 3, 240, 320), torch.rand(1, 3, 240, 320)

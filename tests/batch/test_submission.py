@@ -164,6 +164,52 @@ def test_the_table_of_stm_ends_with_a_zip_or_says_what_lacks(
     assert "no zip for the server: few/youtube-vos/stm: no results of 1 of 2 videos: w" in ended.err
 
 
+@pytest.mark.slow
+def test_an_id_that_the_results_lack_is_one_line_and_other_rows_go_on(
+    command: Command, ytvos: Path, tmp_path: Path
+) -> None:
+    meta = json.loads((ytvos / "valid/meta.json").read_text())
+    meta["videos"]["v"]["objects"]["7"] = {"category": "cow", "frames": list(NAMES)}
+    (ytvos / "valid/meta.json").write_text(json.dumps(meta))
+    for part in ("JPEGImages", "Annotations"):
+        (tmp_path / "davis" / part / "one").mkdir(parents=True)
+    for index in range(3):
+        Image.fromarray(FRAMES[index]).save(tmp_path / f"davis/JPEGImages/one/{index:05d}.png")
+        write_index_mask(tmp_path / f"davis/Annotations/one/{index:05d}.png", MASKS[index])
+    order = (
+        "reproduce",
+        "stm",
+        "youtube-vos",
+        "davis-2017",
+        "--data",
+        f"ytvos={ytvos}",
+        "--data",
+        "davis=davis",
+    )
+    order += (
+        "--model",
+        "stcn-lite",
+        "--row",
+        "STM",
+        "--workers",
+        1,
+        "-q",
+        "--run",
+        "--device cpu",
+        "-o",
+        "out",
+    )
+    ended = command(*order)
+    notes = [line for line in ended.err.splitlines() if "object 7" in line]
+    assert notes == ["note: no zip for the server: out/youtube-vos/stm: v never shows object 7"]
+    assert not (tmp_path / "out/youtube-vos/stm.zip").exists()
+    assert read_index_mask(tmp_path / "out/youtube-vos/stm/v/masks/00010.png").any()
+    *_, last = ended.out.splitlines()
+    name, j, *_ = last.split("\t")
+    assert name == "STM"
+    assert float(j) > 50
+
+
 def test_what_cannot_be_packed_is_said_before_anything_runs(command: Command, ytvos: Path) -> None:
     order = ("-o", "out", "--submission", "out.zip")
     assert (

@@ -20,10 +20,11 @@ from segue.models.deeplab import DeepLabV3
 from segue.models.detection.mask_rcnn import Detections
 from segue.prompts.selection import Found
 from segue.registry import MODELS
-from segue.reproduce.papers import source_names
+from segue.reproduce.papers import Front, source_names
 from segue.reproduce.stcn_report import (
     Candidate,
     Start,
+    back_to_front,
     cut_boxes,
     discovered,
     draw_boxes,
@@ -35,7 +36,7 @@ from segue.reproduce.stcn_report import (
     start_of,
     truth_itself,
 )
-from segue.types import Frame, ObjectInfo
+from segue.types import Box, Frame, ObjectInfo
 from segue.weights import write_checkpoint
 from tests.cli.running import command_in
 from tests.clips import clip
@@ -69,6 +70,18 @@ def test_masks_and_boxes_are_drawn_of_the_same_objects() -> None:
     start = Start((Frame(0, 0.0, FRAMES[0][:, :48]),), triangle, {3: (0.9, 0.9, 48.0, 48.0)})
     assert np.array_equal(draw_masks(start, truth_itself(start)), triangle)
     assert (draw_boxes(start, truth_itself(start)) == 3).all()
+
+
+@pytest.mark.parametrize(
+    ("front", "order"), [("later", [1, 2, 3]), ("smaller", [2, 1, 3]), ("lower", [3, 1, 2])]
+)
+def test_boxes_that_overlap_are_drawn_from_back_to_front(front: Front, order: list[int]) -> None:
+    boxes: dict[int, Box] = {1: (0, 0, 30, 20), 2: (0, 0, 40, 40), 3: (10, 0, 20, 10)}
+    assert list(back_to_front(boxes, front)) == order
+    chosen = {number: Candidate(box, np.zeros((48, 64), np.float32)) for number, box in boxes.items()}
+    mask = draw_boxes(START, chosen, front)
+    assert mask[5, 15] == order[-1]
+    assert mask[39, 39] == 2
 
 
 def test_void_and_objects_without_a_box_are_nobody() -> None:
@@ -229,7 +242,7 @@ def test_all_rows_of_the_tables_run_with_weights_of_their_networks(
     assert "cannot be done" not in ended.err
     rows = {line.split("\t")[0]: line.split("\t")[1:] for line in ended.out.splitlines()[2:]}
     assert list(rows) == list(source_names("masks"))
-    assert len(rows) == 15
+    assert len(rows) == 18
     for name, cells in rows.items():
         assert 0 <= float(cells[0]) <= 100, name
     picture = read_rgb(tmp_path / "out/davis/mask-r-cnn-first-frames/one.png")

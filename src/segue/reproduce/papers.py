@@ -32,13 +32,27 @@ DISCOVERIES: dict[str, tuple[str, Features | None]] = {
     f"LOST {size}, {features}": (name, features)
     for size, name in (("B/16", "lost-b16"), ("S/16", "lost"))
     for features in _FEATURES
-} | {"LOST stcn-lite": ("lost-lite", None)}
+} | {"LOST stcn-lite": ("lost-lite", None), "LOST stcn-lite, several": ("lost-lite", None)}
 """Rows of LOST: its detector, and what of the last attention is compared. The report's are B/16, keys."""
+
+SEVERAL = "LOST stcn-lite, several"
+"""The row that looks for more than one object, which is ours."""
+
+Front = Literal["later", "smaller", "lower"]
+"""Which of two boxes that overlap is in front: as the report draws them, that of the larger id; or, ours, the
+one of the smaller area, or the one whose lower side is lower in the picture, as things on one floor are."""
+
+FRONTS: dict[str, Front] = {
+    "boxes, filled": "later",
+    "boxes, filled, smaller in front": "smaller",
+    "boxes, filled, lower in front": "lower",
+}
+"""Rows of filled boxes, where the truth is masks."""
 
 
 def source_names(truth: Truth) -> tuple[str, ...]:
     """Names of all sources of first frames, for masks or for boxes."""
-    filled = ("boxes, filled",) if truth == "masks" else ()
+    filled = tuple(FRONTS) if truth == "masks" else ()
     return ("ground truth", *filled, "boxes, GrabCut", *INSTANCES, "DeepLabV3", *DISCOVERIES, "motion")
 
 

@@ -26,7 +26,7 @@ from segue.prompts.detectors import Detector, NetworkDetector, Refinement
 from segue.prompts.grabcut import refine_box
 from segue.prompts.selection import nearest_detections
 from segue.registry import DETECTORS
-from segue.reproduce.papers import DISCOVERIES, INSTANCES, Truth
+from segue.reproduce.papers import DISCOVERIES, FRONTS, INSTANCES, SEVERAL, Front, Truth
 from segue.sessions.detecting import detector
 from segue.types import Box, Frame, Image, IndexMask
 from segue.weights import load
@@ -61,6 +61,9 @@ Chosen = Mapping[int, Candidate]
 Show = Callable[[FloatingArray], None]
 """Is shown the probabilities of all that was found on a first frame, (N, H, W), before any is chosen."""
 
+MOST_FOUND = 10
+"""Objects that are looked for at most in the row of several."""
+
 FirstFrame = Callable[[Start], UInt8Array]
 """Draws the index mask of a first frame, (H, W), with ids of the ground truth."""
 
@@ -93,15 +96,20 @@ def first_frame(
         model, features = DISCOVERIES[name]
         # Where boxes are wanted, the report takes those of LOST itself, without CRF.
         refine: Refinement = "none" if boxes else "crf"
-        find = detector(model, weights=file, features=features, refine=refine, device=device)
+        most = MOST_FOUND if name == SEVERAL else None
+        find = detector(
+            model, weights=file, features=features, refine=refine, max_objects=most, device=device
+        )
         choose = partial(discovered, find, show=show)
     elif name == "DeepLabV3":
         find = detector("deeplab", weights=file, score=LEAST_SCORE, max_objects=MANY, device=device)
         choose = partial(nearest_regions, find, show=show)
     elif name == "motion":
         choose = partial(discovered, detector("motion", device=device), show=show)
-    else:
-        draw = {"boxes, filled": draw_boxes, "boxes, GrabCut": cut_boxes}.get(name, draw)
+    elif name in FRONTS:
+        draw = partial(draw_boxes, front=FRONTS[name])
+    elif name == "boxes, GrabCut":
+        draw = cut_boxes
     return lambda start: draw(start, choose(start))
 
 
@@ -177,9 +185,20 @@ def draw_masks(start: Start, chosen: Chosen) -> UInt8Array:
     return mask
 
 
-def draw_boxes(start: Start, chosen: Chosen) -> UInt8Array:
-    """Whole boxes; later ones cover earlier ones."""
-    return fill_boxes({number: item.box for number, item in chosen.items()}, start.frames[0].size)
+def draw_boxes(start: Start, chosen: Chosen, front: Front = "later") -> UInt8Array:
+    """Whole boxes; those in front cover the others."""
+    boxes = {number: item.box for number, item in chosen.items()}
+    return fill_boxes(back_to_front(boxes, front), start.frames[0].size)
+
+
+def back_to_front(boxes: Mapping[int, Box], front: Front) -> dict[int, Box]:
+    """Boxes by id in the order in which they are drawn; of equals the later one is in front."""
+
+    def depth(number: int) -> float:
+        x0, y0, x1, y1 = boxes[number]
+        return {"later": 0.0, "smaller": -(x1 - x0) * (y1 - y0), "lower": y1}[front]
+
+    return {number: boxes[number] for number in sorted(boxes, key=depth)}
 
 
 def cut_boxes(start: Start, chosen: Chosen) -> UInt8Array:
