@@ -95,6 +95,7 @@ class Entry:
         short_side: pictures are resized to this short side for it, in pixels; None is that of the session.
         prompts: kinds of prompts that go into the network as they are; others become masks before. Masks
             always do.
+        prompter: the network that makes masks of the other kinds, by its name.
         needs_flow: it looks at optical flow, and shows the interface of :class:`segue.models.hofam.HOFAM`.
         rank: of those whose weights are available, the one of the lowest rank is the default; segue's own
             begin at 1. None never is.
@@ -119,6 +120,7 @@ class Entry:
     threshold: float | None = None
     short_side: int | None = None
     prompts: frozenset[PromptKind] = frozenset({"mask"})
+    prompter: str = "segue-prompt"
     needs_flow: bool = False
     rank: int | None = None
     tags: Mapping[str, WeightFile] = field(default_factory=dict)

@@ -35,8 +35,12 @@ def annotate(
         Path | None, typer.Option(help="Its weight file.  [default: the one that it has by itself]")
     ] = None,
     prompter: Annotated[
-        str, typer.Option(help="What makes masks of clicks: segue-prompt, sam2-tiny ..., or a weight file.")
-    ] = "segue-prompt",
+        str | None,
+        typer.Option(
+            help="What makes masks of clicks: segue-prompt, sam2-tiny ..., or a weight file.  "
+            "[default: what goes with the model]"
+        ),
+    ] = None,
     classes: Annotated[
         str | None, typer.Option(help="Classes of objects, separated by commas.  [default: any]")
     ] = None,

@@ -30,13 +30,15 @@ def run_job(job: AnnotateJob, observer: Observer) -> None:
     """
     need_web()
     from segue.prompts import find_prompter
+    from segue.registry import MODELS
     from segue.weights import load_for
     from segue_web.annotate import AnnotateBackend
     from segue_web.film import Film
     from segue_web.labels import read_complete_labels
 
     load_for("track", job.model.name, job.model.weights)  # what is wrong shows now, not at the first tracking
-    find_prompter(job.prompter, device=job.device)
+    prompter = job.prompter or MODELS.find(job.model.name).prompter
+    find_prompter(prompter, device=job.device)
     film = Film(job.film)
     folder = job.project or Path("segue-out") / f"{film.name}.project"
     backend = AnnotateBackend(
@@ -44,7 +46,7 @@ def run_job(job: AnnotateJob, observer: Observer) -> None:
         folder,
         model=job.model.name,
         weights=job.model.weights,
-        prompter=job.prompter,
+        prompter=prompter,
         device=job.device,
         classes=job.classes,
     )

@@ -121,14 +121,14 @@ def test_prompters_are_found_by_name_or_file(
     made = find_prompter(str(file), device="cpu")(image)
     assert isinstance(made, SAM2Prompter)
     with pytest.raises(
-        PromptError, match=r"neither a weight file nor one of segue-prompt, grabcut, onnx, sam2"
+        PromptError, match=r"neither a weight file nor one of segue-prompt, segue-prompt-free, grabcut"
     ):
         find_prompter("sam2")
     with pytest.raises(PromptError, match=r"onnx needs its file"):
         find_prompter("onnx")
     other = tmp_path / "other.safetensors"
     save_file({"key_encoder.stem.weight": torch.zeros(1)}, other)
-    with pytest.raises(PromptError, match=r"holds weights of stcn-lite; prompters are segue-prompt"):
+    with pytest.raises(PromptError, match=r"holds weights of stcn-lite; prompters are segue-prompt, "):
         find_prompter(str(other))
     with pytest.raises(PromptError, match=r"no prompter is called 'nobody'; known are"):
         find_prompter("nobody", file)

@@ -25,6 +25,7 @@ from segue.prompts import (
     find_prompter,
     parse_boxes,
     parse_point,
+    prompter_of,
     read_prompt_masks,
     resolve,
 )
@@ -168,12 +169,15 @@ def _prompts(
             yield RemovePrompt(value.id)
 
 
-def make_prompter(refine: Refinement | None, name: str | None, device: str | None) -> MakePrompter | None:
+def make_prompter(
+    refine: Refinement | None, name: str | None, model: str, device: str | None
+) -> MakePrompter | None:
     """What turns boxes and points into masks, by name or weight file; None leaves it to the session.
 
     Args:
         refine: ``network``, ``grabcut`` or ``none``; None leaves it open.
         name: name of a prompter, or its weight files.
+        model: name of the network that tracks, whose own prompter ``network`` means.
         device: where it runs; None takes a GPU if there is one.
 
     Returns:
@@ -187,7 +191,7 @@ def make_prompter(refine: Refinement | None, name: str | None, device: str | Non
         return None
     if refine not in ("network", "grabcut"):
         raise PromptError(f"--refine {refine}: boxes and points take network or grabcut")
-    return find_prompter("segue-prompt" if refine == "network" else "grabcut", device=device)
+    return prompter_of(model, device=device) if refine == "network" else find_prompter("grabcut")
 
 
 def settled(

@@ -16,7 +16,7 @@ from segue.jobs.prepared import Objects, Prepared, first_frame, nothing, open_vi
 from segue.jobs.prompting import DEFAULT_NOTICE, make_detector, make_prompter, plan_prompts, settled
 from segue.jobs.values import TrackJob
 from segue.models.base import Schedule, TrackNetwork
-from segue.prompts import MakePrompter
+from segue.prompts import MakePrompter, prompter_of
 from segue.prompts.given import PromptPlan
 from segue.sessions import TrackSession
 from segue.sessions.auto import AutoSession
@@ -157,7 +157,7 @@ def prepare_track(job: TrackJob, objects: Objects) -> Prepared:
     network = track_network(model, job.model.weights)
     make = objects.prompter
     if make is None and not job.finding:
-        make = make_prompter(job.refine, job.prompter, job.device)
+        make = make_prompter(job.refine, job.prompter, job.model.name, job.device)
     tracker = track_session(
         network,
         job.options,
@@ -167,6 +167,8 @@ def prepare_track(job: TrackJob, objects: Objects) -> Prepared:
         prompter=make,
         frames=source.frame_count,
     )
+    if make is None and objects.model is None:
+        tracker.prompter = prompter_of(job.model.name, device=tracker.device)
     if job.finding is not None:
         find = objects.detector or make_detector(job.finding, job.device)
         finder = AutoSession(tracker, find, job.finding.every)

@@ -242,7 +242,7 @@ class TrackJob(VideoJob):
         prompts: what to follow; empty where the objects are found.
         finding: what finds the objects; None where they are given.
         prompter: what makes masks of boxes and points: a name of the registry, a weight file or ONNX files;
-            None is the model, if it takes them itself, else segue-prompt.
+            None is the model, if it takes them itself, else what goes with it: segue-prompt for most.
         refine: ``network`` or ``grabcut`` for the masks of boxes and points.
         fit: resize masks of another size.
         required: indices of the frames whose results are wanted, as in YouTube-VOS; None is all of them.
@@ -370,7 +370,8 @@ class AnnotateJob(Value):
         project: project folder; None is ``segue-out/NAME.project``.
         imports: masks, COCO, YouTube-VIS or CVAT to begin with.
         model: what tracks.
-        prompter: what makes masks of clicks: a name of the registry, or a weight file.
+        prompter: what makes masks of clicks: a name of the registry, or a weight file; None is what goes with
+            the model.
         device: where networks run.
         port: of the page; 0 takes a free one.
         browser: open the page in the browser.
@@ -382,7 +383,7 @@ class AnnotateJob(Value):
     project: FilePath | None = None
     imports: tuple[FilePath, ...] = ()
     model: Model = Model(name="stcn-lite")
-    prompter: Text = "segue-prompt"
+    prompter: Text | None = None
     device: str | None = None
     port: Annotated[int, Field(ge=0, le=65535)] = 0
     browser: bool = True

@@ -5,7 +5,7 @@ from segue.prompts.extents import Extent
 from segue.prompts.grabcut import GrabCut
 from segue.prompts.parse import parse_box, parse_boxes, parse_point, read_prompt_masks
 from segue.prompts.prompter import Answer, MakePrompter, PicturePrompter, Prompter, Prompts
-from segue.prompts.prompters import find_prompter
+from segue.prompts.prompters import find_prompter, prompter_of
 
 __all__ = [
     "Annotation",
@@ -20,6 +20,7 @@ __all__ = [
     "parse_box",
     "parse_boxes",
     "parse_point",
+    "prompter_of",
     "read_prompt_masks",
     "resolve",
 ]

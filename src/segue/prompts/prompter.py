@@ -36,7 +36,7 @@ from segue.prompts.planes import (
     tight_box,
 )
 from segue.types import Box, Frame, Image, Point
-from segue.weights import load
+from segue.weights import load_for
 
 Stroke = Sequence[Point]
 Place = tuple[int, int, int, int]  # a window in whole pixels
@@ -212,7 +212,7 @@ class Prompter:
 
     Args:
         picture: a frame, or RGB (H, W, 3), uint8.
-        network: None is the one that comes with segue.
+        network: a network, or its name, ``segue-prompt`` or ``segue-prompt-free``.
         device: where it runs; None takes a GPU if there is one. A network that was prepared by
             :func:`prepared` stays where it is.
 
@@ -226,7 +226,7 @@ class Prompter:
     def __init__(
         self,
         picture: Frame | Image,
-        network: SeguePrompt | None = None,
+        network: SeguePrompt | str = "segue-prompt",
         *,
         device: str | torch.device | None = None,
     ) -> None:
@@ -342,8 +342,8 @@ class Prompter:
 
 
 @functools.cache
-def _shipped() -> SeguePrompt:
-    return cast(SeguePrompt, load("segue-prompt"))
+def _shipped(name: str) -> SeguePrompt:
+    return cast(SeguePrompt, load_for("prompt", name))
 
 
 @functools.lru_cache(maxsize=4)
@@ -351,17 +351,19 @@ def _ready(network: SeguePrompt, device: torch.device) -> SeguePrompt:
     return inference_copy(network, device, torch.float32)
 
 
-def prepared(network: SeguePrompt | None = None, device: str | torch.device | None = None) -> SeguePrompt:
+def prepared(
+    network: SeguePrompt | str = "segue-prompt", device: str | torch.device | None = None
+) -> SeguePrompt:
     """A network ready to run; the work is done once for each network and device.
 
     Args:
-        network: the network; None is the one that comes with segue.
+        network: the network, or its name.
         device: where it runs; None takes a GPU if there is one.
 
     Returns:
         The network, with its weights arranged for the device.
     """
-    network = _shipped() if network is None else network
+    network = _shipped(network) if isinstance(network, str) else network
     if not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules()):
         return network
     return _ready(network, choose_device(device))

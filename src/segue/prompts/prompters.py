@@ -17,16 +17,14 @@ from segue.prompts.grabcut import GrabCut
 from segue.prompts.onnx_prompter import OnnxNetwork, OnnxPrompter
 from segue.prompts.prompter import MakePrompter, Prompter, prepared
 from segue.prompts.sam2_prompter import SAM2Prompter, SAM2Stills
-from segue.registry import PROMPTERS, PrompterEntry, PrompterOptions
+from segue.registry import MODELS, PROMPTERS, PrompterEntry, PrompterOptions
 from segue.weights import load
 from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import read_checkpoint
 
 
-def _segue_prompt(options: PrompterOptions) -> MakePrompter:
-    network = None
-    if options.weights is not None:
-        network = cast(SeguePrompt, load("segue-prompt", options.weights))
+def _segue_prompt(name: str, options: PrompterOptions) -> MakePrompter:
+    network = name if options.weights is None else cast(SeguePrompt, load(name, options.weights))
     return partial(Prompter, network=prepared(network, options.device))
 
 
@@ -46,7 +44,10 @@ def _sam2(name: str, options: PrompterOptions) -> MakePrompter:
 
 
 ENTRIES = (
-    PrompterEntry("segue-prompt", _segue_prompt, network="segue-prompt"),
+    *(
+        PrompterEntry(name, partial(_segue_prompt, name), network=name)
+        for name in ("segue-prompt", "segue-prompt-free")
+    ),
     PrompterEntry("grabcut", _grabcut),
     PrompterEntry("onnx", _onnx, suffix=".onnx", needs_weights=True),
     *(
@@ -89,6 +90,19 @@ def find_prompter(
     if weights is not None:
         PROMPTERS.find(name)  # says which names there are
     return _of_file(name).build(PrompterOptions(name, device))
+
+
+def prompter_of(model: str, *, device: str | torch.device | None = None) -> MakePrompter:
+    """What makes masks of the boxes and clicks that a network for tracking does not take itself.
+
+    Args:
+        model: name of the network; its entry names the one for prompts.
+        device: where that runs; None takes a GPU if there is one.
+
+    Returns:
+        What takes a picture, RGB (H, W, 3), uint8; the weights are loaded with the first one.
+    """
+    return partial(Prompter, network=MODELS.find(model).prompter, device=device)
 
 
 def _of_file(file: str) -> PrompterEntry:

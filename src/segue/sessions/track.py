@@ -26,7 +26,7 @@ from segue.models.base import (
     TrackOutput,
     track_capabilities,
 )
-from segue.prompts import Annotation, MakePrompter, Prompter, resolve
+from segue.prompts import Annotation, MakePrompter, Prompter, prompter_of, resolve
 from segue.prompts.given import FrameSaid, as_prompts
 from segue.sessions.base import FrameLike, Session, SessionState, as_frame
 from segue.sessions.networks import track_network
@@ -49,7 +49,8 @@ class TrackSession(Session):
         fast: bfloat16 where the processor or GPU has it; masks may differ by a few pixels.
         fit: resize given masks of another size instead of refusing them.
         prompter: what turns boxes and points into masks; None is the network, if it takes them itself, else
-            segue-prompt. Points of an object that is followed correct where it is taken to be.
+            what goes with its name, which is segue-prompt for most networks and for one without a name.
+            Points of an object that is followed correct where it is taken to be.
         memory_limit: bytes that one pass of value encoder or decoder may take, roughly; more objects than fit
             are run in several passes.
         frames: number of frames of the film, if known; SAM 2 looks at it where there are fewer than 16.
@@ -77,12 +78,16 @@ class TrackSession(Session):
             raise ArgumentError(
                 f"prompter: {kind_of(prompter)}; give segue.prompts.GrabCut, or a function of a picture"
             )
+        own = network if isinstance(network, str) else None
         network = track_network(network)
         self.schedule, self.fit = schedule or network.schedule, fit
         self._weights = WeightsIdentity.of(cast(nn.Module, network))
         self._confidence = track_capabilities(network).confidence
         copy, self.device, self._dtype = prepare_for_inference(network, device, fast)
-        self.prompter: MakePrompter = prompter or partial(Prompter, device=self.device)
+        default = (
+            partial(Prompter, device=self.device) if own is None else prompter_of(own, device=self.device)
+        )
+        self.prompter: MakePrompter = prompter or default
         self.tracker = copy.tracker(
             copy, Setup(self.schedule, self.device, self._dtype, memory_limit, frames)
         )

@@ -192,6 +192,7 @@ ENTRIES = (
         bundled="stcn-lite-free.safetensors",
         sha256="86d754cef44874c71b91422c0c1f30ecc7cf9ad15e181c55f6ab57916272f9ff",
         trained_by="stcn-lite",
+        prompter="segue-prompt-free",
     ),
     Entry(
         name="stcn",
@@ -310,6 +311,17 @@ ENTRIES = (
         licence=_OWN,
         bundled="segue-prompt.safetensors",
         sha256="a241bf96058d5ba75f4205d6c10118580c6f776cb4794d693d2c37173260357c",
+        trained_by="prompt",
+    ),
+    Entry(
+        name="segue-prompt-free",
+        task="prompt",
+        build=SeguePrompt,
+        signature="prompt.0.conv.weight",
+        paper="after Sofiiuk et al., ICIP 2022 (arXiv 2102.06583)",
+        licence="MIT, as segue, and Apache-2.0 for the trunk it started from; see the model card",
+        bundled="segue-prompt-free.safetensors",
+        sha256="8a4cd7d1f193027c4d1e82abe3bdee6311c3fb4e15d4866c49784bc6f4e4fcf4",
         trained_by="prompt",
     ),
     Entry(
