@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
-import re
 import time
 import zipfile
 import zlib
@@ -23,11 +21,12 @@ from segue.arrays import BoolArray
 from segue.datasets.json_files import entries, read_json_text
 from segue.errors import DatasetError, SegueError
 from segue.inputs import check_file, first_line, is_number
-from segue.masks import encode_rle, measure, read_index_mask, read_stored_mask
+from segue.masks import measure, read_index_mask, read_stored_mask
 from segue.masks.tracks import RleTrack
 from segue.naming import natural_key
 from segue.types import IndexMask
 from segue.video.mask_folder import read_records
+from segue_web.cvat_shapes import number_of, shape_of, wanted
 from segue_web.film import Film, number_in
 
 MAX_MASK_BYTES = 64 << 20
@@ -48,11 +47,6 @@ MAX_OBJECTS = 10_000
 MAX_SECONDS = 120.0
 """Time that reading a file may take."""
 
-MAX_CORNERS = 1 << 20
-"""Characters of the corners of a polygon."""
-
-LARGEST_COORDINATE = 1e6
-
 LONGEST_NAME = 80
 """Characters of the name of an object; the page has no room for more."""
 
@@ -60,9 +54,6 @@ MAX_MASKS = 300_000
 """Masks of objects on frames that are taken from one file."""
 
 _ANNOTATION = ("annotations", True)
-
-_NO_RUNS = re.compile(r"[^0-9, ]|[0-9]{19}|[0-9] |,[^0-9 ]|, [^0-9]|^[^0-9]|[^0-9]$")
-"""What is nowhere in numbers separated by commas. A match of the whole would take memory for each number."""
 
 WRITTEN = ("masks", "cdnet", "ytvis.json", "coco.json")
 """What the commands of segue write into the folder of a film, in the order in which it is looked for."""
@@ -374,17 +365,17 @@ class _Reader:
             nonlocal number, taken
             self._limit.check()
             if tag == "track":
-                key = given.get("group_id") or ("track", _wanted(given, "id", tag))
+                key = given.get("group_id") or ("track", wanted(given, "id", tag))
                 number = numbers.setdefault(key, len(numbers) + 1)
                 self._check_number(number)
-                names.setdefault(number, _wanted(given, "label", tag))
+                names.setdefault(number, wanted(given, "label", tag))
             elif tag in ("mask", "polygon", "box") and given.get("outside") != "1":
-                index = _number(given, "frame", tag)
+                index = number_of(given, "frame", tag)
                 if index != int(index) or not 0 <= index < self._count:
                     raise DatasetError(f"frame {index:g} is none of the film, which has {self._count}")
                 if not number:
                     raise DatasetError(f"a {tag} belongs to no track")
-                shape = _shape(tag, given, self._size)
+                shape = shape_of(tag, given, self._size)
                 planes[int(index)].append((number, partial(shape.decode, 0)))
                 taken += 1
                 self._check_masks(taken)
@@ -430,59 +421,3 @@ def _stacked(planes: Planes, size: tuple[int, int]) -> IndexMask:
     for number, decode in planes:
         mask[decode()] = number
     return mask
-
-
-def _wanted(given: Mapping[str, str], key: str, tag: str) -> str:
-    if key not in given:
-        raise DatasetError(f"a {tag} has no {key}")
-    return given[key]
-
-
-def _number(given: Mapping[str, str], key: str, tag: str) -> float:
-    """A number of a shape of CVAT."""
-    return _as_number(_wanted(given, key, tag), f"{key} of a {tag}")
-
-
-def _as_number(text: str, what: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not abs(value) <= LARGEST_COORDINATE:
-        raise DatasetError(f"{what} is {text[:40]!r}; it must be a number")
-    return value
-
-
-def _shape(tag: str, given: dict[str, str], size: tuple[int, int]) -> RleTrack:
-    """The mask of a shape of CVAT, as one frame of a track."""
-    if tag == "mask":
-        encoded = encode_rle(_mask(given, size))
-        return RleTrack.parse([dict(encoded)], size)
-    if tag == "box":
-        x0, y0, x1, y1 = (_number(given, key, tag) for key in ("xtl", "ytl", "xbr", "ybr"))
-        return RleTrack.parse([[[x0, y0, x1, y0, x1, y1, x0, y1]]], size)
-    text = _wanted(given, "points", tag)
-    if len(text) > MAX_CORNERS:
-        raise DatasetError(f"a polygon has more than {MAX_CORNERS} characters of corners")
-    corners = [_as_number(value, "a corner") for pair in text.split(";") for value in pair.split(",")]
-    return RleTrack.parse([[corners]], size)
-
-
-def _mask(given: dict[str, str], size: tuple[int, int]) -> BoolArray:
-    """The mask of CVAT: run lengths along the rows of a box, the first one of zeros."""
-    left, top, width, height = (
-        int(_number(given, key, "mask")) for key in ("left", "top", "width", "height")
-    )
-    if min(left, top, width, height) < 0 or left + width > size[1] or top + height > size[0]:
-        raise DatasetError("a mask lies outside the film")
-    text = _wanted(given, "rle", "mask")
-    if not text or _NO_RUNS.search(text) or text.count(",") > width * height:
-        raise DatasetError("the run lengths of a mask are not numbers separated by commas, or too many")
-    # Not by a list of Python's numbers, which would take ten times the memory.
-    runs = np.fromstring(text, np.int64, sep=",")
-    if (runs < 0).any() or (runs > width * height).any() or runs.sum() != width * height:
-        raise DatasetError("the run lengths of a mask do not add up to its size")
-    plane = np.zeros(size, np.bool_)
-    values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-    plane[top : top + height, left : left + width] = values.reshape(height, width)
-    return plane
