@@ -95,10 +95,18 @@ class Moved:
         return np.concatenate([distance * 0.6, distance * 0.8], axis=2)
 
 
-def test_a_flow_picture_has_the_largest_gap_in_red() -> None:
-    now = np.zeros((4, 5, 3), np.uint8)
+@pytest.mark.parametrize(("size", "unit"), [((256, 256), 1), ((128, 128), 2), ((512, 512), 0.5)])
+def test_a_flow_picture_has_the_largest_gap_in_red(size: tuple[int, int], unit: float) -> None:
+    now = np.zeros((*size, 3), np.uint8)
     earlier = [np.full_like(now, value) for value in (2, 5, 40)]
     picture = FlowPictures(Moved(), (1, 3, 5))(now, earlier)
     assert picture.dtype == np.uint8
-    assert picture[0, 0].tolist() == [255, round(255 * 5 / 20), round(255 * 2 / 20)]
-    assert FlowPictures(Moved(), (1,))(now, earlier[:1]).shape == (4, 5, 1)
+    # 20 pixels of a picture of 256 x 256 are white, whatever the size of the frames.
+    assert picture[0, 0].tolist() == [255, round(255 * 5 * unit / 20), round(255 * 2 * unit / 20)]
+    assert FlowPictures(Moved(), (1,))(now, earlier[:1]).shape == (*size, 1)
+
+
+def test_a_wide_picture_is_counted_as_if_it_were_square() -> None:
+    now = np.zeros((128, 512, 3), np.uint8)
+    picture = FlowPictures(Moved(), (1,))(now, [np.full_like(now, 10)])
+    assert picture[0, 0, 0] == round(255 * np.hypot(6 / 2, 8 * 2) / 20)
