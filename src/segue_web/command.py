@@ -120,8 +120,9 @@ def serve(
     assistant = Assistant(model=model, weights=weights, prompter=prompter, device=device)
     if tool == "label-studio":
         from segue_web.services import label_studio as backend
+        from segue_web.services.media import Media
 
-        place = backend.Media(media, label_studio, os.environ.get("LABEL_STUDIO_API_KEY"))
+        place = Media(media, label_studio, os.environ.get("LABEL_STUDIO_API_KEY"))
         app = backend.make_app(assistant, place, frames)
     else:
         from segue_web.services import x_anylabeling

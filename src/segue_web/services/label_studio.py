@@ -7,13 +7,8 @@ videos count from 1, and masks are brush run lengths (:func:`segue_web.exports.t
 
 from __future__ import annotations
 
-import tempfile
-import urllib.error
-import urllib.parse
-import urllib.request
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,80 +29,9 @@ from segue.video.images import decode_image
 from segue_web.exports.outlines import parts_of
 from segue_web.exports.tools import brush_rle
 from segue_web.services.assistant import Assistant, RequestError, dictionary, numbers_of, picture_of
+from segue_web.services.media import Media
 
 LARGEST_REQUEST = 64 << 20
-LARGEST_MEDIA = 4 << 30
-BLOCK = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Media:
-    """Where pictures and videos of tasks are.
-
-    Attributes:
-        folder: what Label Studio calls the document root of local files; None where there are none.
-        address: of Label Studio, for uploaded files; None where there are none.
-        token: access token of a user of Label Studio.
-    """
-
-    folder: Path | None = None
-    address: str | None = None
-    token: str | None = None
-
-    @contextmanager
-    def opened(self, place: object) -> Iterator[Path]:
-        """A file of a task on this disk; what is downloaded is removed after the block.
-
-        Only files in the folder, and files that Label Studio itself serves, are read.
-        """
-        if not isinstance(place, str) or not place:
-            raise RequestError("the task names no picture or video")
-        parts = urllib.parse.urlsplit(place)
-        if parts.path == "/data/local-files/" and not parts.netloc:
-            yield self._local(urllib.parse.parse_qs(parts.query).get("d", [""])[0])
-            return
-        whole = urllib.parse.urljoin(self.address or "", place)
-        served = urllib.parse.urlsplit(self.address or "")
-        asked = urllib.parse.urlsplit(whole)
-        if not served.netloc or (asked.scheme, asked.netloc) != (served.scheme, served.netloc):
-            raise RequestError(
-                f"{place}: only local files (--media) and files of Label Studio (--label-studio) are read"
-            )
-        with tempfile.TemporaryDirectory() as folder:
-            target = Path(folder) / ("media" + Path(asked.path).suffix[:8])
-            self._download(whole, target)
-            yield target
-
-    def _local(self, name: str) -> Path:
-        if self.folder is None:
-            raise RequestError(f"{name}: local files are not set up; start with --media FOLDER")
-        root = self.folder.resolve()
-        path = (root / name).resolve()
-        if not path.is_relative_to(root) or not path.is_file():
-            raise RequestError(f"{name}: no such file in {root}")
-        return path
-
-    def _download(self, address: str, target: Path) -> None:
-        headers = {} if self.token is None else {"Authorization": f"Token {self.token}"}
-        try:
-            answer = _OPENER.open(urllib.request.Request(address, headers=headers), timeout=60)
-            with answer, target.open("wb") as file:
-                while block := answer.read(BLOCK):
-                    file.write(block)
-                    if file.tell() > LARGEST_MEDIA:
-                        raise RequestError(f"{address}: is larger than {LARGEST_MEDIA >> 30} GiB")
-        except (OSError, ValueError) as error:
-            raise RequestError(f"{address}: cannot be downloaded ({error})") from None
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect would lead the token, and the backend, elsewhere."""
-
-    def redirect_request(self, *args: Any, **named: Any) -> None:
-        return None
-
-
-_OPENER = urllib.request.build_opener(_NoRedirects)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from hypothesis.extra import numpy as hnp
 import segue
 from segue_web.exports.tools import brush_rle
 from segue_web.services.assistant import RequestError
-from segue_web.services.label_studio import Media, decode_brush, make_app
+from segue_web.services.label_studio import decode_brush, make_app
+from segue_web.services.media import Media
 from tests.segue_web.services.pictures import (
     FILM,
     assistant,
