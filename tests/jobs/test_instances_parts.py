@@ -22,7 +22,7 @@ from segue.jobs.instances import (
 from segue.jobs.options import InstanceOptions
 from segue.jobs.prepared import Objects
 from segue.jobs.values import InstancesJob, Model, VideoSource
-from segue.registry import MODELS
+from segue.registry import DETECTORS, MODELS
 from segue.sessions.detected import DetectionOptions
 from segue.types import ObjectInfo, Segmentation
 from tests.clips import clip
@@ -114,7 +114,8 @@ def test_a_detector_with_a_tracker_gets_its_options(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(instances, "TrackSession", lambda network, **how: (network, how))
     monkeypatch.setattr(instances, "DetectionSession", lambda *parts: parts)
     options = InstanceOptions(score=0.3, top=4, window=6)
-    session, _ = instance_session("nanodet+stcn-lite", options, classes="dog", device="cpu", fast=True)
+    session, names = instance_session("nanodet+stcn-lite", options, classes="dog", device="cpu", fast=True)
+    assert names == DETECTORS.find("nanodet").categories != found.names
     tracker, finds, looks = session  # type: ignore[misc]
     assert tracker == (("track", "stcn-lite"), {"device": "cpu", "fast": True})
     assert finds is found

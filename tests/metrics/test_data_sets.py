@@ -13,6 +13,7 @@ from segue.errors import DatasetError
 from segue.metrics import data_sets
 from segue.metrics.cdnet import OFFICIAL, PROTOCOLS
 from segue.metrics.data_sets import Request, kind_of_data, open_films, open_masks, open_ytvis, open_ytvos
+from segue.metrics.foreground import pair_results
 
 
 class Videos(list[str]):
@@ -183,6 +184,11 @@ def test_foreground_is_scored_by_the_rules_of_its_data_set(calls: list[Any]) -> 
 def test_options_that_mean_nothing_to_a_data_set_are_refused(request_: Request, name: str) -> None:
     with pytest.raises(DatasetError, match=f"--{name} means nothing for {request_.dataset}; leave it out"):
         request_.score(Path("results"), progress=print)
+
+
+def test_what_a_missing_result_is_has_three_names(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="missing"):
+        pair_results(tmp_path, [], "perhaps", {})  # type: ignore[arg-type]
 
 
 def test_a_data_set_that_is_not_known_is_refused_with_those_that_are() -> None:
