@@ -238,7 +238,7 @@ def test_rows_are_trained_once_a_fold_and_run_what_they_have_not_seen(
     name = "MUSTAN2, CDnet (from random weights)"
     assert [name, *rows[name][:2]] in [row[:3] for row in table(again)]
     assert "--fold" not in again.err
-    assert "seen without alignment, at the size of the film" in again.err
+    assert "seen without alignment, rain as it is, at the size of the film" in again.err
     assert "MUSTAN2, CDnet: trained from random weights, not from a ResNet-18 of ImageNet" in again.err
 
 
@@ -272,7 +272,10 @@ def test_what_is_wrong_with_a_row_ends_that_row(command: Command, tmp_path: Path
     assert set(rows) == {"MUSTAN1, CDnet + ISD", "FgSegNet_v2, 25 frames", "mustan-slim"}
     assert "note: FgSegNet_v2, 25 frames: ended: segue train fgsegnet: No such option: --width" in outcome.err
     assert "note: MUSTAN1, CDnet + ISD: ended: hofam.safetensors: holds weights of hofam" in outcome.err
-    assert "note: mustan-slim: seen with the camera held still, at a short side of 32 at most" in outcome.err
+    assert (
+        "note: mustan-slim: seen with the camera held still, rain removed, at a short side of 32 at most"
+        in outcome.err
+    )
     found = {row["name"]: row for row in json.loads((tmp_path / "out.json").read_text())["tables"][0]["rows"]}
     assert "--width" in found["FgSegNet_v2, 25 frames"]["ended"]
     assert not found["mustan-slim"]["random_start"]

@@ -74,10 +74,13 @@ def test_a_training_is_told_from_others_by_the_options_of_its_row() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (AS_IS, "seen without alignment, at the size of the film"),
-        ((), "seen with the camera held still, at a short side of 240 at most"),
-        ((*AS_IS, "--align"), "seen with the camera held still, at the size of the film"),
-        ((*AS_IS, "--short-side=180"), "seen without alignment, at a short side of 180 at most"),
+        (AS_IS, "seen without alignment, rain as it is, at the size of the film"),
+        ((), "seen with the camera held still, rain removed, at a short side of 240 at most"),
+        ((*AS_IS, "--align"), "seen with the camera held still, rain as it is, at the size of the film"),
+        (
+            (*AS_IS, "--short-side=180"),
+            "seen without alignment, rain as it is, at a short side of 180 at most",
+        ),
         ((*AS_IS, "--short-side", "120", "--align", "--no-align"), "short side of 120 at most"),
     ],
 )

@@ -42,6 +42,7 @@ def foreground(
     depth: str | Path | None = None,
     short_side: int | None = None,
     align: bool = True,
+    remove_rain: bool = True,
     follow_camera: FollowCamera | None = None,
     warm_up: int = 0,
     fps: float | None = None,
@@ -77,6 +78,7 @@ def foreground(
         short_side: reduce larger frames to this short side, with 0 never; None is what suits the model,
             mostly 240.
         align: hold the picture of a shaken camera still.
+        remove_rain: for networks, take drops and flakes out of the frames while it rains or snows.
         follow_camera: for networks and a camera that pans or is carried: bring what was seen before onto the
             current frame, ``auto`` by ``ecc`` while it pans, ``features`` or ``ecc`` always; ``align``
             does nothing then. See :class:`segue.sessions.moving_camera.MovingCameraSegmenter`.
@@ -108,6 +110,7 @@ def foreground(
             "shadows": shadows,
             "short_side": short_side,
             "align": align,
+            "remove_rain": remove_rain,
             "follow_camera": follow_camera,
             "warm_up": warm_up,
             "fps": fps,

@@ -91,7 +91,7 @@ foreground = job_command(
     Options(
         find_foreground,
         "model weights flow flow_weights threshold roi min_area objects shadows scene passes depth "
-        "short_side align follow_camera warm_up fps",
+        "short_side align remove_rain follow_camera warm_up fps",
         types={"model": str, "flow": str | None, "scene": str, "passes": Annotated[int, Ge(1), Le(2)]}
         | dict.fromkeys(("weights", "flow_weights", "roi", "depth"), Path | None),
         help={

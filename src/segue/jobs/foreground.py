@@ -130,6 +130,7 @@ def foreground_session(
         masks=masks,
         short_side=short_side or None,
         align=align,
+        remove_rain=options.remove_rain,
         warm_up=options.warm_up,
     )
     return session, frames

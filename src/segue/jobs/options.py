@@ -76,6 +76,7 @@ class ForegroundOptions(Value):
     shadows: bool = False
     short_side: int | None = None
     align: bool = True
+    remove_rain: bool = True
     follow_camera: FollowCamera | None = None
     warm_up: int = 0
     fps: float | None = None

@@ -15,10 +15,10 @@ BY_SIZE = {f"F {size}": f"F {size}" for size in ("small", "medium", "large")}
 
 BOTH = ("cdnet", "isd")
 
-AS_IS = ("--no-align", "--short-side", "0")
-"""Films as MUSTAN sees them: no camera is held still, no picture is reduced."""
+AS_IS = ("--no-align", "--no-remove-rain", "--short-side", "0")
+"""Films as MUSTAN sees them: no camera is held still, no rain is removed, no picture is reduced."""
 
-AS_SHIPPED = ("--align", "--short-side", str(SHORT_SIDE))
+AS_SHIPPED = ("--align", "--remove-rain", "--short-side", str(SHORT_SIDE))
 """Films as segue shows them to its own networks."""
 
 LISTED = ("--frame-list", "published")

@@ -225,9 +225,16 @@ def seen_as(options: Sequence[str]) -> str:
     sides = [word for before, word in pairwise(words) if before == "--short-side"]
     sides += [word.partition("=")[2] for word in words if word.startswith("--short-side=")]
     side = int(sides[-1]) if sides else SHORT_SIDE
-    held = [word == "--align" for word in words if word in ("--align", "--no-align")]
-    align = "with the camera held still" if not held or held[-1] else "without alignment"
-    return f"seen {align}, " + (f"at a short side of {side} at most" if side else "at the size of the film")
+    align = "with the camera held still" if _switched_on(words, "align") else "without alignment"
+    rain = "rain removed" if _switched_on(words, "remove-rain") else "rain as it is"
+    size = f"at a short side of {side} at most" if side else "at the size of the film"
+    return f"seen {align}, {rain}, {size}"
+
+
+def _switched_on(words: Sequence[str], name: str) -> bool:
+    """Whether the last word about an option that is on by default leaves it on."""
+    said = [word == f"--{name}" for word in words if word in (f"--{name}", f"--no-{name}")]
+    return not said or said[-1]
 
 
 def _cost(folder: Path) -> Cost:

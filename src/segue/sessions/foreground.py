@@ -59,6 +59,8 @@ class ForegroundSession(Checkpointable):
         masks: how masks are made of probabilities; a session needs one of its own.
         short_side: larger frames are reduced to this short side; None never reduces.
         align: hold the picture of a shaken camera still.
+        remove_rain: for networks, take rain and snow out of the frames, and small short pieces out of the
+            masks while it falls, see :class:`segue.sessions.precipitation.Precipitation`.
         follow_camera: for networks, see :func:`as_segmenter`.
         warm_up: frames of each scene whose masks are empty while the background is learnt.
         device: None takes a GPU if there is one; for networks.
@@ -76,7 +78,7 @@ class ForegroundSession(Checkpointable):
     _watch: SceneChangeDetector = checkpointed()
     _ghosts: GhostDetector = checkpointed()
     _depth_scale: DepthScale = checkpointed()
-    _precipitation: Precipitation = checkpointed()
+    _precipitation: Precipitation | None = checkpointed()
     _aligner: Aligner | None = checkpointed()
     _geometry: ResizePadGeometry | None = checkpointed()
     _pending: deque[Pending] = checkpointed()
@@ -96,6 +98,7 @@ class ForegroundSession(Checkpointable):
         masks: ForegroundMasks | None = None,
         short_side: int | None = SHORT_SIDE,
         align: bool = True,
+        remove_rain: bool = True,
         follow_camera: FollowCamera | None = None,
         warm_up: int = 0,
         device: str | torch.device | None = None,
@@ -113,7 +116,8 @@ class ForegroundSession(Checkpointable):
         self._watch = SceneChangeDetector()
         self._ghosts = GhostDetector()
         self._depth_scale = DepthScale()
-        self._precipitation = Precipitation()
+        is_network = isinstance(self._segmenter, (NetworkSegmenter, MovingCameraSegmenter))
+        self._precipitation = Precipitation() if remove_rain and is_network else None
         self._explains = False
         self.lag = self._segmenter.lag
         self.reset()
@@ -234,10 +238,11 @@ class ForegroundSession(Checkpointable):
             image = to_reference(image, matrix, self._empty(image).picture)
             plane = None if plane is None else to_reference(plane, matrix, plane)
         self._follow(change, image)
-        if following or change in (Change.light, Change.pause):
-            self._precipitation.restart()
-        if not following:
-            image = self._precipitation.look(image, self._picture, self._hidden)
+        if self._precipitation is not None:
+            if following or change in (Change.light, Change.pause):
+                self._precipitation.restart()
+            if not following:
+                image = self._precipitation.look(image, self._picture, self._hidden)
         blur = None if matrix is None else self._blur(image)
         self._pending.append(Pending(frame.index, frame.time, frame.size, image, matrix, blur))
         self._next_index = frame.index + 1
@@ -340,7 +345,8 @@ class ForegroundSession(Checkpointable):
             self._aligner.restart()
         self._ghosts.restart()
         self._depth_scale.restart()
-        self._precipitation.restart()
+        if self._precipitation is not None:
+            self._precipitation.restart()
         self._hidden = None
         self._completed = self._flooded = 0
 
@@ -373,7 +379,8 @@ class ForegroundSession(Checkpointable):
     def _complete(self, maps: Maps) -> None:
         """Make the result of the first frame that is due."""
         item = self._pending.popleft()
-        maps[0] = self._precipitation.lasting(maps[0], self._segmenter.threshold)
+        if self._precipitation is not None:
+            maps[0] = self._precipitation.lasting(maps[0], self._segmenter.threshold)
         if self._explains:
             self._explanation = self._explained(item.image, maps[0])
         self._learn_from(item.image, maps[0])
