@@ -133,9 +133,7 @@ def between(page: str, name: str) -> str:
     """
     found = _place(name).search(page)
     if found is None:
-        raise ValueError(
-            f"{PAGE.name} has no place for {name}: <!-- bench:{name} --> and <!-- end:{name} -->"
-        )
+        raise ValueError(f"the page has no place for {name}: <!-- bench:{name} --> and <!-- end:{name} -->")
     return found[2].strip()
 
 

@@ -15,9 +15,10 @@ import os
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
+from types import MappingProxyType
 from typing import cast
 
 import numpy as np
@@ -29,7 +30,7 @@ from segue.models.base import MemoryNetwork
 from segue.prompts import read_prompt_masks
 from segue.sessions.base import Session
 from segue.sessions.official import SHORT_SIDE
-from segue.types import Frame, Image, Segmentation
+from segue.types import Frame, Image, IndexMask, Segmentation
 from segue.video import Source, open_sinks, open_source
 
 
@@ -57,13 +58,23 @@ def main() -> None:
 def watch_memory(
     session: Session,
     source: Source,
-    mask: str | None = None,
+    mask: str | IndexMask | None = None,
     *,
     formats: Sequence[str] = ("png",),
     every: int = 500,
+    columns: Mapping[str, Callable[[], object]] = MappingProxyType({}),
 ) -> None:
-    """Take a source through a session into files that are thrown away, and print the memory now and then."""
-    print("| frame | resident memory, MB | frames/s |\n| ---: | ---: | ---: |")
+    """Take a source through a session into files that are thrown away, and print the memory now and then.
+
+    Args:
+        session, source: what is run, and on what.
+        mask: path of the mask of the first frame, or the mask.
+        formats: files to write.
+        every: frames between two lines.
+        columns: heads of further columns, and what gives a cell.
+    """
+    heads = ["frame", "resident memory, MB", "frames/s", *columns]
+    print(f"| {' | '.join(heads)} |\n{'| ---: ' * len(heads)}|", flush=True)
     measured: dict[int, float] = {}
     ids: set[int] = set()
     mark = time.perf_counter()
@@ -80,7 +91,9 @@ def watch_memory(
                 now = time.perf_counter()
                 measured[frame.index + 1] = resident_megabytes()
                 rate = every / (now - mark)
-                print(f"| {frame.index + 1} | {measured[frame.index + 1]:.1f} | {rate:.1f} |", flush=True)
+                cells = [str(frame.index + 1), f"{measured[frame.index + 1]:.1f}", f"{rate:.1f}"]
+                cells += [str(cell()) for cell in columns.values()]
+                print(f"| {' | '.join(cells)} |", flush=True)
                 mark = now
     first, last = next(iter(measured.values())), list(measured.values())[-1]
     highest = max(measured.values())
@@ -104,12 +117,16 @@ def session_of(arguments: argparse.Namespace, source: Source) -> Session:
     return found.session
 
 
-def followed(session: Session, source: Source, mask: str | None) -> Iterator[tuple[Frame, Segmentation]]:
+def followed(
+    session: Session, source: Source, mask: str | IndexMask | None
+) -> Iterator[tuple[Frame, Segmentation]]:
     """Each frame with its result, which may come some frames later."""
     waiting: deque[Frame] = deque()
     for frame in source:
         waiting.append(frame)
-        prompt = read_prompt_masks([mask], frame.size) if mask and frame.index == 0 else None
+        prompt = None
+        if mask is not None and frame.index == 0:
+            prompt = read_prompt_masks([mask], frame.size) if isinstance(mask, str) else mask
         result = session.step(frame, prompt)
         if result is not None:
             yield waiting.popleft(), result

@@ -35,7 +35,7 @@ from segue.models.cutie.network import CutieFeatures
 from segue.models.cutie.tracker import aggregate_then_upsample
 from segue.models.geometry import aggregate, padding
 from segue.models.memory import MemoryStore
-from segue.models.memory.store import memory_rows
+from segue.models.memory.similarity import memory_rows
 from segue.models.xmem import XMem, XMemFeatures
 from segue.sessions import TrackSession
 from segue.types import Frame, Image

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -30,24 +35,32 @@ def scene(height: int, width: int, objects: int, frames: int) -> tuple[list[Imag
     Returns:
         Pictures, and the index mask of the first, (H, W), uint8, with ids 1 to ``objects``.
     """
+    shown = list(itertools.islice(discs(height, width, objects), frames))
+    return [picture for picture, _ in shown], shown[0][1]
+
+
+def discs(height: int, width: int, objects: int) -> Iterator[tuple[Image, IndexMask]]:
+    """The pictures of :func:`scene` without end, each with its mask; discs turn round at the borders."""
     draw = np.random.default_rng(0)
     background = _texture(draw, height, width)
-    discs = [_texture(draw, height, width) for _ in range(objects)]
+    textures = [_texture(draw, height, width) for _ in range(objects)]
     centres = draw.uniform(0.2, 0.8, (objects, 2)) * (height, width)
     speeds = draw.uniform(-4, 4, (objects, 2))
     radius = height / (4 * objects**0.5)
     rows, columns = np.indices((height, width))
-    pictures, first = [], np.zeros((height, width), np.uint8)
-    for t in range(frames):
-        picture = background.copy()
+    for t in itertools.count():
+        picture, mask = background.copy(), np.zeros((height, width), np.uint8)
         for k in range(objects):
-            y, x = centres[k] + t * speeds[k]
+            y, x = _reflected(centres[k] + t * speeds[k], np.array([height, width]))
             inside = (rows - y) ** 2 + (columns - x) ** 2 < radius**2
-            picture[inside] = discs[k][inside]
-            if t == 0:
-                first[inside] = k + 1
-        pictures.append(picture)
-    return pictures, first
+            picture[inside] = textures[k][inside]
+            mask[inside] = k + 1
+        yield picture, mask
+
+
+def _reflected(places: npt.NDArray[Any], size: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Places on axes of a length ``size`` at whose ends what moves turns round."""
+    return np.abs((places + size) % (2 * size) - size)
 
 
 def _texture(draw: np.random.Generator, height: int, width: int) -> Image:

@@ -4,7 +4,7 @@ Example::
 
     python benchmarks/zoo.py                          # prints the table
     python benchmarks/zoo.py --write docs/models.md   # replaces the table of the page
-    python benchmarks/zoo.py --only stcn-lite,mustan-lite
+    python benchmarks/zoo.py --only sam2-large,stm --limit 900 --write docs/models.md   # some of its rows
 
 Names, sizes, terms, prompts and export come from the registry; published figures from the pages of the
 networks. How each network is measured, on a film of 480x854 pixels with one object or ten: one_network.py.
@@ -15,17 +15,20 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
 
 import torch
 
+from bench import between, written
 from machine import describe
 from one_network import Case, cost
 from segue.registry import MODELS, Entry
+from segue.video.partial import write_complete
 
 TASKS = {
     "track": "track",
@@ -35,10 +38,11 @@ TASKS = {
     "detect": "find in pictures",
 }
 MEASURED = ("track", "foreground", "instances")
-LIMIT = 60
+LIMIT = 60.0
 """Seconds of a clock after which a network is given up; two frames must be done by then."""
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-BEGIN, END = "<!-- zoo -->", "<!-- end of zoo -->"
+SECTION = "zoo"
+"""Name of the markers between which the table stands, see ``bench.py``."""
 
 PUBLISHED = {
     "stcn": "DAVIS 2017 val J&F 85.3 (release)",
@@ -76,18 +80,18 @@ def page(name: str) -> str | None:
     return next((f"systems/{stem}.md" for stem in pages if wanted.startswith(stem)), None)
 
 
-def measured(entry: Entry, objects: int) -> str:
+def measured(entry: Entry, objects: int, limit: float) -> str:
     """Time and memory of a network, as a cell of the table."""
     try:
-        found = cost(Case(entry.name, objects=objects), LIMIT)
+        found = cost(Case(entry.name, objects=objects), limit)
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return ""
-    return str(found) if found else f"not done in {LIMIT} s"
+    return str(found) if found else f"not done in {limit:.0f} s"
 
 
-def row(entry: Entry, measuring: bool) -> list[str]:
-    """The cells of one network."""
+def row(entry: Entry, limit: float | None) -> list[str]:
+    """The cells of one network, without time and memory where there is no ``limit``."""
     with torch.device("meta"):
         network = entry.build()
     count = sum(value.numel() for value in network.parameters())
@@ -105,8 +109,8 @@ def row(entry: Entry, measuring: bool) -> list[str]:
         PUBLISHED.get(entry.name, ""),
         {"track": ", ".join(sorted(entry.prompts)), "prompt": "box, point"}.get(entry.task, ""),
         "ONNX" if getattr(network, "graphs", None) else "",
-        measured(entry, 1) if measuring and entry.task in MEASURED and not entry.needs_flow else "",
-        measured(entry, 10) if measuring and entry.task == "track" else "",
+        measured(entry, 1, limit) if limit and entry.task in MEASURED and not entry.needs_flow else "",
+        measured(entry, 10, limit) if limit and entry.task == "track" else "",
     ]
 
 
@@ -120,18 +124,44 @@ HEAD = [
     "prompts",
     "export",
     "a frame, memory",
+    "with ten objects",
 ]
 
+NAME = re.compile(r"\| [\[`]([\w+.-]+)[\]`]")
+"""Begins the line of a network."""
 
-def table(only: set[str] | None, measuring: bool) -> str:
-    """The table in Markdown, with the machine it was measured on."""
-    lines = ["| " + " | ".join(HEAD) + " |", "| " + " | ".join("---" for _ in HEAD) + " |"]
+
+def rows(only: set[str] | None, limit: float | None) -> dict[str, str]:
+    """The lines of networks by their names, in the order of the table."""
     entries = [entry for entry in listed() if not only or entry.name in only]
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # each waits for processes of one thread
-        for cells in pool.map(lambda entry: row(entry, measuring), entries):
-            lines.append("| " + " | ".join(cells) + " |")
-            print(lines[-1], file=sys.stderr, flush=True)
-    return "\n".join([*lines, "", f"Measured on: {describe(1)}."])
+        made = {}
+        for entry, cells in zip(entries, pool.map(lambda item: row(item, limit), entries), strict=True):
+            made[entry.name] = "| " + " | ".join(cells) + " |"
+            print(made[entry.name], file=sys.stderr, flush=True)
+    return made
+
+
+def table(lines: Iterable[str]) -> str:
+    """Lines with their head, and the machine that they were measured on."""
+    head = ["| " + " | ".join(HEAD) + " |", "| " + " | ".join("---" for _ in HEAD) + " |"]
+    return "\n".join([*head, *lines, "", f"Measured on: {describe(1)}; {os.cpu_count()} networks at a time."])
+
+
+def renewed(old: str, made: Mapping[str, str]) -> str:
+    """A table in which lines of some networks are new.
+
+    Raises:
+        ValueError: the others were measured on another machine.
+    """
+    found = (NAME.match(line) for line in old.splitlines())
+    lines = {match[1]: match.string for match in found if match} | made
+    renewed = table(lines[entry.name] for entry in listed() if entry.name in lines)
+    if old.splitlines()[-1] != renewed.splitlines()[-1]:
+        raise ValueError(
+            "the table was measured on another machine, or with other versions: leave out --only"
+        )
+    return renewed
 
 
 def main() -> None:
@@ -139,18 +169,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", help="names, separated by commas")
+    parser.add_argument("--only", help="names, separated by commas; other rows of the page stay")
     parser.add_argument("--write", type=Path, help="page whose table is replaced")
+    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds for a network (default: 60)")
     parser.add_argument("--without-measures", action="store_true", help="leave time and memory out")
     options = parser.parse_args()
-    made = table(set(options.only.split(",")) if options.only else None, not options.without_measures)
+    only = set(options.only.split(",")) if options.only else None
+    if only and options.write is not None:  # fails before anything is measured
+        renewed(between(options.write.read_text(encoding="utf-8"), SECTION), {})
+    made = rows(only, None if options.without_measures else options.limit)
     if options.write is None:
-        print(made)
+        print(table(made.values()))
         return
     text = options.write.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    options.write.write_text(f"{before}{BEGIN}\n{made}\n{END}{after}", encoding="utf-8")
+    found = renewed(between(text, SECTION), made) if only else table(made.values())
+    write_complete(options.write, written(text, SECTION, found).encode())
 
 
 if __name__ == "__main__":

@@ -36,3 +36,16 @@ def keep_freed_memory() -> bool:
     if adjust is None:
         return False
     return bool(adjust(_MMAP_THRESHOLD, LARGEST_IN_HEAP)) and bool(adjust(_TRIM_THRESHOLD, KEPT))
+
+
+def release_freed_memory() -> bool:
+    """Give what is free inside the heap back to the system now; tell whether there was anything.
+
+    It is for pieces that are not used again as they were, such as weights from which others were made. What
+    is used again has to be cleared by the system once. Like :func:`keep_freed_memory` it leaves a heap alone
+    that the environment has settings for, and libraries other than glibc.
+    """
+    if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
+        return False
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return trim is not None and bool(trim(0))

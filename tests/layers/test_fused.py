@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -61,6 +63,49 @@ def test_equals_the_convolution_and_the_activation(
         y = fused(x)
         torch.testing.assert_close(y, plainly(conv, x, activation), rtol=1e-5, atol=1e-5)
         assert y.is_contiguous(memory_format=torch.channels_last)
+
+
+@few
+@given(
+    kernel=st.sampled_from([1, 3]),
+    stride=st.integers(1, 2),
+    added=st.booleans(),
+    rectify=st.booleans(),
+    overwrite=st.booleans(),
+    planes=st.booleans(),
+    height=sizes,
+    width=sizes,
+)
+@torch.inference_mode()
+def test_equals_the_convolution_with_what_is_added_to_it(
+    kernel: int,
+    stride: int,
+    added: bool,
+    rectify: bool,
+    overwrite: bool,
+    planes: bool,
+    height: int,
+    width: int,
+) -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(8, 16, kernel, stride, kernel // 2)
+    fused, x = FusedConv2d(conv, "none"), random(2, 8, height, width)
+    expected = conv(x)
+    skip = random(*expected.shape) if added else None
+    if skip is not None:
+        skip = skip.contiguous() if planes else skip  # another order in memory
+        expected = expected + skip
+    kept = None if skip is None else skip.clone()
+    y = fused.joined(x, skip, rectify=rectify, overwrite=overwrite)
+    torch.testing.assert_close(y, expected.clamp(min=0) if rectify else expected, rtol=1e-5, atol=1e-5)
+    if kept is not None and not overwrite:
+        assert torch.equal(cast(Tensor, skip), kept)
+
+
+def test_nothing_is_added_behind_an_activation() -> None:
+    fused = FusedConv2d(nn.Conv2d(4, 4, 1), "relu6")
+    with pytest.raises(ValueError, match="hardtanh"):
+        fused.joined(random(1, 4, 3, 3), None)
 
 
 @few

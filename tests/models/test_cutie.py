@@ -20,7 +20,7 @@ from segue.models.cutie.network import CutieFeatures
 from segue.models.cutie.tracker import aggregate_then_upsample
 from segue.models.cutie.transformer import attention_mask, position_encoding
 from segue.models.geometry import aggregate_logits
-from segue.models.memory.store import keys_of, memory_rows, potentiate
+from segue.models.memory.similarity import keys_of, memory_rows, potentiate
 from tests.clips import clip
 from tests.golden_arrays import Golden
 
@@ -46,9 +46,9 @@ def measure(network: Cutie, file: str) -> dict[str, Tensor]:
     frames, ids = clip(41, 4, 96, 128, 2)
     seen = [network.encode_query(network.prepare(torch.from_numpy(frame))) for frame in frames]
     first, last = seen[0], seen[3]
-    f16 = network.pixel_encoder(first.image)[0]
+    f16, f8, f4 = network.pixel_encoder(first.image)
     found = {"key": first.key[0], "shrinkage": first.shrinkage[0], "selection": first.selection[0]}
-    found |= {"f16": f16[0], "f8": first.features[1][0], "f4": first.features[2][0]}
+    found |= {"f16": f16[0], "f8": f8[0], "f4": f4[0]}
     found["pix_feat"] = first.pixels[0]
     masks, soft = object_masks(ids[0]), 0.9 * object_masks(ids[1]) + 0.02
     found |= fusion(network, first, masks)
@@ -80,7 +80,7 @@ def measure(network: Cutie, file: str) -> dict[str, Tensor]:
     found |= inside_transformer(network, fused, remembered)
     out, logits = network.transform(fused, remembered)
     out1, logits1 = network.transform(fused[:1], remembered[:1])
-    chosen, _ = network.transform(fused, remembered, selector=torch.tensor([[1.0, 0.0]]))
+    chosen, _ = network.transform(fused, remembered, selector=torch.tensor([1.0, 0.0]))
     found |= {"aux_logits": logits, "transformer_out": out, "transformer_single": out1}
     found |= {"aux_logits_single": logits1, "transformer_selector10": chosen}
 

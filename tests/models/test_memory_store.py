@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +22,8 @@ from segue.models.base import Schedule, Setup
 from segue.models.memory import BicubicTracker, LongTermSchedule
 from segue.models.memory import store as store_module
 from segue.models.memory.long_term import LongTermTracker
-from segue.models.memory.store import MemoryStore, Rows
+from segue.models.memory.rows import GRAIN, Rows
+from segue.models.memory.store import MemoryStore
 
 CHANNELS, VALUES, HEIGHT, WIDTH = 4, 3, 2, 3
 POSITIONS = HEIGHT * WIDTH
@@ -443,3 +446,33 @@ def test_pictures_are_reduced_bicubically_as_stcn_s_release_does() -> None:
     expected = F.interpolate(planes, size=(6, 9), mode="bicubic")[0].permute(1, 2, 0).numpy()
     np.testing.assert_allclose(reducing.resized(image, geometry), expected, atol=1e-3)
     assert np.array_equal(reducing.resized(image[:6, :6], reducing.geometry((6, 6))), image[:6, :6])
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+@torch.inference_mode()
+def test_a_memory_of_many_sizes_takes_no_more_than_its_rows() -> None:
+    # oneDNN keeps up to a megabyte for each size of a product that it has met.
+    store = MemoryStore(30)
+    key, selection = torch.randn(1, 64, 4, 7), torch.rand(1, 64, 4, 7)
+    before = 0.0
+    for _ in range(130):
+        store.append([1], key, torch.ones(1, 1, 4, 7), selection, torch.randn(1, 16, 4, 7))
+        store.read(key, selection, [1])
+        before = before or resident_megabytes()
+    assert resident_megabytes() - before < store.nbytes / 1e6 + 20
+
+
+def resident_megabytes() -> float:
+    """Resident set of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def test_rows_are_padded_to_few_sizes() -> None:
+    rows = Rows()
+    for count in (1, 900, 200):
+        rows.append(torch.ones(count, 2))
+        padded = rows.padded
+        assert len(padded) == -(-len(rows) // GRAIN) * GRAIN
+        assert torch.equal(padded[: len(rows)], rows.rows)
+        assert torch.isfinite(padded).all()

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from segue.layers.attention import anisotropic_affinity, attend
 from segue.models.geometry import aggregate_logits
-from segue.models.memory.store import MemoryStore, keys_of, memory_rows, potentiate
+from segue.models.memory.similarity import keys_of, memory_rows, potentiate
+from segue.models.memory.store import MemoryStore
 from segue.models.xmem import XMem, XMemFeatures
 from tests.clips import clip
 from tests.golden_arrays import Golden

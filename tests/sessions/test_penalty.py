@@ -14,8 +14,8 @@ from segue.jobs.options import TrackOptions
 from segue.jobs.tracking import track_session
 from segue.layers.attention import Similarity, affinity
 from segue.models.memory import MemoryBank
+from segue.models.memory.outputs import uncertainty
 from segue.models.memory.reading import BLOCK_ELEMENTS, far_apart, key_rows, query_rows
-from segue.models.memory.tracker import uncertainty
 from segue.models.xmem import XMem
 from tests.clips import clip
 from tests.lite import lively_lite

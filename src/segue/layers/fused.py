@@ -247,6 +247,12 @@ class PlainConv2d(nn.Module):
         weight = self._weight[:, first : first + x.shape[1]]
         return self._activate(F.conv2d(x, weight, self._bias if bias else None, *self._layout))
 
+    def joined(
+        self, x: Tensor, skip: Tensor | None, *, rectify: bool = False, overwrite: bool = False
+    ) -> Tensor:
+        """See :meth:`FusedConv2d.joined`."""
+        return join(self(x), skip, rectify=rectify)
+
 
 class FusedConv2d(nn.Module):
     """A zero-padded convolution and the activation after it, for inference; equal up to rounding.
@@ -279,25 +285,65 @@ class FusedConv2d(nn.Module):
 
     def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
         """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias."""
-        size, arranged = self._arranged.get(first, (None, None))
-        if x.shape != size:
-            # The best arrangement depends on the size; another one would be rearranged at each call.
-            arranged = self._arrange(x, first)
         convolve = _ONEDNN._convolution_pointwise
         shift = self.bias if bias else None
-        return cast(Tensor, convolve(x, arranged, shift, *self._layout, *self._activation))
+        return cast(Tensor, convolve(x, self._arrange(x, first), shift, *self._layout, *self._activation))
+
+    def joined(
+        self, x: Tensor, skip: Tensor | None, *, rectify: bool = False, overwrite: bool = False
+    ) -> Tensor:
+        """The convolution plus ``skip``, with a ReLU where asked for, in one pass over memory.
+
+        Args:
+            x: (B, cin, H, W).
+            skip: (B, cout, h, w); None adds nothing.
+            rectify: whether a ReLU follows.
+            overwrite: whether the result may take the memory of ``skip``.
+
+        Returns:
+            (B, cout, h, w).
+
+        Raises:
+            ValueError: the layer has an activation of its own, which would come before the sum.
+        """
+        if self._activation[0] != "none":
+            raise ValueError(f"the convolution is followed by {self._activation[0]}")
+        weight, after = self._arrange(x, 0), "relu" if rectify else "none"
+        if skip is None:
+            convolve = _ONEDNN._convolution_pointwise
+            return cast(Tensor, convolve(x, weight, self.bias, *self._layout, after, [], ""))
+        joined = "add", 1.0, after if rectify else None, [], ""
+        if overwrite:
+            return cast(
+                Tensor,
+                _ONEDNN._convolution_pointwise_.binary(skip, x, weight, self.bias, *self._layout, *joined),
+            )
+        return cast(
+            Tensor, _ONEDNN._convolution_pointwise.binary(x, skip, weight, self.bias, *self._layout, *joined)
+        )
 
     def _arrange(self, x: Tensor, first: int) -> Tensor:
+        """The weights of channels from ``first`` on as oneDNN wants them for ``x``."""
+        size, arranged = self._arranged.get(first, (None, None))
+        if arranged is not None and x.shape == size:
+            return arranged
+        # The best arrangement depends on the size; another one would be rearranged at each call.
         weight = self.dense_weight()
         groups = self._layout[-1]
         whole = groups > 1 or x.shape[1] == self._inputs
         part = weight if whole else weight[:, first : first + x.shape[1]]
         part = part.contiguous(memory_format=torch.channels_last)
-        arranged: Tensor = _ONEDNN._reorder_convolution_weight(part, *self._layout, list(x.shape))
+        arranged = _ONEDNN._reorder_convolution_weight(part, *self._layout, list(x.shape))
         self._arranged[first] = x.shape, arranged
         # Parts of the channels need the whole for one another.
         self._dense = None if whole else lambda: weight
         return arranged
+
+
+def join(y: Tensor, skip: Tensor | None, *, rectify: bool) -> Tensor:
+    """``y`` itself, plus ``skip`` where there is one, with a ReLU where asked for."""
+    y = y if skip is None else y.add_(skip)
+    return y.relu_() if rectify else y
 
 
 def replace_convolutions(

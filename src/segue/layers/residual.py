@@ -6,10 +6,11 @@ A convolution is linear in its input channels: over ``cat[own, frame]`` it is th
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.fused import ActivatedConv2d, FusedConv2d, PlainConv2d
+from segue.layers.fused import ActivatedConv2d, FusedConv2d, PlainConv2d, join
 from segue.layers.tuning import TunedConv2d
 from segue.layers.winograd import WinogradConv2d
 
@@ -67,8 +68,39 @@ def joint_conv(conv: Conv, own: Tensor, frame: Tensor, *, frame_first: bool = Fa
     Returns:
         (B·K, cout, H, W).
     """
+    if len(own) == len(frame):
+        # No other object shares the frame's part, and in one piece the weights are arranged, and held, once.
+        joined: Tensor = conv(torch.cat([frame, own] if frame_first else [own, frame], 1))
+        return joined
     own_at, frame_at = (frame.shape[1], 0) if frame_first else (0, own.shape[1])
     return add_frame(conv_channels(conv, own, own_at), conv_channels(conv, frame, frame_at, bias=True))
+
+
+def norm_relu(
+    conv: Conv, norm: nn.Module, x: Tensor, skip: Tensor | None = None, *, overwrite: bool = False
+) -> Tensor:
+    """``relu(norm(conv(x)) + skip)``, in one pass over memory where ``conv`` was prepared for inference.
+
+    Args:
+        conv: the convolution.
+        norm: what follows it, a batch norm or, where that is folded, the identity.
+        x: (B, cin, H, W).
+        skip: (B, cout, h, w); None adds nothing.
+        overwrite: whether the result may take the memory of ``skip``.
+
+    Returns:
+        (B, cout, h, w).
+    """
+    if not isinstance(conv, nn.Conv2d) and isinstance(norm, nn.Identity):
+        return conv.joined(x, skip, rectify=True, overwrite=overwrite)
+    return join(norm(conv(x)), skip, rectify=True)
+
+
+def conv_plus(conv: Conv, x: Tensor, skip: Tensor, *, overwrite: bool = False) -> Tensor:
+    """``conv(x) + skip``; see :func:`norm_relu`."""
+    if isinstance(conv, nn.Conv2d):
+        return join(conv(x), skip, rectify=False)
+    return conv.joined(x, skip, overwrite=overwrite)
 
 
 class ResBlock(nn.Module):
@@ -84,9 +116,10 @@ class ResBlock(nn.Module):
         self.conv2 = nn.Conv2d(cout, cout, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        residual: Tensor = self.conv2(self.conv1(F.relu(x)))
-        skip = x if self.downsample is None else self.downsample(x)
-        return residual.add_(skip)
+        inner = self.conv1(F.relu(x))
+        if self.downsample is None:
+            return conv_plus(self.conv2, inner, x)
+        return conv_plus(self.conv2, inner, self.downsample(x), overwrite=True)
 
 
 class JointResBlock(nn.Module):
@@ -107,5 +140,4 @@ class JointResBlock(nn.Module):
         first = self.frame_first
         hidden = joint_conv(self.conv1, F.relu(own), F.relu(frame), frame_first=first).relu_()
         skip = joint_conv(self.downsample, own, frame, frame_first=first)
-        residual: Tensor = self.conv2(hidden)
-        return residual.add_(skip)
+        return conv_plus(self.conv2, hidden, skip, overwrite=True)

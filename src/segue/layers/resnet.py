@@ -12,6 +12,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.residual import norm_relu
+
 MULTIPLE = 8  # channels come in multiples of this, which processors like
 
 
@@ -72,6 +74,8 @@ class BasicBlock(nn.Module):
     """
 
     expansion = 1
+    inside = False
+    """Whether nobody but the block sees its input, so that its output may take the memory of it."""
 
     def __init__(
         self, cin: int, width: int, stride: int, norm: Norm = FrozenBatchNorm, *, bias: bool = True
@@ -84,8 +88,10 @@ class BasicBlock(nn.Module):
         self.downsample = _projection(cin, width, stride, norm, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.bn1(self.conv1(x)).relu_()
-        return _join(self.bn2(self.conv2(y)), x, self.downsample)
+        y = norm_relu(self.conv1, self.bn1, x)
+        if self.downsample is None:
+            return norm_relu(self.conv2, self.bn2, y, x, overwrite=self.inside)
+        return norm_relu(self.conv2, self.bn2, y, self.downsample(x), overwrite=True)
 
 
 class Bottleneck(nn.Module):
@@ -95,6 +101,8 @@ class Bottleneck(nn.Module):
     """
 
     expansion = 4
+    inside = False
+    """See :class:`BasicBlock`."""
 
     def __init__(
         self, cin: int, width: int, stride: int, norm: Norm = FrozenBatchNorm, *, stride_first: bool = False
@@ -111,20 +119,16 @@ class Bottleneck(nn.Module):
         self.downsample = _projection(cin, cout, stride, norm, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.bn1(self.conv1(x)).relu_()
-        y = self.bn2(self.conv2(y)).relu_()
-        return _join(self.bn3(self.conv3(y)), x, self.downsample)
+        y = norm_relu(self.conv2, self.bn2, norm_relu(self.conv1, self.bn1, x))
+        if self.downsample is None:
+            return norm_relu(self.conv3, self.bn3, y, x, overwrite=self.inside)
+        return norm_relu(self.conv3, self.bn3, y, self.downsample(x), overwrite=True)
 
 
 def _projection(cin: int, cout: int, stride: int, norm: Norm, *, bias: bool) -> nn.Sequential | None:
     if stride == 1 and cin == cout:
         return None
     return nn.Sequential(nn.Conv2d(cin, cout, 1, stride, bias=bias), norm(cout))
-
-
-def _join(residual: Tensor, x: Tensor, projection: nn.Sequential | None) -> Tensor:
-    skip = x if projection is None else projection(x)
-    return residual.add_(skip).relu_()
 
 
 def stem_conv(cin: int, cout: int = 64, *, bias: bool = False) -> nn.Conv2d:
@@ -150,7 +154,7 @@ def pool_stem(x: Tensor) -> Tensor:
     Returns:
         (B, C, H/4, W/4).
     """
-    return F.max_pool2d(F.relu(x), 3, stride=2, padding=1)
+    return F.max_pool2d(x, 3, stride=2, padding=1).relu_()  # of a quarter of the values
 
 
 Kind = type[BasicBlock] | type[Bottleneck]
@@ -173,6 +177,8 @@ def residual_stage(
         The stage.
     """
     rest = [kind(kind.expansion * width, width, 1, **options) for _ in range(blocks - 1)]
+    for block in rest:
+        block.inside = True
     return nn.Sequential(kind(cin, width, stride, **options), *rest)
 
 

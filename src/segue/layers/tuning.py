@@ -217,6 +217,12 @@ class TunedConv2d(nn.Module):
         """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias."""
         return self._form(x, first, bias=bias).channels(x, first, bias=bias)
 
+    def joined(
+        self, x: Tensor, skip: Tensor | None, *, rectify: bool = False, overwrite: bool = False
+    ) -> Tensor:
+        """See :meth:`segue.layers.fused.FusedConv2d.joined`."""
+        return self._form(x, 0, bias=True).joined(x, skip, rectify=rectify, overwrite=overwrite)
+
     def _form(self, x: Tensor, first: int, *, bias: bool) -> Form:
         key = size_key(x, self._outputs)
         if key not in self._chosen:

@@ -22,11 +22,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.fused import ActivatedConv2d, Activation, folded_weight
+from segue.layers.fused import ActivatedConv2d, Activation, folded_weight, join
 
 NEAR, FAR = 3 / 4, 3 / 2  # the positive finite points of a tile of 4x4
 STRIP_TILES = 128  # tiles to work on at a time: many for efficient products, few to stay near the cache
-KERNEL_BYTES = 48 << 20  # largest transformed kernel
+KERNEL_BYTES = 20 << 20  # largest transformed kernel
 
 Tile = Literal[2, 4]
 """Rows and columns of outputs that are computed together."""
@@ -94,27 +94,45 @@ class WinogradConv2d(nn.Module):
         y = self.channels(x, 0, bias=True)
         return y.relu_() if self._rectify else y
 
+    def joined(
+        self, x: Tensor, skip: Tensor | None, *, rectify: bool = False, overwrite: bool = False
+    ) -> Tensor:
+        """See :meth:`segue.layers.fused.FusedConv2d.joined`."""
+        return join(self(x), skip, rectify=rectify)
+
     def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
         """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias."""
         parts, _, _, size = self.weight.shape
         pictures = x.permute(0, 2, 3, 1)
         out = x.new_empty(*pictures.shape[:3], parts * size)
         shift = self.bias if bias and self.bias is not None else x.new_zeros(parts * size)
+        batch, height, width, _ = pictures.shape
+        regions = list(strips(batch, height, width, self._tile))
+        # What fits into one strip is evaluated once for all parts of the outputs.
+        whole = evaluate(pictures, regions[0][1], self._tile) if len(regions) == 1 else None
         for part, weight in enumerate(self.weight[:, :, first : first + x.shape[1]]):
             outputs = slice(part * size, (part + 1) * size)
-            self._convolve(pictures, weight, shift[outputs], out[..., outputs])
+            self._convolve(pictures, regions, whole, weight, shift[outputs], out[..., outputs])
         return out.permute(0, 3, 1, 2)
 
-    def _convolve(self, pictures: Tensor, weight: Tensor, shift: Tensor, out: Tensor) -> None:
-        """From (B, H, W, C) with weights (9, C, O) to ``out``, (B, H, W, O)."""
+    def _convolve(
+        self,
+        pictures: Tensor,
+        regions: Sequence[tuple[slice, slice]],
+        whole: Tensor | None,
+        weight: Tensor,
+        shift: Tensor,
+        out: Tensor,
+    ) -> None:
+        """From (B, H, W, C), or its values ``whole``, with weights (9, C, O) to ``out``, (B, H, W, O)."""
         points = self._tile + 2
         kernel = self._scratch.take(weight, points**2, *weight.shape[1:])
         torch.mm(self.transform, weight.flatten(1), out=kernel.flatten(1))
-        batch, height, width, _ = pictures.shape
+        height, width = pictures.shape[1:3]
         scales = output_scales(height, width, weight) if self._tile == 4 else None
-        for group, rows in strips(batch, height, width, self._tile):
+        for group, rows in regions:
             target = out[group, rows]
-            values = evaluate(pictures[group], rows, self._tile)
+            values = evaluate(pictures[group], rows, self._tile) if whole is None else whole
             products = torch.bmm(values.flatten(0, 1).flatten(1, -2), kernel)
             tiles = interpolate(products.view(*values.shape[:-1], -1), self._tile)
             tiles = tiles[:, : target.shape[1], :width]

@@ -159,7 +159,8 @@ class ValueEncoder(nn.Module):
     def forward(self, image: Tensor, f16: Tensor, planes: Tensor) -> Tensor:
         """(B, 3, H, W), (B, 1024, H/16, W/16), (B·K, 1 or 2, H, W) → (B·K, 512, H/16, W/16)."""
         x = joint_conv(self.conv1, planes, image, frame_first=True)
-        x = self.layer1(pool_stem(self.bn1(x)))
+        x = pool_stem(self.bn1(x))  # lets go of the map at stride 2
+        x = self.layer1(x)
         return self.fuser(self.layer3(self.layer2(x)), f16)
 
 

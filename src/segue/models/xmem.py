@@ -22,7 +22,8 @@ from segue.layers.sensory import SensoryGate, SensoryUpdate
 from segue.models.base import FramePrompts, QueryFeatures, Schedule, Tracker
 from segue.models.geometry import aggregate, other_masks, padding
 from segue.models.memory.long_term import LongTermSchedule, LongTermTracker
-from segue.models.memory.tracker import FramePlan, joined
+from segue.models.memory.outputs import joined
+from segue.models.memory.tracker import FramePlan
 from segue.models.stcn import Fuser, KeyEncoder, UpBlock
 
 VALUE_CHANNELS = 512
@@ -251,7 +252,8 @@ class ValueEncoder(nn.Module):
     def forward(self, image: Tensor, f16: Tensor, planes: Tensor) -> Tensor:
         """(B, 3, H, W), (B, 1024, H/16, W/16), (B·K, 1 or 2, H, W) → (B·K, 512, H/16, W/16)."""
         x = joint_conv(self.conv1, planes, image, frame_first=True)
-        x = self.layer1(pool_stem(self.bn1(x)))
+        x = pool_stem(self.bn1(x))  # lets go of the map at stride 2
+        x = self.layer1(x)
         return self.fuser(self.layer3(self.layer2(x)), f16)
 
 

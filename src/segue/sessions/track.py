@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from segue.allocation import release_freed_memory
 from segue.errors import ArgumentError, PromptError, SourceError
 from segue.inputs import kind_of
 from segue.layers.running import prepare_for_inference
@@ -34,6 +35,9 @@ from segue.types import Frame, IndexMask, ObjectInfo, PointPrompt, Prompt, Segme
 from segue.weights.identity import WeightsIdentity
 
 MAX_OBJECTS = 1000
+
+RELEASING_FRAMES = 2
+"""Frames after which freed memory goes back: the first uses the value encoder, the second the decoder too."""
 
 
 class TrackSession(Session):
@@ -92,6 +96,7 @@ class TrackSession(Session):
             copy, Setup(self.schedule, self.device, self._dtype, memory_limit, frames)
         )
         self.native = self.tracker.prompts if prompter is None else frozenset()
+        self._frames_to_release = RELEASING_FRAMES if self.device.type == "cpu" else 0
         self.reset()
 
     def reset(self) -> None:
@@ -182,10 +187,17 @@ class TrackSession(Session):
                 tracked = None
             else:
                 tracked = self.tracker.step(frame.image, given, predict=predict)
+                self._release_memory()
         self._size, self._labels, self._next_index = frame.size, labels, frame.index + 1
         if tracked is None:
             return Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
         return self._result(frame, tracked)
+
+    def _release_memory(self) -> None:
+        """After the first frames, in which layers make their weights from those of the network."""
+        if self._frames_to_release:
+            self._frames_to_release -= 1
+            release_freed_memory()
 
     @contextmanager
     def _forgotten(self, ids: Collection[int]) -> Iterator[None]:

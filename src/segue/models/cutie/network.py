@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from segue.layers.colours import normalise
 from segue.layers.fused import ActivatedConv2d
-from segue.layers.residual import add_frame, joint_conv
+from segue.layers.residual import add_frame, conv_plus, joint_conv
 from segue.layers.resnet import (
     BasicBlock,
     Bottleneck,
@@ -45,7 +45,10 @@ STRIDE = 16
 
 @dataclass(frozen=True, slots=True)
 class CutieFeatures(XMemFeatures):
-    """What the network sees in a frame; the features are those for objects, and at strides 8 and 4."""
+    """What the network sees in a frame; the features are that for objects, and the decoder's skips.
+
+    The skips, at strides 8 and 4, have half the channels of what they are made from.
+    """
 
     @property
     def pixels(self) -> Tensor:
@@ -97,8 +100,9 @@ class Cutie(nn.Module):
     def encode_query(self, image: Tensor) -> CutieFeatures:
         """Encode prepared pictures, (B, 3, H, W); key (B, 64, H/16, W/16)."""
         f16, f8, f4 = self.pixel_encoder(image)
+        skips = self.mask_decoder.decoder_feat_proc(f8, f4)
         key, shrinkage, selection = self.key_proj(f16)
-        return CutieFeatures(image, key, (self.pix_feat_proj(f16), f8, f4), shrinkage, selection)
+        return CutieFeatures(image, key, (self.pix_feat_proj(f16), *skips), shrinkage, selection)
 
     def encode_memory(
         self,
@@ -175,17 +179,14 @@ class Cutie(nn.Module):
         Args:
             pixel: pixel features ([B,] K, 256, h, w).
             summaries: what :meth:`summarise` gave, summed over frames, ([B,] K, 16, 257).
-            selector: (B, K), 1 for objects that are there, 0 for empty places of a batch; None takes all.
+            selector: ([B,] K), 1 for objects that are there, 0 for empty places of a batch; None takes all.
             parts: objects that go through together, as slices over K.
 
         Returns:
             Pixel features of the same shape, and the log-odds of the masks that steered the attention, ([B,]
             K, 4, h, w).
         """
-        if pixel.dim() == 5:
-            return self.object_transformer(pixel, summaries, selector, parts)
-        out, logits = self.object_transformer(pixel[None], summaries[None], selector, parts)
-        return out[0], logits[0]
+        return self.object_transformer(pixel, summaries, selector, parts)
 
     def decode(
         self, query: QueryFeatures, pixel: Tensor, sensory: Tensor, *, update: bool = False
@@ -286,7 +287,8 @@ class MaskEncoder(nn.Module):
     def forward(self, image: Tensor, frame: Tensor, planes: Tensor) -> Tensor:
         """(B, 3, H, W), (B, 256, H/16, W/16), (B·K, 1 or 2, H, W) → (B·K, 256, H/16, W/16)."""
         x = joint_conv(self.conv1, planes, image, frame_first=True)
-        x = self.layer1(pool_stem(self.bn1(x)))
+        x = pool_stem(self.bn1(x))  # lets go of the map at stride 2
+        x = self.layer1(x)
         return self.fuser(frame, self.layer3(self.layer2(x)))
 
 
@@ -339,8 +341,10 @@ class DecoderBlock(nn.Module):
         self.conv2 = nn.Conv2d(cout, cout, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        residual: Tensor = self.conv2(self.conv1(F.relu(x)))
-        return residual.add_(x if self.downsample is None else self.downsample(x))
+        inner = self.conv1(F.relu(x))
+        if self.downsample is None:
+            return conv_plus(self.conv2, inner, x)
+        return conv_plus(self.conv2, inner, self.downsample(x), overwrite=True)
 
 
 class Up(nn.Module):
@@ -362,6 +366,11 @@ class FeatureProjections(nn.Module):
         super().__init__()
         self.transforms = nn.ModuleList([nn.Conv2d(c8, 256, 1), nn.Conv2d(c4, 128, 1)])
 
+    def forward(self, f8: Tensor, f4: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, c8, 2h, 2w) and (B, c4, 4h, 4w) → (B, 256, 2h, 2w) and (B, 128, 4h, 4w)."""
+        at8, at4 = self.transforms
+        return at8(f8), at4(f4)
+
 
 class MaskDecoder(nn.Module):
     """What the transformer gave to log-odds at stride 4."""
@@ -374,11 +383,10 @@ class MaskDecoder(nn.Module):
         self.up_8_4 = Up(128, 128)
         self.pred = nn.Conv2d(128, 1, 3, padding=1)
 
-    def forward(self, pixel: Tensor, f8: Tensor, f4: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B·K, 256, h, w) and features of frames → log-odds (B·K, 1, 4h, 4w), maps at strides 8 and 4."""
-        at8, at4 = self.decoder_feat_proc.transforms
-        p8 = self.up_16_8(pixel, at8(f8))
-        p4 = self.up_8_4(p8, at4(f4))
+    def forward(self, pixel: Tensor, skip8: Tensor, skip4: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B·K, 256, h, w) and skips of frames → log-odds (B·K, 1, 4h, 4w), maps at strides 8 and 4."""
+        p8 = self.up_16_8(pixel, skip8)
+        p4 = self.up_8_4(p8, skip4)
         return self.pred(F.relu(p4)), p8, p4
 
 

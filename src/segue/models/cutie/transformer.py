@@ -76,7 +76,7 @@ class CAResBlock(nn.Module):
         """(B, C, h, w) → the same."""
         residual: Tensor = self.conv2(self.conv1(F.relu(x)))
         gate = self.conv(residual.mean((2, 3))[:, None]).sigmoid()
-        return residual * gate.transpose(1, 2)[..., None] + x
+        return torch.addcmul(x, residual, gate.transpose(1, 2)[..., None])
 
 
 class Attention(nn.Module):
@@ -210,26 +210,27 @@ class ObjectTransformer(nn.Module):
         """Let queries and pixels of the objects of frames look at one another.
 
         Args:
-            pixel: what the objects read, (B, K, 256, h, w).
-            summaries: sums over their memory, (B, K, 16, 257), the last channel the area.
-            selector: (B, K), 0 for slots without an object; None for all in use.
+            pixel: what the objects read, ([B,] K, 256, h, w).
+            summaries: sums over their memory, ([B,] K, 16, 257), the last channel the area.
+            selector: ([B,] K), 0 for slots without an object; None for all in use.
             parts: which of the B·K objects go through a block together.
 
         Returns:
-            (B, K, 256, h, w), and the log-odds of the masks that steered the attention, (B, K, 4, h, w).
+            ([B,] K, 256, h, w), and the log-odds of the masks that steered the attention, ([B,] K, 4, h, w).
         """
-        batch, count, _, height, width = pixel.shape
-        flat = pixel.flatten(0, 1)
-        x, xe = self.queries(summaries.flatten(0, 1).to(flat.dtype))
+        lead = pixel.shape[:-3]
+        flat = pixel.flatten(0, -4)
+        x, xe = self.queries(summaries.flatten(0, -3).to(flat.dtype))
         y, pe = self.pixel_init_proj(flat), self.pixel_embedding(flat)
         logits = [self.mask_pred[0](y)]
         for block, predict in zip(self.blocks, self.mask_pred[1:], strict=True):
-            seen = logits[-1].view(batch, count, height, width)
-            allowed = attention_mask(seen, selector).flatten(0, 1)
+            seen = logits[-1].view(*lead, *flat.shape[-2:])
+            allowed = attention_mask(seen, selector).flatten(0, -3)
             done = [block(x[part], y[part], xe[part], pe[part], allowed[part]) for part in parts]
             x, y = (torch.cat(pieces) if len(pieces) > 1 else pieces[0] for pieces in zip(*done, strict=True))
             logits.append(predict(y))
-        return y.view(pixel.shape), torch.cat(logits, 1).view(batch, count, -1, height, width)
+        steering = torch.cat(logits, 1)
+        return y.view(pixel.shape), steering.view(*lead, *steering.shape[1:])
 
     def queries(self, summaries: Tensor) -> tuple[Tensor, Tensor]:
         """First queries and their embeddings, (B, 16, 256) each, of summaries (B, 16, 257)."""
@@ -245,7 +246,7 @@ class ObjectTransformer(nn.Module):
 
 
 def attention_mask(logits: Tensor, selector: Tensor | None = None) -> Tensor:
-    """Where each query may look, (B, K, 16, h*w), of log-odds (B, K, h, w).
+    """Where each query may look, ([B,] K, 16, h*w), of log-odds ([B,] K, h, w).
 
     The first half of the queries looks at the positions where its object is the likeliest, the other half at
     the rest; a query with nowhere to look looks everywhere. There is no gradient.
@@ -253,9 +254,9 @@ def attention_mask(logits: Tensor, selector: Tensor | None = None) -> Tensor:
     with torch.no_grad():
         probability = logits.float().sigmoid()
         if selector is not None:
-            probability = probability * selector[:, :, None, None]
+            probability = probability * selector[..., None, None]
         odds = aggregate_logits(probability)
-        own = (odds[:, 1:] >= odds.amax(1, keepdim=True)).flatten(2)[:, :, None]
-        half = QUERIES // 2
-        allowed = torch.cat([own.expand(-1, -1, half, -1), (~own).expand(-1, -1, half, -1)], 2)
+        own = (odds[..., 1:, :, :] >= odds.amax(-3, keepdim=True)).flatten(-2)[..., None, :]
+        half = *own.shape[:-2], QUERIES // 2, -1
+        allowed = torch.cat([own.expand(half), (~own).expand(half)], -2)
         return allowed | ~allowed.any(-1, keepdim=True)

@@ -8,9 +8,8 @@ last rows of both parts, since a group that entered later lacks the earlier ones
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,103 +17,8 @@ from torch import Tensor
 
 from segue.layers.fused import product_with
 from segue.models.memory.reading import BLOCK_ELEMENTS, BLOCK_ROWS, top_k, weighted_rows
-
-FRESH = 1e-7
-"""Age of a new element, so that usage over age exists before the first read."""
-
-
-def memory_rows(key: Tensor, shrinkage: Tensor) -> Tensor:
-    """Keys (N, C) and shrinkages (N, 1) as rows (N, 2C+1), whose product with query rows is the affinity.
-
-    The anisotropic L2 similarity of XMem (section 3.4), ``-s/sqrt(C) · sum_c e_c (k_c - q_c)²``, is linear in
-    ``s k²``, ``s k`` and ``s``.
-    """
-    scale = shrinkage.float() / math.sqrt(key.shape[1])
-    key = key.float()
-    return torch.cat([key.square() * scale, key * scale, scale], dim=1)
-
-
-def query_rows(key: Tensor, selection: Tensor) -> Tensor:
-    """Query keys and selections, (P, C) each, as rows (P, 2C+1); see :func:`memory_rows`."""
-    key, selection = key.float(), selection.float()
-    weighted = selection * key
-    return torch.cat([-selection, 2 * weighted, -(weighted * key).sum(1, keepdim=True)], dim=1)
-
-
-def keys_of(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Keys (N, C) and shrinkages (N, 1) of :func:`memory_rows`."""
-    scale = rows[:, -1:]
-    channels = rows.shape[1] // 2
-    return rows[:, channels:-1] / scale, scale * math.sqrt(channels)
-
-
-def potentiate(
-    rows: Tensor, selection: Tensor, chosen: Tensor, present: Sequence[int]
-) -> tuple[Tensor, list[Tensor]]:
-    """Make prototypes of candidates (XMem, section 3.3).
-
-    Args:
-        rows: keys of the N candidates, see :func:`memory_rows`.
-        selection: their selections, (N, C).
-        chosen: places of the prototypes among the candidates, (P,).
-        present: for each group of objects, of how many candidates, the last ones, it has values.
-
-    Returns:
-        Rows of the prototypes, whose shrinkages are read with the weights of the first group, and for each
-        group the weights (p, n) of its n candidates in those p prototypes that are among them.
-    """
-    key, shrinkage = keys_of(rows)
-    scores = query_rows(key[chosen], selection[chosen]) @ rows.T
-    starts = [len(rows) - count for count in present]
-    strengths = scores[:, starts[0] :].softmax(1) @ shrinkage[starts[0] :]
-    weights = [scores[chosen >= start][:, start:].softmax(1) for start in starts]
-    return memory_rows(key[chosen], strengths), weights
-
-
-class Rows:
-    """A table of rows that grows; space for ``reserve`` rows is taken at once, which costs nothing unused."""
-
-    def __init__(self, reserve: int = 0) -> None:
-        self._table: Tensor | None = None
-        self._count, self._reserve = 0, reserve
-
-    def __len__(self) -> int:
-        return self._count
-
-    @property
-    def rows(self) -> Tensor:
-        """All rows, a view of the table."""
-        assert self._table is not None
-        return self._table[: self._count]
-
-    def insert(self, at: int, rows: Tensor) -> None:
-        """Put rows before row ``at``; at the end where that is the number of rows."""
-        count = self._count + len(rows)
-        if self._table is None or len(self._table) < count:
-            size = max(count, self._reserve if self._table is None else 2 * len(self._table))
-            larger = rows.new_empty(size, *rows.shape[1:])
-            if self._table is not None:
-                larger[: self._count] = self._table[: self._count]
-            self._table = larger
-        if at < self._count:
-            self._table[at + len(rows) : count] = self._table[at : self._count].clone()
-        self._table[at : at + len(rows)] = rows
-        self._count = count
-
-    def append(self, rows: Tensor) -> None:
-        """Put rows behind the last one."""
-        self.insert(self._count, rows)
-
-    def replace(self, rows: Tensor) -> None:
-        """Hold these rows, at most as many as before, and no others."""
-        assert self._table is not None
-        self._table[: len(rows)] = rows
-        self._count = len(rows)
-
-    def remove(self, start: int, stop: int) -> None:
-        """Take a range of rows out."""
-        if stop > start:
-            self.replace(torch.cat([self.rows[:start], self.rows[stop:]]))
+from segue.models.memory.rows import Rows, Usage
+from segue.models.memory.similarity import memory_rows, potentiate, query_rows
 
 
 @dataclass(slots=True)
@@ -132,23 +36,6 @@ class Group:
     entry: int
     long: int = 0
     working: int = 0
-
-
-@dataclass(slots=True)
-class Usage:
-    """How much a row was read, and for how many reads it was there."""
-
-    use: Rows = field(default_factory=Rows)
-    life: Rows = field(default_factory=Rows)
-
-    def insert(self, at: int, count: int, like: Tensor) -> None:
-        """Add rows that nobody has read."""
-        self.use.insert(at, like.new_zeros(count, dtype=torch.float32))
-        self.life.insert(at, like.new_full((count,), FRESH, dtype=torch.float32))
-
-    def normalised(self) -> Tensor:
-        """Attention received per read, (N,)."""
-        return self.use.rows / self.life.rows
 
 
 class MemoryStore:
@@ -255,6 +142,7 @@ class MemoryStore:
             Values (K, Cv, h, w), channels last in memory.
         """
         query = query_rows(_rows_of(key[0]), _rows_of(selection[0]))
+        table, count_of_rows = self.keys.padded, len(self.keys)
         height, width = key.shape[-2:]
         sample = self.values[ids[0]].rows
         out = sample.new_empty(len(ids), len(query), sample.shape[-1])
@@ -262,11 +150,11 @@ class MemoryStore:
         if usage is not None:
             self._received = usage
         wanted = [(group, [i for i in group.ids if i in ids]) for group in self.groups]
-        size = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 21) // len(self.keys), BLOCK_ROWS)
-        compare = product_with(self.keys.rows, min(size, len(query)))
+        size = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 21) // len(table), BLOCK_ROWS)
+        compare = product_with(table, min(size, len(query)))
         for start in range(0, len(query), size):
             block = slice(start, start + size)
-            affinity = compare(query[block])
+            affinity = compare(query[block])[:, :count_of_rows]
             for number, (group, members) in enumerate(wanted):
                 if members:
                     received = usage if number == 0 else None

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from segue.models.base import FramePrompts, QueryFeatures, Setup, Shape, TrackOutput
 from segue.models.geometry import ResizePadGeometry
 from segue.models.memory.bank import MemoryBank
 from segue.models.memory.components import suppress_distant_components
+from segue.models.memory.outputs import (
+    Compact,
+    ToProbabilities,
+    joined,
+    to_array,
+    uncertainty,
+    upsample_then_aggregate,
+)
 from segue.registry import PromptKind
 from segue.types import Image
 
@@ -154,7 +161,7 @@ class MemoryTracker:
             tracked, seen = self._tracked(logits, geometry)
         else:
             seen, shown = self._merge(logits, given, geometry, ids)
-            tracked = TrackOutput(ids, shown, functools.partial(_to_array, shown.cpu()))
+            tracked = TrackOutput(ids, shown, functools.partial(to_array, shown.cpu()))
         before = None if self.schedule.max_jump is None else seen[1:] > 0.5
         if self.schedule.uncertainty_penalty > 0:
             plan = replace(plan, uncertainty=uncertainty(seen))
@@ -507,57 +514,3 @@ class MemoryTracker:
             self.encode_masks(view, query, side, plan)
             for view, (query, side) in enumerate(zip(views, sides, strict=True))
         ]
-
-
-ToProbabilities = Callable[[Tensor, Shape], Tensor]
-"""Log-odds (K, h, w) and a size (H', W') to probabilities (K+1, H', W'), background first."""
-
-
-def upsample_then_aggregate(logits: Tensor, size: Shape, *, aggregate: Callable[[Tensor], Tensor]) -> Tensor:
-    """Sigmoids of enlarged log-odds, merged at full size, as STM, STCN and XMem do."""
-    full = F.interpolate(logits[None], size=size, mode="bilinear")[0]
-    return aggregate(full.sigmoid_())
-
-
-@dataclass(frozen=True, slots=True)
-class Compact:
-    """Probabilities, worked out again when they are asked for; it can be pickled, and holds no GPU."""
-
-    logits: Tensor
-    geometry: ResizePadGeometry
-    to_probabilities: ToProbabilities
-
-    def probabilities(self) -> Tensor:
-        """Those at the padded size, (K+1, h', w'), float32, of log-odds (K, h, w)."""
-        return self.to_probabilities(self.logits, self.geometry.padded)
-
-    @torch.inference_mode()
-    def __call__(self) -> npt.NDArray[np.float32]:
-        return _to_array(self.geometry.to_image(self.probabilities()))
-
-
-def uncertainty(probabilities: Tensor) -> float:
-    """How uncertain the masks of a frame are: one less than the odds are even, none where all is sure.
-
-    It is twice the mean of ``1 - p`` over the pixels that are taken for an object, where ``p`` is the
-    probability of that object; 1 where no pixel is, for objects that are hidden look like objects that were
-    lost.
-
-    Args:
-        probabilities: (K+1, H, W), background first.
-
-    Returns:
-        A number in [0, 1].
-    """
-    best, owner = probabilities.max(0)
-    taken = best[owner > 0]
-    return min(1.0, 2 * float((1 - taken).mean())) if len(taken) else 1.0
-
-
-def joined(parts: list[Tensor]) -> Tensor:
-    """Parts of several passes as one."""
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def _to_array(probabilities: Tensor) -> npt.NDArray[np.float32]:
-    return np.array(probabilities.numpy(), np.float32)
