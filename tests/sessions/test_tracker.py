@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from segue.models.base import FramePrompts, QueryFeatures, Schedule, Setup
+from segue.models.memory import FramePlan, MemoryTracker
 from segue.models.memory.components import UNLIKELY
-from segue.models.memory.tracker import FramePlan, MemoryTracker
 
 
 class Seeing(MemoryTracker):

@@ -312,7 +312,7 @@ class FusedConv2d(nn.Module):
         if skip is None:
             convolve = _ONEDNN._convolution_pointwise
             return cast(Tensor, convolve(x, weight, self.bias, *self._layout, after, [], ""))
-        joined = "add", 1.0, after if rectify else None, [], ""
+        joined: tuple[Any, ...] = "add", 1.0, after if rectify else None, [], ""
         if overwrite:
             return cast(
                 Tensor,

@@ -23,7 +23,7 @@ from segue.models.base import FramePrompts, QueryFeatures, Schedule, Tracker
 from segue.models.geometry import aggregate, other_masks, padding
 from segue.models.memory.long_term import LongTermSchedule, LongTermTracker
 from segue.models.memory.outputs import joined
-from segue.models.memory.tracker import FramePlan
+from segue.models.memory.plan import FramePlan
 from segue.models.stcn import Fuser, KeyEncoder, UpBlock
 
 VALUE_CHANNELS = 512

@@ -20,7 +20,7 @@ from segue.inputs import check_number, kind_of
 from segue.models.base import ForegroundNetwork, InstanceNetwork, Setup, Shape
 from segue.models.geometry import ResizePadGeometry
 from segue.models.memory import MemoryTracker
-from segue.models.memory.tracker import Compact
+from segue.models.memory.outputs import Compact
 from segue.sessions.base import FrameLike, as_frame
 from segue.sessions.foreground import SHORT_SIDE
 from segue.sessions.instances import compose

@@ -17,8 +17,8 @@ from segue.models.cutie.transformer import QUERIES, WIDTH
 from segue.models.geometry import aggregate_logits
 from segue.models.memory.long_term import LongTermSchedule, LongTermTracker
 from segue.models.memory.outputs import ToProbabilities, joined
+from segue.models.memory.plan import FramePlan
 from segue.models.memory.store import MemoryStore
-from segue.models.memory.tracker import FramePlan
 
 SENSORY = "sensory"
 """Name of the recurrent states of the objects, (256, h, w)."""

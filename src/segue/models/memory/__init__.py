@@ -2,9 +2,10 @@
 
 from segue.models.memory.bank import MemoryBank
 from segue.models.memory.long_term import LongTermSchedule, LongTermTracker
+from segue.models.memory.plan import FramePlan
 from segue.models.memory.published import BicubicTracker
 from segue.models.memory.store import MemoryStore
-from segue.models.memory.tracker import FramePlan, MemoryTracker
+from segue.models.memory.tracker import MemoryTracker
 
 __all__ = [
     "BicubicTracker",

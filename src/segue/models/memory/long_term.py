@@ -15,8 +15,9 @@ from torch import Tensor
 from segue.errors import SegueError
 from segue.models.base import FramePrompts, Schedule, Setup, Shape, TrackOutput
 from segue.models.geometry import ResizePadGeometry
+from segue.models.memory.plan import FramePlan
 from segue.models.memory.store import MemoryStore
-from segue.models.memory.tracker import FramePlan, MemoryTracker
+from segue.models.memory.tracker import MemoryTracker
 from segue.types import Image
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from segue.models.memory.outputs import (
     uncertainty,
     upsample_then_aggregate,
 )
+from segue.models.memory.plan import FramePlan
 from segue.registry import PromptKind
 from segue.types import Image
 
@@ -45,26 +46,6 @@ ObjectStates = dict[str, dict[int, Tensor]]
 
 PASS_BYTES_PER_PIXEL = 512
 """Rough use of memory by one object in one pass of a decoder, per pixel of the picture."""
-
-
-@dataclass(frozen=True, slots=True)
-class FramePlan:
-    """What happens on a frame.
-
-    Attributes:
-        given: the prompts of the frame.
-        ids: the objects after it, ascending.
-        keep: whether the frame becomes permanent memory.
-        commit: False for a picture that is not taken: then nothing may change.
-        uncertainty: of the masks with which it becomes memory, in [0, 1]; known when they are, and only where
-            the schedule asks for it.
-    """
-
-    given: FramePrompts | None
-    ids: tuple[int, ...]
-    keep: bool
-    commit: bool = True
-    uncertainty: float = 0.0
 
 
 class MemoryTracker:
