@@ -39,11 +39,14 @@ def keep_freed_memory() -> bool:
 
 
 def release_freed_memory() -> bool:
-    """Give what is free inside the heap back to the system now; tell whether there was anything.
+    """Give what is free inside the heap back to the system now.
 
     It is for pieces that are not used again as they were, such as weights from which others were made. What
     is used again has to be cleared by the system once. Like :func:`keep_freed_memory` it leaves a heap alone
     that the environment has settings for, and libraries other than glibc.
+
+    Returns:
+        Whether there was anything to give back.
     """
     if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
         return False

@@ -23,6 +23,7 @@ DISTRIBUTED = {
 """The packages of the distribution, and which of them each may import; commands are found by their names."""
 
 LEAVES = {
+    "allocation",
     "arrays",
     "cache",
     "cancel",

@@ -341,7 +341,16 @@ class FusedConv2d(nn.Module):
 
 
 def join(y: Tensor, skip: Tensor | None, *, rectify: bool) -> Tensor:
-    """``y`` itself, plus ``skip`` where there is one, with a ReLU where asked for."""
+    """``y`` itself, plus ``skip`` where there is one, with a ReLU where asked for.
+
+    Args:
+        y: (B, C, H, W), which is changed.
+        skip: the same shape, or None.
+        rectify: whether a ReLU follows.
+
+    Returns:
+        ``y``.
+    """
     y = y if skip is None else y.add_(skip)
     return y.relu_() if rectify else y
 

@@ -97,7 +97,17 @@ def norm_relu(
 
 
 def conv_plus(conv: Conv, x: Tensor, skip: Tensor, *, overwrite: bool = False) -> Tensor:
-    """``conv(x) + skip``; see :func:`norm_relu`."""
+    """``conv(x) + skip``, in one pass over memory where ``conv`` was prepared for inference.
+
+    Args:
+        conv: the convolution.
+        x: (B, cin, H, W).
+        skip: (B, cout, h, w).
+        overwrite: whether the result may take the memory of ``skip``.
+
+    Returns:
+        (B, cout, h, w).
+    """
     if isinstance(conv, nn.Conv2d):
         return join(conv(x), skip, rectify=False)
     return conv.joined(x, skip, overwrite=overwrite)
