@@ -5,14 +5,19 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import cv2
+import numpy as np
 import torch
 
 from foreground_clips import Film
+from segue.arrays import UInt8Array
 from segue.models.base import ForegroundNetwork
 from segue.registry import MODELS
+from segue.sessions.empty_scene import Scene
 from segue.sessions.foreground import SHORT_SIDE, ForegroundSession, as_segmenter
 from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.networks import foreground_model
@@ -36,6 +41,34 @@ CLASSICAL: Mapping[str, Callable[[], Segmenter]] = {
     "difference": FrameDifference,
 }
 """OpenCV's subtractors with several settings, and plain differences."""
+
+
+class ContribSubtractor(Segmenter):
+    """A background subtractor of opencv-contrib at its defaults, with a median filter of 5 over the mask.
+
+    Args:
+        name: ``GSOC``, ``LSBP`` or ``CNT``.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.restart()
+
+    def restart(self) -> None:
+        self._model: Any = cv2.bgsegm.__dict__[f"createBackgroundSubtractor{self.name}"]()
+
+    def step(self, image: Image, scene: Scene, plane: UInt8Array | None = None) -> Maps:
+        labels = self._model.apply(np.ascontiguousarray(image[..., ::-1]))
+        return (np.asarray(cv2.medianBlur(labels, 5))[None] == FOREGROUND_LABEL).astype(np.float32)
+
+
+FOREGROUND_LABEL = 255
+
+CONTRIB = {name.lower(): partial(ContribSubtractor, name) for name in ("GSOC", "LSBP", "CNT")}
+"""Further subtractors, where the package of OpenCV is opencv-contrib."""
+
+if hasattr(cv2, "bgsegm"):
+    CLASSICAL = {**CLASSICAL, **CONTRIB}
 
 
 class Clocked:

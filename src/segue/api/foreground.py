@@ -38,7 +38,7 @@ def foreground(
     objects: bool = False,
     shadows: bool = False,
     scene: Any = "median",
-    passes: Literal[1, 2] = 1,
+    passes: Literal[1, 2] | None = None,
     depth: str | Path | None = None,
     short_side: int | None = None,
     align: bool = True,
@@ -73,6 +73,8 @@ def foreground(
             earlier run, or their file (.safetensors).
         passes: with 2 a film is gone through once to learn the empty scene of each of its parts, and then
             once more for the masks; for models that look at the empty scene, not for cameras and streams.
+            None is 2 for files and folders with mustan-lite, unless a scene, depth or a camera to be followed
+            is given; else 1.
         depth: folder of depth maps, one for each frame in the order of their names, 8 or 16 bits, 0 where
             nothing is known; for networks that were trained with ``--depth``.
         short_side: reduce larger frames to this short side, with 0 never; None is what suits the model,

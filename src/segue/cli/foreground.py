@@ -63,7 +63,7 @@ def _foreground(source: Values, options: Values, extras: Values, part: Values, h
 
         segue foreground long.mp4 --shadows --background empty.png --resume
 
-        segue foreground crowded.mp4 --passes 2
+        segue foreground crowded.mp4 --passes 1
 
         segue foreground 0 --events events.csv --zone "door=10,20 100,20 100,90" --zone "out=0,50 320,50"
 
@@ -92,7 +92,7 @@ foreground = job_command(
         find_foreground,
         "model weights flow flow_weights threshold roi min_area objects shadows scene passes depth "
         "short_side align remove_rain follow_camera warm_up fps",
-        types={"model": str, "flow": str | None, "scene": str, "passes": Annotated[int, Ge(1), Le(2)]}
+        types={"model": str, "flow": str | None, "scene": str, "passes": Annotated[int, Ge(1), Le(2)] | None}
         | dict.fromkeys(("weights", "flow_weights", "roi", "depth"), Path | None),
         help={
             "model": "Network by name, or mog2, knn, median (running median), difference (of frames).",
@@ -100,7 +100,7 @@ foreground = job_command(
             "program (.flo, PNG of KITTI, flow pictures).",
             "roi": "Mask of where to look: anything but black.",
             "scene": "Empty scene: median, mog2, knn, a picture, or what --background has written.",
-            "passes": "2 goes through a film once more before, to learn the empty scene of all of it.",
+            "passes": "2 learns the empty scene of all of a film first, as mustan-lite does with files.",
             "follow_camera": "For networks, when the camera moves: auto while it pans, the others always.",
         },
     ),

@@ -120,7 +120,7 @@ def foreground_session(
         return _chosen_frames(source, fps, depth, known)
 
     frames: Iterable[Frame] = chosen()
-    if options.passes == 2:
+    if _twice(options, source, scene, made, depth):
         background = LearntBackground(FilmScenes(), of_this_film=True)
         learner = SceneLearner(segmenter, short_side=short_side or None, align=align)
         frames = TwoPasses(learner, chosen, background)
@@ -134,6 +134,17 @@ def foreground_session(
         warm_up=options.warm_up,
     )
     return session, frames
+
+
+def _twice(options: ForegroundOptions, source: Source, scene: Any, model: object, depth: object) -> bool:
+    """Whether there are two passes: as asked for, or where they were measured to be better."""
+    if options.passes is not None:
+        return options.passes == 2
+    given = depth is not None or options.follow_camera is not None
+    given = given or not isinstance(scene, str) or scene != "median"
+    if given or not isinstance(model, nn.Module) or source.once or not source.files:
+        return False
+    return foreground_capabilities(model).two_passes
 
 
 def _check_passes(source: Source, scene: Any) -> None:

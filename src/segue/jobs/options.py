@@ -80,7 +80,7 @@ class ForegroundOptions(Value):
     follow_camera: FollowCamera | None = None
     warm_up: int = 0
     fps: float | None = None
-    passes: Literal[1, 2] = 1
+    passes: Literal[1, 2] | None = None
 
 
 class InstanceOptions(Value):

@@ -370,6 +370,8 @@ class ForegroundCapabilities:
         stretches_contrast: it is to see fog and dusk in usual contrast, see :mod:`segue.sessions.contrast`.
         context_maps: it has a method ``context_maps(current, context, background)`` that gives what the past
             says about the frame, (N, h, w) at each scale, for ``--explain``.
+        two_passes: it finds more, as was measured, where the empty scene is learnt from the whole film first;
+            films that are files are gone through twice then, if nothing else is asked for.
         graphs: ``scene`` where :func:`segue.export.onnx.export_onnx` can write it; None where it cannot.
     """
 
@@ -381,6 +383,7 @@ class ForegroundCapabilities:
     retains_stationary: bool = False
     stretches_contrast: bool = False
     context_maps: bool = False
+    two_passes: bool = False
     graphs: Literal["scene"] | None = None
 
 

@@ -79,6 +79,7 @@ class MustanLite(nn.Module):
         retains_stationary=True,
         stretches_contrast=True,
         context_maps=True,
+        two_passes=True,
         graphs="scene",
     )
     channels = 2

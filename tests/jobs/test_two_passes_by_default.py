@@ -1,0 +1,61 @@
+"""Films in files are gone through twice by networks that gain by it, unless something else is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import segue
+from segue.jobs.foreground import foreground_session
+from segue.jobs.options import ForegroundOptions
+from segue.models.mustan_lite import MustanLite, shipped_slim
+from segue.sessions.two_passes import TwoPasses
+from segue.video import open_source
+
+PICTURES = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), np.uint8)
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    for index, picture in enumerate(PICTURES):
+        Image.fromarray(picture).save(tmp_path / f"{index:03d}.png")
+    return tmp_path
+
+
+def twice(source: Any, model: Any = None, scene: Any = "median", **options: Any) -> bool:
+    model = MustanLite().eval() if model is None else model
+    frames = foreground_session(open_source(source), model, ForegroundOptions(**options), scene=scene)[1]
+    return isinstance(frames, TwoPasses)
+
+
+def test_files_are_gone_through_twice(film: Path) -> None:
+    assert twice(film)
+    assert twice(film, passes=2)
+    assert not twice(film, passes=1)
+
+
+def test_what_is_given_or_comes_once_has_one_pass(film: Path) -> None:
+    assert not twice(film, scene=PICTURES[0])
+    assert not twice(film, follow_camera="auto")
+    assert not twice(PICTURES)
+    assert not twice(iter(PICTURES))
+
+
+def test_other_models_have_one_pass(film: Path) -> None:
+    assert not twice(film, shipped_slim().eval())
+    assert not twice(film, "median")
+    assert not twice(film, "mog2")
+
+
+def test_the_default_gives_what_two_passes_give(film: Path) -> None:
+    model = MustanLite().eval()
+    usual, asked = (
+        [result.mask for result in segue.foreground(film, model=model, device="cpu", **options)]
+        for options in ({}, {"passes": 2})
+    )
+    assert len(usual) == len(asked) == 3
+    assert all(np.array_equal(one, other) for one, other in zip(usual, asked, strict=True))
