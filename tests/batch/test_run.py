@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,8 @@ from segue.batch.protocols import PROTOCOLS, DatasetVideo, scored_here
 from segue.datasets.foreground_sets import open_hofam, read_flow
 from segue.datasets.ytvis import YTVISDataset, read_results
 from segue.errors import ArgumentError, CheckpointError, DatasetError
-from segue.jobs.values import MaskValue
+from segue.jobs.options import ForegroundOptions
+from segue.jobs.values import ForegroundJob, MaskValue, Model, VideoSource
 from segue.masks import Rle, decode_rle, read_stored_mask, write_index_mask
 from segue.metrics.data_sets import Request
 from segue.models.detection.boxes import COCO_NAMES
@@ -247,6 +249,20 @@ def test_unknown_data_sets_are_refused_and_pictures_stay_where_they_are(
     )
 
     assert video == DatasetVideo("v", tmp_path / "set/v/input")
+
+
+@pytest.mark.parametrize(("asked", "given"), [(None, 1), (1, 1), (2, 2)])
+def test_films_of_data_sets_are_gone_through_once_unless_asked(
+    asked: Literal[1, 2] | None, given: int, tmp_path: Path
+) -> None:
+    template = ForegroundJob(
+        source=VideoSource(place=None),
+        model=Model(name="mustan-lite"),
+        options=ForegroundOptions(passes=asked),
+    )
+    job = DatasetVideo("v", tmp_path, align=False).job(template)
+    assert isinstance(job, ForegroundJob)
+    assert (job.options.passes, job.options.align) == (given, False)
 
 
 def test_what_a_server_keeps_is_run_and_not_scored(command: Command, tmp_path: Path) -> None:

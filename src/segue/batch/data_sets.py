@@ -138,8 +138,7 @@ def template_for(
         return TrackJob(source=source, model=named, outputs=masks, options=following)
     if protocol.command == "foreground":
         named = Model(name=model or protocol.model or "mustan-lite", weights=path)
-        # Figures of papers are those of one pass, which knows at each frame only what came before.
-        finding, cdnet = checked(ForegroundOptions, {"passes": 1, **options}), Outputs(formats=("cdnet",))
+        finding, cdnet = checked(ForegroundOptions, options), Outputs(formats=("cdnet",))
         return ForegroundJob(source=source, model=named, outputs=cdnet, options=finding)
     named = Model(name=model or default_model(path, detectors=False), weights=path)
     return InstancesJob(source=source, model=named, whole=True, options=checked(InstanceOptions, options))

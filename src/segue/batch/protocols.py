@@ -97,8 +97,11 @@ class DatasetVideo:
                 if self.depth is None:
                     raise DatasetError(f"{self.name} brings no depth maps for --depth {OWN_DEPTH}")
                 changes["depth"] = str(self.depth.absolute())
+            # Published figures are those of one pass, which knows at each frame only what came before.
+            options: dict[str, Any] = {"passes": template.options.passes or 1}
             if self.align is not None:
-                changes["options"] = template.options.model_copy(update={"align": self.align})
+                options["align"] = self.align
+            changes["options"] = template.options.model_copy(update=options)
         return template.model_copy(update=changes)
 
     def task(self, template: VideoJob) -> Task:
