@@ -1,4 +1,4 @@
-"""``segue annotate`` and ``segue view``: the page in the browser."""
+"""``segue annotate``, ``segue view`` and ``segue serve``: pages in the browser, and servers of other tools."""
 
 from __future__ import annotations
 
@@ -18,6 +18,13 @@ Tool = Literal["label-studio", "x-anylabeling"]
 
 PORT = Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)]
 BROWSER = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")]
+PROMPTER = Annotated[
+    str | None,
+    typer.Option(
+        help="What makes masks of clicks: segue-prompt, sam2-tiny ..., or a weight file.  "
+        "[default: what goes with the model]"
+    ),
+]
 
 
 def annotate(
@@ -34,13 +41,7 @@ def annotate(
     weights: Annotated[
         Path | None, typer.Option(help="Its weight file.  [default: the one that it has by itself]")
     ] = None,
-    prompter: Annotated[
-        str | None,
-        typer.Option(
-            help="What makes masks of clicks: segue-prompt, sam2-tiny ..., or a weight file.  "
-            "[default: what goes with the model]"
-        ),
-    ] = None,
+    prompter: PROMPTER = None,
     classes: Annotated[
         str | None, typer.Option(help="Classes of objects, separated by commas.  [default: any]")
     ] = None,
@@ -84,9 +85,7 @@ def serve(
     weights: Annotated[
         Path | None, typer.Option(help="Its weight file.  [default: the one that it has by itself]")
     ] = None,
-    prompter: Annotated[
-        str, typer.Option(help="What makes masks of clicks: segue-prompt, sam2-tiny ..., or a weight file.")
-    ] = "segue-prompt",
+    prompter: PROMPTER = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 lets every machine of the network ask.")
@@ -114,10 +113,12 @@ def serve(
         segue serve x-anylabeling --port 8000 --model sam2-tiny --prompter sam2-tiny
     """
     need_web()
-    from segue_web.guard import ReportingServer, listening
+    from segue.registry import MODELS
+    from segue_web.guard import ReportingServer, listening, refuse_pages
     from segue_web.services.assistant import Assistant
 
-    assistant = Assistant(model=model, weights=weights, prompter=prompter, device=device)
+    own = prompter or MODELS.find(model).prompter
+    assistant = Assistant(model=model, weights=weights, prompter=own, device=device)
     if tool == "label-studio":
         from segue_web.services import label_studio as backend
         from segue_web.services.media import Media
@@ -128,6 +129,7 @@ def serve(
         from segue_web.services import x_anylabeling
 
         app = x_anylabeling.make_app(assistant)
+    refuse_pages(app, host, port)
     listener = listening(host, port)
     address = f"http://{host}:{port}"
     server = ReportingServer(app, lambda: typer.echo(f"{tool} finds segue at {address}  (Ctrl-C ends)"))

@@ -87,6 +87,26 @@ def guarded_app(guard: Guard, page: str, life: Life) -> FastAPI:
     return app
 
 
+def refuse_pages(app: FastAPI, host: str, port: int) -> None:
+    """Let programs ask, and no web pages: those of a browser on this machine could come from anywhere.
+
+    Browsers name the page with every request that it makes to another server; annotation tools do not. On an
+    address of this machine requests must name it, too (DNS rebinding).
+
+    Args:
+        app: what is served.
+        host: address that it listens on.
+        port: its port.
+    """
+    own = {f"{name}:{port}" for name in ("127.0.0.1", "localhost")}
+
+    @app.middleware("http")
+    async def check(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+        from_page = "origin" in request.headers or "sec-fetch-site" in request.headers
+        foreign = host in ("127.0.0.1", "localhost") and request.headers.get("host") not in own
+        return Response("only programs may ask", 403) if from_page or foreign else await go_on(request)
+
+
 def listening(host: str, port: int) -> socket.socket:
     """A socket that is bound to an address; port 0 takes a free one.
 

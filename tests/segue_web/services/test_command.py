@@ -24,7 +24,16 @@ def test_the_server_of_a_tool_listens_and_answers(
 
     def run(server: ReportingServer, sockets: list[socket.socket]) -> None:
         assert [listener.getsockname() for listener in sockets] == [("127.0.0.1", port)]
-        answers.append(TestClient(server.config.app).get(path).json())  # type: ignore[arg-type]
+        app = server.config.app
+        answers.append(TestClient(app, f"http://127.0.0.1:{port}").get(path).json())  # type: ignore[arg-type]
+        refused = [
+            TestClient(app, "http://evil.example").get(path),  # type: ignore[arg-type]
+            *(
+                TestClient(app, f"http://localhost:{port}", headers=headers).post(path)  # type: ignore[arg-type]
+                for headers in ({"origin": f"http://127.0.0.1:{port}"}, {"sec-fetch-site": "cross-site"})
+            ),
+        ]
+        assert [answer.status_code for answer in refused] == [403, 403, 403]
         server._ready()
 
     monkeypatch.setattr(ReportingServer, "run", run)
