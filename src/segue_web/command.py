@@ -1,4 +1,4 @@
-"""``segue annotate``, ``segue view`` and ``segue serve``: pages in the browser, and servers of other tools."""
+"""``segue annotate``, ``segue view`` and ``segue serve``: pages in the browser, servers of other tools."""
 
 from __future__ import annotations
 
