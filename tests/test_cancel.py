@@ -49,6 +49,8 @@ def test_a_wait_ends_by_itself() -> None:
 def test_the_first_signal_asks_and_the_second_interrupts(name: str) -> None:
     number = getattr(signal, name)
     before = signal.getsignal(number)
+    if before == signal.SIG_IGN:  # nohup
+        pytest.skip(f"whoever started the tests ignores {name}")
 
     with cancel_on_signals() as token:
         signal.raise_signal(number)

@@ -139,7 +139,7 @@ def test_a_missing_mask(track: Command, tmp_path: Path) -> None:
         (("--box", "1,1,9,9", "--prompter", "sam.onnx"), "sam.onnx: there is no such file"),
         (
             ("--box", "1,1,9,9", "--prompter", "sam2"),
-            "neither a weight file nor one of segue-prompt, grabcut",
+            "neither a weight file nor one of segue-prompt, segue-prompt-free, grabcut",
         ),
         (("--auto", "--prompter", "sam.onnx"), "--auto finds the objects: leave out"),
         (("--point", "99,5"), "point (99, 5) is outside the 64x48 picture"),
