@@ -42,7 +42,7 @@ def first_few(names: Iterable[str], few: int = 5) -> str:
     return ", ".join(listed[:few]) + more
 
 
-def told_apart(one: Path, other: Path) -> tuple[str, str]:
+def distinct_ends(one: Path, other: Path) -> tuple[str, str]:
     """Short names of two files or folders that differ, where the paths do.
 
     Args:

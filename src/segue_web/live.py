@@ -103,7 +103,7 @@ class LivePage(Observer):
         self._times: deque[float] = deque(maxlen=50)
         self._done: _Done | None = None
         self._events: deque[tuple[int, dict[str, Any]]] = deque(maxlen=EVENTS)
-        self._told = 0
+        self._event_count = 0
         self._ended = ""
         self._picture: _Picture | None = None
         self._pages: set[WebSocket] = set()
@@ -152,8 +152,8 @@ class LivePage(Observer):
 
     def event(self, event: Event) -> None:
         with self._lock:
-            self._told += 1
-            self._events.append((self._told, asdict(event)))
+            self._event_count += 1
+            self._events.append((self._event_count, asdict(event)))
         self._observer.event(event)
 
     def end(self, frames: int, seconds: float) -> None:
@@ -201,16 +201,20 @@ class LivePage(Observer):
 
     async def _show(self, page: WebSocket) -> None:
         """Send what happens, as often as a page asks, until the run ends."""
-        number = told = 0
+        number = last_event = 0
         first = True
         while True:
             await page.receive_text()
             ended, picture = await self._next(number)
-            news: dict[str, Any] = {"run": self._run(), "events": self._events_after(told), "ended": ended}
+            news: dict[str, Any] = {
+                "run": self._run(),
+                "events": self._events_after(last_event),
+                "ended": ended,
+            }
             if first:
                 news["about"] = self._about
             first = False
-            told = news["events"][-1][0] if news["events"] else told
+            last_event = news["events"][-1][0] if news["events"] else last_event
             if picture is not None:
                 number = picture.number
                 news["picture"] = picture.about
@@ -255,9 +259,9 @@ class LivePage(Observer):
             }
         return {"what": self._what, "done": 0, "total": self._total, "rate": None, "age": None}
 
-    def _events_after(self, told: int) -> list[tuple[int, dict[str, Any]]]:
+    def _events_after(self, last: int) -> list[tuple[int, dict[str, Any]]]:
         with self._lock:
-            return [(number, event) for number, event in self._events if number > told]
+            return [(number, event) for number, event in self._events if number > last]
 
 
 def _picture(done: _Done) -> _Picture:

@@ -21,7 +21,7 @@ from segue.errors import SegueError
 from segue.masks import encode_objects, measure
 from segue.metrics.foreground import Counts, ForegroundAccumulator
 from segue.metrics.measures import contour_accuracy, region_similarity
-from segue.naming import told_apart
+from segue.naming import distinct_ends
 from segue.types import IndexMask
 from segue.video.mask_folder import read_marker
 from segue_web import messages
@@ -183,7 +183,7 @@ class ViewBackend(Backend):
         self, film: Film, results: Path, against: Path | None = None, measure: str | None = None
     ) -> None:
         super().__init__(film)
-        self._names = told_apart(results, against) if against else (results.name, "")
+        self._names = distinct_ends(results, against) if against else (results.name, "")
         self._first = read_labels(results, film)
         self._comparison: Comparison | None = None
         if against:

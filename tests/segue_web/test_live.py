@@ -136,11 +136,15 @@ def test_a_page_gets_each_event_once_and_a_new_page_the_last_ones(page: LivePage
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [(None, "The run is done."), (SegueError("camera 0: lost"), "The run has ended: camera 0: lost")],
 )
 def test_pages_hear_how_the_run_has_ended_with_its_last_frame(
-    page: LivePage, client: TestClient, monkeypatch: pytest.MonkeyPatch, error: SegueError | None, told: str
+    page: LivePage,
+    client: TestClient,
+    monkeypatch: pytest.MonkeyPatch,
+    error: SegueError | None,
+    message: str,
 ) -> None:
     monkeypatch.setattr(live, "FAREWELL", WAIT)
     monkeypatch.setattr(live, "PATIENCE", WAIT)
@@ -155,7 +159,7 @@ def test_pages_hear_how_the_run_has_ended_with_its_last_frame(
             socket.send_text("next")
             received.append(json.loads(socket.receive_text()))
     ending.join()
-    assert received[-1]["ended"] == told
+    assert received[-1]["ended"] == message
 
 
 @pytest.mark.parametrize(
@@ -241,11 +245,11 @@ def watch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Callab
 
     def start() -> tuple[str, Any]:
         thread.start()
-        told, until = "", time.monotonic() + WAIT
-        while "http://" not in told and time.monotonic() < until:
+        printed, until = "", time.monotonic() + WAIT
+        while "http://" not in printed and time.monotonic() < until:
             time.sleep(0.02)
-            told += capsys.readouterr().out
-        return told.split()[-1], token.cancel
+            printed += capsys.readouterr().out
+        return printed.split()[-1], token.cancel
 
     yield start
     token.cancel()

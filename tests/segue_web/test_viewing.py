@@ -10,7 +10,7 @@ import pytest
 
 from segue.metrics.davis import DavisAccumulator
 from segue_web.labels import Labels
-from segue_web.viewing import Comparison, OfForeground, OfObjects, foreground_of, measure_of, told_apart
+from segue_web.viewing import Comparison, OfForeground, OfObjects, distinct_ends, foreground_of, measure_of
 
 TRUTH = np.array([[255, 255, 0, 0], [50, 85, 170, 0]], np.uint8)
 
@@ -90,6 +90,6 @@ def test_means_are_those_of_the_scorer() -> None:
         ("out/dog", "out/dog", ("out/dog", "out/dog")),
     ],
 )
-def test_both_sides_are_told_apart(one: str, other: str, names: tuple[str, str]) -> None:
-    found = told_apart(Path(one), Path(other))
+def test_both_sides_have_names_of_their_own(one: str, other: str, names: tuple[str, str]) -> None:
+    found = distinct_ends(Path(one), Path(other))
     assert found == names or one == other

@@ -1,4 +1,4 @@
-"""Rain and snow are told from all else that flickers, and are no foreground; objects before them are."""
+"""Rain and snow differ from all else that flickers, and are no foreground; objects before them are."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from annotated_types import Ge
 from segue.cli.options import Options, Values, command
 from segue.metrics.compare import compare as compare_evaluations
 from segue.metrics.data_sets import OPTIONS, DataSet, Request, data_sets
-from segue.naming import told_apart
+from segue.naming import distinct_ends
 from segue.reports import comparison_values, evaluation_values, write_comparison, write_csv, write_report
 from segue.reports.terminal import Files, print_comparison, print_evaluation, progress
 
@@ -93,7 +93,7 @@ def _compare(pair: Values, options: Values, bootstrap: Values, output: Values) -
     for results in (pair["first"], pair["second"]):
         with progress(results.name) as show:
             evaluations.append(request.score(results, show))
-    names = told_apart(pair["first"], pair["second"])
+    names = distinct_ends(pair["first"], pair["second"])
     comparison = compare_evaluations(*evaluations, names=names, **bootstrap)
     print_comparison(comparison)
     if files.report is not None:

@@ -116,7 +116,7 @@ function clock(seconds) {
 }
 
 /** What an event says. @param {Happening} event */
-function told(event) {
+function eventText(event) {
   const where = event.zone ? ` in ${event.zone}` : "";
   switch (event.event) {
     case "enter": return `has come${where}`;
@@ -141,7 +141,7 @@ function addEvent(number, event) {
   const text = document.createElement("span");
   const who = document.createElement("b");
   who.textContent = `${event.object}${event.label ? ` ${event.label}` : ""} `;
-  text.append(who, told(event));
+  text.append(who, eventText(event));
   const time = document.createElement("time");
   time.textContent = clock(event.time);
   row.append(swatch, text, time);
