@@ -30,9 +30,10 @@ import torch
 import segue
 from segue.datasets.davis import DAVIS_VAL, DavisFolder
 from segue.models.segue_prompt import SeguePrompt
+from segue.prompts.answers import Answer, MakePrompter, Prompts
 from segue.prompts.grabcut import GrabCut
 from segue.prompts.planes import tight_box
-from segue.prompts.prompter import Answer, MakePrompter, Prompter, Prompts
+from segue.prompts.prompter import Prompter
 from segue.types import Image
 from segue_train.footage import VOID, gather, object_ids
 from segue_train.prompt_samples import click_on, largest_error, left_out

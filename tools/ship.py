@@ -5,7 +5,7 @@ Example::
     python tools/ship.py segue-prompt before.safetensors runs/prompt/segue-prompt.safetensors
 
 The mean of the weights before and after a further training is often better than either. The result replaces
-the file in ``src/segue/assets``; its checksum belongs into ``src/segue/weights/catalogue.py``.
+the file in ``src/segue/assets``; its checksum belongs into ``src/segue/weights/catalogue/``.
 """
 
 from __future__ import annotations

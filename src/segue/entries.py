@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from segue.datasets.inventories import Inventory
     from segue.datasets.ytvis import YTVISDataset
     from segue.models.dino import FeatureName
+    from segue.prompts.answers import MakePrompter
     from segue.prompts.detectors import Detector, Refinement
-    from segue.prompts.prompter import MakePrompter
     from segue.types import Box, Image
     from segue.video.sinks import Sink
     from segue.video.zones import Zone

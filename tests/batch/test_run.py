@@ -20,7 +20,8 @@ from segue.datasets.foreground_sets import open_hofam, read_flow
 from segue.datasets.ytvis import YTVISDataset, read_results
 from segue.errors import ArgumentError, CheckpointError, DatasetError
 from segue.jobs.options import ForegroundOptions
-from segue.jobs.values import ForegroundJob, MaskValue, Model, VideoSource
+from segue.jobs.parts import MaskValue, Model, VideoSource
+from segue.jobs.values import ForegroundJob
 from segue.masks import Rle, decode_rle, read_stored_mask, write_index_mask
 from segue.metrics.data_sets import Request
 from segue.models.detection.boxes import COCO_NAMES

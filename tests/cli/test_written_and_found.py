@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from segue.jobs.identity import identified, result_settings
-from segue.jobs.values import MaskFile, Model, Outputs, TrackJob, VideoSource
+from segue.jobs.parts import MaskFile, Model, Outputs, VideoSource
+from segue.jobs.values import TrackJob
 from segue.masks import read_index_mask, write_index_mask
 from segue.sessions import TrackSession
 from segue.types import Frame, Segmentation

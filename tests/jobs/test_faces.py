@@ -18,8 +18,9 @@ from segue.cancel import CancelToken
 from segue.cli.batch import with_jobs
 from segue.jobs.files import read_job
 from segue.jobs.observer import Observer
+from segue.jobs.parts import MaskFile, Model, Outputs, VideoSource
 from segue.jobs.running import RunInterrupted, run
-from segue.jobs.values import MaskFile, Model, Outputs, TrackJob, VideoSource, to_json
+from segue.jobs.values import TrackJob, to_json
 from segue.masks import write_index_mask
 from segue.types import Frame, Segmentation
 from segue.weights import write_checkpoint

@@ -24,9 +24,10 @@ from segue.jobs.foreground import (
     prepare_foreground,
     share,
 )
+from segue.jobs.parts import Model, Outputs, VideoSource
 from segue.jobs.prepared import Objects
 from segue.jobs.processes import export
-from segue.jobs.values import ExportJob, ForegroundJob, Model, Outputs, VideoSource
+from segue.jobs.values import ExportJob, ForegroundJob
 from segue.registry import MODELS
 from segue.sessions.background import MaskedMedian
 from segue.sessions.empty_scene import FixedBackground

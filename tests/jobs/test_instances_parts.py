@@ -20,8 +20,9 @@ from segue.jobs.instances import (
     prepare_instances,
 )
 from segue.jobs.options import InstanceOptions
+from segue.jobs.parts import Model, VideoSource
 from segue.jobs.prepared import Objects
-from segue.jobs.values import InstancesJob, Model, VideoSource
+from segue.jobs.values import InstancesJob
 from segue.registry import DETECTORS, MODELS
 from segue.sessions.detected import DetectionOptions
 from segue.types import ObjectInfo, Segmentation

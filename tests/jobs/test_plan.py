@@ -18,17 +18,9 @@ from segue.errors import (
     SegueError,
     SourceError,
 )
+from segue.jobs.parts import Finding, MaskFile, Model, VideoSource
 from segue.jobs.plan import check_needs
-from segue.jobs.values import (
-    Finding,
-    ForegroundJob,
-    InstancesJob,
-    MaskFile,
-    Model,
-    TrackJob,
-    VideoJob,
-    VideoSource,
-)
+from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
 from segue.masks import write_index_mask
 from segue.reproduce import tables_of
 from segue.reproduce.asked import How, read

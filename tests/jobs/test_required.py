@@ -15,9 +15,10 @@ from segue.cancel import CancelToken
 from segue.errors import PromptError
 from segue.jobs import run
 from segue.jobs.options import TrackOptions
+from segue.jobs.parts import Model, Outputs, VideoSource
 from segue.jobs.prompting import mask_values
 from segue.jobs.running import RunInterrupted
-from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
+from segue.jobs.values import TrackJob
 from segue.masks import read_index_mask
 from segue.models.base import Setup
 from segue.models.memory import BicubicTracker

@@ -12,24 +12,17 @@ from pydantic import ValidationError
 from segue.errors import ArgumentError, SinkError
 from segue.jobs.files import read_job, write_job
 from segue.jobs.identity import identified, record, result_settings
+from segue.jobs.parts import BoxValue, Finding, MaskFile, Model, Outputs, PointValue, RemoveValue, VideoSource
 from segue.jobs.plan import check_plan
 from segue.jobs.prompting import mask_values, plan_prompts, typed_prompts
 from segue.jobs.values import (
     AnnotateJob,
-    BoxValue,
     ExportJob,
-    Finding,
     ForegroundJob,
     InstancesJob,
     Job,
-    MaskFile,
-    Model,
-    Outputs,
-    PointValue,
-    RemoveValue,
     TrackJob,
     TrainJob,
-    VideoSource,
     from_json,
     to_json,
 )

@@ -16,7 +16,8 @@ from segue.errors import SegueError, SinkError
 from segue.jobs import read_job, run
 from segue.jobs.observer import Observer
 from segue.jobs.options import InstanceOptions
-from segue.jobs.values import InstancesJob, Model, Outputs, VideoSource
+from segue.jobs.parts import Model, Outputs, VideoSource
+from segue.jobs.values import InstancesJob
 from segue.masks.rle import encode_rle
 from segue.types import Frame, Segmentation
 from segue.video.images import write_picture

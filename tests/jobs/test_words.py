@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from segue.errors import PromptError, TrainingError
+from segue.jobs.parts import BoxValue, MaskFile, PointValue, RemoveValue
 from segue.jobs.processes import settings_of, value_of, words_of
 from segue.jobs.prompting import mask_values, plan_prompts, settled, typed_prompts
-from segue.jobs.values import BoxValue, MaskFile, PointValue, RemoveValue, TrainJob
+from segue.jobs.values import TrainJob
 from segue.masks import write_index_mask
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 import segue
 from segue.errors import CheckpointError, SegueError
 from segue.jobs.identity import model_digest
-from segue.jobs.values import Model
+from segue.jobs.parts import Model
 from segue.masks import read_index_mask
 from segue.models.hf_video import HFVideo
 from segue.sessions import TrackSession

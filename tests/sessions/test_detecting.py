@@ -15,8 +15,8 @@ from segue.errors import PromptError
 from segue.models.detection.mask_rcnn import Detections
 from segue.models.detection.nanodet import Boxes, NanoDetPlus
 from segue.models.dino import DINO
+from segue.prompts.answers import Answer, Prompts
 from segue.prompts.detectors import BoxDetector, DiscoveryDetector
-from segue.prompts.prompter import Answer, Prompts
 from segue.prompts.selection import Rules
 from segue.registry import DETECTORS
 from segue.sessions.detecting import detector

@@ -16,7 +16,8 @@ from segue.models.msstsvis.lite import MSSTSVISLite
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021, names_text, parse_names
 from segue.weights import convert, load, read_checkpoint, write_checkpoint
-from segue.weights.catalogue import instance_network, recognise
+from segue.weights.catalogue import recognise
+from segue.weights.catalogue.instances import instance_network
 from tests.weights.test_convert import CONTRACTS, official
 
 

@@ -17,9 +17,10 @@ from segue.errors import ArgumentError, SegueError
 from segue.inputs import kind_of
 from segue.jobs.loop import FrameLoop
 from segue.jobs.observer import Observer
+from segue.jobs.parts import Outputs
 from segue.jobs.prepared import Objects, Prepared
 from segue.jobs.running import run_prepared
-from segue.jobs.values import Outputs, VideoJob
+from segue.jobs.values import VideoJob
 from segue.sessions.base import Session
 from segue.types import Frame, Segmentation
 from segue.video import Source

@@ -14,9 +14,10 @@ from segue.errors import ArgumentError, PromptError
 from segue.inputs import kind_of
 from segue.jobs.describing import described, model_value, prompt_values, required_value, source_value
 from segue.jobs.options import TrackOptions, checked
+from segue.jobs.parts import Finding
 from segue.jobs.prepared import Objects
 from segue.jobs.tracking import prepare_track
-from segue.jobs.values import Finding, TrackJob
+from segue.jobs.values import TrackJob
 from segue.models.base import MemoryPolicy, TrackNetwork
 from segue.prompts import MakePrompter
 from segue.prompts.given import FrameSaid, PromptPlan

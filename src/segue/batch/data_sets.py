@@ -15,7 +15,8 @@ from segue.errors import ArgumentError
 from segue.inputs import kind_of
 from segue.jobs.instances import default_model
 from segue.jobs.options import ForegroundOptions, InstanceOptions, TrackOptions, checked
-from segue.jobs.values import ForegroundJob, InstancesJob, Model, Outputs, TrackJob, VideoJob, VideoSource
+from segue.jobs.parts import Model, Outputs, VideoSource
+from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
 from segue.metrics.data_sets import Request
 from segue.metrics.evaluation import Evaluation, Progress
 

@@ -18,9 +18,10 @@ from segue.datasets.foreground_sets import read_flow, read_frame
 from segue.datasets.isd import IsdClip
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import DatasetError
+from segue.jobs.parts import MaskValue
 from segue.jobs.plan import check_needs
 from segue.jobs.prompting import mask_values
-from segue.jobs.values import ForegroundJob, MaskValue, TrackJob, VideoJob, to_json
+from segue.jobs.values import ForegroundJob, TrackJob, VideoJob, to_json
 from segue.masks import write_index_mask
 from segue.metrics.data_sets import (
     Kind,

@@ -20,8 +20,9 @@ from segue.batch.publish import publish
 from segue.cancel import CancelToken
 from segue.errors import ResumeError, SegueError
 from segue.jobs.observer import Observer
+from segue.jobs.parts import MaskFile
 from segue.jobs.running import run
-from segue.jobs.values import ForegroundJob, MaskFile, TrackJob, VideoJob, from_json
+from segue.jobs.values import ForegroundJob, TrackJob, VideoJob, from_json
 from segue.masks import overlay
 from segue.types import Frame, Segmentation
 from segue.video.mask_folder import MARKER

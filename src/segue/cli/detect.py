@@ -13,8 +13,8 @@ from segue.cli.options import Options, Values, command
 from segue.cli.running import How
 from segue.errors import PromptError
 from segue.jobs.detecting import detect_first, require_free, write_found
+from segue.jobs.parts import Finding
 from segue.jobs.prompting import DEFAULT_NOTICE, make_detector
-from segue.jobs.values import Finding
 from segue.notices import notice
 from segue.prompts.selection import Found
 from segue.registry import DETECTORS

@@ -11,8 +11,9 @@ from annotated_types import Ge, Le
 from segue.api.foreground import foreground as find_foreground
 from segue.cli.options import Options, Values
 from segue.cli.running import HOW, PART, SOURCE, job_command, outputs
+from segue.jobs import ForegroundJob, Model, VideoSource
 from segue.jobs.options import ForegroundOptions, checked
-from segue.jobs.values import DEFAULT_FORMATS, ForegroundJob, Model, VideoSource
+from segue.jobs.parts import DEFAULT_FORMATS
 
 
 def _besides(

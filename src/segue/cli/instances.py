@@ -9,9 +9,9 @@ import typer
 from segue.api.instances import instances as find_instances
 from segue.cli.options import Options, Values
 from segue.cli.running import HOW, PART, SOURCE, job_command, outputs
+from segue.jobs import InstancesJob, Model, VideoSource
 from segue.jobs.instances import DEFAULT_MODEL, default_model
 from segue.jobs.options import InstanceOptions, checked
-from segue.jobs.values import InstancesJob, Model, VideoSource
 
 
 def _look(whole: bool = False, explain: Path | None = None) -> None:

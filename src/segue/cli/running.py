@@ -18,11 +18,10 @@ from rich.progress import TaskID
 from segue.cli.options import Options, Values, command
 from segue.errors import ArgumentError, SegueError
 from segue.inputs import printable
-from segue.jobs.observer import Observer
+from segue.jobs import Job, Observer, Outputs, run
 from segue.jobs.options import error_text
+from segue.jobs.parts import DEFAULT_FORMATS
 from segue.jobs.processes import live_page
-from segue.jobs.running import run
-from segue.jobs.values import DEFAULT_FORMATS, Job, Outputs
 from segue.notices import notice
 from segue.registry import COMMANDS, SINKS
 from segue.reports.terminal import bars

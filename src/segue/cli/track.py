@@ -15,9 +15,9 @@ from segue.cli.detect import FINDING, chosen_finding
 from segue.cli.options import Options, Values
 from segue.cli.running import HOW, PART, SOURCE, job_command, outputs
 from segue.errors import PromptError
+from segue.jobs import Model, TrackJob, VideoSource
 from segue.jobs.options import TrackOptions, checked
 from segue.jobs.prompting import typed_prompts
-from segue.jobs.values import Model, TrackJob, VideoSource
 from segue.registry import MODELS
 
 TRACKERS = ", ".join(entry.name for entry in MODELS if entry.task == "track")

@@ -159,8 +159,7 @@ def export(
 
         segue export mustan-lite graphs/mustan --to onnx
     """
-    from segue.jobs.running import run
-    from segue.jobs.values import ExportJob, Model
+    from segue.jobs import ExportJob, Model, run
 
     job = ExportJob(model=Model(name=name, weights=weights), folder=folder, to=to, overwrite=overwrite)
     for path in run(job).paths.values():

@@ -14,28 +14,30 @@ Example:
 
 from segue.jobs.files import read_job, write_job
 from segue.jobs.observer import Observer
-from segue.jobs.plan import check_plan
-from segue.jobs.prompting import mask_values
-from segue.jobs.running import Outcome, RunInterrupted, run
-from segue.jobs.values import (
-    AnnotateJob,
+from segue.jobs.parts import (
     BoxValue,
-    ExportJob,
     Finding,
-    ForegroundJob,
     Given,
-    InstancesJob,
-    Job,
     MaskFile,
     MaskValue,
     Model,
     Outputs,
     PointValue,
     RemoveValue,
+    VideoSource,
+)
+from segue.jobs.plan import check_plan
+from segue.jobs.prompting import mask_values
+from segue.jobs.running import Outcome, RunInterrupted, run
+from segue.jobs.values import (
+    AnnotateJob,
+    ExportJob,
+    ForegroundJob,
+    InstancesJob,
+    Job,
     TrackJob,
     TrainJob,
     VideoJob,
-    VideoSource,
     from_json,
     to_json,
 )

@@ -18,8 +18,7 @@ from torch import nn
 from segue.errors import ArgumentError, PromptError
 from segue.inputs import kind_of
 from segue.jobs.options import error_text
-from segue.jobs.prompting import mask_values
-from segue.jobs.values import (
+from segue.jobs.parts import (
     BoxValue,
     Given,
     MaskFile,
@@ -30,6 +29,7 @@ from segue.jobs.values import (
     RemoveValue,
     VideoSource,
 )
+from segue.jobs.prompting import mask_values
 from segue.masks.rle import encode_rle
 from segue.prompts.given import PromptPlan
 from segue.types import BoxPrompt, Frame, MaskPrompt, Point, PointPrompt, Prompt, RemovePrompt

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 from segue.inputs import exists
 from segue.jobs.describing import network_digest
+from segue.jobs.parts import MaskFile, Model
 from segue.jobs.prepared import Objects
-from segue.jobs.values import MaskFile, Model, TrackJob, VideoJob, values_of
+from segue.jobs.values import TrackJob, VideoJob, values_of
 from segue.registry import MODELS
 from segue.video.identity import SourceIdentity
 from segue.video.live import is_url, stored_address

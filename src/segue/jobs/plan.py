@@ -19,18 +19,16 @@ from segue.flow.providers import FlowName
 from segue.inputs import exists
 from segue.jobs.foreground import BackgroundModel
 from segue.jobs.instances import EDITIONS
+from segue.jobs.parts import MaskFile, Outputs, VideoSource
 from segue.jobs.tracking import make_schedule
 from segue.jobs.values import (
     ExportJob,
     ForegroundJob,
     InstancesJob,
     Job,
-    MaskFile,
-    Outputs,
     TrackJob,
     TrainJob,
     VideoJob,
-    VideoSource,
     to_json,
 )
 from segue.models.base import Schedule

@@ -12,10 +12,11 @@ import numpy as np
 
 from segue.errors import ArgumentError, SourceError
 from segue.jobs.loop import PromptSource, Step, no_prompts, only_required, prompted
-from segue.jobs.values import VideoJob, VideoSource
+from segue.jobs.parts import VideoSource
+from segue.jobs.values import VideoJob
+from segue.prompts.answers import MakePrompter
 from segue.prompts.detectors import Detector
 from segue.prompts.given import PromptPlan
-from segue.prompts.prompter import MakePrompter
 from segue.sessions.base import Session
 from segue.sessions.track import TrackSession
 from segue.types import Frame, Segmentation

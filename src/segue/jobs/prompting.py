@@ -10,15 +10,7 @@ import numpy as np
 
 from segue.errors import PromptError
 from segue.inputs import whole_number
-from segue.jobs.values import (
-    BoxValue,
-    Finding,
-    MaskFile,
-    MaskValue,
-    PointValue,
-    PromptValue,
-    RemoveValue,
-)
+from segue.jobs.parts import BoxValue, Finding, MaskFile, MaskValue, PointValue, PromptValue, RemoveValue
 from segue.masks import Rle, decode_rle, encode_rle, resize_mask
 from segue.prompts import (
     MakePrompter,

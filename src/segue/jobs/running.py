@@ -37,7 +37,7 @@ from segue.video import Sink, Source, open_sinks
 from segue.video.images import write_picture
 from segue.video.rotation import RotatingSink, part_name, part_path
 from segue.video.sinks import BackgroundSink
-from segue.video.source import parse_duration
+from segue.video.span import parse_duration
 
 
 class RunInterrupted(KeyboardInterrupt):

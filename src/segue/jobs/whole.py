@@ -12,8 +12,9 @@ from segue.errors import SegueError, SinkError
 from segue.jobs.files import write_record
 from segue.jobs.observer import Observer
 from segue.jobs.options import InstanceOptions
+from segue.jobs.parts import DEFAULT_FORMATS
 from segue.jobs.prepared import first_frame, open_video
-from segue.jobs.values import DEFAULT_FORMATS, InstancesJob
+from segue.jobs.values import InstancesJob
 from segue.reports import prepare
 from segue.sessions.networks import instance_network
 from segue.sessions.official import sure_results, whole_clip

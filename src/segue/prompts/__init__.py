@@ -1,10 +1,11 @@
 """Prompts given by hand: masks, boxes and points become one annotation of a frame."""
 
 from segue.prompts.annotation import Annotation, resolve
+from segue.prompts.answers import Answer, MakePrompter, PicturePrompter, Prompts
 from segue.prompts.extents import Extent
 from segue.prompts.grabcut import GrabCut
 from segue.prompts.parse import parse_box, parse_boxes, parse_point, read_prompt_masks
-from segue.prompts.prompter import Answer, MakePrompter, PicturePrompter, Prompter, Prompts
+from segue.prompts.prompter import Prompter
 from segue.prompts.prompters import find_prompter, prompter_of
 
 __all__ = [

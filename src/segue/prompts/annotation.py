@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from segue.errors import PromptError
 from segue.masks import fill_boxes
+from segue.prompts.answers import MakePrompter, PicturePrompter, Prompts
 from segue.prompts.parse import check_id, check_points, clip_box, errors_name, fit_mask
-from segue.prompts.prompter import MakePrompter, PicturePrompter, Prompter, Prompts
+from segue.prompts.prompter import Prompter
 from segue.registry import PromptKind
 from segue.types import (
     BoxPrompt,

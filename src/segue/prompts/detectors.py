@@ -21,10 +21,10 @@ from segue.models.detection.mask_rcnn import Detections, MaskRCNN
 from segue.models.detection.nanodet import Boxes, NanoDetPlus
 from segue.models.detection.pointrend import PointRend
 from segue.models.dino import FeatureName
+from segue.prompts.answers import Answer, MakePrompter, Prompts
 from segue.prompts.grabcut import refine_box
 from segue.prompts.lost import Discovery, discover
 from segue.prompts.planes import pixels
-from segue.prompts.prompter import Answer, MakePrompter, Prompts
 from segue.prompts.selection import Found, Rules, found_in, select
 from segue.types import Box, Frame, Image
 
@@ -89,7 +89,7 @@ class NetworkDetector:
 
 
 class FilledBox:
-    """Takes whole boxes for masks; see :class:`segue.prompts.prompter.PicturePrompter`."""
+    """Takes whole boxes for masks; see :class:`segue.prompts.PicturePrompter`."""
 
     def __init__(self, image: Image) -> None:
         self._size = image.shape[0], image.shape[1]

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.prompts.answers import Answer, Prompts
 from segue.prompts.planes import around, pixels, tight_box
-from segue.prompts.prompter import Answer, Prompts
 from segue.types import Image, Point
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from segue.arrays import Float32Array
 from segue.errors import CheckpointError
 from segue.extras import install_command
 from segue.inputs import first_line
+from segue.prompts.answers import Answer, Prompts
 from segue.prompts.planes import thinned, tight_box
-from segue.prompts.prompter import Answer, Prompts
 from segue.types import Image
 
 if TYPE_CHECKING:

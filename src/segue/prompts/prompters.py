@@ -13,9 +13,10 @@ from segue.errors import PromptError
 from segue.layers.running import prepare_for_inference
 from segue.models.sam2 import SAM2
 from segue.models.segue_prompt import SeguePrompt
+from segue.prompts.answers import MakePrompter
 from segue.prompts.grabcut import GrabCut
 from segue.prompts.onnx_prompter import OnnxNetwork, OnnxPrompter
-from segue.prompts.prompter import MakePrompter, Prompter, prepared
+from segue.prompts.prompter import Prompter, prepared
 from segue.prompts.sam2_prompter import SAM2Prompter, SAM2Stills
 from segue.registry import MODELS, PROMPTERS, PrompterEntry, PrompterOptions
 from segue.weights import load

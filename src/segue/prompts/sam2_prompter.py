@@ -14,9 +14,9 @@ from torch import Tensor
 from segue.models.sam2.network import SAM2
 from segue.models.sam2.pictures import points_on_square, still_picture
 from segue.models.sam2.values import IMAGE_SIDE, LOW, Constants, Encoded
+from segue.prompts.answers import Answer, Prompts
 from segue.prompts.extents import Extent, related
 from segue.prompts.planes import thinned
-from segue.prompts.prompter import Answer, Prompts
 from segue.types import Image
 
 LIMIT = 32.0

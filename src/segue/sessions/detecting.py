@@ -20,6 +20,7 @@ from segue.masks import measure, resize_mask
 from segue.models.base import MemoryNetwork
 from segue.models.detection.boxes import COCO_NAMES, COCO_ORDER
 from segue.models.dino import FeatureName
+from segue.prompts.answers import MakePrompter, Prompts
 from segue.prompts.detectors import (
     BoxDetector,
     DenseFeatures,
@@ -32,7 +33,7 @@ from segue.prompts.detectors import (
     key_features,
 )
 from segue.prompts.grabcut import GrabCut
-from segue.prompts.prompter import MakePrompter, Prompter, Prompts, prepared
+from segue.prompts.prompter import Prompter, prepared
 from segue.prompts.selection import Found, Rules, found_in
 from segue.registry import DETECTORS, DetectorEntry, DetectorOptions
 from segue.sessions.track import TrackSession

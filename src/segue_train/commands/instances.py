@@ -14,7 +14,7 @@ from segue.models.msstsvis import Parts
 from segue.models.seqformer import SeqFormer, Size
 from segue.models.seqformer.network import names_text
 from segue.sessions.official import SHORT_SIDE
-from segue.weights.catalogue import instance_network
+from segue.weights.catalogue.instances import instance_network
 from segue_train.commands.making import CLASSIFIER, LITE, PAPER, Prepared, say, training
 from segue_train.commands.objects import Pictures
 from segue_train.devices import devices_of

@@ -16,7 +16,7 @@ from segue.api.results import Results
 from segue.errors import SegueError
 from segue.inputs import is_number
 from segue.prompts import find_prompter
-from segue.prompts.prompter import Answer, PicturePrompter, Prompts
+from segue.prompts.answers import Answer, PicturePrompter, Prompts
 from segue.sessions import TrackSession
 from segue.types import Image, Prompt
 from segue.video import Source
@@ -63,7 +63,7 @@ class Assistant:
         self._lock = threading.Lock()
 
     def answer(self, picture: Image, prompts: Prompts) -> Answer:
-        """The mask of what prompts speak of; see :class:`segue.prompts.prompter.Prompts`.
+        """The mask of what prompts speak of; see :class:`segue.prompts.Prompts`.
 
         Args:
             picture: RGB (H, W, 3), uint8.

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from segue.errors import SegueError
 from segue.inputs import parse_json
-from segue.prompts.prompter import Prompts
+from segue.prompts.answers import Prompts
 from segue.sessions import TrackSession
 from segue.types import BoxPrompt, Image, MaskPrompt, Prompt
 from segue_web.exports.outlines import parts_of, single_outline

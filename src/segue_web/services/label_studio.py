@@ -22,7 +22,7 @@ from fastapi.responses import JSONResponse
 
 from segue.errors import SegueError
 from segue.inputs import parse_json
-from segue.prompts.prompter import Prompts
+from segue.prompts.answers import Prompts
 from segue.types import Box, BoxPrompt, Image, Point, Prompt, Segmentation
 from segue.video import open_source
 from segue.video.images import decode_image

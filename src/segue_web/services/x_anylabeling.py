@@ -25,7 +25,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from segue.errors import SegueError
 from segue.inputs import is_number, parse_json
-from segue.prompts.prompter import Prompts
+from segue.prompts.answers import Prompts
 from segue.types import Box, Image, Point, PointPrompt, Prompt
 from segue.video.images import decode_image
 from segue_web.exports.outlines import parts_of

@@ -1,0 +1,49 @@
+"""The interfaces that networks show to sessions, a file for each task.
+
+A network derives from none of them: it has the methods and attributes that its protocol names.
+"""
+
+from segue.models.base.foreground import (
+    ExplainedFlow,
+    ExplainedNetwork,
+    Features,
+    ForegroundCapabilities,
+    ForegroundNetwork,
+    Shape,
+    foreground_capabilities,
+)
+from segue.models.base.instances import InstanceNetwork
+from segue.models.base.memory import MemoryNetwork, QueryFeatures
+from segue.models.base.tracking import (
+    FramePrompts,
+    MemoryPolicy,
+    Schedule,
+    Setup,
+    TrackCapabilities,
+    Tracker,
+    TrackNetwork,
+    TrackOutput,
+    track_capabilities,
+)
+
+__all__ = [
+    "ExplainedFlow",
+    "ExplainedNetwork",
+    "Features",
+    "ForegroundCapabilities",
+    "ForegroundNetwork",
+    "FramePrompts",
+    "InstanceNetwork",
+    "MemoryNetwork",
+    "MemoryPolicy",
+    "QueryFeatures",
+    "Schedule",
+    "Setup",
+    "Shape",
+    "TrackCapabilities",
+    "TrackNetwork",
+    "TrackOutput",
+    "Tracker",
+    "foreground_capabilities",
+    "track_capabilities",
+]

@@ -1,0 +1,183 @@
+"""What a foreground network shows to :class:`segue.sessions.ForegroundSession`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from segue.layers.flow_attention import FilteredFlow
+
+Features = tuple[Tensor, ...]
+"""Feature maps of a frame, fine to coarse, each (N, C, h, w)."""
+
+Shape = tuple[int, int]
+"""Height and width."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForegroundCapabilities:
+    """What a foreground network can do beyond the plain case.
+
+    Attributes:
+        depth: ``encode`` takes ``depth`` of the current frame, (N, 1, H, W) in [0, 1].
+        flow: ``encode`` takes ``flow`` of the current frame, (N, gaps, H, W) in [0, 1]: lengths of the
+            optical flow to earlier frames, the largest gap first, in parts of 20 pixels of a picture of
+            256 x 256.
+        flow_gaps: those gaps in frames, growing, where they are known: then a session can compute flow, which
+            is what happens with a network by name.
+        explains_flow: it shows what it makes of flow, see :class:`ExplainedFlow`, for ``--explain``.
+        temporal_quantiles: of the empty scene it takes all planes, see
+            :class:`segue.sessions.empty_scene.Scene`, not the picture alone.
+        retains_stationary: it loses what comes to a stand, which is held for it, see
+            :class:`segue.sessions.segmenters.StationaryForegroundRetention`.
+        stretches_contrast: it is to see fog and dusk in usual contrast, see :mod:`segue.sessions.contrast`.
+        context_maps: it has a method ``context_maps(current, context, background)`` that gives what the past
+            says about the frame, (N, h, w) at each scale, for ``--explain``.
+        two_passes: it finds more, as was measured, where the empty scene is learnt from the whole film first;
+            films that are files are gone through twice then, if nothing else is asked for.
+        graphs: ``scene`` where :func:`segue.export.onnx.export_onnx` can write it; None where it cannot.
+    """
+
+    depth: bool = False
+    flow: bool = False
+    flow_gaps: tuple[int, ...] = ()
+    explains_flow: bool = False
+    temporal_quantiles: bool = False
+    retains_stationary: bool = False
+    stretches_contrast: bool = False
+    context_maps: bool = False
+    two_passes: bool = False
+    graphs: Literal["scene"] | None = None
+
+
+def foreground_capabilities(network: object) -> ForegroundCapabilities:
+    """The capabilities that a foreground network declares.
+
+    Args:
+        network: the network. Where it has no ``capabilities``, the attributes ``takes_depth`` and
+            ``takes_flow`` that stood there before are read for one release, with a warning.
+
+    Returns:
+        What it declares.
+    """
+    declared = getattr(network, "capabilities", None)
+    if isinstance(declared, ForegroundCapabilities):
+        return declared
+    warnings.warn(
+        f"{type(network).__name__} declares no capabilities = ForegroundCapabilities(...); "
+        "its attributes takes_depth and takes_flow are read instead, in this release only",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    old = vars(type(network)) | vars(network)
+    return ForegroundCapabilities(bool(old.get("takes_depth")), bool(old.get("takes_flow")))
+
+
+@runtime_checkable
+class ForegroundNetwork(Protocol):
+    """A network whose work on a frame splits into a part per frame, which is kept, and a part per result.
+
+    A session encodes each frame once per role and keeps what later results need, so that streaming costs
+    one encoding per role and gives what ``forward`` gives on the whole window.
+    """
+
+    context: tuple[tuple[int, str], ...]
+    """Frames other than the current one: offset to it in frames, negative is the past, and role."""
+
+    current: str
+    """Role of the current frame."""
+
+    background: str | None
+    """Role of a picture of the empty scene, or None where the network takes none."""
+
+    channels: int
+    """Output maps: 1 is foreground, 2 adds shadow."""
+
+    threshold: float
+    """Probability from which on a pixel is foreground: as published, or as our own were trained."""
+
+    size_multiple: int
+    """Height and width must be multiples of this."""
+
+    capabilities: ForegroundCapabilities
+    """What it can do beyond the plain case."""
+
+    def encode(self, frames: Tensor, role: str) -> Features:
+        """Encode frames for one role.
+
+        Args:
+            frames: RGB (N, 3, H, W), float in [0, 1].
+            role: what the frames serve for: ``current``, one of ``context``, or the background.
+
+        Returns:
+            Feature maps, each (N, C, h, w).
+        """
+
+    def decode(
+        self, current: Features, context: Sequence[Features], background: Features | None, size: Shape
+    ) -> Tensor:
+        """Decode features to logits.
+
+        Args:
+            current: features of the frames that get a result.
+            context: features of the frames around, in the order of ``self.context``.
+            background: features of the empty scene, or None where the network looks at none.
+            size: height and width of the logits in pixels.
+
+        Returns:
+            Logits (N, channels, H, W) at ``size``: foreground, then shadow if there is one.
+        """
+
+
+class ExplainedNetwork(ForegroundNetwork, Protocol):
+    """A foreground network that shows what its context says; it declares the capability ``context_maps``."""
+
+    def context_maps(
+        self, current: Features, context: Sequence[Features], background: Features | None
+    ) -> Sequence[Tensor]:
+        """Compute what the context says about a frame, to explain a result.
+
+        Args:
+            current: features of the frames that get a result.
+            context: features of the frames around, in the order of ``self.context``.
+            background: features of the empty scene, or None where the network looks at none.
+
+        Returns:
+            One map (N, h, w) for each scale, fine to coarse.
+        """
+
+
+class ExplainedFlow(ForegroundNetwork, Protocol):
+    """A foreground network that takes flow and shows what it makes of it; it declares ``explains_flow``."""
+
+    def encode(self, frames: Tensor, role: str, flow: Tensor | None = None) -> Features:
+        """Encode frames for one role.
+
+        Args:
+            frames: RGB (N, 3, H, W), float in [0, 1].
+            role: what the frames are, such as ``self.current``.
+            flow: flow pictures of current frames, (N, gaps, H, W), float in [0, 1].
+
+        Returns:
+            What :meth:`decode` takes of them.
+        """
+
+    def explain_flow(
+        self, current: Features, context: Sequence[Features], background: Features | None
+    ) -> tuple[list[Tensor], list[FilteredFlow]]:
+        """What the network makes of the flow of a frame.
+
+        Args:
+            current: features of the frame.
+            context: features of the other frames, in the order of ``self.context``.
+            background: features of the empty scene, for networks that take it.
+
+        Returns:
+            The flow to each earlier frame, that of the largest gap first, (N, 2, h, w) in pixels to the right
+            and down; none where the frames bring their flow. Then the filtered flow of each scale, fine to
+            coarse.
+        """

@@ -1,0 +1,247 @@
+"""What a tracking network shows to a session: its tracker, which owns everything it remembers of a video.
+
+The session hands the tracker pictures and the prompts of them, and asks for probabilities, for its state, and
+that objects be removed; it knows no memory.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from segue.registry import PromptKind
+from segue.types import BoxPrompt, Image, PointPrompt
+
+MemoryPolicy = Literal["usage", "fifo", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a frame becomes memory, what is read of it, and how much is kept.
+
+    Attributes:
+        mem_every: distance of two permanent memory frames, in frames that the session has seen.
+        top_k: memory positions that a query position reads; None means all of them.
+        include_last: whether the previous frame is read as well, without being kept.
+        last_window: how far from its own place, in memory positions, a position may read in the previous
+            frame; None for anywhere. Objects move little from one frame to the next, their doubles elsewhere
+            in the picture do not move to them.
+        penalty: confidence penalty, taken off the affinities of kept frames unless their masks were given:
+            other masks are predictions, whose errors would otherwise feed on themselves. Only for L2.
+        last_penalty: the same for the previous frame.
+        uncertainty_penalty: also taken off, times how uncertain the masks of the frame are, in [0, 1], see
+            :func:`segue.models.memory.tracker.uncertainty`: a frame on which objects were nearly lost is read
+            less, and by the policy ``usage`` makes room first. Not for XMem, Cutie and SAM 2.
+        memory_frames: bound on the number of permanent memory frames.
+        memory_policy: which one makes room when the bound is reached; ``all`` ignores the bound.
+        max_jump: components of a predicted mask that lie farther than this part of the picture's diagonal
+            from the object's mask on the frame before are removed before the frame becomes memory, see
+            :func:`segue.models.memory.components.suppress_distant_components`; None keeps them.
+        short_side: larger pictures are reduced to this short side for the network, and its probabilities
+            brought back to their size; None never reduces.
+        flip_tta: look at the mirrored picture as well, with a memory of its own, and take the mean of both
+            log-odds; both memories keep what they agreed on. Takes twice the time.
+    """
+
+    mem_every: int = 5
+    top_k: int | None = 20
+    include_last: bool = False
+    last_window: int | None = None
+    penalty: float = 0.0
+    last_penalty: float = 0.0
+    uncertainty_penalty: float = 0.0
+    memory_frames: int = 50
+    memory_policy: MemoryPolicy = "usage"
+    max_jump: float | None = None
+    short_side: int | None = None
+    flip_tta: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """How a tracker is to run.
+
+    Attributes:
+        schedule: what becomes memory and how it is read; trackers heed what concerns them.
+        device, dtype: of the network.
+        memory_limit: bytes that one pass over several objects may take, roughly.
+        frames: number of frames of the film; None where it is not known.
+    """
+
+    schedule: Schedule
+    device: torch.device
+    dtype: torch.dtype
+    memory_limit: int
+    frames: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FramePrompts:
+    """The prompts of a frame.
+
+    Attributes:
+        mask: index mask (H, W) of the objects that have a mask, int32, on the tracker's device; 0 elsewhere.
+        masked: their ids.
+        prompts: boxes and points of the other objects, in pixels of the picture; only of the kinds that
+            :attr:`Tracker.prompts` names.
+    """
+
+    mask: Tensor
+    masked: tuple[int, ...]
+    prompts: tuple[BoxPrompt | PointPrompt, ...] = ()
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """All objects with prompts, each once."""
+        return tuple(dict.fromkeys((*self.masked, *(prompt.id for prompt in self.prompts))))
+
+
+@dataclass(frozen=True, slots=True)
+class TrackOutput:
+    """Where the objects are on a frame.
+
+    Attributes:
+        ids: the objects, ascending.
+        probabilities: (K+1, H, W), float32, background first, then the objects; sums to 1.
+        recompute_probabilities: computes ``probabilities`` again from little CPU memory; it is kept with the
+            result, and can be pickled.
+        scores: how good the mask of each object is likely to be, in [0, 1], where the network says so itself;
+            None leaves it to the session.
+    """
+
+    ids: tuple[int, ...]
+    probabilities: Tensor
+    recompute_probabilities: Callable[[], npt.NDArray[np.float32]]
+    scores: tuple[float, ...] | None = None
+
+
+class Tracker(Protocol):
+    """Follows objects, one picture after another, with a memory of its own, which is bounded.
+
+    All methods run without gradients. Pictures are RGB (H, W, 3), uint8, all of one size.
+    """
+
+    prompts: frozenset[PromptKind]
+    """Kinds of prompts that it takes as they are; others are made masks before. Masks it always takes."""
+
+    def __init__(self, network: Any, setup: Setup) -> None: ...
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The objects that are followed, ascending."""
+
+    @property
+    def requires_update(self) -> bool:
+        """Whether the next picture changes the memory: then it must not be skipped."""
+
+    def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
+        """Take the next picture.
+
+        Args:
+            image: the picture.
+            given: its prompts; objects may be new. Never None as long as nothing is followed.
+            predict: False takes what is given alone, and all other objects for hidden.
+
+        Returns:
+            Probabilities of background and objects on this picture.
+
+        Raises:
+            PromptError: the network cannot do anything with a box or a point; then nothing has changed.
+        """
+
+    def peek(self, image: Image) -> TrackOutput:
+        """Predict the next picture without taking it: nothing changes.
+
+        Args:
+            image: the picture.
+
+        Returns:
+            Probabilities of background and objects on it.
+        """
+
+    def skip(self) -> None:
+        """Let a picture pass that nobody needs."""
+
+    def forget(self, ids: Collection[int]) -> None:
+        """Stop following objects.
+
+        Args:
+            ids: their ids; unknown ones are ignored.
+        """
+
+    def reset(self) -> None:
+        """Forget everything."""
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Give all that :meth:`restore` needs.
+
+        Returns:
+            Tensors, which may share the memory of the tracker, and JSON values, by name.
+        """
+
+    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Go on from where :meth:`state` was called; the tensors are copied.
+
+        Args:
+            tensors: as :meth:`state` returned them; they are copied, to the tracker's device.
+            values: as :meth:`state` returned them.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class TrackCapabilities:
+    """What a tracking network tells of itself beyond the plain case.
+
+    Attributes:
+        confidence: factor and offset by which the log-odds of an expected overlap become those of the
+            measured one, see :func:`segue.sessions.track.expected_overlap`.
+        graphs: ``memory`` where :func:`segue.export.onnx.export_onnx` can write it; None where it cannot.
+    """
+
+    confidence: tuple[float, float] = (1.0, 0.0)
+    graphs: Literal["memory"] | None = None
+
+
+def track_capabilities(network: object) -> TrackCapabilities:
+    """The capabilities that a tracking network declares; those of the plain case where it declares none.
+
+    Args:
+        network: the network. An attribute ``confidence``, which was there before ``capabilities``, is read
+            for one release, with a warning.
+
+    Returns:
+        What it declares.
+    """
+    declared = getattr(network, "capabilities", None)
+    if isinstance(declared, TrackCapabilities):
+        return declared
+    old = vars(type(network)) | vars(network)
+    if "confidence" not in old:
+        return TrackCapabilities()
+    warnings.warn(
+        f"{type(network).__name__} has an attribute confidence; it belongs into "
+        "capabilities = TrackCapabilities(confidence=...), and is read in this release only",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return TrackCapabilities(old["confidence"])
+
+
+class TrackNetwork(Protocol):
+    """A network for :class:`segue.sessions.TrackSession`.
+
+    It may declare ``capabilities``, see :class:`TrackCapabilities`.
+    """
+
+    schedule: Schedule
+    """The schedule of the publication, used where the caller says nothing."""
+
+    tracker: ClassVar[type[Tracker]]
+    """What follows objects with it."""

@@ -1,0 +1,167 @@
+"""What a prompter is asked, what it answers, and its interface: the one entrance for boxes, clicks and masks.
+
+Whoever answers, segue-prompt, GrabCut or a network from elsewhere, takes a picture once and is then asked as
+often as a person clicks.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.arrays import Float32Array
+from segue.errors import PromptError
+from segue.prompts.extents import Extent
+from segue.prompts.parse import check_points, clip_box
+from segue.types import Box, Image, Point
+
+Stroke = Sequence[Point]
+Place = tuple[int, int, int, int]  # a window in whole pixels
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """All prompts of one object on one picture, in pixels.
+
+    Attributes:
+        box: ``(x0, y0, x1, y1)`` around it, ends exclusive.
+        points: clicks on it.
+        negative: clicks beside it.
+        scribble: strokes on it, each a sequence of points.
+        mask: where it was taken to be so far, (H, W), bool or probability in [0, 1].
+        extent: how much is meant where only clicks are given; what is not to be had gives the whole.
+    """
+
+    box: Box | None = None
+    points: Sequence[Point] = ()
+    negative: Sequence[Point] = ()
+    scribble: Sequence[Stroke] = ()
+    mask: npt.NDArray[Any] | None = None
+    extent: Extent = "whole"
+
+    @property
+    def positive(self) -> list[Point]:
+        """All places that lie on the object."""
+        return [*self.points, *(point for stroke in self.scribble for point in stroke)]
+
+    def checked(self, size: tuple[int, int]) -> Prompts:
+        """Check the prompts against a picture, and clip their box to it.
+
+        Args:
+            size: height and width of the picture in pixels.
+
+        Returns:
+            The same prompts, the mask as float32 in [0, 1], or None where it was empty.
+
+        Raises:
+            PromptError: nothing says where the object is, something lies outside the picture, or the mask is
+                empty or of another size.
+        """
+        check_points([*self.positive, *self.negative], size)
+        mask = self.mask
+        if mask is not None:
+            mask = np.asarray(mask, np.float32)
+            if mask.shape != size:
+                raise PromptError(f"the mask has shape {mask.shape}, the picture {size}")
+            if not (mask > 0.5).any():
+                mask = None
+        box = None if self.box is None else clip_box(self.box, size)
+        if box is None and mask is None and not self.positive:
+            raise PromptError("needs at least one positive point, a box or a mask that is not empty")
+        return replace(self, box=box, mask=mask)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Masks of an object, the one to take first.
+
+    Attributes:
+        size: height and width of the picture.
+        window: part of the picture ``(x0, y0, x1, y1)`` outside of which all masks are empty, in pixels.
+        iou: predicted IoU of each mask with what was meant, (K,), in [0, 1].
+        planes: probability of each mask in the window, at any resolution, (K, h, w).
+        extent: what of :data:`Extent` the masks show.
+        extents: what is to be had, the whole first; more than that only where clicks alone are given.
+    """
+
+    size: tuple[int, int]
+    window: Place
+    iou: Float32Array
+    planes: Float32Array = field(repr=False)
+    extent: Extent = "whole"
+    extents: tuple[Extent, ...] = ("whole",)
+
+    def __len__(self) -> int:
+        return len(self.iou)
+
+    @functools.cached_property
+    def probability(self) -> Float32Array:
+        """Probability of the first mask, (H, W)."""
+        return self.probability_of(0)
+
+    @functools.cached_property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """The first mask, (H, W)."""
+        return np.asarray(self.probability > 0.5)
+
+    @functools.cached_property
+    def masks(self) -> npt.NDArray[np.bool_]:
+        """All masks, (K, H, W)."""
+        return np.stack([self.probability_of(k) > 0.5 for k in range(len(self))])
+
+    def within(self, bound: npt.NDArray[np.bool_]) -> Answer:
+        """Cut the masks off outside a region.
+
+        Args:
+            bound: (H, W), bool; masks stay where it is true.
+
+        Returns:
+            The same masks; probabilities outside are at most 0.5.
+        """
+        if not (self.masks & ~bound).any():
+            return self
+        planes = np.stack([self.probability_of(k) for k in range(len(self))])
+        outside = np.broadcast_to(~bound, planes.shape)
+        planes[outside] = np.minimum(planes[outside], 0.5)
+        return replace(self, window=(0, 0, self.size[1], self.size[0]), planes=planes)
+
+    def probability_of(self, k: int) -> Float32Array:
+        """Give the probability of one mask at the size of the picture.
+
+        Args:
+            k: number of the mask, from 0.
+
+        Returns:
+            (H, W), float32 in [0, 1].
+        """
+        x0, y0, x1, y1 = self.window
+        whole = np.zeros(self.size, np.float32)
+        whole[y0:y1, x0:x1] = cv2.resize(self.planes[k], (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
+        return whole
+
+
+class PicturePrompter(Protocol):
+    """Answers prompts on one picture."""
+
+    def answer(self, prompts: Prompts) -> Answer:
+        """Segment the object that prompts point at.
+
+        Args:
+            prompts: box, points, strokes and earlier mask of one object.
+
+        Returns:
+            One or more masks with their predicted IoU, the one to take first.
+
+        Raises:
+            PromptError: see :meth:`Prompts.checked`.
+        """
+
+
+MakePrompter = Callable[[Image], PicturePrompter]
+"""What takes a picture, RGB (H, W, 3), uint8."""

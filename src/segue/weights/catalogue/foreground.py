@@ -1,0 +1,97 @@
+"""Networks that separate the foreground."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from segue.models.fgsegnet import FgSegNetV2
+from segue.models.hofam import HOFAM
+from segue.models.mustan import MUSTAN1, MUSTAN2
+from segue.models.mustan_lite import MustanLite, shipped_slim
+from segue.registry import Entry
+from segue.weights.catalogue.terms import OWN
+
+_MUSTAN_PAPER = "after Pokala et al., 2024 (arXiv 2402.00918)"
+
+
+# Of entries whose files have a name in common, the larger network comes first: see `recognise`.
+ENTRIES = (
+    Entry(
+        name="mustan-lite",
+        task="foreground",
+        build=MustanLite,
+        signature="fuse.0.conv.weight",
+        paper=_MUSTAN_PAPER,
+        licence=OWN,
+        bundled="mustan-lite.safetensors",
+        sha256="5e93d08846ee30c6ec9951c85fe17b8fe4f50c4255ba5e6d4a684621a760feaf",
+    ),
+    Entry(
+        name="mustan-slim",
+        task="foreground",
+        build=shipped_slim,
+        signature="encoder.4.conv3.weight",
+        paper=_MUSTAN_PAPER,
+        licence=OWN,
+        bundled="mustan-slim.safetensors",
+        sha256="dd176f64db10d7c36604bed51f2e857c05ca92e56d17074c4f3a567546ccf41b",
+    ),
+    Entry(
+        name="mustan-slim-isd",
+        task="foreground",
+        build=shipped_slim,
+        signature="encoder.4.conv3.weight",
+        paper=_MUSTAN_PAPER,
+        licence="MIT, as segue; trained on rendered rooms alone",
+        bundled="mustan-slim-isd.safetensors",
+        sha256="9e8119b983c482e5bb16e79749d00a690ef67f2cd65614f27eded1b1f8969a35",
+        trained_by="mustan-slim",
+    ),
+    Entry(
+        name="mustan2",
+        task="foreground",
+        build=MUSTAN2,
+        signature="enc_cur.conv1.weight",
+        paper=_MUSTAN_PAPER,
+        licence="none are published",
+    ),
+    Entry(
+        name="mustan1",
+        task="foreground",
+        build=MUSTAN1,
+        signature="fnet.conv1.weight",
+        paper=_MUSTAN_PAPER,
+        licence="none are published",
+    ),
+    Entry(
+        name="hofam",
+        task="foreground",
+        short_side=256,
+        needs_flow=True,
+        build=HOFAM,
+        signature="enc_flow.1.conv.weight",
+        paper="IEEE Transactions on Multimedia 2025 (CrossNet)",
+        licence="none is stated by the release, https://github.com/WeiZongqi/HOFAM",
+        source="the release's TensorFlow checkpoint, exported to .npz (see docs/systems/hofam.md)",
+    ),
+    Entry(
+        name="stam",
+        task="foreground",
+        short_side=256,
+        needs_flow=True,
+        build=partial(HOFAM, flow_mode="single"),
+        signature="enc_flow.1.conv.weight",
+        paper="Liang et al., Sensors 2019, 19(23), 5142",
+        licence="none are published",
+        trained_by="hofam --flow-mode single",
+    ),
+    Entry(
+        name="fgsegnet",
+        task="foreground",
+        build=FgSegNetV2,
+        signature="fpm.pool_proj.weight",
+        paper="Lim and Keles, Pattern Analysis and Applications 2019 (arXiv 1808.01477)",
+        licence="that of the release, https://github.com/lim-anggun/FgSegNet_v2",
+        source="one .h5 file for each scene, https://github.com/lim-anggun/FgSegNet_v2",
+    ),
+)

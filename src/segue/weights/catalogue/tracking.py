@@ -1,0 +1,165 @@
+"""Networks that follow objects."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from segue.models.cutie import Cutie
+from segue.models.hf_video import VideoClass, fresh, read_folder
+from segue.models.sam2 import SAM2, SizeName
+from segue.models.sam2.network import SIZES
+from segue.models.stcn import STCN, STCNLite
+from segue.models.stm import STM
+from segue.models.xmem import XMem
+from segue.registry import Entry
+from segue.weights.catalogue.terms import FREE, OWN
+from segue.weights.download import Remote
+
+_XMEM_PAPER = "Cheng and Schwing, ECCV 2022 (arXiv 2207.07115)"
+_XMEM_LICENCE = "code MIT, none is stated for the weights, https://github.com/hkchengrex/XMem"
+_CUTIE_PAPER = "Cheng et al., CVPR 2024 (arXiv 2310.12982)"
+_CUTIE_LICENCE = "code MIT, none is stated for the weights, https://github.com/hkchengrex/Cutie"
+_CUTIE_QUERIES = "object_transformer.query_init.weight"
+
+
+def _release(repository: str, name: str, md5: str | None = None) -> Remote:
+    """A file of the release of XMem or Cutie."""
+    address = f"https://github.com/hkchengrex/{repository}/releases/download/v1.0/{name}"
+    return Remote(address, name, md5=md5)
+
+
+def _sam2(size: SizeName) -> Entry:
+    trunk, file = SIZES[size], f"sam2.1_hiera_{size.replace('+', '_plus')}.pt"
+    width = trunk.widths[-1]
+    return Entry(
+        name=f"sam2-{size}",
+        task="track",
+        build=partial(SAM2, size),
+        # The last block: its number tells the depth, its shape the width.
+        signature=f"image_encoder.trunk.blocks.{sum(trunk.blocks) - 1}.attn.qkv.weight",
+        shape=(3 * width, width),
+        required_key="no_obj_embed_spatial",  # SAM 2.0 has none
+        paper="Ravi et al., 2024 (arXiv 2408.00714), SAM 2.1",
+        licence="Apache-2.0, https://github.com/facebookresearch/sam2",
+        remote=Remote(f"https://dl.fbaipublicfiles.com/segment_anything_2/092824/{file}", file),
+        prompts=frozenset({"mask", "box", "point"}),
+    )
+
+
+def _transformers(name: str, kind: VideoClass, signature: str, hub: str, paper: str) -> Entry:
+    return Entry(
+        name=name,
+        task="track",
+        build=partial(fresh, kind),
+        signature=signature,
+        required_key="memory_temporal_positional_encoding",
+        read=partial(read_folder, kind),
+        paper=paper,
+        licence="Apache-2.0",
+        source=f"https://huggingface.co/{hub} (hf download {hub} --local-dir FOLDER)",
+        prompts=frozenset({"mask", "box", "point"}),
+    )
+
+
+# Of entries whose files have a name in common, the larger network comes first: see `recognise`.
+ENTRIES = (
+    Entry(
+        name="stcn-lite",
+        task="track",
+        build=STCNLite,
+        signature="key_encoder.stem.weight",
+        paper="after Cheng et al., NeurIPS 2021 (arXiv 2106.05210)",
+        licence=OWN,
+        bundled="stcn-lite.safetensors",
+        sha256="9f290f36988fe0ab704d2566cb343db89da28477a3b8c6433e0588aba915275a",
+    ),
+    Entry(
+        name="stcn-lite-free",
+        task="track",
+        build=STCNLite,
+        signature="key_encoder.stem.weight",
+        paper="after Cheng et al., NeurIPS 2021 (arXiv 2106.05210)",
+        licence=FREE,
+        bundled="stcn-lite-free.safetensors",
+        sha256="86d754cef44874c71b91422c0c1f30ecc7cf9ad15e181c55f6ab57916272f9ff",
+        trained_by="stcn-lite",
+        prompter="segue-prompt-free",
+    ),
+    Entry(
+        name="stcn",
+        task="track",
+        build=STCN,
+        signature="value_encoder.fuser.block1.conv1.weight",
+        required_key="key_comp.weight",
+        paper="Cheng et al., NeurIPS 2021 (arXiv 2106.05210)",
+        rank=1,
+        licence="that of the release, https://github.com/hkchengrex/STCN",
+        source="https://drive.google.com/uc?id=1mRrE0uCI2ktdWlUgapJI_KmgeIiF2eOm (stcn.pth)",
+    ),
+    Entry(
+        name="stm",
+        task="track",
+        build=STM,
+        signature="KV_M_r4.Key.weight",
+        paper="Oh et al., ICCV 2019 (arXiv 1904.00607)",
+        licence="CC BY-NC-SA 4.0, non-commercial use only",
+        source="https://www.dropbox.com/s/mtfxdr93xc3q55i/STM_weights.pth?dl=1 (STM_weights.pth)",
+    ),
+    *(_sam2(size) for size in SIZES),
+    _transformers(
+        "edgetam-hf",
+        "EdgeTamVideo",
+        "spatial_perceiver.layer_norm.weight",
+        "yonigozlan/EdgeTAM-hf",
+        "Zhou et al., CVPR 2025 (arXiv 2501.07256)",
+    ),
+    _transformers(
+        "sam2-hf",
+        "Sam2Video",
+        "vision_encoder.backbone.pos_embed_window",
+        "facebook/sam2.1-hiera-tiny",
+        "Ravi et al., 2024 (arXiv 2408.00714)",
+    ),
+    Entry(
+        name="xmem",
+        task="track",
+        build=XMem,
+        signature="decoder.hidden_update.transform.weight",
+        paper=_XMEM_PAPER,
+        licence=_XMEM_LICENCE,
+        remote=_release("XMem", "XMem.pth"),
+    ),
+    Entry(
+        name="xmem-no-sensory",
+        task="track",
+        build=partial(XMem, hidden_channels=0),
+        signature="decoder.fuser.block1.conv1.weight",
+        required_key="key_proj.e_proj.weight",
+        shape=(512, 1536, 3, 3),
+        paper=_XMEM_PAPER,
+        licence=_XMEM_LICENCE,
+        remote=_release("XMem", "XMem-no-sensory.pth"),
+    ),
+    Entry(
+        name="cutie",
+        task="track",
+        build=Cutie,
+        signature="pixel_encoder.res2.0.conv3.weight",
+        required_key=_CUTIE_QUERIES,
+        paper=_CUTIE_PAPER,
+        licence=_CUTIE_LICENCE,
+        remote=_release("Cutie", "cutie-base-mega.pth", md5="a6071de6136982e396851903ab4c083a"),
+    ),
+    Entry(
+        name="cutie-small",
+        task="track",
+        build=partial(Cutie, "small"),
+        signature="pixel_encoder.res2.0.conv1.weight",
+        required_key=_CUTIE_QUERIES,
+        shape=(64, 64, 3, 3),
+        paper=_CUTIE_PAPER,
+        licence=_CUTIE_LICENCE,
+        trained_by="cutie --size small",
+        remote=_release("Cutie", "cutie-small-mega.pth"),
+    ),
+)
