@@ -57,8 +57,9 @@ class CircleWorker:
 @pytest.fixture
 def backend(tmp_path: Path) -> Iterator[AnnotateBackend]:
     film = Film(write_film(tmp_path / "film.mp4", numbered(12)))
-    backend = AnnotateBackend(film, tmp_path / "p")
-    backend._worker = CircleWorker(film.size)  # type: ignore[assignment]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("segue_web.annotate.Worker", lambda *_: CircleWorker(film.size))
+        backend = AnnotateBackend(film, tmp_path / "p")
     yield backend
     backend.close()
 
@@ -293,7 +294,7 @@ def test_an_imported_mask_is_a_start_until_something_is_corrected(backend: Annot
     assert backend.import_labels(Labels({3: "koi"}, {6: lambda: mask})) == 1
 
     assert ask("track", direction="forward", frame=7)["start"] == 6
-    backend._job = None
+    backend._runner.job = None
     click(ask, 2, 20, 20, 1)
     assert ask("track", direction="forward", frame=7)["start"] == 2
 
@@ -326,14 +327,14 @@ def test_frames_are_saved_as_they_come_and_a_stop_can_be_gone_on_with(
     click(ask, 4, 20, 30)
 
     async def steps() -> None:
-        job = backend._job
+        job = backend._runner.job
         assert job is not None
         job.done = 1
-        await backend._keep(job, 5, tracked(backend, 8))
+        await backend._runner.keep(job, 5, tracked(backend, 8))
         job.done = 2
-        await backend._keep(job, 6, tracked(backend, 9))
+        await backend._runner.keep(job, 6, tracked(backend, 9))
         await backend.handle(messages.Stop(id=2, op="stop"))
-        await backend._keep(job, 7, tracked(backend, 10))  # in work when it was stopped
+        await backend._runner.keep(job, 7, tracked(backend, 10))  # in work when it was stopped
 
     events = with_job(backend, ask, steps)
 
@@ -351,14 +352,14 @@ def test_an_edit_during_a_tracking_is_a_step_of_its_own(backend: AnnotateBackend
     click(ask, 4, 20, 30)
 
     async def steps() -> None:
-        job = backend._job
+        job = backend._runner.job
         assert job is not None
-        await backend._keep(job, 5, tracked(backend, 8))
+        await backend._runner.keep(job, 5, tracked(backend, 8))
         await backend.handle(
             messages.ClickEdit(id=3, op="click", frame=9, object=1, points=[(30, 30, True)], seen=0)
         )
-        await backend._keep(job, 6, tracked(backend, 9))
-        await backend._keep(job, 9, tracked(backend, 9))  # given meanwhile: stays
+        await backend._runner.keep(job, 6, tracked(backend, 9))
+        await backend._runner.keep(job, 9, tracked(backend, 9))  # given meanwhile: stays
         with pytest.raises(SegueError, match="stop it first"):
             await backend.handle(messages.Undo(id=4, op="undo"))
         await backend.handle(messages.Stop(id=5, op="stop"))
@@ -383,9 +384,9 @@ def test_a_full_disk_stops_the_tracking_with_one_line(
     monkeypatch.setattr(backend.project, "put", full)
 
     async def steps() -> None:
-        job = backend._job
+        job = backend._runner.job
         assert job is not None
-        await backend._keep(job, 5, tracked(backend, 8))
+        await backend._runner.keep(job, 5, tracked(backend, 8))
 
     events = with_job(backend, ask, steps)
 
@@ -451,9 +452,9 @@ def test_a_defect_while_a_frame_is_saved_ends_the_tracking_and_is_told(
     async def steps() -> None:
         monkeypatch.setattr(backend.project, "put", broken)
         backend._on_step((5, tracked(backend, 8)), None)
-        while backend._tasks:
+        while backend._runner._tasks:
             await asyncio.sleep(0.01)
-        assert backend._job is None
+        assert backend._runner.job is None
 
     events = with_job(backend, ask, steps)
     (ended,) = [event for event in events if event["event"] == "ended"]
@@ -516,7 +517,7 @@ def test_names_of_exports_are_plain_and_free(backend: AnnotateBackend, ask: Ask)
     click(ask, 0, 20, 20)
     first = ask("export", format="coco")["name"]
     (backend.exports / first).write_text("{}")
-    backend._job = None
+    backend._runner.job = None
     second = ask("export", format="coco")["name"]
 
     assert (first, second) == ("film-coco.json", "film-coco-2.json")

@@ -119,6 +119,17 @@ export class State {
     return false;
   }
 
+  /** whether the project can be changed now */
+  get editable() {
+    return this.mode === "annotate" && this.online && this.film.exact;
+  }
+
+  /** @param {number | null} object */
+  choose(object) {
+    this.object = object;
+    this.changed();
+  }
+
   /** @returns {Thing | undefined} */
   get chosenObject() {
     return this.objects.find((item) => item.id === this.object);

@@ -1,0 +1,72 @@
+"""A project that several pages work on: one thread uses it, and all pages hear what has changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import astuple
+from typing import Any, TypeVar
+
+from segue.masks import encode_objects
+from segue_web.project import Project
+from segue_web.server import Send
+from segue_web.store import Changed
+
+T = TypeVar("T")
+
+
+class SharedProject:
+    """A project, the one thread that uses it, and the pages that are notified of its changes.
+
+    Attributes:
+        project: the project; what reads or changes it runs in :meth:`run`.
+    """
+
+    def __init__(self, project: Project, send: Send) -> None:
+        self.project = project
+        self._send = send
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="segue-project")
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def close(self) -> None:
+        """Let what waits be saved, and close the project."""
+        self._thread.shutdown(wait=True)
+        self.project.close()
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """Run in the one thread that uses the project."""
+        self._loop = asyncio.get_running_loop()
+        return await self._loop.run_in_executor(self._thread, call)
+
+    @contextmanager
+    def change(self, label: str, entry: int | None = None) -> Iterator[None]:
+        """A change of the project, which is sent to all pages; in the project's thread."""
+        with self.project.change(label, entry=entry) as changed:
+            yield
+        self.tell(changed)
+
+    def tell(self, changed: Changed) -> None:
+        """Send all pages what has changed."""
+        event: dict[str, Any] = {"event": "changed", "history": self.project.history()}
+        if changed.objects:
+            event["objects"] = self.project.objects()
+        if len(changed.frames) == 1:
+            event["frames"] = [self.frame(index) for index in changed.frames]
+        elif changed.frames:
+            event["timeline"] = self.project.timeline()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._send, event)
+
+    def frame(self, index: int) -> dict[str, Any]:
+        """All that a page shows of a frame."""
+        mask, marks = self.project.mask(index), self.project.marks(index)
+        lengths = encode_objects(mask, [i for i, mark in marks.items() if mark.area])
+        return {
+            "frame": index,
+            "revision": self.project.frame_revision(index),
+            "masks": {i: rle["counts"] for i, rle in lengths.items()},
+            "prompts": self.project.prompts(index),
+            "marks": {i: astuple(mark) for i, mark in marks.items()},
+        }

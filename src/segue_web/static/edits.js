@@ -1,0 +1,97 @@
+// What a person says of an object on a frame goes to the server, one change after the other.
+
+import { notice } from "./panels.js";
+
+/** @type {Record<string, string>} */
+const EXTENTS = { whole: "the object", part: "a part of it", group: "more than it" };
+
+export class Edits {
+  /**
+   * @param {import("./state.js").State} state
+   * @param {import("./link.js").Link} link
+   * @param {{look: (frames: number[]) => Promise<void>, go: (frame: number, dragging: boolean) => void,
+   *   complain: (error: unknown) => void}} page
+   */
+  constructor(state, link, page) {
+    this.state = state;
+    this.link = link;
+    this.look = page.look;
+    this.go = page.go;
+    this.complain = page.complain;
+    /** clicks that the server has answered @type {(points: [number, number, boolean][]) => void} */
+    this.onAnswered = () => undefined;
+  }
+
+  /** @param {number} frame */
+  seen(frame) {
+    return this.state.looks.get(frame)?.revision ?? 0;
+  }
+
+  /** @param {[number, number, boolean][]} points @param {number[] | null} box @param {string} [extent] */
+  click(points, box, extent) {
+    const frame = this.state.frame;
+    this.link.inTurn(async () => {
+      if (!this.state.looks.has(frame)) await this.look([frame]);
+      const before = this.state.object === null ? null : this.state.looks.get(frame)?.prompts[this.state.object];
+      const all = box ? [] : [...(before?.points ?? []), ...points];
+      const meant = extent ?? before?.extent ?? "whole";
+      const answer = await this.link.ask("click", { frame, object: this.state.object, points: all, box: box ?? before?.box ?? null, extent: meant, seen: this.seen(frame) });
+      this.state.choose(answer.object);
+      if (answer.extents.length > 1 && (extent || !before)) this.tellExtent(answer.extent, answer.extents);
+    }).catch(this.complain).finally(() => this.onAnswered(points));
+  }
+
+  /** What clicks alone may mean on this frame, if there is a choice. @returns {{extent: string, extents: string[]} | null} */
+  meant() {
+    const given = this.state.object === null ? null : this.state.looks.get(this.state.frame)?.prompts[this.state.object];
+    return given?.extent && given.extents && given.extents.length > 1 ? { extent: given.extent, extents: given.extents } : null;
+  }
+
+  /** @param {string} extent @param {string[]} extents */
+  tellExtent(extent, extents) {
+    const others = extents.filter((name) => name !== extent).map((name) => EXTENTS[name]);
+    notice(`This is ${EXTENTS[extent]}; O shows ${others.join(", then ")}.`);
+  }
+
+  otherExtent() {
+    const now = this.meant();
+    if (now) this.click([], null, now.extents[(now.extents.indexOf(now.extent) + 1) % now.extents.length]);
+  }
+
+  /** @param {string} counts @param {boolean} add */
+  stroke(counts, add) {
+    const frame = this.state.frame;
+    this.link.inTurn(async () => {
+      if (!this.state.looks.has(frame)) await this.look([frame]);
+      const answer = await this.link.ask("stroke", { frame, object: this.state.object, counts, add, seen: this.seen(frame) });
+      this.state.choose(answer.object);
+    }).catch(this.complain);
+  }
+
+  /** @param {boolean} hidden */
+  forget(hidden) {
+    const frame = this.state.frame;
+    if (this.state.object === null) return;
+    this.link.inTurn(() => this.link.ask("forget", { frame, object: this.state.object, hidden, seen: this.seen(frame) })).catch(this.complain);
+  }
+
+  /** @param {"undo" | "redo"} op */
+  async undo(op) {
+    const answer = await this.link.inTurn(() => this.link.ask(op)).catch(this.complain);
+    if (!answer) return;
+    notice(`${op === "undo" ? "Undone" : "Done again"}: ${answer.label}`);
+    if (answer.frames.length === 1 && answer.frames[0] !== this.state.frame) this.go(answer.frames[0], false);
+  }
+
+  /** @param {number} id @param {object} values */
+  change(id, values) {
+    if (this.state.mode === "annotate") { void this.link.inTurn(() => this.link.ask("object", { object: id, ...values })).catch(this.complain).finally(() => this.state.changed()); return; }
+    Object.assign(/** @type {object} */ (this.state.objects.find((item) => item.id === id)), values);
+    this.state.changed();
+  }
+
+  /** @param {number} object */
+  remove(object) {
+    void this.link.inTurn(() => this.link.ask("remove", { object })).catch(this.complain);
+  }
+}

@@ -1,0 +1,56 @@
+// Keys: commands, tools, objects by number, and the cross that stands in for a pointer.
+
+import { element } from "./panels.js";
+import { TOOLS } from "./tools.js";
+
+/**
+ * @typedef {import("./commands.js").Page} Page
+ * @typedef {import("./commands.js").Command} Command
+ */
+
+/** @param {Page} page @param {Record<string, Command>} commands @param {(id: string) => void} useTool */
+export function tieKeys(page, commands, useTool) {
+  document.addEventListener("keydown", (event) => onKey(page, commands, useTool, event));
+  // The frame around the picture is for those who go through the page by keys, not for a click and a shortcut.
+  document.addEventListener("keydown", (event) => { if (event.key === "Tab") document.body.dataset.focus = "keys"; }, true);
+  document.addEventListener("pointerdown", () => { delete document.body.dataset.focus; }, true);
+}
+
+/** @param {Page} page @param {Record<string, Command>} commands @param {(id: string) => void} useTool @param {KeyboardEvent} event */
+function onKey(page, commands, useTool, event) {
+  const { state, view, tools } = page;
+  const target = /** @type {HTMLElement} */ (event.target);
+  if (event.key === "Escape" && tools.cancel()) return;
+  if (element("dialog").hasAttribute("open")) return;
+  const typing = target.matches("input:not([type=range]):not([type=checkbox]):not([type=color]), select, textarea");
+  if (typing || event.isComposing) { if (event.key === "Escape") target.blur(); return; }
+  if (event.ctrlKey || event.metaKey) {
+    if (event.key.toLowerCase() !== "z" && event.key.toLowerCase() !== "y") return;
+    event.preventDefault();
+    commands[event.key.toLowerCase() === "y" || event.shiftKey ? "redo" : "undo"].run();
+    return;
+  }
+  if (event.altKey) return;
+  const pressing = target.matches("button, a, label, [type=checkbox], [type=color]") && (event.key === " " || event.key === "Enter");
+  if (pressing || (target.matches("[type=range]") && event.key.startsWith("Arrow"))) return;
+  const steps = { w: [0, -1], a: [-1, 0], s: [0, 1], d: [1, 0] }[event.key.toLowerCase()];
+  if (state.mode === "annotate" && steps) {
+    const by = (event.shiftKey ? 24 : 4) * Math.max(1, Math.round(1 / view.scale));
+    tools.moveCross(steps[0] * by, steps[1] * by);
+    document.body.dataset.focus = "keys";
+    view.canvas.focus({ preventScroll: true });
+  } else if (state.mode === "annotate" && event.key === "Enter") tools.useCross();
+  else if (state.mode === "compare" && target === view.canvas && event.key.startsWith("Page")) {
+    state.split = Math.min(1, Math.max(0, state.split + (event.key === "PageUp" ? -0.05 : 0.05)));
+    state.changed();
+  } else if (event.shiftKey && /^Digit[0-9]$/.test(event.code) && !/^[0-9]$/.test(event.key)) page.remember("opacity", (Number(event.code.slice(5)) || 10) / 10);
+  else if (/^[1-9]$/.test(event.key)) { const item = state.objects[Number(event.key) - 1]; if (item) state.choose(item.id); }
+  else if (state.mode === "annotate" && !event.shiftKey && TOOLS.some((tool) => tool.key === event.key)) useTool(/** @type {any} */ (TOOLS.find((tool) => tool.key === event.key)).id);
+  else {
+    const pressed = (event.shiftKey && event.key.length > 1) || /^[A-Z]$/.test(event.key) ? `shift+${event.key}` : event.key === " " ? "space" : event.key;
+    const command = Object.values(commands).find((item) => item.keys === pressed);
+    if (!command) return;
+    if (!command.can || command.can()) command.run();
+  }
+  event.preventDefault();
+}

@@ -1,0 +1,101 @@
+// What the page shows of its state: which commands can be used, progress, transport, and the panels.
+
+import { showClass } from "./classes.js";
+import { icon } from "./icons.js";
+import { element, showFound, showHere, showNext, showObjects } from "./panels.js";
+import { TOOLS } from "./tools.js";
+
+/**
+ * @typedef {import("./state.js").State} State
+ * @typedef {import("./commands.js").Command} Command
+ */
+
+const RUNS = /** @type {Record<string, string>} */ ({ forward: "Tracking forwards", back: "Tracking backwards", between: "Tracking from both sides", export: "Exporting" });
+
+/** @param {import("./commands.js").Page} page @param {Record<string, Command>} commands */
+export function tieStatus({ state, edits, playback }, commands) {
+  let nextShown = 0;
+  const actions = {
+    change: (/** @type {number} */ id, /** @type {object} */ values) => edits.change(id, values),
+    remove: (/** @type {number} */ id) => edits.remove(id),
+    choose: (/** @type {number | null} */ id) => state.choose(id),
+  };
+  state.subscribe(() => {
+    if (state.mode === "loading") return;
+    showCommands(state, commands);
+    showProgress(state);
+    showTransport(state);
+    showObjects(state, actions);
+    showClass(state);
+    showHere(state);
+    showFound(state);
+    if (performance.now() - nextShown > (state.running ? 1000 : 0)) {
+      nextShown = performance.now();
+      showNext(state, (frame, object) => { state.choose(object); playback.go(frame, false); });
+    }
+  });
+}
+
+/** @param {string} name @returns {HTMLButtonElement} */
+const button = (name) => /** @type {HTMLButtonElement} */ (document.querySelector(`[data-command="${name}"]`));
+
+/** @param {State} state @param {Record<string, Command>} commands */
+function showCommands(state, commands) {
+  for (const item of /** @type {NodeListOf<HTMLButtonElement>} */ (document.querySelectorAll("[data-command]"))) {
+    const { can } = commands[/** @type {string} */ (item.dataset.command)];
+    item.disabled = Boolean(can && !can());
+  }
+  button("stop").hidden = !state.running;
+  for (const name of ["trackForward", "trackBack", "trackBetween"]) button(name).hidden = Boolean(state.running);
+  for (const item of /** @type {NodeListOf<HTMLButtonElement>} */ (element("tools").querySelectorAll("[data-tool]"))) {
+    item.setAttribute("aria-checked", String(item.dataset.tool === state.tool));
+    item.disabled = !state.editable && item.dataset.tool !== "hand";
+  }
+  for (const item of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-mode][role=radio]"))) {
+    item.setAttribute("aria-checked", String(item.dataset.mode === state.compare));
+  }
+  const tool = TOOLS.find((item) => item.id === state.tool);
+  const who = state.chosenObject ? "" : "New object: ";
+  element("hint").textContent = state.mode === "annotate" ? who + (tool?.hint ?? "") : "";
+}
+
+/** @param {State} state */
+function showProgress(state) {
+  const { running, finding } = state;
+  element("progress").hidden = !running && !finding;
+  const bar = /** @type {HTMLProgressElement} */ (element("progress-bar"));
+  if (finding && !running) {
+    const { detector, since } = finding;
+    const [passed, last] = [(performance.now() - since) / 1000, Number(state.settings[`seconds.${detector}`])];
+    element("progress-what").textContent = `Looking for objects with ${detector}`;
+    element("progress-rate").textContent = `${Math.round(passed)} s` + (last ? ` of about ${Math.ceil(last)} s` : "; the first look also loads it");
+    bar.max = Math.max(last || 1, passed);
+    if (last) bar.value = passed;
+    else bar.removeAttribute("value");
+  }
+  if (running) {
+    element("progress-what").textContent = `${RUNS[running.what] ?? running.what}: ${running.done} of ${running.total} frames`;
+    element("progress-rate").textContent = running.rate ? `${running.rate.toFixed(1)} frames/s, ${Math.ceil((running.total - running.done) / running.rate)} s left` : "starting …";
+    bar.max = Math.max(1, running.total);
+    bar.value = running.done;
+  }
+}
+
+/** @param {State} state */
+function showTransport(state) {
+  const input = /** @type {HTMLInputElement} */ (element("frame"));
+  button("play").replaceChildren(icon(state.playing ? "pause" : "play"));
+  if (document.activeElement !== input) input.value = String(state.frame);
+  input.max = String(state.film.frames - 1);
+  element("frame-count").textContent = `of ${state.film.frames} frames`;
+  element("clock").textContent = `${clock(state.frame / state.film.fps)} / ${clock(state.film.frames / state.film.fps)}`;
+  const [first, last] = state.wanted;
+  element("range").textContent = last - first + 1 < state.film.frames ? `frames ${first} to ${last}` : "";
+}
+
+/** @param {number} seconds */
+function clock(seconds) {
+  const whole = Math.floor(seconds);
+  const parts = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  return `${parts[0] ? `${parts[0]}:` : ""}${String(parts[1]).padStart(2, "0")}:${String(parts[2]).padStart(2, "0")}.${String(Math.floor((seconds - whole) * 100)).padStart(2, "0")}`;
+}
