@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
+from segue.layers.attention import drawn as draw
 from segue.layers.attention import sample_levels
 from segue.models.msstsvis.lite import MSSTSVISLite
 from segue.models.seqformer import SeqFormer, Size
-from segue.models.seqformer.decoder import drawn as draw
 from segue.models.seqformer.encoder import DeformableAttention
 from tests.fill import fill_plainly
 

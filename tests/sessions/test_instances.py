@@ -340,6 +340,30 @@ def test_a_network_with_a_memory_of_its_own_is_run() -> None:
     assert session.explanation is not None
 
 
+@pytest.mark.parametrize("kind", [SeqFormer, MSSTSVIS])
+def test_what_the_encoder_attends_to_is_shown_and_changes_nothing(kind: type[SeqFormer]) -> None:
+    """Frames that are encoded once for two windows, as those of SeqFormer, are explained in each."""
+    clip, found = frames(9), network(kind)
+    plain = followed(InstanceSession(found, OPTIONS, device="cpu"), clip)
+    session = InstanceSession(found, OPTIONS, device="cpu")
+    session.explain()
+    kinds = {"", "-scales"} | ({"-frames"} if kind is MSSTSVIS else set())
+    results = []
+    for result in (*(session.step(frame) for frame in clip), *session.finish()):
+        if result is not None:
+            results.append(result)
+            assert set(session.explanations) == kinds
+            scales = session.explanations["-scales"]
+            visible = sum(item.area > 0 for item in result.objects)
+            height, width, _ = session.explanation.shape if session.explanation is not None else (0, 0, 0)
+            columns = len(result.objects) + 1
+            assert scales.shape == (4 * (height + 14), width // columns * (visible + 1), 3)
+    assert any(result.mask.any() for result in results)
+    for ours, theirs in zip(results, plain, strict=True):
+        assert np.array_equal(ours.mask, theirs.mask)
+        assert ours.objects == theirs.objects
+
+
 def test_the_windows_without_an_object_are_counted_anew_each_time_it_is_found() -> None:
     look, scores = torch.ones(4), [0.9, 0.1]
     nothing = Instances(torch.zeros(0, 4), torch.zeros(0, 2), torch.zeros(0, 2, 12, 12, dtype=torch.bool))

@@ -20,8 +20,8 @@ def _look(whole: bool = False, explain: Path | None = None) -> None:
     Args:
         whole: look at the film as one clip, as published: its ten best pairs of query and class, as results
             of YouTube-VIS.
-        explain: folder for a strip of pictures for each frame: the frame, and for each object where the
-            network looks; not for detectors.
+        explain: folder for pictures of each frame: where the network looks for each object, where its encoder
+            looks at each scale, and which frames it reads; not for detectors.
     """
 
 

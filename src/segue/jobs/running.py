@@ -191,8 +191,9 @@ def _run_video(job: VideoJob, prepared: Prepared, observer: Observer, cancel: Ca
         if prepared.in_memory:
             taken.add(frame)
         # A run that is resumed goes through its first results again, without a strip.
-        if explain is not None and explaining.explanation is not None:
-            write_picture(explain / f"{result.index:06d}.png", explaining.explanation)
+        if explain is not None:
+            for kind, picture in explaining.explanations.items():
+                write_picture(explain / f"{result.index:06d}{kind}.png", picture)
         observer.frame(frame, result, prepared.note(result))
 
     try:

@@ -231,6 +231,26 @@ def corners(points: Tensor, weights: Tensor, shapes: Shapes, heads: int) -> tupl
     return rows, torch.stack((upper - upper_right, upper_right, lower - lower_right, lower_right), -1)
 
 
+def drawn(points: Tensor, weights: Tensor, size: tuple[int, int]) -> Tensor:
+    """Draw weighted points as maps: the weight of each is shared by the four pixels around it.
+
+    Args:
+        points: (..., n, 2), x before y, in pixels; 0 is the centre of the first. What is outside is left out.
+        weights: (..., n).
+        size: rows h and columns w of the maps.
+
+    Returns:
+        (..., h, w); a map adds up to the weights where all its points lie inside.
+    """
+    height, width = size
+    rows, shares = corners(
+        points.reshape(-1, 1, 1, *points.shape[-2:]), weights.reshape(-1, 1, 1, weights.shape[-1]), [size], 1
+    )
+    maps = points.new_zeros(len(rows), (height + 3) * (width + 3))
+    maps.scatter_add_(1, rows.flatten(1).long(), shares.flatten(1))
+    return maps.view(*points.shape[:-2], height + 3, width + 3)[..., 1:-2, 1:-2]
+
+
 class Mlp(nn.Module):
     """Two linear layers with exact GELU between them, (..., C) → (..., C)."""
 

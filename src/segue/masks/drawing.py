@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import FloatingArray
 from segue.masks.files import DAVIS_PALETTE, fold_ids
 from segue.masks.measure import measure
 from segue.types import Box, Image, IndexMask
@@ -87,11 +88,7 @@ def attention_strip(
     whole = np.asarray(cv2.resize(fold_ids(mask), size, interpolation=cv2.INTER_NEAREST), np.uint8)
     strip = [overlay(image, whole)]
     for number, plane in sorted(zip(ids, maps.astype(np.float32), strict=True), key=itemgetter(0)):
-        heat = cv2.resize(cv2.GaussianBlur(plane, (0, 0), 1), size, interpolation=cv2.INTER_CUBIC).clip(0)
-        heat /= max(float(heat.max()), 1e-9)
-        colours = cv2.applyColorMap(np.uint8(255 * heat), cv2.COLORMAP_TURBO)[..., ::-1]
-        weight = 0.8 * heat[..., None] ** 0.5
-        drawn = np.rint(image * (1 - weight) + colours * weight).astype(np.uint8)
+        drawn = heated(image, np.asarray(cv2.GaussianBlur(plane, (0, 0), 1), np.float32))
         rim = max(2, min(size) // 80)
         colour = _LINE_COLOURS[int(fold_ids(np.array([[number]]))[0, 0])]
         inner = drawn[rim:-rim, rim:-rim].copy()
@@ -99,6 +96,25 @@ def attention_strip(
         drawn[rim:-rim, rim:-rim] = inner
         strip.append(drawn)
     return np.hstack(strip)
+
+
+def heated(image: Image, plane: FloatingArray, most: float | None = None) -> Image:
+    """Tint a picture where a map is high: blue is low, red is the most, and 0 leaves it as it is.
+
+    Args:
+        image: RGB, (h, w, 3), uint8.
+        plane: (rows, columns) of any size, not negative.
+        most: value of full colour; None is the maximum of the map.
+
+    Returns:
+        RGB, (h, w, 3), uint8.
+    """
+    size = image.shape[1], image.shape[0]
+    heat = cv2.resize(plane.astype(np.float32), size, interpolation=cv2.INTER_CUBIC).clip(0)
+    heat = (heat / max(float(heat.max()) if most is None else most, 1e-9)).clip(max=1)
+    colours = cv2.applyColorMap(np.uint8(255 * heat), cv2.COLORMAP_TURBO)[..., ::-1]
+    weight = 0.8 * heat[..., None] ** 0.5
+    return np.asarray(np.rint(image * (1 - weight) + colours * weight), np.uint8)
 
 
 def _occupied(entries: npt.NDArray[np.uint8], margin: int) -> tuple[slice, slice]:

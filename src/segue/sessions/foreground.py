@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import cv2
@@ -179,6 +179,11 @@ class ForegroundSession(Checkpointable):
         not called.
         """
         return self._explanation
+
+    @property
+    def explanations(self) -> Mapping[str, Image]:
+        """:attr:`explanation` by what its file ends with, as those of an ``InstanceSession``."""
+        return {} if self._explanation is None else {"": self._explanation}
 
     def _explained(self, image: Image, foreground: npt.NDArray[np.float32]) -> Image:
         shown: list[Image] = []

@@ -20,10 +20,12 @@ from segue.layers.running import prepare_for_inference
 from segue.masks.drawing import attention_strip
 from segue.masks.measure import measure
 from segue.models.base import InstanceNetwork
+from segue.models.seqformer.observing import EncoderAttention, ObservableNetwork
 from segue.sessions.association import next_id
 from segue.sessions.base import Checkpointable, FrameLike, as_frame, checkpointed
+from segue.sessions.encoder_pictures import draw_encoder
 from segue.sessions.networks import instance_network
-from segue.sessions.official import SHORT_SIDE, as_tensor, best_queries, encode_frames, enlarged, resized
+from segue.sessions.official import SHORT_SIDE, as_tensor, best_queries, enlarged, resized
 from segue.types import Image, IndexMask, ObjectInfo, Prompt, Segmentation
 from segue.weights.identity import WeightsIdentity
 
@@ -201,6 +203,7 @@ class _Pending:
     size: tuple[int, int]
     picture: Image  # what the network sees, (h, w, 3), uint8
     memory: Any = field(default=None, compare=False)  # what it made of it, if apart from other frames
+    attention: EncoderAttention | None = field(default=None, compare=False)  # the same of its encoder
 
 
 class InstanceSession(Checkpointable):
@@ -221,7 +224,7 @@ class InstanceSession(Checkpointable):
     _frames: list[_Pending] = checkpointed()
     _tracks: Tracks = checkpointed()
     _due: deque[Segmentation] = checkpointed()
-    _strips: deque[Image] = checkpointed()
+    _pictures: deque[dict[str, Image]] = checkpointed()
     _shared: int = checkpointed()
     _size: tuple[int, int] | None = checkpointed()
     _next_index: int = checkpointed()
@@ -253,8 +256,8 @@ class InstanceSession(Checkpointable):
         self._shared = 0
         self._tracks = Tracks()
         self._due = deque()
-        self._strips = deque()
-        self._explanation: Image | None = None
+        self._pictures = deque()
+        self._explanations: dict[str, Image] = {}
         self._size = None
         self._next_index = 0
 
@@ -270,7 +273,19 @@ class InstanceSession(Checkpointable):
         was found in its window, with what the query of the object attends to, in the order of the ids, rimmed
         in its colour. None before the first result, and if :meth:`explain` was not called.
         """
-        return self._explanation
+        return self._explanations.get("")
+
+    @property
+    def explanations(self) -> Mapping[str, Image]:
+        """The pictures of the last result by what their files end with, RGB (rows, columns, 3), uint8.
+
+        Under ``""`` is :attr:`explanation`. Of networks with the encoder of SeqFormer there is ``-scales``,
+        where it looks at each scale (:func:`segue.sessions.encoder_pictures.draw_scales`), and where it
+        relates frames ``-frames``, which frames of the window it reads
+        (:func:`segue.sessions.encoder_pictures.draw_frames`). Empty before the first result, and if
+        :meth:`explain` was not called.
+        """
+        return self._explanations
 
     def step(
         self, frame: FrameLike, prompts: IndexMask | Sequence[Prompt] | None = None
@@ -318,8 +333,8 @@ class InstanceSession(Checkpointable):
             yield self._give()
 
     def _give(self) -> Segmentation:
-        if self._strips:
-            self._explanation = self._strips.popleft()
+        if self._pictures:
+            self._explanations = self._pictures.popleft()
         return self._due.popleft()
 
     def _config_fingerprint(self) -> dict[str, Any]:
@@ -336,7 +351,8 @@ class InstanceSession(Checkpointable):
     def _segment_window(self, keep: int) -> None:
         """Segment the window, queue the results of its new frames, and keep its last ``keep`` frames."""
         network, options = self._network, self.options
-        memory = self._encode()
+        observer = EncoderAttention() if self._observes and network.relates_frames else None
+        memory = self._encode(observer)
         decoded = network.decode(memory)
         logits = network.class_logits(decoded)[0].float()
         queries = best_queries(logits, 2 * options.top, options.score, options.classes)
@@ -358,19 +374,37 @@ class InstanceSession(Checkpointable):
             pending = self._frames[t]
             self._due.append(self._segment(pending, masks[kept, t], ids, known))
             if looks is not None:
-                self._strips.append(attention_strip(pending.picture, self._due[-1].mask, looks[:, t], ids))
+                mask = self._due[-1].mask
+                pictures = {"": attention_strip(pending.picture, mask, looks[:, t], ids)}
+                # Of frames that are encoded alone each has its own.
+                encoder, number = (pending.attention, 0) if observer is None else (observer, t)
+                if encoder is not None:
+                    images = [item.picture for item in self._frames]
+                    pictures |= draw_encoder(encoder, number, pending.picture, images, mask, ids)
+                self._pictures.append(pictures)
         self._frames = self._frames[len(self._frames) - keep :]
         self._shared = keep
 
-    def _encode(self) -> Any:
+    @property
+    def _observes(self) -> bool:
+        """Whether it is kept what the encoder attends to."""
+        return self._explains and getattr(self._network, "observable", False)
+
+    def _encode(self, observer: EncoderAttention | None) -> Any:
         """What the network sees in the window; frames of an earlier window are not encoded again."""
         network = self._network
         if network.relates_frames:
-            return encode_frames(network, map(self._tensor, self._frames))
+            return self._encoded(torch.cat([self._tensor(pending) for pending in self._frames], 1), observer)
         for pending in self._frames:
             if pending.memory is None:
-                pending.memory = network.encode(self._tensor(pending))
+                pending.attention = EncoderAttention() if self._observes else None
+                pending.memory = self._encoded(self._tensor(pending), pending.attention)
         return network.join([pending.memory for pending in self._frames])
+
+    def _encoded(self, frames: Tensor, observer: EncoderAttention | None) -> Any:
+        if observer is None:
+            return self._network.encode(frames)
+        return cast(ObservableNetwork, self._network).encode(frames, observer=observer)
 
     def _tensor(self, pending: _Pending) -> Tensor:
         return as_tensor([pending.picture], self.device, self._dtype)

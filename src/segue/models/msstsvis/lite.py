@@ -28,6 +28,7 @@ from segue.models.segue_prompt import Join, Separable
 from segue.models.seqformer import Memory
 from segue.models.seqformer.decoder import CHANNELS, MLP, Decoded, relative_masks, to_maps
 from segue.models.seqformer.network import Size
+from segue.models.seqformer.observing import EncoderAttention
 
 PER_FRAME = 20
 """Detections of a frame that are linked."""
@@ -127,7 +128,9 @@ class MSSTSVISLite(MSSTSVIS):
     def detector(self) -> NanoDetTrunk:
         return cast(NanoDetTrunk, self.backbone.body)
 
-    def encode(self, frames: Tensor, valid: Tensor | None = None) -> Memory:
+    def encode(
+        self, frames: Tensor, valid: Tensor | None = None, observer: EncoderAttention | None = None
+    ) -> Memory:
         if valid is not None:
             raise ValueError("msstsvis-lite takes clips of one size, without padding")
         samples, count = frames.shape[:2]
@@ -140,7 +143,7 @@ class MSSTSVISLite(MSSTSVIS):
         sources = [
             projection(level) for projection, level in zip(self.detr.input_proj, maps[1:], strict=True)
         ]
-        tokens, levels = self.relate(sources, None, samples)
+        tokens, levels = self.relate(sources, None, samples, observer)
         features = self.mask_features(
             to_maps(tokens, levels.shapes, 1)[0], torch.cat((maps[0], fine), 1), self.detector.edges(pixels)
         )

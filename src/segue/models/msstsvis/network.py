@@ -11,8 +11,9 @@ from __future__ import annotations
 import itertools
 import json
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -23,6 +24,7 @@ from segue.layers.attention import SelfAttention
 from segue.models.base import Shape
 from segue.models.seqformer.encoder import Levels
 from segue.models.seqformer.network import BackboneName, SeqFormer, Size
+from segue.models.seqformer.observing import EncoderAttention
 
 IntraMode = Literal["position", "joint", "none"]
 InterMode = Literal["sequence", "channel", "none"]
@@ -141,21 +143,46 @@ class CrossAttention(nn.Module):
         self.q, self.k, self.v = (nn.Linear(width, width) for _ in range(3))
         self.proj = nn.Linear(width, width)
 
-    def forward(self, query: Tensor, key: Tensor, masked: Tensor | None = None) -> Tensor:
-        """Queries (B, n, C) read keys (B, m, C); ``masked`` (B, m) is True on keys that nobody may see."""
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        masked: Tensor | None = None,
+        observe: Callable[[Tensor], None] | None = None,
+    ) -> Tensor:
+        """Queries (B, n, C) read keys (B, m, C).
+
+        Args:
+            query: (B, n, C).
+            key: (B, m, C).
+            masked: (B, m), True on keys that nobody may see.
+            observe: receives what each key counts for each query, (B, n, m), means over the heads; what is
+                returned is the same with it.
+
+        Returns:
+            (B, n, C).
+        """
         q, k, v = (
             layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer, x in ((self.q, query), (self.k, key), (self.v, key))
         )
+        allowed = None if masked is None else ~masked[:, None, None]
+        if observe is not None:
+            observe(_weights(q.float(), k.float(), allowed).mean(1))
         if masked is None and key.shape[1] == 1:
             attended = v.expand_as(q)
         elif masked is None and q.dtype == torch.bfloat16:
             # For a few frames at many places the fused attention is slower on a processor.
-            attended = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1).to(v) @ v
+            attended = _weights(q, k).to(v) @ v
         else:
-            allowed = None if masked is None else ~masked[:, None, None]
             attended = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
         return self.proj(attended.transpose(1, 2).flatten(2))
+
+
+def _weights(query: Tensor, key: Tensor, allowed: Tensor | None = None) -> Tensor:
+    """What each key counts, (B, M, n, d) and (B, M, m, d) → (B, M, n, m)."""
+    scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
+    return (scores if allowed is None else scores.masked_fill(~allowed, -torch.inf)).softmax(-1)
 
 
 def feed_forward(width: int) -> nn.Sequential:
@@ -209,7 +236,7 @@ class SplitAttention(nn.Module):
         nn.init.zeros_(self.out_proj.weight)
         nn.init.zeros_(self.out_proj.bias)
 
-    def forward(self, tokens: Tensor, levels: Levels) -> Tensor:
+    def forward(self, tokens: Tensor, levels: Levels, observer: EncoderAttention | None = None) -> Tensor:
         """Tokens with their position code (N, T, S, C) → (N, T, S, C)."""
         raw = torch.split(tokens, levels.areas, 2)
         padding: list[Tensor | None] = [None] * len(raw)
@@ -217,7 +244,7 @@ class SplitAttention(nn.Module):
             padding = list(torch.split(levels.padding[:: tokens.shape[1]], levels.areas, 1))
         related = list(raw)
         if self.intra_mode != "none":
-            related = [self._intra(level, mask) for level, mask in zip(raw, padding, strict=True)]
+            related = [self._intra(level, mask, observer) for level, mask in zip(raw, padding, strict=True)]
         if self.inter_mode != "none":
             # Each scale is related to the next coarser one, the last to its own raw tokens.
             shapes = levels.shapes
@@ -225,22 +252,24 @@ class SplitAttention(nn.Module):
                 [*related[1:], raw[-1]], [*padding[1:], padding[-1]], [*shapes[1:], shapes[-1]], strict=True
             )
             related = [
-                self._inter(own, self._resized(*partner, shape))
+                self._inter(own, self._resized(*partner, shape), observer)
                 for own, partner, shape in zip(related, partners, shapes, strict=True)
             ]
         return self.out_proj(torch.cat(related, 2))
 
-    def _intra(self, u: Tensor, padding: Tensor | None) -> Tensor:
+    def _intra(self, u: Tensor, padding: Tensor | None, observer: EncoderAttention | None) -> Tensor:
         """Relate the frames of one scale, (N, T, HW, C) → the same."""
         samples, frames, places, _ = u.shape
         y = self.intra_linear(u)
+        observe = None if observer is None else partial(observer.take_within, samples, frames)
         if self.intra_mode == "joint" and frames * places <= JOINT_TOKENS:
             flat = y.flatten(1, 2)
             masked = None if padding is None else padding.repeat(1, frames)
-            attended = self.intra_attn(flat, flat, masked).view_as(u)
+            attended = self.intra_attn(flat, flat, masked, observe).view_as(u)
         else:
             columns = _columns(y)
-            attended = self.intra_attn(columns, columns).view(samples, places, frames, -1).transpose(1, 2)
+            attended = self.intra_attn(columns, columns, observe=observe)
+            attended = attended.view(samples, places, frames, -1).transpose(1, 2)
         a = self.intra_norm(u + attended)
         return a + self.intra_ffn(a)
 
@@ -257,7 +286,7 @@ class SplitAttention(nn.Module):
         maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)
         return maps.flatten(2).transpose(1, 2).reshape(samples, frames, -1, p.shape[-1])
 
-    def _inter(self, own: Tensor, partner: Tensor) -> Tensor:
+    def _inter(self, own: Tensor, partner: Tensor, observer: EncoderAttention | None) -> Tensor:
         """Relate a scale to its partner of the same size, both (N, T, HW, C)."""
         samples, frames, places, _ = own.shape
         s = self.inter_own(own)
@@ -268,7 +297,9 @@ class SplitAttention(nn.Module):
         else:
             keys = _columns(self.inter_norm(torch.cat((s, partner), 1)))
             queries = keys[:, :frames].contiguous()
-        attended = self.inter_attn(queries, keys).view(samples, places, frames, -1).transpose(1, 2)
+        observe = None if observer is None else partial(observer.take_between, samples)
+        attended = self.inter_attn(queries, keys, observe=observe)
+        attended = attended.view(samples, places, frames, -1).transpose(1, 2)
         d = own + self.inter_dropout(attended)
         return d + self.inter_ffn(self.inter_ffn_norm(d))
 

@@ -16,8 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.attention import corners
-from segue.models.base import Shape
+from segue.layers.attention import drawn
 from segue.models.seqformer.encoder import DeformableAttention, Levels
 
 CHANNELS = 8
@@ -289,14 +288,3 @@ def attention_maps(layer: DecoderLayer, levels: Levels, decoded: Decoded, querie
     finest = (places + 0.5) / size * size[0] - 0.5
     shares = weights[:frames, queries].float() / layer.cross_attn.heads
     return drawn(finest.flatten(2, 4), shares.flatten(2, 4), levels.shapes[0]).transpose(0, 1)
-
-
-def drawn(points: Tensor, weights: Tensor, size: Shape) -> Tensor:
-    """Weights (..., n) at points (..., n, 2), x before y, shared by the four pixels around: (..., h, w)."""
-    height, width = size
-    rows, shares = corners(
-        points.flatten(0, -3)[:, None, None], weights.flatten(0, -2)[:, None, None], [size], 1
-    )
-    maps = points.new_zeros(len(rows), (height + 3) * (width + 3))
-    maps.scatter_add_(1, rows.flatten(1).long(), shares.flatten(1))
-    return maps.view(*points.shape[:-2], height + 3, width + 3)[..., 1:-2, 1:-2]

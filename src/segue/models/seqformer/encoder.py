@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.attention import sample_levels
+from segue.models.seqformer.observing import EncoderAttention
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,22 @@ class DeformableAttention(nn.Module):
         return offsets.unflatten(-1, (self.heads, *inner, 2)), weights.unflatten(-1, inner)
 
     def read(
-        self, offsets: Tensor, weights: Tensor, references: Tensor, values: Tensor, levels: Levels
+        self,
+        offsets: Tensor,
+        weights: Tensor,
+        references: Tensor,
+        values: Tensor,
+        levels: Levels,
+        observer: EncoderAttention | None = None,
     ) -> Tensor:
         """Read :meth:`values` as :meth:`plan` asks around reference points, (B, Q, C) before any projection.
 
         References are (B, Q, L, 2) centres x, y or (B, Q, L, 4) with width and height, in 0..1 of the level.
         """
-        return sample_levels(values, levels.shapes, self.places(offsets, references, levels), weights)
+        places = self.places(offsets, references, levels)
+        if observer is not None:
+            observer.take_points(places, weights, levels.shapes)
+        return sample_levels(values, levels.shapes, places, weights)
 
     def places(self, offsets: Tensor, references: Tensor, levels: Levels) -> Tensor:
         """Points that are read, (B, Q, M, L, P, 2), in pixels of each level; 0 is the centre of the first."""
@@ -147,15 +157,24 @@ class EncoderLayer(nn.Module):
         self.ms_sts: nn.Module | None = None
 
     def forward(
-        self, tokens: Tensor, position: Tensor, references: Tensor, levels: Levels, frames: int = 1
+        self,
+        tokens: Tensor,
+        position: Tensor,
+        references: Tensor,
+        levels: Levels,
+        frames: int = 1,
+        observer: EncoderAttention | None = None,
     ) -> Tensor:
         """Refine tokens (B, S, C); ``frames`` neighbours along B belong to one clip."""
         query = tokens + position
         attention = self.self_attn
         values = attention.values(tokens, levels.padding)
-        attended = attention.output_proj(attention.read(*attention.plan(query), references, values, levels))
+        read = attention.read(*attention.plan(query), references, values, levels, observer)
+        attended = attention.output_proj(read)
         if self.ms_sts is not None:
-            attended = attended + self.ms_sts(query.unflatten(0, (-1, frames)), levels).flatten(0, 1)
+            attended = attended + self.ms_sts(query.unflatten(0, (-1, frames)), levels, observer).flatten(
+                0, 1
+            )
         tokens = self.norm1(tokens + self.dropout(attended))
         forwarded = self.linear2(self.dropout(F.relu(self.linear1(tokens))))
         return self.norm2(tokens + self.dropout(forwarded))
@@ -168,12 +187,21 @@ class Encoder(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(layers)
 
-    def forward(self, tokens: Tensor, position: Tensor, levels: Levels, frames: int = 1) -> Tensor:
+    def forward(
+        self,
+        tokens: Tensor,
+        position: Tensor,
+        levels: Levels,
+        frames: int = 1,
+        observer: EncoderAttention | None = None,
+    ) -> Tensor:
         """Tokens (B, S, C) of B frames, ``frames`` of them a clip → memory (B, S, C).
 
         ``position`` is (B or 1, S, C), and ``levels`` describes the B frames.
         """
+        observed = None if observer is None else range(len(self.layers))[observer.layer]
         references = reference_points(levels)
-        for layer in self.layers:
-            tokens = layer(tokens, position, references, levels, frames)
+        for number, layer in enumerate(self.layers):
+            watching = observer if number == observed else None
+            tokens = layer(tokens, position, references, levels, frames, watching)
         return tokens

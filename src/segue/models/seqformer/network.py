@@ -35,6 +35,7 @@ from segue.models.seqformer.decoder import (
     to_maps,
 )
 from segue.models.seqformer.encoder import DeformableAttention, Encoder, EncoderLayer, Levels, sine_position
+from segue.models.seqformer.observing import EncoderAttention
 
 BackboneName = Literal["r18", "r50", "r101", "swin-l", "mobilenet-v2", "nanodet"]
 
@@ -188,6 +189,7 @@ class SeqFormer(nn.Module):
 
     short_side = 360
     score = 0.3
+    observable = True
 
     def __init__(self, backbone: BackboneName = "r50", size: Size | None = None) -> None:
         super().__init__()
@@ -213,28 +215,38 @@ class SeqFormer(nn.Module):
     def relates_frames(self) -> bool:
         return any(layer.ms_sts is not None for layer in self.detr.transformer.encoder.layers)
 
-    def encode(self, frames: Tensor, valid: Tensor | None = None) -> Memory:
+    def encode(
+        self, frames: Tensor, valid: Tensor | None = None, observer: EncoderAttention | None = None
+    ) -> Memory:
         """Encode the frames of clips.
 
         Args:
             frames: (N, T, 3, H, W), RGB in [0, 1].
             valid: (N, H, W), True where the frames of a sample are, False in their padding; None: everywhere.
+            observer: keeps what a layer of the encoder attends to; None keeps nothing.
 
         Returns:
             Tokens of the encoder, (N, T, S, C), and mask features at stride 8.
         """
         samples, count = frames.shape[:2]
         sources = self.project(self.normalise(frames.flatten(0, 1), valid, count))
-        tokens, levels = self.relate(sources, valid, samples)
+        tokens, levels = self.relate(sources, valid, samples, observer)
         return Memory.of(frames, levels, tokens, self.mask_head(*to_maps(tokens, levels.shapes, 3)))
 
-    def relate(self, sources: Sequence[Tensor], valid: Tensor | None, samples: int) -> tuple[Tensor, Levels]:
+    def relate(
+        self,
+        sources: Sequence[Tensor],
+        valid: Tensor | None,
+        samples: int,
+        observer: EncoderAttention | None = None,
+    ) -> tuple[Tensor, Levels]:
         """Run the encoder over all levels of each frame.
 
         Args:
             sources: one map (N·T, C, h, w) for each level.
             valid: (N, H, W), true where a picture is, false in its padding; None: everywhere.
             samples: number N of clips.
+            observer: keeps what a layer attends to; None keeps nothing.
 
         Returns:
             Tokens (N·T, S, C), and their layout.
@@ -260,7 +272,8 @@ class SeqFormer(nn.Module):
             share = [torch.stack((m[:, 0].float().mean(1), m[:, :, 0].float().mean(1)), -1) for m in masks]
             ratios = torch.stack(share, 1)
         levels = Levels(shapes, padding, ratios)
-        return self.detr.transformer.encoder(tokens, position, levels.repeat(count), count), levels
+        encoder = self.detr.transformer.encoder
+        return encoder(tokens, position, levels.repeat(count), count, observer), levels
 
     def decode(self, memory: Memory) -> Decoded:
         transformer = self.detr.transformer
