@@ -97,7 +97,7 @@ def test_only_wide_plain_convolutions_have_several_forms() -> None:
 
 def test_the_first_form_is_left_only_for_a_clearly_faster_one(monkeypatch: pytest.MonkeyPatch) -> None:
     now, costs = 0.0, {"direct": 1.0, "winograd2": 0.97, "winograd4": 1.2}
-    monkeypatch.setattr(tuning.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(tuning, "clock", lambda: now)
 
     def taking(name: str) -> Callable[[], None]:
         def run() -> None:

@@ -54,6 +54,17 @@ def test_equals_the_direct_form(
     assert y.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize("rectify", [False, True])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_joins_a_skip_in_its_own_memory_only_where_allowed(overwrite: bool, rectify: bool) -> None:
+    conv, x, skip = layer(3, 4), random(2, 3, 9, 7), random(2, 4, 9, 7)
+    before, expected = skip.clone(), conv(x) + skip
+    y = WinogradConv2d(conv, Scratch()).joined(x, skip, rectify=rectify, overwrite=overwrite)
+    torch.testing.assert_close(y, expected.relu() if rectify else expected, rtol=1e-12, atol=1e-12)
+    assert (y.data_ptr() == skip.data_ptr()) == overwrite
+    assert overwrite or torch.equal(skip, before)
+
+
 @few
 @given(tiles=st.integers(1, 20), batch=st.integers(1, 5), height=sizes, width=sizes)
 def test_strips_cover_every_row_of_every_picture_once(

@@ -118,6 +118,11 @@ class ResBlock(nn.Module):
     """``skip(x) + conv2(relu(conv1(relu(x))))`` with 3x3 convolutions, (B, cin, H, W) → (B, cout, H, W).
 
     The skip is the input itself, or a 3x3 convolution of it (`downsample`) where the channels differ.
+    Where it was prepared for inference, the output takes the memory of the input, which nobody else may need.
+
+    Args:
+        cin: input channels.
+        cout: output channels.
     """
 
     def __init__(self, cin: int, cout: int) -> None:
@@ -129,7 +134,7 @@ class ResBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         inner = self.conv1(F.relu(x))
         if self.downsample is None:
-            return conv_plus(self.conv2, inner, x)
+            return conv_plus(self.conv2, inner, x, overwrite=True)
         return conv_plus(self.conv2, inner, self.downsample(x), overwrite=True)
 
 

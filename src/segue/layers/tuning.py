@@ -42,7 +42,8 @@ FORMS = ("direct", "winograd2", "winograd4")
 """How a wide 3x3 convolution may be computed: as it is, or by Winograd's algorithm on tiles of 2x2 or 4x4."""
 
 LEAST_CHANNELS = 128  # with fewer, in or out, the transforms take as long as the products that they save
-WIDE = 256  # channels from which on Winograd is chosen without timing where there is no AVX-512
+LEAST_AREA = 1024  # positions from which on Winograd is chosen untimed: its kernel costs the same at any size
+REVISION = 2  # of the forms: choices that were made among others do not hold
 REPETITIONS = 3
 MARGIN = 0.95  # another form than the direct one has to take at most this part of its time
 LOCK_SECONDS = 60.0
@@ -106,13 +107,24 @@ def fastest(forms: Mapping[str, Callable[[], object]]) -> str:
     best = dict.fromkeys(forms, math.inf)
     for repetition in range(REPETITIONS + 1):  # the first time allocates and arranges
         for name, run in forms.items():
-            begun = time.perf_counter()
+            begun = clock()
             run()
             if repetition:
-                best[name] = min(best[name], time.perf_counter() - begun)
+                best[name] = min(best[name], clock() - begun)
     first, *others = best
     chosen = min(others, key=best.__getitem__, default=first)
     return chosen if best[chosen] < MARGIN * best[first] else first
+
+
+def clock() -> float:
+    """Seconds to time forms with: CPU time of the process, which other programs on the machine hardly change.
+
+    Windows counts CPU time in steps of 16 ms, which is too coarse.
+
+    Returns:
+        Seconds since an unknown moment.
+    """
+    return time.perf_counter() if os.name == "nt" else time.process_time()
 
 
 def tuner() -> Tuner:
@@ -152,7 +164,8 @@ def machine_digest() -> str:
     Returns:
         16 digits.
     """
-    described = [processor(), torch.backends.cpu.get_cpu_capability(), torch.__version__, version("segue")]
+    libraries = [torch.__version__, version("segue"), f"forms {REVISION}"]
+    described = [processor(), torch.backends.cpu.get_cpu_capability(), *libraries]
     return hashlib.sha256("\n".join(described).encode()).hexdigest()[:16]
 
 
@@ -170,18 +183,18 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def untimed(cin: int, cout: int) -> str:
-    """The form where nothing is timed: Winograd for wide layers of processors without AVX-512.
+def untimed(cin: int, cout: int, area: int) -> str:
+    """The form where nothing is timed: Winograd for many channels and positions.
 
     Args:
         cin: input channels.
         cout: output channels.
+        area: positions of the output, of one picture.
 
     Returns:
         Name of the form.
     """
-    quick = can_fuse() and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-    return "direct" if quick or min(cin, cout) < WIDE else "winograd4"
+    return "winograd4" if min(cin, cout) >= LEAST_CHANNELS and area >= LEAST_AREA else "direct"
 
 
 Form = FusedConv2d | PlainConv2d | WinogradConv2d
@@ -227,7 +240,8 @@ class TunedConv2d(nn.Module):
         key = size_key(x, self._outputs)
         if key not in self._chosen:
             runs = {name: partial(self._run, name, x, first, bias) for name in FORMS}
-            self._chosen[key] = self._chooser.choose(key, runs, untimed(x.shape[1], self._outputs))
+            rule = untimed(x.shape[1], self._outputs, x.shape[2] * x.shape[3])
+            self._chosen[key] = self._chooser.choose(key, runs, rule)
             self._make(self._chosen[key])
             for name in self._forms.keys() - set(self._chosen.values()):
                 del self._forms[name]

@@ -7,6 +7,10 @@ that of the outputs. Over the channels the products ⊙ are ordinary matrix prod
 points: 36 for a tile of 4x4, a quarter of the multiplications of the direct form; 16 for a tile of 2x2, four
 ninths.
 
+``Bᵀ d B`` is ``(Bᵀ ⊗ Bᵀ) d`` with the tile as one vector, and so are the other two. All three are computed as
+matrix products over all tiles and channels at once: that takes more multiplications than sums along each axis
+and fewer passes over memory, which is what they wait for.
+
 For tiles of 4x4 the points of the paper, {0, ±1, ±2, ∞}, lose digits. Ours are the same times 3/4: that
 brings the error in float32 down to that of the direct form, and the constants of the input transform are
 still exact. For tiles of 2x2 the points {0, ±1, ∞} of the paper lose none.
@@ -18,15 +22,18 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.fused import ActivatedConv2d, Activation, folded_weight, join
+from segue.layers.fused import ActivatedConv2d, Activation, folded_weight
 
-NEAR, FAR = 3 / 4, 3 / 2  # the positive finite points of a tile of 4x4
+POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, 0.75, -0.75, 1.5, -1.5)}
+"""Finite points at which tiles of outputs of each size are evaluated; ∞ is one more."""
+
 STRIP_TILES = 128  # tiles to work on at a time: many for efficient products, few to stay near the cache
-KERNEL_BYTES = 20 << 20  # largest transformed kernel
+KERNEL_BYTES = 40 << 20  # largest transformed kernel
 
 Tile = Literal[2, 4]
 """Rows and columns of outputs that are computed together."""
@@ -38,12 +45,21 @@ class Scratch:
     def __init__(self) -> None:
         self._memory: Tensor | None = None
 
-    def take(self, like: Tensor, *shape: int) -> Tensor:
-        """A tensor of unknown values, valid until the next call."""
-        count = math.prod(shape)
-        if self._memory is None or len(self._memory) < count or self._memory.dtype != like.dtype:
-            self._memory = like.new_empty(count)
-        return self._memory[:count].view(shape)
+    def take(self, like: Tensor, *shapes: Sequence[int]) -> list[Tensor]:
+        """Tensors of unknown values, valid until the next call.
+
+        Args:
+            like: tensor whose device and type they get.
+            shapes: their shapes.
+
+        Returns:
+            One tensor for each shape, which share no memory.
+        """
+        counts = [math.prod(shape) for shape in shapes]
+        if self._memory is None or len(self._memory) < sum(counts) or self._memory.dtype != like.dtype:
+            self._memory = like.new_empty(sum(counts))
+        pieces = self._memory[: sum(counts)].split(counts)
+        return [piece.view(*shape) for piece, shape in zip(pieces, shapes, strict=True)]
 
 
 class WinogradConv2d(nn.Module):
@@ -64,7 +80,9 @@ class WinogradConv2d(nn.Module):
 
     weight: Tensor
     bias: Tensor | None
-    transform: Tensor
+    of_kernel: Tensor
+    of_inputs: Tensor
+    to_outputs: Tensor
 
     def __init__(
         self, conv: nn.Conv2d, scratch: Scratch, tile: Tile = 4, activation: Activation | None = None
@@ -80,7 +98,8 @@ class WinogradConv2d(nn.Module):
         by_part = weight.view(parts, -1, *weight.shape[1:]).permute(0, 3, 4, 2, 1).flatten(1, 2)
         self.register_buffer("weight", by_part.contiguous())
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
-        self.register_buffer("transform", kernel_transform(tile).to(weight))
+        for name, matrix in zip(("of_kernel", "of_inputs", "to_outputs"), transforms(tile), strict=True):
+            self.register_buffer(name, matrix.to(weight))
         self._rectify = activation == "relu"
 
     def dense_weight(self) -> Tensor:
@@ -91,55 +110,61 @@ class WinogradConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, cin, H, W) → (B, cout, H, W), channels last in memory."""
-        y = self.channels(x, 0, bias=True)
-        return y.relu_() if self._rectify else y
+        return self._convolve(x, 0, self.bias, None, rectify=self._rectify)
 
     def joined(
         self, x: Tensor, skip: Tensor | None, *, rectify: bool = False, overwrite: bool = False
     ) -> Tensor:
         """See :meth:`segue.layers.fused.FusedConv2d.joined`."""
-        return join(self(x), skip, rectify=rectify)
+        out = skip if skip is None or overwrite else skip.clone()
+        return self._convolve(x, 0, self.bias, out, rectify=rectify or self._rectify)
 
     def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
         """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias."""
-        parts, _, _, size = self.weight.shape
-        pictures = x.permute(0, 2, 3, 1)
-        out = x.new_empty(*pictures.shape[:3], parts * size)
-        shift = self.bias if bias and self.bias is not None else x.new_zeros(parts * size)
-        batch, height, width, _ = pictures.shape
-        regions = list(strips(batch, height, width, self._tile))
-        # What fits into one strip is evaluated once for all parts of the outputs.
-        whole = evaluate(pictures, regions[0][1], self._tile) if len(regions) == 1 else None
-        for part, weight in enumerate(self.weight[:, :, first : first + x.shape[1]]):
-            outputs = slice(part * size, (part + 1) * size)
-            self._convolve(pictures, regions, whole, weight, shift[outputs], out[..., outputs])
-        return out.permute(0, 3, 1, 2)
+        return self._convolve(x, first, self.bias if bias else None, None, rectify=False)
 
     def _convolve(
-        self,
-        pictures: Tensor,
-        regions: Sequence[tuple[slice, slice]],
-        whole: Tensor | None,
-        weight: Tensor,
-        shift: Tensor,
-        out: Tensor,
-    ) -> None:
-        """From (B, H, W, C), or its values ``whole``, with weights (9, C, O) to ``out``, (B, H, W, O)."""
-        points = self._tile + 2
-        kernel = self._scratch.take(weight, points**2, *weight.shape[1:])
-        torch.mm(self.transform, weight.flatten(1), out=kernel.flatten(1))
-        height, width = pictures.shape[1:3]
-        scales = output_scales(height, width, weight) if self._tile == 4 else None
-        for group, rows in regions:
-            target = out[group, rows]
-            values = evaluate(pictures[group], rows, self._tile) if whole is None else whole
-            products = torch.bmm(values.flatten(0, 1).flatten(1, -2), kernel)
-            tiles = interpolate(products.view(*values.shape[:-1], -1), self._tile)
-            tiles = tiles[:, : target.shape[1], :width]
-            if scales is None:
-                torch.add(tiles, shift, out=target)
-            else:
-                torch.addcmul(shift, tiles, scales[rows], out=target)
+        self, x: Tensor, first: int, bias: Tensor | None, out: Tensor | None, *, rectify: bool
+    ) -> Tensor:
+        """``relu(conv(x) + bias + out)`` of input channels from ``first`` on, in the memory of ``out``."""
+        parts, _, _, size = self.weight.shape
+        pictures, adds = x.permute(0, 2, 3, 1), out is not None
+        batch, height, width, channels = pictures.shape
+        target = x.new_empty(batch, height, width, parts * size) if out is None else out.permute(0, 2, 3, 1)
+        shift = x.new_zeros(parts * size) if bias is None else bias
+        regions = list(strips(batch, height, width, self._tile))
+        points, outputs = len(self.of_inputs), len(self.to_outputs)
+        tiles = count_tiles(pictures[regions[0][0]], regions[0][1], self._tile)  # no strip has more
+        kernel, first_room, values_room, last_room = self._scratch.take(
+            x,
+            (points, channels, size),
+            (points * tiles * max(channels, size),),  # of inputs, then of products
+            (points * tiles * channels,),
+            (outputs * tiles * size,),
+        )
+        for part, weight in enumerate(self.weight[:, :, first : first + channels]):
+            of_part = slice(part * size, (part + 1) * size)
+            torch.mm(self.of_kernel, weight.flatten(1), out=kernel.flatten(1))
+            for group, rows in regions:
+                inputs = overlapping(pictures[group], rows, self._tile)
+                grid = inputs.shape[2:5]  # pictures, tiles down, tiles across
+                count = math.prod(grid)
+                values = _within(values_room, points, count * channels)
+                if part == 0 or len(regions) > 1:  # what fits into one strip is evaluated once for all parts
+                    gathered = _within(first_room, *inputs.shape).copy_(inputs)
+                    torch.mm(self.of_inputs, gathered.view(values.shape), out=values)
+                products = _within(first_room, points, count, size)
+                torch.bmm(values.view(points, count, channels), kernel, out=products)
+                found = _within(last_room, outputs, count * size)
+                torch.mm(self.to_outputs, products.flatten(1), out=found)
+                found = found.view(self._tile, self._tile, *grid, size).add_(shift[of_part])
+                place(found, target[group, rows, :, of_part], adds=adds, rectify=rectify)
+        return target.permute(0, 3, 1, 2)
+
+
+def _within(memory: Tensor, *shape: int) -> Tensor:
+    """The first numbers of ``memory`` as a tensor of this shape."""
+    return memory[: math.prod(shape)].view(shape)
 
 
 def is_plain_3x3(conv: nn.Conv2d) -> bool:
@@ -172,43 +197,32 @@ def outputs_in_parts(cin: int, cout: int, element_size: int, tile: Tile = 4) -> 
     return next(parts for parts in range(1, cout + 1) if cout % parts == 0 and whole <= parts * KERNEL_BYTES)
 
 
-def kernel_transform(tile: Tile) -> Tensor:
-    """G ⊗ G, from the 9 values of a kernel to those at all pairs of points, ((tile + 2)², 9), float64.
+def transforms(tile: Tile) -> tuple[Tensor, Tensor, Tensor]:
+    """``G ⊗ G``, ``Bᵀ ⊗ Bᵀ`` and ``Aᵀ ⊗ Aᵀ`` of the paper (section 4), for a number P of points.
 
-    The rows are scaled so that the other two transforms need few operations.
+    ``Aᵀ`` has the powers of the points, ``G`` the same divided by the products of their distances, and ``Bᵀ``
+    the coefficients of the polynomials that are zero at all other points.
 
     Args:
         tile: side of a tile of outputs.
 
     Returns:
-        ((tile + 2)², 9), float64.
+        (P², 9), (P², P²) and (tile², P²), float64, with P = tile + 2.
     """
-    if tile == 2:
-        rows = [(1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0)]
-    else:
-        near, far = NEAR**2, FAR**2
-        rows = [(1 / (near * far), 0.0, 0.0)]
-        for point, square, other in ((NEAR, near, far), (FAR, far, near)):
-            norm = 1 / (2 * square * (square - other))
-            rows += [(norm, sign * norm * point, norm * square) for sign in (1, -1)]
-        rows.append((0.0, 0.0, NEAR**-3))
-    g = torch.tensor(rows, dtype=torch.float64)
-    return torch.kron(g, g)
-
-
-def output_scales(height: int, width: int, like: Tensor) -> Tensor:
-    """Factors that :func:`interpolate` leaves out for tiles of 4x4, (height, width, 1); powers of NEAR.
-
-    Args:
-        height: rows.
-        width: columns.
-        like: tensor whose device and type the factors get.
-
-    Returns:
-        (height, width, 1).
-    """
-    powers = [like.new_tensor([NEAR ** (i % 4) for i in range(size)]) for size in (height, width)]
-    return (powers[0][:, None] * powers[1])[..., None]
+    finite = np.array(POINTS[tile])
+    others = [np.delete(finite, i) for i in range(len(finite))]
+    norms = [np.prod(point - rest) for point, rest in zip(finite, others, strict=True)]
+    of_kernel = np.vander(finite, 3, increasing=True) / np.array(norms)[:, None]
+    # np.poly begins with the highest power. All but the last polynomial have one power less.
+    of_inputs = [np.append(np.poly(rest)[::-1], 0.0) for rest in others] + [np.poly(finite)[::-1]]
+    to_outputs = np.vander(finite, tile, increasing=True).T
+    matrices = (
+        np.vstack([of_kernel, np.eye(3)[-1]]),
+        np.vstack(of_inputs),
+        np.hstack([to_outputs, np.eye(tile)[:, -1:]]),
+    )
+    of_kernel, by_inputs, to_outputs = (torch.from_numpy(np.kron(matrix, matrix)) for matrix in matrices)
+    return of_kernel, by_inputs, to_outputs
 
 
 def strips(batch: int, height: int, width: int, tile: Tile = 4) -> Iterator[tuple[slice, slice]]:
@@ -231,10 +245,8 @@ def strips(batch: int, height: int, width: int, tile: Tile = 4) -> Iterator[tupl
             yield slice(first, min(first + pictures, batch)), slice(top, min(top + rows * tile, height))
 
 
-def evaluate(pictures: Tensor, rows: slice, tile: Tile) -> Tensor:
-    """Bᵀ d B of the tiles whose outputs are ``rows``, (B, H, W, C) → (P, P, B, tiles down, across, C).
-
-    P is ``tile + 2``, the number of points.
+def count_tiles(pictures: Tensor, rows: slice, tile: Tile) -> int:
+    """Number of tiles whose outputs are ``rows`` of some pictures.
 
     Args:
         pictures: (B, H, W, C).
@@ -242,79 +254,64 @@ def evaluate(pictures: Tensor, rows: slice, tile: Tile) -> Tensor:
         tile: side of a tile of outputs.
 
     Returns:
-        (P, P, B, tiles down, tiles across, C).
+        A number.
     """
-    batch, height, width, channels = pictures.shape
-    points = tile + 2
+    batch, _, width, _ = pictures.shape
+    return batch * -(-(rows.stop - rows.start) // tile) * -(-width // tile)
+
+
+def overlapping(pictures: Tensor, rows: slice, tile: Tile) -> Tensor:
+    """The inputs of each tile whose outputs are ``rows``, with zeros beyond the picture, as a view.
+
+    Args:
+        pictures: (B, H, W, C).
+        rows: rows of the outputs.
+        tile: side of a tile of outputs.
+
+    Returns:
+        (P, P, B, tiles down, tiles across, C), with P = tile + 2.
+    """
+    height, width = pictures.shape[1:3]
     down, across = -(-(rows.stop - rows.start) // tile), -(-width // tile)
     top, bottom = rows.start - 1, rows.start + tile * down + 1
     missing = (0, 0, 1, tile * across + 1 - width, max(-top, 0), max(bottom - height, 0))
     padded = F.pad(pictures[:, max(top, 0) : min(bottom, height)], missing)
-    halfway = padded.new_empty(points, batch, down, padded.shape[2], channels)
-    evaluate_axis([padded[:, i::tile][:, :down] for i in range(points)], halfway)
-    values = padded.new_empty(points, points, batch, down, across, channels)
-    columns = [halfway[..., i::tile, :][..., :across, :] for i in range(points)]
-    evaluate_axis(columns, values.transpose(0, 1))
-    return values
+    return padded.unfold(1, tile + 2, tile).unfold(2, tile + 2, tile).permute(4, 5, 0, 1, 2, 3)
 
 
-def interpolate(products: Tensor, tile: Tile) -> Tensor:
-    """Aᵀ m A without the scales, (P, P, B, tiles down, across, C) → (B, tile · down, tile · across, C).
+def place(tiles: Tensor, out: Tensor, *, adds: bool, rectify: bool) -> None:
+    """Write tiles of outputs; what lies beyond the picture is left out.
 
     Args:
-        products: (P, P, B, tiles down, tiles across, C).
-        tile: side of a tile of outputs.
-
-    Returns:
-        (B, tile · down, tile · across, C).
+        tiles: (tile, tile, B, tiles down, tiles across, C).
+        out: (B, rows, W, C), which is written to.
+        adds: add them to what is there.
+        rectify: leave no negative number.
     """
-    _, _, batch, down, across, channels = products.shape
-    halfway = products.new_empty(tile, *products.shape[1:])
-    interpolate_axis(products, halfway)
-    tiles = products.new_empty(batch, down, tile, across, tile, channels)
-    interpolate_axis(halfway.transpose(0, 1), tiles.permute(4, 2, 0, 1, 3, 5))
-    return tiles.view(batch, down * tile, across * tile, channels)
+    for below, rows, down in pieces(out.shape[1], len(tiles)):
+        for beside, columns, across in pieces(out.shape[2], len(tiles)):
+            piece = tiles[:below, :beside, :, down, across].permute(2, 3, 0, 4, 1, 5)
+            target = out[:, rows, columns].unflatten(1, (-1, below)).unflatten(3, (-1, beside))
+            if adds:
+                target += piece
+            else:
+                target.copy_(piece)
+    if rectify:
+        out.relu_()
 
 
-def evaluate_axis(d: Sequence[Tensor], out: Tensor) -> None:
-    """Bᵀ: inputs to values at the points, in the first dimension of ``out``.
-
-    The points are 0, 1, -1 and ∞ for four inputs, 0, ±NEAR, ±FAR and ∞ for six.
+def pieces(size: int, tile: int) -> Iterator[tuple[int, slice, slice]]:
+    """Whole tiles along an axis, and the rest.
 
     Args:
-        d: inputs.
-        out: values, the points in the first dimension; it is written to.
+        size: number of outputs along the axis.
+        tile: outputs of a tile.
+
+    Yields:
+        Outputs of each tile in this piece, its outputs, its tiles.
     """
-    if len(d) == 4:
-        torch.sub(d[0], d[2], out=out[0])
-        torch.add(d[1], d[2], out=out[1])
-        torch.sub(d[2], d[1], out=out[2])
-        torch.sub(d[3], d[1], out=out[3])
-        return
-    near, far = NEAR**2, FAR**2
-    torch.add(d[4], d[2], alpha=-near - far, out=out[0]).add_(d[0], alpha=near * far)
-    for first, point, other in ((1, NEAR, far), (3, FAR, near)):
-        even = torch.add(d[4], d[2], alpha=-other)
-        odd = torch.add(d[3], d[1], alpha=-other)
-        torch.add(even, odd, alpha=point, out=out[first])
-        torch.add(even, odd, alpha=-point, out=out[first + 1])
-    torch.add(d[5], d[3], alpha=-near - far, out=out[5]).add_(d[1], alpha=near * far)
-
-
-def interpolate_axis(m: Tensor, out: Tensor) -> None:
-    """Aᵀ: values at the points to outputs; of four outputs the i-th still lacks the factor NEAR ** i.
-
-    Args:
-        m: values at the points.
-        out: outputs, in the first dimension; it is written to.
-    """
-    even, odd = m[1] + m[2], m[1] - m[2]
-    if len(m) == 4:
-        torch.add(even, m[0], out=out[0])
-        torch.add(odd, m[3], out=out[1])
-        return
-    far_even, far_odd = m[3] + m[4], m[3] - m[4]
-    torch.add(even, far_even, out=out[0]).add_(m[0])
-    torch.add(odd, far_odd, alpha=FAR / NEAR, out=out[1])
-    torch.add(even, far_even, alpha=(FAR / NEAR) ** 2, out=out[2])
-    torch.add(odd, far_odd, alpha=(FAR / NEAR) ** 3, out=out[3]).add_(m[5])
+    whole, rest = divmod(size, tile)
+    if whole:
+        yield tile, slice(0, whole * tile), slice(0, whole)
+    if rest:
+        yield rest, slice(whole * tile, size), slice(whole, whole + 1)
