@@ -2,11 +2,11 @@
 
 ``python -m benchmarks.sam2 --side 1024 --rounds 3``
 
-The published way pads windows before they are projected, applies the 1x1 convolutions of neck and decoder one
-after the other, computes the position of the trunk for each frame, and attends to memory with values of 256
-channels, all with PyTorch's own attention, as the release does. Times are processor time. Weights are
-random; with ``--difference`` the working size is compared with that of the release on the golden weights of
-``tests/fill.py`` instead.
+The published way takes a whole map through each block of the trunk, applies activations and the 1x1
+convolutions of neck and decoder one after the other, computes the position of the trunk for each frame, and
+attends to memory with keys and values of 256 channels, all with PyTorch's own attention, as the release does.
+Times are processor time. Weights are random; with ``--difference`` the working size is compared with that of
+the release on the golden weights of ``tests/fill.py`` instead.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from segue.models.sam2 import SAM2, SIZES, Settings
 from segue.models.sam2.memory import RotaryAttention, rotate
 from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Record
 from segue.models.sam2.pictures import film_logits, film_picture
-from segue.models.sam2.trunk import WindowAttention, from_windows, pooled, to_windows
+from segue.models.sam2.trunk import Block, WindowAttention, from_windows, to_windows
 from segue.models.sam2.values import Encoded
 from segue.sessions import TrackSession
 from segue.types import Frame, PointPrompt
@@ -36,6 +36,18 @@ from tests.fill import fill
 
 FRAME = 20
 """Number of the frame that is timed: six tracked frames, a prompted one and fifteen pointers precede it."""
+
+
+def plain_block(self: Block, x: Tensor) -> Tensor:
+    """The whole map at once."""
+    normed = self.norm1(x)
+    x = (plain_pooled(self.proj(normed)) if hasattr(self, "proj") else x) + self.attn(normed)
+    return x + self.mlp(self.norm2(x))
+
+
+def plain_pooled(x: Tensor) -> Tensor:
+    """Largest of 2x2 of a map with the channels last."""
+    return F.max_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
 
 
 def plain_window(self: WindowAttention, x: Tensor) -> Tensor:
@@ -48,7 +60,7 @@ def plain_window(self: WindowAttention, x: Tensor) -> Tensor:
     batch, h, w = x.shape[:3]
     query, key, value = self.qkv(x).reshape(batch, h * w, 3, self._heads, -1).unbind(2)
     if self._pool:
-        query = pooled(query.reshape(batch, h, w, -1)).reshape(batch, h * w // 4, self._heads, -1)
+        query = plain_pooled(query.reshape(batch, h, w, -1)).reshape(batch, h * w // 4, self._heads, -1)
         h, w, height, width, rows, columns = (n // 2 for n in (h, w, height, width, rows, columns))
     q, k, v = (part.transpose(1, 2) for part in (query, key, value))
     found = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, h, w, -1)
@@ -77,8 +89,9 @@ def plain_encode(self: SAM2, picture: Tensor, constants: Any) -> Encoded:
 
 def plain(network: SAM2) -> SAM2:
     """The network, run in the published way from now on."""
+    methods = ((Block, plain_block), (WindowAttention, plain_window), (RotaryAttention, plain_rotary))
     for module in network.modules():
-        for kind, method in ((WindowAttention, plain_window), (RotaryAttention, plain_rotary)):
+        for kind, method in methods:
             if isinstance(module, kind):
                 module.forward = method.__get__(module)  # type: ignore[method-assign]
     network.encode = plain_encode.__get__(network)  # type: ignore[method-assign]

@@ -9,6 +9,7 @@ from torch import nn
 
 from segue.errors import ArgumentError, CheckpointError
 from segue.layers.fused import can_fuse, fold_batch_norms, fold_weights, use_fused
+from segue.layers.linear import use_fused_linear
 from segue.layers.tuning import use_tuned
 
 Network = TypeVar("Network")
@@ -105,6 +106,8 @@ def inference_copy(network: Network, device: torch.device, dtype: torch.dtype) -
         fold_weights(copy)
     # The types of PyTorch do not know this way of calling it.
     copy = cast(Any, copy).to(memory_format=torch.channels_last).eval().requires_grad_(False)
-    if on_cpu and not tunes and can_fuse():
+    if tunes and can_fuse():
+        use_fused_linear(copy)
+    elif on_cpu and can_fuse():
         use_fused(copy)
     return cast(Network, copy)

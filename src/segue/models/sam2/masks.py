@@ -143,7 +143,7 @@ class TwoWayBlock(nn.Module):
         self.norm1 = nn.LayerNorm(WIDTH)
         self.cross_attn_token_to_image = Attention()
         self.norm2 = nn.LayerNorm(WIDTH)
-        self.mlp = Mlp((WIDTH, HIDDEN, WIDTH), nn.ReLU())
+        self.mlp = Mlp((WIDTH, HIDDEN, WIDTH), "relu")
         self.norm3 = nn.LayerNorm(WIDTH)
         self.norm4 = nn.LayerNorm(WIDTH)
         self.cross_attn_image_to_token = Attention()
@@ -238,10 +238,10 @@ class MaskDecoder(nn.Module):
         self.conv_s0 = nn.Conv2d(WIDTH, WIDTH // 8, 1)
         self.conv_s1 = nn.Conv2d(WIDTH, WIDTH // 4, 1)
         self.output_hypernetworks_mlps = nn.ModuleList(
-            Mlp((WIDTH, WIDTH, WIDTH, WIDTH // 8), nn.ReLU()) for _ in range(MASKS)
+            Mlp((WIDTH, WIDTH, WIDTH, WIDTH // 8), "relu") for _ in range(MASKS)
         )
-        self.iou_prediction_head = Mlp((WIDTH, WIDTH, WIDTH, MASKS), nn.ReLU())
-        self.pred_obj_score_head = Mlp((WIDTH, WIDTH, WIDTH, 1), nn.ReLU())
+        self.iou_prediction_head = Mlp((WIDTH, WIDTH, WIDTH, MASKS), "relu")
+        self.pred_obj_score_head = Mlp((WIDTH, WIDTH, WIDTH, 1), "relu")
 
     def forward(
         self, image: Tensor, grid: Tensor, sparse: Tensor, dense: Tensor, fine: tuple[Tensor, Tensor]

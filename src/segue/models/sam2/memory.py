@@ -2,13 +2,12 @@
 
 Cross-attention reads 64 channels of memory as values of 256. Since attention weights add up to one, the
 values can be projected after they are weighted: of ``softmax(qk)(MW + b) = (softmax(qk)M)W + b`` the right
-side takes a quarter of the multiplications. :func:`attend_blocks` computes it in blocks that fit into the
-cache.
+side takes a quarter of the multiplications. :mod:`segue.models.sam2.reading` says how the scores are computed
+on a processor.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import cast
 
@@ -16,7 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.linear import ActivatedLinear
 from segue.models.sam2.masks import HIDDEN, WIDTH, LayerNorm2d
+from segue.models.sam2.reading import LEAST_MAPS, attend_blocks, attend_maps
 from segue.models.sam2.trunk import sine_angles
 
 MEMORY_WIDTH = 64
@@ -24,9 +25,6 @@ LAYERS = 4
 ROTARY_THETA = 10000.0
 PICTURE_POSITION = 0.1
 """Share of the sine position that the queries of memory attention get."""
-
-QUERY_BLOCK, KEY_BLOCK = 256, 1024
-"""Sizes of a block of attention on a processor: its scores take 1 MiB."""
 
 
 def rotary(side: int, device: torch.device | None = None) -> Tensor:
@@ -45,30 +43,6 @@ def rotate(x: Tensor, code: Tensor) -> Tensor:
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)).contiguous())
     turned = pairs.unflatten(1, (-1, len(code))) * code
     return torch.view_as_real(turned).flatten(-2).flatten(1, 2).to(x.dtype)
-
-
-def attend_blocks(query: Tensor, key: Tensor, values: Tensor) -> Tensor:
-    """Softmax attention of one head, (P, C), (N, C), (N, V) to (P, V); never more than a block of scores.
-
-    Maxima and sums of the blocks of keys are merged as in Rabe and Staats, 2021 (arXiv 2112.05682).
-    """
-    query = query * (1 / math.sqrt(query.shape[-1]))
-    found = values.new_empty(len(query), values.shape[1])
-    blocks = list(zip(key.split(KEY_BLOCK), values.split(KEY_BLOCK), strict=True))
-    for start in range(0, len(query), QUERY_BLOCK):
-        part = query[start : start + QUERY_BLOCK]
-        top = part.new_full((len(part), 1), -math.inf)
-        total, read = torch.zeros_like(top), part.new_zeros(len(part), values.shape[1])
-        for keys, block in blocks:
-            scores = part @ keys.T
-            best = torch.maximum(scores.amax(1, keepdim=True), top)
-            weights = scores.sub_(best).exp_()
-            fade = (top - best).exp_()
-            total = total.mul_(fade).add_(weights.sum(1, keepdim=True))
-            read = torch.addmm(read.mul_(fade), weights, block)
-            top = best
-        torch.div(read, total, out=found[start : start + len(part)])
-    return found
 
 
 class RotaryAttention(nn.Module):
@@ -94,14 +68,19 @@ class RotaryAttention(nn.Module):
         Returns:
             (B, P, 256).
         """
-        q, k = rotate(self.q_proj(query), code), self.k_proj(key)
-        turned = rotate(k[:, : k.shape[1] - fixed], code) if k.shape[1] > fixed else k[:, :0]
-        k = torch.cat([turned, k[:, k.shape[1] - fixed :]], 1) if fixed else turned
-        if q.device.type == "cpu" and q.dtype == torch.float32 and value.shape[-1] < WIDTH:
-            parts = zip(q, k, value, strict=True)
-            return self.out_proj(self.v_proj(torch.stack([attend_blocks(*part) for part in parts])))
-        v = self.v_proj(value)
-        read = F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])
+        q, placed = rotate(self.q_proj(query), code), key.shape[1] - fixed
+        in_blocks = q.device.type == "cpu" and q.dtype == torch.float32 and value.shape[-1] < WIDTH
+        if in_blocks and placed >= LEAST_MAPS * len(code):
+            projection = self.k_proj.weight, self.k_proj.bias
+            parts = zip(q, key, value, strict=True)
+            read = torch.stack([attend_maps(*part, projection, code) for part in parts])
+            return self.out_proj(self.v_proj(read))
+        k = self.k_proj(key)
+        k = torch.cat([rotate(k[:, :placed], code), k[:, placed:]], 1)
+        if in_blocks:
+            read = torch.stack([attend_blocks(*part) for part in zip(q, k, value, strict=True)])
+            return self.out_proj(self.v_proj(read))
+        read = F.scaled_dot_product_attention(q[:, None], k[:, None], self.v_proj(value)[:, None])
         return self.out_proj(read[:, 0])
 
 
@@ -112,8 +91,8 @@ class MemoryAttentionLayer(nn.Module):
         super().__init__()
         self.self_attn = RotaryAttention()
         self.cross_attn_image = RotaryAttention(MEMORY_WIDTH)
-        self.linear1 = nn.Linear(WIDTH, HIDDEN)
-        self.linear2 = nn.Linear(HIDDEN, WIDTH)
+        self.linear1 = ActivatedLinear(WIDTH, HIDDEN, "relu")
+        self.linear2 = ActivatedLinear(HIDDEN, WIDTH)
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(WIDTH) for _ in range(3))
 
     def look(self, x: Tensor, code: Tensor) -> Tensor:
@@ -124,7 +103,7 @@ class MemoryAttentionLayer(nn.Module):
     def recall(self, x: Tensor, memory: Tensor, placed: Tensor, code: Tensor, pointers: int) -> Tensor:
         """The second step and the MLP; ``placed`` is the memory with its position."""
         x = x + self.cross_attn_image(self.norm2(x), placed, memory, code, pointers)
-        return x + self.linear2(F.relu(self.linear1(self.norm3(x))))
+        return x + self.linear2(self.linear1(self.norm3(x)))
 
 
 class MemoryAttention(nn.Module):
@@ -184,12 +163,12 @@ class FuserBlock(nn.Module):
         self.gamma = nn.Parameter(torch.full((WIDTH,), 1e-6))
         self.dwconv = nn.Conv2d(WIDTH, WIDTH, 7, padding=3, groups=WIDTH)
         self.norm = LayerNorm2d(WIDTH)
-        self.pwconv1 = nn.Linear(WIDTH, 4 * WIDTH)
-        self.pwconv2 = nn.Linear(4 * WIDTH, WIDTH)
+        self.pwconv1 = ActivatedLinear(WIDTH, 4 * WIDTH, "gelu")
+        self.pwconv2 = ActivatedLinear(4 * WIDTH, WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
         inner = self.norm(self.dwconv(x)).permute(0, 2, 3, 1)
-        inner = self.gamma * self.pwconv2(F.gelu(self.pwconv1(inner)))
+        inner = self.gamma * self.pwconv2(self.pwconv1(inner))
         return x + inner.permute(0, 3, 1, 2)
 
 

@@ -65,7 +65,7 @@ class SAM2(nn.Module):
         self.memory_encoder = MemoryEncoder()
         self.sam_prompt_encoder = PromptEncoder()
         self.sam_mask_decoder = MaskDecoder()
-        self.obj_ptr_proj = Mlp((WIDTH, WIDTH, WIDTH, WIDTH), nn.ReLU())
+        self.obj_ptr_proj = Mlp((WIDTH, WIDTH, WIDTH, WIDTH), "relu")
         self.obj_ptr_tpos_proj = nn.Linear(WIDTH, MEMORY_WIDTH)
 
     def constants(self, side: int) -> Constants:

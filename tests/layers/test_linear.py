@@ -1,0 +1,49 @@
+"""Fused linear layers give what the layer and its activation give one after the other."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from segue.layers.fused import can_fuse
+from segue.layers.linear import ActivatedLinear, FusedLinear, LinearActivation, use_fused_linear
+from segue.layers.running import inference_copy
+
+pytestmark = pytest.mark.skipif(not can_fuse(), reason="PyTorch has no fused layers on this processor")
+
+
+@pytest.mark.parametrize("activation", ["none", "relu", "gelu"])
+@pytest.mark.parametrize("shape", [(7, 24), (2, 5, 6, 24), (1, 300, 24)])
+@torch.inference_mode()
+def test_equals_the_layer_and_the_activation(shape: tuple[int, ...], activation: LinearActivation) -> None:
+    torch.manual_seed(0)
+    linear = ActivatedLinear(24, 40, activation)
+    x = 3 * torch.randn(*shape)
+    y = F.linear(x, linear.weight, linear.bias)
+    expected = {"none": y, "relu": y.clamp(min=0), "gelu": y * 0.5 * (1 + torch.erf(y / 2**0.5))}[activation]
+    assert torch.allclose(linear(x), expected, atol=1e-5)
+    fused = FusedLinear(linear)
+    assert torch.allclose(fused(x), expected, atol=1e-5)
+    assert torch.allclose(fused(x[..., 1:, :]), expected[..., 1:, :], atol=1e-5), "for another number of rows"
+
+
+@torch.inference_mode()
+def test_a_copy_for_inference_on_a_processor_is_fused_and_the_network_is_not() -> None:
+    network = nn.Sequential(ActivatedLinear(8, 16, "gelu"), nn.Linear(16, 4))
+    x = torch.randn(3, 8)
+    before = network(x)
+    copy = inference_copy(network, torch.device("cpu"), torch.float32)
+    assert isinstance(copy[0], FusedLinear)
+    assert type(copy[1]) is nn.Linear
+    assert torch.allclose(copy(x), before, atol=1e-6)
+    assert torch.equal(network(x), before)
+    halved = inference_copy(network, torch.device("cpu"), torch.bfloat16)
+    assert isinstance(halved[0], ActivatedLinear)
+
+
+def test_layers_inside_of_others_are_found() -> None:
+    network = nn.ModuleDict({"inner": nn.Sequential(ActivatedLinear(2, 2)), "last": ActivatedLinear(2, 2)})
+    use_fused_linear(network)
+    assert sum(isinstance(module, FusedLinear) for module in network.modules()) == 2
