@@ -1,6 +1,8 @@
-"""Types of arrays by their element, for signatures; what an array means stands where it is used."""
+"""Types of arrays by their element, for signatures, and tensors as arrays."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,3 +12,22 @@ UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 FloatingArray = npt.NDArray[np.floating]
+
+
+def as_array(value: Any) -> Any:
+    """A tensor of PyTorch as an array; anything else as it is. PyTorch is not imported for it.
+
+    Args:
+        value: tensor on any device, or anything else.
+
+    Returns:
+        An array on the CPU, which may share the memory of the tensor. Types that NumPy lacks (bfloat16,
+        float8) become float32.
+    """
+    if not hasattr(value, "detach"):
+        return value
+    value = value.detach().cpu()
+    try:
+        return value.numpy()
+    except TypeError:
+        return value.float().numpy()

@@ -12,12 +12,14 @@ for its class. Entries come from three places, which differ in nothing else:
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import PurePath
 from typing import Any, Generic, TypeVar
 
 from segue.entries import TASKS as TASKS
@@ -123,7 +125,9 @@ class Registry(Generic[T]):
                 tags = ", ".join(found.tags) or "none"
                 raise self.error(f"{base} has no weights with the tag {tag!r}; its tags are: {tags}")
         if name not in self._points:
-            raise self.error(f"no {self.noun} is called {name!r}; known are {', '.join(self.names)}")
+            is_path = self.noun == "network" and (os.sep in name or PurePath(name).suffix in _WEIGHT_SUFFIXES)
+            hint = "; give the name of its network, and the file as the weights" if is_path else ""
+            raise self.error(f"no {self.noun} is called {name!r}{hint}; known are {', '.join(self.names)}")
         return self._load(self._points[name])
 
     def __contains__(self, name: object) -> bool:
@@ -192,6 +196,8 @@ def _command(point: EntryPoint) -> CommandEntry:
 def _package(point: EntryPoint) -> str:
     return point.dist.name if point.dist is not None else point.value
 
+
+_WEIGHT_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".ckpt", ".pkl", ".npz", ".h5"})
 
 _NETWORKS = ("segue.weights.catalogue", "segue.sessions.subtractors")
 

@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 import typer
 
 from segue.cli.running import show
-from segue.jobs.instances import as_classes
 from segue.jobs.parts import Model
 from segue.jobs.values import AnnotateJob
+from segue.sessions.detecting import as_classes
 from segue_web.running import need_web, serve_page
 
 Measure = Literal["davis", "foreground"]

@@ -292,6 +292,63 @@ def test_progress_is_told_after_each_result(lite: STCNLite) -> None:
         assert reported == [(count, None) for count in range(1, 7)]
 
 
+def test_a_list_of_files_is_a_source(lite: STCNLite, expected: list[Segmentation], tmp_path: Path) -> None:
+    for number, picture in enumerate(PICTURES):
+        write_picture(tmp_path / f"{number}.png", picture)
+    files = [tmp_path / f"{number}.png" for number in range(6)]
+    for source in (files, tuple(map(str, files))):
+        assert same(list(segue.track(source, FIRST, model=lite, device="cpu")), expected)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        BoxPrompt(1, torch.tensor(BOX)),  # type: ignore[arg-type]
+        BoxPrompt(1, np.array(BOX, np.float32)),  # type: ignore[arg-type]
+        BoxPrompt(1, list(BOX)),  # type: ignore[arg-type]
+        [np.array(BOX)],
+    ],
+)
+def test_the_numbers_of_a_prompt_may_be_lists_arrays_or_tensors(lite: STCNLite, prompt: Any) -> None:
+    wanted = list(segue.track(PICTURES[:2], box=BOX, model=lite, device="cpu"))
+    assert same(list(segue.track(PICTURES[:2], prompt, model=lite, device="cpu")), wanted)
+    session = segue.TrackSession(lite, device="cpu")
+    assert session.step(segue.Frame(0, 0.0, PICTURES[0]), prompt) == wanted[0]
+
+
+@pytest.mark.parametrize("point", [((20, 20),), (20, 20), np.array([[20, 20]]), torch.tensor([20, 20])])
+def test_the_points_of_a_prompt_may_be_one_or_an_array(lite: STCNLite, point: Any) -> None:
+    wanted = list(segue.track(PICTURES[:1], points=(20, 20), model=lite, device="cpu"))
+    assert same(
+        list(segue.track(PICTURES[:1], segue.PointPrompt(1, point), model=lite, device="cpu")), wanted
+    )
+
+
+@pytest.mark.parametrize(
+    "picture", [PICTURES[0], torch.from_numpy(PICTURES[0]), Image.fromarray(PICTURES[0])]
+)
+def test_a_prompter_takes_pictures_points_and_masks_in_any_form(picture: Any) -> None:
+    wanted = segue.Prompter(segue.Frame(0, 0.0, PICTURES[0]), device="cpu")(points=[(20, 20)])
+    prompter = segue.Prompter(picture, device="cpu")
+    for points in ((20, 20), np.array([[20, 20]]), torch.tensor([[20, 20]])):
+        assert np.array_equal(prompter(points=points).planes, wanted.planes)
+    inside = FIRST == 1
+    better = prompter(mask=inside).planes
+    for mask in (inside * np.uint8(255), inside.astype(np.float32), torch.from_numpy(inside)):
+        assert np.array_equal(prompter(mask=mask).planes, better)
+
+
+def test_classes_of_a_detector_are_a_text_with_commas() -> None:
+    one, other = (
+        segue.detector("nanodet", classes=said, device="cpu") for said in ("person, dog", ["person", "dog"])
+    )
+    assert one.names == other.names
+
+
+def prompter_of_the_first() -> segue.Prompter:
+    return segue.Prompter(PICTURES[0], device="cpu")
+
+
 FLOATS = FRAMES.astype(np.float32) / 255
 CHANNELS_FIRST = torch.from_numpy(FRAMES).permute(0, 3, 1, 2)
 
@@ -362,12 +419,12 @@ WRONG: dict[str, tuple[Callable[[], Any], type[SegueError], str]] = {
     "frame by name": (
         lambda: segue.track(PICTURES, {"first": FIRST}),
         PromptError,
-        "the key 'first' is a str",
+        r"the key 'first' \(str\) is no frame index",
     ),
     "id by name": (
         lambda: segue.track(PICTURES, {0: {"dog": FIRST}}),
         PromptError,
-        r"prompts\[0\]\['dog'\]: the key is a str",
+        r"prompts\[0\]\['dog'\]: the key \(str\) is no id",
     ),
     "object of nothing": (
         lambda: segue.track(PICTURES, {0: {1: None}}),
@@ -469,6 +526,111 @@ WRONG: dict[str, tuple[Callable[[], Any], type[SegueError], str]] = {
     "max_size": (lambda: segue.open_source(PICTURES, max_size="small"), SourceError, "max_size is 'small'"),
     "start": (lambda: segue.open_source(PICTURES, start=[1]), SourceError, "start"),
     "entry": (lambda: segue.register("blobs"), ArgumentError, "entry: str"),
+    "mask in bfloat16": (
+        lambda: segue.track(PICTURES, torch.from_numpy(FIRST).bfloat16()),
+        PromptError,
+        r"prompts: bfloat16 tensor of shape \(48, 64\); .*mask > 0.5",
+    ),
+    "probabilities of one object": (
+        lambda: segue.track(PICTURES, MaskPrompt(1, FIRST / 2.0)),
+        PromptError,
+        r"prompts: MaskPrompt\(1, ...\): mask: float64 array .*mask > 0.5",
+    ),
+    "file of a mask prompt": (
+        lambda: segue.track(PICTURES, MaskPrompt(1, "a.png")),  # type: ignore[arg-type]
+        PromptError,
+        "mask: str; give a mask",
+    ),
+    "masks in a list": (
+        lambda: segue.track(PICTURES, [FIRST == 1, FIRST == 2]),
+        PromptError,
+        r"list of 2 masks; N objects are one array \(N, H, W\)",
+    ),
+    "id and box exchanged": (
+        lambda: segue.track(PICTURES, BoxPrompt(BOX, 1)),  # type: ignore[arg-type]
+        PromptError,
+        r"box: int; give four numbers",
+    ),
+    "point of three numbers": (
+        lambda: segue.track(PICTURES, segue.PointPrompt(1, ((1, 2, 3),))),  # type: ignore[arg-type]
+        PromptError,
+        r"PointPrompt\(1, ...\): positive: tuple of 1; give points",
+    ),
+    "negative frame": (
+        lambda: segue.track(PICTURES, {-1: FIRST}),
+        PromptError,
+        r"the key -1 \(int\) is no frame index",
+    ),
+    "removal of nothing": (
+        lambda: list(segue.track(PICTURES, {0: segue.RemovePrompt(1)}, device="cpu")),
+        PromptError,
+        "cannot remove object 1: none is followed yet",
+    ),
+    "empty text": (lambda: segue.track("", FIRST), SourceError, "source: an empty text"),
+    "file that is missing": (
+        lambda: list(segue.track(["a.png"], FIRST)),
+        SourceError,
+        "a.png: no such file",
+    ),
+    "frames of a source": (
+        lambda: list(segue.track(list(segue.open_source(PICTURES)), FIRST)),
+        SourceError,
+        "not Frame; give the picture of each frame, frame.image",
+    ),
+    "weights of a network": (
+        lambda: segue.track(PICTURES, FIRST, model=lively_lite(), weights="a.pth"),
+        ArgumentError,
+        "weights: a.pth goes with a network by name",
+    ),
+    "file for a name": (
+        lambda: segue.load("best.pth"),
+        SegueError,
+        "no network is called 'best.pth'; give the name of its network, and the file as the weights",
+    ),
+    "settings without names": (
+        lambda: segue.track(PICTURES, FIRST, settings=[1]),  # type: ignore[arg-type]
+        ArgumentError,
+        "settings is list of 1, but must be a mapping",
+    ),
+    "positions of text": (
+        lambda: segue.track(PICTURES, FIRST, top_k="all"),  # type: ignore[arg-type]
+        ArgumentError,
+        "^top_k is 'all', but must be a valid integer$",
+    ),
+    "state of nothing": (
+        lambda: segue.TrackSession("stcn-lite", device="cpu").restore({}),  # type: ignore[arg-type]
+        ArgumentError,
+        r"state: dict of 0; give what state\(\) returned",
+    ),
+    "state of another session": (
+        lambda: segue.TrackSession("stcn-lite", device="cpu").restore(
+            segue.ForegroundSession("median").state()
+        ),
+        SegueError,
+        "of another kind of session: it has no network",
+    ),
+    "prompter of a path": (lambda: segue.Prompter("a.png"), SourceError, "picture: expected a picture .*str"),
+    "prompter of floats": (lambda: segue.Prompter(FLOATS[0]), SourceError, "picture: expected uint8"),
+    "stroke without points": (
+        lambda: prompter_of_the_first()(scribble=[(5, 5), (9, 9)]),  # type: ignore[list-item]
+        PromptError,
+        "scribble: give strokes",
+    ),
+    "extent": (
+        lambda: prompter_of_the_first()(points=[(5, 5)], extent="all"),  # type: ignore[arg-type]
+        PromptError,
+        "extent is 'all'; it must be one of whole, part, group",
+    ),
+    "mask of large numbers": (
+        lambda: prompter_of_the_first()(mask=FIRST * 255.0),
+        PromptError,
+        r"mask: float64 array .*probabilities lie in 0..1",
+    ),
+    "processor of a name": (
+        lambda: segue.ImageProcessor("stcn-lite"),
+        ArgumentError,
+        r"give the network, segue.load\('stcn-lite'\)",
+    ),
     "load": (lambda: segue.load(3), SegueError, "network: int; give a name"),
 }
 

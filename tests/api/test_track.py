@@ -143,7 +143,7 @@ def test_settings_are_those_of_the_network() -> None:
         ({"chunk_size": 1.5}, "setting chunk_size is 1.5, but must be a whole number or none"),
         ({"resize": "cubic"}, "setting resize is 'cubic', but must be one of bilinear, antialias, area"),
         (["long_term"], "settings is list of 1, but must be NAME=VALUE; long_term has no value"),
-        (7, "settings is 7, but must be names with their values"),
+        (7, "settings is 7, but must be a mapping from names to values"),
         ({"penalty": float("nan")}, "settings"),
     ],
 )

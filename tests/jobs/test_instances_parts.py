@@ -14,7 +14,6 @@ from segue.jobs import instances
 from segue.jobs.instances import (
     EDITIONS,
     as_class_names,
-    as_classes,
     counted,
     instance_session,
     prepare_instances,
@@ -25,6 +24,7 @@ from segue.jobs.prepared import Objects
 from segue.jobs.values import InstancesJob
 from segue.registry import DETECTORS, MODELS
 from segue.sessions.detected import DetectionOptions
+from segue.sessions.detecting import as_classes
 from segue.types import ObjectInfo, Segmentation
 from tests.clips import clip
 

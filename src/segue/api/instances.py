@@ -10,12 +10,13 @@ import torch
 
 from segue.api.results import Progress, Results
 from segue.jobs.describing import described, model_value, source_value
-from segue.jobs.instances import as_class_names, as_classes, default_model, prepare_instances
+from segue.jobs.instances import as_class_names, default_model, prepare_instances
 from segue.jobs.options import InstanceOptions, checked
 from segue.jobs.prepared import Objects
 from segue.jobs.values import InstancesJob
 from segue.models.base import InstanceNetwork
 from segue.sessions.detected import DetectionSession
+from segue.sessions.detecting import as_classes
 from segue.sessions.instances import InstanceSession
 from segue.sessions.networks import check_path
 from segue.video import Source, open_source

@@ -15,6 +15,7 @@ from PIL import Image as PillowImage
 from pydantic import ValidationError
 from torch import nn
 
+from segue.arrays import as_array
 from segue.errors import ArgumentError, PromptError
 from segue.inputs import kind_of
 from segue.jobs.options import error_text
@@ -63,14 +64,19 @@ def model_value(model: Any, weights: str | os.PathLike[str] | None) -> tuple[Mod
         The value, and what it does not say, if anything.
 
     Raises:
-        ArgumentError: the weights are no path.
+        ArgumentError: the weights are no path, or come with a network that is none by name.
     """
     if weights is not None and not isinstance(weights, (str, os.PathLike)):
         raise ArgumentError(f"weights: {kind_of(weights)}; give the path of a file or folder")
     path = None if weights is None else Path(weights)
     if isinstance(model, str):
         return Model(name=model, weights=path), ()
-    return Model(name=type(model).__name__, weights=path), (given("model", model),)
+    if path is not None:
+        raise ArgumentError(
+            f"weights: {path} goes with a network by name; this {type(model).__name__} has its weights "
+            "already, as segue.load(NAME, FILE) gives it"
+        )
+    return Model(name=type(model).__name__), (given("model", model),)
 
 
 def given(argument: str, value: Any) -> Given:
@@ -90,7 +96,7 @@ def given(argument: str, value: Any) -> Given:
     if isinstance(value, PillowImage.Image):
         value = np.asarray(value)
     if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().numpy()
+        value = as_array(value)
     if isinstance(value, np.ndarray):
         digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
         return Given(argument=argument, type=name, shape=value.shape, dtype=str(value.dtype), digest=digest)
@@ -171,8 +177,6 @@ def prompt_values(plan: PromptPlan, source: Source) -> tuple[PromptValue, ...]:
             found += _values(frame, listed, scale)
     except ValidationError as errors:
         raise PromptError(f"prompts: {error_text(errors)}") from None
-    except (TypeError, ValueError) as error:
-        raise PromptError(f"prompts: boxes and points are numbers in pixels ({error})") from None
     return tuple(found)
 
 

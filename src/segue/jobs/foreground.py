@@ -15,6 +15,7 @@ import torch
 from PIL import Image as PillowImage
 from torch import nn
 
+from segue.arrays import as_array
 from segue.errors import ArgumentError, FlowError, PromptError, SegueError, SinkError, SourceError
 from segue.flow import FlowFiles
 from segue.flow.providers import FlowName
@@ -289,7 +290,7 @@ def _region(roi: Any) -> npt.NDArray[Any] | None:
         return read_stored_mask(Path(roi), str(roi))
     if isinstance(roi, PillowImage.Image):
         return np.asarray(roi.convert("L"))
-    values = roi.detach().cpu().numpy() if hasattr(roi, "detach") else roi
+    values = as_array(roi)
     if not isinstance(values, np.ndarray) or values.ndim != 2:
         raise ArgumentError(
             f"roi: {kind_of(roi)}; give an array or tensor (H, W), non-zero where there can be foreground, "

@@ -20,7 +20,7 @@ from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.registry import DETECTORS, MODELS, DetectorEntry, Entry
 from segue.sessions import TrackSession
 from segue.sessions.detected import DetectionOptions, DetectionSession
-from segue.sessions.detecting import detector
+from segue.sessions.detecting import as_classes, detector
 from segue.sessions.instances import InstanceOptions as WindowOptions
 from segue.sessions.instances import InstanceSession, allowed_classes
 from segue.sessions.networks import check_path, instance_network
@@ -141,31 +141,6 @@ def counted(result: Segmentation) -> str:
         A few words.
     """
     return f"{sum(item.area > 0 for item in result.objects)} objects"
-
-
-def as_classes(classes: Collection[str] | str | None) -> list[str] | None:
-    """Names of classes from a list, or from a text with commas.
-
-    Args:
-        classes: names, or text with commas between them.
-
-    Returns:
-        Names, or None for all.
-
-    Raises:
-        ArgumentError: these are no names.
-    """
-    if classes is None:
-        return None
-    if isinstance(classes, str):
-        return [name.strip() for name in classes.split(",")]
-    if not isinstance(classes, (list, tuple, set, frozenset)) or not all(
-        isinstance(name, str) for name in classes
-    ):
-        raise ArgumentError(
-            f"classes: {kind_of(classes)}; give a list of names, or names separated by commas"
-        )
-    return list(classes)
 
 
 def as_class_names(names: Mapping[int, str] | str | Path | None) -> Mapping[int, str] | None:

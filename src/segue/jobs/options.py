@@ -29,8 +29,8 @@ def _settings(value: object) -> object:
     """Settings as a mapping, also of texts ``NAME=VALUE`` from a command line."""
     if value is None or isinstance(value, Mapping):
         return value or {}
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise ValueError("must be names with their values")
+    if not isinstance(value, Sequence) or not all(isinstance(text, str) for text in value):
+        raise ValueError("must be a mapping from names to values")
     pairs = [text.partition("=") for text in value]
     if wrong := [name for name, sign, _ in pairs if not (name and sign)]:
         raise ValueError(f"must be NAME=VALUE; {wrong[0]} has no value")
@@ -122,8 +122,9 @@ def error_text(errors: ValidationError) -> str:
         One line.
     """
     first = errors.errors(include_url=False)[0]
+    # Of a field with several types pydantic adds the one that it tried first.
     place = ".".join(
-        str(part) for part in first["loc"] if not str(part).startswith(("literal[", "function-"))
+        str(part) for part in first["loc"] if not str(part).startswith(("literal[", "function-", "int"))
     )
     value = first["input"]
     if first["type"] == "extra_forbidden":
@@ -131,7 +132,7 @@ def error_text(errors: ValidationError) -> str:
     if first["type"] == "missing":
         return f"{place}: is missing"
     shown = repr(value) if isinstance(value, (str, int, float)) and len(repr(value)) < 60 else kind_of(value)
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ").partition(", unable")[0]
     if first["type"] == "value_error" and isinstance(value, Mapping):  # the message names what it is about
         return message
     return f"{place} is {shown}, but {message}".replace("but should", "but must").replace(

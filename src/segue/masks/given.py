@@ -1,4 +1,4 @@
-"""Masks as callers have them in memory or in files: arrays, tensors, PIL pictures, paths."""
+"""Masks, boxes and points as callers have them: arrays, tensors, lists, PIL pictures, paths."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from segue.arrays import as_array
 from segue.errors import PromptError
 from segue.inputs import kind_of
 from segue.masks.files import index_values, read_index_mask
-from segue.types import IndexMask
+from segue.types import Box, IndexMask, Point
 
 EXPECTED = (
     "an index mask (H, W) of whole numbers (0 background, other values ids of objects), a mask (H, W) of "
@@ -60,8 +61,7 @@ def as_masks(value: Any, where: str) -> npt.NDArray[Any]:
     given = value
     if isinstance(value, Image.Image):
         return index_values(value, where)
-    if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
+    value = as_array(value)
     if not isinstance(value, np.ndarray):
         raise PromptError(f"{where}: {kind_of(given)}; give {EXPECTED}")
     if value.dtype.kind not in "biu":
@@ -101,3 +101,47 @@ def one_object(mask: IndexMask, where: str) -> IndexMask:
         stacklevel=2,
     )
     return np.asarray(inside, np.uint8)
+
+
+def as_box(value: Any) -> Box | None:
+    """Four numbers as a box.
+
+    Args:
+        value: list, tuple, array or tensor of four numbers, or anything else.
+
+    Returns:
+        ``(x0, y0, x1, y1)``; None for anything else.
+    """
+    value = as_array(value)
+    if isinstance(value, np.ndarray):
+        value = value.tolist() if value.shape == (4,) and value.dtype.kind in "iuf" else None
+    if not isinstance(value, (list, tuple)) or len(value) != 4:
+        return None
+    numbers = (int, float, np.integer, np.floating)
+    if not all(isinstance(item, numbers) and not isinstance(item, bool) for item in value):
+        return None
+    x0, y0, x1, y1 = map(float, value)
+    return x0, y0, x1, y1
+
+
+def as_points(value: Any, where: str) -> tuple[Point, ...]:
+    """One point or several as pairs of numbers.
+
+    Args:
+        value: numbers of shape (2,) or (N, 2), N at least 1: lists, tuples, an array or a tensor.
+        where: its name for messages.
+
+    Returns:
+        ``(x, y)`` of each.
+
+    Raises:
+        PromptError: it has another form.
+    """
+    try:
+        numbers = np.asarray(as_array(value), np.float64)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    numbers = numbers[None] if numbers.shape == (2,) else numbers
+    if numbers.ndim != 2 or numbers.shape[1] != 2 or not len(numbers):
+        raise PromptError(f"{where}: {kind_of(value)}; give points in pixels, as in [(x, y), (x, y)]")
+    return tuple((float(x), float(y)) for x, y in numbers)

@@ -15,8 +15,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import Float32Array
+from segue.arrays import Float32Array, as_array
 from segue.errors import PromptError
+from segue.inputs import check_choice, kind_of
+from segue.masks.given import as_box, as_points
 from segue.prompts.extents import Extent
 from segue.prompts.parse import check_points, clip_box
 from segue.types import Box, Image, Point
@@ -31,10 +33,11 @@ class Prompts:
 
     Attributes:
         box: ``(x0, y0, x1, y1)`` around it, ends exclusive.
-        points: clicks on it.
+        points: clicks on it, ``(x, y)`` each; also a single one, an array or a tensor (N, 2).
         negative: clicks beside it.
         scribble: strokes on it, each a sequence of points.
-        mask: where it was taken to be so far, (H, W), bool or probability in [0, 1].
+        mask: where it was taken to be so far, (H, W): probability in [0, 1], booleans, or whole numbers that
+            are 0 outside.
         extent: how much is meant where only clicks are given; what is not to be had gives the whole.
     """
 
@@ -60,21 +63,55 @@ class Prompts:
             The same prompts, the mask as float32 in [0, 1], or None where it was empty.
 
         Raises:
-            PromptError: nothing says where the object is, something lies outside the picture, or the mask is
-                empty or of another size.
+            PromptError: nothing says where the object is, something lies outside the picture, or has another
+                form than is expected.
         """
-        check_points([*self.positive, *self.negative], size)
-        mask = self.mask
-        if mask is not None:
-            mask = np.asarray(mask, np.float32)
-            if mask.shape != size:
-                raise PromptError(f"the mask has shape {mask.shape}, the picture {size}")
-            if not (mask > 0.5).any():
-                mask = None
-        box = None if self.box is None else clip_box(self.box, size)
-        if box is None and mask is None and not self.positive:
+        check_choice("extent", self.extent, Extent, PromptError)
+        prompts = replace(
+            self,
+            box=_box(self.box, size),
+            points=_points("points", self.points),
+            negative=_points("negative", self.negative),
+            scribble=tuple(_stroke(stroke) for stroke in self.scribble),
+            mask=_mask(self.mask, size),
+        )
+        check_points([*prompts.positive, *prompts.negative], size)
+        if prompts.box is None and prompts.mask is None and not prompts.positive:
             raise PromptError("needs at least one positive point, a box or a mask that is not empty")
-        return replace(self, box=box, mask=mask)
+        return prompts
+
+
+def _box(value: Any, size: tuple[int, int]) -> Box | None:
+    if value is None:
+        return None
+    box = as_box(value)
+    if box is None:
+        raise PromptError(f"box: {kind_of(value)}; give four numbers (x0, y0, x1, y1) in pixels")
+    return clip_box(box, size)
+
+
+def _points(name: str, value: Any) -> tuple[Point, ...]:
+    return as_points(value, name) if len(value) else ()
+
+
+def _stroke(value: Any) -> tuple[Point, ...]:
+    if np.ndim(value) == 1:
+        raise PromptError("scribble: give strokes, each of several points, as in [[(x, y), (x, y)]]")
+    return as_points(value, "scribble")
+
+
+def _mask(value: Any, size: tuple[int, int]) -> Float32Array | None:
+    """An earlier mask as probabilities, float32 in [0, 1]; None where it is empty."""
+    if value is None:
+        return None
+    mask = np.asarray(as_array(value))
+    if mask.shape != size:
+        raise PromptError(f"the mask has shape {mask.shape}, the picture {size}")
+    if mask.dtype.kind != "f":
+        mask = mask != 0
+    elif not ((mask >= 0) & (mask <= 1)).all():
+        raise PromptError(f"mask: {kind_of(value)}; probabilities lie in 0..1")
+    return mask.astype(np.float32) if (mask > 0.5).any() else None
 
 
 @dataclass(frozen=True)

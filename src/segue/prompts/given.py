@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from segue.arrays import as_array
 from segue.errors import PromptError
 from segue.inputs import kind_of
-from segue.masks.given import EXPECTED, as_masks, is_mask_like
-from segue.types import Box, BoxPrompt, Frame, IndexMask, MaskPrompt, Point, PointPrompt, Prompt
+from segue.masks.given import EXPECTED, as_box, as_masks, as_points, is_mask_like
+from segue.types import BoxPrompt, Frame, IndexMask, MaskPrompt, PointPrompt, Prompt
 
 FrameSaid = Any
 """The prompts of one frame: see :func:`as_prompts`."""
@@ -40,10 +41,10 @@ def as_prompts(value: FrameSaid, where: str = "prompts") -> IndexMask | list[Pro
         SourceError: a mask file is missing or is no mask.
     """
     if isinstance(value, Prompt):
-        return [value]
+        return [_checked(value, where)]
     if isinstance(value, Mapping):
         return [_of_object(key, item, f"{where}[{key!r}]") for key, item in value.items()]
-    box = _as_box(value)
+    box = as_box(value)
     if box is not None:
         return [BoxPrompt(1, box)]
     if is_mask_like(value):
@@ -75,29 +76,58 @@ def as_objects(masks: Any) -> IndexMask | list[Prompt]:
 
 
 def _listed(values: Sequence[Any], where: str) -> Iterator[Prompt]:
-    boxes = [_as_box(value) for value in values]
+    boxes = [as_box(value) for value in values]
     if values and all(boxes):
         yield from (BoxPrompt(number, box) for number, box in enumerate(boxes, 1) if box is not None)
         return
+    if values and all(not isinstance(value, str) and is_mask_like(value) for value in values):
+        raise PromptError(
+            f"{where}: {kind_of(values)} masks; N objects are one array (N, H, W), as of np.stack(masks), or "
+            "a mapping from ids to masks; masks of several frames are a mapping from frame indices to masks"
+        )
     for place, value in enumerate(values):
         if not isinstance(value, Prompt):
             raise PromptError(
                 f"{where}[{place}]: {kind_of(value)}; expected prompts such as MaskPrompt, BoxPrompt or "
-                "PointPrompt, or only boxes (x0, y0, x1, y1)"
+                "PointPrompt, or only boxes (x0, y0, x1, y1); masks are arrays, tensors or PIL pictures"
             )
-        yield value
+        yield _checked(value, f"{where}[{place}]")
+
+
+def _checked(prompt: Prompt, where: str) -> Prompt:
+    """A prompt with a box, points or a mask of plain numbers, as sessions and records take them."""
+    where = f"{where}: {type(prompt).__name__}({prompt.id!r}, ...)"
+    if isinstance(prompt, BoxPrompt):
+        box = as_box(prompt.box)
+        if box is None:
+            raise PromptError(f"{where}: box: {kind_of(prompt.box)}; give four numbers (x0, y0, x1, y1)")
+        return replace(prompt, box=box)
+    if isinstance(prompt, PointPrompt):
+        on, off = (
+            as_points(points, f"{where}: {name}") if len(points) else ()
+            for name, points in (("positive", prompt.positive), ("negative", prompt.negative))
+        )
+        return replace(prompt, positive=on, negative=off)
+    if isinstance(prompt, MaskPrompt):
+        mask = prompt.mask
+        if isinstance(mask, (str, os.PathLike)) or not is_mask_like(mask):
+            raise PromptError(
+                f"{where}: mask: {kind_of(mask)}; give a mask (H, W), or {{id: path}} for a file"
+            )
+        return replace(prompt, mask=_plane(mask, f"{where}: mask"))
+    return prompt
 
 
 def _of_object(number: object, value: Any, where: str) -> Prompt:
     """The prompts of the object with an id."""
     if isinstance(number, bool) or not isinstance(number, (int, np.integer)):
         raise PromptError(
-            f"{where}: the key is a {kind_of(number)}; the ids of objects are whole numbers from 1 on"
+            f"{where}: the key ({kind_of(number)}) is no id; the ids of objects are whole numbers from 1 on"
         )
     own = int(number)
     if isinstance(value, Prompt):
-        return replace(value, id=own)
-    box = _as_box(value)
+        return _checked(replace(value, id=own), where)
+    box = as_box(value)
     if box is not None:
         return BoxPrompt(own, box)
     if not is_mask_like(value):
@@ -114,54 +144,26 @@ def _of_object(number: object, value: Any, where: str) -> Prompt:
 
 def _plane(value: Any, where: str) -> Any:
     """The mask of one object, whose values say nothing but where it is."""
-    if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
+    value = as_array(value)
     if isinstance(value, np.ndarray) and value.dtype.kind in "biu":
         value = value != 0
     return as_masks(value, where)
-
-
-def _as_box(value: Any) -> Box | None:
-    """Four numbers in a list, a tuple or an array; None for anything else."""
-    if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
-    if isinstance(value, np.ndarray):
-        value = value.tolist() if value.shape == (4,) and value.dtype.kind in "iuf" else None
-    if not isinstance(value, (list, tuple)) or len(value) != 4:
-        return None
-    numbers = (int, float, np.integer, np.floating)
-    if not all(isinstance(item, numbers) and not isinstance(item, bool) for item in value):
-        return None
-    x0, y0, x1, y1 = map(float, value)
-    return x0, y0, x1, y1
 
 
 def _marks(box: Any, points: Any, negative: Any) -> list[Prompt]:
     """The prompts of the object with the id 1 from its box and its points."""
     marks: list[Prompt] = []
     if box is not None:
-        found = _as_box(box)
+        found = as_box(box)
         if found is None:
             raise PromptError(f"box: {kind_of(box)}; give four numbers (x0, y0, x1, y1) in pixels")
         marks.append(BoxPrompt(1, found))
     if points is not None:
-        beside = () if negative is None else _as_points(negative, "negative")
-        marks.append(PointPrompt(1, _as_points(points, "points"), beside))
+        beside = () if negative is None else as_points(negative, "negative")
+        marks.append(PointPrompt(1, as_points(points, "points"), beside))
     elif negative is not None:
         raise PromptError("negative: goes with points; give a point on the object as well")
     return marks
-
-
-def _as_points(value: Any, where: str) -> tuple[Point, ...]:
-    """One point or several: numbers of shape (2,) or (N, 2), N at least 1."""
-    try:
-        numbers = np.asarray(value, np.float64)
-    except (TypeError, ValueError):
-        numbers = np.empty(0)
-    numbers = numbers[None] if numbers.shape == (2,) else numbers
-    if numbers.ndim != 2 or numbers.shape[1] != 2 or not len(numbers):
-        raise PromptError(f"{where}: {kind_of(value)}; give points in pixels, as in [(x, y), (x, y)]")
-    return tuple((float(x), float(y)) for x, y in numbers)
 
 
 class PromptPlan:
@@ -189,8 +191,8 @@ class PromptPlan:
             for index, value in said.items():
                 if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or index < 0:
                     raise PromptError(
-                        f"prompts: the key {index!r} is a {kind_of(index)}; prompts are given by frame "
-                        "index, as in {0: mask}"
+                        f"prompts: the key {index!r} ({kind_of(index)}) is no frame index; prompts are given "
+                        "by frame index, as in {0: mask}"
                     )
                 self._by_frame[int(index)] = as_prompts(value, f"prompts[{index}]")
                 self._files[int(index)] = _files(value)

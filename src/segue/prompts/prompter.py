@@ -31,6 +31,7 @@ from segue.prompts.planes import (
     tight_box,
 )
 from segue.types import Box, Frame, Image, Point
+from segue.video.readers import as_rgb
 from segue.weights import load_for
 
 SIDE = 192
@@ -61,7 +62,7 @@ class Prompter:
     """segue-prompt on one picture, whose features are kept while a person clicks.
 
     Args:
-        picture: a frame, or RGB (H, W, 3), uint8.
+        picture: a frame, or RGB (H, W, 3), uint8: an array, a tensor or a PIL picture.
         network: a network, or its name, ``segue-prompt`` or ``segue-prompt-free``.
         device: where it runs; None takes a GPU if there is one. A network that was prepared by
             :func:`prepared` stays where it is.
@@ -75,12 +76,12 @@ class Prompter:
 
     def __init__(
         self,
-        picture: Frame | Image,
+        picture: Frame | Image | Any,
         network: SeguePrompt | str = "segue-prompt",
         *,
         device: str | torch.device | None = None,
     ) -> None:
-        self.image = picture.image if isinstance(picture, Frame) else picture
+        self.image = picture.image if isinstance(picture, Frame) else as_rgb(picture, "picture")
         self._size = self.image.shape[0], self.image.shape[1]
         self._network = prepared(network, device)
         self._device = next(chain(self._network.parameters(), self._network.buffers())).device

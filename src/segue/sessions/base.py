@@ -14,8 +14,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from segue.errors import CheckpointError, ResumeError
-from segue.inputs import check_file, parse_json
+from segue.errors import ArgumentError, CheckpointError, ResumeError
+from segue.inputs import check_file, kind_of, parse_json
 from segue.types import Frame, IndexMask, ObjectInfo, Prompt, Segmentation
 from segue.video.partial import replacing
 from segue.video.readers import DEFAULT_FPS, as_rgb
@@ -83,7 +83,9 @@ class SessionState:
             CheckpointError: one of the values of ``origin`` is another.
         """
         for name, value in origin.items():
-            saved = self.values.get(name)
+            if name not in self.values:
+                raise ResumeError(f"the state is one of another kind of session: it has no {name}")
+            saved = self.values[name]
             if saved != value:
                 raise ResumeError(f"the session was saved with {name} {saved}, not {value}")
 
@@ -225,7 +227,7 @@ class Checkpointable:
         Raises:
             CheckpointError: it was saved with other settings, or by something else.
         """
-        state.require(self._config_fingerprint())
+        as_state(state).require(self._config_fingerprint())
         self._reset_transient_state()
         kinds = {kind.__name__: kind for kind in (*self.state_types, Frame, ObjectInfo, Segmentation)}
         place = getattr(self, "device", torch.device("cpu"))
@@ -234,6 +236,25 @@ class Checkpointable:
                 getattr(self, name).restore(state.part(name))
             else:
                 setattr(self, name, _unpacked(state.values[name], name, state.tensors, kinds, place))
+
+
+def as_state(value: object) -> SessionState:
+    """A state as a session restores it.
+
+    Args:
+        value: what a caller gave.
+
+    Returns:
+        The same.
+
+    Raises:
+        ArgumentError: it is no :class:`SessionState`.
+    """
+    if not isinstance(value, SessionState):
+        raise ArgumentError(
+            f"state: {kind_of(value)}; give what state() returned, or SessionState.load(FILE) for a file"
+        )
+    return value
 
 
 def _packed(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:

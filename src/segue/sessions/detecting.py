@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from segue.errors import PromptError
+from segue.errors import ArgumentError, PromptError
 from segue.flow import DIS, FlowProvider
 from segue.flow.providers import Flow
+from segue.inputs import kind_of
 from segue.layers.running import choose_device, prepare_for_inference
 from segue.masks import measure, resize_mask
 from segue.models.base import MemoryNetwork
@@ -58,7 +59,7 @@ def detector(
     name: str = DEFAULT,
     *,
     weights: str | os.PathLike[str] | None = None,
-    classes: Collection[str] | None = None,
+    classes: Collection[str] | str | None = None,
     score: float | None = None,
     max_objects: int | None = None,
     features: FeatureName | None = None,
@@ -75,7 +76,7 @@ def detector(
             ``lost``, ``lost-b16`` and ``lost-lite`` find one object without knowing any class.
         weights: weight file, for all but ``motion``; by default the one that comes with segue or that
             `segue weights get` made.
-        classes: labels that are wanted; None is all that it knows.
+        classes: labels that are wanted, also as one text with commas; None is all that it knows.
         score: least score, in 0..1; None is 0.5.
         max_objects: most objects of a frame, at least 1; None is 10 with classes, else 1.
         features: for ``lost`` and ``lost-b16``: ``keys``, ``queries`` or ``values`` of the last attention;
@@ -95,14 +96,15 @@ def detector(
     Raises:
         PromptError: the name or a class is unknown, or something is asked for that this detector lacks.
         CheckpointError: the weights are not there or do not fit.
-        ArgumentError: there is no such device here.
+        ArgumentError: there is no such device here, or the classes are no names.
 
     Example:
         >>> find = segue.detector("maskrcnn", classes=["person"])  # doctest: +SKIP
         >>> [item.box for item in find(frame).objects]  # doctest: +SKIP
     """
     entry = DETECTORS.find(name)
-    options = DetectorOptions(weights, classes, score, max_objects, features, refine, tiles, device)
+    wanted = as_classes(classes)
+    options = DetectorOptions(weights, wanted, score, max_objects, features, refine, tiles, device)
     if max_objects is not None and max_objects < 1:
         raise PromptError(f"max_objects is {max_objects}, but must be at least 1")
     if score is not None and not 0 <= score <= 1:
@@ -112,6 +114,31 @@ def detector(
             others = ", ".join(other.name for other in DETECTORS if option in other.supported_options)
             raise PromptError(f"{name} takes no {what}; {what} belong to {others}")
     return entry.build(options)
+
+
+def as_classes(classes: Collection[str] | str | None) -> list[str] | None:
+    """Names of classes from a list, or from a text with commas.
+
+    Args:
+        classes: names, or text with commas between them.
+
+    Returns:
+        Names, or None for all.
+
+    Raises:
+        ArgumentError: these are no names.
+    """
+    if classes is None:
+        return None
+    if isinstance(classes, str):
+        return [name.strip() for name in classes.split(",")]
+    if not isinstance(classes, (list, tuple, set, frozenset)) or not all(
+        isinstance(name, str) for name in classes
+    ):
+        raise ArgumentError(
+            f"classes: {kind_of(classes)}; give a list of names, or names separated by commas"
+        )
+    return list(classes)
 
 
 _OPTIONS = {

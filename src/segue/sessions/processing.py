@@ -220,6 +220,8 @@ def _layout_of(network: Any, short_side: int | None) -> _Layout:
     if isinstance(network, nn.Module) and hasattr(network, "mask_logits"):
         instances = cast(InstanceNetwork, network)
         return _Instances(instances, short_side or instances.short_side)
+    if isinstance(network, str):
+        raise ArgumentError(f"network: {network!r} is a name; give the network, segue.load({network!r})")
     raise ArgumentError(
         f"network: {kind_of(network)} has no processor: give a network that tracks with a memory, or "
         "finds foreground or instances; for clicks and boxes there is segue.Prompter"

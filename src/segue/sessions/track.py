@@ -29,7 +29,7 @@ from segue.models.base import (
 )
 from segue.prompts import Annotation, MakePrompter, Prompter, prompter_of, resolve
 from segue.prompts.given import FrameSaid, as_prompts
-from segue.sessions.base import FrameLike, Session, SessionState, as_frame
+from segue.sessions.base import FrameLike, Session, SessionState, as_frame, as_state
 from segue.sessions.networks import track_network
 from segue.types import Frame, IndexMask, ObjectInfo, PointPrompt, Prompt, Segmentation
 from segue.weights.identity import WeightsIdentity
@@ -262,7 +262,7 @@ class TrackSession(Session):
         Raises:
             CheckpointError: it was saved with another network, weights, schedule or precision.
         """
-        state.require(self._config_fingerprint())
+        as_state(state).require(self._config_fingerprint())
         self.reset()
         values = state.values
         self._labels = {int(i): label for i, label in values["labels"]}
@@ -302,7 +302,8 @@ class TrackSession(Session):
                 known = {i: planes[self.ids.index(i) + 1] for i in corrected}
         said = resolve(frame, prompts, fit=self.fit, native=self.native, prompter=self.prompter, known=known)
         if unknown := [i for i in said.removed if i not in self.ids]:
-            raise PromptError(f"cannot remove object {unknown[0]}: only {list(self.ids)} are followed")
+            followed = f"followed are {', '.join(map(str, self.ids))}" if self.ids else "none is followed yet"
+            raise PromptError(f"cannot remove object {unknown[0]}: {followed}")
         total = len({*self.ids, *said.ids} - set(said.removed))
         if total > MAX_OBJECTS:
             raise PromptError(f"{total} objects are more than the {MAX_OBJECTS} that one session can follow")

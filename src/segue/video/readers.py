@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from PIL import Image as PillowImage
 
+from segue.arrays import as_array
 from segue.errors import SourceError
 from segue.inputs import kind_of
 from segue.masks.files import MAX_PIXELS
-from segue.types import Image
+from segue.types import Frame, Image
 
 DEFAULT_FPS = 25.0
 """Frames a second of pictures that have no clock: image folders and arrays."""
@@ -119,11 +120,12 @@ def as_rgb(value: Any, where: str) -> Image:
                 f"{where}: expected 8 bits a channel, not a {kind_of(value)}; convert it to RGB"
             )
         value = np.asarray(value.convert("RGB"))
-    if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
+    value = as_array(value)
     if not isinstance(value, np.ndarray):
+        hint = "; give the picture of each frame, frame.image" if isinstance(value, Frame) else ""
         raise SourceError(
-            f"{where}: expected a picture (array or tensor (H, W, 3) of uint8, or PIL), not {kind_of(value)}"
+            f"{where}: expected a picture (array or tensor (H, W, 3) of uint8, or PIL), not "
+            f"{kind_of(value)}{hint}"
         )
     if value.dtype != np.uint8:
         hint = "; scale to 0..255 and convert" if value.dtype.kind == "f" else ""

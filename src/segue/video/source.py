@@ -243,9 +243,9 @@ def open_source(
     """Open anything that has frames.
 
     Args:
-        source: video file, image file, folder of images or glob pattern of them; RTSP, RTMP or HTTP(S)
-            address; number of a camera; or pictures in memory: an array or tensor (T, H, W, 3), a PIL
-            picture, or a sequence or iterator of PIL pictures or of (H, W, 3), (H, W, 4) or (H, W), all
+        source: video file, image file, folder of images, glob pattern or list of them; RTSP, RTMP or
+            HTTP(S) address; number of a camera; or pictures in memory: an array or tensor (T, H, W, 3), a
+            PIL picture, or a sequence or iterator of PIL pictures or of (H, W, 3), (H, W, 4) or (H, W), all
             uint8.
         start: first frame wanted: an int counts frames, a float seconds, a string is either ("250",
             "12.5s", "1:30").
@@ -297,6 +297,8 @@ def open_source(
 def _reader_of(source: str | Path | int | Iterable[Any], fps: float | None, reconnect: Reconnect) -> Reader:
     if isinstance(source, str) and is_address(source):
         return NetworkReader(source, fps, reconnect)
+    if isinstance(source, str) and not source:
+        raise SourceError("source: an empty text; give a path, an address or a camera number")
     if isinstance(source, str) and not exists(Path(source)):
         if source.isdecimal():
             number = whole_number(source)
@@ -311,6 +313,9 @@ def _reader_of(source: str | Path | int | Iterable[Any], fps: float | None, reco
         return CameraReader(source, reconnect)
     if isinstance(source, PillowImage.Image):
         return ArrayReader([source], fps)
+    if isinstance(source, (list, tuple)) and source and all(isinstance(one, (str, Path)) for one in source):
+        files = [Path(one) for one in source]
+        return ImageReader(files, files[0].resolve().parent.name or "images", "list of pictures", fps)
     if isinstance(source, Iterable) and not isinstance(source, (bool, bytes, Mapping)):
         return ArrayReader(source, fps)
     raise SourceError(

@@ -7,20 +7,24 @@ in bounded memory, forwards, there is :class:`segue.models.sam2.tracker.SAM2Trac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from segue.errors import PromptError
+from segue.errors import ArgumentError, PromptError
+from segue.inputs import check_number, kind_of
+from segue.masks.given import as_box, as_masks, as_points
 from segue.models.sam2.network import SAM2
 from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Record, Settings
 from segue.models.sam2.pictures import film_logits, film_picture, labelled, square_mask
-from segue.models.sam2.values import ABSENT, IMAGE_SIDE, Encoded
-from segue.types import Box, Image, Point
+from segue.models.sam2.values import ABSENT, IMAGE_SIDE, STRIDE, Encoded
+from segue.types import Box, Point
+from segue.video.readers import as_rgb
 
 OVERLAPPED = -10.0
 """Logits are not above this where another object has the pixel."""
@@ -76,14 +80,15 @@ class FilmPredictor:
 
     Args:
         network: a network in evaluation mode; it is used as it is.
-        frames: gives a frame by its number, RGB (H, W, 3), uint8.
-        count: number of frames.
+        frames: a list or array (T, H, W, 3) of frames, or a function that gives a frame by its number: RGB
+            (H, W, 3), uint8, as arrays, tensors or PIL pictures.
+        count: number of frames; None is the length of ``frames``.
         settings: which rules hold.
         side: of the square that the network sees, in pixels, a multiple of 32.
         no_overlap: let every pixel of a result belong to at most one object. Memory does not change.
 
     Example:
-        >>> film = FilmPredictor(segue.load("sam2-tiny"), frames.__getitem__, len(frames))
+        >>> film = FilmPredictor(segue.load("sam2-tiny"), frames)
         >>> film.click(0, 1, [(210, 350)])
         >>> for result in film.propagate():
         ...     print(result.frame, result.masks.sum((1, 2)))
@@ -92,16 +97,26 @@ class FilmPredictor:
     def __init__(
         self,
         network: SAM2,
-        frames: Callable[[int], Image],
-        count: int,
+        frames: Callable[[int], Any] | Sequence[Any] | npt.NDArray[np.uint8] | Tensor,
+        count: int | None = None,
         settings: Settings | None = None,
         *,
         side: int = IMAGE_SIDE,
         no_overlap: bool = False,
     ) -> None:
-        if count < 1:
-            raise ValueError("the film has no frame")
-        self._frames, self._count, self._no_overlap = frames, count, no_overlap
+        if not isinstance(network, SAM2):
+            raise ArgumentError(f"network: {kind_of(network)}; give a SAM 2, as of segue.load('sam2-tiny')")
+        if not callable(frames) and not hasattr(frames, "__getitem__"):
+            raise ArgumentError(f"frames: {kind_of(frames)}; give a list of pictures, or a function")
+        if count is None and not isinstance(frames, Sized):
+            raise ArgumentError("count: give the number of frames, which a function does not tell")
+        count = len(cast(Sized, frames)) if count is None else count
+        check_number("count", count, least=1, whole=True)
+        check_number("side", side, least=STRIDE, whole=True)
+        if side % STRIDE:
+            raise ArgumentError(f"side {side}: must be a multiple of {STRIDE} pixels")
+        self._frames = frames if callable(frames) else frames.__getitem__
+        self._count, self._no_overlap = count, no_overlap
         self._settings = settings or Settings()
         with torch.inference_mode():
             self._steps = ObjectSteps(network, network.constants(side), self._settings)
@@ -147,14 +162,19 @@ class FilmPredictor:
         Raises:
             PromptError: there are no prompts, or there is no such frame.
         """
-        labels = [1] * len(points) if labels is None else list(labels)
-        if len(labels) != len(points):
-            raise PromptError(f"{len(points)} points have {len(labels)} labels")
-        marks, kinds = [tuple(point) for point in points], labels
+        marks = list(as_points(points, "points")) if len(points) else []
+        kinds = [1] * len(marks) if labels is None else [int(label) for label in labels]
+        if len(kinds) != len(marks):
+            raise PromptError(f"{len(marks)} points have {len(kinds)} labels")
+        if not {*kinds} <= {0, 1}:
+            raise PromptError(f"labels: {kinds}; 1 is a point on the object, 0 one beside it")
         if box is not None:
             if add:
                 raise PromptError("a box comes before all points; it cannot be added to them")
-            marks, kinds = [box[:2], box[2:], *marks], [2, 3, *kinds]
+            corners = as_box(box)
+            if corners is None or corners[0] >= corners[2] or corners[1] >= corners[3]:
+                raise PromptError(f"box: {kind_of(box)}; give (x0, y0, x1, y1) with x0 < x1, y0 < y1")
+            marks, kinds = [corners[:2], corners[2:], *marks], [2, 3, *kinds]
         if not marks:
             raise PromptError("give a point or a box")
         encoded = self._encode(frame)
@@ -177,27 +197,29 @@ class FilmPredictor:
         return self._shown(frame)
 
     @torch.inference_mode()
-    def mask(self, frame: int, id: int, mask: npt.NDArray[np.generic]) -> FilmResult:
+    def mask(self, frame: int, id: int, mask: Any) -> FilmResult:
         """Prompt an object with a mask.
 
         Args:
             frame: number of the frame.
             id: id of the object; a new one adds an object.
-            mask: (H, W), object where true or not 0; an empty one says that the object is not there.
+            mask: (H, W), booleans or whole numbers, object where not 0, as an array, a tensor, a PIL picture
+                or a file; an empty one says that the object is not there.
 
         Returns:
             Masks of all objects on this frame.
 
         Raises:
-            PromptError: the mask has another size than the frame.
+            PromptError: the mask has another type or size than the frame.
         """
         encoded = self._encode(frame)
+        mask = as_masks(mask, "mask") != 0
         if mask.shape != self._size:
             raise PromptError(f"the mask has shape {mask.shape}, the frame {self._size}")
         one = self._objects.setdefault(id, _Object())
         one.masks.add(frame)
         one.points.pop(frame, None)
-        plane = torch.from_numpy(np.asarray(mask) != 0).to(self._device)
+        plane = torch.from_numpy(mask).to(self._device)
         square = square_mask(plane, self._steps.constants.side)
         one.waiting[self._becomes_prompted(one, frame)][frame] = self._steps.given(encoded, square)
         return self._shown(frame)
@@ -211,8 +233,9 @@ class FilmPredictor:
             id: id of the object.
 
         Raises:
-            KeyError: there is no such object.
+            PromptError: there is no such object.
         """
+        self._check_known(id)
         one = self._objects[id]
         for records in one.waiting.values():
             records.pop(frame, None)
@@ -232,9 +255,13 @@ class FilmPredictor:
         Raises:
             PromptError: there is no such object.
         """
-        if id not in self._objects:
-            raise PromptError(f"cannot remove object {id}: only {list(self._objects)} are known")
+        self._check_known(id)
         del self._objects[id]
+
+    def _check_known(self, id: int) -> None:
+        if id not in self._objects:
+            known = ", ".join(map(str, self._objects)) or "none"
+            raise PromptError(f"there is no object {id}; known are: {known}")
 
     def propagate(
         self, start: int | None = None, *, reverse: bool = False, frames: int | None = None
@@ -303,13 +330,15 @@ class FilmPredictor:
     def _encode(self, frame: int) -> Encoded:
         self._check(frame)
         if self._latest is None or self._latest[0] != frame:
-            image = self._frames(frame)
+            image = as_rgb(self._frames(frame), f"frame {frame}")
             self._size = image.shape[0], image.shape[1]
             picture = film_picture(image, self._steps.constants.side).to(self._device, self._dtype)
             self._latest = frame, self._steps.network.encode(picture, self._steps.constants)
         return self._latest[1]
 
     def _check(self, frame: int) -> None:
+        if isinstance(frame, bool) or not isinstance(frame, (int, np.integer)):
+            raise PromptError(f"frame: {kind_of(frame)}; give the number of a frame, from 0 on")
         if not 0 <= frame < self._count:
             raise PromptError(f"there is no frame {frame}; the film has {self._count}")
 
@@ -326,7 +355,14 @@ class FilmPredictor:
 
 
 def without_overlap(logits: Tensor) -> Tensor:
-    """Logits (K, H, W) in which only the largest at a pixel may be above ``OVERLAPPED``."""
+    """Let at most one object have a pixel: only its largest logit stays above ``OVERLAPPED``.
+
+    Args:
+        logits: of the objects, (K, H, W).
+
+    Returns:
+        (K, H, W); the others are at most ``OVERLAPPED``.
+    """
     if len(logits) < 2:
         return logits
     largest = torch.zeros_like(logits, dtype=torch.bool).scatter_(0, logits.argmax(0, keepdim=True), True)

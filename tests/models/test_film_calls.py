@@ -1,0 +1,95 @@
+"""How SAM 2 on a whole film is called, and what wrong calls say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from segue.errors import ArgumentError, PromptError, SegueError, SourceError
+from segue.models.sam2 import SAM2, FilmPredictor
+from tests.clips import clip
+
+FRAMES, MASKS = clip(5, 3, 48, 64, 2)
+INSIDE = MASKS[0] == 1
+SIDE = 64
+
+
+@pytest.fixture(scope="module")
+def network() -> SAM2:
+    torch.manual_seed(0)
+    return SAM2("tiny").eval()
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        list(FRAMES),
+        FRAMES,
+        torch.from_numpy(FRAMES),
+        [Image.fromarray(frame) for frame in FRAMES],
+    ],
+    ids=["list", "array", "tensor", "pictures"],
+)
+def test_frames_are_pictures_in_any_form(network: SAM2, frames: Any) -> None:
+    wanted = FilmPredictor(network, FRAMES.__getitem__, 3, side=SIDE).mask(0, 1, INSIDE)
+    found = FilmPredictor(network, frames, side=SIDE).mask(0, 1, torch.from_numpy(INSIDE))
+    assert torch.equal(found.logits, wanted.logits)
+
+
+def test_points_and_boxes_are_tuples_arrays_or_tensors(network: SAM2) -> None:
+    film = FilmPredictor(network, FRAMES, side=SIDE)
+    wanted = film.click(0, 1, [(20, 20)], box=(8, 8, 40, 40)).logits
+    for points, box in (((20, 20), [8, 8, 40, 40]), (np.array([[20, 20]]), torch.tensor([8, 8, 40, 40]))):
+        film.reset()
+        assert torch.equal(film.click(0, 1, points, box=box).logits, wanted)  # type: ignore[arg-type]
+
+
+WRONG: dict[str, tuple[Callable[[Any], Any], type[SegueError], str]] = {
+    "network": (lambda _: FilmPredictor("sam2-tiny", FRAMES), ArgumentError, "network: str; give a SAM 2"),  # type: ignore[arg-type]
+    "frames": (lambda n: FilmPredictor(n, 3), ArgumentError, "frames: int; give a list"),  # type: ignore[arg-type]
+    "count": (lambda n: FilmPredictor(n, FRAMES.__getitem__), ArgumentError, "count: give the number"),
+    "no frame": (lambda n: FilmPredictor(n, [], side=SIDE), ArgumentError, "count is 0"),
+    "side": (lambda n: FilmPredictor(n, FRAMES, side=50), ArgumentError, "side 50: must be a multiple of 32"),
+    "picture": (
+        lambda n: FilmPredictor(n, [None], side=SIDE).click(0, 1, [(5, 5)]),
+        SourceError,
+        "frame 0: expected a picture",
+    ),
+    "name of a frame": (
+        lambda n: FilmPredictor(n, FRAMES, side=SIDE).click("0", 1, [(5, 5)]),  # type: ignore[arg-type]
+        PromptError,
+        "frame: str; give the number",
+    ),
+    "label": (
+        lambda n: FilmPredictor(n, FRAMES, side=SIDE).click(0, 1, [(5, 5)], [7]),
+        PromptError,
+        r"labels: \[7\]; 1 is a point on the object",
+    ),
+    "box": (
+        lambda n: FilmPredictor(n, FRAMES, side=SIDE).click(0, 1, box=(30, 30, 5, 5)),
+        PromptError,
+        r"box: .*x0 < x1",
+    ),
+    "mask": (
+        lambda n: FilmPredictor(n, FRAMES, side=SIDE).mask(0, 1, INSIDE / 2.0),
+        PromptError,
+        "mask: float64 array .*mask > 0.5",
+    ),
+    "object": (
+        lambda n: FilmPredictor(n, FRAMES, side=SIDE).unprompt(0, 5),
+        PromptError,
+        "there is no object 5; known are: none",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_an_error_names_the_argument_and_what_is_expected(case: str, network: SAM2) -> None:
+    call, kind, message = WRONG[case]
+    with pytest.raises(kind, match=message):
+        call(network)
