@@ -167,6 +167,9 @@ class AnnotateBackend(Backend):
     def _strokeedit(self, message: messages.StrokeEdit) -> dict[str, Any]:
         return self._edits.stroke(message)
 
+    def _polygonedit(self, message: messages.PolygonEdit) -> dict[str, Any]:
+        return self._edits.polygon(message)
+
     def _forgetedit(self, message: messages.ForgetEdit) -> None:
         self._edits.forget(message)
 

@@ -1,8 +1,9 @@
-"""What a person says of an object on a frame: clicks and boxes, strokes, and that it is not there."""
+"""What a person says of an object on a frame: clicks, boxes, strokes, polygons, and that it is not there."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,20 @@ from segue.prompts import Prompts
 from segue.types import Box
 from segue_web import messages
 from segue_web.film import Film
+from segue_web.interpolation import filled, matched, neighbours
 from segue_web.project import Mark
 from segue_web.shared import SharedProject
 from segue_web.worker import Worker
+
+MOST_INTERPOLATED = 300
+"""Frames that a polygon may change; all pages wait while they are saved."""
 
 Click = tuple[float, float, bool]
 """A point of the film, and whether it lies on the object."""
 
 
 class Edits:
-    """Saves what a person says; the worker makes masks of clicks."""
+    """Saves what a person says; the worker makes masks of clicks, and polygons are interpolated here."""
 
     def __init__(self, film: Film, shared: SharedProject, worker: Worker) -> None:
         self._film, self._shared, self._worker = film, shared, worker
@@ -69,6 +74,55 @@ class Edits:
             return self._give(message, "brush", lambda plane: plane | stroke)
         return self._give(message, "eraser", lambda plane: plane & ~stroke)
 
+    def polygon(self, message: messages.PolygonEdit) -> dict[str, Any]:
+        """Save a polygon, and the masks between it and those of the frames next to it."""
+        project, frame = self._project, message.frame
+        project.check_edit(frame, message.seen, message.object)
+        corners = message.within(*self._film.size)
+        plane = filled(corners, self._film.size)
+        if not plane.any():
+            raise PromptError("the polygon holds no pixel of the film; draw it anew")
+        with self._shared.change("polygon"):
+            number = message.object or project.add_object()
+            project.put(frame, {number: (plane, Mark("given"))})
+            project.set_prompt(frame, number, {"points": [], "box": None, "polygon": corners.tolist()})
+            count = self._interpolate(number, frame, MOST_INTERPOLATED)
+        return {"object": number, "frames": count}
+
+    def _interpolate(self, number: int, frame: int, most: int | None = None) -> int:
+        """Interpolate the polygons of an object again on both sides of a frame; returns the number of frames.
+
+        Frames that a person corrected stay as they are. Where one between two polygons says that the object
+        is not visible, nothing is interpolated between these. More frames than ``most`` raise PromptError.
+        """
+        project = self._project
+        keys = project.polygons().get(number, {})
+        before, after = neighbours(keys, frame)
+        ends = sorted({i for i in (before, frame if frame in keys else None, after) if i is not None})
+        given = project.frames_of([number])
+        hidden = [i for i in given if i not in keys and not project.marks(i)[number].area]
+        pairs = [(first, last) for first, last in pairwise(ends) if not any(first < i < last for i in hidden)]
+        inside = {i for first, last in pairs for i in range(first + 1, last)} - set(given)
+        if most is not None and len(inside) > most:
+            raise PromptError(
+                f"{len(inside)} frames are more than {most} to interpolate; "
+                "draw a polygon on one in between first"
+            )
+        for index in project.frames_of([number], "interpolated"):
+            near = (before is None or index > before) and (after is None or index < after)
+            if near and index not in inside:
+                mask = np.array(project.mask(index))
+                mask[mask == number] = 0
+                project.write(index, mask, {number: None})
+        for first, last in pairs:
+            one, two = matched(keys[first], keys[last])
+            for index in sorted(inside & set(range(first + 1, last))):
+                share = (index - first) / (last - first)
+                plane = filled((1 - share) * one + share * two, self._film.size)
+                project.put(index, {number: (plane, Mark("interpolated"))})
+                project.set_prompt(index, number, None)
+        return len(inside)
+
     def forget(self, message: messages.ForgetEdit) -> None:
         self._project.check_edit(message.frame, message.seen, message.object)
         frame, number = message.frame, message.object
@@ -77,6 +131,7 @@ class Edits:
             mask[mask == number] = 0
             self._project.write(frame, mask, {number: Mark("given") if message.hidden else None})
             self._project.set_prompt(frame, number, None)
+            self._interpolate(number, frame)
 
     def _give(
         self,
@@ -87,10 +142,15 @@ class Edits:
         score: float = 1.0,
     ) -> dict[str, Any]:
         """Save what a person said of an object on a frame, and the IoU to be expected of its mask."""
-        self._project.check_edit(message.frame, message.seen, message.object)
+        project, frame = self._project, message.frame
+        project.check_edit(frame, message.seen, message.object)
         with self._shared.change(label):
-            number = message.object or self._project.add_object()
-            plane = change(np.asarray(self._project.mask(message.frame) == number))
-            self._project.put(message.frame, {number: (plane, Mark("given", score))})
-            self._project.set_prompt(message.frame, number, prompt)
+            number = message.object or project.add_object()
+            plane = change(np.asarray(project.mask(frame) == number))
+            project.put(frame, {number: (plane, Mark("given", score))})
+            # A polygon stays what is interpolated, whatever is painted over it here.
+            polygon = project.prompts(frame).get(number, {}).get("polygon")
+            if polygon is not None:
+                prompt = {"points": [], "box": None, **(prompt or {}), "polygon": polygon}
+            project.set_prompt(frame, number, prompt)
         return {"object": number}

@@ -105,6 +105,17 @@ class StrokeEdit(Edit):
         return decode_rle(Rle(size=[height, width], counts=self.counts))
 
 
+class PolygonEdit(Edit):
+    """A polygon that becomes the object's mask on this frame, and is interpolated to those of others."""
+
+    op: Literal["polygon"]
+    corners: Annotated[list[tuple[Coordinate, Coordinate]], Field(min_length=3, max_length=500)]
+
+    def within(self, height: int, width: int) -> npt.NDArray[np.float64]:
+        """The corners inside a frame of that size, (N, 2)."""
+        return np.clip(np.array(self.corners, np.float64), 0, (width, height))
+
+
 class ForgetEdit(Edit):
     """The object's mask on this frame goes; ``hidden``: and it is known to be out of sight."""
 
@@ -211,7 +222,7 @@ class Score(Message):
 
 
 AnyMessage = (
-    Hello | Look | Prepare | ClickEdit | StrokeEdit | ForgetEdit | ObjectEdit | Remove
+    Hello | Look | Prepare | ClickEdit | StrokeEdit | PolygonEdit | ForgetEdit | ObjectEdit | Remove
     | Undo | Track | Stop | Find | Adopt | Export | Settings | Score
 )  # fmt: skip
 

@@ -21,9 +21,10 @@ from segue.masks import measure, read_index_mask
 from segue.masks.files import MAX_ID, encode_index_mask
 from segue.types import IndexMask
 from segue.video.partial import write_complete
+from segue_web.interpolation import Corners
 from segue_web.store import MASK_NAME, Row, StaleError, Store
 
-Kind = Literal["given", "tracked", "found", "imported"]
+Kind = Literal["given", "tracked", "found", "imported", "interpolated"]
 """Where the mask of an object on a frame comes from; ``given`` ones are a person's and stay."""
 
 COLOURS = ("#f2495c", "#ffb020", "#37c978", "#35b6f2", "#b877f2", "#f277b6", "#8fd14f", "#f28b54", "#5c7cfa",
@@ -90,6 +91,15 @@ class Project(Store):
         rows = self._db.execute("SELECT object, data FROM prompts WHERE frame=?", (frame,))
         return {row["object"]: json.loads(row["data"]) for row in rows}
 
+    def polygons(self) -> dict[int, dict[int, Corners]]:
+        """The polygons that a person drew to be interpolated, by object and frame."""
+        found: dict[int, dict[int, Corners]] = {}
+        for row in self._db.execute("SELECT frame, object, data FROM prompts ORDER BY frame"):
+            corners = json.loads(row["data"]).get("polygon")
+            if corners:
+                found.setdefault(row["object"], {})[row["frame"]] = np.array(corners, np.float64)
+        return found
+
     def mask(self, frame: int) -> IndexMask:
         """Index mask of a frame, (H, W), uint8 or uint16; empty where nothing was saved."""
         path = self.mask_file(frame)
@@ -146,7 +156,7 @@ class Project(Store):
         self._set("objects", (number,), None)
 
     def set_prompt(self, frame: int, number: int, data: Row | None) -> None:
-        """Save clicks and box of an object on a frame, inside :meth:`change`; None removes them."""
+        """Save clicks, box and polygon of an object on a frame, inside :meth:`change`; None removes them."""
         row = None if data is None else {"frame": frame, "object": number, "data": json.dumps(data)}
         self._set("prompts", (frame, number), row)
         self._changed.frames.add(frame)

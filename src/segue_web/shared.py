@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import astuple
 from typing import Any, TypeVar
 
 from segue.masks import encode_objects
-from segue_web.project import Project
+from segue_web.interpolation import Shown, shown
+from segue_web.project import Mark, Project
 from segue_web.server import Send
 from segue_web.store import Changed
 
@@ -68,5 +69,14 @@ class SharedProject:
             "revision": self.project.frame_revision(index),
             "masks": {i: rle["counts"] for i, rle in lengths.items()},
             "prompts": self.project.prompts(index),
+            "polygons": {i: shape._asdict() for i, shape in self._polygons(index, marks).items()},
             "marks": {i: astuple(mark) for i, mark in marks.items()},
         }
+
+    def _polygons(self, index: int, marks: Mapping[int, Mark]) -> dict[int, Shown]:
+        """The polygons that a page offers to be moved, by object."""
+        found = {}
+        for i, keys in self.project.polygons().items():
+            between = i in marks and marks[i].kind == "interpolated"
+            found[i] = shown(keys, index, between=between)
+        return found

@@ -435,6 +435,43 @@ def test_classes_a_range_to_track_and_opacity_by_keys(
     assert page.errors == []
 
 
+def test_a_polygon_with_keyframes_is_moved_and_the_frames_between_follow(
+    serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path
+) -> None:
+    page = Page(browser, serve("annotate", film, "--project", tmp_path / "p", "--device", "cpu").address)
+    page.key("i")
+    for corner in ((100, 60), (160, 60), (160, 120), (100, 120), (100, 60)):
+        page.page.mouse.click(*page.at(*corner))
+    page.here("Object 1: corrected by you")
+    page.go(4)
+    page.here("has no mask here")
+    page.drag((130, 90), (150, 80), (170, 90))  # all of it, 40 to the right
+    page.here("corrected by you")
+    told = page.page.locator(".notice", has_text="Interpolated on 3 frames.")
+    playwright.expect(told).to_be_visible(timeout=WAIT)
+    page.go(2)
+    page.here("interpolated between two polygons; 3,600 pixels.")
+    page.picture("annotate-keyframes")
+    page.check_accessibility()
+    page.drag((180, 60), (180, 40))  # a corner
+    page.here("corrected by you; 4,2")
+    page.go(3)
+    page.here("interpolated between two polygons; 3,9")
+    page.key("Enter")
+    page.here("corrected by you; 3,9")
+    page.key("z")
+    page.here("interpolated between two polygons; 3,9")
+    page.go(4)
+    page.here("corrected by you")
+    for key in ("a", "a", "a", "a", "Enter", "Shift+D", "Enter"):  # from the middle to a corner, and with it
+        page.key(key)
+    page.here("corrected by you; 4,3")
+    masks = page.export("davis").glob("Annotations/Full-Resolution/*/*.png")
+    lefts = [int(np.nonzero(read_index_mask(path))[1].min()) for path in sorted(masks)]
+    assert lefts == pytest.approx([100, 110, 120, 130, 140], abs=1)
+    assert page.errors == []
+
+
 def test_other_windows(serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path) -> None:
     masks = tmp_path / "first.png"
     shutil.copy(SAMPLE / "first.png", masks)

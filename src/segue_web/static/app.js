@@ -129,7 +129,7 @@ function onEvent(event) {
     if (playback.following && state.running && event.frames?.length === 1) playback.go(event.frames[0].frame, false, true);
     if (event.timeline) {
       state.setTimeline(event.timeline);
-      state.looks.clear();
+      state.forgetLooks();
       void view.load(false, 0);
     }
     element("saved").textContent = "Saved";

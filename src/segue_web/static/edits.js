@@ -68,6 +68,18 @@ export class Edits {
     }).catch(this.complain);
   }
 
+  /** A polygon of this frame, which those on other frames are interpolated to. @param {[number, number][]} corners */
+  async polygon(corners) {
+    const frame = this.state.frame;
+    await this.link.inTurn(async () => {
+      if (!this.state.looks.has(frame)) await this.look([frame]);
+      const answer = await this.link.ask("polygon", { frame, object: this.state.object, corners, seen: this.seen(frame) });
+      this.state.choose(answer.object);
+      if (answer.frames) notice(`Interpolated on ${answer.frames} ${answer.frames === 1 ? "frame" : "frames"}.`);
+      if (!this.state.looks.has(frame)) await this.look([frame]);
+    }).catch(this.complain);
+  }
+
   /** @param {boolean} hidden */
   forget(hidden) {
     const frame = this.state.frame;

@@ -128,7 +128,7 @@ function toggle(name, label, on, focus, run, disabled = false) {
   return button;
 }
 
-const KINDS = { given: "corrected by you", tracked: "tracked", found: "found", imported: "imported" };
+const KINDS = { given: "corrected by you", tracked: "tracked", found: "found", imported: "imported", interpolated: "interpolated between two polygons" };
 
 /** @param {import("./state.js").State} state */
 export function showHere(state) {
@@ -137,7 +137,7 @@ export function showHere(state) {
   let text = item ? `${item.name} has no mask here.` : "Choose an object to see what is known of it.";
   if (item && mark) {
     text = `${item.name}: ${mark.area ? KINDS[/** @type {keyof typeof KINDS} */ (mark.kind)] : "not visible"}`;
-    if (mark.kind !== "given") text += `, confidence ${mark.score.toFixed(2)}`;
+    if (mark.kind !== "given" && mark.kind !== "interpolated") text += `, confidence ${mark.score.toFixed(2)}`;
     else if (mark.score < 1) text += `, expected overlap with the object ${mark.score.toFixed(2)}`;
     if (mark.weight !== null) {
       const later = Math.round(100 * mark.weight);

@@ -5,8 +5,9 @@
  * @typedef {{id: number, name: string, colour: string, visible: boolean, locked: boolean, category?: string}} Thing
  * @typedef {{kind: string, score: number, area: number, weight: number | null, agreement: number | null}} Mark
  * @typedef {{points: [number, number, boolean][], box: number[] | null, extent?: string, extents?: string[]}} Prompts
+ * @typedef {{corners: [number, number][], kind: "key" | "between" | "near"}} Polygon
  * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>,
- *   prompts: Record<string, Prompts>, marks: Record<string, [string, number, number, number | null, number | null]>}} Look
+ *   prompts: Record<string, Prompts>, polygons?: Record<string, Polygon>, marks: Record<string, [string, number, number, number | null, number | null]>}} Look
  * @typedef {{undo: string | null, redo: string | null}} History
  * @typedef {{what: string, done: number, total: number, rate?: number}} Running
  * @typedef {{counts: string, label: string | null, score: number | null, box: number[] | null}} Found
@@ -28,6 +29,8 @@ export class State {
     this.marks = new Map();
     /** @type {Map<number, Look>} */
     this.looks = new Map();
+    /** what is shown of a frame while it is asked for again @type {Look | undefined} */
+    this.former = undefined;
     /** @type {History} */
     this.history = { undo: null, redo: null };
     /** @type {Running | null} */
@@ -104,6 +107,17 @@ export class State {
     if (this.looks.size > 400) {
       for (const key of [...this.looks.keys()].slice(0, 100)) if (Math.abs(key - this.frame) > 50) this.looks.delete(key);
     }
+  }
+
+  /** Forget what is known of all frames, as after a change of many. */
+  forgetLooks() {
+    this.former = this.looks.get(this.frame);
+    this.looks.clear();
+  }
+
+  /** what is known of this frame @returns {Look | undefined} */
+  get look() {
+    return this.looks.get(this.frame) ?? (this.former?.frame === this.frame ? this.former : undefined);
   }
 
   /** the frames that tracking and export are for @returns {[number, number]} */

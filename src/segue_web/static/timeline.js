@@ -162,7 +162,7 @@ export class Timeline {
       if (mark.area > 0) {
         const tall = mark.kind === "given" ? full : Math.max(2, full * mark.score);
         if (mark.weight === null) {
-          context.globalAlpha = mark.kind === "given" ? 1 : 0.7;
+          context.globalAlpha = mark.kind === "given" ? 1 : mark.kind === "interpolated" ? 0.4 : 0.7;
           context.fillRect(x, top + 2 + full - tall, wide, tall);
         } else {
           // Two directions: the lower part is the share of the earlier correction, the upper of the later.

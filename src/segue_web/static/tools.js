@@ -1,5 +1,6 @@
 // Tools: what a pointer, or the cross that the keyboard moves, does to the picture.
 
+import { Keyframes } from "./keyframes.js";
 import { runsOfAlpha } from "./runs.js";
 import { point } from "./view.js";
 
@@ -16,6 +17,7 @@ export const TOOLS = [
   { id: "brush", key: "b", icon: "brush", label: "Brush", name: "Brush", hint: "Paint the object. [ and ] change the size." },
   { id: "eraser", key: "e", icon: "eraser", label: "Eraser", name: "Eraser", hint: "Erase what does not belong to the object. [ and ] change the size." },
   { id: "polygon", key: "p", icon: "polygon", label: "Polygon", name: "Polygon", hint: "Click corner after corner; click the first one again, or press Enter, to close. Escape gives up." },
+  { id: "keyframe", key: "i", icon: "keyframe", label: "Keyframe", name: "Polygon with keyframes: interpolated on the frames between", hint: "Draw a polygon corner by corner. Go to a later frame and drag its corners, sides, or all of it; the frames between follow. Right click removes a corner." },
   { id: "hand", key: "v", icon: "hand", label: "Move", name: "Move the picture", hint: "Drag to move, turn the wheel to zoom." },
 ];
 
@@ -24,7 +26,7 @@ export class Tools {
    * @param {import("./view.js").View} view
    * @param {import("./state.js").State} state
    * @param {{click: (points: [number, number, boolean][], box: number[] | null) => void,
-   *   stroke: (counts: string, add: boolean) => void}} actions
+   *   stroke: (counts: string, add: boolean) => void, polygon: (corners: [number, number][]) => Promise<void>}} actions
    */
   constructor(view, state, actions) {
     this.view = view;
@@ -32,12 +34,13 @@ export class Tools {
     this.actions = actions;
     /** @type {Map<number, Point>} */
     this.pointers = new Map();
-    /** @type {"pan" | "draw" | "split" | null} */
+    /** @type {"pan" | "draw" | "split" | "move" | null} */
     this.doing = null;
     /** @type {Point[]} */
     this.path = [];
     /** points that the server has not answered yet @type {[number, number, boolean][]} */
     this.pending = [];
+    this.keyframes = new Keyframes(view, state, (corners) => actions.polygon(corners));
     const { canvas } = view;
     canvas.addEventListener("pointerdown", (event) => this.down(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
@@ -45,12 +48,17 @@ export class Tools {
     canvas.addEventListener("pointercancel", (event) => this.up(event));
     canvas.addEventListener("pointerleave", () => this.hover(null));
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
-    canvas.addEventListener("dblclick", () => { if (this.state.tool === "polygon") this.closePolygon(); });
+    canvas.addEventListener("dblclick", () => { if (this.hasCorners) this.closePolygon(); });
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
   }
 
   get tool() {
     return this.state.mode === "annotate" ? this.state.tool : "hand";
+  }
+
+  /** whether corner after corner is clicked */
+  get hasCorners() {
+    return this.tool === "polygon" || this.tool === "keyframe";
   }
 
   get colour() {
@@ -82,8 +90,9 @@ export class Tools {
     const inside = at.x >= 0 && at.y >= 0 && at.x < this.state.film.width && at.y < this.state.film.height;
     if (this.tool === "click" || this.tool === "minus") {
       if (inside) this.click(at, (this.tool === "click") !== opposite);
-    } else if (this.tool === "polygon") {
-      this.corner(at);
+    } else if (this.hasCorners) {
+      if (this.tool === "keyframe" && !this.path.length && this.keyframes.grab(at, opposite)) this.doing = "move";
+      else if (!opposite) this.corner(at);
     } else if (!opposite) {
       this.doing = "draw";
       this.path = [at];
@@ -99,6 +108,7 @@ export class Tools {
     const at = this.view.filmPoint(event);
     if (before && this.doing === "pan") this.panOrPinch(event.pointerId, before, now);
     else if (before && this.doing === "split") this.moveSplit(at);
+    else if (before && this.doing === "move") this.keyframes.drag(at);
     else if (before && this.doing === "draw") { this.path.push(at); this.preview(); }
     else this.hover(at);
   }
@@ -118,6 +128,7 @@ export class Tools {
   up(event) {
     this.pointers.delete(event.pointerId);
     if (this.doing === "draw") this.finish();
+    if (this.doing === "move") this.keyframes.drop();
     if (this.pointers.size === 0) this.doing = null;
   }
 
@@ -138,7 +149,7 @@ export class Tools {
     const brushes = this.tool === "brush" || this.tool === "eraser";
     canvas.style.cursor = this.state.mode === "compare" && at && this.state.compare === "slider" && this.nearSplit(at) ? "ew-resize"
       : this.tool === "hand" ? "grab" : brushes ? "none" : "crosshair";
-    if (this.tool === "polygon" && this.path.length) { this.drawPolygon(at); return; }
+    if (this.hasCorners && this.path.length) { this.drawPolygon(at); return; }
     this.view.draft = brushes && at ? (context, pixel) => this.ring(context, at, pixel) : null;
     if (brushes || this.view.draft !== null) this.state.changed();
   }
@@ -262,8 +273,10 @@ export class Tools {
 
   closePolygon() {
     const corners = this.path;
+    const keyframe = this.tool === "keyframe";
     this.cancel();
     if (corners.length < 3) return;
+    if (keyframe) { void this.actions.polygon(corners.map(({ x, y }) => [x, y])); return; }
     this.rasterise((context) => {
       context.beginPath();
       for (const { x, y } of corners) context.lineTo(x, y);
@@ -273,7 +286,7 @@ export class Tools {
 
   /** Give up what is being drawn. @returns {boolean} whether there was anything */
   cancel() {
-    const busy = this.path.length > 0;
+    const busy = this.keyframes.cancel() || this.path.length > 0;
     this.path = [];
     this.doing = null;
     this.view.draft = null;
@@ -289,16 +302,20 @@ export class Tools {
     const { x, y } = this.state.cursor ?? { x: width / 2, y: height / 2 };
     this.state.cursor = { x: Math.min(Math.max(x + dx, 0), width - 1), y: Math.min(Math.max(y + dy, 0), height - 1) };
     if (this.path.length && this.tool === "box") { this.path = [this.path[0], this.state.cursor]; this.preview(); }
-    if (this.path.length && this.tool === "polygon") this.drawPolygon(this.state.cursor);
+    if (this.path.length && this.hasCorners) this.drawPolygon(this.state.cursor);
+    this.keyframes.drag(this.state.cursor);
     this.state.changed();
   }
 
   useCross() {
     const at = this.state.cursor;
-    if (!at && this.tool === "polygon" && this.path.length) { this.closePolygon(); return; }
+    if (!at && this.hasCorners && this.path.length) { this.closePolygon(); return; }
+    if (!at && this.keyframes.adopt()) return;
     if (!at) { this.moveCross(0, 0); return; }
     if (this.tool === "click" || this.tool === "minus") this.click(at, this.tool === "click");
-    else if (this.tool === "polygon") {
+    else if (this.keyframes.held) this.keyframes.drop();
+    else if (this.tool === "keyframe" && !this.path.length && this.keyframes.grab(at, false)) return;
+    else if (this.hasCorners) {
       const last = this.path[this.path.length - 1];
       if (last && last.x === at.x && last.y === at.y) this.closePolygon();
       else this.corner({ ...at });

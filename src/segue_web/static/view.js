@@ -28,6 +28,8 @@ export class View {
     this.overlays = new Map();
     /** what a tool draws over everything, in pixels of the film @type {((context: CanvasRenderingContext2D, scale: number) => void) | null} */
     this.draft = null;
+    /** what can be moved, over the masks @type {((context: CanvasRenderingContext2D, scale: number) => void) | null} */
+    this.handles = null;
     /** @type {ImageBitmap | null} */
     this.shown = null;
     /** @type {(message: string) => void} */
@@ -172,11 +174,12 @@ export class View {
     context.imageSmoothingEnabled = this.scale < 3 * devicePixelRatio;
     if (this.shown) context.drawImage(this.shown, 0, 0, width, height);
     else { context.fillStyle = "#0003"; context.fillRect(0, 0, width, height); }
-    const look = state.looks.get(state.frame);
+    const look = state.look;
     if (look && !state.settings.hidden) this.drawMasks(look);
     if (state.mode === "annotate") this.drawFound();
     const pixel = devicePixelRatio / this.scale;
     if (look && state.mode === "annotate") this.drawPrompts(look, pixel);
+    if (this.handles) this.handles(context, pixel);
     if (this.draft) this.draft(context, pixel);
     if (state.cursor) this.drawCross(pixel);
   }

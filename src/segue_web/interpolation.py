@@ -1,0 +1,114 @@
+"""Polygons between two that a person drew: corners are matched, and move in straight lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from segue.arrays import BoolArray
+from segue.masks.tracks import RleTrack
+
+Corners = npt.NDArray[np.float64]
+"""Corners of a closed polygon, (N, 2), x before y, in pixels of the film."""
+
+SAMPLES = 256
+"""Places on two outlines that are compared, where these have unequal numbers of corners."""
+
+
+class Shown(NamedTuple):
+    """The polygon of an object on a frame.
+
+    Attributes:
+        corners: its corners.
+        kind: ``key`` where a person drew it, ``between`` where it is interpolated, ``near`` where it is only
+            that of the nearest frame with one, and no mask was made of it.
+    """
+
+    corners: list[tuple[float, float]]
+    kind: Literal["key", "between", "near"]
+
+
+def matched(first: Corners, last: Corners) -> tuple[Corners, Corners]:
+    """Corners of both polygons in pairs, (M, 2) each; as outlines they are those that were given.
+
+    Polygons of equal numbers of corners are matched corner to corner. Otherwise a corner belongs to the place
+    on the other outline that has the same share of its length behind it, and becomes a corner there. Where
+    one outline begins on the other is chosen for the least sum of squared distances of the centred outlines.
+    """
+    if _area(first) * _area(last) < 0:
+        last = last[::-1]
+    if len(first) == len(last):
+        return first, np.roll(last, -_start(first, last), axis=0)
+    shares = np.arange(SAMPLES) / SAMPLES
+    one, two = _lengths(first), _lengths(last)
+    start = _start(_at(first, one, shares), _at(last, two, shares)) / SAMPLES
+    places = np.unique(np.concatenate([one[:-1], (two[:-1] - start) % 1.0]))
+    return _at(first, one, places), _at(last, two, (places + start) % 1.0)
+
+
+def interpolated(first: Corners, last: Corners, share: float) -> Corners:
+    """The polygon at a share, in [0, 1], of the way from the first to the last, (M, 2)."""
+    one, two = matched(first, last)
+    return (1 - share) * one + share * two
+
+
+def filled(corners: Corners, size: tuple[int, int]) -> BoolArray:
+    """The mask of a polygon, (H, W), as COCO draws it."""
+    return RleTrack.parse([[corners.ravel().tolist()]], size).decode(0)
+
+
+def shown(keys: Mapping[int, Corners], frame: int, *, between: bool) -> Shown:
+    """The polygon of an object on a frame.
+
+    Args:
+        keys: polygons that a person drew, by frame; at least one.
+        frame: the frame.
+        between: whether the mask there was interpolated.
+    """
+    if frame in keys:
+        return Shown(_pairs(keys[frame]), "key")
+    before, after = neighbours(keys, frame)
+    if between and before is not None and after is not None:
+        share = (frame - before) / (after - before)
+        return Shown(_pairs(interpolated(keys[before], keys[after], share)), "between")
+    return Shown(_pairs(keys[min(keys, key=lambda i: abs(i - frame))]), "near")
+
+
+def neighbours(keys: Iterable[int], frame: int) -> tuple[int | None, int | None]:
+    """The nearest of some frames before and after a frame; None where there is none."""
+    known = list(keys)
+    before = max((i for i in known if i < frame), default=None)
+    return before, min((i for i in known if i > frame), default=None)
+
+
+def _pairs(corners: Corners) -> list[tuple[float, float]]:
+    return [(round(x, 1), round(y, 1)) for x, y in corners.tolist()]
+
+
+def _area(corners: Corners) -> float:
+    """Twice the area, negative where the corners run the other way round."""
+    x, y = corners.T
+    return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum())
+
+
+def _start(first: Corners, last: Corners) -> int:
+    """How far to turn the last of as many corners so that it lies nearest to the first."""
+    one, two = (np.array([complex(x, y) for x, y in corners - corners.mean(0)]) for corners in (first, last))
+    likeness = [float((one.conj() * np.roll(two, -turn)).real.sum()) for turn in range(len(two))]
+    return int(np.argmax(likeness))
+
+
+def _lengths(corners: Corners) -> npt.NDArray[np.float64]:
+    """Share of the outline before each corner, and 1 at its end, (N + 1)."""
+    sides = np.hypot(*(np.roll(corners, -1, axis=0) - corners).T)
+    ends = np.concatenate([[0.0], np.cumsum(sides)])
+    shares: npt.NDArray[np.float64] = ends / max(ends[-1], 1e-9)
+    return shares
+
+
+def _at(corners: Corners, lengths: npt.NDArray[np.float64], shares: npt.NDArray[np.float64]) -> Corners:
+    closed = np.concatenate([corners, corners[:1]])
+    return np.stack([np.interp(shares, lengths, closed[:, axis]) for axis in (0, 1)], axis=1)

@@ -1,0 +1,137 @@
+// A polygon with keyframes: its corners are moved on a frame, and those on the frames between follow.
+
+/** @typedef {{x: number, y: number}} Point */
+
+export class Keyframes {
+  /**
+   * @param {import("./view.js").View} view
+   * @param {import("./state.js").State} state
+   * @param {(corners: [number, number][]) => Promise<void>} save
+   */
+  constructor(view, state, save) {
+    this.view = view;
+    this.state = state;
+    this.save = save;
+    /** what is being moved: a corner, or with -1 all of it @type {{corner: number, at: Point, moved: boolean} | null} */
+    this.held = null;
+    /** corners while they are moved, and until the server has answered @type {[number, number][] | null} */
+    this.corners = null;
+    view.handles = (context, pixel) => this.draw(context, pixel);
+  }
+
+  /** The polygon of the chosen object that can be moved on this frame. */
+  get polygon() {
+    const { state } = this;
+    const item = state.chosenObject;
+    if (state.mode !== "annotate" || state.tool !== "keyframe" || !item || item.locked) return null;
+    return state.looks.get(state.frame)?.polygons?.[item.id] ?? null;
+  }
+
+  /**
+   * Take hold of what is there: a corner, a side, which gets one, or the whole.
+   * @param {Point} at
+   * @param {boolean} remove take the corner away instead
+   * @returns {boolean} whether anything is there
+   */
+  grab(at, remove) {
+    if (!this.polygon) return false;
+    /** @type {[number, number][]} */
+    const corners = this.polygon.corners.map(([x, y]) => [x, y]);
+    const near = (9 * devicePixelRatio) / this.view.scale;
+    let corner = corners.findIndex(([x, y]) => Math.hypot(at.x - x, at.y - y) < near);
+    if (remove) {
+      if (corner >= 0 && corners.length > 3) { corners.splice(corner, 1); this.keep(corners); }
+      return corner >= 0;
+    }
+    let moved = false;
+    if (corner < 0) {
+      const side = corners.findIndex((_, i) => distance(at, corners[i], corners[(i + 1) % corners.length]) < near / 2);
+      if (side >= 0) { corner = side + 1; corners.splice(corner, 0, [at.x, at.y]); moved = true; }
+      else if (!inside(at, corners)) return false;
+    }
+    this.held = { corner, at, moved };
+    this.corners = corners;
+    this.state.changed();
+    return true;
+  }
+
+  /** @param {Point} at */
+  drag(at) {
+    if (!this.held || !this.corners) return;
+    const { corner, at: before } = this.held;
+    if (corner >= 0) this.corners[corner] = [at.x, at.y];
+    else this.corners = this.corners.map(([x, y]) => [x + at.x - before.x, y + at.y - before.y]);
+    this.held = { corner, at, moved: true };
+    this.state.changed();
+  }
+
+  /** Let go, and save what was moved. */
+  drop() {
+    const { held, corners } = this;
+    this.cancel();
+    if (held?.moved && corners) this.keep(corners);
+  }
+
+  /** Make the polygon that is shown a keyframe as it is. @returns {boolean} whether there is one */
+  adopt() {
+    if (!this.polygon || this.polygon.kind === "key") return false;
+    this.keep(this.polygon.corners);
+    return true;
+  }
+
+  /** @param {[number, number][]} corners */
+  keep(corners) {
+    this.corners = corners;
+    void this.save(corners).finally(() => { if (this.corners === corners) this.corners = null; this.state.changed(); });
+  }
+
+  /** @returns {boolean} whether anything was held */
+  cancel() {
+    const busy = this.held !== null;
+    this.held = null;
+    if (busy) this.corners = null;
+    this.state.changed();
+    return busy;
+  }
+
+  /** @param {CanvasRenderingContext2D} context @param {number} pixel */
+  draw(context, pixel) {
+    const polygon = this.polygon;
+    if (!polygon) return;
+    const corners = this.corners ?? polygon.corners;
+    context.beginPath();
+    for (const [x, y] of corners) context.lineTo(x, y);
+    context.closePath();
+    if (polygon.kind !== "key" && !this.corners) context.setLineDash([5 * pixel, 4 * pixel]);
+    for (const [colour, line] of /** @type {[string, number][]} */ ([["#000a", 3.5], [this.state.chosenObject?.colour ?? "#fff", 1.5]])) {
+      context.lineWidth = line * pixel;
+      context.strokeStyle = colour;
+      context.stroke();
+    }
+    context.setLineDash([]);
+    for (const [i, [x, y]] of corners.entries()) {
+      context.beginPath();
+      context.arc(x, y, (this.held?.corner === i ? 6 : 4) * pixel, 0, 7);
+      context.fillStyle = "#fff";
+      context.fill();
+      context.stroke();
+    }
+  }
+}
+
+/** From a point to a side. @param {Point} at @param {[number, number]} from @param {[number, number]} to */
+function distance(at, [x0, y0], [x1, y1]) {
+  const [dx, dy] = [x1 - x0, y1 - y0];
+  const share = Math.min(1, Math.max(0, ((at.x - x0) * dx + (at.y - y0) * dy) / Math.max(dx * dx + dy * dy, 1e-9)));
+  return Math.hypot(at.x - x0 - share * dx, at.y - y0 - share * dy);
+}
+
+/** By the even-odd rule. @param {Point} at @param {[number, number][]} corners */
+function inside(at, corners) {
+  let found = false;
+  corners.forEach(([x0, y0], i) => {
+    const [x1, y1] = corners[(i + 1) % corners.length];
+    if (y0 > at.y !== y1 > at.y && at.x < x0 + ((at.y - y0) / (y1 - y0)) * (x1 - x0)) found = !found;
+  });
+  return found;
+}
