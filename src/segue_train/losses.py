@@ -207,6 +207,7 @@ class ForegroundObjective(nn.Module):
         self.teacher: Sequence[nn.Module] = [] if teacher is None else [teacher.eval().requires_grad_(False)]
 
     def forward(self, batch: Batch, progress: float, step: int) -> Loss:
+        """Loss of a batch whose ``labels`` are (N, H, W), and its parts by name; all are scalars."""
         logits, labels = self._run(self.network, batch), batch["labels"]
         weight, target = priced(labels, self.shadow), foreground_target(labels)
         probability = torch.sigmoid(logits[:, 0].float())

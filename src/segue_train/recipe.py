@@ -138,6 +138,7 @@ class Objective(nn.Module):
         self.network, self.loss = network, loss
 
     def forward(self, batch: Batch, progress: float, step: int) -> Loss:
+        """Loss of a batch, a scalar tensor of shape (), and its parts by name."""
         return self.loss(self.network, batch, progress, step)
 
 

@@ -231,8 +231,8 @@ def test_a_film_says_what_is_wrong(sam2_network: SAM2) -> None:
         (lambda: whole.click(0, 1), "give a point or a box"),
         (lambda: whole.click(0, 1, [(3, 3)], [1, 0]), "1 points have 2 labels"),
         (lambda: whole.click(0, 1, [(3, 3)], box=(1, 1, 5, 5), add=True), "a box comes before all points"),
-        (lambda: whole.mask(0, 1, np.zeros((4, 4))), "the mask has shape"),
-        (lambda: whole.remove(3), "cannot remove object 3"),
+        (lambda: whole.mask(0, 1, np.zeros((4, 4), bool)), "the mask has shape"),
+        (lambda: whole.remove(3), "there is no object 3"),
     ):
         with pytest.raises(PromptError, match=match):
             wrong()

@@ -272,7 +272,7 @@ def test_without_any_object_left_masks_are_empty_until_one_comes(lite: STCNLite)
 def test_removing_what_is_not_there_is_refused(lite: STCNLite) -> None:
     session = new_session(lite)
     follow(session, {0: FIRST}, end=2)
-    with pytest.raises(PromptError, match=r"cannot remove object 9: only \[1, 2, 3\]"):
+    with pytest.raises(PromptError, match=r"cannot remove object 9: followed are 1, 2, 3"):
         session.step(frame(2), [RemovePrompt(9)])
 
 

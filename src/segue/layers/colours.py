@@ -178,4 +178,5 @@ class PastPyramid(nn.Module):
         self.stages = Stages(ConvNormReLU(cin, cout, 3, stride=2) for cin, cout in pairs)
 
     def forward(self, cues: Tensor) -> list[Tensor]:
+        """(N, cues, H, W) to maps (N, C, H/s, W/s) for s = 2, 4, 8, 16."""
         return self.stages(cues)

@@ -45,6 +45,7 @@ class ActivatedConv2d(nn.Conv2d):
         return conv
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, cin, H, W) to (N, cout, H', W'), as the convolution alone."""
         return _ACTIVATIONS[self.activation][0](super().forward(x))
 
     def centred(self) -> tuple[Tensor, tuple[int, ...]]:
@@ -57,6 +58,7 @@ class BatchNormReLU(nn.BatchNorm2d):
     """Batch norm and the ReLU after it."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
         return super().forward(x).relu_()
 
 
@@ -69,6 +71,7 @@ class ConvNormReLU(nn.Module):
         self.bn = BatchNormReLU(cout)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, cin, H, W) to (N, cout, H/stride, W/stride)."""
         return self.bn(self.conv(x))
 
 
@@ -76,6 +79,7 @@ class Stages(nn.ModuleList):
     """Layers, each of which sees the output of the one before; all outputs are wanted, first to last."""
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """(N, C, H, W) to the output of every layer, each (N, C', H', W')."""
         maps = []
         for layer in self:
             x = layer(x)

@@ -38,6 +38,7 @@ class ChannelGate(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
         gate = torch.sigmoid(self.mlp(x.mean((2, 3))) + self.mlp(x.amax((2, 3))))
         return x * gate[:, :, None, None]
 
@@ -54,6 +55,7 @@ class PositionGate(nn.Module):
         self.conv = nn.Conv2d(2, 1, 7, padding=3)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
         pooled = torch.stack([x.amax(1), x.mean(1)], dim=1)
         return x * torch.sigmoid(self.conv(pooled))
 

@@ -38,6 +38,7 @@ class SameConv(ActivatedConv2d):
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, cin, H, W) with even sides to (N, cout, H/stride, W/stride)."""
         return super().forward(F.pad(x, (0, 1, 0, 1)) if self.stride[0] == 2 else x)
 
     def centred(self) -> tuple[Tensor, tuple[int, ...]]:
@@ -59,6 +60,7 @@ class InvertedResidual(nn.Module):
         self.identity = stride == 1 and cin == cout
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, cin, H, W) to (N, cout, H/stride, W/stride)."""
         wide = x if self.expand is None else self.expand(x)
         y: Tensor = self.project(self.depthwise(wide))
         return x + y if self.identity else y

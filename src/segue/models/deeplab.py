@@ -37,6 +37,7 @@ class Block(nn.Module):
         self.identity = stride == 1 and cin == cout
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, cin, H, W) to (B, cout, H/stride, W/stride)."""
         wide = x if self.expand is None else F.relu6(self.expand(x))
         y: Tensor = self.project(F.relu6(self.depthwise(wide)))
         return x + y if self.identity else y

@@ -33,6 +33,7 @@ class Block(nn.Module):
         self.mlp = Mlp(width, 4 * width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, tokens, width) to the same."""
         x = x + self.attn(self.norm1(x))
         return x + self.mlp(self.norm2(x))
 
@@ -108,6 +109,13 @@ class DINO(nn.Module):
 
 
 def rename_training(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names of a network inside a training checkpoint, whose projection head is left out."""
+    """Names of a network inside a training checkpoint, whose projection head is left out.
+
+    Args:
+        state: tensors by their names in the file.
+
+    Returns:
+        Those that begin with ``backbone.``, without that; all of them where none does.
+    """
     inside = [name for name in state if name.startswith("backbone.")]
     return {name.removeprefix("backbone."): state[name] for name in inside or state}

@@ -173,12 +173,21 @@ class WholeNorm(nn.Module):
         self.weight, self.bias = nn.Parameter(torch.ones(1)), nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
         deviation, mean = torch.std_mean(x, (1, 2, 3), correction=0, keepdim=True)
         return (x - mean) / (deviation + 1e-3) * self.weight + self.bias
 
 
 def resize_from_corner(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear resize of TensorFlow 1: (..., h, w) → (..., H, W); position i comes from i · h / H."""
+    """Bilinear resize as TensorFlow 1 does it: position i comes from i · h / H.
+
+    Args:
+        x: (..., h, w).
+        size: height and width of the result.
+
+    Returns:
+        (..., H, W).
+    """
     for axis, length in zip((-2, -1), size, strict=True):
         have = x.shape[axis]
         place = torch.arange(length, device=x.device, dtype=torch.float32) * (have / length)

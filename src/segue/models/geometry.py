@@ -20,13 +20,30 @@ EMPTY_ODDS = EPSILON / (1 - EPSILON)
 
 
 def padding(height: int, width: int, multiple: int) -> tuple[int, int, int, int]:
-    """Left, right, top, bottom padding up to multiples, the smaller half first (``F.pad`` order)."""
+    """Padding up to multiples, the smaller half first.
+
+    Args:
+        height: in pixels.
+        width: in pixels.
+        multiple: of which the padded sides are multiples.
+
+    Returns:
+        Left, right, top and bottom, in the order of ``F.pad``.
+    """
     extra_h, extra_w = -height % multiple, -width % multiple
     return extra_w // 2, extra_w - extra_w // 2, extra_h // 2, extra_h - extra_h // 2
 
 
 def unpad(x: Tensor, size: Shape) -> Tensor:
-    """Cut (..., H', W') back to ``size`` (H, W), as :func:`padding` padded it."""
+    """Cut off what :func:`padding` added.
+
+    Args:
+        x: (..., H', W').
+        size: height and width H, W before padding.
+
+    Returns:
+        (..., H, W), a view.
+    """
     top, left = (x.shape[-2] - size[0]) // 2, (x.shape[-1] - size[1]) // 2
     return x[..., top : top + size[0], left : left + size[1]]
 
@@ -52,7 +69,15 @@ class ResizePadGeometry:
     ) -> ResizePadGeometry:
         """A geometry whose working size has a short side of at most ``short_side``, in proportion.
 
-        The other side is rounded, or with ``truncate`` cut to an integer, as XMem and Cutie do.
+        Args:
+            picture: height and width of the picture.
+            short_side: bound on the short side in pixels; None never reduces.
+            stride: of which the padded sides are multiples.
+            truncate: cut the other side to an integer instead of rounding it, as XMem and Cutie do.
+            mask_mode: how masks are resized.
+
+        Returns:
+            The geometry.
         """
         short = min(picture)
         if short_side is None or short <= short_side:
@@ -73,16 +98,29 @@ class ResizePadGeometry:
         return self.working[0] + top + bottom, self.working[1] + left + right
 
     def to_network(self, image: Image) -> Image:
-        """Picture (H, W, 3) at the working size, by averaging."""
+        """Reduce a picture to the working size, by averaging.
+
+        Args:
+            image: RGB (H, W, 3), uint8.
+
+        Returns:
+            (h, w, 3), uint8; the picture itself where nothing is resized.
+        """
         if not self.resizes:
             return image
         height, width = self.working
         return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
     def mask_to_network(self, mask: Tensor) -> Tensor:
-        """Index mask (H, W) at the padded size, by nearest neighbour; 0 in the padding.
+        """Bring an index mask to the padded size, by nearest neighbour.
 
         An object too small to be hit by any sample keeps the pixel under its centre.
+
+        Args:
+            mask: index mask (H, W).
+
+        Returns:
+            (h', w'), of the same type; 0 in the padding.
         """
         if not self.resizes:
             return self.pad(mask)
@@ -95,15 +133,36 @@ class ResizePadGeometry:
         return self.pad(small)
 
     def pad(self, x: Tensor) -> Tensor:
-        """(..., h, w) at the working size to the padded size, zeros around."""
+        """Add zeros around, from the working size to the padded size.
+
+        Args:
+            x: (..., h, w).
+
+        Returns:
+            (..., h', w').
+        """
         return F.pad(x, padding(*self.working, self.stride))
 
     def unpad(self, x: Tensor) -> Tensor:
-        """(..., h', w') at the padded size cut to the working size."""
+        """Cut the padded size to the working size.
+
+        Args:
+            x: (..., h', w').
+
+        Returns:
+            (..., h, w).
+        """
         return unpad(x, self.working)
 
     def to_image(self, probabilities: Tensor) -> Tensor:
-        """Probabilities (C, h', w') at the padded size brought to the picture's (C, H, W), bilinear."""
+        """Bring probabilities from the padded size to that of the picture, bilinear.
+
+        Args:
+            probabilities: (C, h', w').
+
+        Returns:
+            (C, H, W).
+        """
         cut = self.unpad(probabilities)
         if not self.resizes:
             return cut
@@ -111,9 +170,14 @@ class ResizePadGeometry:
 
 
 def other_masks(masks: Tensor, total: Tensor | None = None) -> Tensor:
-    """For each object the sum of the masks of the others, (..., K, H, W) → the same.
+    """For each object the sum of the masks of the others.
 
-    Where a call holds only some of the objects, ``total`` is the sum of all masks, (..., 1, H, W).
+    Args:
+        masks: soft masks (..., K, H, W).
+        total: sum of the masks of all objects, (..., 1, H, W), for calls that hold only some of them.
+
+    Returns:
+        (..., K, H, W).
     """
     return (masks.sum(-3, keepdim=True) if total is None else total) - masks
 
@@ -145,7 +209,14 @@ def aggregate(probabilities: Tensor, channels: int = 0) -> Tensor:
 
 
 def aggregate_logits(probabilities: Tensor) -> Tensor:
-    """Log-odds of background and objects, (..., K, H, W) → (..., K+1, H, W); see :func:`aggregate`."""
+    """Log-odds of background and objects; see :func:`aggregate`.
+
+    Args:
+        probabilities: of each object by itself, (..., K, H, W) in [0, 1].
+
+    Returns:
+        (..., K+1, H, W), background first.
+    """
     background = torch.prod(1 - probabilities, dim=-3, keepdim=True)
     merged = torch.cat([background, probabilities], dim=-3).clamp(EPSILON, 1 - EPSILON)
     return torch.log(merged / (1 - merged))

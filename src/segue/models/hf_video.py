@@ -253,6 +253,12 @@ class HFVideo(nn.Module):
 def fresh(kind: VideoClass) -> HFVideo:
     """A network of a kind as transformers makes it by default, with random weights.
 
+    Args:
+        kind: class of the network without ``Model``, such as ``Sam2Video``.
+
+    Returns:
+        The network with random weights.
+
     Raises:
         CheckpointError: transformers is not installed.
     """
@@ -268,6 +274,9 @@ def read_folder(kind: VideoClass, path: Path) -> HFVideo:
     Args:
         kind: what the folder must hold.
         path: the folder, or the weight file in it.
+
+    Returns:
+        The network with the weights of the folder.
 
     Raises:
         CheckpointError: transformers is not installed, or the folder holds another network, not all of its

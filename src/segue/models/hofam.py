@@ -107,7 +107,14 @@ class HOFAM(nn.Module):
         self.apply(_initialise)
 
     def forward(self, frames: Tensor, flow: Tensor) -> Tensor:
-        """RGB (N, 3, H, W) and flow pictures (N, 3 or 1, H, W) in [0, 1] → logits (N, 1, H, W).
+        """Logits of foreground.
+
+        Args:
+            frames: RGB (N, 3, H, W) in [0, 1].
+            flow: pictures of flow (N, 3 or 1, H, W) in [0, 1].
+
+        Returns:
+            Logits (N, 1, H, W).
 
         Raises:
             ValueError: the sides are no multiples of ``size_multiple``.
@@ -115,23 +122,53 @@ class HOFAM(nn.Module):
         return self.decode(self.encode_frame(frames), self.encode_flow(flow))
 
     def encode_frame(self, frames: Tensor) -> tuple[Tensor, ...]:
-        """RGB (N, 3, H, W) in [0, 1] → a map for each level, strides 2, 4, 8, ..."""
+        """Encode the frame.
+
+        Args:
+            frames: RGB (N, 3, H, W) in [0, 1]; sides are multiples of ``size_multiple``.
+
+        Returns:
+            A map for each level, strides 2, 4, 8, ..., each (N, C, h, w).
+        """
         self._check(frames)
         return self.enc_rgb(2 * frames - 1)
 
     def encode_flow(self, flow: Tensor) -> tuple[Tensor, ...]:
-        """Flow pictures in [0, 1], (N, 3 or 1, H, W) → a map for each level."""
+        """Encode pictures of flow.
+
+        Args:
+            flow: (N, 3 or 1, H, W) in [0, 1]; sides are multiples of ``size_multiple``.
+
+        Returns:
+            A map for each level, as :meth:`encode_frame`.
+        """
         self._check(flow)
         if self.flow_mode == "single":
             flow = flow.expand(-1, 3, -1, -1)
         return self.enc_flow(2 * flow - 1)
 
     def decode(self, frame: tuple[Tensor, ...], flow: tuple[Tensor, ...]) -> Tensor:
-        """Maps of both encoders → logits (N, 1, H, W)."""
+        """Decode the maps of both encoders.
+
+        Args:
+            frame: as :meth:`encode_frame` returned them.
+            flow: as :meth:`encode_flow` returned them.
+
+        Returns:
+            Logits (N, 1, H, W).
+        """
         return self._decode(frame, flow, lambda _: None)
 
     def filtered_flow(self, frame: tuple[Tensor, ...], flow: tuple[Tensor, ...]) -> list[FilteredFlow]:
-        """What :meth:`decode` makes of both at each level of the decoder, fine to coarse."""
+        """What :meth:`decode` makes of both at each level of the decoder.
+
+        Args:
+            frame: as :meth:`encode_frame` returned them.
+            flow: as :meth:`encode_flow` returned them.
+
+        Returns:
+            The filtered flow of each level, fine to coarse.
+        """
         found: list[FilteredFlow] = []
         self._decode(frame, flow, found.append)
         return found[::-1]
@@ -155,9 +192,16 @@ class HOFAM(nn.Module):
 
     @torch.no_grad()
     def probability(self, frames: Tensor, flow: Tensor, *, mc_dropout: int = 0) -> Tensor:
-        """Probability of foreground, (N, 1, H, W), the mean over ``mc_dropout`` passes with dropout.
+        """Probability of foreground, the mean over several passes with dropout.
 
-        0 is one pass without (ours). The release takes one with dropout, so that its output is random.
+        Args:
+            frames: RGB (N, 3, H, W) in [0, 1].
+            flow: pictures of flow (N, 3 or 1, H, W) in [0, 1].
+            mc_dropout: number of passes with dropout; 0 is one pass without (ours). The release takes one
+                with dropout, so that its output is random.
+
+        Returns:
+            (N, 1, H, W) in [0, 1].
         """
         features = self.encode_frame(frames), self.encode_flow(flow)
         drops = [module for module in self.modules() if isinstance(module, nn.Dropout)]
@@ -191,6 +235,7 @@ class Encoder(nn.ModuleDict):
             cin = width * gf
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """A map after each block: (N, C, H, W) to (N, C_i, H / 2^i, W / 2^i) for i = 1, 2, ..."""
         maps = []
         for block in self.values():
             x = block(x)
@@ -210,6 +255,7 @@ class Block(nn.Module):
         self.norm = picture_norm(cout) if norm else None
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, cin, h, w) to (N, cout, h/2, w/2), or the same size with a stride of 1."""
         x = self.conv(F.leaky_relu(x, SLOPE) if self.activation else x)
         return x if self.norm is None else self.norm(x)
 
@@ -230,7 +276,16 @@ class UpBlock(nn.Module):
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after a side of ``size`` with which the output has ``ceil(size / stride)``."""
+    """Zeros before and after a side, as TensorFlow's "same": a convolution gives ``ceil(size / stride)``.
+
+    Args:
+        size: of the side in pixels.
+        kernel: side of the kernel.
+        stride: of the convolution.
+
+    Returns:
+        How many before, and how many after.
+    """
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
@@ -239,6 +294,7 @@ class SameConv(nn.Conv2d):
     """Convolution with TensorFlow's SAME padding: where it is uneven, the bottom and right get more."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, cin, h, w) to (N, cout, ceil(h / stride), ceil(w / stride))."""
         kernel, stride, (height, width) = self.kernel_size[0], self.stride[0], x.shape[-2:]
         padding = (*same_padding(width, kernel, stride), *same_padding(height, kernel, stride))
         return super().forward(F.pad(x, padding))
@@ -251,13 +307,21 @@ class SameDeconv(nn.ConvTranspose2d):
         super().__init__(cin, cout, kernel, stride=2, padding=(kernel - 2) // 2)
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """(N, cin, h, w) to (N, cout, 2h, 2w)."""
         height, width = x.shape[-2:]
         full: Tensor = super().forward(x, output_size)
         return full[..., : 2 * height, : 2 * width]
 
 
 def picture_norm(channels: int) -> nn.GroupNorm:
-    """Mean 0 and deviation 1 over all channels and positions of a sample, then scale and shift by channel."""
+    """Mean 0 and deviation 1 over all channels and positions of a sample, then scale and shift by channel.
+
+    Args:
+        channels: number of channels.
+
+    Returns:
+        The layer: (N, channels, h, w) to the same.
+    """
     return nn.GroupNorm(1, channels, eps=1e-12)
 
 

@@ -44,7 +44,14 @@ Refinement = Literal["attention", "concat", "none"]
 
 
 def window_offsets(frames: int, *, causal: bool = False) -> tuple[int, ...]:
-    """Times of the frames of a window: (-3, 0, 3) for three frames, or causal (-6, -3, 0).
+    """Times of the frames of a window, relative to the current one: (-3, 0, 3) for three frames.
+
+    Args:
+        frames: number of frames, odd.
+        causal: take no later frames: (-6, -3, 0).
+
+    Returns:
+        Offsets in frames, ascending.
 
     Raises:
         ValueError: ``frames`` is even or out of range.
@@ -317,7 +324,14 @@ class MUSTAN2(WindowNetwork):
 
 
 def mean_maps(members: Sequence[Features]) -> Features:
-    """Mean of the maps of several frames, stride by stride."""
+    """Mean of the maps of several frames, stride by stride.
+
+    Args:
+        members: of each frame its maps (N, C, h, w), alike for all; at least one.
+
+    Returns:
+        Maps (N, C, h, w).
+    """
     return tuple(torch.stack(maps).mean(0) for maps in zip(*members, strict=True))
 
 

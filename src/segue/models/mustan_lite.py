@@ -217,7 +217,15 @@ class Decoder(nn.Module):
     def forward(
         self, fused: Sequence[Tensor], more: Callable[[int, Tensor | None], Tensor] | None = None
     ) -> Tensor:
-        """Logits of maps; ``more`` gives what is added to a map, of its place and the feature from below."""
+        """Logits at stride 2.
+
+        Args:
+            fused: maps (N, C, h, w), fine to coarse.
+            more: gives what is added to a map, of its place and the feature from below, if anything is.
+
+        Returns:
+            (N, channels, H/2, W/2).
+        """
         *skips, x = fused
         if more is not None:
             x = x + more(len(skips), None)
@@ -330,7 +338,11 @@ class MustanSlim(nn.Module):
 
 
 def shipped_slim() -> MustanSlim:
-    """The variant that segue trains and ships: it sees the past only, the frames that mustan-lite sees."""
+    """The variant that segue trains and ships: it sees the past only, the frames that mustan-lite sees.
+
+    Returns:
+        MustanSlim with offsets -6, -3 and 0, a background, shadow and change maps; fresh weights.
+    """
     return MustanSlim((-6, -3, 0), frm="concat", background=True, shadow=True, changes=True)
 
 
@@ -347,6 +359,7 @@ class Stage(nn.Module):
             self.bn2, self.bn3 = BatchNormReLU(cout), nn.BatchNorm2d(cout)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, cin, h, w) to (N, cout, h/2, w/2)."""
         x = self.bn1(self.conv1(x))
         if self.conv2 is None or self.bn2 is None or self.conv3 is None or self.bn3 is None:
             return x

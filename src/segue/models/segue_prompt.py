@@ -64,13 +64,25 @@ class SeguePrompt(nn.Module):
         self.judge = nn.Sequential(nn.Linear(w16 + 2 * w8 + _STATISTICS, 64), nn.ReLU(), nn.Linear(64, 1))
 
     def encode(self, pictures: Tensor) -> tuple[Tensor, ...]:
-        """Features of RGB crops (N, 3, S, S) in [0, 1] at strides 2 to 32; S is a multiple of 32."""
+        """Features of crops.
+
+        Args:
+            pictures: RGB (N, 3, S, S) in [0, 1]; S is a multiple of 32.
+
+        Returns:
+            Maps at strides 2, 4, 8, 16 and 32, each (N, C, h, w).
+        """
         return self.encoder(pictures * 2 - 1)
 
     def decode(self, features: tuple[Tensor, ...], prompts: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (N, 3, S/2, S/2) of the best guess and two others, and logits of their IoU (N, 3).
+        """Masks of what the prompts point at.
 
-        Prompts are planes (N, 4, S, S) in [0, 1], 0 where there is no prompt; see :data:`POSITIVE`.
+        Args:
+            features: as :meth:`encode` returned them.
+            prompts: planes (N, 4, S, S) in [0, 1], 0 where there is no prompt; see :data:`POSITIVE`.
+
+        Returns:
+            Logits (N, 3, S/2, S/2) of the best guess and two others, and logits of their IoU (N, 3).
         """
         f2, f4, f8, f16, f32 = features
         p2, p4, p8, p16 = self.prompt(prompts)
@@ -85,7 +97,15 @@ class SeguePrompt(nn.Module):
         return masks, self._judged(masks.detach(), x16, x8)
 
     def forward(self, pictures: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
-        """:meth:`encode` and :meth:`decode`."""
+        """:meth:`encode` and :meth:`decode`.
+
+        Args:
+            pictures: RGB (N, 3, S, S) in [0, 1].
+            prompts: planes (N, 4, S, S) in [0, 1].
+
+        Returns:
+            Logits (N, 3, S/2, S/2), and logits of their IoU (N, 3).
+        """
         return self.decode(self.encode(pictures), prompts)
 
     def _judged(self, masks: Tensor, x16: Tensor, x8: Tensor) -> Tensor:
@@ -103,10 +123,16 @@ class SeguePrompt(nn.Module):
 
 
 def likeness(keys: Tensor, prompts: Tensor) -> Tensor:
-    """Cosine similarity of keys (N, C, h, w) to the mean key under each kind of prompt (N, 4, S, S).
+    """Cosine similarity of keys to the mean key under each kind of prompt.
 
-    Kinds are positive and negative points, outside the box, and the mask so far. Gives (N, 4, h, w); 0 where
-    there is no such prompt.
+    Kinds are positive and negative points, outside the box, and the mask so far.
+
+    Args:
+        keys: (N, C, h, w).
+        prompts: planes (N, 4, S, S) in [0, 1].
+
+    Returns:
+        (N, 4, h, w) in [-1, 1]; 0 where there is no such prompt.
     """
     weights = F.adaptive_avg_pool2d(prompts.float(), (keys.shape[2], keys.shape[3])).flatten(2)
     given = (weights.amax(2, keepdim=True) > 0).float()
@@ -127,6 +153,7 @@ class Separable(nn.Module):
         self.pointwise = ConvNormReLU(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, h, w) to the same."""
         return x + self.pointwise(self.depthwise(x))
 
 
@@ -139,5 +166,6 @@ class Join(nn.Module):
         self.skip = ConvNormReLU(skip, width)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """(N, below, h, w) and (N, skip, 2h, 2w) to (N, cout, 2h, 2w)."""
         y: Tensor = self.skip(skip)
         return y + F.interpolate(self.below(x), size=y.shape[-2:], mode="bilinear")

@@ -52,6 +52,7 @@ class InstanceObjective(nn.Module):
         self.network, self.discriminator = network, discriminator
 
     def forward(self, batch: Batch, progress: float, step: int) -> Loss:
+        """Loss of a batch whose ``frames`` are (N, T, H, W, 3), uint8, and its parts by name."""
         frames = batch["frames"].movedim(-1, 2).float() / 255
         if "sizes" in batch:
             clips = clip_targets(batch)

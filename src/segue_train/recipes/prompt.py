@@ -92,6 +92,7 @@ class PromptObjective(nn.Module):
         self.kept: dict[str, Tensor] = {}
 
     def forward(self, batch: Batch, progress: float, step: int) -> Loss:
+        """Loss of a batch whose ``pictures`` are (N, 3, S, S), uint8, and its parts by name."""
         side = batch["pictures"].shape[-1]
         room = next(total for _, shape, _, total in SHAPES if shape == side)
         device = batch["pictures"].device

@@ -242,6 +242,7 @@ class PixelKeyProjection(KeyProjection):
         self.pix_feat_proj = nn.Conv2d(cin, WIDTH, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, C, h, w) to key (B, Ck, h, w), shrinkage (B, 1, h, w) and selection (B, Ck, h, w)."""
         return super().forward(self.pix_feat_proj(x))
 
 
@@ -254,6 +255,7 @@ class Distributor(nn.Module):
         self.g_transform = nn.Conv2d(WIDTH, WIDTH, 1)
 
     def forward(self, frame: Tensor, own: Tensor) -> Tensor:
+        """Frame (B, 256, h, w) and objects (B·K, 256, h, w) to (B·K, 256, h, w)."""
         return add_frame(self.g_transform(own), self.x_transform(frame))
 
 
@@ -341,6 +343,7 @@ class DecoderBlock(nn.Module):
         self.conv2 = nn.Conv2d(cout, cout, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, cin, h, w) to (N, cout, h, w)."""
         inner = self.conv1(F.relu(x))
         if self.downsample is None:
             return conv_plus(self.conv2, inner, x)

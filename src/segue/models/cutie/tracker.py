@@ -270,6 +270,14 @@ class CutieTracker(LongTermTracker):
 
 
 def aggregate_then_upsample(logits: Tensor, size: Shape) -> Tensor:
-    """Objects merged at the size of log-odds (K, h, w), then enlarged: (K+1, H', W'), background first."""
+    """Merge objects at the size of their log-odds, then enlarge the result.
+
+    Args:
+        logits: log-odds of each object by itself, (K, h, w).
+        size: height and width of the result, H' and W'.
+
+    Returns:
+        Probabilities (K+1, H', W'), background first; they sum to 1.
+    """
     odds = aggregate_logits(logits.sigmoid())
     return F.interpolate(odds[None], size=size, mode="bilinear")[0].softmax(0)

@@ -30,13 +30,29 @@ AREA_EPSILON = 1e-4
 
 
 def inverse_frequencies(channels: int) -> Tensor:
-    """Frequencies of the position encoding of one axis with so many channels, (channels / 2,)."""
+    """Frequencies of the position encoding of one axis.
+
+    Args:
+        channels: number of channels of the axis, even.
+
+    Returns:
+        (channels / 2,), from 1 downwards.
+    """
     return TEMPERATURE ** -(torch.arange(0, channels, 2).float() / channels)
 
 
 @lru_cache(maxsize=4)
 def position_encoding(height: int, width: int, device: torch.device) -> Tensor:
-    """Sines and cosines of the place in the picture, (h, w, 256): columns first, then rows."""
+    """Sines and cosines of the place in the picture.
+
+    Args:
+        height: rows of the map.
+        width: columns of the map.
+        device: where the encoding is computed.
+
+    Returns:
+        (height, width, 256): 128 channels of the column, then 128 of the row.
+    """
     frequencies = inverse_frequencies(WIDTH // 2).to(device)
 
     def encoded(count: int) -> Tensor:
@@ -123,6 +139,7 @@ class ReadFromPixel(nn.Module):
         self.norm = nn.LayerNorm(WIDTH)
 
     def forward(self, x: Tensor, xe: Tensor, pixels: Tensor, pe: Tensor, allowed: Tensor) -> Tensor:
+        """Queries and their positions (N, 16, C), pixels and theirs (N, h·w, C) to queries (N, 16, C)."""
         x = self.norm(x)
         return x + self.cross_attn(x + xe, pixels + pe, pixels, allowed)
 
@@ -136,6 +153,7 @@ class QuerySelfAttention(nn.Module):
         self.norm = nn.LayerNorm(WIDTH)
 
     def forward(self, x: Tensor, xe: Tensor) -> Tensor:
+        """Queries and their positions (N, 16, C) to queries (N, 16, C)."""
         x = self.norm(x)
         return x + self.self_attn(x + xe, x + xe, x)
 
@@ -150,6 +168,7 @@ class FeedForward(nn.Module):
         self.norm = nn.LayerNorm(WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, tokens, C) to the same."""
         return x + self.linear2(F.relu(self.linear1(self.norm(x))))
 
 
@@ -161,6 +180,7 @@ class ReadFromQuery(nn.Module):
         self.cross_attn = Attention()
 
     def forward(self, pixels: Tensor, pe: Tensor, x: Tensor, xe: Tensor) -> Tensor:
+        """Pixels and their positions (N, h·w, C), queries and theirs (N, 16, C) to pixels (N, h·w, C)."""
         return pixels + self.cross_attn(pixels + pe, x + xe, x)
 
 
@@ -246,10 +266,17 @@ class ObjectTransformer(nn.Module):
 
 
 def attention_mask(logits: Tensor, selector: Tensor | None = None) -> Tensor:
-    """Where each query may look, ([B,] K, 16, h*w), of log-odds ([B,] K, h, w).
+    """Where each query may look.
 
     The first half of the queries looks at the positions where its object is the likeliest, the other half at
     the rest; a query with nowhere to look looks everywhere. There is no gradient.
+
+    Args:
+        logits: log-odds of the objects, ([B,] K, h, w).
+        selector: 1 for objects that take part, 0 for padding, ([B,] K); None where all take part.
+
+    Returns:
+        ([B,] K, 16, h*w), bool.
     """
     with torch.no_grad():
         probability = logits.float().sigmoid()

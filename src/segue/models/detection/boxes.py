@@ -19,9 +19,15 @@ LARGEST_LOG = math.log(1000 / 16)
 
 
 def cell_anchors(size: float, ratios: Sequence[float] = (0.5, 1.0, 2.0), *, rounded: bool) -> Tensor:
-    """Anchors of one area around the origin, (A, 4); a ratio is height over width.
+    """Anchors of one area around the origin.
 
-    torchvision rounds them to whole pixels, Detectron does not.
+    Args:
+        size: square root of the area, in pixels.
+        ratios: height over width of each of the A anchors.
+        rounded: round to whole pixels, as torchvision does; Detectron does not.
+
+    Returns:
+        (A, 4), corners x0, y0, x1, y1 in pixels.
     """
     ratio = torch.tensor(ratios)
     height = size * ratio.sqrt()
@@ -31,7 +37,16 @@ def cell_anchors(size: float, ratios: Sequence[float] = (0.5, 1.0, 2.0), *, roun
 
 
 def grid_anchors(cell: Tensor, shape: tuple[int, int], stride: tuple[int, int]) -> Tensor:
-    """Anchors at every place of a map of shape (h, w), (h·w·A, 4): row by row, then by anchor."""
+    """Anchors at every place of a map, row by row, then by anchor.
+
+    Args:
+        cell: anchors around the origin, (A, 4).
+        shape: height and width of the map in cells.
+        stride: pixels per cell, down and across.
+
+    Returns:
+        (h·w·A, 4), corners in pixels.
+    """
     y = torch.arange(shape[0], device=cell.device) * stride[0]
     x = torch.arange(shape[1], device=cell.device) * stride[1]
     rows, columns = torch.meshgrid(y, x, indexing="ij")
@@ -40,7 +55,16 @@ def grid_anchors(cell: Tensor, shape: tuple[int, int], stride: tuple[int, int]) 
 
 
 def decode(deltas: Tensor, boxes: Tensor, weights: tuple[float, float, float, float]) -> Tensor:
-    """Move and scale boxes (N, 4) by deltas (N, ..., 4) dx, dy, dw, dh (R-CNN, appendix C)."""
+    """Move and scale boxes by predicted deltas (R-CNN, appendix C).
+
+    Args:
+        deltas: dx, dy, dw, dh, (N, ..., 4).
+        boxes: corners in pixels, (N, 4).
+        weights: what the deltas are divided by.
+
+    Returns:
+        Corners in pixels, (N, ..., 4); growth is bounded by :data:`LARGEST_LOG`.
+    """
     size = boxes[:, 2:] - boxes[:, :2]
     centre = boxes[:, :2] + size / 2
     shape = (len(boxes), *(1,) * (deltas.ndim - 2), 2)
@@ -52,22 +76,46 @@ def decode(deltas: Tensor, boxes: Tensor, weights: tuple[float, float, float, fl
 
 
 def clip(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Boxes cut at the border of a picture of height and width ``size``."""
+    """Cut boxes at the border of a picture.
+
+    Args:
+        boxes: corners in pixels, (..., 4).
+        size: height and width of the picture.
+
+    Returns:
+        (..., 4), x in 0..width and y in 0..height.
+    """
     height, width = size
     x, y = boxes[..., 0::2].clamp(0, width), boxes[..., 1::2].clamp(0, height)
     return torch.stack((x[..., 0], y[..., 0], x[..., 1], y[..., 1]), -1)
 
 
 def areas(boxes: Tensor) -> Tensor:
-    """Area of each box, (...)."""
+    """Area of each box.
+
+    Args:
+        boxes: corners in pixels, (..., 4).
+
+    Returns:
+        (...), in square pixels.
+    """
     return (boxes[..., 2:] - boxes[..., :2]).prod(-1)
 
 
 def suppress(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float) -> Tensor:
-    """Non-maximum suppression within groups: indices of the boxes that stay, best first.
+    """Non-maximum suppression within groups.
 
     A box goes when its overlap (intersection over union) with a better one of its group that stays is above
-    ``threshold``. Of equal scores the earlier box is the better one.
+    the threshold. Of equal scores the earlier box is the better one.
+
+    Args:
+        boxes: corners, (N, 4).
+        scores: (N,).
+        groups: number of the group of each box, such as its class, (N,).
+        threshold: IoU in [0, 1].
+
+    Returns:
+        Indices of the boxes that stay, best first, int64.
     """
     order = torch.sort(scores, descending=True, stable=True).indices
     kept = [_suppress_one(boxes, order[groups[order] == group], threshold) for group in groups.unique()]
@@ -98,11 +146,17 @@ REGIONS_AT_ONCE = 256
 
 
 def pool_levels(maps: Sequence[Tensor], boxes: Tensor, side: int, ratio: int, aligned: bool) -> Tensor:
-    """Features of boxes (R, 4), in pixels of the picture, (R, C, side, side).
+    """Features of boxes, each from the level of the pyramid that fits its size (FPN, equation 1).
 
-    Each comes from the level that fits its size, of the levels 2 to 5 of one picture, (1, C, h, w) (FPN
-    paper, equation 1). Of a bin ``ratio`` samples a side are read, 0 for as many as it has cells. ``aligned``
-    puts pixel centres at halves, as Detectron 2 does; torchvision's detectors leave that out.
+    Args:
+        maps: levels 2 to 5 of one picture, each (1, C, h, w).
+        boxes: corners in pixels of the picture, (R, 4).
+        side: bins a side of the result.
+        ratio: samples a side of a bin; 0 for as many as the bin has cells.
+        aligned: put pixel centres at halves, as Detectron 2 does; torchvision's detectors leave that out.
+
+    Returns:
+        (R, C, side, side).
     """
     size = areas(boxes).sqrt() / 224
     # Each of the originals rounds areas at the bound of two levels in its own way.
@@ -117,9 +171,19 @@ def pool_levels(maps: Sequence[Tensor], boxes: Tensor, side: int, ratio: int, al
 
 
 def roi_align(features: Tensor, boxes: Tensor, side: int, ratio: int, aligned: bool) -> Tensor:
-    """Means (R, C, side, side) of bilinear samples of a map (C, h, w) in boxes (R, 4), in cells of the map.
+    """Means of bilinear samples of a map in boxes (Mask R-CNN, section 3).
 
     All corners of all samples are rows of the map, so that one ``embedding_bag`` reads, weighs and adds them.
+
+    Args:
+        features: map (C, h, w).
+        boxes: corners in cells of the map, (R, 4).
+        side: bins a side of the result.
+        ratio: samples a side of a bin; 0 for as many as the bin has cells.
+        aligned: put cell centres at halves.
+
+    Returns:
+        (R, C, side, side).
     """
     start = boxes[:, :2] - (0.5 if aligned else 0.0)
     extent = boxes[:, 2:] - boxes[:, :2]

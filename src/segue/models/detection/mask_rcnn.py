@@ -215,7 +215,18 @@ class MaskRCNN(RegionDetector):
 def conv_block(
     cin: int, cout: int, kernel: int, norm: Norm | None = None, *, activate: bool = True
 ) -> nn.Sequential:
-    """Convolution, norm and ReLU, of which the last two may be missing; without a norm there is a bias."""
+    """Convolution, norm and ReLU, of which the last two may be missing; without a norm there is a bias.
+
+    Args:
+        cin: channels that come in.
+        cout: channels that go out.
+        kernel: side of the kernel, odd; zeros around keep the size of the map.
+        norm: makes the norm for a number of channels; None leaves it out.
+        activate: whether a ReLU follows.
+
+    Returns:
+        The layers: (N, cin, h, w) to (N, cout, h, w).
+    """
     layers: list[nn.Module] = [nn.Conv2d(cin, cout, kernel, padding=kernel // 2, bias=norm is None)]
     if norm is not None:
         layers.append(norm(cout))
@@ -233,6 +244,7 @@ class FPN(nn.Module):
         self.layer_blocks = nn.ModuleList(conv_block(256, 256, 3, norm, activate=False) for _ in channels)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Four maps (B, C, h, w) at strides 4 to 32 to five, (B, 256, h, w), at strides 4 to 64."""
         lateral = [block(level) for block, level in zip(self.inner_blocks, maps, strict=True)]
         merged = [lateral[-1]]
         for level in reversed(lateral[:-1]):
@@ -242,7 +254,17 @@ class FPN(nn.Module):
 
 
 def resnet_fpn(norm: Norm, pyramid_norm: Norm | None = None, stride_first: bool = False) -> nn.Sequential:
-    """ResNet-50 and its feature pyramid."""
+    """ResNet-50 and its feature pyramid.
+
+    Args:
+        norm: makes the norms of the ResNet.
+        pyramid_norm: makes those of the pyramid; None has biases instead.
+        stride_first: put the stride of a bottleneck on its first convolution, as in the networks of
+            Detectron.
+
+    Returns:
+        Layers ``body`` and ``fpn``; see :class:`FPN` for the maps.
+    """
     body = ResidualTrunk(Bottleneck, (3, 4, 6, 3), norm, stride_first=stride_first)
     return nn.Sequential(OrderedDict(body=body, fpn=FPN(body.channels, pyramid_norm)))
 
@@ -298,7 +320,11 @@ class RPN(nn.Module):
 
 
 def two_fully_connected() -> nn.Sequential:
-    """The box head of Faster R-CNN: (R, 256, 7, 7) → (R, 1024)."""
+    """The box head of Faster R-CNN.
+
+    Returns:
+        The layers: (R, 256, 7, 7) to (R, 1024).
+    """
     fc6, fc7 = nn.Linear(256 * 7 * 7, 1024), nn.Linear(1024, 1024)
     return nn.Sequential(OrderedDict(flat=nn.Flatten(), fc6=fc6, relu6=nn.ReLU(), fc7=fc7, relu7=nn.ReLU()))
 
@@ -317,13 +343,28 @@ class BoxPredictor(nn.Module):
 
 
 def scale_to(short_side: int, image: Tensor) -> float:
-    """Factor that brings a picture to a short side, its long side bounded in the published proportion."""
+    """Factor that brings a picture to a short side, its long side bounded in the published proportion.
+
+    Args:
+        short_side: wanted short side in pixels.
+        image: picture (..., h, w).
+
+    Returns:
+        The factor for both sides.
+    """
     sides = image.shape[-2:]
     return min(short_side / min(sides), LONG_SIDE * short_side / SHORT_SIDE / max(sides))
 
 
 def padded(images: Tensor) -> Tensor:
-    """Pictures (B, 3, h, w) with zeros at the right and the bottom."""
+    """Add zeros at the right and the bottom, to sides that are multiples of :data:`MULTIPLE`.
+
+    Args:
+        images: (B, 3, h, w).
+
+    Returns:
+        (B, 3, h', w').
+    """
     return F.pad(images, (0, -images.shape[-1] % MULTIPLE, 0, -images.shape[-2] % MULTIPLE))
 
 
@@ -332,7 +373,16 @@ def renamed(
     patterns: Iterable[tuple[str, str | Callable[[re.Match[str]], str]]],
     left_out: str,
 ) -> dict[str, Tensor]:
-    """Tensors of a file under the names that all patterns in turn make of theirs."""
+    """Tensors of a file under the names that all patterns in turn make of theirs.
+
+    Args:
+        state: tensors by their names in the file.
+        patterns: regular expressions with their replacements, applied in order.
+        left_out: regular expression of names to leave out.
+
+    Returns:
+        Tensors by new names.
+    """
     tensors = {}
     for name, tensor in state.items():
         if re.search(left_out, name) is None:
@@ -351,5 +401,12 @@ _NAMES = (
 
 
 def rename_v1(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names of the file of version 1, which is older than today's layout, as this network has them."""
+    """Names of torchvision's file of version 1, whose layout is older, as this network has them.
+
+    Args:
+        state: tensors by their names in the file.
+
+    Returns:
+        Tensors by the names of :class:`MaskRCNN`.
+    """
     return renamed(state, _NAMES, "num_batches_tracked$")

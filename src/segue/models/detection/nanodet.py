@@ -123,6 +123,13 @@ def network_size(height: int, width: int) -> tuple[int, int]:
     """Height and width that a picture is brought to: the square of the training, whatever its proportions.
 
     Only beyond 2:1 the short side becomes less, so that no picture is stretched by more than that.
+
+    Args:
+        height: of the picture in pixels.
+        width: of the picture in pixels.
+
+    Returns:
+        Height and width in pixels.
     """
     share = min(1.0, 2 * min(height, width) / max(height, width))
     short = max(round(SIDE * share / MULTIPLE), 1) * MULTIPLE
@@ -130,7 +137,15 @@ def network_size(height: int, width: int) -> tuple[int, int]:
 
 
 def prepare(image: Image, size: tuple[int, int] | None = None) -> Tensor:
-    """Resize and normalise a picture: RGB (H, W, 3), uint8 → blue, green, red, (1, 3, h, w), float32."""
+    """Resize and normalise a picture.
+
+    Args:
+        image: RGB (H, W, 3), uint8.
+        size: height and width to resize to; None takes :func:`network_size`.
+
+    Returns:
+        Blue, green, red, (1, 3, h, w), float32, less :data:`MEAN`, in parts of :data:`STD`.
+    """
     rows, columns = size or network_size(*image.shape[:2])
     if image.shape[0] > 2 * rows and image.shape[1] > 2 * columns:
         # Bilinear resizing reads two pixels a side and would skip the others.
@@ -143,10 +158,17 @@ def prepare(image: Image, size: tuple[int, int] | None = None) -> Tensor:
 
 
 def decode(outputs: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Boxes (N, 4), clipped to ``size``, and class logits (N, 80) of all cells, level by level, row by row.
+    """Boxes and class logits of all cells, level by level, row by row.
 
     A cell (i, j) of stride s stands for the point (j·s, i·s), without half a cell; a distance is s times the
-    mean of its distribution over 0..7.
+    mean of its distribution over 0..7 (Generalized Focal Loss, section 3.2).
+
+    Args:
+        outputs: of each level, (1, 80 + 32, h, w).
+        size: height and width to which boxes are clipped, in pixels.
+
+    Returns:
+        Corners (N, 4) in pixels, and class logits (N, 80).
     """
     boxes, logits = [], []
     for stride, output in zip(STRIDES, outputs, strict=True):
@@ -162,7 +184,16 @@ def decode(outputs: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, Te
 
 
 def select(outputs: Sequence[Tensor], size: tuple[int, int], least_score: float) -> Boxes:
-    """The boxes of a picture after class-wise suppression; a cell may give several classes."""
+    """The boxes of a picture after class-wise suppression; a cell may give several classes.
+
+    Args:
+        outputs: of each level, (1, 80 + 32, h, w).
+        size: height and width to which boxes are clipped, in pixels.
+        least_score: probability in [0, 1] that a class must exceed.
+
+    Returns:
+        At most :data:`LIMIT` boxes with scores and classes, best first.
+    """
     boxes, logits = decode([output.float() for output in outputs], size)
     scores = logits.sigmoid()
     cell, label = (scores > least_score).nonzero().unbind(1)
@@ -172,7 +203,16 @@ def select(outputs: Sequence[Tensor], size: tuple[int, int], least_score: float)
 
 
 def tile_grid(height: int, width: int, tiles: int) -> list[tuple[int, int, int, int]]:
-    """``tiles`` x ``tiles`` overlapping parts, x0, y0, x1, y1, that cover a picture; none for one tile."""
+    """Overlapping parts that cover a picture, row by row.
+
+    Args:
+        height: of the picture in pixels.
+        width: of the picture in pixels.
+        tiles: parts a side.
+
+    Returns:
+        ``tiles`` x ``tiles`` boxes x0, y0, x1, y1 in pixels; none for one tile or fewer.
+    """
     if tiles <= 1:
         return []
     spans = []
@@ -256,6 +296,7 @@ class Ghost(nn.Module):
         self.cheap_operation = nn.Sequential(_conv(half, half, 3, depthwise=True, leaky=leaky))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, cin, H, W) to (B, cout, H, W)."""
         first = self.primary_conv(x)
         return torch.cat((first, self.cheap_operation(first)), 1)
 
@@ -307,6 +348,7 @@ class GhostPAN(nn.Module):
         self.extra_lvl_out_conv = nn.ModuleList([Separable(2)])
 
     def forward(self, trunk: Sequence[Tensor]) -> list[Tensor]:
+        """Maps (B, C, h, w) at strides 8, 16 and 32 to maps (B, 96, h, w) at strides 8, 16, 32 and 64."""
         r8, r16, r32 = (layer(level) for layer, level in zip(self.reduce_layers, trunk, strict=True))
         t16 = self.top_down_blocks[0](torch.cat((_doubled(r32), r16), 1))
         o8 = self.top_down_blocks[1](torch.cat((_doubled(t16), r8), 1))
@@ -325,6 +367,7 @@ class Head(nn.Module):
         self.gfl_cls = nn.ModuleList(_conv(WIDTH, CLASSES + 4 * BINS, 1, leaky=False) for _ in STRIDES)
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        """Of each level (B, 96, h, w) the class logits and distances, (B, 80 + 32, h, w)."""
         together = zip(self.cls_convs, self.gfl_cls, levels, strict=True)
         return [output(convs(level)) for convs, output, level in together]
 

@@ -45,19 +45,44 @@ MASK_STRIDE = 4
 
 
 def point_sample(features: Tensor, points: Tensor) -> Tensor:
-    """Bilinear samples (N, C, P) of maps (N, C, h, w) at points (N, P, 2), x and y in 0..1; zero outside."""
+    """Bilinear samples of maps; zero outside.
+
+    Args:
+        features: (N, C, h, w).
+        points: x and y in 0..1, (N, P, 2).
+
+    Returns:
+        (N, C, P).
+    """
     return F.grid_sample(features, 2 * points[:, :, None] - 1, align_corners=False)[..., 0]
 
 
 def regular_grid(count: int, side: int, like: Tensor) -> Tensor:
-    """Centres of the cells of a square grid, (count, side², 2) in 0..1, row by row."""
+    """Centres of the cells of a square grid, row by row.
+
+    Args:
+        count: how many copies of the grid.
+        side: cells a side.
+        like: tensor whose device and type the result has.
+
+    Returns:
+        x and y in 0..1, (count, side², 2).
+    """
     centres = (torch.arange(side, device=like.device, dtype=like.dtype) + 0.5) / side
     y, x = torch.meshgrid(centres, centres, indexing="ij")
     return torch.stack((x, y), -1).view(1, -1, 2).expand(count, -1, -1)
 
 
 def uncertain_points(uncertainty: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The most uncertain cells of maps (N, 1, h, w): indices (N, P) and centres (N, P, 2) in 0..1."""
+    """The most uncertain cells of maps (PointRend, section 3.1).
+
+    Args:
+        uncertainty: larger where less certain, (N, 1, h, w).
+        count: how many cells, at most h·w.
+
+    Returns:
+        Indices (N, P), int64, and centres x, y in 0..1, (N, P, 2).
+    """
     height, width = uncertainty.shape[-2:]
     chosen = uncertainty.flatten(1).topk(min(count, height * width), dim=1).indices
     points = torch.stack(((chosen % width + 0.5) / width, (chosen // width + 0.5) / height), -1)
@@ -65,7 +90,17 @@ def uncertain_points(uncertainty: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def sample_in_boxes(features: Tensor, boxes: Tensor, points: Tensor, stride: int = MASK_STRIDE) -> Tensor:
-    """Samples (R, C, P) of one picture's map (1, C, h, w) at points (R, P, 2) in 0..1 of boxes (R, 4)."""
+    """Samples of one picture's map at points of boxes.
+
+    Args:
+        features: (1, C, h, w).
+        boxes: corners in pixels of the picture, (R, 4).
+        points: x and y in 0..1 of each box, (R, P, 2).
+        stride: pixels per cell of the map.
+
+    Returns:
+        (R, C, P).
+    """
     height, width = features.shape[-2:]
     places = points * (boxes[:, None, 2:] - boxes[:, None, :2]) + boxes[:, None, :2]
     scaled = places / places.new_tensor((width * stride, height * stride))
@@ -211,7 +246,14 @@ class PointRend(RegionDetector):
 
 
 def normalised(images: Tensor) -> Tensor:
-    """Pictures (B, 3, H, W), BGR in 0..255, as the network takes them."""
+    """Subtract the mean of the training pictures and pad.
+
+    Args:
+        images: blue, green, red, (B, 3, H, W), 0..255.
+
+    Returns:
+        (B, 3, H', W'); sides are multiples of that of :func:`padded`.
+    """
     return padded(images - images.new_tensor(MEAN_BGR).view(3, 1, 1))
 
 
@@ -244,5 +286,12 @@ _NAMES = (
 
 
 def rename_release(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names of the released file, new or old, as this network has them."""
+    """Names of the released file, new or old, as this network has them.
+
+    Args:
+        state: tensors by their names in the file.
+
+    Returns:
+        Tensors by the names of :class:`PointRend`.
+    """
     return renamed(state, _NAMES, "pixel_mean|pixel_std|cell_anchors|num_batches_tracked")

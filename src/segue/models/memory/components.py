@@ -23,8 +23,15 @@ def suppress_distant_components(
 
     A piece is a connected region of likely positions. One that comes within ``max_jump`` rows and columns of
     the previous mask stays as a whole. Where no piece does, or where there was no mask, everything stays: an
-    object that jumped or comes back is found anywhere. Log-odds and masks are (K, h, w), and the log-odds
-    are changed in place.
+    object that jumped or comes back is found anywhere.
+
+    Args:
+        logits: log-odds of the objects, (K, h, w), float32; changed in place.
+        before: their masks on the frame before, (K, h, w).
+        max_jump: in positions of the maps.
+
+    Returns:
+        The log-odds that were given.
     """
     kernel = np.ones((2 * max_jump + 1,) * 2, np.uint8)
     for plane, mask in zip(logits, before, strict=True):

@@ -19,7 +19,16 @@ ToProbabilities = Callable[[Tensor, Shape], Tensor]
 
 
 def upsample_then_aggregate(logits: Tensor, size: Shape, *, aggregate: Callable[[Tensor], Tensor]) -> Tensor:
-    """Sigmoids of enlarged log-odds, merged at full size, as STM, STCN and XMem do."""
+    """Sigmoids of enlarged log-odds, merged at full size, as STM, STCN and XMem do.
+
+    Args:
+        logits: log-odds of each object by itself, (K, h, w).
+        size: height and width of the result.
+        aggregate: merges probabilities (K, H, W) to those of classes (K+1, H, W).
+
+    Returns:
+        Probabilities (K+1, H, W), background first.
+    """
     full = F.interpolate(logits[None], size=size, mode="bilinear")[0]
     return aggregate(full.sigmoid_())
 
@@ -60,10 +69,24 @@ def uncertainty(probabilities: Tensor) -> float:
 
 
 def joined(parts: list[Tensor]) -> Tensor:
-    """Parts of several passes as one."""
+    """Parts of several passes as one.
+
+    Args:
+        parts: tensors that differ in their first dimension only; at least one.
+
+    Returns:
+        All of them along the first dimension; a single one as it is.
+    """
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def to_array(probabilities: Tensor) -> npt.NDArray[np.float32]:
-    """Probabilities on a processor as an array of their own."""
+    """Probabilities on a processor as an array of their own.
+
+    Args:
+        probabilities: tensor on the CPU, of any shape.
+
+    Returns:
+        A copy, float32.
+    """
     return np.array(probabilities.numpy(), np.float32)

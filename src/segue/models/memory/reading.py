@@ -48,11 +48,21 @@ class ReadPlan:
 
 
 def key_rows(key: Tensor, similarity: Similarity, penalty: float = 0.0, *, penalised: bool = False) -> Tensor:
-    """Memory key (C, h, w) to float32 rows, (h*w, C), or (h*w, C+1) for L2 and where it is ``penalised``.
+    """A memory key as rows, whose product with :func:`query_rows` is the affinity.
 
     The penalty, taken off all affinities to this key, goes into the extra channel of L2 and costs nothing;
     where the similarity is ``weighted``, it grows with the sharpness of the query. The dot product has an
     extra channel only where it is ``penalised``.
+
+    Args:
+        key: (C, h, w).
+        similarity: see :class:`segue.models.base.MemoryNetwork`.
+        penalty: confidence penalty, at least 0.
+        penalised: give the dot product the extra channel.
+
+    Returns:
+        (h*w, C), or one channel more for L2 and where it is penalised, float32; ``weighted`` has its own
+        number.
     """
     if similarity == "weighted":
         columns, _ = weighted_keys(key.float().flatten(1), key.new_zeros(key.shape[0], 1).float())
@@ -69,7 +79,16 @@ def key_rows(key: Tensor, similarity: Similarity, penalty: float = 0.0, *, penal
 
 
 def query_rows(key: Tensor, similarity: Similarity, *, penalised: bool = False) -> Tensor:
-    """Query key (C, h, w) to float32 rows whose product with ``key_rows`` is the affinity."""
+    """A query key as rows, whose product with :func:`key_rows` is the affinity.
+
+    Args:
+        key: (C, h, w).
+        similarity: as for :func:`key_rows`.
+        penalised: as for :func:`key_rows`.
+
+    Returns:
+        Rows as many as positions, with the channels of :func:`key_rows`, float32.
+    """
     if similarity == "weighted":
         return weighted_keys(key.new_zeros(key.shape[0], 1).float(), key.float().flatten(1))[1].T.contiguous()
     rows = key.float().flatten(1).T
@@ -82,15 +101,28 @@ def query_rows(key: Tensor, similarity: Similarity, *, penalised: bool = False) 
 
 
 def pool_keys(key: Tensor, similarity: Similarity, penalty: float = 0.0) -> Tensor:
-    """Rows of a key averaged over cells of 2x2 positions, (C, h, w) → (h*w/4, C or C+1)."""
+    """Rows of a key averaged over cells of 2x2 positions.
+
+    Args:
+        key: (C, h, w), sides even.
+        similarity: as for :func:`key_rows`.
+        penalty: as for :func:`key_rows`.
+
+    Returns:
+        (h*w/4, C or C+1), float32.
+    """
     return key_rows(F.avg_pool2d(key.float()[None], 2)[0], similarity, penalty)
 
 
 def read(query: Tensor, plan: ReadPlan) -> None:
-    """Fill ``plan.outputs`` for query rows (P, C).
+    """Read memory for query rows, into ``plan.outputs``.
 
     Each query position takes the softmax over its ``top_k`` best memory positions, over all frames together
     (all positions if there are fewer), and the values there weighted by it.
+
+    Args:
+        query: rows (P, C) of :func:`query_rows`.
+        plan: what is read, how, and where the result goes.
     """
     if plan.top_k is None:
         _read_all(query, plan)
@@ -143,10 +175,17 @@ def _read_coarse_to_fine(query: Tensor, plan: ReadPlan) -> None:
 
 
 def top_k(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The ``count`` largest entries of each row and their places, in no particular order.
+    """The largest entries of each row and their places, in no particular order.
 
     Exact: the largest entries lie in at most ``count`` groups, and those are among the groups with the
     largest maxima. Selecting groups first leaves a hundredth of the entries to select from.
+
+    Args:
+        scores: (rows, columns).
+        count: how many of each row, at most its columns.
+
+    Returns:
+        Entries and places, (rows, count) both; places are int64.
     """
     rows, columns = scores.shape
     groups = columns // GROUP
@@ -166,7 +205,15 @@ def top_k(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def places_of_largest(scores: Tensor, count: int) -> Tensor:
-    """Places of the ``count`` largest entries of rows, (..., N) → (..., count), in no particular order."""
+    """Places of the largest entries of rows, in no particular order.
+
+    Args:
+        scores: (..., N).
+        count: how many, at most N.
+
+    Returns:
+        (..., count), int64.
+    """
     if scores.device.type != "cpu":
         return torch.topk(scores, count, sorted=False).indices
     # numpy's selection is several times as fast as PyTorch's.
@@ -175,7 +222,17 @@ def places_of_largest(scores: Tensor, count: int) -> Tensor:
 
 
 def cell_members(height: int, width: int, frames: int, device: torch.device) -> Tensor:
-    """Positions of every 2x2 cell of ``frames`` frames, (frames * height/2 * width/2, 4)."""
+    """Positions of every 2x2 cell of several frames.
+
+    Args:
+        height: rows of positions of a frame, even.
+        width: columns of positions of a frame, even.
+        frames: number of frames.
+        device: where the result goes.
+
+    Returns:
+        (frames * height/2 * width/2, 4), int64.
+    """
     grid = torch.arange(frames * height * width, device=device)
     grid = grid.view(frames, height // 2, 2, width // 2, 2)
     return grid.transpose(2, 3).reshape(-1, 4)
@@ -191,7 +248,16 @@ def _gather(rows: slice | Tensor, weights: Tensor, index: Tensor, plan: ReadPlan
 
 
 def weighted_rows(index: Tensor, weights: Tensor, values: Tensor) -> Tensor:
-    """Sums of the rows of ``values`` (N, C) at ``index`` (Q, k), weighted by ``weights`` (Q, k): (Q, C)."""
+    """Weighted sums of rows.
+
+    Args:
+        index: which rows, (Q, k), int64.
+        weights: of each, (Q, k).
+        values: (N, C).
+
+    Returns:
+        (Q, C).
+    """
     return F.embedding_bag(index, values, per_sample_weights=weights.to(values.dtype), mode="sum")
 
 
@@ -223,10 +289,18 @@ def _affinities(query: Tensor, keys: Tensor, plan: ReadPlan, cell: int = 1) -> I
 
 
 def far_apart(length: int, radius: int, device: torch.device) -> Tensor:
-    """-inf where two places on an axis are more than ``radius`` apart, else 0, (length, length) float32.
+    """-inf where two places on an axis are more than a radius apart, else 0.
 
-    Two positions of a grid are outside each other's window where their rows or their columns are; a matrix
-    of all pairs of positions would take gigabytes on a large grid.
+    Two positions of a grid are outside each other's window where their rows or their columns are; a matrix of
+    all pairs of positions would take gigabytes on a large grid.
+
+    Args:
+        length: places on the axis.
+        radius: in places.
+        device: where the result goes.
+
+    Returns:
+        (length, length), float32.
     """
     places = torch.arange(length, device=device)
     far = (places[:, None] - places).abs() > radius

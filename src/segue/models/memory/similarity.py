@@ -13,10 +13,17 @@ from torch import Tensor
 
 
 def memory_rows(key: Tensor, shrinkage: Tensor) -> Tensor:
-    """Keys (N, C) and shrinkages (N, 1) as rows (N, 2C+1), whose product with query rows is the affinity.
+    """Keys and shrinkages as rows, whose product with :func:`query_rows` is the affinity.
 
     The anisotropic L2 similarity of XMem (section 3.4), ``-s/sqrt(C) · sum_c e_c (k_c - q_c)²``, is linear in
     ``s k²``, ``s k`` and ``s``.
+
+    Args:
+        key: (N, C).
+        shrinkage: s, (N, 1), at least 1.
+
+    Returns:
+        (N, 2C+1), float32.
     """
     scale = shrinkage.float() / math.sqrt(key.shape[1])
     key = key.float()
@@ -24,14 +31,29 @@ def memory_rows(key: Tensor, shrinkage: Tensor) -> Tensor:
 
 
 def query_rows(key: Tensor, selection: Tensor) -> Tensor:
-    """Query keys and selections, (P, C) each, as rows (P, 2C+1); see :func:`memory_rows`."""
+    """Query keys and selections as rows; see :func:`memory_rows`.
+
+    Args:
+        key: (P, C).
+        selection: e, (P, C) in [0, 1].
+
+    Returns:
+        (P, 2C+1), float32.
+    """
     key, selection = key.float(), selection.float()
     weighted = selection * key
     return torch.cat([-selection, 2 * weighted, -(weighted * key).sum(1, keepdim=True)], dim=1)
 
 
 def keys_of(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Keys (N, C) and shrinkages (N, 1) of :func:`memory_rows`."""
+    """Keys and shrinkages of :func:`memory_rows`.
+
+    Args:
+        rows: (N, 2C+1).
+
+    Returns:
+        Keys (N, C) and shrinkages (N, 1).
+    """
     scale = rows[:, -1:]
     channels = rows.shape[1] // 2
     return rows[:, channels:-1] / scale, scale * math.sqrt(channels)

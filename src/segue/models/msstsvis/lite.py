@@ -193,9 +193,16 @@ class MSSTSVISLite(MSSTSVIS):
 
 @torch.no_grad()
 def detections(outputs: list[Tensor], maps: list[Tensor], size: tuple[int, int]) -> Tensor:
-    """The surest detections of each frame, apart from one another: (B, 20, 4 + 80 + 96).
+    """The surest detections of each frame, apart from one another.
 
-    A row holds the box in corners, in 0..1 of the frame, class logits, and the features of its cell.
+    Args:
+        outputs: of each level of the detector, (B, 80 + 32, h, w).
+        maps: features of each level, (B, 96, h, w).
+        size: height and width of the frames in pixels.
+
+    Returns:
+        (B, 20, 4 + 80 + 96): the box in corners, in 0..1 of the frame, class logits, and features of its
+        cell.
     """
     looks = torch.cat([level.flatten(2).transpose(1, 2) for level in maps], 1)
     scale = looks.new_tensor((size[1], size[0]) * 2, dtype=torch.float32)
@@ -212,10 +219,15 @@ def detections(outputs: list[Tensor], maps: list[Tensor], size: tuple[int, int])
 
 @torch.no_grad()
 def tubes(found: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Detections of a clip (T, P, 4 + 80 + 96), linked over its frames.
+    """Detections of a clip, linked over its frames.
 
-    Gives boxes (T, count, 4), centre form; the share of the frames where each was found, (count,); and means
-    over these of class logits and features, (count, 80 + 96).
+    Args:
+        found: (T, P, 4 + 80 + 96), as :func:`detections` gives them.
+        count: number of tubes.
+
+    Returns:
+        Boxes (T, count, 4), centre form; the share of the frames where each was found, (count,); and means
+        over these of class logits and features, (count, 80 + 96).
     """
     logits = found[..., 4 : 4 + CLASSES]
     best = logits.max(-1)
@@ -231,7 +243,14 @@ def tubes(found: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def waves(boxes: Tensor) -> Tensor:
-    """Sines and cosines of boxes (..., 4), (..., 8·WAVES)."""
+    """Sines and cosines of boxes at doubling rates.
+
+    Args:
+        boxes: (..., 4) in 0..1.
+
+    Returns:
+        (..., 8·WAVES) in [-1, 1].
+    """
     rates = math.pi * 2.0 ** torch.arange(WAVES, device=boxes.device)
     angles = (boxes[..., None] * rates).flatten(-2)
     return torch.cat((angles.sin(), angles.cos()), -1)
@@ -282,7 +301,15 @@ def link(
 
 
 def overlaps(box: Float32Array, boxes: Float32Array) -> Float32Array:
-    """IoU of a box (4,) with each of (..., 4), corners."""
+    """IoU of one box with each of others.
+
+    Args:
+        box: corners (4,).
+        boxes: corners (..., 4).
+
+    Returns:
+        (...), float32 in [0, 1].
+    """
     inner = (np.minimum(box[2:], boxes[..., 2:]) - np.maximum(box[:2], boxes[..., :2])).clip(min=0).prod(-1)
     area, areas = (box[2:] - box[:2]).prod(), (boxes[..., 2:] - boxes[..., :2]).prod(-1)
     return np.asarray(inner / np.maximum(area + areas - inner, 1e-9), np.float32)

@@ -186,7 +186,14 @@ def _weights(query: Tensor, key: Tensor, allowed: Tensor | None = None) -> Tenso
 
 
 def feed_forward(width: int) -> nn.Sequential:
-    """Two linear layers with ReLU between them, twice as wide inside."""
+    """Two linear layers with ReLU between them, twice as wide inside.
+
+    Args:
+        width: channels in and out.
+
+    Returns:
+        The layers: (..., width) to (..., width).
+    """
     expand, reduce = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
     return nn.Sequential(OrderedDict(linear1=expand, relu=nn.ReLU(), linear2=reduce))
 
@@ -327,6 +334,7 @@ class Block(nn.Module):
         self.norm = ChannelNorm(cout, eps=1e-6) if norm else None
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, cin, h, w) to (B, cout, h, w)."""
         y: Tensor = self.conv(F.leaky_relu(x, 0.2) if self.activate else x)
         return y if self.norm is None else self.norm(y)
 

@@ -189,9 +189,17 @@ def _slot(frame: int, distance: int, stride: int) -> int:
 def nearest(
     records: Mapping[int, Record], frame: int, most: int | None
 ) -> tuple[dict[int, Record], dict[int, Record]]:
-    """The records that ``frame`` sees, at most so many, and the others.
+    """The records that a frame sees, and the others.
 
     The nearest before, the nearest at or after it, then those with the least distance.
+
+    Args:
+        records: records by frame number.
+        frame: number of the frame.
+        most: bound on the first part; None takes all.
+
+    Returns:
+        Those that it sees, and the rest.
     """
     if most is None or len(records) <= most:
         return dict(records), {}
@@ -204,7 +212,15 @@ def nearest(
 
 
 def fill_holes(low: Tensor, area: int) -> Tensor:
-    """Logits (1, 1, h, w) in which small background regions, joined over corners too, are object."""
+    """Logits in which small background regions, joined over corners too, are object.
+
+    Args:
+        low: (1, 1, h, w).
+        area: largest number of positions of a hole; 0 fills none.
+
+    Returns:
+        (1, 1, h, w).
+    """
     if area <= 0:
         return low
     background = (low[0, 0] <= 0).cpu().numpy().astype(np.uint8)

@@ -18,16 +18,29 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def film_picture(image: Image, side: int) -> Tensor:
-    """A frame as the release's film loader gives it, (1, 3, side, side).
+    """A frame as the release's film loader gives it: Pillow's bicubic resizing, which rounds to 8 bits.
 
-    Pillow's bicubic resizing, which rounds to 8 bits.
+    Args:
+        image: RGB (H, W, 3), uint8.
+        side: of the square in pixels.
+
+    Returns:
+        (1, 3, side, side), float32, normalised.
     """
     resized = PIL.Image.fromarray(image).resize((side, side), PIL.Image.Resampling.BICUBIC)
     return _normalised(torch.from_numpy((np.asarray(resized) / 255.0).astype(np.float32)))
 
 
 def still_picture(image: Image, side: int) -> Tensor:
-    """A picture as the release's image predictor gives it, (1, 3, side, side): bilinear, antialiased."""
+    """A picture as the release's image predictor gives it: bilinear, antialiased.
+
+    Args:
+        image: RGB (H, W, 3), uint8.
+        side: of the square in pixels.
+
+    Returns:
+        (1, 3, side, side), float32, normalised.
+    """
     planes = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
     resized = F.interpolate(planes, size=(side, side), mode="bilinear", antialias=True)
     return _normalised(resized[0].permute(1, 2, 0))
@@ -39,7 +52,15 @@ def _normalised(rgb: Tensor) -> Tensor:
 
 
 def square_mask(mask: Tensor, side: int) -> Tensor:
-    """A binary mask (H, W) on the square, (1, 1, side, side), 0 or 1, float32."""
+    """A binary mask on the square that the network sees.
+
+    Args:
+        mask: (H, W).
+        side: of the square in pixels.
+
+    Returns:
+        (1, 1, side, side), 0 or 1, float32.
+    """
     plane = mask[None, None].float()
     if mask.shape != (side, side):
         plane = (F.interpolate(plane, size=(side, side), mode="bilinear", antialias=True) >= 0.5).float()
@@ -47,7 +68,15 @@ def square_mask(mask: Tensor, side: int) -> Tensor:
 
 
 def film_logits(low: Tensor, size: tuple[int, int]) -> Tensor:
-    """Mask logits (1, K, h, w) at the size of the film, (K, H, W)."""
+    """Mask logits at the size of the film, bilinear.
+
+    Args:
+        low: (1, K, h, w).
+        size: height and width of the film.
+
+    Returns:
+        (K, H, W).
+    """
     return F.interpolate(low, size=size, mode="bilinear")[0]
 
 
@@ -59,7 +88,7 @@ def points_on_square(
     side: int,
     device: torch.device,
 ) -> tuple[Tensor, Tensor]:
-    """Points (1, N, 2) in pixels of the square and their labels (1, N), the corners of the box first.
+    """Points in pixels of the square and their labels, the corners of the box first.
 
     Args:
         positive: clicks on the object, ``(x, y)`` in pixels of the film.
@@ -68,6 +97,9 @@ def points_on_square(
         size: height and width of the film.
         side: of the square.
         device: where they go.
+
+    Returns:
+        Points (1, N, 2), float32, and labels (1, N), int64.
     """
     corners = [] if box is None else [(box[:2], TOP_LEFT), (box[2:], BOTTOM_RIGHT)]
     marks = [*corners, *((p, POSITIVE) for p in positive), *((p, NEGATIVE) for p in negative)]
@@ -83,7 +115,18 @@ def labelled(
     side: int,
     device: torch.device,
 ) -> tuple[Tensor, Tensor]:
-    """Points (N, 2) in pixels of the film on the square, (1, N, 2), and their labels, (1, N)."""
+    """Points in pixels of the film, on the square.
+
+    Args:
+        points: x and y, (N, 2).
+        labels: kind of each point.
+        size: height and width of the film.
+        side: of the square.
+        device: where they go.
+
+    Returns:
+        Points (1, N, 2), float32, and labels (1, N), int64.
+    """
     scale = torch.tensor([size[1], size[0]], dtype=torch.float32)
     places = torch.from_numpy(points).view(1, -1, 2) / scale * side
     return places.to(device), torch.tensor([list(labels)], device=device)

@@ -117,7 +117,15 @@ def attend_maps(
 
 
 def turned(weight: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
-    """Projections (256, c) turned by each column and by each row of a grid, (g, c, 128) both."""
+    """Projections turned by each column and by each row of a grid.
+
+    Args:
+        weight: (256, c).
+        code: rotary code of the grid, complex, (g², 128).
+
+    Returns:
+        By column and by row, (g, c, 128) both.
+    """
     side = math.isqrt(len(code))
     pairs = torch.view_as_complex(weight.T.reshape(weight.shape[1], -1, 2).contiguous())
     grid = code.view(side, side, 1, -1)
@@ -128,6 +136,14 @@ def turned(weight: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def tiles(maps: Tensor, side: int) -> list[Tensor]:
-    """Rows (n · side², c) of n maps as tiles (columns, n, rows, c), those of the first columns first."""
+    """Rows of maps as tiles, those of the first columns first.
+
+    Args:
+        maps: rows (n · side², c) of n maps.
+        side: of a map in cells.
+
+    Returns:
+        Tiles (columns, n, rows, c), contiguous.
+    """
     grid = maps.view(-1, side, side, maps.shape[1]).permute(2, 0, 1, 3)
     return [part.contiguous() for strip in grid.split(TILE) for part in strip.split(TILE, 2)]

@@ -56,6 +56,12 @@ UNUSED = (
 def settings_of(schedule: Schedule) -> Settings:
     """The settings that a schedule asks for; those of the release where it is not one of SAM 2.
 
+    Args:
+        schedule: schedule of the session.
+
+    Returns:
+        The settings.
+
     Raises:
         SegueError: the schedule asks for what SAM 2 does not have.
     """
@@ -75,7 +81,14 @@ def settings_of(schedule: Schedule) -> Settings:
 
 
 def side_of(short_side: int | None) -> int:
-    """Side of the square for a working size: the nearest multiple of 32; None is that of the release."""
+    """Side of the square for a working size: the nearest multiple of 32.
+
+    Args:
+        short_side: wanted side in pixels; None is that of the release.
+
+    Returns:
+        Pixels, at least 32.
+    """
     if short_side is None:
         return IMAGE_SIDE
     return max(STRIDE, round(short_side / STRIDE) * STRIDE)
@@ -261,6 +274,13 @@ def clicks_by_object(
 ) -> dict[int, ObjectClicks]:
     """The prompts of each object.
 
+    Args:
+        prompts: boxes and points of one frame, in pixels.
+        known: ids that are followed already; such an object may have negative points alone.
+
+    Returns:
+        By object its points and its box.
+
     Raises:
         PromptError: there are several boxes, or nothing says where a new object is.
     """
@@ -293,10 +313,17 @@ class LowLogits:
 
 
 def merged(low: Tensor, size: tuple[int, int]) -> Tensor:
-    """Probabilities of background and objects, (K+1, H, W), from logits (1, K, h, w).
+    """Probabilities of background and objects from mask logits.
 
     A softmax over the logits and 0 for the background: the object with the largest logit above 0 has a pixel,
     as in the release with ``non_overlap_masks``.
+
+    Args:
+        low: (1, K, h, w).
+        size: height and width of the result.
+
+    Returns:
+        (K+1, H, W), background first; they sum to 1.
     """
     logits = film_logits(low, size)
     return torch.cat([torch.zeros_like(logits[:1]), logits]).softmax(0)

@@ -106,14 +106,30 @@ class WindowAttention(nn.Module):
 
 
 def to_windows(x: Tensor, window: int) -> Tensor:
-    """(B, H, W, C) to (B · number of windows, window, window, C); the sides are multiples of the window."""
+    """Cut a map into square windows.
+
+    Args:
+        x: (B, H, W, C); the sides are multiples of the window.
+        window: side in tokens.
+
+    Returns:
+        (B · number of windows, window, window, C).
+    """
     batch, height, width, channels = x.shape
     tiles = x.view(batch, height // window, window, width // window, window, channels)
     return tiles.transpose(2, 3).reshape(-1, window, window, channels)
 
 
 def from_windows(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """What :func:`to_windows` took apart, a map of ``size`` (H, W)."""
+    """What :func:`to_windows` took apart.
+
+    Args:
+        x: (B · number of windows, window, window, C).
+        size: height and width of the map.
+
+    Returns:
+        (B, H, W, C).
+    """
     window, channels = x.shape[1], x.shape[3]
     height, width = size
     tiles = x.view(-1, height // window, width // window, window, window, channels)
@@ -121,7 +137,14 @@ def from_windows(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def pooled(x: Tensor) -> Tensor:
-    """Largest of 2x2, (B, H, W, C) to (B, H/2, W/2, C)."""
+    """Largest of 2x2.
+
+    Args:
+        x: (B, H, W, C), sides even.
+
+    Returns:
+        (B, H/2, W/2, C).
+    """
     rows = torch.maximum(x[:, 0::2], x[:, 1::2])
     return torch.maximum(rows[:, :, 0::2], rows[:, :, 1::2])
 
@@ -164,7 +187,15 @@ class Block(nn.Module):
 
 
 def strips(x: Tensor, window: int) -> Sequence[Tensor]:
-    """Parts of a map (B, H, W, C), whole rows of windows each, with about ``STRIP`` tokens."""
+    """Parts of a map, whole rows of windows each, with about ``STRIP`` tokens.
+
+    Args:
+        x: (B, H, W, C).
+        window: side in tokens.
+
+    Returns:
+        Views (B, h, W, C).
+    """
     rows = max(STRIP // (x.shape[2] * window), 1) * window
     return x.split(rows, 1)
 
@@ -177,6 +208,7 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(3, width, 7, stride=4, padding=3)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) to (B, H/4, W/4, C)."""
         return self.proj(x).permute(0, 2, 3, 1)
 
 
@@ -267,7 +299,16 @@ class ImageEncoder(nn.Module):
 
 
 def sine_position(height: int, width: int, channels: int) -> Tensor:
-    """Sine code of a map, (1, channels, height, width), float32: half for rows, half for columns."""
+    """Sine code of a map: half the channels for rows, half for columns.
+
+    Args:
+        height: rows.
+        width: columns.
+        channels: number of channels, a multiple of 4.
+
+    Returns:
+        (1, channels, height, width), float32.
+    """
 
     def code(length: int) -> Tensor:
         place = torch.arange(1, length + 1, dtype=torch.float32) / (length + EPSILON) * 2 * math.pi
@@ -280,6 +321,14 @@ def sine_position(height: int, width: int, channels: int) -> Tensor:
 
 
 def sine_angles(place: Tensor, channels: int) -> Tensor:
-    """Angles of growing wavelength, two channels for each, (n) to (n, channels)."""
+    """Angles of growing wavelength, two channels for each.
+
+    Args:
+        place: (n,).
+        channels: number of channels, even.
+
+    Returns:
+        (n, channels).
+    """
     pair = torch.arange(channels, device=place.device) // 2
     return place[:, None] / POSITION_TEMPERATURE ** (2 * pair.float() / channels)

@@ -57,11 +57,18 @@ class MaskFeatures(nn.Module):
 
 
 def dynamic_masks(features: Tensor, parameters: Tensor, centres: Tensor) -> Tensor:
-    """Mask logits (K, T, 2h, 2w), at stride 4, of K queries in the frames of one clip.
+    """Mask logits of queries in the frames of one clip (SeqFormer, section 3.3).
 
-    Each query has its own network of three 1x1 convolutions, whose numbers are its parameters (K, 169), all
-    weights, then all biases. It sees the features (T, 8, h, w) and how far each cell is from the query's
-    centre, (K, T, 2), x and y in pixels. A query's mask does not depend on the others.
+    Each query has its own network of three 1x1 convolutions. It sees the features and how far each cell is
+    from the query's centre. A query's mask does not depend on the others.
+
+    Args:
+        features: (T, 8, h, w), at stride 8.
+        parameters: numbers of the networks, (K, 169): all weights, then all biases.
+        centres: x and y of the queries in pixels, (K, T, 2).
+
+    Returns:
+        (K, T, 2h, 2w), at stride 4.
     """
     h, w = features.shape[-2:]
     x = torch.arange(w, device=features.device, dtype=features.dtype) * STRIDE + STRIDE // 2
@@ -70,10 +77,16 @@ def dynamic_masks(features: Tensor, parameters: Tensor, centres: Tensor) -> Tens
 
 
 def relative_masks(features: Tensor, parameters: Tensor, across: Tensor, down: Tensor) -> Tensor:
-    """Mask logits (K, T, h, w) of K queries by tiny networks of their own, at the places of the features.
+    """Mask logits of queries by tiny networks of their own, at the places of the features.
 
-    Features and parameters are those of :func:`dynamic_masks`; ``across``, (K, T, w), and ``down``,
-    (K, T, h), say how far each column and row is from the query.
+    Args:
+        features: as for :func:`dynamic_masks`.
+        parameters: as for :func:`dynamic_masks`.
+        across: how far each column is from the query, in pixels, (K, T, w).
+        down: how far each row is, (K, T, h).
+
+    Returns:
+        (K, T, h, w).
     """
     (frames, _, h, w), queries = features.shape, len(parameters)
     if queries == 0:
@@ -94,7 +107,15 @@ def relative_masks(features: Tensor, parameters: Tensor, across: Tensor, down: T
 
 
 def upsample_aligned(x: Tensor, factor: int = 2) -> Tensor:
-    """Enlarge (N, C, h, w) so that the value of a cell lands in the middle of its block."""
+    """Enlarge so that the value of a cell lands in the middle of its block.
+
+    Args:
+        x: (N, C, h, w).
+        factor: how many times larger, even.
+
+    Returns:
+        (N, C, factor·h, factor·w).
+    """
     h, w = x.shape[-2:]
     x = F.pad(x, (0, 1, 0, 1), mode="replicate")
     x = F.interpolate(x, (factor * h + 1, factor * w + 1), mode="bilinear", align_corners=True)
@@ -104,7 +125,16 @@ def upsample_aligned(x: Tensor, factor: int = 2) -> Tensor:
 
 
 def to_maps(tokens: Tensor, shapes: Sequence[tuple[int, int]], count: int) -> list[Tensor]:
-    """The first ``count`` levels of tokens (B, S, C) as maps (B, C, h, w)."""
+    """The first levels of tokens as maps.
+
+    Args:
+        tokens: (B, S, C), level after level.
+        shapes: height and width of each level.
+        count: how many levels.
+
+    Returns:
+        Maps (B, C, h, w).
+    """
     pieces = torch.split(tokens, [h * w for h, w in shapes], 1)
     return [
         piece.transpose(1, 2).unflatten(2, shape)
@@ -124,6 +154,7 @@ class MLP(nn.Module):
         return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
 
     def forward(self, x: Tensor) -> Tensor:
+        """(..., cin) to (..., cout)."""
         *hidden, last = self.layers
         for layer in hidden:
             x = F.relu(layer(x))
@@ -257,13 +288,29 @@ class Decoder(nn.Module):
 
 
 def scaled_references(references: Tensor, levels: Levels) -> Tensor:
-    """References (N, T, Q, 2 or 4) in 0..1 of the frames as those of the padded levels, (..., L, 2 or 4)."""
+    """References in 0..1 of the frames as those of the padded levels.
+
+    Args:
+        references: points or boxes, (N, T, Q, 2 or 4).
+        levels: levels of the frames.
+
+    Returns:
+        (N, T, Q, L, 2 or 4).
+    """
     scale = levels.valid.repeat(1, 1, references.shape[-1] // 2)
     return references[:, :, :, None] * scale[:, None, None]
 
 
 def refine(delta: Tensor, reference: Tensor) -> Tensor:
-    """Move a reference (..., 2 or 4) by ``delta`` (..., 4) in logits → (..., 4) in 0..1."""
+    """Move a reference by a prediction.
+
+    Args:
+        delta: (..., 4), in logits.
+        reference: point or box in 0..1, (..., 2 or 4); the size of a point begins at a logit of 0.
+
+    Returns:
+        Boxes in 0..1, (..., 4).
+    """
     reference = reference.clamp(0, 1)
     base = torch.log(reference.clamp(min=EPSILON) / (1 - reference).clamp(min=EPSILON))
     if base.shape[-1] == 2:
@@ -273,7 +320,13 @@ def refine(delta: Tensor, reference: Tensor) -> Tensor:
 
 @torch.no_grad()
 def attention_maps(layer: DecoderLayer, levels: Levels, decoded: Decoded, queries: Tensor) -> Tensor:
-    """How much each place counts to the last layer for queries (K,) of the first clip.
+    """How much each place counts to the last layer for queries of the first clip.
+
+    Args:
+        layer: the last layer of the decoder.
+        levels: levels of the frames.
+        decoded: what the decoder returned.
+        queries: numbers of queries, (K,), int64.
 
     Returns:
         (K, T, h, w), float32, of the finest level. A map adds up to 1 where all points lie inside the frame.

@@ -111,8 +111,13 @@ class DeformableAttention(nn.Module):
 def sine_position(valid: Tensor, features: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Sine code of the place in a frame (Deformable DETR, appendix), without any code of time.
 
-    From (B, h, w), True where the frame is, to (B, 2·features, h, w), rows first; even channels are sines,
-    odd ones cosines.
+    Args:
+        valid: True where the frame is, not its padding, (B, h, w).
+        features: channels of each axis, even.
+        dtype: of the result.
+
+    Returns:
+        (B, 2·features, h, w), rows first; even channels are sines, odd ones cosines.
     """
     rows, columns = valid.cumsum(1, dtype=torch.float32), valid.cumsum(2, dtype=torch.float32)
     two_pi = 2 * torch.pi
@@ -126,7 +131,14 @@ def sine_position(valid: Tensor, features: int, dtype: torch.dtype = torch.float
 
 
 def reference_points(levels: Levels) -> Tensor:
-    """Centre of every token as seen from every level, (B, S, L, 2), in 0..1 of the padded level."""
+    """Centre of every token as seen from every level.
+
+    Args:
+        levels: levels of the frames.
+
+    Returns:
+        x and y in 0..1 of the padded level, (B, S, L, 2).
+    """
     valid = levels.valid
     points = []
     for i, (h, w) in enumerate(levels.shapes):
