@@ -23,14 +23,35 @@ _NO_RUNS = re.compile(r"[^0-9, ]|[0-9]{19}|[0-9] |,[^0-9 ]|, [^0-9]|^[^0-9]|[^0-
 
 
 def wanted(given: Mapping[str, str], key: str, tag: str) -> str:
-    """What an element says under a key; raises DatasetError where it does not."""
+    """What an element says under a key.
+
+    Args:
+        given: attributes of the element.
+        key: name of the attribute.
+        tag: name of the element, for the message.
+
+    Returns:
+        The text.
+
+    Raises:
+        DatasetError: the element has no such attribute.
+    """
     if key not in given:
         raise DatasetError(f"a {tag} has no {key}")
     return given[key]
 
 
 def number_of(given: Mapping[str, str], key: str, tag: str) -> float:
-    """A number of a shape of CVAT."""
+    """A number of a shape of CVAT.
+
+    Args:
+        given: attributes of the element.
+        key: name of the attribute.
+        tag: name of the element, for the message.
+
+    Returns:
+        A finite number.
+    """
     return _as_number(wanted(given, key, tag), f"{key} of a {tag}")
 
 
@@ -45,7 +66,19 @@ def _as_number(text: str, what: str) -> float:
 
 
 def shape_of(tag: str, given: dict[str, str], size: tuple[int, int]) -> RleTrack:
-    """The mask of a shape of CVAT, as one frame of a track."""
+    """The mask of a shape of CVAT, as one frame of a track.
+
+    Args:
+        tag: ``mask``, ``box`` or ``polygon``.
+        given: attributes of the element.
+        size: height and width of the film.
+
+    Returns:
+        A track whose only frame is the mask.
+
+    Raises:
+        DatasetError: an attribute is missing, damaged or too long.
+    """
     if tag == "mask":
         encoded = encode_rle(_mask(given, size))
         return RleTrack.parse([dict(encoded)], size)

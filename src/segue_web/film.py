@@ -46,7 +46,14 @@ Stamps = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 def number_in(name: str) -> int | None:
-    """The digits of a name without ending, as a number; None where it has none, or very many."""
+    """The digits of a name, as a number.
+
+    Args:
+        name: name of a file without ending.
+
+    Returns:
+        The number; None where there are no digits, or more than nine.
+    """
     digits = "".join(sign for sign in name if sign.isascii() and sign.isdigit())
     return int(digits) if 0 < len(digits) < 10 else None
 

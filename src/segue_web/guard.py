@@ -59,7 +59,16 @@ class Guard:
 
 
 def guarded_app(guard: Guard, page: str, life: Life) -> FastAPI:
-    """An application that serves a page and its parts below ``/TOKEN/``, to those whom the guard lets in."""
+    """An application that serves a page and its parts below ``/TOKEN/``, to those whom the guard lets in.
+
+    Args:
+        guard: checks addresses and headers.
+        page: name of the page's file.
+        life: what is open while the application runs.
+
+    Returns:
+        The application, without paths of its own.
+    """
     app = FastAPI(lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.middleware("http")
@@ -108,7 +117,14 @@ def refuse_pages(app: FastAPI, host: str, port: int) -> None:
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that is bound to an address; port 0 takes a free one.
+    """A socket that is bound to an address.
+
+    Args:
+        host: name or address.
+        port: port; 0 takes a free one.
+
+    Returns:
+        The socket, not listening yet.
 
     Raises:
         SegueError: the address cannot be used.

@@ -130,6 +130,9 @@ def read_labels(path: Path, film: Film, name: str | None = None) -> Labels:
         film: what the masks are of.
         name: what messages call the file, if not by its path.
 
+    Returns:
+        Names of the objects, and masks by frame index.
+
     Raises:
         SegueError: it is damaged, of another film, too large, or takes longer than :data:`MAX_SECONDS`.
     """
@@ -153,7 +156,16 @@ def read_labels(path: Path, film: Film, name: str | None = None) -> Labels:
 
 
 def read_complete_labels(path: Path, film: Film, name: str | None = None) -> Labels:
-    """As :func:`read_labels`; every mask has been read once, so that none is found to be damaged later."""
+    """As :func:`read_labels`; every mask has been read once, so that none is found to be damaged later.
+
+    Args:
+        path: the file or folder.
+        film: what the masks are of.
+        name: what messages call the file, if not by its path.
+
+    Returns:
+        Names of the objects, and masks by frame index.
+    """
     limit = _Limit()
     labels = read_labels(path, film, name)
     with _read_from(labels.where):

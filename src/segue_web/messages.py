@@ -230,7 +230,17 @@ _ADAPTER: TypeAdapter[AnyMessage] = TypeAdapter(Annotated[AnyMessage, Field(disc
 
 
 def parse(text: str) -> AnyMessage:
-    """A message."""
+    """A message of the page.
+
+    Args:
+        text: JSON.
+
+    Returns:
+        The message, of the class that its ``kind`` names.
+
+    Raises:
+        SegueError: it is too long, no JSON, or no message.
+    """
     if len(text) > MAX_BYTES:
         raise SegueError(f"a message of {len(text)} characters is refused; the limit is {MAX_BYTES}")
     try:

@@ -60,6 +60,14 @@ def run_job(job: AnnotateJob, observer: Observer) -> None:
 def live_page(observer: Observer, port: int, browser: bool) -> LivePage:
     """The page of a run, which also passes the progress on to an observer.
 
+    Args:
+        observer: receives the progress as well.
+        port: of the page; 0 takes a free one.
+        browser: open the page in the browser.
+
+    Returns:
+        An observer that is a context manager; the page is served inside its block.
+
     Raises:
         SegueError: the extra ``web`` is missing, or the port cannot be used.
     """

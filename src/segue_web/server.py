@@ -61,7 +61,16 @@ class Backend:
 
 
 def make_app(backend: Backend, token: str, port: int) -> FastAPI:
-    """The application of a backend; everything is below ``/TOKEN/``."""
+    """The application of a backend; everything is below ``/TOKEN/``.
+
+    Args:
+        backend: answers messages, and sends events once the application runs.
+        token: secret of the address.
+        port: port that the address names.
+
+    Returns:
+        The application.
+    """
     guard = Guard(token, port)
     pages: dict[WebSocket, asyncio.Queue[str]] = {}
 
@@ -175,5 +184,11 @@ def _zipped(folder: Path) -> Path:
 
 
 def serve(backend: Backend, port: int, tell: Callable[[str], None]) -> None:
-    """Run until Ctrl-C; port 0 takes a free one, and ``tell`` gets the address once it answers."""
+    """Run until Ctrl-C.
+
+    Args:
+        backend: answers messages.
+        port: of the page; 0 takes a free one.
+        tell: receives the address once the page answers.
+    """
     LocalServer(partial(make_app, backend), port, tell, longest=messages.MAX_BYTES).run()

@@ -145,17 +145,38 @@ class Comparison:
 
 
 def is_labels(labels: Labels) -> bool:
-    """Whether what was read for objects are labels of CDnet2014; a frame of 0 and 255 alone reads as 1."""
+    """Whether what was read for objects are labels of CDnet2014; a frame of 0 and 255 alone reads as 1.
+
+    Args:
+        labels: what was read.
+
+    Returns:
+        True for labels of CDnet2014.
+    """
     return bool(set(labels.names) & LABELS) and set(labels.names) <= LABELS | {1}
 
 
 def measure_of(truth: Labels) -> str:
-    """The measure that suits a truth."""
+    """The measure that suits a truth.
+
+    Args:
+        truth: what was read.
+
+    Returns:
+        ``foreground`` for labels of CDnet2014, else ``davis``.
+    """
     return "foreground" if is_labels(truth) else "davis"
 
 
 def foreground_of(labels: Labels) -> Labels:
-    """All foreground as one object: everything but shadow, or of labels of CDnet2014 what moves."""
+    """All foreground as one object: everything but shadow, or of labels of CDnet2014 what moves.
+
+    Args:
+        labels: what was read.
+
+    Returns:
+        Masks of one object, by frame index.
+    """
     shadow = {i for i, name in labels.names.items() if name == "shadow"}
     others = set() if is_labels(labels) else set(labels.names)
     moving = sorted({MOTION, 1} | others - shadow)  # a picture of labels without shadow reads as 1
@@ -168,7 +189,17 @@ def _merged(read: Callable[[], IndexMask], moving: list[int]) -> IndexMask:
 
 
 def film_of(results: Path) -> Path:
-    """The film that results of segue were made of, by their own record."""
+    """The film that results of segue were made of, by their own record.
+
+    Args:
+        results: folder of results.
+
+    Returns:
+        Path of the film.
+
+    Raises:
+        SegueError: there is no record, or the film is not there.
+    """
     folder = results / "masks" if (results / "masks").is_dir() else results
     source = (read_marker(folder) or {}).get("settings", {}).get("source") if folder.is_dir() else None
     if not isinstance(source, str) or not Path(source).exists():

@@ -123,6 +123,13 @@ def work(connection: Connection, path: Path, model: Model, prompter: str, device
 
     What comes is ("ask", number, name of a method of :class:`Tools`, its arguments), ("job", number, what
     makes the steps from the tools and arguments, arguments) or ("stop",). No step is None, which is the end.
+
+    Args:
+        connection: brings requests and takes answers.
+        path: the film.
+        model: name and weights of the network that tracks.
+        prompter: name of what makes masks of clicks.
+        device: where networks run; None takes a GPU if there is one.
     """
     try:
         tools = Tools(Film(path), model, prompter, device)

@@ -31,6 +31,9 @@ def to_pandas(results: Iterable[Segmentation]) -> Any:
 
     Returns:
         A ``pandas.DataFrame`` with a row for each object on each frame.
+
+    Raises:
+        SegueError: pandas is not installed.
     """
     try:
         import pandas

@@ -274,6 +274,9 @@ def described_videos(meta: Path) -> list[str]:
 
     Returns:
         Names.
+
+    Raises:
+        DatasetError: the file describes no videos.
     """
     videos = read_members(meta).get("videos")
     if not isinstance(videos, dict):

@@ -174,6 +174,9 @@ def make_prompter(
 
     Returns:
         A function that makes a prompter of a picture, or None.
+
+    Raises:
+        PromptError: a name is given together with another way to refine, or ``refine`` is ``none``.
     """
     if name is not None:
         if refine not in (None, "network"):

@@ -125,6 +125,9 @@ def track_session(
 
     Returns:
         The session, new.
+
+    Raises:
+        ArgumentError: an option does not fit the network.
     """
     schedule = make_schedule(network.schedule, options)
     if schedule.uncertainty_penalty < 0:

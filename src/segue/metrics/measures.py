@@ -89,6 +89,9 @@ def tolerance_squared(shape: tuple[int, ...], bound_th: float) -> int:
 
     Returns:
         Square of the radius in pixels.
+
+    Raises:
+        DatasetError: ``bound_th`` is not a positive number.
     """
     if not (math.isfinite(bound_th) and bound_th > 0):
         raise DatasetError(f"bound_th is {bound_th}; it must be positive: pixels or a share of the diagonal")

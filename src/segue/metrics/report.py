@@ -163,6 +163,9 @@ def statistics(values: Scores) -> Statistics:
 
     Returns:
         Mean, share of the frames above 0.5, and mean of the first less that of the last quarter.
+
+    Raises:
+        DatasetError: there is no frame.
     """
     count = len(values)
     if count == 0:

@@ -174,6 +174,9 @@ def errors_name(what: object) -> Iterator[None]:
 
     Yields:
         Nothing.
+
+    Raises:
+        PromptError: what the block raised, with the prefix.
     """
     try:
         yield

@@ -89,6 +89,9 @@ def colour_errors(view: FrameView) -> Image:
 
     Returns:
         RGB (H, W, 3), uint8.
+
+    Raises:
+        SegueError: truth, result and ignored pixels differ in size.
     """
     truth, result = view.truth, view.result
     if not truth.shape == result.shape == view.ignored.shape:
@@ -143,6 +146,9 @@ def data_uri(picture: Image) -> str:
 
     Returns:
         ``data:image/jpeg;base64,...``.
+
+    Raises:
+        SegueError: the picture cannot be encoded.
     """
     height, width = picture.shape[:2]
     scale = LONG_SIDE / max(height, width)

@@ -80,6 +80,14 @@ class How:
 def read_words(kind: str, texts: Sequence[str] | None, known: Iterable[str]) -> Words:
     """Options to hand on, of texts ``OPTIONS`` or ``NAME=OPTIONS``.
 
+    Args:
+        kind: name of the option, without ``--``, for messages.
+        texts: what was typed; None is nothing.
+        known: names that may be given.
+
+    Returns:
+        Words for all, and words by name.
+
     Raises:
         SegueError: the name is none of those that are known, or a quotation has no end.
     """
@@ -104,6 +112,14 @@ def read_words(kind: str, texts: Sequence[str] | None, known: Iterable[str]) -> 
 def read_pairs(kind: str, texts: Sequence[str] | None, known: Iterable[str]) -> dict[str, str]:
     """Places by name, of texts ``NAME=PLACE``.
 
+    Args:
+        kind: name of the option, without ``--``, for messages.
+        texts: what was typed; None is nothing.
+        known: names that may be given.
+
+    Returns:
+        Places by name.
+
     Raises:
         SegueError: a text has another form, or its name is not known.
     """
@@ -119,6 +135,13 @@ def read_pairs(kind: str, texts: Sequence[str] | None, known: Iterable[str]) -> 
 def read_rows(tables: Sequence[Table], wanted: Sequence[str] | None) -> frozenset[str] | None:
     """Keys of the rows that are wanted, by name or key; None where all are.
 
+    Args:
+        tables: tables whose rows can be named.
+        wanted: names or keys; None or empty stands for all.
+
+    Returns:
+        Keys, or None for all rows.
+
     Raises:
         SegueError: no row has the name.
     """
@@ -133,6 +156,13 @@ def read_rows(tables: Sequence[Table], wanted: Sequence[str] | None) -> frozense
 
 def read(tables: Sequence[Table], given: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of :class:`How` of what is typed for these tables: its lists of texts, and the ``model``.
+
+    Args:
+        tables: tables that are to be reproduced.
+        given: values of the options by name.
+
+    Returns:
+        Fields by name, checked.
 
     Raises:
         SegueError: a text has the wrong form, or names what there is not.

@@ -35,7 +35,14 @@ class Cost:
 
 
 def cost_of(job: str) -> Cost:
-    """Measure the network of a foreground job, which is given as JSON, in a process of its own."""
+    """Measure the network of a foreground job, in a process of its own.
+
+    Args:
+        job: the job as JSON.
+
+    Returns:
+        Time of a frame in milliseconds and memory in MiB.
+    """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(_measured, job).result()
 

@@ -16,7 +16,15 @@ from segue.reproduce.tables import Table
 
 
 def request_of(table: Table, how: How) -> tuple[Request | None, tuple[str, ...]]:
-    """What is run of the data set, or None where it is not there; and what is missing of it."""
+    """What is run of the data set of a table, and what is missing of it.
+
+    Args:
+        table: the table.
+        how: data, weights and options of the run.
+
+    Returns:
+        The request, or None where the data set is not there; and remarks.
+    """
     if table.dataset not in how.data:
         return None, (absent(table.dataset),)
     root, names = how.data[table.dataset], how.sequences
@@ -31,6 +39,13 @@ def videos_of(table: Table, root: Path) -> tuple[list[str] | None, tuple[str, ..
     """The videos of a table that are in a folder, and remarks on what is missing.
 
     None stands for all that the reader of the data set finds there.
+
+    Args:
+        table: the table.
+        root: folder of its data set.
+
+    Returns:
+        Names of the videos, or None; and remarks.
 
     Raises:
         DatasetError: nothing is there.
@@ -74,6 +89,13 @@ def _davis_split(root: Path, year: str, part: str) -> list[str]:
 
 
 def absent(name: str) -> str:
-    """What brings a data set."""
+    """Say that a data set is missing, where it comes from, and how its folder is given.
+
+    Args:
+        name: name of the data set.
+
+    Returns:
+        One line.
+    """
     entry = DATASETS.find(name)
     return f"{entry.title} is not there: {entry.address}; give --data {name}=FOLDER"

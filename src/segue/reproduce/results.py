@@ -114,7 +114,18 @@ class Result:
 def result_of(
     table: Table, done: list[Done], missing: Iterable[str], how: How, broken: BaseException | None
 ) -> Result:
-    """The result of a table of which these rows were done; ``missing`` is what its data set lacks."""
+    """The result of a table of which some rows were done.
+
+    Args:
+        table: the table.
+        done: what became of those rows.
+        missing: what its data set lacks.
+        how: data, weights and options of the run.
+        broken: what ended the table before its last row; None where nothing did.
+
+    Returns:
+        Rows, remarks and percentiles; a table with a curve has its picture written.
+    """
     remarks = [*remarks_of(table, done, tuple(missing), how)]
     percentiles: dict[str, list[float]] = {}
     scored = [(item, item.evaluation) for item in done if item.evaluation is not None]
@@ -129,7 +140,17 @@ def result_of(
 
 
 def remarks_of(table: Table, done: list[Done], missing: tuple[str, ...], how: How) -> Iterator[str]:
-    """The notes below a table: of the paper, of the data, of the rows."""
+    """The notes below a table: of the paper, of the data, of the rows.
+
+    Args:
+        table: the table.
+        done: what became of its rows.
+        missing: what its data set lacks.
+        how: data, weights and options of the run.
+
+    Yields:
+        One line each, without repetition.
+    """
     if table.remark is not None:
         yield table.remark
     yield from missing

@@ -71,6 +71,14 @@ def do_table(table: Table, how: How, face: Face) -> Result:
     What is wrong with one row ends that row; what ends the program, such as Ctrl-C, ends the table, and the
     rows before it are in the result.
 
+    Args:
+        table: the table.
+        how: data, weights and options of the run.
+        face: receives jobs to run and shows progress.
+
+    Returns:
+        The result, of the rows that were done.
+
     Raises:
         SegueError: the data set is not where it was said to be, or there are results of another run.
     """
@@ -220,7 +228,14 @@ def _lacks(row: Row, model: str, table: Table, how: How) -> Iterator[str]:
 
 
 def seen_as(options: Sequence[str]) -> str:
-    """How a foreground network sees films, by the options of its command; of two, the last counts."""
+    """How a foreground network sees films, by the options of its command; of two, the last counts.
+
+    Args:
+        options: words of a command line.
+
+    Returns:
+        A remark for the table.
+    """
     words = list(options)
     sides = [word for before, word in pairwise(words) if before == "--short-side"]
     sides += [word.partition("=")[2] for word in words if word.startswith("--short-side=")]

@@ -74,7 +74,14 @@ class Trainer:
 
 
 def training_of(row: Row) -> Training:
-    """The training of a row that has one."""
+    """The training of a row that has one.
+
+    Args:
+        row: row with a training.
+
+    Returns:
+        The training.
+    """
     assert row.training is not None
     return row.training
 
@@ -82,14 +89,29 @@ def training_of(row: Row) -> Training:
 def training_words(training: Training, how: How, *row: str) -> list[str]:
     """A training as it would be typed after ``segue train``, without its fold, its start and its output.
 
-    ``row`` is the key of the row that it is for, if it is for one alone.
+    Args:
+        training: the training.
+        how: data, weights and options of the run.
+        row: key of the row that it is for, if it is for one alone.
+
+    Returns:
+        The words.
     """
     words = [training.network, *training.options, *how.train.of(training.network, *row)]
     return [*words, *(f"--data={name}={how.data[name]}" for name in training.data)]
 
 
 def training_job(training: Training, words: list[str], output: Path) -> TrainJob:
-    """A training as a job, whose folder differs from others by all that it depends on."""
+    """A training as a job, whose folder differs from others by all that it depends on.
+
+    Args:
+        training: the training.
+        words: its command line, as :func:`training_words` gives it.
+        output: folder of the run.
+
+    Returns:
+        The job; its folder is absolute, below ``weights``.
+    """
     name = f"{training.name}-{hashlib.sha256(shlex.join(words).encode()).hexdigest()[:8]}"
     folder = (output / "weights" / name).absolute()
     settings = settings_of(words[1:])
@@ -97,7 +119,15 @@ def training_job(training: Training, words: list[str], output: Path) -> TrainJob
 
 
 def training_lacks(row: Row, how: How) -> Iterator[str]:
-    """What the training of a row needs and is not there, with what brings it."""
+    """What the training of a row needs and is not there, with what brings it.
+
+    Args:
+        row: row with a training.
+        how: data, weights and options of the run.
+
+    Yields:
+        One line each.
+    """
     training = training_of(row)
     if missing := missing_packages("train"):
         yield f"training needs {missing}"
@@ -115,7 +145,15 @@ def training_lacks(row: Row, how: How) -> Iterator[str]:
 
 
 def random_start(row: Row, how: How) -> str | None:
-    """What the paper begins the training of a row from, where this training begins at random."""
+    """What the paper begins the training of a row from, where this training begins at random.
+
+    Args:
+        row: row of a table.
+        how: data, weights and options of the run.
+
+    Returns:
+        Name of the published start, or None where nothing differs.
+    """
     training = row.training
     if training is None or training.pretrained is None or row.key in how.weights:
         return None

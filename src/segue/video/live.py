@@ -107,6 +107,9 @@ def public_address(address: str) -> str:
 
     Returns:
         The address without its secrets.
+
+    Raises:
+        SourceError: the address cannot be read.
     """
     try:
         parts = urlsplit(address)

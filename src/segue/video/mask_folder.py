@@ -331,6 +331,9 @@ def read_records(folder: Path) -> dict[int, Record]:
 
     Returns:
         Records by frame index.
+
+    Raises:
+        SourceError: the folder cannot be read.
     """
     records = records_of(folder)
     try:
@@ -348,6 +351,9 @@ def records_of(folder: Path) -> dict[int, Record]:
 
     Returns:
         Records by frame index; empty where there are none.
+
+    Raises:
+        SourceError: the records cannot be read or are damaged.
     """
     path = folder / RECORDS
     records: dict[int, Record] = {}

@@ -149,6 +149,9 @@ def file_lock(folder: Path) -> Iterator[None]:
 
     Yields:
         Nothing.
+
+    Raises:
+        DownloadError: the folder cannot be written.
     """
     lock = FileLock(folder.with_name(f".{folder.name}.lock"), is_singleton=True)  # who holds it may ask again
     try:

@@ -39,7 +39,16 @@ MOTS_OBJECTS = 1000
 
 
 def davis(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """The tree of DAVIS 2017, which `segue eval davis` and the official tools read."""
+    """The tree of DAVIS 2017, which `segue eval davis` and the official tools read.
+
+    Args:
+        film: the film.
+        taken: objects and frames to export.
+        target: folder to write.
+
+    Yields:
+        How many frames are done.
+    """
     name = target.name
     with complete_folder(target) as folder:
         pictures, masks = (folder / kind / RESOLUTION / name for kind in ("JPEGImages", "Annotations"))
@@ -56,7 +65,16 @@ def davis(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
 
 
 def coco(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """One annotation file of COCO; its pictures are called ``00012.jpg``."""
+    """One annotation file of COCO; its pictures are called ``00012.jpg``.
+
+    Args:
+        film: the film.
+        taken: objects and frames to export.
+        target: file to write.
+
+    Yields:
+        How many frames are done.
+    """
     blank = np.zeros((*film.size, 3), np.uint8)
     with CocoSink(target, size=film.size) as sink:
         for done, index in enumerate(taken.frames(film), 1):
@@ -65,7 +83,16 @@ def coco(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
 
 
 def coco_images(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """The annotation file of COCO with its pictures beside it, in ``images``."""
+    """The annotation file of COCO with its pictures beside it, in ``images``.
+
+    Args:
+        film: the film.
+        taken: objects and frames to export.
+        target: folder to write.
+
+    Yields:
+        How many frames are done.
+    """
     with complete_folder(target) as folder:
         frames = list(taken.frames(film))
         pictures = write_pictures(film, frames, folder / "images", lambda _, index: f"{index:05d}.jpg")
@@ -74,7 +101,16 @@ def coco_images(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
 
 
 def ytvis(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """An annotation file of YouTube-VIS: videos, annotations, and the objects' names as categories."""
+    """An annotation file of YouTube-VIS: videos, annotations, and the objects' names as categories.
+
+    Args:
+        film: the film.
+        taken: objects and frames to export.
+        target: file to write.
+
+    Yields:
+        How many frames are done.
+    """
     height, width = film.size
     tracks: dict[int, list[Any]] = {i: [] for i in taken.names}
     span = taken.span(film)
@@ -115,6 +151,14 @@ def yolo(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
 
     A line of a label file is the class and the corners of one object, as shares of width and height. An
     object of several parts is one polygon, whose parts are joined by a line; so are its holes.
+
+    Args:
+        film: the film.
+        taken: objects and frames to export.
+        target: folder to write.
+
+    Yields:
+        How many frames are done.
     """
     height, width = film.size
     classes = {name: number - 1 for name, number in taken.categories().items()}
@@ -139,6 +183,14 @@ def mot(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
     """A sequence of the MOT Challenge: boxes in ``gt/gt.txt``, counted from 1, frames too.
 
     The frames that are exported are numbered without gaps; ``frames.txt`` names those of the film.
+
+    Args:
+        film: the film.
+        taken: objects and frames to export.
+        target: folder to write.
+
+    Yields:
+        How many frames are done.
     """
     classes = _classes(taken.categories(), MOT_CLASSES, (number for number in count(MOT_FREE)))
 
@@ -153,6 +205,14 @@ def mot(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
 
 def mots(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
     """A sequence of MOTS: run lengths in ``gt/gt.txt``; frames as in :func:`mot`.
+
+    Args:
+        film: the film.
+        taken: objects and frames to export.
+        target: folder to write.
+
+    Yields:
+        How many frames are done.
 
     Raises:
         SegueError: an object has a number that the format has no room for.

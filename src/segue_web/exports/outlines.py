@@ -30,7 +30,14 @@ class Part:
 
 
 def parts_of(mask: npt.NDArray[np.bool_]) -> list[Part]:
-    """The connected parts of a mask (H, W), the largest outline first."""
+    """The connected parts of a mask.
+
+    Args:
+        mask: (H, W), bool.
+
+    Returns:
+        Outline and holes of each part, in pixels; the largest outline first.
+    """
     contours, tree = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     if not contours:
         return []
@@ -45,9 +52,15 @@ def parts_of(mask: npt.NDArray[np.bool_]) -> list[Part]:
 
 
 def single_outline(mask: npt.NDArray[np.bool_]) -> Corners:
-    """One polygon of a mask (H, W), its parts and holes joined by lines; (0, 2) of an empty one.
+    """One polygon of a mask, its parts and holes joined by lines.
 
     Filled by the even-odd rule, as OpenCV does, it gives the mask, and lines of one pixel between parts.
+
+    Args:
+        mask: (H, W), bool.
+
+    Returns:
+        Corners x, y in pixels, (M, 2), int32; (0, 2) of an empty mask.
     """
     parts = parts_of(mask)
     if not parts:

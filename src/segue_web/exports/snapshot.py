@@ -95,6 +95,9 @@ def snapshot(
         last: the last frame; None is that of the film.
         soft: see :class:`Snapshot`.
 
+    Returns:
+        A copy that later changes of the project do not reach.
+
     Raises:
         SegueError: nothing is known of any of them on any of these frames.
     """

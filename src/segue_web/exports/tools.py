@@ -27,6 +27,14 @@ def cvat(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
 
     CVAT follows no masks, so each is a track of one frame, as CVAT itself writes them; those of one object
     share its group.
+
+    Args:
+        film: the film.
+        taken: objects and frames to export.
+        target: file to write.
+
+    Yields:
+        How many frames are done.
     """
     root = ET.Element("annotations")
     _add(root, version="1.1")
@@ -64,7 +72,14 @@ def _add(parent: ET.Element, **texts: object) -> None:
 
 
 def row_runs(mask: npt.NDArray[np.bool_]) -> list[int]:
-    """Run lengths along the rows, the first one of zeros, as CVAT has them."""
+    """Run lengths along the rows, the first one of zeros, as CVAT has them.
+
+    Args:
+        mask: (H, W), bool.
+
+    Returns:
+        Lengths in pixels, in turn of zeros and ones.
+    """
     flat = mask.ravel()
     ends = np.flatnonzero(np.diff(flat)) + 1
     runs = np.diff([0, *ends.tolist(), flat.size]).tolist()
@@ -72,7 +87,16 @@ def row_runs(mask: npt.NDArray[np.bool_]) -> list[int]:
 
 
 def labelstudio(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """Tasks of Label Studio with brush labels, one a frame, beside the pictures they are of."""
+    """Tasks of Label Studio with brush labels, one a frame, beside the pictures they are of.
+
+    Args:
+        film: the film.
+        taken: objects and frames to export.
+        target: folder to write.
+
+    Yields:
+        How many frames are done.
+    """
     about: dict[str, Any] = {"type": "brushlabels", "from_name": "tag", "to_name": "image"}
     about["original_height"], about["original_width"] = film.size
     with complete_folder(target) as folder:
@@ -102,6 +126,12 @@ def brush_rle(mask: npt.NDArray[np.generic]) -> list[int]:
 
     The bits: number of values (32), size of a value less 1 (5), four sizes of run lengths less 1 (4 each);
     then for each run a 1, which of the four sizes (2), the length less 1, and the value.
+
+    Args:
+        mask: (H, W), inside where not 0.
+
+    Returns:
+        Bytes, 0 to 255.
     """
     flat = mask.ravel() != 0
     ends = np.append(np.flatnonzero(np.diff(flat)) + 1, flat.size)
@@ -123,6 +153,14 @@ def via(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
 
     VIA knows polygons without holes: each part of an object is a region of its own, those of one object have
     its number as ``track``, and holes are filled.
+
+    Args:
+        film: the film.
+        taken: objects and frames to export.
+        target: folder to write.
+
+    Yields:
+        How many frames are done.
     """
     classes = {"type": "dropdown", "options": dict.fromkeys(taken.categories(), "")}
     attributes = {"region": {"class": classes, "track": {"type": "text"}}, "file": {}}

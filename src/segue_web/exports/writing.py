@@ -16,7 +16,12 @@ Writer = Callable[[Film, Snapshot, Path], Iterator[int]]
 
 
 def remove_unfinished(folder: Path, target: Path | None = None) -> None:
-    """Remove what a killed process left of an export to ``target``, or of all exports of a folder."""
+    """Remove what a killed process left of exports.
+
+    Args:
+        folder: folder of the exports.
+        target: the export; None is all of them.
+    """
     remove_partial(folder, target)
     for path in folder.glob("*.partial") if target is None else [_partial_folder(target)]:
         shutil.rmtree(path, ignore_errors=True)
@@ -25,7 +30,17 @@ def remove_unfinished(folder: Path, target: Path | None = None) -> None:
 def write_pictures(
     film: Film, frames: list[int], folder: Path, name: Callable[[int, int], str]
 ) -> Iterator[int]:
-    """Write JPEG pictures; ``name`` gets the place of a frame among them and its index. Yields the places."""
+    """Write frames as JPEG pictures.
+
+    Args:
+        film: the film.
+        frames: indices of the frames.
+        folder: folder to make.
+        name: gives the name of a file, of the place of a frame among them and its index.
+
+    Yields:
+        The place of each frame among them, from 0.
+    """
     folder.mkdir(parents=True)
     for place, index in enumerate(frames):
         (folder / name(place, index)).write_bytes(film.jpeg(index))
@@ -38,7 +53,14 @@ def _partial_folder(final: Path) -> Path:
 
 @contextmanager
 def complete_folder(final: Path) -> Iterator[Path]:
-    """A folder that gets its name when it is complete."""
+    """A folder that gets its name when it is complete.
+
+    Args:
+        final: path of the complete folder.
+
+    Yields:
+        The folder to write into.
+    """
     path = _partial_folder(final)
     shutil.rmtree(path, ignore_errors=True)
     try:

@@ -28,7 +28,15 @@ PICTURE_POSITION = 0.1
 
 
 def rotary(side: int, device: torch.device | None = None) -> Tensor:
-    """Axial rotary code of a square grid, complex64, (side², 128): half turns with x, half with y."""
+    """Axial rotary code of a square grid: half the channels turn with x, half with y.
+
+    Args:
+        side: cells a side.
+        device: where it goes.
+
+    Returns:
+        (side², 128), complex64, of absolute value 1.
+    """
     pairs = WIDTH // 4
     frequency = ROTARY_THETA ** (-4 * torch.arange(pairs, dtype=torch.float32) / WIDTH)
     cell = torch.arange(side * side)
@@ -39,7 +47,15 @@ def rotary(side: int, device: torch.device | None = None) -> Tensor:
 
 
 def rotate(x: Tensor, code: Tensor) -> Tensor:
-    """Turn tokens (B, n·P, 256) by the code of P cells, which repeats for each of n frames."""
+    """Turn tokens by the code of their cells.
+
+    Args:
+        x: (B, n·P, 256), of n frames.
+        code: of the P cells, (P, 128), complex; it repeats for each frame.
+
+    Returns:
+        (B, n·P, 256), of the type of ``x``.
+    """
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)).contiguous())
     turned = pairs.unflatten(1, (-1, len(code))) * code
     return torch.view_as_real(turned).flatten(-2).flatten(1, 2).to(x.dtype)
@@ -201,6 +217,13 @@ class MemoryEncoder(nn.Module):
 
 
 def sine_distance(distance: Tensor) -> Tensor:
-    """Sine code of distances in time, (n) to (n, 256): sines, then cosines; each wavelength twice."""
+    """Sine code of distances in time: sines, then cosines; each wavelength twice.
+
+    Args:
+        distance: (n,).
+
+    Returns:
+        (n, 256).
+    """
     angle = sine_angles(distance, WIDTH // 2)
     return torch.cat([angle.sin(), angle.cos()], 1)
