@@ -174,13 +174,15 @@ class AnnotateBackend(Backend):
         self._edits.forget(message)
 
     def _objectedit(self, message: messages.ObjectEdit) -> None:
-        fields = {"name", "category", "colour", "visible", "locked"}
+        fields = {"name", "category", "group", "colour", "visible", "locked"}
         values = message.model_dump(include=fields, exclude_none=True)
+        if message.attributes:
+            values["attributes"] = message.attributes
         if self._classes and message.category and message.category not in self._classes:
             raise SegueError(f"{message.category} is none of the classes: {', '.join(self._classes)}")
-        values = {key: int(value) if isinstance(value, bool) else value for key, value in values.items()}
         with self._shared.change(", ".join(values)):
-            self.project.set_object(message.object, **values)
+            for number in (message.object, *message.also):
+                self.project.set_object(number, **values)
 
     def _remove(self, message: messages.Remove) -> None:
         self._runner.refuse_while_running("remove an object")

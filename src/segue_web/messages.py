@@ -125,12 +125,18 @@ class ForgetEdit(Edit):
 
 
 class ObjectEdit(Message):
-    """Name, class, colour, visibility and lock of an object; an empty class takes it away."""
+    """Name, class, group, colour, attributes, visibility and lock of an object, and of those in ``also``.
+
+    An empty class or group takes it away, and so does None of an attribute.
+    """
 
     op: Literal["object"]
     object: Number
+    also: Annotated[list[Number], Field(max_length=1000)] = []
     name: Name | None = None
     category: Annotated[str, Field(max_length=80)] | None = None
+    group: Annotated[str, Field(max_length=80)] | None = None
+    attributes: Annotated[dict[Name, Annotated[str, Field(max_length=200)] | None], Field(max_length=40)] = {}
     colour: Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")] | None = None
     visible: bool | None = None
     locked: bool | None = None
@@ -150,8 +156,9 @@ class Undo(Message):
 
 
 class Track(Message):
-    """Follow the objects from the corrected frame nearest to ``frame``; ``resume`` continues the last.
+    """Follow objects from the corrected frame nearest to ``frame``; ``resume`` continues the last.
 
+    Without ``objects`` all that are not locked are followed.
     Only frames from ``first`` to ``last`` get masks; None is the last one of the film.
     """
 
@@ -161,6 +168,7 @@ class Track(Message):
     resume: bool = False
     first: Index = 0
     last: Index | None = None
+    objects: Annotated[list[Number], Field(max_length=1000)] | None = None
 
 
 class Stop(Message):

@@ -32,6 +32,10 @@ COLOURS = ("#f2495c", "#ffb020", "#37c978", "#35b6f2", "#b877f2", "#f277b6", "#8
 """Colours of new objects, in turn."""
 
 
+MOST_ATTRIBUTES = 40
+"""Attributes of an object."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
     """What is known of one object on one frame.
@@ -69,9 +73,15 @@ class Project(Store):
         super().__init__(folder, film)
 
     def objects(self) -> list[Row]:
+        """All objects: id, name, colour, category, group, attributes, visible, locked; empty means none."""
         return [
-            {**row, "visible": bool(row["visible"]), "locked": bool(row["locked"])}
-            for row in map(dict, self._db.execute("SELECT * FROM objects ORDER BY id"))
+            {
+                **{name: row[name] for name in ("id", "name", "colour", "category")},
+                **{name: bool(row[name]) for name in ("visible", "locked")},
+                "group": row["team"],
+                "attributes": json.loads(row["attributes"] or "{}"),
+            }
+            for row in self._db.execute("SELECT * FROM objects ORDER BY id")
         ]
 
     def unlocked(self, wanted: Iterable[int] | None = None) -> list[int]:
@@ -137,13 +147,35 @@ class Project(Store):
             raise SegueError(f"a project holds ids up to {MAX_ID}; begin another with --project")
         self._set_meta("last", number)
         colour = COLOURS[(number - 1) % len(COLOURS)]
-        about = {"name": name or f"Object {number}", "colour": colour, "category": ""}
+        about = {
+            "name": name or f"Object {number}",
+            "colour": colour,
+            "category": "",
+            "team": "",
+            "attributes": "",
+        }
         self._set("objects", (number,), {"id": number, **about, "visible": 1, "locked": 0})
         return number
 
     def set_object(self, number: int, **values: Any) -> None:
-        """Change name, class, colour, visibility or lock of an object, inside :meth:`change`."""
-        self._set("objects", (number,), {**self._object(number), **values})
+        """Change what :meth:`objects` gives of an object, inside :meth:`change`.
+
+        Of ``attributes`` those that are given change, and None removes one.
+
+        Raises:
+            SegueError: there is no such object, or it has more than :data:`MOST_ATTRIBUTES`.
+        """
+        row = self._object(number)
+        if "attributes" in values:
+            changed = json.loads(row["attributes"] or "{}") | values.pop("attributes")
+            kept = {name: text for name, text in changed.items() if text is not None}
+            if len(kept) > MOST_ATTRIBUTES:
+                raise SegueError(f"an object has room for {MOST_ATTRIBUTES} attributes; remove one first")
+            values["attributes"] = json.dumps(kept) if kept else ""
+        if "group" in values:
+            values["team"] = values.pop("group")
+        values = {key: int(value) if isinstance(value, bool) else value for key, value in values.items()}
+        self._set("objects", (number,), {**row, **values})
 
     def remove_object(self, number: int) -> None:
         """Remove an object and its masks on all frames, inside :meth:`change`."""

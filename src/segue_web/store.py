@@ -27,7 +27,8 @@ MASK_NAME = re.compile(r"\d{6,}-[0-9a-f]{16}\.png")
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE objects (id INTEGER PRIMARY KEY, name TEXT NOT NULL, colour TEXT NOT NULL,
-                      visible INTEGER NOT NULL, locked INTEGER NOT NULL, category TEXT NOT NULL DEFAULT '');
+                      visible INTEGER NOT NULL, locked INTEGER NOT NULL, category TEXT NOT NULL DEFAULT '',
+                      team TEXT NOT NULL DEFAULT '', attributes TEXT NOT NULL DEFAULT '');
 CREATE TABLE frames (frame INTEGER PRIMARY KEY, file TEXT NOT NULL);
 CREATE TABLE marks (frame INTEGER, object INTEGER, kind TEXT NOT NULL, score REAL NOT NULL,
                     area INTEGER NOT NULL, weight REAL, agreement REAL, PRIMARY KEY (frame, object));
@@ -40,8 +41,11 @@ CREATE TABLE steps (id INTEGER PRIMARY KEY, entry INTEGER NOT NULL, tbl TEXT NOT
 CREATE INDEX steps_of_entry ON steps (entry);
 """
 
+LATER_COLUMNS = ("category", "team", "attributes")
+"""Columns of objects that projects of before lack, in the order in which they came."""
+
 _COLUMNS = {
-    "objects": (("id",), ("name", "colour", "visible", "locked", "category")),
+    "objects": (("id",), ("name", "colour", "visible", "locked", "category", "team", "attributes")),
     "frames": (("frame",), ("file",)),
     "marks": (("frame", "object"), ("kind", "score", "area", "weight", "agreement")),
     "prompts": (("frame", "object"), ("data",)),
@@ -212,8 +216,10 @@ class Store:
                     f"{self.folder}: a project of another film ({known.get('name')}, {key} {known.get(key)}, "
                     f"not {film.get(key)}); choose another folder with --project"
                 )
-        if "category" not in {row["name"] for row in self._db.execute("PRAGMA table_info(objects)")}:
-            self._db.execute("ALTER TABLE objects ADD COLUMN category TEXT NOT NULL DEFAULT ''")
+        known = {row["name"] for row in self._db.execute("PRAGMA table_info(objects)")}
+        for name in LATER_COLUMNS:
+            if name not in known:
+                self._db.execute(f"ALTER TABLE objects ADD COLUMN {name} TEXT NOT NULL DEFAULT ''")
         self._tidy()
 
     def _tidy(self) -> None:
@@ -268,9 +274,10 @@ class Store:
         if row is None:
             self._db.execute(f"DELETE FROM {table} WHERE {where}", tuple(key))
         else:
-            values = [row.get(name, "") for name in (*keys, *others)]  # steps of before know no category
+            values = [row.get(name, "") for name in (*keys, *others)]  # steps of before do not know all
             places = ", ".join("?" * len(values))
-            self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({places})", values)
+            names = ", ".join((*keys, *others))
+            self._db.execute(f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({places})", values)
         self._changed.objects |= table == "objects"
 
     def _meta(self, key: str) -> str:

@@ -57,7 +57,7 @@ def planned(project: Project, film: Film, message: Track) -> dict[str, Any]:
     Raises:
         PromptError: there is nothing to track, or nowhere to begin.
     """
-    objects = project.unlocked()
+    objects = project.unlocked(message.objects)
     if not objects:
         raise PromptError("there is no unlocked object to track; click one first")
     # A first mask that was imported is as good a start as a click, as long as nobody corrected anything.

@@ -278,6 +278,29 @@ def test_objects_have_classes_and_exports_take_them(backend: AnnotateBackend, as
     assert ask("hello")["classes"] == ("person",)
 
 
+def test_objects_have_groups_and_attributes_that_change_in_one_step(
+    backend: AnnotateBackend, ask: Ask
+) -> None:
+    ids = [click(ask, 3, x, 20) for x in (10, 30, 50)]
+    ask("object", object=ids[0], also=ids[1:2], group="left", attributes={"pose": "up", "hand": "none"})
+    ask("object", object=ids[0], attributes={"pose": "down", "hand": None})
+    shown = [(row["group"], row["attributes"]) for row in backend.project.objects()]
+    assert shown == [("left", {"pose": "down"}), ("left", {"pose": "up", "hand": "none"}), ("", {})]
+    ask("undo")
+    ask("undo")
+    assert [(row["group"], row["attributes"]) for row in backend.project.objects()] == [("", {})] * 3
+    ask("redo")
+
+    ask("object", object=ids[0], also=ids[1:2], locked=True)
+    with pytest.raises(PromptError, match="no unlocked object"):
+        ask("track", direction="forward", frame=3, objects=ids[:2])
+    ask("undo")
+    ask("track", direction="forward", frame=3, objects=ids[:2])
+    assert backend._worker.jobs[-1][3] == ids[:2]  # type: ignore[attr-defined]
+    with pytest.raises(SegueError, match="room for 40 attributes"):
+        ask("object", object=ids[0], attributes={f"{number}": "" for number in range(40)})
+
+
 @pytest.mark.parametrize(
     ("direction", "frame"), [("forward", 2), ("back", 9), ("between", 9), ("between", 2)]
 )

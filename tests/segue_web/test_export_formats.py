@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -246,3 +247,45 @@ def test_soft_edges_follow_the_picture_not_the_mask() -> None:
     dot = np.zeros((60, 80), np.bool_)
     dot[30, 60] = True
     assert soft_cut_out(image, dot)[..., 3].sum() == 255, "too thin to learn from: as it is"
+
+
+def test_attributes_and_groups_go_where_a_format_has_a_place(film: Film, tmp_path: Path) -> None:
+    project = Project(tmp_path / "p", film.describe(), film.size)
+    with project.change("draw"):
+        ids = [project.add_object(name) for name in ("person", "car")]
+        project.put(1, dict(zip(ids, [(plane, Mark("given")) for plane in planes(1)], strict=True)))
+        project.set_object(ids[0], group="left", attributes={"pose": "sits & <reads>"})
+    taken = snapshot(project, None)
+    project.close()
+    own = {"group": "left", "pose": "sits & <reads>"}
+
+    for form in ("coco", "ytvis"):
+        read = json.loads(exported(film, taken, form, tmp_path).read_text())
+        assert [item.get("attributes") for item in read["annotations"]] == [own, None]
+    via = json.loads((exported(film, taken, "via", tmp_path) / "via.json").read_text())
+    (picture,) = via["_via_img_metadata"].values()
+    given = [
+        region["region_attributes"]
+        for region in picture["regions"]
+        if region["region_attributes"]["track"] == "1"
+    ]
+    assert given == [{**own, "class": "person", "track": "1"}]
+    assert set(via["_via_attributes"]["region"]) == {"group", "pose", "class", "track"}
+
+    folder = exported(film, taken, "labelstudio", tmp_path)
+    (task,) = json.loads((folder / "tasks.json").read_text())
+    brush, *texts, other = task["annotations"][0]["result"]
+    assert [(item["type"], item["id"]) for item in texts] == [("textarea", brush["id"])] * 2
+    assert other["type"] == brush["type"] == "brushlabels"
+    areas = ET.parse(folder / "labels.xml").getroot().findall("TextArea")
+    assert {item["from_name"]: item["value"]["text"] for item in texts} == dict(
+        zip([area.get("name") for area in areas], [["left"], ["sits & <reads>"]], strict=True)
+    )
+    assert {(area.get("toName"), area.get("perRegion")) for area in areas} == {("image", "true")}
+
+    root = ET.parse(exported(film, taken, "cvat", tmp_path)).getroot()
+    masks = [{item.get("name"): item.text for item in mask.iter("attribute")} for mask in root.iter("mask")]
+    assert masks == [own, {}]
+    assert [
+        item.findtext("name") for item in root.findall(".//label[name='person']/attributes/attribute")
+    ] == [*own]

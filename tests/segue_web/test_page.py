@@ -407,11 +407,30 @@ def test_classes_a_range_to_track_and_opacity_by_keys(
     page.key("Enter")
     refusal = page.page.locator(".notice.bad", has_text="bird is none of the classes: fish, leaf")
     playwright.expect(refusal).to_be_visible(timeout=WAIT)
-    playwright.expect(page.page.locator("#class")).to_have_value("", timeout=WAIT)
+    playwright.expect(page.page.locator("#category")).to_have_value("", timeout=WAIT)
     page.key("k")
-    page.page.locator("#class").fill("fish")
+    page.page.locator("#category").fill("fish")
     page.key("Enter")
     playwright.expect(page.page.locator("#objects li")).to_contain_text("fish", timeout=WAIT)
+    page.key("q")
+    page.page.keyboard.type("left")
+    page.key("Enter")
+    page.key("j")
+    page.page.keyboard.type("side: up: right")
+    page.key("Enter")
+    playwright.expect(page.page.locator("#attributes input")).to_have_value("up: right", timeout=WAIT)
+    page.key("Escape")
+    page.key("n")
+    page.key("p")
+    page.outline(truth == 3)
+    page.here("Object 2: corrected by you")
+    page.key("1")
+    page.key("u")
+    page.here("The group left: one object. Track and Export take nothing else.")
+    page.key("l")
+    playwright.expect(page.page.locator('[data-command="trackForward"]')).to_be_disabled(timeout=WAIT)
+    page.key("l")
+    playwright.expect(page.page.locator('[data-command="trackForward"]')).to_be_enabled(timeout=WAIT)
     page.key("Shift+Digit3")
     playwright.expect(page.page.locator("#opacity")).to_have_value("0.3", timeout=WAIT)
     page.go(3)
@@ -423,15 +442,22 @@ def test_classes_a_range_to_track_and_opacity_by_keys(
     page.check_accessibility()
     page.key("t")
     page.tracked()
+    file = page.export("coco")
+    page.key("1")
     page.go(5)
     page.here("tracked, confidence")
     for outside in (2, 6):
         page.go(outside)
         page.here("has no mask here")
-    file = page.export("coco")
+    page.go(5)
+    page.key("2")
+    page.here("Object 2 has no mask here")
     found = json.loads(file.read_text())
     assert [item["name"] for item in found["categories"]] == ["fish"]
     assert [int(Path(item["file_name"]).stem) for item in found["images"]] == [3, 4, 5]
+    assert [item["attributes"] for item in found["annotations"]] == [
+        {"group": "left", "side": "up: right"}
+    ] * 3
     assert page.errors == []
 
 

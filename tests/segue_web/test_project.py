@@ -16,7 +16,7 @@ from segue.errors import SegueError, SinkError
 from segue.masks import read_index_mask
 from segue_web import project as project_module
 from segue_web.project import Mark, Project
-from segue_web.store import StaleError
+from segue_web.store import LATER_COLUMNS, StaleError
 
 SIZE = (20, 30)
 FILM = {"name": "film", "width": 30, "height": 20, "frames": 50}
@@ -54,7 +54,9 @@ def test_all_is_there_after_it_was_opened_again(project: Project) -> None:
         project.put(3, {number: (plane(2), Mark("given"))})
         project.set_prompt(3, number, {"points": [[4, 5, True]], "box": None})
     with project.change("name"):
-        project.set_object(number, name="Koi", locked=1, category="fish")
+        project.set_object(
+            number, name="Koi", locked=1, category="fish", group="left", attributes={"pose": "up"}
+        )
     project.set_settings({"theme": "dark"})
 
     again = reopened(project)
@@ -67,6 +69,8 @@ def test_all_is_there_after_it_was_opened_again(project: Project) -> None:
             "visible": True,
             "locked": True,
             "category": "fish",
+            "group": "left",
+            "attributes": {"pose": "up"},
         }
     ]
     assert np.array_equal(again.mask(3), plane(2).astype(np.uint8))
@@ -216,14 +220,15 @@ def test_a_project_from_before_classes_opens_and_its_steps_are_undone(project: P
         project.set_object(number, name="cat")
     project.close()
     database = sqlite3.connect(project.folder / "project.db")
-    database.execute("ALTER TABLE objects DROP COLUMN category")
+    for column in LATER_COLUMNS:
+        database.execute(f"ALTER TABLE objects DROP COLUMN {column}")
     for row, before in database.execute("SELECT id, before FROM steps WHERE before IS NOT NULL").fetchall():
-        old = {name: value for name, value in json.loads(before).items() if name != "category"}
+        old = {name: value for name, value in json.loads(before).items() if name not in LATER_COLUMNS}
         database.execute("UPDATE steps SET before=? WHERE id=?", (json.dumps(old), row))
     database.commit()
     database.close()
     opened = Project(project.folder, FILM, SIZE)
-    assert opened.objects()[0]["category"] == ""
+    assert (opened.objects()[0]["category"], opened.objects()[0]["attributes"]) == ("", {})
     opened.undo()
     assert (opened.objects()[0]["name"], opened.objects()[0]["category"]) == ("dog", "")
 

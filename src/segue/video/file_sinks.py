@@ -128,6 +128,7 @@ class CocoSink(SpooledSink):
         video_id: number of the video.
         categories: category number by label; other labels get the next free numbers as they come. An
             object without label is an "object".
+        attributes: by object and name; "coco" writes them to each annotation of the object, as CVAT does.
     """
 
     def __init__(
@@ -139,6 +140,7 @@ class CocoSink(SpooledSink):
         names: tuple[str, ...] | None = None,
         video_id: int = 1,
         categories: Mapping[str, int] | None = None,
+        attributes: Mapping[int, Mapping[str, str]] | None = None,
     ) -> None:
         if flavour not in get_args(Flavour):
             raise SinkError(f"flavour {flavour!r}: choose one of {', '.join(get_args(Flavour))}")
@@ -147,6 +149,7 @@ class CocoSink(SpooledSink):
         self._names = names
         self._video_id = video_id
         self._categories = dict(categories or {})
+        self._attributes = attributes or {}
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         mask = sized_mask(segmentation, self._size)
@@ -211,6 +214,7 @@ class CocoSink(SpooledSink):
                         "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
                         "iscrowd": 0,
                         "score": score,
+                        **({"attributes": self._attributes[track]} if track in self._attributes else {}),
                     }
 
     def _tracks(self) -> list[dict[str, Any]]:

@@ -76,7 +76,7 @@ def coco(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
         How many frames are done.
     """
     blank = np.zeros((*film.size, 3), np.uint8)
-    with CocoSink(target, size=film.size) as sink:
+    with CocoSink(target, size=film.size, attributes=taken.attributes) as sink:
         for done, index in enumerate(taken.frames(film), 1):
             sink.write(Frame(index, film.time(index), blank), taken.result(index, film))
             yield done
@@ -132,6 +132,7 @@ def ytvis(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
             "segmentations": track,
             "areas": [entry and rle_area(entry) for entry in track],
             "bboxes": [entry and _left_top_width_height(rle_box(entry)) for entry in track],
+            **({"attributes": taken.attributes[i]} if i in taken.attributes else {}),
         }
         for n, (i, track) in enumerate(tracks.items(), 1)
     ]

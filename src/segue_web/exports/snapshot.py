@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ class Snapshot:
         first: the first frame that is exported.
         last: the last one; None is that of the film.
         soft: whether cut-outs have soft edges.
+        attributes: of each object that has any, by name; its group is one of them, called ``group``.
     """
 
     files: Mapping[int, Path]
@@ -37,6 +38,11 @@ class Snapshot:
     first: int = 0
     last: int | None = None
     soft: bool = False
+    attributes: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+
+    def attribute_names(self) -> list[str]:
+        """The names of all attributes, in their order."""
+        return list(dict.fromkeys(name for of_object in self.attributes.values() for name in of_object))
 
     def span(self, film: Film) -> range:
         """The frames from the first to the last one, of which films are made."""
@@ -102,6 +108,7 @@ def snapshot(
         SegueError: nothing is known of any of them on any of these frames.
     """
     rows = [row for row in project.objects() if objects is None or row["id"] in objects]
+    about = {row["id"]: ({"group": row["group"]} if row["group"] else {}) | row["attributes"] for row in rows}
     names = {row["id"]: (row["category"] or row["name"], row["colour"]) for row in rows}
     timeline = project.timeline()
     known = {row[0] for row in timeline if row[1] in names}
@@ -113,4 +120,13 @@ def snapshot(
         raise SegueError(f"there are no masks to export {where}")
     # What a person looked at and left so is right, whatever the prompter expected of it.
     scores = {(row[0], row[1]): 1.0 if row[2] == "given" else row[3] for row in timeline}
-    return Snapshot(files, names, scores, all_frames, first, last, soft)
+    return Snapshot(
+        files,
+        names,
+        scores,
+        all_frames,
+        first,
+        last,
+        soft,
+        {i: values for i, values in about.items() if values},
+    )

@@ -46,7 +46,16 @@ def cvat(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
     for name, colour in dict(taken.names.values()).items():
         label = ET.SubElement(labels, "label")
         _add(label, name=name, color=colour, type="mask")
-        ET.SubElement(label, "attributes")
+        attributes = ET.SubElement(label, "attributes")
+        for attribute in taken.attribute_names():
+            kind = {
+                "name": attribute,
+                "mutable": False,
+                "input_type": "text",
+                "default_value": "",
+                "values": "",
+            }
+            _add(ET.SubElement(attributes, "attribute"), **kind)
     height, width = film.size
     _add(ET.SubElement(meta, "original_size"), width=width, height=height)
     number = 0
@@ -59,7 +68,9 @@ def cvat(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
             shape = {"frame": index, "keyframe": 1, "outside": 0, "occluded": 0,
                      "rle": ", ".join(map(str, row_runs(mask[y0:y1, x0:x1] == i))),
                      "left": x0, "top": y0, "width": x1 - x0, "height": y1 - y0, "z_order": 0}  # fmt: skip
-            ET.SubElement(track, "mask", {key: str(value) for key, value in shape.items()})
+            drawn = ET.SubElement(track, "mask", {key: str(value) for key, value in shape.items()})
+            for attribute, text in taken.attributes.get(i, {}).items():
+                ET.SubElement(drawn, "attribute", name=attribute).text = text
             number += 1
         yield done
     ET.indent(root)
@@ -99,6 +110,7 @@ def labelstudio(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
     """
     about: dict[str, Any] = {"type": "brushlabels", "from_name": "tag", "to_name": "image"}
     about["original_height"], about["original_width"] = film.size
+    fields = {name: f"attribute{number}" for number, name in enumerate(taken.attribute_names(), 1)}
     with complete_folder(target) as folder:
         tasks = []
         frames = list(taken.frames(film))
@@ -108,7 +120,15 @@ def labelstudio(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
             results = []
             for i in measure(mask):
                 value = {"format": "rle", "rle": brush_rle(mask == i), "brushlabels": [taken.names[i][0]]}
-                results.append({"id": f"f{index}o{i}", "image_rotation": 0, "value": value, **about})
+                region = {"id": f"f{index}o{i}", "image_rotation": 0}
+                results.append({**region, "value": value, **about})
+                for attribute, text in taken.attributes.get(i, {}).items():
+                    of_region = {
+                        "type": "textarea",
+                        "from_name": fields[attribute],
+                        "value": {"text": [text]},
+                    }
+                    results.append({**about, **region, **of_region})
             picture = f"/data/local-files/?d={target.name}/frames/{index:05d}.jpg"
             tasks.append({"data": {"image": picture, "frame": index}, "annotations": [{"result": results}]})
             yield place + 1
@@ -117,6 +137,10 @@ def labelstudio(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
         brushes = ET.SubElement(config, "BrushLabels", name="tag", toName="image")
         for name, colour in dict(taken.names.values()).items():
             ET.SubElement(brushes, "Label", value=name, background=colour)
+        for attribute, field in fields.items():
+            ET.SubElement(config, "Header", value=attribute)
+            given = {"name": field, "toName": "image", "perRegion": "true", "editable": "true"}
+            ET.SubElement(config, "TextArea", given)
         (folder / "tasks.json").write_text(json.dumps(tasks), "utf-8")
         (folder / "labels.xml").write_text(ET.tostring(config, encoding="unicode"), "utf-8")
 
@@ -163,7 +187,8 @@ def via(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
         How many frames are done.
     """
     classes = {"type": "dropdown", "options": dict.fromkeys(taken.categories(), "")}
-    attributes = {"region": {"class": classes, "track": {"type": "text"}}, "file": {}}
+    own = {name: {"type": "text"} for name in taken.attribute_names()}
+    attributes = {"region": {**own, "class": classes, "track": {"type": "text"}}, "file": {}}
     settings = {"ui": {}, "core": {"default_filepath": "images/"}, "project": {"name": target.name}}
     with complete_folder(target) as folder:
         pictures: dict[str, Any] = {}
@@ -192,7 +217,7 @@ def _regions(taken: Snapshot, mask: npt.NDArray[Any]) -> list[dict[str, Any]]:
                 "all_points_x": part.outside[:, 0].tolist(),
                 "all_points_y": part.outside[:, 1].tolist(),
             },
-            "region_attributes": {"class": taken.names[i][0], "track": str(i)},
+            "region_attributes": {**taken.attributes.get(i, {}), "class": taken.names[i][0], "track": str(i)},
         }
         for i in measure(mask)
         for part in parts_of(mask == i)

@@ -1,6 +1,6 @@
 // The page: what ties the parts together, and what the server tells.
 
-import { tieClass } from "./classes.js";
+import { tieAbout } from "./about.js";
 import { makeCommands } from "./commands.js";
 import { written } from "./dialogs.js";
 import { Edits } from "./edits.js";
@@ -123,7 +123,8 @@ function onEvent(event) {
     if (event.history) state.history = event.history;
     if (event.objects) {
       state.objects = event.objects;
-      if (!state.chosenObject) state.object = state.objects[state.objects.length - 1]?.id ?? null;
+      if (!state.chosenIds.length) state.group = null;
+      if (state.group === null && !state.chosenObject) state.object = state.objects[state.objects.length - 1]?.id ?? null;
     }
     for (const item of event.frames ?? []) state.setLook(item);
     if (playback.following && state.running && event.frames?.length === 1) playback.go(event.frames[0].frame, false, true);
@@ -157,7 +158,7 @@ function settle() {
 /** @param {"forward" | "back" | "between"} direction */
 async function track(direction) {
   if (state.playing) playback.toggle();
-  const begun = await link.inTurn(() => link.ask("track", { direction, frame: state.frame, first: state.wanted[0], last: state.wanted[1] })).catch(complain);
+  const begun = await link.inTurn(() => link.ask("track", { direction, frame: state.frame, first: state.wanted[0], last: state.wanted[1], objects: state.group === null ? null : state.chosenIds })).catch(complain);
   playback.following = Boolean(begun);
 }
 
@@ -221,7 +222,7 @@ for (const button of /** @type {NodeListOf<HTMLButtonElement>} */ (document.quer
   button.onclick = () => command.run();
 }
 buildTools();
-tieClass(state, (id, values) => edits.change(id, values));
+tieAbout(state, (id, values) => edits.change(id, values));
 tieKeys(page, commands, useTool);
 tieStatus(page, commands);
 const frameInput = /** @type {HTMLInputElement} */ (element("frame"));

@@ -19,7 +19,7 @@ export function makeCommands(page) {
   const editable = () => state.editable;
   const idle = () => editable() && !state.running;
   const hasObject = () => editable() && state.object !== null;
-  const canTrack = () => idle() && state.objects.some((item) => !item.locked && state.isStarted(item.id));
+  const canTrack = () => idle() && state.objects.some((item) => !item.locked && (state.group === null || item.group === state.group) && state.isStarted(item.id));
   /** @type {Record<string, Command>} */
   const commands = {
     play: { name: "Play or pause", icon: "play", keys: "space", run: () => playback.toggle() },
@@ -37,7 +37,12 @@ export function makeCommands(page) {
     trackBetween: { name: "Track between two corrected frames, from both", text: "Between", icon: "between", keys: "g", can: canTrack, run: () => page.track("between") },
     rangeFrom: { name: "Track and export from this frame on; again: from the first", icon: "from", keys: "<", can: editable, run: () => setRange(page, "from") },
     rangeTo: { name: "Track and export up to this frame; again: to the last", icon: "to", keys: ">", can: editable, run: () => setRange(page, "to") },
-    chooseClass: { name: "Class of the chosen object", icon: "panel", keys: "k", can: () => editable() && Boolean(state.chosenObject), run: () => element("class").focus() },
+    chooseClass: { name: "Class of the chosen object", icon: "panel", keys: "k", can: () => editable() && Boolean(state.chosenObject), run: () => element("category").focus() },
+    chooseGroup: { name: "Group of the chosen object", icon: "panel", keys: "q", can: () => editable() && Boolean(state.chosenObject), run: () => element("group").focus() },
+    addAttribute: { name: "Attribute of the chosen object", icon: "panel", keys: "j", can: () => editable() && Boolean(state.chosenObject), run: () => element("attribute").focus() },
+    wholeGroup: { name: "Choose all of the object's group, to track, export, hide or lock", icon: "panel", keys: "u", can: () => Boolean(state.chosenObject?.group), run: () => state.chooseGroup(state.chosenObject?.group ?? "") },
+    hide: { name: "Hide or show what is chosen", icon: "eye", keys: "y", can: () => state.chosenIds.length > 0, run: () => edits.toggle("visible") },
+    lock: { name: "Lock or unlock what is chosen", icon: "lock", keys: "l", can: () => editable() && state.chosenIds.length > 0, run: () => edits.toggle("locked") },
     stop: { name: "Stop", text: "Stop", icon: "stop", keys: "Escape", can: () => Boolean(state.running), run: () => { void page.ask("stop"); } },
     undo: { name: "Undo", icon: "undo", keys: "z", can: () => idle() && state.history.undo !== null, run: () => edits.undo("undo") },
     redo: { name: "Redo", icon: "redo", keys: "shift+Z", can: () => idle() && state.history.redo !== null, run: () => edits.undo("redo") },

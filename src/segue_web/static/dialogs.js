@@ -34,9 +34,9 @@ const FORMATS = [
 
 /** @param {State} state @param {(fields: object) => void} run */
 export function exportDialog(state, run) {
-  const chosen = new Set(state.objects.map((item) => item.id));
+  const chosen = new Set(state.group === null ? state.objects.map((item) => item.id) : state.chosenIds);
   const boxes = state.objects.map((item) => {
-    const box = make("input", { type: "checkbox", checked: true });
+    const box = make("input", { type: "checkbox", checked: chosen.has(item.id) });
     box.onchange = () => (box.checked ? chosen.add(item.id) : chosen.delete(item.id));
     return make("li", {}, [make("label", {}, [box, make("span", { textContent: item.name })])]);
   });

@@ -102,6 +102,18 @@ export class Edits {
     this.state.changed();
   }
 
+  /** Hide or show, lock or unlock what is chosen: an object, or all of a group. @param {"visible" | "locked"} what */
+  toggle(what) {
+    const chosen = this.state.objects.filter((item) => this.state.chosenIds.includes(item.id));
+    if (chosen.length) this.changeAll(chosen.map((item) => item.id), { [what]: !chosen.some((item) => item[what]) });
+  }
+
+  /** Change several objects in one step. @param {number[]} ids @param {object} values */
+  changeAll([id, ...also], values) {
+    if (this.state.mode === "annotate") this.change(id, { also, ...values });
+    else for (const one of [id, ...also]) this.change(one, values);
+  }
+
   /** @param {number} object */
   remove(object) {
     void this.link.inTurn(() => this.link.ask("remove", { object })).catch(this.complain);

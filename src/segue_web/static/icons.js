@@ -8,6 +8,7 @@ const PATHS = {
   eraser: "M4 15l9-10 7 6-8 9H8zM9 10l7 6M12 20h8",
   polygon: "M12 3l8 6-3 11H7L4 9z",
   keyframe: "M4 6l5-2 3 6-6 3zM13 14l6-1 1 6-7 1zM9.5 11.5l3.5 3",
+  group: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
   hand: "M8 12V6a1.5 1.5 0 013 0v5V4.5a1.5 1.5 0 013 0V11V6a1.5 1.5 0 013 0v9a6 6 0 01-6 6c-3 0-4-2-6-6-1-2 1-3 3-1z",
   undo: "M8 5L3 10l5 5M3 10h11a6 6 0 010 12h-3",
   redo: "M16 5l5 5-5 5M21 10H10a6 6 0 000 12h3",

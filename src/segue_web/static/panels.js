@@ -58,14 +58,23 @@ export function dialog(title, body) {
 
 /**
  * @param {import("./state.js").State} state
- * @param {{change: (id: number, values: object) => void, remove: (id: number) => void, choose: (id: number | null) => void}} actions
+ * @typedef {{change: (id: number, values: object) => void, remove: (id: number) => void,
+ *   choose: (id: number | null) => void, chooseGroup: (name: string) => void,
+ *   changeAll: (ids: number[], values: object) => void}} Actions
  */
+
+/** @param {import("./state.js").State} state @param {Actions} actions */
 export function showObjects(state, actions) {
   const list = element("objects");
   element("objects-empty").hidden = state.objects.length > 0 || state.mode !== "annotate";
   if (list.contains(document.activeElement) && document.activeElement?.matches("input.name, input[type=color]")) return;
   const focused = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset?.focus;
-  list.replaceChildren(...state.objects.map((item, i) => objectRow(state, item, i, actions)));
+  const rows = state.objects.map((item, i) => ({ item, row: objectRow(state, item, i, actions) }));
+  const groups = [...new Set(state.objects.map((item) => item.group ?? "").filter((name) => name))];
+  list.replaceChildren(...["", ...groups].flatMap((name) => [
+    ...(name ? [groupRow(state, name, actions)] : []),
+    ...rows.filter(({ item }) => (item.group ?? "") === name).map(({ row }) => row),
+  ]));
   if (focused) /** @type {HTMLElement | null} */ (list.querySelector(`[data-focus="${focused}"]`))?.focus();
 }
 
@@ -73,7 +82,7 @@ export function showObjects(state, actions) {
  * @param {import("./state.js").State} state
  * @param {import("./state.js").Thing} item
  * @param {number} i
- * @param {{change: (id: number, values: object) => void, remove: (id: number) => void, choose: (id: number | null) => void}} actions
+ * @param {Actions} actions
  */
 function objectRow(state, item, i, actions) {
   const row = make("li", { className: `${item.id === state.object ? "chosen" : ""} ${item.visible ? "" : "off"}` });
@@ -119,6 +128,27 @@ function objectRow(state, item, i, actions) {
 }
 
 /**
+ * The line above the objects of a group.
+ * @param {import("./state.js").State} state
+ * @param {string} name
+ * @param {Actions} actions
+ */
+function groupRow(state, name, actions) {
+  const members = state.objects.filter((item) => item.group === name);
+  const ids = members.map((item) => item.id);
+  const [visible, locked] = [members.some((item) => item.visible), members.some((item) => item.locked)];
+  const pick = make("button", {
+    className: "pick", textContent: name, title: "Choose the group: Track and Export take its objects alone",
+    "aria-pressed": state.group === name, "data-focus": `group${name}`, onclick: () => actions.chooseGroup(name),
+  }, [make("span", { className: "quiet", textContent: ` ${ids.length}` })]);
+  pick.prepend(icon("group"));
+  const row = make("li", { className: `team ${state.group === name ? "chosen" : ""}` }, [pick]);
+  row.append(toggle(visible ? "eye" : "closed", `Show ${name}`, visible, `eyes${name}`, () => actions.changeAll(ids, { visible: !visible })));
+  if (state.mode === "annotate") row.append(toggle(locked ? "lock" : "open", `Lock ${name}`, locked, `locks${name}`, () => actions.changeAll(ids, { locked: !locked })));
+  return row;
+}
+
+/**
  * @param {string} name @param {string} label @param {boolean | null} on @param {string} focus @param {() => void} run
  * @param {boolean} [disabled]
  */
@@ -135,9 +165,10 @@ export function showHere(state) {
   const item = state.chosenObject;
   const mark = item && state.marksOf(item.id).get(state.frame);
   let text = item ? `${item.name} has no mask here.` : "Choose an object to see what is known of it.";
+  if (state.group !== null) text = `The group ${state.group}: ${state.chosenIds.length === 1 ? "one object" : `${state.chosenIds.length} objects`}. Track and Export take nothing else.`;
   if (item && mark) {
     text = `${item.name}: ${mark.area ? KINDS[/** @type {keyof typeof KINDS} */ (mark.kind)] : "not visible"}`;
-    if (mark.kind !== "given" && mark.kind !== "interpolated") text += `, confidence ${mark.score.toFixed(2)}`;
+    if (mark.kind === "tracked" || (mark.kind === "imported" && mark.score < 1)) text += `, confidence ${mark.score.toFixed(2)}`;
     else if (mark.score < 1) text += `, expected overlap with the object ${mark.score.toFixed(2)}`;
     if (mark.weight !== null) {
       const later = Math.round(100 * mark.weight);

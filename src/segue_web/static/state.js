@@ -2,7 +2,8 @@
 
 /**
  * @typedef {{name: string, width: number, height: number, frames: number, fps: number, exact: boolean, progress: number}} Film
- * @typedef {{id: number, name: string, colour: string, visible: boolean, locked: boolean, category?: string}} Thing
+ * @typedef {{id: number, name: string, colour: string, visible: boolean, locked: boolean, category?: string, group?: string,
+ *   attributes?: Record<string, string>}} Thing
  * @typedef {{kind: string, score: number, area: number, weight: number | null, agreement: number | null}} Mark
  * @typedef {{points: [number, number, boolean][], box: number[] | null, extent?: string, extents?: string[]}} Prompts
  * @typedef {{corners: [number, number][], kind: "key" | "between" | "near"}} Polygon
@@ -42,6 +43,8 @@ export class State {
     this.frame = 0;
     /** @type {number | null} */
     this.object = null;
+    /** the group that is chosen instead of an object @type {string | null} */
+    this.group = null;
     this.tool = "click";
     this.playing = false;
     this.online = false;
@@ -141,7 +144,21 @@ export class State {
   /** @param {number | null} object */
   choose(object) {
     this.object = object;
+    this.group = null;
     this.changed();
+  }
+
+  /** @param {string} name */
+  chooseGroup(name) {
+    this.object = null;
+    this.group = name;
+    this.changed();
+  }
+
+  /** the objects that are chosen: one, or those of a group @returns {number[]} */
+  get chosenIds() {
+    if (this.group !== null) return this.objects.filter((item) => item.group === this.group).map((item) => item.id);
+    return this.object === null ? [] : [this.object];
   }
 
   /** @returns {Thing | undefined} */

@@ -1,6 +1,6 @@
 // What the page shows of its state: which commands can be used, progress, transport, and the panels.
 
-import { showClass } from "./classes.js";
+import { showAbout } from "./about.js";
 import { icon } from "./icons.js";
 import { element, showFound, showHere, showNext, showObjects } from "./panels.js";
 import { TOOLS } from "./tools.js";
@@ -19,6 +19,8 @@ export function tieStatus({ state, edits, playback }, commands) {
     change: (/** @type {number} */ id, /** @type {object} */ values) => edits.change(id, values),
     remove: (/** @type {number} */ id) => edits.remove(id),
     choose: (/** @type {number | null} */ id) => state.choose(id),
+    changeAll: (/** @type {number[]} */ ids, /** @type {object} */ values) => edits.changeAll(ids, values),
+    chooseGroup: (/** @type {string} */ name) => state.chooseGroup(name),
   };
   state.subscribe(() => {
     if (state.mode === "loading") return;
@@ -26,7 +28,7 @@ export function tieStatus({ state, edits, playback }, commands) {
     showProgress(state);
     showTransport(state);
     showObjects(state, actions);
-    showClass(state);
+    showAbout(state);
     showHere(state);
     showFound(state);
     if (performance.now() - nextShown > (state.running ? 1000 : 0)) {
