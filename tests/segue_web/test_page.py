@@ -5,6 +5,7 @@ With SEGUE_PICTURES set to a folder, the pictures of the documentation are writt
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -151,6 +152,14 @@ class Page:
         toast = self.page.locator(".notice.good span").first
         toast.wait_for()
         return Path(toast.inner_text().removeprefix("Exported to "))
+
+    def pixels(self, side: int) -> np.ndarray:
+        """The left or the right half of the canvas, (H, W / 2, 3)."""
+        data = self.page.locator("#canvas").evaluate("node => node.toDataURL('image/png')")
+        packed = np.frombuffer(base64.b64decode(data.partition(",")[2]), np.uint8)
+        picture = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        half = picture.shape[1] // 2
+        return np.asarray(picture[40:, half * side : half * side + half])
 
     def picture(self, name: str) -> None:
         if "SEGUE_PICTURES" in os.environ:
@@ -531,6 +540,17 @@ def test_results_are_compared_with_the_truth(
     )
     playwright.expect(page.page.locator("#score")).to_contain_text("over 3 frames", timeout=WAIT)
     page.picture("view-slider")
+    page.key("c")
+    modes = page.page.locator("#compare-modes")
+    playwright.expect(modes.locator('[aria-checked="true"]')).to_have_text("Side by side")
+    box = page.page.locator("#canvas").bounding_box()
+    page.page.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + box["height"] / 2)
+    page.page.mouse.wheel(0, -120)
+    page.page.wait_for_timeout(200)
+    page.picture("view-side-by-side")
+    one, two = (page.pixels(side) for side in (0, 1))
+    assert np.abs(one.astype(int) - two).mean() > 0.5, "they show different masks"
+    assert np.median(np.abs(one.astype(int) - two)) == 0, "of the same part of the same frame"
     page.page.locator('[data-mode="difference"]').click()
     page.check_accessibility()
     page.picture("view-difference")

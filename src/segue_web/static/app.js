@@ -181,10 +181,9 @@ function applySettings() {
 // Wiring
 
 function fillModes() {
-  const modes = [["slider", "Slider"], ["first", state.names[0]], ["second", state.names[1]], ["difference", "Difference"]];
-  element("compare-modes").replaceChildren(...modes.map(([id, name]) => {
+  element("compare-modes").replaceChildren(...state.compareModes.map(([id, name]) => {
     const button = make("button", { textContent: name, role: "radio", "data-mode": id });
-    button.onclick = () => { state.compare = id; state.changed(); };
+    button.onclick = () => view.arrange(id);
     return button;
   }));
 }

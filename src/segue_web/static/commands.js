@@ -4,7 +4,7 @@ import { exportDialog, helpDialog, importDialog } from "./dialogs.js";
 import { element, notice } from "./panels.js";
 
 /**
- * @typedef {{name: string, icon: string, keys?: string, text?: string, run: () => void, can?: () => boolean}} Command
+ * @typedef {{name: string, icon: string, keys?: string, text?: string, run: () => void, can?: () => boolean, mode?: string}} Command
  * @typedef {{
  *   state: import("./state.js").State, view: import("./view.js").View, tools: import("./tools.js").Tools,
  *   playback: import("./playback.js").Playback, edits: import("./edits.js").Edits,
@@ -54,6 +54,7 @@ export function makeCommands(page) {
     adopt: { name: "Add the chosen suggestions as objects", text: "Add as objects", icon: "plus", can: editable, run: () => { void suggestions.adopt(); } },
     smaller: { name: "Smaller brush", icon: "minus", keys: "[", can: editable, run: () => page.remember("brush", Math.max(2, Math.round(Number(state.settings.brush) * 0.8))) },
     larger: { name: "Larger brush", icon: "plus", keys: "]", can: editable, run: () => page.remember("brush", Math.min(300, Math.ceil(Number(state.settings.brush) * 1.25))) },
+    compare: { name: "Look at both results in the next way: slider, side by side, one, difference", icon: "panel", keys: "c", mode: "compare", can: () => state.mode === "compare", run: () => { const modes = state.compareModes.map(([id]) => id); view.arrange(modes[(modes.indexOf(state.compare) + 1) % modes.length]); } },
     masks: { name: "Hide or show the masks", icon: "eye", keys: "h", run: () => { state.settings.hidden = !state.settings.hidden; state.changed(); } },
     fit: { name: "Fit the picture into the window", icon: "box", keys: "0", run: () => { view.fit(); state.changed(); } },
     zoomIn: { name: "Zoom in", icon: "plus", keys: "+", run: () => view.zoom(1.25) },

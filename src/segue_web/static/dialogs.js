@@ -5,7 +5,7 @@ import { TOOLS } from "./tools.js";
 
 /**
  * @typedef {import("./state.js").State} State
- * @typedef {{name: string, keys?: string, can?: () => boolean}} Command
+ * @typedef {{name: string, keys?: string, can?: () => boolean, mode?: string}} Command
  */
 
 /** what is exported, by group: id, name, what it is @type {[string, [string, string, string][]][]} */
@@ -86,7 +86,7 @@ export function importDialog() {
 /** @param {State} state @param {Command[]} commands */
 export function helpDialog(state, commands) {
   const line = (/** @type {string} */ keys, /** @type {string} */ name) => make("div", {}, [make("dt", {}, [make("kbd", { textContent: keys })]), make("dd", { textContent: name })]);
-  const usable = commands.filter((item) => item.keys && (state.mode === "annotate" || !item.can));
+  const usable = commands.filter((item) => item.keys && (item.mode ? item.mode === state.mode : state.mode === "annotate" || !item.can));
   const rows = [
     ...(state.mode === "annotate" ? TOOLS.map((tool) => line(tool.key.toUpperCase(), tool.name)) : []),
     ...usable.map((item) => line(written(item.keys ?? ""), item.name)),

@@ -136,6 +136,11 @@ export class State {
     return false;
   }
 
+  /** ways to look at two results: id and name @returns {[string, string][]} */
+  get compareModes() {
+    return [["slider", "Slider"], ["both", "Side by side"], ["first", this.names[0]], ["second", this.names[1]], ["difference", "Difference"]];
+  }
+
   /** whether the project can be changed now */
   get editable() {
     return this.mode === "annotate" && this.online && this.film.exact;

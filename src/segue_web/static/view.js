@@ -53,19 +53,38 @@ export class View {
     this.draw();
   }
 
+  /** how many pictures stand side by side, with the same place and zoom */
+  get panes() {
+    return this.state.mode === "compare" && this.state.compare === "both" ? 2 : 1;
+  }
+
+  get paneWidth() {
+    return this.canvas.width / this.panes;
+  }
+
+  /** Show two results in another way; what is in the middle stays there. @param {string} compare */
+  arrange(compare) {
+    const before = this.paneWidth;
+    this.state.compare = compare;
+    if (this.fitted) this.fit();
+    else this.offset.x += (this.paneWidth - before) / 2;
+    this.state.changed();
+  }
+
   fit() {
     const { width, height } = this.state.film;
     const margin = 20 * devicePixelRatio;
-    this.scale = Math.min((this.canvas.width - 2 * margin) / width, (this.canvas.height - 2 * margin) / height);
+    this.scale = Math.min((this.paneWidth - 2 * margin) / width, (this.canvas.height - 2 * margin) / height);
     this.scale = Math.max(this.scale, 0.01);
-    this.offset = { x: (this.canvas.width - width * this.scale) / 2, y: (this.canvas.height - height * this.scale) / 2 };
+    this.offset = { x: (this.paneWidth - width * this.scale) / 2, y: (this.canvas.height - height * this.scale) / 2 };
     this.fitted = true;
   }
 
   /** @param {number} factor @param {{x: number, y: number}} at in device pixels */
-  zoom(factor, at = { x: this.canvas.width / 2, y: this.canvas.height / 2 }) {
+  zoom(factor, at = { x: this.paneWidth / 2, y: this.canvas.height / 2 }) {
     const scale = Math.min(Math.max(this.scale * factor, 0.02), 64);
-    this.offset.x = at.x - ((at.x - this.offset.x) * scale) / this.scale;
+    const x = this.inPane(at.x);
+    this.offset.x = x - ((x - this.offset.x) * scale) / this.scale;
     this.offset.y = at.y - ((at.y - this.offset.y) * scale) / this.scale;
     this.scale = scale;
     this.fitted = false;
@@ -89,7 +108,12 @@ export class View {
   /** @param {PointerEvent | MouseEvent} event @returns {{x: number, y: number}} pixels of the film */
   filmPoint(event) {
     const { x, y } = this.place(event);
-    return { x: (x - this.offset.x) / this.scale, y: (y - this.offset.y) / this.scale };
+    return { x: (this.inPane(x) - this.offset.x) / this.scale, y: (y - this.offset.y) / this.scale };
+  }
+
+  /** A place from the left of its pane on. @param {number} x in device pixels */
+  inPane(x) {
+    return x - Math.min(this.panes - 1, Math.max(0, Math.floor(x / this.paneWidth))) * this.paneWidth;
   }
 
   /** Whether frame and masks of the moment are on the screen. */
@@ -169,23 +193,37 @@ export class View {
     context.clearRect(0, 0, canvas.width, canvas.height);
     const bitmap = this.bitmaps.get(state.frame);
     if (bitmap) this.shown = bitmap;
-    context.setTransform(this.scale, 0, 0, this.scale, this.offset.x, this.offset.y);
+    for (let pane = 0; pane < this.panes; pane++) {
+      context.save();
+      context.beginPath();
+      context.rect(pane * this.paneWidth, 0, this.paneWidth, canvas.height);
+      context.clip();
+      context.setTransform(this.scale, 0, 0, this.scale, this.offset.x + pane * this.paneWidth, this.offset.y);
+      this.drawPane(pane);
+      context.restore();
+    }
+  }
+
+  /** @param {number} pane its number, from the left */
+  drawPane(pane) {
+    const { context, state } = this;
     const { width, height } = state.film;
     context.imageSmoothingEnabled = this.scale < 3 * devicePixelRatio;
     if (this.shown) context.drawImage(this.shown, 0, 0, width, height);
     else { context.fillStyle = "#0003"; context.fillRect(0, 0, width, height); }
     const look = state.look;
-    if (look && !state.settings.hidden) this.drawMasks(look);
+    if (look && !state.settings.hidden) this.drawMasks(look, pane);
     if (state.mode === "annotate") this.drawFound();
     const pixel = devicePixelRatio / this.scale;
+    if (this.panes > 1) this.drawName(state.names[pane], 8 * pixel, 16 * pixel, "left", pixel);
     if (look && state.mode === "annotate") this.drawPrompts(look, pixel);
     if (this.handles) this.handles(context, pixel);
     if (this.draft) this.draft(context, pixel);
     if (state.cursor) this.drawCross(pixel);
   }
 
-  /** @param {import("./state.js").Look} look */
-  drawMasks(look) {
+  /** @param {import("./state.js").Look} look @param {number} pane */
+  drawMasks(look, pane) {
     const { context, state } = this;
     const { width, height } = state.film;
     if (state.mode !== "compare") {
@@ -194,9 +232,10 @@ export class View {
     }
     const first = () => this.overlay(look.masks, `a${look.frame}`);
     const second = () => this.overlay(look.other ?? {}, `b${look.frame}`);
-    if (state.compare === "first") context.drawImage(first(), 0, 0, width, height);
-    else if (state.compare === "second") context.drawImage(second(), 0, 0, width, height);
-    else if (state.compare === "difference") context.drawImage(this.difference(look), 0, 0, width, height);
+    const side = state.compare === "both" ? ["first", "second"][pane] : state.compare;
+    if (side === "first") context.drawImage(first(), 0, 0, width, height);
+    else if (side === "second") context.drawImage(second(), 0, 0, width, height);
+    else if (side === "difference") context.drawImage(this.difference(look), 0, 0, width, height);
     else {
       const x = state.split * width;
       for (const [make, left, right] of /** @type {[() => HTMLCanvasElement, number, number][]} */ ([[first, 0, x], [second, x, width]])) {
@@ -218,16 +257,22 @@ export class View {
       context.textAlign = "center";
       context.textBaseline = "middle";
       context.fillText("⟷", x, height / 2);
-      context.font = `600 ${12 * pixel}px system-ui`;
-      for (const [text, at, align] of /** @type {[string, number, CanvasTextAlign][]} */ ([[state.names[0], x - 16 * pixel, "right"], [state.names[1], x + 16 * pixel, "left"]])) {
-        context.textAlign = align;
-        context.lineWidth = 3 * pixel;
-        context.strokeStyle = "#000b";
-        context.strokeText(text, at, 16 * pixel);
-        context.fillStyle = "#fff";
-        context.fillText(text, at, 16 * pixel);
-      }
+      this.drawName(state.names[0], x - 16 * pixel, 16 * pixel, "right", pixel);
+      this.drawName(state.names[1], x + 16 * pixel, 16 * pixel, "left", pixel);
     }
+  }
+
+  /** @param {string} text @param {number} x @param {number} y @param {CanvasTextAlign} align @param {number} pixel */
+  drawName(text, x, y, align, pixel) {
+    const { context } = this;
+    context.font = `600 ${12 * pixel}px system-ui`;
+    context.textBaseline = "middle";
+    context.textAlign = align;
+    context.lineWidth = 3 * pixel;
+    context.strokeStyle = "#000b";
+    context.strokeText(text, x, y);
+    context.fillStyle = "#fff";
+    context.fillText(text, x, y);
   }
 
   /**
