@@ -194,11 +194,20 @@ class Meaning(ast.NodeTransformer):
             return ast.Pass()
         return self.generic_visit(node)
 
+    @staticmethod
+    def _is_device(node: ast.expr) -> bool:
+        """``x.device``, and None, which ``Tensor.to`` takes for the device that a tensor is on."""
+        if isinstance(node, ast.Attribute):
+            return node.attr == "device"
+        return isinstance(node, ast.Constant) and node.value is None
+
     def visit_Call(self, node: ast.Call) -> ast.AST:
         if isinstance(node.func, ast.Name) and node.func.id == "cast":
             return ast.Call(node.func, [self.visit(word) for word in node.args[1:]], [])
         kept = [word for word in node.keywords if word.arg not in self.IGNORED_KEYWORDS]
         given = node.args
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "to":
+            given = [one for one in given if not self._is_device(one)]
         if isinstance(node.func, ast.Attribute) and node.func.attr in ("encode", "decode"):
             given = [one for one in given if not (isinstance(one, ast.Constant) and one.value == "utf-8")]
         return self.generic_visit(ast.Call(node.func, given, kept))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -18,12 +19,15 @@ class Package:
         left_out: files and tests among them that take long and are about something else, such as numbers of a
             paper, or run in other processes, where mutmut does not see which functions they call.
         keyword: as pytest's ``-k``, to the same end; all tests where it is empty.
+        through: files of tests that call a source through other modules, which name nothing of it, by the
+            name of the source.
     """
 
     sources: tuple[str, ...]
     tests: tuple[str, ...]
     left_out: tuple[str, ...] = ()
     keyword: str = ""
+    through: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def selection(self) -> list[str]:
@@ -41,14 +45,15 @@ class Package:
         return [*options, *([f"-k={self.keyword}"] if self.keyword else [])]
 
     def near(self, source: Path, root: Path) -> list[str]:
-        """Files of tests that name a file's module or what it defines; all where none does.
+        """Files of tests that name a file's module or what it defines, or call it through others.
 
         Args:
             source: the file, from the root of the repository.
             root: where that is.
 
         Returns:
-            Paths from the root; those that name the module come first.
+            Paths from the root, all where none is near; those that name the module come first, those that
+            call it ``through`` others last.
         """
         module = module_of(source)
         tree = ast.parse((root / source).read_text(encoding="utf-8"))
@@ -57,7 +62,9 @@ class Package:
         known = re.compile(rf"\b({'|'.join(map(re.escape, [module, *names]))})\b")
         texts = {path: (root / path).read_text(encoding="utf-8") for path in self._files(root)}
         found = [path for path, text in texts.items() if known.search(text)]
-        return sorted(found, key=lambda path: module not in texts[path]) or list(texts)
+        found.sort(key=lambda path: module not in texts[path])
+        others = [path for path in self.through.get(source.name, ()) if path not in found]
+        return [*found, *others] or list(texts)
 
     def _files(self, root: Path) -> list[str]:
         """All files of tests, from the root."""
@@ -97,6 +104,7 @@ PACKAGES = {
             "tests/models/test_strays.py",
         ),
         keyword=SMALL_NETWORKS,
+        through={"tracker.py": ("tests/sessions/test_flip_tta.py", "tests/sessions/test_track.py")},
     ),
     "masks": Package(
         ("src/segue/masks/*.py",),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from segue.masks import DAVIS_PALETTE, overlay
-from segue.masks.drawing import attention_strip
+from segue.masks.drawing import _widest_point, attention_strip
 
 
 @pytest.fixture
@@ -97,6 +98,17 @@ def test_the_id_of_a_ring_is_on_the_ring_and_not_in_its_hole() -> None:
     rows, columns = np.nonzero(overlay(black, mask, alpha=0.0, outlines=False).any(axis=2))
     assert 140 <= columns.mean() < 180
     assert 20 <= rows.mean() < 180
+
+
+def test_the_widest_point_is_the_farthest_from_the_rim() -> None:
+    """A strip that is steeper than a diagonal, where distances in steps of pixels come out too long."""
+    rows, columns = np.mgrid[:120, :200]
+    disc = np.hypot(rows - 60, columns - 165) < 20
+    strip = np.abs(2 * (columns - 60) - (rows - 60)) < np.sqrt(5) * 19.4
+    mask = np.where(disc | strip, 4, 0).astype(np.uint8)
+    column, row = _widest_point(mask, 4, (0, 0, 200, 120))
+    apart = ndimage.distance_transform_edt(np.pad(mask == 4, 1))[1:-1, 1:-1]
+    assert apart[row, column] == pytest.approx(apart.max(), abs=1e-3)
 
 
 def test_captions_make_the_text_longer(image: np.ndarray, mask: np.ndarray) -> None:

@@ -60,7 +60,9 @@ def test_boxes_are_tight(masks: npt.NDArray[np.bool_]) -> None:
     for t, mask in enumerate(masks):
         rows, columns = np.nonzero(mask)
         box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) if len(rows) else (0, 0, 0, 0)
-        assert tuple(track.box(t)) == box
+        found = track.box(t)
+        assert tuple(found) == box
+        assert found.dtype == np.float32
 
 
 @laws

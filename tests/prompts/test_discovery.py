@@ -1,4 +1,4 @@
-"""Objects found without labels, sharpened masks, and the choice of detections, against published numbers."""
+"""Objects found without labels, and the choice of detections, against published numbers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 
 from segue.errors import PromptError
-from segue.masks.dense_crf import CrfParameters, Lattice, mean_field, refine
 from segue.models.dino import DINO
 from segue.prompts.detectors import DiscoveryDetector, FeatureMaps, key_features
 from segue.prompts.lost import discover
@@ -30,11 +27,6 @@ CONTRACTS = Path(__file__).parent.parent / "contracts"
 @pytest.fixture(scope="module")
 def lost() -> Golden:
     return best_golden("lost_cases")
-
-
-@pytest.fixture(scope="module")
-def crf() -> Golden:
-    return best_golden("crf_cases")
 
 
 @pytest.fixture(scope="module")
@@ -143,32 +135,6 @@ def test_unknown_ways_are_refused() -> None:
 def test_an_empty_picture_is_refused() -> None:
     with pytest.raises(PromptError, match="is the picture empty"):
         discover(np.zeros((12, 4), np.float32), (3, 4))
-
-
-@pytest.mark.parametrize("case", ["report", "few_iters", "three", "gauss_only"])
-def test_the_crf_gives_the_published_marginals(crf: Golden, case: str) -> None:
-    parameters = CrfParameters(*crf[f"{case}.params"].tolist(), int(crf[f"{case}.iters"]))
-    found = mean_field(crf[f"{case}.unary"].astype(np.float64), crf[f"{case}.image"], parameters)
-    expected = crf[f"{case}.permutohedral"]
-    assert np.abs(crf.like(f"{case}.permutohedral", found) - expected).max() < 1e-5
-
-
-def test_refining_takes_the_numbers_of_the_report(crf: Golden) -> None:
-    found = refine(crf["report.labels"], crf["report.image"])
-    assert np.array_equal(found, crf["report.permutohedral"].argmax(0))
-    renamed = refine(crf["report.labels"].astype(np.int32) * 300, crf["report.image"])
-    assert np.array_equal(renamed, found.astype(np.int32) * 300)
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 2**31), st.integers(1, 4))
-def test_the_lattice_filter_is_linear_and_symmetric(seed: int, dims: int) -> None:
-    generator = np.random.default_rng(seed)
-    lattice = Lattice(generator.normal(0, 2, (30, dims)))
-    a, b = generator.normal(size=(2, 1, 30))
-    assert np.allclose(lattice.filter(2 * a + b), 2 * lattice.filter(a) + lattice.filter(b))
-    ones = lattice.filter(np.ones((1, 30)))
-    assert (ones > 0).all()
 
 
 def test_detections_become_the_published_objects(selection: Golden) -> None:

@@ -180,6 +180,20 @@ def test_coarse_to_fine_finds_what_stands_out() -> None:
     torch.testing.assert_close(bank.read(query, [1]), entries[2].values[1][None])
 
 
+def test_coarse_to_fine_looks_into_the_chosen_cells_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one cell to choose, and its number as the value of its positions, no two numbers are mixed."""
+    monkeypatch.setattr(reading, "COARSE_CELLS", 1)
+    (entry,) = random_frames(3, 1, 1, (6, 8))
+    numbers = torch.arange(12.0).view(3, 4).repeat_interleave(2, 0).repeat_interleave(2, 1)
+    entry.values[1][:] = numbers
+    query = torch.randn(1, 4, 6, 8, generator=torch.Generator().manual_seed(2))
+    found = filled_bank([entry], top_k=4, coarse_above=0).read(query, [1])[0, 0]
+    torch.testing.assert_close(found, found.round())
+    cells = found.round().view(3, 2, 4, 2)
+    assert (cells == cells[:, :1, :, :1]).all(), "the four positions of a cell share their candidates"
+    assert len(cells.unique()) > 2
+
+
 def test_a_cell_has_four_neighbouring_positions() -> None:
     members = cell_members(4, 6, 2, torch.device("cpu"))
     assert members.shape == (2 * 2 * 3, 4)

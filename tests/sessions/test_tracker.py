@@ -12,6 +12,7 @@ from torch import Tensor
 from segue.models.base import FramePrompts, QueryFeatures, Schedule, Setup
 from segue.models.memory import FramePlan, MemoryTracker
 from segue.models.memory.components import UNLIKELY
+from segue.models.memory.tracker import COARSE_ABOVE
 
 
 class Seeing(MemoryTracker):
@@ -32,6 +33,19 @@ def tracker(**schedule: Any) -> Seeing:
         aggregate_prompts=False,
     )
     return Seeing(network, Setup(Schedule(**schedule), torch.device("cpu"), torch.float32, 1 << 30))
+
+
+def test_the_memory_is_as_the_schedule_says() -> None:
+    asked = {"memory_policy": "fifo", "memory_frames": 5, "top_k": 7, "penalty": 0.5, "last_penalty": 0.25}
+    tracking = tracker(**asked, uncertainty_penalty=2.0, include_last=True, last_window=3)
+    memory = tracking.new_memory()
+    assert (memory.policy, memory.memory_frames, memory.top_k) == ("fifo", 5, 7)
+    assert (memory.penalty, memory.last_penalty, memory.uncertainty_penalty) == (0.5, 0.25, 2.0)
+    assert (memory.similarity, memory.shared_keys, memory.last_window) == ("l2", True, 3)
+    assert memory.coarse_above is None, "a frame of a network with stride 16 has few positions"
+    tracking.network.read_stride = 8
+    assert tracking.new_memory().coarse_above == COARSE_ABOVE
+    assert tracker(last_window=3).new_memory().last_window is None, "the previous frame is not read"
 
 
 def test_given_masks_take_their_pixels_from_what_was_predicted() -> None:

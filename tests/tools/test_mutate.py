@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +27,7 @@ def x_f__mutmut_orig(values, device):
     for one, other in zip(values, table, strict=True):
         table = cast("Tensor", one + other)
     name = "π".encode("utf-8", errors="strict")
-    return table.to("cpu")
+    return table.to("cpu") + table.to(values.device, torch.half)
 '''
 
 ORIGINAL_LINES = {
@@ -34,6 +36,7 @@ ORIGINAL_LINES = {
     "sum": ("one + other)", "one - other)"),
     "number": ("torch.zeros(3", "torch.zeros(4"),
     "none": ("return table.to(", "return None.to("),
+    "type": ("values.device, torch.half", "values.device, None"),
 }
 EQUIVALENT_LINES = {
     "text": ('table.to("cpu")', 'table.to("XXcpuXX")'),
@@ -45,6 +48,7 @@ EQUIVALENT_LINES = {
     "no device": ("3, device=device)", "3, )"),
     "strict": ("strict=True", "strict=False"),
     "encoding": ('encode("utf-8", ', "encode("),
+    "device of another": ("to(values.device, ", "to(None, "),
     "cast": ('cast("Tensor", ', "cast(None, "),
 }
 
@@ -103,7 +107,7 @@ def test_the_table_has_a_row_for_each_package_and_their_sum() -> None:
 def test_every_package_has_sources_and_tests() -> None:
     for name, package in PACKAGES.items():
         assert all(list(ROOT.glob(pattern)) for pattern in package.sources), name
-        for path in (*package.tests, *package.left_out):
+        for path in (*package.tests, *package.left_out, *itertools.chain(*package.through.values())):
             file, _, test = path.partition("::")
             assert (ROOT / file).exists(), path
             assert f"def {test}" in (ROOT / file).read_text(encoding="utf-8") if test else True, path
@@ -140,6 +144,8 @@ def test_near_tests_name_the_module_or_what_it_defines(tmp_path: Path) -> None:
     near = package.near(Path("src/pkg/part.py"), tmp_path)
     assert near[0] == "tests/test_b.py"
     assert set(near[1:]) == {"tests/test_a.py", "tests/deep/test_e.py", "alone/test_f.py"}
+    through = replace(package, through={"part.py": ("tests/test_c.py", "tests/test_b.py")})
+    assert through.near(Path("src/pkg/part.py"), tmp_path) == [*near, "tests/test_c.py"]
     every = package.near(Path("src/pkg/other.py"), tmp_path)
     assert set(every) == {*near, "tests/test_c.py"}, "all where none is near"
 

@@ -92,7 +92,7 @@ def mean_field(unary: Float64Array, image: Image, parameters: CrfParameters) -> 
 
 
 class Lattice:
-    """A Gaussian filter of unit deviation among points (N, d)."""
+    """A Gaussian filter of unit deviation among points (N, d), up to a factor that normalising takes out."""
 
     def __init__(self, features: Float64Array) -> None:
         count, dims = features.shape
@@ -108,14 +108,13 @@ class Lattice:
         self._spread = sparse.csr_matrix((weights.ravel(), (rows, index.ravel())), shape)
         self._gather = self._spread.T.tocsr()
         self._blurs = [_blur(vertices, factors, axis, dims) for axis in range(dims + 1)]
-        self._gain = 1 / (1 + 2.0**-dims)
 
     def filter(self, values: Float64Array) -> Float64Array:
         """Filter rows (L, N)."""
         y = self._gather @ values.T
         for blur in self._blurs:
             y = y + 0.5 * (blur @ y)
-        filtered: Float64Array = (self._spread @ y).T * self._gain
+        filtered: Float64Array = (self._spread @ y).T
         return filtered
 
 

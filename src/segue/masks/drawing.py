@@ -140,7 +140,7 @@ def _widest_point(mask: IndexMask, number: int, box: Box) -> tuple[int, int]:
     """The pixel ``(x, y)`` of the object farthest from its rim; unlike the mean it is never outside."""
     x0, y0, x1, y1 = (int(side) for side in box)
     inside = (mask[y0:y1, x0:x1] == number).astype(np.uint8)
-    distance = cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, 3)
+    distance = cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     row, column = np.unravel_index(int(distance.argmax()), distance.shape)
     return x0 + int(column) - 1, y0 + int(row) - 1
 
