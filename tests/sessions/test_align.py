@@ -6,7 +6,16 @@ import cv2
 import numpy as np
 import pytest
 
-from segue.sessions.align import Aligner, Matrix, normalised, support, to_frame, to_reference
+from segue.sessions.align import (
+    Aligner,
+    Matrix,
+    _distance,
+    _View,
+    normalised,
+    support,
+    to_frame,
+    to_reference,
+)
 from tests.sessions.scenes import Bytes, wall, with_squares
 
 LARGE = wall(3, 200, 240)
@@ -69,6 +78,15 @@ def test_a_shaken_camera_is_followed_from_frame_to_frame() -> None:
         aligner.find(view(SHAKES[0] if t else STILL))
     for true in [*SHAKES, STILL, movement(0.7, 0.5, 0), *SHAKES]:
         assert distance(aligner.find(view(true)), true) < 0.5
+
+
+@pytest.mark.parametrize(("x", "y"), [(0, 0), (80, 0), (0, 60), (80, 60)])
+def test_the_corner_that_moves_most_tells_how_far_a_picture_moves(x: int, y: int) -> None:
+    """A tenth of the way from the opposite corner, along rows and along columns, goes to the right."""
+    across, down = (1 if x else -1) / 10, (1 if y else -1) / 10
+    away = -across * (80 - x) - down * (60 - y)
+    matrix = np.array([[1 + across, down, away], [0, 1, 0]], np.float32)
+    assert _distance(matrix, _View.of(np.zeros((60, 80), np.float32))) == pytest.approx(14)
 
 
 def test_a_still_camera_is_left_alone_whatever_moves_before_it() -> None:

@@ -11,7 +11,7 @@ import torch
 
 from segue.api.foreground import foreground
 from segue.errors import SegueError
-from segue.models.base import ForegroundNetwork
+from segue.models.base import Features, ForegroundCapabilities, ForegroundNetwork
 from segue.sessions import SessionState
 from segue.sessions.empty_scene import Scene
 from segue.sessions.foreground import ForegroundSession, ForegroundWarning
@@ -128,6 +128,30 @@ def test_a_camera_that_shakes_does_not_pan() -> None:
     for t in range(60):
         right = 40 + round(8 * np.sin(t / 3))
         assert not watch.look(LONG[15:135, right : right + 160])
+
+
+class TakesDepth(MovesByItself):
+    """Notes the depth that it is given."""
+
+    capabilities = ForegroundCapabilities(depth=True)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.depths: list[torch.Tensor] = []
+
+    def encode(self, frames: torch.Tensor, role: str, depth: torch.Tensor | None = None) -> Features:
+        if depth is not None:
+            self.depths.append(depth)
+        return super().encode(frames, role)
+
+
+def test_a_network_gets_the_depth_of_a_frame_although_the_camera_is_followed() -> None:
+    network = TakesDepth()
+    depth = np.arange(120 * 160, dtype=np.uint32).reshape(SIZE) % 251
+    image = PAN[0].image
+    MovingCameraSegmenter(network, device="cpu").step(image, Scene.of(image), depth.astype(np.uint8))
+    (seen,) = network.depths
+    np.testing.assert_allclose(seen[0, 0].numpy() * 255, depth, rtol=1e-5)
 
 
 def test_frames_wait_for_those_that_come_after_them() -> None:

@@ -229,11 +229,8 @@ def _layout_of(network: Any, short_side: int | None) -> _Layout:
 
 
 def _pictures(images: Any) -> list[Image]:
-    several = (
-        isinstance(images, Iterable) and not hasattr(images, "getbands") and not hasattr(images, "image")
-    )
-    if getattr(images, "ndim", 4) < 4:  # one array or tensor
-        several = False
+    # A frame and a PIL picture are not iterable; arrays and tensors are, of single pictures too.
+    several = isinstance(images, Iterable) and getattr(images, "ndim", 4) == 4
     pictures = [as_frame(each, index).image for index, each in enumerate(images if several else [images])]
     sizes = {_size(picture) for picture in pictures}
     if len(sizes) != 1:
