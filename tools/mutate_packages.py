@@ -104,7 +104,10 @@ PACKAGES = {
             "tests/models/test_strays.py",
         ),
         keyword=SMALL_NETWORKS,
-        through={"tracker.py": ("tests/sessions/test_flip_tta.py", "tests/sessions/test_track.py")},
+        through={
+            "similarity.py": ("tests/models/test_memory_store.py",),
+            "tracker.py": ("tests/sessions/test_flip_tta.py", "tests/sessions/test_track.py"),
+        },
     ),
     "masks": Package(
         ("src/segue/masks/*.py",),

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.errors import SegueError
-from segue.models.base import Schedule, Setup
-from segue.models.memory import BicubicTracker, LongTermSchedule
+from segue.models.base import FramePrompts, Schedule, Setup
+from segue.models.memory import BicubicTracker, FramePlan, LongTermSchedule
 from segue.models.memory import store as store_module
 from segue.models.memory.long_term import LongTermTracker
 from segue.models.memory.rows import GRAIN, Rows
@@ -343,6 +343,27 @@ def read_much(store: MemoryStore, frame: Frame) -> None:
     """Count a read that looks as a frame did."""
     store.read(frame.key, 30 * frame.selection, [1, 2])
     store.commit_usage()
+
+
+def test_a_tracker_reads_what_it_wrote_and_counts_the_reads_of_frames_that_it_takes() -> None:
+    frames = film(3)
+    tracking = tracker(top_k=None, permanent="given")
+    for number, frame in enumerate(frames):
+        tracking.ids = tuple(sorted(frame.values))
+        pictured = SimpleNamespace(key=frame.key, shrinkage=frame.shrinkage, selection=frame.selection)
+        given = FramePrompts(torch.zeros(1, 1), (1,)) if number == 1 else None
+        values = torch.stack([frame.values[i] for i in tracking.ids])
+        tracking.write(0, (pictured, values), FramePlan(given, tracking.ids, keep=True))
+    key, selection = query()
+    asked = SimpleNamespace(key=key, selection=selection)
+    expected = [expected_read(rows_of(frames), i, key, selection, None) for i in (3, 1)]
+    for commit in (False, True):
+        plan = FramePlan(None, tracking.ids, keep=False, commit=commit)
+        found = tracking.read(0, asked, (3, 1), plan)
+        torch.testing.assert_close(found, torch.stack(expected), rtol=1e-4, atol=1e-5)
+        tracking.write(0, None, plan)
+        assert bool(tracking.memories[0].usage().any()) == commit
+    assert tracking.memories[0].permanent == {1}, "the frame with a given mask"
 
 
 @pytest.mark.parametrize(("policy", "left"), [("fifo", [0, 2, 3, 4]), ("usage", [0, 1, 2, 4]), ("all", None)])

@@ -46,6 +46,15 @@ def test_a_small_piece_far_away_goes_and_the_object_stays() -> None:
     assert np.array_equal(found, scene(OBJECT))
 
 
+@pytest.mark.parametrize("away", [5, 6])
+def test_near_is_up_to_so_many_rows_and_columns_on_every_side(away: int) -> None:
+    """Single positions with ``away`` - 1 empty rows or columns between them and the object."""
+    places = [(20 - away, 30), (39 + away, 30), (30, 20 - away), (30, 39 + away)]
+    now = scene(OBJECT, *((row, column, row + 1, column + 1) for row, column in places))
+    found = cleaned(now, scene(OBJECT), max_jump=5)
+    assert [bool(found[0, row, column] == 4) for row, column in places] == [away <= 5] * 4
+
+
 def test_a_piece_that_comes_near_stays_whole() -> None:
     arm = (28, 44, 32, 78)  # four positions beside the object, and as long as two of it
     assert np.array_equal(cleaned(scene(OBJECT, arm), scene(OBJECT)), scene(OBJECT, arm))
