@@ -73,7 +73,18 @@ class Average:
 
 
 def claim_folder(out: Path, name: str, *, resume: bool, overwrite: bool) -> None:
-    """Look whether a run of the recipe ``name`` may write into ``out``."""
+    """See whether a run may write into a folder.
+
+    Args:
+        out: the folder.
+        name: name of the recipe.
+        resume: continue the run that is there.
+        overwrite: replace the run that is there.
+
+    Raises:
+        SinkError: there is a run already, or both are asked for.
+        CheckpointError: there is nothing to continue.
+    """
     if resume and overwrite:
         raise SinkError("--resume continues a run, --overwrite throws it away; give one of them")
     if resume and not (out / LATEST).is_file():
@@ -83,7 +94,16 @@ def claim_folder(out: Path, name: str, *, resume: bool, overwrite: bool) -> None
 
 
 def clear_folder(out: Path, name: str, *, resume: bool) -> None:
-    """Make ``out``, without the files of an earlier run unless it is to go on."""
+    """Make a folder, without the files of an earlier run unless it is to go on.
+
+    Args:
+        out: the folder.
+        name: name of the recipe.
+        resume: keep the files of an earlier run.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
         if not resume:
@@ -95,7 +115,16 @@ def clear_folder(out: Path, name: str, *, resume: bool) -> None:
 
 
 def save(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint that appears under its name only when it is complete."""
+    """Write a checkpoint that appears under its name only when it is complete.
+
+    Args:
+        fabric: runs the training.
+        path: file to write.
+        state: what is saved, by name.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
     partial = path.with_suffix(".partial")
     try:
         fabric.save(partial, state)
@@ -109,7 +138,16 @@ def save(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
 
 
 def restore(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
-    """Bring everything in ``state`` to where a checkpoint left it."""
+    """Bring everything in a state to where a checkpoint left it.
+
+    Args:
+        fabric: runs the training.
+        path: file that :func:`save` wrote.
+        state: what is restored, by name; changed in place.
+
+    Raises:
+        CheckpointError: the file is damaged, or one of another run or network.
+    """
     try:
         fabric.load(path, state, weights_only=True)
     except CheckpointError as error:
@@ -121,7 +159,12 @@ def restore(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
 def export(path: Path, module: nn.Module, weights: dict[str, Tensor], progress: Progress, steps: int) -> None:
     """Write the weights of ``module.network``, with its options and what made them in the metadata.
 
-    ``weights`` are the state dict of the module, or averages of it.
+    Args:
+        path: file to write.
+        module: what was trained.
+        weights: state dict of the module, or averages of it.
+        progress: recipe, seed and step.
+        steps: number of steps of the whole training.
     """
     notes = {
         "recipe": progress.recipe,

@@ -97,7 +97,12 @@ def _penalised(scores: Tensor, schedule: Schedule, query: Tensor) -> Tensor:
 def class_targets(masks: Tensor, exists: Tensor) -> Tensor:
     """Class of each pixel for the loss: absent objects are background, void stays void.
 
-    ``masks`` are ids 0..K and void, (B, T, H, W), int64; ``exists`` (B, K) says which are in use.
+    Args:
+        masks: ids 0..K and void, (B, T, H, W), int64.
+        exists: non-zero where the object slot is in use, (B, K).
+
+    Returns:
+        (B, T, H, W), int64.
     """
     slots = exists.shape[1]
     classes = torch.zeros(len(masks), VOID + 1, dtype=masks.dtype, device=masks.device)
@@ -107,7 +112,15 @@ def class_targets(masks: Tensor, exists: Tensor) -> Tensor:
 
 
 def object_masks(masks: Tensor, slots: int) -> Tensor:
-    """One plane per object, (B, H, W) → (B, slots, H, W) float32 in {0, 1}."""
+    """One plane per object.
+
+    Args:
+        masks: ids, (B, H, W).
+        slots: number of planes; plane k is of id k + 1.
+
+    Returns:
+        (B, slots, H, W), float32, 0 or 1.
+    """
     ids = torch.arange(1, slots + 1, device=masks.device)
     return (masks[:, None] == ids[:, None, None]).float()
 

@@ -28,7 +28,14 @@ class CutOut:
 
 
 def cut_outs_of_stills(stills: Sequence[Footage]) -> list[CutOut]:
-    """All objects of still images that are large enough and not cut off by two borders."""
+    """All objects of still images that are large enough and not cut off by two borders.
+
+    Args:
+        stills: still images with masks.
+
+    Returns:
+        A cut-out of one picture for each object.
+    """
     found = []
     for still in stills:
         picture, mask = still.read(0)
@@ -40,7 +47,14 @@ def cut_outs_of_stills(stills: Sequence[Footage]) -> list[CutOut]:
 
 
 def cut_outs_of_videos(videos: Sequence[Footage]) -> list[CutOut]:
-    """The labelled objects of each video, together, as one cut-out in motion."""
+    """The labelled objects of each video, together, as one cut-out in motion.
+
+    Args:
+        videos: videos with masks.
+
+    Returns:
+        A cut-out for each video in which enough is visible.
+    """
     found = []
     for video in videos:
         pairs = [video.read(i) for i in range(len(video))]
@@ -121,7 +135,14 @@ class Pane:
 
 
 def draw_pane(rng: Rng) -> Pane:
-    """A pane in the upper part of a mover."""
+    """A pane in the upper part of a mover.
+
+    Args:
+        rng: source of random numbers.
+
+    Returns:
+        Its edges as shares of the mover, and how clear it is.
+    """
     top, left = rng.uniform(0.08, 0.35), rng.uniform(0.08, 0.5)
     height, width = rng.uniform(0.15, 0.4), rng.uniform(0.15, 0.45)
     return Pane(top, top + height, left, min(left + width, 0.92), float(rng.uniform(0.5, 0.97)))
@@ -176,9 +197,16 @@ class Mover:
 
 
 def place(patch: Picture, matrix: Matrix, size: Size) -> tuple[tuple[slice, slice], Picture] | None:
-    """Warp a patch onto a canvas of ``size`` (H, W); None if it lies outside.
+    """Warp a patch onto a canvas.
 
-    Gives rows and columns of the canvas, and what lies there, 0 where the patch does not reach.
+    Args:
+        patch: (h, w) or (h, w, C), uint8.
+        matrix: map from patch to canvas, (2, 3) or (3, 3).
+        size: height and width in pixels.
+
+    Returns:
+        Rows and columns of the canvas, and what lies there, 0 where the patch does not reach; None if it lies
+        outside.
     """
     height, width = patch.shape[:2]
     corners = matrix[:, :2] @ np.array([[0, width, 0, width], [0, 0, height, height]]) + matrix[:, 2:]
@@ -197,6 +225,13 @@ def shape_cut_out(rng: Rng, picture: Picture) -> CutOut:
     """Something of no kind: a box, a polygon or a disc, cut from a picture or of one colour.
 
     Such movers teach that a change is one whatever it looks like.
+
+    Args:
+        rng: source of random numbers.
+        picture: RGB (H, W, 3), uint8.
+
+    Returns:
+        A cut-out of one picture.
     """
     whole = picture.shape[0], picture.shape[1]
     height, width = (min(int(log_uniform(rng, 30, 120)), side) for side in whole)
@@ -231,6 +266,16 @@ def draw_mover(
     Height, by default 14 to 230 pixels, and pace, 0.4 to 6 pixels a frame, are log-uniform. Some came to a
     halt up to 120 frames ago and stay; some stood all the time and have just left or just begun to move,
     which leaves a ghost in the background; with ``from_start`` all did.
+
+    Args:
+        rng: source of random numbers.
+        cut_outs: what it may look like.
+        size: height and width in pixels.
+        heights: least and largest height, as shares of that of the canvas.
+        from_start: it stood all the time, and has just left or just begun to move.
+
+    Returns:
+        What it looks like, and its path.
     """
     cut_out = picked(rng, cut_outs)
     height = log_uniform(rng, *heights)

@@ -33,6 +33,12 @@ def devices_of(wanted: int) -> Devices:
 
     Under ``torchrun`` they are those that it started, on one machine or on several.
 
+    Args:
+        wanted: number of devices.
+
+    Returns:
+        Number of devices and of machines.
+
     Raises:
         TrainingError: ``torchrun`` started another number than is asked for.
     """

@@ -70,7 +70,14 @@ class Exposure:
 
 
 def draw_exposure(rng: Rng) -> Exposure:
-    """A hand-held or wind-shaken camera: blur of up to tens of pixels, little rotation, some skew."""
+    """A hand-held or wind-shaken camera: blur of up to tens of pixels, little rotation, some skew.
+
+    Args:
+        rng: source of random numbers.
+
+    Returns:
+        How far the camera moves while the shutter is open, in pixels and degrees.
+    """
     return Exposure(
         reach=log_uniform(rng, 1, 14),
         turn=float(rng.uniform(0, 1.2)),

@@ -74,6 +74,9 @@ def gather(
         include_val: take the sequences of DAVIS val, too, which serve for scores, see :data:`DAVIS_VAL`.
         report: called with what is left out.
 
+    Returns:
+        Videos and still images.
+
     Raises:
         DatasetError: a folder is none of these, its files do not belong together, or a name to leave out or
             to take does not exist.
@@ -120,6 +123,12 @@ def gather(
 def read_subset(path: Path) -> list[str]:
     """Names of sequences, one a line, as the authors of STCN publish those that they trained on.
 
+    Args:
+        path: text file.
+
+    Returns:
+        Names, in the order of the file.
+
     Raises:
         DatasetError: the file cannot be read, or names none.
     """
@@ -146,13 +155,29 @@ def _named(text: str) -> ByName[Sequence] | None:
 
 
 def object_ids(mask: UInt8Array, least: int = 1) -> list[int]:
-    """Ids of the objects with at least ``least`` pixels, ascending; void is none of them."""
+    """Ids of the objects of a mask, ascending; void is none of them.
+
+    Args:
+        mask: index mask (H, W), uint8.
+        least: pixels that an object must have.
+
+    Returns:
+        Ids, 1 to 254.
+    """
     counts = np.bincount(mask.ravel(), minlength=VOID + 1)[1:VOID]
     return [int(i) + 1 for i in np.flatnonzero(counts >= least)]
 
 
 def relabel(mask: UInt8Array, ids: Iterable[int]) -> UInt8Array:
-    """Keep the objects ``ids`` as 1, 2, ... and void; everything else is background."""
+    """Keep some objects as 1, 2, ... and void; everything else is background.
+
+    Args:
+        mask: index mask (H, W), uint8.
+        ids: ids to keep, in the order of their new ones.
+
+    Returns:
+        (H, W), uint8.
+    """
     table = np.zeros(VOID + 1, np.uint8)
     table[VOID] = VOID
     for new, old in enumerate(ids, start=1):

@@ -286,7 +286,16 @@ class ClipMaker:
 
 
 def passers_by(rng: Rng, movers: list[Mover], times: list[int]) -> list[Mover]:
-    """The same movers at other times: who was there before."""
+    """The same movers at other times: who was there before.
+
+    Args:
+        rng: source of random numbers.
+        movers: movers of the window.
+        times: times of earlier frames, the oldest first; now is 0.
+
+    Returns:
+        Movers; often none.
+    """
     kind = rng.random()
     count = 0 if kind < 0.45 else int(rng.integers(1, 5) if kind < 0.85 else rng.integers(6, 15))
     found = []
@@ -301,12 +310,26 @@ def passers_by(rng: Rng, movers: list[Mover], times: list[int]) -> list[Mover]:
 
 
 def scenes_of(footage: Sequence[Footage]) -> Pictures:
-    """What scenes are made of: stills and every sixth frame of videos."""
+    """What scenes are made of: stills and every sixth frame of videos.
+
+    Args:
+        footage: still images and videos.
+
+    Returns:
+        Functions that give RGB pictures (H, W, 3), uint8.
+    """
     return [partial(item.read_image, i) for item in footage for i in range(0, len(item), 6)]
 
 
 def draw_sun(rng: Rng) -> Sun:
-    """Shadows and reflections as a light would cast them, often none."""
+    """Shadows and reflections as a light would cast them, often none.
+
+    Args:
+        rng: source of random numbers.
+
+    Returns:
+        How the shadows fall.
+    """
     kind = rng.random()
     cast = float(rng.uniform(0.15, 0.9)) if kind < 0.7 else 0.0
     slab = float(rng.uniform(0.35, 0.85)) if kind > 0.5 else 0.0

@@ -52,7 +52,14 @@ class Sample:
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """``window`` (B, T, 3, H, W), ``background`` and ``flow`` (B, C, H, W), the others (B, H, W), uint8."""
+    """Samples of one size as a batch.
+
+    Args:
+        samples: samples.
+
+    Returns:
+        ``window`` (B, T, 3, H, W), ``background`` and ``flow`` (B, C, H, W), the others (B, H, W), uint8.
+    """
     batch = {
         "window": stacked(item.window for item in samples).movedim(-1, 2),
         "background": stacked(item.background for item in samples).movedim(-1, 1),
@@ -68,7 +75,14 @@ def collate(samples: Sequence[Sample]) -> Batch:
 
 
 def past_times(rng: Rng) -> list[int]:
-    """Times of the frames that are kept, the oldest first; now is 0."""
+    """Times of the frames that are kept, the oldest first; now is 0.
+
+    Args:
+        rng: source of random numbers.
+
+    Returns:
+        Times in frames, negative.
+    """
     every, kind = _SETTINGS.every, rng.random()
     if kind < 0.3:
         every, count = every // 3, int(rng.integers(1, FIRST_FRAMES + 1))
@@ -89,9 +103,21 @@ def with_past(
     *,
     visible: float = VISIBLE,
 ) -> Sample:
-    """A sample with what is known of kept frames (n, H, W, 3), where movers were at ``solids`` (n, H, W).
+    """A sample with what is known of kept frames.
 
     Movers most of which differ by fewer than ``visible`` grey levels from all other pictures are unknown.
+
+    Args:
+        rng: source of random numbers.
+        window: (T, H, W, 3), uint8.
+        current: RGB (H, W, 3), uint8.
+        past: kept frames, (n, H, W, 3), uint8.
+        solids: where movers were on them, (n, H, W), bool.
+        labels: labels of CDnet 2014, (H, W), uint8.
+        visible: least difference that counts, in levels of 0 to 255.
+
+    Returns:
+        Window, background and labels.
     """
     planar = np.ascontiguousarray(past.transpose(0, 3, 1, 2))
     scene = scene_planes(planar, past_masks(rng, past, solids), _SETTINGS.least).transpose(1, 2, 0)
@@ -102,7 +128,14 @@ def with_past(
 
 
 def in_usual_contrast(sample: Sample) -> Sample:
-    """A sample with the contrast in which a session shows it, noise included."""
+    """A sample with the contrast in which a session shows it, noise included.
+
+    Args:
+        sample: the sample.
+
+    Returns:
+        The same, or one with other window and background.
+    """
     scene = Scene(np.ascontiguousarray(sample.background.transpose(2, 0, 1)))
     tone = tone_for(scene)
     if tone is None:
@@ -112,7 +145,16 @@ def in_usual_contrast(sample: Sample) -> Sample:
 
 
 def past_masks(rng: Rng, frames: Picture, solids: BoolArray) -> BoolArray:
-    """What a session may have taken for foreground on kept frames (n, H, W, 3); movers were at ``solids``."""
+    """What a session may have taken for foreground on kept frames.
+
+    Args:
+        rng: source of random numbers.
+        frames: (n, H, W, 3), uint8.
+        solids: where movers were, (n, H, W), bool.
+
+    Returns:
+        (n, H, W), bool.
+    """
     kind = rng.random()
     if kind < 0.15:
         return np.zeros_like(solids)
@@ -143,6 +185,15 @@ def without_evidence_unknown(
     """Labels in which movers take no part if most of them looks the same in all other pictures.
 
     Where fewer than :data:`VISIBLE` levels are to count, neighbours are averaged first: noise is no evidence.
+
+    Args:
+        current: RGB (H, W, 3), uint8.
+        others: earlier and later pictures, (H, W, 3), uint8.
+        labels: labels of CDnet 2014, (H, W), uint8.
+        visible: least difference that counts, in levels of 0 to 255.
+
+    Returns:
+        (H, W), uint8.
     """
     if visible < VISIBLE:
         current, *others = (np.asarray(cv2.blur(picture, (3, 3)), np.uint8) for picture in (current, *others))

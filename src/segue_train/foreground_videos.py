@@ -127,7 +127,15 @@ class MovingCameras:
 def runs_of(films: Sequence[ForegroundSequence], *, scored: bool = False) -> list[Run]:
     """Stretches of films without a gap between their frames and with two or more labelled ones.
 
-    Of films that are ``scored`` those frames alone are labelled that count for a score.
+    Args:
+        films: films of data sets.
+        scored: take only those labels that count for a score.
+
+    Returns:
+        Films with their frames.
+
+    Raises:
+        DatasetError: there is no such stretch.
     """
     runs = []
     for film in films:

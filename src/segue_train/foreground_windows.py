@@ -85,7 +85,15 @@ def _background(run: Run, now: int, step: int) -> Picture:
 
 
 def read_depth(film: ForegroundSequence, i: int) -> Picture:
-    """Depth map of a frame over the range of the film's first one, (H, W), uint8; zeros if there is none."""
+    """Depth map of a frame over the range of the film's first one.
+
+    Args:
+        film: a film of a data set.
+        i: index of the frame.
+
+    Returns:
+        (H, W), uint8; zeros if there is none.
+    """
     clip = IsdClip.of(film)
     if not clip.has_depth:
         return np.zeros(film.read_image(i).shape[:2], np.uint8)
@@ -120,9 +128,17 @@ OFTEN, SELDOM = 0.5, 0.3  # shares of the windows with noise or drift; with blur
 
 
 def cut(rng: Rng, pictures: Sequence[Picture], size: Size) -> list[Picture]:
-    """The same random part of all pictures at ``size`` (H, W), every second time mirrored.
+    """The same random part of all pictures, every second time mirrored.
 
-    Colours (H, W, 3) are resampled, labels (H, W) take the nearest pixel.
+    Colours are resampled, labels take the nearest pixel.
+
+    Args:
+        rng: source of random numbers.
+        pictures: colours (H, W, 3) and labels (H, W), uint8.
+        size: height and width in pixels.
+
+    Returns:
+        Pictures of ``size``.
     """
     height, width = pictures[0].shape[:2]
     scale = min(size) / min(height, width) * rng.uniform(*SCALE)
@@ -133,7 +149,16 @@ def cut(rng: Rng, pictures: Sequence[Picture], size: Size) -> list[Picture]:
 
 
 def augment(rng: Rng, sample: Sample, now: int) -> Sample:
-    """Change the light, the colours and the sensor of a window and its background; ``now`` is current."""
+    """Change the light, the colours and the sensor of a window and its background.
+
+    Args:
+        rng: source of random numbers.
+        sample: window and background.
+        now: place of the current frame in the window.
+
+    Returns:
+        The changed sample; labels are the same.
+    """
     frames = [*sample.window, sample.background]
     times = [*(i - now for i in range(len(sample.window))), 0]
     if rng.random() < SELDOM:

@@ -59,9 +59,16 @@ class InstanceClip:
 def augmented(
     rng: Rng, clip: InstanceClip, *, colours: bool, sizes: Sizes = PUBLISHED
 ) -> InstanceClip | None:
-    """A clip after the published changes, with ``colours`` in those of each frame too.
+    """A clip after the published changes.
 
-    Objects that have no box on any frame are gone; None if no object is left.
+    Args:
+        rng: source of random numbers.
+        clip: frames, masks and boxes.
+        colours: change the colours of each frame, too.
+        sizes: sizes that are drawn from.
+
+    Returns:
+        The clip, without objects that have no box on any frame; None if no object is left.
     """
     if rng.random() < 0.5:
         clip = flipped(clip)
@@ -80,7 +87,14 @@ def augmented(
 
 
 def flipped(clip: InstanceClip) -> InstanceClip:
-    """Mirrored left and right."""
+    """Mirror left and right.
+
+    Args:
+        clip: frames, masks and boxes.
+
+    Returns:
+        The mirrored clip.
+    """
     width = clip.size[1]
     boxes = clip.boxes.copy()
     boxes[..., [0, 2]] = width - clip.boxes[..., [2, 0]]
@@ -90,7 +104,16 @@ def flipped(clip: InstanceClip) -> InstanceClip:
 
 
 def size_for(size: Size, short: int, longest: int | None) -> Size:
-    """Height and width with a short side, or a smaller one where the long side would pass its bound."""
+    """Height and width with a short side, or a smaller one where the long side would pass its bound.
+
+    Args:
+        size: height and width in pixels.
+        short: short side in pixels.
+        longest: bound on the long side; None is none.
+
+    Returns:
+        Height and width in pixels, in proportion.
+    """
     least, most = min(size), max(size)
     if longest is not None and most / least * short > longest:
         short = round(longest * least / most)
@@ -99,7 +122,15 @@ def size_for(size: Size, short: int, longest: int | None) -> Size:
 
 
 def resized(clip: InstanceClip, size: Size) -> InstanceClip:
-    """Pictures by Pillow's bilinear filter, masks by the nearest pixel."""
+    """Pictures by Pillow's bilinear filter, masks by the nearest pixel.
+
+    Args:
+        clip: frames, masks and boxes.
+        size: height and width in pixels.
+
+    Returns:
+        The clip at ``size``.
+    """
     height, width = clip.size
     if size == (height, width):
         return clip
@@ -112,7 +143,16 @@ def resized(clip: InstanceClip, size: Size) -> InstanceClip:
 
 
 def cropped(clip: InstanceClip, rows: slice, columns: slice) -> InstanceClip:
-    """A part of all frames; boxes are clipped to it."""
+    """A part of all frames; boxes are clipped to it.
+
+    Args:
+        clip: frames, masks and boxes.
+        rows: of the part.
+        columns: of the part.
+
+    Returns:
+        The part.
+    """
     near = np.array([columns.start, rows.start] * 2, np.float32)
     far = np.array([columns.stop, rows.stop] * 2, np.float32)
     boxes = np.clip(clip.boxes, near, far) - near
@@ -125,6 +165,13 @@ def distorted(rng: Rng, picture: Image) -> Image:
     """Brightness, contrast, saturation, hue and the order of the channels, each changed half of the time.
 
     As in the release the picture is taken for BGR, and what leaves 0..255 comes in again on the other side.
+
+    Args:
+        rng: source of random numbers.
+        picture: RGB (H, W, 3), uint8.
+
+    Returns:
+        (H, W, 3), uint8.
     """
     image = picture.astype(np.float32)
     if rng.random() < 0.5:
@@ -161,7 +208,18 @@ BLUR_SHARE, BLUR_SIZES = 0.25, (9, 11)
 def pseudo_clip(
     rng: Rng, picture: Image, masks: BoolArray, labels: npt.NDArray[np.int64], frames: int
 ) -> InstanceClip:
-    """A clip of views of a picture; of masks (K, H, W), at most 254, that overlap the later one counts."""
+    """A clip of views of a picture.
+
+    Args:
+        rng: source of random numbers.
+        picture: RGB (H, W, 3), uint8.
+        masks: of the objects, (K, H, W), at most 254; where they overlap, the later one counts.
+        labels: class of each object, (K,).
+        frames: length of the clip.
+
+    Returns:
+        Frames, masks and boxes.
+    """
     index = np.zeros(picture.shape[:2], np.uint8)
     for number, mask in enumerate(masks, start=1):
         index[mask] = number

@@ -36,7 +36,14 @@ UNKNOWN = -1  # label of an object whose class nobody said; the detector says it
 
 
 def coco_number(name: str) -> int:
-    """COCO's number of a category, or :data:`UNKNOWN`."""
+    """COCO's number of a category.
+
+    Args:
+        name: its name, with blanks or underscores.
+
+    Returns:
+        1 to 90, or :data:`UNKNOWN`.
+    """
     plain = name.lower().replace(" ", "_")
     return _NUMBERS.get(_OTHERWISE.get(plain, plain.replace("_", " ")), UNKNOWN)
 
@@ -115,6 +122,12 @@ def read_class_names(path: Path) -> dict[str, str | tuple[str, ...]]:
     Its keys are names of videos and still images, or kinds, see :meth:`NamedFootage.of`; its values are one
     name for all objects, or a list with that of object 1, 2, ...
 
+    Args:
+        path: JSON file.
+
+    Returns:
+        Names of the objects by video, still image or kind.
+
     Raises:
         DatasetError: the file cannot be read, is no such object, or names no category of COCO.
     """
@@ -137,7 +150,14 @@ def read_class_names(path: Path) -> dict[str, str | tuple[str, ...]]:
 
 
 def annotated_footage(text: str) -> list[ClassedFootage]:
-    """All of an annotated data set that shows an object; ``text`` as for :func:`opened`."""
+    """All of an annotated data set that shows an object.
+
+    Args:
+        text: as for :func:`opened`.
+
+    Returns:
+        Videos with annotations.
+    """
     dataset = opened(text)
     return [ClassedFootage(dataset, video) for video in dataset.videos if dataset.annotations(video)]
 
@@ -246,7 +266,15 @@ class InstanceBatches(Batches):
 
 
 def targets(masks: Tensor, labels: Tensor) -> list[ClipTargets]:
-    """Objects of each clip, from index masks (N, T, H, W) and labels (N, slots), 0 where there is none."""
+    """Objects of each clip.
+
+    Args:
+        masks: index masks, (N, T, H, W).
+        labels: class of each object, (N, slots); 0 where there is none.
+
+    Returns:
+        Classes, boxes and masks of each clip.
+    """
     return [_targets(*clip) for clip in zip(masks, labels, strict=True)]
 
 

@@ -45,19 +45,41 @@ class ClipTargets:
 
 
 def corners(boxes: Tensor) -> Tensor:
-    """(..., 4) centre, width and height → x0, y0, x1, y1."""
+    """Boxes by their corners.
+
+    Args:
+        boxes: centre, width and height, (..., 4).
+
+    Returns:
+        x0, y0, x1, y1, (..., 4).
+    """
     centre, half = boxes[..., :2], boxes[..., 2:] / 2
     return torch.cat((centre - half, centre + half), -1)
 
 
 def centred(boxes: Tensor, size: Sequence[int]) -> Tensor:
-    """Corners (..., 4) in pixels of a frame of ``size`` (H, W) → cx, cy, width, height in 0..1."""
+    """Boxes by their centres, relative to a frame.
+
+    Args:
+        boxes: corners in pixels, (..., 4).
+        size: height and width of the frame.
+
+    Returns:
+        cx, cy, width, height in 0..1, (..., 4).
+    """
     x0, y0, x1, y1 = (boxes / boxes.new_tensor([size[1], size[0]] * 2)).unbind(-1)
     return torch.stack(((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0), -1)
 
 
 def tight_boxes(planes: Tensor) -> Tensor:
-    """Corners (..., 4), float32, of the boxes around masks (..., H, W); zeros where no pixel is set."""
+    """Boxes around masks.
+
+    Args:
+        planes: (..., H, W), bool.
+
+    Returns:
+        Corners in pixels, ends exclusive, (..., 4), float32; zeros where no pixel is set.
+    """
     sides = []
     for axis in (-2, -1):
         line = planes.any(axis).float()
@@ -67,7 +89,15 @@ def tight_boxes(planes: Tensor) -> Tensor:
 
 
 def generalized_iou(a: Tensor, b: Tensor) -> Tensor:
-    """GIoU of boxes (..., 4) given by corners (Rezatofighi et al., CVPR 2019); shapes broadcast."""
+    """GIoU of boxes (Rezatofighi et al., CVPR 2019).
+
+    Args:
+        a: corners, (..., 4).
+        b: corners, of a shape that broadcasts.
+
+    Returns:
+        (...), in (-1, 1].
+    """
     inner = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
     outer = torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])
     intersection, hull = inner.prod(-1), outer.clamp(min=0).prod(-1)
@@ -77,7 +107,15 @@ def generalized_iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def focal(logits: Tensor, target: Tensor) -> Tensor:
-    """Sigmoid focal loss of every element (Lin et al., ICCV 2017), alpha 0.25, gamma 2."""
+    """Sigmoid focal loss of every element (Lin et al., ICCV 2017), alpha 0.25, gamma 2.
+
+    Args:
+        logits: of any shape.
+        target: 0 or 1, of the same shape.
+
+    Returns:
+        Of the same shape.
+    """
     probability = logits.sigmoid()
     entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     wrong = probability * (1 - target) + (1 - probability) * target
@@ -87,7 +125,16 @@ def focal(logits: Tensor, target: Tensor) -> Tensor:
 
 @torch.no_grad()
 def matching_cost(logits: Tensor, boxes: Tensor, targets: ClipTargets) -> Tensor:
-    """Cost of matching each query, (Q, classes) and (T, Q, 4) in centre form, with each object: (Q, n)."""
+    """Cost of matching each query of a clip with each object.
+
+    Args:
+        logits: class logits, (Q, classes).
+        boxes: centre form in 0..1, (T, Q, 4).
+        targets: objects of the clip.
+
+    Returns:
+        (Q, n).
+    """
     p = logits.float().sigmoid()[:, targets.labels]
     positive = FOCAL_ALPHA * (1 - p) ** 2 * -(p + 1e-8).log()
     negative = (1 - FOCAL_ALPHA) * p**2 * -(1 - p + 1e-8).log()
@@ -101,7 +148,16 @@ def matching_cost(logits: Tensor, boxes: Tensor, targets: ClipTargets) -> Tensor
 
 
 def match(logits: Tensor, boxes: Tensor, targets: ClipTargets) -> Matches:
-    """The cheapest assignment of queries to objects; arguments as in :func:`matching_cost`."""
+    """The cheapest assignment of queries to objects.
+
+    Args:
+        logits: class logits, (Q, classes).
+        boxes: centre form in 0..1, (T, Q, 4).
+        targets: objects of the clip.
+
+    Returns:
+        Queries and their objects, (min(Q, n),) both, int64.
+    """
     cost = matching_cost(logits, boxes, targets)
     queries, objects = linear_sum_assignment(cost.cpu().numpy())
     return tuple(torch.as_tensor(indices, device=logits.device) for indices in (queries, objects))  # type: ignore[return-value]
@@ -114,7 +170,18 @@ def class_loss(
     count: float,
     counted: Tensor | None = None,
 ) -> Tensor:
-    """Focal loss over all classes of (N, Q, classes) and all queries, or those ``counted``, per object."""
+    """Focal loss over all classes and queries, per object.
+
+    Args:
+        logits: (N, Q, classes).
+        targets: objects of each clip.
+        matches: queries and their objects, of each clip.
+        count: number of objects to divide by.
+        counted: which queries count, (N, Q), bool; None is all.
+
+    Returns:
+        A scalar.
+    """
     wanted = torch.zeros_like(logits)
     for sample, (clip, (queries, objects)) in enumerate(zip(targets, matches, strict=True)):
         wanted[sample, queries, clip.labels[objects]] = 1.0
@@ -125,7 +192,17 @@ def class_loss(
 def box_losses(
     boxes: Tensor, targets: Sequence[ClipTargets], matches: Sequence[Matches], count: float
 ) -> tuple[Tensor, Tensor]:
-    """L1 and GIoU losses of the matched boxes of (N, T, Q, 4), means over the frames, per object."""
+    """L1 and GIoU losses of the matched boxes, means over the frames, per object.
+
+    Args:
+        boxes: centre form in 0..1, (N, T, Q, 4).
+        targets: objects of each clip.
+        matches: queries and their objects, of each clip.
+        count: number of objects to divide by.
+
+    Returns:
+        Two scalars.
+    """
     predicted = torch.cat(
         [clip[:, queries].transpose(0, 1) for clip, (queries, _) in zip(boxes, matches, strict=True)]
     )
@@ -139,7 +216,16 @@ def box_losses(
 
 
 def mask_losses(logits: Tensor, wanted: Tensor, count: float) -> tuple[Tensor, Tensor]:
-    """Focal and dice loss of matched masks (n, T, h, w), over all frames jointly, per object."""
+    """Focal and dice loss of matched masks, over all frames jointly, per object.
+
+    Args:
+        logits: (n, T, h, w).
+        wanted: masks, (n, T, h, w).
+        count: number of objects to divide by.
+
+    Returns:
+        Two scalars.
+    """
     logits, wanted = logits.flatten(1), wanted.flatten(1).to(logits)
     p = logits.sigmoid()
     dice = 1 - (2 * (p * wanted).sum(1) + 1) / (p.sum(1) + wanted.sum(1) + 1)
@@ -147,7 +233,14 @@ def mask_losses(logits: Tensor, wanted: Tensor, count: float) -> tuple[Tensor, T
 
 
 def mask_targets(targets: Sequence[ClipTargets]) -> list[Tensor]:
-    """Masks at stride 4, each (n, T, h, w), bool, on frames padded alike to a multiple of 32."""
+    """Masks at stride 4, on frames padded alike to a multiple of 32.
+
+    Args:
+        targets: objects of each clip.
+
+    Returns:
+        Of each clip (n, T, h, w), bool.
+    """
     height, width = (-(-max(clip.size[axis] for clip in targets) // 32) * 32 for axis in (0, 1))
     padded = (F.pad(c.masks, (0, width - c.size[1], 0, height - c.size[0])) for c in targets)
     return [masks[..., 2::4, 2::4] for masks in padded]
@@ -157,6 +250,12 @@ def objects_per_device(targets: Sequence[ClipTargets]) -> float:
     """Objects of a batch, at least 1; of several devices that train together the mean, as published.
 
     A device whose clips show few objects then weighs each of them as the others do.
+
+    Args:
+        targets: objects of each clip.
+
+    Returns:
+        At least 1.
     """
     count = torch.tensor(float(sum(len(clip.labels) for clip in targets)), device=targets[0].labels.device)
     if distributed.is_available() and distributed.is_initialized():
@@ -184,6 +283,16 @@ def instance_losses(
     """All losses of a forward pass, per object; see :func:`objects_per_device`.
 
     ``counted`` are the queries that take part in the loss of the classes, (N, Q), bool; None is all.
+
+    Args:
+        network: the network.
+        memory: what it encoded.
+        decoded: what it decoded.
+        targets: objects of each clip.
+        counted: which queries count, (N, Q), bool; None is all.
+
+    Returns:
+        Scalars by name.
     """
     count = objects_per_device(targets)
     wanted_masks = mask_targets(targets)
@@ -226,6 +335,9 @@ def separability_losses(
         frames: normalised frames, (N, T, 3, H, W).
         true: foreground at stride 4, (N, T, h, w), bool.
         predicted: foreground at stride 4 in 0..1, of the same shape.
+
+    Returns:
+        Two scalars.
     """
     levels = to_maps(memory.tokens.flatten(0, 1), memory.levels.shapes, 3)
     size = levels[0].shape[-2:]
@@ -247,9 +359,16 @@ def separability_losses(
 
 
 def soft_union(logits: Sequence[Tensor], like: Tensor) -> Tensor:
-    """Probability that any object has a pixel, (N, T, h, w), from mask logits (n, T, h, w) of each clip.
+    """Probability that any object has a pixel.
 
     Computed as ``1 - exp(-Σ softplus(logit))``, which stays exact for logits of thousands.
+
+    Args:
+        logits: mask logits of each clip, (n, T, h, w).
+        like: gives the shape and type of the result, (N, T, h, w).
+
+    Returns:
+        (N, T, h, w) in [0, 1].
     """
     unions = [
         1 - torch.exp(-F.softplus(masks).sum(0)) if len(masks) else torch.zeros_like(empty)

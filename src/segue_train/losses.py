@@ -36,7 +36,14 @@ FINAL_FRACTION = 0.15
 
 
 def bootstrap_fraction(iteration: int) -> float:
-    """Share of pixels, the hardest ones, that count (STCN release): 1 at first, then falling linearly."""
+    """Share of pixels, the hardest ones, that count (STCN release): 1 at first, then falling linearly.
+
+    Args:
+        iteration: number of the step, from 0.
+
+    Returns:
+        Share in (0, 1].
+    """
     if iteration < WARM_UP:
         return 1.0
     remaining = (FULL_EFFECT - iteration) / (FULL_EFFECT - WARM_UP)
@@ -52,6 +59,9 @@ def bootstrapped_cross_entropy(logits: Tensor, target: Tensor, exists: Tensor, f
         exists: (B, K), non-zero where the object slot is in use; the class of an unused slot takes no part
             in the softmax of its sample.
         fraction: share of the pixels of each sample that counts, in (0, 1].
+
+    Returns:
+        A scalar.
     """
     absent = F.pad(exists, (1, 0), value=1)[:, :, None, None] == 0
     masked = logits.float().masked_fill(absent, -torch.inf)
@@ -66,6 +76,9 @@ def hardest_mean(losses: Tensor, target: Tensor, fraction: float) -> Tensor:
         losses: (..., H, W), 0 where the pixel is void.
         target: (..., H, W); only its void pixels matter.
         fraction: share of the pixels of each picture that counts, in (0, 1]; where fewer are known, those.
+
+    Returns:
+        (...), the mean of each picture.
     """
     pixels, known = losses.flatten(-2), (target != VOID).flatten(-2).sum(-1)
     if fraction < 1:
@@ -81,6 +94,9 @@ def dice_loss(logits: Tensor, target: Tensor, exists: Tensor) -> Tensor:
         logits: aggregated log-odds, (B, T, K+1, H, W).
         target: (B, T, H, W), 0..K or void.
         exists: (B, K).
+
+    Returns:
+        A scalar in [0, 1].
     """
     probability = torch.softmax(logits, dim=2)[:, :, 1:] * (target != VOID)[:, :, None]
     ids = torch.arange(1, probability.shape[2] + 1, device=target.device)
@@ -93,31 +109,66 @@ def dice_loss(logits: Tensor, target: Tensor, exists: Tensor) -> Tensor:
 
 
 def foreground_target(labels: Tensor) -> Tensor:
-    """1 where something moves, (N, H, W) → float32; shadow is 0."""
+    """1 where something moves; shadow is 0.
+
+    Args:
+        labels: labels of CDnet 2014, (N, H, W).
+
+    Returns:
+        (N, H, W), float32.
+    """
     return (labels == MOTION).float()
 
 
 def shadow_target(labels: Tensor) -> Tensor:
-    """1 where there is shadow, (N, H, W) → float32."""
+    """1 where there is shadow.
+
+    Args:
+        labels: labels of CDnet 2014, (N, H, W).
+
+    Returns:
+        (N, H, W), float32.
+    """
     return (labels == SHADOW).float()
 
 
 def known(labels: Tensor) -> Tensor:
-    """1 where the label counts: 0 outside of the region of interest and where nobody knows, (N, H, W)."""
+    """1 where the label counts: 0 outside of the region of interest and where nobody knows.
+
+    Args:
+        labels: labels of CDnet 2014, (N, H, W).
+
+    Returns:
+        (N, H, W), float32.
+    """
     return ((labels != OUTSIDE) & (labels != UNKNOWN)).float()
 
 
 def priced(labels: Tensor, shadow: float) -> Tensor:
-    """:func:`known` with a weight of its own for shadow, (N, H, W).
+    """:func:`known` with a weight of its own for shadow.
 
     A dark garment before a plain wall and a shadow on it look alike up close. Where they do, whichever weighs
     more in training wins; people who lose their legs are the worse mistake.
+
+    Args:
+        labels: labels of CDnet 2014, (N, H, W).
+        shadow: weight of shadow.
+
+    Returns:
+        (N, H, W), float32.
     """
     return known(labels) * torch.where(labels == SHADOW, shadow, 1.0)
 
 
 def shadow_known(labels: Tensor) -> Tensor:
-    """1 where the label tells shadow from no shadow, (N, H, W)."""
+    """1 where the label tells shadow from no shadow.
+
+    Args:
+        labels: labels of CDnet 2014, (N, H, W).
+
+    Returns:
+        (N, H, W), float32.
+    """
     return known(labels) * (labels != UNLIT)
 
 
@@ -131,6 +182,9 @@ def weighted_cross_entropy(
         target: (N, H, W) in [0, 1].
         weight: of each pixel, (N, H, W).
         foreground: factor on the loss of foreground, a scalar; None is 1.
+
+    Returns:
+        A scalar.
     """
     losses = F.binary_cross_entropy_with_logits(
         logits.float(), target, reduction="none", pos_weight=foreground
@@ -159,6 +213,9 @@ def tversky_loss(
         smooth: added above and below, so that an empty picture without false alarms scores 1.
         pooled: count over all pictures together, as F is counted over a clip. Picture by picture, one without
             foreground costs its full price for a handful of pixels, which makes a network timid.
+
+    Returns:
+        A scalar in [0, 1].
     """
     probability = torch.sigmoid(logits.float())
     over = (0, 1, 2) if pooled else (1, 2)
@@ -264,6 +321,9 @@ def fgsegnet_loss(
         known: 0 where a pixel takes no part, else 1, (N, H, W).
         kind: ``bce`` is what was meant (ours by default), ``l1_as_run`` what the release ran with.
         class_weight: ``balanced`` weighs the classes of each picture by ``n / (2 n_c)``, as was meant.
+
+    Returns:
+        A scalar.
     """
     losses = cross_entropy(probability, target) if kind == "bce" else cross_entropy(target, probability)
     weight = known * balanced_weights(target, known) if class_weight == "balanced" else known
@@ -271,9 +331,16 @@ def fgsegnet_loss(
 
 
 def balanced_weights(target: Tensor, known: Tensor) -> Tensor:
-    """Weights of the pixels, (N, H, W): classes count equally in each picture, and the weights have mean 1.
+    """Weights of the pixels: classes count equally in each picture, and the weights have mean 1.
 
     A picture with one class has weight 1/2 everywhere, by the formula.
+
+    Args:
+        target: 0 or 1, (N, H, W).
+        known: 1 where the label counts, (N, H, W).
+
+    Returns:
+        (N, H, W), float32.
     """
     pixels = known.sum((-1, -2), keepdim=True)
     moving = (known * target).sum((-1, -2), keepdim=True)
@@ -304,6 +371,9 @@ def hofam_loss(
         gamma: exponent of the focal factor; 0, as released, leaves it out.
         balance_batch: pictures that the scale assumes; the release has 16 written into it, None takes the
             real number (ours).
+
+    Returns:
+        A scalar, and its parts by name.
     """
     y = torch.where(target > BINARISE, target, 0.0)
     absolute = ABSOLUTE * (y - probability).abs().mean()
@@ -314,7 +384,17 @@ def hofam_loss(
 
 
 def focal_loss(probability: Tensor, y: Tensor, scale: Tensor, gamma: float) -> Tensor:
-    """Mean of ``(α·scale·y + (1 - α)(1 - y)) (1 - p_t)^γ`` times the cross-entropy."""
+    """Mean of ``(α·scale·y + (1 - α)(1 - y)) (1 - p_t)^γ`` times the cross-entropy.
+
+    Args:
+        probability: (N, H, W) in [0, 1].
+        y: target in [0, 1], (N, H, W).
+        scale: factor of the foreground, of a shape that broadcasts.
+        gamma: exponent; 0 leaves the focal factor out.
+
+    Returns:
+        A scalar.
+    """
     losses = cross_entropy(probability, y) * (ALPHA * scale * y + (1 - ALPHA) * (1 - y))
     if gamma:
         right = y * probability + (1 - y) * (1 - probability)
@@ -324,6 +404,14 @@ def focal_loss(probability: Tensor, y: Tensor, scale: Tensor, gamma: float) -> T
 
 
 def cross_entropy(probability: Tensor, y: Tensor) -> Tensor:
-    """Binary cross-entropy of clipped probabilities, by way of their log-odds as in the release."""
+    """Binary cross-entropy of clipped probabilities, by way of their log-odds as in the release.
+
+    Args:
+        probability: of any shape, in [0, 1].
+        y: target in [0, 1], of the same shape.
+
+    Returns:
+        Of the same shape.
+    """
     clipped = probability.clamp(CLIP, 1 - CLIP)
     return F.binary_cross_entropy_with_logits(torch.log(clipped / (1 - clipped)), y, reduction="none")

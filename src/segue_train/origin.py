@@ -38,6 +38,10 @@ def origin_of(*options: Mapping[str, Any]) -> Origin:
 def require_same(known: Mapping[str, str], now: Mapping[str, str]) -> None:
     """See that a run is resumed with what it was begun with.
 
+    Args:
+        known: options and data of the run, by name.
+        now: those of this call.
+
     Raises:
         CheckpointError: an option or the data differ; the message names it.
     """

@@ -27,6 +27,9 @@ def slot_dice(logits: Tensor, target: Tensor) -> Tensor:
     Args:
         logits: aggregated log-odds, (B, K+1, H, W).
         target: class of each pixel, (B, H, W), 0..K or void.
+
+    Returns:
+        A scalar in [0, 1].
     """
     known = (target != VOID)[:, None]
     probability = logits.softmax(1)[:, 1:] * known
@@ -59,7 +62,16 @@ def point_losses(logits: Tensor, truth: Tensor, points: int, uniform: Uniform) -
 
 
 def uncertain_points(logits: Tensor, points: int, uniform: Uniform) -> Tensor:
-    """Points (T, points, 2), x before y in [0, 1]: the most uncertain of many, and some at random."""
+    """The most uncertain of many random points, and some at random (PointRend, section 3.1).
+
+    Args:
+        logits: (T, C, h, w).
+        points: how many of each frame.
+        uniform: gives random numbers in [0, 1) of a shape.
+
+    Returns:
+        x before y in [0, 1], (T, points, 2).
+    """
     frames = len(logits)
     drawn = uniform((frames, OVERSAMPLING * points, 2)).to(logits)
     values = sample_points(logits, drawn)
@@ -77,6 +89,14 @@ def uncertain_points(logits: Tensor, points: int, uniform: Uniform) -> Tensor:
 
 
 def sample_points(planes: Tensor, places: Tensor) -> Tensor:
-    """Bilinear samples of (T, C, h, w) at points (T, P, 2) in [0, 1], zero outside: (T, C, P)."""
+    """Bilinear samples, zero outside.
+
+    Args:
+        planes: (T, C, h, w).
+        places: x before y in [0, 1], (T, P, 2).
+
+    Returns:
+        (T, C, P).
+    """
     grid = 2 * places[:, :, None] - 1
     return F.grid_sample(planes, grid, align_corners=False)[..., 0]

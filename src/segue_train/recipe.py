@@ -126,7 +126,17 @@ class CommonRecipe:
 
 
 def warmed_cosine(progress: float, step: int, warm_up: int, floor: float) -> float:
-    """A rate that grows over ``warm_up`` steps to 1 and falls by a cosine to ``floor``."""
+    """A rate that grows over the first steps to 1 and falls by a cosine.
+
+    Args:
+        progress: how much of the training is done, in [0, 1].
+        step: number of the step, from 0.
+        warm_up: number of those steps.
+        floor: rate at the end.
+
+    Returns:
+        Factor of the rate, in (0, 1].
+    """
     return min(1.0, (step + 1) / warm_up) * (floor + (1 - floor) * (0.5 + 0.5 * math.cos(math.pi * progress)))
 
 
@@ -167,12 +177,27 @@ class Batches(Dataset[Batch]):
 
 @lru_cache(maxsize=2)  # a batch may reach into the next pass
 def order_of_pass(total: int, *seed: int) -> npt.NDArray[np.int64]:
-    """The random order in which a pass goes through ``total`` items."""
+    """The random order in which a pass goes through all items.
+
+    Args:
+        total: number of items.
+        seed: whole numbers that name the pass.
+
+    Returns:
+        (total,), int64.
+    """
     return np.random.default_rng(seed).permutation(total)
 
 
 def stacked(arrays: Iterable[npt.NDArray[Any]]) -> Tensor:
-    """Arrays of one shape as a tensor with one more dimension, the first."""
+    """Arrays of one shape as a tensor with one more dimension, the first.
+
+    Args:
+        arrays: at least one.
+
+    Returns:
+        A tensor that owns its memory.
+    """
     return torch.from_numpy(np.stack(list(arrays)))
 
 

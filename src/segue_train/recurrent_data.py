@@ -36,7 +36,14 @@ class JumpCurriculum:
 
 
 def frames_near(length: int) -> Callable[[Rng, int, int], list[int]]:
-    """Chooses ``length`` frames, one after the other near one that was chosen; sorted, reversed at times."""
+    """Make a function that chooses frames, each near one that was chosen; sorted, reversed at times.
+
+    Args:
+        length: frames of the clip.
+
+    Returns:
+        Gives indices, of random numbers, the frames of the video and the largest distance.
+    """
 
     def choose(rng: Rng, count: int, max_jump: int) -> list[int]:
         chosen = [int(rng.integers(count))]
@@ -64,9 +71,16 @@ class PastedVideos(VideoSamples):
 
 
 def paste(clip: Clip, other: Clip, first: int, room: int) -> Clip:
-    """Put up to ``room`` objects of another clip before those of a clip, with soft edges.
+    """Put objects of another clip before those of a clip, with soft edges.
 
-    Their ids follow those of the clip, of which there are ``first``.
+    Args:
+        clip: pictures and masks of a clip.
+        other: clip of the same shape.
+        first: number of objects of the clip, after which the new ids follow.
+        room: most objects that are added.
+
+    Returns:
+        Pictures and masks.
     """
     frames, masks = [], []
     for picture, mask, front, shapes in zip(clip.frames, clip.masks, other.frames, other.masks, strict=True):

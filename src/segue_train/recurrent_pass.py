@@ -55,12 +55,28 @@ class Output:
 
 
 def step_draws(step: int) -> torch.Generator:
-    """Random numbers of a step of a training."""
+    """Random numbers of a step of a training.
+
+    Args:
+        step: number of the step, from 0.
+
+    Returns:
+        A generator on the CPU.
+    """
     return torch.Generator().manual_seed(step)
 
 
 def first_and_random(batch: int, references: int, draw: torch.Generator) -> References:
-    """XMem: all frames as long as they are few, then the first and random others, for each sample its own."""
+    """XMem: all frames as long as they are few, then the first and random others, for each sample its own.
+
+    Args:
+        batch: number of samples.
+        references: most frames that are read.
+        draw: random numbers.
+
+    Returns:
+        Gives frames (B, references), int64, for the frame t, or None for all.
+    """
 
     def choose(t: int) -> Tensor | None:
         if t <= references:
@@ -72,7 +88,16 @@ def first_and_random(batch: int, references: int, draw: torch.Generator) -> Refe
 
 
 def any_random(batch: int, references: int, draw: torch.Generator) -> References:
-    """Cutie: all frames as long as they are few, then random ones, for each sample its own."""
+    """Cutie: all frames as long as they are few, then random ones, for each sample its own.
+
+    Args:
+        batch: number of samples.
+        references: most frames that are read.
+        draw: random numbers.
+
+    Returns:
+        Gives frames (B, references), int64, for the frame t, or None for all.
+    """
 
     def choose(t: int) -> Tensor | None:
         if t <= references:
@@ -83,7 +108,15 @@ def any_random(batch: int, references: int, draw: torch.Generator) -> References
 
 
 def deep_at_random(references: References, draw: torch.Generator) -> Draws:
-    """These references, and deep updates by one draw a frame for the whole batch."""
+    """Deep updates by one draw a frame for the whole batch, with these references.
+
+    Args:
+        references: which frames are read.
+        draw: random numbers.
+
+    Returns:
+        What is random in a pass.
+    """
     return Draws(references, lambda _: bool(torch.rand((), generator=draw) < DEEP_SHARE))
 
 
@@ -131,6 +164,9 @@ def xmem_pass(network: XMem, frames: Tensor, masks: Tensor, exists: Tensor, draw
         masks: masks of the first frame, (B, K, H, W) in [0, 1].
         exists: (B, K), 1 where the object slot is in use.
         draws: what is random.
+
+    Returns:
+        Logits of each frame, and what the losses need.
     """
     queries = split(network.encode_query(frames.flatten(0, 1)), len(frames))
     hidden, memory = _fresh(network.hidden_channels, queries[0], masks), _Memory()
@@ -153,7 +189,18 @@ def xmem_pass(network: XMem, frames: Tensor, masks: Tensor, exists: Tensor, draw
 
 
 def cutie_pass(network: Cutie, frames: Tensor, masks: Tensor, exists: Tensor, draws: Draws) -> Output:
-    """The same for Cutie (section 3; release), with the outputs of its auxiliary losses."""
+    """The same for Cutie (section 3; release), with the outputs of its auxiliary losses.
+
+    Args:
+        network: Cutie.
+        frames: prepared pictures, (B, T, 3, H, W).
+        masks: masks of the first frame, (B, K, H, W) in [0, 1].
+        exists: 1 where the object slot is in use, (B, K).
+        draws: what is random.
+
+    Returns:
+        Logits of each frame, and what the losses need.
+    """
     queries = split(network.encode_query(frames.flatten(0, 1)), len(frames))
     sensory, memory = _fresh(network.sensory_channels, queries[0], masks), _Memory()
     selector, length = exists[:, :, None, None].float(), frames.shape[1]
@@ -198,7 +245,15 @@ def _fresh(channels: int, query: XMemFeatures, masks: Tensor) -> Tensor:
 
 
 def split(encoded: Any, batch: int) -> Sequence[Any]:
-    """Features of (B*T, ...) pictures as one entry for each frame."""
+    """Features of all frames as one entry for each frame.
+
+    Args:
+        encoded: features of (B*T, ...) pictures.
+        batch: number of samples B.
+
+    Returns:
+        T entries, of (B, ...) pictures.
+    """
     names = ("image", "key", "shrinkage", "selection")
     parts = [getattr(encoded, name) for name in names] + list(encoded.features)
     frames = zip(*(x.view(batch, -1, *x.shape[1:]).unbind(1) for x in parts), strict=True)

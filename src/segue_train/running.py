@@ -101,6 +101,9 @@ def run_job(job: TrainJob) -> None:
 
     Args:
         job: the training. Its settings are read as those of ``segue train`` are.
+
+    Raises:
+        TrainingError: an option is wrong, or the training ended with an error.
     """
     from segue_train.commands import app
 

@@ -25,6 +25,11 @@ def load_mobilenet(
     It was trained with input in [-1, 1] (``unit``), or as torchvision's own files with [0, 1] less the
     ImageNet mean over its deviation (``imagenet``), which the stem takes up.
 
+    Args:
+        trunk: filled in place.
+        path: file of the classifier.
+        scaling: input that it was trained with.
+
     Raises:
         CheckpointError: the file cannot be read, or lacks a layer or has one of another shape.
     """
@@ -66,6 +71,10 @@ def _fold(conv: nn.Conv2d, state: Mapping[str, Tensor], weight: str, norm: str) 
 @torch.no_grad()
 def take(path: Path, wanted: dict[str, Tensor]) -> None:
     """Fill tensors in place from those of the same names in a file, which may hold more.
+
+    Args:
+        path: weight file.
+        wanted: tensors by name, filled in place.
 
     Raises:
         CheckpointError: the file cannot be read, or a tensor is missing or has another shape.

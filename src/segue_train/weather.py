@@ -31,7 +31,15 @@ class Haze:
 
 
 def draw_haze(rng: Rng, size: Size) -> Haze:
-    """Fog or haze, thicker towards the top of the picture, which is far away, in slow swathes."""
+    """Fog or haze, thicker towards the top of the picture, which is far away, in slow swathes.
+
+    Args:
+        rng: source of random numbers.
+        size: height and width in pixels.
+
+    Returns:
+        How much of the scene each pixel shows, (H, W), and the colour of the air.
+    """
     near = rng.uniform(0.15, 0.7)
     far = near * rng.uniform(0.3, 1)
     rows = np.linspace(far, near, size[0], dtype=np.float32)[:, None]
@@ -41,7 +49,14 @@ def draw_haze(rng: Rng, size: Size) -> Haze:
 
 
 def draw_dim_sensor(rng: Rng) -> Sensor:
-    """A camera at dusk, behind haze or for infrared: low contrast, mostly grey, quiet or very noisy."""
+    """A camera at dusk, behind haze or for infrared: low contrast, mostly grey, quiet or very noisy.
+
+    Args:
+        rng: source of random numbers.
+
+    Returns:
+        What it does to pictures.
+    """
     contrast, level = log_uniform(rng, 0.15, 0.7), rng.uniform(0.15, 0.75)
     levels = np.linspace(0, 1, 256) ** np.exp(rng.normal(0, 0.25))
     if rng.random() < 0.25:  # in infrared what is warm is bright, whatever its colour
@@ -58,7 +73,15 @@ def draw_dim_sensor(rng: Rng) -> Sensor:
 
 
 def headlights(rng: Rng, size: Size) -> Effect:
-    """Light of lamps that runs over the ground; what it falls on stays as it is."""
+    """Light of lamps that runs over the ground; what it falls on stays as it is.
+
+    Args:
+        rng: source of random numbers.
+        size: height and width in pixels.
+
+    Returns:
+        The effect.
+    """
     glow = np.zeros((48, 64), np.float32)
     cv2.ellipse(glow, (32, 24), (18, 11), 0, 0, 360, 1.0, -1)
     glow = np.asarray(cv2.GaussianBlur(glow, (0, 0), rng.uniform(4, 7)), np.float32)
@@ -83,7 +106,15 @@ def headlights(rng: Rng, size: Size) -> Effect:
 
 
 def insects(rng: Rng, size: Size) -> Effect:
-    """Insects, drops or dust right before the lens: out of focus, elsewhere on each frame."""
+    """Insects, drops or dust right before the lens: out of focus, elsewhere on each frame.
+
+    Args:
+        rng: source of random numbers.
+        size: height and width in pixels.
+
+    Returns:
+        The effect.
+    """
     seed, often, most = int(rng.integers(1 << 31)), rng.uniform(0.3, 1), int(rng.integers(1, 5))
     level = rng.uniform(150, 255) if rng.random() < 0.5 else rng.uniform(5, 80)
 

@@ -136,7 +136,16 @@ class StillClips:
 
 
 def clip_frames(rng: Rng, length: int, key: int) -> list[int]:
-    """Frames of a clip in order: a key frame, one near it on either side, and two from farther away."""
+    """Frames of a clip in order: a key frame, one near it on either side, and two from farther away.
+
+    Args:
+        rng: source of random numbers.
+        length: frames of the video.
+        key: index of the key frame.
+
+    Returns:
+        Five indices.
+    """
     before, after = (int(n) for n in rng.integers(1, NEAREST + 1, 2))
     near = [key, max(0, key - before), min(length - 1, key + after)]
     # The release counts the last of the near frames among the far ones.
@@ -191,6 +200,9 @@ class ClipBatches(Batches):
 def collate(clips: Sequence[InstanceClip]) -> Batch:
     """One batch of clips of different sizes, padded with zeros at the right and at the bottom.
 
+    Args:
+        clips: frames, masks and boxes of each.
+
     Returns:
         ``frames`` (N, T, H, W, 3), uint8, with sides that are multiples of 32; ``sizes`` (N, 2), height and
         width without padding; ``counts`` (N,), objects of each clip; and of all objects, clip by clip,
@@ -216,7 +228,14 @@ def collate(clips: Sequence[InstanceClip]) -> Batch:
 
 
 def clip_targets(batch: Mapping[str, Tensor]) -> list[ClipTargets]:
-    """Objects of each clip of a batch of :func:`collate`, their masks without padding."""
+    """Objects of each clip of a batch of :func:`collate`, their masks without padding.
+
+    Args:
+        batch: as :func:`collate` gave it.
+
+    Returns:
+        Classes, boxes and masks of each clip.
+    """
     counts = batch["counts"].tolist()
     split = (batch[name].split(counts) for name in ("labels", "boxes", "masks"))
     return [
@@ -226,7 +245,16 @@ def clip_targets(batch: Mapping[str, Tensor]) -> list[ClipTargets]:
 
 
 def valid_places(sizes: Tensor, height: int, width: int) -> Tensor:
-    """Where the frames of each clip are in the padded ones, (N, H, W), bool, from sizes (N, 2)."""
+    """Where the frames of each clip are in the padded ones.
+
+    Args:
+        sizes: height and width of each, (N, 2).
+        height: of the padded frames.
+        width: of the padded frames.
+
+    Returns:
+        (N, H, W), bool.
+    """
     rows = torch.arange(height, device=sizes.device) < sizes[:, :1]
     columns = torch.arange(width, device=sizes.device) < sizes[:, 1:]
     return rows[:, :, None] & columns[:, None]
@@ -234,6 +262,12 @@ def valid_places(sizes: Tensor, height: int, width: int) -> Tensor:
 
 def opened(text: str) -> YTVISDataset:
     """The annotated data set that ``LAYOUT=ROOT`` names.
+
+    Args:
+        text: ``LAYOUT=ROOT``.
+
+    Returns:
+        The data set.
 
     Raises:
         DatasetError: the layout is unknown, or files are missing or wrong.
@@ -250,7 +284,15 @@ def opened(text: str) -> YTVISDataset:
 
 
 def clip_sources(data: list[str], sizes: Sizes = PUBLISHED) -> tuple[list[ClipSource], dict[int, str]]:
-    """What ``--data`` names, in clips of some sizes, and the class names of its videos."""
+    """What ``--data`` names, in clips of some sizes.
+
+    Args:
+        data: texts ``LAYOUT=ROOT``.
+        sizes: sizes that are drawn from.
+
+    Returns:
+        Sources of clips, and the class names of the videos by channel.
+    """
     datasets = [opened(text) for text in data]
     stills = [dataset for dataset in datasets if isinstance(dataset, CocoImages)]
     videos = [dataset for dataset in datasets if not isinstance(dataset, CocoImages)]
@@ -261,7 +303,15 @@ def clip_sources(data: list[str], sizes: Sizes = PUBLISHED) -> tuple[list[ClipSo
 
 
 def still_sources(data: list[str], frames: int, sizes: Sizes) -> list[ClipSource]:
-    """What ``--data`` names of COCO, in clips of so many frames whose channels are the numbers of categories.
+    """What ``--data`` names of COCO, in clips whose channels are the numbers of categories.
+
+    Args:
+        data: texts ``LAYOUT=ROOT``.
+        frames: frames of a clip.
+        sizes: sizes that are drawn from.
+
+    Returns:
+        Sources of clips.
 
     Raises:
         DatasetError: a data set is none of pictures, or has numbers beyond those of COCO.
@@ -300,6 +350,16 @@ def coco_channels(categories: Mapping[int, str], names: Mapping[int, str]) -> di
     """Class channel of each COCO category, by number, that is among the classes, by channel.
 
     As published for YouTube-VIS; for other classes those of the same name.
+
+    Args:
+        categories: names by COCO's number.
+        names: names of the classes by channel.
+
+    Returns:
+        Channels by COCO's number.
+
+    Raises:
+        DatasetError: no class has the name of a category.
     """
     for edition, published in ((YOUTUBE_VIS_2019, COCO_TO_2019), (YOUTUBE_VIS_2021, COCO_TO_2021)):
         if names == edition:

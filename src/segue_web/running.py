@@ -78,7 +78,13 @@ def live_page(observer: Observer, port: int, browser: bool) -> LivePage:
 
 
 def serve_page(backend: Backend, port: int, browser: bool) -> None:
-    """Serve a page until Ctrl-C, at an address that is reported and, if wanted, opened in the browser."""
+    """Serve a page until Ctrl-C, at an address that is reported and, if wanted, opened in the browser.
+
+    Args:
+        backend: answers messages.
+        port: of the page; 0 takes a free one.
+        browser: open the page in the browser.
+    """
     from segue_web.server import serve
 
     def tell(address: str) -> None:

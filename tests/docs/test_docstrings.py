@@ -151,54 +151,64 @@ def test_functions_of_the_reference_say_what_they_take_and_return(name: str) -> 
     assert [section for section in sorted(described.needed) if not described.has(section)] == []
 
 
-DESCRIBED = (
-    "allocation.py",
-    "api",
-    "batch",
-    "cache.py",
-    "datasets",
-    "doctor.py",
-    "export",
-    "flow",
-    "inputs.py",
-    "jobs",
-    "layers",
-    "masks",
-    "metrics",
-    "naming.py",
-    "notices.py",
-    "prompts",
-    "reports",
-    "sessions",
-    "system.py",
-    "types.py",
-    "video",
-    "weights",
+COMMANDS = {
+    SOURCE / "segue" / "cli",  # at most 1,800 lines, see tests/docs/test_packages.py
+    SOURCE / "segue_isd",
+}
+"""Packages whose functions serve commands of their own; all others say what they take and give."""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in FILES if not COMMANDS & {*path.parents}],
+    ids=lambda path: str(path.relative_to(SOURCE)),
 )
-"""Packages and modules of segue all of whose public functions have their sections."""
+def test_public_functions_say_what_they_take_and_return(path: Path) -> None:
+    assert list(undescribed_functions(ast.parse(path.read_text(encoding="utf-8")))) == []
 
 
-@pytest.mark.parametrize("place", DESCRIBED)
-def test_public_functions_say_what_they_take_and_return(place: str) -> None:
-    root = SOURCE / "segue" / place
-    files = sorted(root.rglob("*.py")) if root.is_dir() else [root]
-    assert {f"{path.stem}.{text}" for path in files for text in undescribed_functions(path)} == set()
+@pytest.mark.parametrize(
+    "text", ["def f(x: int) -> None: ...", "def f() -> int: ...", "def f():\n raise TypeError()"]
+)
+def test_a_function_without_its_sections_is_noticed(text: str) -> None:
+    assert len(list(undescribed_functions(ast.parse(text)))) == 1
+    assert list(undescribed_functions(ast.parse(text.replace("def f", "def _f")))) == []
 
 
-def undescribed_functions(path: Path) -> Iterator[str]:
-    """Public functions of a module with parameters or results that no section describes."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+def undescribed_functions(tree: ast.Module) -> Iterator[str]:
+    """Public functions of a module whose parameters, results or errors no section describes."""
+    for node in tree.body:
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) or node.name.startswith("_"):
             continue
-        if any(ast.unparse(decorator) == "overload" for decorator in node.decorator_list):
-            continue
-        text = ast.get_docstring(node) or ""
+        decorators = {ast.unparse(decorator).partition("(")[0] for decorator in node.decorator_list}
+        if decorators & {"overload", "training"} or "typer.Option" in ast.unparse(node.args):
+            continue  # the docstring of a command is its help, and its options have texts of their own
         returned = "None" if node.returns is None else ast.unparse(node.returns)
-        takes = bool(node.args.posonlyargs or node.args.args or node.args.kwonlyargs or node.args.vararg)
-        if takes and not re.search(r"^Args:$", text, re.MULTILINE):
-            yield f"{node.name}: Args"
-        if returned not in ("None", "NoReturn") and not re.search(r"^(Returns|Yields):$", text, re.MULTILINE):
-            yield f"{node.name}: Returns"
+        raised = [item.exc for item in ast.walk(node) if isinstance(item, ast.Raise)]
+        needed = {
+            "Args": bool(ast.unparse(node.args)),
+            "Returns|Yields": returned not in ("None", "NoReturn"),
+            "Raises": any(isinstance(e, ast.Call) and ast.unparse(e.func).endswith("Error") for e in raised),
+        }
+        text = ast.get_docstring(node) or ""
+        for section, is_needed in needed.items():
+            if is_needed and not re.search(rf"^({section}):$", text, re.MULTILINE):
+                yield f"{node.name}: {section}"
+
+
+def shapeless_layers(tree: ast.Module) -> Iterator[str]:
+    """Layers whose ``forward`` takes tensors, and which say of no shape what goes in or comes out."""
+    for owner in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
+        for node in (node for node in owner.body if isinstance(node, ast.FunctionDef)):
+            texts = (ast.get_docstring(node) or "") + (ast.get_docstring(owner) or "")
+            takes_tensors = node.name == "forward" and "Tensor" in ast.unparse(node.args)
+            if takes_tensors and owner.name[0] != "_" and not re.search(r"\([^()]*, [^()]*\)", texts):
+                yield owner.name
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_layers_state_the_shapes_of_their_tensors(path: Path) -> None:
+    assert list(shapeless_layers(ast.parse(path.read_text(encoding="utf-8")))) == []
 
 
 @pytest.mark.parametrize("name", CLASSES)

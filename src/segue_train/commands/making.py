@@ -99,9 +99,19 @@ def training(
     """Make a command of a function that prepares a recipe; the docstring of the function is its help.
 
     The function is given an instance of the dataclass of ``data``, then the values of each of ``options``,
-    then those of the run, whose defaults are ``run``. ``begins`` says which weights it begins from. Without
-    ``steps`` there is no such option; where it or ``accumulate`` is None, that is what the function gives
-    unless the user does.
+    then those of the run.
+
+    Args:
+        name: name of the recipe.
+        data: what is trained on.
+        options: further groups of options.
+        begins: which weights it begins from; None has no such option.
+        help: other texts for options of the run, by name.
+        run: defaults of the options of the run. Without ``steps`` there is no such option; where it or
+            ``accumulate`` is None, that is what the function gives unless the user does.
+
+    Returns:
+        A decorator.
     """
     steps = "steps" if "steps" in run else ""
     validate = "validate_every" if "validate" in data.names.split() else ""
@@ -126,7 +136,12 @@ def training(
 
 
 def train(recipe: Recipe, **settings: Any) -> None:
-    """Run a recipe and say where the weights are; ends the program with 130 if it was interrupted."""
+    """Run a recipe and say where the weights are; ends the program with 130 if it was interrupted.
+
+    Args:
+        recipe: what is trained, and how.
+        settings: fields of :class:`segue_train.loop.RunSettings`.
+    """
     from segue_train import loop
 
     try:
@@ -157,10 +172,21 @@ class Data:
 
 
 def say(text: str) -> None:
-    """A line for the person at the keyboard."""
+    """Show a line to the person at the keyboard.
+
+    Args:
+        text: the line.
+    """
     notice(text)
 
 
 def names_in(text: str) -> list[str]:
-    """Names that commas separate."""
+    """Names that commas separate.
+
+    Args:
+        text: such as ``highway, office``.
+
+    Returns:
+        Names without blanks; none is empty.
+    """
     return [name.strip() for name in text.split(",") if name.strip()]

@@ -97,7 +97,18 @@ CLIPS = Options(Clips, "data exclude subset include_val validate validate_on")
 
 
 def of_one_kind(material: Material, stage: int) -> list[Footage]:
-    """The still images for stage 0, the videos for the others; there must be nothing else."""
+    """The still images for stage 0, the videos for the others; there must be nothing else.
+
+    Args:
+        material: what the folders hold.
+        stage: stage of the training.
+
+    Returns:
+        Still images or videos.
+
+    Raises:
+        DatasetError: there is none of these, or something else.
+    """
     footage, other = (material.stills, material.videos) if stage == 0 else (material.videos, material.stills)
     if other or not footage:
         kinds = ("still images", "videos") if stage == 0 else ("videos", "still images")

@@ -199,6 +199,10 @@ def fill(network: Cutie, path: Path) -> None:
 
     Weights of stage 0 lack the masks of other objects; a network with that input gets new channels, last,
     with orthogonal weights.
+
+    Args:
+        network: the network; changed in place.
+        path: weight file of the former stage.
     """
     tensors = read_checkpoint(path).tensors
     expected = network.state_dict()
@@ -215,6 +219,11 @@ def load_trunks(network: Cutie, pixel: Path, mask: Path) -> None:
     """Start both encoders from ImageNet classifiers in torchvision's layout.
 
     The channels of the mask encoder's first convolution that see masks keep their orthogonal start.
+
+    Args:
+        network: the network; changed in place.
+        pixel: file of the classifier for the pixel encoder.
+        mask: file of the classifier for the mask encoder.
     """
     state = network.pixel_encoder.state_dict()
     take(pixel, {name.replace("res2.", "layer1."): tensor for name, tensor in state.items()})

@@ -121,7 +121,19 @@ class HofamRecipe(CommonRecipe):
 def flow_loss(
     network: HOFAM, batch: Batch, progress: float, step: int, class_in_scale: ClassInScale, gamma: float
 ) -> Loss:
-    """The released loss, see :func:`~segue_train.losses.hofam_loss`."""
+    """The released loss, see :func:`~segue_train.losses.hofam_loss`.
+
+    Args:
+        network: the network.
+        batch: ``frames``, ``flow`` and ``labels``, uint8.
+        progress: how much of the training is done, in [0, 1].
+        step: number of the step, from 0.
+        class_in_scale: how the area of the foreground weighs it.
+        gamma: exponent of the focal loss.
+
+    Returns:
+        A scalar, and its parts by name.
+    """
     logits = network(batch["frames"].float() / 255, batch["flow"].float() / 255)
     probability, labels = torch.sigmoid(logits[:, 0].float()), batch["labels"].float() / 255
     return hofam_loss(probability, labels, class_in_scale=class_in_scale, gamma=gamma)
@@ -184,7 +196,16 @@ class FlowSamples:
 
 
 def film_flow(folder: Path, gaps: tuple[int, ...], film: ForegroundSequence) -> FlowFiles:
-    """Flow files of a film, in a folder called after it."""
+    """Flow files of a film, in a folder called after it.
+
+    Args:
+        folder: folder of all films.
+        gaps: distances of the earlier frames.
+        film: a film of a data set.
+
+    Returns:
+        The files.
+    """
     return FlowFiles(folder / film.key, gaps, len(film))
 
 

@@ -85,8 +85,16 @@ def asked(
     """What is asked of queries that start from detections, and which of them count as found or not.
 
     Objects that no query is about are not asked for. Those of unknown class have the one that the query says
-    which is most about them. Where a clip is not ``complete`` (N,), queries that are about no object may be
-    right. Gives the objects, and which queries count, (N, Q), bool.
+    which is most about them. Where a clip is not complete, queries that are about no object may be right.
+
+    Args:
+        clips: objects of each clip.
+        decoded: what the network decoded.
+        logits: class logits of the detections, (N, Q, classes).
+        complete: whether all objects of a clip are annotated, (N,).
+
+    Returns:
+        The objects, and which queries count, (N, Q), bool.
     """
     wanted, counted = [], []
     for clip, boxes, scores, whole in zip(clips, decoded.references[0], logits, complete, strict=True):
@@ -100,7 +108,15 @@ def asked(
 
 
 def overlaps(objects: Tensor, boxes: Tensor) -> Tensor:
-    """Mean IoU of objects (n, T, 4) with boxes (T, Q, 4) over the frames that show the object, (n, Q)."""
+    """Mean IoU of objects with boxes over the frames that show the object.
+
+    Args:
+        objects: centre form, (n, T, 4).
+        boxes: centre form, (T, Q, 4).
+
+    Returns:
+        (n, Q) in [0, 1].
+    """
     there = (objects[..., 2] > 0).float()[:, None]
     a, b = corners(objects)[:, None], corners(boxes).transpose(0, 1)[None]
     inner = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
@@ -186,7 +202,15 @@ def _objective(network: SeqFormer, separability: bool) -> InstanceObjective:
 
 
 def load_trunk(network: SeqFormer, path: Path) -> None:
-    """Start the trunk from a classifier in torchvision's layout."""
+    """Start the trunk from a classifier in torchvision's layout.
+
+    Args:
+        network: the network; changed in place.
+        path: file of the classifier.
+
+    Raises:
+        CheckpointError: the file is one of another trunk.
+    """
     body = network.backbone.body
     if isinstance(body, MobileNetV2Trunk):
         load_mobilenet(body, path)
@@ -271,6 +295,10 @@ def start_from(network: SeqFormer, path: Path) -> None:
 
     Class heads of another number of classes begin anew, as published; so do the parts of MS-STS VIS where the
     file is one of SeqFormer. All else must fit.
+
+    Args:
+        network: the network; changed in place.
+        path: weight file.
     """
     expected = network.state_dict()
     found = {

@@ -112,6 +112,10 @@ def load_trunks(network: nn.Module, path: Path) -> None:
 
     A context network over a whole window takes the first kernel once for each picture of the window, divided
     by their number; the convolution of a depth map stays at zero.
+
+    Args:
+        network: the network; changed in place.
+        path: file of the classifier.
     """
     tensors = read_checkpoint(path).tensors
     tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("fc.")}

@@ -129,6 +129,10 @@ def start_from(network: MustanLite, path: Path) -> None:
     """Start from other weights, or from those that come with segue if the path is ``shipped``.
 
     The attention to flow begins anew where they have none, adding nothing.
+
+    Args:
+        network: the network; changed in place.
+        path: weight file, or ``shipped``.
     """
     shipped = path == SHIPPED
     found = dict(load("mustan-lite").state_dict() if shipped else read_checkpoint(path).tensors)

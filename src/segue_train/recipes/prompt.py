@@ -143,6 +143,9 @@ def losses(logits: Tensor, quality: Tensor, targets: Tensor, planes: Tensor) -> 
         quality: logits of the IoU, (N, 3).
         targets: (N, S, S), 0, 1 or void.
         planes: prompt planes (N, 4, S, S), uint8.
+
+    Returns:
+        A scalar, and its parts by name.
     """
     known = (targets != VOID).float()
     truth = (targets == 1).float()

@@ -126,6 +126,10 @@ class STCNLiteRecipe(CommonRecipe):
 def start_from(network: STCNLite, path: Path) -> None:
     """Fill a network from a file, which may lack the parts of the second generation: they stay as they are.
 
+    Args:
+        network: the network; changed in place.
+        path: weight file.
+
     Raises:
         CheckpointError: the file is missing, damaged, or of another network.
     """
@@ -141,6 +145,13 @@ def curriculum(progress: float, rng: Rng) -> Curriculum:
     Without the calm clips, in which things move little from frame to frame, the network leaves trails: on a
     still backdrop what an object uncovers looks most like the same place one frame before, when the object's
     rim was on it.
+
+    Args:
+        progress: how much of the training is done, in [0, 1].
+        rng: source of random numbers.
+
+    Returns:
+        Share of videos, gap, and shape of the clips.
     """
     if progress > 0.7:
         return _late(progress, rng, CALM_FROM, CALM, slowest=0.1)
@@ -153,7 +164,14 @@ def further(progress: float, rng: Rng, large: float = 0.0) -> Curriculum:
     """What a network sees that follows already: wide gaps and long clips at once, calm ones from a tenth on.
 
     The calm ones are slower and longer than those of :func:`curriculum`: a trail grows from frame to frame.
-    A share of ``large`` shows crops as large as a session sees a film of 480p.
+
+    Args:
+        progress: how much of the training is done, in [0, 1].
+        rng: source of random numbers.
+        large: share of clips with crops as large as a session sees a film of 480p.
+
+    Returns:
+        Share of videos, gap, and shape of the clips.
     """
     if large and rng.random() < large:
         return Curriculum(0.75, 8 if progress > 0.8 else 12, _shape(rng, 3, LARGE_SIDE, 1.0))
@@ -191,9 +209,19 @@ def clip_loss(
     share: float | None = None,
     edges: float = 0.0,
 ) -> Loss:
-    """Cross-entropy of a ``share`` of the pixels, else :func:`hardest_share`, and half the Dice loss.
+    """Cross-entropy of the hardest pixels, and half the Dice loss.
 
-    The cross-entropy of pixels near ``edges`` is raised before the hardest are chosen.
+    Args:
+        network: the network.
+        batch: a batch of the recipe's data.
+        progress: how much of the training is done, in [0, 1].
+        step: number of the step, from 0.
+        schedule: how memory is read; None reads all of it.
+        share: share of the pixels that count; None is that of :func:`hardest_share`.
+        edges: how much the cross-entropy near edges is raised before the hardest are chosen; 0 is not at all.
+
+    Returns:
+        A scalar, and its parts by name.
     """
     frames, exists = batch["frames"].float() / 127.5 - 1, batch["exists"]
     masks = object_masks(batch["masks"][:, 0], exists.shape[1])
@@ -208,9 +236,17 @@ def clip_loss(
 
 
 def edge_weights(target: Tensor, slots: int, box: int = EDGE_BOX) -> Tensor:
-    """How much of a ``box`` around each pixel is of another class, (B, T, H, W) → the same, in [0, 1].
+    """How much of a square around each pixel is of another class.
 
     The weight of a pixel on a straight edge is about a half. Void counts as background.
+
+    Args:
+        target: (B, T, H, W), 0..K or void.
+        slots: number K of object slots.
+        box: side of the square in pixels, odd.
+
+    Returns:
+        (B, T, H, W) in [0, 1].
     """
     planes = object_masks(target.flatten(0, 1), slots)
     near = F.avg_pool2d(planes, box, stride=1, padding=box // 2, count_include_pad=False)
@@ -218,7 +254,14 @@ def edge_weights(target: Tensor, slots: int, box: int = EDGE_BOX) -> Tensor:
 
 
 def hardest_share(progress: float) -> float:
-    """Share of the pixels that count: all of them at first, the hardest quarter after half time."""
+    """Share of the pixels that count: all of them at first, the hardest quarter after half time.
+
+    Args:
+        progress: how much of the training is done, in [0, 1].
+
+    Returns:
+        1 at first, a quarter after half time.
+    """
     return 1 - (1 - HARDEST) * min(1.0, max(0.0, (progress - 0.15) / 0.35))
 
 
@@ -228,6 +271,12 @@ def initialise_key(network: STCNLite, sampler: ClipSampler, pictures: int = 60, 
 
     The centre tap projects on the leading components, scaled so that the L2 affinity equals a cosine
     similarity at a temperature of about 0.1; the bias removes the mean.
+
+    Args:
+        network: the network; changed in place.
+        sampler: draws clips.
+        pictures: number of pictures to look at.
+        seed: of what is random.
     """
     rng = np.random.default_rng(seed)
     shape = ClipShape(1, 1, 192, 1)

@@ -128,6 +128,7 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(inner, WIDTH)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Query (B, n, C), key and value (B, m, C) to (B, n, C)."""
         projected = (self.q_proj(query), self.k_proj(key), self.v_proj(value))
         q, k, v = (x.unflatten(-1, (HEADS, -1)).transpose(1, 2) for x in projected)
         return self.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
@@ -172,6 +173,7 @@ class TwoWayTransformer(nn.Module):
         self.norm_final_attn = nn.LayerNorm(WIDTH)
 
     def forward(self, tokens: Tensor, image: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (B, n, C), image and its positions (B, h·w, C) to tokens (B, n, C) and image (B, h·w, C)."""
         places = tokens
         for layer in self.layers:
             tokens, image = layer(tokens, image, places, grid)

@@ -168,6 +168,7 @@ class MaskDownsampler(nn.Module):
         self.encoder = nn.Sequential(*layers, nn.Conv2d(cin, WIDTH, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, 1, H, W) to (B, C, H/16, W/16)."""
         return self.encoder(x)
 
 
@@ -183,6 +184,7 @@ class FuserBlock(nn.Module):
         self.pwconv2 = ActivatedLinear(4 * WIDTH, WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) to the same."""
         inner = self.norm(self.dwconv(x)).permute(0, 2, 3, 1)
         inner = self.gamma * self.pwconv2(self.pwconv1(inner))
         return x + inner.permute(0, 3, 1, 2)
@@ -196,6 +198,7 @@ class Fuser(nn.Module):
         self.layers = nn.ModuleList(FuserBlock() for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) to the same."""
         for layer in self.layers:
             x = layer(x)
         return x
