@@ -89,6 +89,11 @@ class Clocked:
         return maps
 
 
+def network_of(method: str) -> str:
+    """The name of a network without what follows it."""
+    return method.removesuffix(TWO_PASSES).removesuffix(FOLLOWED)
+
+
 def session(
     method: str,
     *,
@@ -112,7 +117,7 @@ def session(
     masks = ForegroundMasks(shadows=True)
     if method in CLASSICAL:
         return ForegroundSession(CLASSICAL[method](), masks=masks, align=align)
-    name, twice = method.removesuffix(TWO_PASSES).removesuffix(FOLLOWED), method.endswith(TWO_PASSES)
+    name, twice = network_of(method), method.endswith(TWO_PASSES)
     follows: Any = "auto" if method.endswith(FOLLOWED) else None
     segmenter = as_segmenter(foreground_model(name, weights), follows, device=device, fast=fast)
     if not twice:

@@ -12,7 +12,8 @@ groups and the worst of them; with ``--isd`` rendered rooms are one more. ``--em
 foreground in scenes without anybody. Every method sees the frames once,
 in order, with nothing before the first one, and has the same settings for all films. Counts are those of
 CDnet2014, pooled over a film; F of shadow, where shadow is labelled, is that of the pixels that the method
-calls shadow. Prints Markdown tables.
+calls shadow. Prints Markdown tables. ``--keep FILE`` notes each film as soon as it is scored; the same
+command goes on after an interruption, and one with more methods or groups measures only what lacks.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -31,7 +32,7 @@ import numpy.typing as npt
 import torch
 
 from foreground_clips import Film, Labels, read_films, shaken
-from foreground_methods import CLASSICAL, FOLLOWED, TWO_PASSES, session
+from foreground_methods import CLASSICAL, FOLLOWED, TWO_PASSES, network_of, session
 from foreground_scenes import development_scenes, empty_scenes, held_out_scenes, rendered_scenes
 from machine import describe
 from segue.datasets.labels import OUTSIDE, SHADOW, UNKNOWN
@@ -39,8 +40,11 @@ from segue.metrics.foreground import Counts, ForegroundAccumulator
 from segue.sessions import foreground_masks
 from segue.sessions.foreground import ForegroundSession
 from segue.types import Segmentation
+from segue.weights.checkpoint import sha256
 
 Mask = npt.NDArray[np.bool_]
+
+Key = tuple[str, str]  # names of a method and a film
 
 ALARM = 0.001
 """Foreground on more than this share of an empty picture is a false alarm."""
@@ -59,6 +63,51 @@ class Score:
     counts: Counts
     seconds: float
     shadow: Counts
+
+
+@dataclass
+class Kept:
+    """Scores in a file, which is written anew after each film.
+
+    Attributes:
+        path: the file; None keeps nothing.
+        settings: what the scores depend on beside method and film; others in the file are an error.
+        scores: by method and film.
+    """
+
+    path: Path | None
+    settings: dict[str, object]
+    scores: dict[Key, Score] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.path is None or not self.path.exists():
+            return
+        known = json.loads(self.path.read_text())
+        if known["settings"] != self.settings:
+            raise SystemExit(f"{self.path}: was made with {known['settings']}, not with {self.settings}")
+        for item in known["scores"]:
+            pixels, shadow = (Counts(**item[name]) for name in ("counts", "shadow"))
+            self.scores[item["method"], item["film"]] = Score(pixels, item["seconds"], shadow)
+
+    def add(self, method: str, film: str, found: Score) -> None:
+        """Note a score."""
+        self.scores[method, film] = found
+        if self.path is None:
+            return
+        rows = [{"method": m, "film": f, **asdict(each)} for (m, f), each in self.scores.items()]
+        part = self.path.with_name(f"{self.path.name}.part")
+        part.write_text(json.dumps({"settings": self.settings, "scores": rows}, indent=1))
+        part.replace(self.path)
+
+
+def settings(options: argparse.Namespace) -> dict[str, object]:
+    """What scores depend on beside method and film, as JSON has it."""
+    return {
+        "frames": options.frames,
+        "align": options.align,
+        "fast": options.fast,
+        "weights": {name: sha256(path) for name, path in options.weights.items()},
+    }
 
 
 def score(film: Film, model: ForegroundSession) -> Score:
@@ -154,7 +203,9 @@ def alarm_table(films: Sequence[Film], options: argparse.Namespace) -> str:
     for film in films:
         cells = []
         for method in options.methods:
-            fresh = session(method, weights=options.weights.get(method), align=options.align, film=film)
+            fresh = session(
+                method, weights=options.weights.get(network_of(method)), align=options.align, film=film
+            )
             shares = [
                 float((item.mask == foreground_masks.FOREGROUND).mean()) for item in played(film, fresh)
             ]
@@ -173,22 +224,24 @@ def played(film: Film, model: ForegroundSession) -> Iterator[Segmentation]:
     yield from model.finish()
 
 
-def run(films: Sequence[Film], options: argparse.Namespace) -> dict[str, dict[str, Score]]:
-    """All methods on all films."""
+def run(films: Sequence[Film], options: argparse.Namespace, kept: Kept) -> dict[str, dict[str, Score]]:
+    """All methods on all films; those that are kept are not measured again."""
     found: dict[str, dict[str, Score]] = {}
     for method in options.methods:
         name = method if options.align else f"{method}, not aligned"
         found[name] = {}
         for film in films:
-            fresh = session(
-                method,
-                weights=options.weights.get(method),
-                align=options.align,
-                device=options.device,
-                fast=options.fast,
-                film=film,
-            )
-            found[name][film.name] = score(film, fresh)
+            if (name, film.name) not in kept.scores:
+                fresh = session(
+                    method,
+                    weights=options.weights.get(network_of(method)),
+                    align=options.align,
+                    device=options.device,
+                    fast=options.fast,
+                    film=film,
+                )
+                kept.add(name, film.name, score(film, fresh))
+            found[name][film.name] = kept.scores[name, film.name]
             print(f"  {name}, {film.name}: {found[name][film.name]}", file=sys.stderr, flush=True)
     return found
 
@@ -218,7 +271,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--fast", action="store_true", help="bfloat16 where the hardware has it")
     add("--device", default="cpu")
     add("--threads", type=int, default=torch.get_num_threads())
-    add("--json", type=argparse.FileType("w"), help="write all numbers here")
+    add("--keep", type=Path, help="file of all numbers; what it holds is not measured again")
     options = parser.parse_args(arguments)
     options.methods = options.methods or list(CLASSICAL)
     options.weights = {
@@ -251,12 +304,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         films = read_films(options.data, options.films.split(","))
         films += map(shaken, films) if options.shake else []
     print(f"Measured on {describe(options.threads, options.device)}.\n")
-    scores = run(films, options)
+    scores = run(films, options, Kept(options.keep, settings(options)))
     print(group_table(scores, groups) if groups else score_table(scores), flush=True)
     print(f"\n{shadow_table(scores)}", flush=True)
-    if options.json:
-        numbers = {m: {f: asdict(item) for f, item in by.items()} for m, by in scores.items()}
-        json.dump(numbers, options.json, indent=1)
     return 0
 
 

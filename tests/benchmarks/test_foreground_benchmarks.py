@@ -25,6 +25,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))  # scri
 import foreground_checks as checks
 import foreground_clips as clips
 import foreground_events as happenings
+import foreground_scores as scores
 from foreground_methods import session
 from foreground_scenes import rendered_scenes
 from foreground_scores import group_table, score, score_table, shadow_table
@@ -104,8 +105,8 @@ def test_rendered_rooms_are_made_once_and_are_a_group(
         groups = rendered_scenes(tmp_path)
     assert len(runs) == 1
     assert [len(list(film.shots())) for film in groups["rendered"]] == [3]
-    scores = {"median": {film.name: score(film, session("median")) for film in groups["rendered"]}}
-    assert "| **rendered** | 0.000 |" in group_table(scores, groups)
+    found = {"median": {film.name: score(film, session("median")) for film in groups["rendered"]}}
+    assert "| **rendered** | 0.000 |" in group_table(found, groups)
 
 
 def test_in_a_shaken_film_the_labels_move_with_the_frames() -> None:
@@ -175,3 +176,24 @@ def test_the_running_median_passes_where_it_is_strong() -> None:
     for event in (happenings.switched(FILM), happenings.resized(FILM), happenings.left(FILM)):
         for item in checks.check_event(event, session("median")):
             assert item.passed, item
+
+
+def test_kept_scores_are_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "scores.json"
+    short = clips.Film("short", FILM.roi, lambda: itertools.islice(shots(), 12))
+    other = clips.Film("other", FILM.roi, lambda: itertools.islice(shots(), 15))
+    options = scores.parse(["--data", "nowhere", "--methods", "median", "--keep", str(place)])
+    measured: list[str] = []
+
+    def counting(film: clips.Film, model: ForegroundSession) -> scores.Score:
+        measured.append(film.name)
+        return score(film, model)
+
+    monkeypatch.setattr(scores, "score", counting)
+    first = scores.run([short], options, scores.Kept(place, scores.settings(options)))
+    again = scores.run([short, other], options, scores.Kept(place, scores.settings(options)))
+    assert measured == ["short", "other"]
+    assert again["median"]["short"] == first["median"]["short"]
+    options.frames = 60
+    with pytest.raises(SystemExit, match="was made with"):
+        scores.Kept(place, scores.settings(options))
