@@ -18,12 +18,13 @@ from segue.arrays import UInt8Array
 from segue.models.base import ForegroundNetwork
 from segue.registry import MODELS
 from segue.sessions.empty_scene import Scene
+from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.foreground import SHORT_SIDE, ForegroundSession, as_segmenter
 from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.networks import foreground_model
 from segue.sessions.segmenters import Maps, Segmenter
 from segue.sessions.subtractors import BackgroundDifference, Envelope, FrameDifference, Subtractor
-from segue.sessions.two_passes import FilmScenes, LearntBackground, SceneLearner, TwoPasses
+from segue.sessions.two_passes import SceneLearner, TwoPasses
 from segue.types import Image
 
 TWO_PASSES, FOLLOWED = ", two passes", ", camera followed"

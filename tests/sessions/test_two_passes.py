@@ -10,16 +10,10 @@ import pytest
 import segue
 from segue.errors import CheckpointError, PromptError, SegueError, SourceError
 from segue.sessions import SessionState
+from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.segmenters import Segmenter
 from segue.sessions.subtractors import BackgroundDifference
-from segue.sessions.two_passes import (
-    KEEP,
-    FilmMarks,
-    FilmScenes,
-    LearntBackground,
-    SceneLearner,
-    TwoPasses,
-)
+from segue.sessions.two_passes import KEEP, FilmMarks, SceneLearner, TwoPasses
 from segue.types import Frame, Image
 from tests.sessions.scenes import film, overlap, square_mask, wall, with_squares
 

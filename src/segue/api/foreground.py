@@ -69,7 +69,7 @@ def foreground(
         shadows: mark shadow as 2, where the model tells it; not with ``objects``.
         scene: where the picture of the empty scene comes from: ``median`` (running median), ``mog2`` or
             ``knn`` (the model of that method), a picture of your own: a file, or RGB (H, W, 3), uint8, as an
-            array, a tensor or a PIL picture; or the :class:`segue.sessions.two_passes.FilmScenes` of an
+            array, a tensor or a PIL picture; or the :class:`segue.sessions.film_scenes.FilmScenes` of an
             earlier run, or their file (.safetensors).
         passes: with 2 a film is gone through once to learn the empty scene of each of its parts, and then
             once more for the masks; for models that look at the empty scene, not for cameras and streams.

@@ -31,6 +31,7 @@ from segue.registry import DETECTORS, MODELS
 from segue.sessions.background import MaskedMedian
 from segue.sessions.detecting import detector
 from segue.sessions.empty_scene import Background, FixedBackground
+from segue.sessions.film_scenes import LEARNT, FilmScenes, LearntBackground
 from segue.sessions.foreground import SHORT_SIDE, ForegroundSession, as_segmenter
 from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.moving_camera import METHODS
@@ -38,7 +39,7 @@ from segue.sessions.naming import ObjectNamer
 from segue.sessions.networks import check_path, foreground_model
 from segue.sessions.segmenters import Segmenter
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
-from segue.sessions.two_passes import LEARNT, FilmScenes, LearntBackground, SceneLearner, TwoPasses
+from segue.sessions.two_passes import SceneLearner, TwoPasses
 from segue.types import Frame, Segmentation
 from segue.video import Source
 from segue.video.images import IMAGE_SUFFIXES, read_image, write_picture

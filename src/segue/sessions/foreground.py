@@ -23,6 +23,7 @@ from segue.sessions.changes import Change, SceneChangeDetector, difference, expo
 from segue.sessions.empty_scene import Background, Scene, resized, same_shape
 from segue.sessions.explaining import Explanation, draw
 from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
+from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.foreground_masks import ForegroundMasks, Pending
 from segue.sessions.moving_camera import FollowCamera, MovingCameraSegmenter
 from segue.sessions.networks import foreground_model
@@ -30,7 +31,6 @@ from segue.sessions.precipitation import Precipitation
 from segue.sessions.segmenters import Maps, NetworkSegmenter, Segmenter
 from segue.sessions.sharpness import Blur, relative_blur
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
-from segue.sessions.two_passes import FilmScenes, LearntBackground
 from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
 
 SHORT_SIDE = 240  # frames are reduced to this short side, near the size that the networks were trained at
@@ -395,6 +395,8 @@ class ForegroundSession(Checkpointable):
             return
         if item.matrix is not None:
             maps = np.stack([to_frame(values, item.matrix) for values in maps])
+        if isinstance(self._background, LearntBackground):
+            maps[0] = self._background.judged(item.index, maps[0])
         self._due.append(self._masks.result(item.index, item.time, item.size, maps))
 
     def _learn_from(self, image: Image, foreground: npt.NDArray[np.float32]) -> None:

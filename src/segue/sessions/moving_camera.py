@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import cv2
@@ -23,7 +23,7 @@ from segue.types import Image
 
 PAST = (4, 6, 8, 10, 12, 14, 16, 18)  # frames back to those whose median is the background
 
-_GROW = np.ones((9, 9), np.uint8)
+GROW = np.ones((9, 9), np.uint8)  # by which masks grow before they hide the scene
 
 Homography = npt.NDArray[np.float64]  # (3, 3): a point of one picture, in pixels, to that of the other
 Mask = npt.NDArray[np.generic]
@@ -146,6 +146,61 @@ def seen_from(picture: Image, matrix: Homography, fill: Image) -> Image:
     return warped(picture, matrix, cv2.BORDER_TRANSPARENT, flags=cv2.INTER_LINEAR, onto=fill.copy())
 
 
+def motion_between(
+    step_to: Callable[[int], Homography | None], start: int, end: int, size: tuple[int, int]
+) -> Homography | None:
+    """Motion from one frame of a film to another, chained.
+
+    Args:
+        step_to: gives the motion to a frame from the one before it, or None where it is not known.
+        start: number of the frame from which it leads.
+        end: number of the frame to which it leads; before or after ``start``.
+        size: height and width of the frames in pixels.
+
+    Returns:
+        3 x 3 matrix; None where a link is missing, or a corner moves by more than 30 % of the picture.
+    """
+    low, high = sorted((start, end))
+    total: Homography = np.eye(3)
+    for index in range(low + 1, high + 1):
+        step = step_to(index)
+        if step is None:
+            return None
+        total = step @ total
+    if start > end:
+        total = np.asarray(np.linalg.inv(total))
+    return total if is_moderate(total, size) else None
+
+
+def scene_around(current: Image, others: Sequence[tuple[Image, Mask, Homography]]) -> Scene:
+    """The empty scene as a frame sees it: from frames near it, and the frame itself where they show nothing.
+
+    Args:
+        current: RGB (H, W, 3), uint8.
+        others: frames of the same form in the order of time, with their foreground, (H, W), and the motion
+            from each to ``current``.
+
+    Returns:
+        Median, quantiles and shares of the others, brought onto the frame, without their foreground.
+    """
+    if not others:
+        return Scene.of(current, 1)
+    nowhere = np.zeros(current.shape[:2], np.uint8)
+    # Pixels at the very border are often dark or torn; they tell nothing of what lies there.
+    border = nowhere + 1
+    border[_EDGE:-_EDGE, _EDGE:-_EDGE] = 0
+    frames, hidden, unseen = [], [], nowhere + 1 > 0
+    for image, mask, matrix in others:
+        outside = seen_from(border, matrix, nowhere + 1) > 0
+        frame = np.where(outside[..., None], current, seen_from(image, matrix, current))
+        frames.append(frame.transpose(2, 0, 1))
+        hidden.append(outside | (seen_from(mask.astype(np.uint8), matrix, nowhere) > 0))
+        unseen &= outside
+    # What no frame shows was never foreground: the network takes what always was for foreground again.
+    covered = np.stack(hidden) & ~unseen
+    return Scene(scene_planes(np.ascontiguousarray(np.stack(frames)), covered, least=1))
+
+
 class MovingCameraSegmenter(NetworkSegmenter):
     """Runs a foreground network whose context and background follow the camera, always or while it pans.
 
@@ -230,7 +285,7 @@ class MovingCameraSegmenter(NetworkSegmenter):
         maps = super()._decode(self._past() if self._following else scene)
         if now not in self._aligned:  # else its mask lies elsewhere than the frame as it was taken
             mask = (maps[0] > MASK_ABOVE).astype(np.uint8)
-            self._masks[now] = np.asarray(cv2.dilate(mask, _GROW), np.uint8)
+            self._masks[now] = np.asarray(cv2.dilate(mask, GROW), np.uint8)
         return maps
 
     def _retained(self, image: Image, scene: Scene, maps: Maps) -> Maps:
@@ -259,17 +314,8 @@ class MovingCameraSegmenter(NetworkSegmenter):
 
     def _motion(self, start: int) -> Homography | None:
         """From a frame to the current one; None if it is large, or a link between them is missing."""
-        low, high = sorted((start, self._due))
-        total: Homography = np.eye(3)
-        for i in range(low + 1, high + 1):
-            step = self._step_to(i)
-            if step is None:
-                return None
-            total = step @ total
-        if start > self._due:
-            total = np.asarray(np.linalg.inv(total))
         height, width = self._taken[self._due].shape[:2]
-        return total if is_moderate(total, (height, width)) else None
+        return motion_between(self._step_to, start, self._due, (height, width))
 
     def _warped(self, index: int) -> Image:
         """A frame as the current one sees it."""
@@ -280,21 +326,10 @@ class MovingCameraSegmenter(NetworkSegmenter):
         """The empty scene as the current frame sees it: the current frame where nothing tells more."""
         current = self._taken[self._due]
         nowhere = np.zeros(current.shape[:2], np.uint8)
-        # Pixels at the very border are often dark or torn; they tell nothing of what lies there.
-        border = nowhere + 1
-        border[_EDGE:-_EDGE, _EDGE:-_EDGE] = 0
-        frames, hidden, unseen = [], [], nowhere + 1 > 0
-        for index in (self._due - back for back in PAST):
-            matrix = self._motion(index) if index in self._taken else None
-            if matrix is None:
-                continue
-            outside = seen_from(border, matrix, nowhere + 1) > 0
-            frame = np.where(outside[..., None], current, seen_from(self._taken[index], matrix, current))
-            frames.append(frame.transpose(2, 0, 1))
-            hidden.append(outside | (seen_from(self._masks.get(index, nowhere), matrix, nowhere) > 0))
-            unseen &= outside
-        if not frames:
-            return Scene.of(current, 1)
-        # What no frame shows was never foreground: the network takes what always was for foreground again.
-        covered = np.stack(hidden) & ~unseen
-        return Scene(scene_planes(np.ascontiguousarray(np.stack(frames)), covered, least=1))
+        indices = [index for index in (self._due - back for back in PAST) if index in self._taken]
+        others = [
+            (self._taken[index], self._masks.get(index, nowhere), matrix)
+            for index in indices
+            if (matrix := self._motion(index)) is not None
+        ]
+        return scene_around(current, others)

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import bisect
-import itertools
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from segue.errors import CheckpointError, PromptError, SegueError, SourceError
+from segue.arrays import UInt8Array
+from segue.errors import SegueError, SourceError
 from segue.models.geometry import ResizePadGeometry
 from segue.sessions.align import Aligner, to_reference
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.changes import Change, SceneChangeDetector
-from segue.sessions.empty_scene import PLANES, Scene, resized, same_shape
+from segue.sessions.empty_scene import Scene
+from segue.sessions.film_scenes import FilmScenes, LearntBackground
+from segue.sessions.nearby import Nearby
+from segue.sessions.panning import PanDetector
 from segue.sessions.scene_estimation import Sample, estimate_scene
 from segue.sessions.segmenters import Segmenter
 from segue.types import Frame, Image
 
-LEARNT = ".safetensors"
-"""Ending of a file with all that is known of the empty scene."""
-
 KEEP = 64  # samples of a part at most; when there are more, every second one goes
+SHORT = 128  # frames of a film at most that is kept as a whole
 LONGEST = 6000  # frames of a part: what changes in the course of the day is learnt anew
 QUIET = 12  # frames without a change on either side of a cut
 MARK_EVERY = 16  # frames from one mark of a film to the next
@@ -88,192 +87,6 @@ class FilmMarks(Checkpointable):
             )
 
 
-class FilmScenes(Checkpointable):
-    """The empty scenes of a film, by the frame from which on each of them holds."""
-
-    _firsts: list[int] = checkpointed()
-    _begun_by: list[str] = checkpointed()  # values of Change
-    _planes: list[npt.NDArray[np.uint8]] = checkpointed()
-
-    def __init__(self) -> None:
-        self._firsts, self._begun_by, self._planes = [], [], []
-
-    @classmethod
-    def of(cls, scene: Scene) -> FilmScenes:
-        """One scene for all frames.
-
-        Args:
-            scene: the empty scene.
-
-        Returns:
-            A film with this scene from frame 0 on.
-        """
-        scenes = cls()
-        scenes.add(0, scene)
-        return scenes
-
-    @classmethod
-    def load(cls, path: Path) -> FilmScenes:
-        """Read what :meth:`save` wrote; the file may come from anywhere.
-
-        Args:
-            path: the file.
-
-        Returns:
-            The scenes of the film.
-
-        Raises:
-            CheckpointError: it is missing, damaged, or holds something else.
-        """
-        scenes, state = cls(), SessionState.load(path)
-        try:
-            scenes.restore(state)
-            good = len(scenes._firsts) == len(scenes._planes) == len(scenes._begun_by) > 0
-            good = good and _ascending(scenes._firsts) and all(map(Change, scenes._begun_by))
-            good = good and all(_are_planes(planes) for planes in scenes._planes)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-            good = False
-        if not good:
-            raise CheckpointError(f"{path}: no learnt scene of segue foreground")
-        return scenes
-
-    def save(self, path: Path) -> None:
-        """Write a safetensors file.
-
-        Args:
-            path: file to write; an existing one is replaced.
-
-        Raises:
-            SinkError: it cannot be written.
-        """
-        self.state().save(path)
-
-    def add(self, first: int, scene: Scene, change: Change = Change.none) -> None:
-        """Append a scene that holds from a frame on.
-
-        Args:
-            first: index of that frame; larger than those of the scenes before.
-            scene: the empty scene.
-            change: what happened to the picture as a whole on that frame.
-        """
-        self._firsts.append(first)
-        self._begun_by.append(change.value)
-        self._planes.append(scene.planes)
-
-    def __len__(self) -> int:
-        return len(self._firsts)
-
-    def number_at(self, index: int) -> int:
-        """Find the scene that holds on a frame.
-
-        Args:
-            index: index of the frame in the source.
-
-        Returns:
-            Number of the scene, from 0.
-        """
-        return max(0, bisect.bisect_right(self._firsts, index) - 1)
-
-    def begun_by(self, number: int) -> Change:
-        """Tell what happened to the picture as a whole where a scene begins.
-
-        Args:
-            number: number of the scene, from 0.
-
-        Returns:
-            The kind of change; ``Change.none`` for the first scene.
-        """
-        return Change(self._begun_by[number])
-
-    def scene(self, number: int) -> Scene:
-        """Give a scene by its number.
-
-        Args:
-            number: from 0, see :meth:`number_at`.
-
-        Returns:
-            The empty scene.
-        """
-        return Scene(self._planes[number])
-
-
-def _ascending(numbers: Sequence[Any]) -> bool:
-    whole = all(type(number) is int and number >= 0 for number in numbers)
-    return whole and all(one < other for one, other in itertools.pairwise(numbers))
-
-
-def _are_planes(planes: Any) -> bool:
-    if not isinstance(planes, np.ndarray) or planes.dtype != np.uint8:
-        return False
-    return planes.ndim == 3 and len(planes) == PLANES and min(planes.shape) > 0
-
-
-class LearntBackground(Checkpointable):
-    """The empty scenes of a film that are known beforehand; the exposure alone is followed.
-
-    Args:
-        scenes: those of the film, also such as are learnt before the first frame comes.
-        of_this_film: they are those of the very film, so that its cuts are known, too.
-    """
-
-    _number: int = checkpointed()
-    scene: Scene | None = checkpointed()
-    state_types = (Scene,)
-
-    def __init__(self, scenes: FilmScenes, *, of_this_film: bool = False) -> None:
-        self.scenes, self._of_this_film = scenes, of_this_film
-        self._size: tuple[int, int] | None = None
-        self._number, self.scene = -1, None
-
-    def seek(self, index: int) -> Change | None:
-        """Take the scene of a frame, and tell whether something happens there, if that is known."""
-        number = self.scenes.number_at(index)
-        begins = number != self._number
-        if begins:
-            self._number = number
-            self.restart()
-        if not self._of_this_film:
-            return None
-        return self.scenes.begun_by(number) if begins else Change.none
-
-    def restart(self) -> None:
-        """Go back to the scene as it was learnt."""
-        if self._number >= 0:
-            self.scene = _sized(self.scenes.scene(self._number), self._size)
-
-    def fit(self, size: tuple[int, int]) -> None:
-        self._size = size
-        for number in range(len(self.scenes)):
-            height, width = self.scenes.scene(number).planes.shape[1:]
-            if not same_shape(size, (height, width)):
-                raise PromptError(
-                    f"the learnt scene is {width}x{height}, but the frames are {size[1]}x{size[0]}"
-                )
-        self.restart()
-
-    def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
-        """Frames change nothing."""
-
-    def apply_gain(self, gains: Sequence[float]) -> None:
-        if self.scene is not None:
-            self.scene = self.scene.in_other_light(gains)
-
-    def follow_light(self, picture: Image) -> None:
-        """Another light has a scene of its own."""
-
-    def replace(self, picture: Image, *, trusted: bool) -> None:
-        """The scene stays."""
-
-    def remove_ghost(self, frame: Image, ghost: npt.NDArray[np.bool_]) -> None:
-        """The scene is empty."""
-
-
-def _sized(scene: Scene, size: tuple[int, int] | None) -> Scene:
-    if size is None or scene.planes.shape[1:] == size:
-        return scene
-    return Scene(np.ascontiguousarray(np.stack([resized(plane, size) for plane in scene.planes])))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
     """A frame after something has happened that may be a cut: its index, and it at the working size."""
@@ -288,7 +101,8 @@ class SceneLearner(Checkpointable):
     A part ends at a cut, where the light is switched, or after 6000 frames. What seems to be a cut counts
     only between twelve frames on either side without another one: leaves that sweep past the lens seem to be
     one again and again. Of each part 64 frames at most are kept, evenly spread, each with those before it
-    that the segmenter looks at.
+    that the segmenter looks at. A camera that pans sees no one empty scene: in a film of at most 128 frames
+    each frame of such a part is looked at beside those near it, see :class:`segue.sessions.nearby.Nearby`.
 
     Args:
         segmenter: what says which pixels are foreground, given an empty scene.
@@ -301,6 +115,7 @@ class SceneLearner(Checkpointable):
 
     scenes: FilmScenes = checkpointed()
     marks: FilmMarks = checkpointed()
+    while_panning: dict[int, UInt8Array] = checkpointed()
     done: bool = checkpointed()
     _watch: SceneChangeDetector = checkpointed()
     _aligner: Aligner | None = checkpointed()
@@ -314,6 +129,9 @@ class SceneLearner(Checkpointable):
     _quiet: int = checkpointed()
     _doubtful: str = checkpointed()
     _waiting: list[_Waiting] = checkpointed()
+    _pan: PanDetector = checkpointed()
+    _panned: bool = checkpointed()
+    _taken: dict[int, Image] = checkpointed()
     state_types = (ResizePadGeometry, Sample, _Waiting)
 
     def __init__(self, segmenter: Segmenter, *, short_side: int | None, align: bool) -> None:
@@ -330,6 +148,8 @@ class SceneLearner(Checkpointable):
         # Frames since the last thing that seemed to be a cut; what it was, and the frames since, while nobody
         # knows whether it is one.
         self._quiet, self._doubtful, self._waiting = QUIET, Change.none.value, []
+        # The part so far, while the film is a short one, and whether the camera pans in it.
+        self.while_panning, self._taken, self._pan, self._panned = {}, {}, PanDetector(), False
 
     def take(self, frame: Frame) -> None:
         """Look at the next frame."""
@@ -382,6 +202,7 @@ class SceneLearner(Checkpointable):
             self._end_part()
         if self._first is None:
             self._first = index
+        self._keep(index, image)
         matrix = None if self._aligner is None else self._aligner.find(image)
         if matrix is not None:
             image = to_reference(image, matrix, self._recent[-1] if self._recent else image)
@@ -395,10 +216,29 @@ class SceneLearner(Checkpointable):
             self._samples.append(Sample(image, context))
         self._frames += 1
 
+    def _keep(self, index: int, image: Image) -> None:
+        """Note a frame as it was taken, while the film is a short one."""
+        if self.marks.count <= SHORT:
+            self._panned |= self._pan.look(image)
+            self._taken[index] = image
+        else:
+            self._taken, self.while_panning = {}, {}
+
+    def _look_nearby(self) -> None:
+        """Look at each frame of a part with a camera that pans beside those near it."""
+        taken, panned = self._taken, self._panned
+        self._taken, self._panned = {}, False
+        self._pan.restart()
+        if taken and panned:
+            found = Nearby([*taken.values()], self._probability, self._segmenter.past).foreground()
+            shares = (np.asarray(np.rint(foreground * 255), np.uint8) for foreground in found)
+            self.while_panning |= dict(zip(taken, shares, strict=True))
+
     def _end_part(self) -> None:
         if self._first is None:
             return
         self._segmenter.restart()
+        self._look_nearby()
         scene = estimate_scene(self._samples, self._probability)
         self._segmenter.restart()
         self.scenes.add(self._first, scene, Change(self._begun_by))
@@ -443,7 +283,7 @@ class TwoPasses(Iterable[Frame]):
                     learner.take(frame)
                     yield number
             learner.finish()
-        self._background.scenes = learner.scenes
+        self._background.scenes, self._background.while_panning = learner.scenes, learner.while_panning
 
     def second(self) -> Iterator[Frame]:
         """The frames of the second pass, after the first one.

@@ -1,0 +1,225 @@
+"""The empty scenes of a film, learnt beforehand: what holds them, and a background that gives them."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segue.arrays import Float32Array, UInt8Array
+from segue.errors import CheckpointError, PromptError
+from segue.sessions.base import Checkpointable, SessionState, checkpointed
+from segue.sessions.changes import Change
+from segue.sessions.empty_scene import PLANES, Scene, resized, same_shape
+from segue.types import Image
+
+LEARNT = ".safetensors"
+"""Ending of a file with all that is known of the empty scene."""
+
+
+class FilmScenes(Checkpointable):
+    """The empty scenes of a film, by the frame from which on each of them holds."""
+
+    _firsts: list[int] = checkpointed()
+    _begun_by: list[str] = checkpointed()  # values of Change
+    _planes: list[npt.NDArray[np.uint8]] = checkpointed()
+
+    def __init__(self) -> None:
+        self._firsts, self._begun_by, self._planes = [], [], []
+
+    @classmethod
+    def of(cls, scene: Scene) -> FilmScenes:
+        """One scene for all frames.
+
+        Args:
+            scene: the empty scene.
+
+        Returns:
+            A film with this scene from frame 0 on.
+        """
+        scenes = cls()
+        scenes.add(0, scene)
+        return scenes
+
+    @classmethod
+    def load(cls, path: Path) -> FilmScenes:
+        """Read what :meth:`save` wrote; the file may come from anywhere.
+
+        Args:
+            path: the file.
+
+        Returns:
+            The scenes of the film.
+
+        Raises:
+            CheckpointError: it is missing, damaged, or holds something else.
+        """
+        scenes, state = cls(), SessionState.load(path)
+        try:
+            scenes.restore(state)
+            good = len(scenes._firsts) == len(scenes._planes) == len(scenes._begun_by) > 0
+            good = good and _ascending(scenes._firsts) and all(map(Change, scenes._begun_by))
+            good = good and all(_are_planes(planes) for planes in scenes._planes)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            good = False
+        if not good:
+            raise CheckpointError(f"{path}: no learnt scene of segue foreground")
+        return scenes
+
+    def save(self, path: Path) -> None:
+        """Write a safetensors file.
+
+        Args:
+            path: file to write; an existing one is replaced.
+
+        Raises:
+            SinkError: it cannot be written.
+        """
+        self.state().save(path)
+
+    def add(self, first: int, scene: Scene, change: Change = Change.none) -> None:
+        """Append a scene that holds from a frame on.
+
+        Args:
+            first: index of that frame; larger than those of the scenes before.
+            scene: the empty scene.
+            change: what happened to the picture as a whole on that frame.
+        """
+        self._firsts.append(first)
+        self._begun_by.append(change.value)
+        self._planes.append(scene.planes)
+
+    def __len__(self) -> int:
+        return len(self._firsts)
+
+    def number_at(self, index: int) -> int:
+        """Find the scene that holds on a frame.
+
+        Args:
+            index: index of the frame in the source.
+
+        Returns:
+            Number of the scene, from 0.
+        """
+        return max(0, bisect.bisect_right(self._firsts, index) - 1)
+
+    def begun_by(self, number: int) -> Change:
+        """Tell what happened to the picture as a whole where a scene begins.
+
+        Args:
+            number: number of the scene, from 0.
+
+        Returns:
+            The kind of change; ``Change.none`` for the first scene.
+        """
+        return Change(self._begun_by[number])
+
+    def scene(self, number: int) -> Scene:
+        """Give a scene by its number.
+
+        Args:
+            number: from 0, see :meth:`number_at`.
+
+        Returns:
+            The empty scene.
+        """
+        return Scene(self._planes[number])
+
+
+def _ascending(numbers: Sequence[Any]) -> bool:
+    whole = all(type(number) is int and number >= 0 for number in numbers)
+    return whole and all(one < other for one, other in itertools.pairwise(numbers))
+
+
+def _are_planes(planes: Any) -> bool:
+    if not isinstance(planes, np.ndarray) or planes.dtype != np.uint8:
+        return False
+    return planes.ndim == 3 and len(planes) == PLANES and min(planes.shape) > 0
+
+
+class LearntBackground(Checkpointable):
+    """The empty scenes of a film that are known beforehand; the exposure alone is followed.
+
+    Args:
+        scenes: those of the film, also such as are learnt before the first frame comes.
+        of_this_film: they are those of the very film, so that its cuts are known, too.
+    """
+
+    while_panning: Mapping[int, UInt8Array]
+    """Probability of foreground by the frames nearby, (h, w), shares of 255, where the camera pans."""
+
+    _number: int = checkpointed()
+    scene: Scene | None = checkpointed()
+    state_types = (Scene,)
+
+    def __init__(self, scenes: FilmScenes, *, of_this_film: bool = False) -> None:
+        self.scenes, self._of_this_film = scenes, of_this_film
+        self._size: tuple[int, int] | None = None
+        self._number, self.scene = -1, None
+        self.while_panning = {}
+
+    def seek(self, index: int) -> Change | None:
+        """Take the scene of a frame, and tell whether something happens there, if that is known."""
+        number = self.scenes.number_at(index)
+        begins = number != self._number
+        if begins:
+            self._number = number
+            self.restart()
+        if not self._of_this_film:
+            return None
+        return self.scenes.begun_by(number) if begins else Change.none
+
+    def judged(self, index: int, foreground: Float32Array) -> Float32Array:
+        """What is foreground: by the scene, or by the frames nearby where the camera pans.
+
+        Args:
+            index: index of the frame in the source.
+            foreground: probability by the scene, (h, w), float32.
+
+        Returns:
+            (h, w), float32.
+        """
+        near = self.while_panning.get(index)
+        return foreground if near is None else np.asarray(near / np.float32(255), np.float32)
+
+    def restart(self) -> None:
+        """Go back to the scene as it was learnt."""
+        if self._number >= 0:
+            self.scene = _sized(self.scenes.scene(self._number), self._size)
+
+    def fit(self, size: tuple[int, int]) -> None:
+        self._size = size
+        for number in range(len(self.scenes)):
+            height, width = self.scenes.scene(number).planes.shape[1:]
+            if not same_shape(size, (height, width)):
+                raise PromptError(
+                    f"the learnt scene is {width}x{height}, but the frames are {size[1]}x{size[0]}"
+                )
+        self.restart()
+
+    def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
+        """Frames change nothing."""
+
+    def apply_gain(self, gains: Sequence[float]) -> None:
+        if self.scene is not None:
+            self.scene = self.scene.in_other_light(gains)
+
+    def follow_light(self, picture: Image) -> None:
+        """Another light has a scene of its own."""
+
+    def replace(self, picture: Image, *, trusted: bool) -> None:
+        """The scene stays."""
+
+    def remove_ghost(self, frame: Image, ghost: npt.NDArray[np.bool_]) -> None:
+        """The scene is empty."""
+
+
+def _sized(scene: Scene, size: tuple[int, int] | None) -> Scene:
+    if size is None or scene.planes.shape[1:] == size:
+        return scene
+    return Scene(np.ascontiguousarray(np.stack([resized(plane, size) for plane in scene.planes])))
