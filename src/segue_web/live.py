@@ -10,18 +10,17 @@ import asyncio
 import json
 import threading
 import time
-import webbrowser
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import typer
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
 from segue.jobs.observer import Observer
@@ -33,6 +32,7 @@ from segue.video.events import Event
 from segue.video.zones import Zone
 from segue_web.guard import Guard, LocalServer, guarded_app
 from segue_web.project import COLOURS
+from segue_web.running import report_address
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -95,7 +95,7 @@ class LivePage(Observer):
 
     def __init__(self, observer: Observer, *, port: int = 0, browser: bool = False) -> None:
         self.sees_results = observer.sees_results
-        self._observer, self._browser = observer, browser
+        self._observer = observer
         self._lock = threading.Lock()
         self._about: dict[str, Any] = {}
         self._what, self._count = "", 0
@@ -108,7 +108,8 @@ class LivePage(Observer):
         self._picture: _Picture | None = None
         self._pages: set[WebSocket] = set()
         self._encoder = ThreadPoolExecutor(1, "segue-page-picture", lower_thread_priority)
-        self._server = LocalServer(self.make_app, port, self._tell, longest=LONGEST)
+        tell = partial(report_address, browser=browser)
+        self._server = LocalServer(self.make_app, port, tell, longest=LONGEST)
 
     def __enter__(self) -> Self:
         return self
@@ -163,11 +164,6 @@ class LivePage(Observer):
         self._observer.written(name, path)
 
     # What pages get
-
-    def _tell(self, address: str) -> None:
-        typer.echo(f"the page is at {address}")
-        if self._browser:  # some browsers come back only when they are closed
-            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
     def make_app(self, token: str, port: int) -> FastAPI:
         """The application; everything is below ``/TOKEN/``."""

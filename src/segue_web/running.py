@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import webbrowser
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,12 +89,19 @@ def serve_page(backend: Backend, port: int, browser: bool) -> None:
     """
     from segue_web.server import serve
 
-    def tell(address: str) -> None:
-        typer.echo(f"the page is at {address}  (Ctrl-C ends)")
-        if browser:
-            webbrowser.open(address)
+    serve(backend, port, partial(report_address, browser=browser))
 
-    serve(backend, port, tell)
+
+def report_address(address: str, browser: bool) -> None:
+    """Report the address of a page that answers, and open it if that is wanted.
+
+    Args:
+        address: address of the page, with its secret.
+        browser: open it in the browser.
+    """
+    typer.echo(f"Ctrl-C ends; the page is at {address}")
+    if browser:  # some browsers come back only when they are closed
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
 
 def need_web() -> None:

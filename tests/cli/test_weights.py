@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import segue
 from segue.models.stcn import STCN
 from segue.registry import MODELS
 from tests.cli.running import Command, contents
@@ -55,6 +56,12 @@ def test_an_official_file_is_converted_beside_it(
 def test_a_file_is_verified(command: Command, inputs: Path) -> None:
     outcome = command("weights", "verify", inputs / "lite.safetensors")
     assert outcome.out == f"{inputs / 'lite.safetensors'}: complete weights of stcn-lite\n"
+
+
+def test_weights_of_one_layout_are_told_apart_by_what_they_say(command: Command, tmp_path: Path) -> None:
+    for name in ("stcn-lite", "stcn-lite-free", "segue-prompt-free"):
+        folder = segue.save_pretrained(name, tmp_path / name)
+        assert command("weights", "verify", folder).out == f"{folder}: complete weights of {name}\n"
 
 
 def test_foreign_files_are_refused(command: Command, tmp_path: Path) -> None:

@@ -134,8 +134,8 @@ def verify(file: Annotated[Path, typer.Argument(help="Weight file, converted or 
 
         segue weights verify stcn.safetensors
     """
-    entry = recognise(read_checkpoint(file).tensors)
-    if entry is None:
+    found = read_checkpoint(file)
+    if (entry := recognise(found.tensors, found.metadata)) is None:
         raise CheckpointError(f"{file}: of no network that segue knows")
     load(entry.name, file)
     typer.echo(f"{file}: complete weights of {entry.name}")

@@ -188,7 +188,8 @@ def default_model(weights: str | Path | None = None, *, detectors: bool = True) 
     classed = [entry for entry in DETECTORS if "classes" in entry.supported_options]
     by_network = {entry.network or entry.name: entry for entry in reversed(classed)}
     if weights is not None:
-        known = recognise(read_checkpoint(weights).tensors)
+        checkpoint = read_checkpoint(weights)
+        known = recognise(checkpoint.tensors, checkpoint.metadata)
         name = DEFAULT_MODEL if known is None else known.name
         finds = by_network[name].name if name in by_network else None
     else:

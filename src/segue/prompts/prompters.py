@@ -114,7 +114,8 @@ def _of_file(file: str) -> PrompterEntry:
     names = ", ".join(PROMPTERS.names)
     if not Path(file).is_file():
         raise PromptError(f"prompter {file!r}: neither a weight file nor one of {names}")
-    found = recognise(read_checkpoint(file).tensors)
+    checkpoint = read_checkpoint(file)
+    found = recognise(checkpoint.tensors, checkpoint.metadata)
     for entry in PROMPTERS:
         if found is not None and entry.network == found.name:
             return entry

@@ -248,8 +248,9 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> E
         CheckpointError: the file cannot be read without unpickling, is damaged, or is of another network.
     """
     source = weight_file(source)
-    tensors = read_checkpoint(source).tensors
-    entry = recognise(tensors)
+    checkpoint = read_checkpoint(source)
+    tensors = checkpoint.tensors
+    entry = recognise(tensors, checkpoint.metadata)
     if entry is None:
         known = ", ".join(entry.name for entry in MODELS if entry.signature)
         some = ", ".join(list(tensors)[:3])

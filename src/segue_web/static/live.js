@@ -1,5 +1,6 @@
 // The page of a run: the newest frame with its masks, zones and lines, how fast it goes, and the last events.
 
+import { clock } from "./clock.js";
 import { icon } from "./icons.js";
 import { painted, rgb } from "./paint.js";
 import { fillLabels } from "./runs.js";
@@ -106,13 +107,6 @@ function showRun(run) {
   element("bar").hidden = !run.total;
   element("bar").max = run.total ?? 1;
   element("bar").value = run.done;
-}
-
-/** @param {number} seconds */
-function clock(seconds) {
-  const whole = Math.floor(Math.abs(seconds) * 10) / 10;
-  const parts = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
-  return `${parts[0] ? `${parts[0]}:` : ""}${String(parts[1]).padStart(2, "0")}:${(whole % 60).toFixed(1).padStart(4, "0")}`;
 }
 
 /** What an event says. @param {Happening} event */

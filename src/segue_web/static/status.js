@@ -1,6 +1,7 @@
 // What the page shows of its state: which commands can be used, progress, transport, and the panels.
 
 import { showAbout } from "./about.js";
+import { clock } from "./clock.js";
 import { icon } from "./icons.js";
 import { element, showFound, showHere, showNext, showObjects } from "./panels.js";
 import { TOOLS } from "./tools.js";
@@ -95,9 +96,3 @@ function showTransport(state) {
   element("range").textContent = last - first + 1 < state.film.frames ? `frames ${first} to ${last}` : "";
 }
 
-/** @param {number} seconds */
-function clock(seconds) {
-  const whole = Math.floor(seconds);
-  const parts = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
-  return `${parts[0] ? `${parts[0]}:` : ""}${String(parts[1]).padStart(2, "0")}:${String(parts[2]).padStart(2, "0")}.${String(Math.floor((seconds - whole) * 100)).padStart(2, "0")}`;
-}

@@ -18,14 +18,19 @@ ENTRIES = (
 )
 
 
-def recognise(tensors: Mapping[str, Tensor]) -> Entry | None:
-    """The first entry whose files hold such tensors, or None.
+def recognise(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> Entry | None:
+    """The entry that a file is of, by its tensors and by what it says of itself.
 
     Args:
         tensors: tensors by name, as :func:`segue.weights.read_checkpoint` reads them. Names decide, and for
             some entries the shape of one tensor.
+        metadata: texts of the file by name. Several entries may have such tensors (stcn-lite and
+            stcn-lite-free); ``network`` names the one that wrote the file.
 
     Returns:
-        An entry of the registry of networks, in its order; None if no entry fits.
+        An entry of the registry of networks, the first of those that fit; None if none does.
     """
+    said = (metadata or {}).get("network")
+    if said in MODELS and (entry := MODELS.find(said)).recognises(tensors):
+        return entry
     return next((entry for entry in MODELS if entry.recognises(tensors)), None)
