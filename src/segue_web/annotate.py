@@ -24,7 +24,7 @@ from segue_web.exports import export_job, free_path, remove_unfinished, snapshot
 from segue_web.exports.matting import need_matting
 from segue_web.film import Film
 from segue_web.job_runner import Job, JobRunner
-from segue_web.labels import Labels, read_complete_labels
+from segue_web.labels import LONGEST_NAME, Labels, read_complete_labels
 from segue_web.project import Mark, Project
 from segue_web.server import Backend
 from segue_web.shared import SharedProject
@@ -120,6 +120,10 @@ class AnnotateBackend(Backend):
         count = 0
         with self._shared.change("import"):
             ids = {number: self.project.add_object(name) for number, name in labels.names.items()}
+            for number, given in labels.attributes.items():
+                own = dict(given)
+                group = own.pop("group", "")[:LONGEST_NAME]
+                self.project.set_object(ids[number], group=group, attributes=own)
             for index, mask in labels.frames():
                 found = {
                     ids[number]: (np.asarray(mask == number), Mark("imported", labels.score(index, number)))

@@ -28,6 +28,7 @@ from segue.types import IndexMask
 from segue.video.mask_folder import read_records
 from segue_web.cvat_shapes import number_of, shape_of, wanted
 from segue_web.film import Film, number_in
+from segue_web.project import MOST_ATTRIBUTES
 
 MAX_MASK_BYTES = 64 << 20
 """Largest mask file in an archive, unpacked."""
@@ -49,6 +50,9 @@ MAX_SECONDS = 120.0
 
 LONGEST_NAME = 80
 """Characters of the name of an object; the page has no room for more."""
+
+LONGEST_VALUE = 200
+"""Characters of an attribute of an object."""
 
 MAX_MASKS = 300_000
 """Masks of objects on frames that are taken from one file."""
@@ -95,12 +99,14 @@ class Labels:
         masks: readers of the index masks, (H, W), by frame.
         scores: those that are known, by frame and object.
         where: the file that they come from, for messages.
+        attributes: of the objects that have any, by name; ``group`` is the group of an object.
     """
 
     names: Mapping[int, str]
     masks: Mapping[int, Read]
     scores: Mapping[tuple[int, int], float] = field(default_factory=dict)
     where: str = ""
+    attributes: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
 
     def frames(self) -> Iterator[tuple[int, IndexMask]]:
         """Index and mask of every frame that has one, in order; SegueError where one is damaged."""
@@ -270,10 +276,11 @@ class _Reader:
         names: Mapping[int, str | None],
         masks: Mapping[int, Read],
         scores: Mapping[tuple[int, int], float] | None = None,
+        attributes: Mapping[int, Mapping[str, str]] | None = None,
     ) -> Labels:
         self._check_number(len(names))
         known = {i: (name or f"Object {i}")[:LONGEST_NAME] for i, name in names.items()}
-        return Labels(known, masks, scores or {}, self._where)
+        return Labels(known, masks, scores or {}, self._where, attributes or {})
 
     def _check_number(self, objects: int) -> None:
         if objects > MAX_OBJECTS:
@@ -332,9 +339,11 @@ class _Reader:
         planes: dict[int, Planes] = defaultdict(list)
         scores: dict[tuple[int, int], float] = {}
         names: dict[int, str | None] = {}
+        attributes: dict[int, dict[str, str]] = {}
         for number, (item, name) in enumerate(items, 1):
             self._check_number(number)
             names[number] = name
+            _add_attributes(attributes, number, item.get("attributes"))
             segmentations = item["segmentations"]
             if len(segmentations) > self._count:
                 raise DatasetError(f"it has {len(segmentations)} frames, the film {self._count}")
@@ -344,7 +353,7 @@ class _Reader:
             for t in np.flatnonzero(track.areas).tolist():
                 planes[t].append((number, partial(track.decode, t)))
                 scores[t, number] = score
-        return self._of_planes(names, planes, scores)
+        return self._of_planes(names, planes, scores, attributes)
 
     def _coco(self, images: Mapping[str, Any], items: Iterable[tuple[dict[str, Any], str | None]]) -> Labels:
         ordered = dict(sorted(images.items(), key=lambda image: natural_key(image[0])))
@@ -354,16 +363,18 @@ class _Reader:
         names: dict[int, str | None] = {}
         numbers: dict[Any, int] = {}
         scores: dict[tuple[int, int], float] = {}
+        attributes: dict[int, dict[str, str]] = {}
         for taken, (item, name) in enumerate(items):
             self._check_masks(taken)
             number = numbers.setdefault(item.get("track_id", ("alone", item["id"])), len(numbers) + 1)
             self._check_number(number)
             names.setdefault(number, name)
+            _add_attributes(attributes, number, item.get("attributes"))
             index = frames[item["image_id"]]
             track = RleTrack.parse([item["segmentation"]], self._size)
             planes[index].append((number, partial(track.decode, 0)))
             scores[index, number] = _score(item)
-        return self._of_planes(names, planes, scores)
+        return self._of_planes(names, planes, scores, attributes)
 
     def read_cvat(self, path: Path) -> Labels:
         """Masks, polygons and boxes; polygons and boxes between two keyframes stay where they were last."""
@@ -371,14 +382,17 @@ class _Reader:
         planes: dict[int, Planes] = defaultdict(list)
         names: dict[int, str | None] = {}
         numbers: dict[Any, int] = {}
+        attributes: dict[int, dict[str, str]] = {}
         number = taken = 0
+        key, said = None, ""  # the attribute of an object that is being read, and its text so far
 
         def start(tag: str, given: dict[str, str]) -> None:
-            nonlocal number, taken
+            nonlocal number, taken, key, said
+            key, said = (given.get("name"), "") if tag == "attribute" and number else (None, "")
             self._limit.check()
             if tag == "track":
-                key = given.get("group_id") or ("track", wanted(given, "id", tag))
-                number = numbers.setdefault(key, len(numbers) + 1)
+                same = given.get("group_id") or ("track", wanted(given, "id", tag))
+                number = numbers.setdefault(same, len(numbers) + 1)
                 self._check_number(number)
                 names.setdefault(number, wanted(given, "label", tag))
             elif tag in ("mask", "polygon", "box") and given.get("outside") != "1":
@@ -392,23 +406,47 @@ class _Reader:
                 taken += 1
                 self._check_masks(taken)
 
+        def text(part: str) -> None:
+            nonlocal said
+            if key is not None and len(said) <= LONGEST_VALUE:
+                said += part
+
+        def end(tag: str) -> None:
+            nonlocal key
+            if tag == "attribute" and key is not None:
+                _add_attributes(attributes, number, {key: said})
+            key = None
+
         def no_entities(*_: Any) -> None:
             raise DatasetError("it declares entities, which no annotation needs")
 
         parser = expat.ParserCreate()
         parser.StartElementHandler, parser.EntityDeclHandler = start, no_entities
+        parser.EndElementHandler, parser.CharacterDataHandler = end, text
         with path.open("rb") as stream:
             parser.ParseFile(stream)
-        return self._of_planes(names, planes)
+        return self._of_planes(names, planes, None, attributes)
 
     def _of_planes(
         self,
         names: Mapping[int, str | None],
         planes: Mapping[int, Planes],
         scores: Mapping[tuple[int, int], float] | None = None,
+        attributes: Mapping[int, Mapping[str, str]] | None = None,
     ) -> Labels:
         masks = {index: partial(_stacked, found, self._size) for index, found in planes.items()}
-        return self._labels(names, masks, scores)
+        return self._labels(names, masks, scores, attributes)
+
+
+def _add_attributes(known: dict[int, dict[str, str]], number: int, given: Any) -> None:
+    """Take texts, numbers and truth values that a file says of an object, as far as a project has room."""
+    if not isinstance(given, dict):
+        return
+    for name, value in given.items():
+        own = known.setdefault(number, {})
+        room = name in own or len(own) < MOST_ATTRIBUTES
+        if room and 0 < len(name) <= LONGEST_NAME and isinstance(value, str | int | float):
+            own[name] = str(value)[:LONGEST_VALUE]
 
 
 def _score(item: Mapping[str, Any]) -> float:

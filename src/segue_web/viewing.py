@@ -269,7 +269,9 @@ class ViewBackend(Backend):
     def _marks(self, index: int, mask: IndexMask) -> dict[int, list[Any]]:
         """Kind, score, area, weight and agreement by object, as a project has them."""
         extents = measure(mask).items()
-        return {i: ["tracked", self._first.score(index, i), extent.area, None, None] for i, extent in extents}
+        return {
+            i: ["imported", self._first.score(index, i), extent.area, None, None] for i, extent in extents
+        }
 
     def _frame(self, index: int) -> dict[str, Any]:
         mask = self._first.mask(index, self.film.size)

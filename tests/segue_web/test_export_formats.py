@@ -17,9 +17,11 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from segue.errors import SegueError
+from segue_web.annotate import AnnotateBackend
 from segue_web.exports import FORMATS, Snapshot, export_job, snapshot, steps
 from segue_web.exports.outlines import parts_of, single_outline
 from segue_web.film import Film
+from segue_web.labels import read_complete_labels
 from segue_web.project import Mark, Project
 from tests.segue_web.films import numbered, write_film
 
@@ -289,3 +291,19 @@ def test_attributes_and_groups_go_where_a_format_has_a_place(film: Film, tmp_pat
     assert [
         item.findtext("name") for item in root.findall(".//label[name='person']/attributes/attribute")
     ] == [*own]
+
+
+@pytest.mark.parametrize("form", ["coco", "ytvis", "cvat"])
+def test_attributes_and_groups_come_back(form: str, film: Film, tmp_path: Path) -> None:
+    project = Project(tmp_path / "p", film.describe(), film.size)
+    with project.change("draw"):
+        ids = [project.add_object(name) for name in ("person", "car")]
+        project.put(1, dict(zip(ids, [(plane, Mark("given")) for plane in planes(1)], strict=True)))
+        project.set_object(ids[0], group="left", attributes={"pose": "sits & <reads>", "empty": ""})
+    path = exported(film, snapshot(project, None), form, tmp_path)
+    project.close()
+    backend = AnnotateBackend(film, tmp_path / "again")
+    backend.import_labels(read_complete_labels(path, film))
+    shown = [(row["name"], row["group"], row["attributes"]) for row in backend.project.objects()]
+    backend.project.close()
+    assert shown == [("person", "left", {"pose": "sits & <reads>", "empty": ""}), ("car", "", {})]

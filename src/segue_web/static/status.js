@@ -3,13 +3,15 @@
 import { showAbout } from "./about.js";
 import { clock } from "./clock.js";
 import { icon } from "./icons.js";
-import { element, showFound, showHere, showNext, showObjects } from "./panels.js";
+import { element, make, showFound, showHere, showNext, showObjects } from "./panels.js";
 import { TOOLS } from "./tools.js";
 
 /**
  * @typedef {import("./state.js").State} State
  * @typedef {import("./commands.js").Command} Command
  */
+
+const EXTENT_NAMES = /** @type {Record<string, string>} */ ({ part: "Part", whole: "Object", group: "More" });
 
 const RUNS = /** @type {Record<string, string>} */ ({ forward: "Tracking forwards", back: "Tracking backwards", between: "Tracking from both sides", export: "Exporting" });
 
@@ -31,12 +33,26 @@ export function tieStatus({ state, edits, playback }, commands) {
     showObjects(state, actions);
     showAbout(state);
     showHere(state);
+    showExtents(edits);
     showFound(state);
     if (performance.now() - nextShown > (state.running ? 1000 : 0)) {
       nextShown = performance.now();
       showNext(state, (frame, object) => { state.choose(object); playback.go(frame, false); });
     }
   });
+}
+
+/** What clicks may mean, as choices. @param {import("./edits.js").Edits} edits */
+function showExtents(edits) {
+  const meant = edits.meant();
+  const row = element("extents");
+  row.hidden = !meant;
+  if (!meant || row.dataset.shown === JSON.stringify(meant)) return;
+  row.dataset.shown = JSON.stringify(meant);
+  row.replaceChildren(...meant.extents.map((extent) => make("button", {
+    role: "radio", "aria-checked": extent === meant.extent, textContent: EXTENT_NAMES[extent],
+    title: "What the clicks mean (O: the next)", onclick: () => edits.click([], null, extent),
+  })));
 }
 
 /** @param {string} name @returns {HTMLButtonElement} */
@@ -78,10 +94,16 @@ function showProgress(state) {
   }
   if (running) {
     element("progress-what").textContent = `${RUNS[running.what] ?? running.what}: ${running.done} of ${running.total} frames`;
-    element("progress-rate").textContent = running.rate ? `${running.rate.toFixed(1)} frames/s, ${Math.ceil((running.total - running.done) / running.rate)} s left` : "starting …";
+    element("progress-rate").textContent = running.rate ? `${running.rate.toFixed(1)} frames/s, ${duration((running.total - running.done) / running.rate)} left` : "starting …";
     bar.max = Math.max(1, running.total);
     bar.value = running.done;
   }
+}
+
+/** @param {number} seconds */
+function duration(seconds) {
+  if (seconds < 100) return `${Math.ceil(seconds)} s`;
+  return seconds < 6000 ? `${Math.ceil(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
 /** @param {State} state */

@@ -200,6 +200,10 @@ export class View {
       context.clip();
       context.setTransform(this.scale, 0, 0, this.scale, this.offset.x + pane * this.paneWidth, this.offset.y);
       this.drawPane(pane);
+      if (this.panes > 1) {
+        context.setTransform(1, 0, 0, 1, pane * this.paneWidth, 0);
+        this.drawName(state.names[pane], 12 * devicePixelRatio, 18 * devicePixelRatio, "left", devicePixelRatio);
+      }
       context.restore();
     }
   }
@@ -215,7 +219,6 @@ export class View {
     if (look && !state.settings.hidden) this.drawMasks(look, pane);
     if (state.mode === "annotate") this.drawFound();
     const pixel = devicePixelRatio / this.scale;
-    if (this.panes > 1) this.drawName(state.names[pane], 8 * pixel, 16 * pixel, "left", pixel);
     if (look && state.mode === "annotate") this.drawPrompts(look, pixel);
     if (this.handles) this.handles(context, pixel);
     if (this.draft) this.draft(context, pixel);
