@@ -35,9 +35,24 @@ def test_options_are_for_all_or_for_a_network_or_a_row() -> None:
             "--train mustan3=--steps 1: no row or network is called mustan3; choose from a, b",
         ),
         ("--init 'a", "--train --init 'a: No closing quotation"),
+        ("device cuda", "--train device cuda: give options, which begin with a dash, or NAME=OPTIONS"),
     ):
         with pytest.raises(SegueError, match=message):
             read_words("train", [text], ("a", "b", "a"))
+
+
+def test_a_row_is_named_as_in_the_table_or_by_its_key() -> None:
+    tables = tables_of("stm", ["memory"])
+    given = dict.fromkeys(("data", "weights", "rows", "run", "train", "model"))
+    for name in ("every 5 frames", "every-5-frames"):
+        words = read(tables, given | {"run": [f"{name}=--size 240", "--device cpu"]})["run"]
+        assert words.of("stm", "every-5-frames") == ("--device", "cpu", "--size", "240")
+
+
+def test_a_network_that_is_not_known_ends_before_anything_runs() -> None:
+    given = dict.fromkeys(("data", "weights", "rows", "run", "train"))
+    with pytest.raises(SegueError, match="no network is called 'nonet'"):
+        read(tables_of("stm", ["memory"]), given | {"model": "nonet"})
 
 
 def test_a_row_says_where_it_begins_at_random() -> None:

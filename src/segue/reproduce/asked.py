@@ -15,7 +15,7 @@ from segue.errors import SegueError
 from segue.registry import DATASETS, DETECTORS, MODELS
 from segue.reproduce.tables import Row, Table
 
-_NAMED = re.compile(r"([^\s=-][^\s=]*)=(.*)", re.DOTALL)
+_NAMED = re.compile(r"([^=-][^=]*)=(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +77,16 @@ class How:
         return given if row.first is not None else self.weights.get(row.key, given)
 
 
-def read_words(kind: str, texts: Sequence[str] | None, known: Iterable[str]) -> Words:
+def read_words(
+    kind: str, texts: Sequence[str] | None, known: Iterable[str], titles: Mapping[str, str] | None = None
+) -> Words:
     """Options to hand on, of texts ``OPTIONS`` or ``NAME=OPTIONS``.
 
     Args:
         kind: name of the option, without ``--``, for messages.
-        texts: what was typed; None is nothing.
-        known: names that may be given.
+        texts: what was typed; what begins with a dash are options of all rows. None is nothing.
+        known: networks and keys of rows that may be given.
+        titles: keys of rows by what stands in front of them in the table, which is a name of theirs as well.
 
     Returns:
         Words for all, and words by name.
@@ -91,7 +94,7 @@ def read_words(kind: str, texts: Sequence[str] | None, known: Iterable[str]) -> 
     Raises:
         SegueError: the name is none of those that are known, or a quotation has no end.
     """
-    names = tuple(dict.fromkeys(known))
+    names, titles = tuple(dict.fromkeys(known)), titles or {}
     common: list[str] = []
     named: dict[str, tuple[str, ...]] = {}
     for text in texts or ():
@@ -101,11 +104,14 @@ def read_words(kind: str, texts: Sequence[str] | None, known: Iterable[str]) -> 
         except ValueError as error:
             raise SegueError(f"--{kind} {text}: {error}") from None
         if match is None:
+            if words and not words[0].startswith("-"):
+                raise SegueError(f"--{kind} {text}: give options, which begin with a dash, or NAME=OPTIONS")
             common += words
-        elif match[1] in names:
-            named[match[1]] = (*named.get(match[1], ()), *words)
-        else:
-            raise SegueError(f"--{kind} {text}: no row or network is called {match[1]}; {_listed(names)}")
+            continue
+        name = titles.get(match[1], match[1])
+        if name not in names:
+            raise SegueError(f"--{kind} {text}: no row or network is called {name}; {_listed(names)}")
+        named[name] = (*named.get(name, ()), *words)
     return Words(tuple(common), named)
 
 
@@ -167,7 +173,10 @@ def read(tables: Sequence[Table], given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         SegueError: a text has the wrong form, or names what there is not.
     """
+    if given["model"] is not None:
+        MODELS.find(given["model"])
     rows = [(row, row.model or given["model"] or table.model) for table in tables for row in table.rows]
+    titles = {row.name: row.key for row, _ in rows}
     trained = [row.key for row, _ in rows if row.training is not None]
     trainings = [training for table in tables for training in table.trainings]
     starts = [training.start.name for training in trainings if training.start is not None]
@@ -177,8 +186,8 @@ def read(tables: Sequence[Table], given: Mapping[str, Any]) -> dict[str, Any]:
         "data": {name: Path(folder) for name, folder in folders.items()},
         "weights": read_pairs("weights", given["weights"], places),
         "rows": read_rows(tables, given["rows"]),
-        "run": read_words("run", given["run"], (name for row, model in rows for name in (model, row.key))),
-        "train": read_words("train", given["train"], (*(item.network for item in trainings), *trained)),
+        "run": read_words("run", given["run"], (n for row, model in rows for n in (model, row.key)), titles),
+        "train": read_words("train", given["train"], (*(item.network for item in trainings), *trained), titles),
     }
 
 
