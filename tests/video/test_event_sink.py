@@ -198,6 +198,15 @@ def test_zones_that_cannot_be_read_are_told(text: str) -> None:
         Zone.parse(text)
 
 
+@pytest.mark.parametrize("text", ["door=30,0 60,0 60,9", "line=-9,3 -1,3", "door=0,20 9,20 9,40"])
+def test_a_zone_that_no_frame_shows_is_an_error(tmp_path: Path, text: str) -> None:
+    """As one drawn on a larger picture of the same camera."""
+    with pytest.raises(SegueError, match=r"zone (door|line): lies outside the picture of 30x20"):
+        EventSink(tmp_path / "events.csv", size=(20, 30), zones=[Zone.parse(text)])
+    with EventSink(tmp_path / "events.csv", size=(20, 30), zones=[Zone.parse("door=29,0 60,0 60,9")]):
+        pass
+
+
 def named(path: Path, results: list[Any], *answers: tuple[str, float] | None) -> list[Any]:
     """Write events whose objects are named by these answers in turn; gives what the answers were for."""
     asked: list[Any] = []

@@ -187,7 +187,9 @@ def read(tables: Sequence[Table], given: Mapping[str, Any]) -> dict[str, Any]:
         "weights": read_pairs("weights", given["weights"], places),
         "rows": read_rows(tables, given["rows"]),
         "run": read_words("run", given["run"], (n for row, model in rows for n in (model, row.key)), titles),
-        "train": read_words("train", given["train"], (*(item.network for item in trainings), *trained), titles),
+        "train": read_words(
+            "train", given["train"], (*(item.network for item in trainings), *trained), titles
+        ),
     }
 
 

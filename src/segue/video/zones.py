@@ -52,6 +52,25 @@ class Zone:
         """Whether it is crossed, rather than entered."""
         return len(self.points) == 2
 
+    def check(self, size: tuple[int, int]) -> None:
+        """See that a picture shows some of it: one of another film or resolution would never tell anything.
+
+        Args:
+            size: height and width of the picture.
+
+        Raises:
+            SegueError: all of it lies to one side of the picture.
+        """
+        for name, values, side in (
+            ("x", [x for x, _ in self.points], size[1]),
+            ("y", [y for _, y in self.points], size[0]),
+        ):
+            if min(values) >= side or max(values) < 0:
+                raise SegueError(
+                    f"zone {self.name}: lies outside the picture of {size[1]}x{size[0]}: its {name} are "
+                    f"{min(values):g} to {max(values):g}"
+                )
+
     def contains(self, point: Point) -> bool:
         """Whether a point lies in the polygon or on its border."""
         corners = np.array(self.points, np.float32)
