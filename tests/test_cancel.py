@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from segue.cancel import CancelToken, cancel_on_signals
+from segue.cancel import CancelToken, cancel_on_signals, interrupt_on_signals
 
 
 def test_a_token_is_set_by_any_thread_and_calls_what_waits_once() -> None:
@@ -101,3 +101,19 @@ def test_children_of_the_tests_hear_ctrl_c_wherever_the_tests_were_started() -> 
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert child.stdout == "False\n"
+
+
+def test_signals_that_would_end_python_interrupt_it_and_others_stay_as_they_are() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        for handler in (signal.SIG_DFL, signal.SIG_IGN):
+            signal.signal(signal.SIGTERM, handler)
+            with interrupt_on_signals():
+                if handler == signal.SIG_IGN:
+                    signal.raise_signal(signal.SIGTERM)
+                else:
+                    with pytest.raises(KeyboardInterrupt):
+                        signal.raise_signal(signal.SIGTERM)
+            assert signal.getsignal(signal.SIGTERM) == handler
+    finally:
+        signal.signal(signal.SIGTERM, before)

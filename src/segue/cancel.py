@@ -100,3 +100,25 @@ def cancel_on_signals(token: CancelToken | None = None) -> Iterator[CancelToken]
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def interrupt_on_signals() -> Iterator[None]:
+    """Have the signals that ask to stop raise KeyboardInterrupt, as Ctrl-C does, where they would end Python.
+
+    What is open is then given up in order while a run begins or ends, where nothing looks at a
+    :class:`CancelToken`. Signals that are ignored or handled stay so, and so do all outside the main thread.
+
+    Returns:
+        None, for the block; afterwards signals do what they did before.
+    """
+    deadly: list[signal.Signals] = []
+    if threading.current_thread() is threading.main_thread():
+        deadly = [number for number in stop_signals() if signal.getsignal(number) == signal.SIG_DFL]
+    for number in deadly:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in deadly:
+            signal.signal(number, signal.SIG_DFL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ from segue.jobs.running import RunInterrupted, run
 from segue.jobs.values import TrackJob, to_json
 from segue.masks import write_index_mask
 from segue.types import Frame, Segmentation
+from segue.video import OverlayVideoSink
 from segue.weights import write_checkpoint
 from segue_web.film import Film
 from segue_web.tracking import Corrected, follow
@@ -177,3 +179,18 @@ def test_a_cancelled_job_is_gone_on_with_to_the_same_files(command: Command, tmp
     settings = json.loads((tmp_path / "out" / "masks" / ".segue.json").read_text())["settings"]
     assert settings["prompts"]["-1"][0]["digest"] is not None
     assert np.any(MASKS[0])
+
+
+def test_a_job_that_is_ended_while_its_outputs_are_completed_can_be_gone_on_with(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal such as that of a service manager would otherwise end Python with half-written files."""
+    run(job_in(tmp_path, "whole"))
+    job = job_in(tmp_path, "out")
+    with monkeypatch.context() as patch:
+        patch.setattr(OverlayVideoSink, "close", lambda _: signal.raise_signal(signal.SIGTERM))
+        with pytest.raises(RunInterrupted, match="--resume"):
+            run(job)
+    assert not list((tmp_path / "out").rglob("*.partial"))
+    run(job.model_copy(update={"outputs": job.outputs.model_copy(update={"resume": True})}))
+    assert files(tmp_path / "out") == files(tmp_path / "whole")

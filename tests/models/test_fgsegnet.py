@@ -124,3 +124,19 @@ def test_resizing_starts_at_the_corner() -> None:
     resized = resize_from_corner(x, (1, 6))
     torch.testing.assert_close(resized, torch.tensor([[0.0, 2.0, 4.0, 6.0, 8.0, 9.0]]))
     assert torch.equal(resize_from_corner(x, (1, 4)), x)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_sure_pixels_of_odd_sizes_have_a_gradient_in_half_precision(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a training with ``16-mixed``, where a probability of 1 had an infinite logit."""
+    network = FgSegNetV2(scene=None)
+    logits = torch.full((1, 1, 8, 12), 30.0, dtype=dtype, requires_grad=True)
+    monkeypatch.setattr(network.fpm, "forward", lambda coarse: coarse)
+    monkeypatch.setattr(network.decoder, "forward", lambda *maps: logits)
+    found = network.decode((logits, logits, logits), (), None, (10, 15))
+    torch.sigmoid(found).sum().backward()
+    assert bool(found.isfinite().all())
+    assert logits.grad is not None
+    assert bool(logits.grad.isfinite().all())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segue.cancel import CancelToken
+from segue.cancel import CancelToken, interrupt_on_signals
 from segue.errors import SinkError, SourceError
 from segue.jobs.describing import FramesDigest
 from segue.jobs.files import write_record
@@ -197,7 +197,7 @@ def _run_video(job: VideoJob, prepared: Prepared, observer: Observer, cancel: Ca
         observer.frame(frame, result, prepared.note(result))
 
     try:
-        with sink:
+        with interrupt_on_signals(), sink:
             total = prepared.total or source.frame_count
             if passes is not None:
                 observer.begin("first pass", total)

@@ -81,8 +81,8 @@ class FgSegNetV2(nn.Module):
         logits = logits[..., self.extra[0] :, : logits.shape[-1] - self.extra[1]]
         if (logits.shape[-2], logits.shape[-1]) == size:
             return logits
-        # The release resizes probabilities.
-        return torch.logit(resize_from_corner(torch.sigmoid(logits), size), eps=CERTAIN)
+        # The release resizes probabilities. In 16 bits one of 1 would have an endless logit and gradient.
+        return torch.logit(resize_from_corner(torch.sigmoid(logits.float()), size), eps=CERTAIN)
 
     def forward(self, frames: Tensor) -> Tensor:
         """RGB (N, 3, H, W) in [0, 1] → logits (N, 1, H, W)."""
