@@ -133,8 +133,9 @@ class EventSink(SpooledSink):
             raise SinkError(f"{path}: events go to a file ending in .csv or .json")
         self._notifier = None if notify is None else Notifier(notify)
         super().__init__(path, size)
-        for zone in zones if size is not None else ():
-            zone.check(size)
+        if size is not None:
+            for zone in zones:
+                zone.check(size)
         self._visits: dict[int, _Visit] = {}
         self._zones, self._live = tuple(zones), live
         self._table: _Table | None = None
