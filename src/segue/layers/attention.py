@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.linear import ActivatedLinear
+
 Similarity = Literal["l2", "dot", "weighted"]
 
 
@@ -223,11 +225,12 @@ def corners(points: Tensor, weights: Tensor, shapes: Shapes, heads: int) -> tupl
     column, row = corner.to(torch.int32).unbind(-1)
     position = (row + 1) * strides.to(torch.int32) + column + (starts + 1).to(torch.int32)
     first = position * heads + torch.arange(heads, dtype=torch.int32, device=device)[:, None, None]
-    below = first + (strides * heads).to(torch.int32)
+    right = torch.tensor((0, heads, 0, heads), device=device)
+    below = strides * torch.tensor((0, 0, heads, heads), device=device)
+    rows = first[..., None] + (right + below).to(torch.int32)[:, None]  # (L, 1, 4) more than the first
     lower = y * weights
     upper = weights - lower
     lower_right, upper_right = x * lower, x * upper
-    rows = torch.stack((first, first + heads, below, below + heads), -1)
     return rows, torch.stack((upper - upper_right, upper_right, lower - lower_right, lower_right), -1)
 
 
@@ -256,8 +259,9 @@ class Mlp(nn.Module):
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
+        self.fc1 = ActivatedLinear(width, hidden, "gelu")
+        self.fc2 = ActivatedLinear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
+        result: Tensor = self.fc2(self.fc1(x))
+        return result

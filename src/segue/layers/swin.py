@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.attention import Mlp
+from segue.layers.linear import ActivatedLinear
 
 _MASKED = -100.0  # added to the attention between regions that a shifted window joins though they are apart
 
@@ -31,8 +32,8 @@ class WindowAttention(nn.Module):
         places = torch.stack((y.flatten(), x.flatten()))
         apart = places[:, :, None] - places[:, None] + window - 1
         self.register_buffer("relative_position_index", apart[0] * (2 * window - 1) + apart[1])
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
+        self.qkv = ActivatedLinear(width, 3 * width)
+        self.proj = ActivatedLinear(width, width)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Windows (B·n, side², C), of which n make a picture; ``mask`` (n, side², side²) is added."""

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.attention import SelfAttention
+from segue.layers.linear import ActivatedLinear
 from segue.models.base import Shape
 from segue.models.seqformer.encoder import Levels
 from segue.models.seqformer.network import BackboneName, SeqFormer, Size
@@ -140,8 +141,8 @@ class CrossAttention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.q, self.k, self.v = (nn.Linear(width, width) for _ in range(3))
-        self.proj = nn.Linear(width, width)
+        self.q, self.k, self.v = (ActivatedLinear(width, width) for _ in range(3))
+        self.proj = ActivatedLinear(width, width)
 
     def forward(
         self,
@@ -194,8 +195,8 @@ def feed_forward(width: int) -> nn.Sequential:
     Returns:
         The layers: (..., width) to (..., width).
     """
-    expand, reduce = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
-    return nn.Sequential(OrderedDict(linear1=expand, relu=nn.ReLU(), linear2=reduce))
+    expand, reduce = ActivatedLinear(width, 2 * width, "relu"), ActivatedLinear(2 * width, width)
+    return nn.Sequential(OrderedDict(linear1=expand, linear2=reduce))
 
 
 class SplitAttention(nn.Module):
@@ -226,20 +227,20 @@ class SplitAttention(nn.Module):
         super().__init__()
         self.intra_mode, self.inter_mode = intra_mode, inter_mode
         if intra_mode != "none":
-            self.intra_linear = nn.Linear(width, width)
+            self.intra_linear = ActivatedLinear(width, width)
             self.intra_attn = CrossAttention(width, heads)
             self.intra_norm = nn.LayerNorm(width)
             self.intra_ffn = feed_forward(width)
         if inter_mode != "none":
-            self.inter_own = nn.Linear(width, width)
-            self.inter_partner = nn.Linear(width, width)
+            self.inter_own = ActivatedLinear(width, width)
+            self.inter_partner = ActivatedLinear(width, width)
             self.inter_norm = nn.LayerNorm(width if inter_mode == "sequence" else 2 * width)
-            self.inter_merge = nn.Linear(2 * width, width) if inter_mode == "channel" else None
+            self.inter_merge = ActivatedLinear(2 * width, width) if inter_mode == "channel" else None
             self.inter_attn = CrossAttention(width, heads)
             self.inter_dropout = nn.Dropout(dropout)
             self.inter_ffn_norm = nn.LayerNorm(width)
             self.inter_ffn = feed_forward(width)
-        self.out_proj = nn.Linear(width, width)
+        self.out_proj = ActivatedLinear(width, width)
         nn.init.zeros_(self.out_proj.weight)
         nn.init.zeros_(self.out_proj.bias)
 
@@ -302,7 +303,8 @@ class SplitAttention(nn.Module):
             keys = _columns(keys)
             queries = keys
         else:
-            keys = _columns(self.inter_norm(torch.cat((s, partner), 1)))
+            normed = [self.inter_norm(tokens).transpose(1, 2) for tokens in (s, partner)]
+            keys = torch.cat(normed, 2).flatten(0, 1)
             queries = keys[:, :frames].contiguous()
         observe = None if observer is None else partial(observer.take_between, samples)
         attended = self.inter_attn(queries, keys, observe=observe)

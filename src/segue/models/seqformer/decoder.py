@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.attention import drawn
+from segue.layers.linear import ActivatedLinear
 from segue.models.seqformer.encoder import DeformableAttention, Levels
 
 CHANNELS = 8
@@ -188,11 +189,11 @@ class DecoderLayer(nn.Module):
         self.norm2 = nn.LayerNorm(width)
         self.self_attn_box = nn.MultiheadAttention(width, heads, dropout=dropout, batch_first=True)
         self.norm2_box = nn.LayerNorm(width)
-        self.linear1 = nn.Linear(width, hidden)
-        self.linear2 = nn.Linear(hidden, width)
+        self.linear1 = ActivatedLinear(width, hidden, "relu")
+        self.linear2 = ActivatedLinear(hidden, width)
         self.norm3 = nn.LayerNorm(width)
-        self.linear1_box = nn.Linear(width, hidden)
-        self.linear2_box = nn.Linear(hidden, width)
+        self.linear1_box = ActivatedLinear(width, hidden, "relu")
+        self.linear2_box = ActivatedLinear(hidden, width)
         self.norm3_box = nn.LayerNorm(width)
         self.time_attention_weights = nn.Linear(width, 1)
         self.dropout = nn.Dropout(dropout)
@@ -252,7 +253,7 @@ class DecoderLayer(nn.Module):
         return offsets, weights
 
     def _forward(self, x: Tensor, expand: nn.Linear, reduce: nn.Linear) -> Tensor:
-        return self.dropout(reduce(self.dropout(F.relu(expand(x)))))
+        return self.dropout(reduce(self.dropout(expand(x))))
 
 
 class Decoder(nn.Module):

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.attention import sample_levels
+from segue.layers.linear import ActivatedLinear
 from segue.models.seqformer.observing import EncoderAttention
 
 
@@ -39,9 +40,9 @@ class DeformableAttention(nn.Module):
         self.levels, self.heads, self.points = levels, heads, points
         self.sampling_offsets = nn.Linear(width, heads * levels * points * 2)
         self.attention_weights = nn.Linear(width, heads * levels * points)
-        self.value_proj = nn.Linear(width, width)
-        self.output_proj = nn.Linear(width, width)
-        self.output_proj_box = nn.Linear(width, width)
+        self.value_proj = ActivatedLinear(width, width)
+        self.output_proj = ActivatedLinear(width, width)
+        self.output_proj_box = ActivatedLinear(width, width)
         self.reset_parameters()
 
     @torch.no_grad()
@@ -163,8 +164,8 @@ class EncoderLayer(nn.Module):
         self.self_attn = DeformableAttention(width, levels, heads, points)
         self.dropout = nn.Dropout(dropout)
         self.norm1 = nn.LayerNorm(width)
-        self.linear1 = nn.Linear(width, hidden)
-        self.linear2 = nn.Linear(hidden, width)
+        self.linear1 = ActivatedLinear(width, hidden, "relu")
+        self.linear2 = ActivatedLinear(hidden, width)
         self.norm2 = nn.LayerNorm(width)
         self.ms_sts: nn.Module | None = None
 
@@ -188,7 +189,7 @@ class EncoderLayer(nn.Module):
                 0, 1
             )
         tokens = self.norm1(tokens + self.dropout(attended))
-        forwarded = self.linear2(self.dropout(F.relu(self.linear1(tokens))))
+        forwarded = self.linear2(self.dropout(self.linear1(tokens)))
         return self.norm2(tokens + self.dropout(forwarded))
 
 
