@@ -47,6 +47,7 @@ def track(
     max_jump: float | None = None,
     short_side: int | None = None,
     flip_tta: bool = False,
+    reverse: bool = False,
     settings: Mapping[str, Any] | None = None,
     device: str | torch.device | None = None,
     fast: bool = False,
@@ -83,6 +84,7 @@ def track(
             diagonal; 0 never does.
         short_side: reduce larger pictures to this short side for the network; 0 never does.
         flip_tta: look at the mirrored picture as well, and take the mean of both; takes twice the time.
+        reverse: follow each object backwards as well, from its first prompt to the first frame.
         settings: further settings of the network by name, such as ``{"long_term": True}``; `segue weights
             list NAME` shows them, and the page of the network tells what they mean.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
@@ -96,7 +98,9 @@ def track(
 
     Returns:
         An iterator of results that knows its session, see :class:`segue.api.Results`: one result per frame,
-        in order, as soon as it is there. Before the first prompt the masks are empty.
+        in order, as soon as it is there. Before the first prompt of an object it is not in the masks, unless
+        ``reverse`` is asked for: then the part of the film before the last of these prompts is gone through
+        backwards before the first result.
 
     Raises:
         SourceError, PromptError, CheckpointError: as described there.
@@ -123,6 +127,7 @@ def track(
             "max_jump": max_jump,
             "short_side": short_side,
             "flip_tta": flip_tta,
+            "reverse": reverse,
             "settings": settings,
         },
     )

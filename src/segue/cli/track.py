@@ -121,7 +121,7 @@ track = job_command(
     Options(
         follow,
         "model mem_every top_k include_last memory_frames memory_policy max_jump:max-jump,reach short_side "
-        "flip_tta:flip-tta,careful settings:setting",
+        "flip_tta:flip-tta,careful reverse settings:setting",
         {"top_k": None},
         {"model": str, "top_k": int | None, "settings": list[str] | None},
         {

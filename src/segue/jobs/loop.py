@@ -17,6 +17,10 @@ PromptSource = Callable[[Frame], "IndexMask | Sequence[Prompt] | None"]
 """Gives the prompts of a frame, or None."""
 
 
+Complete = Callable[[Segmentation], Segmentation]
+"""Makes the result of a frame whole."""
+
+
 class Skipped(enum.Enum):
     """What a step gives for a frame that has no result."""
 
@@ -35,17 +39,23 @@ def no_prompts(_: Frame) -> None:
     """
 
 
-def prompted(session: Session, prompts: PromptSource) -> Step:
+def prompted(session: Session, prompts: PromptSource, complete: Complete | None = None) -> Step:
     """Takes every frame through a session with its prompts.
 
     Args:
         session: the session.
         prompts: gives the prompts of a frame.
+        complete: makes each result whole; None leaves them as they are.
 
     Returns:
         A function that takes a frame and gives the result that is due, if any.
     """
-    return lambda frame: session.step(frame, prompts(frame))
+
+    def step(frame: Frame) -> Segmentation | None:
+        result = session.step(frame, prompts(frame))
+        return result if result is None or complete is None else complete(result)
+
+    return step
 
 
 def only_required(session: TrackSession, prompts: PromptSource, required: Container[int]) -> Step:

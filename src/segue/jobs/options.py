@@ -64,6 +64,7 @@ class TrackOptions(Value):
     max_jump: float | None = None
     short_side: int | None = None
     flip_tta: bool = False
+    reverse: bool = False
     settings: Annotated[Mapping[str, Setting], BeforeValidator(_settings)] = Field(default_factory=dict)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from segue.errors import ArgumentError, SourceError
-from segue.jobs.loop import PromptSource, Step, no_prompts, only_required, prompted
+from segue.jobs.loop import Complete, PromptSource, Step, no_prompts, only_required, prompted
 from segue.jobs.parts import VideoSource
 from segue.jobs.values import VideoJob
 from segue.prompts.answers import MakePrompter
@@ -96,6 +96,8 @@ class Prepared:
         names: class names by number, as files of results number them.
         zones: what is watched for events.
         name_object: says what an object of an event is: label and score; None leaves it open.
+        complete: makes the result of a frame whole, by what a pass before has found; None leaves it as it
+            is.
         notice: what the person who runs the job should know; empty for nothing.
         finish: called after the last frame; gives what it has written, by what it is, and raises where the
             job could not mean what it says.
@@ -113,6 +115,7 @@ class Prepared:
     names: Mapping[int, str] = field(default_factory=dict)
     zones: tuple[Zone, ...] = ()
     name_object: Name | None = None
+    complete: Complete | None = None
     notice: str = ""
     finish: Callable[[], Mapping[str, Path]] = nothing
 
@@ -120,7 +123,7 @@ class Prepared:
     def step(self) -> Step:
         """Takes a frame through the session, with its prompts."""
         if self.required is None:
-            return prompted(self.session, self.prompts)
+            return prompted(self.session, self.prompts, self.complete)
         assert isinstance(self.session, TrackSession)
         return only_required(self.session, self.prompts, self.required)
 

@@ -15,7 +15,7 @@ from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import CheckpointError, PromptError, ResumeError, SourceError
 from segue.jobs.loop import FrameLoop, Step
 from segue.sessions.base import Session, SessionState
-from segue.sessions.two_passes import TwoPasses
+from segue.sessions.passes import Passes
 from segue.types import Frame, Segmentation
 from segue.video import Sink, replayed
 
@@ -210,7 +210,7 @@ class _Run:
 
 
 def first_pass(
-    passes: TwoPasses,
+    passes: Passes,
     *,
     folder: Path | None,
     resume: bool,

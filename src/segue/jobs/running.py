@@ -31,7 +31,7 @@ from segue.jobs.values import (
     VideoJob,
 )
 from segue.jobs.whole import run_whole
-from segue.sessions.two_passes import TwoPasses
+from segue.sessions.passes import Passes
 from segue.types import Frame, Segmentation
 from segue.video import Sink, Source, open_sinks
 from segue.video.images import write_picture
@@ -156,7 +156,7 @@ def run_prepared(
 def _run_video(job: VideoJob, prepared: Prepared, observer: Observer, cancel: CancelToken) -> Outcome:
     outputs, source = job.outputs, prepared.source
     part = None if outputs.rotate is None else parse_duration(outputs.rotate, "--rotate")
-    passes = prepared.frames if isinstance(prepared.frames, TwoPasses) else None
+    passes = prepared.frames if isinstance(prepared.frames, Passes) else None
     if passes is None:
         first, frames = first_frame(source.name, prepared.frames)
         prepared.begin(first)
@@ -200,7 +200,7 @@ def _run_video(job: VideoJob, prepared: Prepared, observer: Observer, cancel: Ca
         with interrupt_on_signals(), sink:
             total = prepared.total or source.frame_count
             if passes is not None:
-                observer.begin("first pass", total)
+                observer.begin(passes.title, passes.total or total)
                 sink.flush()  # the folder says from now on which run it belongs to
                 first_pass(passes, folder=states, resume=outputs.resume, report=observer.count, cancel=cancel)
                 begun = time.perf_counter()

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from segue.errors import ArgumentError, PromptError
+from segue.errors import ArgumentError, PromptError, SourceError
 from segue.jobs.options import Setting, TrackOptions
 from segue.jobs.prepared import Objects, Prepared, first_frame, nothing, open_video
 from segue.jobs.prompting import DEFAULT_NOTICE, make_detector, make_prompter, plan_prompts, settled
@@ -21,6 +21,7 @@ from segue.prompts.given import PromptPlan
 from segue.sessions import TrackSession
 from segue.sessions.auto import AutoSession
 from segue.sessions.networks import track_network
+from segue.sessions.reverse import ReversePass
 from segue.types import Frame, Prompt, Segmentation
 from segue.video import Source
 
@@ -38,7 +39,7 @@ def make_schedule(published: Schedule, options: TrackOptions) -> Schedule:
     Raises:
         ArgumentError: a number is out of range.
     """
-    asked = options.model_dump(exclude={"top_k", "settings"})
+    asked = options.model_dump(exclude={"top_k", "settings", "reverse"})
     changes = {name: value for name, value in asked.items() if value is not None}
     for name in {"max_jump", "short_side"} & changes.keys():
         changes[name] = changes[name] or None  # 0 never does
@@ -155,7 +156,14 @@ def prepare_track(job: TrackJob, objects: Objects) -> Prepared:
     """
     if objects.prompts is None:
         check_prompts(job)
+    if job.options.reverse and (job.finding or job.required is not None or objects.required is not None):
+        raise ArgumentError("reverse follows given objects, on all frames: leave out auto and required")
     source = objects.source or open_video(job.source)
+    if job.options.reverse and source.once:
+        raise SourceError(
+            f"{source.name}: can be gone through only once, and nothing is followed backwards; leave out "
+            "reverse"
+        )
     model = job.model.name if objects.model is None else objects.model
     network = track_network(model, job.model.weights)
     make = objects.prompter
@@ -217,6 +225,12 @@ def prepare_track(job: TrackJob, objects: Objects) -> Prepared:
             raise PromptError(f"there {what} frame {min(pending)}, but the source has no such frame")
         return {}
 
+    if job.options.reverse:
+        source.close()
+        passes = ReversePass(tracker, source, lambda _: plan)
+        return Prepared(
+            tracker, source, passes, note, prompts, complete=passes.complete, finish=check_reached
+        )
     total = None if required is None else len(required)
     return Prepared(tracker, source, frames, note, prompts, required, total=total, finish=check_reached)
 
@@ -235,15 +249,17 @@ def _prepare_said(
         plan.check_reached()
         return {}
 
+    passes = ReversePass(tracker, source, plan.by_frame) if job.options.reverse else None
     return Prepared(
         tracker,
         source,
-        source,
+        passes or source,
         note,
         plan,
         required,
         begin=lambda first: plan.begin(first.index),
         saves=required is None,
+        complete=None if passes is None else passes.complete,
         finish=check_reached,
     )
 

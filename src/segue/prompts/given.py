@@ -246,6 +246,18 @@ class PromptPlan:
         for index, said in self._by_frame.items():
             yield index, said, self._files[index]
 
+    def by_frame(self, first: Frame) -> dict[int, IndexMask | list[Prompt]]:
+        """The prompts of frames that have not come yet, by frame index; see :meth:`begin`.
+
+        Args:
+            first: first frame of the video.
+
+        Returns:
+            An index mask (H, W), or prompts, by frame index.
+        """
+        self.begin(first.index)
+        return dict(self._by_frame)
+
     def check_reached(self) -> None:
         """Check that every frame with prompts has come.
 

@@ -21,6 +21,7 @@ from segue.sessions.empty_scene import Scene
 from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.nearby import Nearby
 from segue.sessions.panning import PanDetector
+from segue.sessions.passes import Passes
 from segue.sessions.scene_estimation import Sample, estimate_scene
 from segue.sessions.segmenters import Segmenter
 from segue.types import Frame, Image
@@ -250,7 +251,7 @@ class SceneLearner(Checkpointable):
         return np.asarray(self._segmenter.probe(sample.image, sample.context, scene)[0], np.float32)
 
 
-class TwoPasses(Iterable[Frame]):
+class TwoPasses(Passes):
     """The frames of a film for the second pass; the first one is made when they are asked for.
 
     Args:
@@ -263,11 +264,6 @@ class TwoPasses(Iterable[Frame]):
         self, learner: SceneLearner, frames: Callable[[], Iterable[Frame]], background: LearntBackground
     ) -> None:
         self._learner, self._frames, self._background = learner, frames, background
-
-    def __iter__(self) -> Iterator[Frame]:
-        for _ in self.learning():
-            pass
-        return self.second()
 
     def learning(self) -> Iterator[int]:
         """Make the first pass, or the rest of one that was restored; gives the number of frames done so far.

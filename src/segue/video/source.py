@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -152,6 +152,26 @@ class Source(AbstractContextManager["Source"]):
         """
         self._stopped.cancel()
         self._reader.interrupt()
+
+    def part(self, start: int, end: int) -> Source:
+        """The same frames from one index up to but without another, for a source that can be read again.
+
+        Args:
+            start: index of a frame that this source gives.
+            end: index before which it ends.
+
+        Returns:
+            A source of its own, with the same stride and size of pictures.
+        """
+        return Source(
+            self._reader,
+            replace(self._span, start=start, end=end, duration=None),
+            max_size=self._max_size,
+            on_damage=self._on_damage,
+            prefetch=self._prefetch,
+            warn=self._warn,
+            request=self.request,
+        )
 
     def close(self) -> None:
         """End the iterations that are under way; a file, folder or array can be iterated again."""

@@ -1,0 +1,47 @@
+"""Films that are gone through more than once: something is learnt of the whole before the results come."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import ClassVar
+
+from segue.sessions.base import SessionState
+from segue.types import Frame
+
+
+class Passes(Iterable[Frame]):
+    """The frames of a film for the last pass; the one before is made when they are asked for.
+
+    Attributes:
+        title: name of the pass before, for the progress.
+        total: expected number of its frames; None is that of the film.
+    """
+
+    title: ClassVar[str] = "first pass"
+    total: int | None = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        for _ in self.learning():
+            pass
+        return self.second()
+
+    @abstractmethod
+    def learning(self) -> Iterator[int]:
+        """Make the first pass, or the rest of one that was restored.
+
+        Yields:
+            The number of frames done so far.
+        """
+
+    @abstractmethod
+    def second(self) -> Iterator[Frame]:
+        """The frames of the second pass, after the first one."""
+
+    @abstractmethod
+    def state(self) -> SessionState:
+        """What the first pass knows so far."""
+
+    @abstractmethod
+    def restore(self, state: SessionState) -> None:
+        """Go on from where :meth:`state` was called."""

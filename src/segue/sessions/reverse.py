@@ -1,0 +1,182 @@
+"""Objects on the frames before their first prompt: the film is gone through backwards first.
+
+Each object is followed backwards from the frame of its first prompt to the first frame of the film. Frames
+are read in chunks, forwards, so that memory does not grow with the film; what is found is kept as run
+lengths, a few hundred bytes for an object on a frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from segue.errors import PromptError, SourceError
+from segue.masks import Rle, decode_rle, encode_rle, measure
+from segue.sessions.base import SessionState
+from segue.sessions.passes import Passes
+from segue.sessions.track import TrackSession
+from segue.types import Frame, IndexMask, MaskPrompt, ObjectInfo, Prompt, RemovePrompt, Segmentation
+from segue.video import Source
+
+CHUNK_BYTES = 128 << 20
+"""Pictures that are held at a time."""
+
+PromptsByFrame = Mapping[int, "IndexMask | Sequence[Prompt]"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An object on a frame before its first prompt: run lengths of its mask."""
+
+    id: int
+    label: str | None
+    score: float
+    counts: str
+
+
+class ReversePass(Passes):
+    """The frames of a film for the pass forwards, after objects were followed backwards.
+
+    Args:
+        session: follows the objects; it is new again after the pass backwards.
+        source: the film, which can be gone through several times.
+        prompts: gives all prompts by frame index, once the first frame is known.
+    """
+
+    title: ClassVar[str] = "backwards"
+
+    def __init__(
+        self, session: TrackSession, source: Source, prompts: Callable[[Frame], PromptsByFrame]
+    ) -> None:
+        self._session, self._source, self._prompts = session, source, prompts
+        self._found: dict[int, tuple[_Found, ...]] = {}
+        self._next: int | None = None  # frame that comes next; None before the first one
+        self._done = False
+
+    def learning(self) -> Iterator[int]:
+        """Follow the objects backwards; see :class:`segue.sessions.passes.Passes`.
+
+        Raises:
+            PromptError: the source does not have the frame of a prompt, or a prompt does not fit.
+        """
+        first = next(iter(self._source))
+        self._source.close()
+        plan = first_prompts(self._prompts(first))
+        plan.pop(first.index, None)
+        if plan and not self._done:
+            stride, top = self._source.request.stride, max(plan)
+            self.total = (top - first.index) // stride + 1
+            for frame in self._backwards(first, top if self._next is None else self._next, plan):
+                self._keep(self._session.step(frame, plan.get(frame.index)), plan)
+                self._next = frame.index - stride
+                yield (top - frame.index) // stride + 1
+        self._session.reset()
+        self._done = True
+
+    def second(self) -> Iterator[Frame]:
+        yield from self._source  # from when the first frame is asked for: the pass before closes the source
+
+    def state(self) -> SessionState:
+        found = [
+            [index, [[item.id, item.label, item.score, item.counts] for item in items]]
+            for index, items in self._found.items()
+        ]
+        values = {"found": found, "next": self._next, "done": self._done}
+        return SessionState.joined({"session": self._session.state(copy=False)}, values)
+
+    def restore(self, state: SessionState) -> None:
+        self._session.restore(state.part("session"))
+        self._found = {
+            int(index): tuple(_Found(int(i), label, score, counts) for i, label, score, counts in items)
+            for index, items in state.values["found"]
+        }
+        self._next = None if state.values["next"] is None else int(state.values["next"])
+        self._done = bool(state.values["done"])
+
+    def complete(self, result: Segmentation) -> Segmentation:
+        """Put what was found backwards into a result of the pass forwards.
+
+        A pixel that an object has in ``result`` stays with it.
+
+        Args:
+            result: result of a frame.
+
+        Returns:
+            The result with the objects whose first prompt comes later; its probabilities are 0 and 1 then.
+        """
+        found = self._found.get(result.index)
+        if not found:
+            return result
+        highest = max((*result.ids, *(item.id for item in found)))
+        mask = result.mask.astype(np.uint8 if highest < 256 else np.uint16)
+        for item in found:
+            inside = decode_rle(Rle(size=list(mask.shape), counts=item.counts))
+            mask[inside & (mask == 0)] = item.id
+        extents = measure(mask)
+        objects = list(result.objects)
+        for item in found:
+            extent = extents.get(item.id)
+            if extent is None:
+                objects.append(ObjectInfo(item.id, item.label, score=0.0))
+            else:
+                objects.append(ObjectInfo(item.id, item.label, item.score, extent.box, extent.area))
+        objects.sort(key=lambda item: item.id)
+        return Segmentation(result.index, result.time, mask, tuple(objects))
+
+    def _keep(self, result: Segmentation, plan: Mapping[int, Sequence[Prompt]]) -> None:
+        """Note what was found of objects whose first prompt comes after this frame."""
+        later = {prompt.id for index, said in plan.items() if index > result.index for prompt in said}
+        self._found[result.index] = tuple(
+            _Found(item.id, item.label, item.score, encode_rle(result.mask == item.id)["counts"])
+            for item in result.objects
+            if item.id in later
+        )
+
+    def _backwards(self, first: Frame, top: int, plan: Mapping[int, Any]) -> Iterator[Frame]:
+        """The frames from ``top`` down to the first; frames with prompts have to be there."""
+        stride = self._source.request.stride
+        count = max(CHUNK_BYTES // first.image.nbytes, 1)
+        pending = {index for index in plan if index <= top}
+        while top >= first.index:
+            low = max(top - (count - 1) * stride, first.index)
+            try:
+                frames = list(self._source.part(low, top + 1))
+            except SourceError as error:
+                if not pending or max(pending) < low:
+                    raise
+                raise PromptError(f"there is a prompt for frame {max(pending)}, but {error}") from None
+            for frame in reversed(frames):
+                pending.discard(frame.index)
+                if pending and max(pending) > frame.index:
+                    break
+                yield frame
+            if pending and max(pending) >= low:
+                raise PromptError(
+                    f"there is a prompt for frame {max(pending)}, but the source has no such frame"
+                )
+            top = low - stride
+
+
+def first_prompts(plan: PromptsByFrame) -> dict[int, list[Prompt]]:
+    """What is said of each object on the first frame on which anything is said of it.
+
+    Args:
+        plan: prompts by frame index: index masks (H, W) or lists of prompts.
+
+    Returns:
+        Prompts by frame index, without removals.
+    """
+    known: set[int] = set()
+    found: dict[int, list[Prompt]] = {}
+    for index in sorted(plan):
+        said = plan[index]
+        if isinstance(said, np.ndarray):
+            said = [MaskPrompt(int(i), said == i) for i in np.unique(said) if i]
+        new = [item for item in said if item.id not in known and not isinstance(item, RemovePrompt)]
+        if new:
+            found[index] = new
+            known |= {item.id for item in new}
+    return found

@@ -1,0 +1,197 @@
+"""Objects are followed backwards from their first prompt, in every face, and memory stays bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import segue
+from segue.cancel import CancelToken
+from segue.errors import ArgumentError, PromptError, SourceError
+from segue.jobs.observer import Observer
+from segue.jobs.parts import MaskFile, Model, Outputs, VideoSource
+from segue.jobs.running import RunInterrupted, run
+from segue.jobs.values import TrackJob
+from segue.models.stcn import STCNLite
+from segue.sessions.reverse import first_prompts
+from segue.types import Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation
+from segue.video import Source
+from tests.cli.running import FRAMES, MASKS, Command, command_in
+from tests.lite import lively_lite
+from tests.video.making import write_video
+
+LAST = len(FRAMES) - 1
+
+
+@pytest.fixture(scope="module")
+def lite() -> STCNLite:
+    return lively_lite()
+
+
+def tracked(pictures: Any, prompts: Any, lite: STCNLite, **options: Any) -> list[Segmentation]:
+    return list(segue.track(pictures, prompts, model=lite, device="cpu", **options))
+
+
+def test_frames_before_a_prompt_are_those_of_the_film_run_backwards(lite: STCNLite) -> None:
+    found = tracked(list(FRAMES), {LAST: MASKS[0]}, lite, reverse=True)
+    backwards = tracked(list(FRAMES)[::-1], MASKS[0], lite)
+    assert [result.index for result in found] == list(range(LAST + 1))
+    for result, other in zip(found, backwards[::-1], strict=True):
+        assert np.array_equal(result.mask, other.mask)
+        assert result.objects == other.objects
+    assert any(result.mask.any() for result in found[:LAST])
+    assert np.array_equal(found[0].probabilities.argmax(0), found[0].mask), "ids are 1 and 2"
+
+
+def test_each_object_goes_back_from_its_own_first_prompt(lite: STCNLite) -> None:
+    first, second = MASKS[0] == 1, MASKS[0] == 2
+    said = {2: MaskPrompt(1, first), 5: [MaskPrompt(2, second, label="late"), MaskPrompt(1, first)]}
+    plain = tracked(list(FRAMES), said, lite)
+    both = tracked(list(FRAMES), said, lite, reverse=True)
+    assert [result.ids for result in both] == [(1, 2)] * len(FRAMES)
+    assert both[0].objects[1].label == "late"
+    for one, other in zip(both, plain, strict=True):
+        if one.index >= 5:
+            assert one == other
+        elif one.index >= 2:
+            kept = other.mask > 0
+            assert np.array_equal(one.mask[kept], other.mask[kept]), "what is found forwards stays"
+            assert one.objects[0] == other.objects[0]
+
+
+def test_a_prompt_on_the_first_frame_changes_nothing(lite: STCNLite) -> None:
+    found = tracked(list(FRAMES), MASKS[0], lite, reverse=True)
+    assert found == tracked(list(FRAMES), MASKS[0], lite)
+
+
+def test_frames_come_in_chunks_and_on_their_stride(lite: STCNLite, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = segue.open_source(list(FRAMES), start=1, stride=2)
+    whole = tracked(source, {7: MASKS[0]}, lite, reverse=True)
+    assert [result.index for result in whole] == [1, 3, 5, 7]
+    read: list[list[int]] = []
+    part = Source.part
+
+    def noted(self: Source, start: int, end: int) -> Source:
+        read.append([frame.index for frame in part(self, start, end)])
+        return part(self, start, end)
+
+    monkeypatch.setattr("segue.sessions.reverse.CHUNK_BYTES", 2 * FRAMES[0].nbytes)
+    monkeypatch.setattr(Source, "part", noted)
+    again = segue.open_source(list(FRAMES), start=1, stride=2)
+    assert tracked(again, {7: MASKS[0]}, lite, reverse=True) == whole
+    assert read == [[5, 7], [1, 3]]
+
+
+def test_what_cannot_be_gone_through_twice_is_refused(lite: STCNLite) -> None:
+    def pictures() -> Iterator[Any]:
+        yield from FRAMES
+
+    with pytest.raises(SourceError, match="only once, and nothing is followed backwards"):
+        tracked(pictures(), {3: MASKS[0]}, lite, reverse=True)
+
+
+def test_reverse_goes_with_prompts_on_frames_that_are_there(lite: STCNLite) -> None:
+    with pytest.raises(ArgumentError, match="leave out auto and required"):
+        tracked(list(FRAMES), MASKS[0], lite, reverse=True, required={3})
+    with pytest.raises(ArgumentError, match="leave out auto and required"):
+        tracked(list(FRAMES), segue.Auto(), lite, reverse=True)
+    for missing in (LAST + 1, LAST + 100):
+        with pytest.raises(PromptError, match=f"prompt for frame {missing}, but"):
+            tracked(list(FRAMES), {missing: MASKS[0]}, lite, reverse=True)
+    with pytest.raises(PromptError, match="prompt for frame 4, but the source has no such frame"):
+        tracked(segue.open_source(list(FRAMES), stride=3), {4: MASKS[0], 6: MASKS[0] * 2}, lite, reverse=True)
+
+
+def test_what_is_said_first_of_each_object() -> None:
+    mask = np.array([[0, 2], [3, 0]], np.uint8)
+    on = PointPrompt(4, ((0, 0),))
+    later = [PointPrompt(2, ((0, 0),)), RemovePrompt(9), on, on]
+    found = first_prompts({7: later, 3: mask, 9: [RemovePrompt(2), PointPrompt(2, ((1, 0),))]})
+    assert {index: [item.id for item in said] for index, said in found.items()} == {3: [2, 3], 7: [4, 4]}
+
+
+class Cancelling(Observer):
+    """Cancels the run on the third frame of one of its passes."""
+
+    def __init__(self, title: str) -> None:
+        self.token, self._title, self._current = CancelToken(), title, ""
+
+    def begin(self, name: str, total: int | None) -> None:
+        self._current = name
+
+    def count(self, done: int) -> None:
+        if done == 3 and self._title == self._current == "backwards":
+            self.token.cancel()
+
+    def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
+        if result.index == 3 and self._title == "frames":
+            self.token.cancel()
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lite: STCNLite
+) -> Command:
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "clip.mp4", list(FRAMES))
+    segue.masks.write_index_mask(tmp_path / "first.png", MASKS[0])
+    segue.weights.write_checkpoint(tmp_path / "lite.safetensors", lite.state_dict(), {})
+    return command_in(monkeypatch, capsys)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".segue.jsonl")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+def test_every_face_and_a_resumed_run_give_the_same_bytes(command: Command, tmp_path: Path) -> None:
+    words = ("--weights", tmp_path / "lite.safetensors", "--format", "png", "--format", "coco")
+    words = (*words, "--reverse", "--device", "cpu")
+    mask = f"5@{tmp_path / 'first.png'}"
+    here = command("track", tmp_path / "clip.mp4", "--mask", mask, *words, "-o", tmp_path / "line")
+    assert here.code == 0, here.err
+    line = files(tmp_path / "line")
+
+    results = segue.track(
+        tmp_path / "clip.mp4",
+        {5: tmp_path / "first.png"},
+        weights=tmp_path / "lite.safetensors",
+        reverse=True,
+        device="cpu",
+    )
+    results.save(tmp_path / "function", formats=["png", "coco"])
+    assert files(tmp_path / "function") == line
+
+    (tmp_path / "list.csv").write_text(f"source,name,mask\nclip.mp4,video,{mask}\n")
+    many = command("batch", "list.csv", "--do", "track", *words, "-o", "batch", "--workers", 1, "-q")
+    assert many.code == 0, many.err
+    batch = files(tmp_path / "batch" / "video")
+    assert {name: batch[name] for name in line} == line
+
+    job = TrackJob(
+        source=VideoSource(place=str(tmp_path / "clip.mp4")),
+        model=Model(name="stcn-lite", weights=tmp_path / "lite.safetensors"),
+        prompts=(MaskFile(path=str(tmp_path / "first.png"), frame=5),),
+        outputs=Outputs(folder=tmp_path / "resumed", formats=("png", "coco")),
+        options={"reverse": True},  # type: ignore[arg-type]
+        device="cpu",
+    )
+    for title in ("backwards", "frames"):
+        watch = Cancelling(title)
+        with pytest.raises(RunInterrupted):
+            run(job, watch, watch.token)
+        job = job.model_copy(update={"outputs": job.outputs.model_copy(update={"resume": True})})
+    run(job)
+    assert files(tmp_path / "resumed") == line
+
+
+def test_a_camera_cannot_be_followed_backwards(command: Command) -> None:
+    refused = command(
+        "track", "rtsp://127.0.0.1:1/x", "--box", "3@1,1,9,9", "--reverse", "--model", "stcn-lite"
+    )
+    assert refused.code == 2
+    assert "only once, and nothing is followed backwards" in refused.err
