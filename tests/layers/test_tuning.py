@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from segue.layers import tuning
 from segue.layers.fused import PlainConv2d
 from segue.layers.residual import conv_channels
 from segue.layers.running import inference_copy
-from segue.layers.tuning import FORMS, TunedConv2d, Tuner, fastest, tuner, use_tuned
+from segue.layers.tuning import FORMS, TunedConv2d, Tuner, fastest, forms_of, tuner, use_tuned
 from segue.layers.winograd import Scratch, WinogradConv2d
 
 CPU = torch.device("cpu")
@@ -28,7 +28,7 @@ class Always(Tuner):
         super().__init__(None, times=False)
         self.form, self.asked = form, 0
 
-    def choose(self, key: str, forms: object, fallback: str) -> str:
+    def choose(self, key: str, forms: Mapping[str, Callable[[], object]], fallback: str) -> str:
         self.asked += 1
         return self.form
 
@@ -180,3 +180,28 @@ def test_weights_come_back_from_every_form_as_they_were(form: str) -> None:
         for side in (12, 40):  # the second size is chosen for when a form alone holds the weights
             tuned(picture(side=side))
             assert torch.equal(tuned._convolution().weight, conv.weight)
+
+
+class Noting(Always):
+    """Notes which forms it may choose from, and under which key."""
+
+    def choose(self, key: str, forms: Mapping[str, Callable[[], object]], fallback: str) -> str:
+        self.seen = key, tuple(forms), fallback
+        return super().choose(key, forms, fallback)
+
+
+def test_the_widest_layers_are_not_held_four_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert forms_of(1024, 512) == FORMS
+    assert forms_of(1280, 512) == ("direct", "winograd2")
+    assert forms_of(4096, 4096) == ("direct",)
+    monkeypatch.setattr("segue.layers.tuning.LARGEST_WEIGHTS", 4 * 36 * 128 * 128 - 1)
+    monkeypatch.setattr("segue.layers.tuning.untimed", lambda *_: "winograd4")
+    conv, chooser = nn.Conv2d(128, 128, 3, padding=1).requires_grad_(False), Noting("direct")
+    with torch.inference_mode():
+        TunedConv2d(conv, "none", Scratch(), chooser)(torch.randn(1, 128, 8, 8))
+    key, forms, fallback = chooser.seen
+    assert forms == ("direct", "winograd2")
+    assert fallback == "winograd2"
+    assert key.endswith("direct winograd2"), "choices among all forms do not count"

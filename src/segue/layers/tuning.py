@@ -44,6 +44,11 @@ FORMS = ("direct", "winograd2", "winograd4")
 LEAST_CHANNELS = 128  # with fewer, in or out, the transforms take as long as the products that they save
 LEAST_AREA = 1024  # positions from which on Winograd is chosen untimed: its kernel costs the same at any size
 REVISION = 2  # of the forms: choices that were made among others do not hold
+LARGEST_WEIGHTS = 80 << 20
+"""Bytes of the weights of a layer in a Winograd form at most: on tiles of 4x4 they are four times those of
+the layer, which the widest layers of XMem do not repay."""
+
+
 REPETITIONS = 3
 MARGIN = 0.95  # another form than the direct one has to take at most this part of its time
 LOCK_SECONDS = 60.0
@@ -217,6 +222,7 @@ class TunedConv2d(nn.Module):
         self._dense: Callable[[], Tensor] | None = folded_weight(conv)  # until a form holds them
         self._bias = None if conv.bias is None else conv.bias.detach()
         self._outputs = conv.out_channels
+        self._names = forms_of(conv.in_channels, conv.out_channels)
         self._activation, self._scratch, self._chooser = activation, scratch, chooser
         self._forms: dict[str, Form] = {}
         self._chosen: dict[str, str] = {}
@@ -237,11 +243,11 @@ class TunedConv2d(nn.Module):
         return self._form(x, 0, bias=True).joined(x, skip, rectify=rectify, overwrite=overwrite)
 
     def _form(self, x: Tensor, first: int, *, bias: bool) -> Form:
-        key = size_key(x, self._outputs)
+        key = size_key(x, self._outputs) + ("" if self._names == FORMS else f" {' '.join(self._names)}")
         if key not in self._chosen:
-            runs = {name: partial(self._run, name, x, first, bias) for name in FORMS}
+            runs = {name: partial(self._run, name, x, first, bias) for name in self._names}
             rule = untimed(x.shape[1], self._outputs, x.shape[2] * x.shape[3])
-            self._chosen[key] = self._chooser.choose(key, runs, rule)
+            self._chosen[key] = self._chooser.choose(key, runs, rule if rule in runs else self._names[-1])
             self._make(self._chosen[key])
             for name in self._forms.keys() - set(self._chosen.values()):
                 del self._forms[name]
@@ -286,6 +292,22 @@ def use_tuned(module: nn.Module, chooser: Tuner | None = None) -> None:
         return FusedConv2d(conv, activation) if can_fuse() else None
 
     replace_convolutions(module, make)
+
+
+def forms_of(cin: int, cout: int) -> tuple[str, ...]:
+    """The forms of a layer that are worth their memory.
+
+    Args:
+        cin: input channels.
+        cout: output channels.
+
+    Returns:
+        Names of forms, from ``FORMS``.
+    """
+    numbers = {"direct": 9, "winograd2": 16, "winograd4": 36}  # of each pair of channels, in float32
+    return tuple(
+        name for name in FORMS if name == "direct" or 4 * numbers[name] * cin * cout <= LARGEST_WEIGHTS
+    )
 
 
 def can_tune(conv: nn.Conv2d, activation: Activation) -> bool:
