@@ -12,11 +12,11 @@ _COMMANDS = {
     "foreground": ("segue.cli.foreground:foreground", "Find what moves or does not belong to the scene."),
     "instances": (
         "segue.cli.instances:instances",
-        "Find every instance of a video, say what it is, and follow it.",
+        "Find, classify and follow every instance of a video.",
     ),
     "batch": (
         "segue.cli.batch:batch",
-        "Do many videos on all cores, or on a Ray cluster; what is done stays done.",
+        "Process many videos on all cores, or on a Ray cluster; an interrupted batch can be resumed.",
     ),
     "run": ("segue.cli.run:run", "Run a model over a whole data set by its protocol, and score it."),
     "detect": (
@@ -49,7 +49,7 @@ _COMMANDS = {
     ),
     "data": ("segue.cli.data:app", "Data sets: see what is there and what is missing."),
     "train": ("segue_train.commands:app", "Train a network; needs the extra `train`."),
-    "synth": ("segue_isd.command:app", "Paint labelled videos; needs the extra `synth`."),
+    "synth": ("segue_isd.command:app", "Render labelled videos; needs the extra `synth`."),
     "reproduce": (
         "segue.cli.reproduce:reproduce",
         "Repeat the tables of the papers: one command a table, with the published numbers beside.",

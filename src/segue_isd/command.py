@@ -15,7 +15,7 @@ from segue.notices import notice
 PresetName = Literal["tiny", "smoke", "isd-like", "hard"]
 
 app = typer.Typer(
-    help="Paint labelled videos; needs the extra `synth`.", no_args_is_help=True, rich_markup_mode="markdown"
+    help="Render labelled videos; needs the extra `synth`.", no_args_is_help=True, rich_markup_mode="markdown"
 )
 
 

@@ -40,7 +40,7 @@ class Clicked:
         plane: the mask, (H, W).
         iou: its predicted IoU with what was meant, in [0, 1].
         extent: what of :data:`segue.prompts.Extent` it shows.
-        extents: what else is to be had.
+        extents: which others are available.
     """
 
     plane: BoolArray

@@ -66,7 +66,7 @@ def foreground(
         roi: (H, W), non-zero where there can be foreground: an array, a tensor, a PIL picture or a file.
         min_area: connected pieces with fewer pixels are left out.
         objects: give every connected piece an id that stays the same; else all foreground is 1.
-        shadows: mark shadow as 2, where the model tells it; not with ``objects``.
+        shadows: mark shadow as 2, where the model distinguishes it; not with ``objects``.
         scene: where the picture of the empty scene comes from: ``median`` (running median), ``mog2`` or
             ``knn`` (the model of that method), a picture of your own: a file, or RGB (H, W, 3), uint8, as an
             array, a tensor or a PIL picture; or the :class:`segue.sessions.film_scenes.FilmScenes` of an

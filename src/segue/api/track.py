@@ -78,7 +78,7 @@ def track(
         top_k: memory positions that are read for a position; None is all of them.
         include_last: read the previous frame as well.
         memory_frames: bound on the memory, in frames.
-        memory_policy: ``usage`` lets the least read frame go first, ``fifo`` the oldest, ``all`` keeps
+        memory_policy: ``usage`` removes the least read frame first, ``fifo`` the oldest; ``all`` keeps
             everything, as the papers do.
         max_jump: take small pieces away that are farther from an object's last mask than this part of the
             diagonal; 0 never does.

@@ -1,4 +1,4 @@
-"""Many videos on many workers: what is to be done, who does it, and what became of it."""
+"""Many videos on many workers: plan, workers, and a ledger of the outcome."""
 
 from segue.batch.engines import Engine, Event
 from segue.batch.ledger import Ledger, Row, State

@@ -31,7 +31,7 @@ from segue.jobs.values import Job, VideoJob, from_json
 from segue.video.partial import write_complete, writing
 
 LEDGER = "ledger.sqlite"
-"""File in the folder of a batch that says what became of every video."""
+"""File in the folder of a batch that has the outcome of every video."""
 
 
 SINGLE_FILES = ("events", "background", "explain")
@@ -53,7 +53,7 @@ class BatchObserver:
 
 
 def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) -> int:
-    """Do videos, and say what became of them.
+    """Process videos, and report the outcome.
 
     Args:
         tasks: the videos, each with its job; none continues those of the ledger.

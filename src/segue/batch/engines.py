@@ -83,7 +83,7 @@ class Engine(Protocol):
 
 
 def report(name: str, task: Task, order: JobConfig, watch: ProgressRecorder, cancel: CancelToken) -> Event:
-    """Do one video, and say what became of it.
+    """Process one video, and report the outcome.
 
     Args:
         name: name of the worker.

@@ -124,7 +124,7 @@ class Ledger:
 
     @contextmanager
     def _telling(self, what: str = "written") -> Iterator[None]:
-        """Turn errors of SQLite and the system into one that speaks to people."""
+        """Turn errors of SQLite and the system into one that people can read."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:

@@ -83,7 +83,7 @@ class TakenNames:
             name: the name that is wanted.
 
         Returns:
-            The name that is had: ``a``, ``a-2`` where ``a`` is taken, ``a-2/b`` for ``a/b``.
+            The resulting name: ``a``, ``a-2`` where ``a`` is taken, ``a-2/b`` for ``a/b``.
 
         Raises:
             SegueError: no result may have such a name.

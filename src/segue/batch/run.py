@@ -43,7 +43,7 @@ def run_batch(
     """Do everything that the scheduler has.
 
     Args:
-        ledger: keeps what becomes of each video.
+        ledger: keeps the outcome of each video.
         scheduler: says who takes which.
         engine: the workers; ended by this function.
         pictures: folder for a picture of each video.

@@ -44,8 +44,8 @@ class JobConfig:
         threads: threads of each worker.  [default: the cores, shared; 1 on a cluster]
         gpus: share of a GPU for each worker, such as 0.5.
         address: Ray cluster: auto, ray://HOST:10001, HOST:6379, or local.
-        tries: a video that so many workers died of has failed.
-        scratch: folder on each machine for what is under way.  [default: in the output]
+        tries: a video has failed after this many of its workers died.
+        scratch: folder on each machine for unfinished results.  [default: in the output]
         resume: continue the batch of this output.
         retry_failed: go on, and try again what has failed.
         json_lines: progress as one JSON object a line on standard output.

@@ -85,18 +85,18 @@ def _asked(sources: list[str] | None = None, status: bool = False) -> None:
 
     Args:
         sources: folders, patterns, films or lists.
-        status: say how far the batch of this output is.
+        status: show the progress of the batch in this output.
     """
 
 
 def _batch(context: typer.Context, asked: Values, running: Values) -> None:
-    """Do many videos on all cores, or on a Ray cluster; what is done stays done.
+    """Process many videos on all cores, or on a Ray cluster; an interrupted batch can be resumed.
 
     SOURCES are folders, patterns, films, or lists: text with a source a line, CSV or Parquet with the columns
-    `source`, `name`, `mask`, `box`, `point`, `auto`, `roi`, `options`. Options not listed here are handed to
+    `source`, `name`, `mask`, `box`, `point`, `auto`, `roi`, `options`. Options not listed here are passed to
     the command that is done. Each video gets a folder of its own in the output, which appears when it is
-    complete. A worker that dies is replaced, and its video is resumed; a rotten file costs one line in
-    the report.
+    complete. A worker that dies is replaced, and its video is resumed; a damaged file costs one line
+    in the report.
 
     Examples:
 
@@ -136,7 +136,7 @@ batch = command(
 
 
 def do_tasks(tasks: Sequence[Task], how: JobConfig) -> int:
-    """Do videos, and say what became of them; gives the number of those that have failed."""
+    """Do videos, and report the outcome; gives the number of those that have failed."""
     try:
         return run_tasks(with_jobs(tasks, how), how, Terminal(how))
     except KeyboardInterrupt:
@@ -187,7 +187,7 @@ def _check_words(words: Sequence[str]) -> None:
 
 
 def _tell(ledger: Ledger, json_lines: bool) -> int:
-    """Say what became of the videos; the number of those that failed."""
+    """Report the outcome; the number of those that failed."""
     counts = ledger.counts()
     if json_lines:
         typer.echo(json.dumps({"event": "status", **counts}))

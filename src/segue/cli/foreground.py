@@ -16,7 +16,7 @@ from segue.jobs.options import ForegroundOptions, checked
 from segue.jobs.parts import DEFAULT_FORMATS
 
 
-def _besides(
+def _side_outputs(
     events: Path | None = None,
     zone: list[str] | None = None,
     notify: str | None = None,
@@ -93,7 +93,7 @@ foreground = job_command(
         find_foreground,
         "model weights flow flow_weights threshold roi min_area objects shadows scene passes depth "
         "short_side align remove_rain follow_camera warm_up fps",
-        types={"model": str, "flow": str | None, "scene": str, "passes": Annotated[int, Ge(1), Le(2)] | None}
+        types={"model": str, "flow": str | None, "scene": str, "passes": Annotated[int | None, Ge(1), Le(2)]}
         | dict.fromkeys(("weights", "flow_weights", "roi", "depth"), Path | None),
         help={
             "model": "Network by name, or mog2, knn, median (running median), difference (of frames).",
@@ -105,7 +105,7 @@ foreground = job_command(
             "follow_camera": "For networks, when the camera moves: auto while it pans, the others always.",
         },
     ),
-    Options(_besides, "events zone notify name_events snapshots background explain"),
+    Options(_side_outputs, "events zone notify name_events snapshots background explain"),
     replace(PART, names="start end duration max_size on_damage"),
     HOW,
 )

@@ -26,7 +26,7 @@ def _look(whole: bool = False, explain: Path | None = None) -> None:
 
 
 def _instances(source: Values, options: Values, look: Values, part: Values, how: Values) -> InstancesJob:
-    """Find every instance of a video, say what it is, and follow it.
+    """Find, classify and follow every instance of a video.
 
     The result is an index mask for every frame, whose ids stay the same through the video, and an overlay
     video with the names of the classes.
@@ -73,8 +73,8 @@ instances = job_command(
         types={"model": str | None, "weights": Path | None, "names": str | None, "classes": str | None},
         help={
             "model": "seqformer-r50, msstsvis-r101, msstsvis-lite ...; or a detector and what follows its "
-            "finds, as in nanodet+stcn-lite.  [default: that of --weights, or the best whose weights are at "
-            "hand]",
+            "finds, as in nanodet+stcn-lite.  [default: that of --weights, or the best whose weights are "
+            "available]",
             "weights": "Weight file, converted or official.",
             "names": "What the class channels are: ytvis2019, ytvis2021, or an annotation file.  "
             "[default: what the weights say]",

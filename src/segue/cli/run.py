@@ -50,8 +50,8 @@ def _run(context: typer.Context, asked: Values, running: Values, written: Values
 
     DATASET is davis, folder (DAVIS's layout), something, ytvos, cdnet, sbi, lasiesta, limu, hofam
     (composites) or foreground. First masks, late objects and regions of interest are those of the data set.
-    Options not listed here are handed to `segue track`, `segue foreground` or `segue instances`. What is
-    there is run: a video that fails costs one line, and the others are scored.
+    Options not listed here are passed to `segue track`, `segue foreground` or `segue instances`. Videos
+    that are missing are left out, one that fails costs one line, and the others are scored.
 
     Examples:
 

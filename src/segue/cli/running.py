@@ -41,7 +41,7 @@ PART = Options(
     open_source,
     "start end stride duration max_size on_damage",
     types={"start": str | None, "end": str | None, "duration": str | None},
-    help={"start": "First frame: 250, 12.5s or 1:30.", "end": "First frame not wanted any more."},
+    help={"start": "First frame: 250, 12.5s or 1:30.", "end": "End before this frame."},
 )
 """What is read; for :func:`segue.open_source`."""
 

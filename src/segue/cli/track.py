@@ -33,7 +33,7 @@ class What:
         point: point on the object, or with - beside it. [FRAME@][ID:][-]x,y
         remove: follow an object no longer. FRAME@ID
         auto: find the objects.
-        auto_every: look for newcomers every so many frames.  [default: never]
+        auto_every: look for new objects every so many frames.  [default: never]
         prompter: what makes masks of boxes and points: segue-prompt, grabcut, sam2-tiny or another name of
             the registry, a weight file of one of them, or ENCODER.onnx,DECODER.onnx of SAM, SAM 2, MobileSAM
             or EfficientSAM.  [default: the model, if it takes boxes and points itself, else segue-prompt]

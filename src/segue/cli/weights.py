@@ -59,8 +59,8 @@ def get_weights(
 ) -> None:
     """Download the weights of a network once, check them, and convert them to safetensors.
 
-    They go to the cache folder (SEGUE_HOME), where every command finds them. An interrupted download is gone
-    on with. SEGUE_MIRROR names a server to try first; SEGUE_OFFLINE=1 forbids all downloads. Where the
+    They go to the cache folder (SEGUE_HOME), where every command finds them. An interrupted download is
+    continued. SEGUE_MIRROR names a server to try first; SEGUE_OFFLINE=1 forbids all downloads. Where the
     publisher gives no checksum, the SHA-256 of what came is shown and asked about once; what you trust is
     pinned, and another file refused from then on.
 

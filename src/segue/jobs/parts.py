@@ -177,7 +177,7 @@ class Finding(Value):
     Attributes:
         name: of the detector; None is the one that comes with segue.
         weights, classes, score, max_objects, features, refine, tiles: see :func:`segue.detector`.
-        every: look for newcomers every so many frames; None looks only until the first objects are found.
+        every: look for new objects every so many frames; None looks only until the first objects are found.
     """
 
     name: str | None = None

@@ -57,7 +57,7 @@ def typed_prompts(
         boxes: ``[FRAME@][ID:]x0,y0,x1,y1``; on each frame those without an id get the free ones in order.
         points: ``[FRAME@][ID:][-]x,y``.
         removals: ``FRAME@ID``.
-        fill: take whole boxes, as they are.
+        fill: take the whole boxes as masks.
 
     Returns:
         The prompts as values of a job.

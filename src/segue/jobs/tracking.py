@@ -134,7 +134,7 @@ def track_session(
     if schedule.uncertainty_penalty < 0:
         raise ArgumentError(f"uncertainty_penalty is {schedule.uncertainty_penalty}, but must be at least 0")
     if schedule.uncertainty_penalty and not getattr(network.tracker, "weighs_uncertainty", False):
-        raise ArgumentError("uncertainty_penalty: this network does not heed it; STCN, STM and stcn-lite do")
+        raise ArgumentError("uncertainty_penalty: this network does not use it; STCN, STM and stcn-lite do")
     return TrackSession(
         network, schedule, device=device, fast=fast, fit=fit, prompter=prompter, frames=frames
     )

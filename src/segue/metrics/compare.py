@@ -69,7 +69,7 @@ def compare(
 
     The interval is a paired percentile bootstrap: sequences are drawn with replacement, each with its scores
     in both results, :data:`RESAMPLES` times; the interval holds the middle :data:`CONFIDENCE` of the mean
-    differences (Efron and Tibshirani, "An Introduction to the Bootstrap", chapter 13). It speaks of the mean
+    differences (Efron and Tibshirani, "An Introduction to the Bootstrap", chapter 13). It is about the mean
     over sequences; where the protocol averages over something else (objects, classes, categories), the
     difference of the overall numbers is another one, and stands beside it.
 

@@ -123,7 +123,7 @@ class WindowNetwork(nn.Module, ABC):
     def refine(
         self, current: Features, context: Sequence[Features], background: Features | None
     ) -> list[Tensor]:
-        """Features of the current frame in the light of the others, one map for each stride."""
+        """Features of the current frame, refined by those of the others, one map for each stride."""
 
     def decode(
         self, current: Features, context: Sequence[Features], background: Features | None, size: Shape

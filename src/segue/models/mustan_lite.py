@@ -368,7 +368,7 @@ class Stage(nn.Module):
 
 
 class Refinement(nn.Module):
-    """The map of the current frame, in ``channels``, in the light of all others, with it in ``joined``.
+    """The map of the current frame, in ``channels``, refined by all others, with it in ``joined``.
 
     Without attention, which weighs the map, the comparison takes its place.
     """

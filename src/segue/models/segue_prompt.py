@@ -1,4 +1,4 @@
-"""segue-prompt: the object that a box, clicks, a scribble or an earlier mask speak of, in one crop.
+"""segue-prompt: the object that a box, clicks, a scribble or an earlier mask point at, in one crop.
 
 Prompts are drawn into planes and meet the features of the picture only behind the encoder (late fusion), as
 in the click networks after Sofiiuk et al., "Reviving Iterative Training with Mask Guidance for Interactive

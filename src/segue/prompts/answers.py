@@ -38,7 +38,7 @@ class Prompts:
         scribble: strokes on it, each a sequence of points.
         mask: where it was taken to be so far, (H, W): probability in [0, 1], booleans, or whole numbers that
             are 0 outside.
-        extent: how much is meant where only clicks are given; what is not to be had gives the whole.
+        extent: how much is meant where only clicks are given; one that is not available gives the whole.
     """
 
     box: Box | None = None
@@ -124,7 +124,7 @@ class Answer:
         iou: predicted IoU of each mask with what was meant, (K,), in [0, 1].
         planes: probability of each mask in the window, at any resolution, (K, h, w).
         extent: what of :data:`Extent` the masks show.
-        extents: what is to be had, the whole first; more than that only where clicks alone are given.
+        extents: those that are available, the whole first; more than that only where clicks alone are given.
     """
 
     size: tuple[int, int]

@@ -122,7 +122,7 @@ class OnnxPrompter:
         self._encoded: dict[str, npt.NDArray[Any]] | None = None
 
     def answer(self, prompts: Prompts) -> Answer:
-        """The object that ``prompts`` speak of, the masks in order of their predicted IoU."""
+        """The object that ``prompts`` point at, the masks in order of their predicted IoU."""
         network, size = self._network, (self.image.shape[0], self.image.shape[1])
         prompts = prompts.checked(size)
         if self._encoded is None:

@@ -92,7 +92,7 @@ class SAM2Prompter:
 
     @torch.inference_mode()
     def answer(self, prompts: Prompts) -> Answer:
-        """The object that ``prompts`` speak of, the masks in order of their predicted IoU.
+        """The object that ``prompts`` point at, the masks in order of their predicted IoU.
 
         Of the three masks of a click the one asked for by ``prompts.extent`` comes first, if there is one.
         """

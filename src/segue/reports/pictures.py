@@ -82,7 +82,7 @@ def _lowest(values: npt.NDArray[np.float64]) -> list[int]:
 
 
 def colour_errors(view: FrameView) -> Image:
-    """Every pixel in one of :data:`COLOURS` by what became of it, over the dimmed picture if there is one.
+    """Every pixel in one of :data:`COLOURS` by its outcome, over the dimmed picture if there is one.
 
     Args:
         view: frame with truth and result.

@@ -118,7 +118,7 @@ def result_of(
 
     Args:
         table: the table.
-        done: what became of those rows.
+        done: results of those rows.
         missing: what its data set lacks.
         how: data, weights and options of the run.
         broken: what ended the table before its last row; None where nothing did.
@@ -144,7 +144,7 @@ def remarks_of(table: Table, done: list[Done], missing: tuple[str, ...], how: Ho
 
     Args:
         table: the table.
-        done: what became of its rows.
+        done: results of its rows.
         missing: what its data set lacks.
         how: data, weights and options of the run.
 

@@ -37,7 +37,7 @@ PROVEN = 3  # times that an object must have been found before it may be missed 
 SHAPE = 0.6  # share of width times height that a mask of the same shape has kept since the last detection
 REACH = 60  # frames for which a motion is extrapolated
 CANDIDATE_OVERLAP = 0.3  # overlap (IoU) of the detections of two runs from which on they may be one object
-RETURNS = 0.75  # likeness from which on a newcomer may be a lost object
+RETURNS = 0.75  # likeness from which on a new object may be a lost object
 
 RETURN_SPEED, RETURN_BONUS = 0.02, 0.1
 """What a lost object may move, in diagonals of the picture a frame, for its likeness to count more."""
@@ -248,13 +248,14 @@ _LostT = TypeVar("_LostT", bound=_Lost)
 def reidentify(
     lost: Iterable[_LostT], box: Box, appearance: Float32Array, at: int, size: tuple[int, int]
 ) -> _LostT | None:
-    """Find the lost object that a newcomer is, by its look and by whether it can have come so far.
+    """Find the lost object that a new one is, by its look and by whether it can have come so far.
 
-    Box and appearance are those of the newcomer on frame ``at``, ``size`` is height and width of the picture.
+    Box and appearance are those of the new object on frame ``at``, ``size`` is height and width of the
+    picture.
 
     Args:
         lost: objects that were lost.
-        box: box of the newcomer in pixels.
+        box: box of the new object in pixels.
         appearance: its appearance, (C,), of unit length.
         at: index of the frame.
         size: height and width of the picture.

@@ -21,7 +21,7 @@ from segue.types import Box, Frame, IndexMask, MaskPrompt, Prompt, RemovePrompt,
 
 OVERLAP = 0.5  # share of a found object, or of a known one, from which on both are the same
 PATIENCE = 5  # runs of the detector on which an object is out of sight before it is followed no longer
-MOST_OBJECTS = 50  # that are followed; newcomers take the place of those that were not found for longest
+MOST_OBJECTS = 50  # that are followed; new ones take the place of those that were not found for longest
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Auto:
     Attributes:
         detector: what finds them, made by :func:`segue.detector` or its name; None is the one that comes with
             segue, which finds what moves.
-        every: look for newcomers every so many frames; None looks only until the first objects are found.
+        every: look for new objects every so many frames; None looks only until the first objects are found.
 
     Raises:
         ArgumentError: ``every`` is below 1.
@@ -65,11 +65,12 @@ class _Tracklet:
 class AutoSession(Checkpointable):
     """Finds objects and follows them.
 
-    Every frame is looked at until the first objects are found. With ``every``, newcomers are looked for that
-    many frames later, and again; what overlaps a known object is that object and changes nothing. Objects
-    that were out of sight on :data:`PATIENCE` runs of the detector are followed no longer, so that neither
-    time nor memory grow with the length of the video; the last ones are remembered, and a newcomer that looks
-    like one of them gets its id back. Ids are given in order; after 65535 the lowest free ones follow.
+    Every frame is looked at until the first objects are found. With ``every``, new objects are looked for
+    that many frames later, and again; what overlaps a known object is that object and changes nothing.
+    Objects that were out of sight on :data:`PATIENCE` runs of the detector are followed no longer, so that
+    neither time nor memory grow with the length of the video; the last ones are remembered, and a new object
+    that looks like one of them gets its id back. Ids are given in order; after 65535 the lowest free ones
+    follow.
 
     Args:
         session: follows the objects; new.
@@ -220,7 +221,7 @@ class AutoSession(Checkpointable):
 
 
 def _retired(tracklets: dict[int, _Tracklet], newcomers: int) -> list[int]:
-    """Ids of those that are followed no longer: out of sight for long, or in the way of newcomers."""
+    """Ids of those that are followed no longer: out of sight for long, or in the way of new ones."""
     gone = [i for i, tracklet in tracklets.items() if tracklet.missing >= PATIENCE]
     rest = sorted((tracklet.seen, i) for i, tracklet in tracklets.items() if i not in gone)
     return gone + [i for _, i in rest[: max(0, len(rest) + newcomers - MOST_OBJECTS)]]

@@ -207,7 +207,7 @@ def exposure(image: Image, background: Image) -> tuple[float, float, float] | No
 
 
 def relit(background: Image, image: Image, hidden: npt.NDArray[np.bool_]) -> Image:
-    """The background in the light of a frame: the frame itself, and the old background where it is hidden.
+    """The background after a frame: the frame itself, and the old background where it is hidden.
 
     Pictures are RGB (H, W, 3), uint8; ``hidden`` (H, W) is where something stands before the background.
 

@@ -262,7 +262,7 @@ class DetectionSession(Checkpointable, Session):
         return Track(self._last_id, box, scene.at, scene.appearances[number], votes, size=(x1 - x0, y1 - y0))
 
     def _known_again(self, scene: _Scene, number: int) -> Track | None:
-        """The lost object that a newcomer is, taken from the lost ones."""
+        """The lost object that a new one is, taken from the lost ones."""
         box, label = scene.found.boxes[number], scene.found.labels[number]
         same = (track for track in self._lost if label in track.votes)
         chosen = reidentify(same, box, scene.appearances[number], scene.at, scene.mask.shape)

@@ -269,7 +269,7 @@ def open_source(
             uint8.
         start: first frame wanted: an int counts frames, a float seconds, a string is either ("250",
             "12.5s", "1:30").
-        end: first frame not wanted any more, written like ``start``.
+        end: end before this frame, written like ``start``.
         stride: take every ``stride``-th frame from ``start`` on; frames keep the index of the source.
         duration: end so long after the first frame that is taken: seconds, or "90s", "10min", "1:30:00".
         max_size: bound on the longer side in pixels; larger frames are reduced by averaging.

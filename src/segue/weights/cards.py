@@ -99,7 +99,7 @@ def own_card(entry: Entry) -> str | None:
 
 
 def licence_text(entry: Entry) -> bytes | None:
-    """The licence text that the card of a network speaks of as a file beside it, if it does.
+    """The licence text that the card of a network names as a file beside it, if it does.
 
     Args:
         entry: a network.

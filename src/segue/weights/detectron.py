@@ -1,7 +1,7 @@
 """Weights of Detectron 2 as it publishes them: pickles of NumPy arrays, read without any code of theirs.
 
 A pickle names the functions that rebuild its objects. Here every one of the few that a file of arrays needs
-is replaced by a stand-in that only keeps what it is given; all other names are refused.
+is replaced by a placeholder that only keeps what it is given; all other names are refused.
 """
 
 from __future__ import annotations
@@ -84,10 +84,10 @@ _STAND_INS: dict[tuple[str, str], type] = {
 
 
 class _Reader(pickle.Unpickler):
-    """Knows the stand-ins and nothing else."""
+    """Knows the placeholders and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """The stand-in of a name."""
+        """The placeholder of a name."""
         if (module, name) not in _STAND_INS:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
         return _STAND_INS[module, name]

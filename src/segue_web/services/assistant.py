@@ -63,7 +63,7 @@ class Assistant:
         self._lock = threading.Lock()
 
     def answer(self, picture: Image, prompts: Prompts) -> Answer:
-        """The mask of what prompts speak of; see :class:`segue.prompts.Prompts`.
+        """The mask of what prompts point at; see :class:`segue.prompts.Prompts`.
 
         Args:
             picture: RGB (H, W, 3), uint8.

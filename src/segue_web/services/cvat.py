@@ -54,7 +54,7 @@ def respond(context: Any, event: Any, act: Callable[[object], dict[str, Any]]) -
 
 
 def interact(assistant: Assistant, request: object) -> dict[str, Any]:
-    """The object that clicks and a box speak of.
+    """The object that clicks and a box mark.
 
     Args:
         assistant: makes the mask.

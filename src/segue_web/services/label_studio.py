@@ -125,7 +125,7 @@ def _picture(media: Media, place: object) -> Image:
 def _region(
     assistant: Assistant, picture: Image, regions: Sequence[dict[str, Any]], tags: Tags
 ) -> dict[str, Any]:
-    """The object that clicks, a box and brush strokes speak of."""
+    """The object that clicks, a box and brush strokes mark."""
     height, width = picture.shape[:2]
     answer = assistant.answer(picture, prompts_of(regions, (height, width)))
     score = float(answer.iou[0])

@@ -66,7 +66,7 @@ MODELS: dict[str, dict[str, Any]] = {
 
 
 def predict(assistant: Assistant, request: object) -> dict[str, Any]:
-    """The polygons of what marks on a picture speak of.
+    """The polygons of what marks on a picture point at.
 
     Args:
         assistant: makes the mask.

@@ -69,7 +69,7 @@ class Setup:
     """How a tracker is to run.
 
     Attributes:
-        schedule: what becomes memory and how it is read; trackers heed what concerns them.
+        schedule: what becomes memory and how it is read; a tracker uses what concerns it.
         device, dtype: of the network.
         memory_limit: bytes that one pass over several objects may take, roughly.
         frames: number of frames of the film; None where it is not known.

@@ -74,7 +74,7 @@ class MemoryTracker:
 
     prompts: frozenset[PromptKind] = frozenset()
     weighs_uncertainty = True
-    """Whether its memory heeds ``uncertainty_penalty``."""
+    """Whether its memory uses ``uncertainty_penalty``."""
 
     reports_network_masks = False
     """Whether results hold given masks as the network saw them, where it sees the picture reduced."""

@@ -265,7 +265,7 @@ class ObjectClicks:
 
     @property
     def corrects(self) -> bool:
-        """Whether it speaks of what is seen already: a box says anew where the object is."""
+        """Whether it refers to what is seen already: a box says anew where the object is."""
         return self.box is None
 
 
