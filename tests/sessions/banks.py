@@ -1,4 +1,4 @@
-"""Memory banks with random contents, and the dense reading that they are held against."""
+"""Memory banks with random contents, and the dense reading that they are compared with."""
 
 from __future__ import annotations
 

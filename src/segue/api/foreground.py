@@ -71,7 +71,7 @@ def foreground(
             ``knn`` (the model of that method), a picture of your own: a file, or RGB (H, W, 3), uint8, as an
             array, a tensor or a PIL picture; or the :class:`segue.sessions.film_scenes.FilmScenes` of an
             earlier run, or their file (.safetensors).
-        passes: with 2 a film is gone through once to learn the empty scene of each of its parts, and then
+        passes: with 2 a film is read once to learn the empty scene of each of its parts, and then
             once more for the masks; for models that look at the empty scene, not for cameras and streams.
             None is 2 for files and folders with mustan-lite, unless a scene, depth or a camera to be followed
             is given; else 1.
@@ -91,7 +91,7 @@ def foreground(
         progress: called after each result with the number of results so far and the expected one, or None.
 
     Returns:
-        An iterator of results that knows its session, see :class:`segue.api.Results`: one result per frame,
+        An iterator of results with its ``session``, see :class:`segue.api.Results`: one result per frame,
         in order; those of networks that look ahead come some frames later.
 
     Raises:

@@ -67,7 +67,7 @@ def instances(
         progress: called after each result with the number of results so far and the expected one, or None.
 
     Returns:
-        An iterator of results that knows its session, see :class:`segue.api.Results`: one result per frame,
+        An iterator of results with its ``session``, see :class:`segue.api.Results`: one result per frame,
         in order, ``window - 1`` frames or less after its frame was read. The objects carry their class as
         label.
 

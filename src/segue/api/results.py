@@ -34,7 +34,7 @@ Progress = Callable[[int, int | None], None]
 class Results(Iterator[Segmentation], Generic[S]):
     """The results of a source, in order, each computed when it is asked for.
 
-    They can be gone through once, with ``for``, ``async for``, :meth:`save` or :meth:`to_pandas`. The source
+    They can be iterated once, with ``for``, ``async for``, :meth:`save` or :meth:`to_pandas`. The source
     is closed after the last one, when a ``with`` block ends, and when nobody holds the results any longer.
 
     Attributes:
@@ -126,7 +126,7 @@ class Results(Iterator[Segmentation], Generic[S]):
             ``y0``, ``x1``, ``y1`` in pixels (NaN where the object is not visible), and ``area`` in pixels.
 
         Raises:
-            SegueError: pandas is not installed, or the results have been gone through.
+            SegueError: pandas is not installed, or the results have been iterated.
 
         Example:
             >>> table = segue.track("dog.mp4", first_mask).to_pandas()  # doctest: +SKIP
@@ -163,7 +163,7 @@ class Results(Iterator[Segmentation], Generic[S]):
         Raises:
             RunInterrupted: it was interrupted, and everything before is saved.
             SinkError: the output exists, cannot be written, or cannot be resumed.
-            SegueError: the results have been gone through.
+            SegueError: the results have been iterated.
         """
         self.__iter__()
         chosen = as_formats(formats)
@@ -195,7 +195,7 @@ class Results(Iterator[Segmentation], Generic[S]):
 
 @dataclass
 class _State:
-    """How far the results have been gone through; apart from them, so that the loop does not hold them."""
+    """How far the results have been iterated; apart from them, so that the loop does not hold them."""
 
     begun: bool = False
     over: bool = False

@@ -20,19 +20,19 @@ from segue.jobs.tracking import prepare_track
 from segue.jobs.values import TrackJob
 from segue.models.base import MemoryPolicy, TrackNetwork
 from segue.prompts import MakePrompter
-from segue.prompts.given import FrameSaid, PromptPlan
+from segue.prompts.given import PromptPlan, PromptsLike
 from segue.sessions import TrackSession
 from segue.sessions.auto import Auto, AutoSession
 from segue.types import Box, Point
 from segue.video import Source, open_source
 
-Prompts = Mapping[int, FrameSaid]
+Prompts = Mapping[int, PromptsLike]
 """The prompts of each frame, by frame index."""
 
 
 def track(
     source: Source | str | Path | int | Iterable[Any],
-    prompts: Prompts | FrameSaid | Auto | None = None,
+    prompts: Prompts | PromptsLike | Auto | None = None,
     *,
     box: Box | None = None,
     points: Point | Sequence[Point] | None = None,
@@ -97,9 +97,9 @@ def track(
         progress: called after each result with the number of results so far and the expected one, or None.
 
     Returns:
-        An iterator of results that knows its session, see :class:`segue.api.Results`: one result per frame,
+        An iterator of results with its ``session``, see :class:`segue.api.Results`: one result per frame,
         in order, as soon as it is there. Before the first prompt of an object it is not in the masks, unless
-        ``reverse`` is asked for: then the part of the film before the last of these prompts is gone through
+        ``reverse`` is asked for: then the part of the film before the last of these prompts is read
         backwards before the first result.
 
     Raises:

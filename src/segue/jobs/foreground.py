@@ -151,9 +151,7 @@ def _twice(options: ForegroundOptions, source: Source, scene: Any, model: object
 
 def _check_passes(source: Source, scene: Any) -> None:
     if source.once:
-        raise SegueError(
-            f"{source.name}: can be gone through only once; two passes are for files and folders"
-        )
+        raise SegueError(f"{source.name}: can be iterated only once; two passes are for files and folders")
     if not isinstance(scene, str) or scene != "median":
         raise SegueError("two passes learn the empty scene: give either passes=2 or a scene")
 

@@ -1,9 +1,9 @@
 """Attention: dense reading of a memory, self-attention, deformable sampling, and what follows them.
 
 :func:`affinity`, :func:`attend` and :func:`read` hold the whole affinity matrix at once, plain and
-differentiable: for training on short clips, and as the reference that the blocked memory bank is held
-against. There N is the number of memory positions, frame by frame and row-major inside a frame; P that of
-query positions.
+differentiable: for training on short clips, and as the reference that the blocked memory bank is compared
+with. There N is the number of memory positions, frame by frame and row-major inside a frame; P that of query
+positions.
 
 Deformable attention (Zhu et al., "Deformable DETR", ICLR 2021, section 4.1) is sampled without compiled code:
 the output of a query is a weighted sum of values that are read, bilinearly and with zeros outside, at a few

@@ -15,11 +15,13 @@ from segue.inputs import kind_of
 from segue.masks.given import EXPECTED, as_box, as_masks, as_points, is_mask_like
 from segue.types import BoxPrompt, Frame, IndexMask, MaskPrompt, PointPrompt, Prompt
 
-FrameSaid = Any
+PromptsLike = Any
 """The prompts of one frame: see :func:`as_prompts`."""
 
+FrameSaid = PromptsLike  # the former name, kept for one release
 
-def as_prompts(value: FrameSaid, where: str = "prompts") -> IndexMask | list[Prompt]:
+
+def as_prompts(value: PromptsLike, where: str = "prompts") -> IndexMask | list[Prompt]:
     """What a caller says of one frame, as sessions take it.
 
     Args:
@@ -270,7 +272,7 @@ class PromptPlan:
             )
 
 
-def _files(value: FrameSaid) -> dict[int | None, str]:
+def _files(value: PromptsLike) -> dict[int | None, str]:
     """The mask files among the prompts of a frame, by the ids of their objects; None holds all of them."""
     if isinstance(value, (str, os.PathLike)):
         return {None: os.fspath(value)}

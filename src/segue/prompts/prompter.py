@@ -55,7 +55,7 @@ squares (soft beyond 0.1) on 154 objects of left-out stills. Raw predictions are
 since of several crops the surest is taken."""
 
 
-COMPARED_SIDE = 160  # long side, in pixels, of the masks that are held against one another
+COMPARED_SIDE = 160  # long side, in pixels, of the masks that are compared with one another
 
 
 class Prompter:
@@ -273,7 +273,7 @@ def _choices(tried: Sequence[Answer], first: Answer, points: Sequence[Point]) ->
 
 
 def _small(answer: Answer, k: int) -> npt.NDArray[np.bool_]:
-    """Mask ``k`` of an answer at a size at which masks are held against one another, (h, w)."""
+    """Mask ``k`` of an answer at a size at which masks are compared with one another, (h, w)."""
     shrunk = COMPARED_SIDE / max(COMPARED_SIDE, *answer.size)
     size = max(1, round(answer.size[0] * shrunk)), max(1, round(answer.size[1] * shrunk))
     left, top, right, bottom = (edge * shrunk for edge in answer.window)

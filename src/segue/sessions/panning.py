@@ -22,7 +22,7 @@ LEAST_FOUND = 0.6  # share of the steps of the window that must have been found
 RESTS = 0.02  # one that has gone no farther than this in a whole window has come to rest
 CHANGED_LEVELS, CHANGED_SHARE = 6, 0.05  # where fewer pixels change by more levels, the camera stands still
 MOST_STEP = 0.3  # parts of the longer side: a larger step from one frame to the next is none
-COMMON = 0.1  # parts of the longer side up to which two pictures are shifted that are held against each other
+COMMON = 0.1  # parts of the longer side up to which two pictures are shifted to be compared
 
 _SUPPORT = 0.5
 

@@ -28,7 +28,7 @@ from segue.models.base import (
     track_capabilities,
 )
 from segue.prompts import Annotation, MakePrompter, Prompter, prompter_of, resolve
-from segue.prompts.given import FrameSaid, as_prompts
+from segue.prompts.given import PromptsLike, as_prompts
 from segue.sessions.base import FrameLike, Session, SessionState, as_frame, as_state
 from segue.sessions.networks import track_network
 from segue.types import Frame, IndexMask, ObjectInfo, PointPrompt, Prompt, Segmentation
@@ -143,7 +143,7 @@ class TrackSession(Session):
     def step(
         self,
         frame: FrameLike,
-        prompts: FrameSaid | None = None,
+        prompts: PromptsLike | None = None,
         *,
         predict: bool = True,
     ) -> Segmentation:
@@ -172,15 +172,17 @@ class TrackSession(Session):
         given, labels = None, self._labels
         removed: tuple[int, ...] = ()
         if prompts is not None:
-            said = self._resolve(frame, as_prompts(prompts, f"prompts of frame {frame.index}"))
-            if said.ids:
-                mask = torch.from_numpy(said.mask).to(self.device)
+            annotation = self._resolve(frame, as_prompts(prompts, f"prompts of frame {frame.index}"))
+            if annotation.ids:
+                mask = torch.from_numpy(annotation.mask).to(self.device)
                 given = FramePrompts(
-                    mask, tuple(i for i in said.ids if i not in said.native_ids), said.prompts
+                    mask,
+                    tuple(i for i in annotation.ids if i not in annotation.native_ids),
+                    annotation.prompts,
                 )
-            removed = said.removed
+            removed = annotation.removed
             labels = {i: label for i, label in labels.items() if i not in removed}
-            labels |= {i: said.labels.get(i, self._labels.get(i)) for i in said.ids}
+            labels |= {i: annotation.labels.get(i, self._labels.get(i)) for i in annotation.ids}
         with self._forgotten(removed):
             if given is None and not (self.ids and predict):
                 self.tracker.skip()
@@ -300,14 +302,16 @@ class TrackSession(Session):
             if corrected:
                 planes = self.peek(frame).probabilities
                 known = {i: planes[self.ids.index(i) + 1] for i in corrected}
-        said = resolve(frame, prompts, fit=self.fit, native=self.native, prompter=self.prompter, known=known)
-        if unknown := [i for i in said.removed if i not in self.ids]:
+        annotation = resolve(
+            frame, prompts, fit=self.fit, native=self.native, prompter=self.prompter, known=known
+        )
+        if unknown := [i for i in annotation.removed if i not in self.ids]:
             followed = f"followed are {', '.join(map(str, self.ids))}" if self.ids else "none is followed yet"
             raise PromptError(f"cannot remove object {unknown[0]}: {followed}")
-        total = len({*self.ids, *said.ids} - set(said.removed))
+        total = len({*self.ids, *annotation.ids} - set(annotation.removed))
         if total > MAX_OBJECTS:
             raise PromptError(f"{total} objects are more than the {MAX_OBJECTS} that one session can follow")
-        return said
+        return annotation
 
     def _result(self, frame: Frame, tracked: TrackOutput) -> Segmentation:
         best, channel = largest(tracked.probabilities)

@@ -51,7 +51,7 @@ class Reader:
         size: height and width, if known before reading.
         names: a name for every picture, where pictures are files with different names.
         files: the files that the pictures come from; none for arrays, cameras and addresses.
-        once: whether the pictures can be gone through only once.
+        once: whether the pictures can be iterated only once.
         works_ahead: whether reading in a thread pays and is allowed.
     """
 

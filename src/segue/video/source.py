@@ -119,7 +119,7 @@ class Source(AbstractContextManager["Source"]):
 
     @property
     def once(self) -> bool:
-        """Whether the frames can be gone through only once, as those of cameras, addresses and iterators."""
+        """Whether the frames can be iterated only once, as those of cameras, addresses and iterators."""
         return self._reader.once
 
     @property

@@ -13,7 +13,7 @@ Corners = npt.NDArray[np.int32]
 """Corners of a closed polygon, (N, 2), x before y, in pixels; the pixels on its edges belong to it."""
 
 COMPARED = 512
-"""Corners of each of two outlines that are held against one another to find where they are nearest."""
+"""Corners of each of two outlines that are compared with one another to find where they are nearest."""
 
 
 @dataclass(frozen=True, slots=True)

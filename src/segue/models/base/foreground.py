@@ -38,7 +38,7 @@ class ForegroundCapabilities:
         context_maps: it has a method ``context_maps(current, context, background)`` that gives what the past
             says about the frame, (N, h, w) at each scale, for ``--explain``.
         two_passes: it finds more, as was measured, where the empty scene is learnt from the whole film first;
-            films that are files are gone through twice then, if nothing else is asked for.
+            films that are files are read twice then, if nothing else is asked for.
         graphs: ``scene`` where :func:`segue.export.onnx.export_onnx` can write it; None where it cannot.
     """
 

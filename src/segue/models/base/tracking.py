@@ -1,7 +1,7 @@
 """What a tracking network shows to a session: its tracker, which owns everything it remembers of a video.
 
 The session hands the tracker pictures and the prompts of them, and asks for probabilities, for its state, and
-that objects be removed; it knows no memory.
+that objects be removed; it has no access to the memory.
 """
 
 from __future__ import annotations
