@@ -1,10 +1,13 @@
-"""Shapes of CVAT's XML as masks: polygons, boxes, and run lengths along the rows of a box."""
+"""Tracks of CVAT's XML, and their shapes as masks: polygons, boxes, run lengths along the rows of a box."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from xml.parsers import expat
 
 import numpy as np
 
@@ -18,8 +21,81 @@ MAX_CORNERS = 1 << 20
 
 LARGEST_COORDINATE = 1e6
 
+MAX_TEXT = 10_000
+"""Characters of an attribute that are read."""
+
 _NO_RUNS = re.compile(r"[^0-9, ]|[0-9]{19}|[0-9] |,[^0-9 ]|, [^0-9]|^[^0-9]|[^0-9]$")
 """What is nowhere in numbers separated by commas. A match of the whole would take memory for each number."""
+
+
+class CvatTracks:
+    """Reads the tracks of a file of CVAT for video 1.1, one element at a time.
+
+    Tracks of one group are one object. ``take`` gets frame, number of the object and shape of every mask;
+    ``attribute`` number, and name and text of an attribute; ``check`` the number of objects so far, before
+    each element, and raises where there are too many.
+
+    Attributes:
+        names: label of each object, by number from 1 on.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        count: int,
+        take: Callable[[int, int, RleTrack], None],
+        attribute: Callable[[int, dict[str, str]], None],
+        check: Callable[[int], None],
+    ) -> None:
+        self.names: dict[int, str | None] = {}
+        self._size, self._count = size, count
+        self._take, self._attribute, self._check = take, attribute, check
+        self._numbers: dict[str | tuple[str, str], int] = {}
+        self._number = 0
+        self._name: str | None = None  # of the attribute that is being read
+        self._text = ""
+
+    def read(self, path: Path) -> None:
+        """Read a file.
+
+        Raises:
+            DatasetError: an element lacks something, or lies outside of the film; or it declares entities.
+            xml.parsers.expat.ExpatError: it is no XML.
+        """
+        parser = expat.ParserCreate()
+        parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
+        parser.CharacterDataHandler, parser.EntityDeclHandler = self._characters, _no_entities
+        with path.open("rb") as stream:
+            parser.ParseFile(stream)
+
+    def _start(self, tag: str, given: dict[str, str]) -> None:
+        self._check(len(self._numbers))
+        self._name, self._text = (given.get("name") if tag == "attribute" and self._number else None), ""
+        if tag == "track":
+            same = given.get("group_id") or ("track", wanted(given, "id", tag))
+            self._number = self._numbers.setdefault(same, len(self._numbers) + 1)
+            self._check(len(self._numbers))
+            self.names.setdefault(self._number, wanted(given, "label", tag))
+        elif tag in ("mask", "polygon", "box") and given.get("outside") != "1":
+            index = number_of(given, "frame", tag)
+            if index != int(index) or not 0 <= index < self._count:
+                raise DatasetError(f"frame {index:g} is none of the film, which has {self._count}")
+            if not self._number:
+                raise DatasetError(f"a {tag} belongs to no track")
+            self._take(int(index), self._number, shape_of(tag, given, self._size))
+
+    def _characters(self, part: str) -> None:
+        if self._name is not None and len(self._text) <= MAX_TEXT:
+            self._text += part
+
+    def _end(self, tag: str) -> None:
+        if tag == "attribute" and self._name is not None:
+            self._attribute(self._number, {self._name: self._text})
+        self._name = None
+
+
+def _no_entities(*_: Any) -> None:
+    raise DatasetError("it declares entities, which no annotation needs")
 
 
 def wanted(given: Mapping[str, str], key: str, tag: str) -> str:

@@ -26,7 +26,7 @@ from segue.masks.tracks import RleTrack
 from segue.naming import natural_key
 from segue.types import IndexMask
 from segue.video.mask_folder import read_records
-from segue_web.cvat_shapes import number_of, shape_of, wanted
+from segue_web.cvat_shapes import CvatTracks
 from segue_web.film import Film, number_in
 from segue_web.project import MOST_ATTRIBUTES
 
@@ -380,52 +380,22 @@ class _Reader:
         """Masks, polygons and boxes; polygons and boxes between two keyframes stay where they were last."""
         check_file(path, DatasetError, MAX_BYTES)
         planes: dict[int, Planes] = defaultdict(list)
-        names: dict[int, str | None] = {}
-        numbers: dict[Any, int] = {}
         attributes: dict[int, dict[str, str]] = {}
-        number = taken = 0
-        key, said = None, ""  # the attribute of an object that is being read, and its text so far
+        taken = 0
 
-        def start(tag: str, given: dict[str, str]) -> None:
-            nonlocal number, taken, key, said
-            key, said = (given.get("name"), "") if tag == "attribute" and number else (None, "")
+        def take(index: int, number: int, shape: RleTrack) -> None:
+            nonlocal taken
+            planes[index].append((number, partial(shape.decode, 0)))
+            taken += 1
+            self._check_masks(taken)
+
+        def check(objects: int) -> None:
             self._limit.check()
-            if tag == "track":
-                same = given.get("group_id") or ("track", wanted(given, "id", tag))
-                number = numbers.setdefault(same, len(numbers) + 1)
-                self._check_number(number)
-                names.setdefault(number, wanted(given, "label", tag))
-            elif tag in ("mask", "polygon", "box") and given.get("outside") != "1":
-                index = number_of(given, "frame", tag)
-                if index != int(index) or not 0 <= index < self._count:
-                    raise DatasetError(f"frame {index:g} is none of the film, which has {self._count}")
-                if not number:
-                    raise DatasetError(f"a {tag} belongs to no track")
-                shape = shape_of(tag, given, self._size)
-                planes[int(index)].append((number, partial(shape.decode, 0)))
-                taken += 1
-                self._check_masks(taken)
+            self._check_number(objects)
 
-        def text(part: str) -> None:
-            nonlocal said
-            if key is not None and len(said) <= LONGEST_VALUE:
-                said += part
-
-        def end(tag: str) -> None:
-            nonlocal key
-            if tag == "attribute" and key is not None:
-                _add_attributes(attributes, number, {key: said})
-            key = None
-
-        def no_entities(*_: Any) -> None:
-            raise DatasetError("it declares entities, which no annotation needs")
-
-        parser = expat.ParserCreate()
-        parser.StartElementHandler, parser.EntityDeclHandler = start, no_entities
-        parser.EndElementHandler, parser.CharacterDataHandler = end, text
-        with path.open("rb") as stream:
-            parser.ParseFile(stream)
-        return self._of_planes(names, planes, None, attributes)
+        tracks = CvatTracks(self._size, self._count, take, partial(_add_attributes, attributes), check)
+        tracks.read(path)
+        return self._of_planes(tracks.names, planes, None, attributes)
 
     def _of_planes(
         self,
