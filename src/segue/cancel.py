@@ -40,7 +40,14 @@ class CancelToken:
                 self._callbacks.pop()()
 
     def wait(self, seconds: float) -> bool:
-        """Sleep for so long, or until the run is to stop; gives whether it is."""
+        """Sleep, until the time is over or the run is to stop.
+
+        Args:
+            seconds: longest time.
+
+        Returns:
+            Whether the run is to stop.
+        """
         end = time.monotonic() + seconds
         while not self._cancelled and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, LOOK_SECONDS))
@@ -51,13 +58,20 @@ class CancelToken:
 
         It is called once, in the thread that cancels, and at once where that has happened already. It must be
         quick and take no lock, for that thread may be in a handler of signals.
+
+        Args:
+            callback: is called without arguments.
         """
         self._callbacks.append(callback)
         if self.cancelled:
             self.cancel()
 
     def forget(self, callback: Callable[[], None]) -> None:
-        """Have something called no longer that :meth:`on_cancel` was given."""
+        """Withdraw what :meth:`on_cancel` was given.
+
+        Args:
+            callback: the same function; one that is not known is ignored.
+        """
         with suppress(ValueError):
             self._callbacks.remove(callback)
 

@@ -42,14 +42,29 @@ class BatchObserver:
     """Receives the progress of a batch; this one ignores it."""
 
     def notice(self, text: str) -> None:
-        """Something that the person who runs the batch should know, one line."""
+        """Receive a notice for the person who runs the batch.
+
+        Args:
+            text: one line.
+        """
 
     def watching(self, ledger: Ledger) -> AbstractContextManager[Callable[[list[Event]], None]]:
-        """For the time of the batch, a function that is given the news of each round."""
+        """For the time of the batch, a function that receives the news of each round.
+
+        Args:
+            ledger: what is known of all videos.
+
+        Returns:
+            A context manager that gives the function.
+        """
         return nullcontext(lambda _: None)
 
     def ended(self, ledger: Ledger) -> None:
-        """Nothing waits any longer."""
+        """Learn that no video waits any longer.
+
+        Args:
+            ledger: what is known of all videos.
+        """
 
 
 def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) -> int:

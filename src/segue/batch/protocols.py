@@ -81,7 +81,17 @@ class DatasetVideo:
     required: tuple[int, ...] | None = None
 
     def job(self, template: VideoJob) -> VideoJob:
-        """The job that runs it, as the template says."""
+        """The job that runs the video.
+
+        Args:
+            template: job of all videos of the data set.
+
+        Returns:
+            The job with source, weights, prompts and region of this video.
+
+        Raises:
+            DatasetError: it asks for depth maps that the data set does not bring.
+        """
         changes: dict[str, Any] = {
             "source": template.source.model_copy(update={"place": str(self.source.absolute())})
         }
@@ -106,7 +116,14 @@ class DatasetVideo:
         return template.model_copy(update=changes)
 
     def task(self, template: VideoJob) -> Task:
-        """The same as a video of a batch."""
+        """The video as one of a batch.
+
+        Args:
+            template: job of all videos of the data set.
+
+        Returns:
+            Its name, source and job.
+        """
         return Task(self.name, str(self.source.absolute()), job=to_json(self.job(template)))
 
 

@@ -41,12 +41,23 @@ class ResultMark:
     digest: str
 
     def data(self) -> bytes:
-        """Content of the file; names that are no valid text are kept as they are."""
+        """Content of the file; names that are no valid text are kept as they are.
+
+        Returns:
+            JSON, UTF-8.
+        """
         return json.dumps(asdict(self), indent=1).encode()
 
     @classmethod
     def read(cls, data: bytes) -> ResultMark | None:
-        """The mark that a file holds, which may come from anywhere; None if it is none."""
+        """The mark that a file holds, which may come from anywhere; None if it is none.
+
+        Args:
+            data: bytes of the file.
+
+        Returns:
+            The mark, or None.
+        """
         try:
             found = parse_json(data.decode())
             mark = cls(**found)

@@ -219,7 +219,14 @@ class FilmLayout:
     inside: str = "."
 
     def fits(self, root: Path) -> bool:
-        """Whether a folder holds a video."""
+        """Whether a folder holds a video.
+
+        Args:
+            root: the folder.
+
+        Returns:
+            True where there is one in this layout.
+        """
         return any((folder / self.inside).is_dir() for _, folder in self.find(root))
 
 

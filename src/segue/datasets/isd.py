@@ -109,19 +109,41 @@ class IsdClip:
 
     @classmethod
     def of(cls, sequence: ForegroundSequence) -> IsdClip:
-        """The clip that a sequence of :func:`open_isd` was read from."""
+        """The clip that a sequence of :func:`open_isd` was read from.
+
+        Args:
+            sequence: one of the data set.
+
+        Returns:
+            The clip.
+        """
         return cls(sequence.frames[0].parent.parent)
 
     def read_meta(self) -> ClipMeta:
-        """What is known of the clip."""
+        """What is known of the clip.
+
+        Returns:
+            The content of ``meta.json``, checked.
+        """
         return read_json(ClipMeta, self.folder / "meta.json", "description of a clip")
 
     def read_background(self) -> RgbImage:
-        """The scene without foreground as the camera sees it at frame 0, RGB, (H, W, 3), uint8."""
+        """The scene without foreground as the camera sees it at frame 0.
+
+        Returns:
+            RGB (H, W, 3), uint8.
+        """
         return read_rgb(self.folder / "background.png")
 
     def read_depth(self, i: int) -> npt.NDArray[np.float32]:
-        """Distance along the optical axis in metres, (H, W), float32; 0 where there is nothing."""
+        """Distance along the optical axis.
+
+        Args:
+            i: frame, from 0.
+
+        Returns:
+            Metres, (H, W), float32; 0 where there is nothing.
+        """
         return np.asarray(self._values("depth", "d", i) / 1000, np.float32)
 
     @property
@@ -130,17 +152,41 @@ class IsdClip:
         return (self.folder / "depth").is_dir()
 
     def read_instances(self, i: int) -> npt.NDArray[np.uint16]:
-        """Ids of what is seen, (H, W), uint16: 0 background, 1.. foreground, from 1000 moving background."""
+        """Ids of what is seen.
+
+        Args:
+            i: frame, from 0.
+
+        Returns:
+            (H, W), uint16: 0 background, 1.. foreground, from 1000 moving background.
+        """
         return self._values("instance", "i", i).astype(np.uint16)
 
     def read_normals(self, i: int) -> npt.NDArray[np.float32]:
-        """Unit normals in camera space (x right, y down, z away), (H, W, 3), float32."""
+        """Unit normals in camera space (x right, y down, z away).
+
+        Args:
+            i: frame, from 0.
+
+        Returns:
+            (H, W, 3), float32.
+        """
         stored = read_rgb(self.folder / "normal" / f"n{i + 1:06d}.png").astype(np.float32)
         normals = stored / np.float32(127.5) - 1
         return np.asarray(normals / np.linalg.norm(normals, axis=2, keepdims=True), np.float32)
 
     def read_flow(self, i: int) -> npt.NDArray[np.float32]:
-        """Motion to the next frame in pixels, (2, H, W), float32: right and down."""
+        """Motion to the next frame.
+
+        Args:
+            i: frame, from 0.
+
+        Returns:
+            Pixels to the right and down, (2, H, W), float32.
+
+        Raises:
+            DatasetError: the file is missing, damaged or too large.
+        """
         path = self.folder / "flow" / f"f{i + 1:06d}.npz"
         try:
             with zipfile.ZipFile(path) as archive:

@@ -82,15 +82,36 @@ class BoxSequence:
         return len(self.frames)
 
     def read_image(self, i: int) -> RgbImage:
-        """Picture of frame ``i``, RGB, (H, W, 3), uint8."""
+        """Picture of a frame.
+
+        Args:
+            i: frame, from 0.
+
+        Returns:
+            RGB (H, W, 3), uint8.
+        """
         return read_rgb(self.frames[i])
 
     def read_boxes(self, i: int) -> Mapping[int, Box]:
-        """Boxes of frame ``i`` by id."""
+        """Boxes of a frame.
+
+        Args:
+            i: frame, from 0.
+
+        Returns:
+            ``(x0, y0, x1, y1)`` in pixels, by id.
+        """
         return self.annotations[i]
 
     def read_mask(self, i: int) -> UInt8Array:
-        """The boxes of frame ``i``, filled, as an index mask (H, W); later ids cover earlier ones."""
+        """The boxes of a frame, filled; later ids cover earlier ones.
+
+        Args:
+            i: frame, from 0.
+
+        Returns:
+            Index mask (H, W), uint8.
+        """
         return fill_boxes(self.annotations[i], picture_size(self.frames[i]))
 
 

@@ -111,11 +111,24 @@ class StillPairs:
         return tuple(picture.stem for picture, _ in self.pairs)
 
     def read_image(self, i: int) -> Image:
-        """Picture ``i``, RGB, (H, W, 3), uint8."""
+        """A picture.
+
+        Args:
+            i: its number, from 0.
+
+        Returns:
+            RGB (H, W, 3), uint8.
+        """
         return read_rgb(self.pairs[i][0])
 
     def read_mask(self, i: int) -> UInt8Array:
-        """Index mask of picture ``i``, (H, W), uint8.
+        """The mask of a picture.
+
+        Args:
+            i: its number, from 0.
+
+        Returns:
+            Index mask (H, W), uint8.
 
         Raises:
             DatasetError: it cannot be read or has another size than the picture.
@@ -129,7 +142,11 @@ class StillPairs:
         return (grey >= HALF).astype(np.uint8)
 
     def check(self, i: int) -> None:
-        """See by their headers that picture ``i`` and its mask have one size."""
+        """See by their headers that a picture and its mask have one size.
+
+        Args:
+            i: number of the picture, from 0.
+        """
         check_sizes(*self.pairs[i])
 
 
@@ -150,11 +167,25 @@ class CocoStills:
         return tuple(Path(item.file_names[0]).stem for item in self._pictures)
 
     def read_image(self, i: int) -> Image:
-        """Picture ``i``, RGB, (H, W, 3), uint8."""
+        """A picture.
+
+        Args:
+            i: its number, from 0.
+
+        Returns:
+            RGB (H, W, 3), uint8.
+        """
         return self._images.read_image(self._pictures[i], 0)
 
     def read_mask(self, i: int) -> UInt8Array:
-        """Index mask of picture ``i``, (H, W), uint8; of two instances the smaller one lies in front."""
+        """The mask of a picture; of two instances the smaller one lies in front.
+
+        Args:
+            i: its number, from 0.
+
+        Returns:
+            Index mask (H, W), uint8.
+        """
         picture = self._pictures[i]
         mask = np.zeros(picture.size, np.uint8)
         instances = sorted(self._images.annotations(picture), key=lambda item: -item.mean_area)
@@ -165,7 +196,14 @@ class CocoStills:
         return mask
 
     def check(self, i: int) -> None:
-        """See by its header that picture ``i`` has the size that its annotations have."""
+        """See by its header that a picture has the size that its annotations have.
+
+        Args:
+            i: its number, from 0.
+
+        Raises:
+            DatasetError: it is missing, or has another size.
+        """
         picture, root = self._pictures[i], self._images.images
         if root is None:
             raise DatasetError("its folder is not there")

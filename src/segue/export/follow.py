@@ -45,7 +45,15 @@ class Tracker:
         self.before: Array = np.zeros(0)  # masks of the frame before, at the size of the log-odds
 
     def step(self, frame: Array, mask: Array | None = None) -> Array:
-        """Ids of the next frame, (H, W); the first frame comes with a mask."""
+        """Follow the objects to the next frame.
+
+        Args:
+            frame: RGB (H, W, 3), uint8, of the same size as those before.
+            mask: ids (H, W) of the first frame; None afterwards.
+
+        Returns:
+            Ids (H, W).
+        """
         (height, width), (rows, columns) = frame.shape[:2], (-frame.shape[0] % 16, -frame.shape[1] % 16)
         top, left = rows // 2, columns // 2
         around = ((top, rows - top), (left, columns - left))

@@ -216,11 +216,22 @@ class FramesDigest:
         self._shape: tuple[int, ...] = ()
 
     def add(self, frame: Frame) -> None:
-        """Take a frame into account."""
+        """Take a frame into account.
+
+        Args:
+            frame: the next frame that has a result.
+        """
         self._hash.update(np.ascontiguousarray(frame.image).data)
         self._count, self._shape = self._count + 1, frame.image.shape
 
     def complete(self, item: Given) -> Given:
-        """The description of the frames, with what they were."""
+        """The description of the frames, with what they were.
+
+        Args:
+            item: description without shape and digest.
+
+        Returns:
+            The same with shape (T, H, W, 3) and SHA-256 of the pixels.
+        """
         shape, digest = (self._count, *self._shape), self._hash.hexdigest()
         return item.model_copy(update={"shape": shape, "dtype": "uint8", "digest": digest})

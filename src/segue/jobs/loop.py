@@ -123,10 +123,13 @@ class FrameLoop:
         self.taken: int | None = None
 
     def over(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Segmentation]]:
-        """Each frame that has a result, with it, in order, up to those that are due after the last frame.
+        """All results of frames, each paired with its frame.
 
         Args:
             frames: in order of time.
+
+        Yields:
+            Each frame that has a result, with it, in order, up to those that are due after the last frame.
         """
         yield from self.take(frames)
         yield from self.finish()
@@ -139,6 +142,9 @@ class FrameLoop:
         Args:
             frames: in order of time.
             between: called after each frame, when its results have been used: the session can be saved then.
+
+        Yields:
+            A frame and its result, in order.
         """
         for frame in frames:
             result = self._step(frame)
@@ -150,6 +156,10 @@ class FrameLoop:
             between()
 
     def finish(self) -> Iterator[tuple[Frame, Segmentation]]:
-        """The results that are due after the last frame."""
+        """The results that are due after the last frame.
+
+        Yields:
+            A frame and its result, in order.
+        """
         for result in self._session.finish():
             yield self.waiting.popleft(), result

@@ -41,6 +41,9 @@ class RleTrack:
             size: height and width of the video.
             forms: see :data:`Forms`.
 
+        Returns:
+            The masks of all frames.
+
         Raises:
             DatasetError: an entry is damaged or of another form or size; the message names its frame.
         """
@@ -71,20 +74,45 @@ class RleTrack:
         return len(self.counts)
 
     def rle(self, frame: int) -> dict[str, Any]:
-        """Run length of a frame for pycocotools."""
+        """Run length of a frame, in the form of pycocotools.
+
+        Args:
+            frame: frame, from 0.
+
+        Returns:
+            ``size`` and ``counts``.
+
+        Raises:
+            DatasetError: the object is absent on this frame.
+        """
         counts = self.counts[frame]
         if counts is None:
             raise DatasetError(f"the object is absent on frame {frame}; it has no mask there")
         return {"size": list(self.size), "counts": counts}
 
     def decode(self, frame: int) -> npt.NDArray[np.bool_]:
-        """Mask of a frame, (H, W), bool; nothing is set where the object is absent."""
+        """Mask of a frame.
+
+        Args:
+            frame: frame, from 0.
+
+        Returns:
+            (H, W), bool; nothing is set where the object is absent.
+        """
         if self.counts[frame] is None:
             return np.zeros(self.size, np.bool_)
         return np.asarray(coco_mask.decode(self.rle(frame)), np.bool_)
 
     def box(self, frame: int) -> npt.NDArray[np.float32]:
-        """Tight ``(x0, y0, x1, y1)``, exclusive at the far side, (4,), float32; zeros if no pixel is set."""
+        """Tight box of a frame.
+
+        Args:
+            frame: frame, from 0.
+
+        Returns:
+            ``(x0, y0, x1, y1)`` in pixels, exclusive at the far side, (4,), float32; zeros if no pixel is
+            set.
+        """
         if not self.areas[frame]:
             return np.zeros(4, np.float32)
         x, y, width, height = coco_mask.toBbox(self.rle(frame))

@@ -103,7 +103,18 @@ class SequenceResults:
     missing: tuple[str, ...]
 
     def read(self, frame: str, truth: IndexMask) -> IndexMask:
-        """Mask of a scored frame, as it was stored; an empty one where it is missing."""
+        """Mask of a scored frame, as it was stored.
+
+        Args:
+            frame: name of the frame.
+            truth: its annotation, (H, W).
+
+        Returns:
+            (H, W); an empty mask where the result is missing.
+
+        Raises:
+            DatasetError: the result has another size than the annotation.
+        """
         if self.results is None or frame in self.missing:
             return np.zeros_like(truth)
         mask = self.results.read(self.sequence, frame)

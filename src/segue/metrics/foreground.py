@@ -62,6 +62,12 @@ class Counts:
 
         Re, Sp, FPR, FNR, Pr, F are in [0, 1], PWC (percentage of wrong classifications) in [0, 100], MCC in
         [-1, 1]; FPR-S is the share of shadow pixels taken for foreground.
+
+        Args:
+            alpha: added to denominators, against division by 0.
+
+        Returns:
+            Measures by name.
         """
         tp, fp, fn, tn = self.tp, self.fp, self.fn, self.tn
         recall = tp / (tp + fn + alpha)
@@ -222,7 +228,14 @@ class VideoScore:
         return sum(self.frames.values(), Counts())
 
     def series(self, alpha: float = ALPHA) -> Series:
-        """F of each frame; NaN where neither labels nor result have foreground."""
+        """F of each frame.
+
+        Args:
+            alpha: added to denominators, against division by 0.
+
+        Returns:
+            Names of the frames, and F in [0, 1]; NaN where neither labels nor result have foreground.
+        """
         values = [
             counts.measures(alpha)["F"] if counts.tp + counts.fp + counts.fn else np.nan
             for counts in self.frames.values()
@@ -245,14 +258,30 @@ class VideoTask:
         return tuple(number for number, name in self.names.items() if name is None)
 
     def read(self, number: int, labels: Labels) -> npt.NDArray[np.uint8]:
-        """Grey values of a result, (H, W), uint8."""
+        """Grey values of a result.
+
+        Args:
+            number: number of the frame.
+            labels: its labels, (H, W).
+
+        Returns:
+            (H, W), uint8; zeros where there is no result.
+        """
         name = self.names[number]
         if name is None or self.results is None:
             return np.zeros(labels.shape, np.uint8)
         return self.results.read_grey(self.sequence, name)
 
     def view(self, number: int, settings: ForegroundSettings) -> FrameView:
-        """A counted frame to look at; foreground is 1."""
+        """A counted frame to look at; foreground is 1.
+
+        Args:
+            number: number of the frame.
+            settings: threshold and labels that do not count.
+
+        Returns:
+            Truth, result and ignored pixels, and the picture if there is one.
+        """
         video = self.video
         labels = video.decode_labels(video.truths[number])
         found = self.read(number, labels) >= settings.threshold
@@ -261,7 +290,18 @@ class VideoTask:
         return FrameView((labels == MOTION).astype(np.uint8), found.astype(np.uint8), ignored, image)
 
     def count(self, settings: ForegroundSettings, skip: bool) -> VideoScore:
-        """Count the frames; those without result are left out if ``skip`` says so."""
+        """Count the pixels of all frames.
+
+        Args:
+            settings: threshold and labels that do not count.
+            skip: leave out frames without result instead of counting them as empty.
+
+        Returns:
+            Counts of the video and of each frame.
+
+        Raises:
+            DatasetError: a result does not fit its labels, or no frame can be counted.
+        """
         video = self.video
         accumulator: ForegroundAccumulator | None = None
         frames: dict[int, Counts] = {}

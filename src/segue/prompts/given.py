@@ -210,7 +210,10 @@ class PromptPlan:
             )
 
     def begin(self, index: int) -> None:
-        """The prompts of the first frame are those of the frame ``index`` from now on.
+        """Make the prompts of the first frame those of a frame by its index.
+
+        Args:
+            index: index of the first frame.
 
         Raises:
             PromptError: that frame has prompts of its own, too.
@@ -226,7 +229,11 @@ class PromptPlan:
         self._files[index] = self._files.pop(None, {})
 
     def pass_over(self, index: int) -> None:
-        """Nobody will ask for the frame ``index`` any more: its result is there from before."""
+        """Drop the prompts of a frame whose result is there from before.
+
+        Args:
+            index: index of the frame.
+        """
         self._by_frame.pop(index, None)
 
     def __call__(self, frame: Frame) -> IndexMask | list[Prompt] | None:

@@ -29,12 +29,28 @@ class Discovery:
     mask: npt.NDArray[np.bool_]  # the object's patches, (gh, gw)
 
     def box(self, patch: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """``(x0, y0, x1, y1)`` in pixels of a picture of height and width ``size``, exclusive."""
+        """Box around the object.
+
+        Args:
+            patch: side of a cell in pixels.
+            size: height and width of the picture.
+
+        Returns:
+            ``(x0, y0, x1, y1)`` in pixels, exclusive at the far side.
+        """
         x0, y0, x1, y1 = (int(side) * patch for side in tight_box(self.mask))
         return x0, y0, min(x1, int(size[1])), min(y1, int(size[0]))
 
     def pixels(self, patch: int, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-        """The mask at the size of the picture, (H, W)."""
+        """The mask at the size of the picture.
+
+        Args:
+            patch: side of a cell in pixels.
+            size: height and width of the picture.
+
+        Returns:
+            (H, W), bool.
+        """
         grown = self.mask.repeat(patch, 0).repeat(patch, 1)
         return np.ascontiguousarray(grown[: size[0], : size[1]])
 

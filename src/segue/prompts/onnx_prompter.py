@@ -85,7 +85,14 @@ class OnnxNetwork:
         return shape[-1] if len(shape) == 4 and isinstance(shape[-1], int) else SIDE
 
     def encode(self, image: Image) -> dict[str, npt.NDArray[Any]]:
-        """What the decoder asks of a picture, by name."""
+        """What the decoder asks of a picture.
+
+        Args:
+            image: RGB (H, W, 3), uint8.
+
+        Returns:
+            Arrays by the names of its inputs.
+        """
         if self.encoder is None:
             return {"batched_images": _planes(image / np.float32(255))}
         first = self.encoder.get_inputs()[0]
@@ -107,7 +114,14 @@ class OnnxNetwork:
         return {name: by_name.get(name, found[i]) for i, name in enumerate(wanted)}
 
     def inner(self, size: tuple[int, ...]) -> tuple[int, int]:
-        """Height and width that a picture of ``size`` (H, W) has inside the square."""
+        """Size that a picture has inside the square.
+
+        Args:
+            size: height and width of the picture.
+
+        Returns:
+            Height and width in pixels.
+        """
         if self.layout == "sam2":
             return self.side, self.side
         scale = self.side / max(size[0], size[1])
