@@ -77,6 +77,7 @@ class MustanLite(nn.Module):
     capabilities = ForegroundCapabilities(
         temporal_quantiles=True,
         retains_stationary=True,
+        fills_holes=True,
         stretches_contrast=True,
         context_maps=True,
         two_passes=True,

@@ -25,6 +25,7 @@ from segue.sessions.explaining import Explanation, draw
 from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
 from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.foreground_masks import ForegroundMasks, Pending
+from segue.sessions.holes import with_holes_filled
 from segue.sessions.moving_camera import FollowCamera, MovingCameraSegmenter
 from segue.sessions.networks import foreground_model
 from segue.sessions.precipitation import Precipitation
@@ -397,6 +398,8 @@ class ForegroundSession(Checkpointable):
             maps = np.stack([to_frame(values, item.matrix) for values in maps])
         if isinstance(self._background, LearntBackground):
             maps[0] = self._background.judged(item.index, maps[0])
+        if self._segmenter.fills_holes:
+            maps[0] = with_holes_filled(maps[0], self._segmenter.threshold)
         self._due.append(self._masks.result(item.index, item.time, item.size, maps))
 
     def _learn_from(self, image: Image, foreground: npt.NDArray[np.float32]) -> None:

@@ -53,6 +53,7 @@ class Segmenter(Protocol):
         extra: its further input, if it has one.
         restorable: whether :meth:`state` holds all that it knows.
         past: distances, below 0, of the frames before that it looks at.
+        fills_holes: whether small holes of its foreground are filled, see :mod:`segue.sessions.holes`.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Segmenter(Protocol):
     extra: Extra | None = None
     restorable: bool = True
     past: tuple[int, ...] = ()
+    fills_holes: bool = False
 
     def follows(self, image: Image) -> bool:
         """Tell whether the segmenter follows a moving camera by itself.
@@ -195,6 +197,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
             self.extra = "depth"
         holds = self._capabilities.retains_stationary
         self._standing = StationaryForegroundRetention(network.threshold) if holds else None
+        self.fills_holes = self._capabilities.fills_holes
         self._stretches = self._capabilities.stretches_contrast
         self.restart()
 

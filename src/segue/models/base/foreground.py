@@ -34,6 +34,7 @@ class ForegroundCapabilities:
             :class:`segue.sessions.empty_scene.Scene`, not the picture alone.
         retains_stationary: it loses what comes to a stand, which is held for it, see
             :class:`segue.sessions.segmenters.StationaryForegroundRetention`.
+        fills_holes: small holes of its foreground are filled, see :mod:`segue.sessions.holes`.
         stretches_contrast: it is to see fog and dusk in usual contrast, see :mod:`segue.sessions.contrast`.
         context_maps: it has a method ``context_maps(current, context, background)`` that gives what the past
             says about the frame, (N, h, w) at each scale, for ``--explain``.
@@ -48,6 +49,7 @@ class ForegroundCapabilities:
     explains_flow: bool = False
     temporal_quantiles: bool = False
     retains_stationary: bool = False
+    fills_holes: bool = False
     stretches_contrast: bool = False
     context_maps: bool = False
     two_passes: bool = False
