@@ -469,6 +469,11 @@ WRONG: dict[str, tuple[Callable[[], Any], type[SegueError], str]] = {
         ArgumentError,
         "progress: bool; give a function",
     ),
+    "progress of one value": (
+        lambda: segue.track(PICTURES, FIRST, progress=lambda done: None),  # type: ignore[misc,arg-type]
+        ArgumentError,
+        "progress: function; give a function of the results so far and in all",
+    ),
     "threshold": (lambda: segue.foreground(PICTURES, threshold="half"), ArgumentError, "threshold is 'half'"),
     "region": (
         lambda: segue.foreground(PICTURES, roi=PICTURES[0]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -58,7 +59,7 @@ class Results(Iterator[Segmentation], Generic[S]):
         *,
         progress: Progress | None = None,
     ) -> None:
-        if progress is not None and not callable(progress):
+        if progress is not None and not _takes_two(progress):
             raise ArgumentError(
                 f"progress: {kind_of(progress)}; give a function of the results so far and in all"
             )
@@ -191,6 +192,19 @@ class Results(Iterator[Segmentation], Generic[S]):
             return run_prepared(self.job, self._prepared, watch, objects=self._objects).paths
         finally:
             self.close()
+
+
+def _takes_two(function: object) -> bool:
+    """Whether a value can be called with two values."""
+    if not callable(function):
+        return False
+    try:
+        inspect.signature(function).bind(0, None)
+    except TypeError:
+        return False
+    except ValueError:  # some functions that are built in do not say
+        return True
+    return True
 
 
 @dataclass
