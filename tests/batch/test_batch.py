@@ -253,6 +253,18 @@ def test_one_video_under_two_names_is_told(films: Path, command: Command, tmp_pa
     assert "row 2: the same video" in command("batch", "list.csv", *JOB, "-o", "out").complaint
 
 
+def test_a_wrong_option_of_one_video_is_told_with_its_name(
+    films: Path, command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "list.csv").write_text('source,box\nfilms/b.mp4,"5,8,30,40"\nfilms/a.mp4,"5,80,35"\n')
+    complaint = command("batch", "list.csv", "-o", "out").complaint
+    assert complaint.startswith(
+        f"error: a ({tmp_path / 'films' / 'a.mp4'}): box '5,80,35' is not of the form"
+    )
+    everywhere = command("batch", "films", "--box", "5,80,35", "-o", "out").complaint
+    assert everywhere.startswith("error: box '5,80,35' is not of the form")
+
+
 def names_and_states(output: Path) -> dict[str, str]:
     with Ledger(output / ".segue-batch/ledger.sqlite", create=False) as ledger:
         return {row.name: row.state for row in ledger.rows()}

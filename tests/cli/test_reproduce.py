@@ -352,3 +352,15 @@ def test_instances_are_scored_where_they_are_annotated(command: Command, tmp_pat
     assert not any(table(outcome)[1][1:6])
     file = "out/ytvis-2019/ms-sts-r50.zip"
     assert f"not public; https://youtube-vos.org/dataset/vis/ scores {file}" in outcome.err
+
+
+@pytest.mark.parametrize("words", ["--output elsewhere", "-o x", "--resume"])
+def test_a_row_takes_no_option_that_is_set_for_each_video(
+    command: Command, davis: Path, tmp_path: Path, words: str
+) -> None:
+    """It would be read and not done: results are in the output of the table."""
+    given = ("--data", f"davis={davis}", "--model", "stcn-lite", "--run", words, "-o", "tables")
+    run = command("reproduce", "stm", "davis-2017", *given)
+    assert run.code == 1
+    assert f"ended: {words.split()[0]} is set for each video by the batch" in run.err
+    assert not list(tmp_path.glob("tables/*/stm/*.png"))

@@ -10,6 +10,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -95,6 +96,27 @@ def read_tasks(sources: Sequence[str]) -> list[Task]:
         named = ", ".join(map(hide_secrets, sources)) or "nothing"
         raise SourceError(f"{named}: there are no videos; results of segue do not count")
     return list({(task.source, task.arguments): task for task in tasks}.values())
+
+
+@contextmanager
+def errors_of(task: Task) -> Iterator[None]:
+    """Errors from within name the video, where they may come of options of its own.
+
+    Args:
+        task: the video; without options of its own what is wrong is wrong for all.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        SegueError: what the block raised, with the name of the video in front.
+    """
+    try:
+        yield
+    except SegueError as error:
+        if not task.arguments:
+            raise
+        raise SegueError(f"{task.name} ({hide_secrets(task.source)}): {error}") from None
 
 
 def measured(tasks: Iterable[Task], threads: int = 8) -> list[Task]:

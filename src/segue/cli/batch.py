@@ -16,7 +16,7 @@ from segue.batch.do import LEDGER, BatchObserver, check_single_files, home_of, r
 from segue.batch.engines import Event
 from segue.batch.ledger import Ledger
 from segue.batch.places import hide_secrets
-from segue.batch.plan import Task, read_tasks
+from segue.batch.plan import Task, errors_of, read_tasks
 from segue.batch.work import JobConfig
 from segue.cli.main import load_command
 from segue.cli.options import Options, Values, command
@@ -169,20 +169,21 @@ def with_jobs(tasks: Iterable[Task], how: JobConfig) -> list[Task]:
     found = []
     for task in tasks:
         if not task.job:
-            _check_words((*how.options, *task.arguments))
-            words = [task.source, *how.options, *task.arguments, "--quiet"]
-            job = parse_job(how.command, words)
-            check_single_files(job)
-            if isinstance(job, TrackJob):
-                check_prompts(job)
+            with errors_of(task):
+                check_words((*how.options, *task.arguments))
+                words = [task.source, *how.options, *task.arguments, "--quiet"]
+                job = parse_job(how.command, words)
+                check_single_files(job)
+                if isinstance(job, TrackJob):
+                    check_prompts(job)
             task = replace(task, job=to_json(job))
         found.append(task)
     return found
 
 
-def _check_words(words: Sequence[str]) -> None:
-    given = {word.partition("=")[0] for word in words}
-    if own := sorted(given.intersection(WORKERS_OWN)):
+def check_words(words: Sequence[str]) -> None:
+    """See that no option is one that the batch sets for each video: SegueError."""
+    if own := sorted({word.partition("=")[0] for word in words}.intersection(WORKERS_OWN)):
         raise SegueError(f"{own[0]} is set for each video by the batch; leave it out of its options")
 
 

@@ -23,7 +23,7 @@ from segue.batch.protocols import (
 )
 from segue.batch.submission import check_served, write_submission
 from segue.batch.work import JobConfig
-from segue.cli.batch import BatchCommand, do_tasks
+from segue.cli.batch import BatchCommand, check_words, do_tasks
 from segue.cli.options import Options, Values, command
 from segue.cli.running import parse_job
 from segue.jobs.processes import value_of
@@ -116,6 +116,7 @@ def run_videos(request: Request, how: JobConfig, videos: Iterable[DatasetVideo] 
 def template_of(request: Request, how: JobConfig) -> TrackJob | ForegroundJob | InstancesJob:
     """The job of every video of a request, as the options say; its source is still to be named."""
     protocol = protocol_of(request.dataset)
+    check_words(how.options)
     options = [*how.options, *SCORED[protocol.command], "--quiet"]
     if protocol.model is not None and value_of(options, "--model") is None:
         options += ["--model", protocol.model]
