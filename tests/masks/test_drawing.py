@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -98,6 +100,25 @@ def test_the_id_of_a_ring_is_on_the_ring_and_not_in_its_hole() -> None:
     rows, columns = np.nonzero(overlay(black, mask, alpha=0.0, outlines=False).any(axis=2))
     assert 140 <= columns.mean() < 180
     assert 20 <= rows.mean() < 180
+
+
+def test_the_widest_point_does_not_depend_on_the_last_digit_of_a_root(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """OpenCV gives equal distances another last digit with the place in memory, and films differed by it."""
+    mask = np.zeros((40, 90), np.uint8)
+    mask[5:30, 5:30] = mask[5:30, 50:75] = 1  # two pieces of one width
+    exact = cv2.distanceTransform
+
+    def rounded(*arguments: Any) -> Any:
+        distance = np.array(exact(*arguments))
+        later = distance[:, 45:]
+        later[later == later.max()] = np.nextafter(later.max(), np.float32(99))
+        return distance
+
+    first = _widest_point(mask, 1, (0, 0, 90, 40))
+    monkeypatch.setattr(cv2, "distanceTransform", rounded)
+    assert _widest_point(mask, 1, (0, 0, 90, 40)) == first == (17, 17)
 
 
 def test_the_widest_point_is_the_farthest_from_the_rim() -> None:

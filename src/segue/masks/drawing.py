@@ -141,7 +141,8 @@ def _widest_point(mask: IndexMask, number: int, box: Box) -> tuple[int, int]:
     x0, y0, x1, y1 = (int(side) for side in box)
     inside = (mask[y0:y1, x0:x1] == number).astype(np.uint8)
     distance = cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    row, column = np.unravel_index(int(distance.argmax()), distance.shape)
+    # Squares are whole numbers. Roots of equal ones differ in the last digit with the place in memory.
+    row, column = np.unravel_index(int(np.rint(np.square(distance)).argmax()), distance.shape)
     return x0 + int(column) - 1, y0 + int(row) - 1
 
 
