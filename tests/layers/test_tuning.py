@@ -190,13 +190,11 @@ class Noting(Always):
         return super().choose(key, forms, fallback)
 
 
-def test_the_widest_layers_are_not_held_four_times(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_widest_layers_have_no_form_whose_kernel_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     assert forms_of(1024, 512) == FORMS
     assert forms_of(1280, 512) == ("direct", "winograd2")
     assert forms_of(4096, 4096) == ("direct",)
-    monkeypatch.setattr("segue.layers.tuning.LARGEST_WEIGHTS", 4 * 36 * 128 * 128 - 1)
+    monkeypatch.setattr("segue.layers.tuning.LARGEST_KERNEL", 4 * 36 * 128 * 128 - 1)
     monkeypatch.setattr("segue.layers.tuning.untimed", lambda *_: "winograd4")
     conv, chooser = nn.Conv2d(128, 128, 3, padding=1).requires_grad_(False), Noting("direct")
     with torch.inference_mode():

@@ -44,10 +44,9 @@ FORMS = ("direct", "winograd2", "winograd4")
 LEAST_CHANNELS = 128  # with fewer, in or out, the transforms take as long as the products that they save
 LEAST_AREA = 1024  # positions from which on Winograd is chosen untimed: its kernel costs the same at any size
 REVISION = 2  # of the forms: choices that were made among others do not hold
-LARGEST_WEIGHTS = 80 << 20
-"""Bytes of the weights of a layer in a Winograd form at most: on tiles of 4x4 they are four times those of
-the layer, which the widest layers of XMem do not repay."""
-
+LARGEST_KERNEL = 80 << 20
+"""Bytes of a transformed kernel, all parts together, beyond which a form is left out: the memory that the layers
+share has to hold tiles of all input channels, which the widest layers of XMem do not repay."""
 
 REPETITIONS = 3
 MARGIN = 0.95  # another form than the direct one has to take at most this part of its time
@@ -295,7 +294,7 @@ def use_tuned(module: nn.Module, chooser: Tuner | None = None) -> None:
 
 
 def forms_of(cin: int, cout: int) -> tuple[str, ...]:
-    """The forms of a layer that are worth their memory.
+    """Choose the forms of a layer that are worth their memory.
 
     Args:
         cin: input channels.
@@ -306,7 +305,7 @@ def forms_of(cin: int, cout: int) -> tuple[str, ...]:
     """
     numbers = {"direct": 9, "winograd2": 16, "winograd4": 36}  # of each pair of channels, in float32
     return tuple(
-        name for name in FORMS if name == "direct" or 4 * numbers[name] * cin * cout <= LARGEST_WEIGHTS
+        name for name in FORMS if name == "direct" or 4 * numbers[name] * cin * cout <= LARGEST_KERNEL
     )
 
 
