@@ -45,7 +45,7 @@ LEAST_CHANNELS = 128  # with fewer, in or out, the transforms take as long as th
 LEAST_AREA = 1024  # positions from which on Winograd is chosen untimed: its kernel costs the same at any size
 REVISION = 2  # of the forms: choices that were made among others do not hold
 LARGEST_KERNEL = 80 << 20
-"""Bytes of a transformed kernel, all parts together, beyond which a form is left out: the memory that the layers
+"""Bytes of a transformed kernel, all parts together, beyond which a form is left out: the memory that layers
 share has to hold tiles of all input channels, which the widest layers of XMem do not repay."""
 
 REPETITIONS = 3
