@@ -167,3 +167,11 @@ def test_a_table_says_for_each_video_whether_objects_are_found(
     (task,) = read_tasks([str(tmp_path / "list.tsv")])
     assert task.name == "x/y"
     assert task.arguments == (*(["--auto"] if given else []), "--fit", "--top-k", "5")
+
+
+def test_the_ending_of_an_address_is_that_of_its_path() -> None:
+    address = "https://host/in/c.mp4?list=all.csv#part.txt"
+
+    (task,) = read_tasks([address])
+
+    assert (task.name, task.source) == ("c", address)
