@@ -112,6 +112,12 @@ def test_a_video_is_late_after_twice_the_time_that_was_expected(now: float, copi
     assert scheduler.assign("b", now) is None, "one helper is enough"
 
 
+def test_a_worker_that_has_done_nothing_yet_helps_with_a_late_video() -> None:
+    copied = late(2.0).assign("new", 40)
+    assert copied is not None
+    assert copied.cost == 10
+
+
 def test_no_late_video_is_copied_while_the_queue_is_longer() -> None:
     scheduler = Scheduler(
         [*tasks(10, 10), *(Task(f"s{n}", f"s{n}", (), 9, 1) for n in range(9))], copies=True
