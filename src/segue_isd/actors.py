@@ -255,7 +255,15 @@ class Roller:
 
 
 def pet_solids(coat: Surface, size: float) -> list[Part]:
-    """Body, head, ears and tail of a four-legged animal; ``size`` is the height of its shoulders."""
+    """Body, head, ears and tail of a four-legged animal; ``size`` is the height of its shoulders.
+
+    Args:
+        coat: its look.
+        size: height of its shoulders, metres.
+
+    Returns:
+        Solids without legs around the origin, head at +x.
+    """
     s = size
     starts = s * np.array([(-0.55, 0, 0.85), (0.5, 0, 0.95), (0.8, 0, 1.25), (-0.6, 0, 0.95)])
     ends = s * np.array([(0.5, 0, 0.9), (0.75, 0, 1.2), (1.05, 0, 1.15), (-1.0, 0, 1.3)])
@@ -277,7 +285,14 @@ def _pet_legs(coat: Surface, radius: float, phase: float) -> list[Part]:
 
 
 def trolley(rng: np.random.Generator) -> list[Part]:
-    """A cart with boxes on it."""
+    """A cart with boxes on it.
+
+    Args:
+        rng: draws the height of the upper box.
+
+    Returns:
+        Solids around the origin, 0.8 m x 0.5 m.
+    """
     frame = Surface((0.55, 0.57, 0.6), "metal", 0.5, gloss=0.5)
     load = Surface((1, 1, 1), "cardboard", 0)
     parts = [box((0.8, 0.5, 0.04), (0, 0, z), frame) for z in (0.18, 0.7)]
@@ -293,7 +308,11 @@ def trolley(rng: np.random.Generator) -> list[Part]:
 
 
 def wheelchair() -> list[Part]:
-    """A wheelchair around somebody who sits."""
+    """A wheelchair around somebody who sits.
+
+    Returns:
+        Solids around the origin, which faces +x.
+    """
     frame, tyre = Surface((0.3, 0.3, 0.32), gloss=0.5), Surface((0.1, 0.1, 0.1))
     parts = [
         box((0.45, 0.48, 0.05), (0.05, 0, 0.42), frame),
@@ -307,7 +326,14 @@ def wheelchair() -> list[Part]:
 
 
 def robot_solids(rng: np.random.Generator) -> list[Part]:
-    """A floor-cleaning or delivery robot."""
+    """A floor-cleaning or delivery robot.
+
+    Args:
+        rng: draws colour, and which of the two it is.
+
+    Returns:
+        Solids around the origin, which faces +x.
+    """
     look = Surface((0.85, 0.85, 0.87) if rng.random() < 0.5 else (0.15, 0.15, 0.17), gloss=0.6)
     parts = [
         cylinder(0.18, 0.09, (0, 0, 0.01), look),

@@ -32,44 +32,103 @@ class View:
         return np.asarray(-self.pose[:, :3].T @ self.pose[:, 3])
 
     def intrinsics(self, size: tuple[int, int]) -> Float64Array:
-        """K, (3, 3), for a picture of ``size`` (height, width); pixel centres are at whole numbers + 0.5."""
+        """K, (3, 3), for a picture of ``size`` (height, width); pixel centres are at whole numbers + 0.5.
+
+        Args:
+            size: height and width of the picture.
+
+        Returns:
+            (3, 3), float64, pixels.
+        """
         height, width = size
         f = self.focal * width
         return np.array([[f, 0, width / 2], [0, f, height / 2], [0, 0, 1]])
 
     def projection(self, size: tuple[int, int]) -> Float64Array:
-        """(4, 4), world to OpenGL's clip space, with row 0 of the picture at the bottom."""
+        """(4, 4), world to OpenGL's clip space, with row 0 of the picture at the bottom.
+
+        Args:
+            size: height and width of the picture.
+
+        Returns:
+            (4, 4), float64.
+        """
         height, width = size
         return perspective(2 * self.focal, 2 * self.focal * width / height, NEAR, FAR) @ whole(self.pose)
 
     def see(self, points: Float64Array, size: tuple[int, int]) -> tuple[Float64Array, Float64Array]:
-        """Pixel places (N, 2) and distances along the axis (N,) of world points (N, 3)."""
+        """Where world points are in the picture.
+
+        Args:
+            points: (N, 3), metres.
+            size: height and width of the picture.
+
+        Returns:
+            Pixels (N, 2), x and y, and distances along the axis (N,) in metres; points with distance 0 or
+            less are behind.
+        """
         inside = points @ self.pose[:, :3].T + self.pose[:, 3]
         distance = inside[:, 2]
         flat = inside @ self.intrinsics(size).T
         return flat[:, :2] / np.where(np.abs(distance) < 1e-6, 1e-6, distance)[:, None], distance
 
     def shows(self, points: Float64Array, size: tuple[int, int], nearest: float) -> npt.NDArray[np.bool_]:
-        """Whether world points (N, 3) are inside the picture and farther away than ``nearest`` metres."""
+        """Whether world points (N, 3) are inside the picture and farther away than ``nearest`` metres.
+
+        Args:
+            points: (N, 3), metres.
+            size: height and width of the picture.
+            nearest: metres.
+
+        Returns:
+            (N,), bool.
+        """
         pixels, distance = self.see(points, size)
         return (distance > nearest) & (pixels >= 0).all(axis=1) & (pixels < size[::-1]).all(axis=1)
 
 
 def perspective(across: float, down: float, near: float, far: float) -> Float64Array:
-    """(4, 4), what is seen from the origin along z to OpenGL's clip space."""
+    """Projection of what is seen from the origin along z to OpenGL's clip space.
+
+    Args:
+        across: focal length in half widths of the picture.
+        down: focal length in half heights of the picture.
+        near: distance of the nearest visible plane, metres.
+        far: distance of the farthest one, metres.
+
+    Returns:
+        (4, 4), float64.
+    """
     depth = ((far + near) / (far - near), -2 * far * near / (far - near))
     return np.array([[across, 0, 0, 0], [0, down, 0, 0], [0, 0, *depth], [0, 0, 1, 0]])
 
 
 def whole(pose: Float64Array) -> Float64Array:
-    """(4, 4) matrix of a (3, 4) pose."""
+    """(4, 4) matrix of a (3, 4) pose.
+
+    Args:
+        pose: (3, 4).
+
+    Returns:
+        (4, 4), float64, with the last row 0 0 0 1.
+    """
     return np.vstack([pose, [0, 0, 0, 1]])
 
 
 def facing(
     place: Float64Array, forward: Float64Array, aside: tuple[float, float, float], roll: float = 0.0
 ) -> Float64Array:
-    """(3, 4) pose at a place: z forward, x at a right angle to ``aside``, turned by ``roll`` about z."""
+    """Pose of a camera or lamp that looks in a direction.
+
+    Args:
+        place: (3,), metres.
+        forward: (3,), unit vector.
+        aside: direction to which x is at a right angle; not along ``forward``.
+        roll: radians about ``forward``.
+
+    Returns:
+        (3, 4), float64, world to camera.
+    """
     right = np.cross(forward, aside)
     right /= np.linalg.norm(right)
     down = np.cross(forward, right)
@@ -79,7 +138,17 @@ def facing(
 
 
 def looking(at: Float64Array, place: Float64Array, focal: float, roll: float = 0.0) -> View:
-    """A camera at ``place`` that looks at the point ``at``, turned by ``roll`` radians about its axis."""
+    """A camera that looks at a point.
+
+    Args:
+        at: (3,), the point, metres.
+        place: (3,), where it hangs, metres.
+        focal: focal length in widths of the picture.
+        roll: radians about its axis.
+
+    Returns:
+        The camera, with the world's z upwards in its picture if ``roll`` is 0.
+    """
     return View(facing(place, (at - place) / np.linalg.norm(at - place), (0, 0, 1), roll), focal)
 
 
@@ -92,14 +161,30 @@ class Shake:
     phase: Float64Array
 
     def at(self, time: float) -> Float64Array:
-        """(axes,) displacement at a moment in seconds."""
+        """(axes,) displacement at a moment in seconds.
+
+        Args:
+            time: seconds.
+
+        Returns:
+            In the unit of the amplitudes.
+        """
         return np.asarray((self.amplitude * np.sin(self.speed * time + self.phase)).sum(axis=1))
 
 
 def smooth_shake(
     rng: np.random.Generator, amplitudes: tuple[float, ...], rates: tuple[float, float]
 ) -> Shake:
-    """Shake with the given amplitudes (root mean square) of its axes and ``rates`` in Hz between limits."""
+    """Shake with the given amplitudes (root mean square) of its axes and ``rates`` in Hz between limits.
+
+    Args:
+        rng: draws speeds, phases and shares of five sines for each axis.
+        amplitudes: root mean square of each axis.
+        rates: least and most frequency, Hz.
+
+    Returns:
+        Shake with as many axes as amplitudes.
+    """
     waves = 5
     shape = (len(amplitudes), waves)
     share = rng.dirichlet(np.ones(waves), len(amplitudes))
@@ -131,6 +216,14 @@ class CameraPath:
     bend: float = 0.0
 
     def at(self, time: float) -> View:
+        """The camera at a moment.
+
+        Args:
+            time: seconds.
+
+        Returns:
+            Pose and focal length then.
+        """
         right, down, roll, zoom = 0.0, 0.0, 0.0, 1.0
         if self.shake is not None:
             right, down, roll = (float(v) for v in self.shake.at(time))
@@ -165,7 +258,15 @@ def draw_camera(
 ) -> CameraPath:
     """A camera in a corner or at a wall that sees much of the free floor of a room.
 
-    ``kind`` is that of its motion, ``size`` that of the picture, and ``length`` are seconds of the clip.
+    Args:
+        rng: draws places, directions and lenses to choose from.
+        room: with its furniture.
+        kind: of the motion, see :class:`CameraPath`.
+        size: height and width of the picture.
+        length: of the clip in seconds.
+
+    Returns:
+        The best of several cameras; some wide ones have radial distortion.
     """
     free = (np.argwhere(~room.taken) + 0.5) * CELL
     chosen = free[rng.permutation(len(free))[:80]]

@@ -81,7 +81,12 @@ class Cast:
         self.tags: set[str] = set()
 
     def draw(self) -> list[Actor]:
-        """All actors; their ids count from 1."""
+        """All actors; their ids count from 1.
+
+        Returns:
+            People with what they carry and push, and other things that move; none where the camera sees no
+            free floor.
+        """
         rng, options = self._rng, self._options
         actors: list[Actor] = []
         if not len(self._seen):

@@ -48,7 +48,15 @@ class Maps:
 
 
 def labels(maps: Maps) -> Labels:
-    """Ground truth of a frame, (H, W)."""
+    """Ground truth of a frame, (H, W).
+
+    Args:
+        maps: of one frame.
+
+    Returns:
+        (H, W), uint8, labels of CDnet2014. Doors, mirror images of foreground, and pixels that foreground
+        covers in part are unknown; other background that moves is background.
+    """
     truth = np.zeros(maps.ids.shape, np.uint8)
     truth[maps.shadow > SHADOW_SHARE * 255] = SHADOW
     truth[(maps.ids >= UNDECIDED) | (maps.ids >= MIRRORED)] = UNKNOWN
@@ -58,7 +66,15 @@ def labels(maps: Maps) -> Labels:
 
 
 def averaged(maps: Maps, others: Sequence[Maps]) -> Maps:
-    """The maps of a frame with the light and the shares of further moments of its exposure."""
+    """The maps of a frame with the light and the shares of further moments of its exposure.
+
+    Args:
+        maps: of the frame; all but light and shares are taken from here.
+        others: of the further moments of the exposure, at the same size.
+
+    Returns:
+        Maps whose picture is averaged as linear light, and whose coverage and shadow are averaged, uint8.
+    """
     moments = [maps, *others]
     light = sum(np.square(moment.image, dtype=np.float32) for moment in moments) / np.float32(len(moments))
 
@@ -71,7 +87,14 @@ def averaged(maps: Maps, others: Sequence[Maps]) -> Maps:
 
 
 def instances(maps: Maps) -> npt.NDArray[np.uint16]:
-    """Ids of what is seen, (H, W), uint16, without the marks of mirrors."""
+    """Ids of what is seen, (H, W), uint16, without the marks of mirrors.
+
+    Args:
+        maps: of one frame.
+
+    Returns:
+        (H, W), uint16: 0 background, 1.. foreground, from :data:`~.parts.MOVING_BACKGROUND` what else moves.
+    """
     return np.asarray(maps.ids % MIRRORED, np.uint16)
 
 
@@ -98,11 +121,25 @@ class Lens:
         self._sources = (self._middle + self._half * away * stretch - 0.5).astype(np.float32)
 
     def picture(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """A picture or share, (H, W) or (H, W, 3), smoothly."""
+        """A picture or share, (H, W) or (H, W, 3), smoothly.
+
+        Args:
+            image: (H, W) or (H, W, 3), uint8, as a pinhole camera sees it.
+
+        Returns:
+            The bent picture, of the same shape and type, interpolated linearly.
+        """
         return np.asarray(self._taken(image, cv2.INTER_LINEAR), np.uint8)
 
     def maps(self, maps: Maps) -> Maps:
-        """All maps of a frame; what must not be mixed is taken from the nearest pixel."""
+        """All maps of a frame; what must not be mixed is taken from the nearest pixel.
+
+        Args:
+            maps: of one frame, as a pinhole camera sees it.
+
+        Returns:
+            Bent maps of the same size; the flow is that between bent pictures, in pixels.
+        """
         flow = self._taken(maps.flow, cv2.INTER_NEAREST)
         ids = self._taken(maps.ids.astype(np.float32), cv2.INTER_NEAREST)
         return replace(

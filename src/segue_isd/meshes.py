@@ -31,7 +31,15 @@ FINE = Detail(64, 16)
 
 
 def mesh(shape: Shape, detail: Detail = COARSE) -> tuple[Vertices, Corners]:
-    """Vertices and triangles of a shape, seen from outside counter-clockwise."""
+    """Vertices and triangles of a shape, seen from outside counter-clockwise.
+
+    Args:
+        shape: unit shape.
+        detail: how finely round shapes are cut.
+
+    Returns:
+        Vertices, float32, one row each without repetitions, and corners, uint32, three for each triangle.
+    """
     flat = {Shape.BOX: _box, Shape.SHEET: _sheet}
     round_ = {Shape.BALL: _ball, Shape.CYLINDER: _cylinder, Shape.TUBE: _tube}
     rows = (flat[shape]() if shape in flat else round_[shape](detail)).astype(np.float32)

@@ -33,7 +33,14 @@ class Mover(Protocol):
     def kind(self) -> str: ...
 
     def parts(self, time: float) -> list[Part]:
-        """Its solids at a moment in seconds; always as many and in the same order."""
+        """Its solids at a moment in seconds; always as many and in the same order.
+
+        Args:
+            time: seconds.
+
+        Returns:
+            Solids in the world, metres.
+        """
         ...
 
 
@@ -123,14 +130,34 @@ class Door:
 def curtain(
     rng: np.random.Generator, width: float, height: float, pose: Float64Array, surface: Surface
 ) -> Still:
-    """A curtain in a draught; ``pose`` is the middle of its lower edge."""
+    """A curtain in a draught; ``pose`` is the middle of its lower edge.
+
+    Args:
+        rng: draws the wave.
+        width: metres.
+        height: metres.
+        pose: (3, 4), the middle of its lower edge to the world.
+        surface: its look.
+
+    Returns:
+        A waving sheet with the label of moving background.
+    """
     hanging = sheet(width, height, chained(pose, placed(0, 0, height / 2)), surface)
     wave = Wave(rng.uniform(0.02, 0.09), rng.uniform(2, 5), rng.uniform(0.6, 3.0), rng.uniform(0, 6))
     return Still("curtain", (replace(hanging, id=MOVING_BACKGROUND, wave=wave),))
 
 
 def swaying(rng: np.random.Generator, leaves: Sequence[Part], pose: Float64Array) -> Still:
-    """The leaves of a plant in a draught."""
+    """The leaves of a plant in a draught.
+
+    Args:
+        rng: draws a wave for each leaf.
+        leaves: sheets in the plant's own frame.
+        pose: (3, 4), the plant's frame to the world.
+
+    Returns:
+        Waving sheets with the label of moving background.
+    """
     solids = []
     for leaf in leaves:
         wave = Wave(rng.uniform(0.02, 0.07), rng.uniform(0.3, 0.8), rng.uniform(1, 4), rng.uniform(0, 6))
@@ -139,7 +166,15 @@ def swaying(rng: np.random.Generator, leaves: Sequence[Part], pose: Float64Array
 
 
 def hanging_sign(rng: np.random.Generator, place: tuple[float, float, float]) -> Swing:
-    """A sign on two cords below the ceiling."""
+    """A sign on two cords below the ceiling.
+
+    Args:
+        rng: draws drop, direction, and how it swings.
+        place: (x, y, z) where the cords meet the ceiling, metres.
+
+    Returns:
+        A sign of 0.9 m x 0.35 m, 0.2 to 0.5 m below that place, and its swinging.
+    """
     look = Surface((1, 1, 1), "sign", 0, gloss=0.3)
     cord = Surface((0.2, 0.2, 0.2))
     drop = rng.uniform(0.2, 0.5)

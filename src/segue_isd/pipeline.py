@@ -59,6 +59,14 @@ class Sight:
     mirrored: Any = None
 
     def values(self, size: tuple[int, int]) -> dict[str, Uniform]:
+        """What the camera gives to the programs.
+
+        Args:
+            size: height and width of the picture.
+
+        Returns:
+            Uniforms by name, as :meth:`~.gl.Program.assign` takes them.
+        """
         view = self.view
         return packed(
             {
@@ -77,7 +85,14 @@ class Sight:
         )
 
     def part(self, size: tuple[int, int]) -> Rect | None:
-        """Part of the picture outside of which nothing moves; None if nothing does."""
+        """Part of the picture outside of which nothing moves; None if nothing does.
+
+        Args:
+            size: height and width of the picture.
+
+        Returns:
+            Left, top, width and height in pixels, cut to the picture; or None.
+        """
         height, width = size
         if not len(self.corners):
             return None
@@ -112,6 +127,15 @@ class Kit:
         self.light: dict[str, Uniform] = {}
 
     def program(self, name: str, **switches: bool) -> Program:
+        """A program, compiled on its first use.
+
+        Args:
+            name: of the fragment program, without ``.frag``; the vertex program goes with it.
+            switches: macros of the programs.
+
+        Returns:
+            The same program for the same arguments.
+        """
         key = name, tuple(sorted(switches.items()))
         if key not in self._programs:
             files = f"{_VERTEX.get(name, 'screen')}.vert", f"{name}.frag"
@@ -119,7 +143,14 @@ class Kit:
         return self._programs[key]
 
     def fill(self, program: Program, values: dict[str, Uniform], level: float, mark: str) -> None:
-        """Run a program for every pixel, or for those whose depth stands in a relation to ``level``."""
+        """Run a program for every pixel, or for those whose depth stands in a relation to ``level``.
+
+        Args:
+            program: what runs for each pixel.
+            values: uniforms by name.
+            level: depth to compare with.
+            mark: comparison of OpenGL that a pixel must meet, such as "<" or "!=".
+        """
         if program not in self._screens:
             content = [(self._corners, "2f", "in_corner")]
             self._screens[program] = self.context.vertex_array(program.handle, content)
@@ -130,7 +161,11 @@ class Kit:
         self.context.depth_func = "<="
 
     def set_stage(self, stage: Stage) -> None:
-        """Take the textures and still things of a scene, and their shadows."""
+        """Take the textures and still things of a scene, and their shadows.
+
+        Args:
+            stage: of the scene; the textures of the scene before are released.
+        """
         if self.textures is not None:
             self.textures.release()
         names = sorted(stage.textures)
@@ -142,7 +177,12 @@ class Kit:
         self._cast(self.still_shadows, self.still, stage.mood.lights, casting=False)
 
     def set_moving(self, moment: Moment, lights: Sequence[Light]) -> None:
-        """Take what moves, as it is now and at the next frame, and its shadows."""
+        """Take what moves, as it is now and at the next frame, and its shadows.
+
+        Args:
+            moment: parts and times of the frame.
+            lights: those whose shadows are drawn.
+        """
         self.moving.fill(moment.parts, moment.next_parts, (moment.time, moment.next_time), self._layers)
         self._cast(self.moving_shadows, self.moving, lights, casting=True)
 
@@ -216,6 +256,11 @@ class Pipeline:
         self._drawn = None
 
     def draw(self, sight: Sight) -> None:
+        """Draw one frame; what stands still is drawn again only if the camera moved.
+
+        Args:
+            sight: camera, mirror, and where things move.
+        """
         context, kit = self._kit.context, self._kit
         values = {**kit.light, **sight.values(self._size)}
         for unit, texture in enumerate((kit.textures, kit.still_map, kit.moving_map, kit.plans)):
@@ -240,6 +285,11 @@ class Pipeline:
         self._compose(values, places, smooth_still, sight.mirrored or kit.nothing)
 
     def read(self) -> Maps:
+        """The maps of the frame that was drawn last.
+
+        Returns:
+            Arrays of the pipeline's size in the memory of the CPU.
+        """
         height, width = self._size
         colour, normal = (
             np.frombuffer(texture.read(), np.uint8).reshape(height, width, 4)

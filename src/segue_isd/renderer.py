@@ -44,7 +44,11 @@ class Renderer:
         self._stage: Stage | None = None
 
     def set_stage(self, stage: Stage) -> None:
-        """Take a scene; its still shadows are computed here, once."""
+        """Take a scene; its still shadows are computed here, once.
+
+        Args:
+            stage: of the scene; the one before is given up.
+        """
         with self._context:
             self._kit.set_stage(stage)
         self._stage = stage
@@ -52,6 +56,17 @@ class Renderer:
             pipeline.forget()
 
     def render(self, moment: Moment) -> Maps:
+        """Draw one frame of the scene.
+
+        Args:
+            moment: what there is now and at the next frame.
+
+        Returns:
+            All maps of the frame.
+
+        Raises:
+            RuntimeError: no scene was set.
+        """
         if self._stage is None:
             raise RuntimeError("set_stage comes first")
         with self._context:

@@ -45,7 +45,16 @@ class Order:
 
 
 def plan(out: Path, preset: Preset, frames: int) -> list[Order]:
-    """The clips that make up ``frames`` frames; the last one may be shorter."""
+    """The clips that make up ``frames`` frames; the last one may be shorter.
+
+    Args:
+        out: folder of the data set.
+        preset: length and rooms of the clips.
+        frames: of all clips together.
+
+    Returns:
+        One order for each clip, by number.
+    """
     orders = []
     for number, first in enumerate(range(0, frames, preset.length)):
         folder = out / preset.split(number)[0] / f"scene{number:05d}"
@@ -63,10 +72,19 @@ def generate(
     resume: bool = False,
     report: Callable[[int], None] = lambda frames: None,
 ) -> list[Path]:
-    """Make a data set of so many frames: the folders of its clips.
+    """Make a data set of so many frames.
 
-    The same arguments give the same files on one machine. ``resume`` keeps the clips that are complete;
-    ``report`` is called with the number of finished frames after every clip.
+    Args:
+        out: its folder; it is made.
+        preset: size and contents of the clips.
+        frames: of all clips together.
+        seed: of everything random; the same arguments give the same files on one machine.
+        workers: processes that render.
+        resume: keep the clips that are complete.
+        report: called with the number of finished frames after every clip.
+
+    Returns:
+        Folders of the clips.
 
     Raises:
         SinkError: ``out`` holds something and ``resume`` is not set, or a file cannot be written.
@@ -152,7 +170,13 @@ def _make(order: Order) -> None:
 
 
 def make_clip(renderer: Renderer, scene: Scene, folder: Path) -> None:
-    """Render and write one clip."""
+    """Render and write one clip.
+
+    Args:
+        renderer: takes the scene in place of the one before.
+        scene: what to show; its exposure is measured first.
+        folder: of the clip.
+    """
     scene = exposed(renderer, scene)
     renderer.set_stage(scene.stage)
     sensor = Sensor(scene.sensor, scene.size, np.random.default_rng((scene.seed, 1)))
@@ -174,7 +198,15 @@ def make_clip(renderer: Renderer, scene: Scene, folder: Path) -> None:
 
 
 def exposed(renderer: Renderer, scene: Scene) -> Scene:
-    """The scene with an exposure that shows the empty room as bright as its light asks for."""
+    """The scene with an exposure that shows the empty room as bright as its light asks for.
+
+    Args:
+        renderer: renders the empty room twice to measure it.
+        scene: with exposure 1.
+
+    Returns:
+        The scene with another exposure of its light, all else the same.
+    """
     goal = THERMAL_BRIGHTNESS if scene.thermal else MOODS[scene.stage.mood.name].brightness
     renderer.set_stage(scene.stage)
     empty, factor = scene.empty(), 1.0

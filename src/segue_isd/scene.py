@@ -126,17 +126,37 @@ class Scene:
     tags: tuple[str, ...]
 
     def moment(self, index: int) -> Moment:
+        """What there is at a frame.
+
+        Args:
+            index: of the frame, from 0.
+
+        Returns:
+            Solids now and at the next frame, with lights and camera.
+        """
         return self._at(*(self.begin + i / self.fps for i in (index, index + 1)))
 
     def exposures(self, index: int) -> list[Moment]:
-        """What the open shutter sees before and after frame ``index``, without motion; mostly nothing."""
+        """What the open shutter sees before and after frame ``index``, without motion; mostly nothing.
+
+        Args:
+            index: of the frame, from 0.
+
+        Returns:
+            Moments at even distances over the shutter's opening, without the middle; empty if the camera has
+            no motion blur.
+        """
         middle, sensor = self.begin + index / self.fps, self.sensor
         shares = np.linspace(-0.5, 0.5, sensor.exposures) if sensor.exposures > 1 else ()
         times = [middle + sensor.shutter * float(share) for share in shares if share]
         return [self._at(time, time) for time in times]
 
     def empty(self) -> Moment:
-        """The first frame without foreground, in full light."""
+        """The first frame without foreground, in full light.
+
+        Returns:
+            Solids of the background, still and moving, at frame 0.
+        """
         moment = self.moment(0)
         stays = [part.id == 0 or part.id >= MOVING_BACKGROUND for part in moment.parts]
         return replace(
@@ -148,6 +168,14 @@ class Scene:
         )
 
     def exposed(self, factor: float) -> Scene:
+        """The scene with a brighter or darker exposure.
+
+        Args:
+            factor: of the exposure before the tone curve.
+
+        Returns:
+            All else stays.
+        """
         mood = replace(self.stage.mood, exposure=self.stage.mood.exposure * factor)
         return replace(self, stage=replace(self.stage, mood=mood))
 
@@ -177,7 +205,16 @@ class Scene:
 
 
 def scene_seed(root: int, index: int, order: str = "") -> int:
-    """Seed of a scene, or of what is called ``order``, the same on every machine."""
+    """Seed of a scene, or of what is called ``order``, the same on every machine.
+
+    Args:
+        root: seed of the data set.
+        index: number of the scene, from 0.
+        order: further text, for what must differ with the same numbers.
+
+    Returns:
+        From 0 to 2^64 - 1.
+    """
     text = f"segue-synth/{VERSION}/{root}/{index}{order}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
@@ -190,7 +227,19 @@ def build_scene(
     templates: Sequence[str] = tuple(TEMPLATES),
     setting: Setting | None = None,
 ) -> Scene:
-    """The scene of a seed, see :func:`scene_seed`, in a room of one of the kinds ``templates``."""
+    """The scene of a seed, see :func:`scene_seed`, in a room of one of the kinds ``templates``.
+
+    Args:
+        seed: of everything that the scene does not share.
+        frames: length of the clip.
+        size: height and width of the pictures.
+        options: what to draw from.
+        templates: kinds of rooms to choose from.
+        setting: room and light that the scene shares with others; None for none.
+
+    Returns:
+        The same scene for the same arguments.
+    """
     setting = setting or Setting()
     children = np.random.SeedSequence(seed).spawn(8)
     for_choice, for_room, for_light, for_camera, for_actors, for_sensor, for_textures, for_events = (

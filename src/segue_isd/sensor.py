@@ -55,12 +55,25 @@ class SensorPlan:
     shutter: float = 0.0
 
     def thermal(self) -> SensorPlan:
-        """The same camera with a thermal sensor: without colour, soft, and as bright everywhere."""
+        """The same camera with a thermal sensor: without colour, soft, and as bright everywhere.
+
+        Returns:
+            All else stays.
+        """
         return replace(self, grey=True, blur=max(self.blur, 0.8), sharpen=0.0, vignette=0.0, hum=0.0)
 
 
 def draw_sensor(rng: np.random.Generator, dark: bool, fps: float) -> SensorPlan:
-    """A camera; ``dark`` ones have more noise and motion blur."""
+    """A camera; ``dark`` ones have more noise and motion blur.
+
+    Args:
+        rng: draws every number.
+        dark: whether the scene is, with more noise and motion blur.
+        fps: frames a second; the shutter opens for at most 0.9 of a frame or 0.09 s.
+
+    Returns:
+        How the camera looks.
+    """
     exposures = int(rng.choice([1, 3, 5], p=(0.6, 0.2, 0.2) if dark else (0.88, 0.1, 0.02)))
     gain = rng.uniform(1.2, 2.2) if dark else 1.0
     return SensorPlan(
@@ -102,9 +115,16 @@ class Sensor:
         self._seed = int(rng.integers(2**63))
 
     def expose(self, image: Image, index: int, before: Image | None = None) -> Image:
-        """Picture of frame ``index``, RGB, (H, W, 3), uint8; the same index always gives the same noise.
+        """What the camera gives of a frame; the same index always has the same noise.
 
-        ``image`` and the one of the frame ``before``, for interlacing, are as rendered.
+        Args:
+            image: as rendered, RGB, (H, W, 3), uint8.
+            index: of the frame, from 0.
+            before: the frame before as rendered, whose odd lines an interlaced camera shows; None at the
+                first.
+
+        Returns:
+            RGB, (H, W, 3), uint8.
         """
         if self._plan.interlace and before is not None:
             image = image.copy()
@@ -112,7 +132,14 @@ class Sensor:
         return self._noisy(self.clean(image), index)
 
     def clean(self, image: Image) -> Image:
-        """The picture through lens and colours, without noise."""
+        """The picture through lens and colours, without noise.
+
+        Args:
+            image: as rendered, RGB, (H, W, 3), uint8.
+
+        Returns:
+            RGB, (H, W, 3), uint8.
+        """
         plan, (height, width) = self._plan, self._size
         picture: cv2.typing.MatLike = image
         if plan.scale < 1:
@@ -158,7 +185,15 @@ _LUMA = (0.3, 0.59, 0.11)
 
 
 def warmth(parts: Iterable[Part], kinds: dict[int, str]) -> list[Part]:
-    """The parts in shades of their temperature; ``kinds`` are classes of the foreground by their ids."""
+    """The parts in shades of their temperature; ``kinds`` are classes of the foreground by their ids.
+
+    Args:
+        parts: solids of a scene.
+        kinds: classes of the foreground by their ids.
+
+    Returns:
+        As many parts in the same order, grey.
+    """
     known: dict[tuple[Surface, bool], Surface] = {}
     result = []
     for part in parts:
@@ -171,7 +206,14 @@ def warmth(parts: Iterable[Part], kinds: dict[int, str]) -> list[Part]:
 
 
 def heat(mood: Mood) -> Mood:
-    """A mood without lamps, in which everything shines by itself."""
+    """A mood without lamps, in which everything shines by itself.
+
+    Args:
+        mood: any light.
+
+    Returns:
+        Light that comes from everywhere, a little less from below, with the same name and exposure.
+    """
     return replace(mood, lights=(), up=(0.7, 0.7, 0.7), down=(1.0, 1.0, 1.0), tint=(1.0, 1.0, 1.0))
 
 

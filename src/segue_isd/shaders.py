@@ -25,7 +25,15 @@ _FOLDER = Path(__file__).with_name("glsl")
 
 
 def source(name: str, **switches: bool) -> str:
-    """Text of a program with what it includes; the numbers above and its switches are macros."""
+    """Text of a program with what it includes; the numbers above and its switches are macros.
+
+    Args:
+        name: file in ``glsl``.
+        switches: macros that become 0 or 1.
+
+    Returns:
+        GLSL 3.30.
+    """
     numbers = {"LIGHTS": LIGHTS, "OCCLUDERS": OCCLUDERS, "REACH": REACH, "GRID": GRID}
     values = numbers | {switch: int(value) for switch, value in switches.items()}
     macros = "".join(f"#define {macro} {value}\n" for macro, value in values.items())

@@ -13,7 +13,14 @@ from segue_isd.pictures import SIDE, Painter, Picture, Texture, U, V, cells, gre
 
 
 def paint_textures(rng: np.random.Generator) -> dict[str, Texture]:
-    """All textures by name; every call of another ``rng`` gives other ones."""
+    """Paint all textures.
+
+    Args:
+        rng: draws them; another one gives other textures.
+
+    Returns:
+        (SIDE, SIDE, 4), uint8, RGBA, by name; opaque, except for "leaves".
+    """
     children = rng.spawn(len(_PAINTERS))
     textures = {}
     for child, (name, painter) in zip(children, _PAINTERS.items(), strict=True):

@@ -52,7 +52,13 @@ class ClipWriter:
                 (folder / name).mkdir(parents=True, exist_ok=True)
 
     def write(self, index: int, image: npt.NDArray[np.uint8], maps: Maps) -> None:
-        """Write frame ``index`` (from 0): the picture (H, W, 3), labels, ids, and the other maps."""
+        """Write frame ``index`` (from 0): the picture (H, W, 3), labels, ids, and the other maps.
+
+        Args:
+            index: of the frame, from 0; its files count from 1.
+            image: RGB, (H, W, 3), uint8.
+            maps: of the same size; depth is written in millimetres.
+        """
         number, truth, ids = f"{index + 1:06d}", labels(maps), instances(maps)
         depth = np.clip(np.rint(maps.depth * DEPTH_UNIT), 0, 65535).astype(np.uint16)
         quality = (cv2.IMWRITE_JPEG_QUALITY, self._scene.sensor.quality)
@@ -72,7 +78,11 @@ class ClipWriter:
         self._note(index, ids)
 
     def finish(self, plate: npt.NDArray[np.uint8]) -> None:
-        """Write what belongs to the whole clip: ``plate`` is the background without foreground, (H, W, 3)."""
+        """Write what belongs to the whole clip: ``plate`` is the background without foreground, (H, W, 3).
+
+        Args:
+            plate: background without foreground, RGB, (H, W, 3), uint8.
+        """
         region = io.BytesIO()
         Picture.fromarray(np.full(self._scene.size, 255, np.uint8)).save(region, format="BMP")
         write_complete(self._folder / "ROI.bmp", region.getvalue())
@@ -138,7 +148,15 @@ def _packed(flow: npt.NDArray[np.float32]) -> bytes:
 
 
 def youtube_vis(metas: list[dict[str, Any]], classes: tuple[str, ...]) -> dict[str, Any]:
-    """Annotations in YouTube-VIS' layout of clips by their ``meta.json``."""
+    """Annotations in YouTube-VIS' layout of clips by their ``meta.json``.
+
+    Args:
+        metas: contents of the clips' ``meta.json``, in the order of the videos' ids.
+        classes: names whose place + 1 is the category's id.
+
+    Returns:
+        Content of a YouTube-VIS file: ``videos``, ``annotations`` and ``categories``.
+    """
     videos: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, meta in enumerate(metas, start=1):
@@ -176,7 +194,11 @@ WIDTH = 240
 
 
 def write_sheet(path: Path, clips: Sequence[Path]) -> None:
-    """Write a PNG with the fullest frame of clips, evenly chosen: labels below each picture.
+    """Write a contact sheet: the fullest frame of clips, evenly chosen, with its labels below.
+
+    Args:
+        path: of the PNG.
+        clips: folders of complete clips, at least one.
 
     Raises:
         SinkError: the file cannot be written.
