@@ -417,7 +417,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="which sample (default 1)")
     parser.add_argument("--retry", action="store_true", help="run those again that survived before")
     parser.add_argument(
-        "--near", action="store_true", help="only tests whose files name what the changed file defines"
+        "--near", action="store_true", help="only tests whose files import what the changed file defines"
     )
     parser.add_argument("--children", type=int, default=1, help="processes (default 1)")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "mutate", help="where to work")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,26 +44,32 @@ class Package:
         return [*options, *([f"-k={self.keyword}"] if self.keyword else [])]
 
     def near(self, source: Path, root: Path) -> list[str]:
-        """Files of tests that name a file's module or what it defines, or call it through others.
+        """Files of tests that import a file's module or what it defines, or call it through others.
+
+        Names in comments, texts and other modules do not count, for a function may be called ``run``.
 
         Args:
             source: the file, from the root of the repository.
             root: where that is.
 
         Returns:
-            Paths from the root, all where none is near; those that name the module come first, those that
+            Paths from the root, all where none is near; those that import the module come first, those that
             call it ``through`` others last.
         """
         module = module_of(source)
         tree = ast.parse((root / source).read_text(encoding="utf-8"))
         kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-        names = [node.name for node in tree.body if isinstance(node, kinds)]
-        known = re.compile(rf"\b({'|'.join(map(re.escape, [module, *names]))})\b")
-        texts = {path: (root / path).read_text(encoding="utf-8") for path in self._files(root)}
-        found = [path for path, text in texts.items() if known.search(text)]
-        found.sort(key=lambda path: module not in texts[path])
+        names = {node.name for node in tree.body if isinstance(node, kinds)}
+        parts = module.split(".")
+        above = [".".join(parts[:length]) for length in range(1, len(parts))]
+        wanted = {f"{package}.{name}" for package in above for name in names}
+        files = self._files(root)
+        used = {path: names_used((root / path).read_text(encoding="utf-8")) for path in files}
+        own = {path: any(f"{one}.".startswith(f"{module}.") for one in used[path]) for path in files}
+        found = [path for path in files if own[path] or used[path] & wanted]
+        found.sort(key=lambda path: not own[path])
         others = [path for path in self.through.get(source.name, ()) if path not in found]
-        return [*found, *others] or list(texts)
+        return [*found, *others] or files
 
     def _files(self, root: Path) -> list[str]:
         """All files of tests, from the root."""
@@ -78,6 +83,12 @@ class Package:
 SMALL_NETWORKS = "not stm and not stcn"
 """Tests that run with every network run with small ones only, which have no name of a paper."""
 
+NATURAL_CALLS = "tests/api/test_natural_calls.py"
+"""Tests of the Python functions, which make jobs and run them."""
+
+EVERY_FACE = "tests/jobs/test_faces.py"
+"""Tests that run jobs from Python, the command line, batches and the page."""
+
 PACKAGES = {
     "sessions": Package(
         ("src/segue/sessions/*.py",),
@@ -90,6 +101,14 @@ PACKAGES = {
             "tests/sessions/test_xmem_clips.py",
         ),
         keyword=SMALL_NETWORKS,
+        through={
+            "encoder_pictures.py": ("tests/sessions/test_processing.py",),
+            "networks.py": (
+                "tests/sessions/test_flip_tta.py",
+                "tests/sessions/test_foreground.py",
+                "tests/sessions/test_track.py",
+            ),
+        },
     ),
     "memory": Package(
         ("src/segue/models/memory/*.py",),
@@ -112,12 +131,25 @@ PACKAGES = {
     "masks": Package(
         ("src/segue/masks/*.py",),
         ("tests/masks", "tests/prompts/test_annotation.py", "tests/prompts/test_discovery.py"),
+        through={"detections.py": ("tests/masks/test_detections.py",)},
     ),
     "metrics": Package(("src/segue/metrics/*.py",), ("tests/metrics", "tests/cli/test_eval.py")),
     "jobs": Package(
         ("src/segue/jobs/*.py",),
         ("tests/jobs", "tests/api", "tests/cli/test_instances_models.py"),
         left_out=("tests/jobs/test_trainings.py",),
+        through={
+            "describing.py": ("tests/jobs/test_python_records.py", NATURAL_CALLS),
+            "foreground.py": ("tests/jobs/test_python_records.py", NATURAL_CALLS, EVERY_FACE),
+            "identity.py": ("tests/jobs/test_python_records.py",),
+            "instances.py": ("tests/jobs/test_python_records.py", NATURAL_CALLS),
+            "loop.py": (NATURAL_CALLS, EVERY_FACE),
+            "prepared.py": (NATURAL_CALLS, EVERY_FACE),
+            "prompting.py": (NATURAL_CALLS, EVERY_FACE),
+            "running.py": (NATURAL_CALLS,),
+            "tracking.py": ("tests/jobs/test_required.py", NATURAL_CALLS, EVERY_FACE),
+            "whole.py": ("tests/jobs/test_whole.py", EVERY_FACE),
+        },
     ),
     "batch": Package(
         ("src/segue/batch/*.py",),
@@ -152,6 +184,29 @@ PACKAGES = {
         ),
     ),
 }
+
+
+def names_used(text: str) -> set[str]:
+    """What a program imports, and what it takes out of what it imports, as full names with dots."""
+    tree = ast.parse(text)
+    meant: dict[str, str] = {}
+    used: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for one in node.names:
+                used.add(one.name)
+                top = one.name.partition(".")[0]
+                meant[one.asname or top] = one.name if one.asname else top
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for one in node.names:
+                meant[one.asname or one.name] = f"{node.module}.{one.name}"
+    used.update(meant.values())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            first, _, rest = ast.unparse(node).partition(".")
+            if first in meant:
+                used.add(f"{meant[first]}.{rest}")
+    return used
 
 
 def module_of(source: Path) -> str:

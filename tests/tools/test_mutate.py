@@ -124,7 +124,7 @@ def test_what_is_left_out_is_ignored_or_deselected() -> None:
     ]
 
 
-def test_near_tests_name_the_module_or_what_it_defines(tmp_path: Path) -> None:
+def test_near_tests_import_the_module_or_what_it_defines(tmp_path: Path) -> None:
     files = {
         "src/pkg/part.py": "def found(): ...\nclass Kept: ...\n",
         "src/pkg/other.py": "def wanted(): ...\n",
@@ -134,8 +134,11 @@ def test_near_tests_name_the_module_or_what_it_defines(tmp_path: Path) -> None:
         "tests/test_d.py": "found()",
         "tests/deep/test_e.py": "from pkg import found",
         "tests/making.py": "from pkg import found",
-        "alone/test_f.py": "found",
-        "alone/test_g.py": "found",
+        "alone/test_f.py": "import pkg as other\nother.found(1).more",
+        "alone/test_g.py": "import pkg\npkg.found()",
+        "tests/test_h.py": "# found: pkg.found\ndef test_found(): 'found in pkg.part'",
+        "tests/test_i.py": "from elsewhere import found, pkg\nfound()\npkg.found()\nself.found()",
+        "tests/test_j.py": "import pkg\nimport pkg.parting\npkg.unfound(pkg.sub.other)",
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +150,8 @@ def test_near_tests_name_the_module_or_what_it_defines(tmp_path: Path) -> None:
     through = replace(package, through={"part.py": ("tests/test_c.py", "tests/test_b.py")})
     assert through.near(Path("src/pkg/part.py"), tmp_path) == [*near, "tests/test_c.py"]
     every = package.near(Path("src/pkg/other.py"), tmp_path)
-    assert set(every) == {*near, "tests/test_c.py"}, "all where none is near"
+    others = {f"tests/test_{letter}.py" for letter in "chij"}
+    assert set(every) == {*near, *others}, "all where none is near"
 
 
 TESTS_OF_MUTANTS = """
