@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,7 @@ import torch
 from PIL import Image
 
 import segue
+from segue.batch import data_sets
 from segue.batch.protocols import PROTOCOLS, DatasetVideo, scored_here
 from segue.datasets.foreground_sets import open_hofam, read_flow
 from segue.datasets.ytvis import YTVISDataset, read_results
@@ -117,6 +119,22 @@ def test_a_data_set_is_run_and_scored_from_python(davis: Path, command: Command,
     assert dict(done.evaluation.overall) == pytest.approx(scores)
     for name in ("masks/00002.png", "job.json"):
         assert (tmp_path / "out/clip" / name).read_bytes() == (tmp_path / "line/clip" / name).read_bytes()
+
+
+def test_a_video_that_failed_is_scored_as_empty(
+    davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("JPEGImages", "Annotations"):
+        shutil.copytree(davis / kind / "480p/clip", davis / kind / "480p/broken")
+    shutil.copytree(davis / "Annotations/480p/clip", tmp_path / "out/clip")
+    monkeypatch.setattr(data_sets, "run_tasks", lambda videos, how, observer: 1)
+    done = segue.run("davis", davis, output=tmp_path / "out", workers=1)
+    assert done.failed == 1
+    assert done.evaluation is not None
+    assert done.evaluation.overall["J&F-Mean"] == pytest.approx(0.5)
+    monkeypatch.setattr(data_sets, "run_tasks", lambda videos, how, observer: 0)
+    with pytest.raises(DatasetError, match="broken"):  # what is missing for no reason is no result
+        segue.run("davis", davis, output=tmp_path / "out", workers=1)
 
 
 def test_wrong_calls_of_run_say_what_is_wrong(davis: Path, tmp_path: Path) -> None:
