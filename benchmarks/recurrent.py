@@ -331,6 +331,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-memory", action="store_true", help="leave out the peak of memory")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    if options.frames < EVERY - 1:
+        parser.error(f"--frames {options.frames}: at least {EVERY - 1}, so that one becomes memory")
     if options.child:
         case = Case(**json.loads(options.child[1]))
         torch.set_num_threads(case.threads)

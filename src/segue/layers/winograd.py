@@ -32,8 +32,9 @@ from segue.layers.fused import ActivatedConv2d, Activation, folded_weight
 POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, 0.75, -0.75, 1.5, -1.5)}
 """Finite points at which tiles of outputs of each size are evaluated; ∞ is one more."""
 
-STRIP_TILES = 128  # tiles to work on at a time: many for efficient products, few to stay near the cache
-KERNEL_BYTES = 40 << 20  # largest transformed kernel
+STRIP_TILES = 64  # tiles to work on at a time: many for efficient products, few to stay near the cache
+STRIP_CHANNELS = 512  # with more of them, fewer tiles, so that the memory of a strip stays bounded
+KERNEL_BYTES = 20 << 20  # largest transformed kernel
 
 Tile = Literal[2, 4]
 """Rows and columns of outputs that are computed together."""
@@ -132,7 +133,7 @@ class WinogradConv2d(nn.Module):
         batch, height, width, channels = pictures.shape
         target = x.new_empty(batch, height, width, parts * size) if out is None else out.permute(0, 2, 3, 1)
         shift = x.new_zeros(parts * size) if bias is None else bias
-        regions = list(strips(batch, height, width, self._tile))
+        regions = list(strips(batch, height, width, channels, self._tile))
         points, outputs = len(self.of_inputs), len(self.to_outputs)
         tiles = count_tiles(pictures[regions[0][0]], regions[0][1], self._tile)  # no strip has more
         kernel, first_room, values_room, last_room = self._scratch.take(
@@ -225,21 +226,25 @@ def transforms(tile: Tile) -> tuple[Tensor, Tensor, Tensor]:
     return of_kernel, by_inputs, to_outputs
 
 
-def strips(batch: int, height: int, width: int, tile: Tile = 4) -> Iterator[tuple[slice, slice]]:
+def strips(
+    batch: int, height: int, width: int, channels: int, tile: Tile = 4
+) -> Iterator[tuple[slice, slice]]:
     """Pictures and rows to work on at a time: several whole pictures, or some rows of tiles of one.
 
     Args:
         batch: number of pictures.
         height: rows.
         width: columns.
+        channels: input channels; the more, the fewer tiles at a time.
         tile: side of a tile of outputs.
 
     Yields:
         Slices of pictures and of rows.
     """
+    most = max(min(STRIP_TILES, STRIP_TILES * STRIP_CHANNELS // channels), 1)
     down, across = -(-height // tile), -(-width // tile)
-    rows = min(max(STRIP_TILES // across, 1), down)
-    pictures = max(STRIP_TILES // (down * across), 1)
+    rows = min(max(most // across, 1), down)
+    pictures = max(most // (down * across), 1)
     for first in range(0, batch, pictures):
         for top in range(0, height, rows * tile):
             yield slice(first, min(first + pictures, batch)), slice(top, min(top + rows * tile, height))
