@@ -138,3 +138,11 @@ def test_the_page_and_a_training_of_this_process_get_their_jobs(monkeypatch: pyt
     assert run(page, observer).paths == {}
     processes.train_here(TRAINING)
     assert got == [(page, observer), TRAINING]
+
+
+def test_the_page_of_a_run_gets_its_port_and_whether_to_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {"segue_web.running:live_page": lambda *given: given}
+    monkeypatch.setattr(processes, "resolve_name", known.__getitem__)
+    observer = Observer()
+    given: object = processes.live_page(observer, 8123, browser=True)
+    assert given == (observer, 8123, True)

@@ -136,6 +136,10 @@ def test_what_a_job_rests_on_is_known_by_content(tmp_path: Path) -> None:
     assert before.source.identity.size == 4
     assert before.model.digest is not None
     assert len(before.model.digest) == 64
+    # The marker of a folder that is gone on with has the weights by name, and their digest once.
+    model = result_settings(before)["model"]
+    assert model["weights"] == str(tmp_path / "w.safetensors")
+    assert model["digest"] == before.model.digest
     elsewhere = job.model_copy(update={"outputs": Outputs(folder=tmp_path / "b", resume=True)})
     assert record(identified(elsewhere)) == record(before)
     (tmp_path / "w.safetensors").write_bytes(b"others!")
