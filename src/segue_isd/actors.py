@@ -41,11 +41,25 @@ class Actor(Protocol):
     kind: str
 
     def parts(self, time: float) -> list[Part]:
-        """Its solids at a moment in seconds; always as many and in the same order."""
+        """Its solids at a moment in seconds; always as many and in the same order.
+
+        Args:
+            time: seconds of the actors' day.
+
+        Returns:
+            Solids in the world, metres; who is not there is far away.
+        """
         ...
 
     def spheres(self, time: float) -> list[Sphere]:
-        """What keeps light from its surroundings."""
+        """What keeps light from its surroundings.
+
+        Args:
+            time: seconds of the actors' day.
+
+        Returns:
+            Middle and radius of each sphere, (x, y, z, radius) in metres.
+        """
         ...
 
 
@@ -60,11 +74,25 @@ class Spell:
     pose: Pose = STANDING
 
     def gone(self, time: float) -> float:
-        """Metres of the way behind somebody."""
+        """Metres of the way behind somebody.
+
+        Args:
+            time: seconds, within the stretch.
+
+        Returns:
+            Metres; 0 for a stretch without a way.
+        """
         return 0.0 if self.walk is None else (time - self.start) / (self.end - self.start) * self.walk.length
 
     def at(self, time: float) -> tuple[float, float, float]:
-        """x, y and direction."""
+        """x, y and direction.
+
+        Args:
+            time: seconds, within the stretch.
+
+        Returns:
+            x and y in metres, direction in radians.
+        """
         if self.walk is None:
             return self.place
         distance = self.gone(time)
@@ -93,7 +121,14 @@ class Person:
         return self._posed(time)[0]
 
     def hand(self, time: float) -> Float64Array:
-        """Place of the right hand, (3,)."""
+        """Place of the right hand, (3,).
+
+        Args:
+            time: seconds of the actors' day.
+
+        Returns:
+            (3,), float64, metres.
+        """
         return np.asarray(self._posed(time)[1][1])
 
     def spheres(self, time: float) -> list[Sphere]:
@@ -102,7 +137,14 @@ class Person:
         return [(x, y, 0.1, 0.16), (x, y, 0.35 * h, 0.16), (x, y, 0.68 * h, 0.2)]
 
     def place(self, time: float) -> tuple[float, float, float]:
-        """x, y and direction; far away outside of the schedule."""
+        """x, y and direction; far away outside of the schedule.
+
+        Args:
+            time: seconds of the actors' day.
+
+        Returns:
+            x and y in metres, direction in radians.
+        """
         spell = self._spell(time)
         return (-50.0, -50.0, 0.0) if spell is None else spell.at(time)
 

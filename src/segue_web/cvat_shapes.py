@@ -58,6 +58,9 @@ class CvatTracks:
     def read(self, path: Path) -> None:
         """Read a file.
 
+        Args:
+            path: XML file of CVAT for video 1.1.
+
         Raises:
             DatasetError: an element lacks something, or lies outside of the film; or it declares entities.
             xml.parsers.expat.ExpatError: it is no XML.

@@ -34,6 +34,14 @@ class Edits:
         self._project = shared.project
 
     async def click(self, message: messages.ClickEdit) -> dict[str, Any]:
+        """Make a mask of all clicks and the box of an object on a frame, and save it.
+
+        Args:
+            message: frame, object, clicks and box; without an object there is a new one.
+
+        Returns:
+            The object's id and what the worker made of the prompts, as the page takes them.
+        """
         points, box = message.within(*self._film.size)
         previous, added = await self._shared.run(lambda: self._corrected_by(message, points, box))
         on, off = ([(x, y) for x, y, inside in points if inside is wanted] for wanted in (True, False))
@@ -67,6 +75,18 @@ class Edits:
         return np.asarray(self._project.mask(frame) == number), added
 
     def stroke(self, message: messages.StrokeEdit) -> dict[str, Any]:
+        """Add the pixels of a stroke to an object, or take them away.
+
+        Args:
+            message: frame, object and pixels; without an object there is a new one.
+
+        Returns:
+            The object's id, as the page takes it.
+
+        Raises:
+            PromptError: pixels are to be taken away from no object, or the object is locked.
+            StaleError: the frame was changed in another window.
+        """
         stroke = message.plane(*self._film.size)
         if message.object is None and not message.add:
             raise PromptError("choose an object before you erase")
@@ -75,7 +95,18 @@ class Edits:
         return self._give(message, "eraser", lambda plane: plane & ~stroke)
 
     def polygon(self, message: messages.PolygonEdit) -> dict[str, Any]:
-        """Save a polygon, and the masks between it and those of the frames next to it."""
+        """Save a polygon, and the masks between it and those of the frames next to it.
+
+        Args:
+            message: frame, object and corners; without an object there is a new one.
+
+        Returns:
+            The object's id, and the number of frames between.
+
+        Raises:
+            PromptError: the polygon holds no pixel, or the object is locked.
+            StaleError: the frame was changed in another window.
+        """
         project, frame = self._project, message.frame
         project.check_edit(frame, message.seen, message.object)
         corners = message.within(*self._film.size)
@@ -124,6 +155,11 @@ class Edits:
         return len(inside)
 
     def forget(self, message: messages.ForgetEdit) -> None:
+        """Save that an object is not on a frame, or that nothing is known of it there.
+
+        Args:
+            message: frame, object, and which of both.
+        """
         self._project.check_edit(message.frame, message.seen, message.object)
         frame, number = message.frame, message.object
         with self._shared.change("hide" if message.hidden else "clear"):

@@ -142,15 +142,38 @@ class Film:
                 self._next, self.exact, self.progress = -1, True, 1.0
 
     def time(self, index: int) -> float:
-        """Seconds from the first frame."""
+        """Seconds from the first frame.
+
+        Args:
+            index: number of the frame, from 0.
+
+        Returns:
+            Seconds; guessed from the frame rate while ``exact`` is False.
+        """
         return float(self._times[index])
 
     def frame(self, index: int) -> Frame:
+        """A frame by its number.
+
+        Args:
+            index: from 0.
+
+        Returns:
+            RGB picture and time stamp.
+        """
         with self._lock:
             return Frame(index, self.time(self._checked(index)), self._picture(index))
 
     def jpeg(self, index: int, *, near: bool = False) -> bytes:
-        """A frame as JPEG; ``near`` takes the key frame at or before it, which decodes at once."""
+        """A frame as JPEG.
+
+        Args:
+            index: number of the frame, from 0.
+            near: take the key frame at or before it, which decodes at once.
+
+        Returns:
+            The file.
+        """
         with self._lock:
             self._checked(index)
             if near and index not in self._jpegs and not self._files:
@@ -165,7 +188,15 @@ class Film:
             return data
 
     def walk(self, start: int, stop: int) -> Iterator[Frame]:
-        """Frames from ``start`` to ``stop``, both included, forwards or backwards."""
+        """Frames from ``start`` to ``stop``, both included, forwards or backwards.
+
+        Args:
+            start: number of the first frame that comes.
+            stop: number of the last one; below ``start`` the frames come backwards.
+
+        Yields:
+            One frame after the other; backwards they are decoded in chunks of limited size.
+        """
         if start <= stop:
             for index in range(start, stop + 1):
                 yield self.frame(index)
@@ -175,6 +206,12 @@ class Film:
             yield from reversed([self.frame(i) for i in range(max(stop, last - chunk + 1), last + 1)])
 
     def describe(self) -> dict[str, object]:
+        """What the page shows of a film.
+
+        Returns:
+            Name, width and height in pixels, number of frames, frames a second, and how much of the file was
+            read, in [0, 1].
+        """
         return {
             "name": self.name,
             "width": self.size[1],

@@ -45,16 +45,38 @@ class Guard:
         self._hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
 
     def is_foreign(self, headers: Any, *, needs_origin: bool) -> bool:
-        """Whether a request names another host, or comes from another page."""
+        """Whether a request names another host, or comes from another page.
+
+        Args:
+            headers: of the request.
+            needs_origin: whether the request must say from which page it comes.
+
+        Returns:
+            True if it is to be refused.
+        """
         origin, host = headers.get("origin"), headers.get("host", "")
         return host not in self._hosts or (bool(origin or needs_origin) and origin != f"http://{host}")
 
     def is_secret(self, path: str) -> bool:
-        """Whether a path begins with the secret."""
+        """Whether a path begins with the secret.
+
+        Args:
+            path: of the address, with its leading slash.
+
+        Returns:
+            Whether it does; the time of the comparison tells nothing.
+        """
         return secrets.compare_digest(path.split("/")[1].encode(), self._token)
 
     def lets_in(self, page: WebSocket) -> bool:
-        """Whether a socket may be opened."""
+        """Whether a socket may be opened.
+
+        Args:
+            page: socket that is not accepted yet.
+
+        Returns:
+            True if host, origin and secret are right.
+        """
         return not self.is_foreign(page.headers, needs_origin=True) and self.is_secret(page.url.path)
 
 
@@ -161,6 +183,11 @@ class ReportingServer(uvicorn.Server):
         self._ready = ready
 
     async def startup(self, sockets: Any = None) -> None:
+        """Start as uvicorn does, then call ``ready``.
+
+        Args:
+            sockets: open sockets to serve; None makes them from the configuration.
+        """
         await super().startup(sockets=sockets)
         if self.started:
             self._ready()

@@ -109,16 +109,36 @@ class Labels:
     attributes: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
 
     def frames(self) -> Iterator[tuple[int, IndexMask]]:
-        """Index and mask of every frame that has one, in order; SegueError where one is damaged."""
+        """Index and mask of every frame that has one, in order; SegueError where one is damaged.
+
+        Yields:
+            Number of the frame and its index mask, (H, W).
+        """
         for index in sorted(self.masks):
             yield index, self._read(index)
 
     def mask(self, index: int, size: tuple[int, int]) -> IndexMask:
-        """Index mask of a frame; empty where there is none. SegueError where it is damaged."""
+        """Index mask of a frame; empty where there is none. SegueError where it is damaged.
+
+        Args:
+            index: number of the frame.
+            size: height and width of an empty mask.
+
+        Returns:
+            (H, W), 0 background, 1.. objects.
+        """
         return self._read(index) if index in self.masks else np.zeros(size, np.uint8)
 
     def score(self, frame: int, number: int) -> float:
-        """Score of an object on a frame; 1 where none was given."""
+        """Score of an object on a frame; 1 where none was given.
+
+        Args:
+            frame: its number.
+            number: id of the object.
+
+        Returns:
+            In [0, 1].
+        """
         return self.scores.get((frame, number), 1.0)
 
     def _read(self, index: int) -> IndexMask:

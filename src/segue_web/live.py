@@ -166,7 +166,15 @@ class LivePage(Observer):
     # What pages get
 
     def make_app(self, token: str, port: int) -> FastAPI:
-        """The application; everything is below ``/TOKEN/``."""
+        """The application; everything is below ``/TOKEN/``.
+
+        Args:
+            token: the secret of the address.
+            port: where it is served.
+
+        Returns:
+            Page and socket for FastAPI.
+        """
         guard = Guard(token, port)
 
         @asynccontextmanager

@@ -76,7 +76,18 @@ class ClickEdit(Edit):
     extent: Extent = "whole"
 
     def within(self, height: int, width: int) -> tuple[list[tuple[float, float, bool]], Box | None]:
-        """Points and box inside a frame of that size."""
+        """Points and box inside a frame of that size.
+
+        Args:
+            height: of the frame in pixels.
+            width: of the frame in pixels.
+
+        Returns:
+            Points (x, y, whether inside of the object) and box (x0, y0, x1, y1) or None, in pixels.
+
+        Raises:
+            PromptError: there is neither point nor box, or the box is smaller than two pixels.
+        """
         if not self.points and self.box is None:
             raise PromptError("give a point or a box")
         points = [(min(max(x, 0), width - 1), min(max(y, 0), height - 1), on) for x, y, on in self.points]
@@ -97,7 +108,18 @@ class StrokeEdit(Edit):
     counts: Annotated[str, Field(max_length=MAX_BYTES)]
 
     def plane(self, height: int, width: int) -> npt.NDArray[np.bool_]:
-        """The pixels, (H, W)."""
+        """The pixels, (H, W).
+
+        Args:
+            height: of the frame in pixels.
+            width: of the frame in pixels.
+
+        Returns:
+            (H, W), bool.
+
+        Raises:
+            SegueError: the run lengths do not fit the frame.
+        """
         try:
             check_runs([self.counts.encode("utf-8", "surrogatepass")], height * width)
         except DatasetError as error:
@@ -112,7 +134,15 @@ class PolygonEdit(Edit):
     corners: Annotated[list[tuple[Coordinate, Coordinate]], Field(min_length=3, max_length=500)]
 
     def within(self, height: int, width: int) -> npt.NDArray[np.float64]:
-        """The corners inside a frame of that size, (N, 2)."""
+        """The corners inside a frame of that size, (N, 2).
+
+        Args:
+            height: of the frame in pixels.
+            width: of the frame in pixels.
+
+        Returns:
+            (N, 2), float64, x in [0, width] and y in [0, height].
+        """
         return np.clip(np.array(self.corners, np.float64), 0, (width, height))
 
 

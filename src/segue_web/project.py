@@ -73,7 +73,11 @@ class Project(Store):
         super().__init__(folder, film)
 
     def objects(self) -> list[Row]:
-        """All objects: id, name, colour, category, group, attributes, visible, locked; empty means none."""
+        """All objects: id, name, colour, category, group, attributes, visible, locked; empty means none.
+
+        Returns:
+            One dictionary for each object, by id.
+        """
         return [
             {
                 **{name: row[name] for name in ("id", "name", "colour", "category")},
@@ -85,24 +89,55 @@ class Project(Store):
         ]
 
     def unlocked(self, wanted: Iterable[int] | None = None) -> list[int]:
-        """Those of the wanted objects that are there and may change; None wants all."""
+        """Those of the wanted objects that are there and may change; None wants all.
+
+        Args:
+            wanted: ids, or None for all.
+
+        Returns:
+            Ids in the order of ``wanted``.
+        """
         unlocked = [row["id"] for row in self.objects() if not row["locked"]]
         return unlocked if wanted is None else [i for i in wanted if i in unlocked]
 
     def timeline(self) -> list[list[Any]]:
-        """All marks: frame, object, kind, score, area, weight, agreement."""
+        """All marks: frame, object, kind, score, area, weight, agreement.
+
+        Returns:
+            One list for each mark, by frame and object.
+        """
         return [list(row) for row in self._db.execute("SELECT * FROM marks ORDER BY frame, object")]
 
     def marks(self, frame: int) -> dict[int, Mark]:
+        """What is known of the objects of a frame.
+
+        Args:
+            frame: its number.
+
+        Returns:
+            Marks by object.
+        """
         rows = self._db.execute("SELECT * FROM marks WHERE frame=?", (frame,))
         return {row["object"]: Mark(*tuple(row)[2:]) for row in rows}
 
     def prompts(self, frame: int) -> dict[int, Row]:
+        """Clicks, boxes and polygons that a person gave on a frame.
+
+        Args:
+            frame: its number.
+
+        Returns:
+            What :meth:`set_prompt` saved, by object.
+        """
         rows = self._db.execute("SELECT object, data FROM prompts WHERE frame=?", (frame,))
         return {row["object"]: json.loads(row["data"]) for row in rows}
 
     def polygons(self) -> dict[int, dict[int, Corners]]:
-        """The polygons that a person drew to be interpolated, by object and frame."""
+        """The polygons that a person drew to be interpolated, by object and frame.
+
+        Returns:
+            Corners (N, 2) in pixels by object and frame, frames ascending.
+        """
         found: dict[int, dict[int, Corners]] = {}
         for row in self._db.execute("SELECT frame, object, data FROM prompts ORDER BY frame"):
             corners = json.loads(row["data"]).get("polygon")
@@ -111,7 +146,17 @@ class Project(Store):
         return found
 
     def mask(self, frame: int) -> IndexMask:
-        """Index mask of a frame, (H, W), uint8 or uint16; empty where nothing was saved."""
+        """Index mask of a frame, (H, W), uint8 or uint16; empty where nothing was saved.
+
+        Args:
+            frame: its number.
+
+        Returns:
+            (H, W), 0 background, 1.. objects; a new array.
+
+        Raises:
+            SourceError: the file is damaged, or of another size than the film.
+        """
         path = self.mask_file(frame)
         if path is None:
             return np.zeros(self.size, np.uint8)
@@ -121,6 +166,17 @@ class Project(Store):
         return mask
 
     def mask_file(self, frame: int) -> Path | None:
+        """The file of a frame's mask.
+
+        Args:
+            frame: its number.
+
+        Returns:
+            Its path, or None where nothing was saved.
+
+        Raises:
+            SourceError: the database names a file that is no mask.
+        """
         row = self._one("SELECT file FROM frames WHERE frame=?", frame)
         if row is None:
             return None
@@ -131,17 +187,39 @@ class Project(Store):
         return self.masks / str(row["file"])
 
     def masked_frames(self) -> list[int]:
-        """Frames with a saved mask, ascending."""
+        """Frames with a saved mask, ascending.
+
+        Returns:
+            Numbers of frames.
+        """
         return [row[0] for row in self._db.execute("SELECT frame FROM frames ORDER BY frame")]
 
     def frames_of(self, objects: Iterable[int], kind: Kind = "given") -> list[int]:
-        """Frames on which one of the objects has a mask of a kind, ascending."""
+        """Frames on which one of the objects has a mask of a kind, ascending.
+
+        Args:
+            objects: ids.
+            kind: of the marks.
+
+        Returns:
+            Numbers of frames.
+        """
         wanted = set(objects)
         rows = self._db.execute("SELECT frame, object FROM marks WHERE kind=?", (kind,))
         return sorted({row["frame"] for row in rows if row["object"] in wanted})
 
     def add_object(self, name: str | None = None) -> int:
-        """A new object, inside :meth:`change`; its id is 1 more than the largest ever used."""
+        """A new object, inside :meth:`change`; its id is 1 more than the largest ever used.
+
+        Args:
+            name: None names it after its id.
+
+        Returns:
+            The id.
+
+        Raises:
+            SegueError: all ids are used.
+        """
         number = int(self._meta("last")) + 1
         if number > MAX_ID:
             raise SegueError(f"a project holds ids up to {MAX_ID}; begin another with --project")
@@ -162,6 +240,10 @@ class Project(Store):
 
         Of ``attributes`` those that are given change, and None removes one.
 
+        Args:
+            number: id of the object.
+            values: new values, by the names of :meth:`objects`.
+
         Raises:
             SegueError: there is no such object, or it has more than :data:`MOST_ATTRIBUTES`.
         """
@@ -178,7 +260,11 @@ class Project(Store):
         self._set("objects", (number,), {**row, **values})
 
     def remove_object(self, number: int) -> None:
-        """Remove an object and its masks on all frames, inside :meth:`change`."""
+        """Remove an object and its masks on all frames, inside :meth:`change`.
+
+        Args:
+            number: id of the object.
+        """
         self._object(number)
         for (frame,) in self._db.execute("SELECT frame FROM marks WHERE object=?", (number,)).fetchall():
             mask = np.array(self.mask(frame))
@@ -188,15 +274,25 @@ class Project(Store):
         self._set("objects", (number,), None)
 
     def set_prompt(self, frame: int, number: int, data: Row | None) -> None:
-        """Save clicks, box and polygon of an object on a frame, inside :meth:`change`; None removes them."""
+        """Save clicks, box and polygon of an object on a frame, inside :meth:`change`; None removes them.
+
+        Args:
+            frame: its number.
+            number: id of the object.
+            data: what JSON can hold, or None.
+        """
         row = None if data is None else {"frame": frame, "object": number, "data": json.dumps(data)}
         self._set("prompts", (frame, number), row)
         self._changed.frames.add(frame)
 
     def write(self, frame: int, mask: IndexMask, marks: Mapping[int, Mark | None]) -> None:
-        """Save the mask of a frame, inside :meth:`change`; areas are those of the mask.
+        """Save the mask of a frame, inside :meth:`change`.
 
-        ``marks`` are those of the objects that change, None forgets one; others lose only what was covered.
+        Args:
+            frame: its number.
+            mask: (H, W), 0 background, 1.. objects.
+            marks: those of the objects that change; None forgets one. Areas are taken from the mask, and
+                other objects lose only what was covered.
         """
         extents = measure(mask)
         new = {**self.marks(frame), **marks}
@@ -220,6 +316,10 @@ class Project(Store):
         """Put masks of objects into a frame, inside :meth:`change`, under those that are locked.
 
         A mask that a person gave is not covered by one that nobody did, and not replaced by it.
+
+        Args:
+            frame: its number.
+            objects: mask (H, W), bool, and mark by object; later ones cover earlier ones.
         """
         mask, known = np.array(self.mask(frame)), self.marks(frame)
         if objects and max(objects) > 255:
@@ -238,7 +338,17 @@ class Project(Store):
             self.write(frame, mask, written)
 
     def check_edit(self, frame: int, seen: int, number: int | None) -> None:
-        """See that an edit was made on the frame as it is, and that its object may change."""
+        """See that an edit was made on the frame as it is, and that its object may change.
+
+        Args:
+            frame: its number.
+            seen: revision of the frame that the page showed.
+            number: id of the object; None for a new one.
+
+        Raises:
+            StaleError: the frame was changed since, or the object is gone.
+            PromptError: the object is locked.
+        """
         self.check_fresh(frame, seen)
         if number is not None:
             known = {row["id"]: row for row in self.objects()}

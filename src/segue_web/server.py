@@ -46,18 +46,47 @@ class Backend:
         self.film.close()
 
     async def handle(self, message: messages.AnyMessage) -> dict[str, Any]:
-        """Answer a request; raises SegueError with one line for the page."""
+        """Answer a request; raises SegueError with one line for the page.
+
+        Args:
+            message: what the page asks, its fields bounded.
+
+        Returns:
+            The answer, as JSON can hold it.
+        """
         raise NotImplementedError
 
     def upload_path(self, name: str) -> Path | None:
-        """Where a file of that name waits until it is imported; None where nothing is."""
+        """Where a file of that name waits until it is imported; None where nothing is.
+
+        Args:
+            name: as the browser says it; not to be trusted.
+
+        Returns:
+            Path to write to, or None.
+        """
 
     async def import_file(self, name: str, path: Path) -> str:
-        """Import an uploaded file; returns what to tell."""
+        """Import an uploaded file; returns what to tell.
+
+        Args:
+            name: as the browser says it.
+            path: where the upload lies.
+
+        Returns:
+            One line for the page.
+        """
         raise NotImplementedError
 
     def export_file(self, name: str) -> Path | None:
-        """File or folder of an export by its name."""
+        """File or folder of an export by its name.
+
+        Args:
+            name: as the address says it; not to be trusted.
+
+        Returns:
+            Its path, or None if there is no such export.
+        """
 
 
 def make_app(backend: Backend, token: str, port: int) -> FastAPI:

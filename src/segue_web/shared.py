@@ -37,19 +37,38 @@ class SharedProject:
         self.project.close()
 
     async def run(self, call: Callable[[], T]) -> T:
-        """Run in the one thread that uses the project."""
+        """Run in the one thread that uses the project.
+
+        Args:
+            call: what reads or changes the project.
+
+        Returns:
+            What it gives.
+        """
         self._loop = asyncio.get_running_loop()
         return await self._loop.run_in_executor(self._thread, call)
 
     @contextmanager
     def change(self, label: str, entry: int | None = None) -> Iterator[None]:
-        """A change of the project, which is sent to all pages; in the project's thread."""
+        """A change of the project, which is sent to all pages; in the project's thread.
+
+        Args:
+            label: name of the step in the history.
+            entry: earlier step that this one belongs to; None for a step of its own.
+
+        Yields:
+            Nothing; the block changes the project.
+        """
         with self.project.change(label, entry=entry) as changed:
             yield
         self.tell(changed)
 
     def tell(self, changed: Changed) -> None:
-        """Send all pages what has changed."""
+        """Send all pages what has changed.
+
+        Args:
+            changed: frames and whether objects did.
+        """
         event: dict[str, Any] = {"event": "changed", "history": self.project.history()}
         if changed.objects:
             event["objects"] = self.project.objects()
@@ -61,7 +80,14 @@ class SharedProject:
             self._loop.call_soon_threadsafe(self._send, event)
 
     def frame(self, index: int) -> dict[str, Any]:
-        """All that a page shows of a frame."""
+        """All that a page shows of a frame.
+
+        Args:
+            index: number of the frame.
+
+        Returns:
+            Revision, run lengths of masks, prompts, polygons and marks, each by object; JSON can hold it.
+        """
         mask, marks = self.project.mask(index), self.project.marks(index)
         lengths = encode_objects(mask, [i for i, mark in marks.items() if mark.area])
         return {

@@ -109,11 +109,22 @@ class Store:
         self._lock.close()
 
     def frame_revision(self, frame: int) -> int:
-        """Revision of the last change of a frame since the project was opened, 0 if there was none."""
+        """Revision of the last change of a frame since the project was opened, 0 if there was none.
+
+        Args:
+            frame: its number.
+
+        Returns:
+            Revisions grow with every change.
+        """
         return self._frame_revisions.get(frame, 0)
 
     def history(self) -> dict[str, str | None]:
-        """What would be undone and redone next."""
+        """What would be undone and redone next.
+
+        Returns:
+            Names of the steps under "undo" and "redo"; None where there is none.
+        """
         rows = {"undo": self._next_entry(redo=False), "redo": self._next_entry(redo=True)}
         return {name: None if row is None else str(row["label"]) for name, row in rows.items()}
 
@@ -123,9 +134,15 @@ class Store:
 
     @contextmanager
     def change(self, label: str, *, entry: int | None = None) -> Iterator[Changed]:
-        """One transaction, and one step of the history, which undo calls ``label``.
+        """One transaction, and one step of the history.
 
-        ``entry`` is that of an earlier change that this one belongs to, as for the frames of one tracking.
+        Args:
+            label: name of the step.
+            entry: an earlier step that this change belongs to, as for the frames of one tracking; None for a
+                new one.
+
+        Yields:
+            What the block changes, noted as it does.
         """
         with self._transaction() as changed:
             if entry is None:
@@ -144,12 +161,27 @@ class Store:
         return int(self._db.execute("SELECT coalesce(max(id), 0) FROM history").fetchone()[0])
 
     def check_fresh(self, frame: int, seen: int) -> None:
-        """Raise StaleError if somebody changed a frame since revision ``seen``."""
+        """Raise StaleError if somebody changed a frame since revision ``seen``.
+
+        Args:
+            frame: its number.
+            seen: revision that the page showed.
+
+        Raises:
+            StaleError: the frame was changed since.
+        """
         if self.frame_revision(frame) > seen:
             raise StaleError(f"frame {frame} was changed in another window meanwhile; look and do it again")
 
     def undo(self, *, redo: bool = False) -> tuple[str, Changed] | None:
-        """Undo the last change that is not undone, or redo the first that is: what it was, and touched."""
+        """Undo the last step that is not undone, or redo the first that is.
+
+        Args:
+            redo: redo instead.
+
+        Returns:
+            Name of the step and what it touched; None if there is no such step.
+        """
         row = self._next_entry(redo=redo)
         if row is None:
             return None
@@ -168,16 +200,34 @@ class Store:
         return str(row["label"]), changed
 
     def settings(self) -> Row:
+        """What the pages remember of the project.
+
+        Returns:
+            Values by name.
+        """
         return dict(json.loads(self._meta("settings")))
 
     def set_settings(self, values: Row) -> None:
+        """Change what the pages remember; it is no step of the history.
+
+        Args:
+            values: new values by name, as JSON can hold them; others stay.
+        """
         try:
             self._set_meta("settings", json.dumps({**self.settings(), **values}))
         except sqlite3.OperationalError as error:
             raise self._unsaved(error) from None
 
     def begin_job(self, spec: Row, total: int) -> int:
-        """Note that a computation begins; an earlier one that was interrupted is given up."""
+        """Note that a computation begins; an earlier one that was interrupted is given up.
+
+        Args:
+            spec: what is computed, as JSON can hold it.
+            total: number of its steps.
+
+        Returns:
+            Number of the job.
+        """
         with self._transaction():
             self._db.execute("UPDATE jobs SET state='replaced' WHERE state IN ('running', 'stopped')")
             sql = "INSERT INTO jobs (spec, done, total, state) VALUES (?, 0, ?, 'running')"
@@ -188,6 +238,14 @@ class Store:
     def note_job(
         self, number: int, *, done: int | None = None, at: int | None = None, state: str | None = None
     ) -> None:
+        """Note how far a computation is; what is None stays.
+
+        Args:
+            number: of the job, from :meth:`begin_job`.
+            done: steps that are done.
+            at: frame that was done last.
+            state: "running", "stopped" or how it ended.
+        """
         sql = (
             "UPDATE jobs SET done=coalesce(?, done), at=coalesce(?, at), state=coalesce(?, state) WHERE id=?"
         )
@@ -197,7 +255,11 @@ class Store:
             raise self._unsaved(error) from None
 
     def interrupted(self) -> Row | None:
-        """The computation that a kill or a stop interrupted: ``spec``, ``done``, ``total`` and ``at``."""
+        """The computation that a kill or a stop interrupted: ``spec``, ``done``, ``total`` and ``at``.
+
+        Returns:
+            The last one, or None.
+        """
         row = self._one("SELECT * FROM jobs WHERE state IN ('running', 'stopped') ORDER BY id DESC")
         return None if row is None else {**dict(row), "spec": json.loads(row["spec"])}
 

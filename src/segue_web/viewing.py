@@ -43,13 +43,38 @@ class OfObjects:
     columns: tuple[str, ...] = ("J", "F")
 
     def scored(self, frames: Sequence[int]) -> Sequence[int]:
-        """Of all frames of the truth those that count: not the first, which is given, nor the last."""
+        """Of all frames of the truth those that count: not the first, which is given, nor the last.
+
+        Args:
+            frames: numbers of the frames of the truth, ascending.
+
+        Returns:
+            Numbers of frames.
+        """
         return frames[1:-1]
 
     def look(self, index: int, found: BoolArray, truth: BoolArray) -> tuple[float, float]:
+        """J and F of one object on a frame.
+
+        Args:
+            index: number of the frame.
+            found: (H, W), bool, the object in the result.
+            truth: (H, W), bool, the same in the truth.
+
+        Returns:
+            J and F in [0, 1].
+        """
         return region_similarity(found, truth), contour_accuracy(found, truth)
 
     def values(self, looks: Sequence[tuple[float, float]]) -> list[float]:
+        """Means over frames.
+
+        Args:
+            looks: from :meth:`look`; at least one.
+
+        Returns:
+            J and F in [0, 1].
+        """
         means: list[float] = np.mean(looks, axis=0).tolist()
         return means
 
@@ -66,10 +91,27 @@ class OfForeground:
         self._truth = truth if is_labels(truth) else None
 
     def scored(self, frames: Sequence[int]) -> Sequence[int]:
-        """All frames count."""
+        """All frames count.
+
+        Args:
+            frames: numbers of the frames of the truth, ascending.
+
+        Returns:
+            The same.
+        """
         return frames
 
     def look(self, index: int, found: BoolArray, truth: BoolArray) -> Counts:
+        """Count the pixels of a frame.
+
+        Args:
+            index: number of the frame.
+            found: (H, W), bool, foreground of the result.
+            truth: (H, W), bool, that of the truth.
+
+        Returns:
+            Pixels by what both say of them.
+        """
         labels = np.where(truth, MOTION, STATIC).astype(np.uint8)
         if self._truth is not None and index in self._truth.masks:
             labels = np.asarray(self._truth.masks[index](), np.uint8)
@@ -77,6 +119,14 @@ class OfForeground:
         return ForegroundAccumulator(ignored=(UNKNOWN, OUTSIDE)).update(found, labels)
 
     def values(self, looks: Sequence[Counts]) -> list[float]:
+        """Measures of the pixels of all frames together.
+
+        Args:
+            looks: from :meth:`look`.
+
+        Returns:
+            Recall, precision and F in [0, 1].
+        """
         measures = sum(looks, Counts()).measures()
         return [measures[name] for name in self.columns]
 
@@ -98,10 +148,25 @@ class Comparison:
         self._scores: dict[int, dict[int, Any]] = {}
 
     def masks(self, index: int) -> tuple[IndexMask, IndexMask]:
+        """The masks of both results on a frame.
+
+        Args:
+            index: number of the frame.
+
+        Returns:
+            Two index masks (H, W).
+        """
         return self.first.mask(index, self._size), self.second.mask(index, self._size)
 
     def frame_scores(self, index: int) -> dict[int, Any]:
-        """What the measure says of the second result's objects on a frame, by the first one's ids."""
+        """What the measure says of the second result's objects on a frame, by the first one's ids.
+
+        Args:
+            index: number of the frame.
+
+        Returns:
+            What the measure's ``look`` gives; kept once it was computed.
+        """
         if index not in self._scores:
             one, two = self.masks(index)
             pairs = {mine: (one == mine, two == theirs) for theirs, mine in self.ids.items()}
@@ -109,7 +174,14 @@ class Comparison:
         return self._scores[index]
 
     def score(self, index: int) -> dict[str, Any]:
-        """A row for each object: on the frame, and on those that count and were looked at so far."""
+        """A row for each object: on the frame, and on those that count and were looked at so far.
+
+        Args:
+            index: number of the frame.
+
+        Returns:
+            Columns, rows, and how many of the frames that count were looked at; JSON can hold it.
+        """
         here = self.frame_scores(index) if index in self.second.masks else {}
         scored = self._measure.scored(sorted(self.second.masks))
         known = [self._scores[i] for i in scored if i in self._scores]

@@ -86,13 +86,29 @@ class Tools:
         return self._make_prompter(self.film.frame(index).image)
 
     def prepare(self, index: int) -> None:
-        """Load what a click and a tracking need, and look at the frame as the first click will."""
+        """Load what a click and a tracking need, and look at the frame as the first click will.
+
+        Args:
+            index: number of the frame.
+        """
         height, width = self.film.size
         self.prompter(index).answer(Prompts(points=[(width / 2, height / 2)]))
         self.network  # noqa: B018  loaded now, so that the first tracking begins at once
 
     def click(self, index: int, prompts: Prompts, bound: BoolArray | None) -> Clicked:
-        """The mask that is meant; where ``bound`` is given, it lies within that."""
+        """The mask that prompts mean on a frame.
+
+        Args:
+            index: number of the frame.
+            prompts: in pixels of the film.
+            bound: (H, W), bool, within which the mask is to lie; None for anywhere.
+
+        Returns:
+            Mask (H, W), its predicted IoU, and which extents there are.
+
+        Raises:
+            PromptError: nothing is found there.
+        """
         answer = self.prompter(index).answer(prompts)
         if bound is not None:
             answer = answer.within(bound)
@@ -104,6 +120,13 @@ class Tools:
         """What a detector of :func:`segue.detector` finds.
 
         Where its scores say only the order, the prompter says how good each mask may be.
+
+        Args:
+            index: number of the frame.
+            name: of the detector.
+
+        Returns:
+            A mask (H, W), label and score for each object.
         """
         find = self._detector(name)
         found = find(*self.film.walk(index, min(index + find.lookahead, self.film.count - 1)))
@@ -226,7 +249,15 @@ class Worker:
         return self._current
 
     async def ask(self, method: Literal["prepare", "click", "find"], *arguments: Any) -> Any:
-        """What a method of :class:`Tools` gives there."""
+        """What a method of :class:`Tools` gives there.
+
+        Args:
+            method: its name.
+            arguments: what it takes; they are pickled.
+
+        Returns:
+            What the method returns.
+        """
         current = self._running()
         number = next(self._numbers)
         answer = current.waiting[number] = asyncio.get_running_loop().create_future()
@@ -234,7 +265,12 @@ class Worker:
         return await answer
 
     def begin(self, make: Callable[..., Iterator[Any]], *arguments: Any) -> None:
-        """Begin a job in place of the one that runs."""
+        """Begin a job in place of the one that runs.
+
+        Args:
+            make: called in the other process; gives the steps. It must be importable there.
+            arguments: what it takes; they are pickled.
+        """
         current = self._running()
         if current.job is not None:
             self._send(current, "stop")

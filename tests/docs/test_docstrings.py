@@ -19,6 +19,8 @@ import segue
 SOURCE = Path(segue.__file__).parent.parent
 FILES = sorted(path for package in SOURCE.glob("segue*") for path in package.rglob("*.py"))
 
+AnyFunction = ast.FunctionDef | ast.AsyncFunctionDef
+
 _ARGS = re.compile(r"^Args:\n((?:    .*\n?|\n)*)", re.MULTILINE)
 _NAMES = re.compile(r"^    \*{0,2}(\w+):", re.MULTILINE)  # what the reference can show: one name a line
 
@@ -181,20 +183,27 @@ def undescribed_functions(tree: ast.Module) -> Iterator[str]:
     for node in tree.body:
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) or node.name.startswith("_"):
             continue
-        decorators = {ast.unparse(decorator).partition("(")[0] for decorator in node.decorator_list}
-        if decorators & {"overload", "training"} or TYPED.search(ast.unparse(node.args)):
+        if decorators(node) & {"overload", "training"} or TYPED.search(ast.unparse(node.args)):
             continue  # the docstring of a command is its help, and its options have texts of their own
-        returned = "None" if node.returns is None else ast.unparse(node.returns)
-        raised = [item.exc for item in ast.walk(node) if isinstance(item, ast.Raise)]
-        needed = {
-            "Args": bool(ast.unparse(node.args)),
-            "Returns|Yields": returned not in ("None", "NoReturn"),
-            "Raises": any(isinstance(e, ast.Call) and ast.unparse(e.func).endswith("Error") for e in raised),
-        }
-        text = ast.get_docstring(node) or ""
-        for section, is_needed in needed.items():
-            if is_needed and not re.search(rf"^({section}):$", text, re.MULTILINE):
-                yield f"{node.name}: {section}"
+        yield from (f"{node.name}: {section}" for section in missing_sections(node, ast.unparse(node.args)))
+
+
+def decorators(node: AnyFunction) -> set[str]:
+    return {ast.unparse(decorator).partition("(")[0] for decorator in node.decorator_list}
+
+
+def missing_sections(node: AnyFunction, parameters: str) -> list[str]:
+    """Sections that a function with these parameters needs and does not have."""
+    returned = "None" if node.returns is None else ast.unparse(node.returns)
+    raised = [item.exc for item in ast.walk(node) if isinstance(item, ast.Raise)]
+    needed = {
+        "Args": bool(parameters),
+        "Returns|Yields": returned not in ("None", "NoReturn"),
+        "Raises": any(isinstance(e, ast.Call) and ast.unparse(e.func).endswith("Error") for e in raised),
+    }
+    text = ast.get_docstring(node) or ""
+    found = {section for section in needed if re.search(rf"^({section}):$", text, re.MULTILINE)}
+    return [section for section, is_needed in needed.items() if is_needed and section not in found]
 
 
 def shapeless_layers(tree: ast.Module) -> Iterator[str]:

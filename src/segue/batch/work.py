@@ -103,7 +103,11 @@ class ProgressRecorder(Observer):
             self._kept, self._next = (frame, result), 2 * self.frames
 
     def picture(self) -> bytes:
-        """JPEG of the kept frame with its objects; empty if there was no frame."""
+        """JPEG of the kept frame with its objects; empty if there was no frame.
+
+        Returns:
+            A JPEG file, at most :data:`PICTURE_WIDTH` pixels wide and high, or no bytes.
+        """
         if self._kept is None:
             return b""
         frame, result = self._kept

@@ -63,6 +63,19 @@ class Request:
     workers: Annotated[int, Ge(1)] = 1
 
     def score(self, results: Path, progress: Progress) -> Evaluation:
+        """Score results by the rules of the data set.
+
+        Args:
+            results: folder, zip or official file with the results.
+            progress: shows how far it is.
+
+        Returns:
+            Scores of all sequences and their means.
+
+        Raises:
+            DatasetError: no such data set, an option that it does not have, or data or results that cannot be
+                read.
+        """
         row = data_sets().get(self.dataset)
         if row is None:
             raise DatasetError(f"dataset {self.dataset!r}: give one of {', '.join(data_sets())}")
@@ -265,6 +278,14 @@ class DataSet:
     csv: bool = False
 
     def help(self, name: str) -> str:
+        """Text of the command's help, before its options.
+
+        Args:
+            name: of the command below ``segue eval``.
+
+        Returns:
+            Title and examples, with an empty line between paragraphs.
+        """
         lines = [f"    segue eval {name} {example}" for example in self.examples]
         heading = ["Examples:" if len(lines) > 1 else "Example:"] if lines else []
         return "\n\n".join((self.title, *heading, *lines))

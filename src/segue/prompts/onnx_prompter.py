@@ -136,7 +136,18 @@ class OnnxPrompter:
         self._encoded: dict[str, npt.NDArray[Any]] | None = None
 
     def answer(self, prompts: Prompts) -> Answer:
-        """The object that ``prompts`` point at, the masks in order of their predicted IoU."""
+        """The object that ``prompts`` point at, the masks in order of their predicted IoU.
+
+        Args:
+            prompts: in pixels of the picture.
+
+        Returns:
+            Masks over the whole picture with probabilities in [0, 1], float32, and their IoU as the network
+            predicts it.
+
+        Raises:
+            PromptError: a prompt is outside of the picture.
+        """
         network, size = self._network, (self.image.shape[0], self.image.shape[1])
         prompts = prompts.checked(size)
         if self._encoded is None:

@@ -42,7 +42,14 @@ class SAM2Stills:
 
     @torch.inference_mode()
     def encode(self, image: Image) -> tuple[Encoded, Tensor]:
-        """What the network sees in a picture, and the map that its decoder reads."""
+        """What the network sees in a picture, and the map that its decoder reads.
+
+        Args:
+            image: RGB (H, W, 3), uint8, of any size; it is stretched to the square.
+
+        Returns:
+            The levels of features, and the coarsest with what stands for no memory, for :meth:`predict`.
+        """
         picture = still_picture(image, self.constants.side).to(self.device, self.dtype)
         encoded = self.network.encode(picture, self.constants)
         return encoded, self.network.without_memory(encoded.coarse)

@@ -26,7 +26,17 @@ class Rules:
     classes: frozenset[str] | None = None  # labels that are wanted; None is all
 
     def checked(self, names: Mapping[int, str]) -> Rules:
-        """The same, for a detector that knows classes of these names."""
+        """The same, for a detector that knows classes of these names.
+
+        Args:
+            names: names of the classes by number.
+
+        Returns:
+            These rules.
+
+        Raises:
+            PromptError: a class of the rules is none of the detector's.
+        """
         known = set(names.values())
         if unknown := sorted(set(self.classes or ()) - known):
             raise PromptError(

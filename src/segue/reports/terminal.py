@@ -48,7 +48,14 @@ class Files:
     submission: Path | None = None
 
     def check(self, *inputs: Path) -> None:
-        """See that all of them can be written, before any work is spent, and none is part of the inputs."""
+        """See that all of them can be written, before any work is spent, and none is part of the inputs.
+
+        Args:
+            inputs: folders and files that are read.
+
+        Raises:
+            SinkError: a file cannot be written, is part of the inputs, or is named twice.
+        """
         if self.json is not None and self.report is not None and self.json.resolve() == self.report.resolve():
             raise SinkError(f"{self.json}: is to hold both scores and report; give each a file of its own")
         for target in filter(None, (self.json, self.report)):
@@ -63,7 +70,11 @@ class Files:
                 prepare(path)
 
     def save(self, values: Mapping[str, Any]) -> None:
-        """Write the file of scores where there is to be one, and tell what was written."""
+        """Write the file of scores where there is to be one, and tell what was written.
+
+        Args:
+            values: scores, as JSON can hold them.
+        """
         if self.json is not None:
             write_json(self.json, values)
         self.tell()

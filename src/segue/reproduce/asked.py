@@ -31,7 +31,14 @@ class Words:
     named: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def of(self, *names: str) -> tuple[str, ...]:
-        """The options of what has these names, from the widest to the narrowest: of two, the last counts."""
+        """The options of what has these names, from the widest to the narrowest: of two, the last counts.
+
+        Args:
+            names: of a row and its network, the widest first.
+
+        Returns:
+            Options as on a command line, the common ones first.
+        """
         own = (word for name in dict.fromkeys(names) for word in self.named.get(name, ()))
         return (*self.common, *own)
 
@@ -72,6 +79,13 @@ class How:
         """The weight file that is given for the network of a row: for this row, or for all rows of it.
 
         A row of first frames may be called as its detector is; what is given by that name is the detector's.
+
+        Args:
+            row: of a table.
+            model: network that runs it.
+
+        Returns:
+            File or address, or None for the weights that the network has by itself.
         """
         given = self.weights.get(model)
         return given if row.first is not None else self.weights.get(row.key, given)

@@ -76,7 +76,11 @@ class Result:
         return sum(done.failed + (done.ended is not None) for done in self.rows)
 
     def cells(self) -> dict[str, list[str]]:
-        """Rows as they are printed: measured, then published."""
+        """Rows as they are printed: measured, then published.
+
+        Returns:
+            Texts by the name of the row, as many as the table has headings.
+        """
         table, rows = self.table, {}
         for done in self.rows:
             found = {SPEED: done.speed, PACE: 1 / done.speed if done.speed else math.nan}
@@ -90,7 +94,11 @@ class Result:
         return rows
 
     def values(self) -> dict[str, Any]:
-        """Everything as values that JSON can hold."""
+        """Everything as values that JSON can hold.
+
+        Returns:
+            Strings, numbers, lists and dictionaries; speed is None where it was not measured.
+        """
         rows = [
             {
                 "name": done.row.name,

@@ -40,7 +40,17 @@ class Trainer:
     notice: Callable[[str], None]
 
     def videos(self, videos: Iterator[DatasetVideo]) -> Iterator[DatasetVideo]:
-        """The videos of CDnet2014, each with the weights of a training that left out its fold."""
+        """The videos of CDnet2014, each with the weights of a training that left out its fold.
+
+        Args:
+            videos: of CDnet2014.
+
+        Yields:
+            The same videos in the same order; a training is carried out before its first video.
+
+        Raises:
+            DatasetError: a video is none of CDnet2014's.
+        """
         folds = unseen_folds()
         for video in videos:
             if video.name not in folds:
@@ -48,7 +58,14 @@ class Trainer:
             yield replace(video, weights=self.weights(folds[video.name]))
 
     def weights(self, fold: int | None = None) -> Path:
-        """The weights of a training that has come to its end, and left out a fold."""
+        """The weights of a training that has come to its end, and left out a fold.
+
+        Args:
+            fold: the fold of CDnet2014 that training leaves out; None for all data.
+
+        Returns:
+            File of the weights; a training that is complete is not done again.
+        """
         training, how = training_of(self.row), self.how
         words = training_words(training, how, self.row.key)
         words += [] if fold is None else ["--fold", str(fold)]

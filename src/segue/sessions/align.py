@@ -91,7 +91,14 @@ class Aligner(Checkpointable):
         self._tiny = None
 
     def find(self, image: Image) -> Matrix | None:
-        """Movement of the next frame, RGB (H, W, 3), uint8, or None where it is taken as it is."""
+        """Movement of the next frame, RGB (H, W, 3), uint8, or None where it is taken as it is.
+
+        Args:
+            image: RGB (H, W, 3), uint8.
+
+        Returns:
+            (2, 3), from places in the reference to places in this frame, in pixels.
+        """
         seen, self._seen = self._seen, self._seen + 1
         collects = len(self._kept) < REFERENCE_FRAMES and seen % REFERENCE_EVERY == 0
         idle = self._since >= STICKY

@@ -105,12 +105,26 @@ class Track:
         return int(min(max(math.ceil(math.log(SURE) / math.log(1 - rate)), SHORTEST), LONGEST))
 
     def vote(self, label: str | None, score: float) -> None:
+        """Count what a detection takes the object for.
+
+        Args:
+            label: its class, or None.
+            score: weight of the vote, in [0, 1].
+        """
         self.votes[label or ""] = self.votes.get(label or "", 0.0) + score
 
     def found(
         self, box: Box, score: float, label: str | None, appearance: Float32Array, *, alone: bool
     ) -> None:
-        """The detector has found it; where it stands alone its appearance is learnt."""
+        """The detector has found it; where it stands alone its appearance is learnt.
+
+        Args:
+            box: of the detection, in pixels.
+            score: of the detection, in [0, 1].
+            label: its class, or None.
+            appearance: (D,), float32, of unit length.
+            alone: whether no other object is in the box.
+        """
         self.hits += 1
         self.misses = 0
         self.size = box[2] - box[0], box[3] - box[1]
@@ -120,7 +134,11 @@ class Track:
             self.appearance = np.asarray(mixed / max(float(np.linalg.norm(mixed)), 1e-6), np.float32)
 
     def missed(self, shown: Box | None) -> None:
-        """The detector has not found it; its mask, if there is one, is in the box ``shown``."""
+        """The detector has not found it; its mask, if there is one, is in the box ``shown``.
+
+        Args:
+            shown: box of the mask in pixels, or None; a mask that has kept its size counts as half a miss.
+        """
         kept = 0.0
         if shown is not None:
             now = shown[2] - shown[0], shown[3] - shown[1]
@@ -129,7 +147,12 @@ class Track:
         self.misses += 1 if kept >= SHAPE else 2
 
     def stands_alone(self, box: Box, at: int) -> None:
-        """Learn the motion from a box that is surely its own, on frame ``at``."""
+        """Learn the motion from a box that is surely its own, on frame ``at``.
+
+        Args:
+            box: in pixels.
+            at: number of the frame.
+        """
         x0, y0, x1, y1 = box
         centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2], np.float32)
         if self.anchor is not None and not self.contested:
@@ -141,7 +164,14 @@ class Track:
         self.contested = False
 
     def expected(self, at: int) -> Box:
-        """Where its motion leads by frame ``at``."""
+        """Where its motion leads by frame ``at``.
+
+        Args:
+            at: number of the frame.
+
+        Returns:
+            Box in pixels; the last one where no motion is known for so long.
+        """
         if self.anchor is None or at - self.anchor[0] > REACH:
             return self.box
         x, y = self.anchor[1:3] + self.velocity * (at - self.anchor[0])
@@ -163,7 +193,14 @@ class Candidate:
         return self.total / self.runs
 
     def is_confirmed(self, threshold: float) -> bool:
-        """Whether it is an object: seen twice, or once with certainty."""
+        """Whether it is an object: seen twice, or once with certainty.
+
+        Args:
+            threshold: least score of an object, in [0, 1].
+
+        Returns:
+            True if it is to become a track.
+        """
         return self.score >= (threshold if self.runs > 1 else threshold + SURPLUS)
 
 

@@ -295,9 +295,16 @@ class GhostDetector(Checkpointable):
         self._before = None
 
     def look(self, image: Image, background: Image, mask: BoolArray) -> BoolArray | None:
-        """Where there is nothing but a ghost in the next frame, (H, W), or None.
+        """Where there is nothing but a ghost in the next frame.
 
-        Frame and empty scene are RGB (H, W, 3), uint8; the mask, (H, W), is the foreground of the frame.
+        Args:
+            image: the frame, RGB (H, W, 3), uint8.
+            background: the empty scene, RGB (H, W, 3), uint8.
+            mask: (H, W), bool, the foreground of the frame.
+
+        Returns:
+            (H, W), bool, grown by a border; None where there is no ghost, and on frames that are not looked
+            at.
         """
         self._seen += 1
         if self._seen % EVERY:

@@ -69,7 +69,15 @@ class SceneChangeDetector(Checkpointable):
         self._pauses = 0
 
     def look(self, image: Image, time: float) -> Change:
-        """Take the next frame, RGB (H, W, 3), uint8, and its time stamp in seconds."""
+        """Take the next frame.
+
+        Args:
+            image: RGB (H, W, 3), uint8.
+            time: its time stamp in seconds.
+
+        Returns:
+            What happened between the frame before and this one.
+        """
         small = reduced(image)
         before, self._before = self._before, small
         paused = self._paused(time)

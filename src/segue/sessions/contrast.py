@@ -34,13 +34,27 @@ class Tone:
     level: float
 
     def act(self, values: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Levels of any shape, uint8, in this tone."""
+        """Levels of any shape, uint8, in this tone.
+
+        Args:
+            values: levels of any shape, uint8.
+
+        Returns:
+            The same shape, uint8.
+        """
         levels = (np.arange(256) - self.level) * self.gain + MIDDLE
         table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
         return np.asarray(table[values], np.uint8)
 
     def of_scene(self, scene: Scene) -> Scene:
-        """What is known of the empty scene, in this tone."""
+        """What is known of the empty scene, in this tone.
+
+        Args:
+            scene: as it was seen.
+
+        Returns:
+            Its colours in this tone; shares and counts stay.
+        """
         planes = scene.planes.copy()
         planes[:18] = self.act(planes[:18])
         return Scene(planes)

@@ -189,7 +189,15 @@ class MotionDetector:
         return found_in(_without_gaps(self.there_and_back(frame, following[0], cut) if cut.any() else rough))
 
     def moving(self, first: Image, *later: Image) -> npt.NDArray[np.uint8]:
-        """Rough index mask (H, W) of what moves from the first picture to each of the later ones."""
+        """Rough index mask (H, W) of what moves from the first picture to each of the later ones.
+
+        Args:
+            first: RGB (H, W, 3), uint8.
+            later: the frames after it, of the same size; at least one.
+
+        Returns:
+            (H, W), uint8: 0 what stands still, 1.. regions.
+        """
         height, width = size = first.shape[:2]
         scale = min(1.0, SHORT_SIDE / min(size))
         small = max(1, round(width * scale)), max(1, round(height * scale))
@@ -204,7 +212,16 @@ class MotionDetector:
         return np.asarray(resize_mask(regions, size), np.uint8)
 
     def there_and_back(self, frame: Frame, following: Frame, mask: IndexMask) -> IndexMask:
-        """A mask (H, W) after the way to the next frame and back; unchanged where it gets lost."""
+        """A mask (H, W) after the way to the next frame and back; unchanged where it gets lost.
+
+        Args:
+            frame: the frame of the mask.
+            following: the next one.
+            mask: (H, W), 0 background, 1.. objects.
+
+        Returns:
+            (H, W), with the ids of the mask.
+        """
         there = self._follow(frame, following, mask)
         back = self._follow(following, frame, there) if there.any() else there
         return back if back.any() else mask

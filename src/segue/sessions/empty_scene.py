@@ -52,7 +52,15 @@ class Scene:
 
     @classmethod
     def of(cls, picture: Image, frames: int = 35) -> Scene:
-        """A scene that is known from a picture, RGB (H, W, 3), as if from so many frames."""
+        """A scene that is known from a picture.
+
+        Args:
+            picture: RGB (H, W, 3), uint8.
+            frames: number of frames that it counts as, at most 36.
+
+        Returns:
+            All quantiles are the picture, and nothing was ever foreground.
+        """
         known = np.tile(picture.transpose(2, 0, 1), (6, 1, 1))
         height, width = picture.shape[:2]
         count = np.full((1, height, width), min(255, 7 * frames), np.uint8)
@@ -64,7 +72,14 @@ class Scene:
         return self.planes[9:12], self.planes[15:18]
 
     def in_other_light(self, gains: Sequence[float]) -> Scene:
-        """The scene brighter or darker by factors of red, green and blue."""
+        """The scene brighter or darker by factors of red, green and blue.
+
+        Args:
+            gains: factors of red, green and blue.
+
+        Returns:
+            Levels are clipped to [0, 255]; shares and counts stay.
+        """
         planes = self.planes.copy()
         for channel, gain in enumerate(gains):
             planes[channel:18:3] = gain_table(gain)[planes[channel:18:3]]
@@ -282,9 +297,13 @@ class TemporalQuantileBuffer:
     def update(
         self, frames: Sequence[UInt8Array], hidden: Sequence[BoolArray], first: int, last: int
     ) -> None:
-        """Bring the rows ``first:last`` up to date after a frame was added to all of them, (3, H, W) each.
+        """Bring some rows up to date after a frame was added.
 
-        Each frame has what was hidden of the background, (H, W).
+        Args:
+            frames: all that are kept, (3, H, W), uint8 each, the new one last.
+            hidden: what foreground hid of the background in each of them, (H, W), bool.
+            first: first row.
+            last: row after the last.
         """
         self._count, rows = len(frames), slice(first, last)
         if self.stale[rows].any():
@@ -330,6 +349,11 @@ class TemporalQuantileBuffer:
 
         Where fewer than ``least`` values are visible, all count, see :func:`too_few`; they do as well where
         the mask flickers, see :data:`RESTLESS`, and hides a third of the past, but not its last frames.
+
+        Args:
+            least: number of visible values below which all count.
+            first: row of the picture that row 0 of ``out`` is.
+            out: (21, h, W), uint8, written to.
         """
         count, height = self._count, out.shape[1]
         rows = slice(first, first + height)

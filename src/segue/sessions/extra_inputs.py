@@ -169,7 +169,15 @@ class ComputedFlow(nn.Module):
         self.context = (*network.context, *((-gap, PICTURE) for gap in able.flow_gaps))
 
     def encode(self, frames: Tensor, role: str) -> Features:
-        """As the network; the current frame comes as it is, and is encoded when its flow is known."""
+        """As the network; the current frame comes as it is, and is encoded when its flow is known.
+
+        Args:
+            frames: (N, 3, H, W), as the network takes them.
+            role: of the frames, as the network names it.
+
+        Returns:
+            The network's features; the frames themselves where flow is needed first.
+        """
         return (frames,) if role in (PICTURE, self.current) else self.network.encode(frames, role)
 
     def decode(
@@ -179,14 +187,33 @@ class ComputedFlow(nn.Module):
         background: Features | None,
         size: tuple[int, int],
     ) -> Tensor:
-        """Logits (N, channels, *size)."""
+        """Foreground of the current frame, as of a network that takes no flow.
+
+        Args:
+            current: what :meth:`encode` gave of the current frame.
+            context: what it gave of each frame of the context.
+            background: what it gave of the empty scene, or None.
+            size: height and width of the output in pixels.
+
+        Returns:
+            Logits (N, channels, *size).
+        """
         found, _ = self._encoded(current, context)
         return self.network.decode(found, context[: self._own], background, size)
 
     def context_maps(
         self, current: Features, context: Sequence[Features], background: Features | None
     ) -> Sequence[Tensor]:
-        """See :class:`segue.models.base.ExplainedNetwork`."""
+        """See :class:`segue.models.base.ExplainedNetwork`.
+
+        Args:
+            current: what :meth:`encode` gave of the current frame.
+            context: what it gave of each frame of the context.
+            background: what it gave of the empty scene, or None.
+
+        Returns:
+            Maps of the network.
+        """
         found, _ = self._encoded(current, context)
         network = cast(ExplainedNetwork, self.network)
         return network.context_maps(found, context[: self._own], background)
@@ -194,7 +221,16 @@ class ComputedFlow(nn.Module):
     def explain_flow(
         self, current: Features, context: Sequence[Features], background: Features | None
     ) -> tuple[list[Tensor], list[FilteredFlow]]:
-        """See :class:`segue.models.base.ExplainedFlow`."""
+        """See :class:`segue.models.base.ExplainedFlow`.
+
+        Args:
+            current: what :meth:`encode` gave of the current frame.
+            context: what it gave of each frame of the context.
+            background: what it gave of the empty scene, or None.
+
+        Returns:
+            The computed flow to each earlier frame, and what the network made of it at each level.
+        """
         found, motion = self._encoded(current, context)
         network = cast(ExplainedFlow, self.network)
         return motion, network.explain_flow(found, context[: self._own], background)[1]

@@ -257,7 +257,12 @@ class ComponentTracker(Checkpointable):
     def update(
         self, mask: BoolArray, time: float, probability: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[Any], tuple[ObjectInfo, ...]]:
-        """Take the foreground of the next frame, (H, W), its time in seconds, and its probability, (H, W).
+        """Take the foreground of the next frame.
+
+        Args:
+            mask: (H, W), bool.
+            time: time stamp in seconds, not before that of the frame before.
+            probability: of the foreground, (H, W), float32, in [0, 1].
 
         Returns:
             Index mask (H, W), uint8 or uint16, and the objects that are followed.

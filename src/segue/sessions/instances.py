@@ -115,9 +115,15 @@ class Tracks:
     last_id: int = 0
 
     def update(self, found: Instances, shared: int, keep: int) -> list[int]:
-        """The id of each instance of the next window, which are given best first.
+        """The ids of the instances of the next window.
 
-        The window before had its first ``shared`` frames as well, the next will have its last ``keep``.
+        Args:
+            found: best first, their masks (N, T, h, w).
+            shared: how many frames of the window before it begins with.
+            keep: how many of its last frames the next window begins with.
+
+        Returns:
+            One id for each instance, in the same order; known objects keep theirs.
         """
         matched = self._match(found, shared)
         ids = []

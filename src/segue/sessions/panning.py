@@ -59,7 +59,14 @@ class PanDetector(Checkpointable):
         return bool(self._steps) and any(self._steps[-1])
 
     def look(self, image: Image) -> bool:
-        """Take the next frame, RGB (H, W, 3), uint8; gives whether the camera pans."""
+        """Take the next frame.
+
+        Args:
+            image: RGB (H, W, 3), uint8.
+
+        Returns:
+            Whether the camera pans.
+        """
         height, width = image.shape[:2]
         scale = min(1.0, LONG_SIDE / max(height, width))
         size = max(1, round(width * scale)), max(1, round(height * scale))

@@ -36,12 +36,24 @@ class Passes(Iterable[Frame]):
 
     @abstractmethod
     def second(self) -> Iterator[Frame]:
-        """The frames of the second pass, after the first one."""
+        """The frames of the second pass, after the first one.
+
+        Returns:
+            Frames with the numbers that they had in the first pass.
+        """
 
     @abstractmethod
     def state(self) -> SessionState:
-        """What the first pass knows so far."""
+        """What the first pass knows so far.
+
+        Returns:
+            Arrays and JSON values, as :meth:`restore` takes them.
+        """
 
     @abstractmethod
     def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called."""
+        """Go on from where :meth:`state` was called.
+
+        Args:
+            state: of a first pass over the same film.
+        """

@@ -414,7 +414,16 @@ class StationaryForegroundRetention(Checkpointable):
     def retain(
         self, image: Image, scene: Scene, foreground: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float32]:
-        """Probabilities, (h, w), of the next frame, RGB (h, w, 3), higher where something is held."""
+        """Take the next frame, and raise its probabilities where something is held.
+
+        Args:
+            image: RGB (h, w, 3), uint8.
+            scene: the empty scene, of the same size.
+            foreground: probabilities of the network, (h, w), float32.
+
+        Returns:
+            (h, w), float32, nowhere below ``foreground``.
+        """
         smooth = np.asarray(cv2.blur(image, (3, 3)), np.uint8)
         if self._before is not None and self._held is not None:
             lost = (self._held > SURE) & (self._held > foreground)

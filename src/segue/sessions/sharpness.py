@@ -43,17 +43,38 @@ class Blur:
         return float(max(np.hypot(self.right, self.down), 2 * self.spread))
 
     def act(self, picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """A picture or plane, (H, W, 3) or (H, W), with this blur."""
+        """A picture or plane, (H, W, 3) or (H, W), with this blur.
+
+        Args:
+            picture: (H, W, 3) or (H, W), of any type that OpenCV filters.
+
+        Returns:
+            The same shape and type.
+        """
         if self.spread:
             return np.asarray(cv2.GaussianBlur(picture, (0, 0), self.spread))
         return np.asarray(cv2.filter2D(picture, -1, motion_kernel(self.right, self.down)))
 
     def scaled(self, factor: float) -> Blur:
-        """The same blur in a picture that is larger by a factor."""
+        """The same blur in a picture that is larger by a factor.
+
+        Args:
+            factor: side of the larger picture over that of this one.
+
+        Returns:
+            Lengths times the factor.
+        """
         return Blur(factor * self.right, factor * self.down, factor * self.spread)
 
     def of_scene(self, scene: Scene) -> Scene:
-        """What is known of the empty scene, seen with this blur; it takes what is narrow out of the range."""
+        """What is known of the empty scene, seen with this blur; it takes what is narrow out of the range.
+
+        Args:
+            scene: as it is when the camera stands still.
+
+        Returns:
+            Its colours blurred; shares and counts stay.
+        """
         planes = scene.planes.copy()
         for plane in planes[:18]:
             plane[:] = self.act(plane)

@@ -45,13 +45,21 @@ class FilmMarks(Checkpointable):
         self._marks, self._sum, self.count = [], 0, 0
 
     def copy(self) -> FilmMarks:
-        """Those of the frames so far."""
+        """Those of the frames so far.
+
+        Returns:
+            A copy; frames that are added to these do not change it.
+        """
         other = FilmMarks()
         other._marks, other._sum, other.count = list(self._marks), self._sum, self.count
         return other
 
     def add(self, frame: Frame) -> None:
-        """Take the next frame."""
+        """Take the next frame.
+
+        Args:
+            frame: as it is decoded, whatever its size.
+        """
         pixels = np.ascontiguousarray(frame.image[::16, ::16])
         self._sum = zlib.crc32(pixels.tobytes(), zlib.crc32(repr(frame.image.shape).encode(), self._sum))
         self.count += 1
@@ -64,6 +72,9 @@ class FilmMarks(Checkpointable):
         Args:
             frames: those that come now.
             whole: their number is that of these marks; else only as many as these are compared.
+
+        Yields:
+            The frames, each after it was compared.
 
         Raises:
             SourceError: they are others, or more or fewer.
@@ -153,7 +164,11 @@ class SceneLearner(Checkpointable):
         self.while_panning, self._taken, self._pan, self._panned = {}, {}, PanDetector(), False
 
     def take(self, frame: Frame) -> None:
-        """Look at the next frame."""
+        """Look at the next frame.
+
+        Args:
+            frame: the frame after the one that was taken last.
+        """
         self.marks.add(frame)
         if self._geometry is None:
             self._geometry = ResizePadGeometry.of(frame.size, self._short_side, 1)

@@ -73,7 +73,14 @@ class BestViews:
         self._views[number] = view
 
     def name(self, number: int) -> tuple[str, float] | None:
-        """Label and score of an object, in [0, 1]; None where nothing is known."""
+        """Label and score of an object, in [0, 1]; None where nothing is known.
+
+        Args:
+            number: id of the object.
+
+        Returns:
+            Label and score, or None.
+        """
         view = self._views.get(number)
         if view is None:
             return None
@@ -85,7 +92,11 @@ class BestViews:
         return view.name
 
     def forget(self, number: int) -> None:
-        """An object is gone for good."""
+        """An object is gone for good.
+
+        Args:
+            number: id of the object; an unknown one changes nothing.
+        """
         self._views.pop(number, None)
 
 

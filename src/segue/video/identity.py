@@ -110,12 +110,22 @@ class SourceIdentity:
         return "it was written anew, at another time" if changed else None
 
     def to_json(self) -> dict[str, Any]:
-        """All attributes as JSON values, for :meth:`from_json`."""
+        """All attributes as JSON values, for :meth:`from_json`.
+
+        Returns:
+            Strings, numbers and None by the name of the attribute.
+        """
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: object) -> SourceIdentity:
         """The identity that :meth:`to_json` gave; the values may come from anywhere.
+
+        Args:
+            values: what a JSON file held.
+
+        Returns:
+            The identity.
 
         Raises:
             SourceError: they are not those of an identity.

@@ -53,7 +53,17 @@ class Record:
 
     @classmethod
     def read(cls, line: str) -> Record:
-        """Read a line, which may come from anywhere; ValueError if it names a file outside the folder."""
+        """Read a line, which may come from anywhere.
+
+        Args:
+            line: JSON, as :meth:`line` gives it.
+
+        Returns:
+            What it says of one mask.
+
+        Raises:
+            ValueError: it is written otherwise, or names a file outside of the folder.
+        """
         found = parse_json(line)
         name, index, time = found["file"], found["index"], found["time"]
         if not isinstance(name, str) or Path(name).name != name or not name.endswith(".png") or "\0" in name:
@@ -69,7 +79,11 @@ class Record:
         return cls(name, index, float(time), objects)
 
     def line(self) -> str:
-        """The line that :meth:`read` takes; names that are no valid text are kept as they are."""
+        """The line that :meth:`read` takes; names that are no valid text are kept as they are.
+
+        Returns:
+            JSON with a line feed at its end.
+        """
         objects = [{"id": item.id, "label": item.label, "score": item.score} for item in self.objects]
         values = {"file": self.file, "index": self.index, "time": self.time, "objects": objects}
         return json.dumps(values) + "\n"

@@ -74,7 +74,11 @@ class Notifier:
         self._thread.start()
 
     def send(self, values: Mapping[str, Any]) -> None:
-        """Send values, soon."""
+        """Send values, soon.
+
+        Args:
+            values: what JSON can hold.
+        """
         try:
             self._messages.put_nowait(json.dumps(values).encode())
         except queue.Full:

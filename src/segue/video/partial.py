@@ -66,7 +66,11 @@ class PartialFile:
         self.path = final.parent / f".{_stem(final)}.{token_hex(4)}.partial"
 
     def prepare(self) -> None:
-        """Make the folder and see that the file can be written, before any work is spent on it."""
+        """Make the folder and see that the file can be written, before any work is spent on it.
+
+        Raises:
+            SinkError: there is something else than a file, or it cannot be written.
+        """
         with writing(self.final):
             if self.final.is_dir():
                 raise SinkError(f"{self.final}: is a folder; give the name of a file")

@@ -111,6 +111,10 @@ class Snapshots:
     def see(self, frame: Frame, segmentation: Segmentation) -> None:
         """Take a frame, before the events that are known on it.
 
+        Args:
+            frame: in order of time.
+            segmentation: its masks.
+
         Raises:
             SinkError: a clip could not be written.
         """
@@ -125,7 +129,11 @@ class Snapshots:
             self._encode(clip)
 
     def tell(self, number: int, event: Event) -> None:
-        """Write the picture of an event and begin its clip; ``number`` is its place among all events.
+        """Write the picture of an event and begin its clip.
+
+        Args:
+            number: place of the event among all events.
+            event: with its box in pixels; its frame is the one seen last, or a little before.
 
         Raises:
             SinkError: something could not be written.

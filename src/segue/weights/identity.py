@@ -37,6 +37,9 @@ class WeightsIdentity:
 
         Args:
             network: the network as it was loaded or trained, on any device; it is not changed.
+
+        Returns:
+            Name of the class and digest.
         """
         tensors = network.state_dict()
         try:
@@ -64,12 +67,22 @@ class WeightsIdentity:
         return None
 
     def to_json(self) -> dict[str, Any]:
-        """All attributes as JSON values, for :meth:`from_json`."""
+        """All attributes as JSON values, for :meth:`from_json`.
+
+        Returns:
+            Strings by the name of the attribute.
+        """
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: object) -> WeightsIdentity:
         """The identity that :meth:`to_json` gave; the values may come from anywhere.
+
+        Args:
+            values: what a JSON file held.
+
+        Returns:
+            The identity.
 
         Raises:
             CheckpointError: they are not those of an identity.

@@ -53,7 +53,14 @@ class PretrainedConfig:
         return MODELS.find(self.network)
 
     def skeleton(self) -> nn.Module:
-        """The network without weights: its tensors have shapes and no values."""
+        """The network without weights: its tensors have shapes and no values.
+
+        Returns:
+            The network in evaluation mode on the device "meta".
+
+        Raises:
+            CheckpointError: the network has no such option or value.
+        """
         try:
             with torch.device("meta"):
                 network: nn.Module = self.entry.build(**self.options)

@@ -41,27 +41,61 @@ class Snapshot:
     attributes: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
 
     def attribute_names(self) -> list[str]:
-        """The names of all attributes, in their order."""
+        """The names of all attributes, in their order.
+
+        Returns:
+            Each name once, in the order in which objects have them.
+        """
         return list(dict.fromkeys(name for of_object in self.attributes.values() for name in of_object))
 
     def span(self, film: Film) -> range:
-        """The frames from the first to the last one, of which films are made."""
+        """The frames from the first to the last one, of which films are made.
+
+        Args:
+            film: that of the project.
+
+        Returns:
+            Numbers of frames, from 0.
+        """
         return range(self.first, film.count if self.last is None else min(self.last + 1, film.count))
 
     def frames(self, film: Film) -> Sequence[int]:
-        """The frames that go into a data set, in order."""
+        """The frames that go into a data set, in order.
+
+        Args:
+            film: that of the project.
+
+        Returns:
+            Ascending numbers of frames: those with a mask file, or with ``all_frames`` all of the span.
+        """
         span = self.span(film)
         return span if self.all_frames else [index for index in sorted(self.files) if index in span]
 
     def mask(self, index: int, size: tuple[int, int]) -> IndexMask:
-        """Index mask of a frame with the chosen objects; empty where nothing is saved."""
+        """Index mask of a frame with the chosen objects; empty where nothing is saved.
+
+        Args:
+            index: number of the frame.
+            size: height and width of the film.
+
+        Returns:
+            (H, W), uint8 or uint16, 0 and ids of ``names``.
+        """
         if index not in self.files:
             return np.zeros(size, np.uint8)
         mask = read_index_mask(self.files[index])
         return np.where(np.isin(mask, sorted(self.names)), mask, 0).astype(mask.dtype)
 
     def result(self, index: int, film: Film) -> Segmentation:
-        """The objects of a frame, as tracking gives them."""
+        """The objects of a frame, as tracking gives them.
+
+        Args:
+            index: number of the frame.
+            film: that of the project.
+
+        Returns:
+            Mask and one entry for each chosen object; one that is not on the frame has the score 0.
+        """
         mask = self.mask(index, film.size)
         extents = measure(mask)
         objects = tuple(
@@ -73,12 +107,23 @@ class Snapshot:
         return Segmentation(index, film.time(index), mask, objects)
 
     def shown(self, film: Film) -> Iterator[tuple[Frame, Segmentation]]:
-        """Every frame of the span with its picture."""
+        """Every frame of the span with its picture.
+
+        Args:
+            film: that of the project.
+
+        Yields:
+            Frame and result in order.
+        """
         for index in self.span(film):
             yield film.frame(index), self.result(index, film)
 
     def categories(self) -> dict[str, int]:
-        """Number of each class, from 1 on: the names of the objects, in their order."""
+        """Number of each class, from 1 on: the names of the objects, in their order.
+
+        Returns:
+            Numbers by name; objects of one class share theirs.
+        """
         return {name: number for number, name in enumerate(dict(self.names.values()), 1)}
 
 

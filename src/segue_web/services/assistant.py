@@ -84,7 +84,11 @@ class Assistant:
             return prompter.answer(prompts)
 
     def session(self) -> TrackSession:
-        """A session that follows objects from frame to frame."""
+        """A session that follows objects from frame to frame.
+
+        Returns:
+            A new session on the network that is loaded already.
+        """
         return TrackSession(self.network, device=self.device, prompter=self.make_prompter)
 
     def track(self, source: Source | Iterable[Image], prompts: Mapping[int, list[Prompt]]) -> Results[Any]:

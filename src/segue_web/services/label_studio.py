@@ -54,6 +54,12 @@ class Tags:
     def of(cls, config: object) -> Tags:
         """The first tag that segue can fill.
 
+        Args:
+            config: text of the labelling configuration, XML; anything may come.
+
+        Returns:
+            Kind and names of the tag.
+
         Raises:
             RequestError: there is none.
         """

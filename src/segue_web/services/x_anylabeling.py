@@ -176,7 +176,17 @@ class Clips:
         self._lock = threading.Lock()
 
     def init(self, request: object) -> dict[str, Any]:
-        """Take the pictures of a folder, ``frames`` in base64; gives a ``session_id``."""
+        """Take the pictures of a folder.
+
+        Args:
+            request: dictionary with ``frames``, pictures in base64; anything may come.
+
+        Returns:
+            ``session_id``, and ``total_frames``.
+
+        Raises:
+            RequestError: there are no pictures, or one cannot be read.
+        """
         frames = dictionary(request, "request").get("frames")
         if not isinstance(frames, list) or not frames:
             raise RequestError("frames: give the pictures of the folder")
@@ -189,9 +199,17 @@ class Clips:
         return {"session_id": name, "total_frames": len(files)}
 
     def prompt(self, request: object) -> dict[str, Any]:
-        """Take clicks on a picture: ``points`` as shares of its sides, ``point_labels`` and ``obj_id``.
+        """Take clicks on a picture; they replace earlier ones on the same object and picture.
 
-        Gives ``masks``, the polygons of the object. Clicks on an object and picture replace earlier ones.
+        Args:
+            request: dictionary with ``session_id``, ``frame_index``, ``obj_id``, ``points`` as shares of the
+                picture's sides, and ``point_labels``; anything may come.
+
+        Returns:
+            ``masks``: the polygons of the object.
+
+        Raises:
+            RequestError: a value is missing or out of its range, or there is a text prompt.
         """
         values = dictionary(request, "request")
         if values.get("text_prompt"):
@@ -211,7 +229,18 @@ class Clips:
         return {"masks": polygons(answer.mask, float(answer.iou[0]), number, fineness)}
 
     def propagate(self, request: object) -> Iterator[dict[str, Any]]:
-        """Follow what was pointed at from its first picture on; gives events as they happen."""
+        """Follow what was pointed at from its first picture on.
+
+        Args:
+            request: dictionary with ``session_id``; anything may come.
+
+        Yields:
+            Events as they happen: "started", "progress" for each picture, and "completed" with all polygons
+            by picture.
+
+        Raises:
+            RequestError: there is no such session, or nothing was pointed at.
+        """
         clip = self._clip(dictionary(request, "request"))
         if not clip.prompts:
             raise RequestError("click on an object first")
