@@ -247,7 +247,7 @@ def fill(runners: Sequence[Plain | Segue], case: Case) -> None:
             store: MemoryStore = getattr(memory, "stores", [memory])[0]
             if number == frames - 1:
                 taken = [(store.groups[0], rows, dict(enumerate((v.T for v in values), start=1)))]
-                store._append_long(memory_rows(key.T, torch.ones(rows, 1)), taken)
+                store.append_long(memory_rows(key.T, torch.ones(rows, 1)), taken)
             else:
                 grid = (height, width)
                 planes = key.view(1, 64, *grid), torch.ones(1, 1, *grid), torch.ones(1, 64, *grid)

@@ -37,7 +37,7 @@ class Schedule:
             other masks are predictions, whose errors would otherwise feed on themselves. Only for L2.
         last_penalty: the same for the previous frame.
         uncertainty_penalty: also taken off, times how uncertain the masks of the frame are, in [0, 1], see
-            :func:`segue.models.memory.tracker.uncertainty`: a frame on which objects were nearly lost is read
+            :func:`segue.models.memory.outputs.uncertainty`: a frame on which objects were nearly lost is read
             less, and by the policy ``usage`` makes room first. Not for XMem, Cutie and SAM 2.
         memory_frames: bound on the number of permanent memory frames.
         memory_policy: which one makes room when the bound is reached; ``all`` ignores the bound.

@@ -222,7 +222,7 @@ class CutieTracker(LongTermTracker):
         self._order += [i for i in plan.ids if i not in self._order]
         self._last_order = list(self._order)
         for states in self.object_states:  # masks of objects that are gone serve one frame, see `_read_as`
-            states[LAST_MASK] = {i: states[LAST_MASK][i] for i in plan.ids}
+            states.kept[LAST_MASK] = {i: states.kept[LAST_MASK][i] for i in plan.ids}
 
     def evict(self, store: MemoryStore) -> None:
         """Keep the elements of largest usage where there is no room for more prototypes."""
@@ -240,12 +240,12 @@ class CutieTracker(LongTermTracker):
         summaries that it had.
         """
         kinds = (SUMMARY, LAST_MASK)
-        gone = [{kind: dict(states.get(kind, {})) for kind in kinds} for states in self.object_states]
+        gone = [{kind: dict(states.kept.get(kind, {})) for kind in kinds} for states in self.object_states]
         super().forget(ids)
         self._order = [i for i in self._order if i not in ids]
         if self.schedule.official:
             for states, kept in zip(self.object_states, gone, strict=True):
-                states.update(kept)
+                states.kept.update(kept)
         else:
             self._last_order = list(self._order)
 

@@ -1,0 +1,82 @@
+"""Tensors that a tracker keeps of single objects, such as recurrent states ("sensory memory")."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import torch
+from torch import Tensor
+
+
+class ObjectStates:
+    """Tensors of single objects in one view; those of a frame take effect when the frame is done.
+
+    Attributes:
+        kept: the tensors by what they are, then by the id of the object.
+    """
+
+    def __init__(self) -> None:
+        self.kept: dict[str, dict[int, Tensor]] = {}
+        self._coming: dict[str, dict[int, Tensor]] = {}
+
+    def of(self, name: str, ids: Sequence[int], fresh: Tensor) -> Tensor:
+        """Give the states of objects, those of the frame in progress where there are any.
+
+        Args:
+            name: name of the state.
+            ids: the objects.
+            fresh: state of an object that has none yet.
+
+        Returns:
+            States (K, ...), in the order of ``ids``.
+        """
+        known = self.kept.get(name, {}) | self._coming.get(name, {})
+        return torch.stack([known.get(i, fresh) for i in ids])
+
+    def keep(self, name: str, ids: Sequence[int], states: Tensor) -> None:
+        """Keep states from :meth:`commit` on, instead of earlier ones.
+
+        Args:
+            name: name of the state.
+            ids: the objects.
+            states: (K, ...), in the order of ``ids``.
+        """
+        self._coming.setdefault(name, {}).update(zip(ids, states.unbind(), strict=True))
+
+    def commit(self) -> None:
+        """Let the states of the frame in progress take effect."""
+        for name, states in self._coming.items():
+            self.kept.setdefault(name, {}).update(states)
+        self._coming = {}
+
+    def discard(self) -> None:
+        """Drop the states of a frame that was not finished."""
+        self._coming = {}
+
+    def forget(self, ids: Collection[int]) -> None:
+        """Remove objects.
+
+        Args:
+            ids: their ids; unknown ones are ignored.
+        """
+        for states in self.kept.values():
+            for i in ids:
+                states.pop(i, None)
+
+    def state(self) -> dict[str, Tensor]:
+        """Give all that :meth:`restore` needs.
+
+        Returns:
+            Tensors, each named by what it is and by the id of its object.
+        """
+        return {f"{name}.{i}": tensor for name, states in self.kept.items() for i, tensor in states.items()}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what :meth:`state` gave; the tensors are copied.
+
+        Args:
+            tensors: as :meth:`state` returned them.
+        """
+        for name, tensor in tensors.items():
+            kind, _, i = name.rpartition(".")
+            self.kept.setdefault(kind, {})[int(i)] = tensor.clone()
