@@ -35,10 +35,22 @@ class Progress:
         self.best_score, self.best_step = float("-inf"), 0
 
     def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the run.
+
+        Returns:
+            All attributes by name.
+        """
         return dict(vars(self))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Go on from a state.
+
+        Args:
+            state: from :meth:`state_dict`.
+
+        Raises:
+            CheckpointError: the run was begun with another recipe, seed or data.
+        """
         for name in ("recipe", "seed"):
             if state[name] != getattr(self, name):
                 raise CheckpointError(f"its {name} is {state[name]}, that of this run {getattr(self, name)}")
@@ -57,6 +69,11 @@ class Average:
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
+        """Move the average towards the weights as they are after a step.
+
+        Args:
+            network: the network that learns; its values of floating point are averaged.
+        """
         self.count += 1
         decay = min(self.decay, self.count / (self.count + 10))
         for name, value in network.state_dict().items():
@@ -64,9 +81,19 @@ class Average:
                 self.weights[name].lerp_(value, 1 - decay)
 
     def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the average.
+
+        Returns:
+            Number of steps, and the averaged weights by name.
+        """
         return {"count": self.count, "weights": self.weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state.
+
+        Args:
+            state: from :meth:`state_dict`; its weights are copied.
+        """
         self.count = state["count"]
         for name, value in self.weights.items():
             value.copy_(state["weights"][name])

@@ -60,7 +60,17 @@ class Clip:
 
     @classmethod
     def moved(cls, pairs: Pairs, matrix: warp.Matrix, steps: Steps, side: int) -> Clip:
-        """Frames brought to a crop by ``matrix``, and then each by its step."""
+        """Frames brought to a crop by ``matrix``, and then each by its step.
+
+        Args:
+            pairs: picture and index mask of each frame.
+            matrix: (3, 3), from the picture to the crop, in pixels.
+            steps: of each frame, an affine map after ``matrix`` and a displacement.
+            side: of the square crop, in pixels.
+
+        Returns:
+            Frames and masks of ``side`` x ``side`` pixels.
+        """
         clip = cls([], [])
         for (picture, mask), (step, field) in zip(pairs, steps, strict=True):
             clip.frames.append(warp.apply(picture, step @ matrix, side, field))
@@ -68,9 +78,12 @@ class Clip:
         return clip
 
     def paste(self, other: Clip, index: int, behind: bool) -> None:
-        """Paste what fills the masks of another clip with soft edges; index 0 is an unlabelled occluder.
+        """Paste what fills the masks of another clip with soft edges.
 
-        An object that is pasted ``behind`` stays hidden by what is already labelled.
+        Args:
+            other: as many frames of the same size; its masks are not 0 where it is pasted.
+            index: id that it gets here; 0 is an unlabelled occluder.
+            behind: it stays hidden by what is already labelled.
         """
         for t, (picture, solid) in enumerate(zip(other.frames, other.masks, strict=True)):
             weight = blur(solid, 3, 0.8).astype(np.float32) / 255

@@ -101,11 +101,25 @@ class Path:
     phase: float = 0.0
 
     def travelled(self, time: float) -> float:
-        """Frames of motion between time 0 and ``time``; negative before."""
+        """Frames of motion between time 0 and ``time``; negative before.
+
+        Args:
+            time: in frames; 0 is the current one.
+
+        Returns:
+            Frames, without the time it stands still.
+        """
         return float(np.clip(time, self.start, self.stop) - np.clip(0, self.start, self.stop))
 
     def at(self, time: float) -> tuple[float, float, float, float]:
-        """Foot x, y, scale factor and angle in degrees."""
+        """Foot x, y, scale factor and angle in degrees.
+
+        Args:
+            time: in frames; 0 is the current one.
+
+        Returns:
+            Pixels, factor and degrees.
+        """
         steps = self.travelled(time)
         x, y = (p + v * steps for p, v in zip(self.place, self.velocity, strict=True))
         angle = self.swing * np.sin(self.phase + 2 * np.pi * steps / self.period)
@@ -123,7 +137,14 @@ class Pane:
     clear: float  # share of the scene's light that comes through
 
     def cut(self, alpha: Picture) -> Picture:
-        """How much of each pixel of the picture covers the scene, (h, w), from its alpha."""
+        """How much of each pixel of the picture covers the scene, (h, w), from its alpha.
+
+        Args:
+            alpha: (h, w), uint8, 255 where the mover covers.
+
+        Returns:
+            (h, w), uint8; a new array.
+        """
         height, width = alpha.shape
         seen: Picture = alpha.copy()
         part = seen[
@@ -163,16 +184,39 @@ class Mover:
     pane: Pane | None = None
 
     def present(self, time: float) -> bool:
+        """Whether it is in the scene.
+
+        Args:
+            time: in frames; 0 is the current one.
+
+        Returns:
+            True between its coming and its leaving.
+        """
         return self.comes <= time < self.leaves
 
     def near(self, time: float, size: Size) -> bool:
-        """Whether it or its shadow may be on a canvas of ``size`` (H, W)."""
+        """Whether it or its shadow may be on a canvas of ``size`` (H, W).
+
+        Args:
+            time: in frames; 0 is the current one.
+            size: height and width of the canvas.
+
+        Returns:
+            False only if nothing of it can be seen.
+        """
         x, y, growth, _ = self.path.at(time)
         reach = 2.5 * self.cut_out.height * abs(self.scale) * growth + 20
         return -reach < x < size[1] + reach and -reach < y < size[0] + reach
 
     def picture(self, time: float) -> int:
-        """Number of the picture that is shown; films run forwards and backwards in turn."""
+        """Number of the picture that is shown; films run forwards and backwards in turn.
+
+        Args:
+            time: in frames; 0 is the current one.
+
+        Returns:
+            Index of the cut-out's pictures.
+        """
         count = len(self.cut_out.pictures)
         if count == 1:
             return 0
@@ -180,12 +224,26 @@ class Mover:
         return min(position, 2 * count - 2 - position)
 
     def patch(self, time: float) -> Picture:
-        """Its picture, with alpha as the fourth channel, (h, w, 4)."""
+        """Its picture, with alpha as the fourth channel, (h, w, 4).
+
+        Args:
+            time: in frames; 0 is the current one.
+
+        Returns:
+            (h, w, 4), uint8.
+        """
         index = self.picture(time)
         return np.asarray(cv2.merge([self.cut_out.pictures[index], self.cut_out.alphas[index]]), np.uint8)
 
     def matrix(self, time: float) -> Matrix:
-        """Affine map (2, 3) from its picture to the canvas: the foot, bottom centre, goes to the path."""
+        """Affine map (2, 3) from its picture to the canvas: the foot, bottom centre, goes to the path.
+
+        Args:
+            time: in frames; 0 is the current one.
+
+        Returns:
+            (2, 3), float64, in pixels.
+        """
         height, width = self.cut_out.alphas[self.picture(time)].shape
         x, y, growth, angle = self.path.at(time)
         sy = abs(self.scale) * growth

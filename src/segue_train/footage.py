@@ -35,14 +35,33 @@ class Footage:
         return len(self.frames)
 
     def read(self, index: int) -> tuple[Image, UInt8Array]:
-        """RGB picture (H, W, 3) and index mask (H, W), 0 background, :data:`VOID` unlabelled."""
+        """RGB picture (H, W, 3) and index mask (H, W), 0 background, :data:`VOID` unlabelled.
+
+        Args:
+            index: of the labelled pictures, from 0.
+
+        Returns:
+            Picture and mask, both uint8.
+        """
         return self.read_image(index), self.source.read_mask(self.frames[index])
 
     def read_image(self, index: int) -> Image:
+        """A picture without its mask.
+
+        Args:
+            index: of the labelled pictures, from 0.
+
+        Returns:
+            RGB (H, W, 3), uint8.
+        """
         return self.source.read_image(self.frames[index])
 
     def as_stills(self) -> list[Footage]:
-        """Each labelled picture as a still image."""
+        """Each labelled picture as a still image.
+
+        Returns:
+            One item for each picture, named after video and frame.
+        """
         return [Footage(f"{self.name}/{frame}", self.source, (frame,)) for frame in self.frames]
 
 

@@ -79,10 +79,25 @@ class Clip:
     visible: float = VISIBLE  # grey levels by which a mover must differ for anybody to find it
 
     def frame(self, time: int) -> Picture:
+        """A frame as the camera gives it.
+
+        Args:
+            time: in frames; 0 is the current one.
+
+        Returns:
+            RGB (H, W, 3), uint8; the same time always gives the same frame.
+        """
         return self._draw(time)[0]
 
     def frame_with_labels(self, time: int) -> tuple[Picture, Picture]:
-        """A frame, and its labels (H, W)."""
+        """A frame, and its labels (H, W).
+
+        Args:
+            time: in frames; 0 is the current one.
+
+        Returns:
+            RGB (H, W, 3), and labels of CDnet2014, (H, W), both uint8.
+        """
         frame, solid, shade = self._draw(time)
         other = np.uint8(UNLIT if self.unlit else STATIC)
         labels = np.where(shade > 255 * SHADOW_DEPTH, np.uint8(SHADOW), other)
@@ -231,7 +246,17 @@ class ClipMaker:
         return sample
 
     def clip(self, rng: Rng, times: list[int], *, switched: bool = False, empty: bool = False) -> Clip:
-        """A random clip, in which others came by at ``times`` and a light may have been switched just now."""
+        """A random clip.
+
+        Args:
+            rng: draws it.
+            times: of the past that is looked at, in frames, when others came by.
+            switched: a light may have been switched just now.
+            empty: nothing moves through it but those who came by.
+
+        Returns:
+            The clip; nothing is drawn yet.
+        """
         kind = float(rng.random())
         shaken, dim = kind < SHAKEN, SHAKEN <= kind < SHAKEN + DIM
         behind = SHAKEN + DIM <= kind < SHAKEN + DIM + BRANCHES

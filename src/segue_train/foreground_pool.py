@@ -62,6 +62,10 @@ class Pool:
     def check(self, offsets: Sequence[int], size: tuple[int, int]) -> None:
         """See that a network can learn from it that looks at these times, and is shown this size (h, w).
 
+        Args:
+            offsets: times of the frames of a window, in frames from the current one.
+            size: height and width in pixels.
+
         Raises:
             DatasetError: it cannot.
         """

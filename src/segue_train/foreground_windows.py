@@ -50,7 +50,14 @@ class WindowSampler:
         self.runs = runs_of(films, scored=True)
 
     def sample(self, rng: Rng) -> Sample:
-        """A random window, of a film that runs forwards or backwards, faster or slower."""
+        """A random window, of a film that runs forwards or backwards, faster or slower.
+
+        Args:
+            rng: draws film, frame and changes.
+
+        Returns:
+            Frames, background and labels of one size, and depth if the network takes it.
+        """
         run = picked(rng, self.runs)
         now = picked(rng, run.labelled)
         step = int(rng.integers(1, LONGEST_STEP + 1)) * (1 if rng.random() < 0.5 else -1)

@@ -32,7 +32,11 @@ class Sizes:
     largest_crop: int = 600
 
     def halved(self) -> Sizes:
-        """All of them divided by two, for small networks."""
+        """All of them divided by two, for small networks.
+
+        Returns:
+            Whole pixels, rounded down.
+        """
         short, before = (tuple(side // 2 for side in sides) for sides in (self.short_sides, self.before_crop))
         return Sizes(short, self.longest // 2, before, self.least_crop // 2, self.largest_crop // 2)
 

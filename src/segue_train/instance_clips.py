@@ -67,11 +67,25 @@ class ClassedFootage:
         return len(self.video)
 
     def label(self, number: int) -> int:
-        """COCO's number for object 1, 2, ... of :meth:`read`, or :data:`UNKNOWN`."""
+        """COCO's number for object 1, 2, ... of :meth:`read`, or :data:`UNKNOWN`.
+
+        Args:
+            number: value of the object in the mask, from 1 on.
+
+        Returns:
+            Number of the class.
+        """
         return coco_number(self.dataset.categories[self._objects[number - 1].category])
 
     def read(self, index: int) -> tuple[Image, UInt8Array]:
-        """Picture (H, W, 3) and index mask (H, W); where objects overlap, the smaller one counts."""
+        """Picture (H, W, 3) and index mask (H, W); where objects overlap, the smaller one counts.
+
+        Args:
+            index: number of the frame, from 0.
+
+        Returns:
+            RGB and objects 1, 2, ..., both uint8.
+        """
         mask = np.zeros(self.video.size, np.uint8)
         areas = [int(item.masks.areas[index]) for item in self._objects]
         for i in np.argsort(areas)[::-1]:
@@ -94,7 +108,15 @@ class NamedFootage:
 
     @classmethod
     def of(cls, footage: Footage, names: Mapping[str, str | tuple[str, ...]]) -> NamedFootage:
-        """Called by its own name, or by its kind, the beginning of its name up to an underscore."""
+        """Called by its own name, or by its kind, the beginning of its name up to an underscore.
+
+        Args:
+            footage: a video or still image.
+            names: of its objects: one for all or one for each, by the name or kind of footage.
+
+        Returns:
+            Footage without names if neither is known.
+        """
         return cls(footage, names.get(footage.name, names.get(footage.name.split("_")[0])))
 
     def __len__(self) -> int:
@@ -105,6 +127,14 @@ class NamedFootage:
         return isinstance(self.names, tuple)
 
     def label(self, number: int) -> int:
+        """COCO's number for an object.
+
+        Args:
+            number: value of the object in the mask, from 1 on.
+
+        Returns:
+            Number of the class, or :data:`UNKNOWN`.
+        """
         if self.names is None:
             return UNKNOWN
         if isinstance(self.names, str):
@@ -112,6 +142,14 @@ class NamedFootage:
         return coco_number(self.names[number - 1]) if number <= len(self.names) else UNKNOWN
 
     def read(self, index: int) -> tuple[Image, UInt8Array]:
+        """A labelled picture; what is unlabelled is background.
+
+        Args:
+            index: of the labelled pictures, from 0.
+
+        Returns:
+            RGB (H, W, 3) and index mask (H, W), both uint8.
+        """
         picture, mask = self.footage.read(index)
         return picture, np.where(mask == VOID, np.uint8(0), mask)
 

@@ -34,7 +34,16 @@ class Labelled:
     mask: Picture
 
     def each(self, act: Change, picture: int, mask: int) -> Labelled:
-        """Both changed alike, each with its flag of OpenCV."""
+        """Both changed alike, each with its flag of OpenCV.
+
+        Args:
+            act: change of a plane or picture; gets also the flag and the colour that fills what was outside.
+            picture: flag of OpenCV for the picture.
+            mask: flag for the mask, which is filled with 0.
+
+        Returns:
+            Both after the change.
+        """
         return Labelled(act(self.picture, picture, FILL), act(self.mask, mask, (0, 0, 0)))
 
 

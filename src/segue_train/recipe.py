@@ -108,6 +108,14 @@ class CommonRecipe:
     average_decay: float | None = None
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        """One group for each factor that a parameter has; what does not learn is in none.
+
+        Args:
+            network: what :meth:`network` returned.
+
+        Returns:
+            Groups with their base rate as ``lr``.
+        """
         groups: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in self.factors}
         for name, parameter in network.named_parameters():
             if parameter.requires_grad:
@@ -119,9 +127,26 @@ class CommonRecipe:
         ]
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """Adam, with PyTorch's own betas.
+
+        Args:
+            groups: from :meth:`parameter_groups`.
+
+        Returns:
+            The optimizer.
+        """
         return torch.optim.Adam(groups)
 
     def learning_rate(self, progress: float, step: int) -> float:
+        """A constant rate.
+
+        Args:
+            progress: share of the run that is done, in [0, 1).
+            step: number of the step, from 0.
+
+        Returns:
+            Factor of the base rates: 1.
+        """
         return 1.0
 
 
@@ -163,7 +188,14 @@ class Batches(Dataset[Batch]):
     seed: int
 
     def batch_of(self, number: int) -> Batch:
-        """Batch ``number``, below ``count``."""
+        """Batch ``number``, below ``count``.
+
+        Args:
+            number: from 0.
+
+        Returns:
+            Tensors by name, batch first.
+        """
         raise NotImplementedError
 
     def __len__(self) -> int:

@@ -212,6 +212,15 @@ class Light:
     period: float
 
     def act(self, canvas: Picture, time: int) -> Picture:
+        """A canvas in the light of a time.
+
+        Args:
+            canvas: RGB (H, W, 3), uint8.
+            time: in frames; 0 is the current one.
+
+        Returns:
+            RGB (H, W, 3), uint8; the canvas itself where the light is as usual.
+        """
         gain = np.full(3, 1 + self.drift * np.sin(2 * np.pi * time / self.period))
         if time < self.step:
             if self.field is not None:
@@ -259,7 +268,17 @@ class Camera:
     seed: int
 
     def view(self, canvas: Picture, time: int, margin: int, *, mask: bool = False) -> Picture:
-        """The part of a canvas that it sees: all but ``margin`` pixels on each side, as it is held."""
+        """The part of a canvas that it sees: all but ``margin`` pixels on each side, as it is held.
+
+        Args:
+            canvas: (H, W, 3) or (H, W), uint8.
+            time: in frames; 0 is the current one.
+            margin: pixels of the canvas beyond the picture on each side.
+            mask: values are labels, of which the nearest is taken.
+
+        Returns:
+            Smaller by ``margin`` on each side, uint8.
+        """
         height, width = (side - 2 * margin for side in canvas.shape[:2])
         if self.amplitude == 0 and not any(self.drift):
             return canvas[margin : margin + height, margin : margin + width]
@@ -312,7 +331,16 @@ class Sensor:
     seed: int  # of the noise
 
     def expose(self, view: Picture, time: int, noise: npt.NDArray[np.int8]) -> Picture:
-        """The frame of a time; ``noise`` is a stock of unit normal noise times 32."""
+        """The frame of a time; ``noise`` is a stock of unit normal noise times 32.
+
+        Args:
+            view: RGB (H, W, 3), uint8, without noise.
+            time: in frames; the same time always has the same noise.
+            noise: unit normal noise times 32, int8, (K,) with K above the values of the frame.
+
+        Returns:
+            RGB (H, W, 3), uint8.
+        """
         blurred = cv2.GaussianBlur(view, (0, 0), self.blur) if self.blur else view
         picture: npt.NDArray[Any] = np.asarray(cv2.LUT(blurred, self.tone))
         if self.grey:

@@ -85,7 +85,14 @@ class Motion:
     shift: float
 
     def scaled(self, factor: float) -> Motion:
-        """The same kind of motion, slower or faster."""
+        """The same kind of motion, slower or faster.
+
+        Args:
+            factor: of all spreads; above 1 is faster.
+
+        Returns:
+            The other motion.
+        """
         return Motion(*(factor * value for value in (self.rotation, self.log_scale, self.shear, self.shift)))
 
     def draw(self, rng: Rng, centre: tuple[float, float], side: float) -> Matrix:

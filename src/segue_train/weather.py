@@ -26,6 +26,14 @@ class Haze:
     air: Float32Array
 
     def act(self, canvas: Picture) -> Picture:
+        """A canvas seen through the fog.
+
+        Args:
+            canvas: RGB (H, W, 3), uint8.
+
+        Returns:
+            RGB (H, W, 3), uint8.
+        """
         share = self.transmission[..., None]
         return np.asarray(canvas * share + self.air * (1 - share) + 0.5, np.uint8)
 

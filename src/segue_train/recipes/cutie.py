@@ -109,7 +109,17 @@ class CutieRecipe(CommonRecipe):
         return Objective(network, self.loss)
 
     def loss(self, network: Cutie, batch: Batch, progress: float, step: int) -> Loss:
-        """Losses at points of the predicted frames, see :func:`cutie_loss`."""
+        """Losses at points of the predicted frames, see :func:`cutie_loss`.
+
+        Args:
+            network: in training mode.
+            batch: ``frames`` (N, T, H, W, 3), ``masks`` (N, T, H, W) and ``exists`` (N, slots).
+            progress: share of the run that is done, in [0, 1); not used.
+            step: number of the step, which seeds the random draws.
+
+        Returns:
+            A scalar tensor, and its parts by name.
+        """
         frames, exists = prepared_frames(batch["frames"]), batch["exists"]
         slots = max(1, int(exists.sum(1).max()))  # as many as the fullest clip has
         exists = exists[:, :slots]

@@ -118,7 +118,14 @@ class FgSegNetRecipe(CommonRecipe):
 
     @torch.inference_mode()
     def validate(self, network: nn.Module) -> float:
-        """Minus the loss on the frames that are held back, for a network in evaluation mode."""
+        """Minus the loss on the frames that are held back, for a network in evaluation mode.
+
+        Args:
+            network: on any device.
+
+        Returns:
+            Above is better; 0 is the best.
+        """
         device = next(network.parameters()).device
         losses = []
         for film, split in self.scenes:

@@ -108,10 +108,22 @@ class HofamRecipe(CommonRecipe):
         return None if self.flow in get_args(FlowName) else Path(self.flow)
 
     def provider(self) -> FlowProvider:
+        """What computes the flow.
+
+        Returns:
+            A new instance, for one film after the other.
+        """
         return flow_provider(self.flow, self.flow_weights)
 
     def runnable(self, network: HOFAM) -> FlowNetwork:
-        """The network as sessions run it, with the flow that it learns from."""
+        """The network as sessions run it, with the flow that it learns from.
+
+        Args:
+            network: that learns.
+
+        Returns:
+            A network that takes pictures alone; with the flow of files the caller gives it.
+        """
         return FlowNetwork(network, None if self.files else self.provider())
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:

@@ -257,11 +257,24 @@ class PublishedRecipe(_InstanceRecipe):
     gradient_clip: float | None = 0.1
 
     def steps(self, batches: int) -> int:
-        """The published number of epochs in steps of so many batches each, on all devices together."""
+        """The published number of epochs in steps of so many batches each, on all devices together.
+
+        Args:
+            batches: of one step, over all devices and accumulated ones.
+
+        Returns:
+            Steps, rounded up.
+        """
         return math.ceil(self.epochs * sum(map(len, self.sources)) / (self.batch * batches))
 
     def accumulated(self, devices: int) -> int:
         """Batches that a device takes one after the other for a step of as many clips as there are to be.
+
+        Args:
+            devices: number of devices.
+
+        Returns:
+            At least 1.
 
         Raises:
             TrainingError: so many clips cannot be shared out evenly.

@@ -75,6 +75,14 @@ class MustanRecipe(CommonRecipe):
             raise TrainingError("films do not tell the ranges of the past; learn from a pool of mustan-lite")
 
     def build(self) -> MUSTAN1 | MUSTAN2:
+        """The network with random weights.
+
+        Returns:
+            MUSTAN1 or MUSTAN2 with the recipe's options.
+
+        Raises:
+            TrainingError: the options do not go together.
+        """
         try:
             return NETWORKS[self.name](**self.options)  # type: ignore[arg-type]
         except ValueError as error:

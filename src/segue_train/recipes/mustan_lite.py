@@ -58,10 +58,26 @@ class PoolRecipe(CommonRecipe):
     rate: float = 2e-3
 
     def batches(self, count: int, seed: int) -> PoolBatches:
+        """Batches of the samples of the pool.
+
+        Args:
+            count: number of batches.
+            seed: of all random draws.
+
+        Returns:
+            Whole batches by number.
+        """
         return PoolBatches(count, seed, Pool(self.pool), BATCH, SHOWN_SIZE)
 
     def runnable(self, network: nn.Module) -> nn.Module:
-        """The network as sessions run it."""
+        """The network as sessions run it.
+
+        Args:
+            network: that learns.
+
+        Returns:
+            The same network.
+        """
         return network
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
@@ -115,7 +131,11 @@ class MustanLiteRecipe(PoolRecipe):
         return batches if self.flow is None else replace(batches, provider=self.provider)
 
     def provider(self) -> FlowProvider:
-        """What computes the flow."""
+        """What computes the flow.
+
+        Returns:
+            A new instance.
+        """
         return flow_provider(self.flow or "dis", self.flow_weights)
 
     def runnable(self, network: nn.Module) -> nn.Module:

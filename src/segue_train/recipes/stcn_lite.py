@@ -85,6 +85,11 @@ class STCNLiteRecipe(CommonRecipe):
     }
 
     def sampler(self) -> ClipSampler:
+        """What draws the clips.
+
+        Returns:
+            Videos and still images of the recipe.
+        """
         return ClipSampler(self.videos, self.stills)
 
     def network(self) -> nn.Module:
