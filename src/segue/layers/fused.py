@@ -39,7 +39,16 @@ class ActivatedConv2d(nn.Conv2d):
 
     @classmethod
     def rectified(cls, cin: int, cout: int, stride: int = 1) -> ActivatedConv2d:
-        """A 3x3 convolution and a ReLU."""
+        """A 3x3 convolution and a ReLU.
+
+        Args:
+            cin: channels of the input.
+            cout: channels of the output.
+            stride: factor by which the sides become smaller.
+
+        Returns:
+            A layer with padding 1 and random weights.
+        """
         conv = cls(cin, cout, 3, stride, padding=1)
         conv.activation = "relu"
         return conv
@@ -49,7 +58,12 @@ class ActivatedConv2d(nn.Conv2d):
         return _ACTIVATIONS[self.activation][0](super().forward(x))
 
     def centred(self) -> tuple[Tensor, tuple[int, ...]]:
-        """Weights, and a padding that is the same on opposite sides, which give the same convolution."""
+        """Weights, and a padding that is the same on opposite sides, which give the same convolution.
+
+        Returns:
+            Weights (cout, cin, height, width), and padding above and left, which is also that below and
+            right.
+        """
         assert isinstance(self.padding, tuple)
         return self.weight, self.padding
 
@@ -239,7 +253,11 @@ class PlainConv2d(nn.Module):
         self._layout: Any = conv.stride, padding, conv.dilation, conv.groups
 
     def dense_weight(self) -> Tensor:
-        """The weights, (cout, cin, height, width)."""
+        """The weights, (cout, cin, height, width).
+
+        Returns:
+            The layer's own tensor.
+        """
         return self._weight
 
     def forward(self, x: Tensor) -> Tensor:
@@ -247,14 +265,33 @@ class PlainConv2d(nn.Module):
         return self.channels(x, 0, bias=True)
 
     def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
-        """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias."""
+        """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias.
+
+        Args:
+            x: (B, C, H, W), the input channels ``first`` to ``first + C``.
+            first: number of the first channel.
+            bias: add the bias, which one part alone may do.
+
+        Returns:
+            (B, cout, h, w), after the activation.
+        """
         weight = self._weight[:, first : first + x.shape[1]]
         return self._activate(F.conv2d(x, weight, self._bias if bias else None, *self._layout))
 
     def joined(
         self, x: Tensor, skip: Tensor | None, *, rectify: bool = False, overwrite: bool = False
     ) -> Tensor:
-        """See :meth:`FusedConv2d.joined`."""
+        """See :meth:`FusedConv2d.joined`.
+
+        Args:
+            x: (B, cin, H, W).
+            skip: (B, cout, h, w), what is added, or None.
+            rectify: ReLU after the sum.
+            overwrite: the result may take the place of ``skip``; here it never does.
+
+        Returns:
+            (B, cout, h, w).
+        """
         return join(self(x), skip, rectify=rectify)
 
 
@@ -278,7 +315,11 @@ class FusedConv2d(nn.Module):
         self._arranged: dict[int, tuple[torch.Size, Tensor]] = {}
 
     def dense_weight(self) -> Tensor:
-        """The weights, (cout, channels of a group, height, width), channels last in memory."""
+        """The weights, (cout, channels of a group, height, width), channels last in memory.
+
+        Returns:
+            A tensor in the layer's type; where the layer holds it arranged, a copy.
+        """
         # Arranging changes the order of the numbers alone.
         weight = self._arranged[0][1].to_dense() if self._dense is None else self._dense()
         return weight.contiguous(memory_format=torch.channels_last)
@@ -288,7 +329,16 @@ class FusedConv2d(nn.Module):
         return self.channels(x, 0, bias=True)
 
     def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
-        """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias."""
+        """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias.
+
+        Args:
+            x: (B, C, H, W), the input channels ``first`` to ``first + C``.
+            first: number of the first channel.
+            bias: add the bias, which one part alone may do.
+
+        Returns:
+            (B, cout, h, w), after the activation.
+        """
         convolve = _ONEDNN._convolution_pointwise
         shift = self.bias if bias else None
         return cast(Tensor, convolve(x, self._arrange(x, first), shift, *self._layout, *self._activation))

@@ -46,7 +46,14 @@ class FrozenBatchNorm(nn.BatchNorm2d):
         self.training = False
 
     def train(self, mode: bool = True) -> FrozenBatchNorm:
-        """Stay in evaluation mode, whatever ``mode`` says."""
+        """Stay in evaluation mode, whatever ``mode`` says.
+
+        Args:
+            mode: has no effect.
+
+        Returns:
+            This layer.
+        """
         return super().train(False)
 
 

@@ -75,6 +75,9 @@ class Tuner:
             key: kind and size of the layer.
             forms: each computes the layer once.
             fallback: the form where nothing is known and nothing is timed.
+
+        Returns:
+            A key of ``forms``, or ``fallback``.
         """
         if key not in self.choices and self.times:
             self._measure(key, forms)
@@ -232,13 +235,32 @@ class TunedConv2d(nn.Module):
         return result
 
     def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
-        """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias."""
+        """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias.
+
+        Args:
+            x: (B, C, H, W), the input channels ``first`` to ``first + C``.
+            first: number of the first channel.
+            bias: add the bias, which one part alone may do.
+
+        Returns:
+            (B, cout, h, w), after the activation.
+        """
         return self._form(x, first, bias=bias).channels(x, first, bias=bias)
 
     def joined(
         self, x: Tensor, skip: Tensor | None, *, rectify: bool = False, overwrite: bool = False
     ) -> Tensor:
-        """See :meth:`segue.layers.fused.FusedConv2d.joined`."""
+        """See :meth:`segue.layers.fused.FusedConv2d.joined`.
+
+        Args:
+            x: (B, cin, H, W).
+            skip: (B, cout, h, w), what is added, or None.
+            rectify: ReLU after the sum.
+            overwrite: the result may take the place of ``skip``.
+
+        Returns:
+            (B, cout, h, w).
+        """
         return self._form(x, 0, bias=True).joined(x, skip, rectify=rectify, overwrite=overwrite)
 
     def _form(self, x: Tensor, first: int, *, bias: bool) -> Form:

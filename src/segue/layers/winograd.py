@@ -104,7 +104,11 @@ class WinogradConv2d(nn.Module):
         self._rectify = activation == "relu"
 
     def dense_weight(self) -> Tensor:
-        """The weights of the convolution, (cout, cin, 3, 3)."""
+        """The weights of the convolution, (cout, cin, 3, 3).
+
+        Returns:
+            A copy in the layer's type.
+        """
         parts, _, cin, size = self.weight.shape
         by_part = self.weight.view(parts, 3, 3, cin, size).permute(0, 4, 3, 1, 2)
         return by_part.reshape(parts * size, cin, 3, 3)
@@ -116,12 +120,31 @@ class WinogradConv2d(nn.Module):
     def joined(
         self, x: Tensor, skip: Tensor | None, *, rectify: bool = False, overwrite: bool = False
     ) -> Tensor:
-        """See :meth:`segue.layers.fused.FusedConv2d.joined`."""
+        """See :meth:`segue.layers.fused.FusedConv2d.joined`.
+
+        Args:
+            x: (B, cin, H, W).
+            skip: (B, cout, H, W), what is added, or None.
+            rectify: ReLU after the sum.
+            overwrite: the result takes the place of ``skip``.
+
+        Returns:
+            (B, cout, H, W).
+        """
         out = skip if skip is None or overwrite else skip.clone()
         return self._convolve(x, 0, self.bias, out, rectify=rectify or self._rectify)
 
     def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
-        """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias."""
+        """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias.
+
+        Args:
+            x: (B, C, H, W), the input channels ``first`` to ``first + C``.
+            first: number of the first channel.
+            bias: add the bias, which one part alone may do.
+
+        Returns:
+            (B, cout, H, W), without the activation.
+        """
         return self._convolve(x, first, self.bias if bias else None, None, rectify=False)
 
     def _convolve(

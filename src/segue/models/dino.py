@@ -61,6 +61,12 @@ class DINO(nn.Module):
         """Tokens (B, 1 + gh·gw, C), class token first, and the grid (gh, gw), of RGB (B, 3, H, W) in [0, 1].
 
         The normalised picture is filled up with zeros to whole patches at the right and the bottom.
+
+        Args:
+            images: RGB (B, 3, H, W) in [0, 1].
+
+        Returns:
+            Tokens, and rows and columns of the grid.
         """
         height, width = images.shape[-2:]
         padded = F.pad(normalise_planes(images), (0, -width % self.patch, 0, -height % self.patch))
@@ -72,7 +78,14 @@ class DINO(nn.Module):
         return tokens + self.position(grid), grid
 
     def position(self, grid: tuple[int, int]) -> Tensor:
-        """Position table for a grid of patches, (1, 1 + gh·gw, C)."""
+        """Position table for a grid of patches, (1, 1 + gh·gw, C).
+
+        Args:
+            grid: rows and columns of patches.
+
+        Returns:
+            The learned table, resized where the grid is another one.
+        """
         if grid == (self.grid, self.grid):
             return self.pos_embed
         table = self.pos_embed[:, 1:].unflatten(1, (self.grid, self.grid)).permute(0, 3, 1, 2)

@@ -69,7 +69,15 @@ class SensoryState(nn.Module):
         nn.init.zeros_(self.read.weight)
 
     def update(self, state: Tensor | None, value: Tensor) -> Tensor:
-        """State (N, 32, h/2, w/2), None at the beginning, and values (N, C, h, w) → the next state."""
+        """State (N, 32, h/2, w/2), None at the beginning, and values (N, C, h, w) → the next state.
+
+        Args:
+            state: (N, 32, h/2, w/2), or None at the beginning.
+            value: (N, C, h, w), of the frame.
+
+        Returns:
+            (N, 32, h/2, w/2).
+        """
         pooled = F.avg_pool2d(value, 2)
         if state is None:
             state = pooled.new_zeros(len(pooled), SENSORY, *pooled.shape[-2:])
@@ -98,7 +106,16 @@ class ObjectSummaries(nn.Module):
         nn.init.zeros_(self.out.weight)
 
     def gather(self, value: Tensor, masks: Tensor) -> Tensor:
-        """Values (N, C, h, w) and masks (N, H, W) of a frame → its share of the sums, (N, 8, C + 1)."""
+        """Values (N, C, h, w) and masks (N, H, W) of a frame → its share of the sums, (N, 8, C + 1).
+
+        Args:
+            value: (N, C, h, w), of the frame.
+            masks: (N, H, W), in [0, 1].
+
+        Returns:
+            (N, 8, C + 1), float32, weighted sums and the sum of the weights; first those inside, then those
+            around.
+        """
         inside = F.adaptive_avg_pool2d(masks[:, None].float(), (value.shape[-2], value.shape[-1]))
         sides = torch.cat([inside, 1 - inside], dim=1).repeat_interleave(SIDES, dim=1)
         weights = (self.weigh(value).float().sigmoid() * sides).flatten(2)

@@ -123,7 +123,16 @@ class WindowNetwork(nn.Module, ABC):
     def refine(
         self, current: Features, context: Sequence[Features], background: Features | None
     ) -> list[Tensor]:
-        """Features of the current frame, refined by those of the others, one map for each stride."""
+        """Features of the current frame, refined by those of the others, one map for each stride.
+
+        Args:
+            current: what :meth:`encode` gave of the current frame.
+            context: what it gave of each frame of the context.
+            background: what it gave of the empty scene, or None.
+
+        Returns:
+            Maps (N, C, h, w) at strides 2, 4, 8, 16 and 32.
+        """
 
     def decode(
         self, current: Features, context: Sequence[Features], background: Features | None, size: Shape

@@ -120,11 +120,25 @@ class STCN(CorrespondenceNetwork):
         self.decoder = Decoder()
 
     def prepare(self, image: Tensor) -> Tensor:
-        """Normalise a picture and pad it with zeros, (H, W, 3) uint8 → (1, 3, H', W')."""
+        """Normalise a picture and pad it with zeros, (H, W, 3) uint8 → (1, 3, H', W').
+
+        Args:
+            image: RGB, (H, W, 3), 0 to 255.
+
+        Returns:
+            (1, 3, H', W'), with sides in multiples of 16.
+        """
         return F.pad(normalise(image), padding(image.shape[0], image.shape[1], self.stride))
 
     def encode_query(self, image: Tensor) -> QueryFeatures:
-        """Encode prepared pictures, (B, 3, H, W); key (B, 64, H/16, W/16)."""
+        """Encode prepared pictures, (B, 3, H, W); key (B, 64, H/16, W/16).
+
+        Args:
+            image: (B, 3, H, W), from :meth:`prepare`.
+
+        Returns:
+            Key, and the features that decoder and value encoder take of the frame.
+        """
         f16, f8, f4 = self.key_encoder(image)
         return QueryFeatures(image, self.key_proj(f16), (f16, self.key_comp(f16), f8, f4))
 
@@ -307,12 +321,27 @@ class STCNLite(CorrespondenceNetwork):
         return logits.view(*readout.shape[:-3], *logits.shape[-2:])
 
     def prepare(self, image: Tensor) -> Tensor:
-        """Scale a picture to [-1, 1] and pad it, (H, W, 3) uint8 → (1, 3, H', W')."""
+        """Scale a picture to [-1, 1] and pad it, (H, W, 3) uint8 → (1, 3, H', W').
+
+        Args:
+            image: RGB, (H, W, 3), 0 to 255.
+
+        Returns:
+            (1, 3, H', W') in [-1, 1], with sides in multiples of 16.
+        """
         x = image.permute(2, 0, 1)[None].float() / 127.5 - 1
         return F.pad(x, padding(x.shape[2], x.shape[3], self.stride), mode="replicate")
 
     def encode_query(self, image: Tensor) -> QueryFeatures:
-        """Encode prepared pictures, (B, 3, H, W); key (B, 64, H/8, W/8)."""
+        """Encode prepared pictures, (B, 3, H, W); key (B, 64, H/8, W/8).
+
+        Args:
+            image: (B, 3, H, W), from :meth:`prepare`.
+
+        Returns:
+            Key at stride 8, with weighting two channels more, and the features that the decoder takes of the
+            frame.
+        """
         height, width = image.shape[-2:]
         kept = image[..., : height - SHIFT, : width - SHIFT]
         shifted = F.pad(kept, (SHIFT, 0, SHIFT, 0), mode="replicate")
@@ -366,7 +395,16 @@ class LiteDecoder(nn.Module):
         return self.refine(self.compress(readout, thin), f4, f2)
 
     def refine(self, x: Tensor, f4: Tensor, f2: Tensor) -> Tensor:
-        """Features of the objects at stride 8, (B*K, 96, h, w), to log-odds at stride 2."""
+        """Features of the objects at stride 8, (B*K, 96, h, w), to log-odds at stride 2.
+
+        Args:
+            x: (B*K, 96, h, w), features of the objects at stride 8.
+            f4: of the frames, (B, C, 2h, 2w), at stride 4.
+            f2: of the frames, (B, C', 4h, 4w), at stride 2.
+
+        Returns:
+            (B*K, 1, 4h, 4w), log-odds.
+        """
         x = F.interpolate(self.reduce4(x), scale_factor=2.0, mode="bilinear")
         x = self.refine4(add_frame(x, self.skip4(f4)))
         x = F.interpolate(self.reduce2(x), scale_factor=2.0, mode="bilinear")

@@ -58,12 +58,26 @@ class STM(nn.Module):
         self.Decoder = Decoder(256)
 
     def prepare(self, image: Tensor) -> Tensor:
-        """Pad a picture with black and normalise it, (H, W, 3) uint8 → (1, 3, H', W')."""
+        """Pad a picture with black and normalise it, (H, W, 3) uint8 → (1, 3, H', W').
+
+        Args:
+            image: RGB, (H, W, 3), 0 to 255.
+
+        Returns:
+            (1, 3, H', W'), with sides in multiples of 16.
+        """
         black = F.pad(image.permute(2, 0, 1), padding(image.shape[0], image.shape[1], self.stride))
         return normalise(black.permute(1, 2, 0))
 
     def encode_query(self, image: Tensor) -> QueryFeatures:
-        """Encode prepared pictures, (B, 3, H, W); key (B, 128, H/16, W/16)."""
+        """Encode prepared pictures, (B, 3, H, W); key (B, 128, H/16, W/16).
+
+        Args:
+            image: (B, 3, H, W), from :meth:`prepare`.
+
+        Returns:
+            Key, and the value with the features that the decoder takes of the frame.
+        """
         r4, r3, r2 = self.Encoder_Q(image)
         key, value = self.KV_Q_r4(r4)
         return QueryFeatures(image, key, (value, r3, r2))
@@ -71,7 +85,16 @@ class STM(nn.Module):
     def encode_memory(
         self, query: QueryFeatures, masks: Tensor, total: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Keys and values, ([B,] K, 128 and 512, H/16, W/16), of soft masks ([B,] K, H, W) in [0, 1]."""
+        """Keys and values, ([B,] K, 128 and 512, H/16, W/16), of soft masks ([B,] K, H, W) in [0, 1].
+
+        Args:
+            query: the encoded frame.
+            masks: ([B,] K, H, W), soft masks of the objects in [0, 1].
+            total: sum of the masks of all objects, where ``masks`` are some of them; None sums these.
+
+        Returns:
+            Keys with 128 channels and values with 512, ([B,] K, C, H/16, W/16).
+        """
         others = other_masks(masks, total).clamp(0, 1)
         r4 = self.Encoder_M(query.image, masks.flatten(0, -3)[:, None], others.flatten(0, -3)[:, None])
         key, value = self.KV_M_r4(r4)
@@ -83,6 +106,13 @@ class STM(nn.Module):
 
         The published network predicts two classes and applies their softmax after upsampling; as upsampling
         is linear, that is the sigmoid of the difference, which is returned here.
+
+        Args:
+            query: the encoded frame.
+            readout: ([B,] K, 512, H/16, W/16), what the objects read from the memory.
+
+        Returns:
+            ([B,] K, H/4, W/4), log-odds.
         """
         scores: Tensor = self.Decoder(readout.flatten(0, -4), *query.features)
         log_odds = scores[:, 1] - scores[:, 0]
@@ -107,7 +137,14 @@ class QueryEncoder(nn.Module):
         return self.stages(self.conv1(image))
 
     def stages(self, stem: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What follows the first convolution, (B, 64, H/2, W/2)."""
+        """What follows the first convolution, (B, 64, H/2, W/2).
+
+        Args:
+            stem: (B, 64, H/2, W/2).
+
+        Returns:
+            Maps at strides 16, 8 and 4.
+        """
         r2 = self.res2(pool_stem(self.bn1(stem)))
         r3 = self.res3(r2)
         return self.res4(r3), r3, r2

@@ -76,7 +76,14 @@ class XMemTracker(LongTermTracker):
         return not set(self.ids) <= set(given.ids)
 
     def deep_update(self, plan: FramePlan) -> bool:
-        """Whether the value encoder updates the recurrent states on this frame, should it become memory."""
+        """Whether the value encoder updates the recurrent states on this frame, should it become memory.
+
+        Args:
+            plan: what happens on the frame.
+
+        Returns:
+            True at the interval of the schedule; by a schedule without one, on frames that become memory.
+        """
         if self.schedule.deep_update_every < 0:
             return plan.keep
         return self._last_deep is None or self._seen - self._last_deep >= self.schedule.deep_update_every
@@ -111,7 +118,16 @@ class XMemTracker(LongTermTracker):
         super().finish(plan)
 
     def hidden(self, view: int, query: QueryFeatures, ids: Sequence[int]) -> Tensor | None:
-        """Recurrent states (K, 64, h, w), zero where there are none yet; None for networks without."""
+        """Recurrent states (K, 64, h, w), zero where there are none yet; None for networks without.
+
+        Args:
+            view: number of the view: 0 the frame, 1 its mirror image.
+            query: the encoded frame, which gives size and device.
+            ids: of the objects.
+
+        Returns:
+            (K, 64, h, w), in the order of ``ids``, or None.
+        """
         channels = self.network.hidden_channels
         if channels == 0:
             return None
@@ -156,11 +172,25 @@ class XMem(nn.Module):
         self.decoder = Decoder(hidden_channels)
 
     def prepare(self, image: Tensor) -> Tensor:
-        """Normalise a picture and pad it with zeros, (H, W, 3) uint8 → (1, 3, H', W')."""
+        """Normalise a picture and pad it with zeros, (H, W, 3) uint8 → (1, 3, H', W').
+
+        Args:
+            image: RGB, (H, W, 3), 0 to 255.
+
+        Returns:
+            (1, 3, H', W'), with sides in multiples of 16.
+        """
         return F.pad(normalise(image), padding(image.shape[0], image.shape[1], self.stride))
 
     def encode_query(self, image: Tensor) -> XMemFeatures:
-        """Encode prepared pictures, (B, 3, H, W); key (B, 64, H/16, W/16)."""
+        """Encode prepared pictures, (B, 3, H, W); key (B, 64, H/16, W/16).
+
+        Args:
+            image: (B, 3, H, W), from :meth:`prepare`.
+
+        Returns:
+            Key with shrinkage and selection, and the features at strides 16, 8 and 4.
+        """
         f16, f8, f4 = self.key_encoder(image)
         key, shrinkage, selection = self.key_proj(f16)
         return XMemFeatures(image, key, (f16, f8, f4), shrinkage, selection)

@@ -93,12 +93,27 @@ class Cutie(nn.Module):
         self.aux_computer = nn.ModuleDict({"sensory_aux": SensoryProjection()})
 
     def prepare(self, image: Tensor) -> Tensor:
-        """Pad a picture with black and normalise it, (H, W, 3) of 0 to 255 → (1, 3, H', W')."""
+        """Pad a picture with black and normalise it, (H, W, 3) of 0 to 255 → (1, 3, H', W').
+
+        Args:
+            image: (H, W, 3), RGB of 0 to 255.
+
+        Returns:
+            (1, 3, H', W'), with sides in multiples of 16.
+        """
         black = F.pad(image.permute(2, 0, 1), padding(image.shape[0], image.shape[1], self.stride))
         return normalise(black.permute(1, 2, 0))
 
     def encode_query(self, image: Tensor) -> CutieFeatures:
-        """Encode prepared pictures, (B, 3, H, W); key (B, 64, H/16, W/16)."""
+        """Encode prepared pictures, (B, 3, H, W); key (B, 64, H/16, W/16).
+
+        Args:
+            image: (B, 3, H, W), from :meth:`prepare`.
+
+        Returns:
+            Key (B, 64, H/16, W/16) with shrinkage and selection, and what decoder and fusion take of the
+            frame.
+        """
         f16, f8, f4 = self.pixel_encoder(image)
         skips = self.mask_decoder.decoder_feat_proc(f8, f4)
         key, shrinkage, selection = self.key_proj(f16)
@@ -327,7 +342,14 @@ class ObjectSummarizer(nn.Module):
         return torch.cat([(weights @ feature).float(), weights.float().sum(-1, keepdim=True)], -1)
 
     def predict(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, h*w, 256), and logits of the weights (B, h*w, 16)."""
+        """Features (B, h*w, 256), and logits of the weights (B, h*w, 16).
+
+        Args:
+            values: (B, C, h, w).
+
+        Returns:
+            Features (B, h*w, 256), and logits of the weights (B, h*w, 16).
+        """
         height, width = values.shape[-2:]
         x = self.input_proj(values.flatten(2).transpose(1, 2)) + self.pos_enc(height, width, values)
         return self.feature_pred(x), self.weights_pred(x)

@@ -63,7 +63,14 @@ class Buckets:
         self.stores: list[MemoryStore] = []
 
     def append(self, ids: Sequence[int], query: Any, values: Tensor, *, permanent: bool) -> None:
-        """Remember a frame with values (K, Cv, h, w) of the objects; new ones share a store."""
+        """Remember a frame; objects that are new share a store.
+
+        Args:
+            ids: of K objects.
+            query: the encoded frame, with key, shrinkage and selection.
+            values: (K, Cv, h, w), of the objects in the order of ``ids``.
+            permanent: the frame is never given up.
+        """
         known = [store.ids for store in self.stores]
         new = [i for i in ids if not any(i in members for members in known)]
         if new:
@@ -75,7 +82,11 @@ class Buckets:
             store.append(members, *parts, permanent=permanent)
 
     def forget(self, ids: Sequence[int]) -> None:
-        """Remove objects, and stores that no object needs any longer."""
+        """Remove objects, and stores that no object needs any longer.
+
+        Args:
+            ids: of the objects that are gone.
+        """
         for store in self.stores:
             store.forget(ids)
         self.stores = [store for store in self.stores if store.groups]
@@ -91,7 +102,11 @@ class Buckets:
             store.discard_usage()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors, which later writes change, and JSON values, for :meth:`restore`."""
+        """Tensors, which later writes change, and JSON values, for :meth:`restore`.
+
+        Returns:
+            Tensors by name, and values.
+        """
         tensors: dict[str, Tensor] = {}
         values = []
         for number, store in enumerate(self.stores):
@@ -101,7 +116,12 @@ class Buckets:
         return tensors, {"stores": values}
 
     def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Take over what :meth:`state` gave; the tensors are copied."""
+        """Take over what :meth:`state` gave; the tensors are copied.
+
+        Args:
+            tensors: by the names that :meth:`state` gave.
+            values: from :meth:`state`.
+        """
         self.stores = []
         for number, value in enumerate(values["stores"]):
             start = f"{number}."

@@ -114,7 +114,14 @@ class Attention(nn.Module):
         return self.out_proj(attended.transpose(1, 2).flatten(2))
 
     def heads(self, *inputs: Tensor) -> list[Tensor]:
-        """Projected queries, keys and values, (B, heads, n, 32) each."""
+        """Projected queries, keys and values, (B, heads, n, 32) each.
+
+        Args:
+            inputs: queries, keys and values, (B, n, 256) each; n may differ.
+
+        Returns:
+            Three tensors, in this order.
+        """
         weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
         return [
             F.linear(x, weight, bias).unflatten(-1, (HEADS, -1)).transpose(1, 2)
@@ -122,7 +129,16 @@ class Attention(nn.Module):
         ]
 
     def weights(self, query: Tensor, key: Tensor, allowed: Tensor | None = None) -> Tensor:
-        """How much each query looks where, (B, heads, n, m); sums to 1."""
+        """How much each query looks where, (B, heads, n, m); sums to 1.
+
+        Args:
+            query: (B, n, 256).
+            key: (B, m, 256).
+            allowed: (B, n, m), bool, where queries may look; None for everywhere.
+
+        Returns:
+            (B, heads, n, m), in [0, 1].
+        """
         q, k, _ = self.heads(query, key, key)
         scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
         if allowed is not None:
@@ -253,13 +269,27 @@ class ObjectTransformer(nn.Module):
         return y.view(pixel.shape), steering.view(*lead, *steering.shape[1:])
 
     def queries(self, summaries: Tensor) -> tuple[Tensor, Tensor]:
-        """First queries and their embeddings, (B, 16, 256) each, of summaries (B, 16, 257)."""
+        """First queries and their embeddings, (B, 16, 256) each, of summaries (B, 16, 257).
+
+        Args:
+            summaries: (B, 16, 257), sums of features and the sum of their weights.
+
+        Returns:
+            Queries and embeddings.
+        """
         means = summaries[..., :-1] / (summaries[..., -1:] + AREA_EPSILON)
         x = self.query_init.weight + self.summary_to_query_init(means)
         return x, self.query_emb.weight + self.summary_to_query_emb(means)
 
     def pixel_embedding(self, pixel: Tensor) -> Tensor:
-        """Embeddings of the pixels (B, 256, h, w), (B, h*w, 256)."""
+        """Embeddings of the pixels (B, 256, h, w), (B, h*w, 256).
+
+        Args:
+            pixel: (B, 256, h, w).
+
+        Returns:
+            (B, h*w, 256).
+        """
         height, width = pixel.shape[-2:]
         place = self.spatial_pe(height, width, pixel)
         return place + self.pixel_emb_proj(pixel).flatten(2).transpose(1, 2)

@@ -97,16 +97,41 @@ class RegionDetector(nn.Module, ABC):
 
     @abstractmethod
     def prepare(self, image: Tensor) -> tuple[Tensor, Shape]:
-        """The picture normalised, resized and padded, (1, 3, h, w), and its size before the padding."""
+        """The picture normalised, resized and padded, (1, 3, h, w), and its size before the padding.
+
+        Args:
+            image: as the detector takes it.
+
+        Returns:
+            Input of the network, and its height and width before the padding.
+        """
 
     @abstractmethod
     def masks(self, pyramid: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
-        """Probabilities of the labelled classes in boxes, (N, m, m)."""
+        """Probabilities of the labelled classes in boxes, (N, m, m).
+
+        Args:
+            pyramid: feature maps, finest first.
+            boxes: (N, 4), in pixels of the network's input.
+            labels: (N,), numbers of their classes.
+
+        Returns:
+            (N, m, m), in [0, 1].
+        """
 
     @staticmethod
     @abstractmethod
     def paste(masks: Tensor, boxes: Tensor, size: Shape) -> Tensor:
-        """Masks (N, m, m) of boxes (N, 4) laid over a picture, (N, H, W)."""
+        """Masks (N, m, m) of boxes (N, 4) laid over a picture, (N, H, W).
+
+        Args:
+            masks: (N, m, m), in [0, 1].
+            boxes: (N, 4), x0, y0, x1, y1 in pixels of the picture.
+            size: height and width of the picture.
+
+        Returns:
+            (N, H, W), 0 outside of the boxes.
+        """
 
     def forward(self, image: Tensor) -> Detections:
         """Objects of a picture (3, H, W), RGB in [0, 1]."""
@@ -124,13 +149,31 @@ class RegionDetector(nn.Module, ABC):
         return Detections(boxes, scores, labels, self.paste(masks, boxes, original))
 
     def pool(self, pyramid: list[Tensor], boxes: Tensor, side: int = 7) -> Tensor:
-        """What the heads see of boxes (R, 4), (R, 256, side, side)."""
+        """What the heads see of boxes (R, 4), (R, 256, side, side).
+
+        Args:
+            pyramid: feature maps, finest first.
+            boxes: (R, 4), in pixels of the network's input.
+            side: of the pooled maps.
+
+        Returns:
+            (R, 256, side, side); the size of a box chooses its level.
+        """
         return pool_levels(pyramid[:4], boxes, side, self.convention.samples, self.convention.aligned)
 
     def classify(
         self, pyramid: list[Tensor], proposals: Tensor, size: Shape
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Boxes (N, 4), scores (N,) and class numbers (N,) of a picture, best first."""
+        """Boxes (N, 4), scores (N,) and class numbers (N,) of a picture, best first.
+
+        Args:
+            pyramid: feature maps, finest first.
+            proposals: (R, 4), in pixels of the network's input.
+            size: height and width of the network's input before the padding.
+
+        Returns:
+            Boxes in pixels of the network's input, scores in [0, 1] and numbers of classes.
+        """
         heads = self.roi_heads
         logits, deltas = heads["box_predictor"](heads["box_head"](self.pool(pyramid, proposals)))
         first = self.convention.background + 1

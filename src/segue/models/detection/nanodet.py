@@ -61,7 +61,14 @@ class Boxes(NamedTuple):
     labels: Tensor  # (N,), int64, in 0..79, see :data:`segue.models.detection.boxes.COCO_ORDER`
 
     def take(self, index: Tensor) -> Boxes:
-        """Those of a boolean or integer index."""
+        """Those of a boolean or integer index.
+
+        Args:
+            index: (N,), bool, or (K,), whole numbers.
+
+        Returns:
+            In the order of the index.
+        """
         return Boxes(*(values[index] for values in self))
 
 
@@ -79,7 +86,14 @@ class NanoDetPlus(nn.Module):
         return self.head(self.fpn(self.backbone(images)))
 
     def features(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Backbone features at strides 8 to 32 and the 96-channel levels at strides 8 to 64."""
+        """Backbone features at strides 8 to 32 and the 96-channel levels at strides 8 to 64.
+
+        Args:
+            images: (B, 3, H, W), from :func:`prepare`.
+
+        Returns:
+            Three maps of the trunk and four of the pyramid, finest first.
+        """
         trunk = self.backbone(images)
         return trunk, self.fpn(trunk)
 
@@ -92,6 +106,9 @@ class NanoDetPlus(nn.Module):
             least_score: of a box, in 0..1.
             tiles: look also at ``tiles`` x ``tiles`` overlapping parts at full detail, for objects that
                 are small in a large picture; 1 looks at the whole alone.
+
+        Returns:
+            Boxes in pixels of the picture, best first.
         """
         height, width = image.shape[:2]
         found = [self._detect(image, least_score)]
@@ -383,12 +400,26 @@ class NanoDetTrunk(NanoDetPlus):
         return tuple(self.levels(images)[1])
 
     def levels(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Features of the backbone at stride 8, and the levels."""
+        """Features of the backbone at stride 8, and the levels.
+
+        Args:
+            images: (B, 3, H, W), RGB where the detector takes BGR.
+
+        Returns:
+            Map at stride 8, and four maps with 96 channels at strides 8 to 64.
+        """
         trunk, levels = self.features(images.flip(1))
         return trunk[0], levels
 
     def edges(self, images: Tensor) -> Tensor:
-        """What the first layer sees, at stride 2."""
+        """What the first layer sees, at stride 2.
+
+        Args:
+            images: (B, 3, H, W), RGB where the detector takes BGR.
+
+        Returns:
+            (B, C, H/2, W/2).
+        """
         return self.backbone.conv1(images.flip(1))
 
 

@@ -175,7 +175,15 @@ class PointMaskHead(nn.Module):
         return side, steps
 
     def coarse(self, features: Tensor, boxes: Tensor) -> Tensor:
-        """Coarse logits (R, classes, 7, 7) of regions of a map (1, C, h, w) at stride 4."""
+        """Coarse logits (R, classes, 7, 7) of regions of a map (1, C, h, w) at stride 4.
+
+        Args:
+            features: (1, C, h, w), at stride 4.
+            boxes: (R, 4), in pixels of the network's input.
+
+        Returns:
+            (R, classes, 7, 7), logits.
+        """
         grid = regular_grid(len(boxes), 2 * COARSE_SIDE, boxes)
         pooled = sample_in_boxes(features, boxes, grid)
         return self.coarse_head(pooled.unflatten(2, (2 * COARSE_SIDE, 2 * COARSE_SIDE)))

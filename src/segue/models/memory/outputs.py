@@ -42,7 +42,11 @@ class Compact:
     to_probabilities: ToProbabilities
 
     def probabilities(self) -> Tensor:
-        """Those at the padded size, (K+1, h', w'), float32, of log-odds (K, h, w)."""
+        """Those at the padded size, (K+1, h', w'), float32, of log-odds (K, h, w).
+
+        Returns:
+            Background first; computed at each call.
+        """
         return self.to_probabilities(self.logits, self.geometry.padded)
 
     @torch.inference_mode()

@@ -44,7 +44,12 @@ class Rows:
         return self._table[: -(-self._count // GRAIN) * GRAIN]
 
     def insert(self, at: int, rows: Tensor) -> None:
-        """Put rows before row ``at``; at the end where that is the number of rows."""
+        """Put rows before row ``at``; at the end where that is the number of rows.
+
+        Args:
+            at: number of a row, at most the number of rows.
+            rows: (n, ...), with the shape and type of the others.
+        """
         count = self._count + len(rows)
         if self._table is None or len(self._table) < count:
             size = max(count, self._reserve if self._table is None else 2 * len(self._table))
@@ -58,17 +63,30 @@ class Rows:
         self._count = count
 
     def append(self, rows: Tensor) -> None:
-        """Put rows behind the last one."""
+        """Put rows behind the last one.
+
+        Args:
+            rows: (n, ...), with the shape and type of the others.
+        """
         self.insert(self._count, rows)
 
     def replace(self, rows: Tensor) -> None:
-        """Hold these rows, at most as many as before, and no others."""
+        """Hold these rows, at most as many as before, and no others.
+
+        Args:
+            rows: (n, ...), with the shape and type of the others.
+        """
         assert self._table is not None
         self._table[: len(rows)] = rows
         self._count = len(rows)
 
     def remove(self, start: int, stop: int) -> None:
-        """Take a range of rows out."""
+        """Take a range of rows out.
+
+        Args:
+            start: first row that goes.
+            stop: row after the last one that goes.
+        """
         if stop > start:
             self.replace(torch.cat([self.rows[:start], self.rows[stop:]]))
 
@@ -81,10 +99,20 @@ class Usage:
     life: Rows = field(default_factory=Rows)
 
     def insert(self, at: int, count: int, like: Tensor) -> None:
-        """Add rows that nobody has read."""
+        """Add rows that nobody has read.
+
+        Args:
+            at: number of the row before which they come.
+            count: how many.
+            like: a tensor on the same device.
+        """
         self.use.insert(at, like.new_zeros(count, dtype=torch.float32))
         self.life.insert(at, like.new_full((count,), FRESH, dtype=torch.float32))
 
     def normalised(self) -> Tensor:
-        """Attention received per read, (N,)."""
+        """Attention received per read, (N,).
+
+        Returns:
+            (N,), float32, not below 0.
+        """
         return self.use.rows / self.life.rows
