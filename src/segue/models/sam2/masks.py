@@ -63,7 +63,14 @@ class RandomPositions(nn.Module):
         return torch.cat([phase.sin(), phase.cos()], -1)
 
     def grid(self, side: int) -> Tensor:
-        """Codes of the centres of a square grid, (1, 256, side, side)."""
+        """Codes of the centres of a square grid, (1, 256, side, side).
+
+        Args:
+            side: of the grid, in places.
+
+        Returns:
+            (1, 256, side, side), sines and cosines.
+        """
         place = self.positional_encoding_gaussian_matrix.device
         centres = (torch.arange(side, device=place, dtype=torch.float32) + 0.5) / side
         y, x = torch.meshgrid(centres, centres, indexing="ij")
@@ -109,11 +116,22 @@ class PromptEncoder(nn.Module):
         return torch.where((labels == NOT_A_POINT)[..., None], self.not_a_point_embed.weight, codes)
 
     def mask(self, logits: Tensor) -> Tensor:
-        """Dense code (B, 256, g, g) of a mask (B, 1, 4g, 4g)."""
+        """Dense code (B, 256, g, g) of a mask (B, 1, 4g, 4g).
+
+        Args:
+            logits: (B, 1, 4g, 4g), of the mask so far.
+
+        Returns:
+            (B, 256, g, g).
+        """
         return self.mask_downscaling(logits)
 
     def no_mask(self) -> Tensor:
-        """Dense code where no mask is given, (1, 256, 1, 1)."""
+        """Dense code where no mask is given, (1, 256, 1, 1).
+
+        Returns:
+            A view of the learned code, for every place.
+        """
         return self.no_mask_embed.weight[..., None, None]
 
 
@@ -198,7 +216,12 @@ class Decoded:
     score: Tensor
 
     def stability(self) -> Tensor:
-        """How little the area of each mask depends on its threshold, (B, 4), in [0, 1]."""
+        """How little the area of each mask depends on its threshold, (B, 4), in [0, 1].
+
+        Returns:
+            (B, 4), the smaller area over the larger one, at thresholds above and below 0; 1 where there is
+            neither.
+        """
         flat = self.logits.flatten(-2)
         inner = (flat > STABLE_MARGIN).sum(-1).float()
         outer = (flat > -STABLE_MARGIN).sum(-1).float()
@@ -208,6 +231,12 @@ class Decoded:
         """The mask of a plain prompt (B, 1, 4g, 4g), and its IoU (B, 1).
 
         With ``dynamic`` one that is not stable gives way to the best of the other three.
+
+        Args:
+            dynamic: choose among the masks as said.
+
+        Returns:
+            Logits (B, 1, 4g, 4g) and predicted IoU (B, 1).
         """
         logits, iou = self.logits[:, :1], self.iou[:, :1]
         if not dynamic:

@@ -112,12 +112,31 @@ class MemoryAttentionLayer(nn.Module):
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(WIDTH) for _ in range(3))
 
     def look(self, x: Tensor, code: Tensor) -> Tensor:
-        """The first step, which knows no memory."""
+        """The first step, which knows no memory.
+
+        Args:
+            x: (B, P, 256), the places of the picture.
+            code: rotary code of the P cells, (P, 128), complex.
+
+        Returns:
+            (B, P, 256).
+        """
         normed = self.norm1(x)
         return x + self.self_attn(normed, normed, normed, code)
 
     def recall(self, x: Tensor, memory: Tensor, placed: Tensor, code: Tensor, pointers: int) -> Tensor:
-        """The second step and the MLP; ``placed`` is the memory with its position."""
+        """The second step and the MLP; ``placed`` is the memory with its position.
+
+        Args:
+            x: (B, P, 256), from :meth:`look`.
+            memory: (B, N, 64).
+            placed: (B, N, 64), the memory with its position.
+            code: rotary code of the P cells, (P, 128), complex.
+            pointers: number of tokens at the end of the memory that have no place.
+
+        Returns:
+            (B, P, 256).
+        """
         x = x + self.cross_attn_image(self.norm2(x), placed, memory, code, pointers)
         return x + self.linear2(self.linear1(self.norm3(x)))
 
@@ -131,7 +150,16 @@ class MemoryAttention(nn.Module):
         self.norm = nn.LayerNorm(WIDTH)
 
     def begin(self, picture: Tensor, position: Tensor, code: Tensor) -> Tensor:
-        """What the first layer makes of the picture alone, (1, P, 256): the same for all objects."""
+        """What the first layer makes of the picture alone, (1, P, 256): the same for all objects.
+
+        Args:
+            picture: (1, P, 256), the coarsest features.
+            position: (1, P, 256), what stands for their places.
+            code: rotary code of the P cells, (P, 128), complex.
+
+        Returns:
+            (1, P, 256).
+        """
         return cast(MemoryAttentionLayer, self.layers[0]).look(picture + PICTURE_POSITION * position, code)
 
     def forward(self, begun: Tensor, memory: Tensor, position: Tensor, code: Tensor, pointers: int) -> Tensor:

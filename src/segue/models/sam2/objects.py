@@ -93,6 +93,14 @@ class Record:
 
     @classmethod
     def of(cls, answered: Answered) -> Record:
+        """What is kept of an answer before its memory is encoded.
+
+        Args:
+            answered: what the network gave.
+
+        Returns:
+            A record without features.
+        """
         return cls(answered.pointer, answered.score, answered.iou, None, answered.low)
 
 
@@ -126,6 +134,9 @@ class ObjectMemory:
             settings: which frames are seen.
             length: number of frames of the film; None where it is not known and may be long.
             reverse: the film runs backwards.
+
+        Returns:
+            Records with maps and pointers, and what places them in time.
         """
         sign = -1 if reverse else 1
         chosen, others = nearest(self.prompted, frame, settings.prompted_frames)
@@ -148,13 +159,23 @@ class ObjectMemory:
         return View(tuple(maps), tuple(pointers), max(1, limit - 1))
 
     def clear_around(self, frame: int, stride: int) -> None:
-        """Forget tracked frames near a prompted one."""
+        """Forget tracked frames near a prompted one.
+
+        Args:
+            frame: number of the prompted frame.
+            stride: distance of the frames that are seen.
+        """
         reach = stride * MEMORY_FRAMES
         for near in range(frame - reach, frame + reach + 1):
             self.tracked.pop(near, None)
 
     def prune(self, frame: int, settings: Settings) -> None:
-        """Drop all that no frame after ``frame`` sees, if the film runs forwards and no prompt lies ahead."""
+        """Drop all that no frame after ``frame`` sees, if the film runs forwards and no prompt lies ahead.
+
+        Args:
+            frame: number of the frame that was done last.
+            settings: which frames are seen.
+        """
         stride = settings.stride
         first_map = _slot(frame + 1, MEMORY_FRAMES - 1, stride)
         first_pointer = frame + 2 - POINTERS
@@ -250,6 +271,9 @@ class ObjectSteps:
             encoded: the frame.
             view: what it sees of the object's memory.
             remember: encode what is found as memory; False where it is going to be corrected.
+
+        Returns:
+            What was found, its small holes filled; with memory if ``remember`` is set.
         """
         record = Record.of(self._answer(encoded, self._conditioned(encoded, view), None, None, None))
         if remember:
@@ -268,6 +292,9 @@ class ObjectSteps:
             labels: (1, N).
             previous: mask logits so far, (1, 1, side/4, side/4), on this frame.
             view: what the frame sees of the object's memory; None where it is new.
+
+        Returns:
+            What was found, its small holes filled, without memory.
         """
         image = (
             self.network.without_memory(encoded.coarse) if view is None else self._conditioned(encoded, view)
@@ -278,13 +305,30 @@ class ObjectSteps:
         return replace(record, low=fill_holes(record.low, self.settings.hole_area))
 
     def given(self, encoded: Encoded, mask: Tensor) -> Record:
-        """Take a mask (1, 1, side, side), 0 or 1, for the object; its memory is not encoded yet."""
+        """Take a mask (1, 1, side, side), 0 or 1, for the object; its memory is not encoded yet.
+
+        Args:
+            encoded: the frame.
+            mask: (1, 1, side, side), 0 or 1.
+
+        Returns:
+            The object as the network sees it through the mask, its small holes filled, without memory.
+        """
         record = Record.of(self.network.answer_mask(mask, encoded, self.constants))
         assert record.low is not None
         return replace(record, low=fill_holes(record.low, self.settings.hole_area))
 
     def remember(self, encoded: Encoded, record: Record, *, binary: bool) -> Record:
-        """The record with its memory encoded; ``binary`` for prompted frames."""
+        """The record with its memory encoded; ``binary`` for prompted frames.
+
+        Args:
+            encoded: the frame.
+            record: of the object on that frame, with its logits.
+            binary: take the mask as 0 or 1, for prompted frames, where the settings do so.
+
+        Returns:
+            The record with features, in bfloat16 unless the settings want them exact.
+        """
         assert record.low is not None
         binary = binary and self.settings.binary_prompts
         features = self.network.remember(encoded, record.low, record.present, binary)
@@ -319,7 +363,14 @@ class ObjectSteps:
         return self.network.with_memory(encoded, memory[None], position[None], pointers, self.constants)
 
     def assemble(self, view: View) -> tuple[Tensor, Tensor, int]:
-        """Memory (N, 64), its position (N, 64), and how many tokens at its end are pointers."""
+        """Memory (N, 64), its position (N, 64), and how many tokens at its end are pointers.
+
+        Args:
+            view: what the frame sees.
+
+        Returns:
+            Memory and position (N, 64), and the number of tokens of pointers; N may be 0.
+        """
         network, constants = self.network, self.constants
         dtype, place = network.no_mem_embed.dtype, network.no_mem_embed.device
         codes = network.maskmem_tpos_enc[:, 0]

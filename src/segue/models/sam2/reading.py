@@ -42,7 +42,12 @@ class RunningSoftmax:
         self._read = query.new_zeros(channels, query.shape[1])
 
     def add(self, scores: Tensor, values: Tensor) -> None:
-        """Take n further keys: scores (n, P), which are overwritten, and values (n, V)."""
+        """Take n further keys: scores (n, P), which are overwritten, and values (n, V).
+
+        Args:
+            scores: (n, P), of n keys for P queries; overwritten.
+            values: (n, V), of the keys.
+        """
         best = torch.maximum(scores.amax(0, keepdim=True), self._top)
         weights = scores.sub_(best).exp_()
         fade = (self._top - best).exp_()
@@ -51,7 +56,11 @@ class RunningSoftmax:
         self._top = best
 
     def result(self) -> Tensor:
-        """What was read, (P, V)."""
+        """What was read, (P, V).
+
+        Returns:
+            (P, V), the values weighted by the softmax over all keys so far.
+        """
         return (self._read / self._total).T
 
 

@@ -175,14 +175,28 @@ class Block(nn.Module):
         return torch.cat([self.transform(self.attend(strip)) for strip in strips(x, self._window)], 1)
 
     def attend(self, x: Tensor) -> Tensor:
-        """The map, pooled where this is the first block of a stage, plus what attention finds."""
+        """The map, pooled where this is the first block of a stage, plus what attention finds.
+
+        Args:
+            x: (B, h, w, C).
+
+        Returns:
+            (B, h', w', C'), half as large where it is pooled.
+        """
         normed = self.norm1(x)
         if hasattr(self, "proj"):
             x = pooled(self.proj(normed))
         return x + self.attn(normed)
 
     def transform(self, x: Tensor) -> Tensor:
-        """The map plus what the MLP makes of it."""
+        """The map plus what the MLP makes of it.
+
+        Args:
+            x: (B, h, w, C).
+
+        Returns:
+            (B, h, w, C).
+        """
         return x + self.mlp(self.norm2(x))
 
 
@@ -237,7 +251,15 @@ class Hiera(nn.Module):
         self._stage_ends = frozenset(ends)
 
     def position(self, height: int, width: int) -> Tensor:
-        """What is added to the patches of a map, (1, height, width, C): a coarse map and one for windows."""
+        """What is added to the patches of a map, (1, height, width, C): a coarse map and one for windows.
+
+        Args:
+            height: of the map, a multiple of the window's.
+            width: of the map, a multiple of the window's.
+
+        Returns:
+            (1, height, width, C).
+        """
         coarse = F.interpolate(self.pos_embed, size=(height, width), mode="bicubic")
         window = self.pos_embed_window
         repeats = height // window.shape[-2], width // window.shape[-1]
@@ -280,7 +302,14 @@ class Neck(nn.Module):
         self.convs = nn.ModuleList(Lateral(width) for width in reversed(widths))
 
     def coarse(self, maps: Sequence[Tensor]) -> Tensor:
-        """The map of stride 16, (B, 256, h, w), from the stages, fine to coarse."""
+        """The map of stride 16, (B, 256, h, w), from the stages, fine to coarse.
+
+        Args:
+            maps: of the four stages, at strides 4, 8, 16 and 32.
+
+        Returns:
+            (B, 256, h, w), at stride 16.
+        """
         above = self.convs[0](maps[3])
         return self.convs[1](maps[2]) + F.interpolate(above, scale_factor=2.0, mode="nearest")
 

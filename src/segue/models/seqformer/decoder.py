@@ -241,13 +241,31 @@ class DecoderLayer(nn.Module):
         return norm(queries + self.dropout(attention(keys, keys, queries, need_weights=False)[0]))
 
     def box_among_queries(self, box: Tensor, position: Tensor) -> Tensor:
+        """Let the box queries of a frame look at one another, and then at those of the other frames.
+
+        Args:
+            box: (N, T, Q, C), box queries.
+            position: (N, Q, C), their position, the same for all frames.
+
+        Returns:
+            (N, T, Q, C).
+        """
         position = position.repeat_interleave(box.shape[1], 0)
         flat = self._among_queries(self.self_attn_box, self.norm2_box, box.flatten(0, 1), position)
         box = flat.view_as(box)
         return box if self.temporal_attn is None else box + self.dropout(self.temporal_attn(box))
 
     def asked(self, box: Tensor, query_position: Tensor, frames: int) -> tuple[Tensor, Tensor]:
-        """Offsets and weights of the box queries in each of the N·T frames."""
+        """Offsets and weights of the box queries in each of the N·T frames.
+
+        Args:
+            box: (N, T, Q, C), or (N, 1, Q, C) where they are the same on all frames.
+            query_position: (N, Q, C).
+            frames: their number T.
+
+        Returns:
+            Offsets (N*T, Q, M, L, P, 2) and weights (N*T, Q, M, L, P).
+        """
         asked = self.cross_attn.plan(box + query_position[:, None])
         offsets, weights = (each.expand(-1, frames, *each.shape[2:]).flatten(0, 1) for each in asked)
         return offsets, weights

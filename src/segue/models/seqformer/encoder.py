@@ -27,7 +27,14 @@ class Levels:
         return [h * w for h, w in self.shapes]
 
     def repeat(self, times: int) -> Levels:
-        """The same layout for each of ``times`` frames of every sample."""
+        """The same layout for each of ``times`` frames of every sample.
+
+        Args:
+            times: number of frames T.
+
+        Returns:
+            Layout for N*T maps.
+        """
         padding = None if self.padding is None else self.padding.repeat_interleave(times, 0)
         return Levels(self.shapes, padding, self.valid.repeat_interleave(times, 0))
 
@@ -62,14 +69,29 @@ class DeformableAttention(nn.Module):
             nn.init.zeros_(projection.bias)
 
     def values(self, memory: Tensor, padding: Tensor | None) -> Tensor:
-        """What can be read, (B, S, C) → (B, S, M, D); zero in the padding."""
+        """What can be read, (B, S, C) → (B, S, M, D); zero in the padding.
+
+        Args:
+            memory: (B, S, C), the places of all levels.
+            padding: (B, S), bool, True where there is no picture; None for nowhere.
+
+        Returns:
+            (B, S, M, D), for M heads.
+        """
         values: Tensor = self.value_proj(memory)
         if padding is not None:
             values = values.masked_fill(padding[..., None], 0.0)
         return values.view(*values.shape[:-1], self.heads, -1)
 
     def plan(self, query: Tensor) -> tuple[Tensor, Tensor]:
-        """Offsets (..., M, L, P, 2) and weights (..., M, L, P) that queries (..., C) ask for."""
+        """Offsets (..., M, L, P, 2) and weights (..., M, L, P) that queries (..., C) ask for.
+
+        Args:
+            query: (..., C).
+
+        Returns:
+            Float32 both; the weights of a head sum to 1.
+        """
         # One product for both saves a pass over the queries.
         weight = torch.cat((self.sampling_offsets.weight, self.attention_weights.weight))
         bias = torch.cat((self.sampling_offsets.bias, self.attention_weights.bias))
@@ -93,6 +115,17 @@ class DeformableAttention(nn.Module):
         """Read :meth:`values` as :meth:`plan` asks around reference points, (B, Q, C) before any projection.
 
         References are (B, Q, L, 2) centres x, y or (B, Q, L, 4) with width and height, in 0..1 of the level.
+
+        Args:
+            offsets: (B, Q, M, L, P, 2), from :meth:`plan`.
+            weights: (B, Q, M, L, P), from :meth:`plan`.
+            references: (B, Q, L, 2) or (B, Q, L, 4), in [0, 1] of the level.
+            values: (B, S, M, D), from :meth:`values`.
+            levels: layout of the S places.
+            observer: gets the points and weights; None for nobody.
+
+        Returns:
+            (B, Q, C).
         """
         places = self.places(offsets, references, levels)
         if observer is not None:
@@ -100,7 +133,17 @@ class DeformableAttention(nn.Module):
         return sample_levels(values, levels.shapes, places, weights)
 
     def places(self, offsets: Tensor, references: Tensor, levels: Levels) -> Tensor:
-        """Points that are read, (B, Q, M, L, P, 2), in pixels of each level; 0 is the centre of the first."""
+        """Points that are read, (B, Q, M, L, P, 2), in pixels of each level; 0 is the centre of the first.
+
+        Args:
+            offsets: (B, Q, M, L, P, 2), from :meth:`plan`; in pixels, or with boxes in units of half their
+                size over P.
+            references: (B, Q, L, 2) or (B, Q, L, 4), in [0, 1] of the level.
+            levels: layout of the places.
+
+        Returns:
+            (B, Q, M, L, P, 2), x and y.
+        """
         size = references.new_tensor([(w, h) for h, w in levels.shapes])
         centre = (references[..., :2] * size - 0.5)[:, :, None, :, None]
         if references.shape[-1] == 4:
