@@ -241,7 +241,7 @@ def test_the_share_of_foreground_is_told_in_percent() -> None:
 
 def test_a_region_is_a_tensor_or_a_pil_picture_too_and_nothing_else() -> None:
     mask = np.array([[0, 85], [255, 1]], np.uint8)
-    for roi in (torch.from_numpy(mask), Image.fromarray(mask)):
+    for roi in (torch.from_numpy(mask), Image.fromarray(mask), Image.fromarray(mask).convert("RGB")):
         found = _region(roi)
         assert found is not None
         assert np.array_equal(found, mask)
