@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from pydantic import ValidationError
 
 from segue.errors import ArgumentError, SinkError
 from segue.jobs.files import read_job, write_job
-from segue.jobs.identity import identified, record, result_settings
+from segue.jobs.identity import identified, model_digest, record, result_settings
 from segue.jobs.parts import BoxValue, Finding, MaskFile, Model, Outputs, PointValue, RemoveValue, VideoSource
 from segue.jobs.plan import check_plan
 from segue.jobs.prompting import mask_values, plan_prompts, typed_prompts
@@ -27,6 +29,7 @@ from segue.jobs.values import (
     to_json,
 )
 from segue.masks import write_index_mask
+from segue.registry import MODELS
 from segue.types import BoxPrompt, Frame, MaskPrompt
 from tests.cli.running import FRAMES, MASKS
 
@@ -151,6 +154,18 @@ def test_what_a_job_rests_on_is_known_by_content(tmp_path: Path) -> None:
         if result_settings(after)[name] != result_settings(before)[name]
     }
     assert changed == {"model", "prompts"}
+
+
+def test_weights_count_by_the_content_of_all_their_files(tmp_path: Path) -> None:
+    bundled = MODELS.find("stcn-lite").bundled
+    assert bundled is not None
+    shipped = sha256((resources.files("segue") / "assets" / bundled).read_bytes()).hexdigest()
+    assert model_digest(Model(name="stcn-lite")) == shipped
+    for name, content in (("b.safetensors", b"weights"), ("a.json", b"{}"), ("notes.txt", b"none")):
+        (tmp_path / name).write_bytes(content)
+    both = f"{sha256(b'{}').hexdigest()}+{sha256(b'weights').hexdigest()}"
+    assert model_digest(Model(name="other", weights=tmp_path)) == both
+    assert model_digest(Model(name="other", weights=tmp_path / "none.safetensors")) is None
 
 
 def test_conflicts_are_found_for_the_whole_plan(tmp_path: Path) -> None:
