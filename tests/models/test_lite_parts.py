@@ -114,7 +114,7 @@ def test_states_are_saved_restored_and_forgotten_with_their_object(tmp_path: Pat
     assert np.array_equal(probabilities(second, start=4)[-1], whole[-1])
     second.step(Frame(8, 8 / 24, frames[-1]), [RemovePrompt(1)])
     assert isinstance(second.tracker, LiteTracker)
-    assert all(set(kept) == {2} for kept in second.tracker.object_states[0].values())
+    assert all(set(kept) == {2} for kept in second.tracker.object_states[0].kept.values())
 
 
 def test_objects_in_several_passes_are_those_of_one() -> None:
