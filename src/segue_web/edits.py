@@ -117,14 +117,15 @@ class Edits:
             number = message.object or project.add_object()
             project.put(frame, {number: (plane, Mark("given"))})
             project.set_prompt(frame, number, {"points": [], "box": None, "polygon": corners.tolist()})
-            count = self._interpolate(number, frame, MOST_INTERPOLATED)
+            count = self._interpolate(number, frame, refuses=True)
         return {"object": number, "frames": count}
 
-    def _interpolate(self, number: int, frame: int, most: int | None = None) -> int:
+    def _interpolate(self, number: int, frame: int, *, refuses: bool = False) -> int:
         """Interpolate the polygons of an object again on both sides of a frame; returns the number of frames.
 
         Frames that a person corrected stay as they are. Where one between two polygons says that the object
-        is not visible, nothing is interpolated between these. More frames than ``most`` raise PromptError.
+        is not visible, nothing is interpolated between these, nor where too many frames lie between: those
+        then stay empty, or PromptError is raised if it ``refuses``.
         """
         project = self._project
         keys = project.polygons().get(number, {})
@@ -134,11 +135,13 @@ class Edits:
         hidden = [i for i in given if i not in keys and not project.marks(i)[number].area]
         pairs = [(first, last) for first, last in pairwise(ends) if not any(first < i < last for i in hidden)]
         inside = {i for first, last in pairs for i in range(first + 1, last)} - set(given)
-        if most is not None and len(inside) > most:
+        if refuses and len(inside) > MOST_INTERPOLATED:
             raise PromptError(
-                f"{len(inside)} frames are more than {most} to interpolate; "
+                f"{len(inside)} frames are more than {MOST_INTERPOLATED} to interpolate; "
                 "draw a polygon on one in between first"
             )
+        if len(inside) > MOST_INTERPOLATED:
+            pairs, inside = [], set()
         for index in project.frames_of([number], "interpolated"):
             near = (before is None or index > before) and (after is None or index < after)
             if near and index not in inside:

@@ -29,6 +29,7 @@ from segue.video.mask_folder import read_records
 from segue_web.cvat_shapes import CvatTracks
 from segue_web.film import Film, number_in
 from segue_web.project import MOST_ATTRIBUTES
+from segue_web.text import printable
 
 MAX_MASK_BYTES = 64 << 20
 """Largest mask file in an archive, unpacked."""
@@ -299,7 +300,7 @@ class _Reader:
         attributes: Mapping[int, Mapping[str, str]] | None = None,
     ) -> Labels:
         self._check_number(len(names))
-        known = {i: (name or f"Object {i}")[:LONGEST_NAME] for i, name in names.items()}
+        known = {i: printable(name or "")[:LONGEST_NAME] or f"Object {i}" for i, name in names.items()}
         return Labels(known, masks, scores or {}, self._where, attributes or {})
 
     def _check_number(self, objects: int) -> None:
@@ -432,11 +433,11 @@ def _add_attributes(known: dict[int, dict[str, str]], number: int, given: Any) -
     """Take texts, numbers and truth values that a file says of an object, as far as a project has room."""
     if not isinstance(given, dict):
         return
-    for name, value in given.items():
+    for name, value in ((printable(name), value) for name, value in given.items()):
         own = known.setdefault(number, {})
         room = name in own or len(own) < MOST_ATTRIBUTES
         if room and 0 < len(name) <= LONGEST_NAME and isinstance(value, str | int | float):
-            own[name] = str(value)[:LONGEST_VALUE]
+            own[name] = printable(str(value))[:LONGEST_VALUE]
 
 
 def _score(item: Mapping[str, Any]) -> float:

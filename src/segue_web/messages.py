@@ -6,13 +6,22 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 
 from segue.errors import DatasetError, PromptError, SegueError
 from segue.masks import Rle, decode_rle
 from segue.masks.rle import check_runs
 from segue.prompts.extents import Extent
 from segue.types import Box
+from segue_web.text import printable
 
 MAX_BYTES = 4 << 20
 """Longest message."""
@@ -26,7 +35,16 @@ Number = Annotated[int, Field(ge=1, le=65535)]
 Index = Annotated[int, Field(ge=0, le=2**31)]
 Revision = Annotated[int, Field(ge=0)]
 Coordinate = Annotated[float, Field(ge=-1e5, le=1e5, allow_inf_nan=False)]
-Name = Annotated[str, Field(min_length=1, max_length=80)]
+
+
+def _all_printable(text: str) -> str:
+    if printable(text) != text:
+        raise ValueError("holds control characters")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_all_printable)]
+Name = Annotated[Text, Field(min_length=1, max_length=80)]
 
 
 class Message(BaseModel):
@@ -164,12 +182,21 @@ class ObjectEdit(Message):
     object: Number
     also: Annotated[list[Number], Field(max_length=1000)] = []
     name: Name | None = None
-    category: Annotated[str, Field(max_length=80)] | None = None
-    group: Annotated[str, Field(max_length=80)] | None = None
-    attributes: Annotated[dict[Name, Annotated[str, Field(max_length=200)] | None], Field(max_length=40)] = {}
+    category: Annotated[Text, Field(max_length=80)] | None = None
+    group: Annotated[Text, Field(max_length=80)] | None = None
+    attributes: Annotated[
+        dict[Name, Annotated[Text, Field(max_length=200)] | None], Field(max_length=40)
+    ] = {}
     colour: Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")] | None = None
     visible: bool | None = None
     locked: bool | None = None
+
+    @field_validator("attributes")
+    @classmethod
+    def _not_the_group(cls, attributes: dict[str, str | None]) -> dict[str, str | None]:
+        if attributes.get("group") is not None:
+            raise ValueError("files have the group of an object under this name; put the object into a group")
+        return attributes
 
 
 class Remove(Message):

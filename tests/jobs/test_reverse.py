@@ -102,6 +102,11 @@ def test_reverse_goes_with_prompts_on_frames_that_are_there(lite: STCNLite) -> N
     for missing in (LAST + 1, LAST + 100):
         with pytest.raises(PromptError, match=f"prompt for frame {missing}, but"):
             tracked(list(FRAMES), {missing: MASKS[0]}, lite, reverse=True)
+    results: list[Segmentation] = []
+    short = segue.open_source(list(FRAMES), end=3)
+    with pytest.raises(PromptError, match="prompt for frame 4, but"):
+        results.extend(segue.track(short, {4: MASKS[0]}, model=lite, device="cpu", reverse=True))
+    assert not results, "nothing is followed for a prompt that cannot be reached"
     with pytest.raises(PromptError, match="prompt for frame 4, but the source has no such frame"):
         tracked(segue.open_source(list(FRAMES), stride=3), {4: MASKS[0], 6: MASKS[0] * 2}, lite, reverse=True)
 

@@ -302,6 +302,18 @@ def test_objects_have_groups_and_attributes_that_change_in_one_step(
 
 
 @pytest.mark.parametrize(
+    "fields",
+    [{"name": "a\x02"}, {"category": "\x1b"}, {"group": "\ufffe"}, {"attributes": {"pose": "u\x00p"}}],
+)
+def test_texts_that_files_cannot_hold_are_refused(ask: Ask, fields: dict[str, Any]) -> None:
+    number = click(ask, 3, 10, 20)
+    with pytest.raises(SegueError, match="control characters"):
+        ask("object", object=number, **fields)
+    with pytest.raises(SegueError, match="put the object into a group"):
+        ask("object", object=number, attributes={"group": "other"})
+
+
+@pytest.mark.parametrize(
     ("direction", "frame"), [("forward", 2), ("back", 9), ("between", 9), ("between", 2)]
 )
 def test_without_a_correction_on_that_side_it_says_so(ask: Ask, direction: str, frame: int) -> None:

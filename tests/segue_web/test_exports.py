@@ -527,3 +527,17 @@ def test_as_many_objects_are_taken_as_the_page_can_list(
     monkeypatch.setattr(labels_module, "MAX_OBJECTS", 2)
     with pytest.raises(SegueError, match="more than 2 objects"):
         read_labels(tmp_path, film)
+
+
+def test_control_characters_of_earlier_projects_stay_out_of_files(film: Film, tmp_path: Path) -> None:
+    project = Project(tmp_path / "p", film.describe(), film.size)
+    plane = np.zeros(SIZE, np.bool_)
+    plane[10:20, 10:20] = True
+    with project.change("draw"):
+        number = project.add_object("c\x02at")
+        project.put(1, {number: (plane, Mark("given"))})
+        project.set_object(number, attributes={"po\x00se": "u\x1bp", "group": "other"}, group="left")
+    taken = snapshot(project, None)
+    assert taken.names[number][0] == "cat"
+    assert taken.attributes[number] == {"pose": "up", "group": "left"}, "the group of an object is its own"
+    project.close()

@@ -142,3 +142,14 @@ def test_polygons_that_cannot_be_are_refused(
     with pytest.raises(PromptError, match="10 frames are more than 5 to interpolate"):
         draw(ask, 11, 30)
     assert kinds(backend) == "g..........."
+
+
+def test_clearing_a_frame_between_far_polygons_leaves_what_lies_between_empty(
+    backend: AnnotateBackend, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw(ask, 0, 10, None)
+    ask("forget", frame=5, object=1, hidden=True)
+    draw(ask, 11, 30)
+    monkeypatch.setattr("segue_web.edits.MOST_INTERPOLATED", 5)
+    ask("forget", frame=5, object=1, hidden=False)
+    assert kinds(backend) == "g..........g", "ten frames between are more than five"

@@ -158,14 +158,15 @@ class Source(AbstractContextManager["Source"]):
 
         Args:
             start: index of a frame that this source gives.
-            end: index before which it ends.
+            end: index before which it ends, at the latest where this source does.
 
         Returns:
             A source of its own, with the same stride and size of pictures.
         """
+        own = self._span.end if isinstance(self._span.end, int) else None
         return Source(
             self._reader,
-            replace(self._span, start=start, end=end, duration=None),
+            replace(self._span, start=start, end=end if own is None else min(own, end), duration=None),
             max_size=self._max_size,
             on_damage=self._on_damage,
             prefetch=self._prefetch,

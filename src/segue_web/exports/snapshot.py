@@ -13,6 +13,7 @@ from segue.masks import measure, read_index_mask
 from segue.types import Frame, IndexMask, ObjectInfo, Segmentation
 from segue_web.film import Film
 from segue_web.project import Project
+from segue_web.text import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +154,13 @@ def snapshot(
         SegueError: nothing is known of any of them on any of these frames.
     """
     rows = [row for row in project.objects() if objects is None or row["id"] in objects]
-    about = {row["id"]: ({"group": row["group"]} if row["group"] else {}) | row["attributes"] for row in rows}
-    names = {row["id"]: (row["category"] or row["name"], row["colour"]) for row in rows}
+    # Projects of earlier versions may hold any text, and attributes that are called like the group.
+    about = {}
+    for row in rows:
+        group = {"group": printable(row["group"])} if row["group"] else {}
+        given = {printable(name): printable(text) for name, text in row["attributes"].items()}
+        about[row["id"]] = group | given | group
+    names = {row["id"]: (printable(row["category"] or row["name"]), row["colour"]) for row in rows}
     timeline = project.timeline()
     known = {row[0] for row in timeline if row[1] in names}
     wanted = [i for i in project.masked_frames() if i in known and i >= first and (last is None or i <= last)]

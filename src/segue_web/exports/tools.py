@@ -17,6 +17,7 @@ from segue_web.exports.outlines import parts_of
 from segue_web.exports.snapshot import Snapshot
 from segue_web.exports.writing import complete_folder, write_pictures
 from segue_web.film import Film
+from segue_web.text import printable
 
 _RUN_BITS = (3, 4, 9, 16)
 """Bits for the length of a run in Label Studio's format; runs are written in the shortest that holds them."""
@@ -79,7 +80,7 @@ def cvat(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
 
 def _add(parent: ET.Element, **texts: object) -> None:
     for tag, text in texts.items():
-        ET.SubElement(parent, tag).text = str(text)
+        ET.SubElement(parent, tag).text = printable(str(text))
 
 
 def row_runs(mask: npt.NDArray[np.bool_]) -> list[int]:

@@ -1,0 +1,19 @@
+"""Texts that people give, which other programs have to read."""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+def printable(text: str) -> str:
+    """Leave out control characters, lone surrogates and what is no character, which XML cannot hold.
+
+    Args:
+        text: any text.
+
+    Returns:
+        The text without them.
+    """
+    return "".join(
+        one for one in text if unicodedata.category(one) not in ("Cc", "Cs") and one not in "\ufffe\uffff"
+    )
