@@ -272,7 +272,7 @@ class PrompterEntry:
 
 @dataclass(frozen=True, slots=True)
 class SinkOptions:
-    """What a run tells the sinks that it opens.
+    """What a run passes to the sinks that it opens.
 
     Attributes:
         size: height and width of the source; None keeps those of the masks.
@@ -288,7 +288,7 @@ class SinkOptions:
         notify: address that receives each event.
         snapshots: folder for a picture and a clip of each event.
         live: the source has no end: what can be written at once is.
-        tell: called with each :class:`segue.video.events.Event` as it becomes known.
+        on_event: called with each :class:`segue.video.events.Event` as it becomes known.
         name_object: says what is in a box of a picture, label and score, or None.
     """
 
@@ -306,7 +306,7 @@ class SinkOptions:
     live: bool = False
     notify: str | None = None
     snapshots: Path | None = None
-    tell: Callable[[Any], None] | None = None
+    on_event: Callable[[Any], None] | None = None
     name_object: Callable[[Image, Box], tuple[str, float] | None] | None = None
 
 

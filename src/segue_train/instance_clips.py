@@ -32,7 +32,7 @@ _OTHERWISE = dict.fromkeys(("sedan", "vehicle", "vehical"), "car")
 _OTHERWISE |= dict.fromkeys(("duck", "owl", "eagle", "parrot", "poultry"), "bird")
 _OTHERWISE |= {"motorbike": "motorcycle", "flying_disc": "frisbee"}
 _NUMBERS = {name: number for number, name in COCO_NAMES.items()}
-UNKNOWN = -1  # label of an object whose class nobody said; the detector says it
+UNKNOWN = -1  # label of an object without a class; the detector gives one
 
 
 def coco_number(name: str) -> int:

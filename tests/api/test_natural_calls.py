@@ -278,7 +278,7 @@ def test_results_come_in_async_for_while_other_tasks_run(
     assert beats > len(found)
 
 
-def test_progress_is_told_after_each_result(lite: STCNLite) -> None:
+def test_progress_is_reported_after_each_result(lite: STCNLite) -> None:
     reported: list[tuple[int, int | None]] = []
     progress = lambda count, total: reported.append((count, total))  # noqa: E731
     list(segue.track(PICTURES, FIRST, model=lite, device="cpu", progress=progress))

@@ -97,14 +97,14 @@ def test_without_prompts_there_is_nothing_to_follow(lite: STCNLite) -> None:
         list(segue.track(PICTURES, {}, model=lite, device="cpu"))
 
 
-def test_a_prompt_beyond_the_end_is_told_after_all_results(lite: STCNLite) -> None:
+def test_a_prompt_beyond_the_end_is_reported_after_all_results(lite: STCNLite) -> None:
     following = segue.track(PICTURES, {0: MASKS[0], 20: MASKS[0]}, model=lite, device="cpu")
     assert [next(following).index for _ in range(8)] == list(range(8))
     with pytest.raises(PromptError, match="a prompt for frame 20, but the source has no such frame"):
         next(following)
 
 
-def test_a_missing_file_is_told_at_once(lite: STCNLite) -> None:
+def test_a_missing_file_is_reported_at_once(lite: STCNLite) -> None:
     with pytest.raises(SourceError, match=r"nothing\.mp4: no such file"):
         segue.track("nothing.mp4", {0: MASKS[0]}, model=lite)
 

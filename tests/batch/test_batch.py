@@ -248,12 +248,12 @@ def test_two_rows_of_one_remote_film_do_not_take_it_from_one_another(
     assert not list((tmp_path / "out/.segue-batch").glob("fetched/*"))
 
 
-def test_one_video_under_two_names_is_told(films: Path, command: Command, tmp_path: Path) -> None:
+def test_one_video_under_two_names_is_reported(films: Path, command: Command, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("source,name\nfilms/a.mp4,one\nfilms/a.mp4,two\n")
     assert "row 2: the same video" in command("batch", "list.csv", *JOB, "-o", "out").complaint
 
 
-def test_a_wrong_option_of_one_video_is_told_with_its_name(
+def test_a_wrong_option_of_one_video_is_reported_with_its_name(
     films: Path, command: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "list.csv").write_text('source,box\nfilms/b.mp4,"5,8,30,40"\nfilms/a.mp4,"5,80,35"\n')
@@ -284,7 +284,7 @@ def test_films_with_unlucky_names_delete_nothing_and_are_done(batch: Batch, tmp_
     assert (tmp_path / "beside/mine.txt").read_text() == "stays"
 
 
-def test_a_folder_of_the_user_with_the_name_of_a_result_is_told_before_anything_is_done(
+def test_a_folder_of_the_user_with_the_name_of_a_result_is_reported_before_anything_is_done(
     command: Command, tmp_path: Path
 ) -> None:
     film(tmp_path / "clip.mp4", 3)
@@ -448,7 +448,7 @@ def test_a_name_that_is_no_utf8_and_one_that_commands_the_terminal(
     assert command("batch", "films", *JOB, "-o", "out", "--resume").code == 1
 
 
-def test_weights_that_were_replaced_are_told(command: Command, tmp_path: Path) -> None:
+def test_weights_that_were_replaced_are_reported(command: Command, tmp_path: Path) -> None:
     film(tmp_path / "a.mp4", 2)
     network = lively_lite()
     save_file(network.state_dict(), tmp_path / "w.safetensors")

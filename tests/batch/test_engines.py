@@ -33,7 +33,7 @@ TASK = Task("video", "video.mp4", ())
     ],
     ids=["done", "stopped", "failed", "rotten"],
 )
-def test_what_became_of_a_video_is_told(monkeypatch: pytest.MonkeyPatch, ended: Any, event: Event) -> None:
+def test_the_end_of_a_video_is_reported(monkeypatch: pytest.MonkeyPatch, ended: Any, event: Event) -> None:
     order, watch, whole = JobConfig(), ProgressRecorder(), CancelToken()
     watch.frames = 5
     got: list[Any] = []
@@ -275,7 +275,7 @@ def test_a_cluster_without_workers_is_waited_for_only_so_long(ray: Ray, clock: C
         engine.events(0.0)
 
 
-def test_a_cluster_that_is_gone_is_told(ray: Ray, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_that_is_gone_is_reported(ray: Ray, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = engine_of(ray)
 
     def gone(*_: Any, **__: Any) -> Any:

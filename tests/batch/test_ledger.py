@@ -108,7 +108,7 @@ def test_the_cost_of_a_video_does_not_grow_with_the_ledger(ledger: Ledger) -> No
     assert all(plan.startswith("SEARCH videos USING INDEX") for plan in plans), plans
 
 
-def test_a_full_disk_is_told_in_a_line(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_in_a_line(ledger: Ledger, tmp_path: Path) -> None:
     (pages,) = ledger._base.execute("pragma page_count").fetchone()
     ledger._base.execute(f"pragma max_page_count = {pages + 2}")
 

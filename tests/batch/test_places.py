@@ -107,7 +107,7 @@ def test_what_no_file_system_knows_is_one_line() -> None:
 
 
 @pytest.mark.parametrize("name", [".segue.json", "masks/.segue.json", RESULT, ".segue.jsonl"])
-def test_a_folder_of_results_is_told_by_its_marks(name: str, tmp_path: Path) -> None:
+def test_a_folder_of_results_is_reported_by_its_marks(name: str, tmp_path: Path) -> None:
     assert not is_result(tmp_path)
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).touch()

@@ -75,7 +75,7 @@ def test_a_clip_has_no_part_in_its_own_calibration() -> None:
     assert not np.array_equal(before[~own], after[~own])
 
 
-def test_errors_correlation_and_order_are_told() -> None:
+def test_errors_correlation_and_order_are_reported() -> None:
     iou = np.array([0.2, 0.4, 0.8, 0.9])
     error, together, ordered = benchmark.judge(np.array([0.3, 0.6, 0.5, 1.0]), iou)
     assert error == pytest.approx((0.1 + 0.2 + 0.3 + 0.1) / 4)

@@ -86,7 +86,7 @@ def test_an_unreadable_picture_in_a_folder(track: Command, tmp_path: Path) -> No
     assert {path.name for path in (tmp_path / "out" / "masks").glob("*.png")} == {"0.png", "1.png"}
 
 
-def test_a_skipped_picture_is_told(track: Command, tmp_path: Path) -> None:
+def test_a_skipped_picture_is_reported(track: Command, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for t in range(4):
         Image.fromarray(FRAMES[t]).save(tmp_path / "in" / f"{t}.png")

@@ -90,7 +90,7 @@ def test_what_cannot_be_done_is_said_on_one_line(command: Command, picture: Path
 
 
 @pytest.mark.usefixtures("bundled")
-def test_discovery_needs_no_download_and_draws_as_it_is_told(
+def test_discovery_needs_no_download_and_draws_as_it_is_reported(
     command: Command, picture: Path, tmp_path: Path
 ) -> None:
     areas = []

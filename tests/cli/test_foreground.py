@@ -213,7 +213,7 @@ def test_a_region_that_selects_nothing_is_refused(command: Command, camera: Path
         ),
     ],
 )
-def test_what_cannot_be_meant_is_told_in_one_line(
+def test_what_cannot_be_meant_is_reported_in_one_line(
     find: Command,
     tmp_path: Path,
     arguments: tuple[object, ...],

@@ -186,7 +186,7 @@ def test_a_run_that_begins_anew_forgets_the_interrupted_one(
     assert contents(tmp_path / "out") == whole
 
 
-def test_missing_masks_are_told(track: Command, tmp_path: Path) -> None:
+def test_missing_masks_are_reported(track: Command, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         interrupt_at(patch, 5)
         track(*ALL)

@@ -23,7 +23,7 @@ def test_all_networks_are_listed(command: Command) -> None:
     assert all(cell for row in rows for cell in row)
 
 
-def test_of_named_networks_all_is_told(
+def test_of_named_networks_all_is_reported(
     command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SEGUE_HOME", str(tmp_path))

@@ -143,7 +143,7 @@ def damage(path: Path, values: Array | None = None) -> None:
         ("temporalROI.txt", None, "it must hold two frame numbers"),
     ],
 )
-def test_what_is_wrong_with_a_video_is_told(
+def test_what_is_wrong_with_a_video_is_reported(
     tmp_path: Path, name: str, values: Array | None, problem: str
 ) -> None:
     make_cdnet(tmp_path)
@@ -162,7 +162,7 @@ def test_a_video_that_lacks_a_part_does_not_hide_the_others(tmp_path: Path) -> N
     assert "ROI.bmp is missing" in highway.problems[0]
 
 
-def test_frames_of_the_temporal_region_without_labels_are_told(tmp_path: Path) -> None:
+def test_frames_of_the_temporal_region_without_labels_are_reported(tmp_path: Path) -> None:
     save_cdnet_video(tmp_path / "baseline" / "office", {1: LABELS}, temporal="1 6")
     assert "5 of the frames 1 to 6 that count have no labels" in problems_of_cdnet(tmp_path)
 
@@ -175,14 +175,14 @@ def test_frames_of_davis_without_masks_are_told_unless_only_the_first_one_is_giv
     assert check_data(tmp_path).videos[0].problems == ()
 
 
-def test_pictures_that_an_annotation_file_names_but_are_not_there_are_told(tmp_path: Path) -> None:
+def test_pictures_that_an_annotation_file_names_but_are_not_there_are_reported(tmp_path: Path) -> None:
     make_ytvis(tmp_path)
     check = check_data(tmp_path)
     assert check.videos[0].problems == ("1 pictures are missing: 00005.jpg",)
     assert check.problems == ("no annotations of valid, test",)
 
 
-def test_a_video_of_lasiesta_that_is_there_twice_is_told(tmp_path: Path) -> None:
+def test_a_video_of_lasiesta_that_is_there_twice_is_reported(tmp_path: Path) -> None:
     make_lasiesta(tmp_path / "indoor")
     make_lasiesta(tmp_path / "copy")
     assert "there twice" in check_data(tmp_path).problems[0]
@@ -196,7 +196,7 @@ def test_a_damaged_description_is_a_problem_and_no_traceback(tmp_path: Path) -> 
     assert check.videos == ()
 
 
-def test_progress_is_told_after_every_video(tmp_path: Path) -> None:
+def test_progress_is_reported_after_every_video(tmp_path: Path) -> None:
     make_davis(tmp_path)
     steps: list[tuple[int, int, str]] = []
     check_data(tmp_path, progress=lambda *step: steps.append(step))
@@ -230,7 +230,7 @@ def test_every_kind_that_is_listed_can_be_checked() -> None:
     assert all(entry.fits and entry.list for entry in DATASETS)
 
 
-def test_a_video_of_sbi_that_is_there_twice_is_told(tmp_path: Path) -> None:
+def test_a_video_of_sbi_that_is_there_twice_is_reported(tmp_path: Path) -> None:
     make_sbi(tmp_path)
     (tmp_path / "Board").rename(tmp_path / "Board_a")
     make_sbi(tmp_path)

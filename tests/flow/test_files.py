@@ -66,7 +66,7 @@ def test_each_distance_has_its_folder_and_the_first_frames_are_at_rest(tmp_path:
     assert shown == [[0, 0], [0, grey[0]], grey[1:]]
 
 
-def test_what_does_not_fit_the_film_is_told_beforehand(tmp_path: Path) -> None:
+def test_what_does_not_fit_the_film_is_reported_beforehand(tmp_path: Path) -> None:
     with pytest.raises(FlowError, match="no folder of flow files"):
         FlowFiles(tmp_path / "none", (1,))
     with pytest.raises(FlowError, match="no flow files here"):
@@ -110,7 +110,7 @@ def header(width: int, height: int) -> bytes:
         ("a.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">IIBB", 4, 4, 8, 0), "has three channels"),
     ],
 )
-def test_headers_are_not_believed(tmp_path: Path, name: str, data: bytes, message: str) -> None:
+def test_headers_are_not_trusted(tmp_path: Path, name: str, data: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(FlowError, match=message):
         read_flow_picture(tmp_path / name)

@@ -233,7 +233,7 @@ def test_what_is_not_damaged_is_read(kind: str) -> None:
 
 @given(damaged())
 @settings(max_examples=60, derandomize=True, **RELAXED)
-def test_damaged_files_are_read_or_told(file: tuple[str, bytes]) -> None:
+def test_damaged_files_are_read_or_reported(file: tuple[str, bytes]) -> None:
     feed(*file)
 
 
@@ -250,7 +250,7 @@ def counted(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
 @pytest.mark.usefixtures("counted")
 @given(damaged())
 @settings(max_examples=20_000, **RELAXED)
-def test_very_many_damaged_files_are_read_or_told(file: tuple[str, bytes]) -> None:
+def test_very_many_damaged_files_are_read_or_reported(file: tuple[str, bytes]) -> None:
     feed(*file)
 
 
@@ -263,7 +263,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, kind: str) -> None
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"records.jsonl", "marker.json"}))
-def test_a_name_that_no_file_can_have_is_told(tmp_path: Path, kind: str) -> None:
+def test_a_name_that_no_file_can_have_is_reported(tmp_path: Path, kind: str) -> None:
     with pytest.raises(SegueError):
         KINDS[kind][1](tmp_path / ("n" * 5000 + kind))
 

@@ -152,7 +152,7 @@ class Recorder(Observer):
         self.calls.append(name)
 
 
-def test_an_observer_is_told_how_it_goes_on(command: Command, tmp_path: Path) -> None:
+def test_an_observer_is_reported_how_it_goes_on(command: Command, tmp_path: Path) -> None:
     observer = Recorder()
     outcome = run(job_in(tmp_path, "out"), observer)
     assert observer.calls[0] == ("frames", 8)

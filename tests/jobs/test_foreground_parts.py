@@ -233,7 +233,7 @@ def test_a_prepared_job_knows_its_zones_its_length_and_writes_the_empty_scene(tm
     assert np.array_equal(np.asarray(Image.open(tmp_path / "empty.png")), frames[0].image)
 
 
-def test_the_share_of_foreground_is_told_in_percent() -> None:
+def test_the_share_of_foreground_is_reported_in_percent() -> None:
     mask = np.zeros((10, 10), np.uint8)
     mask[0, :5], mask[1, 0] = 1, 2
     assert share(Segmentation(0, 0.0, mask)) == "6.0% foreground"

@@ -159,7 +159,7 @@ def planned(davis: Path, output: Path, **options: Any) -> list[str]:
         ({"run": ["previous-frame-only=--prompter a.onnx"]}, "prompter 'a.onnx': neither a file nor one of"),
     ],
 )
-def test_a_row_that_cannot_be_done_is_told_before_the_first_one(
+def test_a_row_that_cannot_be_done_is_reported_before_the_first_one(
     wrong: dict[str, list[str]], message: str, davis: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")

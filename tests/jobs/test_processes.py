@@ -111,7 +111,7 @@ def test_a_training_is_a_process_with_its_job(asked: dict[str, Any]) -> None:
         ((7, ""), TrainingError, "the training of mustan2 ended with 7; its messages say why"),
     ],
 )
-def test_how_a_training_ended_is_told(
+def test_how_a_training_ended_is_reported(
     asked: dict[str, Any], ends: tuple[int, str], kind: type[BaseException], message: str
 ) -> None:
     asked["ends"] = ends

@@ -212,7 +212,7 @@ def test_a_run_is_saved_now_and_then_but_saving_takes_a_twentieth_of_the_time(
     assert saved == [3, 10, 17]
 
 
-def test_a_session_file_that_is_damaged_or_of_other_masks_is_told(tmp_path: Path) -> None:
+def test_a_session_file_that_is_damaged_or_of_other_masks_is_reported(tmp_path: Path) -> None:
     def saved(change: dict[str, Any]) -> None:
         forget_state(tmp_path / "out" / "masks") if (tmp_path / "out").exists() else None
         token, first = CancelToken(), Late()

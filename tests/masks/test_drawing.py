@@ -150,7 +150,7 @@ def test_text_at_the_border_stays_inside_a_tiny_picture() -> None:
     assert overlay(np.zeros((5, 7, 3), np.uint8), mask).shape == (5, 7, 3)
 
 
-def test_sizes_that_differ_are_told(image: np.ndarray) -> None:
+def test_sizes_that_differ_are_reported(image: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"\(120, 160\) and mask of \(3, 4\)"):
         overlay(image, np.zeros((3, 4), np.uint8))
 

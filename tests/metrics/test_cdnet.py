@@ -86,7 +86,7 @@ def _text(counts: np.ndarray) -> str:  # type: ignore[type-arg]
     return " ".join(map(str, counts))
 
 
-def test_workers_change_nothing_and_progress_is_told(tmp_path: Path) -> None:
+def test_workers_change_nothing_and_progress_is_reported(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         save_cdnet_video(tmp_path / "data" / "x" / name, {1: LABELS, 2: LABELS})
         save_results(tmp_path / "results" / "x" / name, [HALF, LABELS])
@@ -176,7 +176,7 @@ def test_training_frames_are_left_out(tmp_path: Path) -> None:
         evaluate_foreground(tmp_path / "results", videos, exclude={"baseline/office": {1, 2}})
 
 
-def test_what_is_not_there_is_told(tmp_path: Path) -> None:
+def test_what_is_not_there_is_reported(tmp_path: Path) -> None:
     unlabelled = np.full_like(LABELS, 85)
     save_cdnet_video(tmp_path / "data" / "baseline" / "office", {1: LABELS, 2: unlabelled}, temporal="1 5")
     save_results(tmp_path / "results" / "baseline" / "office", [LABELS, LABELS])

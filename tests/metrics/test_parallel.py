@@ -33,7 +33,7 @@ def test_the_error_of_a_task_ends_the_work(workers: int) -> None:
         map_sequences(double, {"a": 1, "b": -1}, workers=workers)
 
 
-def test_a_process_that_dies_is_told() -> None:
+def test_a_process_that_dies_is_reported() -> None:
     with pytest.raises(SegueError, match=r"died.*use fewer workers"):
         map_sequences(die, {"a": 3, "b": 3}, workers=2)
 

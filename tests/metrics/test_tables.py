@@ -58,7 +58,7 @@ def test_the_table_of_large_objects_holds_the_measures_of_every_pair(shape: tupl
     np.testing.assert_array_equal(contour_table(prediction, truth, 3, 3), expected)
 
 
-def test_more_than_fifteen_objects_are_told_apart() -> None:
+def test_more_than_fifteen_objects_are_distinct() -> None:
     truth = np.arange(1, 201, dtype=np.uint8).reshape(10, 20).repeat(2, 0).repeat(2, 1)
     np.testing.assert_array_equal(region_similarities(count_pairs(truth, truth, 200, 200)), np.ones(200))
     half = np.where(truth % 2 == 0, truth, 0)

@@ -401,7 +401,7 @@ def run_alone(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_a_broken_entry_is_told_where_it_is_asked_for_and_warned_of_in_lists() -> None:
+def test_a_broken_entry_is_reported_where_it_is_asked_for_and_warned_of_in_lists() -> None:
     with pytest.raises(CheckpointError, match=r"broken of segue-blobs \(segue.models\) cannot be imported"):
         segue.load("broken")
     with pytest.warns(UserWarning, match="broken of segue-blobs"):

@@ -73,7 +73,7 @@ def test_a_row_says_where_it_begins_at_random() -> None:
     assert "mustan2-cdnet" not in starts(weights=("mustan2-cdnet=w.safetensors",))
 
 
-def test_a_training_is_told_from_others_by_the_options_of_its_row() -> None:
+def test_a_training_is_reported_from_others_by_the_options_of_its_row() -> None:
     tables = tables_of("mustan", ["sbi2015"])
     row = next(row for row in tables[0].rows if row.key == "mustan2-cdnet")
     asked = read(

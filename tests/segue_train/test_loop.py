@@ -358,5 +358,5 @@ def test_the_best_network_is_kept_apart(settings: Any) -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0:00"), (59, "0:01"), (3570, "1:00"), (9300, "2:35"), (360_000, "100:00")]
 )
-def test_time_is_told_in_hours_and_minutes(seconds: float, text: str) -> None:
+def test_time_is_reported_in_hours_and_minutes(seconds: float, text: str) -> None:
     assert loop.hours_minutes(seconds) == text

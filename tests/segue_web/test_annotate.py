@@ -456,7 +456,7 @@ def test_after_a_tracking_that_could_not_begin_another_one_can(backend: Annotate
     assert ask("track", direction="forward", frame=4)["start"] == 4
 
 
-def test_an_end_that_cannot_be_saved_is_told(
+def test_an_end_that_cannot_be_saved_is_reported(
     backend: AnnotateBackend, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     click(ask, 4, 20, 30)
@@ -476,7 +476,7 @@ def test_an_end_that_cannot_be_saved_is_told(
     assert "cannot be saved (database or disk is full)" in ended["error"]
 
 
-def test_a_defect_while_a_frame_is_saved_ends_the_tracking_and_is_told(
+def test_a_defect_while_a_frame_is_saved_ends_the_tracking_and_is_reported(
     backend: AnnotateBackend, ask: Ask, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     click(ask, 4, 20, 30)
@@ -497,7 +497,7 @@ def test_a_defect_while_a_frame_is_saved_ends_the_tracking_and_is_told(
     assert "a defect" in capsys.readouterr().err
 
 
-def test_a_full_disk_is_told_of_settings_too(backend: AnnotateBackend, ask: Ask) -> None:
+def test_a_full_disk_is_reported_of_settings_too(backend: AnnotateBackend, ask: Ask) -> None:
     database = backend.project._db
 
     class Full:

@@ -52,7 +52,7 @@ class Alive:
     def join(self, _: float) -> None: ...
 
 
-def test_the_end_of_a_process_is_told_to_those_who_waited_for_it_alone(film: Path) -> None:
+def test_the_end_of_a_process_is_reported_to_those_who_waited_for_it_alone(film: Path) -> None:
     """Its listener may come late: when another process is at work already."""
     reports: list[Any] = []
     worker = Worker(film, ("stcn-lite", None), "segue-prompt", None, lambda *report: reports.append(report))

@@ -282,7 +282,7 @@ def test_the_range_is_that_of_numpys_quantiles(stack: tuple[Bytes, npt.NDArray[n
             assert planes[channel, row, column] == planes[9 + channel, row, column]
 
 
-def test_shares_of_foreground_and_changes_are_told() -> None:
+def test_shares_of_foreground_and_changes_are_reported() -> None:
     hidden = np.zeros((5, 1, 2), bool)
     hidden[1:3, 0, 0] = True
     planes = scene_planes(np.zeros((5, 3, 1, 2), np.uint8), hidden, least=1)

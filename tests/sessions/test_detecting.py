@@ -84,7 +84,7 @@ def test_what_belongs_to_lost_is_refused_elsewhere(name: str) -> None:
             detector(name, **wishes)  # type: ignore[arg-type]
 
 
-def test_lost_compares_and_refines_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_compares_and_refines_what_it_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("segue.sessions.detecting.load", lambda name, weights=None: DINO(64, depth=1))
     for wishes, expected in (
         ({}, ("keys", "crf", False)),

@@ -110,7 +110,7 @@ def test_networks_are_asked_with_the_frames_before() -> None:
 
 
 @pytest.mark.parametrize("place", [3, 20, 59])
-def test_a_film_that_changes_between_the_passes_is_told(place: int) -> None:
+def test_a_film_that_changes_between_the_passes_is_reported(place: int) -> None:
     pictures = waits_and_leaves()
     first, background = learnt(pictures), LearntBackground(FilmScenes())
     changed = [*pictures]
@@ -121,7 +121,7 @@ def test_a_film_that_changes_between_the_passes_is_told(place: int) -> None:
 
 
 @pytest.mark.parametrize("length", [30, 59, 61])
-def test_a_film_of_another_length_is_told(length: int) -> None:
+def test_a_film_of_another_length_is_reported(length: int) -> None:
     pictures = [*waits_and_leaves(), wall()]
     passes = TwoPasses(learnt(pictures[:60]), lambda: film(pictures[:length]), LearntBackground(FilmScenes()))
     with pytest.raises(SourceError, match="first pass"):
@@ -165,7 +165,7 @@ def test_learnt_scenes_are_saved_and_taken(tmp_path: Path) -> None:
         list(segue.foreground([np.zeros((128, 96, 3), np.uint8)], model="median", scene=known))
 
 
-def test_a_file_that_holds_no_scene_is_told(tmp_path: Path) -> None:
+def test_a_file_that_holds_no_scene_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "scene.safetensors"
     BackgroundDifference().state().save(path)
     with pytest.raises(CheckpointError, match="no learnt scene"):

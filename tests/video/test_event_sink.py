@@ -193,7 +193,7 @@ def test_who_passes_beyond_the_end_of_a_line_does_not_cross_it(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("text", ["door", "door=1,2", "=1,2 3,4", "a=1,2 3", "a=1,2 1,2", "a=1,2 nan,4"])
-def test_zones_that_cannot_be_read_are_told(text: str) -> None:
+def test_zones_that_cannot_be_read_are_reported(text: str) -> None:
     with pytest.raises(SegueError, match="zone"):
         Zone.parse(text)
 

@@ -220,7 +220,7 @@ def test_an_aborted_file_leaves_nothing(tmp_path: Path, make: Callable[[Path], S
 
 @pytest.mark.parametrize("make", MAKERS)
 @needs_full_disk
-def test_a_full_disk_is_told_and_leaves_nothing(
+def test_a_full_disk_is_reported_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], Sink]
 ) -> None:
     path = tmp_path / "out.bin"
@@ -238,7 +238,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("make", MAKERS)
-def test_an_unwritable_place_is_told_before_any_work(tmp_path: Path, make: Callable[[Path], Sink]) -> None:
+def test_an_unwritable_place_is_reported_first(tmp_path: Path, make: Callable[[Path], Sink]) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(SinkError, match=r"out\.bin: cannot be written"):
         make(tmp_path / "file" / "out.bin")

@@ -38,7 +38,7 @@ def test_a_file_is_the_same_under_another_name_and_after_json(tmp_path: Path) ->
         (b"film", 2e9, "it was written anew"),
     ],
 )
-def test_a_file_that_was_replaced_is_told_with_what_differs(
+def test_a_file_that_was_replaced_is_reported_with_what_differs(
     tmp_path: Path, data: bytes, time: float, words: str
 ) -> None:
     before = SourceIdentity.of(write(tmp_path / "a.mp4", b"film"))

@@ -149,7 +149,7 @@ def test_an_animation_is_a_film(tmp_path: Path, name: str) -> None:
     assert [frame.time for frame in source] == pytest.approx([0, 0.2, 0.4, 0.6])
 
 
-def test_an_animation_among_pictures_is_told(folder: Path) -> None:
+def test_an_animation_among_pictures_is_reported(folder: Path) -> None:
     frames = [Image.fromarray(picture(i)) for i in range(2)]
     frames[0].save(folder / "f3.webp", save_all=True, append_images=frames[1:], lossless=True)
     with pytest.raises(SourceError, match=r"f3\.webp: holds 2 frames; give the file itself"):

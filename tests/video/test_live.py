@@ -166,7 +166,7 @@ def test_the_rest_of_a_film_that_is_cut_again_and_again_is_asked_for_by_range(
     "address",
     ["rtsp://user:secret@host:abc/x", "http://[::1", "rtsp://user:secret@host:99999/x", "http:///x"],
 )
-def test_an_address_that_is_none_is_told_without_its_password(address: str) -> None:
+def test_an_address_that_is_none_is_reported_without_its_password(address: str) -> None:
     with pytest.raises(SourceError, match="is no address") as error:
         open_source(address)
     assert "secret" not in str(error.value)
@@ -277,7 +277,7 @@ def test_a_bounded_part_of_a_camera_ends_by_itself(camera: type[Camera]) -> None
     assert len(list(open_source(0, end=4))) == 4
 
 
-def test_a_camera_that_is_not_there_is_told_at_once(
+def test_a_camera_that_is_not_there_is_reported_at_once(
     camera: type[Camera], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(camera, "connected", False)

@@ -162,7 +162,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         PngSink(tmp_path / "file" / "masks")
 
 
-def test_ids_beyond_the_format_are_told(tmp_path: Path) -> None:
+def test_ids_beyond_the_format_are_reported(tmp_path: Path) -> None:
     frame, segmentation = result(0)
     with pytest.raises(SinkError, match="frame 0: id 210000"), PngSink(tmp_path) as sink:
         sink.write(frame, Segmentation(0, 0.0, segmentation.mask.astype(np.int64) * 70000))

@@ -73,7 +73,7 @@ def test_an_account_goes_into_the_header(listener: Listener) -> None:
     assert listener.accounts == ["Basic bWU6YSBi"]
 
 
-def test_each_event_is_told(listener: Listener, tmp_path: Path) -> None:
+def test_each_event_is_reported(listener: Listener, tmp_path: Path) -> None:
     with EventSink(tmp_path / "events.json", notify=listener.address) as sink:
         for t in range(4):
             sink.write(*big(t, {1: (5, 5, 20, 20)} if t < 3 else {}))

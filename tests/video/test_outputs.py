@@ -258,7 +258,7 @@ def test_resuming_needs_masks_and_excludes_overwriting(tmp_path: Path) -> None:
         open_sinks(tmp_path, ["png"], film(), resume=True, overwrite=True)
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for name in ALL:
         with pytest.raises(SinkError, match="cannot be written"):

@@ -142,7 +142,7 @@ def test_a_whole_file_replaces_the_old_one_or_leaves_it(
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
 
 
-def test_a_path_through_a_file_is_told_before_any_work(tmp_path: Path) -> None:
+def test_a_path_through_a_file_is_reported_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(SinkError, match="cannot be written"):
         PartialFile(tmp_path / "file" / "out.mp4").prepare()

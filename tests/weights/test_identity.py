@@ -26,7 +26,7 @@ def test_the_same_values_are_the_same_weights_also_after_json() -> None:
 
 
 @torch.no_grad()
-def test_any_changed_value_is_told_also_in_a_network_that_was_known() -> None:
+def test_any_changed_value_is_reported_also_in_a_network_that_was_known() -> None:
     changed = network()
     before = WeightsIdentity.of(changed)
     changed.state_dict()["1.running_mean"][1] += 1e-3

@@ -37,7 +37,7 @@ def test_the_names_of_a_release_tell_its_network(contract: str, name: str) -> No
 
 
 @pytest.mark.parametrize("backbone", ["r50", "r101", "swin-l"])
-def test_a_network_with_the_split_attention_is_told_from_seqformer(backbone: str) -> None:
+def test_a_network_with_the_split_attention_is_reported_from_seqformer(backbone: str) -> None:
     with torch.device("meta"):
         names = MSSTSVIS(backbone).state_dict()  # type: ignore[arg-type]
     entry = recognise(names)
@@ -45,7 +45,7 @@ def test_a_network_with_the_split_attention_is_told_from_seqformer(backbone: str
     assert entry.name == f"msstsvis-{backbone}"
 
 
-def test_the_small_network_is_told_from_the_published_ones() -> None:
+def test_the_small_network_is_reported_from_the_published_ones() -> None:
     with torch.device("meta"):
         network = instance_network("msstsvis", "r18")
     entry = recognise(network.state_dict())

@@ -113,7 +113,7 @@ def _batch(context: typer.Context, asked: Values, running: Values) -> None:
     how, sources = JobConfig(**running, options=tuple(context.args)), asked["sources"]
     if asked["status"]:
         with Ledger(home_of(how.output) / LEDGER, create=False) as ledger:
-            _tell(ledger, how.json_lines)
+            _report(ledger, how.json_lines)
         return
     if how.command not in DOABLE:
         raise SegueError(f"--do {how.command}: choose from {', '.join(DOABLE)}")
@@ -157,7 +157,7 @@ class Terminal(BatchObserver):
         return _progress(ledger, self._how.quiet, self._how.json_lines)
 
     def ended(self, ledger: Ledger) -> None:
-        _tell(ledger, self._how.json_lines)
+        _report(ledger, self._how.json_lines)
 
 
 def with_jobs(tasks: Iterable[Task], how: JobConfig) -> list[Task]:
@@ -187,7 +187,7 @@ def check_words(words: Sequence[str]) -> None:
         raise SegueError(f"{own[0]} is set for each video by the batch; leave it out of its options")
 
 
-def _tell(ledger: Ledger, json_lines: bool) -> int:
+def _report(ledger: Ledger, json_lines: bool) -> int:
     """Report the outcome; the number of those that failed."""
     counts = ledger.counts()
     if json_lines:

@@ -165,8 +165,8 @@ def prompt_values(plan: PromptPlan, source: Source) -> tuple[PromptValue, ...]:
     reduced = source.size != source.original_size
     found: list[PromptValue] = []
     try:
-        for frame, said, files in plan.statements():
-            listed = said if isinstance(said, list) else mask_values(said, frame)
+        for frame, given, files in plan.statements():
+            listed = given if isinstance(given, list) else mask_values(given, frame)
             if not reduced and None in files:
                 found.append(MaskFile(frame=frame, path=files[None]))
                 continue
@@ -208,7 +208,7 @@ def _scaled(points: Sequence[Point], scale: tuple[float, float]) -> tuple[Point,
 
 
 class FramesDigest:
-    """Digest of frames in memory, of which no file tells what they were."""
+    """Digest of frames in memory, of which there is no file."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()

@@ -153,8 +153,8 @@ def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Colle
     missing = [job.source.place for job in jobs if job.source.place and not _is_there(job.source.place)]
     if missing:
         raise SourceError(_counted("no such file or folder", missing))
-    said = [item for job in jobs if isinstance(job, TrackJob) for item in job.prompts]
-    files = dict.fromkeys(item.path for item in said if isinstance(item, MaskFile))
+    prompts = [item for job in jobs if isinstance(job, TrackJob) for item in job.prompts]
+    files = dict.fromkeys(item.path for item in prompts if isinstance(item, MaskFile))
     lost = [path for path in files if not is_url(path) and not exists(Path(path))]
     if lost:
         raise PromptError(_counted("no such mask file", lost))

@@ -49,11 +49,12 @@ def train(job: TrainJob, observer: Observer, cancel: CancelToken | None = None) 
     with TemporaryDirectory(prefix="segue-job-") as folder:
         file = Path(folder) / "job.json"
         write_job(job, file)
-        code, said = _finished([sys.executable, "-m", "segue.jobs", str(file)], cancel)
+        code, message = _finished([sys.executable, "-m", "segue.jobs", str(file)], cancel)
     if was_interrupted(code):
         raise KeyboardInterrupt("interrupted; give the same command with --resume to go on")
     if code:
-        raise TrainingError(said or f"the training of {job.network} ended with {code}; its messages say why")
+        ended = f"the training of {job.network} ended with {code}; its messages say why"
+        raise TrainingError(message or ended)
     return job.folder / f"{job.network}.safetensors"
 
 

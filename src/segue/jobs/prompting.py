@@ -131,7 +131,7 @@ def plan_prompts(
         if index < first.index or (index - first.index) % stride:
             steps = f"in steps of {stride} from {first.index} on"
             raise PromptError(f"there is a prompt for frame {index}, but the frames go {steps}")
-    return {index: list(_prompts(said, size, first.size, fit)) for index, said in by_frame.items()}
+    return {index: list(_prompts(given, size, first.size, fit)) for index, given in by_frame.items()}
 
 
 def _prompts(
@@ -147,7 +147,7 @@ def _prompts(
     for value in values:  # in their order: where they overlap, the later one wins
         if isinstance(value, MaskValue):
             inside = decode_rle(Rle(size=list(value.size), counts=value.counts))
-            if value.size != frame_size:  # else it was said of reduced frames
+            if value.size != frame_size:  # else it is a mask of the reduced frames
                 inside = resize_mask(fit_mask(inside, size, fit), frame_size)
             if inside.any():
                 yield MaskPrompt(value.id, inside, label=value.label)

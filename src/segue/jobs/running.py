@@ -270,7 +270,7 @@ def _open_sink(
             begin=begin,
             zones=prepared.zones,
             notify=getattr(job, "notify", None),
-            tell=observer.event,
+            on_event=observer.event,
             name_object=prepared.name_object,
             snapshots=snapshots if snapshots is None or name is None else snapshots / name,
         )

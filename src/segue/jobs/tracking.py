@@ -194,7 +194,7 @@ def prepare_track(job: TrackJob, objects: Objects) -> Prepared:
         finish = check_found if objects.source is None else nothing
         return Prepared(finder, source, source, visible, notice=notice, finish=finish)
     if objects.prompts is not None:
-        return _prepare_said(job, objects, objects.prompts, tracker, source)
+        return _prepare_given(job, objects, objects.prompts, tracker, source)
     with_first = False
     try:
         first, frames = first_frame(source.name, source)
@@ -235,10 +235,10 @@ def prepare_track(job: TrackJob, objects: Objects) -> Prepared:
     return Prepared(tracker, source, frames, note, prompts, required, total=total, finish=check_reached)
 
 
-def _prepare_said(
+def _prepare_given(
     job: TrackJob, objects: Objects, plan: PromptPlan, tracker: TrackSession, source: Source
 ) -> Prepared:
-    """A job whose prompts a program said: frames are read when results are asked for."""
+    """A job whose prompts a program gave: frames are read when results are asked for."""
     required = objects.required if job.required is None else frozenset(job.required)
 
     def note(result: Segmentation) -> str:

@@ -56,7 +56,7 @@ class Face:
             of those that failed.
         score_videos: scores what was written; given the number of those that failed.
         train: carries out a training.
-        notice: tells a line.
+        notice: called with a line of text.
     """
 
     run_videos: Callable[[Request, JobConfig, Iterable[DatasetVideo] | None], int]
@@ -138,7 +138,7 @@ def _do(row: Row, model: str, table: Table, request: Request | None, how: How, f
         options=tuple(options), output=str(folder), workers=how.workers, resume=how.resume, quiet=how.quiet
     )
     failed = face.run_videos(request, running, videos)
-    speed, reasons = _told(folder)
+    speed, reasons = _speed_and_reasons(folder)
     if failed and math.isnan(speed):
         return Done(row, model, folder=folder, failed=failed, ended=reasons[0])
     notes = (*reasons[:1], *([seen_as(options)] if table.options else []))
@@ -248,8 +248,8 @@ def seen_as(options: Sequence[str]) -> str:
 
 def _switched_on(words: Sequence[str], name: str) -> bool:
     """Whether the last word about an option that is on by default leaves it on."""
-    said = [word == f"--{name}" for word in words if word in (f"--{name}", f"--no-{name}")]
-    return not said or said[-1]
+    switches = [word == f"--{name}" for word in words if word in (f"--{name}", f"--no-{name}")]
+    return not switches or switches[-1]
 
 
 def _cost(folder: Path) -> Cost:
@@ -259,7 +259,7 @@ def _cost(folder: Path) -> Cost:
     return cost_of(job)
 
 
-def _told(folder: Path) -> tuple[float, list[str]]:
+def _speed_and_reasons(folder: Path) -> tuple[float, list[str]]:
     """Frames a second of one worker, NaN where no video was done, and why others failed."""
     with Ledger(folder / SUBFOLDER / LEDGER, create=False) as ledger:
         rows = list(ledger.rows("done"))

@@ -30,7 +30,7 @@ class Trainer:
         model: the network that runs what is trained.
         how: what the user asked for.
         train: carries out a training.
-        notice: tells a line.
+        notice: called with a line of text.
     """
 
     row: Row

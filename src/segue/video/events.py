@@ -86,7 +86,7 @@ class _Place:
 
 @dataclass(slots=True)
 class _Visit:
-    """An object from its coming to its going, by the events that tell of its first and its last frame."""
+    """An object from its coming to its going, by the events of its first and its last frame."""
 
     first: Event
     last: Event
@@ -109,7 +109,7 @@ class EventSink(SpooledSink):
             :class:`segue.video.notify.Notifier`.
         live: write each event to the file as soon as it is known; else the file appears when it is complete.
         snapshots: takes a picture and a clip of each event.
-        tell: called with each event as soon as it is known.
+        on_event: called with each event as soon as it is known.
         name: says what an object without a label is, from the best view of it so far; called at most once for
             each event.
 
@@ -126,7 +126,7 @@ class EventSink(SpooledSink):
         live: bool = False,
         notify: str | None = None,
         snapshots: Snapshots | None = None,
-        tell: Callable[[Event], None] | None = None,
+        on_event: Callable[[Event], None] | None = None,
         name: Name | None = None,
     ) -> None:
         if path.suffix.lower() not in (".csv", ".json"):
@@ -139,7 +139,7 @@ class EventSink(SpooledSink):
         self._visits: dict[int, _Visit] = {}
         self._zones, self._live = tuple(zones), live
         self._table: _Table | None = None
-        self._snapshots, self._told, self._listener = snapshots, 0, tell
+        self._snapshots, self._count, self._on_event = snapshots, 0, on_event
         self._views = None if name is None else BestViews(name)
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
@@ -166,7 +166,7 @@ class EventSink(SpooledSink):
             visit.last = replace(seen, seconds=round(time - visit.first.time, 6), largest=largest)
             visit.frames += extent.area >= least
             if visit.frames == MIN_FRAMES and extent.area >= least:
-                self._tell(replace(visit.first, largest=largest))
+                self._emit(replace(visit.first, largest=largest))
             if visit.frames >= MIN_FRAMES:
                 self._watch(visit, min(mask.shape))
         for number in sorted(set(self._visits) - set(segmentation.ids)):
@@ -213,7 +213,7 @@ class EventSink(SpooledSink):
             for name, place in visit.places.items():
                 if place.inside is not None:
                     self._leave(name, place.inside, visit.last)
-            self._tell(replace(visit.last, event=what))
+            self._emit(replace(visit.last, event=what))
         if self._views is not None:
             self._views.forget(number)
 
@@ -229,7 +229,7 @@ class EventSink(SpooledSink):
                 if abs(zone.side(now.foot)) > side / LEAST_SIDE:  # else it may tremble on the line
                     if place.clear is not None and zone.crossed(place.clear, now.foot):
                         direction = "right" if zone.side(now.foot) > 0 else "left"
-                        self._tell(replace(now, event="cross", zone=zone.name, direction=direction))
+                        self._emit(replace(now, event="cross", zone=zone.name, direction=direction))
                     place.clear = now.foot
                 continue
             if zone.contains(now.foot) == (place.inside is not None):
@@ -242,26 +242,26 @@ class EventSink(SpooledSink):
             since, place.frames, place.since = place.since, 0, None
             if place.inside is None:
                 place.inside = since
-                self._tell(replace(since, event="zone-enter", zone=zone.name))
+                self._emit(replace(since, event="zone-enter", zone=zone.name))
             else:
                 self._leave(zone.name, place.inside, since)
                 place.inside = None
 
     def _leave(self, name: str, inside: Event, now: Event) -> None:
         dwelt = round(now.time - inside.time, 6)
-        self._tell(replace(now, event="zone-leave", zone=name, seconds=dwelt))
+        self._emit(replace(now, event="zone-leave", zone=name, seconds=dwelt))
 
-    def _tell(self, event: Event) -> None:
-        self._told += 1
+    def _emit(self, event: Event) -> None:
+        self._count += 1
         if self._views is not None and event.label is None:
             label, score = self._views.name(event.object) or (None, None)
             event = replace(event, label=label, label_score=None if score is None else round(score, 4))
         if self._snapshots is not None:
-            self._snapshots.tell(self._told, event)
+            self._snapshots.add(self._count, event)
         if self._notifier is not None:
             self._notifier.send(asdict(event))
-        if self._listener is not None:
-            self._listener(event)
+        if self._on_event is not None:
+            self._on_event(event)
         if self._table is None:
             self._put(json.dumps(asdict(event)).encode())
             return

@@ -85,7 +85,7 @@ def open_sinks(
     zones: Sequence[Zone] = (),
     notify: str | None = None,
     snapshots: Path | None = None,
-    tell: Callable[[Any], None] | None = None,
+    on_event: Callable[[Any], None] | None = None,
     name_object: Name | None = None,
 ) -> Outputs:
     """Open everything that a run writes.
@@ -94,7 +94,7 @@ def open_sinks(
     there until the sink is closed.
 
     Masks are written at the size of the source, overlays at the size of the frames. Cameras, addresses and
-    iterators do not tell their size beforehand: with ``max_size`` their masks keep the reduced size.
+    iterators do not know their size beforehand: with ``max_size`` their masks keep the reduced size.
 
     Args:
         output: folder, or file of the only format (see :func:`output_paths`).
@@ -112,7 +112,7 @@ def open_sinks(
         zones: regions and lines that are watched for events.
         notify: address that receives each event.
         snapshots: folder for a picture and a clip of each event.
-        tell: called with each :class:`segue.video.events.Event` as it becomes known.
+        on_event: called with each :class:`segue.video.events.Event` as it becomes known.
         name_object: says what an object of an event is, see :class:`segue.video.best_views.BestViews`.
 
     Returns:
@@ -151,7 +151,7 @@ def open_sinks(
         zones=tuple(zones),
         notify=notify,
         snapshots=snapshots,
-        tell=tell,
+        on_event=on_event,
         name_object=name_object,
         live=source.endless,
     )
@@ -256,7 +256,7 @@ def _open_events(path: Path, options: SinkOptions) -> Sink:
         live=options.live,
         notify=options.notify,
         snapshots=snapshots,
-        tell=options.tell,
+        on_event=options.on_event,
         name=options.name_object,
     )
 

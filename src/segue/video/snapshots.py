@@ -128,7 +128,7 @@ class Snapshots:
             self._open.remove(clip)
             self._encode(clip)
 
-    def tell(self, number: int, event: Event) -> None:
+    def add(self, number: int, event: Event) -> None:
         """Write the picture of an event and begin its clip.
 
         Args:

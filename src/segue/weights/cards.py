@@ -91,7 +91,7 @@ def own_card(entry: Entry) -> str | None:
     Returns:
         Markdown, or None.
     """
-    path = _beside(entry, ".md")
+    path = _sidecar(entry, ".md")
     if path is None:
         return None
     text = re.sub(r"\[([^]]+)\]\((?!https?:)[^)]*\)", r"\1", path.read_text(encoding="utf-8"))
@@ -107,13 +107,13 @@ def licence_text(entry: Entry) -> bytes | None:
     Returns:
         Content of the file, or None.
     """
-    path = _beside(entry, ".md")
+    path = _sidecar(entry, ".md")
     if path is None or _LICENCE_FILE not in path.read_text(encoding="utf-8"):
         return None
     return path.with_name(_LICENCE_FILE).read_bytes()
 
 
-def _beside(entry: Entry, suffix: str) -> Path | None:
+def _sidecar(entry: Entry, suffix: str) -> Path | None:
     """A file that has the name of the weights in the package, with another ending."""
     if entry.bundled is None:
         return None

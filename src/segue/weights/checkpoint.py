@@ -187,7 +187,7 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse an archive that unpacks to more than it is: PyTorch packs nothing, its reader believes all."""
+    """Refuse an archive that unpacks to more than it is: PyTorch packs nothing but reads any size."""
     if not zipfile.is_zipfile(path):
         return
     size = path.stat().st_size

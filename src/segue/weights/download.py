@@ -239,8 +239,8 @@ def _fetch_from_any(remote: Remote, part: Path, expected: str, report: Report, p
                 return
             except _INTERRUPTIONS as error:
                 given_up = isinstance(error, urllib.error.HTTPError) and error.code in _FINAL
-                said = f"cannot be downloaded ({place}: {_reason(error)})"
-                last = DownloadError(f"{remote.name}: {said}; the same command goes on later")
+                reason = f"cannot be downloaded ({place}: {_reason(error)})"
+                last = DownloadError(f"{remote.name}: {reason}; the same command goes on later")
             except DownloadError as error:
                 # What an earlier run or another address began may be at fault: then once more from the start.
                 given_up, last = begins, error

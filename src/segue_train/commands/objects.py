@@ -247,7 +247,7 @@ def _as_published(run: Values, steps: int, *, fast: bool) -> Values:
     save_every=5000,
 )
 def stm(clips: Clips, options: Values, run: Values) -> Prepared:
-    """Train STM as its paper tells: on clips made of still images, then on videos.
+    """Train STM as its paper describes: on clips made of still images, then on videos.
 
     Examples:
 

@@ -174,7 +174,7 @@ def cutie_loss(output: Output, target: Tensor, exists: Tensor, points: int, unif
     """Cross-entropy and Dice at points: of the masks, and weakly of the states and the queries.
 
     Args:
-        output: what the network said of frames 1 to T-1.
+        output: output of the network for frames 1 to T-1.
         target: class of each pixel there, (B, T-1, H, W), 0..K or void.
         exists: (B, K), 1 where the slot is in use; the slots in use come first.
         points: points of a frame.

@@ -101,8 +101,8 @@ def asked(
         about = overlaps(clip.boxes, boxes)
         counted.append(whole | (about >= TOUCHED).any(0))
         found = (about >= TOUCHED).any(1)
-        said = scores[about.argmax(1)].argmax(1)
-        labels = torch.where(clip.labels == UNKNOWN, said, clip.labels)
+        detected = scores[about.argmax(1)].argmax(1)
+        labels = torch.where(clip.labels == UNKNOWN, detected, clip.labels)
         wanted.append(ClipTargets(labels[found], clip.boxes[found], clip.masks[found]))
     return wanted, torch.stack(counted)
 
