@@ -156,6 +156,24 @@ def test_what_a_job_rests_on_is_known_by_content(tmp_path: Path) -> None:
     assert changed == {"model", "prompts"}
 
 
+def test_only_fields_for_files_count_by_the_content_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source, scene = VideoSource(place="film.mp4"), tmp_path / "empty.png"
+    job = ForegroundJob(source=source, model=Model(name="mustan-lite"), scene=str(scene), device="cpu")
+    found = TrackJob(
+        source=source, model=Model(name="stcn-lite"), finding=Finding(name="lost", refine="none")
+    )
+    before = result_settings(job), result_settings(found)
+    assert before[0]["scene"] == str(scene)
+    for name in ("mustan-lite", "stcn-lite", "lost", "none", "cpu"):  # a file of the name of something else
+        (tmp_path / name).write_bytes(b"")
+    assert (result_settings(job), result_settings(found)) == before
+    scene.write_bytes(b"empty")
+    assert result_settings(job)["scene"] == f"{scene} sha256={sha256(b'empty').hexdigest()}"
+
+
 def test_weights_count_by_the_content_of_all_their_files(tmp_path: Path) -> None:
     bundled = MODELS.find("stcn-lite").bundled
     assert bundled is not None

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from segue.inputs import exists
 from segue.jobs.describing import network_digest
-from segue.jobs.parts import MaskFile, Model
+from segue.jobs.options import Value
+from segue.jobs.parts import FilePath, MaskFile, Model, Text
 from segue.jobs.prepared import Objects
 from segue.jobs.values import TrackJob, VideoJob, values_of
 from segue.registry import MODELS
@@ -81,8 +82,10 @@ def result_settings(job: VideoJob) -> dict[str, Any]:
     prompts: dict[str, list[Any]] = {}
     for value in values.pop("prompts", ()):
         prompts.setdefault(str(-1 if value["frame"] is None else value["frame"]), []).append(value)
-    files = {name: _by_content(value) for name, value in values.items()}
-    return {"source": identity, "part": source, "prompts": prompts, **files}
+    finding = getattr(job, "finding", None)
+    if finding is not None:
+        values["finding"] = _by_content(finding, values["finding"])
+    return {"source": identity, "part": source, "prompts": prompts, **_by_content(job, values)}
 
 
 def record(job: VideoJob) -> dict[str, Any]:
@@ -170,15 +173,11 @@ def _own_digest(name: str) -> str | None:
         return file_digest(path)
 
 
-def _by_content(value: Any) -> Any:
-    """A value with the digest of each file that it names; the weights have theirs already."""
-    if isinstance(value, Mapping):
-        return {
-            name: item if name in ("weights", "digest") and "digest" in value else _by_content(item)
-            for name, item in value.items()
-        }
-    if isinstance(value, list):
-        return [_by_content(item) for item in value]
-    if isinstance(value, str) and value and (digest := file_digest(Path(value))) is not None:
-        return f"{value} sha256={digest}"
-    return value
+def _by_content(part: Value, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON values of a part of a job, with the digest of each file that one of its fields names."""
+    found = dict(values)
+    for name, kind in get_type_hints(type(part), include_extras=True).items():
+        if name in found and found[name] and {kind, *get_args(kind)} & {Text, FilePath}:
+            digest = file_digest(Path(found[name]))
+            found[name] = found[name] if digest is None else f"{found[name]} sha256={digest}"
+    return found
