@@ -19,16 +19,8 @@ from segue.masks.files import MAX_ID
 from segue.models.msstsvis import MSSTSVIS
 from segue.models.seqformer import SeqFormer, Size
 from segue.sessions.base import SessionState
-from segue.sessions.instances import (
-    PATIENCE,
-    InstanceOptions,
-    Instances,
-    InstanceSession,
-    Tracks,
-    allowed_classes,
-    compose,
-    suppress,
-)
+from segue.sessions.instance_tracks import PATIENCE, Instances, Tracks, suppress
+from segue.sessions.instances import InstanceOptions, InstanceSession, allowed_classes, compose
 from segue.sessions.official import (
     as_tensor,
     best_entries,

@@ -21,7 +21,7 @@ from segue.flow import FlowFiles
 from segue.flow.providers import FlowName
 from segue.inputs import exists, kind_of
 from segue.jobs.options import ForegroundOptions
-from segue.jobs.prepared import Objects, Prepared, open_video
+from segue.jobs.prepared import Extras, Objects, Prepared, open_video
 from segue.jobs.values import ForegroundJob
 from segue.masks import read_stored_mask
 from segue.models.base import ForegroundNetwork, foreground_capabilities
@@ -209,6 +209,7 @@ def prepare_foreground(job: ForegroundJob, objects: Objects) -> Prepared:
         total=total,
         saves=session.restorable,
         zones=zones,
+        extras=Extras(job.explain, job.events, job.snapshots, job.notify),
         name_object=None if job.name_events is None else object_namer(job.name_events, job.device),
         finish=finish,
     )

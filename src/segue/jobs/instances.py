@@ -13,7 +13,7 @@ from segue.datasets.ytvis import read_class_names
 from segue.errors import ArgumentError, PromptError, SegueError
 from segue.inputs import kind_of
 from segue.jobs.options import InstanceOptions
-from segue.jobs.prepared import Objects, Prepared, open_video
+from segue.jobs.prepared import Extras, Objects, Prepared, open_video
 from segue.jobs.values import InstancesJob
 from segue.models.base import InstanceNetwork
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
@@ -128,7 +128,7 @@ def prepare_instances(job: InstancesJob, objects: Objects) -> Prepared:
     )
     if job.explain is not None and not isinstance(session, InstanceSession):
         raise SegueError(f"--explain shows where a network's queries look; {job.model.name} has none")
-    return Prepared(session, source, source, counted, names=names)
+    return Prepared(session, source, source, counted, names=names, extras=Extras(explain=job.explain))
 
 
 def counted(result: Segmentation) -> str:

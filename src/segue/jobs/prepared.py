@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from segue.prompts.detectors import Detector
 from segue.prompts.given import PromptPlan
 from segue.sessions.base import Session
 from segue.sessions.track import TrackSession
-from segue.types import Frame, Segmentation
+from segue.types import Frame, Image, Segmentation
 from segue.video import Source, open_source
 from segue.video.best_views import Name
 from segue.video.zones import Zone
@@ -79,6 +79,34 @@ class Objects:
                 )
 
 
+class Explains(Protocol):
+    """A session that shows where its network looked."""
+
+    def explain(self) -> None:
+        """Keep the pictures of each result from now on."""
+
+    @property
+    def explanations(self) -> Mapping[str, Image]:
+        """The pictures of the last result by what their files end with, RGB (rows, columns, 3), uint8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What a job gives beside its masks; None leaves it out.
+
+    Attributes:
+        explain: folder for pictures of where the network looked; the session is one that :class:`Explains`.
+        events: table of objects that come and go.
+        snapshots: folder for a picture and a clip of each event.
+        notify: address that receives each event.
+    """
+
+    explain: Path | None = None
+    events: Path | None = None
+    snapshots: Path | None = None
+    notify: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A job that can begin: everything is loaded, and the first frame can be read.
@@ -96,6 +124,7 @@ class Prepared:
         names: class names by number, as files of results number them.
         zones: what is watched for events.
         name_object: says what an object of an event is: label and score; None leaves it open.
+        extras: what the job gives beside its masks.
         complete: makes the result of a frame whole, by what a pass before has found; None leaves it as it
             is.
         notice: what the person who runs the job should know; empty for nothing.
@@ -115,6 +144,7 @@ class Prepared:
     names: Mapping[int, str] = field(default_factory=dict)
     zones: tuple[Zone, ...] = ()
     name_object: Name | None = None
+    extras: Extras = Extras()
     complete: Complete | None = None
     notice: str = ""
     finish: Callable[[], Mapping[str, Path]] = nothing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from segue.cancel import CancelToken, interrupt_on_signals
 from segue.errors import SinkError, SourceError
@@ -15,7 +15,7 @@ from segue.jobs.foreground import prepare_foreground
 from segue.jobs.identity import identified, result_settings
 from segue.jobs.instances import prepare_instances
 from segue.jobs.observer import Observer
-from segue.jobs.prepared import Objects, Prepared, first_frame, own_pictures
+from segue.jobs.prepared import Explains, Objects, Prepared, first_frame, own_pictures
 from segue.jobs.processes import annotate, export, train
 from segue.jobs.resumable import first_pass, forget_state
 from segue.jobs.resumable import run as run_frames
@@ -169,8 +169,7 @@ def _run_video(job: VideoJob, prepared: Prepared, observer: Observer, cancel: Ca
     resumable = not (source.endless or prepared.in_memory)
     if outputs.resume and not resumable:
         raise SinkError(f"{source.name}: a run over pictures in memory cannot be resumed; leave out resume")
-    explain: Path | None = getattr(job, "explain", None)
-    explaining: Any = prepared.session
+    explain, explaining = prepared.extras.explain, cast(Explains, prepared.session)
     if explain is not None:
         explaining.explain()
     written: dict[str, Path] = {}
@@ -246,16 +245,16 @@ def _open_sink(
     job: VideoJob, prepared: Prepared, part: float | None, written: dict[str, Path], observer: Observer
 ) -> Sink:
     """Open everything that a job writes; the places go into ``written``."""
-    outputs, source = job.outputs, prepared.source
-    events: Path | None = getattr(job, "events", None)
-    snapshots: Path | None = getattr(job, "snapshots", None)
+    outputs, source, extras = job.outputs, prepared.source, prepared.extras
 
     def open_part(begin: float, name: str | None = None) -> Sink:
         folder = outputs.folder or default_folder(source)
-        places = {} if events is None else {"events": events}
+        places = {} if extras.events is None else {"events": extras.events}
+        snapshots = extras.snapshots
         if name is not None:
             folder = part_path(folder, name)
             places = {kind: part_path(path, name) for kind, path in places.items()}
+            snapshots = None if snapshots is None else snapshots / name
         opened = open_sinks(
             folder,
             outputs.formats,
@@ -269,10 +268,10 @@ def _open_sink(
             categories={label: number for number, label in prepared.names.items()},
             begin=begin,
             zones=prepared.zones,
-            notify=getattr(job, "notify", None),
+            notify=extras.notify,
             on_event=observer.event,
             name_object=prepared.name_object,
-            snapshots=snapshots if snapshots is None or name is None else snapshots / name,
+            snapshots=snapshots,
         )
         written.update(opened.paths)
         if name is not None:

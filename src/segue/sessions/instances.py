@@ -11,7 +11,6 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.errors import ArgumentError, PromptError, SourceError
@@ -19,25 +18,17 @@ from segue.inputs import whole_number
 from segue.layers.running import prepare_for_inference
 from segue.masks.drawing import attention_strip
 from segue.masks.measure import measure
-from segue.models.base import InstanceNetwork
+from segue.models.base import InstanceNetwork, instance_capabilities
 from segue.models.seqformer.observing import EncoderAttention, ObservableNetwork
-from segue.sessions.association import next_id
 from segue.sessions.base import Checkpointable, FrameLike, as_frame, checkpointed
 from segue.sessions.encoder_pictures import draw_encoder
+from segue.sessions.instance_tracks import Instances, Track, Tracks, suppress
 from segue.sessions.networks import instance_network
 from segue.sessions.official import SHORT_SIDE, as_tensor, best_queries, enlarged, resized
 from segue.types import Image, IndexMask, ObjectInfo, Prompt, Segmentation
 from segue.weights.identity import WeightsIdentity
 
 DUPLICATE = 0.6  # overlap (IoU over the window) above which the weaker of two queries is left out
-
-OVERLAP_WEIGHT, EMBEDDING_WEIGHT, CLASS_WEIGHT = 1.0, 0.5, 0.5
-"""What mask overlap, likeness of the queries and agreement on the class count."""
-
-ENOUGH = 0.75  # sum of the three from which on two are one object
-EMBEDDING_ALONE = 0.8  # likeness needed where no frame shows both masks
-PATIENCE = 20  # windows that an object may be missing before it is dropped
-MOMENTUM = 0.7  # part of the old embedding and class scores that a known object keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,131 +64,6 @@ class InstanceOptions:
             raise ArgumentError(f"score is {self.score}; it must be in 0..1")
         if self.top < 1 or self.short_side < 32:
             raise ArgumentError(f"top is {self.top} and short_side {self.short_side}; give at least 1 and 32")
-
-
-@dataclass(frozen=True)
-class Instances:
-    """What was found in one window."""
-
-    embeddings: Tensor  # instance queries, (K, C)
-    class_scores: Tensor  # (K, classes), in 0..1
-    masks: Tensor  # (K, T, h, w), bool, at stride 4
-
-    def __len__(self) -> int:
-        return len(self.embeddings)
-
-
-@dataclass
-class Track:
-    """A known object."""
-
-    id: int
-    embedding: Tensor  # of its query, (C,)
-    class_scores: Tensor  # (classes,)
-    masks: Tensor  # on the frames that the next window shares, (t, h, w), bool
-    missing: int = 0  # windows since it was last found
-
-    @property
-    def label(self) -> int:
-        """Its class channel."""
-        return int(self.class_scores.argmax())
-
-    @property
-    def score(self) -> float:
-        return float(self.class_scores.max())
-
-
-@dataclass
-class Tracks:
-    """All known objects of a video; at most ``PATIENCE`` windows of silence are remembered."""
-
-    known: list[Track] = field(default_factory=list)
-    last_id: int = 0
-
-    def update(self, found: Instances, shared: int, keep: int) -> list[int]:
-        """The ids of the instances of the next window.
-
-        Args:
-            found: best first, their masks (N, T, h, w).
-            shared: how many frames of the window before it begins with.
-            keep: how many of its last frames the next window begins with.
-
-        Returns:
-            One id for each instance, in the same order; known objects keep theirs.
-        """
-        matched = self._match(found, shared)
-        ids = []
-        for i in range(len(found)):
-            tail = found.masks[i, found.masks.shape[1] - keep :]
-            track = matched.get(i)
-            if track is None:
-                self.last_id = next_id(self.last_id, {known.id for known in self.known})
-                track = Track(self.last_id, found.embeddings[i], found.class_scores[i], tail)
-                self.known.append(track)
-            else:
-                track.embedding = MOMENTUM * track.embedding + (1 - MOMENTUM) * found.embeddings[i]
-                track.class_scores = MOMENTUM * track.class_scores + (1 - MOMENTUM) * found.class_scores[i]
-                track.masks, track.missing = tail, 0
-            ids.append(track.id)
-        present = set(ids)
-        for track in self.known:
-            if track.id not in present:
-                track.missing += 1
-                track.masks = found.masks.new_zeros(keep, *found.masks.shape[2:])
-        self.known = [track for track in self.known if track.missing <= PATIENCE]
-        return ids
-
-    def _match(self, found: Instances, shared: int) -> dict[int, Track]:
-        """The known object of each instance that has one."""
-        from scipy.optimize import linear_sum_assignment  # late, for a quick start
-
-        if not self.known or len(found) == 0:
-            return {}
-        before = torch.stack([track.masks for track in self.known])
-        embeddings = torch.stack([track.embedding for track in self.known])
-        classes = torch.stack([track.class_scores for track in self.known])
-        overlap, together = _overlap(before, found.masks[:, :shared])
-        similarity = F.cosine_similarity(embeddings[:, None], found.embeddings[None], dim=-1)
-        agreement = F.cosine_similarity(classes[:, None], found.class_scores[None], dim=-1)
-        likeness = OVERLAP_WEIGHT * overlap + EMBEDDING_WEIGHT * similarity + CLASS_WEIGHT * agreement
-        likeness = likeness.masked_fill(~(together | (similarity >= EMBEDDING_ALONE)), 0.0)
-        # Both in sight but apart: they are two, however alike.
-        apart = (overlap == 0) & before.flatten(1).any(1)[:, None] & found.masks[:, :shared].flatten(1).any(1)
-        likeness = likeness.masked_fill(apart, 0.0)
-        rows, columns = linear_sum_assignment(likeness.float().cpu().numpy(), maximize=True)
-        return {
-            int(column): self.known[row]
-            for row, column in zip(rows, columns, strict=True)
-            if likeness[row, column] >= ENOUGH
-        }
-
-
-def _overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Intersection over union of masks (n, t, h, w) and (m, t, h, w) over all frames; and where they meet."""
-    flat_a, flat_b = a.flatten(1).float(), b.flatten(1).float()
-    both = flat_a @ flat_b.T
-    union = flat_a.sum(1)[:, None] + flat_b.sum(1)[None] - both
-    return both / union.clamp(min=1), both > 0
-
-
-def suppress(found: Instances, limit: float) -> list[int]:
-    """Indices of the instances, best first, less those that overlap a better one by more than ``limit``.
-
-    Args:
-        found: instances of a window, with their masks.
-        limit: IoU in [0, 1].
-
-    Returns:
-        Indices of those that stay.
-    """
-    if len(found) == 0:
-        return []
-    overlap, _ = _overlap(found.masks, found.masks)
-    kept: list[int] = []
-    for i in range(len(found)):
-        if all(overlap[i, j] <= limit for j in kept):
-            kept.append(i)
-    return kept
 
 
 @dataclass
@@ -394,7 +260,7 @@ class InstanceSession(Checkpointable):
     @property
     def _observes(self) -> bool:
         """Whether it is kept what the encoder attends to."""
-        return self._explains and getattr(self._network, "observable", False)
+        return self._explains and instance_capabilities(self._network).observes_encoder
 
     def _encode(self, observer: EncoderAttention | None) -> Any:
         """What the network sees in the window; frames of an earlier window are not encoded again."""

@@ -12,7 +12,7 @@ from segue.models.base.foreground import (
     Shape,
     foreground_capabilities,
 )
-from segue.models.base.instances import InstanceNetwork
+from segue.models.base.instances import InstanceCapabilities, InstanceNetwork, instance_capabilities
 from segue.models.base.memory import MemoryNetwork, QueryFeatures
 from segue.models.base.tracking import (
     FramePrompts,
@@ -33,6 +33,7 @@ __all__ = [
     "ForegroundCapabilities",
     "ForegroundNetwork",
     "FramePrompts",
+    "InstanceCapabilities",
     "InstanceNetwork",
     "MemoryNetwork",
     "MemoryPolicy",
@@ -45,5 +46,6 @@ __all__ = [
     "TrackOutput",
     "Tracker",
     "foreground_capabilities",
+    "instance_capabilities",
     "track_capabilities",
 ]

@@ -3,13 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class InstanceCapabilities:
+    """What an instance network declares of itself beyond the plain case.
+
+    Attributes:
+        observes_encoder: ``encode`` takes an ``observer``, which keeps what the encoder attends to, see
+            :class:`segue.models.seqformer.observing.ObservableNetwork`.
+    """
+
+    observes_encoder: bool = False
+
+
+def instance_capabilities(network: object) -> InstanceCapabilities:
+    """The capabilities that an instance network declares; those of the plain case where it declares none.
+
+    Args:
+        network: the network.
+
+    Returns:
+        What it declares.
+    """
+    declared = getattr(network, "capabilities", None)
+    return declared if isinstance(declared, InstanceCapabilities) else InstanceCapabilities()
+
+
 class InstanceNetwork(Protocol):
     """A network for :class:`segue.sessions.InstanceSession`.
+
+    It may declare ``capabilities``, see :class:`InstanceCapabilities`.
 
     What it makes of frames (``memory``) and of its queries (``decoded``) goes back to it as it is.
     """

@@ -22,6 +22,7 @@ from segue.layers.colours import normalise_planes
 from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.layers.resnet import BasicBlock, Bottleneck, ResidualTrunk
 from segue.layers.swin import SwinTrunk
+from segue.models.base import InstanceCapabilities
 from segue.models.detection.nanodet import NanoDetTrunk
 from segue.models.seqformer.decoder import (
     MLP,
@@ -189,7 +190,7 @@ class SeqFormer(nn.Module):
 
     short_side = 360
     score = 0.3
-    observable = True
+    capabilities = InstanceCapabilities(observes_encoder=True)
 
     def __init__(self, backbone: BackboneName = "r50", size: Size | None = None) -> None:
         super().__init__()

@@ -106,10 +106,10 @@ class EncoderAttention:
 
 
 class ObservableNetwork(InstanceNetwork, Protocol):
-    """A network for instances that shows what its encoder attends to, for ``--explain``."""
+    """A network for instances that shows what its encoder attends to, for ``--explain``.
 
-    observable: bool
-    """True; a network without this attribute shows nothing."""
+    It declares ``observes_encoder`` in its ``capabilities``.
+    """
 
     def encode(
         self, frames: Tensor, valid: Tensor | None = None, observer: EncoderAttention | None = None
