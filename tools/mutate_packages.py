@@ -102,12 +102,14 @@ PACKAGES = {
         ),
         keyword=SMALL_NETWORKS,
         through={
-            "encoder_pictures.py": ("tests/sessions/test_processing.py",),
+            "encoder_pictures.py": ("tests/sessions/test_instances.py",),
             "networks.py": (
                 "tests/sessions/test_flip_tta.py",
                 "tests/sessions/test_foreground.py",
                 "tests/sessions/test_track.py",
             ),
+            "passes.py": ("tests/sessions/test_two_passes.py",),
+            "reverse.py": ("tests/jobs/test_reverse.py", "tests/jobs/test_session_parts.py"),
         },
     ),
     "memory": Package(

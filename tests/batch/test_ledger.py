@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from segue.batch import Ledger, Task
+from segue.batch import Ledger, Row, Task
 from segue.batch.ledger import only_process
 from segue.errors import SegueError
+from segue.video.identity import SourceIdentity
 
 
 @pytest.fixture
@@ -169,3 +170,64 @@ def test_a_video_that_stands_twice_in_a_list_is_one(ledger: Ledger) -> None:
         ("clip", "one/clip.mp4"),
         ("other", "two.mp4"),
     ]
+
+
+def test_a_video_comes_back_as_it_was_planned(ledger: Ledger, tmp_path: Path) -> None:
+    known = SourceIdentity("a.mp4", "file", 12, 34, "digest")
+    task = Task("a", "a.mp4", ("--box", "1,2,3,4"), 7.5, 2**31, known, '{"kind": "track"}')
+    ledger.add([task, Task("b", "b.mp4")])
+    ledger.save()
+    with Ledger(tmp_path / "ledger.sqlite", create=False) as later:
+        assert list(later.tasks("queued")) == [task, Task("b", "b.mp4")]
+        assert list(later.tasks("done", "failed")) == []
+        later.begun("b", "w")
+        assert [found.name for found in later.tasks("queued", "running")] == ["a", "b"]
+        assert list(later.queued()) == [task]
+
+
+def test_rows_are_those_of_a_state_or_all(ledger: Ledger) -> None:
+    ledger.add([Task(name, name) for name in "abc"])
+    ledger.begun("a", "w1")
+    ledger.beat("a", 3)
+    ledger.failed("b", "rotten")
+    assert ledger.counts() == {"queued": 1, "running": 1, "done": 0, "failed": 1}
+    (row,) = ledger.rows("running")
+    assert row == Row("a", "a", "running", "w1", 1, None, 3, None, None)
+    assert [row.name for row in ledger.rows()] == ["a", "b", "c"]
+    ledger.beat("b", 9)
+    assert [row.frames for row in ledger.rows("failed")] == [0], "it is in work no longer"
+    ledger.done("a", "w2", 5, 2.5, "digest")
+    assert next(ledger.rows("done")) == Row("a", "a", "done", "w2", 1, None, 5, 2.5, "digest")
+
+
+def test_a_video_that_is_queued_again_begins_from_the_start(ledger: Ledger) -> None:
+    old, new = (SourceIdentity("a.mp4", "file", size, 1, "d") for size in (10, 11))
+    ledger.add([Task("a", "a.mp4", identity=old), Task("b", "b.mp4", identity=old)])
+    for name in "ab":
+        ledger.begun(name, "w")
+        ledger.done(name, "w", 3, 1.0, "digest")
+    ledger.again("a", new)
+    ledger.again("b")
+    assert [(row.state, row.tries, row.error, row.digest) for row in ledger.rows()] == [
+        ("queued", 0, None, None)
+    ] * 2
+    assert [task.identity for task in ledger.queued()] == [new, old]
+
+
+def test_only_what_is_in_work_waits_again(ledger: Ledger) -> None:
+    ledger.add([Task(name, name) for name in "ab"])
+    ledger.begun("a", "w")
+    ledger.failed("b", "rotten")
+    for name in "ab":
+        ledger.waits(name)
+    assert [row.state for row in ledger.rows()] == ["queued", "failed"]
+
+
+def test_the_identity_of_a_batch_stays(ledger: Ledger, tmp_path: Path) -> None:
+    assert ledger.identity("one") == ledger.identity("two") == "one"
+    ledger.close()
+    with Ledger(tmp_path / "ledger.sqlite") as later:
+        assert later.identity("three") == "one"
+    with pytest.raises(SegueError, match="there is no batch here"):
+        Ledger(tmp_path / "none.sqlite", create=False)
+    assert not (tmp_path / "none.sqlite").exists()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from segue.batch import places
 from segue.batch.places import (
     RESULT,
     fetch,
@@ -21,6 +23,7 @@ from segue.batch.places import (
     remote_identity,
 )
 from segue.errors import SegueError, SourceError
+from segue.video.identity import SourceIdentity
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -112,3 +115,76 @@ def test_a_folder_of_results_is_reported_by_its_marks(name: str, tmp_path: Path)
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).touch()
     assert is_result(tmp_path)
+
+
+class Told:
+    """A file system that says of every file what it is told to say."""
+
+    def __init__(self, **info: Any) -> None:
+        self._info = info
+
+    def info(self, name: str) -> dict[str, Any]:
+        return self._info
+
+
+def identity(monkeypatch: pytest.MonkeyPatch, **info: Any) -> SourceIdentity:
+    monkeypatch.setattr(places, "file_system", lambda place: (Told(**info), place))
+    found = remote_identity("https://me:secret@host/a.mp4")
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("info", "modified_ns"),
+    [
+        ({}, None),
+        ({"mtime": 12.5}, 12_500_000_000),
+        ({"LastModified": datetime(2026, 1, 1, tzinfo=timezone.utc)}, 1_767_225_600_000_000_000),
+        ({"updated": "2026-01-01T00:00:00+00:00"}, 1_767_225_600_000_000_000),
+        ({"created": "yesterday"}, None),
+        ({"mtime": 0, "created": 7}, 7_000_000_000),
+    ],
+)
+def test_the_time_of_a_remote_file_is_what_its_store_says(
+    monkeypatch: pytest.MonkeyPatch, info: dict[str, Any], modified_ns: int | None
+) -> None:
+    found = identity(monkeypatch, **info)
+    assert (found.modified_ns, found.size, found.digest, found.kind) == (modified_ns, None, None, "address")
+    assert "secret" not in found.place
+
+
+def test_a_remote_file_is_another_one_when_its_tag_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = identity(monkeypatch, size="12", ETag="abc")
+    assert one.size == 12
+    assert one.digest is not None
+    assert one.difference(identity(monkeypatch, size=12, ETag="abc")) is None
+    assert one.difference(identity(monkeypatch, size=12, ETag="abd"))
+    assert one.difference(identity(monkeypatch, size=12, md5Hash="abc", ETag="abc"))
+
+
+def test_a_film_is_fetched_whatever_its_address_asks_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Store(Told):
+        def get_file(self, name: str, path: str) -> None:
+            Path(path).write_bytes(b"film")
+
+    monkeypatch.setattr(places, "file_system", lambda place: (Store(), place))
+    one = fetch("https://host/a.mp4?token=1", tmp_path)
+    assert (one.suffix, one.read_bytes(), one.stat().st_mtime_ns) == (".mp4", b"film", 0)
+    one.write_bytes(b"kept")
+    os.utime(one, ns=(0, 0))
+    assert fetch("https://host/a.mp4?token=1", tmp_path).read_bytes() == b"kept", (
+        "neither size nor time is known"
+    )
+    assert fetch("https://host/a.mp4?token=2", tmp_path) != one
+
+
+def test_a_folder_that_cannot_be_listed_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def find(self, root: str) -> list[str]:
+            raise OSError("no\nentry")
+
+    monkeypatch.setattr(places, "file_system", lambda place: (Broken(), place))
+    with pytest.raises(SourceError, match=r"^s3://bucket/films: cannot be listed \(no entry\)$"):
+        files_below("s3://me:secret@bucket/films", {".mp4"})

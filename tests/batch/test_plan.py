@@ -6,9 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from segue.batch import read_tasks
-from segue.batch.plan import measured
-from segue.errors import SourceError
+from segue.batch import Task, plan, read_tasks
+from segue.batch.plan import (
+    BASE_MEMORY,
+    BYTES_PER_BYTE,
+    BYTES_PER_PIXEL,
+    MIB,
+    errors_of,
+    identity_of,
+    measured,
+)
+from segue.errors import SegueError, SourceError
+from segue.video.identity import SourceIdentity
 from tests.batch.conftest import film
 
 
@@ -175,3 +184,101 @@ def test_the_ending_of_an_address_is_that_of_its_path() -> None:
     (task,) = read_tasks([address])
 
     assert (task.name, task.source) == ("c", address)
+
+
+def test_what_a_video_costs_is_told_by_what_can_be_known_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touched(tmp_path / "pictures", "0.jpg", "1.jpg", "2.jpg")
+    film(tmp_path / "a.mp4", 10)
+    (tmp_path / "rotten.mp4").write_bytes(b"nothing")
+    sizes = {"s3://b/known.mp4": SourceIdentity("s3://b/known.mp4", "address", 1000)}
+    monkeypatch.setattr(plan, "remote_identity", sizes.get)
+    tasks = [
+        Task("film", str(tmp_path / "a.mp4")),
+        Task("pictures", str(tmp_path / "pictures")),
+        Task("known", "s3://b/known.mp4"),
+        Task("unknown", "s3://b/unknown.mp4"),
+        Task("rotten", str(tmp_path / "rotten.mp4"), cost=5, memory=6),
+        Task("gone", str(tmp_path / "gone.mp4")),
+    ]
+    found = measured(tasks, threads=2)
+    assert [task.name for task in found] == [task.name for task in tasks]
+    film_, pictures, known, unknown, rotten, gone = found
+    assert (film_.cost, film_.memory) == (96 * 128 * 10, BASE_MEMORY + BYTES_PER_PIXEL * 96 * 128)
+    assert film_.identity == SourceIdentity.of(tmp_path / "a.mp4")
+    assert pictures.cost == 3 * MIB
+    assert pictures.identity == SourceIdentity.of(tmp_path / "pictures")
+    assert (known.cost, known.identity) == (1000 * BYTES_PER_BYTE, sizes["s3://b/known.mp4"])
+    assert unknown == tasks[3]
+    assert (rotten.cost, rotten.memory) == (5, 6)
+    assert rotten.identity is not None
+    assert gone == tasks[5]
+    assert identity_of(str(tmp_path / "gone.mp4")) is None
+
+
+def test_films_of_a_remote_folder_are_named_by_their_place_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def files_below(place: str, suffixes: frozenset[str]) -> list[str]:
+        asked.append((place, suffixes))
+        return [f"s3://bucket/films/{name}" for name in ("a.mkv", "a.mp4", "in/b.mp4")]
+
+    monkeypatch.setattr(plan, "files_below", files_below)
+    for place in ("s3://bucket/films", "s3://bucket/films/"):
+        tasks = read_tasks([place])
+        assert [(task.name, task.source) for task in tasks] == [
+            ("a.mkv", "s3://bucket/films/a.mkv"),
+            ("a.mp4", "s3://bucket/films/a.mp4"),
+            ("in/b", "s3://bucket/films/in/b.mp4"),
+        ]
+    assert asked[0] == ("s3://bucket/films", plan.VIDEO_SUFFIXES)
+
+
+def test_a_pattern_may_name_folders_of_pictures_and_lists(tmp_path: Path) -> None:
+    touched(tmp_path, "s10/0.jpg", "s9/0.jpg", "x.mp4")
+    assert names_and_sources(tmp_path / "s*") == {"s9": "s9", "s10": "s10"}
+    (tmp_path / "s.txt").write_text("x.mp4\n")
+    assert list(names_and_sources(tmp_path / "s*")) == ["s9", "s10", "x"]
+    touched(tmp_path, "s9/masks/.segue.json")
+    assert list(names_and_sources(tmp_path / "s*")) == ["s10", "x"]
+
+
+def test_masks_of_a_table_lie_beside_it_with_or_without_frame_and_id(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text(
+        "source,mask\na.mp4,m.png; 3@n.png ;2=o.png;4@2=/abs/p@1.png;s3://b/q.png\n"
+    )
+    (task,) = read_tasks([str(tmp_path / "list.csv")])
+    assert task.arguments[1::2] == (
+        str(tmp_path / "m.png"),
+        f"3@{tmp_path / 'n.png'}",
+        f"2={tmp_path / 'o.png'}",
+        "4@2=/abs/p@1.png",
+        "s3://b/q.png",
+    )
+    assert set(task.arguments[::2]) == {"--mask"}
+
+
+def test_one_video_with_other_options_is_another_one_and_needs_no_other_name(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("source,name,options\na.mp4,x,--fit\na.mp4,x,\na.mp4,x,--fit\n")
+    tasks = read_tasks([str(tmp_path / "list.csv")])
+    assert [(task.name, task.arguments) for task in tasks] == [("x", ("--fit",)), ("x", ())]
+
+
+def test_an_error_of_one_video_has_its_name_and_one_of_all_has_none() -> None:
+    with (
+        pytest.raises(SegueError, match=r"^a \(s3://b/a.mp4\): wrong$"),
+        errors_of(Task("a", "s3://me:secret@b/a.mp4", ("--box", "x"))),
+    ):
+        raise SegueError("wrong")
+    with pytest.raises(SegueError, match=r"^wrong$"), errors_of(Task("a", "a.mp4")):
+        raise SegueError("wrong")
+
+
+def test_a_list_that_is_no_text_or_not_there_is_told(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "bom.txt").write_bytes("\ufeffa.mp4\n".encode())
+    for name in ("list.txt", "none.csv", "none.txt"):
+        with pytest.raises(SourceError, match=rf"{name}: the list cannot be read"):
+            read_tasks([str(tmp_path / name)])
+    assert [task.name for task in read_tasks([str(tmp_path / "bom.txt")])] == ["a"]

@@ -10,7 +10,16 @@ import torch
 
 from segue.masks import decode_rle, encode_rle
 from segue.models.seqformer import SeqFormer, Size
-from segue.sessions.official import sure_results, whole_clip
+from segue.sessions.official import (
+    as_tensor,
+    best_entries,
+    best_queries,
+    clip_records,
+    enlarged,
+    resized,
+    sure_results,
+    whole_clip,
+)
 from segue.types import Frame
 
 # pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
@@ -43,3 +52,103 @@ def test_the_surest_entry_is_shown_on_top() -> None:
     np.testing.assert_array_equal(first == 1, top & ~left)
     assert not second.any()
     assert decode_rle(records[0]["segmentations"][0]).any()
+
+
+LOGITS = torch.tensor([[2.0, -1.0, 0.0], [3.0, 1.0, -2.0], [-3.0, 0.5, -4.0]])
+"""Three queries, three classes."""
+
+
+def test_the_best_pairs_of_query_and_class_come_first() -> None:
+    found = best_entries(LOGITS, 4)
+    assert list(zip(found.queries.tolist(), found.classes.tolist(), strict=True)) == [
+        (1, 0),
+        (0, 0),
+        (1, 1),
+        (2, 1),
+    ]
+    assert torch.allclose(found.scores, torch.tensor([3.0, 2.0, 1.0, 0.5]).sigmoid())
+    assert len(best_entries(LOGITS, 99).scores) == 9
+    some = best_entries(LOGITS, 99, {1, 2})
+    assert set(some.classes.tolist()) == {1, 2}
+    assert len(some.scores) == 6
+    assert some.queries.tolist()[:2] == [1, 2]
+
+
+def test_queries_are_taken_once_by_their_best_class_down_to_a_score() -> None:
+    assert best_queries(LOGITS, 9, 0.0).tolist() == [1, 0, 2]
+    assert best_queries(LOGITS, 2, 0.0).tolist() == [1, 0]
+    assert best_queries(LOGITS, 9, float(torch.tensor(2.0).sigmoid())).tolist() == [1, 0]
+    assert best_queries(LOGITS, 9, 0.0, {1}).tolist() == [1, 2, 0]
+    assert best_queries(LOGITS, 9, 0.99).tolist() == []
+    assert best_queries(LOGITS, 9, 0.9).dtype == torch.int64
+
+
+@pytest.mark.parametrize(
+    ("size", "short", "expected"),
+    [((72, 96), 36, (36, 48)), ((96, 72), 36, (48, 36)), ((50, 77), 31, (31, 47)), ((77, 50), 31, (47, 31))],
+)
+def test_frames_are_looked_at_at_a_short_side(size: Any, short: int, expected: Any) -> None:
+    assert resized(np.zeros((*size, 3), np.uint8), short).shape == (*expected, 3)
+    image = np.zeros((36, 50, 3), np.uint8)
+    assert resized(image, 36) is image
+
+
+def test_pictures_become_numbers_from_0_to_1_with_channels_first() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 4, 6, 3)).astype(np.uint8)
+    found = as_tensor(list(images), torch.device("cpu"), torch.float64)
+    assert (found.shape, found.dtype) == ((1, 2, 3, 4, 6), torch.float64)
+    assert np.allclose(found[0].permute(0, 2, 3, 1).numpy() * 255, images)
+
+
+def test_masks_are_enlarged_to_the_film_also_where_there_are_none() -> None:
+    assert enlarged(torch.zeros(0, 2, 3), (4, 6)).shape == (0, 4, 6)
+    found = enlarged(torch.tensor([[[0.0, 4.0]]]).half(), (2, 4))
+    assert found.dtype == torch.float32
+    assert found[0].tolist() == [[0.0, 1.0, 3.0, 4.0]] * 2
+
+
+class Answers:
+    """A network whose answers are given: masks by query and frame, (Q, T, h, w), and logits of classes."""
+
+    relates_frames = False
+
+    def __init__(self, masks: Any, logits: Any) -> None:
+        self.masks, self.logits = torch.as_tensor(masks).float(), torch.as_tensor(logits)[None]
+
+    def encode(self, frames: Any) -> list[Any]:
+        return [frames]
+
+    def join(self, memories: list[Any]) -> Any:
+        return torch.cat([frame for memory in memories for frame in memory], 1)
+
+    def decode(self, memory: Any) -> Any:
+        assert memory.shape[:2] == (1, 2)
+        return "decoded"
+
+    def class_logits(self, decoded: Any) -> Any:
+        return self.logits
+
+    def mask_logits(self, memory: Any, decoded: Any, begin: int, queries: Any) -> Any:
+        assert (decoded, begin) == ("decoded", 0)
+        return self.masks[queries]
+
+
+def test_entries_of_one_query_stand_together_without_those_that_show_nothing() -> None:
+    masks = np.full((3, 2, 2, 2), -9.0)
+    masks[0, 0, 0], masks[1, 1, :, 1] = 9, 9  # the third query never shows anything
+    network: Any = Answers(masks, [[3.0, 1.0], [2.0, -9.0], [2.5, 2.4]])
+    frames = [torch.zeros(1, 1, 3, 4, 4)] * 2
+    records = clip_records(network, frames, (4, 4), 7)
+    assert [(item["video_id"], item["category_id"]) for item in records] == [(7, 0), (7, 1), (7, 0), (7, 1)]
+    assert [item["score"] for item in records] == pytest.approx(
+        torch.tensor([3.0, 1.0, 2.0, -9.0]).sigmoid().tolist()
+    )
+    first, _, second, unsure = (item["segmentations"] for item in records)
+    assert decode_rle(first[0]).sum() == 8
+    assert not decode_rle(first[1]).any()
+    assert decode_rle(second[1])[:, 2:].all()
+    assert unsure == [None, None], "its score is below a thousandth"
+    assert len(clip_records(network, frames, (4, 4), 7, top=2)) == 1
+    related: Any = Answers(masks, [[3.0, 1.0], [2.0, -9.0], [2.5, 2.4]])
+    related.relates_frames, related.encode = True, lambda clip: clip
+    assert clip_records(related, frames, (4, 4), 7) == records

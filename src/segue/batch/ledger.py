@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ create table if not exists videos (
     name text primary key, source text not null, arguments text not null,
     cost real not null, memory real not null,
     state text not null default 'queued', worker text, tries integer not null default 0, error text,
-    heartbeat real, begun real, ended real, frames integer not null default 0, seconds real, digest text,
+    frames integer not null default 0, seconds real, digest text,
     identity text, job text not null default ''
 );
 create unique index if not exists by_task on videos (source, arguments);
@@ -267,9 +266,8 @@ class Ledger:
             error: message.
         """
         self._say(
-            "update videos set state = 'failed', ended = ?, error = cast(? as text)"
-            " where name = cast(? as text)",
-            *(time.time(), _bytes(error), _bytes(name)),
+            "update videos set state = 'failed', error = cast(? as text) where name = cast(? as text)",
+            *(_bytes(error), _bytes(name)),
         )
 
     def begun(self, name: str, worker: str) -> None:
@@ -279,23 +277,21 @@ class Ledger:
             name: name of the video.
             worker: name of the worker.
         """
-        now = time.time()
         self._say(
-            "update videos set state = 'running', worker = ?, tries = tries + 1, begun = ?, heartbeat = ?"
-            " where name = cast(? as text)",
-            *(worker, now, now, _bytes(name)),
+            "update videos set state = 'running', worker = ?, tries = tries + 1 where name = cast(? as text)",
+            *(worker, _bytes(name)),
         )
 
     def beat(self, name: str, frames: int) -> None:
-        """Record a heartbeat of the worker.
+        """Record how far the worker is.
 
         Args:
             name: name of the video.
             frames: frames that are done.
         """
         self._say(
-            "update videos set heartbeat = ?, frames = ? where name = cast(? as text) and state = 'running'",
-            *(time.time(), frames, _bytes(name)),
+            "update videos set frames = ? where name = cast(? as text) and state = 'running'",
+            *(frames, _bytes(name)),
         )
 
     def done(self, name: str, worker: str, frames: int, seconds: float, digest: str) -> None:
@@ -309,9 +305,9 @@ class Ledger:
             digest: SHA-256 of the results.
         """
         self._say(
-            "update videos set state = 'done', worker = ?, ended = ?, frames = ?, seconds = ?, digest = ?,"
-            " error = null where name = cast(? as text) and state != 'done'",
-            *(worker, time.time(), frames, seconds, digest, _bytes(name)),
+            "update videos set state = 'done', worker = ?, frames = ?, seconds = ?, digest = ?, error = null"
+            " where name = cast(? as text) and state != 'done'",
+            *(worker, frames, seconds, digest, _bytes(name)),
         )
 
     def failed(self, name: str, error: str) -> None:
@@ -322,9 +318,9 @@ class Ledger:
             error: message.
         """
         self._say(
-            "update videos set state = 'failed', ended = ?, error = cast(? as text)"
+            "update videos set state = 'failed', error = cast(? as text)"
             " where name = cast(? as text) and state != 'done'",
-            *(time.time(), _bytes(error), _bytes(name)),
+            *(_bytes(error), _bytes(name)),
         )
 
     def waits(self, name: str) -> None:

@@ -46,7 +46,7 @@ class ResultMark:
         Returns:
             JSON, UTF-8.
         """
-        return json.dumps(asdict(self), indent=1).encode()
+        return json.dumps(asdict(self)).encode()
 
     @classmethod
     def read(cls, data: bytes) -> ResultMark | None:

@@ -1,0 +1,324 @@
+"""What the protocol of a data set gives of each video, and what of it reaches the job."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segue.batch import data_sets
+from segue.batch.data_sets import run, score_run, template_for
+from segue.batch.protocols import (
+    OWN_DEPTH,
+    PROTOCOLS,
+    DatasetVideo,
+    all_clips,
+    dataset_videos,
+    is_clips,
+    protocol_of,
+    results_of,
+    scored_here,
+    tasks_of,
+)
+from segue.batch.work import JobConfig
+from segue.errors import DatasetError, SourceError
+from segue.jobs.parts import Model, VideoSource
+from segue.jobs.prompting import mask_values
+from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, from_json
+from segue.masks import read_index_mask, write_index_mask
+from segue.metrics.data_sets import Request
+from tests.cli.running import FRAMES, MASKS
+from tests.segue_train.scenes import save_composites
+
+SOURCE = VideoSource(place=None, max_size=320)
+FOREGROUND = ForegroundJob(source=SOURCE, model=Model(name="mustan-lite", weights=Path("/all.safetensors")))
+TRACK = TrackJob(source=SOURCE, model=Model(name="stcn-lite"))
+PROMPTS = mask_values(MASKS[0], 2)
+
+
+def test_a_video_is_followed_from_its_masks_with_the_results_that_are_wanted(tmp_path: Path) -> None:
+    job = DatasetVideo("v", Path("film"), PROMPTS, required=(0, 5), roi=Path("roi.png")).job(TRACK)
+    assert isinstance(job, TrackJob)
+    assert (job.source.place, job.source.max_size) == (str(Path("film").absolute()), 320)
+    assert (job.prompts, job.required, job.model) == (PROMPTS, (0, 5), TRACK.model)
+    plain = DatasetVideo("v", Path("film"), PROMPTS).job(TRACK)
+    assert isinstance(plain, TrackJob)
+    assert plain.required is None
+
+
+def test_a_film_brings_its_region_flow_depth_and_weights(tmp_path: Path) -> None:
+    video = DatasetVideo(
+        "v",
+        Path("film"),
+        roi=Path("roi.png"),
+        flow=Path("flow"),
+        depth=Path("depth"),
+        weights=Path("own.safetensors"),
+    )
+    job = video.job(FOREGROUND)
+    assert isinstance(job, ForegroundJob)
+    assert (job.roi, job.flow, job.depth) == (
+        str(Path("roi.png").absolute()),
+        str(Path("flow").absolute()),
+        None,
+    )
+    assert job.model.weights == Path("own.safetensors").absolute()
+    assert (job.options.align, job.options.passes) == (True, 1)
+    deep = video.job(FOREGROUND.model_copy(update={"depth": OWN_DEPTH}))
+    assert isinstance(deep, ForegroundJob)
+    assert deep.depth == str(Path("depth").absolute())
+    elsewhere = video.job(FOREGROUND.model_copy(update={"depth": "maps"}))
+    assert isinstance(elsewhere, ForegroundJob)
+    assert elsewhere.depth == "maps"
+    bare = DatasetVideo("v", Path("film")).job(
+        FOREGROUND.model_copy(update={"roi": "mine.png", "flow": "dis"})
+    )
+    assert isinstance(bare, ForegroundJob)
+    assert (bare.roi, bare.flow, bare.model) == ("mine.png", "dis", FOREGROUND.model)
+    with pytest.raises(DatasetError, match="v brings no depth maps for --depth own"):
+        DatasetVideo("v", Path("film")).job(FOREGROUND.model_copy(update={"depth": OWN_DEPTH}))
+
+
+def test_all_videos_are_there_before_the_first_one_begins(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(FRAMES[0]).save(tmp_path / name / "0.png")
+    template = ForegroundJob(source=SOURCE, model=Model(name="median"))
+    tasks = tasks_of([DatasetVideo(name, tmp_path / name) for name in ("a", "b")], template)
+    assert [(task.name, task.source, task.arguments) for task in tasks] == [
+        (name, str(tmp_path / name), ()) for name in ("a", "b")
+    ]
+    assert from_json(tasks[1].job) == DatasetVideo("b", tmp_path / "b").job(template)
+    with pytest.raises(SourceError, match="c: no such file or folder"):
+        tasks_of([DatasetVideo(name, tmp_path / name) for name in ("a", "c")], template)
+
+
+def save_masks(root: Path, name: str, numbers: range, first: int) -> None:
+    for number in numbers:
+        for kind, ending in (("JPEGImages", "jpg"), ("Annotations", "png")):
+            place = root / kind / "480p" / name / f"{number:05d}.{ending}"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if kind == "JPEGImages":
+                Image.fromarray(FRAMES[0]).save(place)
+            elif number >= first:
+                write_index_mask(place, MASKS[0])
+
+
+def test_the_first_annotated_frame_is_given_at_its_place_among_the_pictures(tmp_path: Path) -> None:
+    save_masks(tmp_path, "late", range(3, 7), 5)
+    (video,) = dataset_videos(Request(data=tmp_path), tmp_path / "out")
+    assert (video.name, video.source) == ("late", tmp_path / "JPEGImages/480p/late")
+    assert {value.frame for value in video.prompts} == {2}
+    assert [value.id for value in video.prompts] == [1, 2]
+
+
+def save_ytvos(root: Path, part: str, marked: dict[int, int]) -> None:
+    """Six pictures, of which every other one is asked for; the mask of each object where it appears."""
+    names = [f"{5 * index:05d}" for index in range(6)]
+    for index, name in enumerate(names):
+        place = root / part / "JPEGImages/v" / f"{name}.jpg"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(FRAMES[index]).save(place)
+    for index, number in marked.items():
+        place = root / part / "Annotations/v" / f"{names[index]}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_index_mask(place, np.where(MASKS[index] == number, number, 0).astype(np.uint8))
+    objects = {
+        str(number): {"category": "cat", "frames": [names[i] for i in range(index, 6, 2)]}
+        for index, number in marked.items()
+    }
+    (root / part / "meta.json").write_text(json.dumps({"videos": {"v": {"objects": objects}}}))
+
+
+def test_youtube_vos_wants_results_of_the_frames_of_its_list(tmp_path: Path) -> None:
+    save_ytvos(tmp_path, "valid", {2: 1, 0: 2})
+    request = Request(data=tmp_path, dataset="ytvos", subset="valid")
+    (video,) = dataset_videos(request, tmp_path / "out")
+    assert [(value.frame, value.id) for value in video.prompts] == [(0, 2), (2, 1)]
+    assert video.required == (0, 2, 4)
+    assert video.source == tmp_path / "valid/JPEGImages/v"
+    assert not scored_here(request)
+
+
+def save_film(root: Path, name: str, numbers: range, roi: bool) -> None:
+    for kind, prefix in (("input", "in"), ("groundtruth", "gt")):
+        (root / name / kind).mkdir(parents=True)
+        for number in numbers:
+            image = FRAMES[0] if kind == "input" else np.zeros((48, 64), np.uint8)
+            Image.fromarray(image).save(root / name / kind / f"{prefix}{number:06d}.png")
+    if roi:
+        region = np.zeros((48, 64), np.uint8)
+        region[10:30, 5:40] = 255
+        Image.fromarray(region).save(root / name / "ROI.png")
+
+
+def test_the_region_of_a_film_is_written_for_its_job(tmp_path: Path) -> None:
+    save_film(tmp_path / "set", "one", range(1, 4), True)
+    save_film(tmp_path / "set", "two", range(1, 4), False)
+    one, two = dataset_videos(Request(data=tmp_path / "set", dataset="foreground"), tmp_path / "out")
+    assert one.roi is not None
+    region = read_index_mask(one.roi)
+    assert region[10:30, 5:40].all()
+    assert region.sum() == 20 * 35
+    assert two.roi is None
+    assert one.source == tmp_path / "set/one/input", "the pictures lie alone, by their numbers"
+    assert (one.align, one.depth, one.flow) == (None, None, None)
+
+
+def test_composites_become_frames_and_flow_with_the_time_of_their_file(tmp_path: Path) -> None:
+    root = save_composites(tmp_path / "demo")
+    request = Request(data=root, dataset="hofam")
+    (video,) = dataset_videos(request, tmp_path / "out")
+    assert (video.align, video.flow) == (False, video.source.parent / "flow")
+    composites = sorted(path for path in root.rglob("*") if path.is_file())
+    for folder in (video.source, video.flow):
+        assert folder is not None
+        names = sorted(path.name for path in folder.iterdir())
+        assert len(names) == len(composites)
+        assert all(name.startswith("in") for name in names)
+        times = {path.stat().st_mtime_ns for path in folder.iterdir()}
+        assert times == {path.stat().st_mtime_ns for path in composites}
+    os.utime(composites[0], ns=(10**18, 10**18))
+    list(dataset_videos(request, tmp_path / "out"))
+    assert 10**18 in {path.stat().st_mtime_ns for path in video.source.iterdir()}
+
+
+def test_results_of_clips_are_one_file_with_the_numbers_of_the_data_set(tmp_path: Path) -> None:
+    videos = [
+        {"id": number, "width": 8, "height": 6, "length": 1, "file_names": [f"{name}/0.jpg"]}
+        for number, name in ((4, "a"), (9, "b"), (11, "c"))
+    ]
+    described = {"videos": videos, "categories": [{"id": 3, "name": "cat"}], "annotations": None}
+    (tmp_path / "valid.json").write_text(json.dumps(described))
+    request, output = Request(data=tmp_path, dataset="ytvis"), tmp_path / "out"
+    output.mkdir()
+    assert json.loads(all_clips(request, output).read_text()) == []
+    for name, scores in (("a", [0.5, 0.25]), ("c", [0.75])):
+        (output / name).mkdir(parents=True)
+        records = [{"video_id": 1, "category_id": 3, "score": score} for score in scores]
+        (output / name / "ytvis.json").write_text(json.dumps(records))
+    path = results_of(request, output)
+    assert path == output / "results.json"
+    found = json.loads(path.read_text())
+    assert [(item["video_id"], item["score"]) for item in found] == [(4, 0.5), (4, 0.25), (11, 0.75)]
+    assert results_of(Request(data=tmp_path), output) == output
+    assert not scored_here(request)
+    with pytest.raises(DatasetError, match="AP is of a whole split"):
+        scored_here(Request(data=tmp_path, dataset="ytvis", sequences=["a"]))
+
+
+def test_a_protocol_is_known_by_the_name_of_its_data_set() -> None:
+    assert protocol_of("davis").command == "track"
+    assert protocol_of("hofam").model == "hofam"
+    assert [name for name in PROTOCOLS if is_clips(name)] == ["ytvis", "ovis"]
+    with pytest.raises(DatasetError, match="no protocol of 'imagenet' is known; choose from davis"):
+        protocol_of("imagenet")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "model", "kind", "name"),
+    [
+        ("davis", None, TrackJob, "stcn-lite"),
+        ("davis", "stm", TrackJob, "stm"),
+        ("cdnet", None, ForegroundJob, "mustan-lite"),
+        ("hofam", None, ForegroundJob, "hofam"),
+        ("hofam", "stam", ForegroundJob, "stam"),
+        ("ytvis", "seqformer", InstancesJob, "seqformer"),
+    ],
+)
+def test_each_data_set_has_the_job_of_its_task(
+    dataset: str, model: str | None, kind: type, name: str
+) -> None:
+    request = Request(data=Path("x"), dataset=dataset)
+    job = template_for(request, model, "w.pth", {"short_side": 96})
+    assert type(job) is kind
+    assert (job.model, job.source.place) == (Model(name=name, weights=Path("w.pth")), None)
+    assert job.options.short_side == 96  # type: ignore[attr-defined]
+    formats = {TrackJob: ("png",), ForegroundJob: ("cdnet",)}
+    if kind is InstancesJob:
+        assert job.whole  # type: ignore[attr-defined]
+    else:
+        assert job.outputs.formats == formats[kind]  # type: ignore[index]
+
+
+def test_all_arguments_of_run_reach_its_videos_and_its_score(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    got: dict[str, Any] = {}
+
+    def videos(request: Request, output: Path) -> list[DatasetVideo]:
+        got.update(request=request, output=output)
+        return [DatasetVideo("v", tmp_path)]
+
+    def run_tasks(tasks: Any, how: JobConfig, observer: object) -> int:
+        got.update(tasks=tasks, how=how, observer=observer)
+        return 2
+
+    def score(request: Request, how: JobConfig, failed: int) -> Any:
+        got.update(scored=(request, how.output, failed))
+        return "scores"
+
+    Image.fromarray(FRAMES[0]).save(tmp_path / "0.png")
+    monkeypatch.setattr(data_sets, "dataset_videos", videos)
+    monkeypatch.setattr(data_sets, "run_tasks", run_tasks)
+    monkeypatch.setattr(data_sets, "score_run", score)
+    watch: Any = object()
+    done = run(
+        "davis",
+        str(tmp_path),
+        output="out",
+        subset="val",
+        sequences=("dog",),
+        year="2016",
+        workers=3,
+        resume=True,
+        device="cpu",
+        fast=True,
+        observer=watch,
+        options={"mem_every": 4},
+    )
+    assert got["request"] == Request(
+        data=tmp_path, dataset="davis", subset="val", sequences=["dog"], year="2016"
+    )
+    assert (got["output"], got["observer"]) == (Path("out"), watch)
+    how = got["how"]
+    assert (how.command, how.output, how.workers, how.resume) == ("track", "out", 3, True)
+    job = from_json(got["tasks"][0].job)
+    assert isinstance(job, TrackJob)
+    assert (job.device, job.fast, job.options.mem_every) == ("cpu", True, 4)
+    assert got["scored"] == (got["request"], "out", 2)
+    assert (done.failed, done.results, done.evaluation) == (2, Path("out"), "scores")
+    run("davis", tmp_path, output=tmp_path / "plain")
+    assert got["request"] == Request(data=tmp_path)
+    assert (got["how"].workers, got["how"].resume) == (None, False)
+    job = from_json(got["tasks"][0].job)
+    assert isinstance(job, TrackJob)
+    assert (job.device, job.fast) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("failed", "workers", "missing", "used"),
+    [(0, None, "error", 1), (2, None, "empty", 1), (0, 3, "error", 3)],
+)
+def test_frames_that_failed_count_as_empty_and_workers_score_too(
+    monkeypatch: pytest.MonkeyPatch, failed: int, workers: int | None, missing: str, used: int
+) -> None:
+    got: list[Any] = []
+
+    def score(self: Request, results: Path, report: Any) -> Any:
+        got.append((self.missing, self.workers, results))
+        report(1, 2, "name")
+        return "scores"
+
+    monkeypatch.setattr(Request, "score", score)
+    told: list[Any] = []
+    how = JobConfig(output="out", workers=workers)
+    assert score_run(Request(data=Path("x")), how, failed) == "scores"
+    score_run(Request(data=Path("x")), how, failed, lambda *step: told.append(step))
+    assert got == [(missing, used, Path("out"))] * 2
+    assert told == [(1, 2, "name")]

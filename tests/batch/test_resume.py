@@ -1,0 +1,104 @@
+"""What a batch that goes on looks at first: sources that were replaced, and results that are gone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from segue.batch import Ledger, Task
+from segue.batch.plan import identity_of
+from segue.batch.publish import publish
+from segue.batch.resume import check_known
+
+NAMES = ("done", "failed", "running", "queued")
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, output: Path) -> Ledger:
+    """A video in each state; that which is done has its results."""
+    made = Ledger(tmp_path / "ledger.sqlite")
+    for name in NAMES:
+        (tmp_path / f"{name}.mp4").write_bytes(b"film")
+    made.add(
+        Task(name, str(tmp_path / f"{name}.mp4"), identity=identity_of(str(tmp_path / f"{name}.mp4")))
+        for name in NAMES
+    )
+    for name in NAMES[:3]:
+        made.begun(name, "w")
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/0.png").write_bytes(b"mask")
+    made.done("done", "w", 3, 1.0, publish(tmp_path / "work", str(output), "done", "mine"))
+    made.failed("failed", "rotten")
+    return made
+
+
+def states(ledger: Ledger) -> dict[str, str]:
+    return {row.name: row.state for row in ledger.rows()}
+
+
+def known(ledger: Ledger, output: object, *, batch: str = "mine", retry_failed: bool = False) -> list[str]:
+    return list(check_known(ledger, str(output), batch, retry_failed=retry_failed))
+
+
+WAITS = {"done": "done", "failed": "failed", "running": "queued", "queued": "queued"}
+
+
+def test_what_is_as_it_was_goes_on(ledger: Ledger, output: Path, tmp_path: Path) -> None:
+    assert known(ledger, output) == []
+    assert states(ledger) == WAITS
+    ledger._base.rollback()
+    assert states(ledger) == WAITS, "it is saved"
+
+
+def test_a_video_with_another_film_has_failed_until_it_is_asked_for_again(
+    ledger: Ledger, output: Path, tmp_path: Path
+) -> None:
+    for name in NAMES:
+        (tmp_path / f"{name}.mp4").write_bytes(b"another film")
+    said = known(ledger, output)
+    reason = "its source is another than the batch was begun with: its size was 4 bytes, now it is 12"
+    assert sorted(said) == sorted(f"{name}: {reason}" for name in ("done", "running", "queued"))
+    assert set(states(ledger).values()) == {"failed"}
+    (row,) = (row for row in ledger.rows() if row.name == "done")
+    assert row.error == f"{reason}; --retry-failed does it anew"
+    assert known(ledger, output) == [], "it is told once"
+    assert known(ledger, output, retry_failed=True) == []
+    assert set(states(ledger).values()) == {"queued"}
+    assert {row.error for row in ledger.rows()} == {None}
+    assert known(ledger, output) == [], "the film is the new one from now on"
+    assert set(states(ledger).values()) == {"queued"}
+
+
+def test_a_film_that_is_gone_or_not_known_is_left_to_its_worker(
+    ledger: Ledger, output: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "queued.mp4").unlink()
+    ledger.add([Task("new", str(tmp_path / "done.mp4"), ("--fit",))])
+    assert known(ledger, output) == []
+    assert states(ledger) == {**WAITS, "new": "queued"}
+
+
+@pytest.mark.parametrize("how", ["removed", "of another batch", "of another video"])
+def test_results_that_are_gone_are_made_again(ledger: Ledger, output: Path, tmp_path: Path, how: str) -> None:
+    if how == "removed":
+        (output / "done").rename(tmp_path / "elsewhere")
+    if how == "of another video":
+        (output / "done").rename(output / "other")
+        (tmp_path / "work").mkdir()
+        publish(tmp_path / "work", str(output), "third", "mine")
+        (output / "third").rename(output / "done")
+    batch = "other" if how == "of another batch" else "mine"
+    assert known(ledger, output, batch=batch) == ["done: its results are gone; it is done again"]
+    assert states(ledger) == {**WAITS, "done": "queued"}
+
+
+def test_results_elsewhere_are_taken_for_there(ledger: Ledger) -> None:
+    assert known(ledger, "s3://bucket/out") == []
+    assert states(ledger) == WAITS

@@ -1,0 +1,292 @@
+"""What a worker does with one video: from its job to results in their place, also after an interruption."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segue.batch import Task, work
+from segue.batch.names import key_of
+from segue.batch.publish import digest_of, mark_of
+from segue.batch.work import PICTURE_WIDTH, JobConfig, Outcome, ProgressRecorder, execute
+from segue.cancel import CancelToken
+from segue.errors import ResumeError, SegueError, SourceError
+from segue.jobs.parts import MaskFile, MaskValue, Model, Outputs, VideoSource
+from segue.jobs.prompting import mask_values
+from segue.jobs.values import ExportJob, ForegroundJob, TrackJob, VideoJob, to_json
+from segue.sessions import ForegroundSession
+from segue.types import Frame, Segmentation
+from segue.video.images import write_picture
+from tests.batch.conftest import results
+
+PICTURES = np.random.default_rng(4).integers(0, 256, (6, 24, 32, 3)).astype(np.uint8)
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    for index, picture in enumerate(PICTURES):
+        write_picture(tmp_path / "film" / f"{index:05d}.png", picture)
+    return tmp_path / "film"
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> JobConfig:
+    (tmp_path / "out").mkdir()
+    return JobConfig(output=str(tmp_path / "out"), scratch=tmp_path / "scratch", batch="mine")
+
+
+def median(source: object, **fields: Any) -> Task:
+    job = ForegroundJob(
+        source=VideoSource(place="elsewhere"),
+        model=Model(name="median"),
+        outputs=Outputs(folder="elsewhere", formats=("png",)),
+        **fields,
+    )
+    return Task("in/clip", str(source), job=to_json(job))
+
+
+def done(task: Task, order: JobConfig, cancel: CancelToken | None = None) -> Outcome:
+    return execute(task, order, ProgressRecorder(), cancel or CancelToken())
+
+
+class StopsAt(ProgressRecorder):
+    def __init__(self, frame: int, token: CancelToken) -> None:
+        super().__init__()
+        self._stop, self._token = frame, token
+
+    def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
+        super().frame(frame, result, note)
+        if frame.index == self._stop:
+            self._token.cancel()
+
+
+def test_a_video_gets_its_results_their_mark_and_a_picture(
+    film: Path, order: JobConfig, tmp_path: Path
+) -> None:
+    outcome = done(median(film), order)
+    place = tmp_path / "out/in/clip"
+    assert len(results(place)) == outcome.frames == 6
+    assert outcome.digest == digest_of(place)
+    mark = mark_of(place)
+    assert mark is not None
+    assert (mark.batch, mark.name, mark.digest) == ("mine", "in/clip", outcome.digest)
+    assert 0 < outcome.seconds < 60
+    with Image.open(io.BytesIO(outcome.picture)) as picture:
+        assert (picture.format, picture.size) == ("JPEG", (32, 24))
+    assert not list((tmp_path / "scratch/work").iterdir())
+
+
+def test_an_interrupted_video_goes_on_and_gives_the_same_bytes(
+    film: Path, order: JobConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done(median(film), replace(order, output=str(tmp_path / "whole"), scratch=tmp_path / "other"))
+    token = CancelToken()
+    watch = StopsAt(2, token)
+    with pytest.raises(KeyboardInterrupt):
+        execute(median(film), order, watch, token)
+    unfinished = tmp_path / "scratch/work" / key_of("in/clip")
+    assert len(list((unfinished / "masks").glob("0*.png"))) == watch.frames == 3
+    assert not results(tmp_path / "out")
+    steps: list[int] = []
+    step = ForegroundSession.step
+
+    def stepped(session: ForegroundSession, frame: Frame, *said: Any) -> Segmentation | None:
+        steps.append(frame.index)
+        return step(session, frame, *said)
+
+    monkeypatch.setattr(ForegroundSession, "step", stepped)
+    outcome = done(median(film), order)
+    assert (outcome.frames, steps) == (6, [3, 4, 5]), "it was not begun anew"
+    assert results(tmp_path / "out") == results(tmp_path / "whole")
+
+
+def test_a_video_whose_film_has_changed_meanwhile_begins_anew(
+    film: Path, order: JobConfig, tmp_path: Path
+) -> None:
+    token = CancelToken()
+    with pytest.raises(KeyboardInterrupt):
+        execute(median(film), order, StopsAt(2, token), token)
+    for path in sorted(film.iterdir())[4:]:
+        path.unlink()
+    outcome = done(median(film), order)
+    assert outcome.frames == 4
+    assert [Path(name).stem for name in results(tmp_path / "out")] == [f"{index:05d}" for index in range(4)]
+
+
+def test_a_batch_does_videos_only(film: Path, order: JobConfig) -> None:
+    job = ExportJob(model=Model(name="stcn-lite"), folder=Path("graphs"))
+    with pytest.raises(SegueError, match="clip: a batch does videos, not a job of the kind export"):
+        done(Task("clip", str(film), job=to_json(job)), order)
+    with pytest.raises(SegueError, match=r"the name '\.\./clip'"):
+        done(replace(median(film), name="../clip"), order)
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[VideoJob]:
+    """The jobs that are run, in place of running them; each writes one file."""
+    found: list[VideoJob] = []
+
+    def run(job: VideoJob, watch: ProgressRecorder, cancel: CancelToken) -> None:
+        found.append(job)
+        watch.frames += 1
+        assert job.outputs.folder is not None
+        job.outputs.folder.mkdir(parents=True, exist_ok=True)
+        (job.outputs.folder / "result").write_bytes(b"done")
+
+    monkeypatch.setattr(work, "run", run)
+    return found
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses that are fetched, into files of their last names."""
+    found: list[str] = []
+
+    def fetch(place: str, folder: Path) -> Path:
+        found.append(place)
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / place.rpartition("/")[2]
+        target.touch()
+        return target
+
+    monkeypatch.setattr(work, "fetch", fetch)
+    return found
+
+
+def test_what_lies_elsewhere_is_fetched_and_gone_afterwards(
+    seen: list[VideoJob], fetched: list[str], order: JobConfig, tmp_path: Path
+) -> None:
+    said = mask_values(np.eye(4, dtype=np.uint8))
+    job = TrackJob(
+        source=VideoSource(place="x", start=3),
+        model=Model(name="stcn-lite"),
+        prompts=(MaskFile(path="s3://b/first.png", id=4), MaskFile(path="/here.png", frame=9), *said),
+    )
+    done(Task("clip", "s3://b/film.mp4", job=to_json(job)), order)
+    (found,) = seen
+    assert isinstance(found, TrackJob)
+    here = tmp_path / "scratch/fetched" / key_of("clip")
+    assert (found.source.place, found.source.origin, found.source.start) == (
+        str(here / "film.mp4"),
+        "s3://b/film.mp4",
+        3,
+    )
+    first, second, third = found.prompts
+    assert first == MaskFile(path=str(here / "first.png"), id=4)
+    assert second == MaskFile(path="/here.png", frame=9)
+    assert isinstance(third, MaskValue)
+    assert fetched == ["s3://b/film.mp4", "s3://b/first.png"]
+    assert not here.exists()
+    assert (tmp_path / "out/clip/result").read_bytes() == b"done"
+
+
+@pytest.mark.parametrize(("roi", "there"), [("s3://b/roi.png", "roi.png"), ("/yard.png", None), (None, None)])
+def test_a_region_that_lies_elsewhere_is_fetched_too(
+    roi: str | None,
+    there: str | None,
+    seen: list[VideoJob],
+    fetched: list[str],
+    order: JobConfig,
+    tmp_path: Path,
+) -> None:
+    done(median("film.mp4", roi=roi), order)
+    (found,) = seen
+    assert isinstance(found, ForegroundJob)
+    here = tmp_path / "scratch/fetched" / key_of("in/clip")
+    assert found.roi == (roi if there is None else str(here / there))
+    assert (found.source.place, found.source.origin) == ("film.mp4", None)
+
+
+@pytest.mark.parametrize(("device", "used"), [("cuda:1", "cuda:1"), ("", "cpu")])
+def test_a_worker_may_have_a_device_of_its_own(
+    device: str, used: str, seen: list[VideoJob], order: JobConfig, tmp_path: Path
+) -> None:
+    done(median("film.mp4", device="cpu"), replace(order, device=device))
+    (found,) = seen
+    assert found.device == used
+    assert found.outputs.folder == tmp_path / "scratch/work" / key_of("in/clip")
+    assert (found.outputs.resume, found.outputs.overwrite) == (False, True)
+
+
+def test_what_was_fetched_stays_for_a_video_that_goes_on_and_goes_with_one_that_failed(
+    fetched: list[str], order: JobConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, here = (
+        replace(median("s3://b/film.mp4"), name="clip"),
+        tmp_path / "scratch/fetched" / key_of("clip"),
+    )
+    for raised, kept in ((KeyboardInterrupt(), True), (SourceError("rotten"), False)):
+
+        def run(*_: object, raised: BaseException = raised) -> None:
+            raise raised
+
+        monkeypatch.setattr(work, "run", run)
+        with pytest.raises(type(raised)):
+            done(task, order)
+        assert here.exists() == kept
+
+
+def test_what_cannot_be_resumed_is_done_anew_and_counted_once(
+    order: JobConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unfinished = tmp_path / "scratch/work" / key_of("in/clip")
+    (unfinished / "masks").mkdir(parents=True)
+    for name in ("masks/.segue.json", "masks/old.png"):
+        (unfinished / name).touch()
+    tried: list[tuple[bool, bool]] = []
+
+    def run(job: VideoJob, watch: ProgressRecorder, cancel: CancelToken) -> None:
+        tried.append((job.outputs.resume, job.outputs.overwrite))
+        watch.frames += 5
+        if job.outputs.resume:
+            raise ResumeError("its weights have changed")
+        unfinished.mkdir()
+        (unfinished / "new.png").touch()
+
+    monkeypatch.setattr(work, "run", run)
+    assert done(median("film.mp4"), order).frames == 5
+    assert tried == [(True, False), (False, True)]
+    assert [path.name for path in (tmp_path / "out/in/clip").glob("[!.]*")] == ["new.png"]
+
+
+def frames() -> Iterator[Frame]:
+    for index in range(100):
+        yield Frame(index, index / 10, np.full((40, 800, 3), index, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("with_objects", "count", "kept"),
+    [
+        (range(100), 1, 0),
+        (range(100), 2, 1),
+        (range(100), 7, 3),
+        (range(100), 8, 7),
+        (range(100), 100, 63),
+        ((5, 30), 100, 30),
+        ((2, 3), 20, 2),
+        ((), 20, 0),
+        ((6, 9), 20, 6),
+    ],
+)
+def test_the_picture_of_the_report_is_of_the_second_half_with_something_on_it(
+    with_objects: Any, count: int, kept: int
+) -> None:
+    watch = ProgressRecorder()
+    assert watch.picture() == b""
+    for frame, _ in zip(frames(), range(count), strict=False):
+        mask = np.zeros(frame.size, np.uint8)
+        mask[0, 0] = frame.index in with_objects
+        watch.frame(frame, Segmentation(frame.index, frame.time, mask), "")
+    assert watch.frames == count
+    with Image.open(io.BytesIO(watch.picture())) as picture:
+        assert picture.size == (PICTURE_WIDTH, 16)
+        assert abs(int(np.median(np.asarray(picture))) - kept) <= 1
+    watch.restart()
+    assert (watch.frames, watch.picture()) == (0, b"")

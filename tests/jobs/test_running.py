@@ -1,0 +1,445 @@
+"""What a run writes and reports, whatever its session: cameras, parts, classes, strips, passes before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segue.cancel import CancelToken
+from segue.errors import PromptError, SinkError, SourceError
+from segue.jobs import read_job
+from segue.jobs import running as runs
+from segue.jobs.observer import Observer
+from segue.jobs.parts import Given, Model, Outputs, VideoSource
+from segue.jobs.prepared import Extras, Prepared, nothing
+from segue.jobs.running import Outcome, RunInterrupted, default_folder, run_prepared
+from segue.jobs.values import ForegroundJob, InstancesJob, VideoJob
+from segue.masks import read_index_mask
+from segue.sessions.base import SessionState
+from segue.sessions.passes import Passes
+from segue.types import Frame, ObjectInfo, Segmentation
+from segue.video import Source, open_source
+from segue.video.events import Event
+from segue.video.images import read_image, write_picture
+from segue.video.readers import Picture, Reader
+from segue.video.source import SourceRequest
+from segue.video.span import Span
+from segue.video.zones import Zone
+
+PICTURES = np.random.default_rng(3).integers(0, 256, (5, 12, 16, 3)).astype(np.uint8)
+
+
+class Camera(Reader):
+    """Gives ten pictures a second and is lost after the last one, or ends there."""
+
+    name = where = "camera 7"
+    endless = True  # type: ignore[assignment]
+    once = True
+    works_ahead = False
+
+    def __init__(self, breaks: bool = False) -> None:
+        self._breaks = breaks
+        self.interrupted = False
+
+    def pictures(self) -> Iterator[Picture]:
+        for index, picture in enumerate(PICTURES):
+            yield Picture(index, index / 10, lambda picture=picture: picture)
+        if self._breaks:
+            raise SourceError("camera 7: lost")
+
+    def interrupt(self) -> None:
+        self.interrupted = True
+
+
+def camera(breaks: bool = False) -> Source:
+    return Source(
+        Camera(breaks),
+        Span.of(None, None, 1, None),
+        max_size=None,
+        on_damage="stop",
+        prefetch=0,
+        warn=lambda text: None,
+        request=SourceRequest("7"),
+    )
+
+
+class Squares:
+    """A session that finds one object on each frame, which moves to the right; it explains itself."""
+
+    lag = 0
+
+    def __init__(self) -> None:
+        self.label: str | None = "koi"
+        self.explains = False
+        self.explanations: dict[str, Any] = {}
+        self.saved: list[int] = []
+        self.steps: list[int] = []
+
+    def explain(self) -> None:
+        self.explains = True
+
+    def step(self, frame: Frame, prompts: object = None) -> Segmentation:
+        self.steps.append(frame.index)
+        mask = np.zeros(frame.image.shape[:2], np.uint8)
+        mask[2:8, frame.index : frame.index + 4] = 3
+        if self.explains:
+            self.explanations = {"": frame.image, "-heat": 255 - frame.image}
+        box = (frame.index, 2, frame.index + 4, 8)
+        return Segmentation(frame.index, frame.time, mask, (ObjectInfo(3, self.label, 0.5, box, 24),))
+
+    def finish(self) -> Iterator[Segmentation]:
+        return iter(())
+
+    def state(self, *, copy: bool = True) -> SessionState:
+        return SessionState({}, {})
+
+    def restore(self, state: SessionState) -> None: ...
+
+
+class Recorder(Observer):
+    """Notes what it receives; ``stops`` cancels the run at that frame."""
+
+    def __init__(self, stops: int | None = None) -> None:
+        self.calls: list[Any] = []
+        self.events: list[Event] = []
+        self.token, self._stops = CancelToken(), stops
+
+    def notice(self, text: str) -> None:
+        self.calls.append(("notice", text))
+
+    def ready(self, source: Source, zones: Any) -> None:
+        self.calls.append(("ready", source.name, [zone.name for zone in zones]))
+
+    def begin(self, what: str, total: int | None) -> None:
+        self.calls.append(("begin", what, total))
+
+    def count(self, done: int) -> None:
+        self.calls.append(("count", done))
+
+    def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
+        assert frame.index == result.index
+        self.calls.append((result.index, note))
+        if result.index == self._stops:
+            self.token.cancel()
+
+    def event(self, event: Event) -> None:
+        self.events.append(event)
+
+    def end(self, frames: int, seconds: float) -> None:
+        assert seconds > 0
+        self.calls.append(("end", frames))
+
+    def written(self, name: str, path: Path) -> None:
+        self.calls.append((name, path.name))
+
+
+@pytest.fixture
+def film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for index, picture in enumerate(PICTURES):
+        write_picture(tmp_path / "film" / f"{index}.png", picture)
+    return tmp_path / "film"
+
+
+def foreground(source: object, output: Path | None = None, **fields: Any) -> ForegroundJob:
+    outputs = fields.pop("outputs", {})
+    return ForegroundJob(
+        source=VideoSource(place=str(source)),
+        model=Model(name="median"),
+        outputs=Outputs(**{"folder": output, "formats": ("png",), **outputs}),
+        **fields,
+    )
+
+
+def prepared(source: Source, frames: Any = None, **fields: Any) -> Prepared:
+    note = lambda result: f"{result.mask.max()} seen"  # noqa: E731
+    return Prepared(Squares(), source, source if frames is None else frames, note, **fields)  # type: ignore[arg-type]
+
+
+def test_an_observer_is_told_everything_in_order_and_the_outcome_says_the_same(film: Path) -> None:
+    observer = Recorder()
+    ready = prepared(
+        open_source(film),
+        total=4,
+        notice="look",
+        zones=(Zone.parse("door=0,0 4,4"),),
+        finish=lambda: {"background": film / "empty.png"},
+    )
+    outcome = run_prepared(foreground(film, film.parent / "out"), ready, observer)
+    assert observer.calls == [
+        ("notice", "look"),
+        ("ready", "film", ["door"]),
+        ("begin", "frames", 4),
+        *((index, "3 seen") for index in range(5)),
+        ("end", 5),
+        ("png", "masks"),
+        ("background", "empty.png"),
+    ]
+    assert outcome.paths == {"png": film.parent / "out/masks", "background": film / "empty.png"}
+    assert outcome.frames == 5
+    assert 0 < outcome.seconds < 60
+    quiet = Recorder()
+    run_prepared(foreground(film, film.parent / "more"), prepared(open_source(film)), quiet)
+    assert quiet.calls[:2] == [("ready", "film", []), ("begin", "frames", 5)], "there is no notice"
+    assert Outcome() == Outcome({}, 0, 0.0)
+
+
+def test_results_go_where_the_source_is_called_if_nobody_says(film: Path) -> None:
+    assert default_folder(open_source(film)) == Path("segue-out/film")
+    outcome = run_prepared(foreground(film), prepared(open_source(film)))
+    assert outcome.paths == {"png": Path("segue-out/film/masks")}
+    assert read_job(film.parent / "segue-out/film/job.json").kind == "foreground"
+    with pytest.raises(SinkError, match="give --overwrite or --resume"):
+        run_prepared(foreground(film), prepared(open_source(film)))
+    again = foreground(film, outputs={"overwrite": True})
+    assert run_prepared(again, prepared(open_source(film))).frames == 5
+
+
+def test_a_source_is_closed_however_a_run_ends(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[str] = []
+    monkeypatch.setattr(Source, "close", lambda self: closed.append(self.name))
+    run_prepared(foreground(film, film.parent / "out"), prepared(open_source(film)))
+    assert closed
+    closed.clear()
+    with pytest.raises(SinkError):
+        run_prepared(foreground(film, film.parent / "out"), prepared(open_source(film)))
+    assert closed
+
+
+def test_classes_have_the_numbers_of_the_network_and_pictures_stand_side_by_side(
+    film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = InstancesJob(
+        source=VideoSource(place=str(film)),
+        model=Model(name="msstsvis-lite"),
+        outputs=Outputs(folder=film.parent / "out", formats=("coco", "overlay"), side_by_side=True),
+    )
+    run_prepared(job, prepared(open_source(film), names={4: "dog", 9: "koi"}))
+    found = json.loads((film.parent / "out/coco.json").read_text())
+    assert {item["category_id"] for item in found["annotations"]} == {9}
+    with open_source(film.parent / "out/overlay.mp4") as drawn:
+        assert drawn.original_size == (12, 32)
+
+
+def test_events_of_zones_go_to_their_file_the_observer_and_snapshots(film: Path) -> None:
+    observer = Recorder()
+    events, shots = film.parent / "said" / "events.csv", film.parent / "shots"
+    events.parent.mkdir()
+    job = foreground(film, film.parent / "out")
+    named: list[Any] = []
+
+    def name_object(image: Any, box: Any) -> tuple[str, float]:
+        named.append(box)
+        return "koi", 0.75
+
+    ready = prepared(
+        open_source(film),
+        zones=(Zone.parse("door=0,0 16,0 16,12 0,12"),),
+        name_object=name_object,
+        extras=Extras(events=events, snapshots=shots),
+    )
+    ready.session.label = None  # type: ignore[attr-defined]
+    outcome = run_prepared(job, ready, observer)
+    assert outcome.paths["events"] == events
+    assert {event.event for event in observer.events} >= {"enter", "zone-enter", "end"}
+    assert {event.zone for event in observer.events if event.event == "zone-enter"} == {"door"}
+    assert len(events.read_text().splitlines()) == 1 + len(observer.events)
+    assert list(shots.iterdir())
+    assert named
+    assert {event.label for event in observer.events if event.event == "end"} == {"koi"}
+
+
+def test_strips_that_explain_are_written_for_each_frame(film: Path) -> None:
+    ready = prepared(open_source(film), extras=Extras(explain=film.parent / "why"))
+    run_prepared(foreground(film, film.parent / "out"), ready)
+    names = sorted(path.name for path in (film.parent / "why").iterdir())
+    assert names == sorted(f"{index:06d}{kind}.png" for index in range(5) for kind in ("", "-heat"))
+    assert np.array_equal(read_image(film.parent / "why/000003.png"), PICTURES[3])
+    assert np.array_equal(read_image(film.parent / "why/000003-heat.png"), 255 - PICTURES[3])
+    plain = prepared(open_source(film))
+    run_prepared(foreground(film, film.parent / "other"), plain)
+    assert not plain.session.explains  # type: ignore[attr-defined]
+
+
+def test_a_camera_that_is_lost_leaves_what_it_gave_complete_and_is_told(tmp_path: Path) -> None:
+    observer = Recorder()
+    finished: list[int] = []
+    ready = prepared(camera(breaks=True), finish=lambda: finished.append(1) or {})
+    with pytest.raises(SourceError, match="camera 7: lost"):
+        run_prepared(foreground(7, tmp_path / "out"), ready, observer)
+    assert len(list((tmp_path / "out/masks").glob("*.png"))) == 5
+    assert (tmp_path / "out/job.json").exists()
+    assert observer.calls[-2:] == [("end", 5), ("png", "masks")]
+    assert not finished, "the job could not mean what it says"
+
+
+def test_a_film_that_breaks_off_leaves_nothing_complete(film: Path) -> None:
+    def broken() -> Iterator[Frame]:
+        yield Frame(0, 0.0, PICTURES[0])
+        raise SourceError("the disk is gone")
+
+    with pytest.raises(SourceError, match="the disk is gone"):
+        run_prepared(foreground(film, film.parent / "out"), prepared(open_source(film), broken()))
+    assert not (film.parent / "out/job.json").exists()
+
+
+def test_a_camera_writes_parts_with_a_record_and_places_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = iter(("one", "two", "three"))
+    monkeypatch.setattr(runs, "part_name", lambda: next(parts))
+    job = foreground(
+        7,
+        tmp_path / "out",
+        outputs={"rotate": "0.2s", "formats": ("png", "overlay")},
+    )
+    extras = Extras(events=tmp_path / "events.csv", snapshots=tmp_path / "shots")
+    outcome = run_prepared(job, prepared(camera(), extras=extras))
+    assert outcome.frames == 5
+    for part, indices in (("one", [0, 1]), ("two", [2, 3]), ("three", [4])):
+        masks = sorted((tmp_path / "out" / part / "masks").glob("*.png"))
+        assert [int(path.stem) for path in masks] == indices
+        assert read_job(tmp_path / "out" / part / "job.json").kind == "foreground"
+        assert (tmp_path / f"events-{part}.csv").exists()
+        assert (tmp_path / "shots" / part).is_dir()
+        with open_source(tmp_path / "out" / part / "overlay.mp4") as drawn:
+            assert next(iter(drawn)).time < 0.1, "each part begins at 0"
+    assert not (tmp_path / "out/job.json").exists()
+    assert not (tmp_path / "events.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("live", "outputs", "kind", "message"),
+    [
+        (False, {"rotate": "10min"}, SourceError, "has an end; --rotate is for cameras"),
+        (True, {"resume": True}, SourceError, "what a live source gave is gone"),
+        (True, {"rotate": "soon"}, SourceError, "--rotate.*a time above 0"),
+    ],
+)
+def test_what_a_source_cannot_do_is_refused_before_anything_is_written(
+    live: bool, outputs: dict[str, Any], kind: type[Exception], message: str, film: Path
+) -> None:
+    source = camera() if live else open_source(film)
+    with pytest.raises(kind, match=message):
+        run_prepared(
+            foreground("7" if live else film, film.parent / "out", outputs=outputs), prepared(source)
+        )
+    assert not (film.parent / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("formats", "saves", "hint"),
+    [
+        (("png",), True, "--resume to go on"),
+        (("png",), False, "--resume to go through it again"),
+        (("coco",), True, "without the format png there is nothing to resume from"),
+    ],
+)
+def test_an_interrupted_run_says_how_to_go_on(
+    formats: tuple[str, ...], saves: bool, hint: str, film: Path
+) -> None:
+    observer = Recorder(stops=2)
+    job = foreground(film, film.parent / "out", outputs={"formats": formats})
+    with pytest.raises(RunInterrupted, match=hint):
+        run_prepared(job, prepared(open_source(film), saves=saves), observer, observer.token)
+    state = film.parent / "out/masks/.segue.session.safetensors"
+    assert state.exists() == (saves and "png" in formats)
+    if "png" in formats:
+        going_on = foreground(film, film.parent / "out", outputs={"resume": True})
+        ready = prepared(open_source(film), saves=saves)
+        outcome = run_prepared(going_on, ready)
+        assert outcome.frames == 5
+        assert ready.session.steps == ([3, 4] if saves else [0, 1, 2, 3, 4])  # type: ignore[attr-defined]
+        assert not state.exists(), "the run is complete"
+
+
+def test_pictures_in_memory_cannot_be_gone_on_with(tmp_path: Path) -> None:
+    plain = foreground("x", tmp_path / "out")
+    job = plain.model_copy(
+        update={"source": VideoSource(place=None), "given": (Given(argument="source", type="list"),)}
+    )
+    observer = Recorder(stops=2)
+    with pytest.raises(RunInterrupted, match="frames in memory cannot be resumed"):
+        run_prepared(job, prepared(open_source(list(PICTURES))), observer, observer.token)
+    assert not list((tmp_path / "out").rglob("*.safetensors"))
+    resumed = job.model_copy(update={"outputs": job.outputs.model_copy(update={"resume": True})})
+    with pytest.raises(SinkError, match="pictures in memory cannot be resumed"):
+        run_prepared(resumed, prepared(open_source(list(PICTURES))))
+
+
+def test_a_run_that_is_cancelled_does_not_wait_for_its_camera(tmp_path: Path) -> None:
+    source, observer = camera(), Recorder(stops=2)
+    outcome = run_prepared(foreground(7, tmp_path / "out"), prepared(source), observer, observer.token)
+    assert outcome.frames == 3
+    assert source._reader.interrupted  # type: ignore[attr-defined]
+
+
+class Twice(Passes):
+    """Looks at all frames before they are segmented."""
+
+    title = "looking"
+
+    def __init__(self, source: Source) -> None:
+        self._source, self._done = source, 0
+
+    def learning(self) -> Iterator[int]:
+        while self._done < 5:
+            self._done += 1
+            yield self._done
+
+    def second(self) -> Iterator[Frame]:
+        assert self._done == 5
+        yield from self._source
+
+    def state(self) -> SessionState:
+        return SessionState({}, {"done": self._done})
+
+    def restore(self, state: SessionState) -> None:
+        self._done = state.values["done"]
+
+
+def test_a_pass_that_goes_before_is_counted_cancelled_and_gone_on_with(film: Path) -> None:
+    class Impatient(Recorder):
+        def count(self, done: int) -> None:
+            super().count(done)
+            if done == 2:
+                self.token.cancel()
+
+    observer = Impatient()
+    job = foreground(film, film.parent / "out")
+    source = open_source(film)
+    with pytest.raises(RunInterrupted, match="--resume to go on"):
+        run_prepared(job, prepared(source, Twice(source)), observer, observer.token)
+    assert observer.calls == [("ready", "film", []), ("begin", "looking", 5), ("count", 1), ("count", 2)]
+    later, source = Recorder(), open_source(film)
+    going_on = foreground(film, film.parent / "out", outputs={"resume": True})
+    passes = Twice(source)
+    passes.total = 7
+    assert run_prepared(going_on, prepared(source, passes), later).frames == 5
+    assert later.calls[1:6] == [
+        ("begin", "looking", 7),
+        *(("count", done) for done in (3, 4, 5)),
+        ("begin", "frames", 5),
+    ]
+    assert not list((film.parent / "out").rglob("*.safetensors"))
+
+
+def test_what_a_job_could_not_mean_is_told_behind_its_results(film: Path) -> None:
+    def refuse() -> dict[str, Path]:
+        raise PromptError("there is a prompt for frame 9")
+
+    with pytest.raises(PromptError, match="frame 9"):
+        run_prepared(foreground(film, film.parent / "out"), prepared(open_source(film), finish=refuse))
+    assert read_index_mask(film.parent / "out/masks/4.png").max() == 3
+    assert nothing() == {}
+
+
+def test_a_source_without_frames_is_refused(film: Path) -> None:
+    job: VideoJob = foreground(film, film.parent / "out")
+    with pytest.raises(SourceError, match="film: there are no frames in the part that was asked for"):
+        run_prepared(job, prepared(open_source(film), iter(())))

@@ -1,0 +1,86 @@
+"""The strips that explain foreground: what stands where, and how bright it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from segue.sessions.explaining import Explanation, colour_wheel, draw
+
+SIZE = (4, 6)
+IMAGE = np.random.default_rng(0).integers(0, 256, (*SIZE, 3)).astype(np.uint8)
+SCENE = np.full((*SIZE, 3), 70, np.uint8)
+
+
+def cell(picture: np.ndarray, row: int, column: int) -> np.ndarray:
+    height, width = SIZE
+    return picture[row * height : (row + 1) * height, column * width : (column + 1) * width]
+
+
+def test_a_plain_strip_is_the_frame_the_scene_and_the_probability() -> None:
+    foreground = np.linspace(0, 1, 24, dtype=np.float32).reshape(SIZE)
+    drawn = draw(IMAGE, [SCENE, SCENE + 1], foreground, Explanation())
+    assert drawn.shape == (4, 24, 3)
+    assert drawn.dtype == np.uint8
+    assert np.array_equal(cell(drawn, 0, 0), IMAGE)
+    assert np.array_equal(cell(drawn, 0, 1), SCENE)
+    assert np.array_equal(cell(drawn, 0, 2), SCENE + 1)
+    grey = cell(drawn, 0, 3)
+    assert (grey == grey[..., :1]).all()
+    assert np.array_equal(grey[..., 0], np.uint8(255 * foreground))
+
+
+def test_maps_of_the_context_are_as_bright_as_their_own_largest_value() -> None:
+    context = [np.full((2, 3), 0.25, np.float32), np.zeros((2, 3), np.float32)]
+    context[1][:, 2] = 8
+    drawn = draw(IMAGE, [], np.zeros(SIZE, np.float32), Explanation(context=context))
+    assert drawn.shape == (4, 24, 3)
+    assert (cell(drawn, 0, 1) == 255).all()
+    second = cell(drawn, 0, 2)[..., 0]
+    assert second[:, -1].tolist() == [255] * 4
+    assert second[:, 0].tolist() == [0] * 4
+
+
+def test_flow_is_shown_by_the_colours_of_the_fastest_of_all() -> None:
+    slow, fast = (np.zeros((*SIZE, 2), np.float32) for _ in range(2))
+    slow[..., 0], fast[..., 0] = 2, 4
+    drawn = draw(IMAGE, [], np.zeros(SIZE, np.float32), Explanation(motion=[fast, slow]))
+    assert drawn.shape == (8, 12, 3)
+    assert (cell(drawn, 1, 0) == (255, 0, 0)).all()
+    assert np.array_equal(cell(drawn, 1, 1), colour_wheel(slow, 4.0))
+    noise = np.full((*SIZE, 2), 0.01, np.float32)
+    calm = draw(IMAGE, [], np.zeros(SIZE, np.float32), Explanation(motion=[noise]))
+    assert cell(calm, 1, 0).min() > 245, "what hardly moves is nearly white"
+    assert not cell(calm, 1, 1).any(), "what is short is filled with black"
+
+
+def test_lengths_are_shown_where_they_alone_are_known() -> None:
+    lengths = np.zeros((*SIZE, 3), np.float32)
+    lengths[..., 0], lengths[..., 1], lengths[..., 2] = 0.2, 0.4, 2.0
+    drawn = draw(IMAGE, [], np.zeros(SIZE, np.float32), Explanation(lengths=lengths))
+    assert [int(cell(drawn, 1, column)[0, 0, 0]) for column in range(3)] == [51, 102, 255]
+    both = draw(
+        IMAGE,
+        [],
+        np.zeros(SIZE, np.float32),
+        Explanation(lengths=lengths, motion=[np.zeros((*SIZE, 2), np.float32)]),
+    )
+    assert both.shape[0] == 8
+    assert (cell(both, 1, 0) == 255).all()
+
+
+def test_what_was_joined_has_one_scale_and_its_weights_are_shares() -> None:
+    filtered = [np.full((2, 3), 4.0, np.float32), np.full((1, 1), 1.0, np.float32)]
+    attention = [np.full((2, 3), 0.4, np.float32), np.full((1, 1), 0.8, np.float32)]
+    drawn = draw(IMAGE, [], np.zeros(SIZE, np.float32), Explanation(filtered=filtered, attention=attention))
+    assert drawn.shape == (12, 12, 3)
+    assert [int(cell(drawn, 1, column).max()) for column in range(2)] == [255, 63]
+    assert [int(cell(drawn, 2, column).max()) for column in range(2)] == [102, 204]
+
+
+@pytest.mark.parametrize(
+    ("flow", "colour"),
+    [((4, 0), (255, 0, 0)), ((0, 0), (255, 255, 255)), ((9, 0), (255, 0, 0)), ((-4, 0), (0, 255, 255))],
+)
+def test_the_colour_of_a_motion_is_its_direction(flow: tuple[int, int], colour: tuple[int, int, int]) -> None:
+    assert tuple(colour_wheel(np.array([[flow]], np.float32), 4.0)[0, 0].tolist()) == colour
