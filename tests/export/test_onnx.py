@@ -26,7 +26,7 @@ from segue.types import Frame
 from segue.weights import write_checkpoint
 from tests.clips import clip
 from tests.fill import fill, fill_plainly
-from tests.lite import lively_lite
+from tests.lite import lively_lite, with_parts
 
 pytest.importorskip("onnx", reason="the extra export is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra export is not installed")
@@ -53,6 +53,29 @@ def test_the_tracker_gives_the_masks_of_a_session(
         expected = session.step(Frame(t, t / 10, image), first).mask
         assert (tracker.step(image, first) != expected).mean() <= 1e-3, f"frame {t}"
     assert len(np.unique(expected)) == objects + 1
+
+
+PARTS = ("weighting", "sensory", "summaries")
+
+
+@pytest.mark.parametrize("parts", [PARTS, *(pytest.param((part,), marks=pytest.mark.slow) for part in PARTS)])
+def test_the_tracker_follows_with_the_parts_of_a_network(parts: tuple[str, ...], tmp_path: Path) -> None:
+    network = with_parts(learned=True, **{name: name in parts for name in PARTS})
+    export_onnx(network, tmp_path)
+    about = json.loads((tmp_path / "graphs.json").read_text("utf-8"))
+    states = {"sensory": "sensory", "summaries": "sums"}
+    assert set(about["states"]) == {states[name] for name in parts if name in states}
+    frames, masks = clip(5, 12, 48, 64, 2)
+    tracker, session = follow.Tracker(tmp_path), TrackSession(network, device="cpu")
+    plain = TrackSession(lively_lite(), device="cpu")
+    differs = 0.0
+    for t, image in enumerate(frames):
+        first = masks[0] if t == 0 else None
+        result = session.step(Frame(t, t / 10, image), first)
+        assert (tracker.step(image, first) != result.mask).mean() <= 1e-3, f"frame {t}"
+        without = plain.step(Frame(t, t / 10, image), first)
+        differs = max(differs, np.abs(np.asarray(result.probabilities) - without.probabilities).max())
+    assert differs > 0.02, "the parts do something"
 
 
 def test_the_written_tracker_runs_without_torch(graphs: Path, tmp_path: Path) -> None:

@@ -7,12 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 import torch
 from safetensors.torch import save_file
 
-from segue.errors import SegueError
-from segue.export.onnx import export_onnx
 from segue.layers.attention import affinity
 from segue.models.lite_parts import SENSORY, LiteTracker, ObjectState, ObjectSummaries, SensoryState
 from segue.models.memory.reading import key_rows, query_rows
@@ -21,25 +18,9 @@ from segue.sessions import SessionState, TrackSession
 from segue.types import Frame, RemovePrompt
 from segue.weights import load
 from tests.clips import clip
-from tests.lite import lively_lite
+from tests.lite import lively_lite, with_parts
 
 FRAMES = 8
-
-
-def with_parts(*, learned: bool) -> STCNLite:
-    """The lively network with all parts; ``learned`` ones change what is found."""
-    torch.manual_seed(0)
-    network = STCNLite(weighting=True, sensory=True, summaries=True)
-    network.load_state_dict(network.state_dict() | lively_lite().state_dict())
-    if learned:
-        assert network.sensory is not None
-        assert network.summaries is not None
-        assert network.weighting is not None
-        with torch.no_grad():
-            network.sensory.read.weight.normal_(std=0.1)
-            network.summaries.out.weight.normal_(std=0.05)
-            network.weighting.proj.weight.normal_(std=0.02)
-    return network.eval()
 
 
 def probabilities(session: TrackSession, start: int = 0) -> list[npt.NDArray[np.float32]]:
@@ -143,9 +124,3 @@ def test_a_file_says_which_parts_its_network_has(tmp_path: Path) -> None:
     found = load("stcn-lite", path)
     assert isinstance(found, STCNLite)
     assert found.options == {"weighting": True, "sensory": True, "summaries": True}
-
-
-def test_a_network_with_parts_is_not_exported(tmp_path: Path) -> None:
-    pytest.importorskip("onnx")
-    with pytest.raises(SegueError, match="STCNLite with weighting, sensory, summaries cannot be exported"):
-        export_onnx(with_parts(learned=False), tmp_path)

@@ -22,6 +22,8 @@ import onnxruntime
 
 Array = np.ndarray[Any, Any]
 
+_NONE: Array = np.zeros(0, np.float32)
+
 
 class Tracker:
     """Follows the objects of a first mask; a later mask starts anew.
@@ -37,12 +39,14 @@ class Tracker:
     def __init__(self, folder: str | Path, providers: Sequence[str] = ("CPUExecutionProvider",)) -> None:
         about = json.loads((Path(folder) / "graphs.json").read_text("utf-8"))
         self.plan, self.fine, self.padding = about["schedule"], about["features"], about["padding"]
+        self.weighted, self.shapes = about["similarity"] == "weighted", about["states"]
+        self.states: dict[str, Array] = {}  # of the objects, where the network has some beside its memory
         graphs = ("encode", "read", "decode", "remember")
         files = [str(Path(folder) / f"{name}.onnx") for name in graphs]
         sessions = [onnxruntime.InferenceSession(file, providers=list(providers)) for file in files]
         self.graphs = dict(zip(graphs, sessions, strict=True))
         self.memory: list[dict[str, Any]] = []
-        self.before: Array = np.zeros(0)  # masks of the frame before, at the size of the log-odds
+        self.before: Array = _NONE  # masks of the frame before, at the size of the log-odds
 
     def step(self, frame: Array, mask: Array | None = None) -> Array:
         """Follow the objects to the next frame.
@@ -62,10 +66,12 @@ class Tracker:
         if mask is not None:
             self.ids = np.array([i for i in np.unique(mask) if i])
             self.memory, self.seen, self.reads, self.kept_at = [], 0, 0, 0
+            self.states = {name: self._no_state(shape, key) for name, shape in self.shapes.items()}
             classes = merge((np.pad(mask, around) == self.ids[:, None, None]).astype(np.float32))
         else:
             features = dict(zip(self.fine, finer, strict=True))
-            (logits,) = self._run("decode", readout=self._read(key), thin=thin, **features)
+            readout = self._read(key)
+            (logits,) = self._run("decode", readout=readout, thin=thin, **features, **self.states)
             if self.plan["max_jump"] is not None:
                 max_jump = round(self.plan["max_jump"] * math.hypot(*logits.shape[1:]))
                 pairs = zip(logits, self.before, strict=True)
@@ -112,17 +118,33 @@ class Tracker:
             self.seen += 1
             return
         penalty = 0 if given else self.plan["penalty" if keep else "last_penalty"]
-        rows = key.reshape(len(key), -1).T
-        extra = np.square(rows).sum(1, keepdims=True) + penalty * math.sqrt(len(key))
+        rows = self._rows(key, penalty)
         self.memory = [item for item in self.memory if item["kept"]]
         if keep and len(self.memory) >= self.plan["memory_frames"]:
             rates = [item["usage"] / max(self.reads - item["since"], 1) for item in self.memory[1:]]
             del self.memory[1 + int(np.argmin(rates))]
-        item = {"keys": np.concatenate([rows, extra], 1), "kept": keep, "usage": 0.0, "since": self.reads}
-        (item["values"],) = self._run("remember", image=image, joint=joint, masks=masks)
+        item = {"keys": rows, "kept": keep, "usage": 0.0, "since": self.reads}
+        given_states = self.states | ({"keep": np.array(keep)} if "sums" in self.states else {})
+        found = self._run("remember", image=image, joint=joint, masks=masks, **given_states)
+        item["values"], self.states = found[0], dict(zip(self.states, found[1:], strict=True))
         self.memory.append(item)
         self.kept_at = self.seen if keep else self.kept_at
         self.seen += 1
+
+    def _rows(self, key: Array, penalty: float) -> Array:
+        """A key (C, h, w) as rows of the memory, in which the confidence penalty of the frame stands."""
+        rows = key.reshape(len(key), -1).T
+        if not self.weighted:
+            extra = np.square(rows).sum(1, keepdims=True) + penalty * math.sqrt(len(key))
+            return np.concatenate([rows, extra], 1)
+        rows, sharp = rows[:, :-2], rows[:, -2:-1]
+        extra = sharp * np.square(rows).sum(1, keepdims=True) + penalty * math.sqrt(rows.shape[1])
+        return np.concatenate([sharp * rows, extra, sharp], 1)
+
+    def _no_state(self, shape: Sequence[int], key: Array) -> Array:
+        """States of objects of which nothing is known; a map has half the size of the key (C, h, w)."""
+        half = (key.shape[1] // 2, key.shape[2] // 2) if len(shape) == 1 else ()
+        return np.zeros((len(self.ids), *shape, *half), np.float32)
 
     def _run(self, graph: str, **inputs: Array) -> list[Array]:
         outputs: list[Array] = self.graphs[graph].run(None, inputs)

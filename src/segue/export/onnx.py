@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from segue.errors import SegueError
 from segue.export import EXPORTED
 from segue.extras import install_command
+from segue.layers.attention import weighted_keys
 from segue.layers.colours import MEAN, normalise
 from segue.layers.fused import fold_batch_norms
 from segue.models.base import (
@@ -34,6 +35,7 @@ from segue.models.base import (
     QueryFeatures,
     track_capabilities,
 )
+from segue.models.lite_parts import SENSORY, SIDES, ObjectState
 from segue.models.stcn import STCN, STCNLite
 from segue.sessions.empty_scene import PLANES
 
@@ -49,7 +51,7 @@ def encode(network: STCN | STCNLite, image: Tensor) -> tuple[Tensor, ...]:
         image: (H, W, 3), see :func:`prepared`.
 
     Returns:
-        Key (64, h, w), features thin and joint, and two finer ones.
+        Key (64, h, w), with weighting two channels more, features thin and joint, and two finer ones.
     """
     seen = network.encode_query(prepared(network, image))
     joint, thin, *finer = seen.features
@@ -61,7 +63,8 @@ def read(
 ) -> tuple[Tensor, Tensor]:
     """Readouts (K, Q, V), and the attention that each frame received, summed over objects, (T,).
 
-    Same as :func:`segue.models.memory.reading.read`, at full resolution whatever the size of the picture.
+    With the L2 similarity. Same as :func:`segue.models.memory.reading.read`, at full resolution whatever the
+    size of the picture.
 
     Keys are (T, P, C+1), in whose last channel stand the squared norm and the confidence penalty; values are
     (K, T, P, V). The query, (Q, C), has the positions ``start`` to ``start + Q`` of a grid ``width`` wide.
@@ -82,7 +85,48 @@ def read(
     """
     rows = keys.flatten(0, 1)
     affinity = (2 * query @ rows[:, :-1].T - rows[:, -1]) / math.sqrt(query.shape[1])
-    own = start + torch.arange(query.shape[0])
+    return read_best(top_k, affinity, keys, values, start, width, window)
+
+
+def read_weighted(
+    top_k: int, keys: Tensor, values: Tensor, query: Tensor, start: Tensor, width: Tensor, window: Tensor
+) -> tuple[Tensor, Tensor]:
+    """:func:`read` with the similarity ``weighted``, see :func:`segue.layers.attention.weighted_keys`.
+
+    Args:
+        top_k: positions that a query position reads.
+        keys: (T, P, C+2): keys times their sharpness s, ``s |k|²`` and the confidence penalty, and s.
+        values: (K, T, P, V).
+        query: (Q, C+2): keys, and their sharpness as memory and as query.
+        start: first position of the query.
+        width: columns of the grid.
+        window: rows and columns around a position within which the last frame is read.
+
+    Returns:
+        Readouts (K, Q, V), and attention by frame (T,).
+    """
+    affinity = weighted_keys(query.T, query.T)[1].T @ keys.flatten(0, 1).T
+    return read_best(top_k, affinity, keys, values, start, width, window)
+
+
+def read_best(
+    top_k: int, affinity: Tensor, keys: Tensor, values: Tensor, start: Tensor, width: Tensor, window: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Values at the positions with the highest affinity; see :func:`read`.
+
+    Args:
+        top_k: positions that a query position reads.
+        affinity: (Q, T*P).
+        keys: (T, P, C).
+        values: (K, T, P, V).
+        start: first position of the query.
+        width: columns of the grid.
+        window: rows and columns around a position within which the last frame is read.
+
+    Returns:
+        Readouts (K, Q, V), and attention by frame (T,).
+    """
+    own = start + torch.arange(affinity.shape[0])
     place = torch.arange(keys.shape[1])
     far = ((own // width)[:, None] - place // width).abs() > window
     far = far | (((own % width)[:, None] - place % width).abs() > window)
@@ -96,36 +140,77 @@ def read(
     return readout, received.sum((0, 1)) * values.shape[0]
 
 
-def decode(network: STCN | STCNLite, readout: Tensor, thin: Tensor, *finer: Tensor) -> Tensor:
-    """Decode readouts with features of the frame.
+def decode(
+    network: STCN | STCNLite, states: Sequence[str], readout: Tensor, thin: Tensor, *rest: Tensor
+) -> Tensor:
+    """Decode readouts with features of the frame, and with the states of the objects.
 
     Args:
         network: STCN or stcn-lite.
+        states: names of the states, see :func:`object_states`.
         readout: (K, V, h, w).
         thin: feature of the frame at the stride of the keys.
-        finer: two finer features.
+        rest: two finer features, then the states, (K, ...).
 
     Returns:
         Log-odds (K, H/n, W/n), n 2 or (STCN) 4.
     """
-    logits: Tensor = network.decoder(readout, thin, *finer)
-    return logits[:, 0]
+    query = QueryFeatures(thin, thin, (thin, thin, *rest[:2]))  # of which decoders see features alone
+    if not states:
+        return network.decode(query, readout)
+    known = ObjectState(**dict(zip(states, rest[2:], strict=True)))
+    return cast(STCNLite, network).decode(query, readout, known)
 
 
-def remember(network: STCN | STCNLite, image: Tensor, joint: Tensor, masks: Tensor) -> Tensor:
-    """Encode a frame with its masks.
+def remember(
+    network: STCN | STCNLite,
+    states: Sequence[str],
+    image: Tensor,
+    joint: Tensor,
+    masks: Tensor,
+    *rest: Tensor,
+) -> Tensor | tuple[Tensor, ...]:
+    """Encode a frame with its masks, and move the states of the objects on.
 
     Args:
         network: STCN or stcn-lite.
+        states: names of the states, see :func:`object_states`.
         image: (H, W, 3), see :func:`prepared`.
         joint: feature of the frame.
         masks: soft masks (K, H, W), in [0, 1].
+        rest: the states, (K, ...); where one is ``sums``, then whether the frame stays in memory, bool.
 
     Returns:
-        Values (K, P, V).
+        Values (K, P, V), and the next states.
     """
     seen = QueryFeatures(prepared(network, image), joint, (joint,))
-    return network.encode_memory(seen, masks)[1].flatten(2).transpose(1, 2)
+    values = network.encode_memory(seen, masks)[1]
+    rows = values.flatten(2).transpose(1, 2)
+    if not states:
+        return rows
+    before = ObjectState(**dict(zip(states, rest[: len(states)], strict=True)))
+    after = cast(STCNLite, network).remember(before, values, masks, keep=True)
+    found = {"sensory": after.sensory, "sums": after.sums}
+    if before.sums is not None and after.sums is not None:
+        found["sums"] = torch.where(rest[-1], after.sums, before.sums)
+    return (rows, *(cast(Tensor, found[name]) for name in states))
+
+
+def object_states(network: STCN | STCNLite) -> dict[str, tuple[int, ...]]:
+    """Which states an object has beside the memory.
+
+    Args:
+        network: STCN or stcn-lite.
+
+    Returns:
+        Shape of the state of one object, by name, or the channels of a map at half the size of the keys.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    if isinstance(network, STCNLite) and network.sensory is not None:
+        shapes["sensory"] = (SENSORY,)
+    if isinstance(network, STCNLite) and network.summaries is not None:
+        shapes["sums"] = (2 * SIDES, network.value_channels + 1)
+    return shapes
 
 
 def decode_scene(network: ForegroundNetwork, counts: Sequence[int], stride: int, *maps: Tensor) -> Tensor:
@@ -205,22 +290,36 @@ def _export_tracker(network: STCN | STCNLite, folder: Path) -> list[Path]:
     fine = ("f4", "f2") if lite else ("f8", "f4")
     with torch.inference_mode():
         key, thin, joint, *finer = encode(network, image)
-        values = remember(network, image, joint, masks)
+        values = remember(network, (), image, joint, masks)
+    assert isinstance(values, Tensor)
     positions = values.shape[1]
     row = key.flatten(1).T
-    keys = torch.cat([row, row.square().sum(1, keepdim=True)], 1)[None].repeat(2, 1, 1)
+    weighted = network.similarity == "weighted"
+    keys = (row if weighted else torch.cat([row, row[:, :1]], 1))[None].repeat(2, 1, 1)
     memory = values[:, None].repeat(1, 2, 1, 1)
+    shapes, half = object_states(network), (key.shape[1] // 2, key.shape[2] // 2)
+    states = {
+        name: torch.rand(2, *shape, *(half if len(shape) == 1 else ())) for name, shape in shapes.items()
+    }
+    kept = {"keep": torch.tensor(True)} if "sums" in states else {}
     numbers = {"start": torch.tensor(16), "width": torch.tensor(width // stride), "window": torch.tensor(12)}
     readout = torch.zeros(2, values.shape[2], height // stride, width // stride)
     encoded = {"image": image}
     recalled = {"keys": keys, "values": memory, "query": row[16 : positions - 8]} | numbers
-    decoded = {"readout": readout, "thin": thin} | dict(zip(fine, finer, strict=True))
-    remembered = {"image": image, "joint": joint, "masks": masks}
+    decoded = {"readout": readout, "thin": thin} | dict(zip(fine, finer, strict=True)) | states
+    remembered = {"image": image, "joint": joint, "masks": masks} | states | kept
+    names, best = tuple(states), partial(read_weighted if weighted else read, schedule.top_k)
     graphs = {
         "encode": _Graph(network, partial(encode, network), encoded, "key", "thin", "joint", *fine),
-        "read": _Graph(network, partial(read, schedule.top_k), recalled, "readout", "usage"),
-        "decode": _Graph(network, partial(decode, network), decoded, "logits"),
-        "remember": _Graph(network, partial(remember, network), remembered, "values"),
+        "read": _Graph(network, best, recalled, "readout", "usage"),
+        "decode": _Graph(network, partial(decode, network, names), decoded, "logits"),
+        "remember": _Graph(
+            network,
+            partial(remember, network, names),
+            remembered,
+            "values",
+            *(f"next_{name}" for name in names),
+        ),
     }
     follow = folder / "follow.py"
     about = {
@@ -228,6 +327,8 @@ def _export_tracker(network: STCN | STCNLite, folder: Path) -> list[Path]:
         "schedule": asdict(schedule),
         "features": fine,
         "padding": "edge" if lite else [255 * mean for mean in MEAN],
+        "similarity": network.similarity,
+        "states": shapes,
     }
     written = _write(graphs, folder, about)
     follow.write_text((resources.files("segue") / "export" / "follow.py").read_text("utf-8"), "utf-8")

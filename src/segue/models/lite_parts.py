@@ -110,13 +110,13 @@ class ObjectSummaries(nn.Module):
 
         Args:
             value: (N, C, h, w), of the frame.
-            masks: (N, H, W), in [0, 1].
+            masks: (N, H, W), in [0, 1], with sides that are the same multiple of h and w.
 
         Returns:
             (N, 8, C + 1), float32, weighted sums and the sum of the weights; first those inside, then those
             around.
         """
-        inside = F.adaptive_avg_pool2d(masks[:, None].float(), (value.shape[-2], value.shape[-1]))
+        inside = F.avg_pool2d(masks[:, None].float(), masks.shape[-1] // value.shape[-1])
         sides = torch.cat([inside, 1 - inside], dim=1).repeat_interleave(SIDES, dim=1)
         weights = (self.weigh(value).float().sigmoid() * sides).flatten(2)
         with torch.autocast(value.device.type, enabled=False):
@@ -128,11 +128,12 @@ class ObjectSummaries(nn.Module):
         means = (sums[..., :-1] / (sums[..., -1:] + 1e-4)).to(x.dtype)
         means = self.norm(means)
         keys = self.key(means) + self.embedding
-        query = self.query(x).flatten(2)
-        attention = (keys @ query / keys.shape[-1] ** 0.5).softmax(dim=1)
-        read = self.value(means).transpose(1, 2) @ attention
-        added: Tensor = self.out(read.view(x.shape))
-        return added
+        # The last layer is linear: at the summaries, of which there are eight, it costs less than everywhere.
+        values = self.out(self.value(means).transpose(1, 2)[..., None])[..., 0].transpose(1, 2)
+        query = self.query(x).permute(0, 2, 3, 1).flatten(1, 2)
+        attention = (query @ keys.transpose(1, 2) / keys.shape[-1] ** 0.5).softmax(dim=2)
+        added: Tensor = attention @ values
+        return added.reshape(len(x), *x.shape[-2:], -1).permute(0, 3, 1, 2)
 
 
 class LiteTracker(MemoryTracker):

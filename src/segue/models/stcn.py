@@ -10,7 +10,6 @@ convolutions over concatenated features) is computed once and broadcast over the
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -272,8 +271,6 @@ class STCNLite(CorrespondenceNetwork):
             self.similarity = "weighted"
         built = {"weighting": weighting, "sensory": sensory, "summaries": summaries}
         self.options = {name: True for name, given in built.items() if given}
-        if self.options:
-            self.capabilities = replace(self.capabilities, graphs=None)  # the graphs know no parts
 
     @property
     def recurrent(self) -> bool:
