@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,7 @@ from segue.models.segue_prompt import BOX, NEGATIVE, POSITIVE, PREVIOUS, SeguePr
 from segue.prompts import Answer, Extent, Prompter, Prompts
 from segue.prompts.extents import related, whole_of
 from segue.prompts.planes import box_window, pixels, tight_box
-from segue.prompts.prompter import CLICK_SIDE, SIDE
+from segue.prompts.prompter import CALIBRATION, CLICK_SIDE, SIDE
 from segue.types import Frame, Image
 
 Mask = npt.NDArray[np.bool_]
@@ -143,6 +144,56 @@ def test_a_negative_click_never_adds_pixels() -> None:
     boxed = Prompter(picture(), Greedy(BOX))
     whole = boxed(box=(100, 80, 200, 160)).mask
     assert not (boxed(box=(100, 80, 200, 160), negative=[(105, 85)]).mask & ~whole).any()
+
+
+class Flattered(Watched):
+    """Surer of its masks with every negative click that it is shown."""
+
+    def decode(
+        self, features: tuple[torch.Tensor, ...], prompts: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        logits, quality = super().decode(features, prompts)
+        return logits, quality + prompts[:, NEGATIVE].amax()
+
+
+def test_a_negative_click_far_from_the_object_changes_neither_mask_nor_predicted_iou() -> None:
+    prompter = Prompter(picture(), Flattered(POSITIVE))
+    first = prompter(points=[(160, 120)])
+    assert first.mask.any()
+    for given in (None, first.probability):  # at once, and after the first answer
+        far = prompter(points=[(160, 120)], negative=[(10, 10), (300, 230)], mask=given)
+        assert np.array_equal(far.mask, first.mask)
+        assert far.iou[0] == pytest.approx(first.iou[0], abs=1e-6)
+    boxed = Prompter(picture(), Flattered(BOX))
+    without = boxed(box=(100, 80, 200, 160))
+    assert np.array_equal(boxed(box=(100, 80, 200, 160), negative=[(5, 230)]).iou, without.iou)
+    assert boxed(box=(100, 80, 200, 160), negative=[(150, 120)]).iou[0] > without.iou[0], "it is asked about"
+
+
+@pytest.mark.parametrize(
+    ("prompts", "kind"),
+    [
+        (Prompts(points=[(160, 120)]), "click"),
+        (Prompts(points=[(150, 110), (160, 120)]), "mask"),
+        (Prompts(points=[(160, 120)], mask="inside"), "click"),
+        (Prompts(points=[(20, 20)], mask="inside"), "mask"),
+        (Prompts(points=[(160, 120)], negative=[(120, 100)], mask="inside"), "mask"),
+        (Prompts(mask="inside"), "mask"),
+        (Prompts(points=[(160, 120)], box=(100, 80, 200, 160)), "box"),
+    ],
+)
+def test_the_calibration_follows_from_what_is_said(prompts: Prompts, kind: str) -> None:
+    mask = np.zeros((240, 320), np.bool_)
+    mask[80:160, 100:200] = True
+    given = replace(prompts, mask=None if prompts.mask is None else mask)
+    network = Watched(PREVIOUS if kind == "mask" else POSITIVE)
+    network.decode = lambda features, prompts: (  # type: ignore[method-assign]
+        prompts.amax(1, keepdim=True).expand(-1, 3, -1, -1)[..., ::2, ::2] * 20 - 10,
+        torch.full((len(prompts), 3), 1.0),
+    )
+    gain, offset = CALIBRATION[kind]
+    expected = 1 / (1 + np.exp(-gain - offset))
+    assert Prompter(picture(), network).answer(given).iou[0] == pytest.approx(expected, abs=1e-5)
 
 
 def test_what_is_not_to_be_had_gives_the_whole_and_says_so() -> None:

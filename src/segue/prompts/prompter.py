@@ -103,7 +103,8 @@ class Prompter:
     def answer(self, prompts: Prompts) -> Answer:
         """Segment the object that prompts point at.
 
-        Negative clicks only take away: the mask lies within the one that there would be without them.
+        Negative clicks only take away: the mask lies within the one that there would be without them. Those
+        far from that mask have nothing to take away, and change neither it nor the predicted IoU.
 
         Args:
             prompts: box, points, strokes and earlier mask of one object.
@@ -117,14 +118,20 @@ class Prompter:
         prompts = prompts.checked(self._size)
         if not prompts.negative:
             return self._answer(prompts)
+        without = replace(prompts, negative=())
         if prompts.mask is not None and prompts.box is None and not prompts.positive:
-            bound = prompts.mask > 0.5
+            answer, bound = None, prompts.mask > 0.5
         else:
-            bound = self._answer(replace(prompts, negative=())).mask
-        return self._answer(prompts).within(bound)
+            answer = self._answer(without)
+            bound = answer.mask
+        near = _within_reach(prompts.negative, bound)
+        if answer is not None and not near:
+            return answer
+        return self._answer(replace(prompts, negative=near)).within(bound)
 
     def _answer(self, prompts: Prompts) -> Answer:
-        kind = "mask" if prompts.box is None else "box"
+        kind = _kind(prompts)
+        new = kind == "box" or prompts.mask is None
         extent: Extent = "whole"
         extents: tuple[Extent, ...] = (extent,)
         if prompts.box is None and prompts.mask is None:
@@ -133,13 +140,12 @@ class Prompter:
             first = tried[whole_of([_small(one, 0) for one in tried], [float(one.iou[0]) for one in tried])]
             if not first.mask.any():
                 return first
-            kind = "click"
             choices = _choices(tried, first, prompts.positive)
             extents = tuple(choices)
             extent = prompts.extent if prompts.extent in choices else "whole"
             prompts = replace(prompts, mask=choices[extent])
         found = self._ask(prompts, self._window(prompts), SIDE)
-        if kind != "mask" and found.mask.any():  # once more, to mend its own mask
+        if new and found.mask.any():  # once more, to mend its own mask
             found = self._ask(replace(prompts, mask=found.probability), found.window, SIDE)
         for _ in range(WIDER):
             if prompts.box is not None or not _cut_off(found):
@@ -270,6 +276,29 @@ def _choices(tried: Sequence[Answer], first: Answer, points: Sequence[Point]) ->
         answer, k = sources[number]
         choices[extent] = answer.probability_of(k)
     return choices
+
+
+def _kind(prompts: Prompts) -> str:
+    """By which line of :data:`CALIBRATION` the IoU of an answer is predicted.
+
+    It follows from what the prompts say, not from how often they were asked: a single click in the mask so
+    far tells nothing of that mask's faults, and the answer is expected to be as good as the first one was.
+    """
+    if prompts.box is not None:
+        return "box"
+    said = [*prompts.points, *prompts.negative, *(stroke[0] for stroke in prompts.scribble)]
+    if len(said) != 1 or not prompts.positive:
+        return "mask"
+    known = prompts.mask is None or all(prompts.mask[int(y), int(x)] > 0.5 for x, y in prompts.positive)
+    return "click" if known else "mask"
+
+
+def _within_reach(points: Sequence[Point], mask: npt.NDArray[np.bool_]) -> tuple[Point, ...]:
+    """The points in the part of the picture that a crop around a mask, (H, W), shows."""
+    if not mask.any():
+        return ()
+    x0, y0, x1, y1 = grown(tight_box(mask), MASK_MARGIN)
+    return tuple((x, y) for x, y in points if x0 <= x < x1 and y0 <= y < y1)
 
 
 def _small(answer: Answer, k: int) -> npt.NDArray[np.bool_]:
