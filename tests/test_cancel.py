@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from segue import cancel
 from segue.cancel import CancelToken, cancel_on_signals, interrupt_on_signals
 
 
@@ -46,12 +47,13 @@ def test_a_wait_ends_by_itself() -> None:
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_the_first_signal_asks_and_the_second_interrupts(name: str) -> None:
+def test_the_first_signal_asks_and_the_second_interrupts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     number = getattr(signal, name)
     before = signal.getsignal(number)
     if before == signal.SIG_IGN:  # nohup
         pytest.skip(f"whoever started the tests ignores {name}")
 
+    monkeypatch.setattr(cancel, "ONE_REQUEST_SECONDS", 0.0)
     with cancel_on_signals() as token:
         signal.raise_signal(number)
         assert token.cancelled
@@ -59,6 +61,27 @@ def test_the_first_signal_asks_and_the_second_interrupts(name: str) -> None:
             signal.raise_signal(signal.SIGINT)
 
     assert signal.getsignal(number) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM ends programs of Windows at once")
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_cluster_and_whoever_started_a_process_ask_once(
+    second: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster sends SIGTERM to all processes of a job; one that started another passes on what it got."""
+    monkeypatch.setattr(cancel, "ONE_REQUEST_SECONDS", 3600.0)
+    with cancel_on_signals() as token:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(second)
+        assert token.cancelled
+
+
+def test_ctrl_c_pressed_twice_interrupts_however_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cancel, "ONE_REQUEST_SECONDS", 3600.0)
+    with cancel_on_signals():
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_a_given_token_is_cancelled_by_signals_and_by_its_owner() -> None:

@@ -7,11 +7,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 
 from segue.system import stop_signals
 
 LOOK_SECONDS = 0.05
 """A thread that waits looks so often whether it is to stop."""
+
+ONE_REQUEST_SECONDS = 1.0
+"""Signals that follow each other so soon are one request: a cluster sends SIGTERM to every process of a job,
+and whoever started a process passes on what it got itself. Ctrl-C is pressed twice on purpose, and counts."""
 
 
 class CancelToken:
@@ -80,9 +85,10 @@ class CancelToken:
 def cancel_on_signals(token: CancelToken | None = None) -> Iterator[CancelToken]:
     """Have the first signal of those that ask to stop cancel a token; the second one interrupts at once.
 
-    These are Ctrl-C, SIGTERM, SIGHUP and Ctrl-Break. What the caller of this process ignores, as nohup does
-    with SIGHUP, stays ignored. Outside the main thread, which alone can take signals, the token is as it was
-    given.
+    These are Ctrl-C, SIGTERM, SIGHUP and Ctrl-Break. What comes within :data:`ONE_REQUEST_SECONDS` of the
+    first is no second one, but for Ctrl-C after Ctrl-C. What the caller of this process ignores, as nohup
+    does with SIGHUP, stays ignored. Outside the main thread, which alone can take signals, the token is as it
+    was given.
 
     Args:
         token: what is cancelled; by default a new one.
@@ -100,10 +106,17 @@ def cancel_on_signals(token: CancelToken | None = None) -> Iterator[CancelToken]
         yield token
         return
 
-    def ask(number: int, _: object) -> None:
-        for each in before:
-            signal.signal(each, signal.default_int_handler)
-        token.cancel()
+    asked: list[tuple[int, float]] = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if not asked:
+            asked.append((number, now))
+            token.cancel()
+            return
+        first, then = asked[0]
+        if number == first == signal.SIGINT or now - then >= ONE_REQUEST_SECONDS:
+            signal.default_int_handler(number, frame)
 
     numbers = [number for number in stop_signals() if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.getsignal(number) for number in numbers}

@@ -16,8 +16,10 @@ import torch
 from PIL import Image
 
 import segue
-from segue.batch import data_sets
-from segue.batch.protocols import PROTOCOLS, DatasetVideo, scored_here
+from segue.batch import data_sets, protocols
+from segue.batch.protocols import PROTOCOLS, DatasetVideo, dataset_videos, scored_here
+from segue.batch.work import JobConfig
+from segue.cli.run import template_of
 from segue.datasets.foreground_sets import open_hofam, read_flow
 from segue.datasets.ytvis import YTVISDataset, read_results
 from segue.errors import ArgumentError, CheckpointError, DatasetError
@@ -28,6 +30,7 @@ from segue.masks import Rle, decode_rle, read_stored_mask, write_index_mask
 from segue.metrics.data_sets import Request
 from segue.models.detection.boxes import COCO_NAMES
 from segue.models.hofam import HOFAM, LEVELS
+from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.sessions.official import whole_clip
 from segue.weights import write_checkpoint
 from tests.cli.running import FRAMES, MASKS, Command
@@ -180,6 +183,35 @@ def test_composites_of_hofam_are_run_with_their_own_flow(command: Command, tmp_p
     assert "Mean Dice" in command("eval", "hofam", "out", "--data", root).out
 
 
+def test_composites_are_no_film(tmp_path: Path) -> None:
+    """A small object that the picture before does not show would be taken for rain."""
+    root = save_composites(tmp_path / "demo")
+    options = ("--model", "hofam", "--weights", "w.safetensors")
+    request = Request(data=root, dataset="hofam")
+    template = template_of(request, JobConfig(options=options, output="out"))
+    (video,) = dataset_videos(request, tmp_path / "out")
+    job = video.job(template)
+    assert isinstance(job, ForegroundJob)
+    assert (job.options.align, job.options.remove_rain) == (False, False)
+
+
+@pytest.mark.parametrize(("names", "fits"), [(YOUTUBE_VIS_2019, True), (YOUTUBE_VIS_2021, False)])
+def test_class_numbers_must_mean_the_same(
+    names: dict[int, str], fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = Request(data=save_ytvis(tmp_path / "vis", names, length=1), dataset="ytvis", subset="train")
+    network = lively_instances()
+    network.class_names = {1: "person", 2: "Giant-Panda"}
+    monkeypatch.setattr(protocols, "instance_network", lambda *_: network)
+    if fits:
+        protocols.check_classes(request, Model(name="seqformer-r50"))
+        return
+    with pytest.raises(
+        DatasetError, match=r"seqformer-r50 has other classes than .*: 1 is person, not airplane"
+    ):
+        protocols.check_classes(request, Model(name="seqformer-r50"))
+
+
 def test_youtube_vis_is_run_by_its_published_inference(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,7 +311,7 @@ def test_films_of_data_sets_are_gone_through_once_unless_asked(
         model=Model(name="mustan-lite"),
         options=ForegroundOptions(passes=asked),
     )
-    job = DatasetVideo("v", tmp_path, align=False).job(template)
+    job = DatasetVideo("v", tmp_path, apart=True).job(template)
     assert isinstance(job, ForegroundJob)
     assert (job.options.passes, job.options.align) == (given, False)
 

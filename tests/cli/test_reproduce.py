@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import signal
+import sys
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,15 +20,18 @@ from PIL import Image
 from segue.batch.work import JobConfig
 from segue.cli import reproduce
 from segue.cli.run import run_videos
+from segue.errors import DatasetError
 from segue.extras import EXTRAS
 from segue.masks import read_index_mask, write_index_mask
 from segue.models.detection.boxes import COCO_NAMES
 from segue.models.hofam import HOFAM
 from segue.models.mustan import MUSTAN2
-from segue.reproduce import TABLES, rows
+from segue.reproduce import TABLES, Table, results, rows
+from segue.reproduce.asked import How
 from segue.weights import load, write_checkpoint
 from tests.cli.running import FRAMES, MASKS, Command, Outcome
 from tests.lite import lively_instances
+from tests.reproduce import trees
 from tests.segue_train.instance_sets import save_ytvis
 from tests.segue_train.scenes import save_composites, save_scene
 
@@ -299,6 +306,91 @@ def test_finished_rows_are_told_when_the_table_is_interrupted(
     assert outcome.code == 130
     assert [line.split("\t")[0] for line in outcome.out.splitlines()[1:]] == ["", "first frame only"]
     assert len(json.loads((tmp_path / "out.json").read_text())["tables"][0]["rows"]) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM ends programs of Windows at once")
+def test_finished_rows_are_told_when_a_cluster_ends_what_draws_first_frames(
+    command: Command, davis: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There, outside of batches and trainings, nothing looks whether it is to stop."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    monkeypatch.setattr(rows, "first_frame", lambda *_: lambda start: signal.raise_signal(signal.SIGTERM))
+    order = ("reproduce", "stcn-report", "davis", "--data", f"davis={davis}", "--model", "stcn-lite", *SMALL)
+    order += ("--row", "ground truth", "--row", "boxes, filled", "-o", "out")
+    try:
+        # Else the signal would end the tests: the command is to see it before Python does.
+        ended = command(*order)
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.code == 130
+    assert [line.split("\t")[0] for line in ended.out.splitlines()[1:]] == ["", "ground truth"]
+
+
+def test_a_disk_that_is_full_at_the_end_costs_no_row(
+    command: Command, davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(rows, "write_report", full)
+    monkeypatch.setattr(results, "write_percentiles", full)
+    order = ("reproduce", "stm", "memory", "--data", f"davis={davis}", "--model", "stcn-lite", *SMALL)
+    outcome = command(*order, "--row", "first frame only", "-o", "out")
+    assert outcome.code == 0, outcome.err
+    assert float(table(outcome)[1][1]) > 50
+    assert "note: no page of scores: [Errno 28] No space left on device" in outcome.err
+    assert "note: no curve: [Errno 28] No space left on device" in outcome.err
+
+
+def test_what_a_network_takes_costs_no_scores_where_it_cannot_be_measured(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(job: str) -> Any:
+        raise BrokenProcessPool("A process in the process pool was terminated abruptly")
+
+    monkeypatch.setattr(rows, "cost_of", killed)
+    network = MUSTAN2(width=0.05)
+    write_checkpoint(tmp_path / "w.safetensors", network.state_dict(), {"options": '{"width": 0.05}'})
+    order = ("reproduce", "mustan", "context", "--data", f"isd={trees.isd(tmp_path / 'isd')}", *SMALL)
+    outcome = command(*order, "--row", "three-frames", "--weights", "three-frames=w.safetensors", "-o", "out")
+    assert len(table(outcome)[1][1]) == len("0.0000")
+    assert "note: time and memory were not measured: A process in the process pool" in outcome.err
+
+
+def test_a_detector_without_memory_ends_its_row_alone(
+    command: Command, davis: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> Any:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nSee")
+
+    monkeypatch.setattr(rows, "first_frame", full)
+    order = ("reproduce", "stcn-report", "davis", "--data", f"davis={davis}", "--model", "stcn-lite", *SMALL)
+    outcome = command(*order, "--row", "boxes, filled", "--row", "ground truth", "-o", "out")
+    assert outcome.code == 1
+    assert "note: boxes, filled: ended: CUDA out of memory. Tried to allocate 2 GiB.\n" in outcome.err
+    cells = {line.split("\t")[0]: line.split("\t")[1] for line in outcome.out.splitlines()[2:]}
+    assert float(cells["ground truth"]) > 50
+
+
+def test_a_table_that_breaks_leaves_the_numbers_of_those_before(
+    command: Command, davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = rows.request_of
+
+    def gone(table: Table, how: How) -> Any:
+        if table.name == "davis-2017" and (tmp_path / "out/davis-2016").exists():
+            raise DatasetError(f"{davis} holds no video")
+        return known(table, how)
+
+    monkeypatch.setattr(rows, "request_of", gone)
+    order = ("reproduce", "stm", "davis-2016", "davis-2017", "--data", f"davis={davis}", *SMALL)
+    outcome = command(*order, "--model", "stcn-lite", "-o", "out", "--json", "out.json")
+    assert outcome.code == 2
+    assert f"error: {davis} holds no video" in outcome.err.splitlines()
+    first, second = json.loads((tmp_path / "out.json").read_text())["tables"]
+    assert first["rows"][0]["scores"]["global"]["J-Mean"] > 0.5
+    assert second["rows"] == []
 
 
 def test_rows_that_cannot_be_trained_are_left_out(

@@ -10,9 +10,7 @@ import pytest
 from segue.errors import SegueError
 from segue.reproduce import tables_of
 from segue.reproduce.asked import How, Words, read, read_words
-from segue.reproduce.foreground_papers import AS_IS
 from segue.reproduce.papers import COCO
-from segue.reproduce.rows import seen_as
 from segue.reproduce.trained import random_start, training_lacks, training_words
 
 
@@ -84,23 +82,6 @@ def test_a_training_is_reported_from_others_by_the_options_of_its_row() -> None:
     assert row.training is not None
     words = training_words(row.training, How(output=Path("out"), **asked), row.key)
     assert words == ["mustan2", "--seed", "1", "--seed", "2", "--data=cdnet=C"]
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (AS_IS, "seen without alignment, rain as it is, at the size of the film"),
-        ((), "seen with the camera held still, rain removed, at a short side of 240 at most"),
-        ((*AS_IS, "--align"), "seen with the camera held still, rain as it is, at the size of the film"),
-        (
-            (*AS_IS, "--short-side=180"),
-            "seen without alignment, rain as it is, at a short side of 180 at most",
-        ),
-        ((*AS_IS, "--short-side", "120", "--align", "--no-align"), "short side of 120 at most"),
-    ],
-)
-def test_of_two_options_the_last_counts(options: tuple[str, ...], words: str) -> None:
-    assert words in seen_as(options)
 
 
 def test_a_training_begins_from_what_its_authors_published_or_from_a_training_of_its_own() -> None:

@@ -11,11 +11,14 @@ import pytest
 import torch
 
 from segue.models.hofam import HOFAM
+from segue.models.seqformer import SeqFormer
+from segue.models.seqformer.network import YOUTUBE_VIS_2021
 from segue.reproduce import TABLES
-from segue.weights import write_checkpoint
+from segue.weights import read_checkpoint, write_checkpoint
 from tests.cli.running import Command, Outcome, command_in
 from tests.lite import lively_instances
 from tests.reproduce import trees
+from tests.segue_train.instance_sets import save_ytvis
 
 # pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
 pytestmark = [
@@ -158,6 +161,44 @@ def test_a_table_runs_from_its_data_to_its_rows(command: Command, tmp_path: Path
         assert all(float(ms) > 0 and float(mib) > 0 for *_, ms, mib in filled(outcome).values())
     if "(from random weights)" in wanted[0]:
         assert "trained from random weights, not from a ResNet-18 of ImageNet" in outcome.err
+
+
+def test_ms_sts_is_trained_from_a_training_on_coco_and_its_classes_are_those_of_the_table(
+    command: Command, tmp_path: Path
+) -> None:
+    """One step of each published network, so that the way from COCO to the zip is gone once."""
+    save_ytvis(tmp_path / "ytvis", YOUTUBE_VIS_2021, length=2)
+    save_ytvis(tmp_path / "ytvis", YOUTUBE_VIS_2021, length=2, split="valid")
+    labelled = json.loads((tmp_path / "ytvis/valid.json").read_text())
+    (tmp_path / "ytvis/valid.json").write_text(json.dumps(labelled | {"annotations": None}))
+    trunk = SeqFormer("r50").backbone.body.state_dict()
+    write_checkpoint(tmp_path / "r50.safetensors", trunk, {})
+    step = "--steps 1 --clips 1 --batch 1 --workers 0 --device cpu"
+    trained = ("--train", step, "--train", f"seqformer-coco=--init {tmp_path / 'r50.safetensors'}")
+    outcome = reproduce(
+        command,
+        "ms-sts ytvis-2021 parts",
+        ("ytvis", "coco"),
+        *trained,
+        "--row",
+        "MS-STS, R50",
+        "--json",
+        "out.json",
+    )
+    assert outcome.code == 0, outcome.err
+    this, parts = json.loads((tmp_path / "out.json").read_text())["tables"]
+    (row,) = this["rows"]
+    with zipfile.ZipFile(row["results"]) as packed:
+        assert packed.namelist() == ["results.json"]
+    assert (
+        "note: the training begins from one of seqformer-coco here: --steps 1 --clips 1 --batch 1 --init "
+        f"{tmp_path / 'r50.safetensors'}" in outcome.err
+    )
+    assert "note: trained with further options: --steps 1 --clips 1 --batch 1" in outcome.err
+    names = read_checkpoint(next(tmp_path.glob("out/weights/msstsvis-*/*.safetensors"))).metadata["options"]
+    assert json.loads(json.loads(names)["classes"])["1"] == "airplane"
+    assert parts["rows"] == []
+    assert "valid.json has the classes of ytvis2021, this table is of ytvis2019" in outcome.err
 
 
 def test_a_missing_frame_is_one_line_and_a_missing_result_is_no_zip(command: Command, tmp_path: Path) -> None:

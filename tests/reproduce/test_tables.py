@@ -10,14 +10,22 @@ import pytest
 from PIL import Image
 
 from segue.batch.protocols import PROTOCOLS
+from segue.batch.work import JobConfig
+from segue.cli.run import template_of
 from segue.datasets.davis import DAVIS_VAL
 from segue.errors import DatasetError, SegueError
-from segue.metrics.data_sets import data_sets
+from segue.jobs.values import ForegroundJob, TrackJob
+from segue.metrics.data_sets import Request, data_sets
+from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.registry import DATASETS, MODELS
 from segue.reports.charts import write_percentiles
 from segue.reproduce import TABLES, Table, tables_of
-from segue.reproduce.needs import videos_of
+from segue.reproduce.asked import How
+from segue.reproduce.here import runs_here
+from segue.reproduce.needs import request_of, videos_of
 from segue.reproduce.papers import source_names
+from tests.segue_train.instance_sets import save_ytvis
+from tests.segue_train.scenes import save_scene
 
 ids = [f"{table.paper} {table.name}" for table in TABLES]
 
@@ -73,6 +81,79 @@ def test_half_a_data_set_is_run_and_the_rest_is_named(tmp_path: Path) -> None:
     (tmp_path / "mine" / "ImageSets" / "2017").mkdir(parents=True)
     with pytest.raises(DatasetError, match="no part 'test-dev'"):
         videos_of(replace(table, subset="test-dev"), tmp_path / "mine")
+
+
+def test_rendered_clips_that_are_not_there_are_named(tmp_path: Path) -> None:
+    (table,) = tables_of("mustan", ["context"])
+    root = save_scene(tmp_path / "isd" / "test", "", "a", frames=1).parent.parent
+    (root / "index.csv").write_text("scene_id,split\na,test\nb,test\nc,train\n")
+    assert videos_of(table, root)[1] == (
+        "1 of the 2 videos of test of synthetic scenes of segue (ISD) are missing: test/b",
+    )
+
+
+def test_data_of_another_edition_are_not_taken_for_those_of_a_table(tmp_path: Path) -> None:
+    this, other = tables_of("ms-sts", ["ytvis-2021", "ytvis-2019"])
+    root = save_ytvis(tmp_path / "vis", YOUTUBE_VIS_2021, length=1, split="valid")
+    how = How({"ytvis": root}, {}, tmp_path / "out")
+    assert request_of(this, how) == (Request(data=root, dataset="ytvis", subset="valid"), ())
+    assert request_of(other, how) == (
+        None,
+        (
+            f"{root}/valid.json has the classes of ytvis2021, this table is of ytvis2019; "
+            "give its folder with --data ytvis=FOLDER",
+        ),
+    )
+    assert runs_here(other, how).startswith(f"nothing: {root}/valid.json has the classes of ytvis2021")
+    own = save_ytvis(tmp_path / "own", {1: "bright", 2: "dark"}, length=1, split="valid")
+    assert request_of(other, How({"ytvis": own}, {}, tmp_path / "out"))[0] is not None
+
+
+def test_rendered_clips_without_the_part_that_is_scored_leave_their_table_out(tmp_path: Path) -> None:
+    """As `segue synth isd --rooms 8` makes them, for the other tables of MUSTAN."""
+    (table,) = tables_of("mustan", ["context"])
+    root = save_scene(tmp_path / "isd" / "train", "", "a", frames=1).parent.parent
+    (root / "index.csv").write_text("scene_id,split\na,train\n")
+    how = How({"isd": root}, {}, tmp_path / "out")
+    text = f"{root} has no clips of the part test; give its folder with --data isd=FOLDER"
+    assert request_of(table, how) == (None, (text,))
+    assert runs_here(table, how) == f"nothing: {text}"
+
+
+def test_a_folder_without_films_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    (table,) = tables_of("mustan", ["sbi2015"])
+    for name, text in (("none", "no folder"), ("", "holds no video of SBI2015")):
+        with pytest.raises(DatasetError, match=text):
+            request_of(table, How({"sbi": tmp_path / name}, {}, tmp_path / "out"))
+
+
+def test_no_row_of_2021_is_run_by_weights_for_the_classes_of_2019() -> None:
+    (table,) = tables_of("ms-sts", ["ytvis-2021"])
+    assert table.edition == "ytvis2021"
+    assert all(row.training is not None and "ytvis" in row.training.data for row in table.rows)
+    assert MODELS.find("seqformer-r50").build().class_names == YOUTUBE_VIS_2019
+
+
+@pytest.mark.parametrize("paper", ["stm", "stcn-report"])
+def test_rows_keep_every_memory_frame_as_the_papers_do(paper: str, tmp_path: Path) -> None:
+    for table in tables_of(paper):
+        for row in table.rows:
+            words = (*table.options, *row.options, "--model", row.model or table.model)
+            job = template_of(
+                Request(data=tmp_path, dataset=table.dataset), JobConfig(options=words, output="o")
+            )
+            assert isinstance(job, TrackJob)
+            kept = "fifo" if row.name == "previous frame only" else "all"
+            assert job.options.memory_policy == kept, row.name
+
+
+def test_hofam_sees_films_as_they_are(tmp_path: Path) -> None:
+    for table in tables_of("hofam", ["hofam", "lasiesta", "limu"]):
+        words = (*table.options, "--model", "hofam", "--weights", "w.safetensors")
+        job = template_of(Request(data=tmp_path, dataset=table.dataset), JobConfig(options=words, output="o"))
+        assert isinstance(job, ForegroundJob)
+        options = job.options
+        assert (options.align, options.remove_rain, options.short_side) == (False, False, 256)
 
 
 def test_percentiles_are_those_of_the_known_values(tmp_path: Path) -> None:

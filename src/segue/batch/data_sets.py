@@ -108,7 +108,7 @@ def run(
     template = template_for(request, model, weights, options or {})
     template = template.model_copy(update={"device": device, "fast": fast})
     how = JobConfig(command=protocol_of(dataset).command, output=str(output), workers=workers, resume=resume)
-    videos = tasks_of(dataset_videos(request, Path(output)), template)
+    videos = tasks_of(request, dataset_videos(request, Path(output)), template)
     failed = run_tasks(videos, how, observer or BatchObserver())
     evaluation = score_run(request, how, failed) if scored_here(request) else None
     return DatasetRun(results_of(request, Path(output)), evaluation, failed)

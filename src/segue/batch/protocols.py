@@ -18,10 +18,10 @@ from segue.datasets.foreground_sets import read_flow, read_frame
 from segue.datasets.isd import IsdClip
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import DatasetError
-from segue.jobs.parts import MaskValue
+from segue.jobs.parts import MaskValue, Model
 from segue.jobs.plan import check_needs
 from segue.jobs.prompting import mask_values
-from segue.jobs.values import ForegroundJob, TrackJob, VideoJob, to_json
+from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob, to_json
 from segue.masks import write_index_mask
 from segue.metrics.data_sets import (
     Kind,
@@ -33,7 +33,9 @@ from segue.metrics.data_sets import (
     open_ytvos,
 )
 from segue.metrics.davis import VOID
+from segue.naming import first_few
 from segue.registry import DATASETS
+from segue.sessions.networks import instance_network
 from segue.types import IndexMask
 from segue.video.images import list_images, write_picture
 from segue.video.mask_folder import frame_number
@@ -65,7 +67,7 @@ class DatasetVideo:
         roi: mask of where to look.
         flow: folder of its flow files.
         depth: folder of its depth maps, which a job has that asks for :data:`OWN_DEPTH`.
-        align: whether a shaken camera is held still; None is as the job says.
+        apart: its pictures are no film: no camera is held still, and no rain falls from one to the next.
         weights: weight file of its own; None is that of the job.
         required: indices of the frames whose results are wanted; None is all of them.
     """
@@ -76,7 +78,7 @@ class DatasetVideo:
     roi: Path | None = None
     flow: Path | None = None
     depth: Path | None = None
-    align: bool | None = None
+    apart: bool = False
     weights: Path | None = None
     required: tuple[int, ...] | None = None
 
@@ -110,8 +112,8 @@ class DatasetVideo:
                 changes["depth"] = str(self.depth.absolute())
             # Published figures are those of one pass, which knows at each frame only what came before.
             options: dict[str, Any] = {"passes": template.options.passes or 1}
-            if self.align is not None:
-                options["align"] = self.align
+            if self.apart:
+                options |= {"align": False, "remove_rain": False}
             changes["options"] = template.options.model_copy(update=options)
         return template.model_copy(update=changes)
 
@@ -155,10 +157,11 @@ def dataset_videos(request: Request, output: Path) -> Iterator[DatasetVideo]:
     return protocol_of(request.dataset).videos(request, output / SUBFOLDER / "prompts")
 
 
-def tasks_of(videos: Iterable[DatasetVideo], template: VideoJob) -> list[Task]:
+def tasks_of(request: Request, videos: Iterable[DatasetVideo], template: VideoJob) -> list[Task]:
     """Videos of a data set as those of a batch; all that they need is looked for before the first one starts.
 
     Args:
+        request: data set, part and selection.
         videos: videos of the data set.
         template: job of which only source, prompts and outputs differ by video.
 
@@ -166,11 +169,44 @@ def tasks_of(videos: Iterable[DatasetVideo], template: VideoJob) -> list[Task]:
         The tasks.
 
     Raises:
-        SegueError: pictures, weights or files of options are missing, or options do not fit.
+        SegueError: pictures, weights or files of options are missing, or options do not fit; or classes of
+            the network are others than those of the data set.
     """
+    if isinstance(template, InstancesJob):
+        check_classes(request, template.model)
     found = list(videos)
     check_needs([video.job(template) for video in found])
     return [video.task(template) for video in found]
+
+
+def check_classes(request: Request, model: Model) -> None:
+    """See that class numbers of a network mean the classes of the data set: results hold numbers alone.
+
+    Those of YouTube-VIS 2019 and 2021 are as many, in another order.
+
+    Args:
+        request: data set and part.
+        model: network and weights.
+
+    Raises:
+        DatasetError: a number means two classes.
+        CheckpointError: the weights are missing or do not fit.
+    """
+    dataset, names = _open_ytvis(request), instance_network(model.name, model.weights).class_names
+    wrong = [
+        f"{number} is {names[number]}, not {name}"
+        for number, name in dataset.categories.items()
+        if number in names and _plain(names[number]) != _plain(name)
+    ]
+    if wrong:
+        raise DatasetError(
+            f"{model.name} has other classes than {dataset.path}: {first_few(wrong)}; give weights that were "
+            "trained on its classes"
+        )
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", " ").replace("-", " ")
 
 
 def scored_here(request: Request) -> bool:
@@ -314,7 +350,7 @@ def _hofam(request: Request, folder: Path) -> Iterator[DatasetVideo]:
                 time = path.stat().st_mtime_ns
                 os.utime(target, ns=(time, time))
         place = folder / video.key
-        yield DatasetVideo(video.key, place / "frames", flow=place / "flow", align=False)
+        yield DatasetVideo(video.key, place / "frames", flow=place / "flow", apart=True)
 
 
 def _ytvis(request: Request, folder: Path) -> Iterator[DatasetVideo]:

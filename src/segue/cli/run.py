@@ -110,7 +110,7 @@ def run_videos(request: Request, how: JobConfig, videos: Iterable[DatasetVideo] 
     """Run a model over the videos of a request, or over ``videos``; gives the number of those that failed."""
     template = template_of(request, how)
     wanted = dataset_videos(request, Path(how.output)) if videos is None else videos
-    return do_tasks(tasks_of(wanted, template), replace(how, command=template.kind))
+    return do_tasks(tasks_of(request, wanted, template), replace(how, command=template.kind))
 
 
 def template_of(request: Request, how: JobConfig) -> TrackJob | ForegroundJob | InstancesJob:

@@ -18,6 +18,9 @@ BOTH = ("cdnet", "isd")
 AS_IS = ("--no-align", "--no-remove-rain", "--short-side", "0")
 """Films as MUSTAN sees them: no camera is held still, no rain is removed, no picture is reduced."""
 
+AS_IS_256 = ("--no-align", "--no-remove-rain", "--short-side", "256")
+"""Films as HOFAM sees them: at its size, and as they are."""
+
 AS_SHIPPED = ("--align", "--remove-rain", "--short-side", str(SHORT_SIDE))
 """Films as segue shows them to its own networks."""
 
@@ -121,7 +124,7 @@ def _hofam(name: str, title: str, published: Mapping[str, float], columns: Mappi
         "what each part brings it shows pictures alone"
     )
     shown = {**columns, **BY_SIZE}
-    return Table("hofam", name, title, name, shown, rows, model="hofam", remark=remark)
+    return Table("hofam", name, title, name, shown, rows, model="hofam", remark=remark, options=AS_IS_256)
 
 
 def _plug_in(name: str, title: str, dataset: str) -> Table:
@@ -147,7 +150,9 @@ def _plug_in(name: str, title: str, dataset: str) -> Table:
         "network is our choice, and the flow is to 3 and 6 frames before, which mustan-lite sees already"
     )
     shown = {**MEASURES, **BY_SIZE}
-    return Table("hofam", name, title, dataset, shown, rows, model="mustan-lite", remark=remark)
+    return Table(
+        "hofam", name, title, dataset, shown, rows, model="mustan-lite", remark=remark, options=AS_SHIPPED
+    )
 
 
 FOREGROUND: tuple[Table, ...] = (

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from segue.errors import DatasetError
 from segue.extras import missing_packages
 from segue.naming import first_few
 from segue.registry import MODELS
 from segue.reproduce.asked import How
+from segue.reproduce.needs import other_data
 from segue.reproduce.tables import Row, Table
 from segue.reproduce.trained import training_lacks
 from segue.weights.download import is_available
@@ -35,6 +37,12 @@ def runs_here(table: Table, how: How) -> str:
     parts = [first_few(rows)] if rows else []
     if stand_in is not None and not rows and any(row.model is None for row in table.rows):
         parts.append(f"--model {stand_in}")
+    try:
+        other = other_data(table, how)
+    except DatasetError as error:
+        other = str(error)
+    if other is not None:
+        return f"nothing: {other}"
     folder = how.data.get(table.dataset)
     here = folder is not None and folder.is_dir()
     if not parts:

@@ -5,14 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from segue.datasets.davis import DAVIS_2016_VAL, DAVIS_VAL
-from segue.datasets.inventories import described_videos, list_davis
+from segue.datasets.inventories import described_videos, list_davis, list_isd
+from segue.datasets.ytvis import YTVISDataset
 from segue.datasets.ytvos import all_frames_folder
 from segue.errors import DatasetError
+from segue.jobs.instances import EDITIONS
 from segue.metrics.data_sets import Request
 from segue.naming import first_few
 from segue.registry import DATASETS
 from segue.reproduce.asked import How
 from segue.reproduce.tables import Table
+
+FILMS = ("cdnet", "sbi", "lasiesta", "limu", "isd")
+"""Data sets of labelled films; what is there of them is run."""
 
 
 def request_of(table: Table, how: How) -> tuple[Request | None, tuple[str, ...]]:
@@ -28,11 +33,46 @@ def request_of(table: Table, how: How) -> tuple[Request | None, tuple[str, ...]]
     if table.dataset not in how.data:
         return None, (absent(table.dataset),)
     root, names = how.data[table.dataset], how.sequences
+    if (other := other_data(table, how)) is not None:
+        return None, (other,)
     missing: tuple[str, ...] = (f"of the data set only {first_few(names or ())}",)
     if not names:
         names, missing = videos_of(table, root)
     part = {"year": table.year} if table.dataset == "davis" else {"subset": table.subset}
     return Request(data=root, dataset=table.dataset, sequences=names, **part), missing
+
+
+def other_data(table: Table, how: How) -> str | None:
+    """What is wrong with the data of a table where they are of the right kind, and yet not what it takes.
+
+    Editions of YouTube-VIS have one layout and as many classes, whose numbers mean something else: results of
+    one, scored or sent as those of the other, would look right and be wrong. Rendered clips may all be of the
+    part that is trained on.
+
+    Args:
+        table: the table.
+        how: data, weights and options of the run.
+
+    Returns:
+        One line; None where nothing is wrong or nothing is there.
+
+    Raises:
+        DatasetError: an annotation file is missing or wrong.
+    """
+    root = how.data.get(table.dataset)
+    if root is None:
+        return None
+    another = f"give its folder with --data {table.dataset}=FOLDER"
+    if table.edition is not None:
+        dataset = YTVISDataset.open(root, table.subset or "valid")
+        found = next((name for name, classes in EDITIONS.items() if dataset.categories == classes), None)
+        if found not in (None, table.edition):
+            return f"{dataset.path} has the classes of {found}, this table is of {table.edition}; {another}"
+    if table.dataset == "isd" and table.subset is not None and root.is_dir():
+        names = list_isd(root).parts
+        if names and not any(name.startswith(f"{table.subset}/") for name in names):
+            return f"{root} has no clips of the part {table.subset}; {another}"
+    return None
 
 
 def videos_of(table: Table, root: Path) -> tuple[list[str] | None, tuple[str, ...]]:
@@ -50,6 +90,8 @@ def videos_of(table: Table, root: Path) -> tuple[list[str] | None, tuple[str, ..
     Raises:
         DatasetError: nothing is there.
     """
+    if table.dataset in FILMS:
+        return None, _films_remarks(table, root)
     if table.subset is None or table.dataset not in ("davis", "ytvos"):
         return None, ()
     remarks: tuple[str, ...] = ()
@@ -74,8 +116,30 @@ def videos_of(table: Table, root: Path) -> tuple[list[str] | None, tuple[str, ..
         return there, (text, *remarks)
     if not missing:
         return found, remarks
-    text = f"{len(missing)} of the {len(wanted)} videos of {part} are missing: {first_few(missing)}"
-    return found, (text, *remarks)
+    return found, (_lost(missing, wanted, part), *remarks)
+
+
+def _films_remarks(table: Table, root: Path) -> tuple[str, ...]:
+    """See that a folder has films of a data set; of rendered clips, say which it lacks.
+
+    The scores of the other sets say so themselves, see :mod:`segue.metrics.cdnet`.
+    """
+    if not root.is_dir():
+        raise DatasetError(f"no folder {root}")
+    entry = DATASETS.find(table.dataset)
+    assert entry.list is not None
+    inventory = entry.list(root)
+    if not inventory.parts:
+        raise DatasetError(f"{root} holds no video of {entry.title}")
+    if table.dataset != "isd" or table.subset is None:
+        return ()
+    wanted = [name for name in inventory.expected if name.startswith(f"{table.subset}/")]
+    missing = [name for name in wanted if name not in inventory.parts]
+    return (_lost(missing, wanted, f"{table.subset} of {entry.title}"),) if missing else ()
+
+
+def _lost(missing: list[str], wanted: list[str], what: str) -> str:
+    return f"{len(missing)} of the {len(wanted)} videos of {what} are missing: {first_few(missing)}"
 
 
 def _davis_split(root: Path, year: str, part: str) -> list[str]:

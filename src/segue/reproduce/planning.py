@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from segue.batch.do import LEDGER, home_of
-from segue.batch.protocols import OWN_DEPTH
+from segue.batch.protocols import OWN_DEPTH, check_classes
 from segue.batch.work import JobConfig
 from segue.errors import SegueError
 from segue.jobs.plan import check_needs, check_plan
@@ -83,6 +83,8 @@ def _job_of(
         options += ["--weights", str(learns.folder / f"{model}.safetensors")]
     folder = how.output / table.name / row.key
     job = template(request, JobConfig(options=tuple(options), output=str(folder), quiet=True))
+    if isinstance(job, InstancesJob) and given is not None:
+        check_classes(request, job.model)
     if isinstance(job, ForegroundJob) and job.depth == OWN_DEPTH:
         job = job.model_copy(update={"depth": None})  # each video brings its own
     source = job.source.model_copy(update={"place": str(request.data)})

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from segue.errors import SegueError
 from segue.metrics.evaluation import Evaluation
 from segue.reports import evaluation_values
 from segue.reports.charts import write_percentiles
@@ -142,8 +143,11 @@ def result_of(
         title = f"{table.title.partition(',')[0]} ({first.model}, {len(evaluation.sequences)} videos)"
         picture = how.output / table.name / "percentiles.svg"
         lines = {item.row.name: _values(evaluation, table.curve) for item, evaluation in scored}
-        percentiles = write_percentiles(picture, title, table.curve, lines)
-        remarks.append(f"curve: {picture}")
+        try:
+            percentiles = write_percentiles(picture, title, table.curve, lines)
+            remarks.append(f"curve: {picture}")
+        except (SegueError, OSError) as error:  # rows that took days are printed without it
+            remarks.append(f"no curve: {error}")
     return Result(table, tuple(done), tuple(remarks), percentiles, broken)
 
 

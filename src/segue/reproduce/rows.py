@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from segue.batch.do import LEDGER
 from segue.batch.ledger import Ledger
@@ -17,6 +17,7 @@ from segue.batch.names import SUBFOLDER
 from segue.batch.protocols import DatasetVideo, dataset_videos, results_of, scored_here
 from segue.batch.submission import write_submission
 from segue.batch.work import JobConfig
+from segue.cancel import interrupt_on_signals
 from segue.errors import CheckpointError, DatasetError, SegueError
 from segue.jobs.processes import value_of
 from segue.jobs.prompting import mask_values
@@ -27,8 +28,9 @@ from segue.metrics.data_sets import Request, open_masks
 from segue.metrics.evaluation import Evaluation
 from segue.reports import write_report
 from segue.reproduce.asked import How
-from segue.reproduce.cost import Cost, cost_of
+from segue.reproduce.cost import cost_of
 from segue.reproduce.needs import request_of
+from segue.reproduce.notes import notes_of
 from segue.reproduce.papers import Truth
 from segue.reproduce.results import Done, Result, result_of
 from segue.reproduce.stcn_report import (
@@ -41,7 +43,6 @@ from segue.reproduce.stcn_report import (
 )
 from segue.reproduce.tables import Row, Table
 from segue.reproduce.trained import Trainer, random_start, training_lacks
-from segue.sessions.foreground import SHORT_SIDE
 from segue.video.images import write_picture
 from segue.video.partial import write_complete
 from segue.weights import load
@@ -68,8 +69,9 @@ class Face:
 def do_table(table: Table, how: How, face: Face) -> Result:
     """Do the rows of a table whose data and weights are there.
 
-    What is wrong with one row ends that row; what ends the program, such as Ctrl-C, ends the table, and the
-    rows before it are in the result.
+    What is wrong with one row ends that row; what ends the program, such as Ctrl-C or SIGTERM, ends the
+    table, and the rows before it are in the result. So is what is wrong with the table as a whole, such as
+    data that are not where they were said to be, or results of another run.
 
     Args:
         table: the table.
@@ -78,30 +80,36 @@ def do_table(table: Table, how: How, face: Face) -> Result:
 
     Returns:
         The result, of the rows that were done.
-
-    Raises:
-        SegueError: the data set is not where it was said to be, or there are results of another run.
     """
     table = replace(table, subset=table.subset if how.subset is None else how.subset)
     rows = [row for row in table.rows if how.rows is None or row.key in how.rows]
-    request, missing = request_of(table, how)
-    _check_new(table, rows, how)
     done: list[Done] = []
+    missing: tuple[str, ...] = ()
     broken: BaseException | None = None
-    for row in rows:
-        model = row.model or how.model or table.model
-        if row.model is None and how.model is not None:
-            row = replace(row, training=None)
-        random = random_start(row, how)
-        try:
-            found = _do(row, model, table, request, how, face)
-        except SegueError as error:
-            found = Done(row, model, ended=str(error))
-        except BaseException as error:  # Ctrl-C or a defect: what is finished is printed first
-            broken = error
-            break
-        done.append(found if found.lacks or found.ended else replace(found, random=random))
+    try:
+        with interrupt_on_signals():
+            request, missing = request_of(table, how)
+            _check_new(table, rows, how)
+            for row in rows:
+                done.append(_done(row, table, request, how, face))
+    except BaseException as error:  # Ctrl-C or a defect: what is finished is printed first
+        broken = error
     return result_of(table, done, missing, how, broken)
+
+
+def _done(row: Row, table: Table, request: Request | None, how: How, face: Face) -> Done:
+    """Do a row; what is wrong with it is in its result."""
+    model = row.model or how.model or table.model
+    if row.model is None and how.model is not None:
+        row = replace(row, training=None)
+    random = random_start(row, how)
+    try:
+        found = _do(row, model, table, request, how, face)
+    except SegueError as error:
+        return Done(row, model, ended=str(error))
+    except torch.cuda.OutOfMemoryError as error:  # of a detector; videos and trainings have their processes
+        return Done(row, model, ended=_first_line(error))
+    return found if found.lacks or found.ended else replace(found, random=random)
 
 
 def _check_new(table: Table, rows: Iterable[Row], how: How) -> None:
@@ -141,16 +149,20 @@ def _do(row: Row, model: str, table: Table, request: Request | None, how: How, f
     speed, reasons = _speed_and_reasons(folder)
     if failed and math.isnan(speed):
         return Done(row, model, folder=folder, failed=failed, ended=reasons[0])
-    notes = (*reasons[:1], *([seen_as(options)] if table.options else []))
+    notes = (*reasons[:1], *notes_of(row, model, table, how))
     if (pictures := _pictures(folder)).is_dir():
         notes = (*notes, f"first frames before and after filtering: {pictures}")
     found = Done(row, model, None, speed, folder, failed=failed, notes=notes)
     if table.costs:
-        found = replace(found, cost=_cost(folder))
+        found = _with_cost(found, folder)
     if not scored_here(request):
         return _packed(found, request, folder)
     evaluation = face.score_videos(request, running, failed)
-    write_report(evaluation, folder.with_name(f"{row.key}.html"), about={"row": row.name, "model": model})
+    try:
+        about = {"row": row.name, "model": model}
+        write_report(evaluation, folder.with_name(f"{row.key}.html"), about=about)
+    except (SegueError, OSError) as error:  # the scores are there, and may have taken days
+        found = replace(found, notes=(*found.notes, f"no page of scores: {error}"))
     return replace(found, evaluation=evaluation)
 
 
@@ -227,36 +239,21 @@ def _lacks(row: Row, model: str, table: Table, how: How) -> Iterator[str]:
         yield str(error)
 
 
-def seen_as(options: Sequence[str]) -> str:
-    """How a foreground network sees films, by the options of its command; of two, the last counts.
+def _with_cost(done: Done, folder: Path) -> Done:
+    """A row with time and memory of its network over the first frames of the first video that was done.
 
-    Args:
-        options: words of a command line.
-
-    Returns:
-        A remark for the table.
+    What is wrong with that costs no scores: the process that measures may find no memory beside this one.
     """
-    words = list(options)
-    sides = [word for before, word in pairwise(words) if before == "--short-side"]
-    sides += [word.partition("=")[2] for word in words if word.startswith("--short-side=")]
-    side = int(sides[-1]) if sides else SHORT_SIDE
-    align = "with the camera held still" if _switched_on(words, "align") else "without alignment"
-    rain = "rain removed" if _switched_on(words, "remove-rain") else "rain as it is"
-    size = f"at a short side of {side} at most" if side else "at the size of the film"
-    return f"seen {align}, {rain}, {size}"
-
-
-def _switched_on(words: Sequence[str], name: str) -> bool:
-    """Whether the last word about an option that is on by default leaves it on."""
-    switches = [word == f"--{name}" for word in words if word in (f"--{name}", f"--no-{name}")]
-    return not switches or switches[-1]
-
-
-def _cost(folder: Path) -> Cost:
-    """Time and memory of the network, over the first frames of the first video that was done."""
     with Ledger(folder / SUBFOLDER / LEDGER, create=False) as ledger:
         job = next(task.job for task in ledger.tasks("done"))
-    return cost_of(job)
+    try:
+        return replace(done, cost=cost_of(job))
+    except (SegueError, RuntimeError, OSError) as error:
+        return replace(done, notes=(*done.notes, f"time and memory were not measured: {_first_line(error)}"))
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _speed_and_reasons(folder: Path) -> tuple[float, list[str]]:

@@ -101,7 +101,8 @@ class Table:
         columns: measure of the evaluation by heading; ``moving/F`` is that of a category.
         rows: from top to bottom.
         model: the network of the rows that name none.
-        subset, year: part and edition of the data set.
+        subset, year: part of the data set, and edition of DAVIS.
+        edition: edition of YouTube-VIS, whose classes the data must have; see ``EDITIONS``.
         percent: numbers are shown in percent.
         server: where results are scored whose annotations are not public.
         curve: a measure over time whose distribution is drawn, one line a row.
@@ -120,6 +121,7 @@ class Table:
     model: str
     subset: str | None = None
     year: SemiSupervised = "2017"
+    edition: str | None = None
     percent: bool = False
     server: str | None = None
     curve: str | None = None

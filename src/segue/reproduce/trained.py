@@ -70,7 +70,7 @@ class Trainer:
         words = training_words(training, how, self.row.key)
         words += [] if fold is None else ["--fold", str(fold)]
         start = training.start
-        if start is not None and not _begins(training, how, self.row.key):
+        if start is not None and not names_its_start(training, how, self.row.key):
             made = how.weights.get(start.name)
             if made is None:
                 made = str(self._trained(start.training, training_words(start.training, how), start.file))
@@ -149,9 +149,9 @@ def training_lacks(row: Row, how: How) -> Iterator[str]:
     if missing := missing_packages("train"):
         yield f"training needs {missing}"
     start, needed = training.start, list(training.data)
-    if start is not None and start.name not in how.weights and not _begins(training, how, row.key):
+    if start is not None and start.name not in how.weights and not names_its_start(training, how, row.key):
         own = start.training.network
-        if _begins(start.training, how):
+        if names_its_start(start.training, how):
             needed += start.training.data
         else:
             yield (
@@ -174,10 +174,19 @@ def random_start(row: Row, how: How) -> str | None:
     training = row.training
     if training is None or training.pretrained is None or row.key in how.weights:
         return None
-    return None if _begins(training, how, row.key) else training.pretrained
+    return None if names_its_start(training, how, row.key) else training.pretrained
 
 
-def _begins(training: Training, how: How, *row: str) -> bool:
-    """Whether the options say what a training begins from."""
+def names_its_start(training: Training, how: How, *row: str) -> bool:
+    """Whether the options say what a training begins from.
+
+    Args:
+        training: the training.
+        how: data, weights and options of the run.
+        row: key of the row that it is for, if it is for one alone.
+
+    Returns:
+        True for `--start` and `--init`.
+    """
     words = (*training.options, *how.train.of(training.network, *row))
     return not {"--start", "--init"}.isdisjoint(word.partition("=")[0] for word in words)

@@ -1,0 +1,102 @@
+"""What a reader of a table must know of how a row was done: options, weights, how films were seen."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from segue.batch.protocols import protocol_of
+from segue.reproduce.asked import How
+from segue.reproduce.tables import Row, Table
+from segue.reproduce.trained import names_its_start, training_of
+from segue.sessions.foreground import SHORT_SIDE
+
+NON_RESULT_OPTIONS = frozenset({"--device", "--devices", "--workers", "--log-every", "--save-every", "--quiet"})
+"""Options that say how something is done and not what: no number of a table depends on them."""
+
+
+def notes_of(row: Row, model: str, table: Table, how: How) -> Iterator[str]:
+    """What is said below a table of a row that was done.
+
+    Args:
+        row: the row.
+        model: the network that ran.
+        table: its table.
+        how: data, weights and options of the run.
+
+    Yields:
+        One line each.
+    """
+    given = how.run.of(model, row.key)
+    if protocol_of(table.dataset).command == "foreground":
+        yield seen_as((*table.options, *row.options, *given))
+    if words := result_options(given):
+        yield f"with further options: {shlex.join(words)}"
+    if row.training is None:
+        return
+    if row.key in how.weights:
+        yield f"not trained here; weights of {how.weights[row.key]}"
+        return
+    if words := result_options(how.train.of(row.training.network, row.key)):
+        yield f"trained with further options: {shlex.join(words)}"
+    yield from _start_of(row, how)
+
+
+def _start_of(row: Row, how: How) -> Iterator[str]:
+    """What a training began from, where its authors published that."""
+    training = training_of(row)
+    start = training.start
+    if start is None:
+        return
+    if names_its_start(training, how, row.key):
+        yield f"the training begins as its options say, not from {start.name}"
+    elif start.name in how.weights:
+        yield f"the training begins from {how.weights[start.name]}"
+    else:
+        words = result_options(how.train.of(start.training.network))
+        yield f"the training begins from one of {start.training.network} here: {shlex.join(words)}"
+
+
+def result_options(words: Sequence[str]) -> list[str]:
+    """The options among words that results may depend on.
+
+    Args:
+        words: of a command line, options only.
+
+    Returns:
+        Those words, with the values of their options.
+    """
+    found: list[str] = []
+    kept = True
+    for word in words:
+        if word.startswith("--"):
+            kept = word.partition("=")[0] not in NON_RESULT_OPTIONS
+        if kept:
+            found.append(word)
+    return found
+
+
+def seen_as(options: Sequence[str]) -> str:
+    """How a foreground network sees films, by the options of its command; of two, the last counts.
+
+    Args:
+        options: words of a command line.
+
+    Returns:
+        A remark for the table.
+    """
+    words = list(options)
+    sides = [word for before, word in pairwise(words) if before == "--short-side"]
+    sides += [word.partition("=")[2] for word in words if word.startswith("--short-side=")]
+    side = int(sides[-1]) if sides else SHORT_SIDE
+    align = "with the camera held still" if _switched_on(words, "align") else "without alignment"
+    rain = "rain removed" if _switched_on(words, "remove-rain") else "rain as it is"
+    size = f"at a short side of {side} at most" if side else "at the size of the film"
+    return f"seen {align}, {rain}, {size}"
+
+
+def _switched_on(words: Sequence[str], name: str) -> bool:
+    """Whether the last word about an option that is on by default leaves it on."""
+    switches = [word == f"--{name}" for word in words if word in (f"--{name}", f"--no-{name}")]
+    return not switches or switches[-1]
