@@ -10,7 +10,7 @@ import pytest
 from segue.reproduce import tables_of
 from segue.reproduce.asked import How, read
 from segue.reproduce.foreground_papers import AS_IS
-from segue.reproduce.notes import notes_of, seen_as, result_options
+from segue.reproduce.notes import notes_of, result_options, seen_as
 
 
 def notes(paper: str, name: str, key: str, **given: list[str]) -> list[str]:

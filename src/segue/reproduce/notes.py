@@ -12,7 +12,9 @@ from segue.reproduce.tables import Row, Table
 from segue.reproduce.trained import names_its_start, training_of
 from segue.sessions.foreground import SHORT_SIDE
 
-NON_RESULT_OPTIONS = frozenset({"--device", "--devices", "--workers", "--log-every", "--save-every", "--quiet"})
+NON_RESULT_OPTIONS = frozenset(
+    {"--device", "--devices", "--workers", "--log-every", "--save-every", "--quiet"}
+)
 """Options that say how something is done and not what: no number of a table depends on them."""
 
 
