@@ -288,6 +288,8 @@ class SinkOptions:
         notify: address that receives each event.
         snapshots: folder for a picture and a clip of each event.
         live: the source has no end: what can be written at once is.
+        on_clip: called while clips of events are left to encode when all frames are written, see
+            :class:`segue.video.snapshots.Snapshots`.
         on_event: called with each :class:`segue.video.events.Event` as it becomes known.
         name_object: says what is in a box of a picture, label and score, or None.
     """
@@ -306,6 +308,7 @@ class SinkOptions:
     live: bool = False
     notify: str | None = None
     snapshots: Path | None = None
+    on_clip: Callable[[int, int], None] | None = None
     on_event: Callable[[Any], None] | None = None
     name_object: Callable[[Image, Box], tuple[str, float] | None] | None = None
 

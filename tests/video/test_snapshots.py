@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,30 @@ def test_at_the_end_clips_are_completed_with_what_came(tmp_path: Path) -> None:
     record(tmp_path, range(12), range(5, 12))
     assert len(pictures(tmp_path / "seen/00001-enter-7.mp4")) == 12
     assert len(pictures(tmp_path / "seen/00002-end-7.mp4")) == 12
+
+
+def test_who_waits_for_the_last_clips_hears_how_many_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[tuple[int, int]] = []
+    begun = threading.Event()
+    write = module._write
+
+    def held(*arguments: Any) -> None:  # until the run waits for its clips
+        assert begun.wait(60)
+        write(*arguments)
+
+    def hear(done: int, total: int) -> None:
+        heard.append((done, total))
+        begun.set()
+
+    monkeypatch.setattr(module, "_write", held)
+    snapshots = Snapshots(tmp_path / "seen", FPS, on_clip=hear)
+    with EventSink(tmp_path / "events.json", snapshots=snapshots) as sink:
+        for index in range(60):
+            sink.write(*seen(index, index in range(5, 9) or index > 54))
+    assert heard == [(0, 4), (1, 4), (2, 4), (3, 4)]
+    assert len(list((tmp_path / "seen").glob("*.mp4"))) == 4
 
 
 def test_events_that_are_known_on_one_frame_share_the_work_for_their_clips(

@@ -39,10 +39,10 @@ class Observer:
         """
 
     def begin(self, what: str, total: int | None) -> None:
-        """Frames begin to be taken.
+        """Frames begin to be taken, or when all are written, clips of events to be encoded.
 
         Args:
-            what: what is counted, such as ``frames``.
+            what: what is counted, such as ``frames`` or ``clips``.
             total: their expected number, or None.
         """
 

@@ -247,6 +247,11 @@ def _open_sink(
     """Open everything that a job writes; the places go into ``written``."""
     outputs, source, extras = job.outputs, prepared.source, prepared.extras
 
+    def encoding(done: int, total: int) -> None:
+        if not done:
+            observer.begin("clips", total)
+        observer.count(done)
+
     def open_part(begin: float, name: str | None = None) -> Sink:
         folder = outputs.folder or default_folder(source)
         places = {} if extras.events is None else {"events": extras.events}
@@ -269,6 +274,7 @@ def _open_sink(
             begin=begin,
             zones=prepared.zones,
             notify=extras.notify,
+            on_clip=encoding if name is None else None,
             on_event=observer.event,
             name_object=prepared.name_object,
             snapshots=snapshots,

@@ -85,6 +85,7 @@ def open_sinks(
     zones: Sequence[Zone] = (),
     notify: str | None = None,
     snapshots: Path | None = None,
+    on_clip: Callable[[int, int], None] | None = None,
     on_event: Callable[[Any], None] | None = None,
     name_object: Name | None = None,
 ) -> Outputs:
@@ -112,6 +113,8 @@ def open_sinks(
         zones: regions and lines that are watched for events.
         notify: address that receives each event.
         snapshots: folder for a picture and a clip of each event.
+        on_clip: called while clips of events are left to encode when all frames are written, see
+            :class:`segue.video.snapshots.Snapshots`.
         on_event: called with each :class:`segue.video.events.Event` as it becomes known.
         name_object: says what an object of an event is, see :class:`segue.video.best_views.BestViews`.
 
@@ -151,6 +154,7 @@ def open_sinks(
         zones=tuple(zones),
         notify=notify,
         snapshots=snapshots,
+        on_clip=on_clip,
         on_event=on_event,
         name_object=name_object,
         live=source.endless,
@@ -248,7 +252,9 @@ def _open_events(path: Path, options: SinkOptions) -> Sink:
     snapshots = None
     if options.snapshots is not None:
         replace = options.overwrite or options.resume
-        snapshots = Snapshots(options.snapshots, options.fps, replace=replace, live=options.live)
+        snapshots = Snapshots(
+            options.snapshots, options.fps, replace=replace, live=options.live, on_clip=options.on_clip
+        )
     return EventSink(
         path,
         size=options.size,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import warnings
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,13 +87,21 @@ class Snapshots:
         fps: mean frames a second, a hint for players.
         replace: remove what an earlier run left there.
         live: drop clips rather than wait for the encoder.
+        on_clip: called by :meth:`close` with the number of clips that are encoded, 0 first, and of those that
+            were left to encode; not where none was left.
 
     Raises:
         SinkError: there is something in the folder and ``replace`` is False, or it cannot be made.
     """
 
     def __init__(
-        self, folder: Path, fps: float | None = None, *, replace: bool = False, live: bool = False
+        self,
+        folder: Path,
+        fps: float | None = None,
+        *,
+        replace: bool = False,
+        live: bool = False,
+        on_clip: Callable[[int, int], None] | None = None,
     ) -> None:
         with writing(folder):
             make_folder(folder)
@@ -102,7 +111,7 @@ class Snapshots:
         for path in there:
             if _OURS.fullmatch(path.name):
                 path.unlink()
-        self._folder, self._fps, self._live = folder, fps, live
+        self._folder, self._fps, self._live, self._on_clip = folder, fps, live, on_clip
         self._past: deque[_Moment] = deque(maxlen=MOST_FRAMES)
         self._open: list[_Clip] = []
         self._work: list[Future[None]] = []
@@ -161,8 +170,13 @@ class Snapshots:
             SinkError: one could not be written.
         """
         for clip in self._open:
-            self._encode(clip)
+            self._begin(clip)
         self._open = []
+        left = [work for work in self._work if not work.done()]
+        for done, work in enumerate(left):
+            if self._on_clip is not None:
+                self._on_clip(done, len(left))
+            wait([work])
         self._thread.shutdown(wait=True)
         for work in self._work:
             work.result()
@@ -176,13 +190,15 @@ class Snapshots:
         for work in [work for work in self._work if work.done()]:
             self._work.remove(work)
             work.result()
-        if len(self._work) >= WAITING:
-            if self._live:
-                warnings.warn(
-                    f"{clip.paths[0]}: too many clips wait; left out", SnapshotWarning, stacklevel=2
-                )
-                return
+        if len(self._work) >= WAITING and not self._live:
             self._work.pop(0).result()
+        self._begin(clip)
+
+    def _begin(self, clip: _Clip) -> None:
+        """Have a clip encoded; a live source drops it where too many wait."""
+        if len(self._work) >= WAITING and self._live:
+            warnings.warn(f"{clip.paths[0]}: too many clips wait; left out", SnapshotWarning, stacklevel=3)
+            return
         self._work.append(self._thread.submit(_write, clip.paths, clip.moments, self._fps))
 
 
