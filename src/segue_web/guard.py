@@ -199,7 +199,7 @@ class LocalServer:
     Args:
         make: makes the application of the secret and the port.
         port: 0 takes a free one.
-        tell: gets the address once it answers.
+        announce: gets the address once it answers.
         longest: most bytes of a message of a page.
 
     Raises:
@@ -207,13 +207,13 @@ class LocalServer:
     """
 
     def __init__(
-        self, make: Callable[[str, int], FastAPI], port: int, tell: Callable[[str], None], *, longest: int
+        self, make: Callable[[str, int], FastAPI], port: int, announce: Callable[[str], None], *, longest: int
     ) -> None:
         self._listener = listening("127.0.0.1", port)
         number, token = self._listener.getsockname()[1], secrets.token_urlsafe(24)
         self._thread: threading.Thread | None = None
         address = f"http://127.0.0.1:{number}/{token}/"
-        self._server = ReportingServer(make(token, number), lambda: tell(address), longest=longest)
+        self._server = ReportingServer(make(token, number), lambda: announce(address), longest=longest)
 
     def run(self) -> None:
         """Serve until Ctrl-C."""

@@ -108,8 +108,8 @@ class LivePage(Observer):
         self._picture: _Picture | None = None
         self._pages: set[WebSocket] = set()
         self._encoder = ThreadPoolExecutor(1, "segue-page-picture", lower_thread_priority)
-        tell = partial(report_address, browser=browser)
-        self._server = LocalServer(self.make_app, port, tell, longest=LONGEST)
+        announce = partial(report_address, browser=browser)
+        self._server = LocalServer(self.make_app, port, announce, longest=LONGEST)
 
     def __enter__(self) -> Self:
         return self

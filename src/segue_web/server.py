@@ -67,7 +67,7 @@ class Backend:
         """
 
     async def import_file(self, name: str, path: Path) -> str:
-        """Import an uploaded file; returns what to tell.
+        """Import an uploaded file; returns what to show.
 
         Args:
             name: as the browser says it.
@@ -212,12 +212,12 @@ def _zipped(folder: Path) -> Path:
     return path
 
 
-def serve(backend: Backend, port: int, tell: Callable[[str], None]) -> None:
+def serve(backend: Backend, port: int, announce: Callable[[str], None]) -> None:
     """Run until Ctrl-C.
 
     Args:
         backend: answers messages.
         port: of the page; 0 takes a free one.
-        tell: receives the address once the page answers.
+        announce: receives the address once the page answers.
     """
-    LocalServer(partial(make_app, backend), port, tell, longest=messages.MAX_BYTES).run()
+    LocalServer(partial(make_app, backend), port, announce, longest=messages.MAX_BYTES).run()

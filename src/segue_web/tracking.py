@@ -238,8 +238,8 @@ def follow(
 
 
 def _show(session: TrackSession, frame: Frame, given: Corrected) -> Segmentation:
-    said = [MaskPrompt(int(i), given.mask == i) for i in np.unique(given.mask) if i]
-    return session.step(frame, said, predict=bool(set(session.ids) - given.known))
+    prompts = [MaskPrompt(int(i), given.mask == i) for i in np.unique(given.mask) if i]
+    return session.step(frame, prompts, predict=bool(set(session.ids) - given.known))
 
 
 def one_way(results: Iterable[Segmentation], objects: Sequence[int]) -> Steps:

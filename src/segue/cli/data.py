@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 from segue.datasets.check import DataCheck, check_data
+from segue.inputs import printable
 from segue.naming import first_few
 from segue.notices import notice
 from segue.registry import DATASETS
 from segue.reports import prepare
-from segue.reports.terminal import plain, print_table, progress
+from segue.reports.terminal import print_table, progress
 from segue.video.partial import write_complete
 
 app = typer.Typer(
@@ -61,14 +62,12 @@ def list_sets() -> None:
 
 
 def _print(found: DataCheck) -> None:
-    rows = [
-        (video.name, (str(video.frames), str(video.labelled), "; ".join(video.problems)))
-        for video in found.videos
-    ]
+    videos = found.videos
+    rows = [(one.name, (str(one.frames), str(one.labelled), "; ".join(one.problems))) for one in videos]
     print_table((found.origin.title, "frames", "labelled", "problems"), rows)
     for problem in found.problems:
-        typer.echo(f"problem: {plain(problem)}", err=True)
+        typer.echo(f"problem: {printable(problem)}", err=True)
     if found.missing:
-        typer.echo(f"missing: {len(found.missing)} videos: {plain(first_few(found.missing))}", err=True)
+        typer.echo(f"missing: {len(found.missing)} videos: {printable(first_few(found.missing))}", err=True)
     if not found.complete:
         typer.echo(f"from: {found.origin.address} ({found.origin.licence})", err=True)

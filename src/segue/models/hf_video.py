@@ -87,11 +87,11 @@ class HFVideoTracker:
         return self._output(self.ids, found, image)
 
     def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
-        said = clicks_by_object(given.prompts if given is not None else (), self._sessions)
+        clicks = clicks_by_object(given.prompts if given is not None else (), self._sessions)
         masked = () if given is None else given.masked
         self._load(image)
         found: dict[int, tuple[Tensor, float]] = {}
-        begun = {i: self._session(i) for i in (*said, *masked) if i not in self._sessions}
+        begun = {i: self._session(i) for i in (*clicks, *masked) if i not in self._sessions}
         sessions = {**self._sessions, **begun}
         for i, session in sessions.items():
             if i in masked:
@@ -99,13 +99,13 @@ class HFVideoTracker:
                 mask = square_mask(given.mask == i, self._side)
                 session.add_mask_inputs(0, self._seen, mask)
                 session.obj_with_new_inputs = [i]
-            elif i in said:
-                words = said[i]
-                if i not in begun and words.box is None:  # a correction of what is found
+            elif i in clicks:
+                own = clicks[i]
+                if i not in begun and own.box is None:  # a correction of what is found
                     self._run(session, remember=False)
                 size = image.shape[0], image.shape[1]
                 points, labels = points_on_square(
-                    words.positive, words.negative, words.box, size, self._side, self._setup.device
+                    own.positive, own.negative, own.box, size, self._side, self._setup.device
                 )
                 inputs = {"point_coords": points[None], "point_labels": labels[None].int()}
                 session.add_point_inputs(0, self._seen, inputs)

@@ -324,7 +324,7 @@ class MUSTAN2(WindowNetwork):
             # Pixels come first.
             cues = past_cues(current[0], background[0], [pixels for pixels, *_ in context])
             hints = zip(self.hints, current[1:], self.past(cues), strict=False)
-            current = (*(own + hint(said) for hint, own, said in hints), current[-1])
+            current = (*(own + hint(memory) for hint, own, memory in hints), current[-1])
             context, background = [tuple(maps) for _, *maps in context], background[1:]
         before = [*context[: self.older], *([] if background is None else [background])]
         past, future = mean_maps(before), mean_maps(context[self.older :])

@@ -172,7 +172,7 @@ class PromptPlan:
     """The prompts of each frame of a video.
 
     Args:
-        said: by frame index what :func:`as_prompts` takes; anything but a mapping is for the first frame.
+        prompts: by frame index what :func:`as_prompts` takes; anything but a mapping is for the first frame.
         box: ``(x0, y0, x1, y1)`` around the object with the id 1 on the first frame.
         points: ``(x, y)`` on that object, one or several, on the first frame.
         negative: points beside it, which go with ``points``.
@@ -182,15 +182,17 @@ class PromptPlan:
         SourceError: a mask file is missing or is no mask.
     """
 
-    def __init__(self, said: Any = None, box: Any = None, points: Any = None, negative: Any = None) -> None:
+    def __init__(
+        self, prompts: Any = None, box: Any = None, points: Any = None, negative: Any = None
+    ) -> None:
         self._first: IndexMask | list[Prompt] | None = None
         self._by_frame: dict[int, IndexMask | list[Prompt]] = {}
         self._files: dict[int | None, dict[int | None, str]] = {}
         marks = _marks(box, points, negative)
         if marks:
             self._first = marks
-        if isinstance(said, Mapping):
-            for index, value in said.items():
+        if isinstance(prompts, Mapping):
+            for index, value in prompts.items():
                 if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or index < 0:
                     raise PromptError(
                         f"prompts: the key {index!r} ({kind_of(index)}) is no frame index; prompts are given "
@@ -198,11 +200,11 @@ class PromptPlan:
                     )
                 self._by_frame[int(index)] = as_prompts(value, f"prompts[{index}]")
                 self._files[int(index)] = _files(value)
-        elif said is not None:
+        elif prompts is not None:
             if marks:
                 raise PromptError("give prompts, or box and points, for the first frame, not both")
-            self._first = as_prompts(said)
-            self._files[None] = _files(said)
+            self._first = as_prompts(prompts)
+            self._files[None] = _files(prompts)
         if self._first is None and not self._by_frame:
             raise PromptError(
                 "no prompts: say what to follow, for example {0: first_mask}, box=(x0, y0, x1, y1) or "
@@ -252,8 +254,8 @@ class PromptPlan:
         """
         if self._first is not None:
             yield None, self._first, self._files.get(None, {})
-        for index, said in self._by_frame.items():
-            yield index, said, self._files[index]
+        for index, given in self._by_frame.items():
+            yield index, given, self._files[index]
 
     def by_frame(self, first: Frame) -> dict[int, IndexMask | list[Prompt]]:
         """The prompts of frames that have not come yet, by frame index; see :meth:`begin`.

@@ -110,12 +110,12 @@ class SAM2Prompter:
         side = stills.constants.side
         points, labels = points_on_square(positive, prompts.negative, prompts.box, size, side, stills.device)
         mask = None if prompts.mask is None else self._earlier(prompts.mask)
-        said = labels.shape[1] > 0
+        pointed = labels.shape[1] > 0
         multimask = labels.shape[1] == 1 and mask is None
         logits, iou = stills.predict(
             self._encoded,
-            points if said else None,
-            labels if said else None,
+            points if pointed else None,
+            labels if pointed else None,
             mask,
             multimask=multimask,
         )

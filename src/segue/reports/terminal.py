@@ -23,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from segue.errors import SinkError
+from segue.inputs import printable
 from segue.metrics import evaluation
 from segue.metrics.compare import Comparison
 from segue.metrics.evaluation import Evaluation
@@ -70,16 +71,16 @@ class Files:
                 prepare(path)
 
     def save(self, values: Mapping[str, Any]) -> None:
-        """Write the file of scores where there is to be one, and tell what was written.
+        """Write the file of scores where there is to be one, and say what was written.
 
         Args:
             values: scores, as JSON can hold them.
         """
         if self.json is not None:
             write_json(self.json, values)
-        self.tell()
+        self.announce()
 
-    def tell(self) -> None:
+    def announce(self) -> None:
         for path in (self.json, self.report, self.csv, self.submission):
             if path is not None:
                 notice(f"written: {path}")
@@ -125,10 +126,10 @@ def progress(
     """
     try:
         with bars("name") as bar:
-            task = bar.add_task(plain(title), total=None, name="")
+            task = bar.add_task(printable(title), total=None, name="")
 
             def show(done: int, total: int, name: str) -> None:
-                bar.update(task, completed=done, total=total, name=plain(name))
+                bar.update(task, completed=done, total=total, name=printable(name))
 
             yield show
     except KeyboardInterrupt:
@@ -179,7 +180,7 @@ def print_remarks(remarks: Iterable[str]) -> None:
         remarks: one line each.
     """
     for remark in remarks:
-        typer.echo(f"note: {plain(remark)}", err=True)
+        typer.echo(f"note: {printable(remark)}", err=True)
 
 
 def print_title(text: str) -> None:
@@ -188,19 +189,7 @@ def print_title(text: str) -> None:
     Args:
         text: the line.
     """
-    Console(highlight=False, soft_wrap=True).print(plain(text), markup=False, style="bold")
-
-
-def plain(text: str) -> str:
-    """A text without characters that would steer a terminal.
-
-    Args:
-        text: any text.
-
-    Returns:
-        The text without them.
-    """
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    Console(highlight=False, soft_wrap=True).print(printable(text), markup=False, style="bold")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> None:
@@ -213,11 +202,11 @@ def print_table(columns: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]
     console = Console()
     if not console.is_terminal:
         for name, cells in ((columns[0], columns[1:]), *rows):
-            typer.echo("\t".join(map(plain, (name, *cells))))
+            typer.echo("\t".join(map(printable, (name, *cells))))
         return
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for i, column in enumerate(columns):
-        table.add_column(Text(plain(column)), justify="right" if i else "left", overflow="fold")
+        table.add_column(Text(printable(column)), justify="right" if i else "left", overflow="fold")
     for name, cells in rows:
-        table.add_row(Text(plain(name)), *(Text(cell) for cell in cells))
+        table.add_row(Text(printable(name)), *(Text(cell) for cell in cells))
     console.print(table)

@@ -133,12 +133,12 @@ class DetectionSession(Checkpointable, Session):
         if prompts is not None:
             raise PromptError("instances are found without prompts; use segue track for objects of your own")
         self._session.check_size(frame)
-        said: list[Prompt] = []
+        given: list[Prompt] = []
         looking = self._seen >= self._due
         if looking:
-            said = self._detect(frame)
+            given = self._detect(frame)
             self._due = self._seen + self.options.every
-        result = self._session.step(frame, said or None)
+        result = self._session.step(frame, given or None)
         objects = []
         for item in result.objects:
             track = self._tracks[item.id]
@@ -167,7 +167,7 @@ class DetectionSession(Checkpointable, Session):
         self._lost += [self._tracks.pop(i) for i in lost]
         scene.clear(lost)
         self._session.forget(lost)
-        said: list[Prompt] = []
+        given: list[Prompt] = []
         corrected = self._corrections(scene, matched)
         # What was remembered of them was wrong, the first mask not least, and would grow back.
         self._session.forget([*corrected])
@@ -175,10 +175,10 @@ class DetectionSession(Checkpointable, Session):
         for number, plane in (corrected | self._newcomers(scene, free)).items():
             own = plane & (scene.mask == number)  # a later one may lie in front
             if own.any():
-                said.append(MaskPrompt(number, own))
+                given.append(MaskPrompt(number, own))
             elif number not in self._session.ids:
                 del self._tracks[number]
-        return said
+        return given
 
     def _matched(self, scene: _Scene) -> dict[int, int]:
         """The detection of each known object that has one; tracks are updated."""

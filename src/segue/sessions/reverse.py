@@ -128,7 +128,7 @@ class ReversePass(Passes):
 
     def _keep(self, result: Segmentation, plan: Mapping[int, Sequence[Prompt]]) -> None:
         """Note what was found of objects whose first prompt comes after this frame."""
-        later = {prompt.id for index, said in plan.items() if index > result.index for prompt in said}
+        later = {prompt.id for index, given in plan.items() if index > result.index for prompt in given}
         self._found[result.index] = tuple(
             _Found(item.id, item.label, item.score, encode_rle(result.mask == item.id)["counts"])
             for item in result.objects
@@ -161,7 +161,7 @@ class ReversePass(Passes):
 
 
 def first_prompts(plan: PromptsByFrame) -> dict[int, list[Prompt]]:
-    """What is said of each object on the first frame on which anything is said of it.
+    """The prompts of each object on the first frame that has any for it.
 
     Args:
         plan: prompts by frame index: index masks (H, W) or lists of prompts.
@@ -172,10 +172,10 @@ def first_prompts(plan: PromptsByFrame) -> dict[int, list[Prompt]]:
     known: set[int] = set()
     found: dict[int, list[Prompt]] = {}
     for index in sorted(plan):
-        said = plan[index]
-        if isinstance(said, np.ndarray):
-            said = [MaskPrompt(int(i), said == i) for i in np.unique(said) if i]
-        new = [item for item in said if item.id not in known and not isinstance(item, RemovePrompt)]
+        given = plan[index]
+        if isinstance(given, np.ndarray):
+            given = [MaskPrompt(int(i), given == i) for i in np.unique(given) if i]
+        new = [item for item in given if item.id not in known and not isinstance(item, RemovePrompt)]
         if new:
             found[index] = new
             known |= {item.id for item in new}

@@ -149,29 +149,29 @@ class SAM2Tracker:
         return self._output(self.ids, look.found, image)
 
     def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
-        said = clicks_by_object(given.prompts if given is not None else (), self.objects)
+        clicks = clicks_by_object(given.prompts if given is not None else (), self.objects)
         look = self._looked(image)
         self._look = None
         masked = () if given is None else given.masked
-        corrected = {i for i in said if i in self.objects and said[i].corrects}
-        others = [i for i in self.ids if i not in masked and i not in said and predict]
+        corrected = {i for i in clicks if i in self.objects and clicks[i].corrects}
+        others = [i for i in self.ids if i not in masked and i not in clicks and predict]
         self._track(look, others, remember=True)
         self._track(look, corrected, remember=False)
         records = {i: look.found[i] for i in others}
-        for i, words in said.items():
-            records[i] = self._clicked(look, words, image, i if i in corrected else None)
+        for i, own in clicks.items():
+            records[i] = self._clicked(look, own, image, i if i in corrected else None)
         for i in masked:
             assert given is not None
             mask = square_mask(given.mask == i, self._constants.side)
             records[i] = self._steps.given(look.encoded, mask)
-        for i in (*said, *masked):
+        for i in (*clicks, *masked):
             records[i] = self._steps.remember(look.encoded, records[i], binary=True)
         ids = tuple(sorted({*self.objects, *records}))
         output = self._output(ids, records, image)
         # All that may fail is done; a step that failed can be taken again.
         for i, record in records.items():
             memory = self.objects.setdefault(i, ObjectMemory())
-            prompted = i in masked or (i in said and (i not in corrected or self.settings.keep_corrections))
+            prompted = i in masked or (i in clicks and (i not in corrected or self.settings.keep_corrections))
             if prompted and self.settings.clear_around:
                 memory.clear_around(self._seen, self.settings.stride)
             (memory.prompted if prompted else memory.tracked)[self._seen] = record
@@ -194,11 +194,11 @@ class SAM2Tracker:
                 view = self.objects[i].view(self._seen, self.settings, self._setup.frames)
                 look.found[i] = self._steps.track(look.encoded, view, remember=remember)
 
-    def _clicked(self, look: _Look, words: ObjectClicks, image: Image, corrected: int | None) -> Record:
+    def _clicked(self, look: _Look, own: ObjectClicks, image: Image, corrected: int | None) -> Record:
         points, labels = points_on_square(
-            words.positive,
-            words.negative,
-            words.box,
+            own.positive,
+            own.negative,
+            own.box,
             (image.shape[0], image.shape[1]),
             self._constants.side,
             self._setup.device,
@@ -284,20 +284,20 @@ def clicks_by_object(
     Raises:
         PromptError: there are several boxes, or nothing says where a new object is.
     """
-    said: dict[int, ObjectClicks] = {}
+    clicks: dict[int, ObjectClicks] = {}
     for prompt in prompts:
-        words = said.get(prompt.id, ObjectClicks())
+        own = clicks.get(prompt.id, ObjectClicks())
         if isinstance(prompt, BoxPrompt):
-            if words.box is not None:
+            if own.box is not None:
                 raise PromptError(f"object {prompt.id}: give one box, with or without points")
-            said[prompt.id] = replace(words, box=prompt.box)
+            clicks[prompt.id] = replace(own, box=prompt.box)
         else:
-            positive, negative = words.positive + prompt.positive, words.negative + prompt.negative
-            said[prompt.id] = replace(words, positive=positive, negative=negative)
-    for i, words in said.items():
-        if not (words.positive or words.box or (i in known and words.negative)):
+            positive, negative = own.positive + prompt.positive, own.negative + prompt.negative
+            clicks[prompt.id] = replace(own, positive=positive, negative=negative)
+    for i, own in clicks.items():
+        if not (own.positive or own.box or (i in known and own.negative)):
             raise PromptError(f"object {i}: needs at least one positive point or a box")
-    return said
+    return clicks
 
 
 @dataclass(frozen=True, slots=True)
