@@ -178,7 +178,7 @@ PACKAGES = {
         ),
     ),
     "store": Package(
-        ("src/segue_web/store.py", "src/segue_web/labels.py"),
+        ("src/segue_web/store.py", "src/segue_web/labels.py", "src/segue_web/label_files.py"),
         (
             "tests/segue_web/test_project.py",
             "tests/segue_web/test_exports.py",

@@ -24,7 +24,8 @@ from segue_web.exports import export_job, free_path, remove_unfinished, snapshot
 from segue_web.exports.matting import need_matting
 from segue_web.film import Film
 from segue_web.job_runner import Job, JobRunner
-from segue_web.labels import LONGEST_NAME, Labels, read_complete_labels
+from segue_web.label_files import read_complete_labels
+from segue_web.labels import LONGEST_NAME, Labels
 from segue_web.project import Mark, Project
 from segue_web.server import Backend
 from segue_web.shared import SharedProject
@@ -172,6 +173,10 @@ class AnnotateBackend(Backend):
         if self._runner.job is None:
             await self._worker.ask("prepare", message.frame)
 
+    def _before(self, message: messages.Before) -> dict[str, Any]:
+        label, masks = self._shared.before(message.frame)
+        return {"label": label, "masks": masks}
+
     async def _clickedit(self, message: messages.ClickEdit) -> dict[str, Any]:
         return await self._edits.click(message)
 
@@ -206,7 +211,7 @@ class AnnotateBackend(Backend):
         if done is None:
             raise SegueError(f"there is nothing to {message.op}")
         label, changed = done
-        self._shared.tell(changed)
+        self._shared.publish(changed)
         return {"label": label, "frames": sorted(changed.frames)[:2]}
 
     def _settings(self, message: messages.Settings) -> None:

@@ -75,7 +75,8 @@ class CvatTracks:
         self._check(len(self._numbers))
         self._name, self._text = (given.get("name") if tag == "attribute" and self._number else None), ""
         if tag == "track":
-            same = given.get("group_id") or ("track", wanted(given, "id", tag))
+            group = given.get("group_id", "0")  # 0 is that of tracks without one
+            same = group if group not in ("", "0") else ("track", wanted(given, "id", tag))
             self._number = self._numbers.setdefault(same, len(self._numbers) + 1)
             self._check(len(self._numbers))
             self.names.setdefault(self._number, wanted(given, "label", tag))

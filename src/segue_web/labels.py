@@ -1,47 +1,28 @@
-"""Masks that other programs made: folders and archives of PNG, COCO, YouTube-VIS and CVAT for video 1.1."""
+"""What another program says of a film: objects and their masks, within what the page can hold."""
 
 from __future__ import annotations
 
-import io
 import time
 import zipfile
 import zlib
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, TypeVar
 from xml.parsers import expat
 
 import numpy as np
 
 from segue.arrays import BoolArray
-from segue.datasets.json_files import entries, read_json_text
 from segue.errors import DatasetError, SegueError
-from segue.inputs import check_file, first_line, is_number
-from segue.masks import measure, read_index_mask, read_stored_mask
-from segue.masks.tracks import RleTrack
-from segue.naming import natural_key
+from segue.inputs import first_line
+from segue.masks import measure
 from segue.types import IndexMask
-from segue.video.mask_folder import read_records
-from segue_web.cvat_shapes import CvatTracks
 from segue_web.film import Film, number_in
 from segue_web.project import MOST_ATTRIBUTES
-from segue_web.text import printable
-
-MAX_MASK_BYTES = 64 << 20
-"""Largest mask file in an archive, unpacked."""
-
-MAX_BYTES = 128 << 20
-"""Largest JSON or XML file."""
-
-MAX_ENTRY = 16 << 20
-"""Characters of one entry of a JSON file, which becomes many objects in memory before it can be checked."""
-
-MAX_ENTRIES = 1_000_000
-"""Entries of a JSON file."""
+from segue_web.text import without_controls
 
 MAX_OBJECTS = 10_000
 """Objects that are taken from one file; the page has to list them."""
@@ -57,11 +38,6 @@ LONGEST_VALUE = 200
 
 MAX_MASKS = 300_000
 """Masks of objects on frames that are taken from one file."""
-
-_ANNOTATION = ("annotations", True)
-
-WRITTEN = ("masks", "cdnet", "ytvis.json", "coco.json")
-"""What the commands of segue write into the folder of a film, in the order in which it is looked for."""
 
 DAMAGED = (
     *(OSError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RuntimeError, EOFError),
@@ -79,8 +55,18 @@ T = TypeVar("T")
 
 
 @contextmanager
-def _read_from(where: str) -> Iterator[None]:
-    """Errors of readers, in one line that names the file."""
+def errors_named(where: str) -> Iterator[None]:
+    """Errors of readers, in one line that names the file.
+
+    Args:
+        where: what messages call the file.
+
+    Yields:
+        Nothing; the block reads.
+
+    Raises:
+        SegueError: the block raised one of :data:`DAMAGED` or of segue's own.
+    """
     try:
         yield
     except SegueError as error:
@@ -143,318 +129,178 @@ class Labels:
         return self.scores.get((frame, number), 1.0)
 
     def _read(self, index: int) -> IndexMask:
-        with _read_from(self.where):
+        with errors_named(self.where):
             return self.masks[index]()
 
 
-def read_labels(path: Path, film: Film, name: str | None = None) -> Labels:
-    """Read whatever it is: a folder, an archive or a picture of masks, a JSON or an XML file.
-
-    Masks in files of their own are read when they are asked for; all else is checked now.
-
-    Args:
-        path: the file or folder.
-        film: what the masks are of.
-        name: what messages call the file, if not by its path.
-
-    Returns:
-        Names of the objects, and masks by frame index.
-
-    Raises:
-        SegueError: it is damaged, of another film, too large, or takes longer than :data:`MAX_SECONDS`.
-    """
-    where = name or str(path)
-    reader = _Reader(film, where)
-    readers = {
-        ".zip": reader.read_archive,
-        ".png": reader.read_picture,
-        ".json": reader.read_json,
-        ".xml": reader.read_cvat,
-    }
-    with _read_from(where):
-        if path.is_dir():
-            path = next((path / name for name in WRITTEN if (path / name).exists()), path)
-        read = reader.read_folder if path.is_dir() else readers.get(path.suffix.lower())
-        if read is not None:
-            return read(path)
-    raise SegueError(
-        f"{where}: give a folder or .zip of PNG masks, a .png, a COCO or YouTube-VIS .json, or a CVAT .xml"
-    )
-
-
-def read_complete_labels(path: Path, film: Film, name: str | None = None) -> Labels:
-    """As :func:`read_labels`; every mask has been read once, so that none is found to be damaged later.
-
-    Args:
-        path: the file or folder.
-        film: what the masks are of.
-        name: what messages call the file, if not by its path.
-
-    Returns:
-        Names of the objects, and masks by frame index.
-    """
-    limit = _Limit()
-    labels = read_labels(path, film, name)
-    with _read_from(labels.where):
-        for _ in labels.frames():
-            limit.check()
-    return labels
-
-
-class _Limit:
+class Limit:
     """The time that reading may take, from now on."""
 
     def __init__(self) -> None:
         self._end = time.monotonic() + MAX_SECONDS
 
     def check(self) -> None:
-        """Raise DatasetError if it is over."""
+        """See that there is time left.
+
+        Raises:
+            DatasetError: it is over.
+        """
         if time.monotonic() > self._end:
             raise DatasetError(f"takes longer than {MAX_SECONDS:.0f} s to read; import it in parts")
 
 
-class _Reader:
-    """Reads labels of a film, from what messages call ``where``."""
+class Collector:
+    """Makes :class:`Labels` of a film out of what a file says, and refuses what is too much.
+
+    Attributes:
+        size: height and width of the film.
+        count: number of its frames.
+        where: what messages call the file.
+        limit: the time that reading may take.
+    """
 
     def __init__(self, film: Film, where: str) -> None:
-        self._size, self._count, self._numbers, self._where = film.size, film.count, film.numbers, where
-        self._limit = _Limit()
+        self.size, self.count, self.where = film.size, film.count, where
+        self.limit = Limit()
+        self._numbers = film.numbers
 
-    def read_folder(self, folder: Path) -> Labels:
-        records = read_records(folder)
-        if records:
-            reads = {
-                i: partial(read_index_mask, folder / record.file)
-                for i, record in records.items()
-                if i < self._count
-            }
-            names = {item.id: item.label for record in records.values() for item in record.objects}
-            scores = {(i, item.id): item.score for i, record in records.items() for item in record.objects}
-            return self._of_files(reads, names, scores)
-        files = [path for path in folder.iterdir() if path.suffix.lower() == ".png"]
-        if not files:
-            raise DatasetError("there are no PNG masks")
-        files.sort(key=lambda path: natural_key(path.name))
-        return self._of_files(self._numbered({path.stem: partial(read_index_mask, path) for path in files}))
+    def check_objects(self, objects: int) -> None:
+        """Refuse more objects than the page can list.
 
-    def read_picture(self, path: Path) -> Labels:
-        return self._of_files({0: partial(read_index_mask, path)})
+        Args:
+            objects: their number so far.
 
-    def read_archive(self, path: Path) -> Labels:
-        archive = zipfile.ZipFile(path)
-        members = [item for item in archive.infolist() if item.filename.lower().endswith(".png")]
-        if not members:
-            raise DatasetError("there are no PNG masks in the archive")
-        if any(item.file_size > MAX_MASK_BYTES for item in members):
-            raise DatasetError(f"a mask is larger than {MAX_MASK_BYTES >> 20} MiB")
-        members.sort(key=lambda item: natural_key(item.filename))
-        return self._of_files(
-            self._numbered({item.filename: partial(_read_member, archive, item) for item in members})
-        )
+        Raises:
+            DatasetError: there are too many.
+        """
+        if objects > MAX_OBJECTS:
+            raise DatasetError(f"has more than {MAX_OBJECTS} objects; import it in parts")
 
-    def _numbered(self, named: Mapping[str, T]) -> dict[int, T]:
+    def check_masks(self, masks: int) -> None:
+        """Refuse more masks than a project can hold.
+
+        Args:
+            masks: their number so far.
+
+        Raises:
+            DatasetError: there are too many.
+        """
+        if masks > MAX_MASKS:
+            raise DatasetError(f"has more than {MAX_MASKS} masks; import it in parts")
+
+    def by_frame(self, named: Mapping[str, T]) -> dict[int, T]:
         """What is named, by frame: in order if there is one for each frame, else by the numbers in the names.
 
         That is the number of a picture of the film, where these have numbers, else the index itself.
+
+        Args:
+            named: one value for each name of a file, in their order.
+
+        Returns:
+            The values by index of the frame.
+
+        Raises:
+            DatasetError: a name names no frame, or one that another name has.
         """
-        if len(named) == self._count:
+        if len(named) == self.count:
             return dict(enumerate(named.values()))
-        known = self._numbers or {index: index for index in range(self._count)}
+        known = self._numbers or {index: index for index in range(self.count)}
         numbered = {}
         for name, value in named.items():
             number = number_in(PurePosixPath(name).stem)
             index = None if number is None else known.get(number)
             if index is None:
                 raise DatasetError(
-                    f"{name} names no frame of the film, which has {self._count}; the masks are {len(named)}"
+                    f"{name} names no frame of the film, which has {self.count}; the masks are {len(named)}"
                 )
             if index in numbered:
                 raise DatasetError(f"{name} is a second mask of frame {index}")
             numbered[index] = value
         return numbered
 
-    def _of_files(
+    def of_files(
         self,
         reads: Mapping[int, Read],
         names: Mapping[int, str | None] | None = None,
         scores: Mapping[tuple[int, int], float] | None = None,
     ) -> Labels:
-        """Labels of mask files; where no record names the objects, all files are looked through for them."""
+        """Labels of mask files; where no record names the objects, all files are looked through for them.
+
+        Args:
+            reads: readers of index masks, (H, W), by frame.
+            names: name of each object, by id.
+            scores: those that are known, by frame and object.
+
+        Returns:
+            The labels; masks of another size than the film are refused when they are read.
+        """
         masks = {index: partial(self._checked, read) for index, read in reads.items()}
         if not names:
             names = dict.fromkeys(sorted(self._ids_in(masks.values())))
-        return self._labels(names, masks, scores)
+        return self._labels(names, masks, scores, {})
 
-    def _ids_in(self, reads: Iterable[Read]) -> set[int]:
-        found: set[int] = set()
-        for read in reads:
-            self._limit.check()
-            found |= measure(read()).keys()
-        return found
+    def of_planes(
+        self,
+        names: Mapping[int, str | None],
+        planes: Mapping[int, Planes],
+        scores: Mapping[tuple[int, int], float],
+        attributes: Mapping[int, Mapping[str, str]],
+    ) -> Labels:
+        """Labels of masks that stand object by object.
+
+        Args:
+            names: name of each object, by id.
+            planes: by frame each object with what decodes its mask, (H, W), bool; later ones cover earlier.
+            scores: those that are known, by frame and object.
+            attributes: of the objects that have any, by name.
+
+        Returns:
+            The labels.
+        """
+        masks = {index: partial(_stacked, found, self.size) for index, found in planes.items()}
+        return self._labels(names, masks, scores, attributes)
 
     def _labels(
         self,
         names: Mapping[int, str | None],
         masks: Mapping[int, Read],
-        scores: Mapping[tuple[int, int], float] | None = None,
-        attributes: Mapping[int, Mapping[str, str]] | None = None,
+        scores: Mapping[tuple[int, int], float] | None,
+        attributes: Mapping[int, Mapping[str, str]],
     ) -> Labels:
-        self._check_number(len(names))
-        known = {i: printable(name or "")[:LONGEST_NAME] or f"Object {i}" for i, name in names.items()}
-        return Labels(known, masks, scores or {}, self._where, attributes or {})
+        self.check_objects(len(names))
+        known = {i: without_controls(name or "")[:LONGEST_NAME] or f"Object {i}" for i, name in names.items()}
+        return Labels(known, masks, scores or {}, self.where, attributes)
 
-    def _check_number(self, objects: int) -> None:
-        if objects > MAX_OBJECTS:
-            raise DatasetError(f"has more than {MAX_OBJECTS} objects; import it in parts")
-
-    def _check_masks(self, masks: int) -> None:
-        if masks > MAX_MASKS:
-            raise DatasetError(f"has more than {MAX_MASKS} masks; import it in parts")
+    def _ids_in(self, reads: Iterable[Read]) -> set[int]:
+        found: set[int] = set()
+        for read in reads:
+            self.limit.check()
+            found |= measure(read()).keys()
+        return found
 
     def _checked(self, read: Read) -> IndexMask:
         mask = read()
-        if mask.shape != self._size:
-            shape, film = (f"{width}x{height}" for height, width in (mask.shape, self._size))
-            raise DatasetError(f"{self._where}: a mask is {shape}, the film {film}")
+        if mask.shape != self.size:
+            shape, film = (f"{width}x{height}" for height, width in (mask.shape, self.size))
+            raise DatasetError(f"{self.where}: a mask is {shape}, the film {film}")
         return mask
 
-    def read_json(self, path: Path) -> Labels:
-        check_file(path, DatasetError, MAX_BYTES)
-        text = read_json_text(path)
-        if text.lstrip()[:1] == "[":  # results of YouTube-VIS
-            items = (item for _, _, item in self._entries(text, path))
-            return self._tracks((item, f"class {item['category_id']}") for item in items)
-        classes: dict[Any, str] = {}
-        images: dict[str, Any] = {}
-        videos: set[Any] = set()
-        annotated = False
-        # Twice through the text, for annotations may stand before what they refer to; only one is held.
-        for key, place, value in self._entries(text, path):
-            annotated |= (key, place >= 0) == _ANNOTATION
-            if key == "categories" and place >= 0:
-                classes[value["id"]] = str(value["name"])
-                self._check_number(len(classes))
-            elif key == "videos" and place >= 0:
-                videos.add(value["id"])
-                if len(videos) > 1:
-                    raise DatasetError("it is of several videos; give a file of this one alone")
-            elif key == "images" and place >= 0:
-                images[str(value.get("file_name", value["id"]))] = value["id"]
-                if len(images) > self._count:
-                    raise DatasetError(f"it has more pictures than the film has frames, {self._count}")
-        if not annotated:
-            raise DatasetError("has no annotations")
-        found = (item for key, place, item in self._entries(text, path) if (key, place >= 0) == _ANNOTATION)
-        named = ((item, classes.get(item["category_id"])) for item in found)
-        return self._tracks(named) if videos else self._coco(images, named)
 
-    def _entries(self, text: str, path: Path) -> Iterator[tuple[str, int, Any]]:
-        """Key, place in its list and value of each entry, see :func:`segue.datasets.json_files.entries`."""
-        for number, (key, place, _, value) in enumerate(entries(text, path, longest=MAX_ENTRY)):
-            self._limit.check()
-            if number > MAX_ENTRIES:
-                raise DatasetError(f"has more than {MAX_ENTRIES} entries; import it in parts")
-            yield key, place, value
+def add_attributes(known: dict[int, dict[str, str]], number: int, given: Any) -> None:
+    """Take texts, numbers and truth values that a file says of an object, as far as a project has room.
 
-    def _tracks(self, items: Iterable[tuple[dict[str, Any], str | None]]) -> Labels:
-        planes: dict[int, Planes] = defaultdict(list)
-        scores: dict[tuple[int, int], float] = {}
-        names: dict[int, str | None] = {}
-        attributes: dict[int, dict[str, str]] = {}
-        for number, (item, name) in enumerate(items, 1):
-            self._check_number(number)
-            names[number] = name
-            _add_attributes(attributes, number, item.get("attributes"))
-            segmentations = item["segmentations"]
-            if len(segmentations) > self._count:
-                raise DatasetError(f"it has {len(segmentations)} frames, the film {self._count}")
-            track = RleTrack.parse(segmentations, self._size)
-            score = _score(item)
-            self._check_masks(len(scores))
-            for t in np.flatnonzero(track.areas).tolist():
-                planes[t].append((number, partial(track.decode, t)))
-                scores[t, number] = score
-        return self._of_planes(names, planes, scores, attributes)
-
-    def _coco(self, images: Mapping[str, Any], items: Iterable[tuple[dict[str, Any], str | None]]) -> Labels:
-        ordered = dict(sorted(images.items(), key=lambda image: natural_key(image[0])))
-        order = self._numbered(ordered)
-        frames = dict(zip(ordered.values(), order, strict=True))
-        planes: dict[int, Planes] = defaultdict(list)
-        names: dict[int, str | None] = {}
-        numbers: dict[Any, int] = {}
-        scores: dict[tuple[int, int], float] = {}
-        attributes: dict[int, dict[str, str]] = {}
-        for taken, (item, name) in enumerate(items):
-            self._check_masks(taken)
-            number = numbers.setdefault(item.get("track_id", ("alone", item["id"])), len(numbers) + 1)
-            self._check_number(number)
-            names.setdefault(number, name)
-            _add_attributes(attributes, number, item.get("attributes"))
-            index = frames[item["image_id"]]
-            track = RleTrack.parse([item["segmentation"]], self._size)
-            planes[index].append((number, partial(track.decode, 0)))
-            scores[index, number] = _score(item)
-        return self._of_planes(names, planes, scores, attributes)
-
-    def read_cvat(self, path: Path) -> Labels:
-        """Masks, polygons and boxes; polygons and boxes between two keyframes stay where they were last."""
-        check_file(path, DatasetError, MAX_BYTES)
-        planes: dict[int, Planes] = defaultdict(list)
-        attributes: dict[int, dict[str, str]] = {}
-        taken = 0
-
-        def take(index: int, number: int, shape: RleTrack) -> None:
-            nonlocal taken
-            planes[index].append((number, partial(shape.decode, 0)))
-            taken += 1
-            self._check_masks(taken)
-
-        def check(objects: int) -> None:
-            self._limit.check()
-            self._check_number(objects)
-
-        tracks = CvatTracks(self._size, self._count, take, partial(_add_attributes, attributes), check)
-        tracks.read(path)
-        return self._of_planes(tracks.names, planes, None, attributes)
-
-    def _of_planes(
-        self,
-        names: Mapping[int, str | None],
-        planes: Mapping[int, Planes],
-        scores: Mapping[tuple[int, int], float] | None = None,
-        attributes: Mapping[int, Mapping[str, str]] | None = None,
-    ) -> Labels:
-        masks = {index: partial(_stacked, found, self._size) for index, found in planes.items()}
-        return self._labels(names, masks, scores, attributes)
-
-
-def _add_attributes(known: dict[int, dict[str, str]], number: int, given: Any) -> None:
-    """Take texts, numbers and truth values that a file says of an object, as far as a project has room."""
+    Args:
+        known: attributes by object, which grows.
+        number: id of the object.
+        given: what the file says, of any type.
+    """
     if not isinstance(given, dict):
         return
-    for name, value in ((printable(name), value) for name, value in given.items()):
+    for name, value in ((without_controls(name), value) for name, value in given.items()):
         own = known.setdefault(number, {})
         room = name in own or len(own) < MOST_ATTRIBUTES
         if room and 0 < len(name) <= LONGEST_NAME and isinstance(value, str | int | float):
-            own[name] = printable(str(value))[:LONGEST_VALUE]
-
-
-def _score(item: Mapping[str, Any]) -> float:
-    """The score of an annotation; 1 where it has none."""
-    score = item.get("score")
-    if score is None:
-        return 1.0
-    if not is_number(score):
-        raise DatasetError(f"a score is {str(score)[:40]!r}; it must be a number")
-    return float(score)
-
-
-def _read_member(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> IndexMask:
-    """As :func:`segue.masks.read_index_mask`, for a file in an archive: 0 and 255 alone mean one object."""
-    with archive.open(item) as file:
-        values = read_stored_mask(io.BytesIO(file.read(MAX_MASK_BYTES + 1)), item.filename)
-    return values if set(np.unique(values)) - {0, 255} else (values > 0).astype(np.uint8)
+            own[name] = without_controls(str(value))[:LONGEST_VALUE]
 
 
 def _stacked(planes: Planes, size: tuple[int, int]) -> IndexMask:

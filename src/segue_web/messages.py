@@ -21,7 +21,7 @@ from segue.masks import Rle, decode_rle
 from segue.masks.rle import check_runs
 from segue.prompts.extents import Extent
 from segue.types import Box
-from segue_web.text import printable
+from segue_web.text import without_controls
 
 MAX_BYTES = 4 << 20
 """Longest message."""
@@ -37,13 +37,13 @@ Revision = Annotated[int, Field(ge=0)]
 Coordinate = Annotated[float, Field(ge=-1e5, le=1e5, allow_inf_nan=False)]
 
 
-def _all_printable(text: str) -> str:
-    if printable(text) != text:
+def _without_controls(text: str) -> str:
+    if without_controls(text) != text:
         raise ValueError("holds control characters")
     return text
 
 
-Text = Annotated[str, AfterValidator(_all_printable)]
+Text = Annotated[str, AfterValidator(_without_controls)]
 Name = Annotated[Text, Field(min_length=1, max_length=80)]
 
 
@@ -71,6 +71,13 @@ class Prepare(Message):
     """The frame that is looked at: the next click will be there."""
 
     op: Literal["prepare"]
+    frame: Index
+
+
+class Before(Message):
+    """The masks of a frame before the last step that changed it."""
+
+    op: Literal["before"]
     frame: Index
 
 
@@ -287,7 +294,7 @@ class Score(Message):
 
 
 AnyMessage = (
-    Hello | Look | Prepare | ClickEdit | StrokeEdit | PolygonEdit | ForgetEdit | ObjectEdit | Remove
+    Hello | Look | Prepare | Before | ClickEdit | StrokeEdit | PolygonEdit | ForgetEdit | ObjectEdit | Remove
     | Undo | Track | Stop | Find | Adopt | Export | Settings | Score
 )  # fmt: skip
 

@@ -22,7 +22,7 @@ from segue.masks.files import MAX_ID, encode_index_mask
 from segue.types import IndexMask
 from segue.video.partial import write_complete
 from segue_web.interpolation import Corners
-from segue_web.store import MASK_NAME, Row, StaleError, Store
+from segue_web.store import MASK_NAME, POLYGON, Row, StaleError, Store
 
 Kind = Literal["given", "tracked", "found", "imported", "interpolated"]
 """Where the mask of an object on a frame comes from; ``given`` ones are a person's and stay."""
@@ -70,6 +70,7 @@ class Project(Store):
 
     def __init__(self, folder: Path, film: Mapping[str, Any], size: tuple[int, int]) -> None:
         self.size = size
+        self._polygons: tuple[int, dict[int, dict[int, Corners]]] = (-1, {})
         super().__init__(folder, film)
 
     def objects(self) -> list[Row]:
@@ -132,18 +133,22 @@ class Project(Store):
         rows = self._db.execute("SELECT object, data FROM prompts WHERE frame=?", (frame,))
         return {row["object"]: json.loads(row["data"]) for row in rows}
 
-    def polygons(self) -> dict[int, dict[int, Corners]]:
-        """The polygons that a person drew to be interpolated, by object and frame.
+    def polygons(self) -> Mapping[int, Mapping[int, Corners]]:
+        """The polygons that a person drew to be interpolated, by object and frame; read once for each change.
 
         Returns:
             Corners (N, 2) in pixels by object and frame, frames ascending.
         """
-        found: dict[int, dict[int, Corners]] = {}
-        for row in self._db.execute("SELECT frame, object, data FROM prompts ORDER BY frame"):
-            corners = json.loads(row["data"]).get("polygon")
-            if corners:
-                found.setdefault(row["object"], {})[row["frame"]] = np.array(corners, np.float64)
-        return found
+        revision, known = self._polygons
+        if revision != self._prompt_revision:
+            known = {}
+            sql = "SELECT frame, object, data FROM prompts WHERE instr(data, ?) ORDER BY frame"
+            for row in self._db.execute(sql, (POLYGON,)):
+                corners = json.loads(row["data"]).get("polygon")
+                if corners:
+                    known.setdefault(row["object"], {})[row["frame"]] = np.array(corners, np.float64)
+            self._polygons = self._prompt_revision, known
+        return known
 
     def mask(self, frame: int) -> IndexMask:
         """Index mask of a frame, (H, W), uint8 or uint16; empty where nothing was saved.
@@ -157,13 +162,25 @@ class Project(Store):
         Raises:
             SourceError: the file is damaged, or of another size than the film.
         """
-        path = self.mask_file(frame)
-        if path is None:
-            return np.zeros(self.size, np.uint8)
-        mask = read_index_mask(path)
-        if mask.shape != self.size:
-            raise SourceError(f"{path}: is {mask.shape[1]}x{mask.shape[0]}, not the size of the film")
-        return mask
+        return self._read_mask(self.mask_file(frame))
+
+    def mask_before(self, frame: int) -> tuple[str, IndexMask] | None:
+        """The mask of a frame before the last step that changed it and is not undone.
+
+        Args:
+            frame: its number.
+
+        Returns:
+            Name of the step, and (H, W), 0 background, 1.. objects; None where no step changed the frame.
+
+        Raises:
+            SourceError: the file is damaged, or of another size than the film.
+        """
+        found = self.file_before(frame)
+        if found is None:
+            return None
+        label, name = found
+        return label, self._read_mask(None if name is None else self._mask_path(frame, name))
 
     def mask_file(self, frame: int) -> Path | None:
         """The file of a frame's mask.
@@ -178,13 +195,22 @@ class Project(Store):
             SourceError: the database names a file that is no mask.
         """
         row = self._one("SELECT file FROM frames WHERE frame=?", frame)
-        if row is None:
-            return None
-        if not MASK_NAME.fullmatch(str(row["file"])):
+        return None if row is None else self._mask_path(frame, str(row["file"]))
+
+    def _mask_path(self, frame: int, name: str) -> Path:
+        if not MASK_NAME.fullmatch(name):
             raise SourceError(
                 f"{self.folder / 'project.db'}: frame {frame} names a file that is no mask of it"
             )
-        return self.masks / str(row["file"])
+        return self.masks / name
+
+    def _read_mask(self, path: Path | None) -> IndexMask:
+        if path is None:
+            return np.zeros(self.size, np.uint8)
+        mask = read_index_mask(path)
+        if mask.shape != self.size:
+            raise SourceError(f"{path}: is {mask.shape[1]}x{mask.shape[0]}, not the size of the film")
+        return mask
 
     def masked_frames(self) -> list[int]:
         """Frames with a saved mask, ascending.

@@ -36,7 +36,7 @@ def run_job(job: AnnotateJob, observer: Observer) -> None:
     from segue.weights import load_for
     from segue_web.annotate import AnnotateBackend
     from segue_web.film import Film
-    from segue_web.labels import read_complete_labels
+    from segue_web.label_files import read_complete_labels
 
     load_for("track", job.model.name, job.model.weights)  # what is wrong shows now, not at the first tracking
     prompter = job.prompter or MODELS.find(job.model.name).prompter

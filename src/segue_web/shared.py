@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import astuple
 from typing import Any, TypeVar
 
-from segue.masks import encode_objects
+from segue.masks import encode_objects, measure
 from segue_web.interpolation import Shown, shown
 from segue_web.project import Mark, Project
 from segue_web.server import Send
@@ -61,9 +61,9 @@ class SharedProject:
         """
         with self.project.change(label, entry=entry) as changed:
             yield
-        self.tell(changed)
+        self.publish(changed)
 
-    def tell(self, changed: Changed) -> None:
+    def publish(self, changed: Changed) -> None:
         """Send all pages what has changed.
 
         Args:
@@ -72,6 +72,8 @@ class SharedProject:
         event: dict[str, Any] = {"event": "changed", "history": self.project.history()}
         if changed.objects:
             event["objects"] = self.project.objects()
+        if changed.polygons:
+            event["polygons"] = True  # what pages know of other frames is out of date
         if len(changed.frames) == 1:
             event["frames"] = [self.frame(index) for index in changed.frames]
         elif changed.frames:
@@ -98,6 +100,21 @@ class SharedProject:
             "polygons": {i: shape._asdict() for i, shape in self._polygons(index, marks).items()},
             "marks": {i: astuple(mark) for i, mark in marks.items()},
         }
+
+    def before(self, index: int) -> tuple[str | None, dict[int, str]]:
+        """The masks of a frame before the last step that changed it.
+
+        Args:
+            index: number of the frame.
+
+        Returns:
+            Name of the step, None where none changed the frame, and run lengths by object.
+        """
+        found = self.project.mask_before(index)
+        if found is None:
+            return None, {}
+        label, mask = found
+        return label, {i: rle["counts"] for i, rle in encode_objects(mask, measure(mask)).items()}
 
     def _polygons(self, index: int, marks: Mapping[int, Mark]) -> dict[int, Shown]:
         """The polygons that a page offers to be moved, by object."""

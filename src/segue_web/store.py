@@ -41,6 +41,11 @@ CREATE TABLE steps (id INTEGER PRIMARY KEY, entry INTEGER NOT NULL, tbl TEXT NOT
 CREATE INDEX steps_of_entry ON steps (entry);
 """
 
+_LATER_INDEX = "CREATE INDEX IF NOT EXISTS steps_of_row ON steps (tbl, key)"
+
+POLYGON = '"polygon"'
+"""Stands in the JSON of prompts that hold a polygon."""
+
 LATER_COLUMNS = ("category", "team", "attributes")
 """Columns of objects that projects of before lack, in the order in which they came."""
 
@@ -61,10 +66,17 @@ class StaleError(SegueError):
 
 @dataclass(slots=True)
 class Changed:
-    """What a change has touched; the page asks for these again."""
+    """What a change has touched; the page asks for these again.
+
+    Attributes:
+        frames: numbers of frames with other masks, marks or prompts.
+        objects: whether an object was added, changed or removed.
+        polygons: whether a polygon was, which is shown on all frames.
+    """
 
     frames: set[int]
     objects: bool = False
+    polygons: bool = False
 
 
 class Store:
@@ -101,6 +113,7 @@ class Store:
         self._entry: int | None = None
         self._changed = Changed(set())
         self._frame_revisions: dict[int, int] = {}
+        self._prompt_revision = 0  # grows with every change of a prompt, and where one is taken back
 
     def close(self) -> None:
         """Let another process open it."""
@@ -159,6 +172,25 @@ class Store:
     @property
     def last_entry(self) -> int:
         return int(self._db.execute("SELECT coalesce(max(id), 0) FROM history").fetchone()[0])
+
+    def file_before(self, frame: int) -> tuple[str, str | None] | None:
+        """The file of a frame's mask before the last step that changed it and is not undone.
+
+        Args:
+            frame: its number.
+
+        Returns:
+            Name of the step and of the file; None instead of the file where there was none, None alone where
+            no step changed the frame.
+        """
+        row = self._one(
+            "SELECT label, before FROM steps JOIN history ON history.id = entry "
+            "WHERE tbl='frames' AND key=? AND NOT undone ORDER BY entry DESC, steps.id LIMIT 1",
+            json.dumps((frame,)),
+        )
+        if row is None:
+            return None
+        return str(row["label"]), None if row["before"] is None else str(json.loads(row["before"])["file"])
 
     def check_fresh(self, frame: int, seen: int) -> None:
         """Raise StaleError if somebody changed a frame since revision ``seen``.
@@ -282,6 +314,7 @@ class Store:
         for name in LATER_COLUMNS:
             if name not in known:
                 self._db.execute(f"ALTER TABLE objects ADD COLUMN {name} TEXT NOT NULL DEFAULT ''")
+        self._db.execute(_LATER_INDEX)
         self._tidy()
 
     def _tidy(self) -> None:
@@ -309,6 +342,7 @@ class Store:
         except BaseException as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
+                self._prompt_revision += 1
             if isinstance(error, sqlite3.OperationalError):
                 raise self._unsaved(error) from None
             raise
@@ -341,6 +375,9 @@ class Store:
             names = ", ".join((*keys, *others))
             self._db.execute(f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({places})", values)
         self._changed.objects |= table == "objects"
+        if table == "prompts":
+            self._prompt_revision += 1
+            self._changed.polygons |= any(data and POLYGON in data["data"] for data in (old, row))
 
     def _meta(self, key: str) -> str:
         row = self._one("SELECT value FROM meta WHERE key=?", key)

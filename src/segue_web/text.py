@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 
-def printable(text: str) -> str:
+def without_controls(text: str) -> str:
     """Leave out control characters, lone surrogates and what is no character, which XML cannot hold.
 
     Args:

@@ -26,7 +26,8 @@ from segue.types import IndexMask
 from segue.video.mask_folder import read_marker
 from segue_web import messages
 from segue_web.film import Film
-from segue_web.labels import Labels, read_labels
+from segue_web.label_files import read_labels
+from segue_web.labels import Labels
 from segue_web.project import COLOURS
 from segue_web.server import Backend
 

@@ -102,6 +102,24 @@ def test_a_click_makes_an_object_and_is_saved_with_its_prompt(backend: AnnotateB
     assert not backend.project.mask(3).any()
 
 
+def test_a_page_may_look_at_a_frame_as_it_was_before_its_last_change(
+    backend: AnnotateBackend, ask: Ask
+) -> None:
+    number = click(ask, 3, 20, 30)
+    first = encode_rle(backend.project.mask(3) == number)["counts"]
+    assert ask("before", frame=3) == {"label": "click", "masks": {}}
+    plane = np.zeros(backend.film.size, np.bool_)
+    plane[:4, :4] = True
+    seen = ask("look", frames=[3])["frames"][0]["revision"]
+    ask("stroke", frame=3, object=number, add=True, counts=encode_rle(plane)["counts"], seen=seen)
+    click(ask, 5, 20, 30, number)
+    assert ask("before", frame=3) == {"label": "brush", "masks": {number: first}}
+    ask("undo")
+    ask("undo")
+    assert ask("before", frame=3) == {"label": "click", "masks": {}}, "what was undone does not count"
+    assert ask("before", frame=4) == {"label": None, "masks": {}}
+
+
 def test_the_page_may_ask_for_a_part_and_hears_what_else_is_to_be_had(
     backend: AnnotateBackend, ask: Ask
 ) -> None:

@@ -21,7 +21,7 @@ from segue_web.annotate import AnnotateBackend
 from segue_web.exports import FORMATS, Snapshot, export_job, snapshot, steps
 from segue_web.exports.outlines import parts_of, single_outline
 from segue_web.film import Film
-from segue_web.labels import read_complete_labels
+from segue_web.label_files import read_complete_labels
 from segue_web.project import Mark, Project
 from tests.segue_web.films import numbered, write_film
 
@@ -85,12 +85,12 @@ def test_only_the_frames_from_first_to_last_go_out(
 def test_coco_with_pictures_beside_it(film: Film, project: Project, tmp_path: Path) -> None:
     folder = exported(film, snapshot(project, None), "coco_images", tmp_path)
 
-    read = COCO(str(folder / "annotations.json"))
+    read = COCO(str(folder / "annotations" / "instances_default.json"))
     assert set(read.dataset) == {"info", "licenses", "images", "annotations", "categories"}
     assert read.dataset["info"]["description"]
     names = [image["file_name"] for image in read.loadImgs(read.getImgIds())]
     assert names == [f"{index:05d}.jpg" for index in FRAMES]
-    assert sorted(path.name for path in (folder / "images").iterdir()) == names
+    assert sorted(path.name for path in (folder / "images" / "default").iterdir()) == names
 
 
 def test_yolo(film: Film, project: Project, tmp_path: Path) -> None:
@@ -99,8 +99,8 @@ def test_yolo(film: Film, project: Project, tmp_path: Path) -> None:
     names = yaml.safe_load((folder / "data.yaml").read_text())["names"]
     assert names == {0: "person", 1: "<box> & co"}
     for index in FRAMES:
-        assert (folder / "images" / f"{index:05d}.jpg").is_file()
-        lines = (folder / "labels" / f"{index:05d}.txt").read_text().splitlines()
+        assert (folder / "images" / "train" / f"{index:05d}.jpg").is_file()
+        lines = (folder / "labels" / "train" / f"{index:05d}.txt").read_text().splitlines()
         for line, plane in zip(lines, planes(index), strict=True):
             kind, *numbers = line.split()
             corners = np.array(numbers, np.float64).reshape(-1, 2) * SIZE[::-1]
@@ -112,7 +112,9 @@ def test_yolo(film: Film, project: Project, tmp_path: Path) -> None:
 def test_ultralytics_reads_its_labels(film: Film, project: Project, tmp_path: Path) -> None:
     utils = pytest.importorskip("ultralytics.data.utils", reason="ultralytics is not installed")
     folder = exported(film, snapshot(project, None), "yolo", tmp_path)
-    given = str(folder / "images" / "00001.jpg"), str(folder / "labels" / "00001.txt")
+    given = (
+        str(folder / kind / "train" / f"00001.{end}") for kind, end in (("images", "jpg"), ("labels", "txt"))
+    )
     _, labels, shape, segments, _, _, _, _, corrupt, message = utils.verify_image_label(
         (*given, "", False, 2, 0, 0, False)
     )
@@ -134,7 +136,10 @@ def challenge(folder: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def test_mot(film: Film, project: Project, tmp_path: Path) -> None:
-    about, lines = challenge(exported(film, snapshot(project, None), "mot", tmp_path))
+    folder = exported(film, snapshot(project, None), "mot", tmp_path)
+    about, lines = challenge(folder)
+    names = (folder / "gt" / "labels.txt").read_text().splitlines()
+    assert (names[0], names[2], names[13]) == ("pedestrian", "car", "<box> & co")
 
     assert (about["seqLength"], about["imWidth"], about["imHeight"]) == ("3", "64", "48")
     rows = [list(map(int, line.split(","))) for line in lines]
@@ -146,7 +151,9 @@ def test_mot(film: Film, project: Project, tmp_path: Path) -> None:
 
 
 def test_mots(film: Film, project: Project, tmp_path: Path) -> None:
-    _, lines = challenge(exported(film, snapshot(project, None), "mots", tmp_path))
+    folder = exported(film, snapshot(project, None), "mots", tmp_path)
+    _, lines = challenge(folder)
+    assert (folder / "gt" / "labels.txt").read_text() == "car\npedestrian\n<box> & co\n"
 
     for place, index in enumerate(FRAMES):
         for line, plane, name in zip(

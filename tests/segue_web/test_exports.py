@@ -25,11 +25,13 @@ from segue.datasets.ytvis import YTVISDataset
 from segue.errors import SegueError
 from segue.masks import encode_rle, write_index_mask
 from segue.video.partial import PartialFile
+from segue_web import label_files
 from segue_web import labels as labels_module
 from segue_web.exports import FORMATS, Snapshot, export_job, remove_unfinished, snapshot
-from segue_web.exports.tools import brush_rle, row_runs
+from segue_web.exports.cvat import row_runs
+from segue_web.exports.tools import brush_rle
 from segue_web.film import Film
-from segue_web.labels import read_complete_labels, read_labels
+from segue_web.label_files import read_complete_labels, read_labels
 from segue_web.project import Mark, Project
 from tests.cli.running import command_in
 from tests.segue_web.films import numbered, write_film
@@ -451,7 +453,7 @@ def test_reading_ends_after_its_time(film: Film, tmp_path: Path, monkeypatch: py
 def test_an_entry_beyond_the_limit_is_refused_before_it_is_taken_apart(
     film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(labels_module, "MAX_ENTRY", 100)
+    monkeypatch.setattr(label_files, "MAX_ENTRY", 100)
     for text in ("[[" + "[]," * 100, '{"annotations": [{"a": "]]", "b": [' + "0," * 100):
         (tmp_path / "a.json").write_text(text)
         with pytest.raises(SegueError, match="an entry has more than 100 characters"):
@@ -461,7 +463,7 @@ def test_an_entry_beyond_the_limit_is_refused_before_it_is_taken_apart(
 def test_a_file_beyond_the_limit_is_refused(
     film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(labels_module, "MAX_BYTES", 10)
+    monkeypatch.setattr(label_files, "MAX_BYTES", 10)
     for name in ("a.xml", "a.json"):
         (tmp_path / name).write_text("[" + " " * 100 + "]")
         with pytest.raises(SegueError, match=r"has 102 bytes; at most 10"):
@@ -490,7 +492,7 @@ def test_a_large_file_takes_a_bounded_part_of_the_memory(tmp_path: Path, kind: s
     assert path.stat().st_size > 40e6
     code = (
         "import re, sys; from pathlib import Path; from segue_web.film import Film\n"
-        "from segue_web.labels import read_labels; from segue.errors import SegueError\n"
+        "from segue_web.label_files import read_labels; from segue.errors import SegueError\n"
         "def peak(): return int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
         "film = Film(Path(sys.argv[1])); before = peak()\n"
         "try: print(len(read_labels(Path(sys.argv[2]), film).names), file=sys.stderr)\n"

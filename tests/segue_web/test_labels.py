@@ -16,7 +16,7 @@ from segue.errors import SegueError
 from segue.masks import encode_rle
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.mask_folder import PngSink
-from segue_web.labels import read_labels
+from segue_web.label_files import read_labels
 
 SIZE = (6, 9)
 FILM: Any = SimpleNamespace(size=SIZE, count=3, numbers=None)
@@ -151,3 +151,13 @@ def test_shapes_of_cvat_have_a_frame_of_the_film(tmp_path: Path) -> None:
     for frame in (3, -1):
         with pytest.raises(SegueError, match=f"frame {frame} is none of the film, which has 3"):
             read_labels(cvat(tmp_path / "b.xml", box.format(frame)), FILM)
+
+
+def test_tracks_of_cvat_without_a_group_are_objects_of_their_own(tmp_path: Path) -> None:
+    track = (
+        "<track id='{}' label='a' group_id='{}'><box frame='0' xtl='{}' ytl='1' xbr='{}' ybr='3'/></track>"
+    )
+    tracks = [track.format(i, group, 2 * i, 2 * i + 1) for i, group in enumerate((0, 0, 4, 4))]
+    (tmp_path / "a.xml").write_text(f"<annotations>{''.join(tracks)}</annotations>")
+    labels = read_labels(tmp_path / "a.xml", FILM)
+    assert labels.mask(0, SIZE)[1].tolist() == [1, 0, 2, 0, 3, 0, 3, 0, 0]

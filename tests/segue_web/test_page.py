@@ -241,6 +241,15 @@ def test_click_track_correct_track_back_export(
     page.go(3)
     page.here("joined: 50 % from the correction before, 50 % from the one after")
     page.picture("annotate-joined")
+    page.key("Shift+B")
+    before = page.page.locator('[data-command="beside"]')
+    playwright.expect(before).to_have_attribute("aria-pressed", "true")
+    page.page.wait_for_function("document.getElementById('canvas').width > 0")
+    page.picture("annotate-beside")
+    page.check_accessibility()
+    both = [page.pixels(side).astype(int) for side in (0, 1)]
+    assert np.median(np.abs(both[0] - both[1])) == 0, "the same part of the same frame"
+    page.key("Shift+B")
     page.key("z")
     playwright.expect(page.page.locator("#here-text")).not_to_contain_text("joined", timeout=WAIT)
     assert page.errors == []

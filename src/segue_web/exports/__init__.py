@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from segue_web.exports import data_sets, films
 from segue_web.exports import tools as annotation_tools
+from segue_web.exports.cvat import cvat
 from segue_web.exports.snapshot import Snapshot, snapshot
 from segue_web.exports.writing import Writer, remove_unfinished
 from segue_web.film import Film
@@ -48,7 +49,7 @@ FORMATS = {
     "yolo": Format("", data_sets.yolo, known_only=True),
     "mot": Format("", data_sets.mot, known_only=True),
     "mots": Format("", data_sets.mots, known_only=True),
-    "cvat": Format(".xml", annotation_tools.cvat),
+    "cvat": Format(".xml", cvat),
     "labelstudio": Format("", annotation_tools.labelstudio, known_only=True),
     "via": Format("", annotation_tools.via, known_only=True),
     "overlay": Format(".mp4", films.overlay),

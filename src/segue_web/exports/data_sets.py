@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,26 @@ from segue_web.film import Film
 RESOLUTION = "Full-Resolution"
 """The folder of DAVIS between ``JPEGImages`` and the sequences, for pictures of any size."""
 
-MOT_CLASSES = {"pedestrian": 1, "person": 1, "car": 3, "bicycle": 4, "motorbike": 5, "motorcycle": 5}
-"""Classes of the MOT Challenge by name; other names get numbers from :data:`MOT_FREE` on."""
+COCO_SUBSET = "default"
+"""What CVAT and datumaro call the pictures of a task that has one part only."""
+
+MOT_NAMES = (
+    "pedestrian", "person on vehicle", "car", "bicycle", "motorbike", "non-motorized vehicle",
+    "static person", "distractor", "occluder", "occluder on the ground", "full occluder", "reflection",
+    "crowd",
+)  # fmt: skip
+"""Classes of the MOT Challenge, from 1 on."""
+
+MOT_CLASSES = {name: number for number, name in enumerate(MOT_NAMES, 1)} | {"person": 1, "motorcycle": 5}
+"""Their numbers by name; other names get numbers from :data:`MOT_FREE` on."""
 
 MOT_FREE = 14
 
 MOTS_CLASSES = {"car": 1, "pedestrian": 2, "person": 2}
 """Classes of MOTS by name; other names get numbers from :data:`MOTS_FREE` on."""
+
+MOTS_NAMES = ("car", "pedestrian")
+"""Names of the classes of MOTS, from 1 on."""
 
 MOTS_FREE, MOTS_IGNORED = 3, 10
 
@@ -83,7 +96,7 @@ def coco(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
 
 
 def coco_images(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """The annotation file of COCO with its pictures beside it, in ``images``.
+    """The annotation file of COCO and its pictures, in the folders that CVAT and datumaro look for.
 
     Args:
         film: the film.
@@ -95,8 +108,11 @@ def coco_images(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
     """
     with complete_folder(target) as folder:
         frames = list(taken.frames(film))
-        pictures = write_pictures(film, frames, folder / "images", lambda _, index: f"{index:05d}.jpg")
-        for _, done in zip(pictures, coco(film, taken, folder / "annotations.json"), strict=True):
+        place = folder / "images" / COCO_SUBSET
+        pictures = write_pictures(film, frames, place, lambda _, index: f"{index:05d}.jpg")
+        (folder / "annotations").mkdir()
+        file = folder / "annotations" / f"instances_{COCO_SUBSET}.json"
+        for _, done in zip(pictures, coco(film, taken, file), strict=True):
             yield done
 
 
@@ -164,11 +180,15 @@ def yolo(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
     height, width = film.size
     classes = {name: number - 1 for name, number in taken.categories().items()}
     with complete_folder(target) as folder:
-        (folder / "labels").mkdir()
+        labels = folder / "labels" / "train"
+        labels.mkdir(parents=True)
         names = "".join(f"  {number}: {json.dumps(name)}\n" for name, number in classes.items())
-        (folder / "data.yaml").write_text(f"path: .\ntrain: images\nval: images\nnames:\n{names}", "utf-8")
+        (folder / "data.yaml").write_text(
+            f"path: .\ntrain: images/train\nval: images/train\nnames:\n{names}", "utf-8"
+        )
         frames = list(taken.frames(film))
-        for place in write_pictures(film, frames, folder / "images", lambda _, index: f"{index:05d}.jpg"):
+        pictures = folder / "images" / "train"
+        for place in write_pictures(film, frames, pictures, lambda _, index: f"{index:05d}.jpg"):
             mask = taken.mask(frames[place], film.size)
             lines = []
             for i in measure(mask):
@@ -176,14 +196,15 @@ def yolo(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
                 if len(corners) > 2:
                     numbers = " ".join(f"{value:.6f}" for value in corners.ravel().tolist())
                     lines.append(f"{classes[taken.names[i][0]]} {numbers}\n")
-            (folder / "labels" / f"{frames[place]:05d}.txt").write_text("".join(lines))
+            (labels / f"{frames[place]:05d}.txt").write_text("".join(lines))
             yield place + 1
 
 
 def mot(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
     """A sequence of the MOT Challenge: boxes in ``gt/gt.txt``, counted from 1, frames too.
 
-    The frames that are exported are numbered without gaps; ``frames.txt`` names those of the film.
+    The frames that are exported are numbered without gaps; ``frames.txt`` names those of the film, and
+    ``gt/labels.txt`` the classes, one a line, as CVAT and datumaro read them.
 
     Args:
         film: the film.
@@ -201,7 +222,7 @@ def mot(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
             kind = classes[taken.names[i][0]]
             yield f"{number},{i},{x0 + 1},{y0 + 1},{x1 - x0},{y1 - y0},1,{kind},1"
 
-    yield from _challenge(film, taken, target, lines)
+    yield from _challenge(film, taken, target, lines, _listed(MOT_NAMES, classes))
 
 
 def mots(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
@@ -230,10 +251,10 @@ def mots(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
             kind = classes[taken.names[i][0]]
             yield f"{number} {MOTS_OBJECTS * kind + i} {kind} {height} {width} {rle['counts']}"
 
-    yield from _challenge(film, taken, target, lines)
+    yield from _challenge(film, taken, target, lines, _listed(MOTS_NAMES, classes))
 
 
-def _challenge(film: Film, taken: Snapshot, target: Path, lines: Any) -> Iterator[int]:
+def _challenge(film: Film, taken: Snapshot, target: Path, lines: Any, names: Sequence[str]) -> Iterator[int]:
     """The folder of a sequence of the MOT Challenge; ``lines`` of a frame by its number and its index."""
     frames = list(taken.frames(film))
     height, width = film.size
@@ -243,6 +264,7 @@ def _challenge(film: Film, taken: Snapshot, target: Path, lines: Any) -> Iterato
         (folder / "gt").mkdir()
         ini = "".join(f"{key}={value}\n" for key, value in about.items())
         (folder / "seqinfo.ini").write_text(f"[Sequence]\n{ini}", "utf-8")
+        (folder / "gt" / "labels.txt").write_text("".join(f"{name}\n" for name in names), "utf-8")
         (folder / "frames.txt").write_text("".join(f"{index}\n" for index in frames))
         with (folder / "gt" / "gt.txt").open("w", encoding="utf-8") as stream:
             for place in write_pictures(film, frames, folder / "img1", lambda n, _: f"{n + 1:06d}.jpg"):
@@ -253,3 +275,9 @@ def _challenge(film: Film, taken: Snapshot, target: Path, lines: Any) -> Iterato
 def _classes(names: Iterable[str], known: Mapping[str, int], free: Iterator[int]) -> dict[str, int]:
     """Number of each class: the challenge's own, or the next free one."""
     return {name: known[name.lower()] if name.lower() in known else next(free) for name in names}
+
+
+def _listed(known: Sequence[str], classes: Mapping[str, int]) -> list[str]:
+    """Names of classes by their numbers, from 1 on; a number that nothing has is ``unused``."""
+    names = {**{number: name for name, number in classes.items()}, **dict(enumerate(known, 1))}
+    return [names.get(number, "unused") for number in range(1, max(names) + 1)]

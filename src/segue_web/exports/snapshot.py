@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from segue.errors import SegueError
 from segue.masks import measure, read_index_mask
 from segue.types import Frame, IndexMask, ObjectInfo, Segmentation
 from segue_web.film import Film
+from segue_web.interpolation import Corners, interpolated, neighbours
 from segue_web.project import Project
-from segue_web.text import printable
+from segue_web.text import without_controls
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Snapshot:
         last: the last one; None is that of the film.
         soft: whether cut-outs have soft edges.
         attributes: of each object that has any, by name; its group is one of them, called ``group``.
+        polygons: those that a person drew to be interpolated, by object and frame.
+        between: frames and objects whose masks were interpolated between two polygons.
     """
 
     files: Mapping[int, Path]
@@ -40,6 +43,8 @@ class Snapshot:
     last: int | None = None
     soft: bool = False
     attributes: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    polygons: Mapping[int, Mapping[int, Corners]] = field(default_factory=dict)
+    between: Set[tuple[int, int]] = frozenset()
 
     def attribute_names(self) -> list[str]:
         """The names of all attributes, in their order.
@@ -86,6 +91,25 @@ class Snapshot:
             return np.zeros(size, np.uint8)
         mask = read_index_mask(self.files[index])
         return np.where(np.isin(mask, sorted(self.names)), mask, 0).astype(mask.dtype)
+
+    def polygons_on(self, index: int) -> dict[int, tuple[Corners, bool]]:
+        """The polygons of a frame: those that were drawn there, and those interpolated between two.
+
+        Args:
+            index: number of the frame.
+
+        Returns:
+            Corners (N, 2) in pixels, and whether they were drawn on this frame, by object.
+        """
+        found = {}
+        for i, keys in self.polygons.items():
+            before, after = neighbours(keys, index)
+            if index in keys:
+                found[i] = keys[index], True
+            elif (index, i) in self.between and before is not None and after is not None:
+                share = (index - before) / (after - before)
+                found[i] = interpolated(keys[before], keys[after], share), False
+        return found
 
     def result(self, index: int, film: Film) -> Segmentation:
         """The objects of a frame, as tracking gives them.
@@ -157,10 +181,10 @@ def snapshot(
     # Projects of earlier versions may hold any text, and attributes that are called like the group.
     about = {}
     for row in rows:
-        group = {"group": printable(row["group"])} if row["group"] else {}
-        given = {printable(name): printable(text) for name, text in row["attributes"].items()}
+        group = {"group": without_controls(row["group"])} if row["group"] else {}
+        given = {without_controls(name): without_controls(text) for name, text in row["attributes"].items()}
         about[row["id"]] = group | given | group
-    names = {row["id"]: (printable(row["category"] or row["name"]), row["colour"]) for row in rows}
+    names = {row["id"]: (without_controls(row["category"] or row["name"]), row["colour"]) for row in rows}
     timeline = project.timeline()
     known = {row[0] for row in timeline if row[1] in names}
     wanted = [i for i in project.masked_frames() if i in known and i >= first and (last is None or i <= last)]
@@ -180,4 +204,6 @@ def snapshot(
         last,
         soft,
         {i: values for i, values in about.items() if values},
+        {i: keys for i, keys in project.polygons().items() if i in names},
+        {(row[0], row[1]) for row in timeline if row[2] == "interpolated"},
     )

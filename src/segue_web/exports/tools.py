@@ -1,4 +1,4 @@
-"""Masks of a project for annotation tools: CVAT, Label Studio and VIA."""
+"""Masks of a project for annotation tools: Label Studio and VIA; CVAT is in :mod:`segue_web.exports.cvat`."""
 
 from __future__ import annotations
 
@@ -12,90 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.masks import measure
-from segue.video.partial import write_complete
 from segue_web.exports.outlines import parts_of
 from segue_web.exports.snapshot import Snapshot
 from segue_web.exports.writing import complete_folder, write_pictures
 from segue_web.film import Film
-from segue_web.text import printable
 
 _RUN_BITS = (3, 4, 9, 16)
 """Bits for the length of a run in Label Studio's format; runs are written in the shortest that holds them."""
-
-
-def cvat(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """CVAT for video 1.1.
-
-    CVAT follows no masks, so each is a track of one frame, as CVAT itself writes them; those of one object
-    share its group.
-
-    Args:
-        film: the film.
-        taken: objects and frames to export.
-        target: file to write.
-
-    Yields:
-        How many frames are done.
-    """
-    root = ET.Element("annotations")
-    _add(root, version="1.1")
-    meta = ET.SubElement(ET.SubElement(root, "meta"), "task")
-    _add(
-        meta, name=film.name, size=film.count, mode="interpolation", start_frame=0, stop_frame=film.count - 1
-    )
-    labels = ET.SubElement(meta, "labels")
-    for name, colour in dict(taken.names.values()).items():
-        label = ET.SubElement(labels, "label")
-        _add(label, name=name, color=colour, type="mask")
-        attributes = ET.SubElement(label, "attributes")
-        for attribute in taken.attribute_names():
-            kind = {
-                "name": attribute,
-                "mutable": False,
-                "input_type": "text",
-                "default_value": "",
-                "values": "",
-            }
-            _add(ET.SubElement(attributes, "attribute"), **kind)
-    height, width = film.size
-    _add(ET.SubElement(meta, "original_size"), width=width, height=height)
-    number = 0
-    for done, index in enumerate(taken.span(film), 1):
-        mask = taken.mask(index, film.size)
-        for i, extent in measure(mask).items():
-            x0, y0, x1, y1 = (int(side) for side in extent.box)
-            about = {"id": str(number), "label": taken.names[i][0], "source": "semi-auto", "group_id": str(i)}
-            track = ET.SubElement(root, "track", about)
-            shape = {"frame": index, "keyframe": 1, "outside": 0, "occluded": 0,
-                     "rle": ", ".join(map(str, row_runs(mask[y0:y1, x0:x1] == i))),
-                     "left": x0, "top": y0, "width": x1 - x0, "height": y1 - y0, "z_order": 0}  # fmt: skip
-            drawn = ET.SubElement(track, "mask", {key: str(value) for key, value in shape.items()})
-            for attribute, text in taken.attributes.get(i, {}).items():
-                ET.SubElement(drawn, "attribute", name=attribute).text = text
-            number += 1
-        yield done
-    ET.indent(root)
-    write_complete(target, ET.tostring(root, encoding="utf-8", xml_declaration=True))
-
-
-def _add(parent: ET.Element, **texts: object) -> None:
-    for tag, text in texts.items():
-        ET.SubElement(parent, tag).text = printable(str(text))
-
-
-def row_runs(mask: npt.NDArray[np.bool_]) -> list[int]:
-    """Run lengths along the rows, the first one of zeros, as CVAT has them.
-
-    Args:
-        mask: (H, W), bool.
-
-    Returns:
-        Lengths in pixels, in turn of zeros and ones.
-    """
-    flat = mask.ravel()
-    ends = np.flatnonzero(np.diff(flat)) + 1
-    runs = np.diff([0, *ends.tolist(), flat.size]).tolist()
-    return [0, *runs] if flat.size and flat[0] else runs
 
 
 def labelstudio(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
@@ -131,7 +54,9 @@ def labelstudio(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
                     }
                     results.append({**about, **region, **of_region})
             picture = f"/data/local-files/?d={target.name}/frames/{index:05d}.jpg"
-            tasks.append({"data": {"image": picture, "frame": index}, "annotations": [{"result": results}]})
+            annotations = [{"id": place + 1, "result": results}]
+            data = {"image": picture, "frame": index}
+            tasks.append({"id": place + 1, "data": data, "annotations": annotations})
             yield place + 1
         config = ET.Element("View")
         ET.SubElement(config, "Image", name="image", value="$image")

@@ -23,8 +23,8 @@ from segue.inputs import parse_json
 from segue.prompts.answers import Prompts
 from segue.sessions import TrackSession
 from segue.types import BoxPrompt, Image, MaskPrompt, Prompt
+from segue_web.exports.cvat import row_runs
 from segue_web.exports.outlines import parts_of, single_outline
-from segue_web.exports.tools import row_runs
 from segue_web.services.assistant import Assistant, RequestError, dictionary, numbers_of, picture_of
 
 SESSIONS = 16

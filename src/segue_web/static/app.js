@@ -1,6 +1,7 @@
 // The page: what ties the parts together, and what the server tells.
 
 import { tieAbout } from "./about.js";
+import { Beside } from "./beside.js";
 import { makeCommands } from "./commands.js";
 import { written } from "./dialogs.js";
 import { Edits } from "./edits.js";
@@ -126,7 +127,9 @@ function onEvent(event) {
       if (!state.chosenIds.length) state.group = null;
       if (state.group === null && !state.chosenObject) state.object = state.objects[state.objects.length - 1]?.id ?? null;
     }
+    if (event.polygons) state.forgetLooks();
     for (const item of event.frames ?? []) state.setLook(item);
+    if (event.polygons && !event.timeline) void view.load(false, 2);
     if (playback.following && state.running && event.frames?.length === 1) playback.go(event.frames[0].frame, false, true);
     if (event.timeline) {
       state.setTimeline(event.timeline);
@@ -183,7 +186,7 @@ function applySettings() {
 function fillModes() {
   element("compare-modes").replaceChildren(...state.compareModes.map(([id, name]) => {
     const button = make("button", { textContent: name, role: "radio", "data-mode": id });
-    button.onclick = () => view.arrange(id);
+    button.onclick = () => view.arrange(() => { state.compare = id; });
     return button;
   }));
 }
@@ -224,6 +227,7 @@ buildTools();
 tieAbout(state, (id, values) => edits.change(id, values));
 tieKeys(page, commands, useTool);
 tieStatus(page, commands);
+new Beside(state, ask);
 const frameInput = /** @type {HTMLInputElement} */ (element("frame"));
 frameInput.onchange = () => playback.go(Number(frameInput.value) || 0, false);
 const thresholdInput = /** @type {HTMLInputElement} */ (element("threshold"));

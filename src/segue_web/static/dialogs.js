@@ -20,7 +20,7 @@ const FORMATS = [
     ["mots", "MOTS", "run lengths in gt.txt, with pictures"],
   ]],
   ["Annotation tools", [
-    ["cvat", "CVAT for video 1.1", "one XML of masks"],
+    ["cvat", "CVAT for video 1.1", "one XML of masks and polygons"],
     ["labelstudio", "Label Studio", "brush labels, pictures, set-up"],
     ["via", "VGG Image Annotator", "polygons and pictures"],
   ]],

@@ -37,7 +37,7 @@ export class Edits {
       const meant = extent ?? before?.extent ?? "whole";
       const answer = await this.link.ask("click", { frame, object: this.state.object, points: all, box: box ?? before?.box ?? null, extent: meant, seen: this.seen(frame) });
       this.state.choose(answer.object);
-      if (answer.extents.length > 1 && (extent || !before)) this.tellExtent(answer.extent, answer.extents);
+      if (answer.extents.length > 1 && (extent || !before)) this.noticeExtent(answer.extent, answer.extents);
     }).catch(this.complain).finally(() => this.onAnswered(points));
   }
 
@@ -48,7 +48,7 @@ export class Edits {
   }
 
   /** @param {string} extent @param {string[]} extents */
-  tellExtent(extent, extents) {
+  noticeExtent(extent, extents) {
     const others = extents.filter((name) => name !== extent).map((name) => EXTENTS[name]);
     notice(`This is ${EXTENTS[extent]}; O shows ${others.join(", then ")}.`);
   }

@@ -10,6 +10,7 @@
  * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>,
  *   prompts: Record<string, Prompts>, polygons?: Record<string, Polygon>, marks: Record<string, [string, number, number, number | null, number | null]>}} Look
  * @typedef {{undo: string | null, redo: string | null}} History
+ * @typedef {{key: string, frame: number, label: string | null, masks: Record<string, string>}} Before
  * @typedef {{what: string, done: number, total: number, rate?: number}} Running
  * @typedef {{counts: string, label: string | null, score: number | null, box: number[] | null}} Found
  * @typedef {{event: string, [key: string]: any}} ServerEvent
@@ -61,6 +62,10 @@ export class State {
     /** @type {string} */
     this.compare = "slider";
     this.split = 0.5;
+    /** whether a frame before and after its last change are shown side by side */
+    this.beside = false;
+    /** what a frame was before @type {Before | null} */
+    this.before = null;
     /** @type {string[]} */
     this.names = [];
     /** @type {Record<string, any>} */

@@ -65,6 +65,7 @@ function showCommands(state, commands) {
     item.disabled = Boolean(can && !can());
   }
   button("stop").hidden = !state.running;
+  button("beside").setAttribute("aria-pressed", String(state.beside));
   for (const name of ["trackForward", "trackBack", "trackBetween"]) button(name).hidden = Boolean(state.running);
   for (const item of /** @type {NodeListOf<HTMLButtonElement>} */ (element("tools").querySelectorAll("[data-tool]"))) {
     item.setAttribute("aria-checked", String(item.dataset.tool === state.tool));

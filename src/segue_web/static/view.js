@@ -55,17 +55,26 @@ export class View {
 
   /** how many pictures stand side by side, with the same place and zoom */
   get panes() {
-    return this.state.mode === "compare" && this.state.compare === "both" ? 2 : 1;
+    const { state } = this;
+    return (state.mode === "compare" && state.compare === "both") || (state.mode === "annotate" && state.beside) ? 2 : 1;
+  }
+
+  /** what the pictures that stand side by side are, from the left @returns {string[]} */
+  get paneNames() {
+    const { state } = this;
+    if (state.mode === "compare") return state.names;
+    const before = state.before?.frame === state.frame ? state.before : null;
+    return [before?.label ? `before: ${before.label}` : "before: no mask", "now"];
   }
 
   get paneWidth() {
     return this.canvas.width / this.panes;
   }
 
-  /** Show two results in another way; what is in the middle stays there. @param {string} compare */
-  arrange(compare) {
+  /** Show one picture or two; what is in the middle stays there. @param {() => void} change */
+  arrange(change) {
     const before = this.paneWidth;
-    this.state.compare = compare;
+    change();
     if (this.fitted) this.fit();
     else this.offset.x += (this.paneWidth - before) / 2;
     this.state.changed();
@@ -202,9 +211,13 @@ export class View {
       this.drawPane(pane);
       if (this.panes > 1) {
         context.setTransform(1, 0, 0, 1, pane * this.paneWidth, 0);
-        this.drawName(state.names[pane], 12 * devicePixelRatio, 18 * devicePixelRatio, "left", devicePixelRatio);
+        this.drawName(this.paneNames[pane], 12 * devicePixelRatio, 18 * devicePixelRatio, "left", devicePixelRatio);
       }
       context.restore();
+    }
+    if (this.panes > 1) {
+      context.fillStyle = "#fff8";
+      context.fillRect(this.paneWidth - 1, 0, 2, canvas.height);
     }
   }
 
@@ -217,10 +230,12 @@ export class View {
     else { context.fillStyle = "#0003"; context.fillRect(0, 0, width, height); }
     const look = state.look;
     if (look && !state.settings.hidden) this.drawMasks(look, pane);
-    if (state.mode === "annotate") this.drawFound();
     const pixel = devicePixelRatio / this.scale;
-    if (look && state.mode === "annotate") this.drawPrompts(look, pixel);
-    if (this.handles) this.handles(context, pixel);
+    if (state.mode === "annotate" && pane === this.panes - 1) {
+      this.drawFound();
+      if (look) this.drawPrompts(look, pixel);
+      if (this.handles) this.handles(context, pixel);
+    }
     if (this.draft) this.draft(context, pixel);
     if (state.cursor) this.drawCross(pixel);
   }
@@ -230,7 +245,9 @@ export class View {
     const { context, state } = this;
     const { width, height } = state.film;
     if (state.mode !== "compare") {
-      context.drawImage(this.overlay(look.masks, `a${look.frame}.${look.revision}`), 0, 0, width, height);
+      const { before } = state;
+      if (pane === this.panes - 1) context.drawImage(this.overlay(look.masks, `a${look.frame}.${look.revision}`), 0, 0, width, height);
+      else if (before?.frame === look.frame) context.drawImage(this.overlay(before.masks, `p${before.key}`), 0, 0, width, height);
       return;
     }
     const first = () => this.overlay(look.masks, `a${look.frame}`);

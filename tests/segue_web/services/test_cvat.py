@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import segue
-from segue_web.exports.tools import row_runs
+from segue_web.exports.cvat import row_runs
 from segue_web.services import cvat
 from segue_web.services.assistant import RequestError
 from tests.segue_web.services.pictures import assistant, centre, encoded, overlap, pictures, tight, truth

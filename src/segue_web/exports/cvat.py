@@ -1,0 +1,176 @@
+"""Masks of a project as tracks of CVAT for video 1.1."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from segue.masks import measure
+from segue.types import IndexMask
+from segue.video.partial import write_complete
+from segue_web.exports.snapshot import Snapshot
+from segue_web.film import Film
+from segue_web.interpolation import Corners, filled
+from segue_web.text import without_controls
+
+
+def cvat(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
+    """CVAT for video 1.1: polygons where a person drew keyframes, masks elsewhere.
+
+    CVAT follows no masks, so each is a track of one frame, as CVAT itself writes them; those of one object
+    share its group. Polygons with keyframes, and those interpolated between them, are one track; a frame
+    whose mask is no longer that of its polygon has the mask.
+
+    Args:
+        film: the film.
+        taken: objects and frames to export.
+        target: file to write.
+
+    Yields:
+        How many frames are done.
+    """
+    tracks = _Tracks(film, taken)
+    for done, index in enumerate(taken.span(film), 1):
+        tracks.add(index, taken.mask(index, film.size))
+        yield done
+    root = ET.Element("annotations")
+    _add(root, version="1.1")
+    root.append(_meta(film, taken, {taken.names[i][0] for i in tracks.polygons}))
+    tracks.end(taken.span(film).stop)
+    for number, track in enumerate([*tracks.polygons.values(), *tracks.masks]):
+        track.set("id", str(number))
+        root.append(track)
+    ET.indent(root)
+    write_complete(target, ET.tostring(root, encoding="utf-8", xml_declaration=True))
+
+
+def _meta(film: Film, taken: Snapshot, mixed: set[str]) -> ET.Element:
+    """What CVAT says of a task; labels in ``mixed`` have polygons as well as masks."""
+    meta = ET.Element("meta")
+    task = ET.SubElement(meta, "task")
+    last = film.count - 1
+    _add(task, name=film.name, size=film.count, mode="interpolation", start_frame=0, stop_frame=last)
+    labels = ET.SubElement(task, "labels")
+    for name, colour in dict(taken.names.values()).items():
+        label = ET.SubElement(labels, "label")
+        _add(label, name=name, color=colour, type="any" if name in mixed else "mask")
+        attributes = ET.SubElement(label, "attributes")
+        for attribute in taken.attribute_names():
+            about = {"name": attribute, "mutable": False, "input_type": "text"}
+            _add(ET.SubElement(attributes, "attribute"), **about, default_value="", values="")
+    height, width = film.size
+    _add(ET.SubElement(task, "original_size"), width=width, height=height)
+    return meta
+
+
+class _Tracks:
+    """Collects tracks frame by frame.
+
+    Attributes:
+        polygons: the track of each object that has polygons. They come first in the file, for what comes
+            later covers what comes earlier.
+        masks: one track for each mask.
+    """
+
+    def __init__(self, film: Film, taken: Snapshot) -> None:
+        self._film, self._taken = film, taken
+        self.polygons: dict[int, ET.Element] = {}
+        self.masks: list[ET.Element] = []
+        self._open: dict[int, str] = {}  # corners of the polygons of the frame before, by object
+
+    def add(self, index: int, mask: IndexMask) -> None:
+        """Take a frame.
+
+        Args:
+            index: number of the frame.
+            mask: (H, W), ids of objects.
+        """
+        extents = measure(mask)
+        drawn = {i: found for i, found in self._taken.polygons_on(index).items() if i in extents}
+        kept: set[int] = set()
+        for i in sorted(drawn):
+            corners, key = drawn[i]
+            # Polygons of earlier objects lie below, all else lies above.
+            above = (mask != 0) & ~np.isin(mask, [i, *kept])
+            if np.array_equal(mask == i, filled(_read_back(corners), self._film.size) & ~above):
+                kept.add(i)
+                self._polygon(index, i, _written(corners), key=key)
+        for i in [i for i in self._open if i not in kept]:
+            self._hide(index, i)
+        for i, extent in extents.items():
+            if i in kept:
+                continue
+            x0, y0, x1, y1 = (int(side) for side in extent.box)
+            runs = ", ".join(map(str, row_runs(mask[y0:y1, x0:x1] == i)))
+            track = self._track(i)
+            self._shape(track, "mask", index, i, rle=runs, left=x0, top=y0, width=x1 - x0, height=y1 - y0)
+            self.masks.append(track)
+
+    def end(self, index: int) -> None:
+        """End the polygons of the last frame that was taken.
+
+        Args:
+            index: number of the frame after it, which the film need not have.
+        """
+        for i in [*self._open]:
+            self._hide(index, i)
+
+    def _polygon(self, index: int, i: int, points: str, *, key: bool) -> None:
+        if i not in self.polygons:
+            self.polygons[i] = self._track(i)
+        # A polygon that appears needs no keyframe of a person to be one of CVAT.
+        begins = i not in self._open
+        self._shape(self.polygons[i], "polygon", index, i, key=key or begins, points=points)
+        self._open[i] = points
+
+    def _hide(self, index: int, i: int) -> None:
+        """CVAT shows a polygon until its track says that it is outside."""
+        points = self._open.pop(i)
+        if index < self._film.count:
+            self._shape(self.polygons[i], "polygon", index, i, outside=1, points=points)
+
+    def _track(self, i: int) -> ET.Element:
+        about = {"label": self._taken.names[i][0], "source": "semi-auto", "group_id": str(i)}
+        return ET.Element("track", about)
+
+    def _shape(
+        self, track: ET.Element, tag: str, index: int, i: int, *, key: bool = True, **more: object
+    ) -> None:
+        about = {"frame": index, "keyframe": int(key), "outside": 0, "occluded": 0, "z_order": 0, **more}
+        shape = ET.SubElement(track, tag, {name: str(value) for name, value in about.items()})
+        for attribute, text in self._taken.attributes.get(i, {}).items():
+            ET.SubElement(shape, "attribute", name=attribute).text = text
+
+
+def _written(corners: Corners) -> str:
+    """Corners as CVAT has them: ``x,y;x,y``."""
+    return ";".join(f"{x:.4f},{y:.4f}" for x, y in corners.tolist())
+
+
+def _read_back(corners: Corners) -> Corners:
+    """Corners as a reader of the file gets them."""
+    return np.array([pair.split(",") for pair in _written(corners).split(";")], np.float64)
+
+
+def _add(parent: ET.Element, **texts: object) -> None:
+    for tag, text in texts.items():
+        ET.SubElement(parent, tag).text = without_controls(str(text))
+
+
+def row_runs(mask: npt.NDArray[np.bool_]) -> list[int]:
+    """Run lengths along the rows, the first one of zeros, as CVAT has them.
+
+    Args:
+        mask: (H, W), bool.
+
+    Returns:
+        Lengths in pixels, in turn of zeros and ones.
+    """
+    flat = mask.ravel()
+    ends = np.flatnonzero(np.diff(flat)) + 1
+    runs = np.diff([0, *ends.tolist(), flat.size]).tolist()
+    return [0, *runs] if flat.size and flat[0] else runs
