@@ -1,0 +1,132 @@
+"""Each way into segue that the README shows can be walked with its commands; nothing is added but films."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from segue.datasets.davis import DavisFolder
+from segue.masks import read_index_mask, write_index_mask
+from segue.video import open_source
+from tests.segue_web.films import SAMPLE, cut_of_sample
+
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+FRAMES = 6
+
+
+def begin_with(who: str) -> list[str]:
+    """The command that the README has for somebody, in words."""
+    (row,) = re.findall(rf"^\| {who} \| .*$", README, re.MULTILINE)
+    (command, *_) = re.findall(r"`(segue [^`]+)`", row)
+    return shlex.split(command)
+
+
+def run(words: list[str], folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_all_that_the_readme_leads_to_is_there() -> None:
+    root = Path(__file__).resolve().parents[2]
+    links = re.findall(r"\]\(([^)#]+)", README)
+    assert len(links) > 20
+    assert [link for link in links if "://" not in link and not (root / link).exists()] == []
+    assert len(re.findall(r"^\| (?:annotate|watch|compare|write) ", README, re.MULTILINE)) == 4
+    words = re.findall(r"\(docs/[^)#]+", README.partition("## Read on")[2])
+    assert len(words) == len(set(words)), "nothing is listed twice"
+
+
+@pytest.mark.slow
+def test_the_tour_of_a_camera_engineer(tmp_path: Path) -> None:
+    cut_of_sample(tmp_path / "camera.mp4", 12)
+    printed = run(begin_with("watch cameras"), tmp_path)
+    assert "events" in printed
+    assert (tmp_path / "events.csv").read_text().startswith("event,object,frame,")
+    masks = sorted((tmp_path / "segue-out" / "camera" / "masks").glob("*.png"))
+    assert len(masks) == 12
+    record = json.loads((tmp_path / "segue-out" / "camera" / "job.json").read_text())
+    assert record["kind"] == "foreground"
+
+
+@pytest.mark.slow
+def test_the_tour_of_a_researcher(tmp_path: Path) -> None:
+    film, first = cut_of_sample(tmp_path / "my.mp4", FRAMES), read_index_mask(SAMPLE / "first.png")
+    pictures, labels = (tmp_path / "MYDATA" / kind / "pond" for kind in ("JPEGImages", "Annotations"))
+    pictures.mkdir(parents=True)
+    labels.mkdir(parents=True)
+    with open_source(film) as source:
+        for frame in source:
+            cv2.imwrite(str(pictures / f"{frame.index:05d}.jpg"), frame.image[..., ::-1])
+            write_index_mask(labels / f"{frame.index:05d}.png", first)
+    printed = run(begin_with("compare and train networks"), tmp_path)
+    assert "J&F" in printed
+    assert "<html" in (tmp_path / "scores.html").read_text()
+    assert len(list((tmp_path / "results").rglob("*.png"))) >= FRAMES
+
+
+@pytest.mark.slow
+def test_the_tour_of_a_python_developer(tmp_path: Path) -> None:
+    cut_of_sample(tmp_path / "my.mp4", FRAMES)
+    (code,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    (tmp_path / "first_lines.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, "first_lines.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=True,
+    )
+    lines = done.stdout.splitlines()
+    assert [int(line.split()[0]) for line in lines] == list(range(FRAMES))
+    assert all("(240, 432) [(1, (" in line for line in lines)
+
+
+@pytest.mark.slow
+def test_the_tour_of_an_annotator(tmp_path: Path) -> None:
+    """Click, track, look, correct, export, as the README says; what comes out is read back."""
+    test_page = pytest.importorskip("tests.segue_web.test_page", reason="playwright is not installed")
+    if test_page.CHROMIUM is None:
+        pytest.skip("no Chromium here (apt-get install chromium)")
+    cut_of_sample(tmp_path / "my.mp4", FRAMES)
+    command = [sys.executable, "-m", *begin_with("annotate films"), "--no-browser"]
+    with (
+        subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process,
+        test_page.playwright.sync_playwright() as play,
+    ):
+        assert process.stdout is not None
+        address = next(found[0] for line in process.stdout if (found := re.search(r"http://\S+", line)))
+        chromium = play.chromium.launch(executable_path=test_page.CHROMIUM, args=test_page.FLAGS.split())
+        page = test_page.Page(chromium, address)
+        page.page.mouse.click(*page.at(115, 62))  # click, with the tool that is chosen
+        page.here("Object 1: corrected by you")
+        page.page.get_by_role("button", name="Track forwards").click()
+        page.tracked()
+        page.go(4)  # look
+        page.here("tracked, confidence")
+        page.page.get_by_role("radio", name="Eraser").click()  # correct
+        page.drag((100, 50), (110, 55))
+        page.here("corrected by you")
+        exported = page.export("davis")
+        assert page.errors == []
+        chromium.close()
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+    assert exported == tmp_path / "segue-out" / "my.project" / "exports" / "my-davis"
+    (sequence,) = DavisFolder(exported, "val")
+    masks = [sequence.read_mask(index) for index in range(FRAMES)]
+    truth = read_index_mask(SAMPLE / "first.png") == 1
+    assert (np.logical_and(masks[0] == 1, truth)).sum() > 0.5 * truth.sum()
+    assert all(mask.any() for mask in masks)

@@ -1,0 +1,165 @@
+"""Make pictures of the documentation again, by the commands that stand beside them.
+
+Example::
+
+    python -m tools.pictures docs/images            # all that are made here
+    python -m tools.pictures docs/images demo live  # some
+
+``live`` and ``batch`` need playwright and Chromium, ``isd`` the extra ``synth``. Others make the rest: the
+clips of the gallery ``tools/gallery.py``, the pictures of `segue annotate` and `segue view` the tests in
+``tests/segue_web/test_page.py`` with the variable SEGUE_PICTURES set to a folder, those of `segue instances`
+``benchmarks/instance_pictures.py``.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+import segue
+from segue.masks import DAVIS_PALETTE, overlay, read_index_mask
+from tools.gallery import write_still_film
+
+SAMPLE = Path(segue.__file__).resolve().parent / "assets" / "sample"
+
+SHOWN = 44
+"""The frame of the bundled film that stands in ``demo.png``."""
+
+STRIP = (0, 22, 36, 50, 64, 79)
+"""Those of ``demo_strip.png``."""
+
+TRACK = "segue track video.mp4 --mask first.png --format png -o out"
+DETECT = "segue detect video.mp4 --start 20 -o out"
+ISD = "segue synth isd out --preset isd-like --clip 20 --frames 240 --seed 3 --preview isd.png"
+BATCH = (
+    "segue batch films --do foreground --model mustan-slim --format png -o results --workers 1 --threads 1"
+)
+LIVE = (
+    "segue foreground video.mp4 --objects --events events.csv --zone 'gate=216,20 216,220' "
+    "--zone 'reeds=240,60 430,60 430,235 240,235' --live --no-browser"
+)
+
+HELD = 60
+"""The frame from which on the picture of the page of a run is held."""
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def demo(scratch: Path, target: Path) -> None:
+    """A frame, its mask and the overlay; and overlays from the beginning to the end."""
+    run(TRACK, scratch)
+    with segue.open_source(scratch / "video.mp4") as source:
+        frames = {frame.index: frame.image for frame in source if frame.index in {SHOWN, *STRIP}}
+    masks = {index: read_index_mask(scratch / "out" / "masks" / f"{index:05d}.png") for index in frames}
+    drawn = {index: overlay(frames[index], masks[index]) for index in frames}
+    coloured = np.asarray(DAVIS_PALETTE[masks[SHOWN]], np.uint8)
+    save(target / "demo.png", [[frames[SHOWN], coloured, drawn[SHOWN]]])
+    save(target / "demo_strip.png", [[drawn[i] for i in STRIP[:3]], [drawn[i] for i in STRIP[3:]]])
+
+
+def detect(scratch: Path, target: Path) -> None:
+    """What a detector finds on a frame."""
+    run(DETECT, scratch)
+    Image.open(scratch / "out" / "overlay.png").convert("RGB").save(target / "detect.jpg", quality=90)
+
+
+def isd(scratch: Path, target: Path) -> None:
+    """Frames of rendered clips above their labels."""
+    run(ISD, scratch)
+    shutil.copy(scratch / "isd.png", target / "isd.png")
+
+
+@contextmanager
+def browser_page(width: int, height: int) -> Iterator[Any]:
+    """A page of Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        yield browser.new_page(viewport={"width": width, "height": height}, color_scheme="dark")
+        browser.close()
+
+
+def batch(scratch: Path, target: Path) -> None:
+    """The report of a batch of three films, one of which is none."""
+    films = scratch / "films"
+    films.mkdir()
+    shutil.copy(scratch / "video.mp4", films / "pond.mp4")
+    write_still_film(films / "still.mp4")
+    (films / "broken.mp4").write_bytes(b"no film")
+    run(BATCH, scratch, codes=(0, 1))
+    with browser_page(1000, 560) as page:
+        page.goto((scratch / "results" / ".segue-batch" / "report.html").as_uri())
+        page.screenshot(path=target / "batch.jpg", quality=85)
+
+
+def live(scratch: Path, target: Path) -> None:
+    """The page of a run, in the browser."""
+    command = [sys.executable, "-m", *shlex.split(LIVE)]
+    print(LIVE, flush=True)
+    with (
+        subprocess.Popen(command, cwd=scratch, stdout=subprocess.PIPE, text=True) as process,
+        browser_page(1280, 720) as page,
+    ):
+        assert process.stdout is not None
+        address = next(found[0] for line in process.stdout if (found := re.search(r"http://\S+", line)))
+        page.goto(address)
+        page.wait_for_function(
+            f"Number.parseInt(document.getElementById('frames').textContent) >= {HELD}", timeout=600_000
+        )
+        page.keyboard.press("Space")
+        page.screenshot(path=target / "live.jpg", quality=85)
+
+
+def run(command: str, folder: Path, codes: tuple[int, ...] = (0,)) -> None:
+    """Run a command of segue in a folder; it has to end with one of the codes."""
+    print(command, flush=True)
+    done = subprocess.run([sys.executable, "-m", *shlex.split(command)], cwd=folder, check=False)
+    if done.returncode not in codes:
+        raise SystemExit(f"{command}: ended with {done.returncode}")
+
+
+def save(path: Path, rows: list[list[Pixels]], gap: int = 6) -> None:
+    """Write pictures side by side with white gaps, in 256 colours to keep the file small."""
+    lines: list[Pixels] = []
+    for row in rows:
+        white = np.full((row[0].shape[0], gap, 3), 255, np.uint8)
+        lines.append(np.hstack([part for picture in row for part in (picture, white)][:-1]))
+        lines.append(np.full((gap, lines[0].shape[1], 3), 255, np.uint8))
+    image = Image.fromarray(np.vstack(lines[:-1])).quantize(256, method=Image.Quantize.MEDIANCUT)
+    image.save(path, optimize=True)
+
+
+MAKERS: dict[str, Callable[[Path, Path], None]] = {
+    "demo": demo,
+    "detect": detect,
+    "isd": isd,
+    "live": live,
+    "batch": batch,
+}
+
+
+def main(target: Path, *names: str) -> None:
+    """Make each picture in a scratch folder of its own, beside the bundled film."""
+    for name in names or MAKERS:
+        with tempfile.TemporaryDirectory() as scratch:
+            for file in ("video.mp4", "first.png"):
+                shutil.copy(SAMPLE / file, scratch)
+            MAKERS[name](Path(scratch), target.resolve())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *sys.argv[2:])
