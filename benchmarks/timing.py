@@ -26,6 +26,8 @@ Variant = Literal["plain", "segue"]
 
 NETWORKS: dict[str, type[Network]] = {"stcn": STCN, "stm": STM, "stcn-lite": STCNLite}
 NEVER = 1_000_000
+WARM_UP_FRAMES = 2
+"""Steps that are not timed, one that memorises and one that does not: segue arranges weights in them."""
 WATCHED_FRAMES = 2
 
 
@@ -78,6 +80,11 @@ class Case:
         """Whether step ``t`` writes to the permanent memory."""
         return t % self.schedule.mem_every == 0
 
+    @property
+    def first_watched(self) -> int:
+        """Number of the first step whose parts are timed; from then on the whole is not."""
+        return 1 + WARM_UP_FRAMES + self.frames
+
     def plain_bytes(self) -> int:
         """Rough need of the plain loop: affinity matrices, values before and after concatenation."""
         network = NETWORKS[self.model]
@@ -126,7 +133,9 @@ class Comparison:
 def compare(case: Case, variants: Sequence[Variant]) -> Comparison:
     """Time all variants frame by frame in turn, so that a busy machine slows both."""
     network = case.network()
-    pictures, mask = scene(case.height, case.width, case.objects, case.frames + WATCHED_FRAMES + 2)
+    pictures, mask = scene(
+        case.height, case.width, case.objects, 1 + WARM_UP_FRAMES + case.frames + WATCHED_FRAMES
+    )
     runners = {variant: case.runner(variant, network) for variant in variants}
     for runner in runners.values():
         runner.start(pictures[0], mask)
@@ -135,7 +144,7 @@ def compare(case: Case, variants: Sequence[Variant]) -> Comparison:
     differences, equal = [], []
     clocks: dict[Variant, Clock] = {}
     for t, picture in enumerate(pictures[1:], start=1):
-        if t == case.frames + 2:
+        if t == case.first_watched:
             clocks = watch(runners)
         masks: list[IndexMask] = []
         for variant, runner in in_turn(runners, t):
@@ -183,9 +192,9 @@ def timed_step(
 
 
 def summarise(case: Case, steps: dict[int, Step]) -> Timing:
-    """Seconds of a frame in a run with the published schedule; the first step is a warm-up."""
-    timed = {t: step for t, step in steps.items() if 1 < t < case.frames + 2}
-    watched = {t: step for t, step in steps.items() if t >= case.frames + 2}
+    """Seconds of a frame in a run with the published schedule, without the warm-up."""
+    timed = {t: step for t, step in steps.items() if WARM_UP_FRAMES < t < case.first_watched}
+    watched = {t: step for t, step in steps.items() if t >= case.first_watched}
     parts = {part: per_frame(case, watched, part) for part in PARTS.values()}
     parts["rest"] = per_frame(case, watched, "all") - sum(parts.values())
     return Timing(per_frame(case, timed, "all"), parts)
