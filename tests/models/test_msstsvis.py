@@ -11,9 +11,11 @@ from torch import nn
 
 from segue.layers.attention import SelfAttention
 from segue.models.msstsvis import MSSTSVIS, Discriminator, Parts, ReleasedMSSTSVIS
+from segue.models.msstsvis import network as network_module
 from segue.models.msstsvis.network import BoxQueryAttention, SplitAttention
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer.encoder import Levels
+from segue.models.seqformer.observing import EncoderAttention
 from tests.fill import fill_plainly
 from tests.golden_arrays import best_golden
 from tests.models.test_seqformer import (
@@ -176,6 +178,24 @@ def test_frames_see_each_other_and_their_order_carries_no_meaning(parts: Parts) 
     assert network.relates_frames
     assert not torch.allclose(alone.tokens[:, 0], memory.tokens[:, 0], atol=1e-3)
     assert torch.allclose(shuffled.refined[-1], straight.refined[-1][:, order], atol=1e-5)
+
+
+@pytest.mark.parametrize("parts", READINGS)
+def test_places_give_in_pieces_what_they_give_at_once(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = ((5, 7), (3, 4), (2, 2))
+    attention = SplitAttention(32, 4, 0.0, parts.intra_mode, parts.inter_mode).eval()
+    nn.init.normal_(attention.out_proj.weight, generator=torch.Generator().manual_seed(0))
+    tokens = torch.randn(2, 3, 51, 32, generator=torch.Generator().manual_seed(1))
+    levels = Levels(shapes, None, torch.ones(2, 3, 2))
+    monkeypatch.setattr(network_module, "JOINT_TOKENS", 12)  # the smallest scale alone
+    whole, pieces = EncoderAttention(), EncoderAttention()
+    with torch.inference_mode():
+        expected = attention(tokens, levels, whole)
+        monkeypatch.setattr(network_module, "PLACES", 4)
+        torch.testing.assert_close(attention(tokens, levels, pieces), expected, rtol=1e-5, atol=1e-5)
+    for kind in ("within", "between"):
+        for one, other in zip(getattr(whole, kind), getattr(pieces, kind), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("parts", READINGS)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from segue.layers.attention import SelfAttention
 from segue.layers.linear import ActivatedLinear
 from segue.models.base import Shape
-from segue.models.seqformer.encoder import Levels
+from segue.models.seqformer.encoder import Levels, joined
 from segue.models.seqformer.network import BackboneName, SeqFormer, Size
 from segue.models.seqformer.observing import EncoderAttention
 
@@ -32,6 +32,9 @@ InterMode = Literal["sequence", "channel", "none"]
 
 JOINT_TOKENS = 2048
 """Largest scale whose tokens all attend to one another."""
+
+PLACES = 1024
+"""Places of a scale that a processor works on at a time: their tokens stay near its cache."""
 
 R18_SIZE = Size(width=128, hidden=512, encoder_layers=3, decoder_layers=3, queries=100)
 """Size of ``msstsvis-r18``, the small network beside the published ones (ours)."""
@@ -256,30 +259,54 @@ class SplitAttention(nn.Module):
         if self.inter_mode != "none":
             # Each scale is related to the next coarser one, the last to its own raw tokens.
             shapes = levels.shapes
+            observe = None if observer is None else partial(observer.take_between, len(tokens))
             partners = zip(
                 [*related[1:], raw[-1]], [*padding[1:], padding[-1]], [*shapes[1:], shapes[-1]], strict=True
             )
             related = [
-                self._inter(own, self._resized(*partner, shape), observer)
+                self._by_places(self._inter, observe, own, self._resized(*partner, shape))
                 for own, partner, shape in zip(related, partners, shapes, strict=True)
             ]
         return self.out_proj(torch.cat(related, 2))
 
+    def _by_places(
+        self, relate: Callable[..., Tensor], observe: Callable[[Tensor], None] | None, *scales: Tensor
+    ) -> Tensor:
+        """What ``relate`` makes of scales (N, T, HW, C) whose places do not see one another.
+
+        In inference on a processor they go through it piece by piece, in the memory of one piece.
+        """
+        own = scales[0]
+        if self.training or own.device.type != "cpu" or own.shape[2] <= PLACES:
+            return relate(*scales, observe)
+        seen: list[Tensor] = []
+        watch = None if observe is None else seen.append
+        pieces = zip(*(scale.split(PLACES, 2) for scale in scales), strict=True)
+        related = joined([relate(*piece, watch) for piece in pieces], 2)
+        if observe is not None:
+            observe(joined([weights.unflatten(0, (len(own), -1)) for weights in seen], 1).flatten(0, 1))
+        return related
+
     def _intra(self, u: Tensor, padding: Tensor | None, observer: EncoderAttention | None) -> Tensor:
         """Relate the frames of one scale, (N, T, HW, C) → the same."""
         samples, frames, places, _ = u.shape
-        y = self.intra_linear(u)
         observe = None if observer is None else partial(observer.take_within, samples, frames)
         if self.intra_mode == "joint" and frames * places <= JOINT_TOKENS:
-            flat = y.flatten(1, 2)
+            flat = self.intra_linear(u).flatten(1, 2)
             masked = None if padding is None else padding.repeat(1, frames)
-            attended = self.intra_attn(flat, flat, masked, observe).view_as(u)
-        else:
-            columns = _columns(y)
-            attended = self.intra_attn(columns, columns, observe=observe)
-            attended = attended.view(samples, places, frames, -1).transpose(1, 2)
+            return self._intra_forward(u, self.intra_attn(flat, flat, masked, observe).view_as(u))
+        return self._by_places(self._intra_places, observe, u)
+
+    def _intra_places(self, u: Tensor, observe: Callable[[Tensor], None] | None) -> Tensor:
+        """Relate the frames of each place by itself, (N, T, HW, C) → the same."""
+        columns = _columns(self.intra_linear(u))
+        attended = self.intra_attn(columns, columns, observe=observe)
+        return self._intra_forward(u, attended.unflatten(0, (len(u), -1)).transpose(1, 2))
+
+    def _intra_forward(self, u: Tensor, attended: Tensor) -> Tensor:
         a = self.intra_norm(u + attended)
-        return a + self.intra_ffn(a)
+        related: Tensor = a + self.intra_ffn(a)
+        return related
 
     def _resized(self, partner: Tensor, padding: Tensor | None, shape: Shape, size: Shape) -> Tensor:
         """The partner scale, projected and brought to the size of the own one, (N, T, HW, C)."""
@@ -294,7 +321,7 @@ class SplitAttention(nn.Module):
         maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)
         return maps.flatten(2).transpose(1, 2).reshape(samples, frames, -1, p.shape[-1])
 
-    def _inter(self, own: Tensor, partner: Tensor, observer: EncoderAttention | None) -> Tensor:
+    def _inter(self, own: Tensor, partner: Tensor, observe: Callable[[Tensor], None] | None) -> Tensor:
         """Relate a scale to its partner of the same size, both (N, T, HW, C)."""
         samples, frames, places, _ = own.shape
         s = self.inter_own(own)
@@ -306,7 +333,6 @@ class SplitAttention(nn.Module):
             normed = [self.inter_norm(tokens).transpose(1, 2) for tokens in (s, partner)]
             keys = torch.cat(normed, 2).flatten(0, 1)
             queries = keys[:, :frames].contiguous()
-        observe = None if observer is None else partial(observer.take_between, samples)
         attended = self.inter_attn(queries, keys, observe=observe)
         attended = attended.view(samples, places, frames, -1).transpose(1, 2)
         d = own + self.inter_dropout(attended)

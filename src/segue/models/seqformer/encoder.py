@@ -38,6 +38,17 @@ class Levels:
         padding = None if self.padding is None else self.padding.repeat_interleave(times, 0)
         return Levels(self.shapes, padding, self.valid.repeat_interleave(times, 0))
 
+    def of(self, maps: slice) -> Levels:
+        """The layout of some of the maps.
+
+        Args:
+            maps: which.
+
+        Returns:
+            Their layout.
+        """
+        return Levels(self.shapes, None if self.padding is None else self.padding[maps], self.valid[maps])
+
 
 class DeformableAttention(nn.Module):
     """Attention that reads each query's few points of every level; L, M and P are those of the paper."""
@@ -222,18 +233,78 @@ class EncoderLayer(nn.Module):
         observer: EncoderAttention | None = None,
     ) -> Tensor:
         """Refine tokens (B, S, C); ``frames`` neighbours along B belong to one clip."""
-        query = tokens + position
+        position = position.expand_as(tokens)
+        parts = one_by_one(self, tokens)
+        seen = [None if observer is None else EncoderAttention() for _ in parts]
+        attended = joined(
+            [
+                self._attended(tokens[part], position[part], references[part], levels.of(part), watching)
+                for part, watching in zip(parts, seen, strict=True)
+            ]
+        )
+        if observer is not None:
+            found = [each for each in seen if each is not None]
+            places, weights = (
+                joined([each.places for each in found]),
+                joined([each.weights for each in found]),
+            )
+            observer.take_points(places, weights, levels.shapes)
+        if self.ms_sts is not None:
+            query = (tokens + position).unflatten(0, (-1, frames))
+            attended = attended + self.ms_sts(query, levels, observer).flatten(0, 1)
+        return joined([self._forwarded(tokens[part], attended[part]) for part in parts])
+
+    def _attended(
+        self,
+        tokens: Tensor,
+        position: Tensor,
+        references: Tensor,
+        levels: Levels,
+        observer: EncoderAttention | None,
+    ) -> Tensor:
+        """What tokens (B, S, C) read in their own frames, (B, S, C)."""
         attention = self.self_attn
         values = attention.values(tokens, levels.padding)
-        read = attention.read(*attention.plan(query), references, values, levels, observer)
-        attended = attention.output_proj(read)
-        if self.ms_sts is not None:
-            attended = attended + self.ms_sts(query.unflatten(0, (-1, frames)), levels, observer).flatten(
-                0, 1
-            )
+        asked = attention.plan(tokens + position)
+        attended: Tensor = attention.output_proj(attention.read(*asked, references, values, levels, observer))
+        return attended
+
+    def _forwarded(self, tokens: Tensor, attended: Tensor) -> Tensor:
+        """What was read added to tokens (B, S, C), and the feed-forward network, (B, S, C)."""
         tokens = self.norm1(tokens + self.dropout(attended))
         forwarded = self.linear2(self.dropout(self.linear1(tokens)))
-        return self.norm2(tokens + self.dropout(forwarded))
+        refined: Tensor = self.norm2(tokens + self.dropout(forwarded))
+        return refined
+
+
+def one_by_one(layer: nn.Module, frames: Tensor) -> list[slice]:
+    """Which frames go through a layer together that does not relate them.
+
+    A processor is as fast with one as with several, and needs the memory of one.
+
+    Args:
+        layer: in training everything goes through it at once.
+        frames: (B, ...).
+
+    Returns:
+        Parts of the B frames, in order.
+    """
+    if layer.training or frames.device.type != "cpu" or len(frames) < 2:
+        return [slice(None)]
+    return [slice(i, i + 1) for i in range(len(frames))]
+
+
+def joined(parts: list[Tensor], dim: int = 0) -> Tensor:
+    """Parts of a tensor as a whole.
+
+    Args:
+        parts: in order, at least one.
+        dim: axis along which they are joined.
+
+    Returns:
+        The only part itself, or a new tensor.
+    """
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
 
 
 class Encoder(nn.Module):

@@ -35,7 +35,15 @@ from segue.models.seqformer.decoder import (
     dynamic_masks,
     to_maps,
 )
-from segue.models.seqformer.encoder import DeformableAttention, Encoder, EncoderLayer, Levels, sine_position
+from segue.models.seqformer.encoder import (
+    DeformableAttention,
+    Encoder,
+    EncoderLayer,
+    Levels,
+    joined,
+    one_by_one,
+    sine_position,
+)
 from segue.models.seqformer.observing import EncoderAttention
 
 BackboneName = Literal["r18", "r50", "r101", "swin-l", "mobilenet-v2", "nanodet"]
@@ -230,9 +238,14 @@ class SeqFormer(nn.Module):
             Tokens of the encoder, (N, T, S, C), and mask features at stride 8.
         """
         samples, count = frames.shape[:2]
-        sources = self.project(self.normalise(frames.flatten(0, 1), valid, count))
+        pictures = self.normalise(frames.flatten(0, 1), valid, count)
+        parts = one_by_one(self, pictures)
+        levels_of_parts = zip(*(self.project(pictures[part]) for part in parts), strict=True)
+        sources = [joined(list(level)) for level in levels_of_parts]
         tokens, levels = self.relate(sources, valid, samples, observer)
-        return Memory.of(frames, levels, tokens, self.mask_head(*to_maps(tokens, levels.shapes, 3)))
+        maps = to_maps(tokens, levels.shapes, 3)
+        features = joined([self.mask_head(*(level[part] for level in maps)) for part in parts])
+        return Memory.of(frames, levels, tokens, features)
 
     def relate(
         self,
