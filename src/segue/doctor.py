@@ -20,7 +20,7 @@ import torch
 import segue
 from segue.cache import cache_folder
 from segue.extras import EXTRAS, missing_packages
-from segue.layers.fused import can_fuse
+from segue.layers.onednn import can_fuse
 from segue.layers.running import choose_device, has_bfloat16
 from segue.layers.tuning import processor, tuner
 from segue.masks.files import read_index_mask

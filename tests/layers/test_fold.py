@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segue.layers.fused import fold_batch_norms
+from segue.layers.folding import fold_batch_norms
 from segue.layers.gates import FRM, FuseBlock
 from segue.models.stcn import STCN
 from segue.models.stm import STM

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import cast
 
 import pytest
@@ -11,17 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from segue.layers.fused import (
-    ActivatedConv2d,
-    Activation,
-    BatchNormReLU,
-    FusedConv2d,
-    can_fuse,
-    fold_batch_norms,
-    product_with,
-    use_fused,
-)
+from segue.layers.activated import ActivatedConv2d, Activation, BatchNormReLU
+from segue.layers.folding import fold_batch_norms
+from segue.layers.fused import FusedConv2d, use_fused
 from segue.layers.mobilenet import MobileNetV2Trunk, SameConv
+from segue.layers.onednn import can_fuse, product_with
 from segue.layers.residual import conv_channels
 from segue.layers.running import inference_copy
 
@@ -106,6 +101,13 @@ def test_nothing_is_added_behind_an_activation() -> None:
     fused = FusedConv2d(nn.Conv2d(4, 4, 1), "relu6")
     with pytest.raises(ValueError, match="hardtanh"):
         fused.joined(random(1, 4, 3, 3), None)
+
+
+@torch.inference_mode()
+def test_can_be_copied_also_after_it_has_run() -> None:
+    fused, x = FusedConv2d(nn.Conv2d(4, 8, 3, padding=1), "relu"), random(1, 4, 6, 5)
+    before = fused(x)
+    assert torch.equal(copy.deepcopy(fused)(x), before)
 
 
 @few

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segue.layers.fused import can_fuse
 from segue.layers.linear import ActivatedLinear, FusedLinear, LinearActivation, use_fused_linear
+from segue.layers.onednn import can_fuse
 from segue.layers.running import inference_copy
 
 pytestmark = pytest.mark.skipif(not can_fuse(), reason="PyTorch has no fused layers on this processor")
@@ -27,6 +29,15 @@ def test_equals_the_layer_and_the_activation(shape: tuple[int, ...], activation:
     fused = FusedLinear(linear)
     assert torch.allclose(fused(x), expected, atol=1e-5)
     assert torch.allclose(fused(x[..., 1:, :]), expected[..., 1:, :], atol=1e-5), "for another number of rows"
+
+
+@torch.inference_mode()
+def test_can_be_copied_also_after_it_has_run() -> None:
+    network, x = nn.Sequential(ActivatedLinear(8, 16, "gelu"), ActivatedLinear(16, 4)), torch.randn(3, 8)
+    fused = inference_copy(network, torch.device("cpu"), torch.float32)
+    before = fused(x)
+    copied = copy.deepcopy(fused)
+    assert torch.equal(copied(x), before)
 
 
 @torch.inference_mode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from segue.layers.residual import JointResBlock, ResBlock, add_frame, conv_channels
+from segue.layers.residual import JointResBlock, ResBlock, add_conv_of_frame, add_frame, conv_channels
 
 
 def normal(*shape: int, seed: int) -> torch.Tensor:
@@ -31,6 +31,14 @@ def test_the_parts_of_a_convolution_add_up_to_it() -> None:
 def test_each_frame_is_added_to_its_own_objects() -> None:
     own, frame = torch.zeros(6, 1, 1, 1), torch.tensor([1.0, 2.0]).view(2, 1, 1, 1)
     assert add_frame(own, frame).flatten().tolist() == [1, 1, 1, 2, 2, 2]
+
+
+def test_a_convolution_of_each_frame_is_added_to_its_own_objects() -> None:
+    conv, frames = nn.Conv2d(2, 3, 3, padding=1), normal(2, 2, 5, 7, seed=0)
+    for objects in (1, 3):
+        own = normal(2 * objects, 3, 5, 7, seed=1)
+        expected = own + conv(frames).repeat_interleave(objects, 0)
+        torch.testing.assert_close(add_conv_of_frame(own.clone(), conv, frames), expected)
 
 
 def test_a_block_does_not_change_its_input() -> None:

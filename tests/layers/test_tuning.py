@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from segue.errors import SegueError
 from segue.layers import tuning
 from segue.layers.fused import PlainConv2d
-from segue.layers.residual import conv_channels
+from segue.layers.residual import conv_channels, conv_of_rectified
 from segue.layers.running import inference_copy
 from segue.layers.tuning import FORMS, TunedConv2d, Tuner, fastest, forms_of, tuner, use_tuned
 from segue.layers.winograd import Scratch, WinogradConv2d
@@ -53,6 +53,17 @@ def test_every_form_gives_the_same_up_to_rounding(form: str) -> None:
         expected = plain(x)
         assert (reference(x) - expected).abs().max() <= 1e-5 * expected.abs().max()
         assert (tuned(x) - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_input_is_rectified_alike_in_all_forms(form: str) -> None:
+    conv, x = network()[2], picture()
+    use_tuned(tuned := nn.Sequential(conv), Always(form))
+    with torch.inference_mode():
+        expected = conv(x.relu())
+        found = conv_of_rectified(tuned[0], x)
+    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+    assert torch.equal(conv_of_rectified(conv, x), expected)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from segue.layers import winograd
-from segue.layers.fused import ActivatedConv2d
+from segue.layers.activated import ActivatedConv2d
 from segue.layers.residual import conv_channels
 from segue.layers.winograd import (
     Scratch,
@@ -65,18 +65,30 @@ def test_joins_a_skip_in_its_own_memory_only_where_allowed(overwrite: bool, rect
     assert overwrite or torch.equal(skip, before)
 
 
+@pytest.mark.parametrize("tile", [2, 4])
+def test_rectifies_its_input_and_leaves_it_as_it_is(tile: Tile) -> None:
+    conv, x = layer(3, 4), random(2, 3, 9, 7)
+    before = x.clone()
+    torch.testing.assert_close(
+        WinogradConv2d(conv, Scratch(), tile).of_rectified(x), conv(x.relu()), rtol=1e-12, atol=1e-12
+    )
+    assert torch.equal(x, before)
+
+
 @few
-@given(tiles=st.integers(1, 20), batch=st.integers(1, 5), height=sizes, width=sizes)
+@given(tiles=st.integers(1, 20), part=st.integers(1, 20), batch=st.integers(1, 5), height=sizes, width=sizes)
 def test_strips_cover_every_row_of_every_picture_once(
-    tiles: int, batch: int, height: int, width: int
+    tiles: int, part: int, batch: int, height: int, width: int
 ) -> None:
     seen = torch.zeros(batch, height)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(winograd, "STRIP_TILES", tiles)
+        patch.setattr(winograd, "PIECE_TILES", part)
         conv, x = layer(2, 3), random(batch, 2, height, width)
         torch.testing.assert_close(WinogradConv2d(conv, Scratch())(x), conv(x), rtol=1e-12, atol=1e-12)
-        for pictures, rows in strips(batch, height, width, 2):
-            seen[pictures, rows] += 1
+        for strip in strips(slice(0, batch), slice(0, height), width, tiles):
+            for piece in strips(strip.pictures, strip.rows, width, part):
+                seen[piece.pictures, piece.rows] += 1
     assert (seen == 1).all()
 
 
@@ -89,7 +101,11 @@ def test_part_of_the_input_channels_acts_as_with_the_direct_form(first: int, cou
     torch.testing.assert_close(conv_channels(fast, x, first, bias=bias), expected, rtol=1e-12, atol=1e-12)
 
 
-def test_outputs_in_parts_are_the_outputs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("tiles_at_a_time", [1, 4, 100])
+def test_outputs_in_parts_are_the_outputs_at_once(
+    tiles_at_a_time: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(winograd, "STRIP_BYTES", tiles_at_a_time * 36 * 5 * 8)
     conv, x = layer(5, 6), random(2, 5, 9, 6)
     monkeypatch.setattr(winograd, "KERNEL_BYTES", 36 * 5 * 2 * 8)
     fast = WinogradConv2d(conv, Scratch())
@@ -125,6 +141,14 @@ def test_an_activation_comes_after_the_convolution() -> None:
     torch.testing.assert_close(WinogradConv2d(conv, Scratch())(x), conv(x))
     conv.activation = "relu6"
     assert not is_plain_3x3(conv)
+
+
+@pytest.mark.parametrize("tile", [2, 4])
+def test_an_empty_batch_gives_an_empty_result(tile: Tile) -> None:
+    conv, nothing = layer(3, 4), torch.empty(0, 3, 6, 7, dtype=torch.float64)
+    fast = WinogradConv2d(conv, Scratch(), tile)
+    assert fast(nothing).shape == conv(nothing).shape == (0, 4, 6, 7)
+    assert fast.joined(nothing, torch.empty(0, 4, 6, 7, dtype=torch.float64)).shape == (0, 4, 6, 7)
 
 
 def test_refuses_what_it_cannot_replace() -> None:

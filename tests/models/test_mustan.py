@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from segue.layers.colours import PICTURE
-from segue.layers.fused import fold_batch_norms
+from segue.layers.folding import fold_batch_norms
 from segue.models.base import Features, ForegroundNetwork
 from segue.models.mustan import MUSTAN1, MUSTAN2, SCENE, WindowNetwork, window_offsets
 from tests.fill import fill

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segue.layers.fused import fold_batch_norms
+from segue.layers.folding import fold_batch_norms
 from segue.models.base import Features
 from segue.models.mustan_lite import MustanLite, MustanSlim, shipped_slim
 from segue.weights import load_strict

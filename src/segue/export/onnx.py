@@ -28,7 +28,7 @@ from segue.export import EXPORTED
 from segue.extras import install_command
 from segue.layers.attention import weighted_keys
 from segue.layers.colours import MEAN, normalise
-from segue.layers.fused import fold_batch_norms
+from segue.layers.folding import fold_batch_norms
 from segue.models.base import (
     ForegroundCapabilities,
     ForegroundNetwork,

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.fused import ConvNormReLU, Stages
+from segue.layers.activated import ConvNormReLU, Stages
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)

@@ -17,7 +17,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from segue.layers.fused import ConvNormReLU, Stages
+from segue.layers.activated import ConvNormReLU, Stages
 
 FLOW_WIDTHS = (8, 16, 24, 32)
 """Channels of the maps of the flow at strides 2, 4, 8 and 16."""

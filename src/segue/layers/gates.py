@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from segue.layers.fused import BatchNormReLU
+from segue.layers.activated import BatchNormReLU
 
 
 class CBAM(nn.Module):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_ONEDNN: Any = torch.ops.mkldnn
+from segue.layers.onednn import NOTHING, After, Arranged, arrange_rows, product
 
 LinearActivation = Literal["none", "relu", "gelu"]
 
-_ACTIVATIONS: dict[LinearActivation, tuple[Callable[[Tensor], Tensor], tuple[str, list[float], str]]] = {
-    "none": (nn.Identity(), ("none", [], "")),
+_ACTIVATIONS: dict[LinearActivation, tuple[Callable[[Tensor], Tensor], After]] = {
+    "none": (nn.Identity(), NOTHING),
     "relu": (F.relu, ("relu", [], "")),
     "gelu": (F.gelu, ("gelu", [], "none")),
 }
@@ -42,32 +41,28 @@ class ActivatedLinear(nn.Linear):
 class FusedLinear(nn.Module):
     """An :class:`ActivatedLinear` by oneDNN, with weights that are arranged once; equal up to rounding.
 
-    PyTorch writes the bias, then adds the product, then goes through the result again for the activation;
-    here all of that happens while a piece of the result is in the cache.
-
     Args:
         linear: float32, on the processor.
     """
 
     def __init__(self, linear: ActivatedLinear) -> None:
         super().__init__()
-        self._weight, self._bias = linear.weight.detach(), linear.bias.detach()
+        self._weight: Tensor | Arranged = linear.weight.detach()
+        self._bias = linear.bias.detach()
         self._after = _ACTIVATIONS[linear.activation][1]
-        self._rows = 0  # for which the weights are arranged
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., cin) to (..., cout)."""
-        if not self._rows:
-            self._rows = max(x.numel() // x.shape[-1], 1)
-            self._weight = _ONEDNN._reorder_linear_weight(self._weight, self._rows)
-        return cast(Tensor, _ONEDNN._linear_pointwise(x, self._weight, self._bias, *self._after))
+        if not isinstance(self._weight, Arranged):
+            self._weight = arrange_rows(self._weight, x.numel() // x.shape[-1])
+        return product(x, self._weight, self._bias, self._after)
 
 
 def use_fused_linear(module: nn.Module) -> None:
     """Replace all :class:`ActivatedLinear` inside ``module`` by :class:`FusedLinear`, in place.
 
     Args:
-        module: float32, on a processor for which :func:`segue.layers.fused.can_fuse` holds.
+        module: float32, on a processor for which :func:`segue.layers.onednn.can_fuse` holds.
     """
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):

@@ -11,7 +11,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.fused import ActivatedConv2d, Activation
+from segue.layers.activated import ActivatedConv2d, Activation
 
 SETTINGS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2))
 """Expansion, output channels, repeats, first stride of the stages (MobileNetV2 paper, table 2)."""

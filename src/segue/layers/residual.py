@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.fused import ActivatedConv2d, FusedConv2d, PlainConv2d, join
+from segue.layers.activated import ActivatedConv2d
+from segue.layers.fused import FusedConv2d, PlainConv2d, join
 from segue.layers.tuning import TunedConv2d
 from segue.layers.winograd import WinogradConv2d
 
@@ -54,6 +55,38 @@ def add_frame(own: Tensor, frame: Tensor) -> Tensor:
         return own.add_(frame)
     joined = own.view(batch, -1, *own.shape[1:]) + frame[:, None]
     return joined.flatten(0, 1)
+
+
+def add_conv_of_frame(own: Tensor, conv: Conv, frame: Tensor) -> Tensor:
+    """Add a convolution of a frame to each of its objects, ``own + conv(frame)``.
+
+    Where a frame has one object, ``own`` itself is changed, in one pass over memory where ``conv`` was
+    prepared for inference.
+
+    Args:
+        own: (B·K, cout, H, W).
+        conv: the convolution.
+        frame: (B, cin, H, W).
+
+    Returns:
+        (B·K, cout, H, W).
+    """
+    if len(own) == len(frame):
+        return conv_plus(conv, frame, own, overwrite=True)
+    return add_frame(own, conv(frame))
+
+
+def conv_of_rectified(conv: Conv, x: Tensor) -> Tensor:
+    """``conv(relu(x))``; ``x`` stays as it is.
+
+    Args:
+        conv: the convolution.
+        x: (B, cin, H, W).
+
+    Returns:
+        (B, cout, h, w).
+    """
+    return conv(F.relu(x)) if isinstance(conv, nn.Conv2d) else conv.of_rectified(x)
 
 
 def joint_conv(conv: Conv, own: Tensor, frame: Tensor, *, frame_first: bool = False) -> Tensor:
@@ -132,7 +165,7 @@ class ResBlock(nn.Module):
         self.conv2 = nn.Conv2d(cout, cout, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = self.conv1(F.relu(x))
+        inner = conv_of_rectified(self.conv1, x)
         if self.downsample is None:
             return conv_plus(self.conv2, inner, x, overwrite=True)
         return conv_plus(self.conv2, inner, self.downsample(x), overwrite=True)

@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 from segue.errors import ArgumentError, CheckpointError
-from segue.layers.fused import can_fuse, fold_batch_norms, fold_weights, use_fused
+from segue.layers.folding import fold_batch_norms, fold_weights
+from segue.layers.fused import use_fused
 from segue.layers.linear import use_fused_linear
+from segue.layers.onednn import can_fuse
 from segue.layers.tuning import use_tuned
 
 Network = TypeVar("Network")

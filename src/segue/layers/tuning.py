@@ -27,14 +27,10 @@ from torch import Tensor, nn
 from segue.cache import cache_folder
 from segue.errors import SegueError, SinkError
 from segue.inputs import parse_json
-from segue.layers.fused import (
-    Activation,
-    FusedConv2d,
-    PlainConv2d,
-    can_fuse,
-    folded_weight,
-    replace_convolutions,
-)
+from segue.layers.activated import Activation
+from segue.layers.folding import folded_weight
+from segue.layers.fused import FusedConv2d, PlainConv2d, replace_convolutions
+from segue.layers.onednn import can_fuse
 from segue.layers.winograd import Scratch, Tile, WinogradConv2d, is_plain_3x3
 from segue.video.partial import write_complete
 
@@ -43,7 +39,7 @@ FORMS = ("direct", "winograd2", "winograd4")
 
 LEAST_CHANNELS = 128  # with fewer, in or out, the transforms take as long as the products that they save
 LEAST_AREA = 1024  # positions from which on Winograd is chosen untimed: its kernel costs the same at any size
-REVISION = 2  # of the forms: choices that were made among others do not hold
+REVISION = 3  # of the forms: choices that were made among others do not hold
 LARGEST_KERNEL = 80 << 20
 """Bytes of a transformed kernel, all parts together, beyond which a form is left out: the memory that layers
 share has to hold tiles of all input channels, which the widest layers of XMem do not repay."""
@@ -233,6 +229,17 @@ class TunedConv2d(nn.Module):
         """(B, cin, H, W) → (B, cout, H, W), channels last in memory if ``x`` is."""
         result: Tensor = self._form(x, 0, bias=True)(x)
         return result
+
+    def of_rectified(self, x: Tensor) -> Tensor:
+        """The layer over ``relu(x)``.
+
+        Args:
+            x: (B, cin, H, W), which stays as it is.
+
+        Returns:
+            (B, cout, H, W).
+        """
+        return self._form(x, 0, bias=True).of_rectified(x)
 
     def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
         """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias.

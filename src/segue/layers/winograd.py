@@ -20,21 +20,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.fused import ActivatedConv2d, Activation, folded_weight
+from segue.layers.activated import ActivatedConv2d, Activation
+from segue.layers.folding import folded_weight
 
 POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, 0.75, -0.75, 1.5, -1.5)}
 """Finite points at which tiles of outputs of each size are evaluated; ∞ is one more."""
 
-STRIP_TILES = 64  # tiles to work on at a time: many for efficient products, few to stay near the cache
-STRIP_CHANNELS = 512  # with more of them, fewer tiles, so that the memory of a strip stays bounded
-KERNEL_BYTES = 20 << 20  # largest transformed kernel
+STRIP_TILES = 108  # tiles to work on at a time: many for efficient products, few to stay near the cache
+PIECE_TILES = 56  # of these, tiles that are transformed at a time
+STRIP_BYTES = 16 << 20  # largest transformed inputs of a strip
+KERNEL_BYTES = 20 << 20  # largest transformed kernel, or part of one
 
 Tile = Literal[2, 4]
 """Rows and columns of outputs that are computed together."""
@@ -58,6 +60,7 @@ class Scratch:
         """
         counts = [math.prod(shape) for shape in shapes]
         if self._memory is None or len(self._memory) < sum(counts) or self._memory.dtype != like.dtype:
+            self._memory = None  # before there is another
             self._memory = like.new_empty(sum(counts))
         pieces = self._memory[: sum(counts)].split(counts)
         return [piece.view(*shape) for piece, shape in zip(pieces, shapes, strict=True)]
@@ -67,7 +70,8 @@ class WinogradConv2d(nn.Module):
     """A zero-padded 3x3 convolution of stride 1 by Winograd's algorithm; equal up to rounding.
 
     The kernel is transformed at each call, which takes a hundredth of its time: transformed kernels are two
-    to four times as large, and not all of them together fit anywhere near the processor.
+    to four times as large, and not all of them together fit anywhere near the processor. A large one is made
+    in parts, for every strip of tiles anew; there a strip has as many tiles as ``STRIP_BYTES`` hold.
 
     Args:
         conv: the convolution.
@@ -81,9 +85,9 @@ class WinogradConv2d(nn.Module):
 
     weight: Tensor
     bias: Tensor | None
-    of_kernel: Tensor
-    of_inputs: Tensor
-    to_outputs: Tensor
+    kernel_transform: Tensor
+    input_transform: Tensor
+    output_transform: Tensor
 
     def __init__(
         self, conv: nn.Conv2d, scratch: Scratch, tile: Tile = 4, activation: Activation | None = None
@@ -99,8 +103,10 @@ class WinogradConv2d(nn.Module):
         by_part = weight.view(parts, -1, *weight.shape[1:]).permute(0, 3, 4, 2, 1).flatten(1, 2)
         self.register_buffer("weight", by_part.contiguous())
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
-        for name, matrix in zip(("of_kernel", "of_inputs", "to_outputs"), transforms(tile), strict=True):
-            self.register_buffer(name, matrix.to(weight))
+        for name, matrix in zip(("kernel", "input", "output"), transforms(tile), strict=True):
+            self.register_buffer(f"{name}_transform", matrix.to(weight))
+        ones = weight.new_ones(len(self.output_transform), 1)
+        self.output_transform = torch.cat([self.output_transform, ones], 1)  # for the bias
         self._rectify = activation == "relu"
 
     def dense_weight(self) -> Tensor:
@@ -116,6 +122,17 @@ class WinogradConv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, cin, H, W) → (B, cout, H, W), channels last in memory."""
         return self._convolve(x, 0, self.bias, None, rectify=self._rectify)
+
+    def of_rectified(self, x: Tensor) -> Tensor:
+        """The layer over ``relu(x)``, which is computed strip by strip.
+
+        Args:
+            x: (B, cin, H, W), which stays as it is.
+
+        Returns:
+            (B, cout, H, W).
+        """
+        return self._convolve(x, 0, self.bias, None, rectify=self._rectify, rectify_input=True)
 
     def joined(
         self, x: Tensor, skip: Tensor | None, *, rectify: bool = False, overwrite: bool = False
@@ -148,41 +165,60 @@ class WinogradConv2d(nn.Module):
         return self._convolve(x, first, self.bias if bias else None, None, rectify=False)
 
     def _convolve(
-        self, x: Tensor, first: int, bias: Tensor | None, out: Tensor | None, *, rectify: bool
+        self,
+        x: Tensor,
+        first: int,
+        bias: Tensor | None,
+        out: Tensor | None,
+        *,
+        rectify: bool,
+        rectify_input: bool = False,
     ) -> Tensor:
-        """``relu(conv(x) + bias + out)`` of input channels from ``first`` on, in the memory of ``out``."""
+        """``relu(conv(x) + bias + out)`` of input channels from ``first`` on, in the memory of ``out``.
+
+        The ReLU comes with ``rectify``, and one of the input with ``rectify_input``.
+        """
         parts, _, _, size = self.weight.shape
-        pictures, adds = x.permute(0, 2, 3, 1), out is not None
+        tile, pictures, adds = self._tile, x.permute(0, 2, 3, 1), out is not None
         batch, height, width, channels = pictures.shape
         target = x.new_empty(batch, height, width, parts * size) if out is None else out.permute(0, 2, 3, 1)
-        shift = x.new_zeros(parts * size) if bias is None else bias
-        regions = list(strips(batch, height, width, channels, self._tile))
-        points, outputs = len(self.of_inputs), len(self.to_outputs)
-        tiles = count_tiles(pictures[regions[0][0]], regions[0][1], self._tile)  # no strip has more
-        kernel, first_room, values_room, last_room = self._scratch.take(
+        points, outputs = len(self.input_transform), len(self.output_transform)
+        to_outputs = self.output_transform if bias is not None else self.output_transform[:, :points]
+        rows = to_outputs.shape[1]
+        most = STRIP_BYTES // (points * channels * x.element_size()) if parts > 1 else STRIP_TILES
+        regions = list(strips(slice(0, batch), slice(0, height), width, most, tile))
+        pieces = [list(strips(strip.pictures, strip.rows, width, PIECE_TILES, tile)) for strip in regions]
+        tiles = max((strip.tiles for strip in regions), default=0)
+        piece_tiles = max((piece.tiles for strip in pieces for piece in strip), default=0)
+        padded = max((math.prod(piece.padded(tile)) for strip in pieces for piece in strip), default=0)
+        kernel, values_room, products_room, padded_room, tiles_room = self._scratch.take(
             x,
             (points, channels, size),
-            (points * tiles * max(channels, size),),  # of inputs, then of products
             (points * tiles * channels,),
-            (outputs * tiles * size,),
+            (rows * tiles * size,),
+            (padded * channels,),
+            (piece_tiles * max(points * channels, outputs * size),),  # of inputs, then of outputs
         )
-        for part, weight in enumerate(self.weight[:, :, first : first + channels]):
-            of_part = slice(part * size, (part + 1) * size)
-            torch.mm(self.of_kernel, weight.flatten(1), out=kernel.flatten(1))
-            for group, rows in regions:
-                inputs = overlapping(pictures[group], rows, self._tile)
-                grid = inputs.shape[2:5]  # pictures, tiles down, tiles across
-                count = math.prod(grid)
-                values = _within(values_room, points, count * channels)
-                if part == 0 or len(regions) > 1:  # what fits into one strip is evaluated once for all parts
-                    gathered = _within(first_room, *inputs.shape).copy_(inputs)
-                    torch.mm(self.of_inputs, gathered.view(values.shape), out=values)
-                products = _within(first_room, points, count, size)
-                torch.bmm(values.view(points, count, channels), kernel, out=products)
-                found = _within(last_room, outputs, count * size)
-                torch.mm(self.to_outputs, products.flatten(1), out=found)
-                found = found.view(self._tile, self._tile, *grid, size).add_(shift[of_part])
-                place(found, target[group, rows, :, of_part], adds=adds, rectify=rectify)
+        weights = self.weight[:, :, first : first + channels].flatten(2)
+        for strip, parted in zip(regions, pieces, strict=True):
+            values = _within(values_room, points, strip.tiles * channels)
+            for piece, columns in zip(parted, spans(parted, channels), strict=True):
+                inputs = overlapping(pictures, piece, padded_room, tile, rectify=rectify_input)
+                gathered = _within(tiles_room, *inputs.shape).copy_(inputs)
+                torch.mm(self.input_transform, gathered.view(points, -1), out=values[:, columns])
+            for part, weight in enumerate(weights):
+                of_part = slice(part * size, (part + 1) * size)
+                if parts > 1 or strip is regions[0]:
+                    torch.mm(self.kernel_transform, weight, out=kernel.flatten(1))
+                products = _within(products_room, rows, strip.tiles, size)
+                torch.bmm(values.view(points, -1, channels), kernel, out=products[:points])
+                if bias is not None:
+                    products[points] = bias[of_part]  # what is added to all outputs
+                for piece, columns in zip(parted, spans(parted, size), strict=True):
+                    found = _within(tiles_room, outputs, piece.tiles * size)
+                    torch.mm(to_outputs, products.flatten(1)[:, columns], out=found)
+                    found = found.view(tile, tile, *piece.grid, size)
+                    place(found, target[piece.pictures, piece.rows, :, of_part], adds=adds, rectify=rectify)
         return target.permute(0, 3, 1, 2)
 
 
@@ -236,74 +272,115 @@ def transforms(tile: Tile) -> tuple[Tensor, Tensor, Tensor]:
     finite = np.array(POINTS[tile])
     others = [np.delete(finite, i) for i in range(len(finite))]
     norms = [np.prod(point - rest) for point, rest in zip(finite, others, strict=True)]
-    of_kernel = np.vander(finite, 3, increasing=True) / np.array(norms)[:, None]
+    kernel = np.vander(finite, 3, increasing=True) / np.array(norms)[:, None]
     # np.poly begins with the highest power. All but the last polynomial have one power less.
-    of_inputs = [np.append(np.poly(rest)[::-1], 0.0) for rest in others] + [np.poly(finite)[::-1]]
-    to_outputs = np.vander(finite, tile, increasing=True).T
-    matrices = (
-        np.vstack([of_kernel, np.eye(3)[-1]]),
-        np.vstack(of_inputs),
-        np.hstack([to_outputs, np.eye(tile)[:, -1:]]),
+    inputs = [np.append(np.poly(rest)[::-1], 0.0) for rest in others] + [np.poly(finite)[::-1]]
+    outputs = np.vander(finite, tile, increasing=True).T
+    along_an_axis = (
+        np.vstack([kernel, np.eye(3)[-1]]),
+        np.vstack(inputs),
+        np.hstack([outputs, np.eye(tile)[:, -1:]]),
     )
-    of_kernel, by_inputs, to_outputs = (torch.from_numpy(np.kron(matrix, matrix)) for matrix in matrices)
-    return of_kernel, by_inputs, to_outputs
+    of_kernel, of_inputs, of_outputs = (torch.from_numpy(np.kron(each, each)) for each in along_an_axis)
+    return of_kernel, of_inputs, of_outputs
 
 
-def strips(
-    batch: int, height: int, width: int, channels: int, tile: Tile = 4
-) -> Iterator[tuple[slice, slice]]:
-    """Pictures and rows to work on at a time: several whole pictures, or some rows of tiles of one.
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """Outputs that are worked on at a time: several whole pictures, or some rows of tiles of one.
+
+    Attributes:
+        pictures: which pictures.
+        rows: which rows of them; the last tiles may reach beyond them.
+        grid: number of pictures, of tiles down and of tiles across.
+    """
+
+    pictures: slice
+    rows: slice
+    grid: tuple[int, int, int]
+
+    @property
+    def tiles(self) -> int:
+        return math.prod(self.grid)
+
+    def padded(self, tile: Tile) -> tuple[int, int, int]:
+        """Size of the inputs of the tiles, with what lies beyond the pictures.
+
+        Args:
+            tile: side of a tile of outputs.
+
+        Returns:
+            Number of pictures, of rows and of columns.
+        """
+        batch, down, across = self.grid
+        return batch, tile * down + 2, tile * across + 2
+
+
+def strips(pictures: slice, rows: slice, width: int, most: int, tile: Tile = 4) -> Iterator[Strip]:
+    """Divide outputs into what is worked on at a time.
 
     Args:
-        batch: number of pictures.
-        height: rows.
+        pictures: which pictures.
+        rows: which rows of them, of which the first is the first of a tile.
         width: columns.
-        channels: input channels; the more, the fewer tiles at a time.
+        most: tiles at a time; a row of tiles is never divided.
         tile: side of a tile of outputs.
 
     Yields:
-        Slices of pictures and of rows.
+        Strips that cover each output once, picture by picture and from top to bottom.
     """
-    most = max(min(STRIP_TILES, STRIP_TILES * STRIP_CHANNELS // channels), 1)
-    down, across = -(-height // tile), -(-width // tile)
-    rows = min(max(most // across, 1), down)
-    pictures = max(most // (down * across), 1)
-    for first in range(0, batch, pictures):
-        for top in range(0, height, rows * tile):
-            yield slice(first, min(first + pictures, batch)), slice(top, min(top + rows * tile, height))
-
-
-def count_tiles(pictures: Tensor, rows: slice, tile: Tile) -> int:
-    """Number of tiles whose outputs are ``rows`` of some pictures.
-
-    Args:
-        pictures: (B, H, W, C).
-        rows: rows of the outputs.
-        tile: side of a tile of outputs.
-
-    Returns:
-        A number.
-    """
-    batch, _, width, _ = pictures.shape
-    return batch * -(-(rows.stop - rows.start) // tile) * -(-width // tile)
-
-
-def overlapping(pictures: Tensor, rows: slice, tile: Tile) -> Tensor:
-    """The inputs of each tile whose outputs are ``rows``, with zeros beyond the picture, as a view.
-
-    Args:
-        pictures: (B, H, W, C).
-        rows: rows of the outputs.
-        tile: side of a tile of outputs.
-
-    Returns:
-        (P, P, B, tiles down, tiles across, C), with P = tile + 2.
-    """
-    height, width = pictures.shape[1:3]
     down, across = -(-(rows.stop - rows.start) // tile), -(-width // tile)
-    top, bottom = rows.start - 1, rows.start + tile * down + 1
-    missing = (0, 0, 1, tile * across + 1 - width, max(-top, 0), max(bottom - height, 0))
-    padded = F.pad(pictures[:, max(top, 0) : min(bottom, height)], missing)
+    tiles_down = min(max(most // across, 1), down)
+    together = max(most // (down * across), 1)
+    for first in range(pictures.start, pictures.stop, together):
+        last = min(first + together, pictures.stop)
+        for top in range(0, down, tiles_down):
+            bottom = min(top + tiles_down, down)
+            inside = slice(rows.start + top * tile, min(rows.start + bottom * tile, rows.stop))
+            yield Strip(slice(first, last), inside, (last - first, bottom - top, across))
+
+
+def spans(parts: Sequence[Strip], channels: int) -> Iterator[slice]:
+    """Where the numbers of strips lie in a row of all of them.
+
+    Args:
+        parts: strips, in order.
+        channels: numbers of a tile.
+
+    Yields:
+        A slice for each strip.
+    """
+    start = 0
+    for part in parts:
+        stop = start + part.tiles * channels
+        yield slice(start, stop)
+        start = stop
+
+
+def overlapping(pictures: Tensor, strip: Strip, room: Tensor, tile: Tile, *, rectify: bool = False) -> Tensor:
+    """The inputs of each tile of a strip, with zeros beyond the picture.
+
+    Args:
+        pictures: (B, H, W, C).
+        strip: part of the outputs.
+        room: memory for the padded inputs.
+        tile: side of a tile of outputs.
+        rectify: with zeros in place of negative numbers.
+
+    Returns:
+        A view of ``room``, (P, P, pictures, tiles down, tiles across, C), with P = tile + 2.
+    """
+    _, height, width, channels = pictures.shape
+    padded = _within(room, *strip.padded(tile), channels)
+    top = strip.rows.start - 1  # the row of the pictures that is the first of these
+    above, end = max(-top, 0), min(height - top, padded.shape[1])
+    for border in (padded[:, :above], padded[:, end:], padded[:, :, :1], padded[:, :, width + 1 :]):
+        border.zero_()
+    seen, inside = pictures[strip.pictures, top + above : top + end], padded[:, above:end, 1 : width + 1]
+    if rectify:
+        torch.clamp_min(seen, 0, out=inside)
+    else:
+        inside.copy_(seen)
     return padded.unfold(1, tile + 2, tile).unfold(2, tile + 2, tile).permute(4, 5, 0, 1, 2, 3)
 
 

@@ -21,8 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.activated import BatchNormReLU
 from segue.layers.colours import PAST, PICTURE, PastPyramid, normalise_planes, past_cues
-from segue.layers.fused import BatchNormReLU
 from segue.layers.gates import FRM, FuseBlock, PositionGate
 from segue.layers.resnet import ResNet18, scaled
 from segue.models.base import Features, ForegroundCapabilities, Shape

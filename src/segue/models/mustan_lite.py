@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.activated import BatchNormReLU, ConvNormReLU, Stages
 from segue.layers.colours import (
     NOISE_CUES,
     PAST,
@@ -32,7 +33,6 @@ from segue.layers.colours import (
     past_cues,
 )
 from segue.layers.flow_attention import FilteredFlow, FlowAttention
-from segue.layers.fused import BatchNormReLU, ConvNormReLU, Stages
 from segue.layers.gates import PositionGate, gated
 from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.layers.resnet import scaled

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.fused import ConvNormReLU, Stages
+from segue.layers.activated import ConvNormReLU, Stages
 from segue.layers.mobilenet import MobileNetV2Trunk
 
 POSITIVE, NEGATIVE, BOX, PREVIOUS = range(4)

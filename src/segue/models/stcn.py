@@ -16,12 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.activated import ActivatedConv2d
 from segue.layers.attention import Similarity
 from segue.layers.colours import normalise
-from segue.layers.fused import ActivatedConv2d
 from segue.layers.gates import CBAM
 from segue.layers.mobilenet import MobileNetV2Trunk
-from segue.layers.residual import JointResBlock, ResBlock, add_frame, joint_conv
+from segue.layers.residual import JointResBlock, ResBlock, add_conv_of_frame, joint_conv
 from segue.layers.resnet import BasicBlock, Bottleneck, FrozenBatchNorm, pool_stem, residual_stages, stem_conv
 from segue.models.base import QueryFeatures, Schedule, TrackCapabilities, Tracker
 from segue.models.geometry import aggregate, other_masks, padding
@@ -205,7 +205,7 @@ class Decoder(nn.Module):
     def forward(self, readout: Tensor, thin: Tensor, f8: Tensor, f4: Tensor) -> Tensor:
         """(B·K, 512, h, w), (B, 512, h, w), (B, 512, 2h, 2w), (B, 256, 4h, 4w) → (B·K, 1, 4h, 4w)."""
         x = self.up_16_8(self.compress(readout, thin), f8)
-        return self.pred(F.relu(self.up_8_4(x, f4)))
+        return self.pred(self.up_8_4(x, f4).relu_())
 
 
 class UpBlock(nn.Module):
@@ -218,9 +218,8 @@ class UpBlock(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """(B·K, cin, h, w) and (B, skip, 2h, 2w) → (B·K, cout, 2h, 2w)."""
-        # Nothing here keeps the enlarged features, which are large, longer than they are needed.
-        joined = add_frame(F.interpolate(x, scale_factor=2.0, mode="bilinear"), self.skip_conv(skip))
-        return self.out_conv(joined)
+        enlarged = F.interpolate(x, scale_factor=2.0, mode="bilinear")
+        return self.out_conv(add_conv_of_frame(enlarged, self.skip_conv, skip))
 
 
 class STCNLite(CorrespondenceNetwork):
@@ -403,9 +402,9 @@ class LiteDecoder(nn.Module):
             (B*K, 1, 4h, 4w), log-odds.
         """
         x = F.interpolate(self.reduce4(x), scale_factor=2.0, mode="bilinear")
-        x = self.refine4(add_frame(x, self.skip4(f4)))
+        x = self.refine4(add_conv_of_frame(x, self.skip4, f4))
         x = F.interpolate(self.reduce2(x), scale_factor=2.0, mode="bilinear")
-        x = add_frame(x, self.skip2(f2)).relu_()
+        x = add_conv_of_frame(x, self.skip2, f2).relu_()
         x = self.refine2(x).add_(x).relu_()
         logits: Tensor = self.pred(x)
         return logits

@@ -192,7 +192,7 @@ class Decoder(nn.Module):
         """(B·K, 512, h, w), (B, 512, h, w), (B, 512, 2h, 2w), (B, 256, 4h, 4w) → (B·K, 2, 4h, 4w)."""
         m4 = self.ResMM(joint_conv(self.convFM, readout, value))
         m2 = self.RF2(r2, self.RF3(r3, m4))
-        return self.pred2(F.relu(m2))
+        return self.pred2(m2.relu_())
 
 
 class Refine(nn.Module):

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.activated import ActivatedConv2d
 from segue.layers.colours import normalise
-from segue.layers.fused import ActivatedConv2d
-from segue.layers.residual import add_frame, conv_plus, joint_conv
+from segue.layers.residual import add_frame, conv_of_rectified, conv_plus, joint_conv
 from segue.layers.resnet import (
     BasicBlock,
     Bottleneck,
@@ -366,7 +366,7 @@ class DecoderBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, cin, h, w) to (N, cout, h, w)."""
-        inner = self.conv1(F.relu(x))
+        inner = conv_of_rectified(self.conv1, x)
         if self.downsample is None:
             return conv_plus(self.conv2, inner, x)
         return conv_plus(self.conv2, inner, self.downsample(x), overwrite=True)

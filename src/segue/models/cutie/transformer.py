@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.fused import ActivatedConv2d
+from segue.layers.activated import ActivatedConv2d
+from segue.layers.residual import conv_of_rectified
 from segue.models.geometry import aggregate_logits
 
 WIDTH = 256
@@ -90,7 +91,7 @@ class CAResBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) → the same."""
-        residual: Tensor = self.conv2(self.conv1(F.relu(x)))
+        residual: Tensor = self.conv2(conv_of_rectified(self.conv1, x))
         gate = self.conv(residual.mean((2, 3))[:, None]).sigmoid()
         return torch.addcmul(x, residual, gate.transpose(1, 2)[..., None])
 

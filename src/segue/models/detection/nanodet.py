@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.fused import ActivatedConv2d
+from segue.layers.activated import ActivatedConv2d
 from segue.models.detection.boxes import areas, clip, suppress
 from segue.types import Image
 

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.arrays import Float32Array
-from segue.layers.fused import ConvNormReLU
+from segue.layers.activated import ConvNormReLU
 from segue.models.detection.boxes import COCO_NAMES, suppress
 from segue.models.detection.nanodet import CLASSES, MULTIPLE, WIDTH, NanoDetTrunk, decode
 from segue.models.msstsvis.network import MSSTSVIS, Parts

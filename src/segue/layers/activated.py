@@ -1,0 +1,89 @@
+"""Convolutions with the norm and the activation after them, as networks are built of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Activation = Literal["none", "relu", "relu6", "leaky"]
+
+ACTIVATIONS: dict[Activation, tuple[Callable[[Tensor], Tensor], str, list[float]]] = {
+    "none": (nn.Identity(), "none", []),
+    "relu": (F.relu, "relu", []),
+    "relu6": (F.relu6, "hardtanh", [0.0, 6.0]),
+    "leaky": (partial(F.leaky_relu, negative_slope=0.1), "leaky_relu", [0.1]),
+}
+"""The activations, what oneDNN calls them, and their parameters there."""
+
+
+class ActivatedConv2d(nn.Conv2d):
+    """A convolution, and the activation after it."""
+
+    activation: Activation = "none"
+
+    @classmethod
+    def rectified(cls, cin: int, cout: int, stride: int = 1) -> ActivatedConv2d:
+        """A 3x3 convolution and a ReLU.
+
+        Args:
+            cin: channels of the input.
+            cout: channels of the output.
+            stride: factor by which the sides become smaller.
+
+        Returns:
+            A layer with padding 1 and random weights.
+        """
+        conv = cls(cin, cout, 3, stride, padding=1)
+        conv.activation = "relu"
+        return conv
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, cin, H, W) to (N, cout, H', W'), as the convolution alone."""
+        return ACTIVATIONS[self.activation][0](super().forward(x))
+
+    def centred(self) -> tuple[Tensor, tuple[int, ...]]:
+        """Weights, and a padding that is the same on opposite sides, which give the same convolution.
+
+        Returns:
+            Weights (cout, cin, height, width), and padding above and left, which is also that below and
+            right.
+        """
+        assert isinstance(self.padding, tuple)
+        return self.weight, self.padding
+
+
+class BatchNormReLU(nn.BatchNorm2d):
+    """Batch norm and the ReLU after it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
+        return super().forward(x).relu_()
+
+
+class ConvNormReLU(nn.Module):
+    """Convolution without bias, batch norm, ReLU; the sides are divided by ``stride``."""
+
+    def __init__(self, cin: int, cout: int, kernel: int = 1, *, stride: int = 1, groups: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(cin, cout, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.bn = BatchNormReLU(cout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, cin, H, W) to (N, cout, H/stride, W/stride)."""
+        return self.bn(self.conv(x))
+
+
+class Stages(nn.ModuleList):
+    """Layers, each of which sees the output of the one before; all outputs are wanted, first to last."""
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(N, C, H, W) to the output of every layer, each (N, C', H', W')."""
+        maps = []
+        for layer in self:
+            x = layer(x)
+            maps.append(x)
+        return maps

@@ -1,0 +1,154 @@
+"""Batch norms as part of the convolutions before them, for inference.
+
+In evaluation mode a batch norm scales and shifts each channel by constants, which the convolution before it
+can do by itself: ``w' = w · γ/√(σ² + ε)``, ``b' = β + (b − μ) · γ/√(σ² + ε)``.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from segue.layers.activated import BatchNormReLU
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def fold_batch_norms(module: Module, *, later: bool = False) -> Module:
+    """A copy of ``module`` for inference in which convolutions carry the batch norms that follow them.
+
+    Folded are the pairs of :func:`convolutions_before`. Of a norm with a ReLU the ReLU stays. Everything
+    else, and all storage that does not change, is shared with ``module``, which is left as it is. The outputs
+    of the copy, which is in evaluation mode, agree with those of ``module.eval()`` up to rounding.
+
+    Args:
+        module: is left as it is.
+        later: the weights of the copy are still those of ``module``; :func:`folded_weight` gives the others.
+            What takes the place of the convolutions can then make its own weights from those of ``module``,
+            one layer after the other, without a third set of all of them.
+
+    Returns:
+        The copy.
+    """
+    clone = _shallow(module)
+    clone.training = False
+    for name, child in module.named_children():
+        setattr(clone, name, fold_batch_norms(child, later=later))
+    for convolutions, norm_name in convolutions_before(module, nn.BatchNorm2d):
+        norm = module.get_submodule(norm_name)
+        assert isinstance(norm, nn.BatchNorm2d)
+        scale, shift = _scale_and_shift(norm)
+        for i, name in enumerate(convolutions):
+            conv = _scaled(module.get_submodule(name), scale, shift if i == 0 else None, later=later)
+            setattr(clone, name, conv)
+        rest = nn.ReLU(inplace=True) if isinstance(norm, BatchNormReLU) else nn.Identity()
+        setattr(clone, norm_name, rest)
+    return clone
+
+
+def convolutions_before(module: nn.Module, kind: type[nn.Module]) -> Iterator[tuple[list[str], str]]:
+    """Which convolutions feed a norm, or what has taken its place, among the children of ``module``.
+
+    In a sequence it is the layer before. Elsewhere ``bn<name>`` follows ``conv<name>``, or what the attribute
+    ``norms`` of the block says, a mapping of norms to convolutions; further convolutions ``conv<name>_*`` are
+    added before the norm (STM's memory stem). Yields their names, and that of what follows.
+
+    Args:
+        module: module whose children are looked at.
+        kind: class of the norm, or of what has taken its place.
+
+    Yields:
+        Names of the convolutions, and the name of what follows.
+    """
+    children = dict(module.named_children())
+    if isinstance(module, nn.Sequential):
+        for conv, after in itertools.pairwise(children):
+            if isinstance(children[conv], nn.Conv2d) and isinstance(children[after], kind):
+                yield [conv], after
+        return
+    norms: Mapping[str, str] = getattr(module, "norms", {})
+    for name, child in children.items():
+        conv = norms.get(name, "conv" + name.removeprefix("bn"))
+        if isinstance(child, kind) and isinstance(children.get(conv), nn.Conv2d):
+            yield [conv, *(other for other in children if other.startswith(conv + "_"))], name
+
+
+def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """The norm as ``x · scale + shift``, in float64."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight.detach().double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    return scale, norm.bias.detach().double() - norm.running_mean.double() * scale
+
+
+_OUTPUT_SCALES = "_output_scales"  # attribute of a convolution whose weights are still to be multiplied by it
+
+
+def _scaled(conv: nn.Module, scale: Tensor, shift: Tensor | None, *, later: bool) -> nn.Module:
+    assert isinstance(conv, nn.Conv2d)
+    clone = _shallow(conv)
+    weight = conv.weight.detach()
+    setattr(clone, _OUTPUT_SCALES, scale)
+    if not later:
+        fold_weights(clone)
+    if conv.bias is not None:
+        shift = conv.bias.detach().double() * scale + (0 if shift is None else shift)
+    if shift is not None:
+        clone.bias = _constant(shift.to(weight))
+    return clone
+
+
+def folded_weight(conv: nn.Conv2d, weight: Tensor | None = None) -> Callable[[], Tensor]:
+    """What gives the weights of a convolution of :func:`fold_batch_norms`, times what a norm asks for.
+
+    Args:
+        conv: the convolution.
+        weight: its weights in another form, (cout, ...); None takes them as they are.
+
+    Returns:
+        A function that gives the weights.
+    """
+    unscaled = (conv.weight if weight is None else weight).detach()
+    scale: Tensor | None = getattr(conv, _OUTPUT_SCALES, None)
+
+    def scaled() -> Tensor:
+        if scale is None:
+            return unscaled
+        return (unscaled.double() * scale[:, None, None, None]).to(unscaled)
+
+    return scaled
+
+
+def fold_weights(module: nn.Module) -> None:
+    """Do what :func:`fold_batch_norms` left for later, in place, wherever nothing has done it.
+
+    Args:
+        module: it is changed.
+    """
+    for conv in module.modules():
+        if isinstance(conv, nn.Conv2d) and hasattr(conv, _OUTPUT_SCALES):
+            conv.weight = _constant(folded_weight(conv)())
+            delattr(conv, _OUTPUT_SCALES)
+
+
+def _constant(value: Tensor) -> nn.Parameter:
+    return nn.Parameter(value, requires_grad=False)
+
+
+def _shallow(module: Module) -> Module:
+    """A copy on the same storage, whose parameters, buffers and children can be replaced.
+
+    Parameters are new objects: moving or casting a module swaps the data inside of them, and that must not
+    reach the original.
+    """
+    clone = copy.copy(module)
+    for table in ("_parameters", "_buffers", "_modules"):
+        clone.__dict__[table] = dict(module.__dict__[table])
+    for name, parameter in module.named_parameters(recurse=False):
+        clone.__dict__["_parameters"][name] = _constant(parameter.detach())
+    return clone

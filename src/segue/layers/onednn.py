@@ -1,0 +1,94 @@
+"""oneDNN's operators, and weights that are arranged for them once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+ONEDNN: Any = torch.ops.mkldnn
+
+After = tuple[str, list[float], str]
+"""What follows a product or a convolution: oneDNN's name of it, its numbers, and which form of it."""
+
+NOTHING: After = ("none", [], "")
+
+
+def can_fuse() -> bool:
+    """Whether PyTorch has oneDNN here, and that has fused convolutions of its own for this processor.
+
+    Returns:
+        True where :class:`segue.layers.fused.FusedConv2d` pays.
+    """
+    known = torch.backends.mkldnn.is_available() and hasattr(ONEDNN, "_convolution_pointwise")
+    return known and torch.backends.cpu.get_cpu_capability().startswith("AVX")
+
+
+@dataclass(frozen=True, slots=True)
+class Arranged:
+    """A weight in the order that oneDNN wants for inputs of one size.
+
+    Nothing changes it, so copies of a layer share it; PyTorch cannot copy such a tensor.
+
+    Attributes:
+        weight: numbers in an order that only oneDNN knows.
+        size: of the inputs that the order is best for.
+    """
+
+    weight: Tensor
+    size: tuple[int, ...]
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Arranged:
+        return self
+
+
+def arrange_rows(rows: Tensor, count: int) -> Arranged:
+    """Arrange a matrix for :func:`product`.
+
+    Args:
+        rows: (N, C), float32.
+        count: number B of rows that are multiplied with it at a time; others work, too.
+
+    Returns:
+        The same numbers.
+    """
+    count = max(count, 1)
+    return Arranged(ONEDNN._reorder_linear_weight(rows, count), (count, rows.shape[1]))
+
+
+def product(x: Tensor, rows: Arranged, bias: Tensor | None = None, after: After = NOTHING) -> Tensor:
+    """``after(x @ rows.T + bias)`` in one pass over memory, without gradients.
+
+    PyTorch writes the bias, then adds the product, then goes through the result again for the activation;
+    here all of that happens while a piece of the result is in the cache. Where the processor is not of the
+    maker of the library that PyTorch multiplies matrices with, it takes half the time.
+
+    Args:
+        x: (..., C), float32.
+        rows: what :func:`arrange_rows` returned, (N, C).
+        bias: (N,); None adds nothing.
+        after: what follows.
+
+    Returns:
+        (..., N).
+    """
+    return cast(Tensor, ONEDNN._linear_pointwise(x, rows.weight, bias, *after))
+
+
+def product_with(rows: Tensor, block: int) -> Callable[[Tensor], Tensor]:
+    """What multiplies (B, C) with ``rows`` (N, C), giving (B, N), in float32 and without gradients.
+
+    Args:
+        rows: (N, C).
+        block: number B of most calls.
+
+    Returns:
+        A function from (B, C) to (B, N).
+    """
+    if rows.device.type != "cpu" or not can_fuse():
+        return lambda x: x @ rows.T
+    return partial(product, rows=arrange_rows(rows, block))
