@@ -37,6 +37,8 @@ RATE_FRAMES = 3  # so many pauses in a row are no pauses: the camera has become 
 LEAST_LIT = 16  # pixels that must be neither black nor white for a gain to be measured
 GAIN = 0.08  # logarithm of the gain beyond which the background follows the exposure
 
+SHOWN = 0.03  # share of the empty scene from which on a picture shows it, behind something large
+
 
 class Change(Enum):
     """What is different from the frame before, as a whole."""
@@ -58,12 +60,15 @@ class SceneChangeDetector(Checkpointable):
     _time: float | None = checkpointed()
     _usual: float | None = checkpointed()
     _pauses: int = checkpointed()
+    moving: float = checkpointed()
+    """Share of the last frame, reduced, that is not as it was on the frame before."""
 
     def __init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
         self._before = None
+        self.moving = 0.0
         self._time = None
         self._usual = None
         self._pauses = 0
@@ -82,7 +87,9 @@ class SceneChangeDetector(Checkpointable):
         before, self._before = self._before, small
         paused = self._paused(time)
         if before is None or before.shape != small.shape:
+            self.moving = 0.0
             return Change.none
+        self.moving = float((np.abs(small - before).max(axis=2) > TOUCH).mean())
         change = difference(small, before)
         if change is not Change.none and not panned(small, before):
             return change
@@ -166,6 +173,37 @@ def structure(one: Float32Array, other: Float32Array) -> tuple[BoolArray, BoolAr
     alike = both > LIKENESS * np.sqrt((np.maximum(variance, 0) + 1) * (np.maximum(variance2, 0) + 1))
     textured = np.maximum(variance, variance2) > TEXTURE
     return textured & alike, textured & ~alike
+
+
+def shown_share(frame: Float32Array, scene: Float32Array) -> float:
+    """How much of a scene a picture shows: the parts with its structure and its levels.
+
+    Args:
+        frame: reduced picture (h, w, 3).
+        scene: reduced picture (h, w, 3), without anybody.
+
+    Returns:
+        Share of the parts that have a structure, in [0, 1]; 0 where none has, or the sizes differ.
+    """
+    if frame.shape != scene.shape:
+        return 0.0
+    kept, altered = structure(frame, scene)
+    textured = int((kept | altered).sum())
+    close = np.abs(frame - scene).max(axis=2) <= TOUCH
+    return float((kept & close).sum()) / textured if textured else 0.0
+
+
+def is_shown(scene: Image | None, image: Image) -> bool:
+    """Whether a part of the empty scene is seen, so that what hides the rest stands before it.
+
+    Args:
+        scene: the empty scene, RGB (H, W, 3), uint8; None if it is not known.
+        image: the frame, of the same form.
+
+    Returns:
+        True where :data:`SHOWN` of it are seen.
+    """
+    return scene is not None and shown_share(reduced(image), reduced(scene)) > SHOWN
 
 
 def panned(one: Float32Array, other: Float32Array) -> bool:

@@ -19,7 +19,7 @@ from segue.models.geometry import ResizePadGeometry
 from segue.sessions.align import Aligner, to_frame, to_reference
 from segue.sessions.background import MASK_ABOVE, GhostDetector, MaskedMedian
 from segue.sessions.base import Checkpointable, FrameLike, SessionState, as_frame, checkpointed
-from segue.sessions.changes import Change, SceneChangeDetector, difference, exposure, reduced, relit
+from segue.sessions.changes import Change, SceneChangeDetector, difference, exposure, is_shown, reduced, relit
 from segue.sessions.empty_scene import Background, Scene, resized, same_shape
 from segue.sessions.explaining import Explanation, draw
 from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
@@ -29,6 +29,7 @@ from segue.sessions.holes import with_holes_filled
 from segue.sessions.moving_camera import FollowCamera, MovingCameraSegmenter
 from segue.sessions.networks import foreground_model
 from segue.sessions.precipitation import Precipitation
+from segue.sessions.seen_scenes import SeenScenes
 from segue.sessions.segmenters import Maps, NetworkSegmenter, Segmenter
 from segue.sessions.sharpness import Blur, relative_blur
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
@@ -38,6 +39,7 @@ SHORT_SIDE = 240  # frames are reduced to this short side, near the size that th
 
 FLOOD = 0.7  # foreground on more than this share of the picture ...
 FLOOD_FRAMES = 5  # ... for so many frames means that the background is wrong
+SWEEPS = 0.2  # what fills the picture moves if from one frame to the next this share of it changes
 
 _GROW = np.ones((9, 9), np.uint8)
 
@@ -77,6 +79,7 @@ class ForegroundSession(Checkpointable):
     _background: Background = checkpointed()
     _masks: ForegroundMasks = checkpointed()
     _watch: SceneChangeDetector = checkpointed()
+    _seen_scenes: SeenScenes = checkpointed()
     _ghosts: GhostDetector = checkpointed()
     _depth_scale: DepthScale = checkpointed()
     _precipitation: Precipitation | None = checkpointed()
@@ -115,6 +118,7 @@ class ForegroundSession(Checkpointable):
         self._aligner = Aligner() if align else None
         self._warm_up = warm_up
         self._watch = SceneChangeDetector()
+        self._seen_scenes = SeenScenes()
         self._ghosts = GhostDetector()
         self._depth_scale = DepthScale()
         is_network = isinstance(self._segmenter, (NetworkSegmenter, MovingCameraSegmenter))
@@ -131,7 +135,9 @@ class ForegroundSession(Checkpointable):
         self._due = deque()
         self._masks.reset()
         self._watch.restart()
+        self._seen_scenes.reset()
         self._hidden = None
+        self._completed = 0
         self._next_index = 0
         self._following = False
         self._begin_scene()
@@ -223,6 +229,8 @@ class ForegroundSession(Checkpointable):
         change = self._watch.look(image, frame.time)
         if following or (change is not Change.pause and self._segmenter.camera_moved):
             change = Change.none
+        if change is Change.scene and is_shown(self._picture, image):
+            change = Change.none
         if known is not None and (known is not Change.none or change is not Change.pause):
             change = known
         if followed and not following:  # what was known before the camera panned lies elsewhere
@@ -230,6 +238,8 @@ class ForegroundSession(Checkpointable):
         if change is Change.scene:
             self._end_scene()
             following = self._segmenter.follows(image)
+        if known is None and not following:
+            self._come_back(image)
         self._following = following
         if following and not followed and self._completed:
             warnings.warn(
@@ -339,8 +349,21 @@ class ForegroundSession(Checkpointable):
         scene = self._empty(item.image)
         return scene if item.blur is None else item.blur.of_scene(scene)
 
+    def _come_back(self, image: Image) -> None:
+        """Go on with a scene that was seen before, if the frame shows it again."""
+        if not isinstance(self._background, MaskedMedian):
+            return
+        scene = self._seen_scenes.come_back(image, self._picture)
+        if scene is None:
+            return
+        self._end_scene()
+        scene.give_back(self._background, self._aligner)
+        self._completed = scene.frames
+
     def _end_scene(self) -> None:
         self._drain()
+        if isinstance(self._background, MaskedMedian):
+            self._seen_scenes.keep(self._completed, self._background, self._aligner)
         self._masks.restart()
         self._begin_scene()
 
@@ -405,7 +428,8 @@ class ForegroundSession(Checkpointable):
     def _learn_from(self, image: Image, foreground: npt.NDArray[np.float32]) -> None:
         mask = foreground > MASK_ABOVE
         self._hidden = np.asarray(cv2.dilate(mask.view(np.uint8), _GROW) > 0)
-        self._flooded = self._flooded + 1 if mask.mean() > FLOOD else 0
+        flooded = mask.mean() > FLOOD and not (self._watch.moving > SWEEPS and is_shown(self._picture, image))
+        self._flooded = self._flooded + 1 if flooded else 0
         if self._flooded >= FLOOD_FRAMES:
             self._flooded = 0
             self._background.replace(image, trusted=False)
