@@ -307,10 +307,11 @@ def test_an_actor_sees_whether_its_node_shares_the_output(
     ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(ray_cluster.torch, "set_num_threads", lambda count: None)
+    threads: list[int] = []
+    monkeypatch.setattr(ray_cluster.torch, "set_num_threads", threads.append)
     ray.get_runtime_context = lambda: SimpleNamespace(get_node_id=lambda: "n7")
     (tmp_path / "shared").mkdir()
-    actor = Actor("w", JobConfig(output="out", batch="this", folder=str(tmp_path / "shared")))
+    actor = Actor("w", JobConfig(output="out", batch="this", folder=str(tmp_path / "shared"), threads=3))
     with pytest.raises(SegueError, match="out: is another folder on node"):
         actor.machine()
     place = tmp_path / "shared" / "out" / SUBFOLDER / IDENTITY
@@ -321,6 +322,7 @@ def test_an_actor_sees_whether_its_node_shares_the_output(
     place.write_text("this")
     assert actor.machine() == "n7"
     assert Actor("w", JobConfig(output="s3://bucket/out", folder="none")).machine() == "n7"
+    assert threads == [3, 1]
     monkeypatch.setattr(ray_cluster, "report", lambda *parts: parts)
     name, task, _, watch, cancel = actor.execute(TASK)  # type: ignore[misc]
     assert (name, task, watch.frames, actor.frames()) == ("w", TASK, 0, 0)

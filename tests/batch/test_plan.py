@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -145,7 +146,7 @@ def test_folders_and_patterns_leave_results_out(tmp_path: Path) -> None:
     assert names_and_sources(tmp_path) == {"a": "a.mp4", "in/b": "b.mp4"}
     assert names_and_sources(tmp_path / "**" / "*.mp4") == {"a": "a.mp4", "b": "b.mp4"}
     for place in (tmp_path / "out", tmp_path / "out" / "overlay.mp4"):
-        with pytest.raises(SourceError, match="results of segue are no source"):
+        with pytest.raises(SourceError, match=f"^{re.escape(str(place))}: results of segue are no source"):
             read_tasks([str(place)])
     (tmp_path / "list.csv").write_text("source\nin/b.mp4\nout/overlay.mp4\n")
     with pytest.raises(SourceError, match=r"row 2: out/overlay\.mp4: results of segue"):
@@ -215,6 +216,12 @@ def test_what_a_video_costs_is_told_by_what_can_be_known_of_it(
     assert rotten.identity is not None
     assert gone == tasks[5]
     assert identity_of(str(tmp_path / "gone.mp4")) is None
+
+
+def test_the_frames_of_a_film_that_does_not_count_them_are_those_of_its_length(tmp_path: Path) -> None:
+    film(tmp_path / "a.mkv", 50)
+    (found,) = measured([Task("a", str(tmp_path / "a.mkv"))])
+    assert found.cost == pytest.approx(96 * 128 * 50, rel=0.05)
 
 
 def test_films_of_a_remote_folder_are_named_by_their_place_there(monkeypatch: pytest.MonkeyPatch) -> None:
