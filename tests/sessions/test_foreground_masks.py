@@ -136,6 +136,7 @@ def test_each_object_has_its_own_probability_and_none_outside_of_itself() -> Non
     result = of(ForegroundMasks(objects=True), seen)
     assert [(item.id, item.label, item.area) for item in result.objects] == [(1, None, 2), (2, None, 1)]
     assert [item.score for item in result.objects] == pytest.approx([0.8, 0.6])
+    assert result.mask.dtype == np.uint8
     background, one, other = result.probabilities
     assert np.allclose(one, plane(r1c1=0.9, r1c2=0.7))
     assert np.allclose(other, plane(r4c4=0.6))

@@ -1,0 +1,191 @@
+"""What a detection gets of a picture in which known objects are, and how long those are believed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segue.errors import ArgumentError, PromptError
+from segue.prompts.detectors import Proposals
+from segue.sessions.association import Track
+from segue.sessions.detected import (
+    IN_FRONT,
+    INSIDE,
+    LEFT,
+    PART_SURPLUS,
+    SMALLEST,
+    DetectionOptions,
+    DetectionSession,
+    _Scene,
+)
+from segue.types import Box, Frame
+from tests.sessions.test_detected import BLUE, GREEN, RED, Copies, ScriptedDetector, drawn, run, seen
+
+SIZE = (40, 100)
+FRAME = Frame(0, 0.0, np.full((*SIZE, 3), 128, np.uint8))
+
+
+def plane(box: tuple[int, int, int, int]) -> Any:
+    x0, y0, x1, y1 = box
+    found = np.zeros(SIZE, np.float32)
+    found[y0:y1, x0:x1] = 0.9
+    return found
+
+
+def scene(
+    box: tuple[int, int, int, int],
+    known: Mapping[int, tuple[int, int, int, int]],
+    *,
+    label: str = "dog",
+    labels: Mapping[int, str] | None = None,
+    score: float = 0.9,
+    least: float = 0.5,
+    shown: Any = None,
+) -> _Scene:
+    """A scene with one detection, and known objects that fill their boxes."""
+    mask = np.zeros(SIZE, np.uint8)
+    for number, other in known.items():
+        mask[plane(other) > 0] = number
+    boxes: tuple[Box, ...] = (tuple(map(float, box)),)  # type: ignore[assignment]
+    found = Proposals(boxes, (score,), (label,), lambda _: plane(box) if shown is None else shown)
+    return _Scene(FRAME, found, mask, dict(labels or dict.fromkeys(known, "dog")), 3, least)
+
+
+def test_a_detection_alone_has_its_whole_mask() -> None:
+    made = scene((10, 10, 30, 30), {})
+    carved = made.carved(0, None)
+    assert carved is not None
+    assert np.array_equal(carved, plane((10, 10, 30, 30)) > 0)
+    assert made.appearances.shape == (1, 512)
+    none = _Scene(
+        FRAME, Proposals((), (), (), lambda _: plane((0, 0, 1, 1))), np.zeros(SIZE, np.uint8), {}, 3, 0.5
+    )
+    assert none.appearances.shape == (0, 512)
+
+
+def test_a_mask_that_runs_out_of_its_box_is_cut_a_little_around_it() -> None:
+    carved = scene((20, 10, 60, 30), {}, shown=np.ones(SIZE, np.float32)).carved(0, None)
+    assert carved is not None
+    # A twentieth of 40 and 20 pixels on each side.
+    assert np.array_equal(carved, plane((18, 9, 62, 31)) > 0)
+
+
+@pytest.mark.parametrize(("height", "there"), [(1, False), (2, True)])
+def test_what_is_smaller_than_the_smallest_is_nothing(height: int, there: bool) -> None:
+    assert 1 < SMALLEST * SIZE[0] * SIZE[1] < 2
+    made = scene((10, 10, 11, 10 + height), {1: (50, 10, 51, 10 + height)})
+    assert (made.carved(0, None) is not None) == there
+    assert (made.box_of(1) is not None) == there
+    assert made.box_of(7) is None
+
+
+@pytest.mark.parametrize(("width", "left"), [(20, 20), (21, 20)])
+def test_what_is_large_lies_behind_what_it_overlaps(width: int, left: int) -> None:
+    """The known object is 40 x 20; the detection is as high, and reaches 10 pixels into it."""
+    assert IN_FRONT == 0.5
+    made = scene((30 - width + 10, 10, 40, 30), {1: (30, 10, 70, 30)})
+    carved = made.carved(0, None)
+    assert carved is not None
+    assert int(carved.sum()) == 20 * (width - 10)
+
+
+def test_what_is_small_lies_in_front_of_what_it_overlaps() -> None:
+    carved = scene((21, 10, 40, 30), {1: (30, 10, 70, 30)}).carved(0, None)
+    assert carved is not None
+    assert int(carved.sum()) == 20 * 19
+    own = scene((20, 10, 40, 30), {1: (20, 10, 40, 30)}).carved(0, 1)
+    assert own is not None
+    assert int(own.sum()) == 400, "its own pixels are its own"
+
+
+@pytest.mark.parametrize(("hidden", "there"), [(10, True), (11, False)])
+def test_half_of_a_mask_must_be_left(hidden: int, there: bool) -> None:
+    assert LEFT == 0.5
+    made = scene((10, 10, 30, 30), {1: (10, 10, 10 + hidden, 30)})
+    assert (made.carved(0, None) is not None) == there
+
+
+@pytest.mark.parametrize(
+    ("inside", "score", "label", "there"),
+    [
+        (13, 0.5, "dog", True),  # below seven tenths of 19 pixels
+        (14, 0.5, "dog", False),
+        (14, 0.5 + 2 * PART_SURPLUS - 0.01, "dog", False),
+        (14, 0.5 + 2 * PART_SURPLUS + 0.01, "dog", True),
+        (14, 0.5 + PART_SURPLUS - 0.01, "cat", False),
+        (14, 0.5 + PART_SURPLUS + 0.01, "cat", True),
+    ],
+)
+def test_what_lies_in_a_known_object_is_a_part_of_it_unless_it_is_sure(
+    inside: int, score: float, label: str, there: bool
+) -> None:
+    assert INSIDE == 0.7
+    made = scene((40 + inside - 19, 10, 40 + inside, 30), {1: (40, 10, 90, 30)}, score=score, label=label)
+    assert (made.carved(0, None) is not None) == there
+
+
+def test_objects_that_go_leave_their_pixels_to_nobody() -> None:
+    made = scene((10, 10, 30, 30), {1: (40, 10, 50, 20), 2: (60, 10, 70, 20)})
+    assert made.box_of(1) == (40, 10, 50, 20)
+    made.clear([1])
+    assert made.box_of(1) is None
+    assert made.box_of(2) == (60, 10, 70, 20)
+    made.put(5, plane((80, 10, 90, 20)) > 0)
+    assert made.box_of(5) == (80, 10, 90, 20)
+
+
+def test_an_object_that_is_known_again_goes_on_counting() -> None:
+    stays = ("person", 0.9, 10, 20, GREEN)
+    film = [drawn(stays, ("dog", 0.9, 60, 20, RED))] * 3 + [drawn(stays)] * 8
+    film += [drawn(stays, ("dog", 0.7, 60, 20, RED))]
+    session = DetectionSession(
+        Copies(), ScriptedDetector([found for _, found in film]), DetectionOptions(every=1)
+    )
+    for t, (image, _) in enumerate(film):
+        if t == 3:
+            before = session._tracks[2].runs, session._tracks[2].hits
+        result = session.step(Frame(t, t / 10, image))
+    assert seen(result) == [(1, "person"), (2, "dog")]
+    track: Track = session._tracks[2]
+    assert track.hits == before[1] + 1 == 4
+    assert track.runs > before[0] + 1
+    assert (track.misses, track.mismatches, track.contested) == (0, 0, False)
+    assert track.score == pytest.approx((3 * 0.9 + 0.7) / 4)
+    assert not session._lost
+
+
+def test_a_mask_that_one_detection_contradicts_stays() -> None:
+    """Two runs in a row must disagree before a mask is made anew."""
+    thing = ("dog", 0.9, 20, 20, RED)
+    image, found = drawn(thing)
+    _, elsewhere = drawn(("dog", 0.9, 24, 20, RED))
+    results = run([(image, found), (image, elsewhere), (image, found), (image, elsewhere), (image, found)])
+    assert all(np.array_equal(result.mask > 0, results[0].mask > 0) for result in results)
+
+
+def test_no_more_objects_are_followed_than_are_wanted() -> None:
+    things = [("dog", 0.9, 5, 20, RED), ("dog", 0.85, 45, 20, GREEN), ("dog", 0.8, 85, 20, BLUE)]
+    assert [len(seen(result)) for result in run([drawn(*things)] * 3, top=2)] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("wrong", [{"every": 0}, {"top": 0}, {"score": -0.1}, {"score": 1.1}])
+def test_options_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentError):
+        DetectionOptions(**wrong)
+    DetectionOptions(every=1, top=1, score=1.0)
+    DetectionOptions(score=0.0)
+
+
+def test_instances_are_found_without_prompts_and_by_one_frame() -> None:
+    image, found = drawn(("dog", 0.9, 5, 20, RED))
+    session = DetectionSession(Copies(), ScriptedDetector([found]))
+    with pytest.raises(PromptError, match="instances are found without prompts"):
+        session.step(Frame(0, 0.0, image), np.zeros((60, 120), np.uint8))
+    assert len(seen(session.step(Frame(0, 0.0, image)))) == 1
+    compares = ScriptedDetector([found])
+    compares.lookahead = 2
+    with pytest.raises(PromptError, match="a detector that compares frames finds no instances"):
+        DetectionSession(Copies(), compares)
