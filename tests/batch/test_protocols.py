@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segue.batch import data_sets
+from segue.batch import data_sets, protocols
 from segue.batch.data_sets import run, score_run, template_for
 from segue.batch.protocols import (
     OWN_DEPTH,
@@ -143,6 +143,11 @@ def test_youtube_vos_wants_results_of_the_frames_of_its_list(tmp_path: Path) -> 
     assert video.required == (0, 2, 4)
     assert video.source == tmp_path / "valid/JPEGImages/v"
     assert not scored_here(request)
+    meta = json.loads((tmp_path / "valid/meta.json").read_text())
+    meta["videos"]["v"]["objects"]["2"]["frames"] = [f"{5 * index:05d}" for index in range(6)]
+    (tmp_path / "valid/meta.json").write_text(json.dumps(meta))
+    (video,) = dataset_videos(request, tmp_path / "out")
+    assert video.required is None, "all of them"
 
 
 def save_film(root: Path, name: str, numbers: range, roi: bool) -> None:
@@ -168,6 +173,34 @@ def test_the_region_of_a_film_is_written_for_its_job(tmp_path: Path) -> None:
     assert two.roi is None
     assert one.source == tmp_path / "set/one/input", "the pictures lie alone, by their numbers"
     assert (one.align, one.depth, one.flow) == (None, None, None)
+
+
+@pytest.mark.parametrize("deep", [True, False])
+def test_rendered_clips_bring_their_depth_where_they_have_some(tmp_path: Path, deep: bool) -> None:
+    save_film(tmp_path / "isd" / "test", "clip", range(1, 3), False)
+    folder = tmp_path / "isd/test/clip"
+    meta = {"template": "t", "camera": "static", "light": "day", "tags": [], "fps": 25, "frames": 2}
+    (folder / "meta.json").write_text(json.dumps({"name": "clip", **meta}))
+    if deep:
+        (folder / "depth").mkdir()
+        for number in (1, 2):
+            Image.fromarray(np.zeros((48, 64), np.uint8)).save(folder / "depth" / f"in{number:06d}.png")
+    request = Request(data=tmp_path / "isd", dataset="isd", subset="test")
+    (video,) = dataset_videos(request, tmp_path / "out")
+    assert video.depth == (folder / "depth" if deep else None)
+    assert video.source == folder / "input"
+
+
+def test_a_data_set_of_another_package_is_run_as_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind, clips, command in (
+        ("films", False, "foreground"),
+        ("instances", True, "instances"),
+        ("masks", False, "track"),
+    ):
+        monkeypatch.setattr(protocols, "kind_of_data", lambda name, kind=kind: kind)
+        assert is_clips("koi") == clips
+        assert protocols.BY_KIND[kind].command == command  # type: ignore[index]
+        assert not is_clips("davis")
 
 
 def test_composites_become_frames_and_flow_with_the_time_of_their_file(tmp_path: Path) -> None:
