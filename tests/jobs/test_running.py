@@ -193,7 +193,9 @@ def test_results_go_where_the_source_is_called_if_nobody_says(film: Path) -> Non
     assert default_folder(open_source(film)) == Path("segue-out/film")
     outcome = run_prepared(foreground(film), prepared(open_source(film)))
     assert outcome.paths == {"png": Path("segue-out/film/masks")}
-    assert read_job(film.parent / "segue-out/film/job.json").kind == "foreground"
+    record = film.parent / "segue-out/film/job.json"
+    assert read_job(record).kind == "foreground"
+    assert len(record.read_text().splitlines()) > 20, "people read it too"
     with pytest.raises(SinkError, match="give --overwrite or --resume"):
         run_prepared(foreground(film), prepared(open_source(film)))
     again = foreground(film, outputs={"overwrite": True})

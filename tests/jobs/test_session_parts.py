@@ -19,7 +19,7 @@ from segue.jobs.loop import FrameLoop
 from segue.jobs.options import ForegroundOptions, TrackOptions
 from segue.jobs.parts import BoxValue, Finding, MaskFile, Model, PointValue, RemoveValue, VideoSource
 from segue.jobs.prepared import Extras, Objects, open_video
-from segue.jobs.prompting import make_detector, make_prompter, mask_values
+from segue.jobs.prompting import make_detector, make_prompter, mask_values, settled
 from segue.jobs.running import prepare
 from segue.jobs.tracking import check_prompts, in_words, prepare_track, track_session, visible
 from segue.jobs.values import ForegroundJob, TrackJob
@@ -27,7 +27,7 @@ from segue.masks import write_index_mask
 from segue.models.base import ForegroundCapabilities
 from segue.sessions.film_scenes import FilmScenes
 from segue.sessions.two_passes import TwoPasses
-from segue.types import ObjectInfo, Segmentation
+from segue.types import BoxPrompt, Frame, ObjectInfo, Segmentation
 from segue.video import open_source
 from segue.video.images import write_picture
 from tests.clips import clip
@@ -268,6 +268,65 @@ def test_a_tracker_gets_all_that_its_job_says(monkeypatch: pytest.MonkeyPatch, f
     assert got["prompter"] is own
     track_session(lively_lite(), TrackOptions())
     assert (got["fast"], got["fit"], got["prompter"], got["frames"]) == (False, False, None, None)
+
+
+def test_what_makes_masks_is_what_the_job_names(monkeypatch: pytest.MonkeyPatch, film: Path) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(tracking, "make_prompter", lambda *said: asked.append(said))
+    box = BoxValue(box=(4, 4, 30, 30), fill=True)
+    prepare_track(track(film, box, refine="network", prompter="p.onnx"), Objects(model=lively_lite()))
+    assert asked == [("network", "p.onnx", "stcn-lite", "cpu")]
+    prepare_track(track(film, box), Objects(model=lively_lite(), prompter=lambda _: None))  # type: ignore[arg-type]
+    assert len(asked) == 1, "a program has given its own"
+
+
+def test_a_mask_that_was_made_of_a_box_keeps_its_label() -> None:
+    frame = Frame(0, 0.0, FRAMES[0])
+    said = [BoxPrompt(1, (4, 4, 30, 30), True, label="koi"), BoxPrompt(2, (30, 30, 40, 40), True)]
+    found = settled(frame, said, None, ())
+    assert [(item.id, item.label) for item in found] == [(1, "koi"), (2, None)]  # type: ignore[union-attr]
+
+
+def test_all_that_a_job_of_foreground_says_reaches_its_session(
+    monkeypatch: pytest.MonkeyPatch, film: Path, tmp_path: Path
+) -> None:
+    got: list[Any] = []
+
+    def session(source: Any, model: Any, options: Any, **how: Any) -> Any:
+        got.append((source, model, options, how))
+        return SimpleNamespace(restorable=False), "frames"
+
+    monkeypatch.setattr(foreground_jobs, "foreground_session", session)
+    options = ForegroundOptions(min_area=7)
+    job = ForegroundJob(
+        source=VideoSource(place=str(film)),
+        model=Model(name="mustan-lite", weights=Path("w.pth")),
+        options=options,
+        flow="flows",
+        flow_weights=Path("raft.pth"),
+        roi="roi.png",
+        scene="knn",
+        depth="maps",
+        device="cpu",
+        fast=True,
+    )
+    prepared: Any = prepare_foreground(job, Objects())
+    source, model, given, how = got.pop()
+    assert (source.name, model, given) == ("film", "mustan-lite", options)
+    said = {
+        "weights": Path("w.pth"),
+        "flow": "flows",
+        "flow_weights": Path("raft.pth"),
+        "depth": "maps",
+        "device": "cpu",
+        "fast": True,
+    }
+    assert how == {**said, "roi": "roi.png", "scene": "knn"}
+    assert (prepared.frames, prepared.saves, prepared.total) == ("frames", False, 5)
+    own: Any = Objects(source=source, model="network", roi="mask", scene="picture")
+    assert prepare_foreground(job, own).source is source
+    _, model, _, how = got.pop()
+    assert (model, how) == ("network", {**said, "roi": "mask", "scene": "picture"})
 
 
 def test_visible_objects_are_counted_of_all() -> None:

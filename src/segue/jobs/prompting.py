@@ -74,7 +74,8 @@ def typed_prompts(
         by_frame[frame].append(text)
     for frame, texts in by_frame.items():
         found += (
-            BoxValue(frame=frame, id=box.id, box=box.box, fill=fill) for box in parse_boxes(texts, fill=fill)
+            BoxValue(frame=frame, id=box.id, box=box.box, fill=box.fill)
+            for box in parse_boxes(texts, fill=fill)
         )
     for frame, text in map(_at, points):
         point = parse_point(text)
