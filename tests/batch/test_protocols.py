@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,10 @@ def test_a_film_brings_its_region_flow_depth_and_weights(tmp_path: Path) -> None
         None,
     )
     assert job.model.weights == Path("own.safetensors").absolute()
-    assert (job.options.align, job.options.passes) == (True, 1)
+    assert (job.options.align, job.options.remove_rain, job.options.passes) == (True, True, 1)
+    apart = replace(video, apart=True).job(FOREGROUND)
+    assert isinstance(apart, ForegroundJob)
+    assert (apart.options.align, apart.options.remove_rain, apart.options.passes) == (False, False, 1)
     deep = video.job(FOREGROUND.model_copy(update={"depth": OWN_DEPTH}))
     assert isinstance(deep, ForegroundJob)
     assert deep.depth == str(Path("depth").absolute())
@@ -89,13 +93,14 @@ def test_all_videos_are_there_before_the_first_one_begins(tmp_path: Path) -> Non
         (tmp_path / name).mkdir()
         Image.fromarray(FRAMES[0]).save(tmp_path / name / "0.png")
     template = ForegroundJob(source=SOURCE, model=Model(name="median"))
-    tasks = tasks_of([DatasetVideo(name, tmp_path / name) for name in ("a", "b")], template)
+    request = Request(data=tmp_path, dataset="foreground")
+    tasks = tasks_of(request, [DatasetVideo(name, tmp_path / name) for name in ("a", "b")], template)
     assert [(task.name, task.source, task.arguments) for task in tasks] == [
         (name, str(tmp_path / name), ()) for name in ("a", "b")
     ]
     assert from_json(tasks[1].job) == DatasetVideo("b", tmp_path / "b").job(template)
     with pytest.raises(SourceError, match="c: no such file or folder"):
-        tasks_of([DatasetVideo(name, tmp_path / name) for name in ("a", "c")], template)
+        tasks_of(request, [DatasetVideo(name, tmp_path / name) for name in ("a", "c")], template)
 
 
 def save_masks(root: Path, name: str, numbers: range, first: int) -> None:
@@ -172,7 +177,7 @@ def test_the_region_of_a_film_is_written_for_its_job(tmp_path: Path) -> None:
     assert region.sum() == 20 * 35
     assert two.roi is None
     assert one.source == tmp_path / "set/one/input", "the pictures lie alone, by their numbers"
-    assert (one.align, one.depth, one.flow) == (None, None, None)
+    assert (one.apart, one.depth, one.flow) == (False, None, None)
 
 
 @pytest.mark.parametrize("deep", [True, False])
@@ -207,7 +212,7 @@ def test_composites_become_frames_and_flow_with_the_time_of_their_file(tmp_path:
     root = save_composites(tmp_path / "demo")
     request = Request(data=root, dataset="hofam")
     (video,) = dataset_videos(request, tmp_path / "out")
-    assert (video.align, video.flow) == (False, video.source.parent / "flow")
+    assert (video.apart, video.flow) == (True, video.source.parent / "flow")
     composites = sorted(path for path in root.rglob("*") if path.is_file())
     for folder in (video.source, video.flow):
         assert folder is not None
