@@ -103,10 +103,17 @@ def test_reverse_goes_with_prompts_on_frames_that_are_there(lite: STCNLite) -> N
         with pytest.raises(PromptError, match=f"prompt for frame {missing}, but"):
             tracked(list(FRAMES), {missing: MASKS[0]}, lite, reverse=True)
     results: list[Segmentation] = []
-    short = segue.open_source(list(FRAMES), end=3)
-    with pytest.raises(PromptError, match="prompt for frame 4, but"):
-        results.extend(segue.track(short, {4: MASKS[0]}, model=lite, device="cpu", reverse=True))
-    assert not results, "nothing is followed for a prompt that cannot be reached"
+    bounds: list[dict[str, Any]] = [{"end": 3}, {"end": 0.3}, {"duration": 0.3}]
+    for bound in bounds:
+        for missing in (3, 4):
+            short = segue.open_source(list(FRAMES), fps=10, **bound)
+            running = segue.track(short, {missing: MASKS[0]}, model=lite, device="cpu", reverse=True)
+            with pytest.raises(PromptError, match=f"prompt for frame {missing}, but"):
+                results.extend(running)
+            assert not results, "nothing is followed for a prompt that cannot be reached"
+        short = segue.open_source(list(FRAMES), fps=10, **bound)
+        found = tracked(short, {2: MASKS[0]}, lite, reverse=True)
+        assert [result.index for result in found] == [0, 1, 2]
     with pytest.raises(PromptError, match="prompt for frame 4, but the source has no such frame"):
         tracked(segue.open_source(list(FRAMES), stride=3), {4: MASKS[0], 6: MASKS[0] * 2}, lite, reverse=True)
 

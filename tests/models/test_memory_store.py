@@ -426,6 +426,17 @@ def test_pictures_are_reduced_as_the_schedule_says(resize: Any) -> None:
     assert np.array_equal(whole, image[:6, :6])
 
 
+@pytest.mark.parametrize("official", [False, True])
+def test_an_object_that_the_reduced_mask_loses_keeps_a_pixel_but_with_official(official: bool) -> None:
+    mask = torch.zeros(12, 12, dtype=torch.int32)
+    mask[4:8, 4:8] = 1
+    mask[2, 1] = 2  # between the samples
+    geometry = tracker(short_side=8, official=official).geometry((12, 12))
+    small = geometry.unpad(geometry.mask_to_network(mask))
+    assert small.shape == (8, 8)
+    assert set(small.unique().tolist()) == ({0, 1} if official else {0, 1, 2})
+
+
 def test_a_schedule_of_another_network_lends_what_both_have() -> None:
     network = SimpleNamespace(stride=16, schedule=LongTermSchedule(num_prototypes=7))
     setup = Setup(Schedule(mem_every=3), torch.device("cpu"), torch.float32, 1 << 30)
@@ -445,6 +456,7 @@ def test_a_schedule_of_another_network_lends_what_both_have() -> None:
         ({"num_prototypes": 128, "max_long_term_elements": 127}, False),
         ({"num_prototypes": 128, "max_long_term_elements": 128}, True),
         ({"include_last": True}, False),
+        ({"last_penalty": 0.5}, False),
     ],
 )
 def test_schedules_that_cannot_work_are_refused(settings: dict[str, Any], right: bool) -> None:

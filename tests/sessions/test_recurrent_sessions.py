@@ -237,6 +237,8 @@ def test_the_schedule_of_another_network_keeps_what_it_says(xmem_network: XMem) 
         ({"min_mid_term_frames": 3}, "min_mid_term_frames is 3"),
         ({"num_prototypes": 0}, "num_prototypes is 0"),
         ({"official": True, "permanent": "given"}, "permanent: with official"),
+        ({"penalty": 0.5}, "penalty: XMem and Cutie have none"),
+        ({"last_window": 3}, "last_window: XMem and Cutie have none"),
     ],
 )
 def test_schedules_that_cannot_work_are_refused(
@@ -244,6 +246,14 @@ def test_schedules_that_cannot_work_are_refused(
 ) -> None:
     with pytest.raises(SegueError, match=words):
         new_session((system[0], replace(system[1], **change)))
+
+
+def test_an_eviction_that_would_leave_nothing_is_refused(cutie_small_network: Cutie) -> None:
+    for buffer in (12, -1):
+        schedule = replace(SMALL["cutie"], buffer_tokens=buffer)
+        with pytest.raises(SegueError, match=f"buffer_tokens is {buffer}"):
+            new_session((cutie_small_network, schedule))
+        new_session((cutie_small_network, replace(schedule, long_term=False)))
 
 
 def test_objects_that_enter_later_keep_their_own_first_frame(xmem_network: XMem) -> None:

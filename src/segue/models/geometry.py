@@ -56,6 +56,7 @@ class ResizePadGeometry:
     working: Shape  # what the network sees; the same unless the pictures are too large
     stride: int  # the padded size is a multiple of it
     mask_mode: Literal["nearest", "nearest-exact"] = "nearest-exact"  # how index masks are reduced
+    keep_small: bool = True  # whether an object that no sample hits keeps a pixel
 
     @classmethod
     def of(
@@ -66,6 +67,7 @@ class ResizePadGeometry:
         *,
         truncate: bool = False,
         mask_mode: Literal["nearest", "nearest-exact"] = "nearest-exact",
+        keep_small: bool = True,
     ) -> ResizePadGeometry:
         """A geometry whose working size has a short side of at most ``short_side``, in proportion.
 
@@ -75,16 +77,17 @@ class ResizePadGeometry:
             stride: of which the padded sides are multiples.
             truncate: cut the other side to an integer instead of rounding it, as XMem and Cutie do.
             mask_mode: how masks are resized.
+            keep_small: let an object that no sample hits keep the pixel under its centre.
 
         Returns:
             The geometry.
         """
         short = min(picture)
         if short_side is None or short <= short_side:
-            return cls(picture, picture, stride, mask_mode)
+            return cls(picture, picture, stride, mask_mode, keep_small)
         to_integer = math.floor if truncate else round
         height, width = (max(1, to_integer(side * short_side / short)) for side in picture)
-        return cls(picture, (height, width), stride, mask_mode)
+        return cls(picture, (height, width), stride, mask_mode, keep_small)
 
     @property
     def resizes(self) -> bool:
@@ -114,7 +117,7 @@ class ResizePadGeometry:
     def mask_to_network(self, mask: Tensor) -> Tensor:
         """Bring an index mask to the padded size, by nearest neighbour.
 
-        An object too small to be hit by any sample keeps the pixel under its centre.
+        An object too small to be hit by any sample keeps the pixel under its centre (``keep_small``).
 
         Args:
             mask: index mask (H, W).
@@ -126,7 +129,8 @@ class ResizePadGeometry:
             return self.pad(mask)
         small = F.interpolate(mask[None, None].float(), size=self.working, mode=self.mask_mode)[0, 0]
         small = small.to(mask.dtype)
-        for i in set(torch.unique(mask).tolist()) - set(torch.unique(small).tolist()):
+        lost = set(torch.unique(mask).tolist()) - set(torch.unique(small).tolist()) if self.keep_small else ()
+        for i in lost:
             row, column = (mask == i).nonzero().float().mean(0).tolist()
             scale = self.working[0] / self.picture[0], self.working[1] / self.picture[1]
             small[int(row * scale[0]), int(column * scale[1])] = i

@@ -109,6 +109,7 @@ class Source(AbstractContextManager["Source"]):
         self._closings = 0
         self._stopped = CancelToken()
         self._used = False
+        self._first_time: float | None = None  # of the first frame that is taken, once it was read
         self.name = reader.name
         self.fps = reader.fps
         self.frame_count = span.count(reader.total, reader.fps)
@@ -163,10 +164,17 @@ class Source(AbstractContextManager["Source"]):
         Returns:
             A source of its own, with the same stride and size of pictures.
         """
-        own = self._span.end if isinstance(self._span.end, int) else None
+        span = self._span
+        if span.duration is not None and self._first_time is None:
+            next(iter(self))  # tells the time from which the duration counts
+            self.close()
+        times = [time for time in (span.end, span.until) if isinstance(time, float)]
+        if span.duration is not None and self._first_time is not None:
+            times.append(self._first_time + span.duration)
+        last = min(span.end, end) if isinstance(span.end, int) else end
         return Source(
             self._reader,
-            replace(self._span, start=start, end=end if own is None else min(own, end), duration=None),
+            replace(span, start=start, end=last, duration=None, until=min(times, default=None)),
             max_size=self._max_size,
             on_damage=self._on_damage,
             prefetch=self._prefetch,
@@ -221,8 +229,9 @@ class Source(AbstractContextManager["Source"]):
                 return
             if self._span.is_before(picture.index, picture.time):
                 continue
-            if taken == 0 and self._span.duration is not None:
-                end = picture.time + self._span.duration
+            if taken == 0:
+                self._first_time = picture.time
+                end = math.inf if self._span.duration is None else picture.time + self._span.duration
             if taken % self._span.stride == 0:
                 try:
                     yield picture.index, picture.time, self._fitted(picture.load(), picture.index)

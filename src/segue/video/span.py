@@ -81,13 +81,15 @@ def _clock_seconds(match: re.Match[str]) -> float:
 class Span:
     """Frames from ``start`` up to but without ``end``, every ``stride``-th of them, for ``duration`` seconds.
 
-    The duration counts from the first frame that is taken.
+    The duration counts from the first frame that is taken. ``until`` is a time at which the frames end at the
+    latest, whatever ``end`` is.
     """
 
     start: Position = 0
     end: Position | None = None
     stride: int = 1
     duration: float | None = None
+    until: float | None = None
 
     @classmethod
     def of(
@@ -145,6 +147,8 @@ class Span:
         Returns:
             True at or after the end; never where the span has none.
         """
+        if self.until is not None and time >= self.until:
+            return True
         if self.end is None:
             return False
         return (time if isinstance(self.end, float) else index) >= self.end

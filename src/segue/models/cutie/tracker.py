@@ -142,8 +142,15 @@ class CutieTracker(LongTermTracker):
 
     def __init__(self, network: Any, setup: Setup) -> None:
         super().__init__(network, setup)
-        if self.schedule.stagger_updates < 1:
-            raise SegueError(f"stagger_updates is {self.schedule.stagger_updates}; it must be at least 1")
+        schedule = self.schedule
+        if schedule.stagger_updates < 1:
+            raise SegueError(f"stagger_updates is {schedule.stagger_updates}; it must be at least 1")
+        room = schedule.max_long_term_elements - schedule.num_prototypes
+        if schedule.long_term and not 0 <= schedule.buffer_tokens < room:
+            raise SegueError(
+                f"buffer_tokens is {schedule.buffer_tokens}; it must be at least 0 and less than "
+                f"max_long_term_elements - num_prototypes, {room}, or nothing is left when that is full"
+            )
 
     def reset(self) -> None:
         super().reset()
@@ -249,7 +256,7 @@ class CutieTracker(LongTermTracker):
         schedule = self.schedule
         room = schedule.max_long_term_elements - schedule.num_prototypes
         if store.long >= room:
-            kept = store.select_top(store.usage()[: store.long], max(room - schedule.buffer_tokens, 0))
+            kept = store.select_top(store.usage()[: store.long], room - schedule.buffer_tokens)
             store.keep_long(kept)
 
     def forget(self, ids: Collection[int]) -> None:

@@ -81,7 +81,12 @@ class LongTermTracker(MemoryTracker):
 
     def geometry(self, size: Shape) -> ResizePadGeometry:
         return ResizePadGeometry.of(
-            size, self.schedule.short_side, self.network.stride, truncate=True, mask_mode=self.mask_mode
+            size,
+            self.schedule.short_side,
+            self.network.stride,
+            truncate=True,
+            mask_mode=self.mask_mode,
+            keep_small=not self.schedule.official,
         )
 
     def resized(self, image: Image, geometry: ResizePadGeometry) -> npt.NDArray[Any]:
@@ -169,6 +174,9 @@ def _check(schedule: LongTermSchedule) -> None:
     """Refuse what cannot work."""
     if schedule.include_last:
         raise SegueError("include_last: networks with a recurrent state do not also read the previous frame")
+    for name in ("last_window", "penalty", "last_penalty"):
+        if getattr(schedule, name):
+            raise SegueError(f"{name}: XMem and Cutie have none; leave it out")
     if schedule.official and schedule.permanent == "given":
         raise SegueError("permanent: with official only the first frames are permanent, as in the release")
     if not 1 <= schedule.min_mid_term_frames < schedule.max_mid_term_frames:

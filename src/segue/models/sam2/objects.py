@@ -47,8 +47,8 @@ class Settings:
             (``memory_temporal_stride_for_eval``).
         keep_corrections: let a corrected frame become a prompted frame
             (``add_all_frames_to_correct_as_cond``).
-        clear_around: forget tracked frames around a prompted one (``clear_non_cond_mem_around_input``; the
-            release fails with it).
+        clear_around: forget tracked frames around one with a prompt (``clear_non_cond_mem_around_input``; the
+            release fails with it). A corrected frame that is not kept as a prompted one goes as well.
         exact_memory: keep memory in the precision of the network instead of bfloat16.
     """
 
@@ -159,10 +159,10 @@ class ObjectMemory:
         return View(tuple(maps), tuple(pointers), max(1, limit - 1))
 
     def clear_around(self, frame: int, stride: int) -> None:
-        """Forget tracked frames near a prompted one.
+        """Forget tracked frames near one with a prompt, that frame included.
 
         Args:
-            frame: number of the prompted frame.
+            frame: number of the frame with the prompt.
             stride: distance of the frames that are seen.
         """
         reach = stride * MEMORY_FRAMES
