@@ -282,6 +282,8 @@ from tests.segue_train.test_loop import LineRecipe
 def end_the_group(number):
     if number == int(sys.argv[2]):
         os.killpg(0, signal.SIGTERM)
+        if sys.argv[3] == "True":
+            os.kill(os.getppid(), signal.SIGINT)
 
 settings = RunSettings(
     out=Path(sys.argv[1]), steps=12, seed=3, accelerator="cpu", save_every=50, log_every=50,
@@ -295,13 +297,14 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no process groups here")
-@pytest.mark.parametrize("moment", [0, 4, 9])
+@pytest.mark.parametrize(("moment", "passed_on"), [(0, False), (4, True), (9, False)])
 def test_sigterm_to_the_whole_group_saves_and_the_run_goes_on(
-    settings: Any, tmp_path: Path, moment: int
+    settings: Any, tmp_path: Path, moment: int, passed_on: bool
 ) -> None:
+    """Whoever started the training may get the signal too, and pass it on as Ctrl-C."""
     settings = replace(settings, steps=12)
     whole = loop.train(LineRecipe(), replace(settings, out=tmp_path / "whole"))
-    child = [sys.executable, "-c", ENDED_BY_THE_CLUSTER, str(settings.out), str(moment)]
+    child = [sys.executable, "-c", ENDED_BY_THE_CLUSTER, str(settings.out), str(moment), str(passed_on)]
     ended = subprocess.run(child, capture_output=True, text=True, start_new_session=True, timeout=120)
     assert ended.returncode == 130, ended.stderr
     assert "Traceback" not in ended.stderr

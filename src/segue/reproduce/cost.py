@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -16,6 +18,8 @@ from segue.jobs.foreground import foreground_session
 from segue.jobs.prepared import open_video
 from segue.jobs.values import ForegroundJob, from_json
 from segue.layers.running import choose_device
+from segue.sessions.foreground import ForegroundSession
+from segue.types import Frame
 
 FRAMES, WARM_UP = 60, 10
 """Frames that are looked at, of which the first do not count for the time."""
@@ -26,7 +30,7 @@ class Cost:
     """Time and memory of a network.
 
     Attributes:
-        milliseconds: median time of a frame, without reading and writing.
+        milliseconds: time of a frame, without reading and writing, see :func:`seconds_of`.
         mebibytes: most memory in use: on a GPU that of tensors, else what the process took beyond its start.
     """
 
@@ -53,7 +57,6 @@ def _measured(text: str) -> Cost:
     device = choose_device(job.device)
     cuda = device.type == "cuda"
     before = 0.0 if cuda else _peak()
-    times = []
     source = open_video(job.source.model_copy(update={"end": FRAMES}))
     session, frames = foreground_session(
         source,
@@ -68,14 +71,43 @@ def _measured(text: str) -> Cost:
         fast=job.fast,
     )
     with source:
-        for frame in frames:
-            begun = time.perf_counter()
-            session.step(frame)
-            if cuda:
-                torch.cuda.synchronize(device)
-            times.append(time.perf_counter() - begun)
+        seconds = seconds_of(session, frames, partial(torch.cuda.synchronize, device) if cuda else None)
     used = torch.cuda.max_memory_allocated(device) / 2**20 if cuda else _peak() - before
-    return Cost(1000 * median(times[WARM_UP:] or times), used)
+    return Cost(1000 * seconds, used)
+
+
+def seconds_of(
+    session: ForegroundSession, frames: Iterable[Frame], settle: Callable[[], None] | None = None
+) -> float:
+    """Seconds that a session takes for a frame of a film.
+
+    A network that looks ahead gives nothing at first, and those steps are no frames: counted are steps with a
+    result, after the warm-up. A film that is too short for them is taken as a whole, with what is still due.
+
+    Args:
+        session: at the beginning of a film.
+        frames: of the film.
+        settle: waits until a device has done what it was asked for.
+
+    Returns:
+        Median over the frames; of a short film, the mean.
+    """
+    times, found = [], []
+    for frame in frames:
+        begun = time.perf_counter()
+        result = session.step(frame)
+        if settle is not None:
+            settle()
+        times.append(time.perf_counter() - begun)
+        found.append(result is not None)
+    counted = [seconds for seconds, there in zip(times, found, strict=True) if there][WARM_UP:]
+    if counted:
+        return median(counted)
+    begun = time.perf_counter()
+    list(session.finish())
+    if settle is not None:
+        settle()
+    return (sum(times) + time.perf_counter() - begun) / max(1, len(times))
 
 
 def _peak() -> float:
