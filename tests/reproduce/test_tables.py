@@ -105,6 +105,7 @@ def test_data_of_another_edition_are_not_taken_for_those_of_a_table(tmp_path: Pa
         ),
     )
     assert runs_here(other, how).startswith(f"nothing: {root}/valid.json has the classes of ytvis2021")
+    assert runs_here(this, how) == "nothing: no coco"  # classes of msstsvis-lite are others
     own = save_ytvis(tmp_path / "own", {1: "bright", 2: "dark"}, length=1, split="valid")
     assert request_of(other, How({"ytvis": own}, {}, tmp_path / "out"))[0] is not None
 

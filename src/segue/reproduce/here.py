@@ -26,14 +26,10 @@ def runs_here(table: Table, how: How) -> str:
         One line for a list of tables.
     """
     rows = [row.name for row in table.rows if _has_weights(row, table, how)]
-    stand_in = next(
-        (
-            entry.name
-            for entry in MODELS
-            if entry.bundled is not None and entry.task == MODELS.find(table.model).task
-        ),
-        None,
-    )
+    bundled = (entry for entry in MODELS if entry.bundled is not None)
+    task = MODELS.find(table.model).task
+    # What comes with segue finds the classes of COCO, not those of YouTube-VIS.
+    stand_in = None if table.edition else next((entry.name for entry in bundled if entry.task == task), None)
     parts = [first_few(rows)] if rows else []
     if stand_in is not None and not rows and any(row.model is None for row in table.rows):
         parts.append(f"--model {stand_in}")
