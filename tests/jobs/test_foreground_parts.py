@@ -128,6 +128,7 @@ def at(*times: float) -> list[Frame]:
         ([0, 0.2, 3.0, 3.1, 3.2], 5, [0, 1, 2, 4]),  # a gap is not made up for
         ([9, 9.2, 0, 0.1, 0.2], 5, [0, 1, 2, 4]),  # the clock was set back
         ([0, 0.1999999, 0.4], 5, [0, 1, 2]),  # time stamps are rounded
+        ([t / 10 for t in range(11)], 4, [0, 3, 5, 8, 10]),  # what comes late puts nothing off
     ],
 )
 def test_frames_are_chosen_by_their_time_stamps(times: list[float], fps: float, kept: list[int]) -> None:
@@ -146,6 +147,9 @@ def test_frames_get_their_depth_maps_in_natural_order_and_their_flow(tmp_path: P
     assert later.flow is None
     with pytest.raises(SourceError, match="3 depth maps, none for frame 3"):
         list(_chosen_frames(at(0, 0.1, 0.2, 0.3), None, tmp_path, None))
+    (tmp_path / "d1.PNG").write_bytes(b"no picture")
+    with pytest.raises(SourceError, match=r"d1\.PNG"):
+        list(_chosen_frames(at(0), None, tmp_path, None))
     with pytest.raises(SourceError, match="no such folder of depth maps"):
         list(_chosen_frames(at(0), None, tmp_path / "none", None))
     assert all(frame.depth is None for frame in _chosen_frames(at(0, 1), None, None, None))

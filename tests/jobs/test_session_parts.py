@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -37,6 +38,9 @@ from tests.sessions.tiny_foreground import TinyForeground
 FRAMES, MASKS = clip(5, 5, 48, 64, 2)
 
 
+LITE = cache(lively_lite)
+
+
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
     for index, image in enumerate(FRAMES):
@@ -64,6 +68,28 @@ def test_flow_files_belong_to_the_frames_of_the_whole_film(
         _, frames = foreground_session(source, LooksAtFlow(), ForegroundOptions(), flow=folder)
         found = [frame.flow for frame in frames]
         assert [int(flow.max()) for flow in found if flow is not None] == wanted
+
+
+def test_what_gives_flow_is_what_the_job_names(monkeypatch: pytest.MonkeyPatch, film: Path) -> None:
+    asked: list[Any] = []
+
+    def model(*said: Any) -> Any:
+        asked.append(said)
+        return TinyForeground()
+
+    monkeypatch.setattr(foreground_jobs, "foreground_model", model)
+    options = ForegroundOptions()
+    with open_source(film) as source:
+        foreground_session(source, "stam", options, weights="w.pth", flow="raft", flow_weights="r.pth")
+    assert asked == [("stam", "w.pth", "raft", "r.pth")]
+
+
+def test_scenes_that_were_learnt_of_the_film_know_its_cuts(film: Path) -> None:
+    for passes, known in ((2, True), (1, False)):
+        options = ForegroundOptions(passes=passes)  # type: ignore[arg-type]
+        session, frames = foreground_session(open_source(film), TinyForeground(), options, device="cpu")
+        next(iter(frames))
+        assert (session._background.seek(0) is not None) == known
 
 
 def test_a_number_of_flow_files_that_fits_no_film_is_refused(film: Path, tmp_path: Path) -> None:
@@ -121,7 +147,7 @@ def track(film: Path, *prompts: Any, **fields: Any) -> TrackJob:
 
 def carried_out(job: TrackJob) -> list[Segmentation]:
     """Results of a job, with what its end says."""
-    prepared = prepare(job, Objects(model=lively_lite()))
+    prepared = prepare(job, Objects(model=LITE()))
     with prepared.source:
         loop = FrameLoop(prepared.session, prepared.step)
         results = []
@@ -144,8 +170,8 @@ def test_a_frame_that_is_wanted_and_never_came_is_told_at_the_end(film: Path) ->
     first = mask_values(MASKS[0], 0)
     with pytest.raises(PromptError, match="there should be a result of frame 6, but"):
         carried_out(track(film, *first, required=(0, 3, 6)))
-    assert prepare_track(track(film, *first, required=(0, 3)), Objects(model=lively_lite())).total == 2
-    assert prepare_track(track(film, *first), Objects(model=lively_lite())).total is None
+    assert prepare_track(track(film, *first, required=(0, 3)), Objects(model=LITE())).total == 2
+    assert prepare_track(track(film, *first), Objects(model=LITE())).total is None
 
 
 def test_objects_are_given_or_found_and_not_both(film: Path) -> None:
@@ -183,10 +209,10 @@ def test_a_source_with_a_prompt_that_does_not_fit_is_closed(
     wrong = np.zeros((9, 9), np.uint8)
     wrong[2:5, 2:5] = 1
     with pytest.raises(PromptError):
-        prepare_track(track(film, *mask_values(wrong, 0)), Objects(model=lively_lite()))
+        prepare_track(track(film, *mask_values(wrong, 0)), Objects(model=LITE()))
     assert closed == ["film"]
     closed.clear()
-    prepare_track(track(film, *mask_values(MASKS[0], 0)), Objects(model=lively_lite()))
+    prepare_track(track(film, *mask_values(MASKS[0], 0)), Objects(model=LITE()))
     assert closed == []
 
 
@@ -201,7 +227,7 @@ def test_a_detector_of_a_job_finds_and_says_at_the_end_that_it_found_nothing(
         return nothing
 
     monkeypatch.setattr(tracking, "make_detector", make)
-    objects = Objects(model=lively_lite())
+    objects = Objects(model=LITE())
     prepared = prepare_track(track(film, finding=Finding(every=3)), objects)
     assert made == [(Finding(every=3), "cpu")]
     assert prepared.notice.startswith("looking for what moves")
@@ -210,7 +236,7 @@ def test_a_detector_of_a_job_finds_and_says_at_the_end_that_it_found_nothing(
     prepared.session._last_id = 1  # type: ignore[attr-defined]
     assert prepared.finish() == {}
     assert prepare_track(track(film, finding=Finding(name="nanodet")), objects).notice == ""
-    own = Objects(model=lively_lite(), detector=nothing, source=open_source(film))  # type: ignore[arg-type]
+    own = Objects(model=LITE(), detector=nothing, source=open_source(film))  # type: ignore[arg-type]
     seen = prepare_track(track(film, finding=Finding()), own)
     assert (seen.notice, seen.finish()) == ("", {})
     assert len(made) == 2
@@ -258,15 +284,15 @@ def test_a_tracker_gets_all_that_its_job_says(monkeypatch: pytest.MonkeyPatch, f
 
     monkeypatch.setattr(tracking, "TrackSession", noted)
     job = track(film, BoxValue(box=(4, 4, 30, 30), fill=True), fast=True, fit=True, refine="grabcut")
-    prepare_track(job, Objects(model=lively_lite()))
+    prepare_track(job, Objects(model=LITE()))
     assert (got["device"], got["fast"], got["fit"], got["frames"]) == ("cpu", True, True, 5)
     assert got["prompter"] is not None
 
     def own(picture: Any) -> Any: ...
 
-    prepare_track(job, Objects(model=lively_lite(), prompter=own))
+    prepare_track(job, Objects(model=LITE(), prompter=own))
     assert got["prompter"] is own
-    track_session(lively_lite(), TrackOptions())
+    track_session(LITE(), TrackOptions())
     assert (got["fast"], got["fit"], got["prompter"], got["frames"]) == (False, False, None, None)
 
 
@@ -274,9 +300,9 @@ def test_what_makes_masks_is_what_the_job_names(monkeypatch: pytest.MonkeyPatch,
     asked: list[Any] = []
     monkeypatch.setattr(tracking, "make_prompter", lambda *said: asked.append(said))
     box = BoxValue(box=(4, 4, 30, 30), fill=True)
-    prepare_track(track(film, box, refine="network", prompter="p.onnx"), Objects(model=lively_lite()))
+    prepare_track(track(film, box, refine="network", prompter="p.onnx"), Objects(model=LITE()))
     assert asked == [("network", "p.onnx", "stcn-lite", "cpu")]
-    prepare_track(track(film, box), Objects(model=lively_lite(), prompter=lambda _: None))  # type: ignore[arg-type]
+    prepare_track(track(film, box), Objects(model=LITE(), prompter=lambda _: None))  # type: ignore[arg-type]
     assert len(asked) == 1, "a program has given its own"
 
 
