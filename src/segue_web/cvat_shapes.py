@@ -1,4 +1,4 @@
-"""Tracks of CVAT's XML, and their shapes as masks: polygons, boxes, run lengths along the rows of a box."""
+"""Tracks and pictures of CVAT's XML, their shapes as masks: polygons, boxes, run lengths along rows."""
 
 from __future__ import annotations
 
@@ -29,29 +29,35 @@ _NO_RUNS = re.compile(r"[^0-9, ]|[0-9]{19}|[0-9] |,[^0-9 ]|, [^0-9]|^[^0-9]|[^0-
 
 
 class CvatTracks:
-    """Reads the tracks of a file of CVAT for video 1.1, one element at a time.
+    """Reads the shapes of a file of CVAT for video 1.1, or for images 1.1, one element at a time.
 
-    Tracks of one group are one object. ``take`` gets frame, number of the object and shape of every mask;
+    Tracks of one group are one object, and so are shapes of pictures with one group and label; those without
+    a group are objects of their own. ``take`` gets frame, number of the object, and shape of every mask, and
+    whether it is only a box;
     ``attribute`` number, and name and text of an attribute; ``check`` the number of objects so far, before
     each element, and raises where there are too many.
 
     Attributes:
         names: label of each object, by number from 1 on.
+        pictures: names of the pictures of a file for images, in its order; ``take`` gets places in this list
+            instead of frames then.
     """
 
     def __init__(
         self,
         size: tuple[int, int],
         count: int,
-        take: Callable[[int, int, RleTrack], None],
+        take: Callable[[int, int, RleTrack, bool], None],
         attribute: Callable[[int, dict[str, str]], None],
         check: Callable[[int], None],
     ) -> None:
         self.names: dict[int, str | None] = {}
+        self.pictures: list[str] = []
         self._size, self._count = size, count
         self._take, self._attribute, self._check = take, attribute, check
-        self._numbers: dict[str | tuple[str, str], int] = {}
-        self._number = 0
+        self._numbers: dict[tuple[str, ...], int] = {}
+        self._number = 0  # of the object that a track or a shape is of
+        self._image: int | None = None  # place of the picture that is being read
         self._name: str | None = None  # of the attribute that is being read
         self._text = ""
 
@@ -75,18 +81,32 @@ class CvatTracks:
         self._check(len(self._numbers))
         self._name, self._text = (given.get("name") if tag == "attribute" and self._number else None), ""
         if tag == "track":
-            group = given.get("group_id", "0")  # 0 is that of tracks without one
-            same = group if group not in ("", "0") else ("track", wanted(given, "id", tag))
-            self._number = self._numbers.setdefault(same, len(self._numbers) + 1)
-            self._check(len(self._numbers))
-            self.names.setdefault(self._number, wanted(given, "label", tag))
+            group = _group(given)
+            self._begin(("group", group) if group else ("track", wanted(given, "id", tag)), given, tag)
+        elif tag == "image":
+            self._image = len(self.pictures)
+            self.pictures.append(wanted(given, "name", tag))
+            if len(self.pictures) > self._count:
+                raise DatasetError(f"it has more pictures than the film has frames, {self._count}")
         elif tag in ("mask", "polygon", "box") and given.get("outside") != "1":
-            index = number_of(given, "frame", tag)
-            if index != int(index) or not 0 <= index < self._count:
-                raise DatasetError(f"frame {index:g} is none of the film, which has {self._count}")
+            if self._image is None:
+                index = number_of(given, "frame", tag)
+                if index != int(index) or not 0 <= index < self._count:
+                    raise DatasetError(f"frame {index:g} is none of the film, which has {self._count}")
+            else:
+                index, group = self._image, _group(given)
+                label = wanted(given, "label", tag)
+                alone = ("shape", str(len(self._numbers)))
+                self._begin(("group", group, label) if group else alone, given, tag)
             if not self._number:
                 raise DatasetError(f"a {tag} belongs to no track")
-            self._take(int(index), self._number, shape_of(tag, given, self._size))
+            self._take(int(index), self._number, shape_of(tag, given, self._size), tag == "box")
+
+    def _begin(self, same: tuple[str, ...], given: Mapping[str, str], tag: str) -> None:
+        """What follows is of an object: of the one that is called the same, or of a new one."""
+        self._number = self._numbers.setdefault(same, len(self._numbers) + 1)
+        self._check(len(self._numbers))
+        self.names.setdefault(self._number, wanted(given, "label", tag))
 
     def _characters(self, part: str) -> None:
         if self._name is not None and len(self._text) <= MAX_TEXT:
@@ -96,6 +116,14 @@ class CvatTracks:
         if tag == "attribute" and self._name is not None:
             self._attribute(self._number, {self._name: self._text})
         self._name = None
+        if tag in ("track", "image"):
+            self._number, self._image = 0, None
+
+
+def _group(given: Mapping[str, str]) -> str:
+    """The group of a track or a shape, empty where it has none, which CVAT writes as 0."""
+    group = given.get("group_id", "")
+    return "" if group == "0" else group
 
 
 def _no_entities(*_: Any) -> None:

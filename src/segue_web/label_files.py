@@ -1,11 +1,11 @@
-"""Masks that other programs wrote: folders and archives of PNG, COCO, YouTube-VIS and CVAT for video 1.1."""
+"""Masks that other programs wrote: folders and archives of PNG, COCO, YouTube-VIS, XML of CVAT."""
 
 from __future__ import annotations
 
 import io
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,9 @@ MAX_ENTRIES = 1_000_000
 
 WRITTEN = ("masks", "cdnet", "ytvis.json", "coco.json")
 """What the commands of segue write into the folder of a film, in the order in which it is looked for."""
+
+OF_SHAPES = {"track_id", "occluded", "rotation", "keyframe"}
+"""Attributes in COCO files of CVAT that are of a shape, not of its object, which the first one names."""
 
 _ANNOTATION = ("annotations", True)
 
@@ -203,13 +206,17 @@ class _Reader:
         attributes: dict[int, dict[str, str]] = {}
         for taken, (item, name) in enumerate(items):
             self._labels.check_masks(taken)
-            number = numbers.setdefault(item.get("track_id", ("alone", item["id"])), len(numbers) + 1)
+            about = item.get("attributes")
+            about = about if isinstance(about, dict) else {}
+            track = item.get("track_id", about.get("track_id"))
+            number = numbers.setdefault(("alone", item["id"]) if track is None else track, len(numbers) + 1)
             self._labels.check_objects(number)
             names.setdefault(number, name)
-            add_attributes(attributes, number, item.get("attributes"))
+            own = {key: value for key, value in about.items() if key not in OF_SHAPES}
+            add_attributes(attributes, number, own)
             index = frames[item["image_id"]]
-            track = RleTrack.parse([item["segmentation"]], self._labels.size)
-            planes[index].append((number, partial(track.decode, 0)))
+            shape = RleTrack.parse([item["segmentation"]], self._labels.size)
+            planes[index].append((number, partial(shape.decode, 0)))
             scores[index, number] = _score(item)
         return self._labels.of_planes(names, planes, scores, attributes)
 
@@ -217,12 +224,16 @@ class _Reader:
         """Masks, polygons and boxes on the frames that the file lists, keyframes or not; CVAT lists all."""
         check_file(path, DatasetError, MAX_BYTES)
         planes: dict[int, Planes] = defaultdict(list)
+        boxes: dict[tuple[int, int], list[RleTrack]] = defaultdict(list)
         attributes: dict[int, dict[str, str]] = {}
         taken = 0
 
-        def take(index: int, number: int, shape: RleTrack) -> None:
+        def take(index: int, number: int, shape: RleTrack, is_box: bool) -> None:
             nonlocal taken
-            planes[index].append((number, partial(shape.decode, 0)))
+            if is_box:
+                boxes[index, number].append(shape)
+            else:
+                planes[index].append((number, partial(shape.decode, 0)))
             taken += 1
             self._labels.check_masks(taken)
 
@@ -233,7 +244,21 @@ class _Reader:
         size, count = self._labels.size, self._labels.count
         tracks = CvatTracks(size, count, take, partial(add_attributes, attributes), check)
         tracks.read(path)
-        return self._labels.of_planes(tracks.names, planes, {}, attributes)
+        # A box says less than a mask: it counts where an object has nothing else, and lies below the others.
+        drawn = {(index, number) for index, found in planes.items() for number, _ in found}
+        for index, number in sorted(set(boxes) - drawn, reverse=True):
+            planes[index][:0] = [(number, partial(box.decode, 0)) for box in boxes[index, number]]
+        frames = self._frames_of(tracks.pictures) or {index: index for index in planes}
+        found = {index: planes[place] for index, place in frames.items() if place in planes}
+        return self._labels.of_planes(tracks.names, found, {}, attributes)
+
+    def _frames_of(self, pictures: Sequence[str]) -> dict[int, int]:
+        """The places of pictures in a list, by the frame that each of them is."""
+        places = {name: place for place, name in enumerate(pictures)}
+        if len(places) < len(pictures):
+            raise DatasetError("two of its pictures have one name")
+        ordered = dict(sorted(places.items(), key=lambda named: natural_key(named[0])))
+        return self._labels.by_frame(ordered) if ordered else {}
 
 
 def _score(item: Mapping[str, Any]) -> float:

@@ -71,6 +71,8 @@ def errors_named(where: str) -> Iterator[None]:
         yield
     except SegueError as error:
         raise SegueError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from None
+    except KeyError as error:
+        raise SegueError(f"{where}: an entry has no {str(error)[:80]}") from None
     except DAMAGED as error:
         reason = first_line(error)
         shown = reason if len(reason) <= 200 else f"{reason[:200]} ..."

@@ -20,7 +20,7 @@ from segue.video import open_source
 from tests.segue_web.films import SAMPLE, cut_of_sample
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
-FRAMES = 6
+FRAMES = 5
 
 
 def begin_with(who: str) -> list[str]:
@@ -50,12 +50,12 @@ def test_all_that_the_readme_leads_to_is_there() -> None:
 
 @pytest.mark.slow
 def test_the_tour_of_a_camera_engineer(tmp_path: Path) -> None:
-    cut_of_sample(tmp_path / "camera.mp4", 12)
+    cut_of_sample(tmp_path / "camera.mp4", 13)
     printed = run(begin_with("watch cameras"), tmp_path)
     assert "events" in printed
     assert (tmp_path / "events.csv").read_text().startswith("event,object,frame,")
     masks = sorted((tmp_path / "segue-out" / "camera" / "masks").glob("*.png"))
-    assert len(masks) == 12
+    assert len(masks) == 13
     record = json.loads((tmp_path / "segue-out" / "camera" / "job.json").read_text())
     assert record["kind"] == "foreground"
 
@@ -72,7 +72,6 @@ def test_the_tour_of_a_researcher(tmp_path: Path) -> None:
             write_index_mask(labels / f"{frame.index:05d}.png", first)
     printed = run(begin_with("compare and train networks"), tmp_path)
     assert "J&F" in printed
-    assert "<html" in (tmp_path / "scores.html").read_text()
     assert len(list((tmp_path / "results").rglob("*.png"))) >= FRAMES
 
 
@@ -114,7 +113,7 @@ def test_the_tour_of_an_annotator(tmp_path: Path) -> None:
         page.here("Object 1: corrected by you")
         page.page.get_by_role("button", name="Track forwards").click()
         page.tracked()
-        page.go(4)  # look
+        page.go(3)  # look
         page.here("tracked, confidence")
         page.page.get_by_role("radio", name="Eraser").click()  # correct
         page.drag((100, 50), (110, 55))
@@ -124,8 +123,8 @@ def test_the_tour_of_an_annotator(tmp_path: Path) -> None:
         chromium.close()
         process.send_signal(signal.SIGINT)
         process.wait(60)
-    assert exported == tmp_path / "segue-out" / "my.project" / "exports" / "my-davis"
-    (sequence,) = DavisFolder(exported, "val")
+    assert exported == Path("segue-out", "my.project", "exports", "my-davis")
+    (sequence,) = DavisFolder(tmp_path / exported, "val")
     masks = [sequence.read_mask(index) for index in range(FRAMES)]
     truth = read_index_mask(SAMPLE / "first.png") == 1
     assert (np.logical_and(masks[0] == 1, truth)).sum() > 0.5 * truth.sum()

@@ -96,7 +96,10 @@ def test_coco_with_pictures_beside_it(film: Film, project: Project, tmp_path: Pa
 def test_yolo(film: Film, project: Project, tmp_path: Path) -> None:
     folder = exported(film, snapshot(project, None), "yolo", tmp_path)
 
-    names = yaml.safe_load((folder / "data.yaml").read_text())["names"]
+    about = yaml.safe_load((folder / "data.yaml").read_text())
+    assert "path" not in about, "ultralytics would take it from the working directory"
+    assert all((folder / about[part]).is_dir() for part in ("train", "val"))
+    names = about["names"]
     assert names == {0: "person", 1: "<box> & co"}
     for index in FRAMES:
         assert (folder / "images" / "train" / f"{index:05d}.jpg").is_file()

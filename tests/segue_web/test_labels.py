@@ -161,3 +161,62 @@ def test_tracks_of_cvat_without_a_group_are_objects_of_their_own(tmp_path: Path)
     (tmp_path / "a.xml").write_text(f"<annotations>{''.join(tracks)}</annotations>")
     labels = read_labels(tmp_path / "a.xml", FILM)
     assert labels.mask(0, SIZE)[1].tolist() == [1, 0, 2, 0, 3, 0, 3, 0, 0]
+
+
+def test_shapes_of_pictures_of_cvat_are_objects_by_their_groups(tmp_path: Path) -> None:
+    box = "<box label='{}' xtl='{}' ytl='1' xbr='{}' ybr='3' group_id='{}'>{}</box>"
+    pictures = [
+        (
+            0,
+            box.format("a", 0, 1, 3, "<attribute name='pose'>sits</attribute>")
+            + box.format("b", 2, 3, 3, ""),
+        ),
+        (2, box.format("a", 4, 5, 3, "") + box.format("b", 6, 7, 0, "") + box.format("b", 8, 9, 0, "")),
+    ]
+    images = "".join(f"<image id='{i}' name='{i}.png'>{shapes}</image>" for i, shapes in pictures)
+    (tmp_path / "a.xml").write_text(f"<annotations>{images}</annotations>")
+    labels = read_labels(tmp_path / "a.xml", FILM)
+    assert labels.names == {1: "a", 2: "b", 3: "b", 4: "b"}
+    assert labels.attributes == {1: {"pose": "sits"}}
+    assert labels.mask(0, SIZE)[1].tolist() == [1, 0, 2, 0, 0, 0, 0, 0, 0]
+    assert labels.mask(2, SIZE)[1].tolist() == [0, 0, 0, 0, 1, 0, 3, 0, 4]
+    for names, match in (
+        (("3.png",), r"3\.png names no frame of the film, which has 3"),
+        (("1.png", "1.png"), "two of its pictures have one name"),
+        (("a", "b", "c", "d"), "more pictures than the film has frames, 3"),
+    ):
+        images = "".join(f"<image id='0' name='{name}'/>" for name in names)
+        (tmp_path / "b.xml").write_text(f"<annotations>{images}</annotations>")
+        with pytest.raises(SegueError, match=match):
+            read_labels(tmp_path / "b.xml", FILM)
+
+
+def test_coco_files_of_cvat_name_tracks_among_the_attributes(tmp_path: Path) -> None:
+    about = {"occluded": False, "rotation": 0.0, "keyframe": True, "pose": "sits"}
+    annotations = [
+        {
+            "id": n + 1,
+            "image_id": n,
+            "category_id": 1,
+            "segmentation": encode_rle(plane((n, n))),
+            "attributes": {**about, "track_id": track},
+        }
+        for n, track in enumerate((0, 0, 1))
+    ]
+    content = {"images": [{"id": n} for n in range(3)], "annotations": annotations}
+    labels = read_labels(written(tmp_path / "a.json", content), FILM)
+    assert set(labels.names) == {1, 2}
+    assert labels.attributes == {1: {"pose": "sits"}, 2: {"pose": "sits"}}
+    del annotations[1]["category_id"]
+    with pytest.raises(SegueError, match="an entry has no 'category_id'"):
+        read_labels(written(tmp_path / "b.json", content), FILM)
+
+
+def test_a_box_of_cvat_counts_where_an_object_has_nothing_else(tmp_path: Path) -> None:
+    shapes = (
+        "<mask frame='0' rle='0, 2' left='0' top='0' width='2' height='1'/>",
+        "<box frame='0' xtl='0' ytl='0' xbr='9' ybr='6'/>",
+        "<box frame='1' xtl='0' ytl='0' xbr='9' ybr='6'/>",
+    )
+    labels = read_labels(cvat(tmp_path / "a.xml", *shapes), FILM)
+    assert [int(labels.mask(index, SIZE).sum()) for index in (0, 1)] == [2, 54]

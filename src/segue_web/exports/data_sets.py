@@ -183,9 +183,9 @@ def yolo(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
         labels = folder / "labels" / "train"
         labels.mkdir(parents=True)
         names = "".join(f"  {number}: {json.dumps(name)}\n" for name, number in classes.items())
-        (folder / "data.yaml").write_text(
-            f"path: .\ntrain: images/train\nval: images/train\nnames:\n{names}", "utf-8"
-        )
+        # Without "path", which ultralytics takes from the working directory, all begins beside this file.
+        text = f"train: images/train\nval: images/train\nnames:\n{names}"
+        (folder / "data.yaml").write_text(text, "utf-8")
         frames = list(taken.frames(film))
         pictures = folder / "images" / "train"
         for place in write_pictures(film, frames, pictures, lambda _, index: f"{index:05d}.jpg"):

@@ -80,7 +80,7 @@ export function importDialog() {
     } catch { notice("The file could not be sent; the connection was lost.", "bad"); }
   };
   const box = dialog("Import masks", [
-    make("p", { textContent: "A zip of PNG masks or a single one, a COCO or YouTube-VIS JSON, or the XML of CVAT for video 1.1. What comes in are new objects; nothing that is here is lost." }), input]);
+    make("p", { textContent: "A zip of PNG masks or a single one, a COCO or YouTube-VIS JSON, or the XML of CVAT for video or for images 1.1. What comes in are new objects; nothing that is here is lost." }), input]);
 }
 
 /** @param {State} state @param {Command[]} commands */
