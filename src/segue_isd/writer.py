@@ -20,8 +20,7 @@ from segue.datasets.foreground import numbered_files
 from segue.datasets.labels import read_grey
 from segue.errors import SinkError
 from segue.masks import encode_objects, rle_area, rle_box
-from segue.reports.files import prepare
-from segue.video.partial import replacing, write_complete, writing
+from segue.video.partial import prepare, replacing, write_complete, writing
 from segue_isd.maps import Maps, instances, labels
 from segue_isd.parts import MOVING_BACKGROUND
 from segue_isd.scene import VERSION, Scene

@@ -20,11 +20,16 @@ LEFT_OUT = ("torch", "scipy", "cv2", "av")
 """Packages that take long to import."""
 
 
-def imported(program: str) -> set[str]:
-    """Which of the packages above a program has imported when it ends."""
-    ask = f"{program}\nimport sys\nprint(*(name for name in {LEFT_OUT!r} if name in sys.modules))"
+def imported(program: str, names: tuple[str, ...] = LEFT_OUT) -> set[str]:
+    """Which packages, of those above or others, a program has imported when it ends."""
+    ask = f"{program}\nimport sys\nprint(*(name for name in {names!r} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
     return set(done.stdout.splitlines()[-1].split())
+
+
+def test_following_objects_imports_nothing_that_scores() -> None:
+    scoring = ("segue.metrics", "segue.datasets", "segue.reports.html", "jinja2")
+    assert imported("import segue.cli.track", scoring) == set()
 
 
 @pytest.mark.parametrize("entry", tuple(COMMANDS), ids=lambda entry: entry.name)

@@ -13,11 +13,10 @@ from segue.masks import overlay
 from segue.masks.files import encode_index_mask
 from segue.prompts.detectors import Detector
 from segue.prompts.selection import Found
-from segue.reports import prepare
 from segue.types import Frame
 from segue.video import Source
 from segue.video.images import write_picture
-from segue.video.partial import write_complete
+from segue.video.partial import prepare, write_complete
 
 
 def detect_first(source: Source, find: Detector) -> tuple[Frame, Found]:

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from segue.datasets.ytvis import read_class_names
 from segue.errors import ArgumentError, PromptError, SegueError
 from segue.inputs import kind_of
 from segue.jobs.options import InstanceOptions
@@ -159,6 +158,8 @@ def as_class_names(names: Mapping[int, str] | str | Path | None) -> Mapping[int,
     if names is None or isinstance(names, Mapping):
         return names
     if isinstance(names, (str, os.PathLike)):
+        from segue.datasets.ytvis import read_class_names  # few jobs read an annotation file
+
         return EDITIONS.get(str(names)) or read_class_names(Path(names))
     raise ArgumentError(
         f"names: {kind_of(names)}; give names by number, {' or '.join(EDITIONS)}, or an annotation file"

@@ -15,12 +15,11 @@ from segue.jobs.options import InstanceOptions
 from segue.jobs.parts import DEFAULT_FORMATS
 from segue.jobs.prepared import first_frame, open_video
 from segue.jobs.values import InstancesJob
-from segue.reports import prepare
 from segue.sessions.networks import instance_network
 from segue.sessions.official import sure_results, whole_clip
 from segue.types import Frame, Image
 from segue.video.outputs import output_paths
-from segue.video.partial import write_complete
+from segue.video.partial import prepare, write_complete
 
 
 def run_whole(

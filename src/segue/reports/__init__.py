@@ -1,7 +1,23 @@
 """Scores to read: pages of one file, JSON, and the official result files."""
 
-from segue.reports.files import comparison_values, evaluation_values, prepare, write_csv, write_json
-from segue.reports.html import write_comparison, write_report
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segue.reports.files import comparison_values as comparison_values
+    from segue.reports.files import evaluation_values as evaluation_values
+    from segue.reports.files import write_csv as write_csv
+    from segue.reports.files import write_json as write_json
+    from segue.reports.html import write_comparison as write_comparison
+    from segue.reports.html import write_report as write_report
+    from segue.video.partial import prepare as prepare
+
+_MODULES = {
+    "segue.reports.files": "comparison_values evaluation_values write_csv write_json",
+    "segue.reports.html": "write_comparison write_report",
+    "segue.video.partial": "prepare",
+}
+"""Where the names are; they are imported when first used: commands that score nothing show progress, too."""
 
 __all__ = [
     "comparison_values",
@@ -12,3 +28,10 @@ __all__ = [
     "write_json",
     "write_report",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names.split():
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module 'segue.reports' has no attribute {name!r}")

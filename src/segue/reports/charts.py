@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.metrics.evaluation import Series
-from segue.reports.files import prepare
-from segue.video.partial import write_complete
+from segue.video.partial import prepare, write_complete
 
 POINTS = 240
 """Points of a line at most; of more values in one place the lowest is drawn, so that no dip is lost."""

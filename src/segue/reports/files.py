@@ -12,7 +12,7 @@ import segue
 from segue.errors import SinkError
 from segue.metrics.compare import CONFIDENCE, RESAMPLES, Comparison
 from segue.metrics.evaluation import Evaluation, Measures
-from segue.video.partial import PartialFile, write_complete
+from segue.video.partial import prepare, write_complete
 
 Pairs = Mapping[str, tuple[float, float]]
 """Values of the first and the second result by name."""
@@ -122,22 +122,6 @@ def write_csv(folder: Path, evaluation: Evaluation) -> list[Path]:
         write_complete(path, text.encode("utf-8", "surrogateescape"))
         paths.append(path)
     return paths
-
-
-def prepare(path: Path) -> None:
-    """See that a file can be written, before any work is spent on it; no new file is there afterwards.
-
-    Folders that are missing are made, and stay. A file that is there already is not touched.
-
-    Args:
-        path: file that is to be written later.
-
-    Raises:
-        SinkError: it cannot be written there, or the path is a folder or no regular file.
-    """
-    partial = PartialFile(path)
-    partial.prepare()
-    partial.discard()
 
 
 def _tables(tables: Mapping[str, Measures]) -> dict[str, dict[str, float | None]]:

@@ -15,9 +15,9 @@ import segue
 from segue.metrics.compare import CONFIDENCE, RESAMPLES, Comparison
 from segue.metrics.evaluation import Evaluation, Measures
 from segue.reports.charts import bars, drawn, number, pairs, signed, timeline
-from segue.reports.files import Pairs, paired, prepare
+from segue.reports.files import Pairs, paired
 from segue.reports.pictures import COLOURS, closer, colour_errors, data_uri, worst_frames
-from segue.video.partial import write_complete
+from segue.video.partial import prepare, write_complete
 
 WORST = 12
 """Pictures of a page at most."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -24,12 +24,14 @@ from rich.text import Text
 
 from segue.errors import SinkError
 from segue.inputs import printable
-from segue.metrics import evaluation
-from segue.metrics.compare import Comparison
-from segue.metrics.evaluation import Evaluation
 from segue.notices import is_quiet, notice
-from segue.reports import prepare, write_json
-from segue.reports.html import describe_interval, difference_rows, in_both, interval_rows, measured_rows
+from segue.video.partial import prepare
+
+# Commands that score nothing show progress, too; what scores is imported where there are scores.
+if TYPE_CHECKING:
+    from segue.metrics import evaluation
+    from segue.metrics.compare import Comparison
+    from segue.metrics.evaluation import Evaluation
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ class Files:
             values: scores, as JSON can hold them.
         """
         if self.json is not None:
+            from segue.reports.files import write_json
+
             write_json(self.json, values)
         self.announce()
 
@@ -143,6 +147,8 @@ def print_evaluation(evaluation: Evaluation) -> None:
     Args:
         evaluation: the scores.
     """
+    from segue.reports.html import measured_rows
+
     print_title(evaluation.protocol)
     columns = list(evaluation.overall)
     tables = {
@@ -164,6 +170,8 @@ def print_comparison(comparison: Comparison) -> None:
     Args:
         comparison: of two results.
     """
+    from segue.reports.html import describe_interval, difference_rows, in_both, interval_rows
+
     print_title(comparison.first.protocol)
     overall, by_sequence = in_both(comparison)
     for title, pairs in ((f"{comparison.first.headline} of sequence", by_sequence), ("all", overall)):

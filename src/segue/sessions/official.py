@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import PIL.Image
@@ -12,12 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.datasets.ytvis import Video, YTVISDataset
 from segue.layers.running import prepare_for_inference
 from segue.masks import decode_rle, resize_mask
 from segue.masks.rle import encode_rle
 from segue.models.base import InstanceNetwork
 from segue.types import Frame, Image, Segmentation
+
+if TYPE_CHECKING:
+    from segue.datasets.ytvis import Video, YTVISDataset
 
 Records = list[dict[str, Any]]  # entries of a YouTube-VIS result file
 

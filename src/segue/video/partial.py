@@ -125,6 +125,22 @@ def replacing(final: Path, *, sync_name: bool = True) -> Iterator[Path]:
         partial.discard()
 
 
+def prepare(path: Path) -> None:
+    """See that a file can be written, before any work is spent on it; no new file is there afterwards.
+
+    Folders that are missing are made, and stay. A file that is there already is not touched.
+
+    Args:
+        path: file that is to be written later.
+
+    Raises:
+        SinkError: it cannot be written there, or the path is a folder or no regular file.
+    """
+    partial = PartialFile(path)
+    partial.prepare()
+    partial.discard()
+
+
 def write_complete(path: Path, data: bytes, *, sync_name: bool = True) -> None:
     """Write a whole file in one step: afterwards it is there with all of ``data``, or as it was before.
 
