@@ -16,7 +16,7 @@ from segue.layers.activated import ActivatedConv2d, Activation, BatchNormReLU
 from segue.layers.folding import fold_batch_norms
 from segue.layers.fused import FusedConv2d, use_fused
 from segue.layers.mobilenet import MobileNetV2Trunk, SameConv
-from segue.layers.onednn import can_fuse, product_with
+from segue.layers.onednn import can_fuse
 from segue.layers.residual import conv_channels
 from segue.layers.running import inference_copy
 
@@ -186,16 +186,6 @@ def test_a_convolution_that_nothing_follows_is_replaced_and_acts_on_parts_of_its
         torch.testing.assert_close(fast(whole), conv(whole), rtol=1e-5, atol=1e-5)
         expected = F.conv2d(part, conv.weight[:, 3:5], padding=1)
         torch.testing.assert_close(conv_channels(fast, part, 3), expected, rtol=1e-5, atol=1e-5)
-
-
-@few
-@given(rows=st.integers(1, 40), queries=st.integers(1, 20), channels=st.integers(1, 20))
-@torch.inference_mode()
-def test_products_with_arranged_rows_are_products(rows: int, queries: int, channels: int) -> None:
-    table, x = random(1, 1, rows, channels)[0, 0], random(1, 1, queries, channels)[0, 0]
-    multiply = product_with(table, 7)
-    torch.testing.assert_close(multiply(x), x @ table.T, rtol=1e-5, atol=1e-4)
-    torch.testing.assert_close(multiply(x[:1]), x[:1] @ table.T, rtol=1e-5, atol=1e-4)
 
 
 def test_the_parameters_are_those_of_the_plain_layers() -> None:

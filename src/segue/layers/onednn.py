@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, cast
 
 import torch
@@ -77,18 +75,3 @@ def product(x: Tensor, rows: Arranged, bias: Tensor | None = None, after: After 
         (..., N).
     """
     return cast(Tensor, ONEDNN._linear_pointwise(x, rows.weight, bias, *after))
-
-
-def product_with(rows: Tensor, block: int) -> Callable[[Tensor], Tensor]:
-    """What multiplies (B, C) with ``rows`` (N, C), giving (B, N), in float32 and without gradients.
-
-    Args:
-        rows: (N, C).
-        block: number B of most calls.
-
-    Returns:
-        A function from (B, C) to (B, N).
-    """
-    if rows.device.type != "cpu" or not can_fuse():
-        return lambda x: x @ rows.T
-    return partial(product, rows=arrange_rows(rows, block))

@@ -37,6 +37,9 @@ from segue.video.partial import write_complete
 FORMS = ("direct", "winograd2", "winograd4")
 """How a wide 3x3 convolution may be computed: as it is, or by Winograd's algorithm on tiles of 2x2 or 4x4."""
 
+PRODUCTS = ("arranged", "columns")
+"""How a product with a large table may be computed, see :mod:`segue.layers.products`."""
+
 LEAST_CHANNELS = 128  # with fewer, in or out, the transforms take as long as the products that they save
 LEAST_AREA = 1024  # positions from which on Winograd is chosen untimed: its kernel costs the same at any size
 REVISION = 3  # of the forms: choices that were made among others do not hold
@@ -375,6 +378,7 @@ def _read(path: Path) -> dict[str, str]:
         found = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SegueError(f"{path}: cannot read the choices of layers ({error})") from None
-    if not isinstance(found, dict) or not all(value in FORMS for value in found.values()):
-        raise SegueError(f"{path}: no file of choices of layers; its values must be {', '.join(FORMS)}")
+    if not isinstance(found, dict) or not all(value in (*FORMS, *PRODUCTS) for value in found.values()):
+        known = ", ".join((*FORMS, *PRODUCTS))
+        raise SegueError(f"{path}: no file of choices of layers; its values must be {known}")
     return found

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.layers.attention import Similarity, weighted_keys
-from segue.layers.onednn import product_with
+from segue.layers.products import product_with
 
 BLOCK_ELEMENTS = {"cpu": 1 << 21, "cuda": 1 << 27}
 """Affinities that exist at a time: 8 MiB stay near a processor's cache, a GPU wants large products."""
@@ -178,8 +178,8 @@ def top_k(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The largest entries of each row and their places, in no particular order.
 
     Exact: the largest entries lie in at most ``count`` groups, and those are among the groups with the
-    largest maxima. Selecting groups first, and these by groups of groups, leaves a hundredth of the entries
-    to select from.
+    largest maxima. Selecting groups first leaves a hundredth of the entries to select from. The entries of a
+    group are apart, so that the maxima of neighbouring groups are found together.
 
     Args:
         scores: (rows, columns).
@@ -193,10 +193,10 @@ def top_k(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     if groups <= 2 * count:
         places = places_of_largest(scores, count)
         return scores.gather(1, places), places
-    body = scores[:, : groups * GROUP].view(rows, groups, GROUP)
-    _, chosen = top_k(body.amax(dim=2), count)
-    inside = torch.arange(GROUP, device=scores.device)
-    places = (chosen[:, :, None] * GROUP + inside).flatten(1)
+    body = scores[:, : groups * GROUP].view(rows, GROUP, groups)
+    chosen = places_of_largest(body.amax(dim=1), count)
+    steps = torch.arange(0, groups * GROUP, groups, device=scores.device)
+    places = (chosen[:, :, None] + steps).flatten(1)
     if groups * GROUP < columns:
         rest = torch.arange(groups * GROUP, columns, device=scores.device)
         places = torch.cat([places, rest.expand(rows, -1)], dim=1)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from segue.layers.onednn import product_with
+from segue.layers.products import product_with
 from segue.models.memory.consolidation import consolidate
 from segue.models.memory.contents import Contents, Group, rows_of
 from segue.models.memory.reading import BLOCK_ELEMENTS, BLOCK_ROWS, top_k, weighted_rows
