@@ -174,6 +174,8 @@ def test_composites_of_hofam_are_no_frames(tmp_path: Path) -> None:
     write_picture(tmp_path / "composites" / "0.png", picture)
     with pytest.raises(SourceError, match=r"0\.png: a composite of HOFAM"):
         _check_composites(open_source(tmp_path / "composites"))
+    write_picture(tmp_path / "wide" / "0.png", picture[:240])
+    _check_composites(open_source(tmp_path / "wide"))
     label[:40] = 128
     picture[:, 512:] = label[..., None]
     write_picture(tmp_path / "grey" / "0.png", picture)

@@ -143,6 +143,12 @@ def test_what_a_job_rests_on_is_known_by_content(tmp_path: Path) -> None:
     model = result_settings(before)["model"]
     assert model["weights"] == str(tmp_path / "w.safetensors")
     assert model["digest"] == before.model.digest
+    later = job.model_copy(update={"prompts": (*job.prompts, BoxValue(frame=7, box=(1, 1, 4, 4)))})
+    prompts = result_settings(identified(later))["prompts"]
+    assert {frame: [item["kind"] for item in said] for frame, said in prompts.items()} == {
+        "-1": ["file"],
+        "7": ["box"],
+    }
     elsewhere = job.model_copy(update={"outputs": Outputs(folder=tmp_path / "b", resume=True)})
     assert record(identified(elsewhere)) == record(before)
     (tmp_path / "w.safetensors").write_bytes(b"others!")
