@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from segue.errors import ArgumentError, FlowError, PromptError, SegueError, SourceError
@@ -31,6 +32,7 @@ from segue.sessions.two_passes import TwoPasses
 from segue.types import BoxPrompt, Frame, ObjectInfo, Segmentation
 from segue.video import open_source
 from segue.video.images import write_picture
+from segue.weights import load, write_checkpoint
 from tests.clips import clip
 from tests.lite import lively_lite
 from tests.sessions.tiny_foreground import TinyForeground
@@ -452,6 +454,15 @@ def test_the_default_model_is_that_of_the_weights_or_the_best_that_is_there(
     monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "home"))
     assert default_model() == "nanodet+stcn-lite"
     assert default_model(detectors=False) == "msstsvis-lite"
+    write_checkpoint(tmp_path / "nanodet.safetensors", load("nanodet").state_dict(), {})
+    assert default_model(tmp_path / "nanodet.safetensors") == "nanodet+stcn-lite"
+    assert default_model(tmp_path / "nanodet.safetensors", detectors=False) == "nanodet"
+    write_checkpoint(tmp_path / "own.safetensors", {"nobody.knows": torch.zeros(1)}, {})
+    assert default_model(tmp_path / "own.safetensors") == "msstsvis-lite"
+    lite = LITE().state_dict()
+    for network in ("stcn-lite", "stcn-lite-free"):  # both have such tensors: the file says which it is of
+        write_checkpoint(tmp_path / "lite.safetensors", lite, {"network": network})
+        assert default_model(tmp_path / "lite.safetensors") == network
 
 
 def test_a_mask_file_of_a_job_is_read_where_it_is_needed(film: Path, tmp_path: Path) -> None:

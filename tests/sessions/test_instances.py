@@ -326,6 +326,9 @@ def test_a_network_with_a_memory_of_its_own_is_run() -> None:
     ]
     for picture, result in zip(pictures, results, strict=True):
         assert np.array_equal(result.mask, np.where(picture[..., 0], 1, np.where(picture[..., 2], 2, 0)))
+    sure = float(torch.tensor(5.0).sigmoid())
+    assert {round(item.score, 4) for result in results for item in result.objects} == {round(sure, 4)}
+    assert results[0].objects[0].box == (0, 5, 10, 15)
     session = InstanceSession(Colours(), InstanceOptions(window=3, overlap=1, short_side=40), device="cpu")
     session.explain()
     assert len(followed(session, [Frame(t, t / 10, picture) for t, picture in enumerate(pictures)])) == 7
