@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from segue.sessions import align, sharpness
 from segue.sessions.align import (
     _View,
     difference,
@@ -19,6 +20,7 @@ from segue.sessions.align import (
     warped,
 )
 from segue.sessions.background import MaskedMedian, _pieces, outline_contrasts
+from segue.sessions.scene_estimation import _better
 
 RNG = np.random.default_rng(5)
 GREY = cv2.GaussianBlur(RNG.uniform(0, 255, (64, 96)).astype(np.float32), (0, 0), 2.0)
@@ -143,3 +145,29 @@ def test_a_brighter_light_leaves_levels_in_their_range() -> None:
     assert background._frames[0].min() >= 0
     assert background.scene is not None
     assert (background.scene.picture == 3).all()
+
+
+@pytest.mark.parametrize("half_grey", [align._half_grey, sharpness._half_grey])
+def test_an_odd_row_or_column_does_not_count(half_grey: Any) -> None:
+    image = RNG.integers(0, 256, (41, 61, 3)).astype(np.uint8)
+    other = image.copy()
+    other[-1], other[:, -1] = 255 - other[-1], 255 - other[:, -1]
+    assert half_grey(image).shape == (20, 30)
+    assert np.array_equal(half_grey(image), half_grey(other))
+    assert np.allclose(half_grey(image.transpose(1, 0, 2).copy()), half_grey(image).T, atol=1)
+
+
+def test_a_scene_is_taken_of_the_frame_in_which_a_region_fits_clearly_better() -> None:
+    around = np.full((40, 40, 3), 100, np.uint8)
+    region = np.zeros((40, 40), bool)
+    region[10:26, 12:28] = True
+    thing = np.where(region[..., None], np.uint8(160), around)
+    support_ = np.ones((2, 40, 40), np.float32)
+    assert _better(region, thing, [thing, around], support_) is around
+    assert _better(region, around, [thing, around], support_) is None, "nothing is better than what is there"
+    assert _better(region, around, [around, around], support_) is None
+    faint = np.where(region[..., None], np.uint8(101), around)
+    assert _better(region, faint, [faint, around], support_) is None, "not clearly better"
+    support_[1] = 0.1
+    assert _better(region, thing, [thing, around], support_) is None, "it was never there for long"
+    assert _better(region, thing, [thing, around], np.zeros((2, 40, 40), np.float32)) is None
