@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from segue.metrics.evaluation import Evaluation
 from segue.reproduce import tables_of
 from segue.reproduce.asked import How, read
 from segue.reproduce.foreground_papers import AS_IS
 from segue.reproduce.notes import notes_of, result_options, seen_as
+from segue.reproduce.results import Done, remarks_of
 
 
 def notes(paper: str, name: str, key: str, **given: list[str]) -> list[str]:
@@ -66,6 +68,18 @@ def test_a_row_says_what_its_training_began_from() -> None:
         "trained with further options: --init r50.pth",
         "the training begins as its options say, not from coco-pretrained-r50",
     ]
+
+
+def test_what_scores_say_names_the_rows_that_it_is_of() -> None:
+    (table,) = tables_of("stm", ["memory"])
+    of_all, of_one = "one of 30 videos is not there", "an object is never shown"
+    remarks = ((of_all,), (of_all, of_one, of_one), None)  # the third row was not scored
+    done = [
+        Done(row, "stm", None if said is None else Evaluation("p", "J", {}, {}, remarks=said))
+        for row, said in zip(table.rows[:3], remarks, strict=True)
+    ]
+    found = list(remarks_of(table, done, (), How({}, {}, Path("out"))))
+    assert found == [table.remark, of_all, f"previous frame only: {of_one}"]
 
 
 @pytest.mark.parametrize(

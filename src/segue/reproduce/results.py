@@ -177,7 +177,13 @@ def remarks_of(table: Table, done: list[Done], missing: tuple[str, ...], how: Ho
     for text, names in notes.items():
         if text not in missing:
             yield text if len(names) == len(done) else f"{', '.join(names)}: {text}"
-    yield from dict.fromkeys(text for item in done if item.evaluation for text in item.evaluation.remarks)
+    scored: dict[str, list[str]] = {}
+    for item in done:
+        for text in () if item.evaluation is None else dict.fromkeys(item.evaluation.remarks):
+            scored.setdefault(text, []).append(item.row.name)
+    count = sum(item.evaluation is not None for item in done)
+    for text, names in scored.items():
+        yield text if len(names) == count else f"{', '.join(names)}: {text}"
     for item in done:
         if item.failed and item.ended is None:
             yield f"{item.row.name}: {item.failed} videos failed, and count as empty masks"
