@@ -101,7 +101,7 @@ def batch(scratch: Path, target: Path) -> None:
     write_still_film(films / "still.mp4")
     (films / "broken.mp4").write_bytes(b"no film")
     run(BATCH, scratch, codes=(0, 1))
-    with browser_page(1000, 560) as page:
+    with browser_page(1360, 680) as page:
         page.goto((scratch / "results" / ".segue-batch" / "report.html").as_uri())
         page.screenshot(path=target / "batch.jpg", quality=85)
 
@@ -117,19 +117,23 @@ def live(scratch: Path, target: Path) -> None:
         assert process.stdout is not None
         address = next(found[0] for line in process.stdout if (found := re.search(r"http://\S+", line)))
         page.goto(address)
-        page.wait_for_function(
-            f"Number.parseInt(document.getElementById('frames').textContent) >= {HELD}", timeout=600_000
-        )
+        while done(page.locator("#frames").inner_text()) < HELD:
+            page.wait_for_timeout(100)
         page.keyboard.press("Space")
         page.screenshot(path=target / "live.jpg", quality=85)
+
+
+def done(text: str) -> int:
+    """Frames of a text such as ``67 of 80 frames``; 0 for what else a run counts."""
+    return int(text.split()[0]) if text.endswith(" frames") else 0
 
 
 def run(command: str, folder: Path, codes: tuple[int, ...] = (0,)) -> None:
     """Run a command of segue in a folder; it has to end with one of the codes."""
     print(command, flush=True)
-    done = subprocess.run([sys.executable, "-m", *shlex.split(command)], cwd=folder, check=False)
-    if done.returncode not in codes:
-        raise SystemExit(f"{command}: ended with {done.returncode}")
+    ended = subprocess.run([sys.executable, "-m", *shlex.split(command)], cwd=folder, check=False)
+    if ended.returncode not in codes:
+        raise SystemExit(f"{command}: ended with {ended.returncode}")
 
 
 def save(path: Path, rows: list[list[Pixels]], gap: int = 6) -> None:
