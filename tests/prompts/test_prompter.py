@@ -15,9 +15,11 @@ from segue.errors import PromptError
 from segue.masks import read_index_mask
 from segue.models.segue_prompt import BOX, NEGATIVE, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts import Answer, Extent, Prompter, Prompts
+from segue.prompts.expected import calibration_of, evidence, expected_iou
 from segue.prompts.extents import related, whole_of
+from segue.prompts.looks import joined
 from segue.prompts.planes import box_window, pixels, tight_box
-from segue.prompts.prompter import CALIBRATION, CLICK_SIDE, SIDE
+from segue.prompts.prompter import CLICK_SIDE, SIDE
 from segue.types import Frame, Image
 
 Mask = npt.NDArray[np.bool_]
@@ -79,8 +81,8 @@ def test_features_of_a_crop_are_kept_for_further_clicks() -> None:
 def test_a_click_is_looked_at_from_afar_and_from_near_and_the_surest_look_is_taken() -> None:
     network = Watched(POSITIVE)
     answer = Prompter(picture(), network)(points=[(40, 30)])
-    assert network.encoded == 4  # three looks, and one at what they found
-    assert [plane.shape[-1] for plane in network.planes] == [CLICK_SIDE] * 3 + [SIDE] * 2
+    assert network.encoded == 5  # three looks, one at what they found, and one close to that
+    assert [plane.shape[-1] for plane in network.planes] == [CLICK_SIDE] * 3 + [SIDE] * 3
     assert answer.mask[30, 40]
 
 
@@ -161,13 +163,15 @@ def test_a_negative_click_far_from_the_object_changes_neither_mask_nor_predicted
     first = prompter(points=[(160, 120)])
     assert first.mask.any()
     for given in (None, first.probability):  # at once, and after the first answer
+        without = prompter(points=[(160, 120)], mask=given)
         far = prompter(points=[(160, 120)], negative=[(10, 10), (300, 230)], mask=given)
-        assert np.array_equal(far.mask, first.mask)
-        assert far.iou[0] == pytest.approx(first.iou[0], abs=1e-6)
+        assert np.array_equal(far.probability, without.probability)
+        assert np.array_equal(far.iou, without.iou)
     boxed = Prompter(picture(), Flattered(BOX))
     without = boxed(box=(100, 80, 200, 160))
     assert np.array_equal(boxed(box=(100, 80, 200, 160), negative=[(5, 230)]).iou, without.iou)
-    assert boxed(box=(100, 80, 200, 160), negative=[(150, 120)]).iou[0] > without.iou[0], "it is asked about"
+    assert boxed(box=(100, 80, 200, 160), negative=[(150, 120)]).iou[0] > without.iou[0], "on the mask"
+    assert np.array_equal(boxed(box=(100, 80, 200, 160), negative=[(204, 120)]).iou, without.iou), "beside it"
 
 
 @pytest.mark.parametrize(
@@ -186,14 +190,32 @@ def test_the_calibration_follows_from_what_is_said(prompts: Prompts, kind: str) 
     mask = np.zeros((240, 320), np.bool_)
     mask[80:160, 100:200] = True
     given = replace(prompts, mask=None if prompts.mask is None else mask)
-    network = Watched(PREVIOUS if kind == "mask" else POSITIVE)
-    network.decode = lambda features, prompts: (  # type: ignore[method-assign]
-        prompts.amax(1, keepdim=True).expand(-1, 3, -1, -1)[..., ::2, ::2] * 20 - 10,
-        torch.full((len(prompts), 3), 1.0),
-    )
-    gain, offset = CALIBRATION[kind]
-    expected = 1 / (1 + np.exp(-gain - offset))
-    assert Prompter(picture(), network).answer(given).iou[0] == pytest.approx(expected, abs=1e-5)
+    assert calibration_of(given) == kind
+
+
+def answer_of(*masks: Mask, iou: float = 0.8) -> Answer:
+    planes = np.where(np.stack(masks), np.float32(0.97), np.float32(0.02))
+    return Answer((20, 20), (0, 0, 20, 20), np.full(len(masks), iou, np.float32), planes)
+
+
+def test_masks_that_differ_and_are_vague_are_expected_to_be_worse() -> None:
+    one, other = np.zeros((20, 20), np.bool_), np.zeros((20, 20), np.bool_)
+    one[5:15, 5:15], other[5:15, 5:10] = True, True
+    agreed, doubted = answer_of(one, one, one), answer_of(one, one, other)
+    odds = evidence(doubted)
+    assert odds.shape == (3, 3)
+    assert odds[0, 0] == pytest.approx(np.log(0.8 / 0.2), abs=1e-4)
+    sure = 97 / (100 + 300 * 0.02)
+    assert odds[1, 0] == pytest.approx(np.log(sure / (1 - sure)), abs=1e-3)
+    assert odds[2, 0] == pytest.approx(0, abs=1e-4), "half of it is in another guess"
+    vague = replace(agreed, planes=np.where(agreed.planes > 0.5, np.float32(0.6), np.float32(0.1)))
+    for kind in ("box", "mask"):
+        expected = expected_iou(kind, evidence(agreed))
+        assert expected[0] > expected_iou(kind, odds)[0] + 0.02
+        assert expected[0] > expected_iou(kind, evidence(vague))[0] + 0.02
+        assert expected[0] > expected_iou(kind, evidence(replace(agreed, iou=agreed.iou * 0.5)))[0]
+    nothing = expected_iou("click", evidence(answer_of(one & ~one, one & ~one)))
+    assert np.isfinite(nothing).all()
 
 
 def test_what_is_not_to_be_had_gives_the_whole_and_says_so() -> None:
@@ -231,11 +253,41 @@ def test_parts_lie_inside_groups_around_and_both_are_sure_enough() -> None:
 def test_a_new_mask_is_mended_once_and_an_earlier_one_taken_as_it_is() -> None:
     network, mask = Watched(BOX), np.zeros((240, 320), np.bool_)
     mask[50:150, 50:150] = True
-    for prompts, asked in ((Prompts(box=(50, 50, 150, 150)), 2), (Prompts(mask=mask), 1)):
+    for prompts, asked in ((Prompts(box=(50, 50, 150, 150)), 3), (Prompts(mask=mask), 1)):
         network.planes.clear()
         Prompter(picture(), network).answer(prompts)
         assert len(network.planes) == asked
         assert network.planes[-1][PREVIOUS].any()
+
+
+def test_what_is_found_is_looked_at_close_up_and_both_looks_count() -> None:
+    network = Watched(BOX)
+    prompter = Prompter(picture(), network)
+    answer = prompter(box=(100, 80, 200, 160))
+    assert network.encoded == 2
+    margins = []
+    for planes in network.planes[1:]:  # the object in the crop around the box, and in the one close to it
+        inside = planes[BOX].any(0)
+        margins.append(float((~inside).sum() / 2 / inside.sum()))
+    assert margins == pytest.approx([0.25, 0.1], abs=0.02)
+    assert answer.window == (75, 60, 225, 180)
+    prompter(points=[(150, 120), (110, 90)], mask=answer.probability)
+    assert network.encoded == 2, "a further click is answered in the crop that shows what is around"
+
+
+def test_two_looks_are_joined_where_both_show_the_picture() -> None:
+    size, iou = (40, 60), np.full(1, 0.5, np.float32)
+    wide = Answer(size, (0, 0, 40, 40), iou, np.full((1, 4, 4), 0.2, np.float32))
+    ramp = np.tile(np.linspace(0.6, 0.9, 8, dtype=np.float32), (8, 1))[None]
+    near = Answer(size, (20, 10, 60, 30), iou + 0.2, ramp)
+    both = joined(wide, near)
+    assert both.window == (0, 0, 60, 40)
+    assert both.planes.shape == (1, 16, 12)  # the pixels of the closer look
+    found = both.probability
+    assert found[5, 5] == pytest.approx(0.2)
+    assert found[20, 50] == pytest.approx(near.probability[20, 50], abs=0.01)
+    assert found[20, 30] == pytest.approx((0.2 + 2 * near.probability[20, 30]) / 3, abs=0.01)
+    assert both.iou[0] == pytest.approx(0.6)
 
 
 def test_a_crop_and_its_mirror_image_are_asked_together() -> None:

@@ -18,7 +18,9 @@ from segue.arrays import Float32Array
 from segue.layers.running import choose_device, inference_copy
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts.answers import Answer, Place, Prompts, Stroke
+from segue.prompts.expected import calibration_of, evidence, expected_iou
 from segue.prompts.extents import Extent, related, whole_of
+from segue.prompts.looks import cut_off, joined
 from segue.prompts.planes import (
     Window,
     around,
@@ -40,6 +42,7 @@ which is more than it mostly learned on, in half the time. Crop and mirror image
 
 BOX_MARGIN = 0.25  # what a crop shows around a box, as a share of its sides
 MASK_MARGIN = 0.3  # the same around an earlier mask
+CLOSE_MARGIN = 0.1  # the same where a mask that was found is looked at closely
 LEAST_MARGIN = 0.05  # the same where a crop is used again
 WIDER = 2  # how often a mask that reaches the edge of its crop is looked at once more, in a wider one
 CROPS = 8  # crops whose features are kept
@@ -48,12 +51,6 @@ CLICK_SIDE = 160  # side of the crops where only clicks are given, in pixels: th
 CLICK_CROPS = (0.5, 0.25)
 """Squares around clicks that are looked at in addition to the whole picture, their sides as shares of its
 longer side. The whole alone takes small things for a part of what is around them, or finds nothing."""
-
-CALIBRATION = {"box": (0.9, -0.2), "click": (1.7, -2.61), "mask": (1.5, -1.28)}
-"""Gain and offset of the logit of the predicted IoU for a box, a first click, and a mask so far: least
-squares (soft beyond 0.1) on 154 objects of left-out stills. Raw predictions are too sure of first clicks,
-since of several crops the surest is taken."""
-
 
 COMPARED_SIDE = 160  # long side, in pixels, of the masks that are compared with one another
 
@@ -104,7 +101,8 @@ class Prompter:
         """Segment the object that prompts point at.
 
         Negative clicks only take away: the mask lies within the one that there would be without them. Those
-        far from that mask have nothing to take away, and change neither it nor the predicted IoU.
+        far from that mask have nothing to take away, and change neither it nor the predicted IoU; where all
+        lie beside it, they do not raise the predicted IoU, for they say of no pixel that it was wrong.
 
         Args:
             prompts: box, points, strokes and earlier mask of one object.
@@ -120,17 +118,20 @@ class Prompter:
             return self._answer(prompts)
         without = replace(prompts, negative=())
         if prompts.mask is not None and prompts.box is None and not prompts.positive:
-            answer, bound = None, prompts.mask > 0.5
+            before, bound = None, prompts.mask > 0.5
         else:
-            answer = self._answer(without)
-            bound = answer.mask
+            before = self._answer(without)
+            bound = before.mask
         near = _within_reach(prompts.negative, bound)
-        if answer is not None and not near:
+        if before is not None and not near:
+            return before
+        answer = self._answer(replace(prompts, negative=near)).within(bound)
+        if before is None or any(bound[int(y), int(x)] for x, y in near):
             return answer
-        return self._answer(replace(prompts, negative=near)).within(bound)
+        return replace(answer, iou=np.minimum(answer.iou, before.iou))
 
     def _answer(self, prompts: Prompts) -> Answer:
-        kind = _kind(prompts)
+        kind = calibration_of(prompts)
         new = kind == "box" or prompts.mask is None
         extent: Extent = "whole"
         extents: tuple[Extent, ...] = (extent,)
@@ -148,14 +149,28 @@ class Prompter:
         if new and found.mask.any():  # once more, to mend its own mask
             found = self._ask(replace(prompts, mask=found.probability), found.window, SIDE)
         for _ in range(WIDER):
-            if prompts.box is not None or not _cut_off(found):
+            if prompts.box is not None or not cut_off(found):
                 break
             prompts = replace(prompts, mask=found.probability)
             found = self._ask(prompts, self._window(prompts), SIDE)
-        gain, offset = CALIBRATION[kind]
-        logit = np.log(found.iou / np.maximum(1 - found.iou, 1e-6))
-        iou = np.asarray(1 / (1 + np.exp(-gain * logit - offset)), np.float32)
-        return replace(found, iou=iou, extent=extent, extents=extents)
+        if new and found.mask.any():
+            found = joined(found, self._closer(prompts, found))
+        return replace(found, iou=expected_iou(kind, evidence(found)), extent=extent, extents=extents)
+
+    def _closer(self, prompts: Prompts, found: Answer) -> Answer:
+        """Look once more at what was found, in a crop that shows little else.
+
+        Its features are not kept: further clicks are answered in a crop that shows what is around the object.
+        """
+        window = box_window(grown(tight_box(found.mask), CLOSE_MARGIN), self._size)
+        if prompts.box is not None:  # which says how far the object may reach
+            low, high = np.maximum(window[:2], found.window[:2]), np.minimum(window[2:], found.window[2:])
+            window = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
+        place, known = pixels(window, self._size), dict(self._crops)
+        closer = self._ask(replace(prompts, mask=found.probability), window, SIDE)
+        if (SIDE, place) not in known:
+            self._crops = known
+        return closer
 
     def _window(self, prompts: Prompts) -> Window:
         """What to look at: box, mask, points and some margin; a crop that is known, if it does as well."""
@@ -278,21 +293,6 @@ def _choices(tried: Sequence[Answer], first: Answer, points: Sequence[Point]) ->
     return choices
 
 
-def _kind(prompts: Prompts) -> str:
-    """By which line of :data:`CALIBRATION` the IoU of an answer is predicted.
-
-    It follows from what the prompts say, not from how often they were asked: a single click in the mask so
-    far tells nothing of that mask's faults, and the answer is expected to be as good as the first one was.
-    """
-    if prompts.box is not None:
-        return "box"
-    said = [*prompts.points, *prompts.negative, *(stroke[0] for stroke in prompts.scribble)]
-    if len(said) != 1 or not prompts.positive:
-        return "mask"
-    known = prompts.mask is None or all(prompts.mask[int(y), int(x)] > 0.5 for x, y in prompts.positive)
-    return "click" if known else "mask"
-
-
 def _within_reach(points: Sequence[Point], mask: npt.NDArray[np.bool_]) -> tuple[Point, ...]:
     """The points in the part of the picture that a crop around a mask, (H, W), shows."""
     if not mask.any():
@@ -336,18 +336,6 @@ def _draw(prompts: Prompts, place: Place, side: int) -> Float32Array:
     if prompts.mask is not None:
         planes[PREVIOUS] = resized(prompts.mask[y0:y1, x0:x1], side)
     return planes
-
-
-def _cut_off(found: Answer) -> bool:
-    """Whether the first mask reaches an edge of its window that is not one of the picture."""
-    inside = found.planes[0] > 0.5
-    x0, y0, x1, y1 = found.window
-    return bool(
-        (x0 > 0 and inside[:, 0].any())
-        or (y0 > 0 and inside[0].any())
-        or (x1 < found.size[1] and inside[:, -1].any())
-        or (y1 < found.size[0] and inside[-1].any())
-    )
 
 
 def _serves(known: Window, wanted: Window, least: Box) -> bool:
