@@ -143,6 +143,8 @@ def test_label_studio(film: Film, taken: Snapshot, masks: np.ndarray, tmp_path: 
     folder = exported(film, taken, "labelstudio", tmp_path)
 
     tasks = json.loads((folder / "tasks.json").read_text())
+    numbers = [(task["id"], task["annotations"][0]["id"]) for task in tasks]
+    assert numbers == [(n, n) for n in range(1, COUNT + 1)], "its converter asks for both"
     for index, task in enumerate(tasks):
         found = np.zeros(SIZE, np.uint8)
         for result in task["annotations"][0]["result"]:
