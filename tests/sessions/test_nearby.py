@@ -7,9 +7,10 @@ import pytest
 
 import segue
 from segue.sessions import nearby, two_passes
+from segue.sessions.empty_scene import Scene
 from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.moving_camera import motion_between
-from segue.sessions.nearby import Nearby
+from segue.sessions.nearby import Nearby, along_motion
 from segue.sessions.scene_estimation import Sample
 from segue.sessions.subtractors import BackgroundDifference
 from segue.sessions.two_passes import SceneLearner
@@ -74,3 +75,47 @@ def test_a_still_camera_knows_nothing_of_pans() -> None:
     assert not learnt([wall()] * 40).while_panning
     background, foreground = LearntBackground(FilmScenes()), np.full(SIZE, 0.7, np.float32)
     assert background.judged(3, foreground) is foreground
+
+
+def test_what_is_found_on_most_frames_is_found_along_its_motion() -> None:
+    """An object goes right by two pixels a frame, lost on one of them; a spot is on another one alone."""
+    maps = [np.zeros(SIZE, np.float32) for _ in range(12)]
+    for t, found in enumerate(maps):
+        found[40:60, 20 + 2 * t : 40 + 2 * t] = t != 6
+    maps[3][10:20, 100:110] = 1
+
+    def flow(start: int, end: int) -> np.ndarray:
+        assert abs(end - start) == 1
+        return np.full((*SIZE, 2), (2 * (end - start), 0), np.float32)
+
+    before = [found.copy() for found in maps]
+    means = along_motion(maps, flow, 4)
+    assert means[6][41:59, 33:51].min() > 0.85
+    assert means[0][41:59, 21:39].min() > 0.99, "at the beginning the frames after it count alone"
+    assert means[3][10:20, 100:110].max() < 0.2
+    assert means[6][41:59, 56:].max() == 0
+    assert means[6].dtype == np.float32
+    assert all(np.array_equal(one, other) for one, other in zip(maps, before, strict=True))
+
+
+def test_few_flows_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nearby, "camera_motion_by_ecc", lambda *_: np.eye(3))
+    pictures = [wall(t) for t in range(30)]
+    look = Nearby(pictures, lambda *_: np.zeros(SIZE, np.float32), (-3, -6))
+    look.foreground(1)
+    known = look._flow.cache_info()
+    assert known.misses == 2 * (len(pictures) - 1), "each is found once"
+    assert known.currsize <= 2 * nearby.FLOWED + 2
+
+
+def test_where_the_camera_pans_only_the_frames_nearby_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Sample] = []
+    probe = SceneLearner._probability
+
+    def counted(self: SceneLearner, sample: Sample, scene: Scene) -> np.ndarray:
+        asked.append(sample)
+        return probe(self, sample, scene)
+
+    monkeypatch.setattr(SceneLearner, "_probability", counted)
+    first = learnt([frame.image for frame in PAN])
+    assert len(asked) == nearby.ROUNDS * len(PAN) == nearby.ROUNDS * len(first.while_panning)

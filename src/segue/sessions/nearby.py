@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
 
 import cv2
 import numpy as np
 
 from segue.arrays import Float32Array, UInt8Array
+from segue.flow import DIS
+from segue.flow.providers import Flow
 from segue.sessions.background import MASK_ABOVE
 from segue.sessions.moving_camera import (
     GROW,
@@ -22,6 +24,7 @@ from segue.sessions.moving_camera import (
 from segue.sessions.scene_estimation import Probe, Sample
 from segue.types import Image
 
+FLOWED = 4  # frames before and after each one whose foreground is brought onto it
 ROUNDS = 2  # times that the network is asked: without and with what was foreground in the other frames
 
 
@@ -30,7 +33,8 @@ class Nearby:
 
     These are brought onto the frame by the motion of the camera, see
     :class:`~segue.sessions.moving_camera.MovingCameraSegmenter`, which knows the frames before alone: there
-    nothing is found on the first ones.
+    nothing is found on the first ones. What is found is averaged along the motion of each pixel, see
+    :func:`along_motion`.
 
     Args:
         frames: RGB (H, W, 3), uint8, all of one size, in the order of time.
@@ -42,6 +46,8 @@ class Nearby:
         self._frames, self._probe, self._past = frames, probe, past
         self._size = frames[0].shape[0], frames[0].shape[1]
         self._step_to = cache(self._step)
+        self._flow = lru_cache(2 * FLOWED + 2)(self._flow_between)
+        self._flows = DIS()
 
     def foreground(self, rounds: int = ROUNDS) -> list[Float32Array]:
         """Probability of foreground in each frame.
@@ -57,12 +63,16 @@ class Nearby:
         for _ in range(rounds):
             found = [self._looked_at(index, masks) for index in range(len(self._frames))]
             masks = [np.asarray(cv2.dilate((each > MASK_ABOVE).astype(np.uint8), GROW)) for each in found]
-        return found
+        return along_motion(found, self._flow)
 
     def _step(self, index: int) -> Homography | None:
         """Motion from the frame before one to it."""
         nothing = np.zeros(self._size, np.uint8)
         return camera_motion_by_ecc((self._frames[index - 1], nothing), (self._frames[index], nothing))
+
+    def _flow_between(self, start: int, end: int) -> Flow:
+        """Where each pixel of a frame lies in the one before or after it, as (H, W, 2) pixels from it."""
+        return self._flows(self._frames[start], self._frames[end])
 
     def _looked_at(self, index: int, masks: Sequence[UInt8Array]) -> Float32Array:
         """Probability of foreground in a frame; masks are those of all frames."""
@@ -80,3 +90,42 @@ class Nearby:
             for way, i in beside.items()
         }
         return self._probe(Sample(current, context), scene)
+
+
+def along_motion(
+    maps: Sequence[Float32Array], flow: Callable[[int, int], Flow], reach: int = FLOWED
+) -> list[Float32Array]:
+    """Mean of each map and of those near it in time, whose pixels are followed by optical flow.
+
+    An object that is found on most frames is found on all; what is foreground on a single one is not.
+
+    Args:
+        maps: one a frame, (H, W), float32.
+        flow: gives the flow from a frame to the one before or after it, (H, W, 2), right and down in pixels.
+        reach: frames before and after each one that count.
+
+    Returns:
+        As many maps, (H, W), float32.
+    """
+    height, width = maps[0].shape
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    means = []
+    for index, own in enumerate(maps):
+        total, count = own.copy(), 1
+        for way in (-1, 1):
+            x, y = columns, rows
+            for near in range(index + way, index + way * (reach + 1), way):
+                if not 0 <= near < len(maps):
+                    break
+                step = _at(flow(near - way, near), x, y)
+                x, y = x + step[..., 0], y + step[..., 1]
+                total += _at(maps[near], x, y)
+                count += 1
+        means.append(np.asarray(total / count, np.float32))
+    return means
+
+
+def _at(values: Float32Array, x: Float32Array, y: Float32Array) -> Float32Array:
+    """Values (H, W) or (H, W, C) at places between the pixels; beyond the border those of the border."""
+    found = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(found, np.float32)

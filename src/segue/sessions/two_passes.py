@@ -22,7 +22,7 @@ from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.nearby import Nearby
 from segue.sessions.panning import PanDetector
 from segue.sessions.passes import Passes
-from segue.sessions.scene_estimation import Sample, estimate_scene
+from segue.sessions.scene_estimation import ROUNDS, Sample, estimate_scene
 from segue.sessions.segmenters import Segmenter
 from segue.types import Frame, Image
 
@@ -240,22 +240,25 @@ class SceneLearner(Checkpointable):
         else:
             self._taken, self.while_panning = {}, {}
 
-    def _look_nearby(self) -> None:
-        """Look at each frame of a part with a camera that pans beside those near it."""
+    def _look_nearby(self) -> bool:
+        """Look at each frame of a part beside those near it if the camera pans, and tell whether it does."""
         taken, panned = self._taken, self._panned
         self._taken, self._panned = {}, False
         self._pan.restart()
-        if taken and panned:
+        panned = panned and bool(taken)
+        if panned:
             found = Nearby([*taken.values()], self._probability, self._segmenter.past).foreground()
             shares = (np.asarray(np.rint(foreground * 255), np.uint8) for foreground in found)
             self.while_panning |= dict(zip(taken, shares, strict=True))
+        return panned
 
     def _end_part(self) -> None:
         if self._first is None:
             return
         self._segmenter.restart()
-        self._look_nearby()
-        scene = estimate_scene(self._samples, self._probability)
+        # What is foreground is known where the camera pans, so that the scene matters little there.
+        rounds = 0 if self._look_nearby() else ROUNDS
+        scene = estimate_scene(self._samples, self._probability, rounds)
         self._segmenter.restart()
         self.scenes.add(self._first, scene, Change(self._begun_by))
         self._first, self._begun_by, self._frames, self._every = None, Change.none.value, 0, 1
