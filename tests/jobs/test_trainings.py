@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from segue.cancel import CancelToken
 from segue.errors import TrainingError
@@ -71,10 +72,15 @@ def token_when_there(place: Path, token: CancelToken) -> None:
     threading.Thread(target=look, daemon=True).start()
 
 
+def test_an_option_that_a_training_does_not_have_is_refused_when_its_job_is_made(films: Path) -> None:
+    with pytest.raises(ValidationError, match="segue train mustan2: No such option: --widths"):
+        job(films, "run", widths="2")
+
+
 @pytest.mark.slow
 def test_what_is_wrong_with_a_training_is_its_error(films: Path) -> None:
-    with pytest.raises(TrainingError, match="segue train mustan2: No such option: --widths"):
-        run(job(films, "run", widths="2"))
+    with pytest.raises(TrainingError, match="nowhere"):
+        run(job(films, "run", data=f"cdnet={films / 'nowhere'}"))
 
 
 def same_values(one: Path, other: Path) -> None:
