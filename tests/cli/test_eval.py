@@ -82,7 +82,7 @@ def test_table_on_a_terminal_shows_names_as_they_are(
     monkeypatch.setenv("COLUMNS", "150")
     outcome = command("eval", "davis", results, "--data", data)
     assert outcome.code == 0
-    assert "[red]x?[2J" in outcome.out
+    assert r"[red]x\x1b[2J" in outcome.out
     assert "\x1b[2J" not in outcome.out + outcome.err
 
 
