@@ -154,3 +154,25 @@ def test_an_object_alone_is_no_movement_of_the_camera() -> None:
     assert support(with_object, moved, right) < 0.2
     assert support(with_object[:, 6:], with_object[:, :-6], right) > 0.9
     assert support(with_object, with_object, right) == 0
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    ("levels", "rows", "jumps"), [(7, 8, True), (6, 8, False), (90, 4, True), (-7, 8, True)]
+)
+def test_a_twentieth_of_a_small_picture_that_changes_is_a_jump(
+    levels: int, rows: int, jumps: bool, turned: bool
+) -> None:
+    """Of 128 pixels the small picture has 16: a strip of eight is a sixteenth of it."""
+    aligner, before = Aligner(), np.full((128, 128, 3), 100, np.uint8)
+    now = before.copy()
+    now[:rows, :, 1] = 100 + levels
+    if turned:
+        now = np.ascontiguousarray(now.transpose(1, 0, 2))
+    assert not aligner._jumped(before), "nothing is known before the first frame"
+    assert aligner._jumped(now) == jumps
+    assert not aligner._jumped(now)
+    part = now.copy()
+    part[40:80, 40:48] = 200  # five of 256 parts
+    assert not aligner._jumped(part)
+    assert not aligner._jumped(part[:64])
