@@ -149,7 +149,12 @@ PACKAGES = {
             "prepared.py": (NATURAL_CALLS, EVERY_FACE),
             "prompting.py": (NATURAL_CALLS, EVERY_FACE),
             "running.py": (NATURAL_CALLS,),
-            "tracking.py": ("tests/jobs/test_required.py", NATURAL_CALLS, EVERY_FACE),
+            "tracking.py": (
+                "tests/jobs/test_required.py",
+                "tests/jobs/test_reverse.py",
+                NATURAL_CALLS,
+                EVERY_FACE,
+            ),
             "whole.py": ("tests/jobs/test_whole.py", EVERY_FACE),
         },
     ),

@@ -168,6 +168,13 @@ def test_a_prompt_that_was_never_reached_is_told_at_the_end(film: Path, reverse:
         carried_out(track(film, *first, RemoveValue(frame=7, id=2), options=options))
 
 
+def test_a_job_that_goes_backwards_completes_the_frames_before_its_prompt(film: Path) -> None:
+    said, options = mask_values(MASKS[2], 2), TrackOptions(reverse=True)
+    assert [result.ids for result in carried_out(track(film, *said, options=options))] == [(1, 2)] * 5
+    plain = carried_out(track(film, *said))
+    assert [result.ids for result in plain] == [(), (), *[(1, 2)] * 3]
+
+
 def test_a_frame_that_is_wanted_and_never_came_is_told_at_the_end(film: Path) -> None:
     first = mask_values(MASKS[0], 0)
     with pytest.raises(PromptError, match="there should be a result of frame 6, but"):

@@ -59,6 +59,14 @@ def test_a_picture_that_was_shifted_is_found_and_brought_back(right: int, down: 
     assert np.abs(back[inside] - other[inside]).mean() < 0.05
 
 
+def test_only_parts_in_which_something_differs_speak_for_a_movement() -> None:
+    one, other = normalised(moved(0, 0)), normalised(moved(3, 0))
+    one[:, 60:], other[:, 60:] = 0, 0  # three of eight columns of parts show nothing
+    exact = np.array([[1, 0, 3], [0, 1, 0]], np.float32)
+    assert support(one, other, exact) > 0.9
+    assert support(one, other, np.array([[1, 0, -3], [0, 1, 0]], np.float32)) < 0.1
+
+
 def test_a_movement_that_leads_nowhere_explains_nothing() -> None:
     away = np.array([[1, 0, 500], [0, 1, 0]], np.float32)
     one = normalised(GREY)
