@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from segue.sessions import align, sharpness
 from segue.sessions.align import (
     _View,
     difference,
+    half_grey,
     normalised,
     shift,
     support,
@@ -155,14 +155,14 @@ def test_a_brighter_light_leaves_levels_in_their_range() -> None:
     assert (background.scene.picture == 3).all()
 
 
-@pytest.mark.parametrize("half_grey", [align._half_grey, sharpness._half_grey])
-def test_an_odd_row_or_column_does_not_count(half_grey: Any) -> None:
+def test_an_odd_row_or_column_does_not_count() -> None:
     image = RNG.integers(0, 256, (41, 61, 3)).astype(np.uint8)
     other = image.copy()
     other[-1], other[:, -1] = 255 - other[-1], 255 - other[:, -1]
     assert half_grey(image).shape == (20, 30)
     assert np.array_equal(half_grey(image), half_grey(other))
-    assert np.allclose(half_grey(image.transpose(1, 0, 2).copy()), half_grey(image).T, atol=1)
+    turned = half_grey(image.transpose(1, 0, 2).copy())
+    assert np.allclose(turned.astype(int), half_grey(image).T.astype(int), atol=1)
 
 
 def test_a_scene_is_taken_of_the_frame_in_which_a_region_fits_clearly_better() -> None:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import Float32Array
+from segue.arrays import Float32Array, UInt8Array
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.types import Image
 
@@ -108,7 +108,7 @@ class Aligner(Checkpointable):
         rests = seen % IDLE_EVERY and seen >= FIRST_LOOKS and not collects and not jumped
         if self._reference is not None and idle and rests:
             return None
-        view = _View.of(_half_grey(image))
+        view = _View.of(np.asarray(cv2.GaussianBlur(half_grey(image), (0, 0), 1.0), np.float32))
         if self._reference is None:
             self._reference = view
         else:
@@ -232,11 +232,18 @@ def to_frame(values: Float32Array, matrix: Matrix) -> Float32Array:
     return warped(values, matrix, cv2.BORDER_REPLICATE, flags=cv2.INTER_LINEAR)
 
 
-def _half_grey(image: Image) -> Float32Array:
+def half_grey(image: Image) -> UInt8Array:
+    """A grey picture of half the sides.
+
+    Args:
+        image: RGB (H, W, 3), uint8; an odd last row or column does not count.
+
+    Returns:
+        Means of two by two pixels, (H // 2, W // 2), uint8.
+    """
     height, width = image.shape[0] // 2, image.shape[1] // 2
     grey = cv2.cvtColor(image[: 2 * height, : 2 * width], cv2.COLOR_RGB2GRAY)
-    grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.GaussianBlur(grey, (0, 0), 1.0), np.float32)
+    return np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _doubled(matrix: Matrix) -> Matrix:

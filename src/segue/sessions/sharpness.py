@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import Float32Array
+from segue.sessions.align import half_grey
 from segue.sessions.empty_scene import Scene
 from segue.types import Image
 
@@ -119,7 +120,7 @@ def relative_blur(image: Image, scene: Image, hidden: npt.NDArray[np.bool_] | No
     Returns:
         Direction and length of the blur, or None.
     """
-    frame, still = _half_grey(image), _half_grey(scene)
+    frame, still = (np.asarray(half_grey(picture), np.float32) for picture in (image, scene))
     open_ = np.ones(frame.shape, bool)
     if hidden is not None:
         height, width = frame.shape
@@ -160,9 +161,3 @@ def _tensor(grey: Float32Array, open_: npt.NDArray[np.bool_]) -> npt.NDArray[np.
     right, down = (cv2.Sobel(grey, cv2.CV_32F, dx, 1 - dx, scale=1 / 8)[open_] for dx in (1, 0))
     mixed = float((right * down).mean())
     return np.array([[float((right * right).mean()), mixed], [mixed, float((down * down).mean())]])
-
-
-def _half_grey(image: Image) -> Float32Array:
-    height, width = image.shape[0] // 2, image.shape[1] // 2
-    grey = cv2.cvtColor(image[: 2 * height, : 2 * width], cv2.COLOR_RGB2GRAY)
-    return np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), np.float32)
