@@ -44,7 +44,7 @@ ENTRIES = (
         paper=_MUSTAN_PAPER,
         licence="MIT, as segue; trained on rendered rooms alone",
         bundled="mustan-slim-isd.safetensors",
-        sha256="9e8119b983c482e5bb16e79749d00a690ef67f2cd65614f27eded1b1f8969a35",
+        sha256="729c30e920109ed6899a8a24a632408ca2fd19a9834a0ab1f2d632a8128f8607",
         trained_by="mustan-slim",
     ),
     Entry(
