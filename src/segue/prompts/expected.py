@@ -70,8 +70,8 @@ def calibration_of(prompts: Prompts) -> str:
     """
     if prompts.box is not None:
         return "box"
-    said = [*prompts.points, *prompts.negative, *(stroke[0] for stroke in prompts.scribble)]
-    if len(said) != 1 or not prompts.positive:
+    given = [*prompts.points, *prompts.negative, *(stroke[0] for stroke in prompts.scribble)]
+    if len(given) != 1 or not prompts.positive:
         return "mask"
     known = prompts.mask is None or all(prompts.mask[int(y), int(x)] > 0.5 for x, y in prompts.positive)
     return "click" if known else "mask"
