@@ -78,7 +78,7 @@ class Watch(BatchObserver):
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
-    """What the engine is opened with, and what the scheduler is told."""
+    """What the engine is opened with, and what the scheduler receives."""
     monkeypatch.chdir(tmp_path)
     found = SimpleNamespace(engine=None, fails=(), how=None, count=None, devices=None, scheduler=None)
 

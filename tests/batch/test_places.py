@@ -118,7 +118,7 @@ def test_a_folder_of_results_is_reported_by_its_marks(name: str, tmp_path: Path)
 
 
 class Told:
-    """A file system that says of every file what it is told to say."""
+    """A file system whose answers about files are given."""
 
     def __init__(self, **info: Any) -> None:
         self._info = info

@@ -68,7 +68,7 @@ def test_a_video_with_another_film_has_failed_until_it_is_asked_for_again(
     assert set(states(ledger).values()) == {"failed"}
     (row,) = (row for row in ledger.rows() if row.name == "done")
     assert row.error == f"{reason}; --retry-failed does it anew"
-    assert known(ledger, output) == [], "it is told once"
+    assert known(ledger, output) == [], "it is reported once"
     assert known(ledger, output, retry_failed=True) == []
     assert set(states(ledger).values()) == {"queued"}
     assert {row.error for row in ledger.rows()} == {None}

@@ -1,4 +1,4 @@
-"""What a detection gets of a picture in which known objects are, and how long those are believed."""
+"""What a detection gets of a picture in which known objects are, and how long those are kept."""
 
 from __future__ import annotations
 

@@ -82,9 +82,8 @@ def result_settings(job: VideoJob) -> dict[str, Any]:
     prompts: dict[str, list[Any]] = {}
     for value in values.pop("prompts", ()):
         prompts.setdefault(str(-1 if value["frame"] is None else value["frame"]), []).append(value)
-    finding = getattr(job, "finding", None)
-    if finding is not None:
-        values["finding"] = _by_content(finding, values["finding"])
+    if isinstance(job, TrackJob) and job.finding is not None:
+        values["finding"] = _by_content(job.finding, values["finding"])
     return {"source": identity, "part": source, "prompts": prompts, **_by_content(job, values)}
 
 

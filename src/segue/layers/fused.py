@@ -19,7 +19,40 @@ from segue.layers.folding import convolutions_before, folded_weight
 from segue.layers.onednn import ONEDNN, Arranged
 
 
-class PlainConv2d(nn.Module):
+class InferenceConv2d(nn.Module):
+    """A convolution and the activation after it, for inference, of which parts can be computed alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, cin, H, W) → (B, cout, h, w), channels last in memory if ``x`` is and oneDNN computes it."""
+        return self.channels(x, 0, bias=True)
+
+    def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
+        """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias.
+
+        Args:
+            x: (B, C, H, W), the input channels ``first`` to ``first + C``.
+            first: number of the first channel.
+            bias: add the bias, which one part alone may do.
+
+        Returns:
+            (B, cout, h, w), after the activation.
+        """
+        raise NotImplementedError
+
+    def of_rectified(self, x: Tensor) -> Tensor:
+        """The layer over ``relu(x)``.
+
+        Args:
+            x: (B, cin, H, W), which stays as it is.
+
+        Returns:
+            (B, cout, h, w).
+        """
+        result: Tensor = self(F.relu(x))
+        return result
+
+
+class PlainConv2d(InferenceConv2d):
     """A convolution and the activation after it as PyTorch computes them, one after the other.
 
     It has the methods of :class:`FusedConv2d`, for processors without it.
@@ -40,35 +73,9 @@ class PlainConv2d(nn.Module):
         """
         return self._weight
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, cin, H, W) → (B, cout, h, w)."""
-        return self.channels(x, 0, bias=True)
-
     def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
-        """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias.
-
-        Args:
-            x: (B, C, H, W), the input channels ``first`` to ``first + C``.
-            first: number of the first channel.
-            bias: add the bias, which one part alone may do.
-
-        Returns:
-            (B, cout, h, w), after the activation.
-        """
         weight = self._weight[:, first : first + x.shape[1]]
         return self._activate(F.conv2d(x, weight, self._bias if bias else None, *self._layout))
-
-    def of_rectified(self, x: Tensor) -> Tensor:
-        """The layer over ``relu(x)``.
-
-        Args:
-            x: (B, cin, H, W), which stays as it is.
-
-        Returns:
-            (B, cout, h, w).
-        """
-        result: Tensor = self(F.relu(x))
-        return result
 
     def joined(
         self, x: Tensor, skip: Tensor | None, *, rectify: bool = False, overwrite: bool = False
@@ -87,7 +94,7 @@ class PlainConv2d(nn.Module):
         return join(self(x), skip, rectify=rectify)
 
 
-class FusedConv2d(nn.Module):
+class FusedConv2d(InferenceConv2d):
     """A zero-padded convolution and the activation after it, for inference; equal up to rounding.
 
     It is in float32 or bfloat16 on a processor. The weights are held once: as they came, or arranged by
@@ -116,36 +123,10 @@ class FusedConv2d(nn.Module):
         weight = self._arranged[0].weight.to_dense() if self._dense is None else self._dense()
         return weight.contiguous(memory_format=torch.channels_last)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, cin, H, W) → (B, cout, h, w), channels last in memory if ``x`` is."""
-        return self.channels(x, 0, bias=True)
-
     def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
-        """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias.
-
-        Args:
-            x: (B, C, H, W), the input channels ``first`` to ``first + C``.
-            first: number of the first channel.
-            bias: add the bias, which one part alone may do.
-
-        Returns:
-            (B, cout, h, w), after the activation.
-        """
         convolve = ONEDNN._convolution_pointwise
         shift = self.bias if bias else None
         return cast(Tensor, convolve(x, self._arrange(x, first), shift, *self._layout, *self._activation))
-
-    def of_rectified(self, x: Tensor) -> Tensor:
-        """The layer over ``relu(x)``.
-
-        Args:
-            x: (B, cin, H, W), which stays as it is.
-
-        Returns:
-            (B, cout, h, w).
-        """
-        result: Tensor = self(F.relu(x))
-        return result
 
     def joined(
         self, x: Tensor, skip: Tensor | None, *, rectify: bool = False, overwrite: bool = False

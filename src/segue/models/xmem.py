@@ -16,13 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.colours import normalise
+from segue.layers.pieces import joined
 from segue.layers.residual import joint_conv
 from segue.layers.resnet import BasicBlock, FrozenBatchNorm, pool_stem, residual_stages, stem_conv
 from segue.layers.sensory import SensoryGate, SensoryUpdate
 from segue.models.base import FramePrompts, QueryFeatures, Schedule, Tracker
 from segue.models.geometry import aggregate, other_masks, padding
 from segue.models.memory.long_term import LongTermSchedule, LongTermTracker
-from segue.models.memory.outputs import joined
 from segue.models.memory.plan import FramePlan
 from segue.models.stcn import Fuser, KeyEncoder, UpBlock
 

@@ -94,5 +94,7 @@ class SeenScenes(Checkpointable):
             for scene in self._scenes
         ]
         best = max(range(len(shares)), key=shares.__getitem__)
+        if shares[best] < FOUND:
+            return None
         now = 0.0 if picture is None else shown_share(frame, reduced(picture))
-        return self._scenes.pop(best) if shares[best] >= max(FOUND, now + MORE) else None
+        return self._scenes.pop(best) if shares[best] >= now + MORE else None

@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.errors import SegueError
+from segue.layers.pieces import joined
 from segue.models.base import FramePrompts, MemoryPolicy, QueryFeatures, Setup, Shape
 from segue.models.cutie.transformer import QUERIES, WIDTH
 from segue.models.geometry import aggregate_logits
 from segue.models.memory.long_term import LongTermSchedule, LongTermTracker
-from segue.models.memory.outputs import ToProbabilities, joined
+from segue.models.memory.outputs import ToProbabilities
 from segue.models.memory.plan import FramePlan
 from segue.models.memory.store import MemoryStore
 

@@ -72,18 +72,6 @@ def uncertainty(probabilities: Tensor) -> float:
     return min(1.0, 2 * float((1 - taken).mean())) if len(taken) else 1.0
 
 
-def joined(parts: list[Tensor]) -> Tensor:
-    """Parts of several passes as one.
-
-    Args:
-        parts: tensors that differ in their first dimension only; at least one.
-
-    Returns:
-        All of them along the first dimension; a single one as it is.
-    """
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
 def to_array(probabilities: Tensor) -> npt.NDArray[np.float32]:
     """Probabilities on a processor as an array of their own.
 

@@ -11,10 +11,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from segue.layers.pieces import joined
 from segue.models.base import FramePrompts, QueryFeatures, Setup, Shape
 from segue.models.geometry import ResizePadGeometry
 from segue.models.memory.object_states import ObjectStates
-from segue.models.memory.outputs import ToProbabilities, joined, upsample_then_aggregate
+from segue.models.memory.outputs import ToProbabilities, upsample_then_aggregate
 from segue.models.memory.plan import FramePlan
 from segue.types import Image
 

@@ -22,8 +22,9 @@ from torch import Tensor, nn
 
 from segue.layers.attention import SelfAttention
 from segue.layers.linear import ActivatedLinear
+from segue.layers.pieces import joined
 from segue.models.base import Shape
-from segue.models.seqformer.encoder import Levels, joined
+from segue.models.seqformer.encoder import Levels
 from segue.models.seqformer.network import BackboneName, SeqFormer, Size
 from segue.models.seqformer.observing import EncoderAttention
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from segue.layers.attention import sample_levels
 from segue.layers.linear import ActivatedLinear
+from segue.layers.pieces import joined, one_by_one
 from segue.models.seqformer.observing import EncoderAttention
 
 
@@ -275,36 +276,6 @@ class EncoderLayer(nn.Module):
         forwarded = self.linear2(self.dropout(self.linear1(tokens)))
         refined: Tensor = self.norm2(tokens + self.dropout(forwarded))
         return refined
-
-
-def one_by_one(layer: nn.Module, frames: Tensor) -> list[slice]:
-    """Which frames go through a layer together that does not relate them.
-
-    A processor is as fast with one as with several, and needs the memory of one.
-
-    Args:
-        layer: in training everything goes through it at once.
-        frames: (B, ...).
-
-    Returns:
-        Parts of the B frames, in order.
-    """
-    if layer.training or frames.device.type != "cpu" or len(frames) < 2:
-        return [slice(None)]
-    return [slice(i, i + 1) for i in range(len(frames))]
-
-
-def joined(parts: list[Tensor], dim: int = 0) -> Tensor:
-    """Parts of a tensor as a whole.
-
-    Args:
-        parts: in order, at least one.
-        dim: axis along which they are joined.
-
-    Returns:
-        The only part itself, or a new tensor.
-    """
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
 
 
 class Encoder(nn.Module):

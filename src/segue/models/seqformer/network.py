@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from segue.layers.colours import normalise_planes
 from segue.layers.mobilenet import MobileNetV2Trunk
+from segue.layers.pieces import joined, one_by_one
 from segue.layers.resnet import BasicBlock, Bottleneck, ResidualTrunk
 from segue.layers.swin import SwinTrunk
 from segue.models.base import InstanceCapabilities
@@ -40,8 +41,6 @@ from segue.models.seqformer.encoder import (
     Encoder,
     EncoderLayer,
     Levels,
-    joined,
-    one_by_one,
     sine_position,
 )
 from segue.models.seqformer.observing import EncoderAttention

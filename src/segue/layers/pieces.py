@@ -1,0 +1,36 @@
+"""Work on a part of a tensor at a time, and its parts as a whole again."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def one_by_one(layer: nn.Module, frames: Tensor) -> list[slice]:
+    """Which frames go through a layer together that does not relate them.
+
+    A processor is as fast with one as with several, and needs the memory of one.
+
+    Args:
+        layer: in training everything goes through it at once.
+        frames: (B, ...).
+
+    Returns:
+        Parts of the B frames, in order.
+    """
+    if layer.training or frames.device.type != "cpu" or len(frames) < 2:
+        return [slice(None)]
+    return [slice(i, i + 1) for i in range(len(frames))]
+
+
+def joined(parts: list[Tensor], dim: int = 0) -> Tensor:
+    """Parts of a tensor as a whole.
+
+    Args:
+        parts: in order, at least one.
+        dim: axis along which they are joined.
+
+    Returns:
+        The only part itself, or a new tensor.
+    """
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
