@@ -516,6 +516,49 @@ def test_a_polygon_with_keyframes_is_moved_and_the_frames_between_follow(
     assert page.errors == []
 
 
+def test_enter_on_a_frame_whose_polygons_are_not_known_yet_waits_for_them(
+    serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path
+) -> None:
+    page = Page(browser, serve("annotate", film, "--project", tmp_path / "p", "--device", "cpu").address)
+    page.key("i")
+    for corner in ((100, 60), (160, 60), (160, 120), (100, 120), (100, 60)):
+        page.page.mouse.click(*page.at(*corner))
+    page.here("Object 1: corrected by you")
+    page.go(4)
+    page.here("has no mask here")
+    page.drag((130, 90), (170, 90))
+    page.here("corrected by you")
+
+    held: list[Callable[[], None]] = []
+    closed = [True]
+
+    def through(route: Any) -> None:
+        server = route.connect_to_server()
+
+        def answer(message: str) -> None:
+            if closed and '"kind":"between"' in message:
+                held.append(lambda: route.send(message))
+            else:
+                route.send(message)
+
+        server.on_message(answer)
+
+    page.page.route_web_socket(re.compile("/ws$"), through)
+    page.page.reload()
+    page.here("corrected by you")
+    page.key("i")
+    page.go(2)
+    page.here("interpolated between two polygons")  # of the timeline; the polygon comes later
+    page.key("Enter")
+    while not held:
+        page.page.wait_for_timeout(20)
+    closed.clear()
+    for send in held:
+        send()
+    page.here("corrected by you")
+    assert page.errors == []
+
+
 def test_other_windows(serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path) -> None:
     masks = tmp_path / "first.png"
     shutil.copy(SAMPLE / "first.png", masks)

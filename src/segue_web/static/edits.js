@@ -43,7 +43,7 @@ export class Edits {
 
   /** What clicks alone may mean on this frame, if there is a choice. @returns {{extent: string, extents: string[]} | null} */
   meant() {
-    const given = this.state.object === null ? null : this.state.looks.get(this.state.frame)?.prompts[this.state.object];
+    const given = this.state.object === null ? null : this.state.look?.prompts[this.state.object];
     return given?.extent && given.extents && given.extents.length > 1 ? { extent: given.extent, extents: given.extents } : null;
   }
 

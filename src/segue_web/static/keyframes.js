@@ -24,7 +24,7 @@ export class Keyframes {
     const { state } = this;
     const item = state.chosenObject;
     if (state.mode !== "annotate" || state.tool !== "keyframe" || !item || item.locked) return null;
-    return state.looks.get(state.frame)?.polygons?.[item.id] ?? null;
+    return state.look?.polygons?.[item.id] ?? null;
   }
 
   /**

@@ -119,7 +119,7 @@ export class State {
 
   /** Forget what is known of all frames, as after a change of many. */
   forgetLooks() {
-    this.former = this.looks.get(this.frame);
+    this.former = this.look;
     this.looks.clear();
   }
 

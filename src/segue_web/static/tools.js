@@ -26,7 +26,8 @@ export class Tools {
    * @param {import("./view.js").View} view
    * @param {import("./state.js").State} state
    * @param {{click: (points: [number, number, boolean][], box: number[] | null) => void,
-   *   stroke: (counts: string, add: boolean) => void, polygon: (corners: [number, number][]) => Promise<void>}} actions
+   *   stroke: (counts: string, add: boolean) => void, polygon: (corners: [number, number][]) => Promise<void>,
+   *   look: (frames: number[]) => Promise<void>}} actions
    */
   constructor(view, state, actions) {
     this.view = view;
@@ -61,6 +62,11 @@ export class Tools {
     return this.tool === "polygon" || this.tool === "keyframe";
   }
 
+  /** whether it is not known yet which polygons can be moved on this frame */
+  get waits() {
+    return this.tool === "keyframe" && !this.path.length && !this.state.look;
+  }
+
   get colour() {
     return this.state.chosenObject?.colour ?? "#ffffff";
   }
@@ -91,6 +97,7 @@ export class Tools {
     if (this.tool === "click" || this.tool === "minus") {
       if (inside) this.click(at, (this.tool === "click") !== opposite);
     } else if (this.hasCorners) {
+      if (this.waits) return;
       if (this.tool === "keyframe" && !this.path.length && this.keyframes.grab(at, opposite)) this.doing = "move";
       else if (!opposite) this.corner(at);
     } else if (!opposite) {
@@ -308,7 +315,11 @@ export class Tools {
   }
 
   useCross() {
-    const at = this.state.cursor;
+    const { frame, cursor: at } = this.state;
+    if (this.waits) {
+      void this.actions.look([frame]).then(() => { if (this.state.frame === frame && !this.waits) this.useCross(); });
+      return;
+    }
     if (!at && this.hasCorners && this.path.length) { this.closePolygon(); return; }
     if (!at && this.keyframes.adopt()) return;
     if (!at) { this.moveCross(0, 0); return; }
