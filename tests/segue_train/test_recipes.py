@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -192,6 +193,24 @@ def test_parts_of_stcn_lite_start_from_weights_without_them_and_learn(
     write_checkpoint(start, STCN().state_dict(), {})
     with pytest.raises(CheckpointError):
         recipe.network()
+
+
+def test_frozen_weights_stay_while_further_parts_learn(material: Material, tmp_path: Path) -> None:
+    start = tmp_path / "before.safetensors"
+    write_checkpoint(start, STCNLite().state_dict(), {})
+    recipe = STCNLiteRecipe(material.videos, material.stills, start=start, sensory=True, freeze=True)
+    module = recipe.network().train()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    optimizer = recipe.optimizer(recipe.parameter_groups(module))
+    batch = ClipBatches(1, 0, recipe.sampler(), lambda *_: Curriculum(0.5, 2, ClipShape(1, 4, 32, 2)))[0]
+    for _ in range(2):
+        module(batch, 0.0, 0)[0].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert changed(module, before) == {name for name in before if name.startswith("network.sensory.")}
+    for wrong in (replace(recipe, sensory=False), replace(recipe, start=None)):
+        with pytest.raises(TrainingError, match="--freeze"):
+            wrong.network()
 
 
 def loaded(path: Path) -> STCNLite:

@@ -267,7 +267,7 @@ def stm(clips: Clips, options: Values, run: Values) -> Prepared:
     CLIPS,
     Options(
         stcn_lite_recipe.STCNLiteRecipe,
-        "backbone:init scaling:init-scaling start reading edges large weighting sensory summaries",
+        "backbone:init scaling:init-scaling start reading edges large weighting sensory summaries freeze",
     ),
     begins=MOBILENET,
     **LITE,

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
+from segue.errors import TrainingError
 from segue.models.base import Schedule
 from segue.models.stcn import FEATURE_GAIN, STCNLite
 from segue.weights.checkpoint import match, read_checkpoint
@@ -58,6 +59,7 @@ class STCNLiteRecipe(CommonRecipe):
         large: share of a further training's clips that are as large as a session sees 480p: 3 frames of 384².
         weighting, sensory, summaries: further parts of the network, see :mod:`segue.models.lite_parts`;
             weights to start from may lack them.
+        freeze: let only these parts learn; the weights to start from stay as they are.
     """
 
     videos: Sequence[Footage]
@@ -71,6 +73,7 @@ class STCNLiteRecipe(CommonRecipe):
     weighting: bool = False
     sensory: bool = False
     summaries: bool = False
+    freeze: bool = False
     name: str = "stcn-lite"
     _: KW_ONLY
     gradient_clip: float | None = 3.0
@@ -101,6 +104,8 @@ class STCNLiteRecipe(CommonRecipe):
             initialise_key(network, self.sampler())
         for layer in (network.key_encoder.stem, *network.key_encoder.blocks[:3]):
             layer.requires_grad_(False)
+        if self.freeze:
+            self._freeze(network)
         loss = partial(
             clip_loss,
             schedule=network.schedule if self.reading == "session" else None,
@@ -108,6 +113,14 @@ class STCNLiteRecipe(CommonRecipe):
             edges=self.edges,
         )
         return Objective(convert_conv2d_weight_memory_format(network, torch.channels_last), loss)
+
+    def _freeze(self, network: STCNLite) -> None:
+        if self.start is None or not (self.weighting or self.sensory or self.summaries):
+            raise TrainingError(
+                "--freeze takes --start, and parts that learn: --sensory, --summaries, --weighting"
+            )
+        for name, parameter in network.named_parameters(prefix="network"):
+            parameter.requires_grad_(name.startswith(NEW))
 
     def batches(self, count: int, seed: int) -> ClipBatches:
         plan = partial(further, large=self.large) if self.start else curriculum
