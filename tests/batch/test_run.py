@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 import segue
 from segue.batch import data_sets, protocols
@@ -202,7 +203,7 @@ def test_class_numbers_must_mean_the_same(
     request = Request(data=save_ytvis(tmp_path / "vis", names, length=1), dataset="ytvis", subset="train")
     network = lively_instances()
     network.class_names = {1: "person", 2: "Giant-Panda"}
-    monkeypatch.setattr(protocols, "instance_network", lambda *_: network)
+    monkeypatch.setattr(protocols, "skeleton_for", lambda *_: network)
     if fits:
         protocols.check_classes(request, Model(name="seqformer-r50"))
         return
@@ -210,6 +211,17 @@ def test_class_numbers_must_mean_the_same(
         DatasetError, match=r"seqformer-r50 has other classes than .*: 1 is person, not airplane"
     ):
         protocols.check_classes(request, Model(name="seqformer-r50"))
+
+
+def test_class_numbers_are_compared_without_loading_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nn.Module, "load_state_dict", lambda *_: pytest.fail("weights are loaded"))
+    coco = Request(data=save_ytvis(tmp_path / "a", COCO_NAMES, length=1), dataset="ytvis", subset="train")
+    protocols.check_classes(coco, Model(name="msstsvis-lite"))
+    other = Request(data=save_ytvis(tmp_path / "b", YOUTUBE_VIS_2019, 1), dataset="ytvis", subset="train")
+    with pytest.raises(DatasetError, match=r"msstsvis-lite has other classes than .*: 2 is bicycle, not"):
+        protocols.check_classes(other, Model(name="msstsvis-lite"))
 
 
 def test_youtube_vis_is_run_by_its_published_inference(

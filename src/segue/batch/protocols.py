@@ -35,11 +35,11 @@ from segue.metrics.data_sets import (
 from segue.metrics.davis import VOID
 from segue.naming import first_few
 from segue.registry import DATASETS
-from segue.sessions.networks import instance_network
 from segue.types import IndexMask
 from segue.video.images import list_images, write_picture
 from segue.video.mask_folder import frame_number
 from segue.video.partial import replacing
+from segue.weights.loading import skeleton_for
 
 CLIPS = ("ytvis", "ovis")
 """Data sets whose videos are one clip each, and whose results are one file."""
@@ -182,7 +182,7 @@ def tasks_of(request: Request, videos: Iterable[DatasetVideo], template: VideoJo
 def check_classes(request: Request, model: Model) -> None:
     """See that class numbers of a network mean the classes of the data set: results hold numbers alone.
 
-    Those of YouTube-VIS 2019 and 2021 are as many, in another order.
+    Those of YouTube-VIS 2019 and 2021 are as many, in another order. The weights are not read for it.
 
     Args:
         request: data set and part.
@@ -192,7 +192,8 @@ def check_classes(request: Request, model: Model) -> None:
         DatasetError: a number means two classes.
         CheckpointError: the weights are missing or do not fit.
     """
-    dataset, names = _open_ytvis(request), instance_network(model.name, model.weights).class_names
+    dataset = _open_ytvis(request)
+    names: Mapping[int, str] = skeleton_for("instances", model.name, model.weights).class_names
     wrong = [
         f"{number} is {names[number]}, not {name}"
         for number, name in dataset.categories.items()

@@ -61,7 +61,7 @@ class Checkpoint:
     metadata: dict[str, str] = field(default_factory=dict)
 
 
-def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+def read_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> Checkpoint:
     """Read a safetensors file, a PyTorch state dict, or what another program saved.
 
     These are FgSegNet_v2 of Keras, HOFAM's variables as ``.npz``, and Detectron 2's arrays as ``.pkl``.
@@ -71,9 +71,11 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     Args:
         path: the file, or a folder of :func:`segue.save_pretrained`. Content or ending decides its kind;
             other files are read as PyTorch files, without running code of theirs.
+        device: where the tensors go; on ``meta`` they have shapes and no values, and those of the file are
+            not read where its format allows that.
 
     Returns:
-        Tensors by name, on the CPU; for safetensors files the metadata too. Files of Keras and ``.npz`` files
+        Tensors by name; for safetensors files the metadata too. Files of Keras and ``.npz`` files
         get the names and layout of segue's networks; other names stay those of the file.
 
     Raises:
@@ -87,10 +89,12 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot read the weights: {error.strerror}") from error
     if path.suffix == ".safetensors" or start[8:] == b"{":
-        return _read_safetensors(path)
+        return _read_safetensors(path, device)
     by_suffix = {".npz": read_npz, ".pkl": read_detectron}
-    read = read_keras if start.startswith(HDF5) else by_suffix.get(path.suffix, _read_torch)
-    return Checkpoint(read(path))
+    read = read_keras if start.startswith(HDF5) else by_suffix.get(path.suffix)
+    if read is None:
+        return Checkpoint(_read_torch(path, device))
+    return Checkpoint({name: tensor.to(device) for name, tensor in read(path).items()})
 
 
 def weight_file(path: str | os.PathLike[str]) -> Path:
@@ -197,11 +201,12 @@ def _check_archive(path: Path) -> None:
         raise CheckpointError(f"{path}: an archive of {size} bytes that unpacks to {declared}; refused")
 
 
-def _read_safetensors(path: Path) -> Checkpoint:
+def _read_safetensors(path: Path, device: str) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # The file is mapped into memory: of tensors that leave their values behind, these are not read.
+            tensors = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: damaged or not a safetensors file ({error})") from error
     version = metadata.get("segue_format", "1")
@@ -210,11 +215,11 @@ def _read_safetensors(path: Path) -> Checkpoint:
     return Checkpoint(tensors, metadata)
 
 
-def _read_torch(path: Path) -> dict[str, Tensor]:
+def _read_torch(path: Path, device: str) -> dict[str, Tensor]:
     try:
         _check_archive(path)
         with torch.serialization.safe_globals(SAFE):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location=device, weights_only=True)
     except CheckpointError:
         raise
     except pickle.UnpicklingError as error:
@@ -261,9 +266,6 @@ in units of noise at first.
 def match(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a file, complete and in the types and shapes of ``expected``.
 
-    Accepted differences: floating-point types; missing ``num_batches_tracked``, which become 0; a stem of
-    :data:`GROWN` from an older file, to which zero channels are appended, so that the network does the same.
-
     Args:
         path: the file, for messages.
         tensors: tensors of the file by name.
@@ -273,8 +275,34 @@ def match(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tens
         Tensors by name, ready for ``load_state_dict``.
 
     Raises:
-        CheckpointError: names are missing or unexpected, shapes or kinds of numbers differ, or a tensor
-            holds NaN or infinity.
+        CheckpointError: as :func:`match_layout`, or a tensor holds NaN or infinity.
+    """
+    found = match_layout(path, tensors, expected)
+    for name, wanted in expected.items():
+        found[name] = found[name].to(wanted.dtype)
+        if wanted.is_floating_point() and not torch.isfinite(found[name]).all():
+            raise CheckpointError(f"{path}: tensor {name} holds NaN or infinite values; get the file anew")
+    return found
+
+
+def match_layout(
+    path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The tensors of a file, complete and in the shapes of ``expected``; values do not count.
+
+    Accepted differences: floating-point types; missing ``num_batches_tracked``, which become 0; a stem of
+    :data:`GROWN` from an older file, to which zero channels are appended, so that the network does the same.
+
+    Args:
+        path: the file, for messages.
+        tensors: tensors of the file by name, on any device.
+        expected: tensors of the network by name.
+
+    Returns:
+        Tensors by name.
+
+    Raises:
+        CheckpointError: names are missing or unexpected, or shapes or kinds of numbers differ.
     """
     found = dict(tensors)
     for name, wanted in expected.items():
@@ -286,10 +314,6 @@ def match(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tens
             if (stem.shape[1], expected[name].shape[1]) == (before, now):
                 found[name] = F.pad(stem, (0, 0, 0, 0, 0, now - before))
     _require_equal_layout(path, found, expected)
-    for name, wanted in expected.items():
-        found[name] = found[name].to(wanted.dtype)
-        if wanted.is_floating_point() and not torch.isfinite(found[name]).all():
-            raise CheckpointError(f"{path}: tensor {name} holds NaN or infinite values; get the file anew")
     return found
 
 

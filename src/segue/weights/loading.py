@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from segue.cache import cache_folder
@@ -19,7 +20,9 @@ from segue.registry import MODELS, TASKS, Entry, Task
 from segue.video.partial import writing
 from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import (
+    Checkpoint,
     match,
+    match_layout,
     read_checkpoint,
     read_options,
     sha256,
@@ -86,14 +89,23 @@ def _read(name: str, weights: str | os.PathLike[str] | None) -> nn.Module:
             raise CheckpointError(f"{name} has no weights; leave them out")
         made: nn.Module = entry.build()
         return made
+    with _weight_file(entry, weights) as path:
+        return _filled(entry, path)
+
+
+@contextmanager
+def _weight_file(entry: Entry, weights: str | os.PathLike[str] | None) -> Iterator[Path]:
+    """The file that is read for a network: the given one, the one that comes with it, or one installed."""
     if weights is not None:
-        return _filled(entry, Path(weights))
+        yield Path(weights)
+        return
     if entry.bundled is None:
-        return _filled(entry, _downloaded(entry))
+        yield _downloaded(entry)
+        return
     with resources.as_file(resources.files("segue") / "assets" / entry.bundled) as path:
         if entry.sha256 is not None and path.exists() and sha256(path) != entry.sha256:
             raise CheckpointError(f"{path}: the weights that came with segue are damaged; reinstall segue")
-        return _filled(entry, path)
+        yield path
 
 
 def weights_digest(name: str) -> str | None:
@@ -132,6 +144,37 @@ def load_for(task: Task, name: str, weights: str | os.PathLike[str] | None = Non
     """
     _entry_for(task, name)
     return load(name, weights)
+
+
+def skeleton_for(task: Task, name: str, weights: str | os.PathLike[str] | None = None) -> Any:
+    """A network as :func:`load_for` gives it, with all that its weight file says of it but the weights.
+
+    Its tensors lie on PyTorch's device ``meta``: they have shapes, no values, and take no memory. A network
+    of another library, and one that computes with its weights while it is built, is loaded.
+
+    Args:
+        task: as for :func:`load_for`.
+        name: name of the network.
+        weights: weight file, converted or official; None is the network's own.
+
+    Returns:
+        The network in evaluation mode.
+
+    Raises:
+        CheckpointError: as :func:`load_for`; only values that are no finite numbers are not noticed.
+    """
+    entry = _entry_for(task, name)
+    if entry.signature is None or entry.read is not None:
+        return load(name, weights)
+    with _weight_file(entry, weights) as path:
+        checkpoint = read_checkpoint(path, "meta")
+        try:
+            with torch.device("meta"):
+                network = _built(entry, path, checkpoint)
+        except (RuntimeError, CheckpointError):  # it asks for a value, or is wrong: then loading says why
+            return load(name, weights)
+        match_layout(path, entry.renamed(checkpoint.tensors), network.state_dict())
+    return network.eval()
 
 
 def check_available(task: Task, name: str, weights: str | os.PathLike[str] | None = None) -> None:
@@ -192,6 +235,13 @@ def _filled(entry: Entry, path: Path) -> nn.Module:
         foreign: nn.Module = entry.read(path)
         return foreign.eval()
     checkpoint = read_checkpoint(path)
+    network = _built(entry, path, checkpoint)
+    network.load_state_dict(match(path, entry.renamed(checkpoint.tensors), network.state_dict()))
+    return network.eval()
+
+
+def _built(entry: Entry, path: Path, checkpoint: Checkpoint) -> nn.Module:
+    """The network with the options that its training wrote into the file, without the weights of it."""
     other = None if entry.recognises(checkpoint.tensors) else recognise(checkpoint.tensors)
     if other is not None:
         raise CheckpointError(f"{path}: holds weights of {other.name}, not of {entry.name}")
@@ -200,8 +250,7 @@ def _filled(entry: Entry, path: Path) -> nn.Module:
         network: nn.Module = entry.build(**options)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: {entry.name} cannot be built as this file asks: {error}") from error
-    network.load_state_dict(match(path, entry.renamed(checkpoint.tensors), network.state_dict()))
-    return network.eval()
+    return network
 
 
 def _downloaded(entry: Entry) -> Path:
