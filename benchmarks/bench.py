@@ -18,9 +18,12 @@ import shlex
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE, Popen
+from tempfile import TemporaryFile
 
 from load import IDLE, Load, busiest, others_use, said
 from segue.video.partial import write_complete
@@ -70,7 +73,11 @@ SECTIONS = {
     "long-foreground": Section("python benchmarks/foreground_long_run.py --model mustan-lite", long=True),
     "batch": Section("python benchmarks/batch.py", long=True),
     "annotate": Section("python benchmarks/annotate.py", long=True),
-    "costs": Section("python benchmarks/costs.py", long=True),
+    "costs": Section(
+        "python benchmarks/costs.py --models stcn-lite,stcn,xmem,cutie-small,sam2-tiny,mustan-lite,"
+        "msstsvis-lite,seqformer-r50 --limit 45 --keep runs/costs.jsonl",
+        long=True,
+    ),
     "prompts": Section(
         f"python benchmarks/prompts.py --davis {SHARED}/data/vos/davis2016_480p --clicks 3 "
         "--ways segue-prompt",
@@ -114,15 +121,23 @@ def run(section: Section, origin: Origin, *, force: bool) -> str:
         RuntimeError: the command failed.
     """
     before, begun = Load.now(), time.monotonic()
-    done = subprocess.run(section.arguments(), capture_output=True, text=True, cwd=ROOT, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{section.command}: ended with {done.returncode}\n{done.stderr.strip()[-2000:]}")
+    with TemporaryFile("w+", encoding="utf-8") as printed:
+        with Popen(section.arguments(), cwd=ROOT, stdout=printed, stderr=PIPE, text=True) as process:
+            said_last: deque[str] = deque(maxlen=40)
+            for line in process.stderr or ():  # how it goes on
+                print(line, end="", file=sys.stderr, flush=True)
+                said_last.append(line)
+        if process.returncode:
+            why = "".join(said_last).strip()
+            raise RuntimeError(f"{section.command}: ended with {process.returncode}\n{why}")
+        printed.seek(0)
+        text = printed.read().strip()
     others = before.others()
     if others is not None and others > IDLE and not force:
         raise BusyError(f"{section.command}: {said(others)} meanwhile; nothing was written")
     seconds = time.monotonic() - begun
     summary = f"Measured on {time.strftime('%Y-%m-%d')} at {origin} in {seconds:.0f} s; {said(others)}."
-    return f"{summary}\n\n{done.stdout.strip()}"
+    return f"{summary}\n\n{text}"
 
 
 def between(page: str, name: str) -> str:

@@ -5,25 +5,32 @@ Example::
     python benchmarks/costs.py                                    # the three tables
     python benchmarks/costs.py --models stcn-lite,cutie --axes size,objects
     python benchmarks/costs.py --plot docs/images/costs.svg       # needs the extra notebooks (matplotlib)
+    python benchmarks/costs.py --keep runs/costs.jsonl            # goes on where it was interrupted
 
 Starts from a film of 480x854 pixels with one object and changes one thing at a time. Each case runs in a
 process of its own on one thread; seconds are those of the processor, memory is the largest resident size of
 the process. A case that is likely to take longer than ``--limit`` seconds, going by the one before, is not
 tried: its cell says so.
+
+``--keep`` writes each cost into a file as it comes. A run after an interruption takes what was
+measured on the same machine at the same commit, and says how much that is; a run that ends removes the file.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from threading import Lock
 
+from bench import Origin
 from machine import describe, names_of
 from one_network import Case, Cost, cost
 from segue.registry import MODELS
@@ -56,9 +63,14 @@ def _sized(case: Case, height: int) -> Case:
 
 
 AXES = {
-    "size": Axis("Picture size", _sized, (240, 480, 720, 1080, 2160), "{}p".format, tracking=False),
+    "size": Axis("Picture size", _sized, (120, 240, 480, 720, 1080, 2160), "{}p".format, tracking=False),
     "objects": Axis("Objects", lambda case, n: replace(case, objects=n), (1, 3, 10), "{}".format),
-    "memory": Axis("Memory frames", lambda case, n: replace(case, memory=n), (1, 5, 20), "{}".format),
+    "memory": Axis(  # a small picture: twenty frames go through the network before the first that is timed
+        "Memory frames, of 240p",
+        lambda case, n: replace(_sized(case, 240), memory=n),
+        (1, 5, 20),
+        "{}".format,
+    ),
     "largest": Axis(
         "Ten objects", lambda case, n: replace(_sized(case, n), objects=10), (480, 1080, 2160), "{}p".format
     ),
@@ -79,7 +91,52 @@ MODELS_SHOWN = (
 )
 
 
-def row(axis: Axis, name: str, limit: float) -> list[Cost | None]:
+class Kept:
+    """Costs that are in a file as soon as they are measured, for a run that goes on after an interruption.
+
+    Args:
+        path: the file, a JSON value a line; None keeps nothing.
+        machine, commit: where costs are measured; those of another machine or commit, and of files that
+            differ from their commit, are measured again. No commit where nothing is kept.
+    """
+
+    def __init__(self, path: Path | None, machine: str, commit: Origin | None) -> None:
+        self._path, self._lock, self._origin = path, Lock(), f"{machine}, {commit}"
+        self._known: dict[str, Cost | None] = {}
+        self.reused = 0
+        if path is not None and path.exists() and commit is not None and not commit.changed:
+            self._known = dict(self._read(path))
+
+    def _read(self, path: Path) -> Iterable[tuple[str, Cost | None]]:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                origin, case, found = json.loads(line)
+            except ValueError:  # the run ended while it wrote this line
+                continue
+            if origin == self._origin:
+                yield json.dumps(case), found and Cost(**found)
+
+    def cost(self, case: Case, limit: float) -> Cost | None:
+        """The cost of a case, see :func:`one_network.cost`: as it was measured before, or now."""
+        key = [asdict(case), limit]  # whether a case takes too long depends on the limit
+        with self._lock:
+            if json.dumps(key) in self._known:
+                self.reused += 1
+                return self._known[json.dumps(key)]
+        found = cost(case, limit)
+        if self._path is not None:
+            line = json.dumps([self._origin, key, found and asdict(found)])
+            with self._lock, self._path.open("a", encoding="utf-8") as file:
+                file.write(f"{line}\n")
+        return found
+
+    def end(self) -> None:
+        """Remove the file: all is printed."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+
+def row(axis: Axis, name: str, limit: float, kept: Kept) -> list[Cost | None]:
     """The costs of a network along an axis; None from where a case takes, or would take, too long."""
     found: list[Cost | None] = []
     for value in axis.values:
@@ -87,7 +144,9 @@ def row(axis: Axis, name: str, limit: float) -> list[Cost | None]:
         if before is None or before.seconds * 8 > limit:  # the next value costs about four times as much
             found.append(None)
         else:
-            found.append(cost(axis.change(Case(name), value), limit))
+            found.append(kept.cost(axis.change(Case(name), value), limit))
+            said = found[-1] or f"not done in {limit:g} s"
+            print(f"{axis.title}, {axis.label(value)}, {name}: {said}", file=sys.stderr, flush=True)
     return found
 
 
@@ -151,24 +210,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--models", type=names_of(known), default=MODELS_SHOWN, help="networks, by commas")
     parser.add_argument("--axes", type=names_of(AXES), default=tuple(AXES), help=f"of {','.join(AXES)}")
     parser.add_argument("--limit", type=float, default=120, help="seconds of a case (default: 120)")
+    parser.add_argument(
+        "--keep", type=Path, help="file of costs for a run that goes on after an interruption"
+    )
     parser.add_argument("--plot", type=Path, help="write a picture (SVG, PNG)")
     options = parser.parse_args(arguments)
-    print(f"Measured on {describe(1)}; a frame of 480x854 pixels, one object, where nothing else is said.")
+    machine = describe(1)
+    if options.keep:
+        options.keep.parent.mkdir(parents=True, exist_ok=True)
+    kept = Kept(options.keep, machine, Origin.here() if options.keep else None)
+    print(f"Measured on {machine}; a frame of 480x854 pixels, one object, where nothing else is said.")
     tables = {}
     for key in options.axes:
         axis = AXES[key]
         names = [n for n in options.models if not axis.tracking or MODELS.find(n).task == "track"]
-        costs = _rows(axis, names, options.limit)
+        costs = _rows(axis, names, options.limit, kept)
         tables[key] = names, costs
         print(f"\n{table(key, names, costs)}", flush=True)
     if options.plot:
         plot(options.plot, tables)
+    if kept.reused:
+        print(f"\n{kept.reused} of the costs are from an earlier run at this commit, which was interrupted.")
+    kept.end()
     return 0
 
 
-def _rows(axis: Axis, names: Iterable[str], limit: float) -> list[list[Cost | None]]:
+def _rows(axis: Axis, names: Iterable[str], limit: float, kept: Kept) -> list[list[Cost | None]]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # each waits for processes of one thread
-        return list(pool.map(lambda name: row(axis, name, limit), names))
+        return list(pool.map(lambda name: row(axis, name, limit, kept), names))
 
 
 if __name__ == "__main__":

@@ -76,7 +76,8 @@ def cost(case: Case, limit: float) -> Cost | None:
     except subprocess.TimeoutExpired:
         return None
     if done.returncode:
-        raise RuntimeError(f"{case.name}: {done.stderr.strip().splitlines()[-1]}")
+        said = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]  # -9: out of memory
+        raise RuntimeError(f"{case.name}: {said[-1]}")
     return Cost(**json.loads(done.stdout))
 
 

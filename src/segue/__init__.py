@@ -8,11 +8,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Operations that Apple's GPU lacks are computed on the processor; PyTorch reads this when it is loaded.
 os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from segue.allocation import keep_freed_memory
 from segue.errors import SegueError as SegueError
+from segue.lazy import lazy_names
 
 if TYPE_CHECKING:
     from segue import models as models
@@ -53,36 +53,23 @@ __version__ = "0.1.0"
 keep_freed_memory()
 
 _MODULES = {
-    "api.foreground": "foreground",
-    "api.instances": "instances",
-    "api.save": "save",
-    "api.track": "track",
-    "batch.data_sets": "run",
-    "prompts": "Prompter",
-    "registry": "Entry WeightFile register register_model",
-    "sessions": "ForegroundSession InstanceSession Session SessionState TrackSession",
-    "sessions.auto": "Auto",
-    "sessions.detecting": "detector",
-    "sessions.processing": "ImageProcessor VideoProcessor",
-    "types": "BoxPrompt Frame MaskPrompt ObjectInfo PointPrompt Prompt RemovePrompt Segmentation",
-    "video": "open_source",
-    "weights": "from_pretrained load save_pretrained",
+    "segue.api.foreground": "foreground",
+    "segue.api.instances": "instances",
+    "segue.api.save": "save",
+    "segue.api.track": "track",
+    "segue.batch.data_sets": "run",
+    "segue.prompts": "Prompter",
+    "segue.registry": "Entry WeightFile register register_model",
+    "segue.sessions": "ForegroundSession InstanceSession Session SessionState TrackSession",
+    "segue.sessions.auto": "Auto",
+    "segue.sessions.detecting": "detector",
+    "segue.sessions.processing": "ImageProcessor VideoProcessor",
+    "segue.types": "BoxPrompt Frame MaskPrompt ObjectInfo PointPrompt Prompt RemovePrompt Segmentation",
+    "segue.video": "open_source",
+    "segue.weights": "from_pretrained load save_pretrained",
 }
-"""Where the names of this package are; they are imported when first used, since PyTorch takes seconds."""
+"""Where the names of this package are; see :func:`segue.lazy.lazy_names`."""
 
 __all__ = ["SegueError", "models", *" ".join(_MODULES.values()).split()]
 
-
-def __getattr__(name: str) -> Any:
-    if name == "models":
-        return import_module("segue.models")
-    for module, names in _MODULES.items():
-        if name in names.split():
-            value = getattr(import_module(f"segue.{module}"), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module 'segue' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _MODULES, ["models"])

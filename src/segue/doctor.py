@@ -10,21 +10,16 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
-
-import cv2
-import torch
 
 import segue
 from segue.cache import cache_folder
 from segue.extras import EXTRAS, missing_packages
-from segue.layers.onednn import can_fuse
-from segue.layers.running import choose_device, has_bfloat16
-from segue.layers.tuning import processor, tuner
-from segue.masks.files import read_index_mask
-from segue.video.decode import known_codecs
+from segue.inputs import first_line
+
+# Where PyTorch or OpenCV cannot be imported, this is asked for: each part imports what it needs.
 
 TEST_FRAMES = 5
 BOXES = {1: (46, 0, 184, 111), 2: (273, 159, 423, 211), 3: (242, 29, 282, 86)}
@@ -36,47 +31,113 @@ TOLERANCE = 8  # pixels by which a box may differ
 def facts() -> Iterator[tuple[str, str]]:
     """Names and values, in the order in which they are shown; nothing private but the cache folder.
 
+    A part that fails says so in place of its values, and the others follow.
+
     Yields:
         Name and value.
     """
     yield "segue", segue.__version__
     yield "python", f"{platform.python_version()} ({sys.executable})"
     yield "system", platform.platform()
-    for package in sorted(requirements(), key=str.lower):
-        yield package, importlib.metadata.version(package)
+    for name, part in _PARTS.items():
+        try:
+            yield from part()
+        except Exception as error:  # whatever is broken on this machine
+            yield name, f"not known ({type(error).__name__}: {first_line(error)})"
+
+
+Facts = Iterator[tuple[str, str]]
+
+
+def _packages() -> Facts:
+    found = requirements()
+    for package in sorted(found, key=str.lower):
+        yield package, found[package]
+
+
+def _processor() -> Facts:
+    import torch
+
+    from segue.layers.tuning import processor
+
     yield "processor", f"{processor()}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
     yield "threads", str(torch.get_num_threads())
-    if torch.cuda.is_available():
-        for i in range(torch.cuda.device_count()):
-            found = torch.cuda.get_device_properties(i)
-            yield f"cuda:{i}", f"{found.name}, {found.total_memory >> 20} MiB, CUDA {torch.version.cuda}"
+
+
+def _graphics() -> Facts:
+    import torch
+
+    for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        found = torch.cuda.get_device_properties(i)
+        yield f"cuda:{i}", f"{found.name}, {found.total_memory >> 20} MiB, CUDA {torch.version.cuda}"
+
+
+def _device() -> Facts:
+    from segue.layers.running import choose_device, has_bfloat16
+
     yield "default device", f"{choose_device(None)}, bfloat16 {_yes(has_bfloat16(choose_device(None)))}"
+
+
+def _layers() -> Facts:
+    from segue.layers.onednn import can_fuse
+    from segue.layers.tuning import tuner
+
     yield "fused layers", _yes(can_fuse())
     known = tuner()
     yield "tuned layers", f"{len(known.choices)} ({known.path or 'kept nowhere'})"
     for key, form in sorted(known.choices.items()):
         yield f"  {key}", form
+
+
+def _codecs() -> Facts:
+    from segue.video.decode import known_codecs
+
     yield "decodes", ", ".join(known_codecs()) or "none of the usual codecs"
+
+
+def _opencv() -> Facts:
+    import cv2
+
     yield "opencv", re.sub(r"\s+", " ", cv2.__version__)
+
+
+def _extras() -> Facts:
     for extra in EXTRAS:
         yield f"extra {extra}", missing_packages(extra) or "installed"
+
+
+def _folder() -> Facts:
     folder = cache_folder()
     there = next(place for place in (folder, *folder.parents) if place.exists())
     yield "cache folder", f"{folder}, {shutil.disk_usage(there).free >> 20} MiB free"
 
 
-def requirements() -> list[str]:
-    """The packages that segue needs in any case and that are installed.
+_PARTS: Mapping[str, Callable[[], Facts]] = {
+    "packages": _packages,
+    "processor": _processor,
+    "cuda": _graphics,
+    "default device": _device,
+    "layers": _layers,
+    "decodes": _codecs,
+    "opencv": _opencv,
+    "extras": _extras,
+    "cache folder": _folder,
+}
+"""What is told, by what it is called where it fails."""
+
+
+def requirements() -> dict[str, str]:
+    """The packages that segue needs in any case, with their versions.
 
     Returns:
-        Names of packages.
+        Version by name; words for one that is not installed.
+
+    Raises:
+        importlib.metadata.PackageNotFoundError: segue itself is not installed, but run from its sources.
     """
-    names = {
-        re.split(r"[\s<>=!~;\[]", line, maxsplit=1)[0]
-        for line in importlib.metadata.requires("segue") or ()
-        if "extra ==" not in line
-    }
-    return [name for name in names if _installed(name)]
+    lines = importlib.metadata.requires("segue") or ()
+    names = [re.split(r"[\s<>=!~;\[]", line, maxsplit=1)[0] for line in lines if "extra ==" not in line]
+    return {name: _version(name) or "not installed" for name in names}
 
 
 def self_test(device: str | None = None) -> str:
@@ -91,6 +152,8 @@ def self_test(device: str | None = None) -> str:
     Raises:
         RuntimeError: the boxes are wrong.
     """
+    from segue.masks.files import read_index_mask
+
     with resources.as_file(resources.files("segue") / "assets" / "sample") as sample:
         first = read_index_mask(Path(sample) / "first.png")
         begun = time.perf_counter()
@@ -107,12 +170,11 @@ def self_test(device: str | None = None) -> str:
     return line
 
 
-def _installed(name: str) -> bool:
+def _version(name: str) -> str | None:
     try:
-        importlib.metadata.version(name)
+        return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+        return None
 
 
 def _yes(value: bool) -> str:

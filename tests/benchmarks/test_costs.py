@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
@@ -11,8 +12,11 @@ import pytest
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))  # scripts find their siblings so
 
 import costs
-from costs import AXES, Cost, main, real_time_up_to, row
+from bench import Origin
+from costs import AXES, Cost, Kept, main, real_time_up_to, row
 from one_network import Case, cost, film, squares
+
+NOTHING = Kept(None, "machine", None)
 
 
 def test_a_case_is_measured_in_a_process_of_its_own() -> None:
@@ -44,24 +48,24 @@ def test_cases_after_one_that_takes_long_are_not_tried(monkeypatch: pytest.Monke
         return Cost(case.height**2 / 240**2, 100)
 
     monkeypatch.setattr(costs, "cost", measured)
-    found = row(AXES["size"], "stcn-lite", limit=40)
-    assert [case.height for case in tried] == [240, 480, 720]
-    assert [item and item.seconds for item in found] == [1, 4, 9, None, None]
+    found = row(AXES["size"], "stcn-lite", limit=40, kept=NOTHING)
+    assert [case.height for case in tried] == [120, 240, 480, 720]
+    assert [item and item.seconds for item in found] == [0.25, 1, 4, 9, None, None]
 
 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [
-        ((0.05, 0.2, None), "below 240p"),
-        ((0.01, 0.04, 0.09), "480p"),
-        ((0.02, 0.08, None), "339p"),  # 240 times the root of two
-        ((0.01, 0.02, 0.03), "720p at least"),
+        ((0.05, 0.2, None), "below 120p"),
+        ((0.01, 0.04, 0.09), "240p"),
+        ((0.02, 0.08, None), "170p"),  # 120 times the root of two
+        ((0.01, 0.02, 0.03), "480p at least"),
     ],
 )
 def test_the_largest_size_in_real_time_lies_on_a_power_law(
     seconds: tuple[float | None, ...], expected: str
 ) -> None:
-    found = [item and Cost(item, 100) for item in (*seconds, None, None)]
+    found = [item and Cost(item, 100) for item in (*seconds, None, None, None)]
     assert real_time_up_to(AXES["size"], found) == expected
 
 
@@ -71,6 +75,66 @@ def test_tables_are_printed_for_the_networks_of_each_axis(
     monkeypatch.setattr(costs, "cost", lambda case, limit: Cost(0.5, 300) if case.objects < 10 else None)
     assert main(["--models", "stcn-lite,mustan-lite", "--axes", "size,objects"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "| mustan-lite |" + " 0.50 s, 300 MiB |" * 5 + " below 240p |" in lines
+    assert "| mustan-lite |" + " 0.50 s, 300 MiB |" * 6 + " below 120p |" in lines
     assert "| stcn-lite | 0.50 s, 300 MiB | 0.50 s, 300 MiB | too long |" in lines
     assert sum(line.startswith("| mustan-lite") for line in lines) == 1
+
+
+COMMIT = Origin("12345678", changed=False)
+
+
+def test_a_run_that_was_interrupted_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def measured(case: Case, limit: float) -> Cost | None:
+        if case.objects == stop:
+            raise KeyboardInterrupt
+        asked.append(case.objects)
+        return Cost(0.25, 300) if case.objects < 10 else None
+
+    def run(
+        machine: str = "this machine", commit: Origin = COMMIT, limit: float = 40
+    ) -> tuple[list[int], int]:
+        asked.clear()
+        kept = Kept(tmp_path / "kept", machine, commit)
+        found = row(AXES["objects"], "stcn-lite", limit, kept)
+        assert [item and item.seconds for item in found] == [0.25, 0.25, None]
+        return asked.copy(), kept.reused
+
+    monkeypatch.setattr(costs, "cost", measured)
+    stop = 10
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    with (tmp_path / "kept").open("a", encoding="utf-8") as file:
+        file.write('["this machine, comm')  # the power went off
+    stop = 0
+    assert run(machine="another one") == ([1, 3, 10], 0)
+    assert run(commit=Origin("87654321", changed=False)) == ([1, 3, 10], 0)
+    assert run(commit=Origin("12345678", changed=True)) == ([1, 3, 10], 0)
+    assert run() == ([10], 2)
+    assert run() == ([], 3)
+    assert run(limit=50) == ([1, 3, 10], 0)
+
+
+def test_a_run_that_ends_keeps_nothing_and_says_what_is_older(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "runs" / "kept"
+    words = ["--models", "stcn-lite", "--axes", "objects", "--keep", str(file)]
+    monkeypatch.setattr(Origin, "here", classmethod(lambda cls: COMMIT))
+    monkeypatch.setattr(costs, "cost", lambda case, limit: Cost(0.5, 300))
+    monkeypatch.setattr(costs, "table", lambda *_: 1 / 0)  # the run fails when all three are measured
+    with pytest.raises(ZeroDivisionError):
+        main(words)
+    monkeypatch.undo()
+    monkeypatch.setattr(Origin, "here", classmethod(lambda cls: COMMIT))
+    assert main(words) == 0  # or three networks would run here
+    assert "3 of the costs are from an earlier run" in capsys.readouterr().out
+    assert not file.exists()
+
+
+def test_a_process_that_was_killed_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = CompletedProcess([], -9, stdout="", stderr="")
+    monkeypatch.setattr("one_network.subprocess.run", lambda *_, **__: killed)
+    with pytest.raises(RuntimeError, match="stcn-lite: ended with -9"):
+        cost(Case("stcn-lite"), limit=1)

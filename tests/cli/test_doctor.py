@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import torch
 import segue
 from segue import doctor
 from segue.layers.running import choose_device, has_bfloat16
+from segue.layers.tuning import machine_digest
 from tests.cli.running import Command
 
 
@@ -27,6 +30,55 @@ def test_says_what_a_bug_report_needs(
     assert said["cache folder"].startswith(str(tmp_path / "cache"))
     assert {"system", "processor", "threads", "default device", "tuned layers", "extra web"} <= said.keys()
     assert "self-test" not in said
+
+
+def no_metadata(name: str) -> None:
+    raise importlib.metadata.PackageNotFoundError(name)
+
+
+def test_what_is_broken_on_a_machine_is_said_and_the_rest_follows(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken() -> int:
+        raise RuntimeError("no driver\nof this card")
+
+    monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", broken)
+    monkeypatch.setattr(importlib.metadata, "requires", no_metadata)
+    monkeypatch.setitem(sys.modules, "cv2", None)  # as where a library of it is missing
+    outcome = command("doctor", "--no-test")
+    assert outcome.code == 0
+    said = dict(line.partition(": ")[::2] for line in outcome.out.splitlines())
+    assert said["cuda"] == "not known (RuntimeError: no driver)"
+    assert said["packages"].startswith("not known (PackageNotFoundError")
+    assert said["opencv"].startswith("not known (ModuleNotFoundError")
+    assert {"processor", "default device", "decodes", "extra web", "cache folder"} <= said.keys()
+
+
+def test_a_package_that_is_missing_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = ["numpy>=1.26", "no-such-package>=2,<3", 'fastapi>=0.110; extra == "web"']
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: needed)
+    assert doctor.requirements() == {
+        "numpy": importlib.metadata.version("numpy"),
+        "no-such-package": "not installed",
+    }
+
+
+def test_a_machine_without_pytorch_gets_its_report() -> None:
+    run = "import sys\nsys.modules['torch'] = None\nfrom segue.cli import app\napp(['doctor'])"
+    done = subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    said = dict(line.partition(": ")[::2] for line in done.stdout.splitlines())
+    assert said["processor"].startswith("not known (ModuleNotFoundError")
+    assert said["self-test"].startswith("FAILED (")
+    assert {"segue", "python", "decodes", "extra web", "cache folder"} <= said.keys()
+
+
+def test_a_source_tree_that_is_not_installed_knows_its_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = machine_digest()
+    monkeypatch.setattr(importlib.metadata, "version", no_metadata)
+    assert machine_digest() == before
 
 
 def test_the_bundled_video_is_followed() -> None:

@@ -31,6 +31,7 @@ LEAVES = {
     "errors",
     "extras",
     "inputs",
+    "lazy",
     "masks",
     "naming",
     "notices",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import sys
 from fnmatch import fnmatch
 from importlib import import_module
@@ -90,3 +92,40 @@ def test_all_that_the_docker_image_copies_is_there_and_sent_to_the_build(project
     assert entry.strip('[]"') in project["scripts"]
     (extras,) = (line.removeprefix("ARG EXTRAS=") for line in lines if line.startswith("ARG EXTRAS="))
     assert set(extras.split(",")) <= set(project["optional-dependencies"])
+
+
+def docker_steps() -> list[tuple[str, str]]:
+    """Instruction and rest of each step of the Dockerfile; what goes on behind a backslash is one step."""
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
+    lines = (line for line in text.splitlines() if line and not line.startswith("#"))
+    return [(line.split(None, 1)[0], line.split(None, 1)[1]) for line in lines]
+
+
+def test_the_docker_image_installs_pytorch_before_the_sources_that_change() -> None:
+    steps = docker_steps()
+    (torch,) = (n for n, (word, rest) in enumerate(steps) if word == "RUN" and rest.endswith(" torch"))
+    (sources,) = (n for n, step in enumerate(steps) if step == ("COPY", "src src"))
+    (package,) = (n for n, (word, rest) in enumerate(steps) if word == "RUN" and '".[' in rest)
+    assert ("COPY", "constraints.txt ./") in steps[:torch]
+    assert torch < sources < package
+    for number in (torch, package):  # of one index and one version, or the second replaces the first
+        assert '--constraint constraints.txt --extra-index-url "$TORCH_INDEX"' in steps[number][1]
+
+
+def test_whichever_user_runs_the_docker_image_can_write_the_cache() -> None:
+    steps = docker_steps()
+    words = [word for word, _ in steps]
+    assert [rest for word, rest in steps if word == "USER"] == ["segue"]
+    last_as_root = max(n for n, word in enumerate(words) if word in ("RUN", "COPY"))
+    assert last_as_root < words.index("USER") < words.index("ENTRYPOINT")
+    (home,) = (rest.removeprefix("SEGUE_HOME=") for word, rest in steps if word == "ENV")
+    shell = " ".join(rest for word, rest in steps if word == "RUN")
+    assert f"mkdir --mode 1777 {home}" in shell
+    assert f"-v segue-cache:{home}" in (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="there is no shell")
+def test_a_shell_can_read_the_steps_of_the_docker_image() -> None:
+    for word, rest in docker_steps():
+        if word == "RUN":
+            subprocess.run(["sh", "-n", "-c", rest], check=True)

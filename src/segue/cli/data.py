@@ -13,9 +13,8 @@ from segue.inputs import printable
 from segue.naming import first_few
 from segue.notices import notice
 from segue.registry import DATASETS
-from segue.reports import prepare
 from segue.reports.terminal import print_table, progress
-from segue.video.partial import write_complete
+from segue.video.partial import prepare, write_complete
 
 app = typer.Typer(
     help="Data sets: see what is there and what is missing.",

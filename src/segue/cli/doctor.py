@@ -27,6 +27,6 @@ def doctor(
         return
     try:
         typer.echo(f"self-test: {self_test(device)}")
-    except RuntimeError as error:
-        typer.echo(f"self-test: FAILED ({error})")
+    except (RuntimeError, ImportError, OSError) as error:  # also a library that cannot be loaded
+        typer.echo(printable(f"self-test: FAILED ({error})"))
         raise typer.Exit(1) from None

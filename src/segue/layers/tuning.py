@@ -17,13 +17,13 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
+import segue
 from segue.cache import cache_folder
 from segue.errors import SegueError, SinkError
 from segue.inputs import parse_json
@@ -170,7 +170,7 @@ def machine_digest() -> str:
     Returns:
         16 digits.
     """
-    libraries = [torch.__version__, version("segue"), f"forms {REVISION}"]
+    libraries = [torch.__version__, segue.__version__, f"forms {REVISION}"]
     described = [processor(), torch.backends.cpu.get_cpu_capability(), *libraries]
     return hashlib.sha256("\n".join(described).encode()).hexdigest()[:16]
 

@@ -1,7 +1,8 @@
 """Scores to read: pages of one file, JSON, and the official result files."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from segue.lazy import lazy_names
 
 if TYPE_CHECKING:
     from segue.reports.files import comparison_values as comparison_values
@@ -10,28 +11,20 @@ if TYPE_CHECKING:
     from segue.reports.files import write_json as write_json
     from segue.reports.html import write_comparison as write_comparison
     from segue.reports.html import write_report as write_report
-    from segue.video.partial import prepare as prepare
 
 _MODULES = {
     "segue.reports.files": "comparison_values evaluation_values write_csv write_json",
     "segue.reports.html": "write_comparison write_report",
-    "segue.video.partial": "prepare",
 }
 """Where the names are; they are imported when first used: commands that score nothing show progress, too."""
 
 __all__ = [
     "comparison_values",
     "evaluation_values",
-    "prepare",
     "write_comparison",
     "write_csv",
     "write_json",
     "write_report",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    for module, names in _MODULES.items():
-        if name in names.split():
-            return getattr(import_module(module), name)
-    raise AttributeError(f"module 'segue.reports' has no attribute {name!r}")
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -1,0 +1,46 @@
+"""Names of a package that are imported when they are first used (PEP 562), since PyTorch takes seconds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Mapping
+from importlib import import_module
+from typing import Any
+
+
+def lazy_names(
+    package: str, modules: Mapping[str, str], subpackages: Collection[str] = ()
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """The functions ``__getattr__`` and ``__dir__`` of a package.
+
+    Args:
+        package: its name.
+        modules: names that the package offers, separated by spaces, by the full name of the module that
+            defines them.
+        subpackages: those that are attributes before anybody has imported them.
+
+    Returns:
+        Both functions. The first imports the module of a name, and keeps the value in the package, so that
+        it is asked once for each name.
+
+    Raises:
+        AttributeError: the first function, where the package offers no such name.
+
+    Example:
+        >>> __getattr__, __dir__ = lazy_names(__name__, {"segue.video": "open_source"})
+    """
+    places = {name: module for module, names in modules.items() for name in names.split()}
+
+    def find(name: str) -> Any:
+        if name in subpackages:
+            return import_module(f"{package}.{name}")  # which makes it an attribute of the package
+        if name not in places:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(import_module(places[name]), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    def names() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *places, *subpackages})
+
+    return find, names
