@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -36,6 +37,9 @@ LENGTH = 150
 
 PLATE_LENGTH = 240
 """Frames of a film over a living background."""
+
+GUST = 60
+"""Frames for which branches sway that come to rest."""
 
 
 def development_scenes(root: Path) -> dict[str, list[Film]]:
@@ -111,6 +115,7 @@ def empty_scenes(root: Path) -> list[Film]:
         altered(office, "insects", weather.insects, 24, length),
         altered(highway, "waved", _strong_waves, 25, length),
         altered(office, "branches", _branches, 26, length),
+        altered(highway, "branches at rest", _branches_at_rest, 50, length),
         hard.changed(highway, "night", hard.night, length),
         hard.hand_held(highway, 27, length),
         hard.hand_held(office, 28, length),
@@ -274,6 +279,18 @@ def _strong_waves(rng: Rng, size: Size) -> Effect:
 def _branches(rng: Rng, size: Size) -> Effect:
     """A trunk with branches, which has the colours of clouds of noise."""
     return living.branches(rng, size, [lambda: scenery.procedural(rng, size)])
+
+
+def _branches_at_rest(rng: Rng, size: Size) -> Effect:
+    """The same in a gust of :data:`GUST` frames, after which they only tremble where they are."""
+    branches = _branches(rng, size)
+
+    def act(canvas: Picture, time: int) -> Picture:
+        # An effect is a smooth function of time, which need not be a whole number.
+        moment: Any = time if time < GUST else GUST + 0.15 * np.sin(0.9 * time)
+        return branches(canvas, moment)
+
+    return act
 
 
 def _dusk(rng: Rng, size: Size) -> Effect:

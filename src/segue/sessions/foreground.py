@@ -26,6 +26,7 @@ from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
 from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.foreground_masks import ForegroundMasks, Pending
 from segue.sessions.holes import with_holes_filled
+from segue.sessions.leftovers import LeftoverDetector
 from segue.sessions.moving_camera import FollowCamera, MovingCameraSegmenter
 from segue.sessions.networks import foreground_model
 from segue.sessions.precipitation import Precipitation
@@ -81,6 +82,7 @@ class ForegroundSession(Checkpointable):
     _watch: SceneChangeDetector = checkpointed()
     _seen_scenes: SeenScenes = checkpointed()
     _ghosts: GhostDetector = checkpointed()
+    _leftovers: LeftoverDetector = checkpointed()
     _depth_scale: DepthScale = checkpointed()
     _precipitation: Precipitation | None = checkpointed()
     _aligner: Aligner | None = checkpointed()
@@ -120,6 +122,7 @@ class ForegroundSession(Checkpointable):
         self._watch = SceneChangeDetector()
         self._seen_scenes = SeenScenes()
         self._ghosts = GhostDetector()
+        self._leftovers = LeftoverDetector()
         self._depth_scale = DepthScale()
         is_network = isinstance(self._segmenter, (NetworkSegmenter, MovingCameraSegmenter))
         self._precipitation = Precipitation() if remove_rain and is_network else None
@@ -373,6 +376,7 @@ class ForegroundSession(Checkpointable):
         if self._aligner is not None:
             self._aligner.restart()
         self._ghosts.restart()
+        self._leftovers.restart()
         self._depth_scale.restart()
         if self._precipitation is not None:
             self._precipitation.restart()
@@ -438,9 +442,11 @@ class ForegroundSession(Checkpointable):
                 self._segmenter.restart()
         elif self._segmenter.uses_background and not self._following:
             self._background.update(image, mask)
-            ghost = self._ghosts.look(image, self._empty(image).picture, mask)
-            if ghost is not None:
-                self._background.remove_ghost(image, ghost)
+            scene = self._empty(image)
+            ghost = self._ghosts.look(image, scene.picture, mask)
+            for gone in (ghost, self._leftovers.look(image, scene, mask)):
+                if gone is not None:
+                    self._background.remove_ghost(image, gone)
 
 
 def as_segmenter(
