@@ -60,7 +60,7 @@ def test_every_kind_of_value_comes_back_as_it_was(tmp_path: Path) -> None:
     large = np.array([0, 40000, 65535], np.uint16)
     keeper.seen = {
         7: [sighting, None, "text", True],
-        8: {1: large, 2: np.array([True, False])},
+        8: {1: large, 2: np.array([True, False]), 3: np.zeros(0)},
         9: (torch.tensor([1.5, -2.0]), np.float64(0.5), np.int64(3)),
     }
     keeper.recent.append([large])
@@ -78,6 +78,7 @@ def test_every_kind_of_value_comes_back_as_it_was(tmp_path: Path) -> None:
     assert seen[8][1].dtype == np.uint16
     assert seen[8][1].tolist() == large.tolist()
     assert seen[8][2].tolist() == [True, False]
+    assert seen[8][3].shape == (0,)
     assert isinstance(seen[9], tuple)
     assert torch.equal(seen[9][0], torch.tensor([1.5, -2.0]))
     assert seen[9][1:] == (0.5, 3)

@@ -114,7 +114,8 @@ class SessionState:
         stream.write(len(text).to_bytes(8, "little") + text)
         for tensor in self.tensors.values():
             flat = tensor.detach().cpu().contiguous().flatten()
-            stream.write(flat.view(torch.uint8).numpy().data)
+            if flat.numel():  # an empty tensor has no stride, and cannot be viewed as bytes
+                stream.write(flat.view(torch.uint8).numpy().data)
 
     @classmethod
     def load(cls, path: str | Path) -> SessionState:

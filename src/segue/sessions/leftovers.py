@@ -100,7 +100,9 @@ class LeftoverDetector(Checkpointable):
         large = stats[:, cv2.CC_STAT_AREA] >= LEAST
         large[0] = False
         labels = np.where(large, np.cumsum(large), 0).astype(np.int32)[labels]
-        areas, centres = stats[large, cv2.CC_STAT_AREA].astype(np.float64), centres[large]
+        areas, centres = (
+            np.asarray(each[large], np.float64) for each in (stats[:, cv2.CC_STAT_AREA], centres)
+        )
         ways = self._ways(labels, areas, centres)
         sides = stats[large, cv2.CC_STAT_WIDTH : cv2.CC_STAT_HEIGHT + 1].max(axis=1)
         lately = np.zeros(mask.shape, np.uint8) if self._lately is None else self._lately
