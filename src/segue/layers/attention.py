@@ -202,7 +202,9 @@ def _bordered(values: Tensor, shapes: Shapes) -> Tensor:
 
 
 def corners(points: Tensor, weights: Tensor, shapes: Shapes, heads: int) -> tuple[Tensor, Tensor]:
-    """Rows (Q, M, L, P, 4) of the four pixels around each point, and the weight of each.
+    """Rows (Q, M, 4, L, P) of the four pixels around each point, and the weight of each.
+
+    Points stand last because a processor is slow with few neighbouring numbers at a time.
 
     Args:
         points: where the queries look, (Q, M, L, P, 2), x before y, in pixels of their level.
@@ -211,27 +213,37 @@ def corners(points: Tensor, weights: Tensor, shapes: Shapes, heads: int) -> tupl
         heads: number M of heads.
 
     Returns:
-        Rows (Q, M, L, P, 4), and weights of the same shape.
+        Rows (Q, M, 4, L, P), int32, and weights of the same shape.
     """
-    device = points.device
-    sizes = torch.tensor([(w, h) for h, w in shapes], device=device)
-    strides = sizes[:, :1] + 3
-    areas = [(h + 3) * (w + 3) for h, w in shapes]
-    starts = torch.tensor([sum(areas[:i]) for i in range(len(areas))], device=device)[:, None]
-    # Farther out all four pixels lie in the border, where value and slope are zero.
-    inside = torch.minimum(points.clamp(min=-1), sizes[:, None].to(points))
-    corner = inside.detach().floor()
-    x, y = (inside - corner).to(weights.dtype).unbind(-1)
-    column, row = corner.to(torch.int32).unbind(-1)
-    position = (row + 1) * strides.to(torch.int32) + column + (starts + 1).to(torch.int32)
-    first = position * heads + torch.arange(heads, dtype=torch.int32, device=device)[:, None, None]
-    right = torch.tensor((0, heads, 0, heads), device=device)
-    below = strides * torch.tensor((0, 0, heads, heads), device=device)
-    rows = first[..., None] + (right + below).to(torch.int32)[:, None]  # (L, 1, 4) more than the first
+    levels, count = points.shape[-3:-1]
+
+    def of_levels(values: Sequence[float], dtype: torch.dtype) -> Tensor:
+        return torch.tensor(values, dtype=dtype, device=points.device)[:, None].expand(levels, count)
+
+    places = []
+    for axis, sizes in enumerate(zip(*((w, h) for h, w in shapes), strict=True)):
+        # Farther out all four pixels lie in the border, where value and slope are zero.
+        bounds = of_levels([-1.0] * levels, points.dtype), of_levels(sizes, points.dtype)
+        places.append(torch.clamp(points[..., axis].contiguous(), *bounds))
+    left, top = (place.detach().floor() for place in places)
+    x, y = ((place - whole).to(weights.dtype) for place, whole in zip(places, (left, top), strict=True))
+    steps = [(w + 3) * heads for _, w in shapes]  # from a row of a level to the next, in rows of the table
+    areas = [(h + 3) * step for (h, _), step in zip(shapes, steps, strict=True)]
+    begins = [sum(areas[:i]) + step + heads for i, step in enumerate(steps)]
+    index = torch.int32
+    head = torch.arange(heads, dtype=index, device=points.device)[:, None, None]
+    first = torch.addcmul(of_levels(begins, index) + head, top.to(index), of_levels(steps, index))
+    first.add_(left.to(index), alpha=heads)
+    around = [
+        of_levels([step * down + heads * right for step in steps], index)
+        for down in (0, 1)
+        for right in (0, 1)
+    ]
+    rows = first[:, :, None] + torch.stack(around)
     lower = y * weights
     upper = weights - lower
     lower_right, upper_right = x * lower, x * upper
-    return rows, torch.stack((upper - upper_right, upper_right, lower - lower_right, lower_right), -1)
+    return rows, torch.stack((upper - upper_right, upper_right, lower - lower_right, lower_right), 2)
 
 
 def drawn(points: Tensor, weights: Tensor, size: tuple[int, int]) -> Tensor:

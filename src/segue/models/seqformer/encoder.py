@@ -158,6 +158,8 @@ class DeformableAttention(nn.Module):
         """
         size = references.new_tensor([(w, h) for h, w in levels.shapes])
         centre = (references[..., :2] * size - 0.5)[:, :, None, :, None]
+        # Laid out as the offsets are: a processor is slow with two neighbouring numbers at a time.
+        centre = centre.expand(-1, -1, -1, -1, self.points, -1).contiguous()
         if references.shape[-1] == 4:
             reach = (references[..., 2:] * size * (0.5 / self.points))[:, :, None, :, None]
             offsets = offsets * reach
