@@ -83,7 +83,7 @@ def test_strips_cover_every_row_of_every_picture_once(
     seen = torch.zeros(batch, height)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(winograd, "STRIP_TILES", tiles)
-        patch.setattr(winograd, "PIECE_TILES", part)
+        patch.setattr(winograd, "PIECE_COLUMNS", 2 * part)
         conv, x = layer(2, 3), random(batch, 2, height, width)
         torch.testing.assert_close(WinogradConv2d(conv, Scratch())(x), conv(x), rtol=1e-12, atol=1e-12)
         for strip in strips(slice(0, batch), slice(0, height), width, tiles):

@@ -72,8 +72,8 @@ def decoding(network: STM, query: QueryFeatures, joined: Tensor) -> dict[str, Te
     _, r3, r2 = query.features
     decoder = network.Decoder
     m4 = decoder.ResMM(decoder.convFM(joined))
-    m3 = decoder.RF3(r3, m4)
-    m2 = decoder.RF2(r2, m3)
+    m3 = decoder.RF3(decoder.RF3.of_frame(r3), m4)
+    m2 = decoder.RF2(decoder.RF2.of_frame(r2), m3)
     p2 = decoder.pred2(F.relu(m2))
     return {"dec_m4": m4[:, ::4], "dec_m3": m3[:, ::8], "dec_m2": m2[:, ::8], "dec_p2": p2}
 

@@ -34,7 +34,7 @@ POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, 0.75, -0.75, 1.5, -1.5)}
 """Finite points at which tiles of outputs of each size are evaluated; ∞ is one more."""
 
 STRIP_TILES = 108  # tiles to work on at a time: many for efficient products, few to stay near the cache
-PIECE_TILES = 56  # of these, tiles that are transformed at a time
+PIECE_COLUMNS = 56 << 8  # of these, tiles times input channels that are transformed at a time: near the cache
 STRIP_BYTES = 16 << 20  # largest transformed inputs of a strip
 KERNEL_BYTES = 20 << 20  # largest transformed kernel, or part of one
 
@@ -187,7 +187,8 @@ class WinogradConv2d(nn.Module):
         rows = to_outputs.shape[1]
         most = STRIP_BYTES // (points * channels * x.element_size()) if parts > 1 else STRIP_TILES
         regions = list(strips(slice(0, batch), slice(0, height), width, most, tile))
-        pieces = [list(strips(strip.pictures, strip.rows, width, PIECE_TILES, tile)) for strip in regions]
+        at_once = max(PIECE_COLUMNS // channels, 1)
+        pieces = [list(strips(strip.pictures, strip.rows, width, at_once, tile)) for strip in regions]
         tiles = max((strip.tiles for strip in regions), default=0)
         piece_tiles = max((piece.tiles for strip in pieces for piece in strip), default=0)
         padded = max((math.prod(piece.padded(tile)) for strip in pieces for piece in strip), default=0)

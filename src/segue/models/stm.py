@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from segue.layers.attention import Similarity
 from segue.layers.colours import image_statistics, normalise
-from segue.layers.residual import ResBlock, add_frame, joint_conv
+from segue.layers.pieces import joined, one_by_one
+from segue.layers.residual import ResBlock, add_frame, conv_plus, joint_conv
 from segue.layers.resnet import Bottleneck, FrozenBatchNorm, pool_stem, residual_stages, stem_conv
 from segue.models.base import QueryFeatures, Schedule, Tracker
 from segue.models.geometry import aggregate, other_masks, padding
@@ -160,8 +161,15 @@ class MemoryEncoder(QueryEncoder):
 
     def forward(self, image: Tensor, masks: Tensor, others: Tensor) -> Tensor:  # type: ignore[override]
         """(B, 3, H, W) normalised, twice (B·K, 1, H, W) → (B·K, 1024, H/16, W/16)."""
-        own = self.conv1_m(masks) + self.conv1_o(others)
-        return self.stages(add_frame(own, self.conv1(image)))[0]
+        frame = self.conv1(image)
+        parts = one_by_one(self, masks) if len(frame) == 1 else [slice(None)]
+        return joined([self.stages(self._stem(masks[part], others[part], frame))[0] for part in parts])
+
+    def _stem(self, masks: Tensor, others: Tensor, frame: Tensor) -> Tensor:
+        """The first convolutions over masks (B·K, 1, H, W), added to that of the frames (B, 64, H/2, W/2)."""
+        if len(masks) == len(frame):
+            return conv_plus(self.conv1_o, others, conv_plus(self.conv1_m, masks, frame), overwrite=True)
+        return add_frame(self.conv1_m(masks) + self.conv1_o(others), frame)
 
 
 class KeyValue(nn.Module):
@@ -191,8 +199,9 @@ class Decoder(nn.Module):
     def forward(self, readout: Tensor, value: Tensor, r3: Tensor, r2: Tensor) -> Tensor:
         """(B·K, 512, h, w), (B, 512, h, w), (B, 512, 2h, 2w), (B, 256, 4h, 4w) → (B·K, 2, 4h, 4w)."""
         m4 = self.ResMM(joint_conv(self.convFM, readout, value))
-        m2 = self.RF2(r2, self.RF3(r3, m4))
-        return self.pred2(m2.relu_())
+        f3, f2 = self.RF3.of_frame(r3), self.RF2.of_frame(r2)
+        parts = one_by_one(self, m4) if len(value) == 1 else [slice(None)]
+        return joined([self.pred2(self.RF2(f2, self.RF3(f3, m4[part])).relu_()) for part in parts])
 
 
 class Refine(nn.Module):
@@ -204,9 +213,19 @@ class Refine(nn.Module):
         self.ResFS = ResBlock(channels, channels)
         self.ResMM = ResBlock(channels, channels)
 
-    def forward(self, skip: Tensor, x: Tensor) -> Tensor:
-        """(B, skip, 2h, 2w) and (B·K, channels, h, w) → (B·K, channels, 2h, 2w)."""
+    def of_frame(self, skip: Tensor) -> Tensor:
+        """What all objects of a frame add to their features.
+
+        Args:
+            skip: the query's feature, (B, skip, 2h, 2w).
+
+        Returns:
+            (B, channels, 2h, 2w).
+        """
+        refined: Tensor = self.ResFS(self.convFS(skip))
+        return refined
+
+    def forward(self, frame: Tensor, x: Tensor) -> Tensor:
+        """What :meth:`of_frame` gave, and (B·K, channels, h, w) → (B·K, channels, 2h, 2w)."""
         # Nothing here keeps the enlarged features, which are large, longer than they are needed.
-        frame = self.ResFS(self.convFS(skip))
-        joined = add_frame(F.interpolate(x, scale_factor=2.0, mode="bilinear"), frame)
-        return self.ResMM(joined)
+        return self.ResMM(add_frame(F.interpolate(x, scale_factor=2.0, mode="bilinear"), frame))

@@ -257,18 +257,18 @@ class SplitAttention(nn.Module):
         related = list(raw)
         if self.intra_mode != "none":
             related = [self._intra(level, mask, observer) for level, mask in zip(raw, padding, strict=True)]
-        if self.inter_mode != "none":
-            # Each scale is related to the next coarser one, the last to its own raw tokens.
-            shapes = levels.shapes
-            observe = None if observer is None else partial(observer.take_between, len(tokens))
-            partners = zip(
-                [*related[1:], raw[-1]], [*padding[1:], padding[-1]], [*shapes[1:], shapes[-1]], strict=True
-            )
-            related = [
-                self._by_places(self._inter, observe, own, self._resized(*partner, shape))
-                for own, partner, shape in zip(related, partners, shapes, strict=True)
-            ]
-        return self.out_proj(torch.cat(related, 2))
+        observe = None if observer is None else partial(observer.take_between, len(tokens))
+        projected = []
+        for number, shape in enumerate(levels.shapes):
+            level = related.pop(0)  # what is large is let go as soon as nobody needs it
+            if self.inter_mode != "none":
+                # Each scale is related to the next coarser one, the last to its own raw tokens.
+                below = min(number + 1, len(raw) - 1)
+                partner = related[0] if related else raw[-1]
+                resized = self._resized(partner, padding[below], levels.shapes[below], shape)
+                level = self._by_places(self._inter, observe, level, resized)
+            projected.append(self.out_proj(level))
+        return torch.cat(projected, 2)
 
     def _by_places(
         self, relate: Callable[..., Tensor], observe: Callable[[Tensor], None] | None, *scales: Tensor

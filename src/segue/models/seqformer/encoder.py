@@ -254,7 +254,7 @@ class EncoderLayer(nn.Module):
             observer.take_points(places, weights, levels.shapes)
         if self.ms_sts is not None:
             query = (tokens + position).unflatten(0, (-1, frames))
-            attended = attended + self.ms_sts(query, levels, observer).flatten(0, 1)
+            attended = self.ms_sts(query, levels, observer).flatten(0, 1).add_(attended)
         return joined([self._forwarded(tokens[part], attended[part]) for part in parts])
 
     def _attended(
