@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib import import_module
@@ -100,11 +100,12 @@ class Registry(Generic[T]):
         """Names of those that installed packages add."""
         return tuple(self._points)
 
-    def find(self, name: str) -> T:
+    def find(self, name: str, fitting: Callable[[], Iterable[str]] | None = None) -> T:
         """Find an entry, and import the package that adds it if need be.
 
         Args:
             name: name of the entry; of networks also ``name.tag`` for a further weight file.
+            fitting: gives the names to list where there is none of that name; all by default.
 
         Returns:
             The entry.
@@ -127,7 +128,8 @@ class Registry(Generic[T]):
         if name not in self._points:
             is_path = self.noun == "network" and (os.sep in name or PurePath(name).suffix in _WEIGHT_SUFFIXES)
             hint = "; give the name of its network, and the file as the weights" if is_path else ""
-            raise self.error(f"no {self.noun} is called {name!r}{hint}; known are {', '.join(self.names)}")
+            names = self.names if fitting is None else fitting()
+            raise self.error(f"no {self.noun} is called {name!r}{hint}; known are {', '.join(names)}")
         return self._load(self._points[name])
 
     def __contains__(self, name: object) -> bool:

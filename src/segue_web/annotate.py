@@ -68,6 +68,8 @@ class AnnotateBackend(Backend):
         self._worker = Worker(film.path, (model, weights), prompter, device, self._on_step)
         self._runner = JobRunner(self._shared, self._worker, self._to_pages)
         self._edits = Edits(film, self._shared, self._worker)
+        self._prepares = False  # whether a frame is prepared for the first click
+        self._next: int | None = None  # that to be prepared after it
         self._looks = 0
         self._found: dict[int, tuple[int, list[Suggestion]]] = {}
 
@@ -142,8 +144,20 @@ class AnnotateBackend(Backend):
                 count += bool(found)
         return count
 
-    def _hello(self, _: messages.Hello) -> dict[str, Any]:
-        job, interrupted = self._runner.job, self.project.interrupted()
+    async def _hello(self, _: messages.Hello) -> dict[str, Any]:
+        while True:
+            job = self._runner.job
+            known = await self._shared.run(self._known)
+            # Pages are sent begin and end of a job from this event loop, before or after the answer.
+            if job is self._runner.job:
+                break
+        if job is not None:
+            known["interrupted"] = None
+        return {**known, "running": job and job.progress}
+
+    def _known(self) -> dict[str, Any]:
+        """What a page begins with but for the job that runs; in the project's thread."""
+        interrupted = self.project.interrupted()
         if interrupted is not None:
             interrupted = {"done": interrupted["done"], "total": interrupted["total"], **interrupted["spec"]}
         # Detectors that need no weights, or whose weights are here.
@@ -152,14 +166,14 @@ class AnnotateBackend(Backend):
         ]
         return {
             "mode": "annotate",
+            "revision": self.project.revision,
             "film": self.film.describe(),
             "objects": self.project.objects(),
             "timeline": self.project.timeline(),
             "history": self.project.history(),
             "settings": self.project.settings(),
             "detectors": [entry.name for entry in ready],
-            "running": job and job.progress,
-            "interrupted": None if job else interrupted,
+            "interrupted": interrupted,
             "folder": str(self.project.folder),
             "classes": self._classes,
         }
@@ -170,8 +184,17 @@ class AnnotateBackend(Backend):
         return {"frames": [await self._shared.run(partial(self._shared.frame, index)) for index in frames]}
 
     async def _prepare(self, message: messages.Prepare) -> None:
-        if self._runner.job is None:
-            await self._worker.ask("prepare", message.frame)
+        # At most one at a time, then the newest: a click does not wait for all frames that were passed.
+        self._next = message.frame
+        if self._prepares:
+            return
+        self._prepares = True
+        try:
+            while self._next is not None and self._runner.job is None:
+                frame, self._next = self._next, None
+                await self._worker.ask("prepare", frame)
+        finally:
+            self._prepares, self._next = False, None
 
     def _before(self, message: messages.Before) -> dict[str, Any]:
         label, masks = self._shared.before(message.frame)

@@ -69,7 +69,8 @@ class SharedProject:
         Args:
             changed: frames and whether objects did.
         """
-        event: dict[str, Any] = {"event": "changed", "history": self.project.history()}
+        about = {"revision": self.project.revision, "history": self.project.history()}
+        event: dict[str, Any] = {"event": "changed", **about}
         if changed.objects:
             event["objects"] = self.project.objects()
         if changed.polygons:
@@ -88,13 +89,14 @@ class SharedProject:
             index: number of the frame.
 
         Returns:
-            Revision, run lengths of masks, prompts, polygons and marks, each by object; JSON can hold it.
+            Revision of the project, and run lengths of masks, prompts, polygons and marks, each by object;
+            JSON can hold it. Of two answers the page keeps that of the later revision.
         """
         mask, marks = self.project.mask(index), self.project.marks(index)
         lengths = encode_objects(mask, [i for i, mark in marks.items() if mark.area])
         return {
             "frame": index,
-            "revision": self.project.frame_revision(index),
+            "revision": self.project.revision,
             "masks": {i: rle["counts"] for i, rle in lengths.items()},
             "prompts": self.project.prompts(index),
             "polygons": {i: shape._asdict() for i, shape in self._polygons(index, marks).items()},

@@ -121,6 +121,11 @@ class Store:
             self._db.close()
         self._lock.close()
 
+    @property
+    def revision(self) -> int:
+        """Number of the last change, which grows with every change, also those of earlier days."""
+        return int(self._meta("revision"))
+
     def frame_revision(self, frame: int) -> int:
         """Revision of the last change of a frame since the project was opened, 0 if there was none.
 
@@ -336,7 +341,7 @@ class Store:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield self._changed
-            revision = int(self._meta("revision")) + 1
+            revision = self.revision + 1
             self._set_meta("revision", revision)
             self._db.execute("COMMIT")
         except BaseException as error:

@@ -212,7 +212,7 @@ class CocoStills:
             raise DatasetError(f"{path} has another size than its annotations")
 
 
-def open_stills(folder: Path) -> StillImages:
+def open_stills(folder: str | Path) -> StillImages:
     """Open a folder of still images in the first layout that fits.
 
     Args:
@@ -225,6 +225,7 @@ def open_stills(folder: Path) -> StillImages:
     Raises:
         DatasetError: no layout fits, a mask or picture has no partner, or there is none at all.
     """
+    folder = Path(folder)
     for layout in LAYOUTS:
         found = layout(folder)
         if found is not None:

@@ -35,7 +35,7 @@ _UNKNOWN = 1e9
 _WHITE = 250
 
 
-def read_flow(path: Path) -> Flow:
+def read_flow(path: str | Path) -> Flow:
     """Motion in pixels, (H, W, 2), float32, right and down, of a ``.flo`` file or a PNG of KITTI.
 
     It is 0 where the file does not know it.
@@ -50,13 +50,13 @@ def read_flow(path: Path) -> Flow:
     Raises:
         FlowError: it cannot be read, or is something else.
     """
-    values = _values(path)
+    values = _values(Path(path))
     if values.dtype == np.uint8:
         raise FlowError(f"{path}: a flow picture, where flow itself is needed")
     return _flow(values)
 
 
-def read_flow_picture(path: Path) -> Image:
+def read_flow_picture(path: str | Path) -> Image:
     """What a network sees of a file, uint8: (H, W, 3) of a flow picture, (H, W, 1) of one flow.
 
     Args:
@@ -71,7 +71,7 @@ def read_flow_picture(path: Path) -> Image:
     Raises:
         FlowError: it cannot be read, or shows flow by a colour wheel, which does not tell lengths in pixels.
     """
-    values = _values(path)
+    values = _values(Path(path))
     if values.dtype == np.uint8:
         if float((values >= _WHITE).all(axis=2).mean()) > 0.5:
             raise FlowError(
@@ -107,7 +107,8 @@ class FlowFiles:
         FlowError: there are no such files, or not as many as frames.
     """
 
-    def __init__(self, folder: Path, gaps: tuple[int, ...], frames: int | None = None) -> None:
+    def __init__(self, folder: str | Path, gaps: tuple[int, ...], frames: int | None = None) -> None:
+        folder = Path(folder)
         inner = {gap: folder / str(gap) for gap in gaps}
         self._gaps = gaps
         self._apart = any(place.is_dir() for place in inner.values())

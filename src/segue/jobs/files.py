@@ -49,7 +49,7 @@ def record_path(folder: Path, written: Mapping[str, Path]) -> Path:
     return folder.with_name(f"{folder.name}.{RECORD}") if alone else folder / RECORD
 
 
-def read_job(path: Path) -> Job:
+def read_job(path: str | Path) -> Job:
     """A job from a file: one that :func:`write_job` wrote, or a record.
 
     Args:
@@ -61,6 +61,7 @@ def read_job(path: Path) -> Job:
     Raises:
         ArgumentError: there is none, or it is no job.
     """
+    path = Path(path)
     check_file(path, ArgumentError, LARGEST)
     try:
         text = path.read_text("utf-8")
@@ -72,7 +73,7 @@ def read_job(path: Path) -> Job:
         raise ArgumentError(f"{path}: {error}") from None
 
 
-def write_job(job: Job, path: Path) -> None:
+def write_job(job: Job, path: str | Path) -> None:
     """Write a job for another process; the file appears under its name when it is complete.
 
     Args:
@@ -83,5 +84,6 @@ def write_job(job: Job, path: Path) -> None:
         SinkError: the file cannot be written.
         OSError: the folder cannot be made.
     """
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_complete(path, (to_json(job) + "\n").encode())

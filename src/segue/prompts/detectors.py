@@ -27,6 +27,7 @@ from segue.prompts.lost import Discovery, discover
 from segue.prompts.planes import pixels
 from segue.prompts.selection import Found, Rules, found_in, select
 from segue.types import Box, Frame, Image
+from segue.video.readers import FrameLike, as_frame
 
 Refinement = Literal["crf", "network", "grabcut", "none"]
 """What draws the mask of an object to the edges of the picture; ``network`` is segue-prompt."""
@@ -69,8 +70,8 @@ class NetworkDetector:
         self._device = device or torch.device("cpu")
         self._network = network.to(self._device)
 
-    def __call__(self, frame: Frame, *_: Frame) -> Found:
-        found = self.detections(frame.image)
+    def __call__(self, frame: FrameLike, *_: FrameLike) -> Found:
+        found = self.detections(as_frame(frame).image)
         labels = [self.names.get(int(label), str(int(label))) for label in found.labels]
         return select(found.masks.cpu().numpy(), found.scores.cpu().numpy(), labels, self.rules)
 
@@ -120,8 +121,9 @@ class BoxDetector:
         self.rules, self.tiles = (rules or Rules()).checked(self.names), tiles
         self._network, self._prompter = network, prompter
 
-    def __call__(self, frame: Frame, *_: Frame) -> Found:
+    def __call__(self, frame: FrameLike, *_: FrameLike) -> Found:
         """The objects of a frame, best first: by the score of the box times the expected IoU of the mask."""
+        frame = as_frame(frame)
         found = self.propose(frame, self.rules.score)
         masks = [found.mask(number) for number in range(len(found.boxes))]
         scores = np.array([score * found.quality(number) for number, score in enumerate(found.scores)])
@@ -228,9 +230,10 @@ class SemanticDetector:
         self._network = network.to(self._device)
 
     @torch.inference_mode()
-    def __call__(self, frame: Frame, *_: Frame) -> Found:
+    def __call__(self, frame: FrameLike, *_: FrameLike) -> Found:
         from scipy import ndimage  # late, for a quick start
 
+        frame = as_frame(frame)
         probabilities = self._network(as_planes(frame.image).to(self._device))[0].softmax(0).cpu().numpy()
         winner = probabilities.argmax(0)
         planes, scores, labels = [], [], []
@@ -353,8 +356,9 @@ class DiscoveryDetector:
         self._features = features.to(self._device) if isinstance(features, nn.Module) else features
 
     @torch.inference_mode()
-    def __call__(self, frame: Frame, *_: Frame) -> Found:
+    def __call__(self, frame: FrameLike, *_: FrameLike) -> Found:
         """The objects of a frame, the most prominent first; scores say only the order."""
+        frame = as_frame(frame)
         patch, mask = self._features.patch, np.zeros(frame.size, np.uint8)
         for number, find in enumerate(self.finds(frame.image), start=1):
             if self.refine == "grabcut":

@@ -15,9 +15,10 @@ from segue.inputs import check_number, kind_of
 from segue.prompts.detectors import Detector
 from segue.prompts.planes import tight_box
 from segue.sessions.association import REMEMBERED, appearance_of, next_id, reidentify
-from segue.sessions.base import Checkpointable, FrameLike, as_frame, checkpointed
+from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.track import TrackSession
 from segue.types import Box, Frame, IndexMask, MaskPrompt, Prompt, RemovePrompt, Segmentation
+from segue.video.readers import FrameLike, as_frame
 
 OVERLAP = 0.5  # share of a found object, or of a known one, from which on both are the same
 PATIENCE = 5  # runs of the detector on which an object is out of sight before it is followed no longer

@@ -18,7 +18,6 @@ from segue.errors import ArgumentError, CheckpointError, ResumeError
 from segue.inputs import check_file, kind_of, parse_json
 from segue.types import Frame, IndexMask, ObjectInfo, Prompt, Segmentation
 from segue.video.partial import replacing
-from segue.video.readers import DEFAULT_FPS, as_rgb
 
 FORMAT = "segue-session-5"
 
@@ -358,25 +357,3 @@ class Session(Protocol):
         Raises:
             CheckpointError: it was saved with another model or other settings, or by another kind of session.
         """
-
-
-FrameLike = Any
-"""A :class:`Frame`, or a picture: array or tensor (H, W, 3) of uint8, or a PIL picture."""
-
-
-def as_frame(value: FrameLike, index: int) -> Frame:
-    """A frame as it is; a picture as the frame ``index`` of a video of 25 frames a second.
-
-    Args:
-        value: frame, array, tensor or PIL picture.
-        index: index for a picture.
-
-    Returns:
-        The frame; time is ``index`` / 25 seconds for a picture.
-
-    Raises:
-        SourceError: it is neither a frame nor a picture.
-    """
-    if isinstance(value, Frame):
-        return value
-    return Frame(index, index / DEFAULT_FPS, as_rgb(value, "frame"))

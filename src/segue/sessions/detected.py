@@ -27,9 +27,10 @@ from segue.sessions.association import (
     overlaps,
     reidentify,
 )
-from segue.sessions.base import Checkpointable, FrameLike, Session, as_frame, checkpointed
+from segue.sessions.base import Checkpointable, Session, checkpointed
 from segue.sessions.track import TrackSession
 from segue.types import Box, Frame, IndexMask, MaskPrompt, Prompt, Segmentation
+from segue.video.readers import FrameLike, as_frame
 
 CANDIDATE_SCORE = 0.6  # scores from this share of the threshold on are kept as candidates
 

@@ -39,6 +39,7 @@ from segue.prompts.selection import Found, Rules, found_in
 from segue.registry import DETECTORS, DetectorEntry, DetectorOptions
 from segue.sessions.track import TrackSession
 from segue.types import Frame, Image, IndexMask
+from segue.video.readers import FrameLike, as_frame
 from segue.weights import load
 
 DEFAULT = "motion"  # the detector that needs no weights that segue does not bring
@@ -90,8 +91,9 @@ def detector(
         device: None takes a GPU if there is one.
 
     Returns:
-        The detector. It takes a frame and the ``lookahead`` frames after it, and gives the objects of the
-        frame, best first. ``names`` holds its labels by class number, and is empty where it knows no classes.
+        The detector. It takes a frame, or a picture (H, W, 3) of uint8, and the ``lookahead`` ones after it,
+        and gives the objects of the frame, best first. ``names`` holds its labels by class number, and is
+        empty where it knows no classes.
 
     Raises:
         PromptError: the name or a class is unknown, or something is asked for that this detector lacks.
@@ -180,13 +182,14 @@ class MotionDetector:
         self._max_objects = max_objects
         self._prompter = prompter or Prompter
 
-    def __call__(self, frame: Frame, *following: Frame) -> Found:
+    def __call__(self, frame: FrameLike, *following: FrameLike) -> Found:
         """What moves, the strongest first; scores say only the order. Without a next frame it is nothing."""
-        if not following:
-            return found_in(np.zeros(frame.size, np.uint8))
-        rough = self.moving(frame.image, *(item.image for item in following))
-        cut = cut_out(frame.image, rough, self._prompter)
-        return found_in(_without_gaps(self.there_and_back(frame, following[0], cut) if cut.any() else rough))
+        first, *later = (as_frame(each) for each in (frame, *following))
+        if not later:
+            return found_in(np.zeros(first.size, np.uint8))
+        rough = self.moving(first.image, *(item.image for item in later))
+        cut = cut_out(first.image, rough, self._prompter)
+        return found_in(_without_gaps(self.there_and_back(first, later[0], cut) if cut.any() else rough))
 
     def moving(self, first: Image, *later: Image) -> npt.NDArray[np.uint8]:
         """Rough index mask (H, W) of what moves from the first picture to each of the later ones.

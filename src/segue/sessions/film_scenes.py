@@ -47,7 +47,7 @@ class FilmScenes(Checkpointable):
         return scenes
 
     @classmethod
-    def load(cls, path: Path) -> FilmScenes:
+    def load(cls, path: str | Path) -> FilmScenes:
         """Read what :meth:`save` wrote; the file may come from anywhere.
 
         Args:
@@ -71,7 +71,7 @@ class FilmScenes(Checkpointable):
             raise CheckpointError(f"{path}: no learnt scene of segue foreground")
         return scenes
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write a safetensors file.
 
         Args:

@@ -18,7 +18,7 @@ from segue.models.base import ForegroundNetwork
 from segue.models.geometry import ResizePadGeometry
 from segue.sessions.align import Aligner, to_frame, to_reference
 from segue.sessions.background import MASK_ABOVE, GhostDetector, MaskedMedian
-from segue.sessions.base import Checkpointable, FrameLike, SessionState, as_frame, checkpointed
+from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.changes import Change, SceneChangeDetector, difference, exposure, is_shown, reduced, relit
 from segue.sessions.empty_scene import Background, Scene, resized, same_shape
 from segue.sessions.explaining import Explanation, draw
@@ -35,6 +35,7 @@ from segue.sessions.segmenters import Maps, NetworkSegmenter, Segmenter
 from segue.sessions.sharpness import Blur, relative_blur
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
 from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
+from segue.video.readers import FrameLike, as_frame
 
 SHORT_SIDE = 240  # frames are reduced to this short side, near the size that the networks were trained at
 

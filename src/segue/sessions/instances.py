@@ -20,12 +20,13 @@ from segue.masks.drawing import attention_strip
 from segue.masks.measure import measure
 from segue.models.base import InstanceNetwork, instance_capabilities
 from segue.models.seqformer.observing import EncoderAttention, ObservableNetwork
-from segue.sessions.base import Checkpointable, FrameLike, as_frame, checkpointed
+from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.encoder_pictures import draw_encoder
 from segue.sessions.instance_tracks import Instances, Track, Tracks, suppress
 from segue.sessions.networks import instance_network
 from segue.sessions.official import SHORT_SIDE, as_tensor, best_queries, enlarged, resized
 from segue.types import Image, IndexMask, ObjectInfo, Prompt, Segmentation
+from segue.video.readers import FrameLike, as_frame
 from segue.weights.identity import WeightsIdentity
 
 DUPLICATE = 0.6  # overlap (IoU over the window) above which the weaker of two queries is left out

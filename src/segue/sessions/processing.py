@@ -21,12 +21,12 @@ from segue.models.base import ForegroundNetwork, InstanceNetwork, Setup, Shape
 from segue.models.geometry import ResizePadGeometry
 from segue.models.memory import MemoryTracker
 from segue.models.memory.outputs import Compact
-from segue.sessions.base import FrameLike, as_frame
 from segue.sessions.foreground import SHORT_SIDE
 from segue.sessions.instances import compose
 from segue.sessions.official import enlarged, resized
 from segue.sessions.segmenters import extended
 from segue.types import Image, IndexMask
+from segue.video.readers import FrameLike, as_frame
 from segue.weights.pretrained import pretrained_folder, read_config
 
 N = TypeVar("N")

@@ -29,9 +29,10 @@ from segue.models.base import (
 )
 from segue.prompts import Annotation, MakePrompter, Prompter, prompter_of, resolve
 from segue.prompts.given import PromptsLike, as_prompts
-from segue.sessions.base import FrameLike, Session, SessionState, as_frame, as_state
+from segue.sessions.base import Session, SessionState, as_state
 from segue.sessions.networks import track_network
 from segue.types import Frame, IndexMask, ObjectInfo, PointPrompt, Prompt, Segmentation
+from segue.video.readers import FrameLike, as_frame
 from segue.weights.identity import WeightsIdentity
 
 MAX_OBJECTS = 1000

@@ -119,7 +119,7 @@ class EventSink(SpooledSink):
 
     def __init__(
         self,
-        path: Path,
+        path: str | Path,
         *,
         size: tuple[int, int] | None = None,
         zones: Sequence[Zone] = (),
@@ -129,6 +129,7 @@ class EventSink(SpooledSink):
         on_event: Callable[[Event], None] | None = None,
         name: Name | None = None,
     ) -> None:
+        path = Path(path)
         if path.suffix.lower() not in (".csv", ".json"):
             raise SinkError(f"{path}: events go to a file ending in .csv or .json")
         self._notifier = None if notify is None else Notifier(notify)

@@ -28,7 +28,8 @@ _LENGTH = struct.Struct("<Q")
 class SpooledSink(FileSink):
     """A sink whose results wait in a file until all are known: memory stays flat for long videos."""
 
-    def __init__(self, path: Path, size: tuple[int, int] | None) -> None:
+    def __init__(self, path: str | Path, size: tuple[int, int] | None) -> None:
+        path = Path(path)
         super().__init__(path, size)
         with writing(path):
             # Nameless: it is gone when the process is, however that ends.
@@ -61,7 +62,7 @@ class NpzSink(SpooledSink):
         size: height and width of the masks; None keeps that of the first one.
     """
 
-    def __init__(self, path: Path, *, size: tuple[int, int] | None = None) -> None:
+    def __init__(self, path: str | Path, *, size: tuple[int, int] | None = None) -> None:
         super().__init__(path, size)
         self._frames: list[int] = []
         self._times: list[float] = []
@@ -133,7 +134,7 @@ class CocoSink(SpooledSink):
 
     def __init__(
         self,
-        path: Path,
+        path: str | Path,
         *,
         flavour: Flavour = "coco",
         size: tuple[int, int] | None = None,

@@ -205,7 +205,7 @@ class PngSink(MaskFolderSink):
 
     def __init__(
         self,
-        folder: Path,
+        folder: str | Path,
         *,
         size: tuple[int, int] | None = None,
         names: Sequence[str] | None = None,
@@ -213,6 +213,7 @@ class PngSink(MaskFolderSink):
         overwrite: bool = False,
         resume: bool = False,
     ) -> None:
+        folder = Path(folder)
         marker = read_marker(folder)
         continues = resume and marker is not None and not marker["complete"]
         super().__init__(folder, size, names, anew=overwrite, continues=continues)
@@ -276,8 +277,9 @@ class CdnetSink(MaskFolderSink):
     """
 
     def __init__(
-        self, folder: Path, *, size: tuple[int, int] | None = None, names: Sequence[str] | None = None
+        self, folder: str | Path, *, size: tuple[int, int] | None = None, names: Sequence[str] | None = None
     ) -> None:
+        folder = Path(folder)
         super().__init__(folder, size, names, anew=True, syncs_records=True)
         known = {record.file for record in records_of(folder).values()}
         unknown = {path.name for path in folder.iterdir() if _CDNET.fullmatch(path.name)} - known
@@ -394,7 +396,7 @@ def records_of(folder: Path) -> dict[int, Record]:
     return records
 
 
-def replay(folder: Path, before: int | None = None) -> Iterator[Segmentation]:
+def replay(folder: str | Path, before: int | None = None) -> Iterator[Segmentation]:
     """Results of an earlier run, read from its mask folder, in order of frames.
 
     Labels and scores come back as they were; boxes and areas are those of the pixels in the file.
@@ -410,6 +412,7 @@ def replay(folder: Path, before: int | None = None) -> Iterator[Segmentation]:
     Raises:
         SourceError: a mask or the record of it is damaged.
     """
+    folder = Path(folder)
     for index, record in read_records(folder).items():
         if before is not None and index >= before:
             return

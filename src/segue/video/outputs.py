@@ -40,7 +40,7 @@ class Outputs:
     paths: dict[str, Path]
 
 
-def output_paths(output: Path, formats: Sequence[str]) -> dict[str, Path]:
+def output_paths(output: str | Path, formats: Sequence[str]) -> dict[str, Path]:
     """File or folder of each format.
 
     ``output`` is a folder that holds all of them under the names of their entries (``masks/``,
@@ -56,6 +56,7 @@ def output_paths(output: Path, formats: Sequence[str]) -> dict[str, Path]:
     Raises:
         SinkError: a format is unknown or there is none, or ``output`` has an ending that does not fit.
     """
+    output = Path(output)
     if not formats:
         raise SinkError(f"there is no output format; choose from {', '.join(SINKS.names)}")
     entries = {name: SINKS.find(name) for name in formats}
@@ -70,7 +71,7 @@ def output_paths(output: Path, formats: Sequence[str]) -> dict[str, Path]:
 
 
 def open_sinks(
-    output: Path,
+    output: str | Path,
     formats: Sequence[str],
     source: Source,
     *,
@@ -201,7 +202,7 @@ def _check_apart(outputs: Mapping[Any, Path], source: Source) -> None:
 
 
 def replayed(
-    folder: Path, frames: Iterator[Frame], before: int | None = None, *, sparse: bool = False
+    folder: str | Path, frames: Iterator[Frame], before: int | None = None, *, sparse: bool = False
 ) -> Iterator[tuple[Frame, Segmentation]]:
     """Results of an interrupted run with their frames, for the sinks that are made anew.
 

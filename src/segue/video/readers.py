@@ -141,6 +141,28 @@ def as_rgb(value: Any, where: str) -> Image:
     return np.ascontiguousarray(value[..., :3])
 
 
+FrameLike = Any
+"""A :class:`Frame`, or a picture: array or tensor (H, W, 3) of uint8, or a PIL picture."""
+
+
+def as_frame(value: FrameLike, index: int = 0) -> Frame:
+    """A frame as it is; a picture as the frame ``index`` of a video of 25 frames a second.
+
+    Args:
+        value: frame, array, tensor or PIL picture.
+        index: index for a picture.
+
+    Returns:
+        The frame; time is ``index`` / 25 seconds for a picture.
+
+    Raises:
+        SourceError: it is neither a frame nor a picture.
+    """
+    if isinstance(value, Frame):
+        return value
+    return Frame(index, index / DEFAULT_FPS, as_rgb(value, "frame"))
+
+
 class ArrayReader(Reader):
     """A sequence or iterator of pictures, or one array or tensor (T, H, W, 3).
 

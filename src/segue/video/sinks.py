@@ -61,9 +61,9 @@ class Sink:
 class FileSink(Sink):
     """A sink of one file, which is written beside its final name until it is complete."""
 
-    def __init__(self, path: Path, size: tuple[int, int] | None = None) -> None:
+    def __init__(self, path: str | Path, size: tuple[int, int] | None = None) -> None:
         self._size = size
-        self._file = PartialFile(path)
+        self._file = PartialFile(Path(path))
         self._file.prepare()
 
     def close(self) -> None:

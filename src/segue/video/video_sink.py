@@ -46,7 +46,7 @@ class OverlayVideoSink(FileSink):
 
     def __init__(
         self,
-        path: Path,
+        path: str | Path,
         fps: float | None = None,
         *,
         side_by_side: bool = False,

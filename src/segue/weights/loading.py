@@ -199,11 +199,14 @@ def check_available(task: Task, name: str, weights: str | os.PathLike[str] | Non
 
 
 def _entry_for(task: Task, name: str) -> Entry:
-    entry = MODELS.find(name)
+    def fitting() -> list[str]:
+        return [other.name for other in MODELS if other.task == task]
+
+    entry = MODELS.find(name, fitting)
     if entry.task != task:
-        fitting = ", ".join(other.name for other in MODELS if other.task == task)
+        names = ", ".join(fitting())
         raise CheckpointError(
-            f"{name} is made to {TASKS[entry.task]}, not to {TASKS[task]}; choose one of {fitting}"
+            f"{name} is made to {TASKS[entry.task]}, not to {TASKS[task]}; choose one of {names}"
         )
     return entry
 

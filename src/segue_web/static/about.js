@@ -18,9 +18,7 @@ const FIELDS = ["category", "group"];
  */
 export function tieAbout(state, change) {
   for (const name of FIELDS) {
-    tie(input(name), () => state.chosenObject?.[name] ?? "", (text) => {
-      if (state.chosenObject) change(state.chosenObject.id, { [name]: text });
-    });
+    tie(input(name), () => state.chosenObject, (item) => item[name] ?? "", (item, text) => change(item.id, { [name]: text }));
   }
   const more = input("attribute");
   more.onkeydown = (event) => {
@@ -45,11 +43,18 @@ export function tieAbout(state, change) {
 /** @param {string} id */
 const input = (id) => /** @type {HTMLInputElement} */ (element(id));
 
-/** @param {HTMLInputElement} field @param {() => string} known @param {(text: string) => void} save */
-function tie(field, known, save) {
-  field.onchange = () => { if (field.value.trim() !== known()) save(field.value.trim()); };
+/**
+ * Tie a field to the object that is chosen when somebody goes into it: another one may be by the time it is left.
+ * @param {HTMLInputElement} field @param {() => Thing | undefined} chosen @param {(item: Thing) => string} known
+ * @param {(item: Thing, text: string) => void} save
+ */
+function tie(field, chosen, known, save) {
+  /** @type {Thing | undefined} */
+  let item;
+  field.onfocus = () => { item = chosen(); };
+  field.onchange = () => { if (item && field.value.trim() !== known(item)) save(item, field.value.trim()); };
   field.onkeydown = (event) => {
-    if (event.key === "Escape") field.value = known();
+    if (event.key === "Escape") field.value = item ? known(item) : "";
     if (event.key === "Enter" || event.key === "Escape") field.blur();
   };
 }

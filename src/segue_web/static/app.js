@@ -23,18 +23,20 @@ const view = new View(/** @type {HTMLCanvasElement} */ (element("canvas")), stat
 const timeline = new Timeline(/** @type {HTMLCanvasElement} */ (element("timeline")), state, (frame, dragging) => playback.go(frame, dragging));
 const playback = new Playback(state, view, timeline, settle);
 const edits = new Edits(state, link, { look, go: (frame, dragging) => playback.go(frame, dragging), complain });
-const tools = new Tools(view, state, edits);
+const tools = new Tools(view, state, edits, () => playback.hold());
 edits.onAnswered = (/** @type {[number, number, boolean][]} */ points) => tools.answered(points);
 view.onError = (/** @type {string} */ text) => notice(text, "bad");
-const page = { state, view, tools, playback, edits, suggestions: new Suggestions(state, ask, remember), ask, remember, track };
+const page = { state, view, tools, playback, edits, suggestions: new Suggestions(state, ask, remember), ask, remember, track, start, stop };
 const commands = makeCommands(page);
+
+/** @typedef {import("./state.js").Look} Look */
 
 // Talking to the server
 
 /** @param {unknown} error */
 function complain(error) {
   notice(error instanceof Error ? error.message : String(error), "bad");
-  if (error instanceof Refused && error.stale) { state.looks.clear(); void view.load(false, 0); }
+  if (error instanceof Refused && error.stale) { state.forgetLooks(0); void view.load(false, 0); }
 }
 
 /** @param {string} op @param {object} [fields] */
@@ -42,11 +44,12 @@ function ask(op, fields) {
   return link.ask(op, fields).catch(complain);
 }
 
-/** @param {number[]} frames */
+/** Ask for frames, again where the answer is from before a change that the page has heard of. @param {number[]} frames */
 async function look(frames) {
   const answer = await link.ask("look", { frames: frames.slice(0, 64) }).catch(() => null);
-  for (const item of answer?.frames ?? []) state.setLook(item);
+  const old = (answer?.frames ?? []).filter((/** @type {Look} */ item) => !state.setLook(item) && !state.looks.has(item.frame));
   state.changed();
+  if (old.length) await look(old.map((/** @type {Look} */ item) => item.frame));
 }
 
 /** @param {boolean} online */
@@ -56,7 +59,8 @@ async function onState(online) {
   box.hidden = online;
   box.textContent = "The connection to segue is lost. Everything up to here is saved; trying again …";
   if (!online) { state.changed(); return; }
-  const all = await link.ask("hello").catch(complain);
+  let all = await link.ask("hello").catch(complain);
+  while (all && all.revision < state.revision) all = await link.ask("hello").catch(complain);
   if (all) begin(all);
 }
 
@@ -66,7 +70,8 @@ function begin(all) {
   state.mode = all.mode;
   document.body.dataset.mode = all.mode;
   state.film = all.film;
-  state.objects = all.objects;
+  state.revision = all.revision ?? 0;
+  state.setObjects(all.objects);
   state.history = all.history ?? state.history;
   state.running = all.running ?? null;
   state.interrupted = all.interrupted ?? null;
@@ -74,14 +79,14 @@ function begin(all) {
   state.classes = all.classes ?? [];
   Object.assign(state.settings, all.settings);
   state.setTimeline(all.timeline);
-  state.looks.clear();
+  state.forgetLooks(state.revision);
   if (first) {
     document.title = `${state.film.name} – segue`;
     element("film-name").textContent = state.film.name;
     element("film-name").title = all.folder ?? "";
     page.suggestions.fill(all.detectors ?? []);
     fillModes();
-    state.object = state.objects[0]?.id ?? null;
+    state.choose(state.objects[0]?.id ?? null);
     state.frame = Math.min(Number(state.settings.frame) || 0, state.film.frames - 1);
     applySettings();
     view.resize(true);
@@ -100,7 +105,7 @@ function offerResume(job) {
 }
 
 async function resume() {
-  await ask("track", { direction: "forward", frame: state.frame, resume: true });
+  await start("track", { direction: "forward", frame: state.frame, resume: true });
 }
 
 function watchIndex() {
@@ -121,19 +126,16 @@ function watchIndex() {
 /** @param {import("./state.js").ServerEvent} event */
 function onEvent(event) {
   if (event.event === "changed") {
+    state.revision = event.revision;
     if (event.history) state.history = event.history;
-    if (event.objects) {
-      state.objects = event.objects;
-      if (!state.chosenIds.length) state.group = null;
-      if (state.group === null && !state.chosenObject) state.object = state.objects[state.objects.length - 1]?.id ?? null;
-    }
-    if (event.polygons) state.forgetLooks();
+    if (event.objects) state.setObjects(event.objects);
+    if (event.polygons) state.forgetLooks(event.revision);
     for (const item of event.frames ?? []) state.setLook(item);
     if (event.polygons && !event.timeline) void view.load(false, 2);
     if (playback.following && state.running && event.frames?.length === 1) playback.go(event.frames[0].frame, false, true);
     if (event.timeline) {
       state.setTimeline(event.timeline);
-      state.forgetLooks();
+      state.forgetLooks(event.revision);
       void view.load(false, 0);
     }
     element("saved").textContent = "Saved";
@@ -154,15 +156,29 @@ function onEvent(event) {
 
 function settle() {
   if (state.mode === "annotate" && state.tool !== "hand") void link.ask("prepare", { frame: state.frame }).catch(() => undefined);
-  if (state.mode === "compare") link.ask("score", { frame: state.frame }).then((answer) => showScore(state, answer.score)).catch(complain);
-  void link.ask("settings", { values: { frame: state.frame } }).catch(() => undefined);
+  const { frame } = state;
+  if (state.mode === "compare") link.ask("score", { frame }).then((answer) => { if (state.frame === frame) showScore(state, answer.score); }).catch(complain);
+  void link.ask("settings", { values: { frame } }).catch(() => undefined);
 }
 
 /** @param {"forward" | "back" | "between"} direction */
 async function track(direction) {
-  if (state.playing) playback.toggle();
-  const begun = await link.inTurn(() => link.ask("track", { direction, frame: state.frame, first: state.wanted[0], last: state.wanted[1], objects: state.group === null ? null : state.chosenIds })).catch(complain);
-  playback.following = Boolean(begun);
+  playback.hold();
+  const { frame, wanted: [first, last] } = state;
+  playback.following = true;
+  if (!await start("track", { direction, frame, first, last, objects: state.group === null ? null : state.chosenIds })) playback.following = false;
+}
+
+/** Begin a tracking or an export, after the edits that were made before. @param {string} op @param {object} fields */
+async function start(op, fields) {
+  state.starting = true;
+  return edits.inTurn(() => link.ask(op, fields)).catch(complain).finally(() => { state.starting = false; });
+}
+
+/** End a tracking or an export, also one that has not begun yet. */
+async function stop() {
+  if (state.starting) return edits.inTurn(() => link.ask("stop")).catch(complain);
+  return ask("stop");
 }
 
 /** @param {string} key @param {any} value */

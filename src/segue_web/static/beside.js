@@ -17,6 +17,7 @@ export class Beside {
   async load() {
     const { state } = this;
     const look = state.looks.get(state.frame);
+    if (!state.online) this.asked = "";  // an answer may have been lost
     if (!state.beside || !look) return;
     const key = `${look.frame}.${look.revision}.${state.history.undo}`;
     if (key === this.asked) return;

@@ -10,16 +10,18 @@ import { element, notice } from "./panels.js";
  *   playback: import("./playback.js").Playback, edits: import("./edits.js").Edits,
  *   suggestions: import("./suggestions.js").Suggestions,
  *   ask: (op: string, fields?: object) => Promise<any>, remember: (key: string, value: any) => void,
- *   track: (direction: "forward" | "back" | "between") => void}} Page the parts of the page
+ *   track: (direction: "forward" | "back" | "between") => void, start: (op: string, fields: object) => Promise<any>,
+ *   stop: () => Promise<any>}} Page the parts of the page
  */
 
 /** @param {Page} page @returns {Record<string, Command>} */
 export function makeCommands(page) {
   const { state, view, playback, edits, suggestions } = page;
   const editable = () => state.editable;
-  const idle = () => editable() && !state.running;
+  const idle = () => editable() && !state.running && !state.starting;
   const hasObject = () => editable() && state.object !== null;
-  const canTrack = () => idle() && state.objects.some((item) => !item.locked && (state.group === null || item.group === state.group) && state.isStarted(item.id));
+  // An edit that the server has not answered yet may be what there is to track or to undo; both wait for it.
+  const canTrack = () => idle() && (state.pending > 0 || state.objects.some((item) => !item.locked && (state.group === null || item.group === state.group) && state.isStarted(item.id)));
   /** @type {Record<string, Command>} */
   const commands = {
     play: { name: "Play or pause", icon: "play", keys: "space", run: () => playback.toggle() },
@@ -43,13 +45,13 @@ export function makeCommands(page) {
     wholeGroup: { name: "Choose all of the object's group, to track, export, hide or lock", icon: "panel", keys: "u", can: () => Boolean(state.chosenObject?.group), run: () => state.chooseGroup(state.chosenObject?.group ?? "") },
     hide: { name: "Hide or show what is chosen", icon: "eye", keys: "y", can: () => state.chosenIds.length > 0, run: () => edits.toggle("visible") },
     lock: { name: "Lock or unlock what is chosen", icon: "lock", keys: "l", can: () => editable() && state.chosenIds.length > 0, run: () => edits.toggle("locked") },
-    stop: { name: "Stop", text: "Stop", icon: "stop", keys: "Escape", can: () => Boolean(state.running), run: () => { void page.ask("stop"); } },
-    undo: { name: "Undo", icon: "undo", keys: "z", can: () => idle() && state.history.undo !== null, run: () => edits.undo("undo") },
+    stop: { name: "Stop", text: "Stop", icon: "stop", keys: "Escape", can: () => Boolean(state.running) || state.starting, run: () => { void page.stop(); } },
+    undo: { name: "Undo", icon: "undo", keys: "z", can: () => idle() && (state.history.undo !== null || state.pending > 0), run: () => edits.undo("undo") },
     redo: { name: "Redo", icon: "redo", keys: "shift+Z", can: () => idle() && state.history.redo !== null, run: () => edits.undo("redo") },
-    newObject: { name: "New object", icon: "plus", keys: "n", can: editable, run: () => { state.choose(null); notice("Click on the new object, or draw a box around it."); } },
+    newObject: { name: "New object", icon: "plus", keys: "n", can: editable, run: () => { state.chooseNew(); notice("Click on the new object, or draw a box around it."); } },
     hideObject: { name: "The object is not visible here", text: "Not visible", icon: "closed", keys: "Backspace", can: hasObject, run: () => edits.forget(true) },
     clearObject: { name: "Forget the object's mask on this frame", text: "Forget mask", icon: "clear", keys: "Delete", can: () => hasObject() && state.marksOf(Number(state.object)).has(state.frame), run: () => edits.forget(false) },
-    extent: { name: "The object, a part of it, or more than it", icon: "panel", keys: "o", can: () => editable() && edits.meant() !== null, run: () => edits.otherExtent() },
+    extent: { name: "The object, a part of it, or more than it", icon: "panel", keys: "o", can: () => editable() && (edits.meant() !== null || state.pending > 0 || !state.look), run: () => edits.otherExtent() },
     find: { name: "Suggest objects on this frame", text: "Find", icon: "find", keys: "f", can: () => editable() && !state.finding, run: () => { void suggestions.find(); } },
     adopt: { name: "Add the chosen suggestions as objects", text: "Add as objects", icon: "plus", can: editable, run: () => { void suggestions.adopt(); } },
     smaller: { name: "Smaller brush", icon: "minus", keys: "[", can: editable, run: () => page.remember("brush", Math.max(2, Math.round(Number(state.settings.brush) * 0.8))) },
@@ -61,7 +63,7 @@ export function makeCommands(page) {
     zoomIn: { name: "Zoom in", icon: "plus", keys: "+", run: () => view.zoom(1.25) },
     zoomOut: { name: "Zoom out", icon: "minus", keys: "-", run: () => view.zoom(0.8) },
     importDialog: { name: "Import masks", text: "Import", icon: "import", can: idle, run: importDialog },
-    exportDialog: { name: "Export", text: "Export", icon: "export", can: idle, run: () => exportDialog(state, (fields) => { void page.ask("export", fields); }) },
+    exportDialog: { name: "Export", text: "Export", icon: "export", can: idle, run: () => exportDialog(state, (fields) => { void page.start("export", fields); }) },
     theme: { name: "Dark or light", icon: "theme", run: () => page.remember("theme", isDark(state) ? "light" : "dark") },
     help: { name: "Help and keys", icon: "help", keys: "?", run: () => helpDialog(state, Object.values(commands)) },
     drawer: { name: "Objects and frames", icon: "panel", run: () => { const open = element("side").classList.toggle("open"); document.querySelector(".drawer-button")?.setAttribute("aria-expanded", String(open)); } },

@@ -2,6 +2,8 @@
 
 import { notice } from "./panels.js";
 
+/** @typedef {import("./state.js").Look} Look @typedef {import("./state.js").Prompts} Prompts */
+
 /** @type {Record<string, string>} */
 const EXTENTS = { whole: "the object", part: "a part of it", group: "more than it" };
 
@@ -22,22 +24,45 @@ export class Edits {
     this.onAnswered = () => undefined;
   }
 
-  /** @param {number} frame */
-  seen(frame) {
-    return this.state.looks.get(frame)?.revision ?? 0;
+  /**
+   * Changes go one after the other, so that each is made on what the one before it left.
+   * @param {() => Promise<any>} change
+   * @returns {Promise<any>}
+   */
+  inTurn(change) {
+    const { state } = this;
+    state.pending++;
+    state.changed();
+    return this.link.inTurn(change).finally(() => { state.pending--; state.changed(); });
   }
 
-  /** @param {[number, number, boolean][]} points @param {number[] | null} box @param {string} [extent] */
+  /**
+   * A change of what is chosen now, on the frame that is shown now, whatever is chosen and shown in its turn.
+   * @param {(about: {frame: number, object: number | null, seen: number}, look: Look | undefined) => Promise<any>} change
+   * @returns {Promise<any>} the answer, which names the object
+   */
+  edit(change) {
+    const { state } = this;
+    const { frame, target } = state;
+    return this.inTurn(async () => {
+      if (!state.looks.has(frame)) await this.look([frame]);
+      const look = state.looks.get(frame);
+      const answer = await change({ frame, object: target.id, seen: look?.revision ?? 0 }, look);
+      if (answer.object) state.made(target, answer.object);
+      return answer;
+    });
+  }
+
+  /** @param {[number, number, boolean][]} points @param {number[] | null} box @param {(before: Prompts | null) => string | null} [extent] nothing is asked where it says null */
   click(points, box, extent) {
-    const frame = this.state.frame;
-    this.link.inTurn(async () => {
-      if (!this.state.looks.has(frame)) await this.look([frame]);
-      const before = this.state.object === null ? null : this.state.looks.get(frame)?.prompts[this.state.object];
+    this.edit(async (about, look) => {
+      const before = about.object === null ? null : look?.prompts[about.object] ?? null;
       const all = box ? [] : [...(before?.points ?? []), ...points];
-      const meant = extent ?? before?.extent ?? "whole";
-      const answer = await this.link.ask("click", { frame, object: this.state.object, points: all, box: box ?? before?.box ?? null, extent: meant, seen: this.seen(frame) });
-      this.state.choose(answer.object);
+      const meant = extent ? extent(before) : before?.extent ?? "whole";
+      if (meant === null) return {};
+      const answer = await this.link.ask("click", { ...about, points: all, box: box ?? before?.box ?? null, extent: meant });
       if (answer.extents.length > 1 && (extent || !before)) this.noticeExtent(answer.extent, answer.extents);
+      return answer;
     }).catch(this.complain).finally(() => this.onAnswered(points));
   }
 
@@ -54,42 +79,36 @@ export class Edits {
   }
 
   otherExtent() {
-    const now = this.meant();
-    if (now) this.click([], null, now.extents[(now.extents.indexOf(now.extent) + 1) % now.extents.length]);
+    this.click([], null, (before) => {
+      const extents = before?.extents ?? [];
+      return extents.length > 1 ? extents[(extents.indexOf(before?.extent ?? "whole") + 1) % extents.length] : null;
+    });
   }
 
   /** @param {string} counts @param {boolean} add */
   stroke(counts, add) {
-    const frame = this.state.frame;
-    this.link.inTurn(async () => {
-      if (!this.state.looks.has(frame)) await this.look([frame]);
-      const answer = await this.link.ask("stroke", { frame, object: this.state.object, counts, add, seen: this.seen(frame) });
-      this.state.choose(answer.object);
-    }).catch(this.complain);
+    this.edit((about) => this.link.ask("stroke", { ...about, counts, add })).catch(this.complain);
   }
 
   /** A polygon of this frame, which those on other frames are interpolated to. @param {[number, number][]} corners */
   async polygon(corners) {
-    const frame = this.state.frame;
-    await this.link.inTurn(async () => {
-      if (!this.state.looks.has(frame)) await this.look([frame]);
-      const answer = await this.link.ask("polygon", { frame, object: this.state.object, corners, seen: this.seen(frame) });
-      this.state.choose(answer.object);
+    await this.edit(async (about) => {
+      const answer = await this.link.ask("polygon", { ...about, corners });
       if (answer.frames) notice(`Interpolated on ${answer.frames} ${answer.frames === 1 ? "frame" : "frames"}.`);
-      if (!this.state.looks.has(frame)) await this.look([frame]);
+      if (!this.state.looks.has(about.frame)) await this.look([about.frame]);
+      return answer;
     }).catch(this.complain);
   }
 
   /** @param {boolean} hidden */
   forget(hidden) {
-    const frame = this.state.frame;
     if (this.state.object === null) return;
-    this.link.inTurn(() => this.link.ask("forget", { frame, object: this.state.object, hidden, seen: this.seen(frame) })).catch(this.complain);
+    this.edit((about) => this.link.ask("forget", { ...about, hidden })).catch(this.complain);
   }
 
   /** @param {"undo" | "redo"} op */
   async undo(op) {
-    const answer = await this.link.inTurn(() => this.link.ask(op)).catch(this.complain);
+    const answer = await this.inTurn(() => this.link.ask(op)).catch(this.complain);
     if (!answer) return;
     notice(`${op === "undo" ? "Undone" : "Done again"}: ${answer.label}`);
     if (answer.frames.length === 1 && answer.frames[0] !== this.state.frame) this.go(answer.frames[0], false);
@@ -97,7 +116,7 @@ export class Edits {
 
   /** @param {number} id @param {object} values */
   change(id, values) {
-    if (this.state.mode === "annotate") { void this.link.inTurn(() => this.link.ask("object", { object: id, ...values })).catch(this.complain).finally(() => this.state.changed()); return; }
+    if (this.state.mode === "annotate") { void this.inTurn(() => this.link.ask("object", { object: id, ...values })).catch(this.complain); return; }
     Object.assign(/** @type {object} */ (this.state.objects.find((item) => item.id === id)), values);
     this.state.changed();
   }
@@ -116,6 +135,6 @@ export class Edits {
 
   /** @param {number} object */
   remove(object) {
-    void this.link.inTurn(() => this.link.ask("remove", { object })).catch(this.complain);
+    void this.inTurn(() => this.link.ask("remove", { object })).catch(this.complain);
   }
 }

@@ -16,6 +16,8 @@ export class Keyframes {
     this.held = null;
     /** corners while they are moved, and until the server has answered @type {[number, number][] | null} */
     this.corners = null;
+    /** the frame and the object that these are of */
+    this.of = "";
     view.handles = (context, pixel) => this.draw(context, pixel);
   }
 
@@ -27,6 +29,16 @@ export class Keyframes {
     return state.look?.polygons?.[item.id] ?? null;
   }
 
+  /** the frame and the object that are shown */
+  get here() {
+    return `${this.state.frame}.${this.state.object}`;
+  }
+
+  /** corners of what is shown: those that were moved, else those that the server knows @returns {[number, number][] | null} */
+  get shape() {
+    return this.corners && this.of === this.here ? this.corners : this.polygon?.corners ?? null;
+  }
+
   /**
    * Take hold of what is there: a corner, a side, which gets one, or the whole.
    * @param {Point} at
@@ -34,9 +46,10 @@ export class Keyframes {
    * @returns {boolean} whether anything is there
    */
   grab(at, remove) {
-    if (!this.polygon) return false;
+    const shape = this.polygon && this.shape;
+    if (!shape) return false;
     /** @type {[number, number][]} */
-    const corners = this.polygon.corners.map(([x, y]) => [x, y]);
+    const corners = shape.map(([x, y]) => [x, y]);
     const near = (9 * devicePixelRatio) / this.view.scale;
     let corner = corners.findIndex(([x, y]) => Math.hypot(at.x - x, at.y - y) < near);
     if (remove) {
@@ -51,6 +64,7 @@ export class Keyframes {
     }
     this.held = { corner, at, moved };
     this.corners = corners;
+    this.of = this.here;
     this.state.changed();
     return true;
   }
@@ -68,20 +82,22 @@ export class Keyframes {
   /** Let go, and save what was moved. */
   drop() {
     const { held, corners } = this;
+    const moved = held?.moved && this.of === this.here;
     this.cancel();
-    if (held?.moved && corners) this.keep(corners);
+    if (moved && corners) this.keep(corners);
   }
 
   /** Make the polygon that is shown a keyframe as it is. @returns {boolean} whether there is one */
   adopt() {
     if (!this.polygon || this.polygon.kind === "key") return false;
-    this.keep(this.polygon.corners);
+    if (this.shape === this.polygon.corners) this.keep(this.polygon.corners);  // else it is being saved
     return true;
   }
 
   /** @param {[number, number][]} corners */
   keep(corners) {
     this.corners = corners;
+    this.of = this.here;
     void this.save(corners).finally(() => { if (this.corners === corners) this.corners = null; this.state.changed(); });
   }
 
@@ -98,11 +114,11 @@ export class Keyframes {
   draw(context, pixel) {
     const polygon = this.polygon;
     if (!polygon) return;
-    const corners = this.corners ?? polygon.corners;
+    const corners = /** @type {[number, number][]} */ (this.shape);
     context.beginPath();
     for (const [x, y] of corners) context.lineTo(x, y);
     context.closePath();
-    if (polygon.kind !== "key" && !this.corners) context.setLineDash([5 * pixel, 4 * pixel]);
+    if (polygon.kind !== "key" && corners === polygon.corners) context.setLineDash([5 * pixel, 4 * pixel]);
     for (const [colour, line] of /** @type {[string, number][]} */ ([["#000a", 3.5], [this.state.chosenObject?.colour ?? "#fff", 1.5]])) {
       context.lineWidth = line * pixel;
       context.strokeStyle = colour;

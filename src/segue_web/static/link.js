@@ -68,7 +68,7 @@ export class Link {
   }
 
   /**
-   * Changes go one after the other, so that each is made on what the one before it left.
+   * Ask one after the other.
    * @param {() => Promise<any>} change
    * @returns {Promise<any>}
    */

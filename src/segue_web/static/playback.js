@@ -31,6 +31,12 @@ export class Playback {
     state.changed();
   }
 
+  /** Stay on this frame, for somebody works on it. */
+  hold() {
+    this.following = false;
+    if (this.state.playing) this.toggle();
+  }
+
   /** Play or pause. */
   toggle() {
     this.state.playing = !this.state.playing;

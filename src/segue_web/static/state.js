@@ -9,6 +9,8 @@
  * @typedef {{corners: [number, number][], kind: "key" | "between" | "near"}} Polygon
  * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>,
  *   prompts: Record<string, Prompts>, polygons?: Record<string, Polygon>, marks: Record<string, [string, number, number, number | null, number | null]>}} Look
+ * @typedef {{id: number | null, fresh: boolean}} Target what edits are of: without an id a new object, of which all edits
+ *   with the same target are; fresh: a person asked for a new one
  * @typedef {{undo: string | null, redo: string | null}} History
  * @typedef {{key: string, frame: number, label: string | null, masks: Record<string, string>}} Before
  * @typedef {{what: string, done: number, total: number, rate?: number}} Running
@@ -31,6 +33,12 @@ export class State {
     this.marks = new Map();
     /** @type {Map<number, Look>} */
     this.looks = new Map();
+    /** the project's last change that the page has heard of */
+    this.revision = 0;
+    /** looks from before this change are out of date */
+    this.forgotten = 0;
+    /** the newest look of each frame, by its revision @type {Map<number, number>} */
+    this.newest = new Map();
     /** what is shown of a frame while it is asked for again @type {Look | undefined} */
     this.former = undefined;
     /** @type {History} */
@@ -42,8 +50,12 @@ export class State {
     /** what an object may be; empty where it may be anything @type {string[]} */
     this.classes = [];
     this.frame = 0;
-    /** @type {number | null} */
-    this.object = null;
+    /** @type {Target} */
+    this.target = { id: null, fresh: false };
+    /** changes that the server has not answered yet */
+    this.pending = 0;
+    /** whether a tracking or an export was asked for and has not begun yet */
+    this.starting = false;
     /** the group that is chosen instead of an object @type {string | null} */
     this.group = null;
     this.tool = "click";
@@ -105,8 +117,10 @@ export class State {
     return marks;
   }
 
-  /** @param {Look} look */
+  /** Take what the server says of a frame, unless something newer is known. @param {Look} look @returns {boolean} whether it was */
   setLook(look) {
+    if (look.revision < Math.max(this.forgotten, this.newest.get(look.frame) ?? 0)) return false;
+    this.newest.set(look.frame, look.revision);
     this.looks.set(look.frame, look);
     for (const marks of this.marks.values()) marks.delete(look.frame);
     for (const [id, [kind, score, area, weight, agreement]] of Object.entries(look.marks)) {
@@ -115,10 +129,12 @@ export class State {
     if (this.looks.size > 400) {
       for (const key of [...this.looks.keys()].slice(0, 100)) if (Math.abs(key - this.frame) > 50) this.looks.delete(key);
     }
+    return true;
   }
 
-  /** Forget what is known of all frames, as after a change of many. */
-  forgetLooks() {
+  /** Forget what is known of all frames, as after a change of many. @param {number} revision of that change */
+  forgetLooks(revision) {
+    this.forgotten = Math.max(this.forgotten, revision);
     this.former = this.look;
     this.looks.clear();
   }
@@ -151,18 +167,42 @@ export class State {
     return this.mode === "annotate" && this.online && this.film.exact;
   }
 
+  /** the object that is chosen @returns {number | null} */
+  get object() {
+    return this.target.id;
+  }
+
   /** @param {number | null} object */
   choose(object) {
-    this.object = object;
+    this.target = { id: object, fresh: false };
     this.group = null;
+    this.changed();
+  }
+
+  /** What is drawn next becomes a new object. */
+  chooseNew() {
+    this.choose(null);
+    this.target.fresh = true;
+  }
+
+  /** The server has made the object of an edit; what was chosen meanwhile stays. @param {Target} target @param {number} id */
+  made(target, id) {
+    Object.assign(target, { id, fresh: false });
+    if (this.target === target) this.group = null;
     this.changed();
   }
 
   /** @param {string} name */
   chooseGroup(name) {
-    this.object = null;
+    this.choose(null);
     this.group = name;
-    this.changed();
+  }
+
+  /** Take the objects that there are; where the chosen one is gone, the last is. @param {Thing[]} objects */
+  setObjects(objects) {
+    this.objects = objects;
+    if (!this.chosenIds.length) this.group = null;
+    if (this.group === null && !this.chosenObject && !this.target.fresh) this.choose(objects[objects.length - 1]?.id ?? null);
   }
 
   /** the objects that are chosen: one, or those of a group @returns {number[]} */

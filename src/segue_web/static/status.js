@@ -51,7 +51,7 @@ function showExtents(edits) {
   row.dataset.shown = JSON.stringify(meant);
   row.replaceChildren(...meant.extents.map((extent) => make("button", {
     role: "radio", "aria-checked": extent === meant.extent, textContent: EXTENT_NAMES[extent],
-    title: "What the clicks mean (O: the next)", onclick: () => edits.click([], null, extent),
+    title: "What the clicks mean (O: the next)", onclick: () => edits.click([], null, () => extent),
   })));
 }
 

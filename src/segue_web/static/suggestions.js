@@ -48,10 +48,12 @@ export class Suggestions {
 
   async adopt() {
     const { state } = this;
-    const answer = await this.ask("adopt", { look: state.foundLook, chosen: [...state.chosen] });
-    if (!answer) return;
-    state.found = [];
-    state.foundFrame = -1;
+    const { found, foundFrame, foundLook, chosen } = state;
+    if (foundFrame < 0) return;
+    Object.assign(state, { found: [], foundFrame: -1 });  // at once: the same are not added twice
+    state.changed();
+    if (await this.ask("adopt", { look: foundLook, chosen: [...chosen] }) || state.foundFrame >= 0) return;
+    Object.assign(state, { found, foundFrame, foundLook, chosen });
     state.changed();
   }
 }

@@ -28,11 +28,13 @@ export class Tools {
    * @param {{click: (points: [number, number, boolean][], box: number[] | null) => void,
    *   stroke: (counts: string, add: boolean) => void, polygon: (corners: [number, number][]) => Promise<void>,
    *   look: (frames: number[]) => Promise<void>}} actions
+   * @param {() => void} hold called when something is drawn: the frame stays
    */
-  constructor(view, state, actions) {
+  constructor(view, state, actions, hold) {
     this.view = view;
     this.state = state;
     this.actions = actions;
+    this.hold = hold;
     /** @type {Map<number, Point>} */
     this.pointers = new Map();
     /** @type {"pan" | "draw" | "split" | "move" | null} */
@@ -41,6 +43,8 @@ export class Tools {
     this.path = [];
     /** points that the server has not answered yet @type {[number, number, boolean][]} */
     this.pending = [];
+    /** what draws these points @type {((context: CanvasRenderingContext2D, pixel: number) => void) | null} */
+    this.shown = null;
     this.keyframes = new Keyframes(view, state, (corners) => actions.polygon(corners));
     const { canvas } = view;
     canvas.addEventListener("pointerdown", (event) => this.down(event));
@@ -93,11 +97,12 @@ export class Tools {
 
   /** @param {Point} at @param {boolean} opposite */
   press(at, opposite) {
+    this.hold();
     const inside = at.x >= 0 && at.y >= 0 && at.x < this.state.film.width && at.y < this.state.film.height;
     if (this.tool === "click" || this.tool === "minus") {
       if (inside) this.click(at, (this.tool === "click") !== opposite);
     } else if (this.hasCorners) {
-      if (this.waits) return;
+      if (this.waits) { this.pressLater(at, opposite); return; }
       if (this.tool === "keyframe" && !this.path.length && this.keyframes.grab(at, opposite)) this.doing = "move";
       else if (!opposite) this.corner(at);
     } else if (!opposite) {
@@ -105,6 +110,15 @@ export class Tools {
       this.path = [at];
       this.preview();
     }
+  }
+
+  /** Press once it is known what is there; the pointer may be up again by then. @param {Point} at @param {boolean} opposite */
+  async pressLater(at, opposite) {
+    const { frame } = this.state;
+    await this.actions.look([frame]);
+    if (this.state.frame !== frame || this.tool !== "keyframe" || !this.state.look) return;
+    this.press(at, opposite);
+    if (this.pointers.size === 0) this.release();
   }
 
   /** @param {PointerEvent} event */
@@ -134,6 +148,10 @@ export class Tools {
   /** @param {PointerEvent} event */
   up(event) {
     this.pointers.delete(event.pointerId);
+    this.release();
+  }
+
+  release() {
     if (this.doing === "draw") this.finish();
     if (this.doing === "move") this.keyframes.drop();
     if (this.pointers.size === 0) this.doing = null;
@@ -178,7 +196,7 @@ export class Tools {
     const given = [Math.round(at.x * 10) / 10, Math.round(at.y * 10) / 10, positive];
     this.pending.push(given);
     const colour = this.colour;
-    this.view.draft = (context, pixel) => { for (const [x, y, on] of this.pending) point(context, x, y, on, colour, pixel); };
+    this.view.draft = this.shown = (context, pixel) => { for (const [x, y, on] of this.pending) point(context, x, y, on, colour, pixel); };
     this.state.changed();
     this.actions.click([given], null);
   }
@@ -186,7 +204,7 @@ export class Tools {
   /** @param {[number, number, boolean][]} points */
   answered(points) {
     this.pending = this.pending.filter((item) => !points.includes(item));
-    if (!this.pending.length) this.view.draft = null;
+    if (!this.pending.length && this.view.draft === this.shown) this.view.draft = null;
     this.state.changed();
   }
 

@@ -154,12 +154,13 @@ export class View {
     const key = near ? -1 - index : index;
     const running = this.loading.get(key);
     if (running) return running;
+    const exact = this.state.film.exact;
     const work = (async () => {
       try {
-        const exact = this.state.film.exact;
         const answer = await fetch(`frame/${index}.jpg?exact=${exact}${near ? "&near=true" : ""}`);
         if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail || `frame ${index} cannot be read`);
         const bitmap = await createImageBitmap(await answer.blob());
+        if (exact !== this.state.film.exact) return;  // it may be another frame than that of the number now
         if (near) {
           if (this.state.frame === index && !this.bitmaps.has(index)) this.shown = bitmap;
         } else {
@@ -170,7 +171,7 @@ export class View {
       } catch (error) {
         if (!near && this.state.online) this.onError(String(error instanceof Error ? error.message : error));
       } finally {
-        this.loading.delete(key);
+        if (this.loading.get(key) === work) this.loading.delete(key);
       }
     })();
     this.loading.set(key, work);
@@ -192,6 +193,7 @@ export class View {
   /** Forget all pictures, as when the film's index has become exact. */
   reset() {
     this.bitmaps.clear();
+    this.loading.clear();
     this.overlays.clear();
   }
 
