@@ -61,6 +61,7 @@ def test_a_file_takes_the_format_of_its_ending() -> None:
         ("a.mp4", ["png"], "ending in .mp4 cannot hold png"),
         ("a.json", ["coco", "ytvis"], "cannot hold coco"),
         ("out", ["gif"], "no format is called 'gif'; known are png, overlay"),
+        ("out", ["png,coco"], "each format by itself, as in --format png --format coco"),
         ("out", [], "there is no output format"),
     ],
 )

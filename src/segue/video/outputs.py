@@ -59,6 +59,10 @@ def output_paths(output: str | Path, formats: Sequence[str]) -> dict[str, Path]:
     output = Path(output)
     if not formats:
         raise SinkError(f"there is no output format; choose from {', '.join(SINKS.names)}")
+    for name in formats:
+        if "," in name and name not in SINKS:
+            each = " ".join(f"--format {part.strip()}" for part in name.split(","))
+            raise SinkError(f"format {name!r}: give each format by itself, as in {each}")
     entries = {name: SINKS.find(name) for name in formats}
     suffix = output.suffix.lower()
     if suffix and any(suffix == entry.suffix for entry in SINKS):

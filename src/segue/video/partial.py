@@ -23,6 +23,7 @@ _REASONS = {
     errno.EPERM: "no permission to write there",
     errno.EROFS: "the file system is read-only",
     errno.EFBIG: "the file would be too large for this file system",
+    errno.EEXIST: "there is a file of that name, where a folder is to be",
     errno.ENOTDIR: "a part of the path is a file, not a folder",
     errno.ENAMETOOLONG: "the name is too long for this file system",
 }
