@@ -15,7 +15,8 @@ from segue.cli.main import load_command
 from segue.registry import COMMANDS
 
 ROOT = Path(segue.__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("src/segue/assets/*.md"))]
+TEXTS = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
+PAGES = [*TEXTS, *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("src/segue/assets/*.md"))]
 LOADED = {entry.name: load_command(entry.name) for entry in COMMANDS}
 ANY = {"batch", "run", "reproduce"}
 """Commands that hand words on to another one: its options may stand among theirs."""
