@@ -224,23 +224,30 @@ def played(film: Film, model: ForegroundSession) -> Iterator[Segmentation]:
     yield from model.finish()
 
 
+def in_memory(film: Film) -> Film:
+    """A film whose pictures are made once, for all methods."""
+    shots = list(film.shots())
+    return replace(film, shots=lambda: iter(shots))
+
+
 def run(films: Sequence[Film], options: argparse.Namespace, kept: Kept) -> dict[str, dict[str, Score]]:
-    """All methods on all films; those that are kept are not measured again."""
-    found: dict[str, dict[str, Score]] = {}
-    for method in options.methods:
-        name = method if options.align else f"{method}, not aligned"
-        found[name] = {}
-        for film in films:
-            if (name, film.name) not in kept.scores:
-                fresh = session(
-                    method,
-                    weights=options.weights.get(network_of(method)),
-                    align=options.align,
-                    device=options.device,
-                    fast=options.fast,
-                    film=film,
-                )
-                kept.add(name, film.name, score(film, fresh))
+    """All methods on all films, film by film; those that are kept are not measured again."""
+    names = {method: method if options.align else f"{method}, not aligned" for method in options.methods}
+    found: dict[str, dict[str, Score]] = {name: {} for name in names.values()}
+    for film in films:
+        missing = [method for method, name in names.items() if (name, film.name) not in kept.scores]
+        shown = in_memory(film) if len(missing) > 1 and options.frames else film
+        for method in missing:
+            fresh = session(
+                method,
+                weights=options.weights.get(network_of(method)),
+                align=options.align,
+                device=options.device,
+                fast=options.fast,
+                film=shown,
+            )
+            kept.add(names[method], film.name, score(shown, fresh))
+        for name in names.values():
             found[name][film.name] = kept.scores[name, film.name]
             print(f"  {name}, {film.name}: {found[name][film.name]}", file=sys.stderr, flush=True)
     return found

@@ -198,13 +198,44 @@ def test_zones_that_cannot_be_read_are_reported(text: str) -> None:
         Zone.parse(text)
 
 
-@pytest.mark.parametrize("text", ["door=30,0 60,0 60,9", "line=-9,3 -1,3", "door=0,20 9,20 9,40"])
+@pytest.mark.parametrize("name", ["a;b", "a\nb", "a\x1b[31m", "a\udcff", "a\u202eb", "a\tb"])
+def test_a_name_that_a_table_cannot_hold_is_refused_before_the_run(name: str) -> None:
+    with pytest.raises(SegueError, match=r"^zone '.*': its name goes into tables") as caught:
+        Zone.parse(f"{name}=0,0 9,0 9,9")
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["Tür, hinten", "دروازه‌ی", '門 "2"', "🚪", "+1", "a/b"])
+def test_any_other_name_comes_back_from_the_table(tmp_path: Path, name: str) -> None:
+    with EventSink(tmp_path / "events.csv", zones=[Zone.parse(f"{name}=0,0 180,0 180,120 0,120")]) as sink:
+        for t in range(4):
+            sink.write(*big(t, {1: (50, 20, 60, 50)}))
+    with (tmp_path / "events.csv").open(newline="", encoding="utf-8") as stream:
+        assert {row["zone"] for row in csv.DictReader(stream)} == {name}
+
+
+@pytest.mark.parametrize("text", ["a=1,1 5,5 9,9", "a=0,0 9,0 0,0", "a=3,0 3,9 3,4 3,7"])
+def test_a_region_without_area_is_an_error(text: str) -> None:
+    with pytest.raises(SegueError, match=r"zone a: its \d corners lie on one line and enclose nothing"):
+        Zone.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["door=30,0 60,0 60,9", "line=-9,3 -1,3", "door=0,20 9,20 9,40", "door=29,49 49,0 49,49"]
+)
 def test_a_zone_that_no_frame_shows_is_an_error(tmp_path: Path, text: str) -> None:
     """As one drawn on a larger picture of the same camera."""
     with pytest.raises(SegueError, match=r"zone (door|line): lies outside the picture of 30x20"):
         EventSink(tmp_path / "events.csv", size=(20, 30), zones=[Zone.parse(text)])
     with EventSink(tmp_path / "events.csv", size=(20, 30), zones=[Zone.parse("door=29,0 60,0 60,9")]):
         pass
+
+
+def test_a_camera_tells_with_its_first_frame_that_a_zone_lies_outside(tmp_path: Path) -> None:
+    sink = EventSink(tmp_path / "events.csv", zones=[Zone.parse("door=30,0 60,0 60,9")])
+    with pytest.raises(SegueError, match="zone door: lies outside the picture of 30x20"), sink:
+        sink.write(*result(0, {}))
+    assert list(tmp_path.iterdir()) == []
 
 
 def named(path: Path, results: list[Any], *answers: tuple[str, float] | None) -> list[Any]:

@@ -115,6 +115,7 @@ class EventSink(SpooledSink):
 
     Raises:
         SinkError: the file has another ending, or cannot be written.
+        SegueError: a zone lies outside the picture; without ``size`` it is raised with the first result.
     """
 
     def __init__(
@@ -134,11 +135,11 @@ class EventSink(SpooledSink):
             raise SinkError(f"{path}: events go to a file ending in .csv or .json")
         self._notifier = None if notify is None else Notifier(notify)
         super().__init__(path, size)
-        if size is not None:
-            for zone in zones:
-                zone.check(size)
         self._visits: dict[int, _Visit] = {}
         self._zones, self._live = tuple(zones), live
+        self._zones_fit = False
+        if size is not None:
+            self._check_zones(size)
         self._table: _Table | None = None
         self._snapshots, self._count, self._on_event = snapshots, 0, on_event
         self._views = None if name is None else BestViews(name)
@@ -152,6 +153,8 @@ class EventSink(SpooledSink):
             self._snapshots.see(frame, segmentation)
         index, time = segmentation.index, segmentation.time
         mask = sized_mask(segmentation, self._size)
+        if not self._zones_fit:  # a camera tells its size with the first frame
+            self._check_zones((mask.shape[0], mask.shape[1]))
         least = (min(mask.shape) / LEAST_SIDE) ** 2
         labels = {item.id: item.label or None for item in segmentation.objects}
         for number, extent in measure(mask).items():
@@ -217,6 +220,11 @@ class EventSink(SpooledSink):
             self._emit(replace(visit.last, event=what))
         if self._views is not None:
             self._views.forget(number)
+
+    def _check_zones(self, size: tuple[int, int]) -> None:
+        for zone in self._zones:
+            zone.check(size)
+        self._zones_fit = True
 
     def _zones_at(self, point: Point) -> str:
         return ";".join(zone.name for zone in self._zones if zone.contains(point))

@@ -13,6 +13,7 @@ from segue.errors import SegueError
 from segue.types import Point
 
 _NUMBER = r"-?\d{1,6}(?:\.\d{1,6})?"
+_JOINERS = {0x200C: None, 0x200D: None}  # invisible, but parts of words in some scripts
 _ZONE = re.compile(rf"([^=\s][^=]{{0,99}})=\s*({_NUMBER},{_NUMBER}(?:[\s;]+{_NUMBER},{_NUMBER}){{1,99}})\s*")
 
 
@@ -47,11 +48,23 @@ class Zone:
                 f"zone {text[:60]!r}: write a name and points, such as door=10,20 100,20 100,90; "
                 "two points are a line"
             )
+        name = match[1].strip()
+        if ";" in name or not name.translate(_JOINERS).isprintable():
+            raise SegueError(
+                f"zone {name!r}: its name goes into tables, where ; stands between two names; leave it and "
+                "characters that cannot be printed out"
+            )
         pairs = (pair.split(",") for pair in re.split(r"[\s;]+", match[2].strip()))
         points = tuple((float(x), float(y)) for x, y in pairs)
         if len(set(points)) < 2:
-            raise SegueError(f"zone {match[1].strip()}: its points are all the same")
-        return cls(match[1].strip(), points)
+            raise SegueError(f"zone {name}: its points are all the same")
+        zone = cls(name, points)
+        if not zone.is_line and np.linalg.matrix_rank(np.subtract(points, points[0])) < 2:
+            raise SegueError(
+                f"zone {name}: its {len(points)} corners lie on one line and enclose nothing; give two "
+                "points for a line that is crossed"
+            )
+        return zone
 
     @property
     def is_line(self) -> bool:
@@ -65,17 +78,16 @@ class Zone:
             size: height and width of the picture.
 
         Raises:
-            SegueError: all of it lies to one side of the picture.
+            SegueError: no pixel of the picture lies in it or on it.
         """
-        for name, values, side in (
-            ("x", [x for x, _ in self.points], size[1]),
-            ("y", [y for _, y in self.points], size[0]),
-        ):
-            if min(values) >= side or max(values) < 0:
-                raise SegueError(
-                    f"zone {self.name}: lies outside the picture of {size[1]}x{size[0]}: its {name} are "
-                    f"{min(values):g} to {max(values):g}"
-                )
+        seen = np.zeros(size, np.uint8)
+        cv2.fillPoly(seen, [np.rint(self.points).astype(np.int32)], 1)
+        if not seen.any():
+            (left, top), (right, down) = (edge(self.points, axis=0) for edge in (np.min, np.max))
+            raise SegueError(
+                f"zone {self.name}: lies outside the picture of {size[1]}x{size[0]}: its x are {left:g} to "
+                f"{right:g}, its y {top:g} to {down:g}"
+            )
 
     def contains(self, point: Point) -> bool:
         """Whether a point lies in the polygon or on its border.
