@@ -1,0 +1,301 @@
+"""The empty scene: how its work is spread, what light and ghosts change, and what is known of a film."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segue.errors import CheckpointError, PromptError, SegueError
+from segue.sessions.background import GhostDetector, MaskedMedian, MedianSettings
+from segue.sessions.changes import Change
+from segue.sessions.empty_scene import Scene, resized
+from segue.sessions.film_scenes import FilmScenes, LearntBackground
+from segue.sessions.subtractors import BLIND, Subtractor, SubtractorBackground
+from tests.sessions.scenes import Bytes, square_mask, wall, with_squares
+
+
+def grey(level: int, height: int = 50, width: int = 8) -> Bytes:
+    return np.full((height, width, 3), level, np.uint8)
+
+
+def test_rows_are_done_in_equal_parts_of_the_distance_to_the_next_frame() -> None:
+    """Thirteen of fifty rows on each of four frames; a few frames are so little work that all are done."""
+    background = MaskedMedian(MedianSettings(every=4, keep=35))
+    rows: dict[int, list[int]] = {}
+    for t in range(80):
+        background.update(grey(t))
+        left = background._row if background._result is not None else 50
+        rows.setdefault(len(background._frames), []).append(left)
+    assert rows[4] == [50] * 4
+    assert rows[5] == [40, 50, 50, 50]  # 50 * 4 // 5
+    assert rows[14] == [14, 28, 42, 50]
+    assert rows[16] == [13, 26, 39, 50]
+    assert rows[20] == [13, 26, 39, 50]
+
+
+def test_a_scene_in_the_making_is_completed_before_the_light_changes_it() -> None:
+    background = MaskedMedian(MedianSettings(every=4, keep=35))
+    for t in range(61):
+        background.update(grey(t))
+    assert background._row == 13
+    background.apply_gain((2.0, 2.0, 2.0))
+    assert background.scene is not None
+    assert (background.scene.picture == 2 * 32).all()  # of 0, 4, ..., 60 the upper one of the middle two
+    assert background._result is None
+
+
+@pytest.mark.parametrize(("apart", "scene"), [(30, True), (31, False)])
+def test_what_is_like_the_new_frame_is_the_scene_after_all(apart: int, scene: bool) -> None:
+    """Each kept frame was hidden; one that shows the scene shows by which of them it was seen."""
+    background = MaskedMedian(MedianSettings(every=1))
+    mask = np.ones((50, 8), bool)
+    for level in (200, 100 + apart, 200, 200, 200):
+        background.update(grey(level), mask)
+    background.update(grey(100), mask & False)
+    hidden = [bool(each.all()) for each in background._hidden]
+    assert hidden == [True, not scene, True, True, True, False]
+    assert all(each.all() == each.any() for each in background._hidden)
+
+
+def test_light_raises_the_past_no_more_than_threefold() -> None:
+    background = MaskedMedian(MedianSettings(every=1))
+    for level in (10, 20, 10):
+        background.update(grey(level))
+    background.follow_light(grey(200))
+    assert background.scene is not None
+    assert (background.scene.picture == 200).all()
+    high = background.scene.planes[6]
+    assert (high == 230).all()  # 200 + 3 * (20 - 10)
+    assert sorted(int(frame[0, 0, 0]) for frame in background._frames) == [200, 200, 230]
+    background.follow_light(grey(1))
+    assert (background.scene.picture == 1).all()
+    assert (background.scene.planes[6] == 4).all()  # 1 + 30 * 0.1, the least gain
+
+
+def test_where_a_ghost_was_the_frame_is_the_scene() -> None:
+    background, mask = MaskedMedian(MedianSettings(every=1)), np.zeros((50, 8), bool)
+    mask[10:20] = True
+    for _ in range(6):
+        background.update(grey(200), mask)
+    ghost = np.zeros((50, 8), bool)
+    ghost[12:15, 2:5] = True
+    background.remove_ghost(grey(60), ghost)
+    scene = background.scene
+    assert scene is not None
+    assert (scene.planes[:18, ghost] == 60).all()
+    assert (scene.planes[:18, ~ghost] == 200).all()
+    assert (scene.planes[18:20, ghost] == 0).all()
+    assert (scene.planes[18, 17] == 255).all()
+    assert (scene.planes[20] == 42).all()
+    assert not any(hidden[ghost].any() for hidden in background._hidden)
+    background.update(grey(60), mask & False)
+    assert (background.scene.picture[ghost] == 60).all()  # type: ignore[union-attr]
+    empty = MaskedMedian()
+    empty.remove_ghost(grey(60), ghost)
+    empty.follow_light(grey(60))
+    empty.apply_gain((2.0, 2.0, 2.0))
+    assert empty.scene is None
+
+
+SIZE = (96, 128)
+PLACE = [(30, 50)]
+MASK = square_mask(SIZE, PLACE)
+
+
+def looks(count: int, *, moved: int = 0, still: float = 1.0, side: int = 20) -> list[int]:
+    """Frames on which a ghost is found; from the tenth on a part of the mask is elsewhere."""
+    mask = square_mask(SIZE, PLACE, side=side)
+    ghostly, watch = with_squares(wall(), PLACE, side=side), GhostDetector()
+    found = []
+    for t in range(1, count + 1):
+        shown, picture = mask.copy(), wall()
+        if moved and t > 9:
+            shown[:, 50 : 50 + moved] = False
+        if still < 1 and t % 18 == 0:
+            rows = round((1 - still) * side)
+            picture[30 : 30 + rows, 50 : 50 + side] += np.uint8(40)
+        if watch.look(picture, ghostly, shown) is not None:
+            found.append(t)
+    return found
+
+
+def test_every_ninth_frame_is_looked_at_and_a_ghost_is_known_at_the_third() -> None:
+    assert looks(40) == [27, 36]
+    assert looks(40, still=0.95) == [27, 36], "a twentieth that flickers does not count"
+    assert looks(40, still=0.85) == []
+
+
+@pytest.mark.parametrize(("side", "found"), [(7, [27]), (6, [])])
+def test_small_pieces_are_no_ghosts(side: int, found: list[int]) -> None:
+    """From forty pixels on."""
+    assert looks(30, side=side) == found
+
+
+def test_a_ghost_is_grown_by_its_blurred_border() -> None:
+    watch, ghostly = GhostDetector(), with_squares(wall(), PLACE)
+    for _ in range(26):
+        assert watch.look(wall(), ghostly, MASK) is None
+    ghost = watch.look(wall(), ghostly, MASK)
+    assert ghost is not None
+    assert ghost.dtype == bool
+    assert np.array_equal(np.argwhere(ghost).min(axis=0), [27, 47])
+    assert np.array_equal(np.argwhere(ghost).max(axis=0), [52, 72])
+    assert ghost.sum() == 26 * 26
+    watch.restart()
+    assert not any(watch.look(wall(), ghostly, MASK) is not None for _ in range(26))
+
+
+def scenes(*levels: int, size: tuple[int, int] = (6, 8)) -> FilmScenes:
+    """Each scene holds for ten frames; the second is another place, the third another light."""
+    found = FilmScenes()
+    changes = (Change.none, Change.scene, Change.light)
+    for number, level in enumerate(levels):
+        found.add(10 * number, Scene.of(grey(level, *size)), changes[number])
+    return found
+
+
+def test_a_film_knows_which_scene_holds_on_a_frame() -> None:
+    known = scenes(10, 20, 30)
+    assert [known.number_at(index) for index in (0, 9, 10, 19, 20, 500)] == [0, 0, 1, 1, 2, 2]
+    later = FilmScenes()
+    later.add(5, Scene.of(grey(1)))
+    assert later.number_at(0) == 0, "before the first one that one is taken"
+    assert [known.begun_by(number) for number in range(3)] == [Change.none, Change.scene, Change.light]
+    assert [int(known.scene(number).picture[0, 0, 0]) for number in range(3)] == [10, 20, 30]
+    assert len(known) == 3
+    one = FilmScenes.of(Scene.of(grey(7)))
+    assert (len(one), one.number_at(99), one.begun_by(0)) == (1, 0, Change.none)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_learnt_background_takes_its_scenes_where_they_begin(own: bool) -> None:
+    background = LearntBackground(scenes(10, 20, 30), of_this_film=own)
+    assert background.scene is None
+    background.restart()
+    assert background.scene is None
+    background.fit((6, 8))
+    said = [background.seek(index) for index in (0, 1, 10, 11, 20, 3)]
+    changes = [Change.none, Change.none, Change.scene, Change.none, Change.light, Change.none]
+    assert said == (changes if own else [None] * 6)
+    assert background.scene is not None
+    assert (background.scene.picture == 10).all()
+    background.apply_gain((2.0, 2.0, 2.0))
+    background.update(grey(99, 6, 8))
+    background.replace(grey(99, 6, 8), trusted=True)
+    background.follow_light(grey(99, 6, 8))
+    background.remove_ghost(grey(99, 6, 8), np.ones((6, 8), bool))
+    assert (background.scene.picture == 20).all()
+    assert background.seek(4) == (Change.none if own else None)
+    assert (background.scene.picture == 20).all(), "the same scene goes on in its light"
+    background.seek(12)
+    background.seek(4)
+    assert (background.scene.picture == 10).all()
+
+
+def test_a_learnt_scene_is_brought_to_the_size_of_the_frames() -> None:
+    scene = Scene.of(wall(0, 24, 32))
+    background = LearntBackground(FilmScenes.of(scene))
+    background.seek(0)
+    assert background.scene is scene or np.array_equal(background.scene.planes, scene.planes)  # type: ignore[union-attr]
+    background.fit((12, 16))
+    assert background.scene is not None
+    assert np.array_equal(background.scene.picture, resized(scene.picture, (12, 16)))
+    assert background.scene.planes.shape == (21, 12, 16)
+    with pytest.raises(PromptError, match="the learnt scene is 32x24, but the frames are 32x12"):
+        background.fit((12, 32))
+
+
+def test_where_the_camera_pans_the_frames_nearby_say_what_is_foreground() -> None:
+    background = LearntBackground(FilmScenes())
+    background.while_panning = {3: np.array([[0, 51, 255]], np.uint8)}
+    foreground = np.array([[0.5, 0.5, 0.5]], np.float32)
+    assert background.judged(2, foreground) is foreground
+    found = background.judged(3, foreground)
+    assert found.dtype == np.float32
+    assert found[0].tolist() == pytest.approx([0, 0.2, 1])
+
+
+PLANES = np.zeros((21, 6, 8), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("firsts", "begun", "planes", "good"),
+    [
+        ([0, 7], ["none", "scene"], [PLANES] * 2, True),
+        ([3], ["none"], [PLANES], True),
+        ([], [], [], False),
+        ([0, 0], ["none", "scene"], [PLANES] * 2, False),
+        ([7, 0], ["none", "scene"], [PLANES] * 2, False),
+        ([-1], ["none"], [PLANES], False),
+        ([0.5], ["none"], [PLANES], False),
+        ([True], ["none"], [PLANES], False),
+        ([0], ["none", "scene"], [PLANES], False),
+        ([0], ["none"], [PLANES] * 2, False),
+        ([0], ["cut"], [PLANES], False),
+        ([0], ["none"], [PLANES[:20]], False),
+        ([0], ["none"], [PLANES[0]], False),
+        ([0], ["none"], [PLANES.astype(np.float32)], False),
+        ([0], ["none"], [PLANES[:, :0]], False),
+        ([0], ["none"], [7], False),
+    ],
+)
+def test_a_file_of_scenes_is_looked_at_before_it_is_believed(
+    firsts: list[Any], begun: list[str], planes: list[Any], good: bool, tmp_path: Path
+) -> None:
+    made = FilmScenes()
+    made._firsts, made._begun_by, made._planes = firsts, begun, planes
+    made.save(tmp_path / "scene.safetensors")
+    if good:
+        assert len(FilmScenes.load(tmp_path / "scene.safetensors")) == len(firsts)
+        return
+    with pytest.raises(CheckpointError, match="no learnt scene"):
+        FilmScenes.load(tmp_path / "scene.safetensors")
+
+
+@pytest.mark.parametrize("method", ["mog2", "knn"])
+def test_first_frames_of_a_subtractor_are_empty_and_median_is_filtered(method: Any) -> None:
+    model, scene = Subtractor(method, history=20, median=1), Scene.of(wall())
+    empty = []
+    for t in range(9):
+        picture = with_squares(wall(), [(10, 10 * t)])
+        maps = model.step(picture, scene)
+        assert maps is not None
+        assert maps.shape == (2, 96, 128)
+        empty.append(not maps.any())
+    assert empty[:BLIND] == [True] * BLIND
+    assert not any(empty[BLIND:])
+    assert model.scene is not None
+    assert np.abs(model.scene[60:].astype(int) - wall()[60:]).max() <= 3, "in the order of its colours"
+    model.restart()
+    assert model.scene is None
+    first = model.step(wall(), scene)
+    assert first is not None
+    assert not first.any()
+    with pytest.raises(SegueError, match="cannot be saved"):
+        model.state()
+
+
+@pytest.mark.parametrize("wrong", [{"history": 0}, {"threshold": 0.0}, {"threshold": -1.0}, {"median": 0}])
+def test_numbers_of_subtractors_are_above_zero(wrong: dict[str, Any]) -> None:
+    with pytest.raises(SegueError):
+        Subtractor("mog2", **wrong)
+    Subtractor("mog2", history=1, threshold=0.1, median=1)
+
+
+def test_the_picture_of_a_subtractor_is_renewed_every_few_frames() -> None:
+    background = SubtractorBackground(Subtractor("mog2"), every=3)
+    seen = []
+    for t in range(8):
+        background.update(grey(10 * t, 20, 20))
+        seen.append(background.scene)
+    assert [t for t in range(1, 8) if seen[t] is not seen[t - 1]] == [3, 6]
+    assert seen[0] is not None
+    assert (seen[0].picture == 0).all()
+    background.follow_light(grey(200, 20, 20))
+    assert background.scene is not None
+    assert (background.scene.picture == 200).all()
+    background.restart()
+    assert background.scene is None
