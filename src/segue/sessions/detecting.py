@@ -47,6 +47,7 @@ BOX_MASKS = ("network", "grabcut", "none")  # what may make masks of boxes
 MAX_TILES = 8
 
 SHORT_SIDE = 240  # short side to which pictures are reduced for the flow
+LEAST_SIDE = 16  # pictures with a shorter side than this many pixels are too small for a flow
 GRID = 4  # distance of the pixels whose flow tells the movement of the camera
 INLIER = 1.0  # pixels by which flow may differ from the camera's and still count as the scene
 SMOOTH = 2.0  # standard deviation of the filter over the differences, in pixels
@@ -199,9 +200,11 @@ class MotionDetector:
             later: the frames after it, of the same size; at least one.
 
         Returns:
-            (H, W), uint8: 0 what stands still, 1.. regions.
+            (H, W), uint8: 0 what stands still, 1.. regions; all 0 below :data:`LEAST_SIDE`.
         """
         height, width = size = first.shape[:2]
+        if min(size) < LEAST_SIDE:
+            return np.zeros(size, np.uint8)
         scale = min(1.0, SHORT_SIDE / min(size))
         small = max(1, round(width * scale)), max(1, round(height * scale))
         begin, *ends = (
