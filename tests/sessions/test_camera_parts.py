@@ -194,8 +194,9 @@ def test_without_features_correlation_begins_with_no_motion(monkeypatch: pytest.
 
 def test_a_followed_camera_keeps_what_its_background_needs() -> None:
     segmenter = MovingCameraSegmenter(MovesByItself(), device="cpu")
+    segmenter._find = lambda *_: np.eye(3)
     for t in range(30):
-        image = np.ascontiguousarray(LONG[10:130, 3 * t : 3 * t + 160])
+        image = np.ascontiguousarray(LONG[10:70, 3 * t : 3 * t + 80])
         segmenter.step(image, Scene.of(image))
     kept = list(range(30 - max(PAST), 30))
     assert sorted(segmenter._taken) == kept
