@@ -44,6 +44,11 @@ def network() -> nn.Sequential:
     return nn.Sequential(*layers).requires_grad_(False)
 
 
+def bound(form: str) -> float:
+    """Error that a form may have, over the largest output."""
+    return 5e-5 if form == "winograd6" else 1e-5
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_gives_the_same_up_to_rounding(form: str) -> None:
     plain, x = network(), picture()
@@ -51,8 +56,8 @@ def test_every_form_gives_the_same_up_to_rounding(form: str) -> None:
     use_tuned(reference := network(), Always(form))
     with torch.inference_mode():
         expected = plain(x)
-        assert (reference(x) - expected).abs().max() <= 1e-5 * expected.abs().max()
-        assert (tuned(x) - expected).abs().max() <= 1e-5 * expected.abs().max()
+        assert (reference(x) - expected).abs().max() <= bound(form) * expected.abs().max()
+        assert (tuned(x) - expected).abs().max() <= bound(form) * expected.abs().max()
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -62,7 +67,7 @@ def test_the_input_is_rectified_alike_in_all_forms(form: str) -> None:
     with torch.inference_mode():
         expected = conv(x.relu())
         found = conv_of_rectified(tuned[0], x)
-    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+    assert (found - expected).abs().max() <= bound(form) * expected.abs().max()
     assert torch.equal(conv_of_rectified(conv, x), expected)
 
 
@@ -202,7 +207,8 @@ class Noting(Always):
 
 
 def test_the_widest_layers_have_no_form_whose_kernel_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert forms_of(1024, 512) == FORMS
+    assert forms_of(256, 256) == FORMS
+    assert forms_of(512, 256) == FORMS[:3], "tiles of 6x6 need a kernel in one part"
     assert forms_of(1280, 512) == ("direct", "winograd2")
     assert forms_of(4096, 4096) == ("direct",)
     monkeypatch.setattr("segue.layers.tuning.LARGEST_KERNEL", 4 * 36 * 128 * 128 - 1)

@@ -43,7 +43,7 @@ def random(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
     height=sizes,
     width=sizes,
     bias=st.booleans(),
-    tile=st.sampled_from((2, 4)),
+    tile=st.sampled_from((2, 4, 6)),
 )
 def test_equals_the_direct_form(
     batch: int, cin: int, cout: int, height: int, width: int, bias: bool, tile: Tile
@@ -65,7 +65,7 @@ def test_joins_a_skip_in_its_own_memory_only_where_allowed(overwrite: bool, rect
     assert overwrite or torch.equal(skip, before)
 
 
-@pytest.mark.parametrize("tile", [2, 4])
+@pytest.mark.parametrize("tile", [2, 4, 6])
 def test_rectifies_its_input_and_leaves_it_as_it_is(tile: Tile) -> None:
     conv, x = layer(3, 4), random(2, 3, 9, 7)
     before = x.clone()
@@ -115,14 +115,14 @@ def test_outputs_in_parts_are_the_outputs_at_once(
     torch.testing.assert_close(sliced, F.conv2d(x[:, :3], conv.weight[:, 2:], conv.bias, padding=1))
 
 
-@pytest.mark.parametrize("tile", [2, 4])
-def test_float32_is_about_as_exact_as_the_direct_form(tile: Tile) -> None:
+@pytest.mark.parametrize(("tile", "bound"), [(2, 1e-5), (4, 1e-5), (6, 4e-5)])
+def test_float32_is_about_as_exact_as_the_direct_form(tile: Tile, bound: float) -> None:
     conv, x = layer(128, 128), random(1, 128, 30, 54)
     exact = conv(x)
     single = layer(128, 128, torch.float32)
     single.load_state_dict(conv.state_dict())
     fast = WinogradConv2d(single, Scratch(), tile)(x.float())
-    assert (fast - exact).abs().max() <= 1e-5 * exact.abs().max()
+    assert (fast - exact).abs().max() <= bound * exact.abs().max()
 
 
 def test_one_scratch_serves_layers_of_all_sizes_and_types() -> None:
@@ -143,7 +143,7 @@ def test_an_activation_comes_after_the_convolution() -> None:
     assert not is_plain_3x3(conv)
 
 
-@pytest.mark.parametrize("tile", [2, 4])
+@pytest.mark.parametrize("tile", [2, 4, 6])
 def test_an_empty_batch_gives_an_empty_result(tile: Tile) -> None:
     conv, nothing = layer(3, 4), torch.empty(0, 3, 6, 7, dtype=torch.float64)
     fast = WinogradConv2d(conv, Scratch(), tile)

@@ -31,21 +31,24 @@ from segue.layers.activated import Activation
 from segue.layers.folding import folded_weight
 from segue.layers.fused import FusedConv2d, PlainConv2d, replace_convolutions
 from segue.layers.onednn import can_fuse
-from segue.layers.winograd import Scratch, Tile, WinogradConv2d, is_plain_3x3
+from segue.layers.winograd import KERNEL_BYTES, Scratch, Tile, WinogradConv2d, is_plain_3x3
 from segue.video.partial import write_complete
 
-FORMS = ("direct", "winograd2", "winograd4")
-"""How a wide 3x3 convolution may be computed: as it is, or by Winograd's algorithm on tiles of 2x2 or 4x4."""
+FORMS = ("direct", "winograd2", "winograd4", "winograd6")
+"""How a wide 3x3 convolution may be computed: as it is, or by Winograd's algorithm on tiles of 2x2 to 6x6."""
 
 PRODUCTS = ("arranged", "columns")
 """How a product with a large table may be computed, see :mod:`segue.layers.products`."""
 
+TILES: Mapping[str, Tile] = {"winograd2": 2, "winograd4": 4, "winograd6": 6}
+
 LEAST_CHANNELS = 128  # with fewer, in or out, the transforms take as long as the products that they save
 LEAST_AREA = 1024  # positions from which on Winograd is chosen untimed: its kernel costs the same at any size
-REVISION = 3  # of the forms: choices that were made among others do not hold
+REVISION = 4  # of the forms: choices that were made among others do not hold
 LARGEST_KERNEL = 80 << 20
 """Bytes of a transformed kernel, all parts together, beyond which a form is left out: the memory that layers
-share has to hold tiles of all input channels, which the widest layers of XMem do not repay."""
+share has to hold tiles of all input channels, which the widest layers of XMem do not repay. Tiles of 6x6 are
+left out earlier, where their kernel would come in parts."""
 
 REPETITIONS = 3
 MARGIN = 0.95  # another form than the direct one has to take at most this part of its time
@@ -294,8 +297,7 @@ class TunedConv2d(nn.Module):
             if name == "direct":
                 self._forms[name] = (FusedConv2d if can_fuse() else PlainConv2d)(conv, self._activation)
             else:
-                tile: Tile = 2 if name == "winograd2" else 4
-                self._forms[name] = WinogradConv2d(conv, self._scratch, tile, self._activation)
+                self._forms[name] = WinogradConv2d(conv, self._scratch, TILES[name], self._activation)
         return self._forms[name]
 
     def _convolution(self) -> nn.Conv2d:
@@ -335,10 +337,12 @@ def forms_of(cin: int, cout: int) -> tuple[str, ...]:
     Returns:
         Names of forms, from ``FORMS``.
     """
-    numbers = {"direct": 9, "winograd2": 16, "winograd4": 36}  # of each pair of channels, in float32
-    return tuple(
-        name for name in FORMS if name == "direct" or 4 * numbers[name] * cin * cout <= LARGEST_KERNEL
-    )
+    pairs = 4 * cin * cout  # bytes of a number for each pair of channels, in float32
+
+    def fits(tile: Tile) -> bool:
+        return (tile + 2) ** 2 * pairs <= (LARGEST_KERNEL if tile < 6 else min(LARGEST_KERNEL, KERNEL_BYTES))
+
+    return tuple(name for name in FORMS if name == "direct" or fits(TILES[name]))
 
 
 def can_tune(conv: nn.Conv2d, activation: Activation) -> bool:
