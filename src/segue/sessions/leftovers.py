@@ -96,36 +96,40 @@ class LeftoverDetector(Checkpointable):
 
     def _follow(self, mask: BoolArray) -> BoolArray:
         """Follow the pieces to the next frame, and tell which of them have travelled, (n,)."""
-        _, labels, stats, centres = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+        _, found, stats, centres = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
         large = stats[:, cv2.CC_STAT_AREA] >= LEAST
         large[0] = False
-        labels = np.where(large, np.cumsum(large), 0).astype(np.int32)[labels]
+        places = np.flatnonzero(mask)
+        own = np.where(large, np.cumsum(large), 0).astype(np.int32)[found.reshape(-1)[places]]
+        labels = np.zeros(mask.shape, np.int32)
+        labels.reshape(-1)[places] = own
         areas, centres = (
             np.asarray(each[large], np.float64) for each in (stats[:, cv2.CC_STAT_AREA], centres)
         )
-        ways = self._ways(labels, areas, centres)
+        ways = self._ways(own, places, areas, centres)
         sides = stats[large, cv2.CC_STAT_WIDTH : cv2.CC_STAT_HEIGHT + 1].max(axis=1)
         lately = np.zeros(mask.shape, np.uint8) if self._lately is None else self._lately
-        inherited = np.bincount(labels.ravel(), (lately > 0).ravel(), len(areas) + 1)[1:]
+        inherited = np.bincount(own, lately.reshape(-1)[places] > 0, len(areas) + 1)[1:]
         travelled = inherited > HEIR * areas
         travelled |= np.abs(ways).max(axis=1, initial=0) > np.maximum(HALF * sides, FAR * max(mask.shape))
         lately = np.maximum(lately, 1) - np.uint8(1)
-        lately[np.append(False, travelled)[labels]] = MEMORY
+        lately.reshape(-1)[places[np.append(False, travelled)[own]]] = MEMORY
         self._pieces, self._lately = _Pieces(labels, areas, centres, ways), lately
         return np.asarray(travelled)
 
     def _ways(
         self,
-        labels: npt.NDArray[np.int32],
+        own: npt.NDArray[np.int32],
+        places: npt.NDArray[np.intp],
         areas: npt.NDArray[np.float64],
         centres: npt.NDArray[np.float64],
     ) -> npt.NDArray[np.float64]:
-        """How far each piece has come from where it was first seen, (n, 2)."""
+        """How far the pieces numbered ``own`` at ``places`` have come from where they began, (n, 2)."""
         before, count = self._pieces, len(areas)
         if before is None or not count or not len(before.areas):
             return np.zeros((count, 2))
         many = len(before.areas) + 1
-        pairs = np.bincount((labels * many + before.labels).ravel(), minlength=(count + 1) * many)
+        pairs = np.bincount(own * many + before.labels.reshape(-1)[places], minlength=(count + 1) * many)
         shared = pairs.reshape(count + 1, many)[1:, 1:]
         ways = np.asarray(shared @ before.ways / np.maximum(shared.sum(axis=1), 1)[:, None])
         last = shared.argmax(axis=1)
