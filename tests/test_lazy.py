@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from segue.lazy import LazyCallable
+from segue.registry import MODELS
+from segue.weights.described import settings_of
+
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
@@ -20,7 +24,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         encoding="utf-8",
     )
     (folder / "a.py").write_text("x = object()\n", encoding="utf-8")
-    (folder / "b.py").write_text("z = 2\n", encoding="utf-8")
+    (folder / "b.py").write_text("z = 2\ndef made(first, second): return first, second\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     yield "sleepy"
     for name in ("sleepy", "sleepy.a", "sleepy.b"):
@@ -44,3 +48,23 @@ def test_what_is_not_there_is_an_attribute_error(package: str) -> None:
         _ = found.other
     with pytest.raises(AttributeError, match=r"'sleepy.a' has no attribute 'y'"):
         _ = found.y
+
+
+def test_a_lazy_callable_imports_what_it_names_when_it_is_called(package: str) -> None:
+    found = LazyCallable(f"{package}.b:made")
+    assert "sleepy.b" not in sys.modules
+    assert found(1, second=2) == (1, 2)
+    assert found.value is sys.modules["sleepy.b"].made
+
+
+def test_what_the_catalogue_names_is_there_with_its_settings() -> None:
+    lazy = 0
+    for entry in MODELS:
+        for made in (entry.build, entry.rename, entry.read):
+            named = getattr(made, "func", made)
+            if isinstance(named, LazyCallable):
+                assert callable(named.value), entry.name
+                lazy += 1
+    assert lazy > 30
+    assert "mem_every=5" in str(settings_of(MODELS.find("stcn-lite")))
+    assert "long_term" in str(settings_of(MODELS.find("xmem-no-sensory")))  # behind a partial call

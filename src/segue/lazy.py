@@ -1,17 +1,19 @@
-"""Names of a package that are imported when they are first used (PEP 562), since PyTorch takes seconds."""
+"""Names that are imported when they are first used, since PyTorch and dozens of networks take seconds."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 
 def lazy_names(
     package: str, modules: Mapping[str, str], subpackages: Collection[str] = ()
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The functions ``__getattr__`` and ``__dir__`` of a package.
+    """The functions ``__getattr__`` and ``__dir__`` of a package (PEP 562).
 
     Args:
         package: its name.
@@ -44,3 +46,22 @@ def lazy_names(
         return sorted({*vars(sys.modules[package]), *places, *subpackages})
 
     return find, names
+
+
+@dataclass(frozen=True, slots=True)
+class LazyCallable:
+    """A class or function whose module is imported when it is called.
+
+    Attributes:
+        place: module and name, such as ``segue.models.stcn:STCN``.
+    """
+
+    place: str
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        return self.value(*given, **named)
+
+    @property
+    def value(self) -> Any:
+        """The class or function itself."""
+        return resolve_name(self.place)

@@ -201,7 +201,7 @@ def _package(point: EntryPoint) -> str:
 
 _WEIGHT_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".ckpt", ".pkl", ".npz", ".h5"})
 
-_NETWORKS = ("segue.weights.catalogue", "segue.sessions.subtractors")
+_NETWORKS = ("segue.weights.catalogue", "segue.sessions.methods")
 
 MODELS = Registry(Entry, "segue.models", "network", _NETWORKS, CheckpointError)
 DETECTORS = Registry(DetectorEntry, "segue.detectors", "detector", ("segue.sessions.detecting",), PromptError)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ Box = tuple[float, float, float, float]
 
 Point = tuple[float, float]
 """``(x, y)`` in pixels."""
+
+FollowCamera = Literal["auto", "features", "ecc"]
+"""How a foreground session follows a camera: ``auto`` by ``ecc`` while it pans, the others always."""
 
 
 def same_values(self: Any, other: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 import segue
+from segue import commands
 from segue.cli.main import load_command
 from segue.registry import COMMANDS, CommandEntry
 from tests.cli.running import Command
@@ -30,6 +32,42 @@ def imported(program: str, names: tuple[str, ...] = LEFT_OUT) -> set[str]:
 def test_following_objects_imports_nothing_that_scores() -> None:
     scoring = ("segue.metrics", "segue.datasets", "segue.reports.html", "jinja2")
     assert imported("import segue.cli.track", scoring) == set()
+
+
+def test_following_objects_imports_the_network_that_follows_them_alone(tmp_path: Path) -> None:
+    networks = ("cutie", "xmem", "stm", "seqformer", "msstsvis", "hofam", "mustan", "detection.mask_rcnn")
+    other = (
+        *(f"segue.models.{name}" for name in networks),
+        "segue.models.sam2.network",
+        "segue.models.hf_video",
+    )
+    sessions = ("segue.sessions.foreground", "segue.sessions.instances", "segue.sessions.subtractors")
+    load = "import segue.cli.track\nsegue.TrackSession('stcn-lite', device='cpu')"
+    assert imported(load, (*other, *sessions, "segue.models.stcn")) == {"segue.models.stcn"}
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_while_a_command_is_imported_garbage_waits(
+    collects: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = "import gc\ncollected = gc.isenabled()\nif not FINE: raise OSError('no such library')\n"
+    for fine in (True, False):
+        (tmp_path / f"heavy_{fine}_{collects}.py").write_text(lines.replace("FINE", str(fine)), "utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    was = gc.isenabled()
+    (gc.enable if collects else gc.disable)()
+    try:
+        assert commands._load(f"heavy_True_{collects}:collected") is False
+        assert gc.isenabled() == collects
+        frozen = gc.get_freeze_count()
+        assert commands._load(f"heavy_True_{collects}:collected") is False
+        assert gc.get_freeze_count() == frozen  # what is there already is not looked at again
+        with pytest.raises(OSError, match="no such library"):
+            commands._load(f"heavy_False_{collects}:collected")
+        assert gc.isenabled() == collects
+    finally:
+        (gc.enable if was else gc.disable)()
+        gc.unfreeze()
 
 
 @pytest.mark.parametrize("entry", tuple(COMMANDS), ids=lambda entry: entry.name)

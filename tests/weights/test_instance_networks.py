@@ -11,13 +11,13 @@ import torch
 
 from segue.errors import CheckpointError
 from segue.models.detection.boxes import COCO_NAMES
+from segue.models.instance_networks import instance_network
 from segue.models.msstsvis import MSSTSVIS, Parts
 from segue.models.msstsvis.lite import MSSTSVISLite
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021, names_text, parse_names
 from segue.weights import convert, load, read_checkpoint, write_checkpoint
 from segue.weights.catalogue import recognise
-from segue.weights.catalogue.instances import instance_network
 from tests.weights.test_convert import CONTRACTS, official
 
 

@@ -19,9 +19,9 @@ from segue.jobs.prepared import Objects
 from segue.jobs.values import ForegroundJob
 from segue.models.base import ForegroundNetwork
 from segue.sessions.foreground import ForegroundSession
-from segue.sessions.moving_camera import FollowCamera
 from segue.sessions.networks import check_path
 from segue.sessions.segmenters import Segmenter
+from segue.types import FollowCamera
 from segue.video import Source, open_source
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from segue.errors import ArgumentError
 from segue.inputs import kind_of, parse_json
 from segue.models.base import MemoryPolicy
-from segue.sessions.moving_camera import FollowCamera
+from segue.types import FollowCamera
 
 
 class Value(BaseModel):

@@ -17,8 +17,6 @@ from segue.errors import (
 )
 from segue.flow.providers import FlowName
 from segue.inputs import exists
-from segue.jobs.foreground import BackgroundModel
-from segue.jobs.instances import EDITIONS
 from segue.jobs.parts import MaskFile, Outputs, VideoSource
 from segue.jobs.tracking import make_schedule
 from segue.jobs.values import (
@@ -207,6 +205,8 @@ def _check_options(job: VideoJob) -> None:
         if not all(exists(Path(file)) for file in files):
             raise PromptError(f"prompter {name!r}: neither a file nor one of {', '.join(PROMPTERS.names)}")
     if isinstance(job, ForegroundJob):
+        from segue.jobs.foreground import BackgroundModel  # late, as all that other jobs do not need
+
         for text in job.zones:
             Zone.parse(text)
         needed: list[tuple[object, type[SegueError], str]] = [
@@ -219,9 +219,11 @@ def _check_options(job: VideoJob) -> None:
         for path, error, what in needed:
             if path is not None and not is_url(str(path)) and not exists(Path(str(path))):
                 raise error(f"{path}: {what}")
-    names = job.names if isinstance(job, InstancesJob) else None
-    if names is not None and names not in EDITIONS and not exists(Path(names)):
-        raise DatasetError(f"{names}: no such annotation file")
+    if isinstance(job, InstancesJob) and job.names is not None:
+        from segue.jobs.instances import EDITIONS
+
+        if job.names not in EDITIONS and not exists(Path(job.names)):
+            raise DatasetError(f"{job.names}: no such annotation file")
 
 
 def _may_replace(job: Job) -> bool:

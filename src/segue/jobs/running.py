@@ -11,15 +11,12 @@ from segue.cancel import CancelToken, interrupt_on_signals
 from segue.errors import SinkError, SourceError
 from segue.jobs.describing import FramesDigest
 from segue.jobs.files import write_record
-from segue.jobs.foreground import prepare_foreground
 from segue.jobs.identity import identified, result_settings
-from segue.jobs.instances import prepare_instances
 from segue.jobs.observer import Observer
 from segue.jobs.prepared import Explains, Objects, Prepared, first_frame, own_pictures
 from segue.jobs.processes import annotate, export, train
 from segue.jobs.resumable import first_pass, forget_state
 from segue.jobs.resumable import run as run_frames
-from segue.jobs.tracking import prepare_track
 from segue.jobs.values import (
     AnnotateJob,
     ExportJob,
@@ -30,7 +27,6 @@ from segue.jobs.values import (
     TrainJob,
     VideoJob,
 )
-from segue.jobs.whole import run_whole
 from segue.sessions.passes import Passes
 from segue.types import Frame, Segmentation
 from segue.video import Sink, Source, open_sinks
@@ -94,6 +90,8 @@ def run(job: Job | VideoJob, observer: Observer | None = None, cancel: CancelTok
         return Outcome()
     Objects().check(job)
     if isinstance(job, InstancesJob) and job.whole:
+        from segue.jobs.whole import run_whole
+
         paths, count, seconds = run_whole(identified(job), observer, cancel)
         return Outcome(paths, count, seconds)
     return run_prepared(job, prepare(job), observer, cancel)
@@ -115,11 +113,18 @@ def prepare(job: VideoJob, objects: Objects | None = None) -> Prepared:
     """
     objects = objects or Objects()
     objects.check(job)
+    # Late: a job needs the sessions of its own kind.
     if isinstance(job, TrackJob):
+        from segue.jobs.tracking import prepare_track
+
         return prepare_track(job, objects)
     if isinstance(job, ForegroundJob):
+        from segue.jobs.foreground import prepare_foreground
+
         return prepare_foreground(job, objects)
     assert isinstance(job, InstancesJob)
+    from segue.jobs.instances import prepare_instances
+
     return prepare_instances(job, objects)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,6 @@ from segue.errors import PromptError
 from segue.models.base import MemoryNetwork
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection.boxes import COCO_ORDER, suppress
-from segue.models.detection.mask_rcnn import Detections, MaskRCNN
-from segue.models.detection.nanodet import Boxes, NanoDetPlus
-from segue.models.detection.pointrend import PointRend
 from segue.models.dino import FeatureName
 from segue.prompts.answers import Answer, MakePrompter, Prompts
 from segue.prompts.grabcut import refine_box
@@ -28,6 +25,11 @@ from segue.prompts.planes import pixels
 from segue.prompts.selection import Found, Rules, found_in, select
 from segue.types import Box, Frame, Image
 from segue.video.readers import FrameLike, as_frame
+
+if TYPE_CHECKING:
+    from segue.models.detection.mask_rcnn import Detections, MaskRCNN
+    from segue.models.detection.nanodet import Boxes, NanoDetPlus
+    from segue.models.detection.pointrend import PointRend
 
 Refinement = Literal["crf", "network", "grabcut", "none"]
 """What draws the mask of an object to the edges of the picture; ``network`` is segue-prompt."""
@@ -170,7 +172,7 @@ class BoxDetector:
         """
         rules = self.rules
         found = self._network.detect(image, least_score, self.tiles)
-        found = Boxes(*(values.cpu() for values in found))
+        found = type(found)(*(values.cpu() for values in found))
         if rules.classes is not None:
             wanted = [self.names[label] in rules.classes for label in found.labels.tolist()]
             found = found.take(torch.tensor(wanted, dtype=torch.bool))

@@ -5,27 +5,27 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 
 from segue.errors import PromptError
 from segue.layers.running import prepare_for_inference
-from segue.models.sam2 import SAM2
-from segue.models.segue_prompt import SeguePrompt
 from segue.prompts.answers import MakePrompter
 from segue.prompts.grabcut import GrabCut
-from segue.prompts.onnx_prompter import OnnxNetwork, OnnxPrompter
 from segue.prompts.prompter import Prompter, prepared
-from segue.prompts.sam2_prompter import SAM2Prompter, SAM2Stills
 from segue.registry import MODELS, PROMPTERS, PrompterEntry, PrompterOptions
 from segue.weights import load
 from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import read_checkpoint
 
+if TYPE_CHECKING:
+    from segue.models.sam2 import SAM2
+    from segue.models.segue_prompt import SeguePrompt
+
 
 def _segue_prompt(name: str, options: PrompterOptions) -> MakePrompter:
-    network = name if options.weights is None else cast(SeguePrompt, load(name, options.weights))
+    network = name if options.weights is None else cast("SeguePrompt", load(name, options.weights))
     return partial(Prompter, network=prepared(network, options.device))
 
 
@@ -36,11 +36,15 @@ def _grabcut(options: PrompterOptions) -> MakePrompter:
 
 
 def _onnx(options: PrompterOptions) -> MakePrompter:
+    from segue.prompts.onnx_prompter import OnnxNetwork, OnnxPrompter
+
     return partial(OnnxPrompter, network=OnnxNetwork(str(options.weights)))
 
 
 def _sam2(name: str, options: PrompterOptions) -> MakePrompter:
-    network, _, _ = prepare_for_inference(cast(SAM2, load(name, options.weights)), options.device, False)
+    from segue.prompts.sam2_prompter import SAM2Prompter, SAM2Stills
+
+    network, _, _ = prepare_for_inference(cast("SAM2", load(name, options.weights)), options.device, False)
     return partial(SAM2Prompter, stills=SAM2Stills(network))
 
 

@@ -1,8 +1,29 @@
 """What carries context through time: trackers, backgrounds and windows, a frame at a time."""
 
-from segue.sessions.base import Session, SessionState
-from segue.sessions.foreground import ForegroundSession
-from segue.sessions.instances import InstanceSession
-from segue.sessions.track import TrackSession
+from typing import TYPE_CHECKING
 
-__all__ = ["ForegroundSession", "InstanceSession", "Session", "SessionState", "TrackSession"]
+from segue.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from segue.sessions.base import Session as Session
+    from segue.sessions.base import SessionState as SessionState
+    from segue.sessions.foreground import ForegroundSession as ForegroundSession
+    from segue.sessions.instances import InstanceSession as InstanceSession
+    from segue.sessions.track import TrackSession as TrackSession
+
+_MODULES = {
+    "segue.sessions.base": "Session SessionState",
+    "segue.sessions.foreground": "ForegroundSession",
+    "segue.sessions.instances": "InstanceSession",
+    "segue.sessions.track": "TrackSession",
+}
+
+__all__ = [
+    "ForegroundSession",
+    "InstanceSession",
+    "Session",
+    "SessionState",
+    "TrackSession",
+]
+
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

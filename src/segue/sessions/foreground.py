@@ -27,14 +27,14 @@ from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.foreground_masks import ForegroundMasks, Pending
 from segue.sessions.holes import with_holes_filled
 from segue.sessions.leftovers import LeftoverDetector
-from segue.sessions.moving_camera import FollowCamera, MovingCameraSegmenter
+from segue.sessions.moving_camera import MovingCameraSegmenter
 from segue.sessions.networks import foreground_model
 from segue.sessions.precipitation import Precipitation
 from segue.sessions.seen_scenes import SeenScenes
 from segue.sessions.segmenters import Maps, NetworkSegmenter, Segmenter
 from segue.sessions.sharpness import Blur, relative_blur
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
-from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
+from segue.types import FollowCamera, Frame, Image, IndexMask, Prompt, Segmentation
 from segue.video.readers import FrameLike, as_frame
 
 SHORT_SIDE = 240  # frames are reduced to this short side, near the size that the networks were trained at

@@ -30,8 +30,6 @@ Mask = npt.NDArray[np.generic]
 Shown = tuple[Image, Mask]  # a picture, RGB (H, W, 3), and where objects are, (H, W): they do not count
 
 Method = Literal["features", "ecc"]
-FollowCamera = Literal["auto", "features", "ecc"]
-"""``auto`` follows a camera by ``ecc`` while it pans, the others always."""
 
 LEAST_INLIERS = 0.4  # share of the matches that a motion of the camera must explain
 LEAST_MATCHES = 20

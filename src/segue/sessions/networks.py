@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from torch import nn
 
@@ -14,9 +14,10 @@ from segue.flow.providers import FlowName
 from segue.inputs import kind_of
 from segue.models.base import ForegroundNetwork, InstanceNetwork, TrackNetwork, foreground_capabilities
 from segue.registry import MODELS, Task
-from segue.sessions.extra_inputs import ComputedFlow, FlowNetwork
-from segue.sessions.segmenters import Segmenter
 from segue.weights import load_for
+
+if TYPE_CHECKING:
+    from segue.sessions.segmenters import Segmenter
 
 _INTERFACES: dict[str, tuple[str, tuple[str, ...]]] = {
     "track": ("segue.models.base.TrackNetwork", ("schedule", "tracker")),
@@ -92,6 +93,8 @@ def foreground_model(
         return cast("ForegroundNetwork | Segmenter", network)
     flow = getattr(network, "flow_name", None) or "dis" if flow is None else flow
     in_files = flow not in get_args(FlowName) and Path(flow).is_dir()
+    from segue.sessions.extra_inputs import ComputedFlow, FlowNetwork  # late, as flow is rare
+
     provider = None if in_files else flow_provider(flow, flow_weights)
     if MODELS.find(model).needs_flow:
         return FlowNetwork(network, provider)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial, reduce
+from functools import reduce
 from typing import Any, Literal
 
 import cv2
@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from segue.arrays import UInt8Array
 from segue.errors import SegueError
-from segue.registry import Entry
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.changes import Change
 from segue.sessions.empty_scene import Scene
@@ -255,13 +254,3 @@ def _filtered(mask: npt.NDArray[np.bool_], median: int) -> npt.NDArray[np.float3
     if median > 1:
         mask = cv2.medianBlur(mask.view(np.uint8) * np.uint8(255), median) > 0
     return mask.astype(np.float32)
-
-
-ENTRIES = (
-    Entry("mog2", "foreground", partial(Subtractor, "mog2"), "Zivkovic, ICPR 2004"),
-    Entry("knn", "foreground", partial(Subtractor, "knn"), "Zivkovic and van der Heijden, PRL 2006"),
-    Entry("median", "foreground", BackgroundDifference),
-    Entry("envelope", "foreground", Envelope),
-    Entry("difference", "foreground", FrameDifference),
-)
-"""Methods without weights, for the registry of networks."""

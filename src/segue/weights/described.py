@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from segue.entries import Entry
+from segue.lazy import LazyCallable
 from segue.weights.download import cached
 
 
@@ -59,7 +60,8 @@ def settings_of(entry: Entry) -> str | None:
     Returns:
         One line, or None.
     """
-    schedule = getattr(getattr(entry.build, "func", entry.build), "schedule", None)
+    built = getattr(entry.build, "func", entry.build)  # a class behind a partial call, or a lazy one
+    schedule = getattr(built.value if isinstance(built, LazyCallable) else built, "schedule", None)
     if entry.task != "track" or schedule is None:
         return None
     return ", ".join(f"{item.name}={getattr(schedule, item.name)}" for item in fields(schedule))

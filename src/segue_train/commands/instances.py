@@ -10,11 +10,11 @@ from typing import Any, Literal
 from segue.cli.options import Options, Values
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import DatasetError
+from segue.models.instance_networks import instance_network
 from segue.models.msstsvis import Parts
 from segue.models.seqformer import SeqFormer, Size
 from segue.models.seqformer.network import names_text
 from segue.sessions.official import SHORT_SIDE
-from segue.weights.catalogue.instances import instance_network
 from segue_train.commands.making import CLASSIFIER, LITE, PAPER, Prepared, say, training
 from segue_train.commands.objects import Pictures
 from segue_train.devices import devices_of

@@ -1,9 +1,26 @@
 """SAM 2.1 (arXiv 2408.00714): masks of what is pointed at, in pictures and through films."""
 
-from segue.models.sam2.film import FilmPredictor, FilmResult
-from segue.models.sam2.network import SAM2, SIZES, SizeName
-from segue.models.sam2.objects import Settings
-from segue.models.sam2.tracker import SAM2Schedule, SAM2Tracker
+from typing import TYPE_CHECKING
+
+from segue.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from segue.models.sam2.film import FilmPredictor as FilmPredictor
+    from segue.models.sam2.film import FilmResult as FilmResult
+    from segue.models.sam2.network import SAM2 as SAM2
+    from segue.models.sam2.objects import Settings as Settings
+    from segue.models.sam2.sizes import SIZES as SIZES
+    from segue.models.sam2.sizes import SizeName as SizeName
+    from segue.models.sam2.tracker import SAM2Schedule as SAM2Schedule
+    from segue.models.sam2.tracker import SAM2Tracker as SAM2Tracker
+
+_MODULES = {
+    "segue.models.sam2.film": "FilmPredictor FilmResult",
+    "segue.models.sam2.network": "SAM2",
+    "segue.models.sam2.objects": "Settings",
+    "segue.models.sam2.sizes": "SIZES SizeName",
+    "segue.models.sam2.tracker": "SAM2Schedule SAM2Tracker",
+}
 
 __all__ = [
     "SAM2",
@@ -15,3 +32,5 @@ __all__ = [
     "Settings",
     "SizeName",
 ]
+
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -6,8 +6,8 @@ of a film, and which of it a frame sees, is not its business: see :mod:`segue.mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import ClassVar, Literal, cast
+from collections.abc import Callable
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from segue.models.base import Schedule, Tracker
 from segue.models.sam2.masks import NOT_A_POINT, WIDTH, Decoded, MaskDecoder, PromptEncoder
 from segue.models.sam2.memory import MEMORY_WIDTH, MemoryAttention, MemoryEncoder, rotary
+from segue.models.sam2.sizes import SIZES, SizeName
 from segue.models.sam2.tracker import SAM2Schedule, SAM2Tracker
-from segue.models.sam2.trunk import NECK_CHANNELS, ImageEncoder, Lateral, Mlp, TrunkSize, sine_position
+from segue.models.sam2.trunk import NECK_CHANNELS, ImageEncoder, Lateral, Mlp, sine_position
 from segue.models.sam2.values import (
     ABSENT,
     LOW,
@@ -30,15 +31,6 @@ from segue.models.sam2.values import (
     Constants,
     Encoded,
 )
-
-SizeName = Literal["tiny", "small", "base+", "large"]
-
-SIZES: Mapping[SizeName, TrunkSize] = {
-    "tiny": TrunkSize(96, 1, (1, 2, 7, 2), (8, 4, 14, 7), (5, 7, 9), 7),
-    "small": TrunkSize(96, 1, (1, 2, 11, 2), (8, 4, 14, 7), (7, 10, 13), 7),
-    "base+": TrunkSize(112, 2, (2, 3, 16, 3), (8, 4, 14, 7), (12, 16, 20), 14),
-    "large": TrunkSize(144, 2, (2, 6, 36, 4), (8, 4, 16, 8), (23, 33, 43), 7),
-}
 
 
 class SAM2(nn.Module):

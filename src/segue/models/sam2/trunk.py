@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -16,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.linear import ActivatedLinear, LinearActivation
+from segue.models.sam2.sizes import TrunkSize
 
 NECK_CHANNELS = 256
 POSITION_TEMPERATURE = 10000.0
@@ -24,32 +24,6 @@ EPSILON = 1e-6
 
 STRIP = 2048
 """Tokens of a map that go through a block at once on a processor."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrunkSize:
-    """Size of a trunk.
-
-    Attributes:
-        width: channels of the first stage; each further stage has twice as many.
-        heads: attention heads of the first stage; each further stage has twice as many.
-        blocks: blocks in each of the four stages.
-        windows: side of the attention windows in each stage, in tokens.
-        global_blocks: blocks with attention over the whole map, counted from 0 over all stages.
-        grid: side of the learnt position map.
-    """
-
-    width: int
-    heads: int
-    blocks: tuple[int, int, int, int]
-    windows: tuple[int, int, int, int]
-    global_blocks: tuple[int, int, int]
-    grid: int
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """Channels of each stage."""
-        return tuple(self.width * 2**stage for stage in range(4))
 
 
 class Mlp(nn.Module):

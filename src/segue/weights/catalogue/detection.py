@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from segue.models.deeplab import DeepLabV3
-from segue.models.detection.mask_rcnn import MaskRCNN, rename_v1
-from segue.models.detection.nanodet import NanoDetPlus
-from segue.models.detection.pointrend import PointRend, rename_release
-from segue.models.dino import DINO, rename_training
+from segue.lazy import LazyCallable
 from segue.registry import Entry
 from segue.weights.download import Remote
 
@@ -19,14 +15,14 @@ def _dino(name: str, width: int, release: str) -> Entry:
     return Entry(
         name=name,
         task="features",
-        build=partial(DINO, width),
+        build=partial(LazyCallable("segue.models.dino:DINO"), width),
         signature="pos_embed",
         required_key="blocks.0.attn.qkv.weight",
         shape=(1, 197, width),
         paper="Caron et al., ICCV 2021 (arXiv 2104.14294)",
         licence="that of the release, https://github.com/facebookresearch/dino",
         remote=Remote(f"https://dl.fbaipublicfiles.com/dino/{release}/{release}.pth", f"{release}.pth"),
-        rename=rename_training,
+        rename=LazyCallable("segue.models.dino:rename_training"),
     )
 
 
@@ -34,7 +30,7 @@ ENTRIES = (
     Entry(
         name="nanodet",
         task="detect",
-        build=NanoDetPlus,
+        build=LazyCallable("segue.models.detection.nanodet:NanoDetPlus"),
         signature="head.gfl_cls.0.weight",
         paper="NanoDet-Plus-m 416, https://github.com/RangiLyu/nanodet",
         licence="Apache-2.0, copyright 2020-2021 RangiLyu",
@@ -44,7 +40,7 @@ ENTRIES = (
     Entry(
         name="maskrcnn",
         task="detect",
-        build=MaskRCNN,
+        build=LazyCallable("segue.models.detection.mask_rcnn:MaskRCNN"),
         signature="roi_heads.box_head.5.weight",
         required_key="roi_heads.mask_predictor.conv5_mask.weight",
         paper="He et al., ICCV 2017 (arXiv 1703.06870); Li et al., 2021 (arXiv 2111.11429)",
@@ -58,7 +54,7 @@ ENTRIES = (
     Entry(
         name="maskrcnn-v1",
         task="detect",
-        build=partial(MaskRCNN, 1),
+        build=partial(LazyCallable("segue.models.detection.mask_rcnn:MaskRCNN"), 1),
         signature="roi_heads.box_head.fc6.weight",
         required_key="roi_heads.mask_predictor.conv5_mask.weight",
         paper="He et al., ICCV 2017 (arXiv 1703.06870)",
@@ -68,12 +64,12 @@ ENTRIES = (
             "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
             sha256="bf2d0c1e",
         ),
-        rename=rename_v1,
+        rename=LazyCallable("segue.models.detection.mask_rcnn:rename_v1"),
     ),
     Entry(
         name="pointrend",
         task="detect",
-        build=PointRend,
+        build=LazyCallable("segue.models.detection.pointrend:PointRend"),
         signature="roi_heads.mask_head.point_head.predictor.weight",
         paper="Kirillov et al., CVPR 2020 (arXiv 1912.08193)",
         licence="that of the release, https://github.com/facebookresearch/detectron2",
@@ -82,14 +78,14 @@ ENTRIES = (
             "pointrend_rcnn_R_50_FPN_3x_coco/164955410/model_final_edd263.pkl",
             "pointrend_rcnn_R_50_FPN_3x_coco.pkl",
         ),
-        rename=rename_release,
+        rename=LazyCallable("segue.models.detection.pointrend:rename_release"),
     ),
     _dino("dino-s16", 384, "dino_deitsmall16_pretrain"),
     _dino("dino-b16", 768, "dino_vitbase16_pretrain"),
     Entry(
         name="deeplab",
         task="detect",
-        build=DeepLabV3,
+        build=LazyCallable("segue.models.deeplab:DeepLabV3"),
         signature="concat_projection.conv.weight",
         paper="Chen et al., 2017 (arXiv 1706.05587)",
         licence="Apache-2.0, https://github.com/google-coral/test_data",

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from segue.models.fgsegnet import FgSegNetV2
-from segue.models.hofam import HOFAM
-from segue.models.mustan import MUSTAN1, MUSTAN2
-from segue.models.mustan_lite import MustanLite, shipped_slim
+from segue.lazy import LazyCallable
 from segue.registry import Entry
 from segue.weights.catalogue.terms import OWN
 
@@ -19,7 +16,7 @@ ENTRIES = (
     Entry(
         name="mustan-lite",
         task="foreground",
-        build=MustanLite,
+        build=LazyCallable("segue.models.mustan_lite:MustanLite"),
         signature="fuse.0.conv.weight",
         paper=_MUSTAN_PAPER,
         licence=OWN,
@@ -29,7 +26,7 @@ ENTRIES = (
     Entry(
         name="mustan-slim",
         task="foreground",
-        build=shipped_slim,
+        build=LazyCallable("segue.models.mustan_lite:shipped_slim"),
         signature="encoder.4.conv3.weight",
         paper=_MUSTAN_PAPER,
         licence=OWN,
@@ -39,7 +36,7 @@ ENTRIES = (
     Entry(
         name="mustan-slim-isd",
         task="foreground",
-        build=shipped_slim,
+        build=LazyCallable("segue.models.mustan_lite:shipped_slim"),
         signature="encoder.4.conv3.weight",
         paper=_MUSTAN_PAPER,
         licence="MIT, as segue; trained on rendered rooms alone",
@@ -50,7 +47,7 @@ ENTRIES = (
     Entry(
         name="mustan2",
         task="foreground",
-        build=MUSTAN2,
+        build=LazyCallable("segue.models.mustan:MUSTAN2"),
         signature="enc_cur.conv1.weight",
         paper=_MUSTAN_PAPER,
         licence="none are published",
@@ -58,7 +55,7 @@ ENTRIES = (
     Entry(
         name="mustan1",
         task="foreground",
-        build=MUSTAN1,
+        build=LazyCallable("segue.models.mustan:MUSTAN1"),
         signature="fnet.conv1.weight",
         paper=_MUSTAN_PAPER,
         licence="none are published",
@@ -68,7 +65,7 @@ ENTRIES = (
         task="foreground",
         short_side=256,
         needs_flow=True,
-        build=HOFAM,
+        build=LazyCallable("segue.models.hofam:HOFAM"),
         signature="enc_flow.1.conv.weight",
         paper="IEEE Transactions on Multimedia 2025 (CrossNet)",
         licence="none is stated by the release, https://github.com/WeiZongqi/HOFAM",
@@ -79,7 +76,7 @@ ENTRIES = (
         task="foreground",
         short_side=256,
         needs_flow=True,
-        build=partial(HOFAM, flow_mode="single"),
+        build=partial(LazyCallable("segue.models.hofam:HOFAM"), flow_mode="single"),
         signature="enc_flow.1.conv.weight",
         paper="Liang et al., Sensors 2019, 19(23), 5142",
         licence="none are published",
@@ -88,7 +85,7 @@ ENTRIES = (
     Entry(
         name="fgsegnet",
         task="foreground",
-        build=FgSegNetV2,
+        build=LazyCallable("segue.models.fgsegnet:FgSegNetV2"),
         signature="fpm.pool_proj.weight",
         paper="Lim and Keles, Pattern Analysis and Applications 2019 (arXiv 1808.01477)",
         licence="that of the release, https://github.com/lim-anggun/FgSegNet_v2",

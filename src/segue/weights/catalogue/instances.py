@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
-from segue.models.msstsvis import MSSTSVIS, Parts, ReleasedMSSTSVIS
-from segue.models.msstsvis.lite import MSSTSVISLite
-from segue.models.msstsvis.network import R18_SIZE
-from segue.models.seqformer import SeqFormer
-from segue.models.seqformer.network import YOUTUBE_VIS_2019, BackboneName, parse_names
+from segue.lazy import LazyCallable
 from segue.registry import Entry
 from segue.weights.catalogue.terms import OWN
+
+if TYPE_CHECKING:
+    from segue.models.seqformer.network import BackboneName
 
 _MSSTSVIS_PAPER = "after Thawakar et al., ECCV 2022 (arXiv 2203.13253)"
 _TRUNKS: Mapping[BackboneName, str] = {
@@ -22,48 +22,14 @@ _TRUNKS: Mapping[BackboneName, str] = {
 }
 """A tensor that only files with the trunk have."""
 
-
-def instance_network(kind: str, backbone: BackboneName, classes: str = "", parts: str = "") -> SeqFormer:
-    """A network of the published size, or for the trunk ``r18`` a small one, with fresh weights.
-
-    Class names are written as :func:`segue.models.seqformer.network.names_text` does; by default they are
-    those of YouTube-VIS 2019, on which the published files were trained. Only ``msstsvis`` has parts, as
-    :meth:`segue.models.msstsvis.Parts.text` writes them; by default all.
-
-    Args:
-        kind: ``seqformer``, ``msstsvis`` or ``msstsvis-released``.
-        backbone: name of the trunk.
-        classes: class names as text; empty takes those of YouTube-VIS 2019.
-        parts: parts as text; empty takes all.
-
-    Returns:
-        The network.
-
-    Raises:
-        ValueError: there are parts for a network without them.
-    """
-    if parts and kind != "msstsvis":
-        raise ValueError(f"{kind} has no parts")
-    network: SeqFormer
-    if kind == "msstsvis":
-        chosen = Parts.parse(parts) if parts else Parts()
-        network = MSSTSVIS(backbone, R18_SIZE if backbone == "r18" else None, chosen)
-    else:
-        network = {"seqformer": SeqFormer, "msstsvis-released": ReleasedMSSTSVIS}[kind](backbone)
-    network.class_names = dict(YOUTUBE_VIS_2019)
-    if classes:
-        network.class_names = parse_names(classes, network.size.classes)
-        network.options["classes"] = classes
-    if parts:
-        network.options["parts"] = parts
-    return network
+_NETWORK = LazyCallable("segue.models.instance_networks:instance_network")
 
 
 def _seqformer(trunk: BackboneName, rank: int, drive: str) -> Entry:
     return Entry(
         name=f"seqformer-{trunk}",
         task="instances",
-        build=partial(instance_network, "seqformer", trunk),
+        build=partial(_NETWORK, "seqformer", trunk),
         signature="detr.transformer.decoder.layers.0.time_attention_weights.weight",
         required_key=_TRUNKS[trunk],
         paper="Wu et al., ECCV 2022 (arXiv 2112.08275)",
@@ -77,7 +43,7 @@ def _msstsvis(trunk: BackboneName, trained_by: str | None = None) -> Entry:
     return Entry(
         name=f"msstsvis-{trunk}",
         task="instances",
-        build=partial(instance_network, "msstsvis", trunk),
+        build=partial(_NETWORK, "msstsvis", trunk),
         signature="detr.transformer.encoder.layers.0.ms_sts.out_proj.weight",
         required_key=_TRUNKS[trunk],
         trained_by=trained_by,
@@ -91,7 +57,7 @@ ENTRIES = (
     Entry(
         name="msstsvis-lite",
         task="instances",
-        build=MSSTSVISLite,
+        build=LazyCallable("segue.models.msstsvis.lite:MSSTSVISLite"),
         signature="queries.place.weight",
         paper=_MSSTSVIS_PAPER,
         licence=OWN,
@@ -105,7 +71,7 @@ ENTRIES = (
     Entry(
         name="msstsvis-released",
         task="instances",
-        build=partial(instance_network, "msstsvis-released", "r50"),
+        build=partial(_NETWORK, "msstsvis-released", "r50"),
         signature="detr.transformer.decoder.layers.0.temp_attn_box.qkv.weight",
         paper="code beside Thawakar et al., ECCV 2022 (arXiv 2203.13253)",
         licence="none is stated by the release, https://github.com/OmkarThawakar/MSSTS-VIS",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segue.models.segue_prompt import SeguePrompt
+from segue.lazy import LazyCallable
 from segue.registry import Entry
 from segue.weights.catalogue.terms import FREE, OWN
 
@@ -10,7 +10,7 @@ ENTRIES = (
     Entry(
         name="segue-prompt",
         task="prompt",
-        build=SeguePrompt,
+        build=LazyCallable("segue.models.segue_prompt:SeguePrompt"),
         signature="prompt.0.conv.weight",
         paper="after Sofiiuk et al., ICIP 2022 (arXiv 2102.06583)",
         licence=OWN,
@@ -21,7 +21,7 @@ ENTRIES = (
     Entry(
         name="segue-prompt-free",
         task="prompt",
-        build=SeguePrompt,
+        build=LazyCallable("segue.models.segue_prompt:SeguePrompt"),
         signature="prompt.0.conv.weight",
         paper="after Sofiiuk et al., ICIP 2022 (arXiv 2102.06583)",
         licence=FREE,

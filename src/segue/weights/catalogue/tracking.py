@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
-from segue.models.cutie import Cutie
-from segue.models.hf_video import VideoClass, fresh, read_folder
-from segue.models.sam2 import SAM2, SizeName
-from segue.models.sam2.network import SIZES
-from segue.models.stcn import STCN, STCNLite
-from segue.models.stm import STM
-from segue.models.xmem import XMem
+from segue.lazy import LazyCallable
+from segue.models.sam2.sizes import SIZES, SizeName
 from segue.registry import Entry
 from segue.weights.catalogue.terms import FREE, OWN
 from segue.weights.download import Remote
+
+if TYPE_CHECKING:
+    from segue.models.hf_video import VideoClass
 
 _XMEM_PAPER = "Cheng and Schwing, ECCV 2022 (arXiv 2207.07115)"
 _XMEM_LICENCE = "code MIT, none is stated for the weights, https://github.com/hkchengrex/XMem"
@@ -34,7 +33,7 @@ def _sam2(size: SizeName) -> Entry:
     return Entry(
         name=f"sam2-{size}",
         task="track",
-        build=partial(SAM2, size),
+        build=partial(LazyCallable("segue.models.sam2.network:SAM2"), size),
         # The last block: its number tells the depth, its shape the width.
         signature=f"image_encoder.trunk.blocks.{sum(trunk.blocks) - 1}.attn.qkv.weight",
         shape=(3 * width, width),
@@ -50,10 +49,10 @@ def _transformers(name: str, kind: VideoClass, signature: str, hub: str, paper: 
     return Entry(
         name=name,
         task="track",
-        build=partial(fresh, kind),
+        build=partial(LazyCallable("segue.models.hf_video:fresh"), kind),
         signature=signature,
         required_key="memory_temporal_positional_encoding",
-        read=partial(read_folder, kind),
+        read=partial(LazyCallable("segue.models.hf_video:read_folder"), kind),
         paper=paper,
         licence="Apache-2.0",
         source=f"https://huggingface.co/{hub} (hf download {hub} --local-dir FOLDER)",
@@ -66,7 +65,7 @@ ENTRIES = (
     Entry(
         name="stcn-lite",
         task="track",
-        build=STCNLite,
+        build=LazyCallable("segue.models.stcn:STCNLite"),
         signature="key_encoder.stem.weight",
         paper="after Cheng et al., NeurIPS 2021 (arXiv 2106.05210)",
         licence=OWN,
@@ -76,7 +75,7 @@ ENTRIES = (
     Entry(
         name="stcn-lite-free",
         task="track",
-        build=STCNLite,
+        build=LazyCallable("segue.models.stcn:STCNLite"),
         signature="key_encoder.stem.weight",
         paper="after Cheng et al., NeurIPS 2021 (arXiv 2106.05210)",
         licence=FREE,
@@ -88,7 +87,7 @@ ENTRIES = (
     Entry(
         name="stcn",
         task="track",
-        build=STCN,
+        build=LazyCallable("segue.models.stcn:STCN"),
         signature="value_encoder.fuser.block1.conv1.weight",
         required_key="key_comp.weight",
         paper="Cheng et al., NeurIPS 2021 (arXiv 2106.05210)",
@@ -99,7 +98,7 @@ ENTRIES = (
     Entry(
         name="stm",
         task="track",
-        build=STM,
+        build=LazyCallable("segue.models.stm:STM"),
         signature="KV_M_r4.Key.weight",
         paper="Oh et al., ICCV 2019 (arXiv 1904.00607)",
         licence="CC BY-NC-SA 4.0, non-commercial use only",
@@ -123,7 +122,7 @@ ENTRIES = (
     Entry(
         name="xmem",
         task="track",
-        build=XMem,
+        build=LazyCallable("segue.models.xmem:XMem"),
         signature="decoder.hidden_update.transform.weight",
         paper=_XMEM_PAPER,
         licence=_XMEM_LICENCE,
@@ -132,7 +131,7 @@ ENTRIES = (
     Entry(
         name="xmem-no-sensory",
         task="track",
-        build=partial(XMem, hidden_channels=0),
+        build=partial(LazyCallable("segue.models.xmem:XMem"), hidden_channels=0),
         signature="decoder.fuser.block1.conv1.weight",
         required_key="key_proj.e_proj.weight",
         shape=(512, 1536, 3, 3),
@@ -143,7 +142,7 @@ ENTRIES = (
     Entry(
         name="cutie",
         task="track",
-        build=Cutie,
+        build=LazyCallable("segue.models.cutie.network:Cutie"),
         signature="pixel_encoder.res2.0.conv3.weight",
         required_key=_CUTIE_QUERIES,
         paper=_CUTIE_PAPER,
@@ -153,7 +152,7 @@ ENTRIES = (
     Entry(
         name="cutie-small",
         task="track",
-        build=partial(Cutie, "small"),
+        build=partial(LazyCallable("segue.models.cutie.network:Cutie"), "small"),
         signature="pixel_encoder.res2.0.conv1.weight",
         required_key=_CUTIE_QUERIES,
         shape=(64, 64, 3, 3),

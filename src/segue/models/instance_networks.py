@@ -1,0 +1,42 @@
+"""SeqFormer and MS-STS VIS with the trunk, classes and parts that a weight file asks for."""
+
+from __future__ import annotations
+
+from segue.models.msstsvis.network import MSSTSVIS, R18_SIZE, Parts, ReleasedMSSTSVIS
+from segue.models.seqformer.network import YOUTUBE_VIS_2019, BackboneName, SeqFormer, parse_names
+
+
+def instance_network(kind: str, backbone: BackboneName, classes: str = "", parts: str = "") -> SeqFormer:
+    """A network of the published size, or for the trunk ``r18`` a small one, with fresh weights.
+
+    Class names are written as :func:`segue.models.seqformer.network.names_text` does; by default they are
+    those of YouTube-VIS 2019, on which the published files were trained. Only ``msstsvis`` has parts, as
+    :meth:`segue.models.msstsvis.Parts.text` writes them; by default all.
+
+    Args:
+        kind: ``seqformer``, ``msstsvis`` or ``msstsvis-released``.
+        backbone: name of the trunk.
+        classes: class names as text; empty takes those of YouTube-VIS 2019.
+        parts: parts as text; empty takes all.
+
+    Returns:
+        The network.
+
+    Raises:
+        ValueError: there are parts for a network without them.
+    """
+    if parts and kind != "msstsvis":
+        raise ValueError(f"{kind} has no parts")
+    network: SeqFormer
+    if kind == "msstsvis":
+        chosen = Parts.parse(parts) if parts else Parts()
+        network = MSSTSVIS(backbone, R18_SIZE if backbone == "r18" else None, chosen)
+    else:
+        network = {"seqformer": SeqFormer, "msstsvis-released": ReleasedMSSTSVIS}[kind](backbone)
+    network.class_names = dict(YOUTUBE_VIS_2019)
+    if classes:
+        network.class_names = parse_names(classes, network.size.classes)
+        network.options["classes"] = classes
+    if parts:
+        network.options["parts"] = parts
+    return network
