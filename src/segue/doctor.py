@@ -123,7 +123,7 @@ _PARTS: Mapping[str, Callable[[], Facts]] = {
     "extras": _extras,
     "cache folder": _folder,
 }
-"""What is told, by what it is called where it fails."""
+"""What is shown, under the name that stands there where a part fails."""
 
 
 def requirements() -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.layers.attention import affinity, attend, read
+from segue.layers.running import inference_copy
+from segue.layers.tuning import FORMS, Tuner
 from segue.models.base import QueryFeatures
 from segue.models.stcn import STCN
 from tests.clips import clip
-from tests.golden_arrays import Golden
+from tests.golden_arrays import Golden, best_golden
 
 CONTRACT = Path(__file__).parent.parent / "contracts" / "stcn.json"
 
@@ -114,6 +116,38 @@ def test_every_part_gives_the_published_numbers(parts: dict[str, Tensor], golden
     assert parts.keys() == expected.arrays.keys() - inputs
     for key, measured in parts.items():
         expected.check(key, measured)
+
+
+class Preferring(Tuner):
+    """Takes one form of a convolution wherever a layer has it, and counts these."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__(None, times=False)
+        self.form, self.taken = form, 0
+
+    def choose(self, key: str, forms: Mapping[str, Callable[[], object]], fallback: str) -> str:
+        self.taken += self.form in forms
+        return self.form if self.form in forms else fallback
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_log_odds_are_the_published_ones_with_every_form_of_a_convolution(
+    stcn_network: STCN, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chooser = Preferring(form)
+    monkeypatch.setattr("segue.layers.tuning.tuner", lambda: chooser)
+    network = inference_copy(stcn_network, torch.device("cpu"), torch.float32)
+    frames, ids = clip(7, 4, 96, 128, 2)
+    with torch.inference_mode():
+        first, second, last = (encode(network, frames[t]) for t in (0, 1, 3))
+        masks, soft = object_masks(ids[0]), 0.9 * object_masks(ids[1]) + 0.02
+        values = [network.encode_memory(first, masks)[1], network.encode_memory(second, soft)[1]]
+        keys = torch.cat([first.key.flatten(2), second.key.flatten(2)], dim=2)
+        weights = attend(affinity(keys, last.key.flatten(2), network.similarity), 20)
+        readout = read(weights, torch.cat([value.flatten(2) for value in values], dim=2))
+        logits = network.decode(last, readout.view(2, 512, 6, 8))
+    assert chooser.taken > 5
+    best_golden("stcn_modules").check("dec_pred_top20", logits)
 
 
 def test_padding_is_zero_after_normalisation(stcn_network: STCN) -> None:
