@@ -18,6 +18,7 @@ from segue_web import messages
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import matting, snapshot
 from segue_web.film import Film
+from segue_web.job_runner import Job
 from segue_web.labels import Labels
 from segue_web.project import Mark, MarkedMask, Project
 from segue_web.store import StaleError
@@ -447,6 +448,45 @@ def test_a_full_disk_stops_the_tracking_with_one_line(
         "masks: cannot be written (the disk is full; free some space)"
     ]
     assert backend.project.masked_frames() == [4]
+
+
+def test_of_the_frames_that_are_passed_the_last_is_prepared(
+    backend: AnnotateBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = []
+
+    async def pass_by() -> None:
+        gate = asyncio.Event()
+
+        async def prepare(_: str, frame: int) -> None:
+            prepared.append(frame)
+            await gate.wait()
+
+        monkeypatch.setattr(backend._worker, "ask", prepare)
+        wanted = [messages.Prepare(id=i, op="prepare", frame=i) for i in range(5)]
+        tasks = [asyncio.create_task(backend.handle(message)) for message in wanted]
+        await asyncio.wait(tasks[1:])
+        gate.set()
+        await asyncio.wait(tasks)
+
+    asyncio.run(pass_by())
+    assert prepared == [0, 4], "a click waits for one frame at most, not for all that were passed"
+
+
+def test_a_tracking_that_ends_while_a_page_begins_is_not_shown_as_running(
+    backend: AnnotateBackend, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, read = backend._known, []
+
+    def meanwhile() -> dict[str, Any]:
+        read.append(known())
+        backend._runner.job = None
+        return read[-1]
+
+    backend._runner.job = Job("forward", 3)
+    monkeypatch.setattr(backend, "_known", meanwhile)
+    assert ask("hello")["running"] is None
+    assert len(read) == 2, "what was read before the end is read again"
 
 
 def test_of_two_trackings_at_once_one_is_refused(backend: AnnotateBackend, ask: Ask) -> None:

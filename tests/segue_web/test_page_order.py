@@ -47,6 +47,7 @@ class Desk:
     """
 
     def __init__(self, browser: Any) -> None:
+        self.index = "index.html"
         self.held: set[str] = set()
         self.waiting: list[Message] = []
         self.asked: list[Message] = []
@@ -72,7 +73,7 @@ class Desk:
             picture = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
             route.fulfill(body=cv2.imencode(".jpg", picture)[1].tobytes(), content_type="image/jpeg")
             return
-        path = STATIC / (name.removeprefix("static/") or "index.html")
+        path = STATIC / (name.removeprefix("static/") or self.index)
         route.fulfill(body=path.read_bytes(), content_type=KINDS[path.suffix])
 
     def _connect(self, route: Any) -> None:
@@ -152,6 +153,23 @@ class Desk:
     def click(self, x: float, y: float) -> None:
         box = self.page.locator("#canvas").bounding_box()
         self.page.mouse.click(box["x"] + box["width"] * x, box["y"] + box["height"] * y)
+
+
+def test_the_page_of_a_run_asks_for_one_picture_at_a_time(desk: Desk) -> None:
+    asked: list[str] = []
+
+    def connect(route: Any) -> None:
+        route.on_message(lambda text: asked.append(text))  # playwright takes functions only
+
+    desk.index = "live.html"
+    desk.page.route_web_socket(re.compile("/ws$"), connect)
+    desk.page.goto(ADDRESS)
+    while not asked:
+        desk.page.wait_for_timeout(10)
+    for _ in range(4):  # held and on again, before the first picture has come
+        desk.page.keyboard.press("Space")
+    desk.settle()
+    assert asked == ["next"]
 
 
 def test_a_look_from_before_an_edit_does_not_take_the_edit_back(desk: Desk) -> None:

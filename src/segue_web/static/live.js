@@ -36,6 +36,7 @@ let overlay = null;
 let socket = null;
 let ended = "";
 let tries = 0;
+let asking = false; // whether an answer is awaited: one at a time, however often a run is held and goes on
 const shown = { pause: false, masks: true, zones: true, opacity: 0.45 };
 
 /** @param {number} id */
@@ -44,7 +45,9 @@ const colourOf = (id) => about.colours[(id - 1) % about.colours.length];
 // Talking to the run
 
 function ask() {
-  if (!shown.pause && !ended && socket?.readyState === WebSocket.OPEN) socket.send("next");
+  if (asking || shown.pause || ended || socket?.readyState !== WebSocket.OPEN) return;
+  asking = true;
+  socket.send("next");
 }
 
 function connect() {
@@ -52,19 +55,20 @@ function connect() {
   let coming = null;
   socket = new WebSocket(new URL("ws", location.href.replace(/^http/, "ws")));
   socket.binaryType = "blob";
-  socket.onopen = () => { tries = 0; element("offline").hidden = true; ask(); };
+  socket.onopen = () => { tries = 0; asking = false; element("offline").hidden = true; ask(); };
   socket.onmessage = async (message) => {
     if (typeof message.data === "string") {
       /** @type {News} */
       const news = JSON.parse(message.data);
       coming = news.picture ?? null;
       hear(news);
-      if (!coming) ask();
+      if (!coming) { asking = false; ask(); }
       return;
     }
     [picture, bitmap] = [coming, await createImageBitmap(message.data)];
     overlay = null;
     draw();
+    asking = false;
     requestAnimationFrame(ask); // a page that nobody sees asks for nothing
   };
   socket.onclose = (event) => {
