@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import pickle
-import shutil
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from segue_train.origin import require_same
 
 LATEST = "last.ckpt"  # file in the folder of a run from which it goes on
 LOGS = "logs"
+_LOG_FOLDER = re.compile(r"from-\d+")
+_LOG_FILE = re.compile(r"metrics\.csv|hparams\.yaml|events\.out\.tfevents\..+")
 
 
 class Progress:
@@ -121,7 +124,7 @@ def claim_folder(out: Path, name: str, *, resume: bool, overwrite: bool) -> None
 
 
 def clear_folder(out: Path, name: str, *, resume: bool) -> None:
-    """Make a folder, without the files of an earlier run unless it is to go on.
+    """Make a folder, without the files of an earlier run unless it is to go on; what else is there stays.
 
     Args:
         out: the folder.
@@ -136,9 +139,23 @@ def clear_folder(out: Path, name: str, *, resume: bool) -> None:
         if not resume:
             for path in _files_of_run(out, name):
                 path.unlink()
-            shutil.rmtree(out / LOGS, ignore_errors=True)
+            _remove_logs(out / LOGS)
     except OSError as error:
         raise SinkError(f"{out}: cannot write the training run there: {error.strerror}") from error
+
+
+def _remove_logs(folder: Path) -> None:
+    """Remove what trainings have logged; people keep other things in folders of that name, too."""
+    for logged in [
+        path for path in folder.glob("from-*") if _LOG_FOLDER.fullmatch(path.name) and path.is_dir()
+    ]:
+        for path in logged.iterdir():
+            if _LOG_FILE.fullmatch(path.name):
+                path.unlink()
+        with suppress(OSError):  # there is something else in it
+            logged.rmdir()
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def save(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:

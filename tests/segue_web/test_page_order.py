@@ -287,6 +287,7 @@ def test_an_export_has_the_click_before(desk: Desk) -> None:
     desk.open()
     desk.click(0.4, 0.4)
     click = desk.next("click")
+    playwright.expect(desk.page.locator("#saved")).to_have_text("Saving …", timeout=WAIT)
     desk.page.locator('[data-command="exportDialog"]').click()
     desk.page.locator('[data-format="coco"]').click()
     desk.settle()

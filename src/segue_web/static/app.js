@@ -112,7 +112,8 @@ function watchIndex() {
   const timer = setInterval(async () => {
     const all = await link.ask("hello").catch(() => null);
     if (!all) return;
-    element("saved").textContent = all.film.exact ? "" : `reading the film's index, ${Math.round(100 * all.film.progress)} %`;
+    state.saved = all.film.exact ? "" : `reading the film's index, ${Math.round(100 * all.film.progress)} %`;
+    state.changed();
     if (all.film.exact) {
       clearInterval(timer);
       state.film = all.film;
@@ -138,7 +139,7 @@ function onEvent(event) {
       state.forgetLooks(event.revision);
       void view.load(false, 0);
     }
-    element("saved").textContent = "Saved";
+    state.saved = "Saved";
   } else if (event.event === "progress") {
     state.running = /** @type {any} */ (event);
   } else if (event.event === "ended") {

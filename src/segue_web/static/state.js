@@ -54,6 +54,8 @@ export class State {
     this.target = { id: null, fresh: false };
     /** changes that the server has not answered yet */
     this.pending = 0;
+    /** what stands beside the buttons while there are none: whether all is saved, or how far the film is read */
+    this.saved = "";
     /** whether a tracking or an export was asked for and has not begun yet */
     this.starting = false;
     /** the group that is chosen instead of an object @type {string | null} */

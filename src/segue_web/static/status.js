@@ -29,6 +29,7 @@ export function tieStatus({ state, edits, playback }, commands) {
     if (state.mode === "loading") return;
     showCommands(state, commands);
     showProgress(state);
+    showSaved(state);
     showTransport(state);
     showObjects(state, actions);
     showAbout(state);
@@ -99,6 +100,12 @@ function showProgress(state) {
     bar.max = Math.max(1, running.total);
     bar.value = running.done;
   }
+}
+
+/** @param {State} state */
+function showSaved(state) {
+  const text = state.pending ? "Saving …" : state.saved;
+  if (element("saved").textContent !== text) element("saved").textContent = text;
 }
 
 /** @param {number} seconds */
