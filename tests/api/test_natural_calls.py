@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -212,6 +214,16 @@ def test_results_can_be_gone_through_once(lite: STCNLite) -> None:
         assert len(list(results)) == 6
         with pytest.raises(SegueError, match="used up or closed; call the function again"):
             list(results)
+
+
+def test_what_is_still_computed_is_not_copied_and_its_source_stays_open(lite: STCNLite) -> None:
+    results = segue.track(PICTURES, FIRST, model=lite, device="cpu")
+    for duplicate in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(SegueError, match=r"copy list\(results\)"):
+            duplicate(results)
+    first = next(results)
+    assert np.array_equal(pickle.loads(pickle.dumps(first)).mask, first.mask)
+    assert len(list(results)) == 5
 
 
 def test_saving_what_is_used_up_is_an_error(lite: STCNLite, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from segue.api.tables import to_pandas
 from segue.api.writing import as_formats, write_results
@@ -104,6 +104,10 @@ class Results(Iterator[Segmentation], Generic[S]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        # A copy would share the source with the original, and close it when it is dropped.
+        raise SegueError("results that are still computed cannot be copied; copy list(results)")
 
     def __del__(self) -> None:
         if hasattr(self, "_pairs"):
