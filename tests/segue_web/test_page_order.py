@@ -182,11 +182,9 @@ def test_a_look_from_before_an_edit_does_not_take_the_edit_back(desk: Desk) -> N
     desk.answer(first, frames=[old])
     desk.settle()
     desk.here("Object 1: corrected by you")
-    desk.held = set()
+    desk.held = {"forget"}
     desk.page.keyboard.press("Delete")
-    desk.settle()
-    (forget,) = (message for message in desk.asked if message["op"] == "forget")
-    assert forget["seen"] == desk.revision, "the edit is of the frame as it is now"
+    assert desk.next("forget")["seen"] == desk.revision, "the edit is of the frame as it is now"
 
 
 def test_a_look_from_before_a_change_of_many_frames_is_asked_for_again(desk: Desk) -> None:
@@ -304,14 +302,14 @@ def test_a_click_with_the_keyframe_tool_waits_for_the_polygons(desk: Desk) -> No
     desk.page.keyboard.press("i")
     for x, y in ((0.4, 0.4), (0.6, 0.4), (0.6, 0.6)):
         desk.click(x, y)
-    desk.held = set()
-    for look in desk.waiting:
+    begun = desk.next("look")
+    for look in [desk.next("look") for _ in range(3)]:
         desk.answer(look)
     desk.settle()
+    desk.answer(begun)
+    desk.held = {"polygon"}
     desk.page.keyboard.press("Enter")
-    desk.settle()
-    (polygon,) = (message for message in desk.asked if message["op"] == "polygon")
-    assert len(polygon["corners"]) == 3
+    assert len(desk.next("polygon")["corners"]) == 3
 
 
 def test_a_polygon_that_is_moved_twice_is_moved_from_where_it_was_left(desk: Desk) -> None:
