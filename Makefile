@@ -100,3 +100,5 @@ $(BIN)/python:
 		echo "segue needs Python 3.10 or newer, '$(PYTHON)' is missing or older;" \
 			"try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	@# The pip that Python 3.10.0 to 3.10.2 bring installs nothing editable without a setup.py.
+	@$(BIN)/python -m pip install --quiet 'pip>=21.3'

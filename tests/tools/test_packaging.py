@@ -94,6 +94,18 @@ def test_all_that_the_docker_image_copies_is_there_and_sent_to_the_build(project
     assert set(extras.split(",")) <= set(project["optional-dependencies"])
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+def test_a_new_environment_gets_a_pip_that_can_install_editable_packages(tmp_path: Path) -> None:
+    words = ["make", "--dry-run", "demo", f"VENV={tmp_path / 'new'}", "PYTHON=python3"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    steps = [line for line in done.stdout.splitlines() if "-m " in line or line.endswith("--overwrite")]
+    places = [
+        next(number for number, line in enumerate(steps) if word in line)
+        for word in ("-m venv", "'pip>=21.3'", "--editable .", "segue demo")
+    ]
+    assert places == sorted(places)
+
+
 def docker_steps() -> list[tuple[str, str]]:
     """Instruction and rest of each step of the Dockerfile; what goes on behind a backslash is one step."""
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
