@@ -114,12 +114,14 @@ class Desk:
         nothing: Message = {"masks": {}, "prompts": {}, "polygons": {}, "marks": {}}
         return nothing | self.looks.get(frame, {}) | {"frame": frame, "revision": self.revision}
 
-    def change(self, frame: int, *objects: int, kind: str = "given", **fields: Any) -> None:
+    def change(
+        self, frame: int, *objects: int, kind: str = "given", label: str = "click", **fields: Any
+    ) -> None:
         """Give these objects a mask on a frame, and say so to the page."""
         plane = np.zeros((HEIGHT, WIDTH), np.bool_)
         plane[40:60, 40:60] = True
         self.revision += 1
-        self.undo = "click"
+        self.undo = label
         new = [i for i in objects if i not in self.objects]
         self.objects += new
         masks = {str(i): encode_rle(plane)["counts"] for i in objects}
@@ -278,6 +280,24 @@ def test_track_and_escape_wait_for_the_click_before(desk: Desk) -> None:
     while not desk.ops("stop"):
         desk.page.wait_for_timeout(10)
     assert desk.ops("track", "stop") == ["track", "stop"]
+
+
+def test_the_picture_goes_along_with_the_tracker_and_not_with_another_window(desk: Desk) -> None:
+    desk.open()
+    desk.change(0, 1)
+    desk.here("Object 1: corrected by you")
+    desk.page.keyboard.press("t")
+    while not desk.ops("track"):
+        desk.page.wait_for_timeout(10)
+    desk.send(json.dumps({"event": "progress", "what": "forward", "done": 1, "total": 8, "rate": 1}))
+    desk.change(2, 1, kind="tracked", label="track")
+    frame = desk.page.locator("#frame")
+    playwright.expect(frame).to_have_value("2", timeout=WAIT)
+    desk.change(7, 2, label="click")  # of a person in the other window
+    playwright.expect(desk.page.locator("#objects li")).to_have_count(2, timeout=WAIT)
+    playwright.expect(frame).to_have_value("2", timeout=WAIT)
+    desk.change(3, 1, kind="tracked", label="track")
+    playwright.expect(frame).to_have_value("3", timeout=WAIT)
 
 
 def test_an_export_has_the_click_before(desk: Desk) -> None:

@@ -133,7 +133,8 @@ function onEvent(event) {
     if (event.polygons) state.forgetLooks(event.revision);
     for (const item of event.frames ?? []) state.setLook(item);
     if (event.polygons && !event.timeline) void view.load(false, 2);
-    if (playback.following && state.running && event.frames?.length === 1) playback.go(event.frames[0].frame, false, true);
+    const tracked = state.running && state.history.undo === "track" && event.frames?.length === 1;
+    if (playback.following && tracked) playback.go(event.frames[0].frame, false, true);
     if (event.timeline) {
       state.setTimeline(event.timeline);
       state.forgetLooks(event.revision);
