@@ -87,10 +87,12 @@ class LeftoverDetector(Checkpointable):
         before = np.zeros(mask.shape, np.uint8) if self._looks is None else self._looks
         self._looks = np.where(mask, np.minimum(before, 254) + 1, 0).astype(np.uint8)
         assert self._pieces is not None
+        labels, areas = self._pieces.labels, self._pieces.areas
+        long_there = np.bincount(labels.reshape(-1), (self._looks >= LOOKS).reshape(-1), len(areas) + 1)[1:]
         found = np.zeros(mask.shape, bool)
-        for number in np.flatnonzero(~travelled) + 1:
-            piece = self._pieces.labels == number
-            if np.median(self._looks[piece]) >= LOOKS and _is_like_surroundings(piece, image, scene):
+        for number in np.flatnonzero(~travelled & (2 * long_there > areas)) + 1:
+            piece = labels == number
+            if _is_like_surroundings(piece, image, scene):
                 found |= piece
         return found if found.any() else None
 
