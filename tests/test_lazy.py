@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +56,8 @@ def test_a_lazy_callable_imports_what_it_names_when_it_is_called(package: str) -
     assert "sleepy.b" not in sys.modules
     assert found(1, second=2) == (1, 2)
     assert found.value is sys.modules["sleepy.b"].made
+    assert pickle.loads(pickle.dumps(found)).value is found.value
+    assert repr(found) == "LazyCallable('sleepy.b:made')"
 
 
 def test_what_the_catalogue_names_is_there_with_its_settings() -> None:
