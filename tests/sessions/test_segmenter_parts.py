@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from segue.models.base import ForegroundCapabilities
 from segue.sessions.empty_scene import FixedBackground, Scene, gain_table, resized, same_shape
 from segue.sessions.segmenters import (
     DIFFERENT,
@@ -214,3 +215,55 @@ def test_a_given_picture_follows_the_light_from_itself_and_comes_back() -> None:
     assert background.scene.picture.shape == (20, 20, 3)
     image = flat(3)
     assert resized(image, SIZE) is image
+
+
+class TakesDepth(TinyForeground):
+    """Notes what it is given of the current frame beside the picture, and the scenes that it sees."""
+
+    capabilities = ForegroundCapabilities(depth=True, temporal_quantiles=True)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[torch.Tensor] = []
+        self.scenes: list[torch.Tensor] = []
+
+    def encode(self, frames: torch.Tensor, role: str, depth: torch.Tensor | None = None) -> Any:
+        if role == "scene":
+            self.scenes.append(frames)
+            return super().encode(frames[:, 3:6], role)
+        if depth is not None:
+            assert role == self.current
+            self.given.append(depth)
+        return super().encode(frames, role)
+
+
+def test_planes_and_scenes_go_from_0_to_1_and_are_extended_as_pictures_are() -> None:
+    rng, network = np.random.default_rng(2), TakesDepth()
+    segmenter = NetworkSegmenter(network, device="cpu")  # type: ignore[arg-type]
+    assert segmenter.extra == "depth"
+    image, depth = rng.integers(0, 256, (6, 10, 3)).astype(np.uint8), np.full((6, 10), 255, np.uint8)
+    depth[0, 0] = 51
+    scene = Scene(rng.integers(0, 256, (21, 6, 10)).astype(np.uint8))
+    scene.planes[:, 0, 0] = 255
+    segmenter.step(image, scene, depth)
+    ((seen,), (known,)) = network.given, network.scenes
+    assert seen.shape == (1, 1, 8, 12)
+    assert seen[0, 0, 0, 0] == pytest.approx(0.2)
+    assert (seen[0, 0, 1:] == 1).all()
+    assert known.shape == (1, 21, 8, 12)
+    assert (known[0, :, 0, 0] == 1).all()
+    np.testing.assert_allclose(known[0, :, :6, :10] * 255, scene.planes, atol=1e-3)
+    np.testing.assert_array_equal(known[0, :, 7, :10], known[0, :, 5, :10])
+    segmenter.step(image, scene)
+    assert len(network.given) == len(network.scenes) == 1, "no further plane, and the same scene"
+
+
+def test_frames_are_forgotten_that_no_result_looks_at() -> None:
+    network = TakesDepth()
+    segmenter = NetworkSegmenter(network, device="cpu")  # type: ignore[arg-type]
+    scene = Scene.of(flat(9))
+    for t in range(6):
+        segmenter.step(flat(t), scene, np.zeros(SIZE, np.uint8))
+    assert sorted(segmenter._images) == [3, 4, 5]
+    assert sorted(segmenter._planes) == []
+    assert {index for index, _ in segmenter._features} == {3, 4, 5}
