@@ -163,3 +163,21 @@ def test_all_that_a_job_says_reaches_its_session(monkeypatch: pytest.MonkeyPatch
     assert got.pop() == (("network", options), {**said, "names": {1: "ide"}})
     with pytest.raises(SegueError, match=r"--explain shows where .* look; seqformer has none"):
         prepare_instances(job.model_copy(update={"explain": tmp_path}), Objects())
+
+
+@pytest.mark.parametrize(("said", "used"), [(None, "best"), ("other", "other")])
+def test_where_no_model_is_said_it_is_the_best_that_is_there(
+    said: str | None, used: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def network(model: Any, weights: Any) -> Any:
+        asked.append((model, weights))
+        raise PromptError("far enough")
+
+    monkeypatch.setattr(instances, "default_model", lambda weights: asked.append(weights) or "best")
+    monkeypatch.setattr(instances, "instance_network", network)
+    with pytest.raises(PromptError, match="far enough"):
+        instance_session(said, InstanceOptions(), weights="w.safetensors")
+    assert asked[-1] == (used, "w.safetensors")
+    assert asked[:-1] == (["w.safetensors"] if said is None else [])

@@ -109,6 +109,9 @@ def test_a_run_that_is_cancelled_goes_on_with_the_next_frame(
     with pytest.raises(KeyboardInterrupt):
         taken(tmp_path / "out", first, cancel=token)
     assert first.steps == list(range(stop + 1))
+    kept = SessionState.load(tmp_path / "out" / "masks" / STATE).values
+    progress = [kept[name] for name in ("next_frame", "waiting", "taken", "done")]
+    assert progress == [stop, 1, stop, stop], "the last frame that was taken waits for its result"
     second = Late()
     assert taken(tmp_path / "out", second, resume=True) == list(range(COUNT))
     assert second.steps == list(range(stop + 1, COUNT))

@@ -27,6 +27,7 @@ from segue.jobs.tracking import check_prompts, in_words, prepare_track, track_se
 from segue.jobs.values import ForegroundJob, TrackJob
 from segue.masks import write_index_mask
 from segue.models.base import ForegroundCapabilities
+from segue.sessions import TrackSession
 from segue.sessions.film_scenes import FilmScenes
 from segue.sessions.two_passes import TwoPasses
 from segue.types import BoxPrompt, Frame, ObjectInfo, Segmentation
@@ -479,3 +480,29 @@ def test_a_mask_file_of_a_job_is_read_where_it_is_needed(film: Path, tmp_path: P
     Image.fromarray(MASKS[0][:10]).save(tmp_path / "small.png")
     with pytest.raises(PromptError, match="64x10"):
         carried_out(track(film, MaskFile(path=str(tmp_path / "small.png"))))
+
+
+@pytest.mark.parametrize("refine", ["grabcut", None])
+def test_prompts_of_the_first_frame_become_masks_by_what_the_session_uses(
+    refine: Any, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def made(frame: Frame, prompts: Any, prompter: Any, native: Any) -> Any:
+        asked.append((frame.index, prompter, native))
+        return prompts
+
+    monkeypatch.setattr(tracking, "settled", made)
+    job = TrackJob(
+        source=VideoSource(place=str(film)),
+        model=Model(name="stcn-lite"),
+        prompts=(BoxValue(box=(1, 1, 9, 9)),),
+        refine=refine,
+        device="cpu",
+    )
+    prepared = prepare_track(job, Objects())
+    prepared.source.close()
+    session = prepared.session
+    assert isinstance(session, TrackSession)
+    assert asked == [(0, session.prompter, session.native)]
+    assert session.prompter is not None
