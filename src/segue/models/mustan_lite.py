@@ -78,6 +78,7 @@ class MustanLite(nn.Module):
         temporal_quantiles=True,
         retains_stationary=True,
         fills_holes=True,
+        ignores_lights=True,
         stretches_contrast=True,
         context_maps=True,
         two_passes=True,

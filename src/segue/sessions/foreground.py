@@ -27,6 +27,7 @@ from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.foreground_masks import ForegroundMasks, Pending
 from segue.sessions.holes import with_holes_filled
 from segue.sessions.leftovers import LeftoverDetector
+from segue.sessions.lights import without_lights
 from segue.sessions.moving_camera import MovingCameraSegmenter
 from segue.sessions.networks import foreground_model
 from segue.sessions.precipitation import Precipitation
@@ -415,6 +416,8 @@ class ForegroundSession(Checkpointable):
         item = self._pending.popleft()
         if self._precipitation is not None:
             maps[0] = self._precipitation.lasting(maps[0], self._segmenter.threshold)
+        if self._segmenter.ignores_lights and not self._following and self._picture is not None:
+            maps[0] = without_lights(maps[0], self._segmenter.threshold, item.image, self._picture)
         if self._explains:
             self._explanation = self._explained(item.image, maps[0])
         self._learn_from(item.image, maps[0])

@@ -54,6 +54,7 @@ class Segmenter(Protocol):
         restorable: whether :meth:`state` holds all that it knows.
         past: distances, below 0, of the frames before that it looks at.
         fills_holes: whether small holes of its foreground are filled, see :mod:`segue.sessions.holes`.
+        ignores_lights: whether light on a dark scene is no foreground, see :mod:`segue.sessions.lights`.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Segmenter(Protocol):
     restorable: bool = True
     past: tuple[int, ...] = ()
     fills_holes: bool = False
+    ignores_lights: bool = False
 
     def follows(self, image: Image) -> bool:
         """Tell whether the segmenter follows a moving camera by itself.
@@ -198,6 +200,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         holds = self._capabilities.retains_stationary
         self._standing = StationaryForegroundRetention(network.threshold) if holds else None
         self.fills_holes = self._capabilities.fills_holes
+        self.ignores_lights = self._capabilities.ignores_lights
         self._stretches = self._capabilities.stretches_contrast
         self.restart()
 

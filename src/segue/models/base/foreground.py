@@ -35,6 +35,8 @@ class ForegroundCapabilities:
         retains_stationary: it loses what comes to a stand, which is held for it, see
             :class:`segue.sessions.segmenters.StationaryForegroundRetention`.
         fills_holes: small holes of its foreground are filled, see :mod:`segue.sessions.holes`.
+        ignores_lights: light that runs over a dark scene is taken out of its foreground, see
+            :mod:`segue.sessions.lights`.
         stretches_contrast: it is to see fog and dusk in usual contrast, see :mod:`segue.sessions.contrast`.
         context_maps: it has a method ``context_maps(current, context, background)`` that gives what the past
             says about the frame, (N, h, w) at each scale, for ``--explain``.
@@ -50,6 +52,7 @@ class ForegroundCapabilities:
     temporal_quantiles: bool = False
     retains_stationary: bool = False
     fills_holes: bool = False
+    ignores_lights: bool = False
     stretches_contrast: bool = False
     context_maps: bool = False
     two_passes: bool = False

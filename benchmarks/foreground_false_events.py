@@ -1,0 +1,239 @@
+"""Count the events of empty scenes, which all are false, and the objects of real films that have one.
+
+Example::
+
+    python benchmarks/foreground_false_events.py --data ../shared/data --minutes 10 --fps 10
+
+Frames go through a session and a table of events with their defaults, as those of a camera do: one pass, from
+a cold start. An empty scene is the median of a film with the noise of a sensor; rain, snow, headlights and
+insects before it are drawn anew every half minute, and made while they are looked at. An object of a real
+film is what the labels show, followed by the tracker of the session, if it would have an event itself; it
+counts as found where objects with events cover half of it on half of its frames.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+import foreground_hard_scenes as hard
+from foreground_clips import FPS, Film, read_films
+from foreground_scenes import altered
+from machine import describe
+from segue.datasets.labels import MOTION, OUTSIDE, UNKNOWN
+from segue.sessions.foreground import SHORT_SIDE, ForegroundSession
+from segue.sessions.foreground_masks import ComponentTracker, ForegroundMasks
+from segue.types import Frame, Image, Segmentation
+from segue.video.events import Event, EventSink
+from segue_train import living, weather
+from segue_train.scenery import Effect
+from segue_train.warp import Rng, Size
+
+RENEWED = 30.0
+"""Seconds after which an effect is drawn anew."""
+
+COVERED = 0.5
+"""Share of an object that must be covered, and of its frames on which it must be."""
+
+Make = Callable[[Rng, Size], Effect]
+"""Draws an effect for pictures of a size."""
+
+EMPTY: dict[str, tuple[str, Make | None]] = {
+    "rain": ("highway", living.rain),
+    "snow": ("office", living.snow),
+    "headlights at night": ("highway, night", weather.headlights),
+    "insects": ("office", weather.insects),
+}
+"""Before which scene, and what is before it."""
+
+FILMS = ["baseline/highway", "baseline/office"]
+"""What all scenes are made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Objects of a film by its labels, and how many of them were found.
+
+    Attributes:
+        objects: that have an event by their labels.
+        found: of these.
+        others: found objects with an event that lie on none of them, mostly.
+    """
+
+    objects: int
+    found: int
+    others: int
+
+
+class EventCounter:
+    """The table of events with its defaults; notes which objects come, and when."""
+
+    def __init__(self, folder: Path) -> None:
+        self.enters: dict[int, Event] = {}
+        self._sink = EventSink(folder / "events.csv", on_event=self._note)
+
+    def write(self, frame: Frame, result: Segmentation) -> None:
+        """Take the next result."""
+        self._sink.write(frame, result)
+
+    def close(self) -> None:
+        """There are no more frames."""
+        self._sink.close()
+
+    def _note(self, event: Event) -> None:
+        if event.event == "enter":
+            self.enters[event.object] = event
+
+
+def empty_pictures(film: Film, kind: str, fps: float, count: int, seed: int = 0) -> Iterator[Image]:
+    """An empty scene with what is before it, one picture after the other.
+
+    Args:
+        film: whose median is the empty scene.
+        kind: a key of :data:`EMPTY`.
+        fps: pictures a second.
+        count: pictures.
+        seed: of all that is drawn.
+    """
+    place, make = EMPTY[kind]
+    scene = hard.empty_scene(film, count)
+    if place.endswith("night"):
+        scene = hard.changed(scene, "night", hard.night, count)
+    every = max(1, round(RENEWED * fps))
+    effect: Effect | None = None
+    for index, (image, _) in enumerate(scene.shots()):
+        if make is not None and index % every == 0:
+            effect = make(np.random.default_rng([seed, index]), (image.shape[0], image.shape[1]))
+        yield image if effect is None else effect(image.copy(), index)
+
+
+def new_session(short_side: int) -> ForegroundSession:
+    """A session that follows objects, with its defaults."""
+    return ForegroundSession(
+        "mustan-lite", masks=ForegroundMasks(objects=True), short_side=short_side, device="cpu"
+    )
+
+
+def false_events(pictures: Iterable[Image], fps: float, session: ForegroundSession) -> list[Event]:
+    """The objects that are said to have come before an empty scene."""
+    with tempfile.TemporaryDirectory() as folder:
+        counter = EventCounter(Path(folder))
+        for index, picture in enumerate(pictures):
+            frame = Frame(index, index / fps, picture)
+            result = session.step(frame)
+            assert result is not None  # mustan-lite waits for no frame that comes later
+            counter.write(frame, result)
+        counter.close()
+    return [*counter.enters.values()]
+
+
+def recall(film: Film, session: ForegroundSession) -> Recall:
+    """How many objects of a film have an event."""
+    truth = ComponentTracker()
+    under: dict[int, list[tuple[int, Counter[int]]]] = {}  # of a true object by frame: pixels, what is there
+    inside: Counter[int] = Counter()  # pixels of found objects that lie in true ones
+    known: Counter[int] = Counter()  # and those of which the labels say what they are
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        true_events, events = EventCounter(Path(one)), EventCounter(Path(other))
+        for shot, labels in film.frames():
+            result = session.step(shot)
+            assert result is not None
+            events.write(shot, result)
+            if labels is None:
+                continue
+            mask = np.asarray((labels == MOTION) & film.roi)
+            numbers, objects = truth.update(mask, shot.time, mask.astype(np.float32))
+            true_events.write(shot, Segmentation(shot.index, shot.time, numbers, objects))
+            known.update(_pixels(result.mask[(labels != UNKNOWN) & (labels != OUTSIDE) & film.roi]))
+            for number, pixels in _pixels(numbers).items():
+                there = _pixels(result.mask[numbers == number])
+                under.setdefault(number, []).append((pixels, there))
+                inside.update(there)
+        true_events.close()
+        events.close()
+    told = set(events.enters)
+    found = 0
+    for number in true_events.enters:
+        hits = [
+            sum(n for key, n in there.items() if key in told) >= COVERED * p for p, there in under[number]
+        ]
+        found += sum(hits) >= COVERED * len(hits)
+    others = sum(known[key] > 0 and inside[key] < COVERED * known[key] for key in told)
+    return Recall(len(true_events.enters), found, others)
+
+
+def _pixels(mask: npt.NDArray[Any]) -> Counter[int]:
+    """Pixels of each object in a mask."""
+    numbers, counts = np.unique(mask[mask > 0], return_counts=True)
+    return Counter(dict(zip(numbers.tolist(), counts.tolist(), strict=True)))
+
+
+def real_films(root: Path, length: int) -> list[Film]:
+    """The first frames of films with objects: by day, at night, and with what the empty scenes have."""
+    highway, office = read_films(root / "foreground/cdnet2014", FILMS)
+    dark = hard.changed(highway, "night", hard.night, length)
+    return [
+        replace(highway, shots=lambda: islice(highway.shots(), length)),
+        replace(office, shots=lambda: islice(office.shots(), length)),
+        dark,
+        altered(dark, "headlights", weather.headlights, 14, length),
+        altered(highway, "rain", living.rain, 3, length),
+        altered(office, "snow", living.snow, 22, length),
+    ]
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="folder that holds foreground/cdnet2014")
+    add("--minutes", type=float, default=10.0, help="of each empty scene")
+    add("--fps", type=float, default=FPS, help="frames a second of the empty scenes")
+    add("--short-side", type=int, default=SHORT_SIDE, help="of the work, in pixels")
+    add("--only", action="append", help="an empty scene or a film by its name; may be given several times")
+    add("--frames", type=int, default=300, help="of each real film")
+    add("--seed", type=int, default=0, help="of what is drawn")
+    add("--threads", type=int, default=torch.get_num_threads())
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Count and print."""
+    options = parse(arguments)
+    torch.set_num_threads(options.threads)
+    print(f"Measured on {describe(options.threads)}.\n", flush=True)
+    films = {film.name: film for film in read_films(options.data / "foreground/cdnet2014", FILMS)}
+    real = {film.name: film for film in real_films(options.data, options.frames)}
+    chosen = options.only or [*EMPTY, *real]
+    if unknown := [name for name in chosen if name not in EMPTY and name not in real]:
+        raise SystemExit(f"--only: no {', '.join(unknown)}; there are {'; '.join([*EMPTY, *real])}")
+    count = round(60 * options.minutes * options.fps)
+    print(f"| before an empty scene, {options.minutes:g} minutes | events | an hour |\n| --- | --- | --- |")
+    for kind in (name for name in chosen if name in EMPTY):
+        pictures = empty_pictures(
+            films[EMPTY[kind][0].partition(",")[0]], kind, options.fps, count, options.seed
+        )
+        found = false_events(pictures, options.fps, new_session(options.short_side))
+        for event in found:
+            print(f"  {kind}: {event}", file=sys.stderr, flush=True)
+        print(f"| {kind} | {len(found)} | {60 * len(found) / options.minutes:.0f} |", flush=True)
+    print("\n| film | objects | found | other events |\n| --- | --- | --- | --- |")
+    for name in (name for name in chosen if name in real):
+        item = recall(real[name], new_session(options.short_side))
+        print(f"| {name} | {item.objects} | {item.found} | {item.others} |", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

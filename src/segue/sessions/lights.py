@@ -1,0 +1,82 @@
+"""Light that runs over a dark scene, as that of headlights, is no object."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from segue.arrays import BoolArray, Float32Array, UInt8Array
+from segue.types import Image
+
+SMOOTH = 1.5  # pixels (sigma) over which differences to the scene are averaged, for the noise of the night
+AROUND = np.ones((9, 9), np.uint8)  # by which a piece grows: an edge of an object lies there
+
+DARK = 80.0  # median level of the scene around a piece below which a lamp can light it up
+LEAST = 10.0  # levels by which it must be brighter than the scene
+BRIGHTER = 0.95  # share of its pixels that must not be darker than the scene, but for ...
+NOISE = 3.0  # ... so many levels
+FLAT = 2.0  # levels a pixel up to which the scene has no edge of its own, which light would lift
+ENOUGH = 30  # pixels without one that are needed to judge
+SHARPEST = 95.0  # percentile of the steepness that counts
+SOFT = 0.15  # steepness by brightness, a pixel: an edge of an object rises within three or four pixels
+
+
+def without_lights(foreground: Float32Array, threshold: float, image: Image, scene: Image) -> Float32Array:
+    """Probabilities without the pieces that are light on a dark scene.
+
+    Light adds to the scene: nothing in it is darker than the scene, and its border is soft. An object has an
+    edge where it hides the scene, and at night mostly parts that are darker. Where the scene is full of edges
+    itself nothing is taken for light.
+
+    Args:
+        foreground: (h, w), float32 in [0, 1].
+        threshold: from which on a pixel is foreground.
+        image: the frame, RGB (h, w, 3), uint8.
+        scene: the empty scene, RGB (h, w, 3), uint8.
+
+    Returns:
+        (h, w), float32; the same array where there is no light.
+    """
+    mask = foreground >= threshold
+    if not mask.any():
+        return foreground
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    grey, empty = (np.asarray(cv2.cvtColor(each, cv2.COLOR_RGB2GRAY), np.uint8) for each in (image, scene))
+    lights = []
+    for number in range(1, count):
+        left, top, width, height, _ = (int(value) for value in stats[number])
+        margin = len(AROUND)
+        part = (
+            slice(max(0, top - margin), top + height + margin),
+            slice(max(0, left - margin), left + width + margin),
+        )
+        if _is_light(np.asarray(pieces[part] == number), _levels(grey[part]), _levels(empty[part])):
+            lights.append(number)
+    if not lights:
+        return foreground
+    return np.where(np.isin(pieces, lights), np.float32(0), foreground)
+
+
+def _is_light(piece: BoolArray, grey: Float32Array, empty: Float32Array) -> bool:
+    """Whether a piece, (h, w), is brighter than the scene and has no edge that the scene has not."""
+    near = cv2.dilate(piece.view(np.uint8), AROUND) > 0
+    if float(np.median(empty[near])) >= DARK:
+        return False
+    brighter = grey - empty
+    level = float(np.percentile(brighter[piece], 90))
+    if level < LEAST or float((brighter[near] > -NOISE).mean()) < BRIGHTER:
+        return False
+    flat = near & (_steepness(empty) < FLAT)
+    if np.count_nonzero(flat) < ENOUGH:
+        return False
+    return float(np.percentile(_steepness(brighter)[flat], SHARPEST)) < SOFT * level
+
+
+def _levels(grey: UInt8Array) -> Float32Array:
+    return np.asarray(cv2.GaussianBlur(grey.astype(np.float32), (0, 0), SMOOTH), np.float32)
+
+
+def _steepness(levels: Float32Array) -> Float32Array:
+    """Change of the levels, in levels a pixel, (h, w)."""
+    right, down = (cv2.Sobel(levels, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
+    return np.asarray(np.hypot(right, down), np.float32)
