@@ -3,6 +3,7 @@
 Example::
 
     python benchmarks/foreground_false_events.py --data ../shared/data --minutes 10 --fps 10
+    python benchmarks/foreground_false_events.py --data ../shared/data --only "highway, night" --frames 120
 
 Frames go through a session and a table of events with their defaults, as those of a camera do: one pass, from
 a cold start. An empty scene is the median of a film with the noise of a sensor; rain, snow, headlights and
@@ -218,18 +219,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = options.only or [*EMPTY, *real]
     if unknown := [name for name in chosen if name not in EMPTY and name not in real]:
         raise SystemExit(f"--only: no {', '.join(unknown)}; there are {'; '.join([*EMPTY, *real])}")
+    kinds, names = ([name for name in chosen if name in known] for known in (EMPTY, real))
     count = round(60 * options.minutes * options.fps)
-    print(f"| before an empty scene, {options.minutes:g} minutes | events | an hour |\n| --- | --- | --- |")
-    for kind in (name for name in chosen if name in EMPTY):
-        pictures = empty_pictures(
-            films[EMPTY[kind][0].partition(",")[0]], kind, options.fps, count, options.seed
+    if kinds:
+        print(
+            f"| before an empty scene, {options.minutes:g} minutes | events | an hour |\n| --- | --- | --- |"
         )
+    for kind in kinds:
+        plain = films[EMPTY[kind][0].partition(",")[0]]
+        pictures = empty_pictures(plain, kind, options.fps, count, options.seed)
         found = false_events(pictures, options.fps, new_session(options.short_side))
         for event in found:
             print(f"  {kind}: {event}", file=sys.stderr, flush=True)
         print(f"| {kind} | {len(found)} | {60 * len(found) / options.minutes:.0f} |", flush=True)
-    print("\n| film | objects | found | other events |\n| --- | --- | --- | --- |")
-    for name in (name for name in chosen if name in real):
+    if names:
+        print("\n| film | objects | found | other events |\n| --- | --- | --- | --- |")
+    for name in names:
         item = recall(real[name], new_session(options.short_side))
         print(f"| {name} | {item.objects} | {item.found} | {item.others} |", flush=True)
     return 0

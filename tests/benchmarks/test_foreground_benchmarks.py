@@ -25,6 +25,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))  # scri
 import foreground_checks as checks
 import foreground_clips as clips
 import foreground_events as happenings
+import foreground_false_events as false_events
 import foreground_scores as scores
 from foreground_methods import session
 from foreground_scenes import rendered_scenes
@@ -197,3 +198,26 @@ def test_kept_scores_are_not_measured_again(tmp_path: Path, monkeypatch: pytest.
     options.frames = 60
     with pytest.raises(SystemExit, match="was made with"):
         scores.Kept(place, scores.settings(options))
+
+
+def following() -> ForegroundSession:
+    return ForegroundSession(BackgroundDifference(), align=False, masks=ForegroundMasks(objects=True))
+
+
+def test_events_are_counted_where_somebody_comes_and_nowhere_else() -> None:
+    pictures = [image for image, _ in itertools.islice(shots(), 80)]
+    assert len(false_events.false_events(pictures, 10.0, following())) == 2
+    assert false_events.false_events([wall()] * 20, 10.0, following()) == []
+
+
+def test_objects_count_as_found_where_those_with_events_cover_them() -> None:
+    film = clips.Film("room", FILM.roi, lambda: itertools.islice(shots(), 80))
+    assert false_events.recall(film, following()) == false_events.Recall(objects=2, found=2, others=0)
+
+    def elsewhere() -> Iterator[clips.Shot]:
+        for picture, labels in film.shots():
+            assert labels is not None
+            yield picture, np.roll(labels, 40, axis=0)
+
+    missed = false_events.recall(clips.Film("elsewhere", FILM.roi, elsewhere), following())
+    assert (missed.objects, missed.found, missed.others) == (2, 0, 2)

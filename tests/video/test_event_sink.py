@@ -227,6 +227,7 @@ def test_a_zone_that_no_frame_shows_is_an_error(tmp_path: Path, text: str) -> No
     """As one drawn on a larger picture of the same camera."""
     with pytest.raises(SegueError, match=r"zone (door|line): lies outside the picture of 30x20"):
         EventSink(tmp_path / "events.csv", size=(20, 30), zones=[Zone.parse(text)])
+    assert list(tmp_path.iterdir()) == []
     with EventSink(tmp_path / "events.csv", size=(20, 30), zones=[Zone.parse("door=29,0 60,0 60,9")]):
         pass
 

@@ -133,13 +133,13 @@ class EventSink(SpooledSink):
         path = Path(path)
         if path.suffix.lower() not in (".csv", ".json"):
             raise SinkError(f"{path}: events go to a file ending in .csv or .json")
+        self._zones, self._zones_fit = tuple(zones), False
+        if size is not None:  # before anything is on the disk
+            self._check_zones(size)
         self._notifier = None if notify is None else Notifier(notify)
         super().__init__(path, size)
         self._visits: dict[int, _Visit] = {}
-        self._zones, self._live = tuple(zones), live
-        self._zones_fit = False
-        if size is not None:
-            self._check_zones(size)
+        self._live = live
         self._table: _Table | None = None
         self._snapshots, self._count, self._on_event = snapshots, 0, on_event
         self._views = None if name is None else BestViews(name)
