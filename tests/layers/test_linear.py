@@ -9,7 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segue.layers.linear import ActivatedLinear, FusedLinear, LinearActivation, use_fused_linear
+from segue.layers.linear import (
+    ActivatedLinear,
+    FusedLinear,
+    LinearActivation,
+    composed,
+    use_fused_linear,
+)
 from segue.layers.onednn import can_fuse
 from segue.layers.running import inference_copy
 
@@ -29,6 +35,17 @@ def test_equals_the_layer_and_the_activation(shape: tuple[int, ...], activation:
     fused = FusedLinear(linear)
     assert torch.allclose(fused(x), expected, atol=1e-5)
     assert torch.allclose(fused(x[..., 1:, :]), expected[..., 1:, :], atol=1e-5), "for another number of rows"
+
+
+@torch.inference_mode()
+def test_two_layers_are_composed_to_one() -> None:
+    torch.manual_seed(0)
+    first, second, x = ActivatedLinear(8, 6), ActivatedLinear(6, 4, "relu"), torch.randn(3, 8)
+    layer = composed(first, second)
+    assert (layer.in_features, layer.out_features) == (8, 4)
+    assert torch.allclose(layer(x), second(first(x)), atol=1e-6)
+    with pytest.raises(ValueError, match="the first layer is followed by relu"):
+        composed(second, first)
 
 
 @torch.inference_mode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Literal
 
@@ -36,6 +37,29 @@ class ActivatedLinear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """(..., cin) to (..., cout)."""
         return _ACTIVATIONS[self.activation][0](super().forward(x))
+
+
+def composed(first: ActivatedLinear, second: ActivatedLinear) -> ActivatedLinear:
+    """One layer that does what two do one after the other, ``W₂(W₁x + b₁) + b₂``; equal up to rounding.
+
+    Args:
+        first: has no activation.
+        second: takes what the first gives.
+
+    Returns:
+        A layer for inference, with the activation of the second.
+
+    Raises:
+        ValueError: the first has an activation.
+    """
+    if first.activation != "none":
+        raise ValueError(f"the first layer is followed by {first.activation}")
+    layer = copy.deepcopy(second).requires_grad_(False)
+    layer.in_features = first.in_features
+    outer = second.weight.detach().double()
+    layer.weight = nn.Parameter((outer @ first.weight.detach().double()).to(second.weight), False)
+    layer.bias.copy_(outer @ first.bias.detach().double() + second.bias.detach())
+    return layer
 
 
 class FusedLinear(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 from torch import nn
@@ -15,6 +15,14 @@ from segue.layers.onednn import can_fuse
 from segue.layers.tuning import use_tuned
 
 Network = TypeVar("Network")
+
+
+@runtime_checkable
+class Composable(Protocol):
+    """A part of a network of which some layers can be one in inference."""
+
+    def compose_layers(self) -> None:
+        """Make them one, in place."""
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
@@ -102,7 +110,11 @@ def inference_copy(network: Network, device: torch.device, dtype: torch.dtype) -
             raise CheckpointError(f"weight {name} of {type(network).__name__} holds NaN or infinity")
     on_cpu = device.type == "cpu"
     tunes = on_cpu and dtype == torch.float32
-    copy = fold_batch_norms(module, later=tunes).to(device, dtype)
+    copy = fold_batch_norms(module, later=tunes)
+    for part in copy.modules():
+        if isinstance(part, Composable):
+            part.compose_layers()
+    copy = copy.to(device, dtype)
     if tunes:
         use_tuned(copy)
         fold_weights(copy)
