@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from segue.layers import attention
 from segue.layers.attention import Shapes, sample_levels
 
 SHAPES = ((5, 7), (3, 4), (1, 2))
@@ -46,6 +48,14 @@ def test_both_forms_read_the_same(seed: int) -> None:
     fast = sample_levels(values, SHAPES, points, weights)
     plain = sample_levels_plainly(values, SHAPES, points, weights)
     assert torch.allclose(fast, plain, atol=1e-4)
+
+
+def test_queries_read_in_parts_what_they_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, points, weights = case(5)
+    whole = sample_levels(values, SHAPES, points, weights)
+    monkeypatch.setattr(attention, "QUERIES", 4)
+    with torch.inference_mode():
+        assert torch.equal(sample_levels(values, SHAPES, points, weights), whole)
 
 
 def test_both_forms_have_the_same_gradients() -> None:

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.linear import ActivatedLinear
+from segue.layers.pieces import joined
 
 Similarity = Literal["l2", "dot", "weighted"]
 
@@ -155,6 +156,10 @@ class SelfAttention(nn.Module):
         return self.proj(attended)
 
 
+QUERIES = 1024
+"""Queries that a processor samples for at a time where there are no gradients: the rows and weights of all of
+them would take many times the memory of what they read."""
+
 Shapes = Sequence[tuple[int, int]]  # height and width of each feature level, fine to coarse
 
 
@@ -179,9 +184,17 @@ def sample_levels(values: Tensor, shapes: Shapes, points: Tensor, weights: Tenso
 
 
 def _sample(values: Tensor, points: Tensor, weights: Tensor, shapes: Shapes) -> Tensor:
-    queries, heads = weights.shape[:2]
-    rows, corner_weights = corners(points, weights.to(values.dtype), shapes, heads)
     table = _bordered(values, shapes)
+    whole = torch.is_grad_enabled() or values.device.type != "cpu"
+    size = len(points) if whole else QUERIES
+    parts = zip(points.split(size), weights.split(size), strict=True)
+    return joined([_read_table(table, *part, shapes) for part in parts])
+
+
+def _read_table(table: Tensor, points: Tensor, weights: Tensor, shapes: Shapes) -> Tensor:
+    """What queries read of a table of :func:`_bordered`, (Q, M·D)."""
+    queries, heads = weights.shape[:2]
+    rows, corner_weights = corners(points, weights.to(table.dtype), shapes, heads)
     read = F.embedding_bag(
         rows.view(queries * heads, -1),
         table,
