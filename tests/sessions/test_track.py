@@ -120,6 +120,61 @@ def test_a_click_on_a_new_object_has_no_mask_so_far(lite: STCNLite) -> None:
     assert asked[0].mask is None
 
 
+class Judge:
+    """A prompter that answers with a rectangle and an IoU."""
+
+    def __init__(self, image: Image, iou: float) -> None:
+        self.size, self.iou = (image.shape[0], image.shape[1]), iou
+
+    def answer(self, prompts: Asked) -> Answer:
+        plane = np.zeros((1, *self.size), np.float32)
+        plane[:, 8:30, 10:40] = 0.9
+        window = (0, 0, self.size[1], self.size[0])
+        return Answer(self.size, window, np.full(1, self.iou, np.float32), plane)
+
+
+def scores(results: Sequence[Segmentation], id: int = 1) -> list[float]:
+    return [next(item.score for item in result.objects if item.id == id) for result in results]
+
+
+def test_what_a_prompter_doubts_is_doubted_as_long_as_it_is_followed(lite: STCNLite, tmp_path: Path) -> None:
+    click, mask = [PointPrompt(1, ((20.0, 20.0),))], np.zeros((48, 64), np.uint8)
+    mask[8:30, 10:40] = 1
+    sure = scores(follow(new_session(lite), {0: mask}, end=8))
+    session = new_session(lite, prompter=partial(Judge, iou=0.4))
+    session.step(frame(0), click)
+    peeked = scores([session.peek(frame(1))])
+    session.state().save(tmp_path / "session.safetensors")
+    session = new_session(lite, prompter=partial(Judge, iou=0.7))
+    session.restore(SessionState.load(tmp_path / "session.safetensors"))
+    doubted = scores(follow(session, {5: click, 6: [MaskPrompt(1, mask)]}, first=1, end=8))
+    assert doubted[:4] == pytest.approx([score**0.75 * 0.4**0.25 for score in sure[1:5]], rel=1e-6)
+    assert peeked == doubted[:1]
+    assert doubted[4] == pytest.approx(0.7), "what was clicked on is as good as the prompter says"
+    given = new_session(lite)
+    truths = scores(follow(given, {0: mask, 5: [MaskPrompt(1, mask)], 6: [MaskPrompt(1, mask)]}, end=8))
+    assert doubted[5:] == truths[6:], "a mask that is given is believed"
+
+
+@pytest.mark.parametrize("removed", [True, False])
+def test_the_doubt_goes_with_the_object(lite: STCNLite, removed: bool) -> None:
+    session, mask = new_session(lite, prompter=partial(Judge, iou=0.4)), FIRST == 2
+    session.step(frame(0), [PointPrompt(7, ((20.0, 20.0),)), MaskPrompt(2, mask)])
+    if removed:
+        session.step(frame(2), [RemovePrompt(7)])
+    else:
+        session.forget([7])
+    assert session.state().values["first"] == []
+
+
+def test_a_prompter_that_does_not_judge_leaves_the_score_to_the_tracker(lite: STCNLite) -> None:
+    mask = np.zeros((48, 64), np.uint8)
+    mask[8:30, 10:40] = 1
+    asked = new_session(lite, prompter=partial(Judge, iou=float("nan")))
+    found = follow(asked, {0: [PointPrompt(1, ((20.0, 20.0),))]}, end=3)
+    assert scores(found) == scores(follow(new_session(lite), {0: mask}, end=3))
+
+
 def test_the_clip_is_worth_following(plain: list[Segmentation]) -> None:
     for result in plain:
         areas = [item.area for item in result.objects]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -39,6 +40,7 @@ class Annotation:
         labels: label of every object that has one.
         removed: ids that are followed no longer from this frame on.
         prompts: boxes and points that stay as they are, for a network that understands them.
+        expected: predicted IoU of the masks that a prompter made and judged, by id, in [0, 1].
     """
 
     mask: npt.NDArray[np.int32]
@@ -46,6 +48,7 @@ class Annotation:
     labels: dict[int, str] = field(default_factory=dict)
     removed: tuple[int, ...] = ()
     prompts: tuple[BoxPrompt | PointPrompt, ...] = ()
+    expected: dict[int, float] = field(default_factory=dict)
 
     __eq__ = same_values
     __hash__ = None  # type: ignore[assignment]
@@ -107,18 +110,22 @@ def resolve(
         groups, removed = _group(prompts)
         mask = np.zeros(frame.size, np.int32)
         kept: list[BoxPrompt | PointPrompt] = []
+        expected: dict[int, float] = {}
         for id, group in groups.items():
             with errors_name(f"object {id}"):
                 if _understood(group, native, frame.size):
                     kept += group
                 else:
-                    mask[_mask(frame, group, fit, asked, (known or {}).get(id))] = id
+                    found, iou = _mask(frame, group, fit, asked, (known or {}).get(id))
+                    mask[found] = id
+                    if not math.isnan(iou):
+                        expected[id] = iou
         present = {*np.unique(mask).tolist(), *(prompt.id for prompt in kept)}
         for id in groups:
             if id not in present:
                 raise PromptError(f"object {id} is completely covered by later objects; change their order")
         labels = {item.id: item.label for item in prompts if item.label is not None}
-        return Annotation(mask, tuple(groups), labels, removed, tuple(kept))
+        return Annotation(mask, tuple(groups), labels, removed, tuple(kept), expected)
 
 
 def _resolve_index_mask(frame: Frame, mask: npt.NDArray[np.generic], fit: bool) -> Annotation:
@@ -170,8 +177,11 @@ def _mask(
     fit: bool,
     prompter: Callable[[], PicturePrompter],
     known: npt.NDArray[np.float32] | None,
-) -> npt.NDArray[np.bool_]:
-    """The mask of an object: given, or found by a prompter; points alone correct what is known."""
+) -> tuple[npt.NDArray[np.bool_], float]:
+    """The mask of an object: given, or found by a prompter; points alone correct what is known.
+
+    With it comes its predicted IoU, NaN where it was given or the prompter does not say.
+    """
     masks = [prompt for prompt in group if isinstance(prompt, MaskPrompt)]
     boxes = [prompt for prompt in group if isinstance(prompt, BoxPrompt)]
     points = [prompt for prompt in group if isinstance(prompt, PointPrompt)]
@@ -180,14 +190,14 @@ def _mask(
     if boxes and boxes[0].fill:
         if points:
             raise PromptError("a filled box cannot be corrected by points; leave fill out")
-        return fill_boxes({1: clip_box(boxes[0].box, frame.size)}, frame.size) > 0
+        return fill_boxes({1: clip_box(boxes[0].box, frame.size)}, frame.size) > 0, math.nan
     mask: npt.NDArray[Any] | None = None if boxes else known
     if masks:
         mask = fit_mask(np.asarray(masks[0].mask) != 0, frame.size, fit)
         if not mask.any():
             raise PromptError("the mask is empty; draw the object, or remove it with RemovePrompt")
         if not points:
-            return mask
+            return mask, math.nan
     prompts = Prompts(
         boxes[0].box if boxes else None,
         [point for prompt in points for point in prompt.positive],
@@ -199,11 +209,11 @@ def _mask(
         for x, y in prompts.points:
             if not (x0 <= x < x1 and y0 <= y < y1):
                 raise PromptError(f"positive point ({x:g}, {y:g}) is outside the box")
-    found = prompter().answer(prompts).mask
-    if not found.any():
+    answer = prompter().answer(prompts)
+    if not answer.mask.any():
         raise PromptError(
             "nothing is found in the box; give a mask, or fill the box (fill=True)"
             if boxes
             else "nothing is found at the points; add points, or give a box or a mask"
         )
-    return found
+    return answer.mask, float(answer.iou[0])
