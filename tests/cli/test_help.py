@@ -34,7 +34,7 @@ def test_following_objects_imports_nothing_that_scores() -> None:
     assert imported("import segue.cli.track", scoring) == set()
 
 
-def test_following_objects_imports_the_network_that_follows_them_alone(tmp_path: Path) -> None:
+def test_following_objects_imports_the_network_that_follows_them_alone() -> None:
     networks = ("cutie", "xmem", "stm", "seqformer", "msstsvis", "hofam", "mustan", "detection.mask_rcnn")
     other = (
         *(f"segue.models.{name}" for name in networks),
