@@ -10,6 +10,7 @@ import torch
 
 from segue.masks import decode_rle, encode_rle
 from segue.models.seqformer import SeqFormer, Size
+from segue.sessions import official
 from segue.sessions.official import (
     as_tensor,
     best_entries,
@@ -152,3 +153,18 @@ def test_entries_of_one_query_stand_together_without_those_that_show_nothing() -
     related: Any = Answers(masks, [[3.0, 1.0], [2.0, -9.0], [2.5, 2.4]])
     related.relates_frames, related.encode = True, lambda clip: clip
     assert clip_records(related, frames, (4, 4), 7) == records
+
+
+def test_a_clip_is_looked_at_in_full_precision_unless_it_is_to_be_fast(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        official,
+        "prepare_for_inference",
+        lambda network, device, fast: asked.append((device, fast)) or (network, device, None),
+    )
+    monkeypatch.setattr(official, "clip_records", lambda network, frames, size, video_id: [video_id])
+    assert official.whole_clip(None, [], (4, 5)) == [1]  # type: ignore[arg-type]
+    official.whole_clip(None, [], (4, 5), device="cpu", fast=True)  # type: ignore[arg-type]
+    assert asked == [(None, False), ("cpu", True)]

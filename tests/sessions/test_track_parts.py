@@ -129,3 +129,19 @@ def test_the_expected_overlap_is_calibrated_by_its_log_odds(
     inside: float, total: float, area: int, confidence: tuple[float, float], expected: float
 ) -> None:
     assert expected_overlap(inside, total, area, confidence) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_score_of_an_object_is_the_overlap_that_its_probabilities_let_one_expect(
+    session: TrackSession,
+) -> None:
+    result = session.step(frame(1))
+    seen = 0
+    for number, item in enumerate(result.objects, 1):
+        plane, inside = result.probabilities[number], result.mask == item.id
+        if item.area:
+            seen += 1
+            overlap = expected_overlap(
+                float(plane[inside].sum()), float(plane.sum()), int(inside.sum()), session._confidence
+            )
+            assert item.score == pytest.approx(overlap, rel=1e-3)
+    assert seen
