@@ -276,9 +276,13 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MaskPrompt(Prompt):
-    """The object covers the pixels where ``mask`` (H, W) is true or non-zero."""
+    """The object covers the pixels where ``mask`` (H, W) is true or non-zero.
+
+    ``iou``, in [0, 1], is what a prompter that made the mask expects of it; None where a person gave it.
+    """
 
     mask: npt.NDArray[np.generic]
+    iou: float | None = None
 
     __eq__ = same_values
 

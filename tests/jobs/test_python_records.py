@@ -75,6 +75,8 @@ SAID: dict[str, Callable[[Path], Any]] = {
     },
     "one.png above a box": lambda folder: {0: {2: (2, 2, 60, 40), 1: folder / "one.png"}},
     "boxes": lambda _: {1: [(2, 2, 30, 30), (32, 4, 60, 40)]},
+    "boxes on the first frame": lambda _: {0: [(2, 2, 30, 30), (32, 4, 60, 40)]},
+    "a mask that a prompter judged": lambda _: {0: [MaskPrompt(1, MASKS[0] == 1, 0.25)]},
 }
 
 

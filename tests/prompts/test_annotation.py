@@ -226,3 +226,13 @@ def test_grabcut_beats_the_filled_box_on_real_pictures(shared: Path) -> None:
             found = resolve(frame, [BoxPrompt(1, box, fill)], prompter=GrabCut).mask > 0
             values.append(iou(found, truth))
     assert np.mean(scores[False]) > np.mean(scores[True]) + 0.05
+
+
+def test_a_mask_brings_along_what_is_expected_of_it() -> None:
+    mask = np.zeros((20, 30), bool)
+    mask[4:9, 5:12] = True
+    frame = Frame(0, None, np.zeros((20, 30, 3), np.uint8))
+    assert resolve(frame, [MaskPrompt(1, mask, 0.25), MaskPrompt(2, ~mask)]).expected == {1: 0.25}
+    for wrong in (-0.1, 1.5, float("nan")):
+        with pytest.raises(PromptError, match="iou"):
+            resolve(frame, [MaskPrompt(1, mask, wrong)])

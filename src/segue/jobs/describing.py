@@ -192,7 +192,7 @@ def _values(
                 raise PromptError(f"prompts: the mask of one object is (H, W), not {mask.shape}")
             size = cast(tuple[int, int], mask.shape)
             counts = encode_rle(mask)["counts"]
-            yield MaskValue(frame=frame, id=item.id, size=size, counts=counts, label=item.label)
+            yield MaskValue(frame=frame, id=item.id, size=size, counts=counts, iou=item.iou, label=item.label)
         elif isinstance(item, BoxPrompt):
             low, high = _scaled((item.box[:2], item.box[2:]), scale)
             yield BoxValue(frame=frame, id=item.id, box=(*low, *high), fill=item.fill, label=item.label)

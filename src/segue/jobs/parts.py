@@ -124,6 +124,7 @@ class MaskValue(Value):
         id: of the object.
         size: height and width.
         counts: run lengths down the columns, see :mod:`segue.masks.rle`.
+        iou: what a prompter that made the mask expects of it, in [0, 1]; None where a person gave it.
         label: class or name.
     """
 
@@ -132,6 +133,7 @@ class MaskValue(Value):
     id: Id = 1
     size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
     counts: str
+    iou: Annotated[float, Field(ge=0, le=1)] | None = None
     label: str | None = None
 
 

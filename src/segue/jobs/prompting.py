@@ -151,7 +151,7 @@ def _prompts(
             if value.size != frame_size:  # else it is a mask of the reduced frames
                 inside = resize_mask(fit_mask(inside, size, fit), frame_size)
             if inside.any():
-                yield MaskPrompt(value.id, inside, label=value.label)
+                yield MaskPrompt(value.id, inside, value.iou, label=value.label)
         elif isinstance(value, BoxValue):
             low, high = _scaled((value.box[:2], value.box[2:]), scale)
             yield BoxPrompt(value.id, (*low, *high), value.fill, label=value.label)
@@ -209,7 +209,9 @@ def settled(
     found = resolve(frame, prompts, prompter=prompter, native=native)
     labels = {item.id: item.label for item in prompts if item.label is not None}
     masks = [
-        MaskPrompt(i, found.mask == i, label=labels.get(i)) for i in found.ids if i not in found.native_ids
+        MaskPrompt(i, found.mask == i, found.expected.get(i), label=labels.get(i))
+        for i in found.ids
+        if i not in found.native_ids
     ]
     return [*masks, *found.prompts, *(RemovePrompt(i) for i in found.removed)]
 

@@ -171,6 +171,15 @@ def _understood(
     return True
 
 
+def _expected(prompt: MaskPrompt) -> float:
+    """What is expected of a mask that is given, NaN where nothing is."""
+    if prompt.iou is None:
+        return math.nan
+    if not 0 <= prompt.iou <= 1:
+        raise PromptError(f"the mask's iou is {prompt.iou}, but must be in [0, 1]")
+    return float(prompt.iou)
+
+
 def _mask(
     frame: Frame,
     group: list[Prompt],
@@ -180,7 +189,7 @@ def _mask(
 ) -> tuple[npt.NDArray[np.bool_], float]:
     """The mask of an object: given, or found by a prompter; points alone correct what is known.
 
-    With it comes its predicted IoU, NaN where it was given or the prompter does not say.
+    With it comes its predicted IoU, NaN where a person gave it or the prompter does not say.
     """
     masks = [prompt for prompt in group if isinstance(prompt, MaskPrompt)]
     boxes = [prompt for prompt in group if isinstance(prompt, BoxPrompt)]
@@ -197,7 +206,7 @@ def _mask(
         if not mask.any():
             raise PromptError("the mask is empty; draw the object, or remove it with RemovePrompt")
         if not points:
-            return mask, math.nan
+            return mask, _expected(masks[0])
     prompts = Prompts(
         boxes[0].box if boxes else None,
         [point for prompt in points for point in prompt.positive],

@@ -155,7 +155,9 @@ export class View {
     const running = this.loading.get(key);
     if (running) return running;
     const exact = this.state.film.exact;
-    const work = (async () => {
+    /** @type {Promise<void>} */
+    let work = Promise.resolve();
+    work = (async () => {
       try {
         const answer = await fetch(`frame/${index}.jpg?exact=${exact}${near ? "&near=true" : ""}`);
         if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail || `frame ${index} cannot be read`);
