@@ -17,6 +17,7 @@ import pytest
 from segue.datasets.davis import DavisFolder
 from segue.masks import read_index_mask, write_index_mask
 from segue.video import open_source
+from tests.segue_web.chromium import launched
 from tests.segue_web.films import SAMPLE, cut_of_sample
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
@@ -97,30 +98,24 @@ def test_the_tour_of_a_python_developer(tmp_path: Path) -> None:
 def test_the_tour_of_an_annotator(tmp_path: Path) -> None:
     """Click, track, look, correct, export, as the README says; what comes out is read back."""
     test_page = pytest.importorskip("tests.segue_web.test_page", reason="playwright is not installed")
-    if test_page.CHROMIUM is None:
-        pytest.skip("no Chromium here (apt-get install chromium)")
     cut_of_sample(tmp_path / "my.mp4", FRAMES)
     command = [sys.executable, "-m", *begin_with("annotate films"), "--no-browser"]
-    with (
-        subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process,
-        test_page.playwright.sync_playwright() as play,
-    ):
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = next(found[0] for line in process.stdout if (found := re.search(r"http://\S+", line)))
-        chromium = play.chromium.launch(executable_path=test_page.CHROMIUM, args=test_page.FLAGS.split())
-        page = test_page.Page(chromium, address)
-        page.page.mouse.click(*page.at(115, 62))  # click, with the tool that is chosen
-        page.here("Object 1: corrected by you")
-        page.page.get_by_role("button", name="Track forwards").click()
-        page.tracked()
-        page.go(3)  # look
-        page.here("tracked, confidence")
-        page.page.get_by_role("radio", name="Eraser").click()  # correct
-        page.drag((100, 50), (110, 55))
-        page.here("corrected by you")
-        exported = page.export("davis")
-        assert page.errors == []
-        chromium.close()
+        with launched() as chromium:
+            page = test_page.Page(chromium, address)
+            page.page.mouse.click(*page.at(115, 62))  # click, with the tool that is chosen
+            page.here("Object 1: corrected by you")
+            page.page.get_by_role("button", name="Track forwards").click()
+            page.tracked()
+            page.go(3)  # look
+            page.here("tracked, confidence")
+            page.page.get_by_role("radio", name="Eraser").click()  # correct
+            page.drag((100, 50), (110, 55))
+            page.here("corrected by you")
+            exported = page.export("davis")
+            assert page.errors == []
         process.send_signal(signal.SIGINT)
         process.wait(60)
     assert exported == Path("segue-out", "my.project", "exports", "my-davis")

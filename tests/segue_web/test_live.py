@@ -34,6 +34,7 @@ from segue.video.events import Event
 from segue.video.zones import Zone
 from segue_web import live
 from segue_web.live import LivePage
+from tests.segue_web.chromium import launched
 from tests.sessions.scenes import wall, with_squares
 
 TOKEN, HOST = "s3cret-of-this-run", "http://127.0.0.1:8123"
@@ -267,10 +268,7 @@ def test_a_camera_is_watched_in_the_browser(
     for _ in range(4):
         camera.allowed.release()
     address, end = watch()
-    with test_page.playwright.sync_playwright() as play:
-        if test_page.CHROMIUM is None:
-            pytest.skip("no Chromium here (apt-get install chromium)")
-        chromium = play.chromium.launch(executable_path=test_page.CHROMIUM, args=test_page.FLAGS.split())
+    with launched() as chromium:
         page = chromium.new_page(viewport={"width": 1000, "height": 700}, reduced_motion="reduce")
         expect, limit = test_page.playwright.expect, 1000 * WAIT
         problems: list[str] = []
@@ -298,5 +296,4 @@ def test_a_camera_is_watched_in_the_browser(
         camera.allowed.release()
         expect(page.locator("#hint")).to_have_text("The run is done.", timeout=limit)
         assert problems == []
-        chromium.close()
     assert "zone-enter" in (tmp_path / "events.csv").read_text()

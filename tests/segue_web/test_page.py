@@ -28,16 +28,12 @@ from segue.sessions import TrackSession
 from segue.sessions.detecting import detector
 from segue_web.film import Film
 from segue_web.guard import STATIC
+from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.films import SAMPLE, cut_of_sample
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (apt-get install chromium)")
+pytestmark = needs_chromium
 
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
 FRAMES = 9
 WAIT = 150_000
 """Milliseconds; a busy machine is no defect."""
@@ -78,14 +74,6 @@ def serve() -> Iterator[Callable[..., Server]]:
         if server.process.poll() is None:
             server.process.send_signal(signal.SIGINT)
             server.process.wait(WAIT / 1000)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
@@ -131,6 +119,13 @@ class Page:
         for x, y in outline.tolist():
             self.page.mouse.click(*self.at(x + 0.5, y + 0.5))
         self.key("Enter")
+
+    def keyframe(self) -> None:
+        """Draw the first polygon of an object, a square."""
+        self.key("i")
+        for corner in ((100, 60), (160, 60), (160, 120), (100, 120), (100, 60)):
+            self.page.mouse.click(*self.at(*corner))
+        self.here("Object 1: corrected by you")
 
     def go(self, frame: int) -> None:
         self.page.locator("#frame").fill(str(frame))
@@ -483,10 +478,7 @@ def test_a_polygon_with_keyframes_is_moved_and_the_frames_between_follow(
     serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path
 ) -> None:
     page = Page(browser, serve("annotate", film, "--project", tmp_path / "p", "--device", "cpu").address)
-    page.key("i")
-    for corner in ((100, 60), (160, 60), (160, 120), (100, 120), (100, 60)):
-        page.page.mouse.click(*page.at(*corner))
-    page.here("Object 1: corrected by you")
+    page.keyframe()
     page.go(4)
     page.here("has no mask here")
     page.drag((130, 90), (150, 80), (170, 90))  # all of it, 40 to the right
@@ -520,10 +512,7 @@ def test_enter_on_a_frame_whose_polygons_are_not_known_yet_waits_for_them(
     serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path
 ) -> None:
     page = Page(browser, serve("annotate", film, "--project", tmp_path / "p", "--device", "cpu").address)
-    page.key("i")
-    for corner in ((100, 60), (160, 60), (160, 120), (100, 120), (100, 60)):
-        page.page.mouse.click(*page.at(*corner))
-    page.here("Object 1: corrected by you")
+    page.keyframe()
     page.go(4)
     page.here("has no mask here")
     page.drag((130, 90), (170, 90))

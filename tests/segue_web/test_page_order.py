@@ -13,23 +13,16 @@ import pytest
 
 from segue.masks import encode_rle
 from segue_web.guard import STATIC
-from tests.segue_web.test_page import CHROMIUM, FLAGS, WAIT, playwright
+from tests.segue_web.chromium import needs_chromium
+from tests.segue_web.test_page import WAIT, playwright
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (apt-get install chromium)")
+pytestmark = needs_chromium
 
 ADDRESS = "http://page.test/s3cret/"
 HEIGHT, WIDTH, FRAMES = 240, 432, 9
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 Message = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -220,7 +220,7 @@ def test_frames_that_were_held_still_have_no_mask_where_they_were_taken() -> Non
 
 
 class Stepping(PanDetector):
-    """Is told the steps of the camera, in parts of the picture, to the right and down."""
+    """Receives the steps of the camera, in parts of the picture, to the right and down."""
 
     def __init__(self, steps: list[tuple[float, float]], fits: bool = True) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The limits by which changes of the whole picture are told apart."""
+"""The limits between the kinds of changes of the whole picture."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def test_what_a_prompter_doubts_is_doubted_as_long_as_it_is_followed(lite: STCNL
     assert doubted[4] == pytest.approx(0.7), "what was clicked on is as good as the prompter says"
     given = new_session(lite)
     truths = scores(follow(given, {0: mask, 5: [MaskPrompt(1, mask)], 6: [MaskPrompt(1, mask)]}, end=8))
-    assert doubted[5:] == truths[6:], "a mask that is given is believed"
+    assert doubted[5:] == truths[6:], "a mask that is given has the score of tracking"
 
 
 @pytest.mark.parametrize("removed", [True, False])
