@@ -52,7 +52,8 @@ class Edits:
         data = {"points": points, "box": box, **shown}
 
         def give() -> dict[str, Any]:
-            return self._give(message, "click", lambda _: clicked.plane, data, clicked.iou)
+            score = 1.0 if clicked.iou is None else clicked.iou
+            return self._give(message, "click", lambda _: clicked.plane, data, score)
 
         return await self._shared.run(give) | shown
 

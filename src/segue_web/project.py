@@ -43,7 +43,7 @@ class Mark:
     Attributes:
         kind: where its mask comes from.
         score: the IoU to be expected, in 0..1, as the tracker, the prompter of a click or a detector says;
-            1 where a person drew it.
+            1 where a person drew it, or nobody can say.
         area: pixels.
         weight: share of the later correction where two directions were joined, in 0..1; None elsewhere.
         agreement: IoU of the two directions there.

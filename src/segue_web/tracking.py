@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from segue.jobs.tracking import track_session
 from segue.metrics.measures import region_similarity
 from segue.models.base import MemoryNetwork
 from segue.sessions import TrackSession
+from segue.sessions.track import with_first
 from segue.types import Frame, IndexMask, MaskPrompt, Segmentation
 from segue_web.film import Film
 from segue_web.messages import Track
@@ -33,10 +34,17 @@ _NO_MASK: IndexMask = np.zeros((0, 0), np.uint8)
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
-    """A frame on which a person looked at the objects: those without a pixel are known to be out of sight."""
+    """A frame on which a person looked at the objects: those without a pixel are known to be out of sight.
+
+    Attributes:
+        mask: ids of the objects, (H, W), 0 is background.
+        known: ids that were looked at.
+        expected: IoU to be expected of the masks that no person drew, by id.
+    """
 
     mask: IndexMask
     known: frozenset[int]
+    expected: Mapping[int, float] = field(default_factory=dict)
 
 
 Steps = Iterator[tuple[int, dict[int, MarkedMask]]]
@@ -143,7 +151,9 @@ def corrected_frames(project: Project, spec: dict[str, Any]) -> dict[int, Correc
         spec: as :func:`planned` gives it.
 
     Returns:
-        By frame index the mask (H, W) of what was corrected there, and the ids for which that holds.
+        By frame index the mask (H, W) of what was corrected there, the ids for which that holds, and the IoU
+        to be expected of masks that clicks, a detector or an earlier tracking made. What a person drew has a
+        score of 1, which is no expectation; what scores of an imported file mean is not known.
     """
     objects, start = spec["objects"], spec["start"]
     low, high = sorted((start, spec["stop"]))
@@ -151,8 +161,10 @@ def corrected_frames(project: Project, spec: dict[str, Any]) -> dict[int, Correc
     nearest = sorted(given, key=lambda i: max(low - i, i - high, 0))
     corrected = {}
     for index in {*nearest[:SHOWN_AHEAD], *(i for i in given if low <= i <= high), start}:
-        mask, known = project.mask(index), frozenset(project.marks(index)) & frozenset(objects)
-        corrected[index] = Corrected(np.where(np.isin(mask, sorted(known)), mask, 0), known)
+        mask, marks = project.mask(index), project.marks(index)
+        known = frozenset(marks) & frozenset(objects)
+        expected = {i: marks[i].score for i in known if marks[i].kind != "imported" and marks[i].score < 1}
+        corrected[index] = Corrected(np.where(np.isin(mask, sorted(known)), mask, 0), known, expected)
     return corrected
 
 
@@ -238,7 +250,8 @@ def follow(
 
 
 def _show(session: TrackSession, frame: Frame, given: Corrected) -> Segmentation:
-    prompts = [MaskPrompt(int(i), given.mask == i) for i in np.unique(given.mask) if i]
+    ids = [int(i) for i in np.unique(given.mask) if i]
+    prompts = [MaskPrompt(i, given.mask == i, given.expected.get(i)) for i in ids]
     return session.step(frame, prompts, predict=bool(set(session.ids) - given.known))
 
 
@@ -298,22 +311,29 @@ def between(
         ahead[result.index] = replace(result, mask=_NO_MASK)  # its probabilities are kept in a compact form
         yield from one_way([result], objects)
     for back in follow(network, film, corrected, last, first + 1, device=device):
-        yield back.index, _joined(ahead.pop(back.index), back, (back.index - first) / (last - first), objects)
+        weight, ends = (back.index - first) / (last - first), (corrected[first], corrected[last])
+        yield back.index, _joined(ahead.pop(back.index), back, weight, objects, ends)
 
 
 def _joined(
-    ahead: Segmentation, back: Segmentation, weight: float, objects: Sequence[int]
+    ahead: Segmentation,
+    back: Segmentation,
+    weight: float,
+    objects: Sequence[int],
+    ends: tuple[Corrected, Corrected],
 ) -> dict[int, MarkedMask]:
     ids = sorted({*ahead.ids, *back.ids})
-    before, after = _channels(ahead, ids), _channels(back, ids)
-    mixed = (1 - weight) * before + weight * after
-    forward, backward = before.argmax(0), after.argmax(0)
+    one, two = _channels(ahead, ids), _channels(back, ids)
+    mixed = (1 - weight) * one + weight * two
+    forward, backward = one.argmax(0), two.argmax(0)
     winner, best = mixed.argmax(0), mixed.max(0)
     found = {}
     for channel, i in enumerate(ids, 1):
         if i in objects:
             plane = winner == channel
-            score = float(best[plane].mean()) if plane.any() else 0.0
+            alone = float(best[plane].mean()) if plane.any() else 0.0
+            before, after = (with_first(alone, end.expected.get(i)) for end in ends)
+            score = (1 - weight) * before + weight * after
             agreement = region_similarity(forward == channel, backward == channel)
             found[i] = plane, Mark("tracked", score, weight=weight, agreement=agreement)
     return found

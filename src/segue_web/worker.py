@@ -19,7 +19,7 @@ import numpy as np
 
 from segue.arrays import BoolArray
 from segue.errors import PromptError, SegueError
-from segue.prompts import Extent, MakePrompter, PicturePrompter, Prompts, find_prompter
+from segue.prompts import Answer, Extent, MakePrompter, PicturePrompter, Prompts, find_prompter
 from segue.registry import DETECTORS
 from segue.sessions.detecting import detector
 from segue.weights.loading import load_for
@@ -38,13 +38,13 @@ class Clicked:
 
     Attributes:
         plane: the mask, (H, W).
-        iou: its predicted IoU with what was meant, in [0, 1].
+        iou: its predicted IoU with what was meant, in [0, 1]; None where the prompter does not say.
         extent: what of :data:`segue.prompts.Extent` it shows.
         extents: which others are available.
     """
 
     plane: BoolArray
-    iou: float
+    iou: float | None
     extent: Extent
     extents: tuple[Extent, ...]
 
@@ -114,7 +114,7 @@ class Tools:
             answer = answer.within(bound)
         if not answer.mask.any():
             raise PromptError("nothing is found there; add a point, draw a box, or paint it")
-        return Clicked(answer.mask, float(answer.iou[0]), answer.extent, answer.extents)
+        return Clicked(answer.mask, _iou(answer), answer.extent, answer.extents)
 
     def find(self, index: int, name: str) -> list[Suggestion]:
         """What a detector of :func:`segue.detector` finds.
@@ -137,8 +137,12 @@ class Tools:
         ]
 
     def _quality(self, index: int, plane: BoolArray) -> float | None:
-        iou = float(self.prompter(index).answer(Prompts(mask=plane)).iou[0])
-        return None if math.isnan(iou) else iou
+        return _iou(self.prompter(index).answer(Prompts(mask=plane)))
+
+
+def _iou(answer: Answer) -> float | None:
+    iou = float(answer.iou[0])
+    return None if math.isnan(iou) else iou
 
 
 def work(connection: Connection, path: Path, model: Model, prompter: str, device: str | None) -> None:

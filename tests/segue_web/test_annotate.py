@@ -14,6 +14,7 @@ import pytest
 
 from segue.errors import PromptError, SegueError
 from segue.masks import encode_rle, write_index_mask
+from segue.prompts import Prompts
 from segue_web import messages
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import matting, snapshot
@@ -22,7 +23,7 @@ from segue_web.job_runner import Job
 from segue_web.labels import Labels
 from segue_web.project import Mark, MarkedMask, Project
 from segue_web.store import StaleError
-from segue_web.worker import Clicked, Suggestion
+from segue_web.worker import Clicked, Suggestion, Tools
 from tests.segue_web.films import numbered, write_film
 
 
@@ -53,6 +54,17 @@ class CircleWorker:
     def stop(self) -> None: ...
 
     def close(self) -> None: ...
+
+
+class DirectWorker(CircleWorker):
+    """Answers with the tools themselves, in this process."""
+
+    def __init__(self, tools: Tools) -> None:
+        super().__init__(tools.film.size)
+        self.tools = tools
+
+    async def ask(self, method: str, frame: int, asked: Any, bound: Any = None) -> Any:
+        return getattr(self.tools, method)(frame, asked, bound)
 
 
 @pytest.fixture
@@ -101,6 +113,23 @@ def test_a_click_makes_an_object_and_is_saved_with_its_prompt(backend: AnnotateB
     ask("undo")
     assert backend.project.objects() == []
     assert not backend.project.mask(3).any()
+
+
+def test_what_a_prompter_that_expects_nothing_finds_is_saved_too(tmp_path: Path) -> None:
+    film = Film(write_film(tmp_path / "film.mp4", numbered(2)))
+    grabcut = Tools(film, ("stcn-lite", None), "grabcut", None)
+
+    clicked = grabcut.click(0, Prompts(box=(4, 4, 40, 40)), None)
+
+    assert clicked.iou is None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("segue_web.annotate.Worker", lambda *_: DirectWorker(grabcut))
+        backend = AnnotateBackend(film, tmp_path / "p")
+    edit = messages.ClickEdit(id=1, op="click", frame=0, object=None, points=[], box=(4, 4, 40, 40), seen=0)
+    asyncio.run(backend.handle(edit))
+    assert np.array_equal(backend.project.mask(0) == 1, clicked.plane)
+    assert backend.project.marks(0)[1].score == 1.0
+    backend.close()
 
 
 def test_a_page_may_look_at_a_frame_as_it_was_before_its_last_change(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,8 @@ from segue.errors import PromptError
 from segue.sessions import TrackSession
 from segue.types import Frame
 from segue_web.film import Film
-from segue_web.tracking import Corrected, between, follow, one_way
+from segue_web.project import Mark, Project
+from segue_web.tracking import Corrected, between, corrected_frames, follow, one_way
 from tests.clips import clip
 from tests.lite import lively_lite
 from tests.segue_web.films import write_film
@@ -99,6 +102,37 @@ def test_scores_on_the_page_are_those_of_the_tracker(made: tuple[Film, np.ndarra
         for number, (plane, mark) in objects.items():
             np.testing.assert_array_equal(plane, result.mask == number)
             assert mark.score == scores[number]
+
+
+def test_tracks_on_the_page_count_what_the_prompter_doubts(
+    made: tuple[Film, np.ndarray], tmp_path: Path
+) -> None:
+    film, masks = made
+    project = Project(tmp_path / "p", film.describe(), film.size)
+    with project.change("click"):
+        for index in (0, 3):
+            for number in (1, 2):
+                number = number if index else project.add_object()
+                mark = Mark("given", 0.4 if number == 1 else 1.0)  # the second is drawn by hand
+                project.put(index, {number: (masks[index] == number, mark)})
+    spec = {"objects": [1, 2], "start": 0, "stop": 3}
+    doubted = corrected_frames(project, spec)
+    project.close()
+    drawn = {i: Corrected(given.mask, given.known) for i, given in doubted.items()}
+
+    def scores(given: dict[int, Corrected], join: bool) -> list[dict[int, float]]:
+        network = lively_lite()
+        if join:
+            steps = list(between(network, film, given, 0, 3, [1, 2], device="cpu"))[2:]
+        else:
+            steps = list(one_way(follow(network, film, given, 0, 2, device="cpu"), [1, 2]))
+        return [{i: mark.score for i, (_, mark) in objects.items()} for _, objects in steps]
+
+    assert doubted[0].expected == {1: 0.4}
+    for join in (False, True):
+        for with_doubt, without in zip(scores(doubted, join), scores(drawn, join), strict=True):
+            assert with_doubt[1] == pytest.approx(without[1] ** 0.75 * 0.4**0.25)
+            assert with_doubt[2] == without[2]
 
 
 def test_without_a_corrected_frame_there_is_nothing_to_follow(made: tuple[Film, np.ndarray]) -> None:
