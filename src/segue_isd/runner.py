@@ -7,7 +7,6 @@ import io
 import json
 import multiprocessing
 import os
-import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from segue.errors import SinkError
-from segue.video.partial import write_complete, writing
+from segue.video.partial import remove_partial, write_complete, writing
 from segue_isd.gl import RendererError
 from segue_isd.lights import MOODS
 from segue_isd.maps import Lens, averaged
@@ -27,10 +26,12 @@ from segue_isd.presets import Preset
 from segue_isd.renderer import Renderer
 from segue_isd.scene import Scene, scene_seed
 from segue_isd.sensor import Sensor
-from segue_isd.writer import META, ClipWriter, youtube_vis
+from segue_isd.writer import BEGUN, META, ClipWriter, youtube_vis
 
 CLASSES = ("person", "bag", "trolley", "wheelchair", "pet", "robot", "ball", "car")
 """Classes of instances; their numbers in YouTube-VIS files count from 1."""
+INDEX, INSTANCES = "index.csv", "instances.json"
+"""Tables of all clips, in the folder of the data set, and of the clips of a split, in the folder of that."""
 THERMAL_BRIGHTNESS = 0.28
 """Mean of an empty picture of thermal cameras, in which people must not burn out."""
 
@@ -96,6 +97,8 @@ def generate(
             raise SinkError(f"{out}: is not empty; give --resume to go on, or another folder")
     orders = plan(out, preset, frames)
     waiting = [order for order in orders if not _complete(order, preset, seed)]
+    if len(waiting) == len(orders):
+        _check_summaries(out, orders)
     done = frames - sum(order.frames for order in waiting)
     report(done)
     context = multiprocessing.get_context("spawn")
@@ -120,26 +123,59 @@ def generate(
 
 
 def _complete(order: Order, preset: Preset, seed: int) -> bool:
-    meta = order.folder / META
-    if not meta.is_file():
-        if order.folder.exists():
-            with writing(order.folder):
-                shutil.rmtree(order.folder)
+    """Whether a clip is there. One that was begun is rendered once more, over its files; nothing is removed.
+
+    Raises:
+        SinkError: the folder holds something else than this clip.
+    """
+    complete, begun = (_record(order.folder / name) for name in (META, BEGUN))
+    found = begun if complete is None else complete
+    if found is None:
+        _check_empty(order.folder)
         return False
-    try:
-        found = json.loads(meta.read_bytes())
-    except ValueError:
-        raise SinkError(f"{meta}: is not of a generated clip; give another folder") from None
     wanted = {
         "seed": str(scene_seed(seed, order.number, preset.order)),
         "frames": order.frames,
         "size": list(preset.size),
     }
-    if not isinstance(found, dict) or any(found.get(key) != value for key, value in wanted.items()):
+    if any(found.get(key) != value for key, value in wanted.items()):
         raise SinkError(
             f"{order.folder}: comes from another seed, order, size or length; give another folder"
         )
-    return True
+    return complete is not None
+
+
+def _record(path: Path) -> dict[str, Any] | None:
+    """What a clip's description says, or None if it is not there."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise SinkError(f"{path}: is not of a generated clip; give another folder")
+    return found
+
+
+def _check_empty(folder: Path) -> None:
+    """See that nothing of somebody else is where a clip is to go; a run that was killed may leave a trace."""
+    if not folder.exists():
+        return
+    remove_partial(folder, folder / BEGUN)
+    with writing(folder):
+        if any(folder.iterdir()):
+            raise SinkError(
+                f"{folder}: holds files that no clip of this command has begun; move them away, or give "
+                "another folder"
+            )
+
+
+def _check_summaries(out: Path, orders: list[Order]) -> None:
+    """See that no table of somebody else is replaced: where no clip is complete, none is of this data set."""
+    for path in (out / INDEX, *(order.folder.parent / INSTANCES for order in orders)):
+        if path.exists():
+            raise SinkError(f"{path}: is there without a clip of this data set; give another folder")
 
 
 _worker: dict[str, Any] = {}
@@ -226,8 +262,8 @@ def _summarise(out: Path, orders: list[Order]) -> None:
     for meta in metas:
         columns = [meta[key] for key in ("name", "split", "template", "camera", "light")]
         rows.writerow([*columns, " ".join(meta["tags"]), meta["frames"], meta["seed"]])
-    write_complete(out / "index.csv", table.getvalue().encode())
+    write_complete(out / INDEX, table.getvalue().encode())
     for split in sorted({meta["split"] for meta in metas}):
         chosen = [meta for meta in metas if meta["split"] == split]
         text = json.dumps(youtube_vis(chosen, CLASSES))
-        write_complete(out / split / "instances.json", text.encode())
+        write_complete(out / split / INSTANCES, text.encode())

@@ -20,13 +20,15 @@ from segue.datasets.foreground import numbered_files
 from segue.datasets.labels import read_grey
 from segue.errors import SinkError
 from segue.masks import encode_objects, rle_area, rle_box
-from segue.video.partial import prepare, replacing, write_complete, writing
+from segue.video.partial import make_folder, prepare, replacing, write_complete, writing
 from segue_isd.maps import Maps, instances, labels
 from segue_isd.parts import MOVING_BACKGROUND
 from segue_isd.scene import VERSION, Scene
 
 META = "meta.json"
 """Written last: a clip without it is not complete."""
+BEGUN = "unfinished.json"
+"""Written first, and gone when the clip is complete: says of which scene the files beside it are."""
 DEPTH_UNIT = 1000
 """Values of a depth file in one metre."""
 _FAST_PNG: tuple[int, ...] = (cv2.IMWRITE_PNG_COMPRESSION, 1)
@@ -43,6 +45,10 @@ class ClipWriter:
 
     def __init__(self, folder: Path, scene: Scene) -> None:
         self._folder, self._scene = folder, scene
+        about = {"seed": str(scene.seed), "frames": scene.frames, "size": list(scene.size)}
+        with writing(folder):
+            make_folder(folder)
+        write_complete(folder / BEGUN, json.dumps(about).encode())
         self._hash = hashlib.sha256()
         self._cameras: list[dict[str, Any]] = []
         self._seen: dict[int, dict[int, Any]] = {}
@@ -89,6 +95,8 @@ class ClipWriter:
         write_complete(self._folder / "background.png", _encoded(".png", plate[..., ::-1], _FAST_PNG))
         text = json.dumps(self._meta(), indent=1, sort_keys=True)
         write_complete(self._folder / META, text.encode())
+        with writing(self._folder / BEGUN):
+            (self._folder / BEGUN).unlink()
 
     def _note(self, index: int, ids: npt.NDArray[np.uint16]) -> None:
         view = self._scene.camera.at(index / self._scene.fps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 import sys
 from dataclasses import replace
@@ -19,6 +20,7 @@ from segue_isd.command import isd
 from segue_isd.gl import RendererError, check_opengl
 from segue_isd.presets import PRESETS, composed
 from segue_isd.runner import CLASSES, generate, plan
+from segue_isd.writer import ClipWriter
 
 ORDER = replace(PRESETS["tiny"], length=3, size=(48, 64))
 FRAMES = 16
@@ -43,7 +45,9 @@ def test_a_set_resumed_by_other_workers_has_the_bytes_of_one_made_at_once(root: 
     again = tmp_path / "again"
     shutil.copytree(root / "train" / "scene00000", again / "train" / "scene00000")
     shutil.copytree(root / "train" / "scene00001", again / "train" / "scene00001")
-    (again / "train" / "scene00001" / "meta.json").unlink()
+    meta = again / "train" / "scene00001" / "meta.json"
+    begun = {key: json.loads(meta.read_text())[key] for key in ("seed", "frames", "size")}
+    meta.rename(meta.with_name("unfinished.json")).write_text(json.dumps(begun))
     (again / "train" / "scene00001" / "input" / "in000002.jpg").write_bytes(b"half")
     generate(again, ORDER, frames=9, seed=5, workers=2, resume=True)
     first, second = _files(root), _files(again)
@@ -51,6 +55,22 @@ def test_a_set_resumed_by_other_workers_has_the_bytes_of_one_made_at_once(root: 
     assert {name.split("/")[1] for name in clips} == {"scene00000", "scene00001", "scene00002"}
     for name in clips:
         assert first[name] == second[name], name
+
+
+def test_a_clip_says_whose_it_is_before_it_is_complete(tmp_path: Path) -> None:
+    scene = ORDER.scene(5, 0, 3)
+    ClipWriter(tmp_path / "clip", scene)
+    begun = json.loads((tmp_path / "clip" / "unfinished.json").read_text())
+    assert begun == {"seed": str(scene.seed), "frames": 3, "size": [48, 64]}
+
+
+@pytest.mark.parametrize("place", ["train/scene00000/mine.txt", "index.csv", "train/instances.json"])
+def test_files_of_somebody_else_are_neither_removed_nor_replaced(place: str, tmp_path: Path) -> None:
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / place).write_text("mine")
+    with pytest.raises(SinkError, match="give another folder"):
+        generate(tmp_path, ORDER, frames=3, seed=5, resume=True)
+    assert (tmp_path / place).read_text() == "mine"
 
 
 def test_a_folder_with_other_clips_is_refused(root: Path) -> None:
@@ -74,11 +94,12 @@ def test_the_composition_of_the_paper_is_rendered_and_known_again(opengl: None, 
         generate(tmp_path, ORDER, frames=6, seed=5, resume=True)
 
 
-def test_a_folder_with_a_foreign_description_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["meta.json", "unfinished.json"])
+def test_a_folder_with_a_foreign_description_is_refused(name: str, tmp_path: Path) -> None:
     clip = tmp_path / "train" / "scene00000"
     clip.mkdir(parents=True)
-    (clip / "meta.json").write_text("[half")
-    with pytest.raises(SinkError, match=r"meta\.json: is not of a generated clip"):
+    (clip / name).write_text("[half")
+    with pytest.raises(SinkError, match=rf"{name}: is not of a generated clip"):
         generate(tmp_path, ORDER, frames=3, seed=5, resume=True)
 
 
