@@ -254,6 +254,26 @@ def test_a_mask_is_forgotten_of_the_object_that_was_chosen(desk: Desk) -> None:
     assert desk.next("forget")["object"] == 1
 
 
+@pytest.mark.parametrize(("refused", "left"), [(True, ["undo"]), (False, ["undo", "undo"])])
+def test_undo_of_a_click_that_is_refused_leaves_the_step_before(
+    desk: Desk, refused: bool, left: list[str]
+) -> None:
+    desk.held = {"click", "undo"}
+    desk.open()
+    desk.change(0, 1)
+    desk.here("Object 1: corrected by you")
+    desk.click(0.4, 0.4)
+    click = desk.next("click")
+    desk.page.keyboard.press("z")
+    desk.page.keyboard.press("z")  # this one is for the step before the click
+    desk.answer(click, **{"error": "the disk is full"} if refused else {"object": 1, "extents": ["whole"]})
+    for _ in left:
+        desk.answer(desk.next("undo"), label="click", frames=[0])
+    desk.page.wait_for_selector('[data-command="undo"]:not([disabled])')
+    desk.settle()
+    assert desk.ops("undo") == left
+
+
 def test_track_and_escape_wait_for_the_click_before(desk: Desk) -> None:
     desk.held = {"click", "track"}
     desk.open()

@@ -22,6 +22,8 @@ export class Edits {
     this.complain = page.complain;
     /** clicks that the server has answered @type {(points: [number, number, boolean][]) => void} */
     this.onAnswered = () => undefined;
+    /** whether what was asked for last has made a step @type {Promise<boolean>} */
+    this.lastMade = Promise.resolve(true);
   }
 
   /**
@@ -33,13 +35,15 @@ export class Edits {
     const { state } = this;
     state.pending++;
     state.changed();
-    return this.link.inTurn(change).finally(() => { state.pending--; state.changed(); });
+    const turn = this.link.inTurn(change).finally(() => { state.pending--; state.changed(); });
+    this.lastMade = turn.then((answer) => answer !== null, () => false);
+    return turn;
   }
 
   /**
    * A change of what is chosen now, on the frame that is shown now, whatever is chosen and shown in its turn.
    * @param {(about: {frame: number, object: number | null, seen: number}, look: Look | undefined) => Promise<any>} change
-   * @returns {Promise<any>} the answer, which names the object
+   * @returns {Promise<any>} the answer, which names the object; null where nothing was asked
    */
   edit(change) {
     const { state } = this;
@@ -48,7 +52,7 @@ export class Edits {
       if (!state.looks.has(frame)) await this.look([frame]);
       const look = state.looks.get(frame);
       const answer = await change({ frame, object: target.id, seen: look?.revision ?? 0 }, look);
-      if (answer.object) state.made(target, answer.object);
+      if (answer?.object) state.made(target, answer.object);
       return answer;
     });
   }
@@ -59,7 +63,7 @@ export class Edits {
       const before = about.object === null ? null : look?.prompts[about.object] ?? null;
       const all = box ? [] : [...(before?.points ?? []), ...points];
       const meant = extent ? extent(before) : before?.extent ?? "whole";
-      if (meant === null) return {};
+      if (meant === null) return null;
       const answer = await this.link.ask("click", { ...about, points: all, box: box ?? before?.box ?? null, extent: meant });
       if (answer.extents.length > 1 && (extent || !before)) this.noticeExtent(answer.extent, answer.extents);
       return answer;
@@ -106,10 +110,12 @@ export class Edits {
     this.edit((about) => this.link.ask("forget", { ...about, hidden })).catch(this.complain);
   }
 
-  /** @param {"undo" | "redo"} op */
+  /** Takes back what was asked for last; a change that is refused meanwhile leaves nothing to take back. @param {"undo" | "redo"} op */
   async undo(op) {
-    const answer = await this.inTurn(() => this.link.ask(op)).catch(this.complain);
-    if (!answer) return;
+    const before = this.state.pending && op === "undo" ? this.lastMade : true;
+    const change = async () => await before ? this.link.ask(op) : {};
+    const answer = await this.inTurn(change).catch(this.complain);
+    if (!answer?.label) return;
     notice(`${op === "undo" ? "Undone" : "Done again"}: ${answer.label}`);
     if (answer.frames.length === 1 && answer.frames[0] !== this.state.frame) this.go(answer.frames[0], false);
   }
