@@ -2,7 +2,7 @@
 
 It reads a JSON object from the standard input: ``arguments`` of pytest, and ``mutants``, pairs of a name and
 its files of tests. For each it writes a JSON line: the name, and the exit code of pytest, or the negative
-number of the signal that ended it.
+number of the signal that ended it, or null where the time on the clock ran out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ CPU_SECONDS = 60.0
 """What one test may compute before it counts as endless. The slowest takes a tenth of it without a mutant."""
 
 WALL_SECONDS = 900.0
-"""How long the tests of a mutant may take by the clock of the wall: for mutants that wait for ever."""
+"""How long the tests of a mutant may take by the clock of the wall: for mutants that wait for ever. One that
+reaches it has no result: the machine may have been busy, or the mutant may wait."""
 
 
 class Watch:
@@ -35,7 +36,7 @@ class Watch:
         signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
 
 
-def run(mutant: str, arguments: Sequence[str]) -> tuple[int, str]:
+def run(mutant: str, arguments: Sequence[str]) -> tuple[int | None, str]:
     """Run tests in a process of their own.
 
     Args:
@@ -43,7 +44,8 @@ def run(mutant: str, arguments: Sequence[str]) -> tuple[int, str]:
         arguments: of pytest.
 
     Returns:
-        The exit code, negative for a signal, and the test that began last, empty where none did.
+        The exit code, negative for a signal and None where :data:`WALL_SECONDS` ran out, and the test that
+        began last, empty where none did.
     """
     read, write = os.pipe()
     process = os.fork()
@@ -62,7 +64,7 @@ def run(mutant: str, arguments: Sequence[str]) -> tuple[int, str]:
             os._exit(code)
     os.close(write)
     deadline = time.monotonic() + WALL_SECONDS
-    told = b""
+    told, late = b"", False
     os.set_blocking(read, False)
     while True:
         ended, status = os.waitpid(process, os.WNOHANG)
@@ -71,11 +73,12 @@ def run(mutant: str, arguments: Sequence[str]) -> tuple[int, str]:
         if ended:
             break
         if time.monotonic() > deadline:
+            late = True
             os.kill(process, signal.SIGKILL)
         time.sleep(0.05)
     os.close(read)
     last = told.decode().splitlines()[-1:]
-    return os.waitstatus_to_exitcode(status), "".join(last)
+    return None if late else os.waitstatus_to_exitcode(status), "".join(last)
 
 
 def main() -> None:
@@ -85,12 +88,15 @@ def main() -> None:
     files = sorted({file for _, tests in work["mutants"] for file in tests})
     out, sys.stdout = sys.stdout, sys.stderr
     # This imports all tests and what they need, once for all mutants.
-    if code := pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider", *files, *arguments]):
-        sys.exit(f"the tests cannot be collected: pytest ended with {int(code)}")
+    if failed := pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider", *files, *arguments]):
+        sys.exit(f"the tests cannot be collected: pytest ended with {int(failed)}")
     for name, tests in work["mutants"]:
         code, last = run(name, [*tests, *arguments])
-        if code and last and run("", [last, *arguments])[0]:
-            sys.exit(f"{last} fails without a mutant too")
+        if code and last:
+            without = run("", [last, *arguments])[0]
+            if without:
+                sys.exit(f"{last} fails without a mutant too")
+            code = code if without == 0 else None
         print(json.dumps([name, code]), file=out, flush=True)
 
 

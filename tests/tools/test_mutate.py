@@ -155,12 +155,14 @@ def test_near_tests_import_the_module_or_what_it_defines(tmp_path: Path) -> None
 
 
 TESTS_OF_MUTANTS = """
-import os
+import os, threading
 def test_first():
     assert os.environ["MUTANT_UNDER_TEST"] != "wrong"
 def test_second():
     while os.environ["MUTANT_UNDER_TEST"] == "endless":
         pass
+    if os.environ["MUTANT_UNDER_TEST"] == "waits":
+        threading.Event().wait()
 """
 
 
@@ -169,11 +171,14 @@ def test_each_mutant_has_a_process_and_what_fails_without_one_is_an_error(tmp_pa
     (tmp_path / "test_broken.py").write_text("def test_never(): assert False")
     program = Path(mutant_tests.__file__).read_text(encoding="utf-8")
     assert "CPU_SECONDS = 60.0\n" in program
-    (tmp_path / "program.py").write_text(program.replace("CPU_SECONDS = 60.0", "CPU_SECONDS = 0.5"))
+    hurried = program.replace("CPU_SECONDS = 60.0", "CPU_SECONDS = 0.5")
+    (tmp_path / "program.py").write_text(hurried)
+    assert "WALL_SECONDS = 900.0\n" in program
+    (tmp_path / "waiting.py").write_text(hurried.replace("WALL_SECONDS = 900.0", "WALL_SECONDS = 0.5"))
 
-    def told(*mutants: tuple[str, str]) -> tuple[list[list[object]], str]:
+    def told(*mutants: tuple[str, str], program: str = "program.py") -> tuple[list[list[object]], str]:
         done = subprocess.run(
-            [sys.executable, "program.py"],
+            [sys.executable, program],
             cwd=tmp_path,
             input=json.dumps(
                 {
@@ -192,6 +197,9 @@ def test_each_mutant_has_a_process_and_what_fails_without_one_is_an_error(tmp_pa
     assert found == [["none", 0], ["wrong", 1], ["endless", -27]]
     exits = {str(name): int(str(code)) for name, code in found}
     assert score(exits, exits) == Score(1, 1, ("none",), ())
+    found, _ = told(("waits", "test_it.py"), program="waiting.py")
+    assert found == [["waits", None]], "a busy machine is no verdict"
+    assert score(["waits"], {"waits": None}).open == 1
     found, errors = told(("none", "test_it.py"), ("wrong", "test_broken.py"))
     assert found == [["none", 0]]
     assert "test_broken.py::test_never fails without a mutant too" in errors
