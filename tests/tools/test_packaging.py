@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
+import segue
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -53,6 +55,13 @@ def test_the_lock_file_was_made_of_the_requirements_as_they_are(project: dict[st
         "pyproject.toml has changed since: uv lock --default-index https://pypi.org/simple"
     )
     assert lock["requires-python"] == project["requires-python"]
+
+
+def test_a_build_without_the_sources_fails(project: dict[str, Any]) -> None:
+    """It reads the version there; hatch takes missing packages for empty ones."""
+    path = ROOT / toml("pyproject.toml")["tool"]["hatch"]["version"]["path"]
+    assert "version" not in project
+    assert f'__version__ = "{segue.__version__}"' in path.read_text(encoding="utf-8")
 
 
 def test_what_tests_use_of_the_extras_is_installed_for_them(project: dict[str, Any]) -> None:
