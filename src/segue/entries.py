@@ -275,7 +275,9 @@ class SinkOptions:
     """What a run passes to the sinks that it opens.
 
     Attributes:
-        size: height and width of the source; None keeps those of the masks.
+        size: height and width of the source, before its pictures are reduced; None where it is not known yet,
+            as of a camera before its first frame.
+        source_size: tells the same when it is called, from the first frame on for every source.
         names: name of each frame of the source without ending, if it has them.
         pictures: file name of each frame of the source, where these are files.
         fps: frames a second, if known.
@@ -295,6 +297,7 @@ class SinkOptions:
     """
 
     size: tuple[int, int] | None = None
+    source_size: Callable[[], tuple[int, int] | None] = lambda: None
     names: tuple[str, ...] | None = None
     pictures: tuple[str, ...] | None = None
     fps: float | None = None

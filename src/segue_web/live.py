@@ -63,11 +63,19 @@ FAREWELL = 2.0
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """The newest frame of a run and its result; ``number`` counts from 1."""
+    """The newest frame of a run and its result.
+
+    Attributes:
+        number: of the frame in the run, from 1.
+        frame: the picture, perhaps reduced.
+        result: its masks.
+        full: height and width of the source, which zones refer to.
+    """
 
     number: int
     frame: Frame
     result: Segmentation
+    full: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,7 @@ class LivePage(Observer):
         self._observer = observer
         self._lock = threading.Lock()
         self._about: dict[str, Any] = {}
+        self._source: Source | None = None
         self._what, self._count = "", 0
         self._total: int | None = None
         self._times: deque[float] = deque(maxlen=50)
@@ -127,8 +136,7 @@ class LivePage(Observer):
     def ready(self, source: Source, zones: Sequence[Zone]) -> None:
         shown = [{"name": zone.name, "points": zone.points, "line": zone.is_line} for zone in zones]
         self._about = {"name": source.name, "live": source.endless, "zones": shown, "colours": COLOURS}
-        if source.original_size is not None:
-            self._about["size"] = source.original_size
+        self._source = source
         self._server.start()
         self._observer.ready(source, zones)
 
@@ -148,7 +156,9 @@ class LivePage(Observer):
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         self._count += 1
         self._times.append(time.monotonic())
-        self._done = _Done(1 if self._done is None else self._done.number + 1, frame, result)
+        number = 1 if self._done is None else self._done.number + 1
+        full = self._source.original_size if self._source is not None else None
+        self._done = _Done(number, frame, result, full or frame.size)
         self._observer.frame(frame, result, note)
 
     def event(self, event: Event) -> None:
@@ -284,7 +294,7 @@ def _picture(done: _Done) -> _Picture:
         "index": result.index,
         "time": result.time,
         "size": (height, width),
-        "full": frame.size,
+        "full": done.full,
         "masks": masks,
         "boxes": {number: extent.box for number, extent in extents.items()},
         "labels": labels,

@@ -56,11 +56,11 @@ class Camera(Reader):
         self.interrupted = True
 
 
-def camera(breaks: bool = False) -> Source:
+def camera(breaks: bool = False, max_size: int | None = None) -> Source:
     return Source(
         Camera(breaks),
         Span.of(None, None, 1, None),
-        max_size=None,
+        max_size=max_size,
         on_damage="stop",
         prefetch=0,
         warn=lambda text: None,
@@ -254,6 +254,25 @@ def test_events_of_zones_go_to_their_file_the_observer_and_snapshots(film: Path)
     assert list(shots.iterdir())
     assert named
     assert {event.label for event in observer.events if event.event == "end"} == {"koi"}
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_zones_masks_and_boxes_are_in_pixels_of_the_camera_and_not_of_reduced_pictures(
+    film: Path, live: bool
+) -> None:
+    observer = Recorder()
+    ready = prepared(
+        camera(max_size=8) if live else open_source(film, max_size=8),
+        zones=(Zone.parse("there=9,10 16,10 16,12 9,12"),),  # outside of a picture of 8x6
+        extras=Extras(events=film.parent / "events.csv"),
+    )
+    ready.session.step = lambda frame, prompts=None: Segmentation(  # type: ignore[method-assign]
+        frame.index, frame.time, np.pad(np.full((3, 2), 3, np.uint8), ((3, 0), (5, 1))), (ObjectInfo(3),)
+    )
+    run_prepared(foreground(7 if live else film, film.parent / "out"), ready, observer)
+    assert read_index_mask(min((film.parent / "out/masks").glob("*.png"))).shape == (12, 16)
+    (entered,) = [event for event in observer.events if event.event == "zone-enter"]
+    assert (entered.zone, entered.x0, entered.y0, entered.x1, entered.y1) == ("there", 10, 6, 14, 12)
 
 
 def test_strips_that_explain_are_written_for_each_frame(film: Path) -> None:

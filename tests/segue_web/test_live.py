@@ -115,7 +115,18 @@ def test_the_newest_frame_wins_and_is_compressed_once_for_all_pages(
     assert made == [20, 120]
 
 
+def test_the_page_of_a_camera_whose_pictures_are_reduced_places_zones_by_the_camera(
+    page: LivePage, client: TestClient
+) -> None:
+    page.ready(open_source([np.zeros((960, 1280, 3), np.uint8)], max_size=128), ())
+    page.frame(*picture(7), "")
+    with connect(client) as socket:
+        news, _ = ask(socket)
+    assert news["picture"]["full"] == [960, 1280]
+
+
 def test_large_frames_are_reduced(page: LivePage, client: TestClient) -> None:
+    page.ready(open_source([np.zeros((1080, 2560, 3), np.uint8)]), ())
     page.frame(*picture(7, (1080, 2560)), "")
     with connect(client) as socket:
         news, image = ask(socket)

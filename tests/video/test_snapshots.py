@@ -35,6 +35,17 @@ def record(folder: Path, frames: range, present: range, **options: bool) -> None
             sink.write(*seen(index, index in present))
 
 
+def test_the_box_is_drawn_where_the_object_is_on_reduced_pictures(tmp_path: Path) -> None:
+    with EventSink(
+        tmp_path / "events.json", size=(128, 192), snapshots=Snapshots(tmp_path / "seen", FPS)
+    ) as sink:
+        for index in range(3):
+            sink.write(*seen(index, True))
+    still = cv2.imread(str(tmp_path / "seen/00001-enter-7.jpg")).astype(int)
+    blue, _, red = still[19, 20]
+    assert red > blue + 60
+
+
 def pictures(path: Path) -> list[np.ndarray]:
     film = cv2.VideoCapture(str(path))
     found = []

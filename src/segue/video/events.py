@@ -18,7 +18,7 @@ from segue.video.best_views import BestViews, Name
 from segue.video.file_sinks import SpooledSink, write_items
 from segue.video.notify import Notifier
 from segue.video.partial import writing
-from segue.video.sinks import sized_mask
+from segue.video.sinks import Size, sized_mask
 from segue.video.snapshots import Snapshots
 from segue.video.zones import Zone
 
@@ -115,14 +115,15 @@ class EventSink(SpooledSink):
 
     Raises:
         SinkError: the file has another ending, or cannot be written.
-        SegueError: a zone lies outside the picture; without ``size`` it is raised with the first result.
+        SegueError: a zone lies outside the picture; where the size is not known yet it is raised with the
+            first result.
     """
 
     def __init__(
         self,
         path: str | Path,
         *,
-        size: tuple[int, int] | None = None,
+        size: Size = None,
         zones: Sequence[Zone] = (),
         live: bool = False,
         notify: str | None = None,
@@ -134,8 +135,9 @@ class EventSink(SpooledSink):
         if path.suffix.lower() not in (".csv", ".json"):
             raise SinkError(f"{path}: events go to a file ending in .csv or .json")
         self._zones, self._zones_fit = tuple(zones), False
-        if size is not None:  # before anything is on the disk
-            self._check_zones(size)
+        known = size() if callable(size) else size
+        if known is not None:  # before anything is on the disk
+            self._check_zones(known)
         self._notifier = None if notify is None else Notifier(notify)
         super().__init__(path, size)
         self._visits: dict[int, _Visit] = {}
@@ -149,10 +151,10 @@ class EventSink(SpooledSink):
             self._file.discard()
             with writing(self._file.final):
                 self._table = _Table(self._file.final)
-        if self._snapshots is not None:
-            self._snapshots.see(frame, segmentation)
         index, time = segmentation.index, segmentation.time
         mask = sized_mask(segmentation, self._size)
+        if self._snapshots is not None:
+            self._snapshots.see(frame, segmentation, (mask.shape[0], mask.shape[1]))
         if not self._zones_fit:  # a camera tells its size with the first frame
             self._check_zones((mask.shape[0], mask.shape[1]))
         least = (min(mask.shape) / LEAST_SIDE) ** 2

@@ -20,7 +20,7 @@ from segue.errors import SinkError
 from segue.masks import encode_objects, rle_area, rle_box
 from segue.types import Frame, Segmentation
 from segue.video.partial import writing
-from segue.video.sinks import FileSink, frame_name, sized_mask
+from segue.video.sinks import FileSink, Size, frame_name, sized_mask
 
 _LENGTH = struct.Struct("<Q")
 
@@ -28,7 +28,7 @@ _LENGTH = struct.Struct("<Q")
 class SpooledSink(FileSink):
     """A sink whose results wait in a file until all are known: memory stays flat for long videos."""
 
-    def __init__(self, path: str | Path, size: tuple[int, int] | None) -> None:
+    def __init__(self, path: str | Path, size: Size) -> None:
         path = Path(path)
         super().__init__(path, size)
         with writing(path):
@@ -62,7 +62,7 @@ class NpzSink(SpooledSink):
         size: height and width of the masks; None keeps that of the first one.
     """
 
-    def __init__(self, path: str | Path, *, size: tuple[int, int] | None = None) -> None:
+    def __init__(self, path: str | Path, *, size: Size = None) -> None:
         super().__init__(path, size)
         self._frames: list[int] = []
         self._times: list[float] = []
@@ -81,7 +81,7 @@ class NpzSink(SpooledSink):
 
     def _complete(self) -> None:
         header: dict[str, Any] = {
-            "shape": (len(self._frames), *(self._size or (0, 0))),
+            "shape": (len(self._frames), *(self._size if isinstance(self._size, tuple) else (0, 0))),
             "fortran_order": False,
             "descr": np.lib.format.dtype_to_descr(np.dtype(self._dtype)),
         }
@@ -137,7 +137,7 @@ class CocoSink(SpooledSink):
         path: str | Path,
         *,
         flavour: Flavour = "coco",
-        size: tuple[int, int] | None = None,
+        size: Size = None,
         names: tuple[str, ...] | None = None,
         video_id: int = 1,
         categories: Mapping[str, int] | None = None,

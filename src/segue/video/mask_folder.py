@@ -21,7 +21,7 @@ from segue.system import sync_folder, sync_open_file
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.identity import SourceIdentity
 from segue.video.partial import make_folder, remove_partial, write_complete, writing
-from segue.video.sinks import Sink, frame_name, sized_mask
+from segue.video.sinks import Sink, Size, frame_name, sized_mask
 
 MARKER = ".segue.json"
 """File in the folder that says with which settings it was made and whether it is complete."""
@@ -103,7 +103,7 @@ class MaskFolderSink(Sink):
     def __init__(
         self,
         folder: Path,
-        size: tuple[int, int] | None,
+        size: Size,
         names: Sequence[str] | None,
         *,
         anew: bool,
@@ -207,7 +207,7 @@ class PngSink(MaskFolderSink):
         self,
         folder: str | Path,
         *,
-        size: tuple[int, int] | None = None,
+        size: Size = None,
         names: Sequence[str] | None = None,
         settings: Settings | None = None,
         overwrite: bool = False,
@@ -276,9 +276,7 @@ class CdnetSink(MaskFolderSink):
         SinkError: the folder cannot be written to, or holds such files that segue did not write.
     """
 
-    def __init__(
-        self, folder: str | Path, *, size: tuple[int, int] | None = None, names: Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, folder: str | Path, *, size: Size = None, names: Sequence[str] | None = None) -> None:
         folder = Path(folder)
         super().__init__(folder, size, names, anew=True, syncs_records=True)
         known = {record.file for record in records_of(folder).values()}

@@ -99,8 +99,8 @@ def open_sinks(
     What an earlier run wrote stays as it is until the first result is written, and no other run can write
     there until the sink is closed.
 
-    Masks are written at the size of the source, overlays at the size of the frames. Cameras, addresses and
-    iterators do not know their size beforehand: with ``max_size`` their masks keep the reduced size.
+    Masks are written at the size of the source, and zones and the boxes of events refer to it, whatever
+    ``max_size``; overlays and snapshots are of the size of the frames.
 
     Args:
         output: folder, or file of the only format (see :func:`output_paths`).
@@ -147,6 +147,7 @@ def open_sinks(
             raise SinkError(f"{path}: exists already; give --overwrite or --resume, or another output")
     options = SinkOptions(
         size=source.original_size,
+        source_size=lambda: source.original_size,
         names=source.names,
         pictures=None if source.names is None else tuple(file.name for file in source.files),
         fps=source.fps,
@@ -262,7 +263,7 @@ def _open_events(path: Path, options: SinkOptions) -> Sink:
         )
     return EventSink(
         path,
-        size=options.size,
+        size=options.source_size,
         zones=options.zones,
         live=options.live,
         notify=options.notify,
@@ -273,14 +274,18 @@ def _open_events(path: Path, options: SinkOptions) -> Sink:
 
 
 ENTRIES = (
-    SinkEntry(MASKS, "masks", _opener(PngSink, "size", "names", "settings", "overwrite", "resume")),
+    SinkEntry(
+        MASKS, "masks", _opener(PngSink, "size:source_size", "names", "settings", "overwrite", "resume")
+    ),
     SinkEntry(
         "overlay", "overlay.mp4", _opener(OverlayVideoSink, "fps", "side_by_side", "begin"), needs_frames=True
     ),
-    SinkEntry("coco", "coco.json", _opener(CocoSink, "size", "names:pictures", "categories")),
-    SinkEntry("ytvis", "ytvis.json", _opener(CocoSink, "size", "names", "categories", flavour="ytvis")),
-    SinkEntry("npz", "masks.npz", _opener(NpzSink, "size")),
-    SinkEntry("cdnet", "cdnet", _opener(CdnetSink, "size", "names")),
+    SinkEntry("coco", "coco.json", _opener(CocoSink, "size:source_size", "names:pictures", "categories")),
+    SinkEntry(
+        "ytvis", "ytvis.json", _opener(CocoSink, "size:source_size", "names", "categories", flavour="ytvis")
+    ),
+    SinkEntry("npz", "masks.npz", _opener(NpzSink, "size:source_size")),
+    SinkEntry("cdnet", "cdnet", _opener(CdnetSink, "size:source_size", "names")),
     SinkEntry("events", "events.csv", _open_events),
 )
 """The formats of segue, for the registry."""

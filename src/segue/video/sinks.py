@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,10 @@ from segue.video.partial import PartialFile, writing
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+Size = tuple[int, int] | Callable[[], tuple[int, int] | None] | None
+"""Height and width of what a sink writes, or what tells them when the first result comes; None keeps those of
+each result."""
 
 
 class Sink:
@@ -61,8 +65,8 @@ class Sink:
 class FileSink(Sink):
     """A sink of one file, which is written beside its final name until it is complete."""
 
-    def __init__(self, path: str | Path, size: tuple[int, int] | None = None) -> None:
-        self._size = size
+    def __init__(self, path: str | Path, size: Size = None) -> None:
+        self._size: Size = size
         self._file = PartialFile(Path(path))
         self._file.prepare()
 
@@ -87,17 +91,18 @@ class FileSink(Sink):
         raise NotImplementedError
 
 
-def sized_mask(segmentation: Segmentation, size: tuple[int, int] | None) -> IndexMask:
+def sized_mask(segmentation: Segmentation, size: Size) -> IndexMask:
     """The mask of a result at the size of a sink's files; None keeps its own.
 
     Args:
         segmentation: the result.
-        size: height and width in pixels.
+        size: height and width in pixels, or what tells them.
 
     Returns:
         Index mask of that size, resized by nearest neighbour.
     """
-    return segmentation.mask if size is None else resize_mask(segmentation.mask, size)
+    known = size() if callable(size) else size
+    return segmentation.mask if known is None else resize_mask(segmentation.mask, known)
 
 
 def frame_name(names: Sequence[str] | None, index: int) -> str:

@@ -112,22 +112,24 @@ class Snapshots:
             if _OURS.fullmatch(path.name):
                 path.unlink()
         self._folder, self._fps, self._live, self._on_clip = folder, fps, live, on_clip
+        self._size = (0, 0)
         self._past: deque[_Moment] = deque(maxlen=MOST_FRAMES)
         self._open: list[_Clip] = []
         self._work: list[Future[None]] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="segue-snapshots")
 
-    def see(self, frame: Frame, segmentation: Segmentation) -> None:
+    def see(self, frame: Frame, segmentation: Segmentation, size: tuple[int, int]) -> None:
         """Take a frame, before the events that are known on it.
 
         Args:
             frame: in order of time.
             segmentation: its masks.
+            size: height and width that the boxes of events refer to.
 
         Raises:
             SinkError: a clip could not be written.
         """
-        moment = _moment(frame, segmentation)
+        moment, self._size = _moment(frame, segmentation), size
         self._past.append(moment)
         while self._past[0].time < frame.time - BEFORE - ROUNDING:
             self._past.popleft()
@@ -153,8 +155,9 @@ class Snapshots:
         moment = next((item for item in self._past if item.index == event.frame), self._past[-1])
         picture = np.ascontiguousarray(moment.image[..., ::-1])
         thick = max(1, round(min(picture.shape[:2]) / 240))
-        start = round(event.x0) - thick, round(event.y0) - thick
-        end = round(event.x1) + thick - 1, round(event.y1) + thick - 1
+        down, across = (side / full for side, full in zip(picture.shape, self._size, strict=False))
+        start = round(event.x0 * across) - thick, round(event.y0 * down) - thick
+        end = round(event.x1 * across) + thick - 1, round(event.y1 * down) + thick - 1
         cv2.rectangle(picture, start, end, BOX, thick)
         write_complete(self._folder / f"{name}.jpg", _jpeg(picture))
         path, now = self._folder / f"{name}.mp4", self._past[-1]

@@ -7,7 +7,7 @@ import { fillLabels } from "./runs.js";
 
 /**
  * @typedef {{name: string, points: [number, number][], line: boolean}} Zone
- * @typedef {{name: string, live: boolean, zones: Zone[], colours: string[], size?: [number, number]}} About
+ * @typedef {{name: string, live: boolean, zones: Zone[], colours: string[]}} About
  * @typedef {{what: string, done: number, total: number | null, rate: number | null, age: number | null}} Run
  * @typedef {{index: number, time: number, size: [number, number], full: [number, number], masks: Record<string, string>,
  *   boxes: Record<string, [number, number, number, number]>, labels: Record<string, string>}} Picture
@@ -191,7 +191,7 @@ function overlayOf(of) {
 
 /** Zones are given in pixels of the source. @param {Picture} of @param {number} pixel */
 function drawZones(of, pixel) {
-  const [fullHeight, fullWidth] = about.size ?? of.full;
+  const [fullHeight, fullWidth] = of.full;
   const [byX, byY] = [of.size[1] / fullWidth, of.size[0] / fullHeight];
   for (const zone of about.zones) {
     const points = zone.points.map(([x, y]) => /** @type {[number, number]} */ ([x * byX, y * byY]));
