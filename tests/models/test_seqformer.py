@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from segue.layers.attention import sample_levels
+from segue.layers.running import inference_copy
 from segue.models.seqformer import Memory, SeqFormer, Size
 from segue.models.seqformer.decoder import Decoded, DecoderLayer, dynamic_masks, upsample_aligned
 from segue.models.seqformer.encoder import (
@@ -175,6 +176,25 @@ def test_attention_of_the_encoder_is_that_of_the_release(units: Golden) -> None:
         reference = reference.repeat_interleave(memory.shape[1], 0)
         read = attention.read(*attention.plan(query.flatten(0, 1)), reference, values, levels)
         units.check("encode_out", attention.output_proj(read))
+
+
+def test_places_and_shares_are_asked_for_by_one_layer_in_inference(units: Golden) -> None:
+    attention = fill_plainly(DeformableAttention(64, 3, 4, 2)).eval()
+    (query,) = tensors(units, "encode_query")
+    with torch.inference_mode():
+        copy = inference_copy(attention, torch.device("cpu"), torch.float32)
+        assert isinstance(copy, DeformableAttention)
+        assert not hasattr(copy, "sampling_offsets")
+        count = 4 * 3 * 2
+        offsets, weights = copy.plan(query)
+        expected = attention.sampling_offsets(query).unflatten(-1, (4, 3, 2, 2))
+        shares = attention.attention_weights(query).unflatten(-1, (4, -1)).softmax(-1)
+        torch.testing.assert_close(offsets, expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(weights.flatten(-2), shares, atol=1e-6, rtol=0)
+        assert offsets[..., 0].stride()[-3:] == (6, 2, 1), "all x before all y"
+        assert attention.sampling_offsets.out_features == 2 * count, "the network stays as it is"
+        for given, wanted in zip(attention.plan(query), (offsets, weights), strict=True):
+            torch.testing.assert_close(given, wanted, atol=1e-5, rtol=0)
 
 
 def test_an_encoder_layer_is_that_of_the_release(units: Golden) -> None:

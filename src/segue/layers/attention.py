@@ -166,10 +166,6 @@ Shapes = Sequence[tuple[int, int]]  # height and width of each feature level, fi
 def sample_levels(values: Tensor, shapes: Shapes, points: Tensor, weights: Tensor) -> Tensor:
     """Weighted sums of bilinear samples, one batch element after the other.
 
-    All corners of all points are rows of one table per element, whose maps have a border of zeros, so that a
-    single ``embedding_bag`` reads, weighs and adds them; there are gradients for all inputs, but no second
-    derivatives.
-
     Args:
         values: (B, S, M, D), the levels flattened row by row and joined, M heads of D channels.
         shapes: sizes of the L levels; S is the sum of their areas.
@@ -180,83 +176,123 @@ def sample_levels(values: Tensor, shapes: Shapes, points: Tensor, weights: Tenso
         (B, Q, M·D), heads joined in order.
     """
     # An element at a time keeps the indices in the cache and the memory flat in the number of frames.
-    return torch.stack([_sample(*element, shapes) for element in zip(values, points, weights, strict=True)])
+    elements = zip(values, points, weights, strict=True)
+    count = weights.shape[-1]
+    return joined([LevelTable(element, shapes, count).read(*asked)[None] for element, *asked in elements])
 
 
-def _sample(values: Tensor, points: Tensor, weights: Tensor, shapes: Shapes) -> Tensor:
-    table = _bordered(values, shapes)
-    whole = torch.is_grad_enabled() or values.device.type != "cpu"
-    size = len(points) if whole else QUERIES
-    parts = zip(points.split(size), weights.split(size), strict=True)
-    return joined([_read_table(table, *part, shapes) for part in parts])
+class LevelTable:
+    """The feature levels of a picture, to be read at points by many queries.
 
-
-def _read_table(table: Tensor, points: Tensor, weights: Tensor, shapes: Shapes) -> Tensor:
-    """What queries read of a table of :func:`_bordered`, (Q, M·D)."""
-    queries, heads = weights.shape[:2]
-    rows, corner_weights = corners(points, weights.to(table.dtype), shapes, heads)
-    read = F.embedding_bag(
-        rows.view(queries * heads, -1),
-        table,
-        mode="sum",
-        per_sample_weights=corner_weights.view(queries * heads, -1),
-    )
-    return read.view(queries, -1)
-
-
-def _bordered(values: Tensor, shapes: Shapes) -> Tensor:
-    """Values (S, M, D) as rows of (h + 3) x (w + 3) maps, zeros around each: (rows · M, D)."""
-    maps = torch.split(values, [h * w for h, w in shapes])
-    tables = []
-    for (h, w), level in zip(shapes, maps, strict=True):
-        padded = F.pad(level.reshape(h, w, -1), (0, 0, 1, 2, 1, 2))
-        tables.append(padded.view(-1, values.shape[-1]))
-    return torch.cat(tables)
-
-
-def corners(points: Tensor, weights: Tensor, shapes: Shapes, heads: int) -> tuple[Tensor, Tensor]:
-    """Rows (Q, M, 4, L, P) of the four pixels around each point, and the weight of each.
-
-    Points stand last because a processor is slow with few neighbouring numbers at a time.
+    All corners of all points are rows of one table, whose maps have a border of zeros, so that a single
+    ``embedding_bag`` reads, weighs and adds them; there are gradients for all inputs, but no second
+    derivatives.
 
     Args:
-        points: where the queries look, (Q, M, L, P, 2), x before y, in pixels of their level.
-        weights: weight of each point, (Q, M, L, P).
-        shapes: rows and columns of each level.
-        heads: number M of heads.
-
-    Returns:
-        Rows (Q, M, 4, L, P), int32, and weights of the same shape.
+        values: (S, M, D), the levels flattened row by row and joined, M heads of D channels.
+        shapes: sizes of the L levels; S is the sum of their areas.
+        count: number P of points of a head on each level.
     """
-    levels, count = points.shape[-3:-1]
 
-    def of_levels(values: Sequence[float], dtype: torch.dtype) -> Tensor:
-        return torch.tensor(values, dtype=dtype, device=points.device)[:, None].expand(levels, count)
+    def __init__(self, values: Tensor, shapes: Shapes, count: int) -> None:
+        heads, depth = values.shape[1:]
+        areas = [(h + 3) * (w + 3) for h, w in shapes]
+        table = values.new_empty(sum(areas), heads * depth)
+        maps = torch.split(values, [h * w for h, w in shapes])
+        first = 0
+        for (h, w), level, area in zip(shapes, maps, areas, strict=True):
+            rows = table[first : first + area].view(h + 3, w + 3, -1)
+            for border in (rows[:1], rows[h + 1 :], rows[1 : h + 1, :1], rows[1 : h + 1, w + 1 :]):
+                border.zero_()
+            rows[1 : h + 1, 1 : w + 1] = level.reshape(h, w, -1)
+            first += area
+        self._rows = table.view(-1, depth)
+        self._corners = Corners(shapes, heads, count, values.device)
 
-    places = []
-    for axis, sizes in enumerate(zip(*((w, h) for h, w in shapes), strict=True)):
+    def read(self, points: Tensor, weights: Tensor) -> Tensor:
+        """Weighted sums of bilinear samples.
+
+        Args:
+            points: (Q, M, L, P, 2), as for :func:`sample_levels`; fastest where all x lie before all y in
+                memory.
+            weights: (Q, M, L, P).
+
+        Returns:
+            (Q, M·D), heads joined in order.
+        """
+        whole = torch.is_grad_enabled() or self._rows.device.type != "cpu"
+        size = max(len(points), 1) if whole else QUERIES
+        return joined(
+            [self._read(*part) for part in zip(points.split(size), weights.split(size), strict=True)]
+        )
+
+    def _read(self, points: Tensor, weights: Tensor) -> Tensor:
+        queries, heads = weights.shape[:2]
+        rows, shares = self._corners.of(points, weights.to(self._rows.dtype))
+        read = F.embedding_bag(
+            rows.view(queries * heads, -1),
+            self._rows,
+            mode="sum",
+            per_sample_weights=shares.view(queries * heads, -1),
+        )
+        return read.view(queries, -1)
+
+
+class Corners:
+    """Finds the four pixels around points, in a table of levels with borders as :class:`LevelTable` has it.
+
+    Args:
+        shapes: rows and columns of each of the L levels.
+        heads: number M of heads, of which each has rows of its own.
+        count: number P of points of a head on each level.
+        device: where the points are.
+    """
+
+    def __init__(self, shapes: Shapes, heads: int, count: int, device: torch.device) -> None:
+        steps = [(w + 3) * heads for _, w in shapes]  # from a row of a level to the next
+        areas = [(h + 3) * step for (h, _), step in zip(shapes, steps, strict=True)]
+        begins = [sum(areas[:i]) + step + heads for i, step in enumerate(steps)]
+        sizes = [w for _, w in shapes], [h for h, _ in shapes]
+        around = [[step * down + heads * right for step in steps] for down in (0, 1) for right in (0, 1)]
+        # A number for each point, not each level: a processor is slow with few neighbouring numbers.
+        numbers = torch.tensor([*sizes, steps, begins, *around], dtype=torch.int32, device=device)
+        of_head = numbers.repeat_interleave(count, 1)
+        *limits, self._steps, begin = of_head[:4].repeat(1, heads)
+        self._limits = [limit.float() for limit in limits]
+        self._begins = begin + torch.arange(heads, dtype=torch.int32, device=device).repeat_interleave(
+            of_head.shape[1]
+        )
+        self._around = of_head[4:]
+        self._heads = heads
+
+    def of(self, points: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows (Q, M, 4, L, P) of the pixels around each point, and the weight of each.
+
+        Args:
+            points: where the queries look, (Q, M, L, P, 2), x before y, in pixels of their level.
+            weights: weight of each point, (Q, M, L, P).
+
+        Returns:
+            Rows (Q, M, 4, L, P), int32, and weights of the same shape.
+        """
         # Farther out all four pixels lie in the border, where value and slope are zero.
-        bounds = of_levels([-1.0] * levels, points.dtype), of_levels(sizes, points.dtype)
-        places.append(torch.clamp(points[..., axis].contiguous(), *bounds))
-    left, top = (place.detach().floor() for place in places)
-    x, y = ((place - whole).to(weights.dtype) for place, whole in zip(places, (left, top), strict=True))
-    steps = [(w + 3) * heads for _, w in shapes]  # from a row of a level to the next, in rows of the table
-    areas = [(h + 3) * step for (h, _), step in zip(shapes, steps, strict=True)]
-    begins = [sum(areas[:i]) + step + heads for i, step in enumerate(steps)]
-    index = torch.int32
-    head = torch.arange(heads, dtype=index, device=points.device)[:, None, None]
-    first = torch.addcmul(of_levels(begins, index) + head, top.to(index), of_levels(steps, index))
-    first.add_(left.to(index), alpha=heads)
-    around = [
-        of_levels([step * down + heads * right for step in steps], index)
-        for down in (0, 1)
-        for right in (0, 1)
-    ]
-    rows = first[:, :, None] + torch.stack(around)
-    lower = y * weights
-    upper = weights - lower
-    lower_right, upper_right = x * lower, x * upper
-    return rows, torch.stack((upper - upper_right, upper_right, lower - lower_right, lower_right), 2)
+        places = [
+            points[..., axis].flatten(1).clamp(min=-1).clamp(max=limit.to(points.dtype))
+            for axis, limit in enumerate(self._limits)
+        ]
+        left, top = (place.detach().floor() for place in places)
+        x, y = (
+            (place - whole).to(weights.dtype).view(weights.shape)
+            for place, whole in zip(places, (left, top), strict=True)
+        )
+        first = torch.addcmul(self._begins, top.to(torch.int32), self._steps)
+        first.add_(left.to(torch.int32), alpha=self._heads)
+        rows = first.view(len(first), self._heads, 1, -1) + self._around
+        lower = y * weights
+        upper = weights - lower
+        lower_right, upper_right = x * lower, x * upper
+        shares = torch.stack((upper - upper_right, upper_right, lower - lower_right, lower_right), 2)
+        return rows.view(shares.shape), shares
 
 
 def drawn(points: Tensor, weights: Tensor, size: tuple[int, int]) -> Tensor:
@@ -271,8 +307,9 @@ def drawn(points: Tensor, weights: Tensor, size: tuple[int, int]) -> Tensor:
         (..., h, w); a map adds up to the weights where all its points lie inside.
     """
     height, width = size
-    rows, shares = corners(
-        points.reshape(-1, 1, 1, *points.shape[-2:]), weights.reshape(-1, 1, 1, weights.shape[-1]), [size], 1
+    corners = Corners([size], 1, weights.shape[-1], points.device)
+    rows, shares = corners.of(
+        points.reshape(-1, 1, 1, *points.shape[-2:]), weights.reshape(-1, 1, 1, weights.shape[-1])
     )
     maps = points.new_zeros(len(rows), (height + 3) * (width + 3))
     maps.scatter_add_(1, rows.flatten(1).long(), shares.flatten(1))

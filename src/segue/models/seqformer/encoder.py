@@ -62,6 +62,7 @@ class DeformableAttention(nn.Module):
         self.value_proj = ActivatedLinear(width, width)
         self.output_proj = ActivatedLinear(width, width)
         self.output_proj_box = ActivatedLinear(width, width)
+        self.asking: ActivatedLinear | None = None  # in inference, in place of the first two
         self.reset_parameters()
 
     @torch.no_grad()
@@ -95,6 +96,25 @@ class DeformableAttention(nn.Module):
             values = values.masked_fill(padding[..., None], 0.0)
         return values.view(*values.shape[:-1], self.heads, -1)
 
+    def compose_layers(self) -> None:
+        """Make the two layers that say where to look and what that counts one, in place."""
+        weight, bias = self._asking()
+        self.asking = ActivatedLinear(weight.shape[1], len(weight)).requires_grad_(False)
+        self.asking.weight.copy_(weight)
+        self.asking.bias.copy_(bias)
+        del self.sampling_offsets, self.attention_weights
+
+    def _asking(self) -> tuple[Tensor, Tensor]:
+        """Both as one layer, whose outputs are all x, then all y, then the logits of the weights."""
+        weights, biases = (
+            torch.cat((offsets.unflatten(0, (-1, 2)).transpose(0, 1).flatten(0, 1), logits))
+            for offsets, logits in (
+                (self.sampling_offsets.weight, self.attention_weights.weight),
+                (self.sampling_offsets.bias, self.attention_weights.bias),
+            )
+        )
+        return weights, biases
+
     def plan(self, query: Tensor) -> tuple[Tensor, Tensor]:
         """Offsets (..., M, L, P, 2) and weights (..., M, L, P) that queries (..., C) ask for.
 
@@ -102,18 +122,17 @@ class DeformableAttention(nn.Module):
             query: (..., C).
 
         Returns:
-            Float32 both; the weights of a head sum to 1.
+            Float32 both; the weights of a head sum to 1. In memory all x of a query lie before all y.
         """
         # One product for both saves a pass over the queries.
-        weight = torch.cat((self.sampling_offsets.weight, self.attention_weights.weight))
-        bias = torch.cat((self.sampling_offsets.bias, self.attention_weights.bias))
-        asked = F.linear(query, weight, bias)
+        asked = F.linear(query, *self._asking()) if self.asking is None else self.asking(query)
         count = self.heads * self.levels * self.points
         # Places and shares are kept exact where the rest runs in bfloat16.
         offsets, logits = torch.split(asked.float(), [2 * count, count], -1)
         weights = logits.unflatten(-1, (self.heads, -1)).softmax(-1)
         inner = (self.levels, self.points)
-        return offsets.unflatten(-1, (self.heads, *inner, 2)), weights.unflatten(-1, inner)
+        by_axis = offsets.unflatten(-1, (2, self.heads, *inner))
+        return by_axis.movedim(-4, -1), weights.unflatten(-1, inner)
 
     def read(
         self,
@@ -157,13 +176,13 @@ class DeformableAttention(nn.Module):
             (B, Q, M, L, P, 2), x and y.
         """
         size = references.new_tensor([(w, h) for h, w in levels.shapes])
-        centre = (references[..., :2] * size - 0.5)[:, :, None, :, None]
-        # Laid out as the offsets are: a processor is slow with two neighbouring numbers at a time.
-        centre = centre.expand(-1, -1, -1, -1, self.points, -1).contiguous()
         if references.shape[-1] == 4:
             reach = (references[..., 2:] * size * (0.5 / self.points))[:, :, None, :, None]
             offsets = offsets * reach
-        return centre + offsets
+        # By axis, and each centre as often as there are points: a processor is slow with few neighbours.
+        centre = (references[..., :2] * size - 0.5).movedim(-1, 0)[:, :, :, None, :, None]
+        centre = centre.expand(-1, -1, -1, -1, -1, self.points).contiguous()
+        return (centre + offsets.movedim(-1, 0)).movedim(0, -1)
 
 
 def sine_position(valid: Tensor, features: int, dtype: torch.dtype = torch.float32) -> Tensor:

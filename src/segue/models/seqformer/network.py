@@ -292,7 +292,8 @@ class SeqFormer(nn.Module):
         transformer = self.detr.transformer
         samples = len(memory.tokens)
         embedded = self.detr.query_embed.weight.expand(samples, -1, -1)
-        position, content = torch.split(embedded, self.size.width, -1)
+        # Laid out anew: else the projections become one tiny product for each query.
+        position, content = (half.contiguous() for half in torch.split(embedded, self.size.width, -1))
         reference = transformer.reference_points(position).float().sigmoid()
         return transformer.decoder(content, position, reference, memory.tokens, memory.levels)
 
