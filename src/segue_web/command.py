@@ -46,7 +46,9 @@ def annotate(
     classes: Annotated[
         str | None, typer.Option(help="Classes of objects, separated by commas.  [default: any]")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1 ...  [default: a GPU if there is one]")
+    ] = None,
     port: PORT = 0,
     browser: BROWSER = True,
 ) -> None:
@@ -87,7 +89,9 @@ def serve(
         Path | None, typer.Option(help="Its weight file.  [default: the one that it has by itself]")
     ] = None,
     prompter: PROMPTER = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1 ...  [default: a GPU if there is one]")
+    ] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 lets every machine of the network ask.")
     ] = "127.0.0.1",

@@ -103,6 +103,17 @@ def test_examples_of_help_have_their_options(path: tuple[str, ...]) -> None:
     assert {line: unknown(line) for line in lines if unknown(line)} == {}
 
 
+@pytest.mark.parametrize("path", LEAVES, ids=" ".join)
+def test_help_is_for_people(path: tuple[str, ...]) -> None:
+    """No markup of docstrings, values as they are typed, and options called as they are given."""
+    params = LEAVES[path].params
+    texts = [LEAVES[path].help or "", *(getattr(item, "help", None) or "" for item in params)]
+    assert [text for text in texts if re.search(r":\w+:`|``|\braises\b|\bNone\b", text)] == []
+    assert [text for text in texts if re.match(r"(?:Coco|Ytvis|Folder)=", text)] == []
+    names = {item.name for item in params if item.opts[0].startswith("--")}
+    assert [word for text in texts[1:] for word in re.findall(r"`(\w+)`", text) if word in names] == []
+
+
 @pytest.mark.skipif(not PAGES[0].exists(), reason="the documentation is not beside the package")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_options_in_sentences_are_those_of_some_command(page: Path) -> None:

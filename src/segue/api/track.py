@@ -74,15 +74,17 @@ def track(
         negative: points beside it, which are not to be in its mask; they go with ``points``.
         model: name for :func:`segue.load`, or a network.
         weights: weight file for a network by name.
-        mem_every: a frame becomes memory this many frames after the last one did.
+        mem_every: a frame becomes memory this many frames after the last one did; None is that of
+            the network.
         top_k: memory positions that are read for a position; None is all of them.
-        include_last: read the previous frame as well.
-        memory_frames: bound on the memory, in frames.
+        include_last: read the previous frame as well; None is what the network does.
+        memory_frames: bound on the memory, in frames; None is that of the network.
         memory_policy: ``usage`` removes the least read frame first, ``fifo`` the oldest; ``all`` keeps
-            everything, as the papers do.
+            everything, as the papers do; None is that of the network.
         max_jump: take small pieces away that are farther from an object's last mask than this part of the
-            diagonal; 0 never does.
-        short_side: reduce larger pictures to this short side for the network; 0 never does.
+            diagonal; 0 never does; None is that of the network.
+        short_side: reduce larger pictures to this short side for the network; 0 never does; None is that of
+            the network.
         flip_tta: look at the mirrored picture as well, and take the mean of both; takes twice the time.
         reverse: follow each object backwards as well, from its first prompt to the first frame.
         settings: further settings of the network by name, such as ``{"long_term": True}``; `segue weights

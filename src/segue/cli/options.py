@@ -81,23 +81,22 @@ def _bounds(kind: Any) -> tuple[Any, dict[str, Any]]:
     if get_origin(kind) is not Annotated:
         return kind, {}
     plain, *metadata = get_args(kind)
-    bounds: dict[str, Any] = {}
-    for item in metadata:
-        if isinstance(item, Ge):
-            bounds["min"] = item.ge
-        elif isinstance(item, Le):
-            bounds["max"] = item.le
-    return plain, bounds
+    least = [item.ge for item in metadata if isinstance(item, Ge)]
+    most = [item.le for item in metadata if isinstance(item, Le)]
+    return plain, {name: values[0] for name, values in (("min", least), ("max", most)) if values}
 
 
 def described(of: Any) -> dict[str, str]:
     """What the docstring of a dataclass, its bases, or a function says of each parameter."""
     found: dict[str, str] = {}
+    own = {f"``{name}``": f"`--{name.replace('_', '-')}`" for name in inspect.signature(of).parameters}
     for part in reversed(of.__mro__ if isinstance(of, type) else (of,)):
         section = _SECTION.search(inspect.cleandoc(part.__doc__ or ""))
         for names, text in _ENTRY.findall(section[1] if section else ""):
-            line = _DEFAULT.sub(r".  [default: \1]", " ".join(text.split()).replace("``", "`"))
-            found |= dict.fromkeys(names.split(", "), line[0].upper() + line[1:])
+            line = re.sub(r"``\w+``", lambda code: own.get(code[0], code[0]), " ".join(text.split()))
+            line = _DEFAULT.sub(r".  [default: \1]", line.replace("``", "`"))
+            first = line[0] if "=" in line.split()[0] else line[0].upper()
+            found |= dict.fromkeys(names.split(", "), first + line[1:])
     return found
 
 

@@ -55,7 +55,7 @@ class How:
         format: what to write.  [default: png and overlay]
         side_by_side: put the plain frame beside the overlay.
         rotate: begin new outputs every 90s, 10min, 2h ... of a source without an end.
-        device: where networks run: cpu, cuda, cuda:1 ...
+        device: where networks run: cpu, cuda, cuda:1 ...  [default: a GPU if there is one]
         fast: use bfloat16 where the hardware has it.
         overwrite: replace existing output.
         resume: continue an interrupted run.

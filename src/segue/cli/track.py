@@ -126,7 +126,7 @@ track = job_command(
         {"model": str, "top_k": int | None, "settings": list[str] | None},
         {
             "model": f"{TRACKERS}.",
-            "top_k": "Memory positions read; 0 for all.",
+            "top_k": "Memory positions read; 0 for all.  [default: that of the network]",
             "settings": "Further setting of the network; `segue weights list MODEL` shows them. NAME=VALUE",
         },
     ),

@@ -258,8 +258,8 @@ class MUSTAN2(WindowNetwork):
         frm: how context changes the features; none is the ablation, without the encoders of the context.
         background: a picture of the empty scene joins the past.
         ranges: temporal quantile ranges of each pixel, as in mustan-lite, are a hint on the features of
-            the frame; wants ``background``, whose planes then are all of
-            :class:`segue.sessions.empty_scene.Scene`. The hint is zero in a fresh network.
+            the frame; wants ``background``, whose planes are then all that is known of the empty scene. The
+            hint is zero in a fresh network.
         depth_channels: 1 to take a depth map of the current frame.
         rlim: refine the localisation.
         share_encoders: one encoder for all frames, so that a stream encodes each frame once.

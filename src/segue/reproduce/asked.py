@@ -54,7 +54,7 @@ class How:
         rows: only this row; may be given several times.
         model: run this network instead of the paper's.
         subset: part of the data set, instead of the paper's.
-        sequences: only this sequence, video or category; may be given several.
+        sequences: only this sequence, video or category; may be given several times.
         run: further options of the command of a row, or NAME=OPTIONS for one row or network.
         train: further options of `segue train`, or NAME=OPTIONS for one row or network.
         workers: number of workers.  [default: one a core]

@@ -284,8 +284,8 @@ def open_source(
         duration: end so long after the first frame that is taken: seconds, or "90s", "10min", "1:30:00".
         max_size: bound on the longer side in pixels; larger frames are reduced by averaging.
         fps: frames a second of sources that have no clock (images, arrays: 25 if not given).
-        on_damage: what a frame that cannot be read does: "stop" raises after the frames before it, "skip"
-            leaves it out, "hold" repeats the frame before it; both of these warn.
+        on_damage: what a frame that cannot be read does: "stop" ends with an error after the frames before
+            it, "skip" leaves it out, "hold" repeats the frame before it; both of these warn.
         prefetch: number of frames to decode ahead in a thread; 0 decodes when asked. Arrays and other
             pictures in memory are never read ahead.
         reconnect: patience with cameras and addresses that fail; None is ``Reconnect()``.

@@ -57,8 +57,12 @@ class STCNLiteRecipe(CommonRecipe):
             session reads by the network's schedule (best positions, penalties, window).
         edges: how much more a pixel at an edge of a mask counts than one far from all edges.
         large: share of a further training's clips that are as large as a session sees 480p: 3 frames of 384².
-        weighting, sensory, summaries: further parts of the network, see :mod:`segue.models.lite_parts`;
-            weights to start from may lack them.
+        weighting: learn how sharply each position of the memory and of the picture is read, as in XMem;
+            weights to start from may lack it.
+        sensory: add a state of each object that every frame moves on, as in XMem; weights to start from
+            may lack it.
+        summaries: add means of each object's values over all frames kept, as in Cutie; weights to start
+            from may lack them.
         freeze: let only these parts learn; the weights to start from stay as they are.
     """
 
