@@ -124,6 +124,23 @@ def folded_weight(conv: nn.Conv2d, weight: Tensor | None = None) -> Callable[[],
     return scaled
 
 
+def with_own_weights(conv: nn.Conv2d) -> nn.Conv2d:
+    """A copy of a convolution on storage of its own, whose weights are multiplied by what a norm asks for.
+
+    Args:
+        conv: the convolution, of a copy by :func:`fold_batch_norms` or any other.
+
+    Returns:
+        The copy.
+    """
+    clone = _shallow(conv)
+    clone.weight = _constant(folded_weight(conv)().clone())
+    clone.__dict__.pop(_OUTPUT_SCALES, None)
+    if conv.bias is not None:
+        clone.bias = _constant(conv.bias.detach().clone())
+    return clone
+
+
 def fold_weights(module: nn.Module) -> None:
     """Do what :func:`fold_batch_norms` left for later, in place, wherever nothing has done it.
 

@@ -28,7 +28,7 @@ from segue.cache import cache_folder
 from segue.errors import SegueError, SinkError
 from segue.inputs import parse_json
 from segue.layers.activated import Activation
-from segue.layers.folding import folded_weight
+from segue.layers.folding import folded_weight, with_own_weights
 from segue.layers.fused import FusedConv2d, PlainConv2d, replace_convolutions
 from segue.layers.onednn import can_fuse
 from segue.layers.winograd import KERNEL_BYTES, Scratch, Tile, WinogradConv2d, is_plain_3x3
@@ -320,9 +320,10 @@ def use_tuned(module: nn.Module, chooser: Tuner | None = None) -> None:
     scratch, chooser = Scratch(), chooser or tuner()
 
     def make(conv: nn.Conv2d, activation: Activation) -> nn.Module | None:
+        # Forms make their weights at the first frame. Those of the network may be gone by then as a whole.
         if can_tune(conv, activation):
-            return TunedConv2d(conv, activation, scratch, chooser)
-        return FusedConv2d(conv, activation) if can_fuse() else None
+            return TunedConv2d(with_own_weights(conv), activation, scratch, chooser)
+        return FusedConv2d(with_own_weights(conv), activation) if can_fuse() else None
 
     replace_convolutions(module, make)
 
