@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from machine import describe
+from usage import children_seconds
 
 SAMPLE = Path(__file__).resolve().parents[1] / "src" / "segue" / "assets" / "sample"
 FILM, FIRST = SAMPLE / "video.mp4", SAMPLE / "first.png"
@@ -115,12 +115,11 @@ FACES: dict[str, Callable[[int, Path], Sequence[str]]] = {
 def processor_seconds(arguments: Sequence[str]) -> float:
     """Seconds of the processor that a process and its children take, with one thread."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = children_seconds()
     done = subprocess.run([sys.executable, *arguments], capture_output=True, env=environment, check=False)
     if done.returncode:
         raise SystemExit(done.stderr.decode(errors="replace"))
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return children_seconds() - before
 
 
 def masks(out: Path) -> list[bytes]:

@@ -31,7 +31,7 @@ from foreground_methods import CLASSICAL, Clocked, untrained
 from machine import describe, names_of
 from segue.sessions.foreground import ForegroundSession
 from segue.types import Frame, Image
-from timing import resident_peak
+from usage import resident_peak
 
 MODELS = ("mustan-lite", "mustan-slim", "mustan2")
 PEERS = ("median", "mog2", "knn", "fgsegnet")

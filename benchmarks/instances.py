@@ -33,7 +33,7 @@ from segue.models.msstsvis import MSSTSVIS
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer import encoder as deformable
 from segue.sessions.official import best_entries, encode_frames
-from timing import resident_peak
+from usage import resident_peak
 
 TOP = 10
 MIB = 1 << 20

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +30,7 @@ class Load:
     @classmethod
     def now(cls) -> Load:
         """This moment."""
-        usage = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        return cls(time.monotonic(), _busy_seconds(), sum(each.ru_utime + each.ru_stime for each in usage))
+        return cls(time.monotonic(), _busy_seconds(), sum(os.times()[:4]))
 
     def others(self) -> float | None:
         """Cores that other programs have used since, on average; None where the system does not tell."""

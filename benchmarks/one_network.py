@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ import torch
 import segue
 from segue.registry import MODELS
 from segue.types import Frame
+from usage import resident_peak
 
 FRAMES = 8
 BUDGET = 15.0
@@ -130,7 +130,7 @@ def measure(case: Case) -> Cost:
         if time.process_time() - start > BUDGET:
             break
     seconds = (time.process_time() - begun) / done
-    return Cost(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return Cost(seconds, resident_peak() / 2**20)
 
 
 def _tracked(case: Case, network: Any, filled: int) -> Iterator[Any]:

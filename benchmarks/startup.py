@@ -11,7 +11,6 @@ Example::
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import cv2
 import numpy as np
 
 from machine import describe
+from usage import children_seconds
 
 PATIENCE = 2.0  # times the budget from which on it is a failure
 
@@ -69,10 +69,9 @@ def starts(folder: Path) -> list[Start]:
 
 def processor_seconds(arguments: tuple[str, ...]) -> float:
     """Seconds of the processor that a process and its children take."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = children_seconds()
     subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return children_seconds() - before
 
 
 def main() -> int:

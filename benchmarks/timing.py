@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from segue.models.base import Schedule
 from segue.models.stcn import STCN, STCNLite
 from segue.models.stm import STM
 from segue.types import IndexMask
+from usage import resident_peak
 
 Variant = Literal["plain", "segue"]
 
@@ -232,16 +232,6 @@ def run_alone(variant: Variant, case: Case) -> int:
     for picture in pictures[1:]:
         runner.step(picture)
     return torch.cuda.max_memory_allocated() if case.device == "cuda" else resident_peak()
-
-
-def resident_peak() -> int:
-    """Largest resident memory of this process so far, in bytes."""
-    table = Path("/proc/self/status")
-    if table.is_file():  # on Linux, ru_maxrss also counts the parent that this process was forked from
-        line = next(line for line in table.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 if __name__ == "__main__":

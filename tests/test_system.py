@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import signal
 import subprocess
@@ -22,6 +21,7 @@ from segue.cancel import cancel_on_signals
 from segue.errors import SinkError
 from segue.video.partial import locked, write_complete
 
+fcntl: Any = pytest.importorskip("fcntl", reason="Windows is faked here")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows is faked here")
 
 

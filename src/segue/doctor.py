@@ -16,7 +16,7 @@ from pathlib import Path
 
 import segue
 from segue.cache import cache_folder
-from segue.extras import EXTRAS, missing_packages
+from segue.extras import EXTRAS, install_command
 from segue.inputs import first_line
 
 # Where PyTorch or OpenCV cannot be imported, this is asked for: each part imports what it needs.
@@ -24,6 +24,8 @@ from segue.inputs import first_line
 TEST_FRAMES = 5
 BOXES = {1: (46, 0, 184, 111), 2: (273, 159, 423, 211), 3: (242, 29, 282, 86)}
 """Boxes of the objects of the bundled video on the last of these frames, (x0, y0, x1, y1), pixels."""
+
+_OF_DEVELOPERS = {"dev", "mutate"}  # extras that a bug report can do without
 
 TOLERANCE = 8  # pixels by which a box may differ
 
@@ -102,8 +104,10 @@ def _opencv() -> Facts:
 
 
 def _extras() -> Facts:
-    for extra in EXTRAS:
-        yield f"extra {extra}", missing_packages(extra) or "installed"
+    for extra, packages in extras().items():
+        versions = {package: _version(package) for package in packages}
+        named = ", ".join(f"{package} {version or 'not installed'}" for package, version in versions.items())
+        yield f"extra {extra}", named if all(versions.values()) else f"{named}: {install_command(extra)}"
 
 
 def _folder() -> Facts:
@@ -136,8 +140,26 @@ def requirements() -> dict[str, str]:
         importlib.metadata.PackageNotFoundError: segue itself is not installed, but run from its sources.
     """
     lines = importlib.metadata.requires("segue") or ()
-    names = [re.split(r"[\s<>=!~;\[]", line, maxsplit=1)[0] for line in lines if "extra ==" not in line]
+    names = [_name(line) for line in lines if "extra ==" not in line]
     return {name: _version(name) or "not installed" for name in names}
+
+
+def extras() -> dict[str, list[str]]:
+    """The packages of each extra that users install; without a record of them, those of :data:`EXTRAS`.
+
+    Returns:
+        Names of packages by name of the extra.
+    """
+    try:
+        lines = importlib.metadata.requires("segue") or ()
+    except importlib.metadata.PackageNotFoundError:  # run from its sources
+        return {extra: list(packages) for extra, packages in EXTRAS.items()}
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        for extra in re.findall(r"""extra == ['"]([\w-]+)['"]""", line):
+            if extra not in _OF_DEVELOPERS:
+                found.setdefault(extra, []).append(_name(line))
+    return found
 
 
 def self_test(device: str | None = None) -> str:
@@ -168,6 +190,10 @@ def self_test(device: str | None = None) -> str:
     if off > TOLERANCE:
         raise RuntimeError(f"objects of the bundled video are followed wrongly here: {line}")
     return line
+
+
+def _name(requirement: str) -> str:
+    return re.split(r"[\s<>=!~;\[]", requirement, maxsplit=1)[0]
 
 
 def _version(name: str) -> str | None:

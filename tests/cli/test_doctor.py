@@ -65,6 +65,19 @@ def test_a_package_that_is_missing_is_said_to_be(monkeypatch: pytest.MonkeyPatch
     }
 
 
+def test_each_extra_is_shown_with_its_versions(monkeypatch: pytest.MonkeyPatch, command: Command) -> None:
+    needed = ["numpy>=1.26", 'fastapi>=0.110; extra == "web"', 'fsspec[http]>=2; extra == "cluster"']
+    needed += ["no-such-package>=2; extra == 'cluster'", 'ruff>=0.8; extra == "dev"']
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: needed)
+    said = dict(line.partition(": ")[::2] for line in command("doctor", "--no-test").out.splitlines())
+    fastapi, fsspec = (importlib.metadata.version(name) for name in ("fastapi", "fsspec"))
+    assert said["extra web"] == f"fastapi {fastapi}"
+    start = f"fsspec {fsspec}, no-such-package not installed: pip install "
+    assert said["extra cluster"].startswith(start)
+    assert "[cluster]" in said["extra cluster"]
+    assert "extra dev" not in said
+
+
 def test_a_machine_without_pytorch_gets_its_report() -> None:
     run = "import sys\nsys.modules['torch'] = None\nfrom segue.cli import app\napp(['doctor'])"
     done = subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, check=False)

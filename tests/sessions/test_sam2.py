@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Callable
 from dataclasses import asdict, replace
 
@@ -264,6 +263,7 @@ def test_a_film_says_what_is_wrong(sam2_network: SAM2) -> None:
 
 @pytest.mark.slow
 def test_a_long_stream_has_the_masks_of_the_whole_film_in_flat_memory(sam2_network: SAM2) -> None:
+    resource = pytest.importorskip("resource", reason="Windows tells no largest size")
     count = 200
     run = session(sam2_network, count)
     prepared, _, _ = prepare_for_inference(sam2_network, "cpu", False)

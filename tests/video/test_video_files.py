@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-import resource
+import os
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -306,7 +306,7 @@ def test_memory_does_not_grow_with_the_frames_read(tmp_path: Path) -> None:
 
 def resident_megabytes() -> float:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 2**20
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def test_a_picture_whose_packet_was_lost_is_damaged_and_others_come_before_it(
