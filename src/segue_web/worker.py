@@ -7,8 +7,9 @@ import math
 import multiprocessing
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
 from itertools import count
 from multiprocessing.connection import Connection
@@ -17,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from segue.arrays import BoolArray
+from segue.arrays import BoolArray, Float32Array, UInt8Array
 from segue.errors import PromptError, SegueError
 from segue.prompts import Answer, Extent, MakePrompter, PicturePrompter, Prompts, find_prompter
 from segue.registry import DETECTORS
@@ -30,6 +31,9 @@ Model = tuple[str, Path | None]
 
 KEPT_FRAMES = 4
 """Frames whose features are kept for further clicks."""
+
+KEPT_ANSWERS = 8
+"""Answers to clicks whose probabilities are kept for further clicks, a byte a pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class Tools:
         self._model, self._prompter_name = model, prompter
         self.prompter = lru_cache(KEPT_FRAMES)(self._prompter)
         self._detector = lru_cache(None)(partial(detector, device=device))
+        self._answers: deque[tuple[int, UInt8Array]] = deque(maxlen=KEPT_ANSWERS)
 
     @cached_property
     def network(self) -> Any:
@@ -109,12 +114,26 @@ class Tools:
         Raises:
             PromptError: nothing is found there.
         """
-        answer = self.prompter(index).answer(prompts)
+        mask = None if prompts.mask is None else self._probability(index, prompts.mask)
+        answer = self.prompter(index).answer(replace(prompts, mask=mask))
         if bound is not None:
             answer = answer.within(bound)
         if not answer.mask.any():
             raise PromptError("nothing is found there; add a point, draw a box, or paint it")
+        # Rounded away from one half, so that the mask stays the same.
+        levels = np.where(answer.mask, np.ceil(answer.probability * 255), answer.probability * 255)
+        self._answers.append((index, levels.astype(np.uint8)))
         return Clicked(answer.mask, _iou(answer), answer.extent, answer.extents)
+
+    def _probability(self, index: int, mask: BoolArray) -> Float32Array | BoolArray:
+        """How sure each pixel of a mask of a frame was, where that mask was answered here; else the mask.
+
+        The project keeps masks alone, but a correction is better where the prompter sees what it doubted.
+        """
+        for frame, levels in reversed(self._answers):
+            if frame == index and np.array_equal(levels > 127, mask):
+                return np.divide(levels, 255, dtype=np.float32)
+        return mask
 
     def find(self, index: int, name: str) -> list[Suggestion]:
         """What a detector of :func:`segue.detector` finds.

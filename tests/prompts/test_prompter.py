@@ -72,8 +72,9 @@ def test_features_of_a_crop_are_kept_for_further_clicks() -> None:
     mask = np.zeros((240, 320), np.bool_)
     mask[80:160, 100:200] = True
     first = prompter(points=[(150, 120)], mask=mask)
+    assert network.encoded == 2, "what is around the mask, and what is close to it"
     again = prompter(points=[(150, 120), (110, 90)], negative=[(95, 75)], mask=first.probability)
-    assert network.encoded == 1
+    assert network.encoded == 2
     assert again.window == first.window
     assert overlap(again.mask, mask) > 0.9
 
@@ -251,12 +252,12 @@ def test_parts_lie_inside_groups_around_and_both_are_sure_enough() -> None:
 
 
 def test_a_new_mask_is_mended_once_and_an_earlier_one_taken_as_it_is() -> None:
-    network, mask = Watched(BOX), np.zeros((240, 320), np.bool_)
+    mask = np.zeros((240, 320), np.bool_)
     mask[50:150, 50:150] = True
-    for prompts, asked in ((Prompts(box=(50, 50, 150, 150)), 3), (Prompts(mask=mask), 1)):
-        network.planes.clear()
+    for prompts, asked in ((Prompts(box=(50, 50, 150, 150)), 3), (Prompts(mask=mask), 2)):
+        network = Watched(BOX if prompts.mask is None else PREVIOUS)
         Prompter(picture(), network).answer(prompts)
-        assert len(network.planes) == asked
+        assert len(network.planes) == asked, "with the closer look"
         assert network.planes[-1][PREVIOUS].any()
 
 
@@ -271,8 +272,14 @@ def test_what_is_found_is_looked_at_close_up_and_both_looks_count() -> None:
         margins.append(float((~inside).sum() / 2 / inside.sum()))
     assert margins == pytest.approx([0.25, 0.1], abs=0.02)
     assert answer.window == (75, 60, 225, 180)
-    prompter(points=[(150, 120), (110, 90)], mask=answer.probability)
-    assert network.encoded == 2, "a further click is answered in the crop that shows what is around"
+    network.plane = PREVIOUS
+    network.planes.clear()
+    again = prompter(points=[(150, 120), (110, 90)], mask=answer.probability)
+    assert network.encoded == 2, "a further click is answered in the same crops"
+    assert len(network.planes) == 2
+    shown = [planes[PREVIOUS].mean() for planes in network.planes]
+    assert shown[1] > 1.3 * shown[0], "close up as well, which shows the object larger"
+    assert again.planes.shape[1:] == answer.planes.shape[1:], "in the pixels of the closer look"
 
 
 def test_two_looks_are_joined_where_both_show_the_picture() -> None:
@@ -312,7 +319,7 @@ def test_a_mask_that_reaches_the_edge_of_its_crop_is_looked_at_in_a_wider_one() 
         torch.zeros(len(prompts), 3),
     )
     answer = Prompter(picture(), network)(mask=mask)
-    assert network.encoded == 3
+    assert network.encoded == 4, "twice in a wider one, and close up at last"
     assert answer.window[0] < 110
     assert Prompter(picture(), network)(box=(140, 100, 180, 140)).window == (130, 90, 190, 150)
 
@@ -323,7 +330,7 @@ def test_clicks_scribbles_and_masks_have_planes_of_their_own() -> None:
     mask[60:180, 80:240] = True
     prompter = Prompter(picture(), network)
     prompter(points=[(100, 100)], negative=[(220, 160)], scribble=[[(120, 80), (200, 80)]], mask=mask)
-    planes = network.planes[-1]
+    planes = network.planes[-2]  # the last but one shows what is around
     x0, y0, x1, y1 = prompter(points=[(100, 100)], mask=mask).window
 
     def at(x: float, y: float) -> tuple[int, int]:

@@ -14,7 +14,7 @@ import pytest
 
 from segue.errors import PromptError, SegueError
 from segue.masks import encode_rle, write_index_mask
-from segue.prompts import Prompts
+from segue.prompts import Answer, Prompts
 from segue_web import messages
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import matting, snapshot
@@ -130,6 +130,42 @@ def test_what_a_prompter_that_expects_nothing_finds_is_saved_too(tmp_path: Path)
     assert np.array_equal(backend.project.mask(0) == 1, clicked.plane)
     assert backend.project.marks(0)[1].score == 1.0
     backend.close()
+
+
+class Doubting:
+    """Keeps what it is asked, and answers a disk whose rim it doubts."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        rows, columns = np.indices(size)
+        distance = np.hypot(rows - 20, columns - 20)
+        self.plane = np.clip(1 - distance / 20, 0, 1).astype(np.float32)  # one half at a distance of 10
+        self.asked: list[Prompts] = []
+
+    def answer(self, prompts: Prompts) -> Answer:
+        self.asked.append(prompts)
+        height, width = self.plane.shape
+        return Answer((height, width), (0, 0, width, height), np.ones(1, np.float32), self.plane[None])
+
+
+def test_a_correction_sees_how_sure_the_mask_was_as_long_as_it_is_the_one_that_was_answered(
+    tmp_path: Path,
+) -> None:
+    film = Film(write_film(tmp_path / "film.mp4", numbered(2)))
+    tools, doubting = Tools(film, ("stcn-lite", None), "grabcut", None), Doubting(film.size)
+    tools.prompter = lambda index: doubting  # type: ignore[assignment, method-assign, misc]
+    mask = tools.click(0, Prompts(points=[(20, 20)]), None).plane
+    painted = mask.copy()
+    painted[0, :4] = True
+
+    for index, so_far in ((0, mask), (0, painted), (1, mask)):
+        tools.click(index, Prompts(points=[(20, 20), (25, 25)], mask=so_far), None)
+
+    seen, *others = (prompts.mask for prompts in doubting.asked[1:])
+    assert seen is not None
+    np.testing.assert_allclose(seen, doubting.plane, atol=1 / 255)
+    assert np.array_equal(seen > 0.5, mask), "the mask itself is the same"
+    assert others[0] is painted, "what a person painted is not doubted"
+    assert others[1] is mask, "nor what is known of another frame"
 
 
 def test_a_page_may_look_at_a_frame_as_it_was_before_its_last_change(

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import cv2
 import numpy as np
@@ -43,11 +43,15 @@ which is more than it mostly learned on, in half the time. Crop and mirror image
 BOX_MARGIN = 0.25  # what a crop shows around a box, as a share of its sides
 MASK_MARGIN = 0.3  # the same around an earlier mask
 CLOSE_MARGIN = 0.1  # the same where a mask that was found is looked at closely
-LEAST_MARGIN = 0.05  # the same where a crop is used again
+LEAST_MARGIN, LEAST_CLOSE_MARGIN = 0.05, 0.02  # the same where such a crop is used again
 WIDER = 2  # how often a mask that reaches the edge of its crop is looked at once more, in a wider one
 CROPS = 8  # crops whose features are kept
 
 CLICK_SIDE = 160  # side of the crops where only clicks are given, in pixels: they only find the object
+
+Look = Literal["find", "around", "close"]
+"""What a crop is for: to find what is clicked, to see an object with what is around it, or little else."""
+
 CLICK_CROPS = (0.5, 0.25)
 """Squares around clicks that are looked at in addition to the whole picture, their sides as shares of its
 longer side. The whole alone takes small things for a part of what is around them, or finds nothing."""
@@ -83,6 +87,7 @@ class Prompter:
         self._network = prepared(network, device)
         self._device = next(chain(self._network.parameters(), self._network.buffers())).device
         self._crops: dict[tuple[int, Place], tuple[Tensor, ...]] = {}  # what was asked last is the last
+        self._places: dict[Look, set[Place]] = {"find": set(), "around": set(), "close": set()}
 
     def __call__(
         self,
@@ -137,7 +142,7 @@ class Prompter:
         extents: tuple[Extent, ...] = (extent,)
         if prompts.box is None and prompts.mask is None:
             windows = _click_crops(prompts.positive, self._size)
-            tried = [self._ask(prompts, window, CLICK_SIDE) for window in windows]
+            tried = [self._ask(prompts, window, "find") for window in windows]
             first = tried[whole_of([_small(one, 0) for one in tried], [float(one.iou[0]) for one in tried])]
             if not first.mask.any():
                 return first
@@ -145,32 +150,33 @@ class Prompter:
             extents = tuple(choices)
             extent = prompts.extent if prompts.extent in choices else "whole"
             prompts = replace(prompts, mask=choices[extent])
-        found = self._ask(prompts, self._window(prompts), SIDE)
+        found = self._ask(prompts, self._window(prompts), "around")
         if new and found.mask.any():  # once more, to mend its own mask
-            found = self._ask(replace(prompts, mask=found.probability), found.window, SIDE)
+            found = self._ask(replace(prompts, mask=found.probability), found.window, "around")
         for _ in range(WIDER):
             if prompts.box is not None or not cut_off(found):
                 break
             prompts = replace(prompts, mask=found.probability)
-            found = self._ask(prompts, self._window(prompts), SIDE)
-        if new and found.mask.any():
+            found = self._ask(prompts, self._window(prompts), "around")
+        if found.mask.any():
             found = joined(found, self._closer(prompts, found))
         return replace(found, iou=expected_iou(kind, evidence(found)), extent=extent, extents=extents)
 
     def _closer(self, prompts: Prompts, found: Answer) -> Answer:
         """Look once more at what was found, in a crop that shows little else.
 
-        Its features are not kept: further clicks are answered in a crop that shows what is around the object.
+        After each click: without it a further one would take away what the closer look at the first one gave,
+        since it is answered in the crop that shows what is around the object.
         """
-        window = box_window(grown(tight_box(found.mask), CLOSE_MARGIN), self._size)
-        if prompts.box is not None:  # which says how far the object may reach
+        box = tight_box(found.mask)
+        window = box_window(grown(box, CLOSE_MARGIN), self._size)
+        if prompts.box is None:
+            least = clipped(grown(box, LEAST_CLOSE_MARGIN), self._size)
+            window = self._known("close", window, least) or window
+        else:  # which says how far the object may reach
             low, high = np.maximum(window[:2], found.window[:2]), np.minimum(window[2:], found.window[2:])
             window = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-        place, known = pixels(window, self._size), dict(self._crops)
-        closer = self._ask(replace(prompts, mask=found.probability), window, SIDE)
-        if (SIDE, place) not in known:
-            self._crops = known
-        return closer
+        return self._ask(replace(prompts, mask=found.probability), window, "close")
 
     def _window(self, prompts: Prompts) -> Window:
         """What to look at: box, mask, points and some margin; a crop that is known, if it does as well."""
@@ -183,16 +189,19 @@ class Prompter:
             return around([*places, *(grown(extent, margin) for extent in extents)])
 
         window = box_window(shown(MASK_MARGIN if prompts.box is None else BOX_MARGIN), self._size)
-        if prompts.mask is not None:
-            least = clipped(shown(LEAST_MARGIN), self._size)
-            for side, known in reversed(self._crops):
-                if side == SIDE and _serves(known, window, least):
-                    return known
-        return window
+        if prompts.mask is None:
+            return window
+        return self._known("around", window, clipped(shown(LEAST_MARGIN), self._size)) or window
+
+    def _known(self, look: Look, window: Window, least: Box) -> Window | None:
+        """A crop whose features are kept, and which does as well as ``window``; ``least`` lies in it."""
+        crops = (place for side, place in reversed(self._crops) if side == SIDE)
+        return next((p for p in crops if p in self._places[look] and _serves(p, window, least)), None)
 
     @torch.inference_mode()
-    def _ask(self, prompts: Prompts, window: Window, side: int) -> Answer:
-        place = pixels(window, self._size)
+    def _ask(self, prompts: Prompts, window: Window, look: Look) -> Answer:
+        place, side = pixels(window, self._size), CLICK_SIDE if look == "find" else SIDE
+        self._places[look].add(place)
         planes = torch.from_numpy(_draw(prompts, place, side)).to(self._device)[None]
         logits, quality = self._network.decode(self._features(place, side), _mirrored(planes, side))
         if len(logits) > 1:
