@@ -39,6 +39,26 @@ main()
 """A run that sends itself a signal at frame 5, if any."""
 
 
+WHILE_LOADING = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests themselves ignore it
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "segue.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+import runpy
+runpy.run_module("segue", run_name="__main__")
+"""
+"""The command with a Ctrl-C before its own code is loaded."""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing else sends Ctrl-C to one process there")
+def test_an_interruption_while_the_command_is_loaded_says_nothing() -> None:
+    ended = subprocess.run([sys.executable, "-c", WHILE_LOADING], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
+
+
 @pytest.fixture
 def whole(track: Command, tmp_path: Path) -> dict[str, bytes]:
     """Files of a run that nothing interrupted."""
