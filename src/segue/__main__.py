@@ -4,7 +4,7 @@ import signal
 
 
 def main() -> None:
-    """Run the command line. Ctrl-C while it is being loaded ends it without a traceback: nothing has begun."""
+    """Run the command line; Ctrl-C while it is being loaded ends it without a traceback."""
     handler = signal.getsignal(signal.SIGINT)
     if handler is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

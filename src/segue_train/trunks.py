@@ -1,4 +1,4 @@
-"""Pretrained trunks that trainings start from."""
+"""Weights that trainings start from: of pretrained trunks, and of whole networks."""
 
 from __future__ import annotations
 
@@ -12,8 +12,27 @@ from torch import Tensor, nn
 from segue.errors import CheckpointError
 from segue.layers.colours import image_statistics
 from segue.layers.mobilenet import InvertedResidual, MobileNetV2Trunk
-from segue.weights import read_checkpoint
+from segue.weights import load, read_checkpoint
 from segue.weights.checkpoint import match
+
+SHIPPED = Path("shipped")
+"""What ``--start`` calls the weights that come with segue."""
+
+
+def tensors_to_start_from(path: Path, network: str) -> dict[str, Tensor]:
+    """The tensors of weights that a further training starts from.
+
+    Args:
+        path: weight file, or ``shipped`` for the weights that come with segue.
+        network: name for :func:`segue.load` of the network whose weights these are.
+
+    Returns:
+        Tensors by name.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
+    return dict(load(network).state_dict() if path == SHIPPED else read_checkpoint(path).tensors)
 
 
 @torch.no_grad()

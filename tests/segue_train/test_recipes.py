@@ -20,7 +20,7 @@ from segue_train.footage import VOID, Material, gather
 from segue_train.losses import dice_loss, hardest_mean
 from segue_train.recipes import stcn
 from segue_train.recipes.stcn import STAGES, STCNRecipe
-from segue_train.recipes.stcn_lite import LARGE_SIDE, STCNLiteRecipe, edge_weights, further
+from segue_train.recipes.stcn_lite import LARGE_SIDE, STCNLiteRecipe, edge_weights, further, start_from
 from segue_train.trunks import load_mobilenet
 from tests.segue_train.making import write_all
 
@@ -236,3 +236,10 @@ def test_a_share_of_a_further_training_shows_large_crops() -> None:
     sides = [further(0.5, rng, large=0.5).shape.side for _ in range(200)]
     assert 70 < sides.count(LARGE_SIDE) < 130
     assert LARGE_SIDE not in [further(0.5, rng).shape.side for _ in range(200)]
+
+
+def test_a_further_training_of_stcn_lite_may_start_from_what_comes_with_segue() -> None:
+    network = STCNLite()
+    start_from(network, Path("shipped"))
+    wanted = load("stcn-lite").state_dict()
+    assert all(torch.equal(tensor, wanted[name]) for name, tensor in network.state_dict().items())

@@ -159,7 +159,8 @@ class Ledger:
                 elif known[0] != text:
                     before, now = hide_secrets(known[0]), hide_secrets(text)
                     raise SegueError(
-                        f"this batch was begun with {key} {before}, not {now}; choose another output"
+                        f"this batch was begun with {key} {before}, not {now}; give the same to go on, or "
+                        "choose another output"
                     )
 
     def identity(self, new: str) -> str:

@@ -22,17 +22,16 @@ from segue.layers.class_in_scale import ClassInScale
 from segue.models.base import ForegroundNetwork
 from segue.models.mustan_lite import MustanLite, shipped_slim
 from segue.sessions.extra_inputs import ComputedFlow
-from segue.weights import load, load_strict, read_checkpoint
+from segue.weights import load_strict
 from segue.weights.checkpoint import match
 from segue_train.foreground_pool import Pool, PoolBatches
 from segue_train.losses import ForegroundObjective
 from segue_train.recipe import CommonRecipe, warmed_cosine
-from segue_train.trunks import load_mobilenet
+from segue_train.trunks import load_mobilenet, tensors_to_start_from
 
 STEPS, SLIM_STEPS = 3200, 2400
 SAMPLES = 10_000
 BATCH = 8
-SHIPPED = Path("shipped")  # what --start calls the weights that come with segue
 SHADOW_PRICE = 0.7  # weight of pixels in shadow, against 1 for all others, in the loss of foreground
 # Of false alarms and misses. With equal ones a short training gives a timid network, and what it misses of
 # somebody who stands still becomes background.
@@ -154,8 +153,7 @@ def start_from(network: MustanLite, path: Path) -> None:
         network: the network; changed in place.
         path: weight file, or ``shipped``.
     """
-    shipped = path == SHIPPED
-    found = dict(load("mustan-lite").state_dict() if shipped else read_checkpoint(path).tensors)
+    found = tensors_to_start_from(path, "mustan-lite")
     for name, value in network.state_dict().items():
         if name.startswith("flow_attention."):
             found.setdefault(name, value)

@@ -23,13 +23,13 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 from segue.errors import TrainingError
 from segue.models.base import Schedule
 from segue.models.stcn import FEATURE_GAIN, STCNLite
-from segue.weights.checkpoint import match, read_checkpoint
+from segue.weights.checkpoint import match
 from segue_train.clip_pass import class_targets, clip_logits, object_masks
 from segue_train.clips import ClipBatches, ClipSampler, ClipShape, Curriculum
 from segue_train.footage import VOID, Footage
 from segue_train.losses import dice_loss, hardest_mean
 from segue_train.recipe import Batch, CommonRecipe, Loss, Objective
-from segue_train.trunks import load_mobilenet
+from segue_train.trunks import load_mobilenet, tensors_to_start_from
 from segue_train.warp import Rng, picked
 
 STEPS = 13_000
@@ -51,7 +51,7 @@ class STCNLiteRecipe(CommonRecipe):
     Attributes:
         videos, stills: labelled footage; none of it may be used for scores.
         backbone: MobileNetV2 in torchvision's layout, where there is nothing else to start from.
-        start: weights of this network to start from.
+        start: weights of this network to start from; `shipped` for those that come with segue.
         scaling: input that the backbone was trained with: ``unit`` is [-1, 1], ``imagenet`` torchvision's.
         reading: how a clip's memory is read: ``dense`` takes the softmax over all of it, ``session`` what a
             session reads by the network's schedule (best positions, penalties, window).
@@ -150,12 +150,12 @@ def start_from(network: STCNLite, path: Path) -> None:
 
     Args:
         network: the network; changed in place.
-        path: weight file.
+        path: weight file, or ``shipped`` for the weights that come with segue.
 
     Raises:
         CheckpointError: the file is missing, damaged, or of another network.
     """
-    own, tensors = network.state_dict(), read_checkpoint(path).tensors
+    own, tensors = network.state_dict(), tensors_to_start_from(path, "stcn-lite")
     begins = tuple(prefix.removeprefix("network.") for prefix in NEW)
     missing = {name: value for name, value in own.items() if name.startswith(begins) and name not in tensors}
     network.load_state_dict(match(path, {**tensors, **missing}, own))
