@@ -25,6 +25,7 @@ from pathlib import Path
 from subprocess import PIPE, Popen
 from tempfile import TemporaryFile
 
+import segue
 from load import IDLE, Load, busiest, others_use, said
 from segue.video.partial import write_complete
 
@@ -93,23 +94,33 @@ class BusyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where figures come from: a commit, and whether the files differ from it."""
+    """Where figures come from.
 
-    commit: str
+    Attributes:
+        commit: its number; None outside of a git repository, as in an unpacked source archive.
+        changed: whether the files differ from it.
+    """
+
+    commit: str | None
     changed: bool
 
     @classmethod
     def here(cls) -> Origin:
         """Of the working tree."""
         git = ["git", "-C", str(ROOT)]
-        commit = subprocess.run(
-            [*git, "rev-parse", "--short=8", "HEAD"], capture_output=True, text=True, check=True
-        )
         state = [*git, "status", "--porcelain", "--", "src", "benchmarks"]
-        changed = subprocess.run(state, capture_output=True, text=True, check=True)
-        return cls(commit.stdout.strip(), bool(changed.stdout.strip()))
+        try:
+            commit, changed = (
+                subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+                for words in ([*git, "rev-parse", "--short=8", "HEAD"], state)
+            )
+        except (OSError, subprocess.CalledProcessError):
+            return cls(None, changed=False)
+        return cls(commit, bool(changed))
 
     def __str__(self) -> str:
+        if self.commit is None:
+            return f"version {segue.__version__}"
         return f"commit {self.commit}" + (" with changes" if self.changed else "")
 
 
@@ -173,7 +184,7 @@ def _place(name: str) -> re.Pattern[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the sections and write each as soon as it is there; 1 where something was busy."""
+    """Run the sections and write each as soon as it is there; 1 where something was busy or failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--only", help=f"sections, of {','.join(SECTIONS)}")
     parser.add_argument("--long", action="store_true", help="also those that take minutes or data")
@@ -193,6 +204,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         measure(names, options.page, force=options.force)
     except BusyError as error:
         print(f"bench: {error}; --force measures all the same and notes the load", file=sys.stderr)
+        return 1
+    except RuntimeError as error:
+        print(f"bench: {error}", file=sys.stderr)
         return 1
     return 0
 

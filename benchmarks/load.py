@@ -30,7 +30,8 @@ class Load:
     @classmethod
     def now(cls) -> Load:
         """This moment."""
-        return cls(time.monotonic(), _busy_seconds(), sum(os.times()[:4]))
+        children = os.times()[2:4]  # counted in steps of 10 ms, which would be coarse for this process
+        return cls(time.monotonic(), _busy_seconds(), time.process_time() + sum(children))
 
     def others(self) -> float | None:
         """Cores that other programs have used since, on average; None where the system does not tell."""
