@@ -33,7 +33,14 @@ import torch
 
 from foreground_clips import Film, Labels, read_films, shaken
 from foreground_methods import CLASSICAL, FOLLOWED, TWO_PASSES, network_of, session
-from foreground_scenes import development_scenes, empty_scenes, held_out_scenes, rendered_scenes
+from foreground_pans import panning_films
+from foreground_scenes import (
+    development_scenes,
+    empty_scenes,
+    held_out_scenes,
+    rendered_scenes,
+    unseen_cut_outs,
+)
 from machine import describe
 from segue.datasets.labels import OUTSIDE, SHADOW, UNKNOWN
 from segue.metrics.foreground import Counts, ForegroundAccumulator
@@ -262,6 +269,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--only", help="of the scenes these groups, with commas between")
     add("--frames", type=int, help="take so many frames of each film of the scenes")
     add("--empty", action="store_true", help="false alarms in scenes without anybody, which --data holds")
+    add("--pans", action="store_true", help="films of a camera that pans for 300 frames, from --data")
     add("--held-out", action="store_true", help="the scenes that are looked at once, in the end")
     add("--isd", type=Path, help="folder of rendered rooms, one more group; made there the first time")
     add("--films", default="baseline/highway,baseline/office", help="category/video, with commas between")
@@ -302,6 +310,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Measured on {describe(options.threads, options.device)}.\n")
         print(alarm_table(empty_scenes(options.data), options))
         return 0
+    if options.pans:
+        films = panning_films(options.data / "static_more/images", unseen_cut_outs(options.data))
+        groups["pans"] = [begun(film, options.frames) for film in films]
     if options.held_out:
         groups |= held_out_scenes(options.data)
     if options.isd:

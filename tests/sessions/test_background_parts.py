@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from segue.errors import CheckpointError, PromptError, SegueError
 from segue.sessions.background import GhostDetector, MaskedMedian, MedianSettings
 from segue.sessions.changes import Change
 from segue.sessions.empty_scene import Scene, resized
-from segue.sessions.film_scenes import FilmScenes, LearntBackground
+from segue.sessions.film_scenes import FilmScenes, LearntBackground, packed, unpacked
 from segue.sessions.subtractors import BLIND, Subtractor, SubtractorBackground
 from tests.sessions.scenes import Bytes, square_mask, wall, with_squares
 
@@ -210,12 +211,18 @@ def test_a_learnt_scene_is_brought_to_the_size_of_the_frames() -> None:
 
 def test_where_the_camera_pans_the_frames_nearby_say_what_is_foreground() -> None:
     background = LearntBackground(FilmScenes())
-    background.while_panning = {3: np.array([[0, 51, 255]], np.uint8)}
+    background.while_panning = {3: packed(np.array([[0, 1 / 3, 1]], np.float32))}
     foreground = np.array([[0.5, 0.5, 0.5]], np.float32)
     assert background.judged(2, foreground) is foreground
     found = background.judged(3, foreground)
     assert found.dtype == np.float32
-    assert found[0].tolist() == pytest.approx([0, 0.2, 1])
+    assert found[0].tolist() == pytest.approx([0, 1 / 3, 1])
+
+
+@pytest.mark.parametrize("data", [b"", b"nothing", zlib.compress(b"12"), zlib.compress(b"1" * 2)[:-7]])
+def test_a_damaged_map_is_reported(data: bytes) -> None:
+    with pytest.raises(CheckpointError, match="damaged or of another size"):
+        unpacked(np.frombuffer(data, np.uint8), (1, 3))
 
 
 PLANES = np.zeros((21, 6, 8), np.uint8)

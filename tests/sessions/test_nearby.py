@@ -7,8 +7,9 @@ import pytest
 
 import segue
 from segue.sessions import nearby, two_passes
+from segue.sessions.changes import Change
 from segue.sessions.empty_scene import Scene
-from segue.sessions.film_scenes import FilmScenes, LearntBackground
+from segue.sessions.film_scenes import FilmScenes, LearntBackground, unpacked
 from segue.sessions.moving_camera import motion_between
 from segue.sessions.nearby import Nearby, along_motion
 from segue.sessions.scene_estimation import Sample
@@ -18,7 +19,7 @@ from segue.types import Image
 from tests.sessions.scenes import film, overlap, wall
 from tests.sessions.test_camera import PAN, TRUTH
 
-SIZE = (96, 128)
+SIZE, SIZE_OF_PAN = (96, 128), (120, 160)
 
 
 def learnt(pictures: list[Image]) -> SceneLearner:
@@ -64,11 +65,37 @@ def test_motion_leads_there_and_back_and_over_no_gap() -> None:
     assert motion_between(steps.get, 3, 5, SIZE) is not None
 
 
-@pytest.mark.parametrize("short", [30, 40])
-def test_a_longer_film_is_not_kept(short: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(two_passes, "SHORT", short)
-    first = learnt([frame.image for frame in PAN])
-    assert len(first.while_panning) == (len(PAN) if short == 40 else 0)
+def test_a_film_of_any_length_is_followed_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known of each piece includes what lies after it; few frames are kept at a time."""
+    monkeypatch.setattr(two_passes, "PIECE", 14)
+    monkeypatch.setattr(two_passes, "BESIDE", 5)
+    first, kept = SceneLearner(BackgroundDifference(), short_side=None, align=False), 0
+    for frame in PAN:
+        first.take(frame)
+        kept = max(kept, len(first._piece) + len(first._before))
+    first.finish()
+    assert list(first.while_panning) == list(range(len(PAN)))
+    assert kept < 14 + 2 * 5
+    good = [
+        overlap(unpacked(first.while_panning[t], SIZE_OF_PAN) > 0.5, true) for t, true in enumerate(TRUTH)
+    ]
+    assert min(good[1:28]) > 0.5
+    assert np.mean(good[:28]) > 0.75
+
+
+def test_the_camera_rests_pans_and_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time a part begins; frames at rest are compared with a scene, others with those near them."""
+    monkeypatch.setattr(two_passes, "PIECE", 30)
+    nothing = np.zeros(SIZE_OF_PAN, np.float32)
+    monkeypatch.setattr(Nearby, "foreground", lambda self: [nothing] * len(self._frames))
+    pictures = [frame.image for frame in PAN]
+    first = learnt([pictures[0]] * 60 + pictures[1:30] + [pictures[29]] * 61)
+    assert first.scenes._firsts == [0, 60, 120]
+    assert [first.scenes.begun_by(number) for number in range(3)] == [Change.none, Change.none, Change.scene]
+    assert list(first.while_panning) == list(range(60, 120))
+    assert np.array_equal(first.scenes.scene(0).picture, pictures[0])
+    assert np.array_equal(first.scenes.scene(2).picture, pictures[29])
+    assert first._before == {}
 
 
 def test_a_still_camera_knows_nothing_of_pans() -> None:

@@ -12,7 +12,7 @@ from segue.errors import SegueError, SourceError
 from segue.sessions import two_passes
 from segue.sessions.changes import Change
 from segue.sessions.empty_scene import Scene
-from segue.sessions.film_scenes import FilmScenes, LearntBackground
+from segue.sessions.film_scenes import STEPS, FilmScenes, LearntBackground, unpacked
 from segue.sessions.scene_estimation import ROUNDS, Sample
 from segue.sessions.subtractors import BackgroundDifference
 from segue.sessions.two_passes import KEEP, MARK_EVERY, QUIET, FilmMarks, SceneLearner, TwoPasses
@@ -128,6 +128,7 @@ def test_samples_bring_the_frames_before_them() -> None:
     first = learner((-1, -3))
     for frame in film([numbered(t) for t in range(7)]):
         first.take(frame)
+    first._end_piece()
     contexts = [
         {offset: number(image) for offset, image in sample.context.items()} for sample in first._samples
     ]
@@ -138,6 +139,7 @@ def test_samples_bring_the_frames_before_them() -> None:
     plain = learner()
     for frame in film([numbered(t) for t in range(4)]):
         plain.take(frame)
+    plain._end_piece()
     assert [sample.context.keys() for sample in plain._samples] == [{-1: 0}.keys()] * 4
     assert number(plain._samples[3].context[-1]) == 2
 
@@ -201,45 +203,48 @@ def test_in_another_light_the_picture_is_held_as_before_and_after_a_cut_anew(par
         assert first._aligner._seen == held
 
 
-@pytest.mark.parametrize(("count", "kept"), [(6, 6), (7, 0)])
-def test_frames_of_a_short_film_are_kept_as_they_were_taken(
+@pytest.mark.parametrize(("count", "kept"), [(5, 5), (6, 0), (7, 1)])
+def test_a_piece_of_a_film_is_kept_as_it_was_taken(
     count: int, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(two_passes, "SHORT", 6)
+    monkeypatch.setattr(two_passes, "PIECE", 6)
     first = learner()
-    first.while_panning = {0: np.zeros((2, 2), np.uint8)}
     for frame in film([numbered(t) for t in range(count)]):
         first.take(frame)
-    assert list(first._taken) == list(range(kept))
-    assert bool(first.while_panning) == bool(kept)
+    assert list(first._piece) == list(range(count - kept, count))
+    assert len(first._samples) == count - kept
 
 
 def test_where_the_camera_pans_the_network_is_not_asked_for_the_scene(
     parts: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    seen: list[list[int]] = []
+
     class Near:
         def __init__(self, frames: Any, probe: Any, past: Any) -> None:
-            assert [number(frame) for frame in frames] == [0, 1, 2, 3]
+            seen.append([number(frame) for frame in frames])
             assert past == (-2,)
             assert probe(Sample(frames[1], {}), Scene.of(frames[1])).shape == (40, 48)
 
         def foreground(self) -> list[Any]:
-            return [np.full((40, 48), level, np.float32) for level in (0, 0.1, 0.5, 1)]
+            return [np.full((40, 48), (t + len(seen)) / 20, np.float32) for t in seen[-1]]
 
     monkeypatch.setattr(two_passes, "Nearby", Near)
+    monkeypatch.setattr(two_passes, "PIECE", 6)
+    monkeypatch.setattr(two_passes, "BESIDE", 2)
+    monkeypatch.setattr(two_passes.PanDetector, "look", lambda _, image: number(image) == 8)
     first = learner((-2,))
-    for frame in film([numbered(t) for t in range(4)]):
+    for frame in film([numbered(t) for t in (8, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)]):
         first.take(frame)
-    first._panned = True
+    assert list(first._before) == [8, 9, 10, 11], "twice two frames of the piece before"
     first.finish()
-    assert parts == [([0, 1, 2, 3], 0)]
-    assert {index: int(each[0, 0]) for index, each in first.while_panning.items()} == {
-        0: 0,
-        1: 26,
-        2: 128,
-        3: 255,
-    }
-    assert (first._taken, first._panned) == ({}, False)
+    assert seen == [[8, 1, 2, 3, 4, 5], [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]], "the last piece is at rest"
+    assert parts == [([8, *range(1, 12)], 0), ([12], two_passes.ROUNDS)]
+    known = {t: float(unpacked(each, (40, 48))[0, 0]) for t, each in first.while_panning.items()}
+    once, again = {0: 8, 1: 1, 2: 2, 3: 3}, {4: 4, 5: 5, 6: 6, 7: 7, 8: 8, 9: 9, 10: 10, 11: 11}
+    expected = {t: (v + 1) / 20 for t, v in once.items()} | {t: (v + 2) / 20 for t, v in again.items()}
+    assert known == pytest.approx(expected, abs=0.51 / STEPS)
+    assert (first._piece, first._before, first._pans) == ({}, {}, False)
 
 
 def test_a_pass_is_made_once_and_its_scenes_are_handed_on(parts: list[Any]) -> None:
@@ -271,4 +276,4 @@ def test_what_cannot_be_learnt_is_refused() -> None:
 def test_frames_are_reduced_to_the_short_side() -> None:
     first = SceneLearner(Looking(), short_side=20, align=False)
     first.take(Frame(0, 0.0, numbered(0)))
-    assert first._samples[0].image.shape == (20, 24, 3)
+    assert first._piece[0].shape == (20, 24, 3)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import math
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from segue.types import Image
 
 LEARNT = ".safetensors"
 """Ending of a file with all that is known of the empty scene."""
+
+STEPS = 63  # of the probabilities that are kept for each frame while the camera pans
 
 
 class FilmScenes(Checkpointable):
@@ -151,7 +155,7 @@ class LearntBackground(Checkpointable):
     """
 
     while_panning: Mapping[int, UInt8Array]
-    """Probability of foreground by the frames nearby, (h, w), shares of 255, where the camera pans."""
+    """Probability of foreground by the frames nearby, see :func:`packed`, where the camera pans."""
 
     _number: int = checkpointed()
     scene: Scene | None = checkpointed()
@@ -185,7 +189,7 @@ class LearntBackground(Checkpointable):
             (h, w), float32.
         """
         near = self.while_panning.get(index)
-        return foreground if near is None else np.asarray(near / np.float32(255), np.float32)
+        return foreground if near is None else unpacked(near, foreground.shape)
 
     def restart(self) -> None:
         """Go back to the scene as it was learnt."""
@@ -223,3 +227,39 @@ def _sized(scene: Scene, size: tuple[int, int] | None) -> Scene:
     if size is None or scene.planes.shape[1:] == size:
         return scene
     return Scene(np.ascontiguousarray(np.stack([resized(plane, size) for plane in scene.planes])))
+
+
+def packed(foreground: Float32Array) -> UInt8Array:
+    """A map of probabilities in few bytes: in steps of a 63rd, those of most pixels being 0.
+
+    Args:
+        foreground: (h, w), float32 in [0, 1].
+
+    Returns:
+        (n,), uint8, as :func:`unpacked` takes it.
+    """
+    steps = np.rint(foreground * STEPS).astype(np.uint8)
+    return np.array(np.frombuffer(zlib.compress(steps.tobytes()), np.uint8))
+
+
+def unpacked(data: UInt8Array, shape: tuple[int, ...]) -> Float32Array:
+    """A map of probabilities that was packed.
+
+    Args:
+        data: (n,), uint8, see :func:`packed`.
+        shape: height and width.
+
+    Returns:
+        (h, w), float32 in [0, 1].
+
+    Raises:
+        CheckpointError: these are not the bytes of such a map.
+    """
+    try:
+        values = zlib.decompressobj().decompress(data.tobytes(), math.prod(shape))
+        steps = np.frombuffer(values, np.uint8).reshape(shape)
+    except (zlib.error, ValueError) as error:
+        raise CheckpointError(
+            "what was learnt in the first pass is damaged or of another size; start again with --overwrite"
+        ) from error
+    return np.asarray(steps / np.float32(STEPS), np.float32)

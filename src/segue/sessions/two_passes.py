@@ -18,7 +18,7 @@ from segue.sessions.align import Aligner, to_reference
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.changes import Change, SceneChangeDetector
 from segue.sessions.empty_scene import Scene
-from segue.sessions.film_scenes import FilmScenes, LearntBackground
+from segue.sessions.film_scenes import FilmScenes, LearntBackground, packed
 from segue.sessions.nearby import Nearby
 from segue.sessions.panning import PanDetector
 from segue.sessions.passes import Passes
@@ -27,7 +27,8 @@ from segue.sessions.segmenters import Segmenter
 from segue.types import Frame, Image
 
 KEEP = 64  # samples of a part at most; when there are more, every second one goes
-SHORT = 128  # frames of a film at most that is kept as a whole
+PIECE = 128  # frames that are kept until it is known whether the camera pans in them
+BESIDE = 24  # frames on either side that tell what is foreground in a frame while the camera pans
 LONGEST = 6000  # frames of a part: what changes in the course of the day is learnt anew
 QUIET = 12  # frames without a change on either side of a cut
 MARK_EVERY = 16  # frames from one mark of a film to the next
@@ -113,8 +114,9 @@ class SceneLearner(Checkpointable):
     A part ends at a cut, where the light is switched, or after 6000 frames. What seems to be a cut counts
     only between twelve frames on either side without another one: leaves that sweep past the lens seem to be
     one again and again. Of each part 64 frames at most are kept, evenly spread, each with those before it
-    that the segmenter looks at. A camera that pans sees no one empty scene: in a film of at most 128 frames
-    each frame of such a part is looked at beside those near it, see :class:`segue.sessions.nearby.Nearby`.
+    that the segmenter looks at. A camera that pans sees no one empty scene: where it does in a piece of 128
+    frames, a part begins in which each frame is looked at beside those near it, see
+    :class:`segue.sessions.nearby.Nearby`, and another one with the first piece in which it does not.
 
     Args:
         segmenter: what says which pixels are foreground, given an empty scene.
@@ -142,8 +144,9 @@ class SceneLearner(Checkpointable):
     _doubtful: str = checkpointed()
     _waiting: list[_Waiting] = checkpointed()
     _pan: PanDetector = checkpointed()
-    _panned: bool = checkpointed()
-    _taken: dict[int, Image] = checkpointed()
+    _pans: bool = checkpointed()
+    _piece: dict[int, Image] = checkpointed()
+    _before: dict[int, Image] = checkpointed()
     state_types = (ResizePadGeometry, Sample, _Waiting)
 
     def __init__(self, segmenter: Segmenter, *, short_side: int | None, align: bool) -> None:
@@ -160,8 +163,10 @@ class SceneLearner(Checkpointable):
         # Frames since the last thing that seemed to be a cut; what it was, and the frames since, while nobody
         # knows whether it is one.
         self._quiet, self._doubtful, self._waiting = QUIET, Change.none.value, []
-        # The part so far, while the film is a short one, and whether the camera pans in it.
-        self.while_panning, self._taken, self._pan, self._panned = {}, {}, PanDetector(), False
+        # The piece so far, the end of the one before it if the camera panned there, and whether it pans in
+        # the part that the pieces before are.
+        self.while_panning, self._piece, self._before = {}, {}, {}
+        self._pan, self._pans = PanDetector(), False
 
     def take(self, frame: Frame) -> None:
         """Look at the next frame.
@@ -214,11 +219,36 @@ class SceneLearner(Checkpointable):
 
     def _learn(self, index: int, image: Image) -> None:
         """Look at the next frame of the part."""
+        self._piece[index] = image
+        if len(self._piece) == PIECE:
+            self._end_piece()
+
+    def _end_piece(self) -> None:
+        """Learn from the frames of a piece, in which the camera pans or does not."""
+        piece, self._piece = self._piece, {}
+        if not piece:
+            return
+        pans = True in [self._pan.look(image) for image in piece.values()]
+        if self._first is not None and pans != self._pans:
+            self._close()
+            if self._pans:  # as in one pass: what was known before the camera came to rest lies elsewhere
+                self._begun_by = Change.scene.value
+                if self._aligner is not None:
+                    self._aligner.restart()
+        self._pans = pans
+        if pans:
+            self._look_nearby(piece)
+        else:
+            self._before = {}
+        for index, image in piece.items():
+            self._sample(index, image)
+
+    def _sample(self, index: int, image: Image) -> None:
+        """Take a frame of the part for its scene."""
         if self._frames >= LONGEST:
-            self._end_part()
+            self._close()
         if self._first is None:
             self._first = index
-        self._keep(index, image)
         matrix = None if self._aligner is None else self._aligner.find(image)
         if matrix is not None:
             image = to_reference(image, matrix, self._recent[-1] if self._recent else image)
@@ -232,33 +262,29 @@ class SceneLearner(Checkpointable):
             self._samples.append(Sample(image, context))
         self._frames += 1
 
-    def _keep(self, index: int, image: Image) -> None:
-        """Note a frame as it was taken, while the film is a short one."""
-        if self.marks.count <= SHORT:
-            self._panned |= self._pan.look(image)
-            self._taken[index] = image
-        else:
-            self._taken, self.while_panning = {}, {}
-
-    def _look_nearby(self) -> bool:
-        """Look at each frame of a part beside those near it if the camera pans, and tell whether it does."""
-        taken, panned = self._taken, self._panned
-        self._taken, self._panned = {}, False
-        self._pan.restart()
-        panned = panned and bool(taken)
-        if panned:
-            found = Nearby([*taken.values()], self._probability, self._segmenter.past).foreground()
-            shares = (np.asarray(np.rint(foreground * 255), np.uint8) for foreground in found)
-            self.while_panning |= dict(zip(taken, shares, strict=True))
-        return panned
+    def _look_nearby(self, piece: dict[int, Image]) -> None:
+        """Look at each frame of a piece, and again at the end of the piece before, beside those near it."""
+        frames = self._before | piece
+        self._segmenter.restart()
+        found = Nearby([*frames.values()], self._probability, self._segmenter.past).foreground()
+        known = len(self._before) // 2
+        for index, foreground in [*zip(frames, found, strict=True)][known:]:
+            self.while_panning[index] = packed(foreground)
+        self._before = dict([*frames.items()][-2 * BESIDE :])
 
     def _end_part(self) -> None:
+        self._end_piece()
+        self._close()
+        self._before, self._pans = {}, False
+        self._pan.restart()
+
+    def _close(self) -> None:
+        """Learn the scene of the part, if it has begun."""
         if self._first is None:
             return
         self._segmenter.restart()
         # What is foreground is known where the camera pans, so that the scene matters little there.
-        rounds = 0 if self._look_nearby() else ROUNDS
-        scene = estimate_scene(self._samples, self._probability, rounds)
+        scene = estimate_scene(self._samples, self._probability, 0 if self._pans else ROUNDS)
         self._segmenter.restart()
         self.scenes.add(self._first, scene, Change(self._begun_by))
         self._first, self._begun_by, self._frames, self._every = None, Change.none.value, 0, 1
