@@ -165,9 +165,9 @@ def view(
 
     Examples:
 
-        segue view segue-out/dog --film dog.mp4
+        segue view segue-out/dog
 
-        segue view segue-out/dog --film dog.mp4 --against truth/
+        segue view segue-out/dog --against truth/
 
         segue view results/highway --film highway/input --against highway/groundtruth
     """

@@ -18,12 +18,13 @@ from scipy.optimize import linear_sum_assignment
 from segue.arrays import BoolArray
 from segue.datasets.labels import MOTION, OUTSIDE, SHADOW, STATIC, UNKNOWN
 from segue.errors import SegueError
+from segue.jobs import VideoJob, read_job
+from segue.jobs.files import RECORD
 from segue.masks import encode_objects, measure
 from segue.metrics.foreground import Counts, ForegroundAccumulator
 from segue.metrics.measures import contour_accuracy, region_similarity
 from segue.naming import distinct_ends
 from segue.types import IndexMask
-from segue.video.mask_folder import read_marker
 from segue_web import messages
 from segue_web.film import Film
 from segue_web.label_files import read_labels
@@ -262,22 +263,28 @@ def _merged(read: Callable[[], IndexMask], moving: list[int]) -> IndexMask:
 
 
 def film_of(results: Path) -> Path:
-    """The film that results of segue were made of, by their own record.
+    """The film that results of segue were made of, by the record of the job beside them.
 
     Args:
-        results: folder of results.
+        results: folder of results, or one of the files or folders in it.
 
     Returns:
         Path of the film.
 
     Raises:
-        SegueError: there is no record, or the film is not there.
+        SegueError: the results or the film are not there, there is no record, or it names no film.
     """
-    folder = results / "masks" if (results / "masks").is_dir() else results
-    source = (read_marker(folder) or {}).get("settings", {}).get("source") if folder.is_dir() else None
-    if not isinstance(source, str) or not Path(source).exists():
+    if not results.exists():
+        raise SegueError(f"{results}: no such file or folder")
+    records = (results / RECORD, results.with_name(f"{results.name}.{RECORD}"), results.parent / RECORD)
+    record = next((path for path in records if path.is_file()), None)
+    job = None if record is None else read_job(record)
+    if not isinstance(job, VideoJob) or job.source.place is None:
         raise SegueError(f"{results}: does not say of which film it is; give --film")
-    return Path(source)
+    film = Path(job.source.place)
+    if not film.exists():
+        raise SegueError(f"{results}: is of {film}, which is not there; give --film")
+    return film
 
 
 class ViewBackend(Backend):

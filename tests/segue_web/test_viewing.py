@@ -8,9 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import segue
+from segue.errors import SegueError
 from segue.metrics.davis import DavisAccumulator
+from segue.video.images import write_picture
 from segue_web.labels import Labels
-from segue_web.viewing import Comparison, OfForeground, OfObjects, distinct_ends, foreground_of, measure_of
+from segue_web.viewing import (
+    Comparison,
+    OfForeground,
+    OfObjects,
+    distinct_ends,
+    film_of,
+    foreground_of,
+    measure_of,
+)
 
 TRUTH = np.array([[255, 255, 0, 0], [50, 85, 170, 0]], np.uint8)
 
@@ -93,3 +104,20 @@ def test_means_are_those_of_the_scorer() -> None:
 def test_both_sides_have_names_of_their_own(one: str, other: str, names: tuple[str, str]) -> None:
     found = distinct_ends(Path(one), Path(other))
     assert found == names or one == other
+
+
+def test_results_know_the_film_that_they_were_made_of(tmp_path: Path) -> None:
+    film, out = tmp_path / "film", tmp_path / "out"
+    film.mkdir()
+    for index in range(2):
+        write_picture(film / f"{index}.png", np.zeros((32, 48, 3), np.uint8))
+    segue.foreground(film, model="difference").save(out, formats=["png", "coco"])
+    segue.foreground(film, model="difference").save(tmp_path / "alone.json", formats="coco")
+    for results in (out, out / "masks", out / "coco.json", tmp_path / "alone.json"):
+        assert film_of(results) == film
+    for results, said in ((tmp_path / "nothing", "no such file"), (film, "does not say of which film")):
+        with pytest.raises(SegueError, match=said):
+            film_of(results)
+    film.rename(tmp_path / "elsewhere")
+    with pytest.raises(SegueError, match="film, which is not there; give --film"):
+        film_of(out)
