@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import segue
+from segue.batch.plan import KNOWN_COLUMNS
 from segue.cli.main import load_command
 from segue.registry import COMMANDS
 
@@ -120,6 +121,11 @@ def test_options_in_sentences_are_those_of_some_command(page: Path) -> None:
     codes = in_sentences(page.read_text(encoding="utf-8"))
     known = EVERY_OPTION | OF_BENCHMARKS
     assert [code for code in codes if code.startswith("--") and code.split()[0] not in known] == []
+
+
+def test_the_help_of_batch_names_every_column_of_a_list() -> None:
+    named = set(re.findall(r"`(\w+)`", LEAVES["batch",].help or ""))
+    assert named >= KNOWN_COLUMNS
 
 
 def test_an_option_that_is_not_there_is_found() -> None:

@@ -93,14 +93,14 @@ def _batch(context: typer.Context, asked: Values, running: Values) -> None:
     """Process many videos on all cores, or on a Ray cluster; an interrupted batch can be resumed.
 
     SOURCES are folders, patterns, films, or lists: text with a source a line, CSV or Parquet with the columns
-    `source`, `name`, `mask`, `box`, `point`, `auto`, `roi`, `options`. Options not listed here are passed to
-    the command that is done. Each video gets a folder of its own in the output, which appears when it is
-    complete. A worker that dies is replaced, and its video is resumed; a damaged file costs one line
-    in the report.
+    `source`, `name`, `mask`, `box`, `point`, `remove`, `auto`, `classes`, `with`, `roi`, `depth`, `flow`,
+    `options`. Options not listed here are passed to the command that is done. Each video gets a folder of its
+    own in the output, which appears when it is complete. A worker that dies is replaced, and its video is
+    resumed; a damaged file costs one line in the report.
 
     Examples:
 
-        segue batch films/ --do foreground --model mustan-slim --format png -o results
+        segue batch films/ --do foreground --format png -o results
 
         segue batch list.csv --do track -o results            # prompts from the columns of list.csv
 
