@@ -15,7 +15,18 @@ from segue.layers import tuning
 from segue.layers.fused import PlainConv2d
 from segue.layers.residual import conv_channels, conv_of_rectified
 from segue.layers.running import inference_copy
-from segue.layers.tuning import FORMS, TunedConv2d, Tuner, fastest, forms_of, tuner, use_tuned
+from segue.layers.tuning import (
+    FORMS,
+    TIMED_AREA,
+    TunedConv2d,
+    Tuner,
+    fastest,
+    forms_of,
+    part_to_time,
+    size_key,
+    tuner,
+    use_tuned,
+)
 from segue.layers.winograd import Scratch, WinogradConv2d
 
 CPU = torch.device("cpu")
@@ -126,6 +137,49 @@ def test_the_first_form_is_left_only_for_a_clearly_faster_one(monkeypatch: pytes
     assert fastest(forms) == "direct"
     costs["winograd4"] = 0.5
     assert fastest(forms) == "winograd4"
+
+
+def test_a_form_that_is_clearly_slower_is_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, runs = 0.0, dict.fromkeys(FORMS, 0)
+    costs = {"direct": 2.0, "winograd2": 1.31, "winograd4": 1.1, "winograd6": 1.0}
+    monkeypatch.setattr(tuning, "clock", lambda: now)
+
+    def taking(name: str) -> Callable[[], None]:
+        def run() -> None:
+            nonlocal now
+            now += costs[name] if runs[name] else 10 * costs[name]  # the first time arranges
+            runs[name] += 1
+
+        return run
+
+    assert fastest({name: taking(name) for name in FORMS}) == "winograd6"
+    assert runs == {"direct": 2, "winograd2": 2, "winograd4": 4, "winograd6": 4}
+
+
+@pytest.mark.parametrize("shape", [(1, 128, 120, 108), (1, 128, 1400, 7), (9, 128, 30, 54), (9, 128, 80, 80)])
+def test_large_inputs_are_timed_by_a_part_that_stands_for_larger_ones(shape: tuple[int, ...]) -> None:
+    x = torch.empty(shape).contiguous(memory_format=torch.channels_last)
+    part = part_to_time(x)
+    positions = part[:, 0].numel()
+    assert TIMED_AREA <= positions < x[:, 0].numel()
+    assert (len(part) > 1) == (len(x) > 1)
+    assert part.is_contiguous(memory_format=torch.channels_last)
+    if len(x) == 1:
+        assert part.shape[2] % 12 == 0, "whole tiles of 2, 4 and 6"
+        assert size_key(part, 128) == size_key(x, 128) == size_key(torch.empty(1, 128, 200, 300), 128)
+
+
+def test_where_tiles_of_6x6_are_no_choice_a_quarter_of_the_positions_is_timed() -> None:
+    x = torch.empty(1, 128, 45, 80).contiguous(memory_format=torch.channels_last)
+    assert part_to_time(x).shape == x.shape
+    assert part_to_time(x, FORMS[:3]).shape[2:] == (28, 80), "the first whole tiles of 4 with 2048 positions"
+    assert size_key(x, 128, FORMS[:3]) == size_key(torch.empty(1, 128, 200, 300), 128, FORMS[:3])
+
+
+def test_small_inputs_are_timed_whole() -> None:
+    x = picture(side=40)
+    assert part_to_time(x).shape == x.shape
+    assert size_key(x, 128) != size_key(picture(side=63), 128)
 
 
 def test_choices_are_kept_for_the_next_process_and_never_timed_again(tmp_path: Path) -> None:

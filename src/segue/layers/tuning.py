@@ -15,7 +15,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -52,6 +52,11 @@ left out earlier, where their kernel would come in parts."""
 
 REPETITIONS = 3
 MARGIN = 0.95  # another form than the direct one has to take at most this part of its time
+HOPELESS = 1.3  # times the least time: a form that took longer is not timed again
+TIMED_AREA = 1 << 13
+"""Positions that a layer is timed on where there are more: from there on the time of each form grows with
+their number, so that larger sizes share a choice. A quarter does where tiles of 6x6, whose kernel takes the
+largest part of the time, are no choice."""
 LOCK_SECONDS = 60.0
 
 
@@ -107,19 +112,25 @@ class Tuner:
 def fastest(forms: Mapping[str, Callable[[], object]]) -> str:
     """The form of the shortest time of several; the first one unless another is clearly faster.
 
+    Forms that are clearly slower than another are timed once.
+
     Args:
         forms: what to time, by name.
 
     Returns:
         Name of the form.
     """
-    best = dict.fromkeys(forms, math.inf)
-    for repetition in range(REPETITIONS + 1):  # the first time allocates and arranges
-        for name, run in forms.items():
+    for run in forms.values():
+        run()  # the first time allocates and arranges
+    best, left = dict.fromkeys(forms, math.inf), list(forms)
+    for _ in range(REPETITIONS):
+        for name in left:
             begun = clock()
-            run()
-            if repetition:
-                best[name] = min(best[name], clock() - begun)
+            forms[name]()
+            best[name] = min(best[name], clock() - begun)
+        left = [name for name in left if best[name] <= HOPELESS * min(best.values())]
+        if len(left) == 1:
+            break
     first, *others = best
     chosen = min(others, key=best.__getitem__, default=first)
     return chosen if best[chosen] < MARGIN * best[first] else first
@@ -277,9 +288,10 @@ class TunedConv2d(nn.Module):
         return self._form(x, 0, bias=True).joined(x, skip, rectify=rectify, overwrite=overwrite)
 
     def _form(self, x: Tensor, first: int, *, bias: bool) -> Form:
-        key = size_key(x, self._outputs) + ("" if self._names == FORMS else f" {' '.join(self._names)}")
+        key = size_key(x, self._outputs, self._names)
         if key not in self._chosen:
-            runs = {name: partial(self._run, name, x, first, bias) for name in self._names}
+            part = part_to_time(x, self._names)
+            runs = {name: partial(self._run, name, part, first, bias) for name in self._names}
             rule = untimed(x.shape[1], self._outputs, x.shape[2] * x.shape[3])
             self._chosen[key] = self._chooser.choose(key, runs, rule if rule in runs else self._names[-1])
             self._make(self._chosen[key])
@@ -360,20 +372,46 @@ def can_tune(conv: nn.Conv2d, activation: Activation) -> bool:
     return wide and activation in ("none", "relu") and is_plain_3x3(conv)
 
 
-def size_key(x: Tensor, cout: int) -> str:
+def size_key(x: Tensor, cout: int, names: Sequence[str] = FORMS) -> str:
     """Kind and size of a layer; sizes between two powers of two share a choice, and so do several objects.
+
+    From the positions on that :func:`part_to_time` leaves, all sizes share one.
 
     Args:
         x: input of the layer, (B, C, H, W).
         cout: output channels.
+        names: forms of the layer, from ``FORMS``.
 
     Returns:
         A key.
     """
     batch, cin, height, width = x.shape
-    return (
-        f"conv3x3 {cin}-{cout} batch {'1' if batch == 1 else 'n'} area 2^{(height * width).bit_length() - 1}"
-    )
+    area = min(height * width, _timed_area(names))
+    pictures, choice = "1" if batch == 1 else "n", "" if names == FORMS else f" {' '.join(names)}"
+    return f"conv3x3 {cin}-{cout} batch {pictures} area 2^{area.bit_length() - 1}{choice}"
+
+
+def part_to_time(x: Tensor, names: Sequence[str] = FORMS) -> Tensor:
+    """So much of the input of a layer that timing it tells which form is fastest for all of it.
+
+    Args:
+        x: (B, C, H, W), channels last in memory.
+        names: forms of the layer, from ``FORMS``.
+
+    Returns:
+        The upper rows, whole tiles of all forms, where there is one picture; else the first pictures, two at
+        least. Of both as many as have :data:`TIMED_AREA` positions, or a quarter of them.
+    """
+    batch, _, height, width = x.shape
+    area = _timed_area(names)
+    if batch > 1:
+        return x[: max(2, -(-area // (height * width)))]
+    tiles = math.lcm(*(TILES[name] for name in names if name in TILES))
+    return x[:, :, : -(-area // (width * tiles)) * tiles]
+
+
+def _timed_area(names: Sequence[str]) -> int:
+    return TIMED_AREA if "winograd6" in names else TIMED_AREA // 4
 
 
 def _read(path: Path) -> dict[str, str]:
