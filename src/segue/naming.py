@@ -53,6 +53,8 @@ def distinct_ends(one: Path, other: Path) -> tuple[str, str]:
         A name for each, as short as possible.
     """
     ways = [path.resolve().parts for path in (one, other)]
+    if ways[0] == ways[1]:
+        return ways[0][-1], ways[1][-1]
     for depth in range(1, min(map(len, ways)) + 1):
         if ways[0][-depth] != ways[1][-depth]:
             break
