@@ -267,7 +267,7 @@ class ForegroundSession(Checkpointable):
         blur = None if matrix is None else self._blur(image)
         self._pending.append(Pending(frame.index, frame.time, frame.size, image, matrix, blur))
         self._next_index = frame.index + 1
-        maps = self._segmenter.step(image, self._seen_by(self._pending[0]), plane)
+        maps = self._segmenter.step(image, self._seen_next(), plane)
         if maps is not None:
             self._complete(maps)
         return self._due.popleft() if self._due else None
@@ -349,8 +349,11 @@ class ForegroundSession(Checkpointable):
             return None
         return relative_blur(image, picture, self._hidden)
 
-    def _seen_by(self, item: Pending) -> Scene:
-        """The empty scene, as sharp as a frame."""
+    def _seen_next(self) -> Scene:
+        """The empty scene, as sharp as the frame that is due; tells the segmenter what disturbs it."""
+        item = self._pending[0]
+        falls = self._precipitation is not None and self._precipitation.falls
+        self._segmenter.unsteady = falls or item.matrix is not None
         scene = self._empty(item.image)
         return scene if item.blur is None else item.blur.of_scene(scene)
 
@@ -407,7 +410,7 @@ class ForegroundSession(Checkpointable):
     def _drain(self) -> None:
         """Complete the frames that wait for others which will not come."""
         while self._pending:
-            maps = self._segmenter.drain(self._seen_by(self._pending[0]))
+            maps = self._segmenter.drain(self._seen_next())
             assert maps is not None
             self._complete(maps)
 

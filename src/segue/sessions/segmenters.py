@@ -26,6 +26,7 @@ from segue.sessions.contrast import Tone, tone_for
 from segue.sessions.empty_scene import Scene
 from segue.sessions.explaining import Explanation
 from segue.sessions.extra_inputs import Extra
+from segue.sessions.second_look import TWICE, Box, SecondLook, enlarged
 from segue.types import Image
 from segue.weights.identity import WeightsIdentity
 
@@ -55,6 +56,8 @@ class Segmenter(Protocol):
         past: distances, below 0, of the frames before that it looks at.
         fills_holes: whether small holes of its foreground are filled, see :mod:`segue.sessions.holes`.
         ignores_lights: whether light on a dark scene is no foreground, see :mod:`segue.sessions.lights`.
+        unsteady: whether the frame that is due was brought onto the scene, because the camera shakes, or it
+            rains or snows; said by the session before each step. Small things are doubtful then.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Segmenter(Protocol):
     past: tuple[int, ...] = ()
     fills_holes: bool = False
     ignores_lights: bool = False
+    unsteady: bool = False
 
     def follows(self, image: Image) -> bool:
         """Tell whether the segmenter follows a moving camera by itself.
@@ -172,6 +176,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
     _due: int = checkpointed()
     _standing: StationaryForegroundRetention | None = checkpointed()
     _tone: Tone | None = checkpointed()
+    _second_look: SecondLook | None = checkpointed()
     state_types = (Tone,)
     explains = False
     """Whether what each result was made of is kept as :attr:`explanation`, for networks that tell it."""
@@ -202,6 +207,8 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         self.fills_holes = self._capabilities.fills_holes
         self.ignores_lights = self._capabilities.ignores_lights
         self._stretches = self._capabilities.stretches_contrast
+        twice = self._capabilities.looks_twice and self.uses_background and self.extra is None
+        self._second_look = SecondLook() if twice else None
         self.restart()
 
     def restart(self) -> None:
@@ -211,6 +218,9 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         self.explanation = Explanation()
         self._seen = self._due = 0
         self._background: tuple[Scene, Features] | None = None
+        self._near: tuple[Scene, dict[Box, Features]] | None = None
+        if self._second_look is not None:
+            self._second_look.restart()
         self._tone = None
         self._toned: tuple[Scene, Scene] | None = None
         if self._standing is not None:
@@ -257,10 +267,41 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         logits = network.decode(current, context, background, self._padded((height, width)))
         if self.explains:
             self.explanation = self._explained(current, context, background)
+        maps = self._maps(logits, (height, width))
+        if self._second_look is not None:
+            maps = self._looked_twice(self._second_look, scene, maps)
         self._due += 1
         self._evict(self._due - self._reach)
-        maps = self._maps(logits, (height, width))
         return maps if self._standing is None else self._retained(image, scene, maps)
+
+    def _looked_twice(self, second: SecondLook, scene: Scene, maps: Maps) -> Maps:
+        """Maps of the frame that is due, with what a second look at small pieces says."""
+        if self.unsteady:
+            second.restart()
+            return maps
+        network, t, role = self._network, self._due, self._network.background
+        assert role is not None
+        before = self._near[1] if self._near is not None and self._near[0] is scene else {}
+        now: dict[Box, Features] = {}
+
+        def look(box: Box) -> Maps:
+            def encoded(index: int, as_: str) -> Features:
+                return network.encode(self._prepared(enlarged(self._shown(index), box)), as_)
+
+            if box not in before:
+                known = Scene(np.stack([enlarged(plane, box) for plane in scene.planes]))
+                before[box] = network.encode(self._known(known), role)
+            now[box] = before[box]
+            size = TWICE * (box[1] - box[0]), TWICE * (box[3] - box[2])
+            context = [
+                encoded(min(max(t + offset, 0), self._seen - 1), as_) for offset, as_ in network.context
+            ]
+            logits = network.decode(encoded(t, network.current), context, now[box], self._padded(size))
+            return self._maps(logits, size)
+
+        maps = second.combine(maps, look)
+        self._near = scene, now
+        return maps
 
     def _explained(
         self, current: Features, context: Sequence[Features], background: Features | None

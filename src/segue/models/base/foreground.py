@@ -38,6 +38,8 @@ class ForegroundCapabilities:
         ignores_lights: light that runs over a dark scene is taken out of its foreground, see
             :mod:`segue.sessions.lights`.
         stretches_contrast: it is to see fog and dusk in usual contrast, see :mod:`segue.sessions.contrast`.
+        looks_twice: it sees small things better enlarged, and is shown them so as well, see
+            :mod:`segue.sessions.second_look`; not where a further input belongs to the frame.
         context_maps: it has a method ``context_maps(current, context, background)`` that gives what the past
             says about the frame, (N, h, w) at each scale, for ``--explain``.
         two_passes: it finds more, as was measured, where the empty scene is learnt from the whole film first;
@@ -54,6 +56,7 @@ class ForegroundCapabilities:
     fills_holes: bool = False
     ignores_lights: bool = False
     stretches_contrast: bool = False
+    looks_twice: bool = False
     context_maps: bool = False
     two_passes: bool = False
     graphs: Literal["scene"] | None = None
