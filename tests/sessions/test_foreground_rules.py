@@ -122,6 +122,8 @@ def test_rain_is_looked_for_anew_after_light_pauses_and_pans(
     following: list[bool], change: Change, known: bool
 ) -> None:
     class Falls:
+        falls = False
+
         def __init__(self) -> None:
             self.happened: list[str] = []
 
