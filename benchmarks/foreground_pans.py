@@ -18,7 +18,8 @@ from foreground_clips import Film, Labels, Shot
 from segue.datasets.labels import MOTION, STATIC, UNKNOWN
 from segue.types import Image
 from segue.video.images import read_image
-from segue_train.cut_outs import CutOut, Mover, draw_mover, place
+from segue_train.cut_outs import CutOut, Mover, draw_mover
+from segue_train.foreground_clips import paint
 from segue_train.warp import Rng
 
 LENGTH = 300
@@ -86,7 +87,7 @@ def panning(kind: Kind, stills: Path, cut_outs: Sequence[CutOut], seed: int) -> 
         for time in range(LENGTH):
             canvas, solid = wide.copy(), np.zeros(wide.shape[:2], np.uint8)
             for mover in movers:
-                _paste(canvas, solid, mover, time)
+                paint(canvas, solid, mover, time)
             x, y = way[time]
             matrix = np.array([[1, 0, -x], [0, 1, -y]], np.float32)
             image = np.asarray(cv2.warpAffine(canvas, matrix, (width, height)), np.uint8)
@@ -140,18 +141,6 @@ def _mover(rng: Rng, cut_outs: Sequence[CutOut], way: Path3, time: float) -> Mov
     y = down + rng.uniform(0.4, 1.0) * VIEW[0] - 0.3 * vy * time
     path = replace(mover.path, place=(x, y), velocity=(vx, 0.3 * vy), stop=np.inf, start=-np.inf, growth=0.0)
     return replace(mover, path=path, comes=-np.inf, leaves=np.inf)
-
-
-def _paste(canvas: Image, solid: npt.NDArray[np.uint8], mover: Mover, time: float) -> None:
-    """Draw a mover over a picture, (H, W, 3), and its alpha over that of the others, (H, W)."""
-    size = canvas.shape[0], canvas.shape[1]
-    placed = place(mover.patch(time), mover.matrix(time), size)
-    if placed is None:
-        return
-    where, patch = placed
-    share = patch[..., 3:].astype(np.float32) / 255
-    canvas[where] = np.asarray(canvas[where] * (1 - share) + patch[..., :3] * share, np.uint8)
-    solid[where] = np.maximum(solid[where], patch[..., 3])
 
 
 def _labels(alpha: npt.NDArray[np.uint8]) -> Labels:

@@ -118,7 +118,7 @@ class Clip:
         for mover in present:
             _cast(canvas, shade, mover, time, self.sun)
         for mover in present:
-            _paint(canvas, solid, mover, time)
+            paint(canvas, solid, mover, time)
         if self.occluder is not None and present:
             weight = self.occluder[..., None]
             canvas = np.asarray(scene * weight + canvas * (1 - weight), np.uint8)
@@ -159,7 +159,15 @@ def _cast(canvas: Picture, shade: Picture, mover: Mover, time: int, sun: Sun) ->
         _darken(canvas, shade, _CONTACT, under, sun.contact, 0.12 * reach + 0.5)
 
 
-def _paint(canvas: Picture, solid: Picture, mover: Mover, time: int) -> None:
+def paint(canvas: Picture, solid: Picture, mover: Mover, time: int) -> None:
+    """Draw a mover over a picture, if it is there.
+
+    Args:
+        canvas: RGB (H, W, 3), uint8; written to.
+        solid: how much of each pixel movers cover, (H, W), uint8; written to.
+        mover: what to draw.
+        time: in frames.
+    """
     matrix = mover.matrix(time)
     laid = place(mover.patch(time), matrix, canvas.shape[:2])
     if laid is None:
@@ -306,7 +314,7 @@ class ClipMaker:
         for _ in range(int(rng.choice(5, p=[0.2, 0.25, 0.25, 0.2, 0.1]))):
             thing = replace(self._mover(rng), comes=-np.inf, leaves=np.inf)
             _cast(plate, aside, thing, 0, sun)
-            _paint(plate, aside, thing, 0)
+            paint(plate, aside, thing, 0)
         return plate
 
 

@@ -18,7 +18,7 @@ from segue.video.best_views import BestViews, Name
 from segue.video.file_sinks import SpooledSink, write_items
 from segue.video.notify import Notifier
 from segue.video.partial import writing
-from segue.video.sinks import Size, sized_mask
+from segue.video.sinks import Size, known_size, sized_mask
 from segue.video.snapshots import Snapshots
 from segue.video.zones import Zone
 
@@ -135,7 +135,7 @@ class EventSink(SpooledSink):
         if path.suffix.lower() not in (".csv", ".json"):
             raise SinkError(f"{path}: events go to a file ending in .csv or .json")
         self._zones, self._zones_fit = tuple(zones), False
-        known = size() if callable(size) else size
+        known = known_size(size)
         if known is not None:  # before anything is on the disk
             self._check_zones(known)
         self._notifier = None if notify is None else Notifier(notify)

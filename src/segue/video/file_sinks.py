@@ -20,7 +20,7 @@ from segue.errors import SinkError
 from segue.masks import encode_objects, rle_area, rle_box
 from segue.types import Frame, Segmentation
 from segue.video.partial import writing
-from segue.video.sinks import FileSink, Size, frame_name, sized_mask
+from segue.video.sinks import FileSink, Size, frame_name, known_size, sized_mask
 
 _LENGTH = struct.Struct("<Q")
 
@@ -81,7 +81,7 @@ class NpzSink(SpooledSink):
 
     def _complete(self) -> None:
         header: dict[str, Any] = {
-            "shape": (len(self._frames), *(self._size if isinstance(self._size, tuple) else (0, 0))),
+            "shape": (len(self._frames), *(known_size(self._size) or (0, 0))),
             "fortran_order": False,
             "descr": np.lib.format.dtype_to_descr(np.dtype(self._dtype)),
         }

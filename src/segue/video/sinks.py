@@ -91,6 +91,18 @@ class FileSink(Sink):
         raise NotImplementedError
 
 
+def known_size(size: Size) -> tuple[int, int] | None:
+    """The size of what a sink writes, if it is known now.
+
+    Args:
+        size: see :data:`Size`.
+
+    Returns:
+        Height and width in pixels, or None.
+    """
+    return size() if callable(size) else size
+
+
 def sized_mask(segmentation: Segmentation, size: Size) -> IndexMask:
     """The mask of a result at the size of a sink's files; None keeps its own.
 
@@ -101,7 +113,7 @@ def sized_mask(segmentation: Segmentation, size: Size) -> IndexMask:
     Returns:
         Index mask of that size, resized by nearest neighbour.
     """
-    known = size() if callable(size) else size
+    known = known_size(size)
     return segmentation.mask if known is None else resize_mask(segmentation.mask, known)
 
 
