@@ -20,14 +20,22 @@ from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-IN_THE_ARCHIVE = ("src", "tests", "tools", "docs", "benchmarks")
-"""Folders of which the source archive has every file."""
+NOT_IN_THE_ARCHIVE = (".ci", ".github")
+"""What only the repository uses; the source archive has every other file that git keeps, for its tests read them."""
 
 
-def kept_files(root: Path, folders: Iterable[str]) -> set[str]:
-    """Files of folders that git keeps, as paths relative to the root."""
+def kept_files(root: Path, *paths: str) -> set[str]:
+    """Files that git keeps, as paths relative to the root.
+
+    Args:
+        root: of the repository.
+        paths: limits the list, as those of ``git ls-files``.
+
+    Returns:
+        Their paths, with slashes.
+    """
     listing = subprocess.run(
-        ["git", "ls-files", "-z", "--", *folders], cwd=root, check=True, capture_output=True, text=True
+        ["git", "ls-files", "-z", "--", *paths], cwd=root, check=True, capture_output=True, text=True
     )
     return {name for name in listing.stdout.split("\0") if name}
 
@@ -51,9 +59,9 @@ def faults_of_wheel(wheel: Path, kept: Iterable[str]) -> list[str]:
 def faults_of_archive(archive: Path, kept: Iterable[str]) -> list[str]:
     """What is wrong with the files of a source archive; as :func:`faults_of_wheel`."""
     with tarfile.open(archive) as tar:
-        found = {name.partition("/")[2] for name in tar.getnames()}
-    wanted = set(kept)
-    return _differences(archive, wanted, {name for name in found if name.partition("/")[0] in IN_THE_ARCHIVE})
+        found = {name.partition("/")[2] for name in tar.getnames()} - {"PKG-INFO"}
+    wanted = {name for name in kept if name.partition("/")[0] not in NOT_IN_THE_ARCHIVE}
+    return _differences(archive, wanted, found)
 
 
 def _differences(path: Path, wanted: set[str], found: set[str]) -> list[str]:
@@ -97,8 +105,8 @@ def main(folder: Path) -> int:
     """
     (wheel,) = folder.glob("*.whl")
     (archive,) = folder.glob("*.tar.gz")
-    faults = faults_of_wheel(wheel, kept_files(ROOT, ["src"]))
-    faults += faults_of_archive(archive, kept_files(ROOT, IN_THE_ARCHIVE))
+    faults = faults_of_wheel(wheel, kept_files(ROOT, "src"))
+    faults += faults_of_archive(archive, kept_files(ROOT))
     for line in faults:
         print(line, file=sys.stderr)
     return run_wheel(wheel) or bool(faults)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import sys
 import tarfile
 import zipfile
+from importlib import import_module
 from pathlib import Path
 
-from tools.check_dist import faults_of_archive, faults_of_wheel
+import pytest
+
+from tools.check_dist import NOT_IN_THE_ARCHIVE, ROOT, faults_of_archive, faults_of_wheel, kept_files
 
 KEPT = ["src/segue/__init__.py", "src/segue/assets/a.safetensors"]
 
@@ -32,7 +36,20 @@ def test_a_source_archive_is_compared_with_the_tree(tmp_path: Path) -> None:
     with tarfile.open(archive, "w:gz") as tar:
         for name in ("src/segue/__init__.py", "PKG-INFO", "docs/notes.md"):
             tar.addfile(tarfile.TarInfo(f"segue-0.1.0/{name}"), io.BytesIO())
-    assert [line.partition(": ")[2] for line in faults_of_archive(archive, KEPT)] == [
+    kept = [*KEPT, "uv.lock", ".github/workflows/ci.yml"]
+    assert [line.partition(": ")[2] for line in faults_of_archive(archive, kept)] == [
         "src/segue/assets/a.safetensors is missing",
+        "uv.lock is missing",
         "docs/notes.md does not belong there",
     ]
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a repository")
+def test_the_source_archive_is_told_of_all_that_its_tests_read() -> None:
+    settings = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli").loads(
+        (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    )
+    told = {name.strip("/") for name in settings["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]}
+    by_hatchling = {"pyproject.toml", ".gitignore", "README.md", "LICENSE"}  # whatever it is told
+    kept = {name.partition("/")[0] for name in kept_files(ROOT)}
+    assert kept - {*NOT_IN_THE_ARCHIVE} == told | by_hatchling
