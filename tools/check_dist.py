@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_IN_THE_ARCHIVE = (".ci", ".github")
-"""What only the repository uses; the source archive has every other file that git keeps, for its tests read them."""
+"""What only the repository uses; the source archive has every other file that git keeps: tests read them."""
 
 
 def kept_files(root: Path, *paths: str) -> set[str]:
