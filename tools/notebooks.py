@@ -18,7 +18,6 @@ from typing import Any
 from PIL import Image
 
 QUALITY = 80
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def small_outputs(notebook: Any) -> None:
@@ -40,12 +39,14 @@ def _as_jpeg(png: str) -> str:
 
 
 def execute(path: Path) -> None:
-    """Execute a notebook from the root of the repository, and write it with its outputs."""
+    """Execute a notebook in its own folder, as Jupyter and VS Code do, and write it with its outputs."""
     import nbformat
     from nbclient import NotebookClient
 
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(ROOT)}}).execute()
+    NotebookClient(
+        notebook, timeout=600, resources={"metadata": {"path": str(path.resolve().parent)}}
+    ).execute()
     small_outputs(notebook)
     nbformat.write(notebook, path)
 

@@ -28,6 +28,7 @@ from segue.video.decode import (
 )
 from segue.video.images import IMAGE_SUFFIXES, list_images, read_image
 from segue.video.readers import DEFAULT_FPS, DamageError
+from segue.video.sinks import frame_name
 
 SCAN_BYTES = 256 << 20
 """Files without an index of their frames are read through when they open; larger ones meanwhile."""
@@ -64,6 +65,8 @@ class Film:
     Attributes:
         size: height and width.
         fps: mean frames a second.
+        names: name of each picture without its ending, by frame, for folders of pictures; None for others,
+            and where two pictures share a name.
         exact: whether index and time belong together for sure; False while a long file without an index is
             read through, when both are guessed from the frame rate.
 
@@ -77,6 +80,7 @@ class Film:
         self._jpegs: dict[int, bytes] = {}  # the one that was asked for last stands last
         self._container: av.container.InputContainer | None = None
         self._files: list[Path] = []
+        self.names: tuple[str, ...] | None = None
         self._next = -1
         self._closed = False
         self.exact = True
@@ -93,6 +97,8 @@ class Film:
         if not files:
             raise SourceError(f"{path}: no pictures here")
         self._files, self.count, self.fps = files, len(files), DEFAULT_FPS
+        names = tuple(file.stem for file in files)
+        self.names = names if len(set(names)) == len(names) else None
         self._times = np.arange(len(files)) / DEFAULT_FPS
         self.size: tuple[int, int] = self._picture(0).shape[:2]
 
@@ -140,6 +146,28 @@ class Film:
                 self._take(stamps)
                 self._jpegs.clear()
                 self._next, self.exact, self.progress = -1, True, 1.0
+
+    def frame_name(self, index: int) -> str:
+        """What files of a frame are called, without ending: as its picture, else by its number.
+
+        Args:
+            index: number of the frame, from 0.
+
+        Returns:
+            Such as ``00012``, as ``segue track`` calls the mask of that frame.
+        """
+        return frame_name(self.names, index)
+
+    def file_name(self, index: int) -> str:
+        """The file of a frame: its picture, or what the frame is called when it is taken out of a video file.
+
+        Args:
+            index: number of the frame, from 0.
+
+        Returns:
+            Such as ``00012.jpg``, without folder.
+        """
+        return self._files[index].name if self._files else f"{self.frame_name(index)}.jpg"
 
     def time(self, index: int) -> float:
         """Seconds from the first frame.

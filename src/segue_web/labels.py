@@ -165,6 +165,7 @@ class Collector:
         self.size, self.count, self.where = film.size, film.count, where
         self.limit = Limit()
         self._numbers = film.numbers
+        self._named = {name: index for index, name in enumerate(film.names or ())}
 
     def check_objects(self, objects: int) -> None:
         """Refuse more objects than the page can list.
@@ -191,9 +192,9 @@ class Collector:
             raise DatasetError(f"has more than {MAX_MASKS} masks; import it in parts")
 
     def by_frame(self, named: Mapping[str, T]) -> dict[int, T]:
-        """What is named, by frame: in order if there is one for each frame, else by the numbers in the names.
+        """What is named, by frame: in order if there is one for each frame, else by the names.
 
-        That is the number of a picture of the film, where these have numbers, else the index itself.
+        A name is that of a picture of the film, or has its number; where these have none, the index itself.
 
         Args:
             named: one value for each name of a file, in their order.
@@ -209,8 +210,9 @@ class Collector:
         known = self._numbers or {index: index for index in range(self.count)}
         numbered = {}
         for name, value in named.items():
-            number = number_in(PurePosixPath(name).stem)
-            index = None if number is None else known.get(number)
+            stem = PurePosixPath(name).stem
+            number = number_in(stem)
+            index = self._named.get(stem, None if number is None else known.get(number))
             if index is None:
                 raise DatasetError(
                     f"{name} names no frame of the film, which has {self.count}; the masks are {len(named)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,12 @@ def run(path: Path) -> list[Any]:
 def test_a_notebook_runs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for package in NEEDS.get(name, ()):
         pytest.importorskip(package)
-    monkeypatch.chdir(FOLDER.parent.parent)  # tools/sample is imported from there
+    # As Jupyter and VS Code do: in the folder of the notebook, with only installed packages to import.
+    monkeypatch.chdir(FOLDER)
+    root = FOLDER.parents[1]
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if Path(path).resolve() != root])
+    for module in [name for name in sys.modules if name.partition(".")[0] == "tools"]:
+        monkeypatch.delitem(sys.modules, module)
     shown = run(FOLDER / f"{name}.ipynb")
     assert shown
     if name == "find_what_moves":

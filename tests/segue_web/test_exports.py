@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import av
 import cv2
@@ -329,7 +330,7 @@ def test_what_the_commands_write_comes_in_whatever_its_format(
 
 def stills(numbers: dict[int, int]) -> Any:
     """What labels ask of a film whose pictures have numbers in their names."""
-    return SimpleNamespace(size=SIZE, count=COUNT, numbers=numbers)
+    return SimpleNamespace(size=SIZE, count=COUNT, numbers=numbers, names=None)
 
 
 def test_masks_bear_the_numbers_of_the_pictures(tmp_path: Path) -> None:
@@ -545,3 +546,72 @@ def test_control_characters_of_earlier_projects_stay_out_of_files(film: Film, tm
     assert taken.names[number][0] == "cat"
     assert taken.attributes[number] == {"pose": "up", "group": "left"}, "the group of an object is its own"
     project.close()
+
+
+NAMES = {
+    "gaps in the numbers": ("img_0003", "img_0004", "img_0007", "img_0010"),
+    "no numbers": ("früh am Tag", "nachts & spät #1", "x", "y?"),
+    "one name twice": ("1.jpg", "1.png", "2.png", "3.png"),
+}
+
+
+@pytest.mark.parametrize("names", NAMES.values(), ids=NAMES.keys())
+@pytest.mark.parametrize("form", ["davis", "coco", "coco_images", "ytvis", "cvat"])
+def test_masks_of_pictures_come_back_to_the_pictures_they_are_of(
+    form: str, names: tuple[str, ...], tmp_path: Path
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    files = [name if "." in name else f"{name}.png" for name in names]
+    for name in files:
+        PillowImage.new("RGB", (32, 24), (90, 60, 30)).save(folder / name)
+    film = Film(folder)
+    ordered = [film.file_name(index) for index in range(4)]
+    assert sorted(ordered) == sorted(files)
+    drawn = {1: np.zeros((24, 32), np.uint8), 2: np.zeros((24, 32), np.uint8)}
+    drawn[1][4:9, 5:9], drawn[2][10:20, 8:30] = 1, 1
+    for index, mask in drawn.items():
+        write_index_mask(tmp_path / f"{index}.png", mask)
+    taken = Snapshot({i: tmp_path / f"{i}.png" for i in drawn}, {1: ("ring", "#ff0000")}, {})
+    target = tmp_path / f"p-{form}{FORMATS[form].suffix}"
+    list(export_job(SimpleNamespace(film=film), taken, form, target))
+
+    if form == "davis":
+        masks = target / "Annotations" / "Full-Resolution" / target.name
+        called = [film.frame_name(index) for index in drawn]
+        assert sorted(path.stem for path in masks.iterdir()) == called
+        assert called == (
+            ["00001", "00002"] if film.names is None else [Path(ordered[i]).stem for i in drawn]
+        )
+        target = masks
+    if form == "coco":
+        assert [image["file_name"] for image in json.loads(target.read_text())["images"]] == ordered[1:3]
+    if form == "coco_images":
+        target /= "annotations/instances_default.json"
+    found = {index: mask for index, mask in read_complete_labels(target, film).frames() if mask.any()}
+    assert found.keys() == drawn.keys()
+    assert all(np.array_equal(found[index] > 0, drawn[index] > 0) for index in drawn)
+
+
+@pytest.mark.parametrize("form", ["yolo", "labelstudio", "via"])
+def test_pictures_of_exports_are_called_as_those_of_the_film(form: str, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("img 7", "img 9 & #2"):
+        PillowImage.new("RGB", (32, 24), (90, 60, 30)).save(folder / f"{name}.png")
+    mask = np.zeros((24, 32), np.uint8)
+    mask[4:20, 5:20] = 1
+    write_index_mask(tmp_path / "mask.png", mask)
+    taken = Snapshot({1: tmp_path / "mask.png"}, {1: ("ring", "#ff0000")}, {})
+    target = tmp_path / f"p-{form}"
+    list(export_job(SimpleNamespace(film=Film(folder)), taken, form, target))
+    assert [path.name for path in target.rglob("*.jpg")] == ["img 9 & #2.jpg"]
+    if form == "yolo":
+        assert (target / "labels" / "train" / "img 9 & #2.txt").read_text().startswith("0 ")
+    if form == "labelstudio":
+        (task,) = json.loads((target / "tasks.json").read_text())
+        query = parse_qs(urlsplit(task["data"]["image"]).query)
+        assert query == {"d": ["p-labelstudio/frames/img 9 & #2.jpg"]}
+    if form == "via":
+        (entry,) = json.loads((target / "via.json").read_text())["_via_img_metadata"].values()
+        assert entry["filename"] == "img 9 & #2.jpg"

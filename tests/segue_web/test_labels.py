@@ -19,7 +19,7 @@ from segue.video.mask_folder import PngSink
 from segue_web.label_files import read_labels
 
 SIZE = (6, 9)
-FILM: Any = SimpleNamespace(size=SIZE, count=3, numbers=None)
+FILM: Any = SimpleNamespace(size=SIZE, count=3, numbers=None, names=None)
 
 
 def plane(*rows_columns: tuple[int, int]) -> np.ndarray:

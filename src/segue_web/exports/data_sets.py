@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -71,14 +71,14 @@ def davis(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
         for part in ("train", "val"):
             (lists / f"{part}.txt").write_text(f"{name}\n")
         frames = list(taken.frames(film))
-        for place in write_pictures(film, frames, pictures, lambda _, index: f"{index:05d}.jpg"):
+        for place in write_pictures(film, frames, pictures):
             index = frames[place]
-            write_index_mask(masks / f"{index:05d}.png", taken.mask(index, film.size))
+            write_index_mask(masks / f"{film.frame_name(index)}.png", taken.mask(index, film.size))
             yield place + 1
 
 
 def coco(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """One annotation file of COCO; its pictures are called ``00012.jpg``.
+    """One annotation file of COCO; its pictures are those of the film, or called ``00012.jpg``.
 
     Args:
         film: the film.
@@ -88,8 +88,13 @@ def coco(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
     Yields:
         How many frames are done.
     """
+    yield from _coco(film, taken, target, film.file_name)
+
+
+def _coco(film: Film, taken: Snapshot, target: Path, name: Callable[[int], str]) -> Iterator[int]:
     blank = np.zeros((*film.size, 3), np.uint8)
-    with CocoSink(target, size=film.size, attributes=taken.attributes) as sink:
+    names = tuple(name(index) for index in range(film.count))
+    with CocoSink(target, names=names, size=film.size, attributes=taken.attributes) as sink:
         for done, index in enumerate(taken.frames(film), 1):
             sink.write(Frame(index, film.time(index), blank), taken.result(index, film))
             yield done
@@ -109,10 +114,11 @@ def coco_images(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
     with complete_folder(target) as folder:
         frames = list(taken.frames(film))
         place = folder / "images" / COCO_SUBSET
-        pictures = write_pictures(film, frames, place, lambda _, index: f"{index:05d}.jpg")
+        pictures = write_pictures(film, frames, place)
         (folder / "annotations").mkdir()
         file = folder / "annotations" / f"instances_{COCO_SUBSET}.json"
-        for _, done in zip(pictures, coco(film, taken, file), strict=True):
+        named = _coco(film, taken, file, lambda index: f"{film.frame_name(index)}.jpg")
+        for _, done in zip(pictures, named, strict=True):
             yield done
 
 
@@ -152,7 +158,7 @@ def ytvis(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
         }
         for n, (i, track) in enumerate(tracks.items(), 1)
     ]
-    names = [f"{film.name}/{index:05d}.jpg" for index in span]
+    names = [f"{film.name}/{film.file_name(index)}" for index in span]
     video = {"id": 1, "width": width, "height": height, "length": len(span), "file_names": names}
     listed = [{"id": n, "name": name, "supercategory": "object"} for name, n in categories.items()]
     found = {"videos": [video], "categories": listed, "annotations": annotations}
@@ -188,7 +194,7 @@ def yolo(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
         (folder / "data.yaml").write_text(text, "utf-8")
         frames = list(taken.frames(film))
         pictures = folder / "images" / "train"
-        for place in write_pictures(film, frames, pictures, lambda _, index: f"{index:05d}.jpg"):
+        for place in write_pictures(film, frames, pictures):
             mask = taken.mask(frames[place], film.size)
             lines = []
             for i in measure(mask):
@@ -196,7 +202,7 @@ def yolo(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
                 if len(corners) > 2:
                     numbers = " ".join(f"{value:.6f}" for value in corners.ravel().tolist())
                     lines.append(f"{classes[taken.names[i][0]]} {numbers}\n")
-            (labels / f"{frames[place]:05d}.txt").write_text("".join(lines))
+            (labels / f"{film.frame_name(frames[place])}.txt").write_text("".join(lines))
             yield place + 1
 
 
@@ -267,7 +273,7 @@ def _challenge(film: Film, taken: Snapshot, target: Path, lines: Any, names: Seq
         (folder / "gt" / "labels.txt").write_text("".join(f"{name}\n" for name in names), "utf-8")
         (folder / "frames.txt").write_text("".join(f"{index}\n" for index in frames))
         with (folder / "gt" / "gt.txt").open("w", encoding="utf-8") as stream:
-            for place in write_pictures(film, frames, folder / "img1", lambda n, _: f"{n + 1:06d}.jpg"):
+            for place in write_pictures(film, frames, folder / "img1", lambda n: f"{n + 1:06d}.jpg"):
                 stream.writelines(f"{line}\n" for line in lines(place + 1, frames[place]))
                 yield place + 1
 

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +39,7 @@ def labelstudio(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
     with complete_folder(target) as folder:
         tasks = []
         frames = list(taken.frames(film))
-        for place in write_pictures(film, frames, folder / "frames", lambda _, index: f"{index:05d}.jpg"):
+        for place in write_pictures(film, frames, folder / "frames"):
             index = frames[place]
             mask = taken.mask(index, film.size)
             results = []
@@ -53,9 +54,9 @@ def labelstudio(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
                         "value": {"text": [text]},
                     }
                     results.append({**about, **region, **of_region})
-            picture = f"/data/local-files/?d={target.name}/frames/{index:05d}.jpg"
+            picture = quote(f"{target.name}/frames/{film.frame_name(index)}.jpg")
             annotations = [{"id": place + 1, "result": results}]
-            data = {"image": picture, "frame": index}
+            data = {"image": f"/data/local-files/?d={picture}", "frame": index}
             tasks.append({"id": place + 1, "data": data, "annotations": annotations})
             yield place + 1
         config = ET.Element("View")
@@ -119,8 +120,8 @@ def via(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
     with complete_folder(target) as folder:
         pictures: dict[str, Any] = {}
         frames = list(taken.frames(film))
-        for place in write_pictures(film, frames, folder / "images", lambda _, index: f"{index:05d}.jpg"):
-            name = f"{frames[place]:05d}.jpg"
+        for place in write_pictures(film, frames, folder / "images"):
+            name = f"{film.frame_name(frames[place])}.jpg"
             size = (folder / "images" / name).stat().st_size
             regions = _regions(taken, taken.mask(frames[place], film.size))
             pictures[f"{name}{size}"] = {

@@ -28,7 +28,7 @@ def remove_unfinished(folder: Path, target: Path | None = None) -> None:
 
 
 def write_pictures(
-    film: Film, frames: list[int], folder: Path, name: Callable[[int, int], str]
+    film: Film, frames: list[int], folder: Path, name: Callable[[int], str] | None = None
 ) -> Iterator[int]:
     """Write frames as JPEG pictures.
 
@@ -36,14 +36,15 @@ def write_pictures(
         film: the film.
         frames: indices of the frames.
         folder: folder to make.
-        name: gives the name of a file, of the place of a frame among them and its index.
+        name: gives the name of a file by the place of its frame among them; None calls it as the film does.
 
     Yields:
         The place of each frame among them, from 0.
     """
     folder.mkdir(parents=True)
     for place, index in enumerate(frames):
-        (folder / name(place, index)).write_bytes(film.jpeg(index))
+        called = f"{film.frame_name(index)}.jpg" if name is None else name(place)
+        (folder / called).write_bytes(film.jpeg(index))
         yield place
 
 
