@@ -177,3 +177,32 @@ def test_the_command_writes_into_an_empty_folder_only(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, command)
     assert isinstance(result.exception, SinkError)
     assert "not empty" in str(result.exception)
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_an_interrupted_export_leaves_nothing_of_its_own(
+    existing: bool, graphs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, folder = tmp_path / "lite.safetensors", tmp_path / "graphs"
+    write_checkpoint(weights, lively_lite().state_dict(), {})
+    folder.mkdir()
+    before = {path.name: path.read_bytes() for path in graphs.iterdir()} if existing else {}
+    for name, data in before.items():
+        (folder / name).write_bytes(data)
+    (folder / ".read.onnx.0123abcd.partial").write_bytes(b"of an export that was killed")
+    traced, trace = [], torch.onnx.export
+
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        if traced:
+            raise KeyboardInterrupt
+        traced.append(trace(*arguments, **options))
+
+    monkeypatch.setattr(torch.onnx, "export", interrupted)
+    words = ["export", "stcn-lite", str(folder), "--weights", str(weights), *["--overwrite"] * existing]
+    assert CliRunner().invoke(app, words).exit_code == 130
+    assert traced
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    if not existing:
+        monkeypatch.setattr(torch.onnx, "export", trace)
+        assert CliRunner().invoke(app, words).exit_code == 0
+        assert {path.name for path in folder.iterdir()} == {path.name for path in graphs.iterdir()}

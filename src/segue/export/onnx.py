@@ -13,6 +13,7 @@ import json
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from importlib import resources
@@ -38,6 +39,7 @@ from segue.models.base import (
 from segue.models.lite_parts import SENSORY, SIDES, ObjectState
 from segue.models.stcn import STCN, STCNLite
 from segue.sessions.empty_scene import PLANES
+from segue.video.partial import PartialFile, writing
 
 OPSET = 17
 SAMPLE = 96, 128  # height and width of the pictures that the graphs are traced with
@@ -321,7 +323,6 @@ def _export_tracker(network: STCN | STCNLite, folder: Path) -> list[Path]:
             *(f"next_{name}" for name in names),
         ),
     }
-    follow = folder / "follow.py"
     about = {
         "network": "stcn-lite" if lite else "stcn",
         "schedule": asdict(schedule),
@@ -330,9 +331,7 @@ def _export_tracker(network: STCN | STCNLite, folder: Path) -> list[Path]:
         "similarity": network.similarity,
         "states": shapes,
     }
-    written = _write(graphs, folder, about)
-    follow.write_text((resources.files("segue") / "export" / "follow.py").read_text("utf-8"), "utf-8")
-    return [*written, follow]
+    return _write(graphs, folder, about, (resources.files("segue") / "export" / "follow.py").read_bytes())
 
 
 def _export_scene(network: ForegroundNetwork, folder: Path) -> list[Path]:
@@ -374,39 +373,65 @@ class _Graph(nn.Module):
         return self.function(*inputs)
 
 
-def _write(graphs: Mapping[str, _Graph], folder: Path, about: dict[str, Any]) -> list[Path]:
-    """Trace and write graphs, and ``graphs.json`` that tells their inputs and outputs."""
+def _write(
+    graphs: Mapping[str, _Graph], folder: Path, about: dict[str, Any], program: bytes | None = None
+) -> list[Path]:
+    """Trace and write graphs, ``graphs.json`` that tells their inputs and outputs, and what runs them.
+
+    All get their names when the last one is traced, and ``graphs.json``, without which nothing reads the
+    others, is never there beside graphs of another export.
+    """
+    index = folder / "graphs.json"
+    with ExitStack() as stack, writing(folder):
+
+        def begin(path: Path) -> PartialFile:
+            partial = PartialFile(path)
+            stack.callback(partial.discard)
+            partial.prepare()
+            return partial
+
+        traced = [begin(folder / f"{name}.onnx") for name in graphs]
+        listing = {
+            name: _traced(graph, file.path)
+            for (name, graph), file in zip(graphs.items(), traced, strict=True)
+        }
+        others = []
+        if program is not None:
+            others.append(begin(folder / "follow.py"))
+            others[0].path.write_bytes(program)
+        complete = begin(index)
+        text = json.dumps({**about, "graphs": listing}, indent=1)
+        complete.path.write_text(text, encoding="utf-8")
+        index.unlink(missing_ok=True)
+        for file in (*traced, *others, complete):
+            file.commit()
+    return [file.final for file in (*traced, complete, *others)]
+
+
+def _traced(graph: _Graph, path: Path) -> dict[str, Any]:
+    """Trace and write a graph; gives the types of its inputs, and its outputs."""
     import onnx
 
-    folder.mkdir(parents=True, exist_ok=True)
-    listing: dict[str, Any] = {}
-    written = []
-    for name, graph in graphs.items():
-        path = folder / f"{name}.onnx"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the tracer, about sizes that it takes for fixed
-            torch.onnx.export(
-                graph.eval(),
-                tuple(graph.inputs.values()),
-                str(path),
-                input_names=list(graph.inputs),
-                output_names=list(graph.outputs),
-                dynamic_axes={
-                    given: {axis: f"{given}_{axis}" for axis in range(value.dim())}
-                    for given, value in graph.inputs.items()
-                    if value.dim()
-                },
-                opset_version=OPSET,
-                dynamo=False,
-            )
-        kept = {item.name for item in onnx.load(path).graph.input}  # what nothing depends on is left out
-        types = {
-            given: str(value.dtype).removeprefix("torch.")
-            for given, value in graph.inputs.items()
-            if given in kept
-        }
-        listing[name] = {"inputs": types, "outputs": list(graph.outputs)}
-        written.append(path)
-    index = folder / "graphs.json"
-    index.write_text(json.dumps({**about, "graphs": listing}, indent=1), encoding="utf-8")
-    return [*written, index]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the tracer, about sizes that it takes for fixed
+        torch.onnx.export(
+            graph.eval(),
+            tuple(graph.inputs.values()),
+            str(path),
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
+            dynamic_axes={
+                given: {axis: f"{given}_{axis}" for axis in range(value.dim())}
+                for given, value in graph.inputs.items()
+                if value.dim()
+            },
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    kept = {item.name for item in onnx.load(path).graph.input}  # what nothing depends on is left out
+    types = {
+        given: str(value.dtype).removeprefix("torch.")
+        for given, value in graph.inputs.items()
+        if given in kept
+    }
+    return {"inputs": types, "outputs": list(graph.outputs)}

@@ -19,6 +19,7 @@ from segue.jobs.files import write_job
 from segue.jobs.observer import Observer
 from segue.jobs.values import AnnotateJob, ExportJob, Setting, TrainJob
 from segue.system import end_group, interrupt_group, own_group, was_interrupted
+from segue.video.partial import locked, remove_partial
 from segue.weights import load
 
 LISTEN_SECONDS = 5.0
@@ -191,15 +192,18 @@ def export(job: ExportJob) -> list[Path]:
         Files that were written.
 
     Raises:
-        SinkError: the folder is not empty.
+        SinkError: the folder is not empty, or another export writes there.
         CheckpointError: the network cannot be loaded.
     """
     from segue.export.onnx import export_onnx
 
     folder = job.folder
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not job.overwrite:
-        raise SinkError(f"{folder}: exists and is not empty; give --overwrite or another name")
-    return list(export_onnx(load(job.model.name, job.model.weights), folder))
+    with locked([folder]):
+        if folder.is_dir():
+            remove_partial(folder)  # of an export that was killed
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not job.overwrite:
+            raise SinkError(f"{folder}: exists and is not empty; give --overwrite or another name")
+        return list(export_onnx(load(job.model.name, job.model.weights), folder))
 
 
 def live_page(observer: Observer, port: int, browser: bool) -> AbstractContextManager[Observer]:
