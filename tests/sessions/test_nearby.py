@@ -7,11 +7,12 @@ import pytest
 
 import segue
 from segue.sessions import nearby, two_passes
+from segue.sessions.along_motion import along_motion
 from segue.sessions.changes import Change
 from segue.sessions.empty_scene import Scene
 from segue.sessions.film_scenes import FilmScenes, LearntBackground, unpacked
 from segue.sessions.moving_camera import motion_between
-from segue.sessions.nearby import Nearby, along_motion
+from segue.sessions.nearby import Nearby
 from segue.sessions.scene_estimation import Sample
 from segue.sessions.subtractors import BackgroundDifference
 from segue.sessions.two_passes import SceneLearner

@@ -45,10 +45,15 @@ class FlowProvider(Protocol):
 
 
 class DIS:
-    """Dense inverse search (Kroeger et al., ECCV 2016) by OpenCV, preset MEDIUM: the default."""
+    """Dense inverse search (Kroeger et al., ECCV 2016) by OpenCV, preset MEDIUM: the default.
 
-    def __init__(self) -> None:
-        self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    Args:
+        quick: preset FAST instead, which takes a quarter of the time and is less exact at outlines.
+    """
+
+    def __init__(self, *, quick: bool = False) -> None:
+        preset = cv2.DISOPTICAL_FLOW_PRESET_FAST if quick else cv2.DISOPTICAL_FLOW_PRESET_MEDIUM
+        self._search = cv2.DISOpticalFlow.create(preset)
 
     def __call__(self, first: Image, second: Image) -> Flow:
         flow = self._search.calc(_grey(first), _grey(second), None)  # type: ignore[call-overload]

@@ -162,7 +162,7 @@ class LearntBackground(Checkpointable):
     state_types = (Scene,)
 
     def __init__(self, scenes: FilmScenes, *, of_this_film: bool = False) -> None:
-        self.scenes, self._of_this_film = scenes, of_this_film
+        self.scenes, self.of_this_film = scenes, of_this_film
         self._size: tuple[int, int] | None = None
         self._number, self.scene = -1, None
         self.while_panning = {}
@@ -174,7 +174,7 @@ class LearntBackground(Checkpointable):
         if begins:
             self._number = number
             self.restart()
-        if not self._of_this_film:
+        if not self.of_this_film:
             return None
         return self.scenes.begun_by(number) if begins else Change.none
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import cv2
@@ -17,6 +18,7 @@ from segue.errors import ArgumentError, PromptError, SegueError
 from segue.models.base import ForegroundNetwork
 from segue.models.geometry import ResizePadGeometry
 from segue.sessions.align import Aligner, to_frame, to_reference
+from segue.sessions.along_motion import REACH, Found, MotionAverage
 from segue.sessions.background import MASK_ABOVE, GhostDetector, MaskedMedian
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.changes import Change, SceneChangeDetector, difference, exposure, is_shown, reduced, relit
@@ -49,6 +51,14 @@ _GROW = np.ones((9, 9), np.uint8)
 
 class ForegroundWarning(UserWarning):
     """The frames changed their size, or the camera is followed from now on."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Given:
+    """The result of a frame, and what it was made of as a picture, if that is kept."""
+
+    result: Segmentation
+    picture: Image | None
 
 
 class ForegroundSession(Checkpointable):
@@ -90,13 +100,14 @@ class ForegroundSession(Checkpointable):
     _aligner: Aligner | None = checkpointed()
     _geometry: ResizePadGeometry | None = checkpointed()
     _pending: deque[Pending] = checkpointed()
-    _due: deque[Segmentation] = checkpointed()
+    _average: MotionAverage | None = checkpointed()
+    _due: deque[_Given] = checkpointed()
     _hidden: npt.NDArray[np.bool_] | None = checkpointed()
     _completed: int = checkpointed()
     _flooded: int = checkpointed()
     _next_index: int = checkpointed()
     _following: bool = checkpointed()
-    state_types = (ResizePadGeometry, Pending, Blur)
+    state_types = (ResizePadGeometry, Pending, Blur, _Given)
 
     def __init__(
         self,
@@ -129,7 +140,10 @@ class ForegroundSession(Checkpointable):
         is_network = isinstance(self._segmenter, (NetworkSegmenter, MovingCameraSegmenter))
         self._precipitation = Precipitation() if remove_rain and is_network else None
         self._explains = False
-        self.lag = self._segmenter.lag
+        # Whoever knows the scenes of the film beforehand can wait for the frames after each one, too.
+        waits = isinstance(self._background, LearntBackground) and self._background.of_this_film
+        self._average = MotionAverage() if waits else None
+        self.lag = self._segmenter.lag + (REACH if waits else 0)
         self.reset()
 
     def reset(self) -> None:
@@ -138,6 +152,8 @@ class ForegroundSession(Checkpointable):
         self._explanation: Image | None = None
         self._pending = deque()
         self._due = deque()
+        if self._average is not None:
+            self._average.restart()
         self._masks.reset()
         self._watch.restart()
         self._seen_scenes.reset()
@@ -270,7 +286,7 @@ class ForegroundSession(Checkpointable):
         maps = self._segmenter.step(image, self._seen_next(), plane)
         if maps is not None:
             self._complete(maps)
-        return self._due.popleft() if self._due else None
+        return self._give() if self._due else None
 
     def finish(self) -> Iterator[Segmentation]:
         """The results that are still due after the last frame.
@@ -279,8 +295,14 @@ class ForegroundSession(Checkpointable):
             An iterator over the results, in order of frames.
         """
         self._drain()
+        self._drain_average()
         while self._due:
-            yield self._due.popleft()
+            yield self._give()
+
+    def _give(self) -> Segmentation:
+        given = self._due.popleft()
+        self._explanation = given.picture
+        return given.result
 
     def state(self, *, copy: bool = True) -> SessionState:
         """A copy of what :meth:`restore` needs, due results with masks alone; if :attr:`restorable`.
@@ -303,6 +325,7 @@ class ForegroundSession(Checkpointable):
             "align": self._aligner is not None,
             "warm_up": self._warm_up,
             "objects": self._masks.objects,
+            "averaged": self._average is not None,
         }
 
     def _reduced(self, frame: Frame) -> Image:
@@ -370,6 +393,7 @@ class ForegroundSession(Checkpointable):
 
     def _end_scene(self) -> None:
         self._drain()
+        self._drain_average()
         if isinstance(self._background, MaskedMedian):
             self._seen_scenes.keep(self._completed, self._background, self._aligner)
         self._masks.restart()
@@ -421,12 +445,26 @@ class ForegroundSession(Checkpointable):
             maps[0] = self._precipitation.lasting(maps[0], self._segmenter.threshold)
         if self._segmenter.ignores_lights and not self._following and self._picture is not None:
             maps[0] = without_lights(maps[0], self._segmenter.threshold, item.image, self._picture)
-        if self._explains:
-            self._explanation = self._explained(item.image, maps[0])
+        picture = self._explained(item.image, maps[0]) if self._explains else None
         self._learn_from(item.image, maps[0])
         self._completed += 1
-        if self._completed <= self._warm_up:
-            self._due.append(self._masks.nothing(item.index, item.time, item.size))
+        found = Found(item, maps, picture, self._completed <= self._warm_up, self._is_settled(item.index))
+        for each in [found] if self._average is None else self._average.add(found):
+            self._settle(each)
+
+    def _is_settled(self, index: int) -> bool:
+        return isinstance(self._background, LearntBackground) and index in self._background.while_panning
+
+    def _drain_average(self) -> None:
+        """Complete the frames that wait for what comes after them."""
+        for found in [] if self._average is None else self._average.drain():
+            self._settle(found)
+
+    def _settle(self, found: Found) -> None:
+        """Make the result of a frame of which all is known."""
+        item, maps = found.item, found.maps
+        if found.empty:
+            self._due.append(_Given(self._masks.nothing(item.index, item.time, item.size), found.picture))
             return
         if item.matrix is not None:
             maps = np.stack([to_frame(values, item.matrix) for values in maps])
@@ -434,7 +472,8 @@ class ForegroundSession(Checkpointable):
             maps[0] = self._background.judged(item.index, maps[0])
         if self._segmenter.fills_holes:
             maps[0] = with_holes_filled(maps[0], self._segmenter.threshold)
-        self._due.append(self._masks.result(item.index, item.time, item.size, maps))
+        result = self._masks.result(item.index, item.time, item.size, maps)
+        self._due.append(_Given(result, found.picture))
 
     def _learn_from(self, image: Image, foreground: npt.NDArray[np.float32]) -> None:
         mask = foreground > MASK_ABOVE

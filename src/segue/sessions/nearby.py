@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache, lru_cache
 
 import cv2
@@ -11,6 +11,7 @@ import numpy as np
 from segue.arrays import Float32Array, UInt8Array
 from segue.flow import DIS
 from segue.flow.providers import Flow
+from segue.sessions.along_motion import along_motion
 from segue.sessions.background import MASK_ABOVE
 from segue.sessions.moving_camera import (
     GROW,
@@ -34,7 +35,7 @@ class Nearby:
     These are brought onto the frame by the motion of the camera, see
     :class:`~segue.sessions.moving_camera.MovingCameraSegmenter`, which knows the frames before alone: there
     nothing is found on the first ones. What is found is averaged along the motion of each pixel, see
-    :func:`along_motion`.
+    :func:`~segue.sessions.along_motion.along_motion`.
 
     Args:
         frames: RGB (H, W, 3), uint8, all of one size, in the order of time.
@@ -63,7 +64,7 @@ class Nearby:
         for _ in range(rounds):
             found = [self._looked_at(index, masks) for index in range(len(self._frames))]
             masks = [np.asarray(cv2.dilate((each > MASK_ABOVE).astype(np.uint8), GROW)) for each in found]
-        return along_motion(found, self._flow)
+        return along_motion(found, self._flow, FLOWED)
 
     def _step(self, index: int) -> Homography | None:
         """Motion from the frame before one to it."""
@@ -90,42 +91,3 @@ class Nearby:
             for way, i in beside.items()
         }
         return self._probe(Sample(current, context), scene)
-
-
-def along_motion(
-    maps: Sequence[Float32Array], flow: Callable[[int, int], Flow], reach: int = FLOWED
-) -> list[Float32Array]:
-    """Mean of each map and of those near it in time, whose pixels are followed by optical flow.
-
-    An object that is found on most frames is found on all; what is foreground on a single one is not.
-
-    Args:
-        maps: one a frame, (H, W), float32.
-        flow: gives the flow from a frame to the one before or after it, (H, W, 2), right and down in pixels.
-        reach: frames before and after each one that count.
-
-    Returns:
-        As many maps, (H, W), float32.
-    """
-    height, width = maps[0].shape
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    means = []
-    for index, own in enumerate(maps):
-        total, count = own.copy(), 1
-        for way in (-1, 1):
-            x, y = columns, rows
-            for near in range(index + way, index + way * (reach + 1), way):
-                if not 0 <= near < len(maps):
-                    break
-                step = _at(flow(near - way, near), x, y)
-                x, y = x + step[..., 0], y + step[..., 1]
-                total += _at(maps[near], x, y)
-                count += 1
-        means.append(np.asarray(total / count, np.float32))
-    return means
-
-
-def _at(values: Float32Array, x: Float32Array, y: Float32Array) -> Float32Array:
-    """Values (H, W) or (H, W, C) at places between the pixels; beyond the border those of the border."""
-    found = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(found, np.float32)

@@ -1,0 +1,220 @@
+"""What is foreground in a frame, averaged with the frames near it in time along the motion of each pixel."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.arrays import BoolArray, Float32Array
+from segue.flow import DIS
+from segue.flow.providers import Flow
+from segue.models.geometry import ResizePadGeometry
+from segue.sessions.base import Checkpointable, checkpointed
+from segue.sessions.foreground_masks import Pending
+from segue.sessions.segmenters import Maps
+from segue.sessions.sharpness import Blur
+from segue.types import Image
+
+REACH = 12  # frames before and after each one that count
+SAME = 15  # levels by which a pixel may look different on such a frame and still be the same thing
+LIKELY = 0.05  # probability from which on something may be foreground
+AROUND = np.ones((15, 15), np.uint8)  # what lies so near to where something may be foreground is looked at
+SHORT_SIDE = 240  # pixels are followed in pictures of this short side at most
+
+_NOTHING: Image = np.empty((0, 0, 3), np.uint8)
+_ROW = 256  # OpenCV samples pictures at no more than 32767 places in a row
+
+Kind = TypeVar("Kind", np.float32, np.uint8)
+
+FlowBetween = Callable[[int, int], Flow]
+"""Gives the flow from a frame to the one before or after it, (H, W, 2), right and down in pixels."""
+
+
+def along_motion(maps: Sequence[Float32Array], flow: FlowBetween, reach: int) -> list[Float32Array]:
+    """Mean of each map and of those near it in time, whose pixels are followed by optical flow.
+
+    An object that is found on most frames is found on all; what is foreground on a single one is not.
+
+    Args:
+        maps: one a frame, (H, W), float32.
+        flow: gives the flow from a frame to the one before or after it.
+        reach: frames before and after each one that count.
+
+    Returns:
+        As many maps, (H, W), float32.
+    """
+    height, width = maps[0].shape
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    return [_mean(columns, rows, index, maps, flow, reach) for index in range(len(maps))]
+
+
+def _mean(
+    columns: Float32Array,
+    rows: Float32Array,
+    index: int,
+    maps: Sequence[Float32Array],
+    flow: FlowBetween,
+    reach: int,
+    images: Sequence[Image] | None = None,
+) -> Float32Array:
+    """Mean at pixels of a frame; with images only over frames up to which they look the same."""
+    total, count = _at(maps[index], columns, rows), np.ones(columns.shape, np.float32)
+    own = None if images is None else _at(images[index], columns, rows)
+    for way in (-1, 1):
+        x, y, counts = columns, rows, np.ones(columns.shape, bool)
+        for near in range(index + way, index + way * (reach + 1), way):
+            if not 0 <= near < len(maps):
+                break
+            step = _at(flow(near - way, near), x, y)
+            x, y = x + step[..., 0], y + step[..., 1]
+            if images is not None and own is not None:
+                height, width = images[near].shape[:2]
+                apart = cv2.absdiff(_at(images[near], x, y), own).max(axis=2)
+                counts &= (apart <= SAME) & (x > -1) & (y > -1) & (x < width) & (y < height)
+                if not counts.any():
+                    break
+            total += np.where(counts, _at(maps[near], x, y), 0)
+            count += counts
+    return np.asarray(total / count, np.float32)
+
+
+def _at(values: npt.NDArray[Kind], x: Float32Array, y: Float32Array) -> npt.NDArray[Kind]:
+    """Values (H, W) or (H, W, C) at places between the pixels; beyond the border those of the border."""
+    found: Any = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(found, values.dtype)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """A frame whose result is due, and what the model says of it.
+
+    Attributes:
+        item: the frame, see :class:`Pending`.
+        maps: probability maps (C, h, w), float32, as seen from the reference.
+        picture: what they were made of, RGB, if that is kept.
+        empty: its mask stays empty, because the model still learns.
+        settled: its foreground is known otherwise, and counts for no frame near it.
+    """
+
+    item: Pending
+    maps: Maps
+    picture: Image | None
+    empty: bool
+    settled: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Near:
+    """A frame as it is followed: picture and foreground at no more than the short side, whether it counts."""
+
+    image: Image
+    foreground: Float32Array
+    counts: bool
+
+
+class MotionAverage(Checkpointable):
+    """Averages the foreground of each frame with that of twelve before and twelve after it.
+
+    A pixel is followed by optical flow as long as it looks the same, so that what hides it does not count:
+    an object that is lost on some frames is found there as well. Pixels near which nothing may be foreground
+    on any of these frames stay as they are; where there are none, no flow is computed.
+    """
+
+    _near: deque[_Near] = checkpointed()
+    _due: deque[Found] = checkpointed()
+    state_types = (_Near, Found, Pending, Blur)
+
+    def __init__(self) -> None:
+        self._quick = DIS(quick=True)
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all frames."""
+        self._near = deque(maxlen=2 * REACH + 1)
+        self._due = deque()
+        self._reset_transient_state()
+
+    def _reset_transient_state(self) -> None:
+        self._flows: dict[tuple[int, int], Flow] = {}
+        self._gone = 0
+
+    def add(self, found: Found) -> Iterator[Found]:
+        """Take the next frame.
+
+        Args:
+            found: the frame with its maps.
+
+        Yields:
+            The frame that has become due, if any, with its mean foreground.
+        """
+        if len(self._near) == self._near.maxlen:
+            self._gone += 1  # flows are known by numbers of frames, which go on
+            self._flows = {pair: flow for pair, flow in self._flows.items() if min(pair) >= self._gone}
+        geometry = ResizePadGeometry.of(found.item.image.shape[:2], SHORT_SIDE, 1)
+        image, foreground = found.item.image, found.maps[0]
+        if geometry.working != foreground.shape:
+            size = geometry.working[::-1]
+            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+            foreground = np.asarray(cv2.resize(foreground, size, interpolation=cv2.INTER_AREA), np.float32)
+        self._near.append(_Near(image, foreground, not found.settled))
+        self._due.append(replace(found, item=replace(found.item, image=_NOTHING)))
+        if len(self._due) > REACH:
+            yield self._next()
+
+    def drain(self) -> Iterator[Found]:
+        """There are no more frames of this scene.
+
+        Yields:
+            The frames that are still due.
+        """
+        while self._due:
+            yield self._next()
+        self.restart()
+
+    def _next(self) -> Found:
+        """The frame that is due first."""
+        index = len(self._near) - len(self._due)
+        found, own = self._due.popleft(), self._near[index]
+        first, last = index, index
+        while own.counts and first > max(0, index - REACH) and self._near[first - 1].counts:
+            first -= 1
+        while own.counts and last < min(len(self._near) - 1, index + REACH) and self._near[last + 1].counts:
+            last += 1
+        near = [self._near[i] for i in range(first, last + 1)]
+        likely = np.any([each.foreground > LIKELY for each in near], axis=0)
+        if len(near) == 1 or not likely.any():
+            return found
+
+        def flow(start: int, end: int) -> Flow:
+            pair = self._gone + first + start, self._gone + first + end
+            if pair not in self._flows:
+                self._flows[pair] = self._quick(near[start].image, near[end].image)
+            return self._flows[pair]
+
+        mean = _mean_where(likely, index - first, near, flow)
+        maps = found.maps.copy()
+        if mean.shape == maps[0].shape:
+            maps[0] = mean
+        else:  # finer outlines stay
+            change = cv2.resize(mean - own.foreground, maps[0].shape[::-1], interpolation=cv2.INTER_LINEAR)
+            maps[0] = np.clip(maps[0] + change, 0, 1)
+        return replace(found, maps=maps)
+
+
+def _mean_where(likely: BoolArray, index: int, near: Sequence[_Near], flow: FlowBetween) -> Float32Array:
+    """Mean foreground of a frame; only pixels near which something may be foreground are followed."""
+    looked = cv2.dilate(likely.view(np.uint8), AROUND) > 0
+    rows, columns = looked.nonzero()
+    missing = -len(rows) % _ROW
+    x, y = (np.pad(each.astype(np.float32), (0, missing)).reshape(-1, _ROW) for each in (columns, rows))
+    maps, images = [each.foreground for each in near], [each.image for each in near]
+    means = _mean(x, y, index, maps, flow, REACH, images)
+    foreground: Float32Array = near[index].foreground.copy()
+    foreground[looked] = means.reshape(-1)[: len(rows)]
+    return foreground

@@ -1,0 +1,226 @@
+"""Foreground averaged along the motion of the pixels, where the frames after each one are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from segue.sessions import along_motion
+from segue.sessions.along_motion import REACH, Found, MotionAverage
+from segue.sessions.base import SessionState
+from segue.sessions.changes import Change
+from segue.sessions.empty_scene import Scene
+from segue.sessions.film_scenes import FilmScenes, LearntBackground
+from segue.sessions.foreground import ForegroundSession
+from segue.sessions.foreground_masks import Pending
+from segue.sessions.segmenters import Maps, Segmenter
+from segue.types import Frame, Image, Segmentation
+from tests.sessions.scenes import film, wall
+
+SIZE = 72, 96
+SIDE = 32
+GROUND = wall(1, *SIZE)
+THING = wall(2, SIDE, SIDE, light=1.5)
+
+Mask = npt.NDArray[np.bool_]
+
+
+def place(time: int) -> tuple[slice, slice]:
+    return slice(20, 20 + SIDE), slice(10 + time, 10 + time + SIDE)
+
+
+def picture(time: int) -> Image:
+    """A textured square goes right by one pixel a frame."""
+    shown = GROUND.copy()
+    shown[place(time)] = THING
+    return shown
+
+
+def truth(time: int) -> Maps:
+    maps = np.zeros((1, *SIZE), np.float32)
+    maps[0][place(time)] = 0.9
+    return maps
+
+
+def found(time: int, maps: Maps, *, settled: bool = False, image: Image | None = None) -> Found:
+    image = picture(time) if image is None else image
+    item = Pending(time, time / 25, (image.shape[0], image.shape[1]), image, None)
+    return Found(item, maps, None, False, settled)
+
+
+def averaged(frames: Iterable[Found], average: MotionAverage | None = None) -> list[Found]:
+    average = average or MotionAverage()
+    return [each for one in frames for each in average.add(one)] + [*average.drain()]
+
+
+def test_what_is_lost_on_some_frames_is_found_where_it_has_moved_to() -> None:
+    frames = [found(t, truth(t) * (t not in (9, 10, 11))) for t in range(22)]
+    means = averaged(frames)
+    assert [each.item.index for each in means] == list(range(22))
+    inside = [float((each.maps[0][place(t)] > 0.3).mean()) for t, each in enumerate(means)]
+    outside = [float(((each.maps[0] > 0.3) & (truth(t)[0] == 0)).mean()) for t, each in enumerate(means)]
+    assert min(inside[9:12]) > 0.85, "on frame 10 nothing was found"
+    assert min(inside) > 0.8
+    assert max(outside) < 0.03
+
+
+def test_what_is_found_once_goes() -> None:
+    maps = [np.zeros((1, *SIZE), np.float32) for _ in range(20)]
+    maps[8][0, 50:60, 60:70] = 1
+    means = averaged(found(t, each, image=GROUND) for t, each in enumerate(maps))
+    assert max(float(each.maps.max()) for each in means) < 0.1
+    assert maps[8].max() == 1, "what was given is not written to"
+
+
+def test_a_pixel_is_followed_as_long_as_it_looks_the_same() -> None:
+    """The picture is bright from frame 5 on: what was found before tells nothing of what is there then."""
+    light = [GROUND, wall(1, *SIZE, light=1.6)]
+    means = averaged(
+        found(t, np.full((1, *SIZE), 0.8 * (t < 5), np.float32), image=light[t >= 5]) for t in range(10)
+    )
+    assert all(np.allclose(each.maps, 0.8 * (t < 5)) for t, each in enumerate(means))
+
+
+def test_other_maps_and_what_is_known_otherwise_stay() -> None:
+    """Shadow is not averaged; where the camera pans, foreground is known and counts for no other frame."""
+    maps = [np.concatenate([truth(t) * (t != 6), np.full((1, *SIZE), 0.3, np.float32)]) for t in range(12)]
+    means = averaged(found(t, each, settled=t >= 6) for t, each in enumerate(maps))
+    assert all(np.array_equal(each.maps[1], one[1]) for each, one in zip(means, maps, strict=True))
+    assert all(np.array_equal(each.maps, one) for each, one in zip(means[6:], maps[6:], strict=True))
+    assert float((means[5].maps[0][place(5)]).min()) > 0.5, "frame 6 would halve it"
+
+
+def test_nothing_is_followed_where_nothing_may_be_foreground(monkeypatch: pytest.MonkeyPatch) -> None:
+    average = MotionAverage()
+    monkeypatch.setattr(average, "_quick", None)
+    given = np.full((1, *SIZE), 0.04, np.float32)
+    assert all((each.maps == given).all() for each in averaged([found(t, given) for t in range(30)], average))
+
+
+def test_few_frames_and_flows_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    average, asked, kept = MotionAverage(), [], 0
+    quick = average._quick
+
+    def flow(first: Image, second: Image) -> npt.NDArray[np.float32]:
+        asked.append(1)
+        return quick(first, second)
+
+    monkeypatch.setattr(average, "_quick", flow)
+    count = 34
+    for t in range(count):
+        for each in average.add(found(t, truth(t))):
+            assert each.item.index == t - REACH
+        kept = max(kept, len(average._near), len(average._flows) // 2)
+    assert len([*average.drain()]) == REACH
+    assert kept <= 2 * REACH + 1
+    assert len(asked) == 2 * (count - 1), "each is computed once"
+    assert not average._flows
+
+
+def test_large_pictures_are_followed_reduced_and_keep_their_outlines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(along_motion, "SHORT_SIDE", SIZE[0] // 2)
+    average = MotionAverage()
+    means = averaged([found(t, truth(t) * (t not in (9, 10))) for t in range(20)], average)
+    assert [each.maps.shape for each in means] == [(1, *SIZE)] * 20
+    inside = [float((each.maps[0][place(t)] > 0.3).mean()) for t, each in enumerate(means)]
+    assert min(inside[9:11]) > 0.8
+    assert means[5].maps.max() <= 1
+    assert np.abs(means[3].maps[0] - truth(3)[0]).mean() < 0.03
+
+
+class Flickers(Segmenter):
+    """Finds what is far from the scene, on two frames of three; it looks at the empty scene."""
+
+    name, uses_background = "flickers", True
+    _seen = 0
+
+    def step(self, image: Image, scene: Scene, plane: npt.NDArray[np.uint8] | None = None) -> Maps:
+        self._seen += 1
+        apart = cv2.absdiff(image, scene.picture).max(axis=2)[None] > 25
+        return np.asarray(apart * 0.9 * (self._seen % 3 > 0), np.float32)
+
+    def state(self, *, copy: bool = True) -> SessionState:
+        return SessionState({}, {"seen": self._seen})
+
+    def restore(self, state: SessionState) -> None:
+        self._seen = int(state.values["seen"])
+
+
+def scenes(cut: int | None = None) -> FilmScenes:
+    known = FilmScenes.of(Scene.of(GROUND))
+    if cut is not None:
+        known.add(cut, Scene.of(wall(7, *SIZE)), Change.scene)
+    return known
+
+
+def session(known: FilmScenes, *, of_this_film: bool = True, warm_up: int = 0) -> ForegroundSession:
+    background = LearntBackground(known, of_this_film=of_this_film)
+    return ForegroundSession(Flickers(), background=background, short_side=None, align=False, warm_up=warm_up)
+
+
+def results(taker: ForegroundSession, frames: Iterable[Frame]) -> list[Segmentation]:
+    given = [result for frame in frames if (result := taker.step(frame)) is not None]
+    return [*given, *taker.finish()]
+
+
+WALK = film([picture(t) for t in range(30)])
+
+
+def test_the_second_of_two_passes_knows_the_frames_after_each_one() -> None:
+    taker = session(scenes())
+    assert taker.lag == REACH
+    assert [taker.step(frame) is None for frame in WALK[: REACH + 1]] == [True] * REACH + [False]
+    masks = results(session(scenes()), WALK)
+    assert [each.index for each in masks] == list(range(30))
+    assert min(float((each.mask[place(t)] == 1).mean()) for t, each in enumerate(masks)) > 0.8
+
+
+def test_a_scene_that_is_known_from_another_film_answers_at_once() -> None:
+    taker = session(scenes(), of_this_film=False)
+    assert taker.lag == 0
+    assert all(taker.step(frame) is not None for frame in WALK[:5])
+
+
+def test_nothing_is_averaged_over_a_cut() -> None:
+    """After the cut nothing moves, and what is seen there is as it would be by itself."""
+    after = film([wall(7, *SIZE)] * 30)[20:]
+    masks = results(session(scenes(20)), [*WALK[:20], *after])
+    assert [each.index for each in masks] == list(range(30))
+    assert all(not each.mask.any() for each in masks[20:])
+    alone = results(session(scenes()), WALK[:20])
+    assert all(np.array_equal(a.mask, b.mask) for a, b in zip(masks, alone, strict=False))
+
+
+@pytest.mark.parametrize("stop", [7, 25])
+def test_what_waits_for_its_future_is_saved(tmp_path: Path, stop: int) -> None:
+    frames = [*WALK[:20], *film([wall(7, *SIZE)] * 32)[20:]]
+    expected = results(session(scenes(20), warm_up=2), frames)
+    first = session(scenes(20), warm_up=2)
+    given = [result for frame in frames[:stop] if (result := first.step(frame)) is not None]
+    first.state().save(tmp_path / "state.safetensors")
+    second = session(scenes(20), warm_up=2)
+    second.restore(SessionState.load(tmp_path / "state.safetensors"))
+    both = [*given, *results(second, frames[stop:])]
+    assert [each.index for each in both] == [each.index for each in expected]
+    assert all(np.array_equal(a.mask, b.mask) for a, b in zip(both, expected, strict=True))
+    assert not expected[1].mask.any(), "the second frame still warms up"
+    assert expected[2].mask.any()
+
+
+def test_the_picture_that_explains_a_result_comes_with_it() -> None:
+    taker = session(scenes())
+    taker.explain()
+    shown = []
+    for frame in WALK[:20]:
+        if (result := taker.step(frame)) is not None:
+            shown.append((result.index, taker.explanation))
+    for result in taker.finish():
+        shown.append((result.index, taker.explanation))
+    for index, strip in shown:
+        assert strip is not None
+        assert np.array_equal(strip[: SIZE[0], : SIZE[1]], picture(index))
