@@ -160,7 +160,9 @@ def test_learnt_scenes_are_saved_and_taken(tmp_path: Path) -> None:
     scenes.save(tmp_path / "scene.safetensors")
     known = FilmScenes.load(tmp_path / "scene.safetensors")
     one = [result.mask for result in segue.foreground(pictures, model="median", align=False, scene=known)]
-    assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+    assert np.array_equal(known.scene(0).planes, scenes.scene(0).planes)
+    # The second of two passes averages over the frames after each one as well.
+    assert np.mean([(a == b).mean() for a, b in zip(one, two, strict=True)]) > 0.99
     with pytest.raises(PromptError, match="learnt scene is 128x96, but the frames are 96x128"):
         list(segue.foreground([np.zeros((128, 96, 3), np.uint8)], model="median", scene=known))
 
