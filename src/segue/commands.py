@@ -28,7 +28,7 @@ _COMMANDS = {
     ),
     "annotate": (
         "segue_web.command:annotate",
-        "Point, look and correct in the browser: click an object, track it, correct a frame, export.",
+        "Annotate in the browser: click an object, track it, correct a frame, export.",
     ),
     "view": (
         "segue_web.command:view",

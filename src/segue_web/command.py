@@ -52,7 +52,7 @@ def annotate(
     port: PORT = 0,
     browser: BROWSER = True,
 ) -> None:
-    """Point, look and correct in the browser: click an object, track it, correct a frame, export.
+    """Annotate in the browser: click an object, track it, correct a frame, export.
 
     Everything is saved as it happens, in the project folder; the same command continues it. The page is
     for this machine alone, at an address with a secret.

@@ -64,8 +64,8 @@ def foreground(
         flow_weights: file of torchvision's ``raft_small``, for ``raft``.
         threshold: a pixel is foreground from this probability on; None is that of the model.
         roi: (H, W), non-zero where there can be foreground: an array, a tensor, a PIL picture or a file.
-        min_area: connected pieces with fewer pixels are left out.
-        objects: give every connected piece an id that stays the same; else all foreground is 1.
+        min_area: connected components with fewer pixels are left out.
+        objects: give every connected component an id that stays the same; else all foreground is 1.
         shadows: mark shadow as 2, where the model distinguishes it; not with ``objects``.
         scene: where the picture of the empty scene comes from: ``median`` (running median), ``mog2`` or
             ``knn`` (the model of that method), a picture of your own: a file, or RGB (H, W, 3), uint8, as an
@@ -79,8 +79,8 @@ def foreground(
             nothing is known; for networks that were trained with ``--depth``.
         short_side: reduce larger frames to this short side, with 0 never; None is what suits the model,
             mostly 240.
-        align: hold the picture of a shaken camera still.
-        remove_rain: for networks, take drops and flakes out of the frames while it rains or snows.
+        align: align the frames of a shaken camera.
+        remove_rain: for networks, remove drops and flakes from the frames while it rains or snows.
         follow_camera: for networks and a camera that pans or is carried: bring what was seen before onto the
             current frame, ``auto`` by ``ecc`` while it pans, ``features`` or ``ecc`` always; ``align``
             does nothing then. See :class:`segue.sessions.moving_camera.MovingCameraSegmenter`.

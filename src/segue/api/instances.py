@@ -52,12 +52,12 @@ def instances(
         weights: weight file for a network by name, or for the detector.
         names: names of the class channels, where the weight file does not have them: by number, or
             ``ytvis2019``, ``ytvis2021`` or an annotation file.
-        classes: names or numbers of the classes that are wanted, in a list or separated by commas; None is
+        classes: names or numbers of the classes to keep, in a list or separated by commas; None is
             all that have a name.
         score: least class score of an object, in 0..1; None is what suits the network, 0.3 for the published
             ones, and for detectors 0.5.
-        top: most objects of a window, or of a look of the detector.
-        window: frames that are looked at together, or from one look of a detector to the next; None is 10, of
+        top: most objects of a window, or of a detection.
+        window: frames that are processed together, or from one detection to the next; None is 10, of
             detectors 5.
         overlap: frames that neighbouring windows share; not for detectors.
         short_side: pictures are resized to this short side for the network, None is the one that it was made

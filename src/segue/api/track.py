@@ -85,7 +85,7 @@ def track(
             diagonal; 0 never does; None is that of the network.
         short_side: reduce larger pictures to this short side for the network; 0 never does; None is that of
             the network.
-        flip_tta: look at the mirrored picture as well, and take the mean of both; takes twice the time.
+        flip_tta: track in the mirrored picture as well, and take the mean of both; takes twice the time.
         reverse: follow each object backwards as well, from its first prompt to the first frame.
         settings: further settings of the network by name, such as ``{"long_term": True}``; `segue weights
             list NAME` shows them, and the page of the network tells what they mean.

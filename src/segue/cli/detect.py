@@ -34,7 +34,7 @@ FINDING = Options(
     },
     {
         "name": f"What finds the objects: {', '.join(DETECTORS.names)}.",
-        "classes": "Labels that are wanted, such as person,car.",
+        "classes": "Labels to keep, such as person,car.",
         "refine": "What draws the mask to the edges.  [default: crf, for nanodet network]",
     },
 )

@@ -33,12 +33,12 @@ def _side_outputs(
             line; may be given several times.
         notify: address that receives each event as it happens, with the event as JSON: http:// and https://
             by POST, mqtt:// and mqtts://HOST/TOPIC by MQTT.
-        name_events: detector that says what came, such as nanodet, once for each event at most.
+        name_events: detector that classifies each object, such as nanodet, at most once for each event.
         snapshots: folder for a picture and a short clip of each event.
-        background: write the empty scene at the end: its picture, .png, or all that is known of it for
+        background: write the empty scene at the end: its picture, .png, or all its statistics for
             --scene, .safetensors.
         explain: folder for a strip of pictures for each frame: the frame, the empty scene with its low and
-            high quantiles, what the network makes of the past at each scale, the probability.
+            high quantiles, its features of the past at each scale, the probability.
     """
 
 

@@ -78,7 +78,7 @@ instances = job_command(
             "weights": "Weight file, converted or official.",
             "names": "What the class channels are: ytvis2019, ytvis2021, or an annotation file.  "
             "[default: what the weights say]",
-            "classes": "Classes that are wanted, separated by commas.  [default: all]",
+            "classes": "Classes to keep, separated by commas.  [default: all]",
             "score": "Least class score of an object.  [default: 0.3; msstsvis-lite 0.35, detectors 0.5]",
             "short_side": "Resize pictures to this short side for the network.  "
             "[default: 360, for msstsvis-lite 320]",

@@ -165,7 +165,7 @@ class ExportJob(Value):
 
 
 class AnnotateJob(Value):
-    """Point, look and correct in the browser: ``segue annotate``.
+    """Annotate in the browser: ``segue annotate``.
 
     Attributes:
         film: video file or folder of pictures.

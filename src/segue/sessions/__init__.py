@@ -1,4 +1,4 @@
-"""What carries context through time: trackers, backgrounds and windows, a frame at a time."""
+"""Sessions: state over time for trackers, background models and windows, one frame at a time."""
 
 from typing import TYPE_CHECKING
 

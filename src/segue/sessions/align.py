@@ -1,4 +1,4 @@
-"""Hold the picture of a shaken camera still: alignment to a fixed reference, only where it helps."""
+"""Align the frames of a shaken camera to a fixed reference, only where it helps."""
 
 from __future__ import annotations
 

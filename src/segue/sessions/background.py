@@ -1,4 +1,4 @@
-"""The empty scene: quantiles of what each pixel was, and ghosts of what was taken for a part of it."""
+"""The background model: quantiles of each pixel, and removal of ghosts."""
 
 from __future__ import annotations
 

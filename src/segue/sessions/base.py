@@ -1,4 +1,4 @@
-"""The interface of everything that carries context through time, and its state."""
+"""The interface of all sessions, and their state."""
 
 from __future__ import annotations
 

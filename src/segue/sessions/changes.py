@@ -1,4 +1,4 @@
-"""Tell what has happened to the whole picture: another scene, another light, a pause."""
+"""Detect changes of the whole picture: another scene, another light, a pause."""
 
 from __future__ import annotations
 

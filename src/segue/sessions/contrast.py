@@ -1,4 +1,4 @@
-"""Show a network pictures of low contrast as it saw pictures in its training: fog, dusk, thermal cameras."""
+"""Normalise the contrast of pictures in fog, at dusk and of thermal cameras to that of the training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of the empty scene: as it was given, or by quantiles of the past of each pixel."""
+"""The empty scene: as it was given, or as quantiles of each pixel over time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of what an encoder of instances attends to, for ``--explain``: at each scale, and over frames."""
+"""Pictures of what the encoder of an instance network attends to, for ``--explain``: by scale and frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of what a foreground result was made of, for ``--explain``."""
+"""Pictures of the inputs and features behind a foreground result, for ``--explain``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The empty scenes of a film, learnt beforehand: what holds them, and a background that gives them."""
+"""The empty scenes of a film, learnt in a first pass, and a background model that serves them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tell what moves or does not belong to the scene."""
+"""Segment what moves or does not belong to the scene."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class ForegroundSession(Checkpointable):
             needs one of its own.
         masks: how masks are made of probabilities; a session needs one of its own.
         short_side: larger frames are reduced to this short side; None never reduces.
-        align: hold the picture of a shaken camera still.
+        align: align the frames of a shaken camera.
         remove_rain: for networks, take rain and snow out of the frames, and small short pieces out of the
             masks while it falls, see :class:`segue.sessions.precipitation.Precipitation`.
         follow_camera: for networks, see :func:`as_segmenter`.

@@ -44,8 +44,8 @@ class ForegroundMasks(Checkpointable):
             see :meth:`settle`.
         roi: (H, W), true or non-zero where there can be foreground; None for everywhere. At another size of
             frames of the same shape it is resized.
-        min_area: connected pieces with fewer pixels are left out.
-        objects: give every connected piece an id of its own; else all foreground is object 1, and shadow
+        min_area: connected components with fewer pixels are left out.
+        objects: give every connected component an id of its own; else all foreground is object 1, and shadow
             object 2.
         shadows: tell shadows; only without ``objects``.
 
@@ -209,7 +209,7 @@ class _Track:
 
 
 def without_small(mask: BoolArray, min_area: int) -> BoolArray:
-    """A mask, (H, W), without the connected pieces that have fewer than ``min_area`` pixels.
+    """A mask, (H, W), without the connected components that have fewer than ``min_area`` pixels.
 
     Args:
         mask: (H, W), bool.

@@ -1,4 +1,4 @@
-"""Fill what is enclosed by a moving object: the panes of a car, through which its surroundings are seen."""
+"""Fill holes of moving objects: the panes of a car, through which its surroundings are seen."""
 
 from __future__ import annotations
 

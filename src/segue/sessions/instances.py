@@ -37,7 +37,7 @@ class InstanceOptions:
     """How a video is cut into windows, and what counts as found.
 
     Attributes:
-        window: frames that are looked at together.
+        window: frames that are processed together.
         overlap: frames that neighbouring windows share; objects are matched on them.
         score: least class score of an object, in 0..1.
         top: most objects of a window.
@@ -82,7 +82,7 @@ class _Pending:
 class InstanceSession(Checkpointable):
     """Follows all instances; frames go in one by one, results come out ``lag`` frames later.
 
-    A window of frames is looked at together. The next window shares some frames with it, on which its
+    The frames of a window are processed together. The next window shares some frames with it, on which its
     instances are matched with the known objects by overlap, by the embeddings of their queries and by class.
     Where the encoder does not relate frames (SeqFormer), each frame is encoded once.
 

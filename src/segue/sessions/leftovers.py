@@ -1,4 +1,4 @@
-"""What waving leaves behind: pieces of foreground that stay in one place and look like their surroundings."""
+"""Patches that waving leaves behind: foreground that stays in one place and looks like its surroundings."""
 
 from __future__ import annotations
 

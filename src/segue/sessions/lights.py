@@ -1,4 +1,4 @@
-"""Light that runs over a dark scene, as that of headlights, is no object."""
+"""Suppress light that moves over a dark scene, as that of headlights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say what an object is that something else has found: the class of the detection at the same place."""
+"""The class of an object from the detection at the same place."""
 
 from __future__ import annotations
 

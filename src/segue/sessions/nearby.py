@@ -1,4 +1,4 @@
-"""Foreground while a camera pans, by the frames near each one in time, before and after it."""
+"""Foreground while a camera pans, from the frames shortly before and after each one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tell a camera that pans from one that stands still or shakes, cheaply."""
+"""Detect a camera that pans, as opposed to one that stands still or shakes."""
 
 from __future__ import annotations
 

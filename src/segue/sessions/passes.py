@@ -1,4 +1,4 @@
-"""Films that are gone through more than once: something is learnt of the whole before the results come."""
+"""Films that are read more than once: a first pass learns from the whole film."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects on the frames before their first prompt: the film is gone through backwards first.
+"""Objects on the frames before their first prompt: the film is tracked backwards first.
 
 Each object is followed backwards from the frame of its first prompt to the first frame of the film. Frames
 are read in chunks, forwards, so that memory does not grow with the film; what is found is kept as run

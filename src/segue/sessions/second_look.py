@@ -1,4 +1,4 @@
-"""Look at small pieces of foreground once more, enlarged, because a network sees large things better."""
+"""Segment small pieces of foreground once more, enlarged, because a network sees large objects better."""
 
 from __future__ import annotations
 

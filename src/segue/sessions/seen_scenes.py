@@ -1,4 +1,4 @@
-"""Scenes that a camera showed before: what was known of one comes back with it."""
+"""Scenes that a camera showed before: their background is restored when they come back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What says which pixels are foreground: one face for networks and for classical background subtraction."""
+"""Segmenters: one interface for networks and for classical background subtraction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Blur the empty scene as a frame of a shaken camera is blurred, so that the two can be compared."""
+"""Blur the empty scene like a frame of a shaken camera, so that the two can be compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classical background subtraction behind the face of a network: MOG2, KNN and plain differences."""
+"""Classical background subtraction with the interface of a network: MOG2, KNN and plain differences."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ class SceneLearner(Checkpointable):
     Args:
         segmenter: what says which pixels are foreground, given an empty scene.
         short_side: as in :class:`segue.sessions.foreground.ForegroundSession`.
-        align: hold the picture of a shaken camera still.
+        align: align the frames of a shaken camera.
 
     Raises:
         SegueError: the segmenter does not look at the empty scene, or looks at something else as well.

@@ -353,7 +353,7 @@ class Scenes(FilmData):
         frames: labelled frames of each scene to learn from; published are 200 and 25.
         frame_list: numbers of 200 or 25 frames of each scene: `published` for those of CDnet2014, or a JSON
             file in their form.  [default: spread evenly]
-        epochs: looks at each frame.
+        epochs: passes over all frames.
     """
 
     data: list[str] | None = None

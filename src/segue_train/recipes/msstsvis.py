@@ -237,7 +237,7 @@ class PublishedRecipe(_InstanceRecipe):
         start: weights to start from, such as those of a training on COCO.
         clips: clips of a step on all devices together; batches are accumulated to as many. None takes one
             batch of each device.
-        epochs: looks at each clip.
+        epochs: passes over all clips.
         drops: shares of the run after which the rate falls to a tenth.
     """
 

@@ -46,7 +46,7 @@ class Schedule:
             :func:`segue.models.memory.components.suppress_distant_components`; None keeps them.
         short_side: larger pictures are reduced to this short side for the network, and its probabilities
             brought back to their size; None never reduces.
-        flip_tta: look at the mirrored picture as well, with a memory of its own, and take the mean of both
+        flip_tta: track in the mirrored picture as well, with a memory of its own, and take the mean of both
             log-odds; both memories keep what they agreed on. Takes twice the time.
     """
 
