@@ -21,8 +21,10 @@ import numpy as np
 from segue.arrays import BoolArray, Float32Array, UInt8Array
 from segue.errors import PromptError, SegueError
 from segue.prompts import Answer, Extent, MakePrompter, PicturePrompter, Prompts, find_prompter
+from segue.prompts.motion import MotionPrompter
 from segue.registry import DETECTORS
 from segue.sessions.detecting import detector
+from segue.types import Image
 from segue.weights.loading import load_for
 from segue_web.film import Film
 
@@ -88,7 +90,13 @@ class Tools:
 
     def _prompter(self, index: int) -> PicturePrompter:
         """The prompter on a frame; what it computed of the frame is kept for the next click."""
-        return self._make_prompter(self.film.frame(index).image)
+        image = self.film.frame(index).image
+        return MotionPrompter(self._make_prompter(image), image, partial(self._neighbour, index))
+
+    def _neighbour(self, index: int) -> Image | None:
+        """The picture of the next frame, or of the one before the last; None of a single picture."""
+        other = index + 1 if index + 1 < self.film.count else index - 1
+        return None if other < 0 else self.film.frame(other).image
 
     def prepare(self, index: int) -> None:
         """Load what a click and a tracking need, and look at the frame as the first click will.

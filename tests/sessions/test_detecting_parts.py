@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from segue.errors import ArgumentError, PromptError
+from segue.flow import against_scene
 from segue.prompts.detectors import BoxDetector, FilledBox
 from segue.prompts.grabcut import GrabCut
 from segue.registry import DETECTORS, DetectorEntry, DetectorOptions
@@ -19,7 +20,6 @@ from segue.sessions.detecting import (
     _rules,
     _strongest,
     _without_gaps,
-    against_scene,
     as_classes,
     cut_out,
     detector,

@@ -8,9 +8,10 @@ import numpy.typing as npt
 import pytest
 
 from segue.errors import PromptError
+from segue.flow import against_scene
 from segue.registry import DETECTORS
 from segue.sessions import TrackSession
-from segue.sessions.detecting import MotionDetector, against_scene, detector
+from segue.sessions.detecting import MotionDetector, detector
 from segue.types import Frame
 from tests.lite import lively_lite
 

@@ -5,6 +5,7 @@ Sessions need flow to run these networks, training needs it to make their data; 
 
 from segue.flow.files import FlowFiles, read_flow, read_flow_picture
 from segue.flow.providers import DIS, RAFT, Farneback, FlowPictures, FlowProvider, flow_provider
+from segue.flow.scene import against_scene
 
 __all__ = [
     "DIS",
@@ -13,6 +14,7 @@ __all__ = [
     "FlowFiles",
     "FlowPictures",
     "FlowProvider",
+    "against_scene",
     "flow_provider",
     "read_flow",
     "read_flow_picture",

@@ -11,6 +11,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from segue.errors import ArgumentError, PromptError, SourceError
+from segue.jobs.ahead import Ahead
 from segue.jobs.options import Setting, TrackOptions
 from segue.jobs.prepared import Objects, Prepared, first_frame, nothing, open_video
 from segue.jobs.prompting import DEFAULT_NOTICE, make_detector, make_prompter, plan_prompts, settled
@@ -18,6 +19,7 @@ from segue.jobs.values import TrackJob
 from segue.models.base import Schedule, TrackNetwork
 from segue.prompts import MakePrompter, prompter_of
 from segue.prompts.given import PromptPlan
+from segue.prompts.motion import with_motion
 from segue.sessions import TrackSession
 from segue.sessions.auto import AutoSession
 from segue.sessions.networks import track_network
@@ -193,11 +195,15 @@ def prepare_track(job: TrackJob, objects: Objects) -> Prepared:
         # A program that gave the source sees in the results that nothing was found.
         finish = check_found if objects.source is None else nothing
         return Prepared(finder, source, source, visible, notice=notice, finish=finish)
+    ahead = Ahead(source)
+    # Two passes read the frames anew, and a prompter of a program may know clicks alone.
+    if objects.prompter is None and not job.options.reverse:
+        tracker.prompter = with_motion(tracker.prompter, ahead.picture)
     if objects.prompts is not None:
-        return _prepare_given(job, objects, objects.prompts, tracker, source)
+        return _prepare_given(job, objects, objects.prompts, tracker, source, ahead)
     with_first = False
     try:
-        first, frames = first_frame(source.name, source)
+        first, frames = first_frame(source.name, ahead)
         size = source.original_size or first.size
         plan = plan_prompts(job.prompts, first, size, job.source.stride, fit=job.fit)
         if first.index in plan:
@@ -236,7 +242,7 @@ def prepare_track(job: TrackJob, objects: Objects) -> Prepared:
 
 
 def _prepare_given(
-    job: TrackJob, objects: Objects, plan: PromptPlan, tracker: TrackSession, source: Source
+    job: TrackJob, objects: Objects, plan: PromptPlan, tracker: TrackSession, source: Source, ahead: Ahead
 ) -> Prepared:
     """A job whose prompts a program gave: frames are read when results are asked for."""
     required = objects.required if job.required is None else frozenset(job.required)
@@ -253,7 +259,7 @@ def _prepare_given(
     return Prepared(
         tracker,
         source,
-        passes or source,
+        passes or ahead,
         note,
         plan,
         required,

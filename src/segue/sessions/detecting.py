@@ -13,8 +13,7 @@ import numpy.typing as npt
 import torch
 
 from segue.errors import ArgumentError, PromptError
-from segue.flow import DIS, FlowProvider
-from segue.flow.providers import Flow
+from segue.flow import DIS, FlowProvider, against_scene
 from segue.inputs import kind_of
 from segue.layers.running import choose_device, prepare_for_inference
 from segue.masks import measure, resize_mask
@@ -48,8 +47,6 @@ MAX_TILES = 8
 
 SHORT_SIDE = 240  # short side to which pictures are reduced for the flow
 LEAST_SIDE = 16  # pictures with a shorter side than this many pixels are too small for a flow
-GRID = 4  # distance of the pixels whose flow tells the movement of the camera
-INLIER = 1.0  # pixels by which flow may differ from the camera's and still count as the scene
 SMOOTH = 2.0  # standard deviation of the filter over the differences, in pixels
 LEAST = 0.25  # pixels a frame that something must move against the scene
 FLOOR = 0.5  # added to the strongest motion, so that where nothing moves noise is not blown up
@@ -236,26 +233,6 @@ class MotionDetector:
         self._tracker.reset()
         self._tracker.step(start, mask)
         return self._tracker.step(end).mask
-
-
-def against_scene(flow: Flow) -> npt.NDArray[np.float32]:
-    """How far each pixel moves otherwise than the scene, (H, W), by the flow (H, W, 2), in pixels.
-
-    Args:
-        flow: (H, W, 2), float32, in pixels.
-
-    Returns:
-        (H, W), float32, in pixels.
-    """
-    height, width = flow.shape[:2]
-    y, x = np.mgrid[:height, :width]
-    place = np.stack((x, y), -1).astype(np.float32)
-    start, end = (item[::GRID, ::GRID].reshape(-1, 1, 2) for item in (place, place + flow))
-    camera: Any = cv2.findHomography(start, end, cv2.RANSAC, INLIER)[0]
-    if camera is None:  # nothing that moves together: then everything counts as it is
-        return np.asarray(np.linalg.norm(flow, axis=-1), np.float32)
-    expected = cv2.perspectiveTransform(place.reshape(-1, 1, 2), camera).reshape(place.shape)
-    return np.asarray(np.linalg.norm(place + flow - expected, axis=-1), np.float32)
 
 
 def cut_out(image: Image, mask: IndexMask, make: MakePrompter) -> npt.NDArray[np.uint8]:

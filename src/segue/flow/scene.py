@@ -1,0 +1,34 @@
+"""Motion of objects apart from that of the camera."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from segue.arrays import Float32Array
+from segue.flow.providers import Flow
+
+GRID = 4  # distance of the pixels whose flow tells the movement of the camera
+INLIER = 1.0  # pixels by which flow may differ from the camera's and still count as the scene
+
+
+def against_scene(flow: Flow) -> Float32Array:
+    """How far each pixel moves otherwise than the scene, (H, W), by the flow (H, W, 2), in pixels.
+
+    Args:
+        flow: (H, W, 2), float32, in pixels.
+
+    Returns:
+        (H, W), float32, in pixels.
+    """
+    height, width = flow.shape[:2]
+    y, x = np.mgrid[:height, :width]
+    place = np.stack((x, y), -1).astype(np.float32)
+    start, end = (item[::GRID, ::GRID].reshape(-1, 1, 2) for item in (place, place + flow))
+    camera: Any = cv2.findHomography(start, end, cv2.RANSAC, INLIER)[0]
+    if camera is None:  # nothing that moves together: then everything counts as it is
+        return np.asarray(np.linalg.norm(flow, axis=-1), np.float32)
+    expected = cv2.perspectiveTransform(place.reshape(-1, 1, 2), camera).reshape(place.shape)
+    return np.asarray(np.linalg.norm(place + flow - expected, axis=-1), np.float32)

@@ -1,0 +1,95 @@
+"""Frames of a job whose next picture is seen where a click asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import segue
+from segue.jobs import tracking
+from segue.jobs.ahead import Ahead
+from segue.jobs.parts import Model, PointValue, VideoSource
+from segue.jobs.prepared import Objects
+from segue.jobs.tracking import prepare_track
+from segue.jobs.values import TrackJob
+from segue.sessions import TrackSession
+from segue.types import Image, PointPrompt
+from segue.video import open_source
+from segue.video.images import write_picture
+from tests.prompts.test_motion import BODY, Stub, filled, overlap, scene
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    for index, shift in enumerate((0, 5)):
+        write_picture(tmp_path / "film" / f"{index:05d}.png", scene(shift))
+    return tmp_path / "film"
+
+
+def test_what_was_seen_ahead_comes_in_its_turn(film: Path) -> None:
+    with open_source(str(film)) as source:
+        frames = Ahead(source)
+        assert frames.picture(scene(0)) is None  # nothing is taken yet
+        first = next(frames)
+        seen = frames.picture(first.image)
+        assert seen is not None
+        assert np.array_equal(seen, scene(5))
+        assert frames.picture(first.image) is seen
+        last = next(frames)
+        assert last.index == 1
+        assert last.image is seen
+        assert frames.picture(last.image) is None
+        assert list(frames) == []
+
+
+def test_pictures_that_come_once_are_not_asked_for_ahead() -> None:
+    given = list[int]()
+
+    def pictures() -> Iterator[Image]:
+        array = np.empty_like(scene(0))
+        for shift in (0, 5):
+            given.append(shift)
+            array[:] = scene(shift)
+            yield array
+
+    with open_source(pictures()) as source:
+        frames = Ahead(source)
+        first = next(frames)
+        before = len(given)
+        assert frames.picture(first.image) is None
+        assert len(given) == before
+
+
+def test_a_click_of_a_job_means_what_moves_with_it(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "make_prompter", lambda *_: lambda _: Stub())
+    job = TrackJob(
+        source=VideoSource(place=str(film)),
+        model=Model(name="stcn-lite"),
+        prompts=(PointValue(positive=((160, 60),)),),
+        device="cpu",
+    )
+    prepared = prepare_track(job, Objects())
+    with prepared.source:
+        frames = iter(prepared.frames)
+        first = next(frames)
+        given = prepared.prompts(first)
+        assert given is not None
+        assert isinstance(prepared.session, TrackSession)
+        result = prepared.session.step(first, given)
+        assert overlap(result.mask == 1, filled(BODY)) > 0.7
+        assert [frame.index for frame in frames] == [1]
+
+
+@pytest.mark.parametrize("pictures", [False, True])
+def test_a_click_of_a_program_means_what_moves_with_it(
+    film: Path, pictures: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "prompter_of", lambda *_, **__: lambda _: Stub())
+    place = [scene(0), scene(5)] if pictures else film
+    with segue.track(place, {0: [PointPrompt(1, ((160, 60),))]}, device="cpu") as results:
+        first, last = results
+    assert overlap(first.mask == 1, filled(BODY)) > 0.7
+    assert (first.index, last.index) == (0, 1)

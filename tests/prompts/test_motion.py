@@ -1,0 +1,153 @@
+"""What moves with a clicked part belongs to the object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+
+from segue.arrays import BoolArray
+from segue.prompts import Answer, Extent, Prompts
+from segue.prompts.motion import MotionPrompter, moves_with, with_motion
+from segue.types import Image
+
+SIZE = 180, 320
+BODY = 120, 50, 200, 130  # x0, y0, x1, y1
+SHIRT = 120, 50, 200, 80
+
+
+def scene(shift: int, body: tuple[int, int, int, int] = BODY, seed: int = 3) -> Image:
+    """A textured object on textured ground; the camera moves by two pixels, the object by ``shift``."""
+    rng = np.random.default_rng(seed)
+    ground, thing = (cv2.GaussianBlur(rng.uniform(0, 255, (220, 360, 3)), (0, 0), 3) for _ in range(2))
+    ground, thing = (128 + 4 * (plane - plane.mean()) for plane in (ground, thing))
+    camera = 0 if shift == 0 else 2
+    picture = ground[:180, camera : 320 + camera].copy()
+    x0, y0, x1, y1 = body
+    picture[y0:y1, x0 + shift : x1 + shift] = thing[y0:y1, x0:x1] + 20
+    return np.asarray(picture.clip(0, 255), np.uint8)
+
+
+def filled(box: tuple[float, float, float, float]) -> BoolArray:
+    mask = np.zeros(SIZE, np.bool_)
+    x0, y0, x1, y1 = (round(value) for value in box)
+    mask[y0:y1, x0:x1] = True
+    return mask
+
+
+class Stub:
+    """Answers clicks with the shirt and boxes with what they hold, and keeps what it was asked."""
+
+    def __init__(self, expected: float = 0.8, clicked: tuple[int, int, int, int] = SHIRT) -> None:
+        self.asked: list[Prompts] = []
+        self.expected, self.clicked = expected, clicked
+
+    def answer(self, prompts: Prompts) -> Answer:
+        self.asked.append(prompts)
+        box = self.clicked if prompts.box is None else prompts.box
+        extents: tuple[Extent, ...] = ("whole", "group")
+        extent: Extent = prompts.extent if prompts.box is None else "whole"
+        planes = filled(box)[None].astype(np.float32)
+        iou = np.array([self.expected], np.float32)
+        return Answer(SIZE, (0, 0, SIZE[1], SIZE[0]), iou, planes, extent, extents)
+
+
+def overlap(found: BoolArray, truth: BoolArray) -> float:
+    return float((found & truth).sum() / (found | truth).sum())
+
+
+@pytest.mark.parametrize("shift", [5, -4])
+def test_a_click_on_a_part_means_what_moves_with_it(shift: int) -> None:
+    answer = MotionPrompter(Stub(), scene(0), lambda: scene(shift)).answer(Prompts(points=[(160, 60)]))
+    assert overlap(answer.mask, filled(SHIRT)) < 0.5
+    assert overlap(answer.mask, filled(BODY)) > 0.7
+    assert answer.extents == ("whole", "part", "group")
+
+
+def test_the_part_and_the_group_of_the_picture_alone_stay_available() -> None:
+    stub = Stub()
+    prompter = MotionPrompter(stub, scene(0), lambda: scene(5))
+    part = prompter.answer(Prompts(points=[(160, 60)], extent="part"))
+    assert part.extent == "part"
+    assert np.array_equal(part.mask, filled(SHIRT))
+    group = prompter.answer(Prompts(points=[(160, 60)], extent="group"))
+    assert group.extent == "group"
+    assert group.extents == part.extents == ("whole", "part", "group")
+
+
+@pytest.mark.parametrize(
+    "neighbour",
+    [
+        pytest.param(lambda: None, id="there is no other frame"),
+        pytest.param(lambda: scene(0), id="nothing moves"),
+        pytest.param(lambda: scene(5)[:, :300], id="the other frame has another size"),
+        pytest.param(lambda: scene(5, seed=8), id="there is a cut between them"),
+        pytest.param(lambda: np.zeros_like(scene(0)), id="the other frame is black"),
+    ],
+)
+def test_the_mask_of_the_picture_stays_where_motion_says_nothing(
+    neighbour: Callable[[], Image | None],
+) -> None:
+    answer = MotionPrompter(Stub(), scene(0), neighbour).answer(Prompts(points=[(160, 60)]))
+    assert np.array_equal(answer.mask, filled(SHIRT))
+    assert answer.extents == ("whole", "group")
+
+
+def test_a_mask_of_all_that_moves_stays() -> None:
+    stub = Stub(clicked=BODY)
+    answer = MotionPrompter(stub, scene(0), lambda: scene(5)).answer(Prompts(points=[(160, 60)]))
+    assert np.array_equal(answer.mask, filled(BODY))
+    assert len(stub.asked) == 1
+
+
+@pytest.mark.parametrize("expected", [0.3, float("nan")])
+def test_an_unsure_mask_of_what_moves_is_not_taken_and_one_that_nobody_judges_is(expected: float) -> None:
+    prompter = MotionPrompter(Stub(expected), scene(0), lambda: scene(5))
+    answer = prompter.answer(Prompts(points=[(160, 60)]))
+    assert np.array_equal(answer.mask, filled(SHIRT)) == (expected == 0.3)
+
+
+def test_boxes_masks_and_clicks_beside_the_object_say_how_much_is_meant() -> None:
+    asked: list[int] = []
+
+    def neighbour() -> Image:
+        asked.append(1)
+        return scene(5)
+
+    prompter = MotionPrompter(Stub(), scene(0), neighbour)
+    for prompts in (Prompts(box=SHIRT), Prompts(points=[(160, 60)], mask=filled(SHIRT))):
+        assert np.array_equal(prompter.answer(prompts).mask, filled(SHIRT))
+    assert not asked
+    answer = prompter.answer(Prompts(points=[(160, 60)], negative=[(160, 110)]))
+    assert np.array_equal(answer.mask, filled(SHIRT))
+
+
+def test_the_other_frame_is_asked_for_once_and_by_the_picture() -> None:
+    first, pictures = scene(0), list[Image]()
+
+    def neighbour(picture: Image) -> Image:
+        pictures.append(picture)
+        return scene(5)
+
+    prompter = with_motion(lambda _: Stub(), neighbour)(first)
+    for _ in range(2):
+        prompter.answer(Prompts(points=[(160, 60)]))
+    assert len(pictures) == 1
+    assert pictures[0] is first
+
+
+def test_only_the_connected_region_counts_that_moves_as_much() -> None:
+    motion = np.zeros((40, 60), np.float32)
+    motion[5:20, 5:20] = 4
+    motion[5:20, 40:55] = 4  # another one
+    motion[20:30, 5:20] = 1.5  # slower than half
+    mask = np.zeros((40, 60), np.bool_)
+    mask[8:12, 8:12] = True
+    found = moves_with(mask, motion)
+    assert found is not None
+    assert np.array_equal(np.argwhere(found).min(0), (5, 5))
+    assert np.array_equal(np.argwhere(found).max(0), (19, 19))
+    assert moves_with(mask, motion / 8) is None
+    assert moves_with(np.zeros_like(mask), motion) is None
