@@ -4,8 +4,10 @@ Example::
 
     python benchmarks/prompts.py --stills ../shared/data/static --stills ../shared/data/static_more
     python benchmarks/prompts.py --davis ../shared/data/vos/davis2016_480p --clicks 20
+    python benchmarks/prompts.py --davis ../shared/data/vos/davis2016_480p --ways segue-prompt,motion
 
-Of still images only those count that ``segue train prompt`` leaves out; of DAVIS the first frames of val.
+Of still images only those count that ``segue train prompt`` leaves out; of DAVIS the first frames of val, or
+those at ``--at``. ``motion`` is segue-prompt that also sees the next frame, as in a film (of stills there is none).
 Clicks are simulated: the first is the deepest pixel of the object, each further one the deepest pixel of the
 largest error, on or beside the object, with the mask so far as previous mask. A jittered box has its four
 sides moved by up to 10 % of its width and height. Times are medians of single calls on the threads given.
@@ -28,10 +30,11 @@ import numpy.typing as npt
 import torch
 
 import segue
-from segue.datasets.davis import DAVIS_VAL, DavisFolder
+from segue.datasets.davis import DAVIS_VAL, DavisFolder, Sequence
 from segue.models.segue_prompt import SeguePrompt
-from segue.prompts.answers import Answer, MakePrompter, Prompts
+from segue.prompts.answers import Answer, PicturePrompter, Prompts
 from segue.prompts.grabcut import GrabCut
+from segue.prompts.motion import MotionPrompter
 from segue.prompts.planes import tight_box
 from segue.prompts.prompter import Prompter
 from segue.types import Image
@@ -54,6 +57,7 @@ class Case:
     name: str
     image: Image
     truth: npt.NDArray[np.uint8]
+    following: Image | None = None
 
 
 @dataclass
@@ -71,11 +75,17 @@ class Scores:
     box_ms: list[float] = field(default_factory=list)
 
 
+Ask = Callable[[Case], PicturePrompter]
+
+
 def main() -> int:
     """Run the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--stills", action="append", default=[], help="folder with images/ and masks/")
-    parser.add_argument("--davis", type=Path, help="DAVIS folder; first frames of its val sequences")
+    parser.add_argument(
+        "--davis", action="append", default=[], help="DAVIS folder; of a film that two have, the first counts"
+    )
+    parser.add_argument("--at", default="0", help="places in its val sequences, as shares of their length")
     parser.add_argument("--weights", type=Path, help="weights of segue-prompt, instead of those that ship")
     parser.add_argument("--ways", default="segue-prompt,grabcut")
     parser.add_argument("--clicks", type=int, default=20, help="most clicks for an object")
@@ -84,16 +94,24 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     network = cast(SeguePrompt, segue.load("segue-prompt", arguments.weights))
-    ways: dict[str, MakePrompter] = {"segue-prompt": lambda image: Prompter(image, network, device="cpu")}
-    ways["grabcut"] = GrabCut
-    for kind, cases in kinds(arguments.stills, arguments.davis, arguments.limit).items():
+    ways: dict[str, Ask] = {
+        "segue-prompt": lambda case: Prompter(case.image, network, device="cpu"),
+        "motion": lambda case: MotionPrompter(
+            Prompter(case.image, network, device="cpu"), case.image, lambda: case.following
+        ),
+        "grabcut": lambda case: GrabCut(case.image),
+    }
+    places = [float(place) for place in arguments.at.split(",")]
+    for kind, cases in kinds(arguments.stills, arguments.davis, arguments.limit, places).items():
         table = {name: score(ways[name], cases, arguments.clicks) for name in arguments.ways.split(",")}
         print(f"\n{kind}, {len(cases)} objects\n")
         report(table, arguments.clicks)
     return 0
 
 
-def kinds(stills: Iterable[str], davis: Path | None, limit: int | None) -> dict[str, list[Case]]:
+def kinds(
+    stills: Iterable[str], davis: Iterable[str], limit: int | None, places: Iterable[float]
+) -> dict[str, list[Case]]:
     """The objects by kind of picture, and those of all stills together."""
     found: dict[str, list[Case]] = {}
     for case in _left_out_stills(stills):
@@ -103,13 +121,21 @@ def kinds(stills: Iterable[str], davis: Path | None, limit: int | None) -> dict[
         del cases[len(cases) if limit is None else limit :]
     if len(found) > 1:
         found["all stills"] = [case for cases in found.values() for case in cases]
-    if davis is not None:
-        found["DAVIS val, first frames"] = [
-            Case(item.name, item.read_image(0), (item.read_mask(0) > 0).astype(np.uint8))
-            for item in DavisFolder(davis)
-            if item.name in DAVIS_VAL
-        ]
+    films = {item.name: item for folder in reversed([*davis]) for item in DavisFolder(Path(folder))}
+    frames = [
+        _frame_of(films[name], int(place * len(films[name])))
+        for name in sorted(films.keys() & DAVIS_VAL)
+        for place in places
+    ]
+    if frames:
+        found["DAVIS val"] = frames
     return found
+
+
+def _frame_of(film: Sequence, index: int) -> Case:
+    following = film.read_image(index + 1) if index + 1 < len(film) else None
+    truth = (film.read_mask(index) > 0).astype(np.uint8)
+    return Case(f"{film.name}/{index}", film.read_image(index), truth, following)
 
 
 def _left_out_stills(folders: Iterable[str]) -> Iterator[Case]:
@@ -121,7 +147,7 @@ def _left_out_stills(folders: Iterable[str]) -> Iterator[Case]:
                 yield Case(f"{still.name}/{i}", image, truth)
 
 
-def score(way: MakePrompter, cases: Iterable[Case], clicks: int) -> Scores:
+def score(way: Ask, cases: Iterable[Case], clicks: int) -> Scores:
     """Ask for each object by box, by jittered box and by clicks."""
     scores = Scores()
     for case in cases:
@@ -129,25 +155,25 @@ def score(way: MakePrompter, cases: Iterable[Case], clicks: int) -> Scores:
         box = np.array(tight_box(case.truth == 1))
         reach = np.array([box[2] - box[0], box[3] - box[1]] * 2)
         moved = box + rng.uniform(-0.1, 0.1, 4) * reach
-        answer, ms = timed(lambda: way(case.image).answer(Prompts(box=tuple(box))))  # noqa: B023
+        answer, ms = timed(lambda: way(case).answer(Prompts(box=tuple(box))))  # noqa: B023
         scores.box.append(overlap(answer.mask, case.truth))
         scores.box_error.append(float(answer.iou[0]) - scores.box[-1])
         scores.box_ms.append(ms)
-        answer = way(case.image).answer(Prompts(box=tuple(moved)))
+        answer = way(case).answer(Prompts(box=tuple(moved)))
         scores.jittered.append(overlap(answer.mask, case.truth))
         scores.clicks.append(_clicked(way, case, clicks, scores))
         rows, columns = np.nonzero(case.truth == 1)
         for place in rng.integers(0, len(rows), ANYWHERE):
-            answer = way(case.image).answer(Prompts(points=[(float(columns[place]), float(rows[place]))]))
+            answer = way(case).answer(Prompts(points=[(float(columns[place]), float(rows[place]))]))
             scores.anywhere.append(overlap(answer.mask, case.truth))
     return scores
 
 
-def _clicked(way: MakePrompter, case: Case, most: int, scores: Scores) -> list[float]:
+def _clicked(way: Ask, case: Case, most: int, scores: Scores) -> list[float]:
     """IoU after each click; the clicking ends when the last goal is reached after the last count."""
     rng = np.random.default_rng(0)
     points, negative = [click_on(case.truth == 1, rng, 1.0)], list[tuple[int, int]]()
-    prompter, mask = way(case.image), None
+    prompter, mask = way(case), None
     reached: list[float] = []
     for count in range(1, most + 1):
         prompts = Prompts(points=points, negative=negative, mask=mask)

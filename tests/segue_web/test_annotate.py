@@ -15,6 +15,7 @@ import pytest
 from segue.errors import PromptError, SegueError
 from segue.masks import encode_rle, write_index_mask
 from segue.prompts import Answer, Prompts
+from segue.video.images import write_picture
 from segue_web import messages
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import matting, snapshot
@@ -24,6 +25,7 @@ from segue_web.labels import Labels
 from segue_web.project import Mark, MarkedMask, Project
 from segue_web.store import StaleError
 from segue_web.worker import Clicked, Suggestion, Tools
+from tests.prompts.test_motion import BODY, SHIRT, Stub, filled, overlap, scene
 from tests.segue_web.films import numbered, write_film
 
 
@@ -113,6 +115,24 @@ def test_a_click_makes_an_object_and_is_saved_with_its_prompt(backend: AnnotateB
     ask("undo")
     assert backend.project.objects() == []
     assert not backend.project.mask(3).any()
+
+
+@pytest.mark.parametrize(("frame", "shifts"), [(0, (0, 5)), (1, (-5, 0))])
+def test_a_click_means_what_moves_with_it(
+    frame: int, shifts: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the last frame the one before it tells."""
+    monkeypatch.setattr("segue_web.worker.find_prompter", lambda *_, **__: lambda _: Stub())
+    for index, shift in enumerate(shifts):
+        write_picture(tmp_path / "film" / f"{index}.png", scene(shift))
+    tools = Tools(Film(tmp_path / "film"), ("stcn-lite", None), "segue-prompt", None)
+
+    clicked = tools.click(frame, Prompts(points=[(160, 60)]), None)
+    part = tools.click(frame, Prompts(points=[(160, 60)], extent="part"), None)
+
+    assert overlap(clicked.plane, filled(BODY)) > 0.7
+    assert clicked.extents == ("whole", "part", "group")
+    assert np.array_equal(part.plane, filled(SHIRT))
 
 
 def test_what_a_prompter_that_expects_nothing_finds_is_saved_too(tmp_path: Path) -> None:
