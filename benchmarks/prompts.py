@@ -7,7 +7,7 @@ Example::
     python benchmarks/prompts.py --davis ../shared/data/vos/davis2016_480p --ways segue-prompt,motion
 
 Of still images only those count that ``segue train prompt`` leaves out; of DAVIS the first frames of val, or
-those at ``--at``. ``motion`` is segue-prompt that also sees the next frame, as in a film (of stills there is none).
+those at ``--at``. ``motion`` is segue-prompt that also sees the next frame, as in a film; stills have none.
 Clicks are simulated: the first is the deepest pixel of the object, each further one the deepest pixel of the
 largest error, on or beside the object, with the mask so far as previous mask. A jittered box has its four
 sides moved by up to 10 % of its width and height. Times are medians of single calls on the threads given.
