@@ -59,8 +59,8 @@ class STCNLiteRecipe(CommonRecipe):
         large: share of a further training's clips that are as large as a session sees 480p: 3 frames of 384².
         weighting: learn how sharply each position of the memory and of the picture is read, as in XMem;
             weights to start from may lack it.
-        sensory: add a recurrent state of each object, updated on every frame, as in XMem; a file to start from
-            may lack it.
+        sensory: add a recurrent state of each object, updated on every frame, as in XMem; weights to start
+            from may lack it.
         summaries: add means of each object's values over all frames kept, as in Cutie; weights to start
             from may lack them.
         freeze: let only these parts learn; the weights to start from stay as they are.
