@@ -79,6 +79,7 @@ class MustanLite(nn.Module):
         retains_stationary=True,
         fills_holes=True,
         ignores_lights=True,
+        guesses_behind=True,
         stretches_contrast=True,
         looks_twice=True,
         context_maps=True,

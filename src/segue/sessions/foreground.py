@@ -28,6 +28,7 @@ from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
 from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.foreground_masks import ForegroundMasks, Pending
 from segue.sessions.holes import with_holes_filled
+from segue.sessions.initial_objects import InitialObjectDetector
 from segue.sessions.leftovers import LeftoverDetector
 from segue.sessions.lights import without_lights
 from segue.sessions.moving_camera import MovingCameraSegmenter
@@ -95,6 +96,7 @@ class ForegroundSession(Checkpointable):
     _seen_scenes: SeenScenes = checkpointed()
     _ghosts: GhostDetector = checkpointed()
     _leftovers: LeftoverDetector = checkpointed()
+    _initial: InitialObjectDetector = checkpointed()
     _depth_scale: DepthScale = checkpointed()
     _precipitation: Precipitation | None = checkpointed()
     _aligner: Aligner | None = checkpointed()
@@ -136,6 +138,7 @@ class ForegroundSession(Checkpointable):
         self._seen_scenes = SeenScenes()
         self._ghosts = GhostDetector()
         self._leftovers = LeftoverDetector()
+        self._initial = InitialObjectDetector()
         self._depth_scale = DepthScale()
         is_network = isinstance(self._segmenter, (NetworkSegmenter, MovingCameraSegmenter))
         self._precipitation = Precipitation() if remove_rain and is_network else None
@@ -406,6 +409,7 @@ class ForegroundSession(Checkpointable):
             self._aligner.restart()
         self._ghosts.restart()
         self._leftovers.restart()
+        self._initial.restart()
         self._depth_scale.restart()
         if self._precipitation is not None:
             self._precipitation.restart()
@@ -417,6 +421,7 @@ class ForegroundSession(Checkpointable):
         picture = self._picture
         if change is Change.light:
             self._drain()
+            self._initial.restart()
             if self._segmenter.uses_background:
                 self._segmenter.pause()
             else:
@@ -493,6 +498,9 @@ class ForegroundSession(Checkpointable):
             for gone in (ghost, self._leftovers.look(image, scene, mask)):
                 if gone is not None:
                     self._background.remove_ghost(image, gone)
+            behind = self._initial.look(image, scene, mask) if self._segmenter.guesses_behind else None
+            if behind is not None:
+                self._background.remove_ghost(*behind)
 
 
 def as_segmenter(

@@ -56,6 +56,8 @@ class Segmenter(Protocol):
         past: distances, below 0, of the frames before that it looks at.
         fills_holes: whether small holes of its foreground are filled, see :mod:`segue.sessions.holes`.
         ignores_lights: whether light on a dark scene is no foreground, see :mod:`segue.sessions.lights`.
+        guesses_behind: whether the scene behind what sways in its place from the first frame on is guessed,
+            see :mod:`segue.sessions.initial_objects`.
         unsteady: whether the frame that is due was brought onto the scene, because the camera shakes, or it
             rains or snows; said by the session before each step. Small things are doubtful then.
     """
@@ -70,6 +72,7 @@ class Segmenter(Protocol):
     past: tuple[int, ...] = ()
     fills_holes: bool = False
     ignores_lights: bool = False
+    guesses_behind: bool = False
     unsteady: bool = False
 
     def follows(self, image: Image) -> bool:
@@ -206,6 +209,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         self._standing = StationaryForegroundRetention(network.threshold) if holds else None
         self.fills_holes = self._capabilities.fills_holes
         self.ignores_lights = self._capabilities.ignores_lights
+        self.guesses_behind = self._capabilities.guesses_behind
         self._stretches = self._capabilities.stretches_contrast
         twice = self._capabilities.looks_twice and self.uses_background and self.extra is None
         self._second_look = SecondLook() if twice else None

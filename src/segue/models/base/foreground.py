@@ -37,6 +37,8 @@ class ForegroundCapabilities:
         fills_holes: small holes of its foreground are filled, see :mod:`segue.sessions.holes`.
         ignores_lights: light that runs over a dark scene is taken out of its foreground, see
             :mod:`segue.sessions.lights`.
+        guesses_behind: what is behind somebody who sways in his place from the first frame on is guessed, see
+            :mod:`segue.sessions.initial_objects`.
         stretches_contrast: it is to see fog and dusk in usual contrast, see :mod:`segue.sessions.contrast`.
         looks_twice: it sees small things better enlarged, and is shown them so as well, see
             :mod:`segue.sessions.second_look`; not where a further input belongs to the frame.
@@ -55,6 +57,7 @@ class ForegroundCapabilities:
     retains_stationary: bool = False
     fills_holes: bool = False
     ignores_lights: bool = False
+    guesses_behind: bool = False
     stretches_contrast: bool = False
     looks_twice: bool = False
     context_maps: bool = False
