@@ -14,15 +14,13 @@ Example::
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from machine import describe
-from usage import children_seconds
+from usage import processor_seconds
 
 SAMPLE = Path(__file__).resolve().parents[1] / "src" / "segue" / "assets" / "sample"
 FILM, FIRST = SAMPLE / "video.mp4", SAMPLE / "first.png"
@@ -110,16 +108,6 @@ FACES: dict[str, Callable[[int, Path], Sequence[str]]] = {
     "command line": command,
     "batch worker": batch,
 }
-
-
-def processor_seconds(arguments: Sequence[str]) -> float:
-    """Seconds of the processor that a process and its children take, with one thread."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    before = children_seconds()
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, env=environment, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr.decode(errors="replace"))
-    return children_seconds() - before
 
 
 def masks(out: Path) -> list[bytes]:

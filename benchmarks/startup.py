@@ -11,7 +11,6 @@ Example::
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ import cv2
 import numpy as np
 
 from machine import describe
-from usage import children_seconds
+from usage import processor_seconds
 
 PATIENCE = 2.0  # times the budget from which on it is a failure
 
@@ -65,13 +64,6 @@ def starts(folder: Path) -> list[Start]:
         Start("import segue", ("-c", "import segue"), 0.05),
         Start("first mask of segue track", (*track, "-o", str(folder / "out")), 2.5),
     ]
-
-
-def processor_seconds(arguments: tuple[str, ...]) -> float:
-    """Seconds of the processor that a process and its children take."""
-    before = children_seconds()
-    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
-    return children_seconds() - before
 
 
 def main() -> int:

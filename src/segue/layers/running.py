@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 from torch import nn
 
+from segue.allocation import apart_from_heap, release_freed_memory
 from segue.errors import ArgumentError, CheckpointError
 from segue.layers.folding import fold_batch_norms, fold_weights
 from segue.layers.fused import use_fused
@@ -15,6 +18,12 @@ from segue.layers.onednn import can_fuse
 from segue.layers.tuning import use_tuned
 
 Network = TypeVar("Network")
+
+FIRST_PASSES = 2
+"""Frames in which layers make their weights. Of a tracker the first uses the value encoder alone, the second
+the decoder too."""
+
+_PASSES_LEFT = "_first_passes_left"  # attribute of a copy that runs on a processor
 
 
 @runtime_checkable
@@ -110,6 +119,11 @@ def inference_copy(network: Network, device: torch.device, dtype: torch.dtype) -
         extremes = value.aminmax() if value.is_floating_point() and value.numel() else ()
         if not all(bool(extreme.isfinite()) for extreme in extremes):
             raise CheckpointError(f"weight {name} of {type(network).__name__} holds NaN or infinity")
+    with apart_from_heap():
+        return cast(Network, _copied(module, device, dtype))
+
+
+def _copied(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
     on_cpu = device.type == "cpu"
     tunes = on_cpu and dtype == torch.float32
     copy = fold_batch_norms(module, later=tunes)
@@ -126,4 +140,30 @@ def inference_copy(network: Network, device: torch.device, dtype: torch.dtype) -
         use_fused_linear(copy)
     elif on_cpu and can_fuse():
         use_fused(copy)
-    return cast(Network, copy)
+    if on_cpu:
+        setattr(copy, _PASSES_LEFT, FIRST_PASSES)
+    return copy
+
+
+@contextmanager
+def weights_apart(network: object) -> Iterator[None]:
+    """What runs a network for a frame or a window of frames does so inside of this.
+
+    In the first ones the layers of a copy by :func:`inference_copy` arrange their weights, which stay, amid
+    maps, which come and go: both lie apart from the heap then (:func:`segue.allocation.apart_from_heap`), and
+    what is free inside the heap goes back to the system afterwards. Later it does nothing.
+
+    Args:
+        network: a copy; nothing happens with another network.
+
+    Yields:
+        Nothing.
+    """
+    left: int = getattr(network, _PASSES_LEFT, 0)
+    if not left:
+        yield
+        return
+    with apart_from_heap():
+        yield
+    setattr(network, _PASSES_LEFT, left - 1)
+    release_freed_memory()

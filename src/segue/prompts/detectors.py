@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.errors import PromptError
+from segue.layers.running import weights_apart
 from segue.models.base import MemoryNetwork
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection.boxes import COCO_ORDER, suppress
@@ -171,7 +172,8 @@ class BoxDetector:
             numbers (N,).
         """
         rules = self.rules
-        found = self._network.detect(image, least_score, self.tiles)
+        with weights_apart(self._network):
+            found = self._network.detect(image, least_score, self.tiles)
         found = type(found)(*(values.cpu() for values in found))
         if rules.classes is not None:
             wanted = [self.names[label] in rules.classes for label in found.labels.tolist()]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from segue.arrays import Float32Array
-from segue.layers.running import choose_device, inference_copy
+from segue.layers.running import choose_device, inference_copy, weights_apart
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts.answers import Answer, Place, Prompts, Stroke
 from segue.prompts.expected import calibration_of, evidence, expected_iou
@@ -203,7 +203,8 @@ class Prompter:
         place, side = pixels(window, self._size), CLICK_SIDE if look == "find" else SIDE
         self._places[look].add(place)
         planes = torch.from_numpy(_draw(prompts, place, side)).to(self._device)[None]
-        logits, quality = self._network.decode(self._features(place, side), _mirrored(planes, side))
+        with weights_apart(self._network):
+            logits, quality = self._network.decode(self._features(place, side), _mirrored(planes, side))
         if len(logits) > 1:
             logits = (logits[:1] + logits[1:].flip(3)) / 2
         iou, seen = (values.float().sigmoid().cpu().numpy() for values in (quality.mean(0), logits[0]))

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segue.layers.running import weights_apart
 from segue.models.sam2.network import SAM2
 from segue.models.sam2.pictures import points_on_square, still_picture
 from segue.models.sam2.values import IMAGE_SIDE, LOW, Constants, Encoded
@@ -51,8 +52,9 @@ class SAM2Stills:
             The levels of features, and the coarsest with what stands for no memory, for :meth:`predict`.
         """
         picture = still_picture(image, self.constants.side).to(self.device, self.dtype)
-        encoded = self.network.encode(picture, self.constants)
-        return encoded, self.network.without_memory(encoded.coarse)
+        with weights_apart(self.network):
+            encoded = self.network.encode(picture, self.constants)
+            return encoded, self.network.without_memory(encoded.coarse)
 
     @torch.inference_mode()
     def predict(
@@ -77,7 +79,8 @@ class SAM2Stills:
             Logits (B, K, side/4, side/4), clamped to ±32, and predicted IoU, (B, K).
         """
         looked, image = encoded
-        found = self.network.decode(image, looked, self.constants, points, labels, mask)
+        with weights_apart(self.network):
+            found = self.network.decode(image, looked, self.constants, points, labels, mask)
         if multimask:
             return found.logits[:, 1:].clamp(-LIMIT, LIMIT), found.iou[:, 1:]
         logits, iou = found.single(dynamic=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from segue.errors import ArgumentError, PromptError, SourceError
 from segue.inputs import whole_number
-from segue.layers.running import prepare_for_inference
+from segue.layers.running import prepare_for_inference, weights_apart
 from segue.masks.drawing import attention_strip
 from segue.masks.measure import measure
 from segue.models.base import InstanceNetwork, instance_capabilities
@@ -225,12 +225,13 @@ class InstanceSession(Checkpointable):
         """Segment the window, queue the results of its new frames, and keep its last ``keep`` frames."""
         network, options = self._network, self.options
         observer = EncoderAttention() if self._observes and network.relates_frames else None
-        memory = self._encode(observer)
-        decoded = network.decode(memory)
-        logits = network.class_logits(decoded)[0].float()
-        queries = best_queries(logits, 2 * options.top, options.score, options.classes)
-        masks = network.mask_logits(memory, decoded, 0, queries).float()
-        embeddings = network.embeddings(decoded)[0, queries].float()
+        with weights_apart(network):
+            memory = self._encode(observer)
+            decoded = network.decode(memory)
+            logits = network.class_logits(decoded)[0].float()
+            queries = best_queries(logits, 2 * options.top, options.score, options.classes)
+            masks = network.mask_logits(memory, decoded, 0, queries).float()
+            embeddings = network.embeddings(decoded)[0, queries].float()
         scores = logits[queries].sigmoid()
         if options.classes is not None:  # none of the others becomes a label
             scores[:, [channel for channel in range(scores.shape[1]) if channel not in options.classes]] = 0.0

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.layers.running import prepare_for_inference
+from segue.layers.running import prepare_for_inference, weights_apart
 from segue.masks import decode_rle, resize_mask
 from segue.masks.rle import encode_rle
 from segue.models.base import InstanceNetwork
@@ -128,12 +128,15 @@ def clip_records(
     Returns:
         Entries of a result file of YouTube-VIS, the best first.
     """
-    memory = encode_frames(network, frames)
-    decoded = network.decode(memory)
-    found = best_entries(network.class_logits(decoded)[0], top)
-    entries = list(zip(found.queries.tolist(), found.classes.tolist(), found.scores.tolist(), strict=True))
-    queries = list(dict.fromkeys(query for query, _, _ in entries))
-    logits = network.mask_logits(memory, decoded, 0, torch.tensor(queries, device=found.queries.device))
+    with weights_apart(network):
+        memory = encode_frames(network, frames)
+        decoded = network.decode(memory)
+        found = best_entries(network.class_logits(decoded)[0], top)
+        entries = list(
+            zip(found.queries.tolist(), found.classes.tolist(), found.scores.tolist(), strict=True)
+        )
+        queries = list(dict.fromkeys(query for query, _, _ in entries))
+        logits = network.mask_logits(memory, decoded, 0, torch.tensor(queries, device=found.queries.device))
     run_lengths: dict[int, list[dict[str, Any]]] = {query: [] for query in queries}
     visible = set()
     for frame in range(logits.shape[1]):

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.arrays import UInt8Array
-from segue.layers.running import prepare_for_inference
+from segue.layers.running import prepare_for_inference, weights_apart
 from segue.models.base import (
     ExplainedFlow,
     ExplainedNetwork,
@@ -241,13 +241,14 @@ class NetworkSegmenter(Checkpointable, Segmenter):
     def probe(self, image: Image, context: Mapping[int, Image], scene: Scene) -> Maps:
         network, (height, width) = self._network, image.shape[:2]
         scene = self._in_tone(scene)
-        current = network.encode(self._prepared(self._toned_image(image)), network.current)
-        beside = [
-            network.encode(self._prepared(self._toned_image(context.get(offset, image))), role)
-            for offset, role in network.context
-        ]
-        background = self._encoded_background(scene)
-        logits = network.decode(current, beside, background, self._padded((height, width)))
+        with weights_apart(network):
+            current = network.encode(self._prepared(self._toned_image(image)), network.current)
+            beside = [
+                network.encode(self._prepared(self._toned_image(context.get(offset, image))), role)
+                for offset, role in network.context
+            ]
+            background = self._encoded_background(scene)
+            logits = network.decode(current, beside, background, self._padded((height, width)))
         return self._maps(logits, (height, width))
 
     def drain(self, scene: Scene) -> Maps | None:
@@ -265,10 +266,11 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         scene = self._in_tone(scene)
         last, image = self._seen - 1, self._shown(t)
         height, width = image.shape[:2]
-        current = self._encoded(t, network.current)
-        context = [self._encoded(min(max(t + offset, 0), last), role) for offset, role in network.context]
-        background = self._encoded_background(scene)
-        logits = network.decode(current, context, background, self._padded((height, width)))
+        with weights_apart(network):
+            current = self._encoded(t, network.current)
+            context = [self._encoded(min(max(t + offset, 0), last), role) for offset, role in network.context]
+            background = self._encoded_background(scene)
+            logits = network.decode(current, context, background, self._padded((height, width)))
         if self.explains:
             self.explanation = self._explained(current, context, background)
         maps = self._maps(logits, (height, width))

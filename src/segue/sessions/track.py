@@ -14,10 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from segue.allocation import apart_from_heap, release_freed_memory
 from segue.errors import ArgumentError, PromptError, SourceError
 from segue.inputs import kind_of
-from segue.layers.running import prepare_for_inference
+from segue.layers.running import prepare_for_inference, weights_apart
 from segue.masks import measure
 from segue.models.base import (
     FramePrompts,
@@ -39,9 +38,6 @@ MAX_OBJECTS = 1000
 
 FIRST_WEIGHT = 0.25
 """Of the predicted IoU of a first mask, see :func:`with_first`; measured on the seven development films."""
-
-FIRST_FRAMES = 2
-"""Frames in which layers make their weights: the first uses the value encoder, the second the decoder too."""
 
 
 class TrackSession(Session):
@@ -91,17 +87,14 @@ class TrackSession(Session):
         self.schedule, self.fit = schedule or network.schedule, fit
         self._weights = WeightsIdentity.of(cast(nn.Module, network))
         self._confidence = track_capabilities(network).confidence
-        with apart_from_heap():
-            copy, self.device, self._dtype = prepare_for_inference(network, device, fast)
+        self._network, self.device, self._dtype = prepare_for_inference(network, device, fast)
         default = (
             partial(Prompter, device=self.device) if own is None else prompter_of(own, device=self.device)
         )
         self.prompter: MakePrompter = prompter or default
-        self.tracker = copy.tracker(
-            copy, Setup(self.schedule, self.device, self._dtype, memory_limit, frames)
-        )
+        setup = Setup(self.schedule, self.device, self._dtype, memory_limit, frames)
+        self.tracker = self._network.tracker(self._network, setup)
         self.native = self.tracker.prompts if prompter is None else frozenset()
-        self._first_frames = FIRST_FRAMES if self.device.type == "cpu" else 0
         self.reset()
 
     def reset(self) -> None:
@@ -198,24 +191,13 @@ class TrackSession(Session):
                 self.tracker.skip()
                 tracked = None
             else:
-                with self._weights_apart():
+                with weights_apart(self._network):
                     tracked = self.tracker.step(frame.image, given, predict=predict)
         self._size, self._labels, self._next_index = frame.size, labels, frame.index + 1
         self._first = first
         if tracked is None:
             return Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
         return self._result(frame, tracked, answered)
-
-    @contextmanager
-    def _weights_apart(self) -> Iterator[None]:
-        """In the first frames layers make their weights from those of the network, amid maps of the frame."""
-        if not self._first_frames:
-            yield
-            return
-        with apart_from_heap():
-            yield
-        self._first_frames -= 1
-        release_freed_memory()
 
     @contextmanager
     def _forgotten(self, ids: Collection[int]) -> Iterator[None]:
