@@ -24,6 +24,7 @@ import torch
 from machine import describe, names_of
 from segue.errors import SegueError
 from segue.sessions import TrackSession
+from segue.types import ATTENTION_BELOW
 from segue.weights import load
 from vos_clips import SETS, Film, open_set
 
@@ -104,6 +105,14 @@ def table(found: Sequence[Sample]) -> str:
     for name, values in rows.items():
         error, together, ordered = judge(values, iou)
         lines.append(f"| {name} | {error:.3f} | {together:.3f} | {ordered:.3f} |")
+    marked, low = score < ATTENTION_BELOW, iou < GOOD
+    shares = marked.mean(), low[marked].mean() if marked.any() else 0.0, low[~marked].mean()
+    lines += [
+        "",
+        "{:.1%} need attention; of these {:.0%} have an IoU below {}, of the others {:.0%}".format(
+            *shares[:2], GOOD, shares[2]
+        ),
+    ]
     lines += ["", "| clip | masks | mean IoU | mean score | mean error |", "| --- | --- | --- | --- | --- |"]
     for name in names:
         own = np.array([item.clip == name for item in found])

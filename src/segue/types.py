@@ -77,6 +77,10 @@ class Frame:
         return height, width
 
 
+ATTENTION_BELOW = 0.7
+"""Expected IoU of a tracked mask below which a person should look at it; docs/tracking.md has the figures."""
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
     """What is known of one object on one frame.
@@ -96,6 +100,11 @@ class ObjectInfo:
     score: float = 1.0
     box: Box | None = None
     area: int = 0
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether a person should look at this mask of a track: it is visible, and its score is low."""
+        return 0 < self.score < ATTENTION_BELOW
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,6 +149,11 @@ class Segmentation:
     def ids(self) -> tuple[int, ...]:
         """Ids of ``objects``, in order."""
         return tuple(item.id for item in self.objects)
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether a person should look at this frame of a track; see :attr:`ObjectInfo.needs_attention`."""
+        return any(item.needs_attention for item in self.objects)
 
     @property
     def prompts(self) -> list[MaskPrompt]:

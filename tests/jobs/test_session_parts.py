@@ -23,12 +23,20 @@ from segue.jobs.parts import BoxValue, Finding, MaskFile, Model, PointValue, Rem
 from segue.jobs.prepared import Extras, Objects, open_video
 from segue.jobs.prompting import make_detector, make_prompter, mask_values, settled
 from segue.jobs.running import prepare
-from segue.jobs.tracking import check_prompts, in_words, prepare_track, track_session, visible
+from segue.jobs.tracking import (
+    check_prompts,
+    in_words,
+    prepare_track,
+    review_notice,
+    track_session,
+    visible,
+)
 from segue.jobs.values import ForegroundJob, TrackJob
 from segue.masks import write_index_mask
 from segue.models.base import ForegroundCapabilities
 from segue.sessions import TrackSession
 from segue.sessions.film_scenes import FilmScenes
+from segue.sessions.review import ReviewList
 from segue.sessions.two_passes import TwoPasses
 from segue.types import BoxPrompt, Frame, ObjectInfo, Segmentation
 from segue.video import open_source
@@ -368,6 +376,14 @@ def test_all_that_a_job_of_foreground_says_reaches_its_session(
 def test_visible_objects_are_counted_of_all() -> None:
     objects = ObjectInfo(1, None, 0.5, (0, 0, 1, 1), 1), ObjectInfo(2, None, 0.0)
     assert visible(Segmentation(0, 0.0, MASKS[0], objects)) == "1 of 2 visible"
+
+
+def test_a_run_names_the_worst_frames_at_its_end() -> None:
+    review = ReviewList()
+    assert review_notice(review) == ""
+    for index, score in enumerate([0.9, 0.6, *[0.95] * 20, 0.3]):
+        review.add(Segmentation(index, 0.0, MASKS[0], (ObjectInfo(1, None, score), ObjectInfo(2, None, 0.0))))
+    assert review_notice(review) == "look at frame 22, 1: scores below 0.7, the lowest first"
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,7 @@ class Prepared:
         complete: makes the result of a frame whole, by what a pass before has found; None leaves it as it
             is.
         notice: what the person who runs the job should know; empty for nothing.
+        summary: gives, after the last frame, what the person who ran the job should know; empty for nothing.
         finish: called after the last frame; gives what it has written, by what it is, and raises where the
             job could not mean what it says.
     """
@@ -147,6 +148,7 @@ class Prepared:
     extras: Extras = Extras()
     complete: Complete | None = None
     notice: str = ""
+    summary: Callable[[], str] = str
     finish: Callable[[], Mapping[str, Path]] = nothing
 
     @property

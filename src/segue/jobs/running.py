@@ -243,6 +243,8 @@ def _run_video(job: VideoJob, prepared: Prepared, observer: Observer, cancel: Ca
     for name, path in prepared.finish().items():
         observer.written(name, path)
         written[name] = path
+    if text := prepared.summary():
+        observer.notice(text)
     return Outcome(written, count, seconds)
 
 

@@ -24,8 +24,11 @@ from segue.sessions import TrackSession
 from segue.sessions.auto import AutoSession
 from segue.sessions.networks import track_network
 from segue.sessions.reverse import ReversePass
-from segue.types import Frame, Prompt, Segmentation
+from segue.sessions.review import ReviewList
+from segue.types import ATTENTION_BELOW, Frame, Prompt, Segmentation
 from segue.video import Source
+
+NAMED = 5  # frames to look at that a run names at its end
 
 
 def make_schedule(published: Schedule, options: TrackOptions) -> Schedule:
@@ -214,6 +217,7 @@ def prepare_track(job: TrackJob, objects: Objects) -> Prepared:
             source.close()
     required = None if job.required is None else frozenset(job.required)
     pending = {*plan, *(required or ())}
+    review = ReviewList()
 
     def prompts(frame: Frame) -> list[Prompt] | None:
         pending.discard(frame.index)
@@ -223,6 +227,7 @@ def prepare_track(job: TrackJob, objects: Objects) -> Prepared:
         # Of a run that goes on the first results come once more, not the frames between that have none.
         pending.difference_update([index for index in plan if index <= result.index])
         pending.discard(result.index)
+        review.add(result)
         return visible(result)
 
     def check_reached() -> dict[str, Path]:
@@ -235,10 +240,26 @@ def prepare_track(job: TrackJob, objects: Objects) -> Prepared:
         source.close()
         passes = ReversePass(tracker, source, lambda _: plan)
         return Prepared(
-            tracker, source, passes, note, prompts, complete=passes.complete, finish=check_reached
+            tracker,
+            source,
+            passes,
+            note,
+            prompts,
+            complete=passes.complete,
+            summary=lambda: review_notice(review),
+            finish=check_reached,
         )
-    total = None if required is None else len(required)
-    return Prepared(tracker, source, frames, note, prompts, required, total=total, finish=check_reached)
+    return Prepared(
+        tracker,
+        source,
+        frames,
+        note,
+        prompts,
+        required,
+        total=None if required is None else len(required),
+        summary=lambda: review_notice(review),
+        finish=check_reached,
+    )
 
 
 def _prepare_given(
@@ -285,6 +306,21 @@ def check_prompts(job: TrackJob) -> None:
         )
     if job.finding is None and not any(value.kind != "remove" for value in job.prompts):
         raise PromptError("say what to follow: give --mask, --box or --point, or --auto to have it found")
+
+
+def review_notice(review: ReviewList) -> str:
+    """Which frames of a track to look at, in words.
+
+    Args:
+        review: its doubtful masks.
+
+    Returns:
+        A line, the worst frames first; empty where there are none.
+    """
+    frames = dict.fromkeys(doubt.index for doubt in review.worst(most=NAMED))
+    if not frames:
+        return ""
+    return f"look at frame {', '.join(map(str, frames))}: scores below {ATTENTION_BELOW}, the lowest first"
 
 
 def visible(result: Segmentation) -> str:

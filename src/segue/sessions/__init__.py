@@ -9,21 +9,26 @@ if TYPE_CHECKING:
     from segue.sessions.base import SessionState as SessionState
     from segue.sessions.foreground import ForegroundSession as ForegroundSession
     from segue.sessions.instances import InstanceSession as InstanceSession
+    from segue.sessions.review import Doubt as Doubt
+    from segue.sessions.review import to_review as to_review
     from segue.sessions.track import TrackSession as TrackSession
 
 _MODULES = {
     "segue.sessions.base": "Session SessionState",
     "segue.sessions.foreground": "ForegroundSession",
     "segue.sessions.instances": "InstanceSession",
+    "segue.sessions.review": "Doubt to_review",
     "segue.sessions.track": "TrackSession",
 }
 
 __all__ = [
+    "Doubt",
     "ForegroundSession",
     "InstanceSession",
     "Session",
     "SessionState",
     "TrackSession",
+    "to_review",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -1,0 +1,87 @@
+"""Which frames of a track a person should look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from segue.types import Segmentation
+
+APART = 10  # frames between two of an object that are listed: one correction mends those around it
+MOST = 20  # masks that are listed
+KEPT = 1000  # masks that are remembered of a track that does not end
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A mask that needs a person's attention.
+
+    Attributes:
+        index: index of the frame.
+        id: id of the object.
+        score: expected IoU of its mask, in [0, 1].
+    """
+
+    index: int
+    id: int
+    score: float
+
+
+def to_review(results: Iterable[Segmentation], *, apart: int = APART, most: int = MOST) -> list[Doubt]:
+    """The frames of a track to look at first: those with the lowest scores that need attention.
+
+    Args:
+        results: of a tracking, in any order; each is looked at once and not kept.
+        apart: no two listed frames of an object are closer than so many frames and one more.
+        most: number of masks that are listed at most.
+
+    Returns:
+        The doubtful masks, the worst first.
+
+    Example:
+        >>> for doubt in to_review(segue.track("my.mp4", first_mask)):  # doctest: +SKIP
+        ...     print(doubt.index, doubt.id, doubt.score)
+    """
+    found = ReviewList()
+    for result in results:
+        found.add(result)
+    return found.worst(apart=apart, most=most)
+
+
+class ReviewList:
+    """The doubtful masks of a track that goes on, as :func:`to_review` lists them, in bounded memory."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[int, int], Doubt] = {}
+
+    def add(self, result: Segmentation) -> None:
+        """Take a result; of a frame that comes again the last one counts.
+
+        Args:
+            result: result of a tracking.
+        """
+        for item in result.objects:
+            if item.needs_attention:
+                self._found[result.index, item.id] = Doubt(result.index, item.id, item.score)
+            else:
+                self._found.pop((result.index, item.id), None)
+        if len(self._found) > KEPT:
+            self._found = {(doubt.index, doubt.id): doubt for doubt in self.worst(most=KEPT // 2)}
+
+    def worst(self, *, apart: int = APART, most: int = MOST) -> list[Doubt]:
+        """The worst of the masks so far, spread over the film.
+
+        Args:
+            apart: as for :func:`to_review`.
+            most: as for :func:`to_review`.
+
+        Returns:
+            Doubtful masks, the worst first.
+        """
+        kept: list[Doubt] = []
+        for doubt in sorted(self._found.values(), key=lambda item: (item.score, item.index, item.id)):
+            if len(kept) == most:
+                break
+            if all(other.id != doubt.id or abs(other.index - doubt.index) > apart for other in kept):
+                kept.append(doubt)
+        return kept

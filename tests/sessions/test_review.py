@@ -1,0 +1,48 @@
+"""Frames of a track that a person should look at."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from segue.sessions import Doubt, to_review
+from segue.sessions.review import KEPT, ReviewList
+from segue.types import ATTENTION_BELOW, ObjectInfo, Segmentation
+
+MASK = np.zeros((2, 2), np.uint8)
+
+
+def frame(index: int, *scores: float) -> Segmentation:
+    return Segmentation(index, 0.0, MASK, tuple(ObjectInfo(i, None, s) for i, s in enumerate(scores, 1)))
+
+
+@pytest.mark.parametrize(
+    ("score", "marked"), [(0.0, False), (0.01, True), (ATTENTION_BELOW, False), (1.0, False)]
+)
+def test_a_visible_mask_with_a_low_score_needs_attention(score: float, marked: bool) -> None:
+    assert ObjectInfo(1, None, score).needs_attention == marked
+    assert frame(0, 0.9, score).needs_attention == marked
+
+
+def test_the_worst_come_first_and_no_two_of_an_object_are_close() -> None:
+    scores = {0: 0.6, 5: 0.4, 15: 0.5, 16: 0.55, 40: 0.3}
+    results = [frame(index, scores.get(index, 0.9), 0.65 if index == 6 else 0.0) for index in range(50)]
+    assert to_review(results) == [Doubt(40, 1, 0.3), Doubt(5, 1, 0.4), Doubt(16, 1, 0.55), Doubt(6, 2, 0.65)]
+    assert to_review(reversed(results), apart=9, most=3) == [
+        Doubt(40, 1, 0.3),
+        Doubt(5, 1, 0.4),
+        Doubt(15, 1, 0.5),
+    ]
+
+
+def test_a_frame_that_comes_again_counts_as_it_came_last() -> None:
+    assert to_review([frame(3, 0.2), frame(3, 0.6)]) == [Doubt(3, 1, 0.6)]
+    assert to_review([frame(3, 0.2), frame(3, 0.9)]) == []
+
+
+def test_a_track_without_end_keeps_its_worst_frames_in_bounded_memory() -> None:
+    review = ReviewList()
+    for index in range(30 * KEPT):
+        review.add(frame(index, 0.1 if index == 7 else 0.5))
+    assert review.worst(most=1) == [Doubt(7, 1, 0.1)]
+    assert len(review._found) <= KEPT
