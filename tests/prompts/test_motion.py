@@ -69,12 +69,20 @@ def test_a_click_on_a_part_means_what_moves_with_it(shift: int) -> None:
 def test_the_part_and_the_group_of_the_picture_alone_stay_available() -> None:
     stub = Stub()
     prompter = MotionPrompter(stub, scene(0), lambda: scene(5))
+    whole = prompter.answer(Prompts(points=[(160, 60)]))
+    asked = len(stub.asked)
     part = prompter.answer(Prompts(points=[(160, 60)], extent="part"))
     assert part.extent == "part"
     assert np.array_equal(part.mask, filled(SHIRT))
+    again = prompter.answer(Prompts(points=[(160, 60)]))
+    assert np.array_equal(again.mask, whole.mask)
+    assert len(stub.asked) == asked, "the same clicks are not asked again"
     group = prompter.answer(Prompts(points=[(160, 60)], extent="group"))
     assert group.extent == "group"
     assert group.extents == part.extents == ("whole", "part", "group")
+    other = prompter.answer(Prompts(points=[(161, 60)]))
+    assert len(stub.asked) > asked + 1
+    assert overlap(other.mask, filled(BODY)) > 0.7
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,9 @@ class MotionPrompter:
         self, prompter: PicturePrompter, image: Image, neighbour: Callable[[], Image | None]
     ) -> None:
         self._prompter, self._image, self._neighbour = prompter, image, neighbour
+        self._last: tuple[Prompts, Answer, Answer | None] | None = (
+            None  # for another extent of the same clicks
+        )
 
     def answer(self, prompts: Prompts) -> Answer:
         """Segment the object that prompts point at; see :class:`segue.prompts.PicturePrompter`.
@@ -97,8 +100,11 @@ class MotionPrompter:
         prompts = prompts.checked((self._image.shape[0], self._image.shape[1]))
         if prompts.box is not None or prompts.mask is not None:
             return self._prompter.answer(prompts)
-        still = self._prompter.answer(replace(prompts, extent="whole"))
-        moving = self._extended(prompts, still)
+        clicks = replace(prompts, extent="whole")
+        if self._last is None or self._last[0] != clicks:
+            still = self._prompter.answer(clicks)
+            self._last = clicks, still, self._extended(clicks, still)
+        _, still, moving = self._last
         if moving is None:
             return still if prompts.extent == "whole" else self._prompter.answer(prompts)
         extents: tuple[Extent, ...] = ("whole", "part")
@@ -127,7 +133,7 @@ class MotionPrompter:
         core = cv2.erode(region.astype(np.uint8), FRINGE)
         x0, y0, x1, y1 = tight_box(core if core.any() else region)
         wide: Box = (x0 / across, y0 / down, x1 / across, y1 / down)
-        found = self._prompter.answer(replace(prompts, box=wide, extent="whole"))
+        found = self._prompter.answer(replace(prompts, box=wide))
         match = _overlap(_shrunk(found.mask, motion), region)
         if match < LEAST_MATCH or match <= _overlap(mask, region) + LEAST_GAIN:
             return None
