@@ -131,7 +131,10 @@ def make_app(backend: Backend, token: str, port: int) -> FastAPI:
         path = backend.export_file(name)
         if path is None:
             raise HTTPException(404, "there is no such export")
-        file = path if path.is_file() else _zipped(path)
+        try:
+            file = path if path.is_file() else _zipped(path)
+        except SegueError as error:
+            raise HTTPException(507, str(error)) from None
         return FileResponse(file, filename=file.name)
 
     @app.post("/{_}/import/{name}")

@@ -55,6 +55,38 @@ def test_the_tracker_gives_the_masks_of_a_session(
     assert len(np.unique(expected)) == objects + 1
 
 
+@pytest.mark.parametrize(
+    ("frame", "mask", "message"),
+    [
+        (np.zeros((48, 64, 3)), np.ones((48, 64), int), r"RGB \(H, W, 3\), uint8, not float64"),
+        (np.zeros((3, 48, 64), np.uint8), np.ones((48, 64), int), "a frame is RGB"),
+        (np.zeros((48, 64), np.uint8), np.ones((48, 64), int), "a frame is RGB"),
+        (np.zeros((48, 64, 3), np.uint8), None, "first frame needs a mask"),
+        (
+            np.zeros((48, 64, 3), np.uint8),
+            np.ones((64, 48), int),
+            r"is \(48, 64\) of whole numbers, not int64",
+        ),
+        (np.zeros((48, 64, 3), np.uint8), np.full((48, 64), 0.5), "of whole numbers, not float64"),
+        (np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64), int), "the mask is empty"),
+    ],
+)
+def test_the_tracker_says_what_it_takes(graphs: Path, frame: Any, mask: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        follow.Tracker(graphs).step(frame, mask)
+
+
+def test_the_tracker_wants_frames_of_one_size(graphs: Path) -> None:
+    tracker = follow.Tracker(graphs)
+    square = np.zeros((48, 64), bool)
+    square[10:30, 10:40] = True
+    shown = tracker.step(np.zeros((48, 64, 3), np.uint8), square)
+    assert shown.dtype.kind == "i"
+    assert (shown == square).all()
+    with pytest.raises(ValueError, match="those before are"):
+        tracker.step(np.zeros((40, 64, 3), np.uint8))
+
+
 PARTS = ("weighting", "sensory", "summaries")
 
 
@@ -120,16 +152,21 @@ def test_foreground_networks_give_the_same_probabilities(
     fill_plainly(network)
     network.eval()
     export_onnx(network, tmp_path)
-    window = torch.rand(1, 3, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    about = json.loads((tmp_path / "graphs.json").read_text("utf-8"))
+    for size in ((64, 96), (70, 90)):
+        height, width = (-(-side // about["multiple"]) * about["multiple"] for side in size)
+        _compare(network, tmp_path, about, height, width)
+
+
+def _compare(network: Any, folder: Path, about: dict[str, Any], height: int, width: int) -> None:
+    window = torch.rand(1, 3, 3, height, width, generator=torch.Generator().manual_seed(0))
     planes = 21 if network.capabilities.temporal_quantiles else 3
-    scene = torch.rand(1, planes, 64, 96, generator=torch.Generator().manual_seed(1))
+    scene = torch.rand(1, planes, height, width, generator=torch.Generator().manual_seed(1))
     scenes = () if network.background is None else (scene,)
     with torch.inference_mode():
         expected = network(window, *scenes).sigmoid().numpy()
-    graphs = {path.stem: onnxruntime.InferenceSession(str(path)) for path in tmp_path.glob("*.onnx")}
+    graphs = {path.stem: onnxruntime.InferenceSession(str(path)) for path in folder.glob("*.onnx")}
     decode = graphs["decode"]
-    about = json.loads((tmp_path / "graphs.json").read_text("utf-8"))
-    assert 64 % about["multiple"] == 96 % about["multiple"] == 0
     offsets = list(getattr(network, "offsets", (-4, -2, 0)))
     frames = [window[:, offsets.index(offset)] for offset in (0, *about["context"])]
     maps = {}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,7 +56,7 @@ class Echo:
         return name
 
     def export_file(self, name: str) -> Path | None:
-        return {"masks.json": self.folder / "masks.json"}.get(name)
+        return {"masks.json": self.folder / "masks.json", "masks": self.folder / "masks"}.get(name)
 
 
 @pytest.fixture
@@ -142,6 +145,26 @@ def test_no_path_leads_out(client: TestClient, path: str) -> None:
 def test_an_export_is_handed_out_by_its_name(client: TestClient) -> None:
     assert client.get(f"/{TOKEN}/exports/masks.json").content == b"[]"
     assert client.get(f"/{TOKEN}/exports/other.json").status_code == 404
+
+
+def test_a_folder_for_whose_archive_the_disk_has_no_room_is_told_so(
+    client: TestClient, backend: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (backend.folder / "masks").mkdir()
+    (backend.folder / "masks" / "00000.png").write_bytes(b"a mask")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile.ZipFile, "write", full)
+        answer = client.get(f"/{TOKEN}/exports/masks")
+    assert answer.status_code == 507
+    assert answer.json()["detail"].endswith(
+        "masks.zip: cannot be written (the disk is full; free some space)"
+    )
+    answer = client.get(f"/{TOKEN}/exports/masks")
+    assert zipfile.ZipFile(io.BytesIO(answer.content)).read("masks/00000.png") == b"a mask"
 
 
 @pytest.mark.parametrize("index", ["4", "-1", "x", "99999999999999999999"])

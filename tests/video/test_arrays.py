@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from segue.errors import SourceError
+from segue.types import Frame
 from segue.video import open_source
+from segue.video.readers import as_frame
 from tests.video.making import picture
 
 
@@ -87,6 +89,21 @@ def test_no_pictures_are_an_error(nothing: object) -> None:
 def test_what_has_no_frames_is_refused(value: object) -> None:
     with pytest.raises(SourceError, match="give a path"):
         open_source(value)
+
+
+def test_the_picture_of_a_frame_is_looked_at() -> None:
+    rgb = picture(0)
+    frame = Frame(7, 0.5, rgb)
+    assert as_frame(frame) is frame
+    others = [rgb[..., 0], np.dstack([rgb, rgb[..., :1]]), torch.from_numpy(rgb)]
+    for other, expected in zip(others, (np.repeat(rgb[..., :1], 3, 2), rgb, rgb), strict=True):
+        taken = as_frame(Frame(7, 0.5, other))  # type: ignore[arg-type]
+        assert (taken.index, taken.time, type(taken.image)) == (7, 0.5, np.ndarray)
+        assert np.array_equal(taken.image, expected)
+    with pytest.raises(SourceError, match="frame 7: expected uint8, not float64; scale to"):
+        as_frame(Frame(7, 0.5, rgb / 255))
+    with pytest.raises(SourceError, match=r"frame 7: expected a picture .* move the channels last"):
+        as_frame(Frame(7, 0.5, rgb.transpose(2, 0, 1)))
 
 
 def test_a_single_picture_is_no_video() -> None:

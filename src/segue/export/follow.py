@@ -57,14 +57,19 @@ class Tracker:
 
         Returns:
             Ids (H, W).
+
+        Raises:
+            ValueError: the frame or the mask has another type or size.
         """
+        frame, mask = np.asarray(frame), None if mask is None else np.asarray(mask)
+        self._check(frame, mask)
         (height, width), (rows, columns) = frame.shape[:2], (-frame.shape[0] % 16, -frame.shape[1] % 16)
         top, left = rows // 2, columns // 2
         around = ((top, rows - top), (left, columns - left))
         image = self._padded(frame, around)
         key, thin, joint, *finer = self._run("encode", image=image)
         if mask is not None:
-            self.ids = np.array([i for i in np.unique(mask) if i])
+            self.ids = np.array([int(i) for i in np.unique(mask) if i])
             self.memory, self.seen, self.reads, self.kept_at = [], 0, 0, 0
             self.states = {name: self._no_state(shape, key) for name, shape in self.shapes.items()}
             classes = merge((np.pad(mask, around) == self.ids[:, None, None]).astype(np.float32))
@@ -83,6 +88,22 @@ class Tracker:
         best = classes[:, top : top + height, left : left + width].argmax(0)
         shown: Array = np.array([0, *self.ids])[best]
         return shown
+
+    def _check(self, frame: Array, mask: Array | None) -> None:
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+            raise ValueError(f"a frame is RGB (H, W, 3), uint8, not {frame.dtype} of {frame.shape}")
+        if mask is None:
+            if not self.memory:
+                raise ValueError("the first frame needs a mask (H, W) with ids 1, 2, ...")
+            if frame.shape != self.shape:
+                raise ValueError(f"the frame is {frame.shape}, those before are {self.shape}")
+            return
+        if mask.dtype.kind not in "bui" or mask.shape != frame.shape[:2]:
+            wanted = f"{frame.shape[:2]} of whole numbers"
+            raise ValueError(f"the mask of this frame is {wanted}, not {mask.dtype} of {mask.shape}")
+        if not mask.any():
+            raise ValueError("the mask is empty; it needs an object")
+        self.shape = frame.shape
 
     def _padded(self, frame: Array, around: tuple[tuple[int, int], tuple[int, int]]) -> Array:
         """A frame (H, W, 3) padded as the network wants it: with its edge, or with a colour."""

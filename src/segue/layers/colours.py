@@ -73,8 +73,9 @@ def half_size(picture: Tensor) -> Tensor:
     Returns:
         (N, C, ceil(H/2), ceil(W/2)).
     """
-    if picture.shape[-2] % 2 == 0 and picture.shape[-1] % 2 == 0:
-        # The same means; where there are few channels, pooling takes five times as long.
+    if picture.shape[-2] % 2 == 0 and picture.shape[-1] % 2 == 0 and not torch.jit.is_tracing():
+        # The same means; where there are few channels, pooling takes five times as long. A graph that is
+        # traced at an even size would do this at odd ones too, and leave out their last row.
         return F.interpolate(picture, scale_factor=0.5, mode="bilinear")
     return F.avg_pool2d(picture, 2, ceil_mode=True)
 

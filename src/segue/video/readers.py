@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -153,14 +153,16 @@ def as_frame(value: FrameLike, index: int = 0) -> Frame:
         index: index for a picture.
 
     Returns:
-        The frame; time is ``index`` / 25 seconds for a picture.
+        The frame, its picture RGB; time is ``index`` / 25 seconds for a picture.
 
     Raises:
-        SourceError: it is neither a frame nor a picture.
+        SourceError: it is neither a frame nor a picture, or its picture has another type or layout.
     """
-    if isinstance(value, Frame):
-        return value
-    return Frame(index, index / DEFAULT_FPS, as_rgb(value, "frame"))
+    if not isinstance(value, Frame):
+        return Frame(index, index / DEFAULT_FPS, as_rgb(value, "frame"))
+    image = as_rgb(value.image, f"frame {value.index}")  # whoever made the frame may have taken anything
+    as_it_is = isinstance(value.image, np.ndarray) and value.image.shape == image.shape
+    return value if as_it_is else replace(value, image=image)
 
 
 class ArrayReader(Reader):
