@@ -46,6 +46,7 @@ class Tracker:
         sessions = [onnxruntime.InferenceSession(file, providers=list(providers)) for file in files]
         self.graphs = dict(zip(graphs, sessions, strict=True))
         self.memory: list[dict[str, Any]] = []
+        self.shape: tuple[int, ...] = ()  # of the frames
         self.before: Array = _NONE  # masks of the frame before, at the size of the log-odds
 
     def step(self, frame: Array, mask: Array | None = None) -> Array:

@@ -73,7 +73,7 @@ def half_size(picture: Tensor) -> Tensor:
     Returns:
         (N, C, ceil(H/2), ceil(W/2)).
     """
-    if picture.shape[-2] % 2 == 0 and picture.shape[-1] % 2 == 0 and not torch.jit.is_tracing():
+    if picture.shape[-2] % 2 == 0 and picture.shape[-1] % 2 == 0 and not torch.onnx.is_in_onnx_export():
         # The same means; where there are few channels, pooling takes five times as long. A graph that is
         # traced at an even size would do this at odd ones too, and leave out their last row.
         return F.interpolate(picture, scale_factor=0.5, mode="bilinear")
