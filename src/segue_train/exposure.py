@@ -1,4 +1,4 @@
-"""Frames of a camera that is shaken, as a session sees them: held still, but blurred and skewed.
+"""Frames of a camera that is shaken, as a session sees them: aligned, but blurred and skewed.
 
 While the shutter is open the camera moves on its path, and rows are read one after the other. Alignment takes
 the movement between frames away; blur and skew stay, other ones in each frame.

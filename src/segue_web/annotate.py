@@ -1,4 +1,4 @@
-"""What stands behind the page of ``segue annotate``: requests become computations and saved changes.
+"""The backend of the page of ``segue annotate``: requests become computations and saved changes.
 
 Trackings, exports and detectors are at work in a process of their own, one tracking or export at a time.
 """

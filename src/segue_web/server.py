@@ -29,7 +29,7 @@ Send = Callable[[dict[str, Any]], None]
 
 
 class Backend:
-    """What stands behind a page: a project that is worked on, or results that are shown.
+    """The backend of a page: a project that is worked on, or results that are shown.
 
     ``send`` sends an event to all pages, once there are any. By itself a backend imports and exports nothing.
     """

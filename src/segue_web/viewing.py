@@ -1,4 +1,4 @@
-"""What stands behind the page of ``segue view``: results to look at, or two to compare.
+"""The backend of the page of ``segue view``: results to look at, or two to compare.
 
 Two are compared object by object as DAVIS does, or by all foreground as CDnet2014 does.
 """

@@ -280,7 +280,7 @@ def test_what_is_wrong_with_a_row_ends_that_row(command: Command, tmp_path: Path
     assert "note: FgSegNet_v2, 25 frames: ended: segue train fgsegnet: No such option: --width" in outcome.err
     assert "note: MUSTAN1, CDnet + ISD: ended: hofam.safetensors: holds weights of hofam" in outcome.err
     assert (
-        "note: mustan-slim: seen with the camera held still, rain as it is, at a short side of 32 at most"
+        "note: mustan-slim: seen with frames aligned, rain as it is, at a short side of 32 at most"
         in outcome.err
     )
     found = {row["name"]: row for row in json.loads((tmp_path / "out.json").read_text())["tables"][0]["rows"]}

@@ -214,7 +214,7 @@ def test_backwards_go_given_objects_on_all_frames(film: Path) -> None:
         with pytest.raises(ArgumentError, match="leave out auto and required"):
             prepare_track(job, objects)
     once = open_source(iter(FRAMES))
-    with pytest.raises(SourceError, match="can be gone through only once"):
+    with pytest.raises(SourceError, match="can be read only once"):
         prepare_track(track(film, *first, options=back), Objects(source=once))
 
 

@@ -86,8 +86,8 @@ def test_what_scores_say_names_the_rows_that_it_is_of() -> None:
     ("options", "words"),
     [
         (AS_IS, "seen without alignment, rain as it is, at the size of the film"),
-        ((), "seen with the camera held still, rain removed, at a short side of 240 at most"),
-        ((*AS_IS, "--align"), "seen with the camera held still, rain as it is, at the size of the film"),
+        ((), "seen with frames aligned, rain removed, at a short side of 240 at most"),
+        ((*AS_IS, "--align"), "seen with frames aligned, rain as it is, at the size of the film"),
         (
             (*AS_IS, "--short-side=180"),
             "seen without alignment, rain as it is, at a short side of 180 at most",

@@ -67,7 +67,7 @@ class DatasetVideo:
         roi: mask of where to look.
         flow: folder of its flow files.
         depth: folder of its depth maps, which a job has that asks for :data:`OWN_DEPTH`.
-        apart: its pictures are no film: no camera is held still, and no rain falls from one to the next.
+        apart: its pictures are no film: frames are not aligned, and rain is not removed.
         weights: weight file of its own; None is that of the job.
         required: indices of the frames whose results are wanted; None is all of them.
     """

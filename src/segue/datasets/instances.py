@@ -36,7 +36,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectedInstance:
-    """An object that some program found; the higher its score, the surer."""
+    """An object that some program found; a higher score is a higher confidence."""
 
     category: int
     score: float

@@ -1,4 +1,4 @@
-"""Carry out a job: the one way from a job to its results, for every face of segue."""
+"""Carry out a job: the one way from a job to its results, for every interface of segue."""
 
 from __future__ import annotations
 

@@ -166,8 +166,7 @@ def prepare_track(job: TrackJob, objects: Objects) -> Prepared:
     source = objects.source or open_video(job.source)
     if job.options.reverse and source.once:
         raise SourceError(
-            f"{source.name}: can be gone through only once, and nothing is followed backwards; leave out "
-            "reverse"
+            f"{source.name}: can be read only once, and nothing is followed backwards; leave out reverse"
         )
     model = job.model.name if objects.model is None else objects.model
     network = track_network(model, job.model.weights)

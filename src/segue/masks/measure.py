@@ -28,7 +28,7 @@ class ObjectExtent:
 def measure(mask: IndexMask) -> dict[int, ObjectExtent]:
     """Area and box of every id that occurs in an index mask, (H, W), without 0, in order of id.
 
-    The picture is gone through once for all objects together, by the runs of equal neighbours in its rows.
+    The picture is read once for all objects together, by the runs of equal neighbours in its rows.
 
     Args:
         mask: index mask, (H, W), any integer type; 0 is background.

@@ -16,7 +16,7 @@ BY_SIZE = {f"F {size}": f"F {size}" for size in ("small", "medium", "large")}
 BOTH = ("cdnet", "isd")
 
 AS_IS = ("--no-align", "--no-remove-rain", "--short-side", "0")
-"""Films as MUSTAN sees them: no camera is held still, no rain is removed, no picture is reduced."""
+"""Films as MUSTAN sees them: no frame is aligned, no rain is removed, no picture is reduced."""
 
 AS_IS_256 = ("--no-align", "--no-remove-rain", "--short-side", "256")
 """Films as HOFAM sees them: at its size, and as they are."""

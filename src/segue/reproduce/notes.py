@@ -92,7 +92,7 @@ def seen_as(options: Sequence[str]) -> str:
     sides = [word for before, word in pairwise(words) if before == "--short-side"]
     sides += [word.partition("=")[2] for word in words if word.startswith("--short-side=")]
     side = int(sides[-1]) if sides else SHORT_SIDE
-    align = "with the camera held still" if _switched_on(words, "align") else "without alignment"
+    align = "with frames aligned" if _switched_on(words, "align") else "without alignment"
     rain = "rain removed" if _switched_on(words, "remove-rain") else "rain as it is"
     size = f"at a short side of {side} at most" if side else "at the size of the film"
     return f"seen {align}, {rain}, {size}"

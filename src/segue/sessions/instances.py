@@ -299,7 +299,7 @@ class InstanceSession(Checkpointable):
 
 
 def compose(logits: Tensor, ids: Sequence[int]) -> IndexMask:
-    """Index mask (H, W) of mask logits (K, H, W); the surest object has a pixel, the first one of equals.
+    """Index mask (H, W) of mask logits (K, H, W): the largest logit of a pixel counts, the first of equals.
 
     Args:
         logits: (K, H, W).

@@ -42,7 +42,7 @@ class ReversePass(Passes):
 
     Args:
         session: follows the objects; it is new again after the pass backwards.
-        source: the film, which can be gone through several times.
+        source: the film, which can be read several times.
         prompts: gives all prompts by frame index, once the first frame is known.
     """
 

@@ -358,7 +358,7 @@ def expected_overlap(inside: float, total: float, area: int, confidence: tuple[f
 
     Were every pixel the object's with its own probability and apart from the others, the intersection would
     be ``inside``, the sum of its probabilities inside the mask, and the union ``area + total - inside`` on
-    average, ``total`` being their sum over the picture. Networks are surer than they should be; the log-odds
+    average, ``total`` being their sum over the picture. Networks are overconfident; the log-odds
     of that quotient are therefore scaled and shifted, as measured on films that the network had not seen.
 
     Args:

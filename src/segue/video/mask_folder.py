@@ -405,7 +405,7 @@ def replay(folder: str | Path, before: int | None = None) -> Iterator[Segmentati
 
     Returns:
         An iterator over the results, whose masks are (H, W), uint8 or uint16, as they are in the files.
-        Frames without a mask file are left out. Files are read while it is gone through.
+        Frames without a mask file are left out. Files are read while it is iterated.
 
     Raises:
         SourceError: a mask or the record of it is damaged.

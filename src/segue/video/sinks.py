@@ -1,4 +1,4 @@
-"""Where results go: the face of all sinks, that of sinks of one file, and sinks that are made of sinks."""
+"""Where results go: the interface of all sinks, that of sinks of one file, and sinks made of sinks."""
 
 from __future__ import annotations
 

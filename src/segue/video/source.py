@@ -70,7 +70,7 @@ class Source(AbstractContextManager["Source"]):
     """Frames of a video, read ahead in a thread; made by :func:`open_source`.
 
     Iterating starts from the beginning each time, except for cameras, addresses and iterators, which can be
-    gone through once. Leaving an iteration early, closing the source or leaving its ``with`` block stops
+    read once. Leaving an iteration early, closing the source or leaving its ``with`` block stops
     the thread.
 
     Attributes:

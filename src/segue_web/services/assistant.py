@@ -1,4 +1,4 @@
-"""What stands behind every service: masks of prompts on a picture, and objects followed through frames."""
+"""The backend of all services: masks of prompts on a picture, and objects followed through frames."""
 
 from __future__ import annotations
 

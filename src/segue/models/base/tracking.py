@@ -31,7 +31,7 @@ class Schedule:
         top_k: memory positions that a query position reads; None means all of them.
         include_last: whether the previous frame is read as well, without being kept.
         last_window: how far from its own place, in memory positions, a position may read in the previous
-            frame; None for anywhere. Objects move little from one frame to the next, their doubles elsewhere
+            frame; None for anywhere. Objects move little from one frame to the next, look-alikes elsewhere
             in the picture do not move to them.
         penalty: confidence penalty, taken off the affinities of kept frames unless their masks were given:
             other masks are predictions, whose errors would otherwise feed on themselves. Only for L2.

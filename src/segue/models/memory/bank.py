@@ -57,7 +57,7 @@ class MemoryBank:
         last_penalty: the same for the previous frame.
         uncertainty_penalty: the same times the uncertainty of the frame's masks, for any similarity.
 
-    Why ``usage`` is the default: published evaluation keeps every fifth frame for ever. Frames that look
+    Why ``usage`` is the default: published evaluation keeps every fifth frame. Frames that look
     like one another are read little each, and the one that shows the object from a side that no other frame
     shows is read much whenever that side comes back, however old it is. Until the bound is reached, the
     policies do not differ at all.

@@ -193,7 +193,7 @@ class MSSTSVISLite(MSSTSVIS):
 
 @torch.no_grad()
 def detections(outputs: list[Tensor], maps: list[Tensor], size: tuple[int, int]) -> Tensor:
-    """The surest detections of each frame, apart from one another.
+    """The detections of each frame with the highest scores, apart from one another.
 
     Args:
         outputs: of each level of the detector, (B, 80 + 32, h, w).
@@ -259,7 +259,7 @@ def waves(boxes: Tensor) -> Tensor:
 def link(
     boxes: Float32Array, scores: Float32Array, labels: Ints, looks: Float32Array, count: int
 ) -> tuple[Float32Array, Ints]:
-    """Link detections over the frames of a clip, the surest first.
+    """Link detections over the frames of a clip, the highest score first.
 
     From the surest detection on, its neighbour in each next frame is that of those which overlap it that
     overlaps it most and looks most like it. Where there is none, the box moves evenly between the frames that
