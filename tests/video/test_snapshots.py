@@ -14,6 +14,7 @@ from segue.errors import SinkError
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import EventSink
 from segue.video import snapshots as module
+from segue.video.events import Event
 from segue.video.snapshots import Snapshots, SnapshotWarning
 
 FPS = 10
@@ -55,7 +56,7 @@ def pictures(path: Path) -> list[np.ndarray]:
 
 
 def test_each_event_has_a_picture_with_its_object_and_a_clip_around_it(tmp_path: Path) -> None:
-    record(tmp_path, range(90), range(40, 50))
+    record(tmp_path, range(100), range(40, 60))
     names = sorted(path.name for path in (tmp_path / "seen").iterdir())
     assert names == [
         "00001-enter-7.jpg",
@@ -72,7 +73,7 @@ def test_each_event_has_a_picture_with_its_object_and_a_clip_around_it(tmp_path:
     assert len(clip) == (module.BEFORE + module.AFTER) * FPS + 1
     assert abs(int(clip[0][2, 2, 0]) - (40 + begin)) < 4
     last = pictures(tmp_path / "seen/00002-leave-7.mp4")
-    assert abs(int(last[-1][2, 2, 0]) - (40 + 50 + module.AFTER * FPS)) < 4
+    assert abs(int(last[-1][2, 2, 0]) - (40 + 60 + module.AFTER * FPS)) < 4
 
 
 def test_at_the_end_clips_are_completed_with_what_came(tmp_path: Path) -> None:
@@ -101,11 +102,11 @@ def test_who_waits_for_the_last_clips_hears_how_many_are_left(
     with EventSink(tmp_path / "events.json", snapshots=snapshots) as sink:
         for index in range(60):
             sink.write(*seen(index, index in range(5, 9) or index > 54))
-    assert heard == [(0, 4), (1, 4), (2, 4), (3, 4)]
+    assert heard == [(0, 2), (1, 2)]
     assert len(list((tmp_path / "seen").glob("*.mp4"))) == 4
 
 
-def test_events_that_are_known_on_one_frame_share_the_work_for_their_clips(
+def test_events_that_are_known_soon_after_one_another_share_the_work_for_their_clips(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[list[Path]] = []
@@ -121,11 +122,37 @@ def test_events_that_are_known_on_one_frame_share_the_work_for_their_clips(
             frame, result = seen(index, True)
             result.mask[50:60, 50:60] = 9
             sink.write(frame, Segmentation(index, frame.time, result.mask, (ObjectInfo(7), ObjectInfo(9))))
-    assert [len(paths) for paths in made] == [2, 2]
+    assert [len(paths) for paths in made] == [4]
     clips = [
         (tmp_path / f"seen/0000{n}-{name}.mp4").read_bytes() for n, name in ((1, "enter-7"), (2, "enter-9"))
     ]
     assert clips[0] == clips[1]
+
+
+def test_a_busy_scene_leaves_four_clips_at_most_to_the_end_and_each_event_has_its_time_around_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[int] = []
+    spans: dict[str, tuple[float, float]] = {}
+
+    def noted(paths: list[Path], moments: list[Any], *_: object) -> None:
+        spans.update(dict.fromkeys((path.name for path in paths), (moments[0].time, moments[-1].time)))
+
+    monkeypatch.setattr(module, "_write", noted)
+    snapshots = Snapshots(tmp_path / "seen", FPS, on_clip=lambda _, total: left.append(total))
+    last, times = 8 * FPS, {}
+    for index in range(last + 1):
+        frame, result = seen(index, True)
+        snapshots.see(frame, result, frame.size)
+        times[f"{index:05d}-enter-7.mp4"] = frame.time
+        snapshots.add(index, Event("enter", 7, index, frame.time, 0.0, 0.0, 4.0, 4.0, 16, 0.0, 16))
+    assert len(snapshots._open) <= 4
+    snapshots.close()
+    assert spans.keys() == times.keys()
+    for name, moment in times.items():
+        first, end = spans[name]
+        assert first <= max(0.0, moment - module.BEFORE) + 1e-3
+        assert end >= min(last / FPS, moment + module.AFTER) - 1e-3
 
 
 def test_what_is_in_the_folder_is_replaced_only_if_wanted(tmp_path: Path) -> None:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 BEFORE, AFTER = 3.0, 3.0
 """Seconds of a clip before and after the moment at which the event is known."""
 
+TOGETHER = 1.0
+"""Seconds from the first event of a clip on in which further ones share it. So each second begins one clip at
+most, and at the end of a run no more than four are open, however many events there are."""
+
 ROUNDING = 1e-6  # seconds by which times may differ
 
 MOST_FRAMES = 200
@@ -69,9 +73,10 @@ class _Moment:
 
 @dataclass(slots=True)
 class _Clip:
-    """A clip that waits for its last frame; events that are known on one frame have the same clip."""
+    """A clip that waits for its last frame; events that are known soon after one another have the same."""
 
     paths: list[Path]
+    first: float
     until: float
     moments: list[_Moment] = field(default_factory=list)
 
@@ -80,7 +85,8 @@ class Snapshots:
     """Writes ``00007-enter-3.jpg`` and ``.mp4`` for the seventh event, about object 3.
 
     The picture is the frame of the event with a box around the object, the clip some seconds before and after
-    it with the masks drawn. Clips are encoded in a thread.
+    it with the masks drawn. Events of one second have the same clip, from before the first of them to after
+    the last. Clips are encoded in a thread.
 
     Args:
         folder: where they go; made if it is not there.
@@ -161,10 +167,11 @@ class Snapshots:
         cv2.rectangle(picture, start, end, BOX, thick)
         write_complete(self._folder / f"{name}.jpg", _jpeg(picture))
         path, now = self._folder / f"{name}.mp4", self._past[-1]
-        if self._open and self._open[-1].moments[-1] is now and self._open[-1].until == now.time + AFTER:
+        if self._open and now.time <= self._open[-1].first + TOGETHER + ROUNDING:
             self._open[-1].paths.append(path)
+            self._open[-1].until = now.time + AFTER
         else:
-            self._open.append(_Clip([path], now.time + AFTER, [*self._past]))
+            self._open.append(_Clip([path], now.time, now.time + AFTER, [*self._past]))
 
     def close(self) -> None:
         """Complete all clips, with what has come.
