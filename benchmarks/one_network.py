@@ -2,7 +2,8 @@
 
 The film shows squares that move over a textured scene. Seconds are those of the processor, on one thread, so
 that other programs on the machine matter little. Memory is the largest resident size of the process, with
-interpreter, libraries and weights. Weights are random where none are in the package.
+interpreter, libraries and weights. Weights are random where none are in the package. Where layers time their
+forms for the first time on this machine, what is measured then does not count, and a second process measures.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 
 import segue
+from segue.layers.tuning import tuner
 from segue.registry import MODELS
 from segue.types import Frame
 from usage import resident_peak
@@ -71,14 +73,20 @@ def cost(case: Case, limit: float) -> Cost | None:
         RuntimeError: the network failed.
     """
     words = [sys.executable, __file__, json.dumps(asdict(case))]
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=limit)
-    except subprocess.TimeoutExpired:
-        return None
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]  # -9: out of memory
-        raise RuntimeError(f"{case.name}: {said[-1]}")
-    return Cost(**json.loads(done.stdout))
+    for _ in range(
+        2
+    ):  # where layers chose their forms the first time, time and memory are not those of a frame
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=limit)
+        except subprocess.TimeoutExpired:
+            return None
+        if done.returncode:
+            said = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]  # -9: out of memory
+            raise RuntimeError(f"{case.name}: {said[-1]}")
+        found = json.loads(done.stdout)
+        if not found["chose"]:
+            break
+    return Cost(**found["cost"])
 
 
 def squares(case: Case) -> list[tuple[slice, slice]]:
@@ -154,7 +162,9 @@ def main() -> None:
     )
     parser.add_argument("case", help="a case in JSON")
     case = Case(**json.loads(parser.parse_args().case))
-    print(json.dumps(asdict(measure(case))))
+    known = len(tuner().choices)
+    found = measure(case)
+    print(json.dumps({"cost": asdict(found), "chose": len(tuner().choices) > known}))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -138,3 +139,17 @@ def test_a_process_that_was_killed_is_said_to_be(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("one_network.subprocess.run", lambda *_, **__: killed)
     with pytest.raises(RuntimeError, match="stcn-lite: ended with -9"):
         cost(Case("stcn-lite"), limit=1)
+
+
+@pytest.mark.parametrize(("chose", "runs"), [([True, False], 2), ([False], 1), ([True, True], 2)])
+def test_a_run_in_which_layers_chose_their_forms_does_not_count(
+    chose: list[bool], runs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = [
+        CompletedProcess([], 0, json.dumps({"cost": {"seconds": n, "mebibytes": 300}, "chose": each}), "")
+        for n, each in enumerate(chose, 1)
+    ]
+    begun = iter(said)
+    monkeypatch.setattr("one_network.subprocess.run", lambda *_, **__: next(begun))
+    assert cost(Case("stcn-lite"), limit=1) == Cost(runs, 300)
+    assert next(begun, None) is None
