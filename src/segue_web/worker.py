@@ -73,12 +73,17 @@ class Suggestion:
 class Tools:
     """What the process keeps between requests: the film, the networks, and features of frames."""
 
-    def __init__(self, film: Film, model: Model, prompter: str, device: str | None) -> None:
-        self.film, self.device = film, device
+    def __init__(self, film: Film | Path, model: Model, prompter: str, device: str | None) -> None:
+        self._given, self.device = film, device
         self._model, self._prompter_name = model, prompter
         self.prompter = lru_cache(KEPT_FRAMES)(self._prompter)
         self._detector = lru_cache(None)(partial(detector, device=device))
         self._answers: deque[tuple[int, UInt8Array]] = deque(maxlen=KEPT_ANSWERS)
+
+    @cached_property
+    def film(self) -> Film:
+        """Opened by the first request: where it was moved away meanwhile, that one is told so."""
+        return self._given if isinstance(self._given, Film) else Film(self._given)
 
     @cached_property
     def network(self) -> Any:
@@ -186,7 +191,7 @@ def work(connection: Connection, path: Path, model: Model, prompter: str, device
         device: where networks run; None takes a GPU if there is one.
     """
     try:
-        tools = Tools(Film(path), model, prompter, device)
+        tools = Tools(path, model, prompter, device)
         job: int | None = None
         steps: Iterator[Any] = iter(())
         while True:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from segue.errors import SegueError
-from segue_web.worker import Worker, _Process
+from segue_web.worker import Worker, _Process, work
 from tests.segue_web.films import numbered, write_film
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills by signals")
@@ -50,6 +50,37 @@ class Alive:
     def terminate(self) -> None: ...
 
     def join(self, _: float) -> None: ...
+
+
+class Asking(Pipe):
+    """A connection that brings these messages, and ends."""
+
+    def __init__(self, *messages: Any) -> None:
+        super().__init__()
+        self.coming = list(messages)
+
+    def poll(self) -> bool:
+        return bool(self.coming)
+
+    def recv(self) -> Any:
+        if not self.coming:
+            raise EOFError
+        return self.coming.pop(0)
+
+
+def frames_of(tools: Any) -> Iterator[int]:
+    yield tools.film.count
+
+
+def test_a_film_that_was_moved_away_is_told_to_each_request(film: Path, tmp_path: Path) -> None:
+    gone = tmp_path / "gone.mp4"
+    asking = Asking(("ask", 1, "find", (0, "motion")), ("job", 2, frames_of, ()))
+    work(asking, gone, ("stcn-lite", None), "grabcut", "cpu")  # type: ignore[arg-type]
+    reason = f"{gone}: no such file or folder"
+    assert asking.sent == [(1, None, reason), ("job", 2, None, reason)]
+    asking = Asking(("job", 3, frames_of, ()))
+    work(asking, film, ("stcn-lite", None), "grabcut", "cpu")  # type: ignore[arg-type]
+    assert asking.sent[0] == ("job", 3, 12, None)
 
 
 def test_the_end_of_a_process_is_reported_to_those_who_waited_for_it_alone(film: Path) -> None:
