@@ -46,6 +46,21 @@ def test_light_on_a_dark_scene_is_taken_out(level: float) -> None:
     assert left_of(lit(DARK, 5.0), DARK, level=level) == 0
 
 
+def small(blur: float) -> tuple[Float32Array, Float32Array]:
+    """A lamp before the dark scene, or what is as small and as bright but has an edge, and where it is."""
+    light = np.zeros(SIZE, np.float32)
+    cv2.ellipse(light, CENTRE, (7, 5), 0, 0, 360, 1.0, -1)
+    soft = np.asarray(cv2.GaussianBlur(light, (0, 0), blur), np.float32)
+    return np.asarray(DARK + 120 * soft[..., None], np.float32), light
+
+
+@pytest.mark.parametrize(("blur", "share"), [(2.2, 0), (0.5, 1)], ids=["lamp", "object"])
+def test_a_lamp_falls_off_over_its_radius_and_a_small_object_has_an_edge(blur: float, share: float) -> None:
+    image, light = small(blur)
+    kept = without_lights(light, 0.3, noisy(image), DARK)
+    assert (kept > 0).sum() == share * (light > 0).sum()
+
+
 def test_a_bright_object_has_an_edge() -> None:
     assert left_of(lit(DARK, 0.8), DARK) == 1
 

@@ -13,20 +13,24 @@ AROUND = np.ones((9, 9), np.uint8)  # by which a piece grows: an edge of an obje
 
 DARK = 80.0  # median level of the scene around a piece below which a lamp can light it up
 LEAST = 10.0  # levels by which it must be brighter than the scene
-BRIGHTER = 0.95  # share of its pixels that must not be darker than the scene, but for ...
-NOISE = 3.0  # ... so many levels
+BRIGHTER = 0.99  # share of its pixels and those around that must not be darker than the scene, but for ...
+NOISE = 5.0  # ... so many levels
 FLAT = 2.0  # levels a pixel up to which the scene has no edge of its own, which light would lift
 ENOUGH = 30  # pixels without one that are needed to judge
-SHARPEST = 95.0  # percentile of the steepness that counts
+BRIGHTEST = 98.0  # percentile of the brightness that counts: light is brightest in its middle, ...
+SHARPEST = 95.0  # ... and of the steepness
 SOFT = 0.15  # steepness by brightness, a pixel: an edge of an object rises within three or four pixels
+ROUND = 1.3  # the same by which a small light falls off over its own radius, which is ...
+SHARP = 0.24  # ... never as steep as a sharp edge, averaged as above: 1 / (sqrt(2 pi) SMOOTH) = 0.27
 
 
 def without_lights(foreground: Float32Array, threshold: float, image: Image, scene: Image) -> Float32Array:
     """Probabilities without the pieces that are light on a dark scene.
 
     Light adds to the scene: nothing in it is darker than the scene, and its border is soft. An object has an
-    edge where it hides the scene, and at night mostly parts that are darker. Where the scene is full of edges
-    itself nothing is taken for light.
+    edge where it hides the scene, and at night mostly parts that are darker. A small light, as a lamp, falls
+    off over its own radius, which is steeper. Where the scene is full of edges itself nothing is taken for
+    light.
 
     Args:
         foreground: (h, w), float32 in [0, 1].
@@ -63,13 +67,15 @@ def _is_light(piece: BoolArray, grey: Float32Array, empty: Float32Array) -> bool
     if float(np.median(empty[near])) >= DARK:
         return False
     brighter = grey - empty
-    level = float(np.percentile(brighter[piece], 90))
+    level = float(np.percentile(brighter[piece], BRIGHTEST))
     if level < LEAST or float((brighter[near] > -NOISE).mean()) < BRIGHTER:
         return False
     flat = near & (_steepness(empty) < FLAT)
     if np.count_nonzero(flat) < ENOUGH:
         return False
-    return float(np.percentile(_steepness(brighter)[flat], SHARPEST)) < SOFT * level
+    radius = float(np.sqrt(np.count_nonzero(piece) / np.pi))
+    soft = max(SOFT, min(SHARP, ROUND / radius))
+    return float(np.percentile(_steepness(brighter)[flat], SHARPEST)) < soft * level
 
 
 def _levels(grey: UInt8Array) -> Float32Array:
