@@ -16,16 +16,17 @@ from torch import Tensor, nn
 from segue.models.base import Features, ForegroundCapabilities
 from segue.sessions.empty_scene import Scene
 from segue.sessions.second_look import (
-    CELL,
+    BORDER,
     FAINT,
     LASTS,
+    SHARE,
     TWICE,
     Box,
     SecondLook,
-    boxes_around,
     enlarged,
     part_of,
     small_pieces,
+    windows_around,
 )
 from segue.sessions.segmenters import NetworkSegmenter
 
@@ -45,7 +46,7 @@ def probabilities() -> Maps:
 
 def found_in(foreground: Maps, lasting: Maps | None = None) -> npt.NDArray[np.bool_]:
     """Where a picture is looked at again, whose pieces have all lasted, or those of another one."""
-    return small_pieces(foreground >= FAINT, (foreground if lasting is None else lasting) >= FAINT)
+    return small_pieces(foreground >= FAINT, (foreground if lasting is None else lasting) >= FAINT)[0]
 
 
 def test_small_faint_pieces_are_looked_at_again_and_large_ones_are_not() -> None:
@@ -65,9 +66,10 @@ def test_a_large_piece_beside_a_small_one_stays() -> None:
     assert not where[LARGE].any()
 
 
-def bright(box: Box) -> Maps:
+def bright(windows: list[Box]) -> Maps:
     """A second look that is sure everywhere."""
-    return np.full((2, TWICE * (box[1] - box[0]), TWICE * (box[3] - box[2])), 0.7, np.float32)
+    top, bottom, left, right = windows[0]
+    return np.full((len(windows), 2, TWICE * (bottom - top), TWICE * (right - left)), 0.7, np.float32)
 
 
 def test_two_looks_are_averaged_where_small_pieces_last() -> None:
@@ -91,33 +93,53 @@ def test_what_moves_slowly_lasts_and_what_jumps_does_not(step: int, *, seen: boo
     assert (result is not maps) == seen
 
 
+def test_pieces_have_their_turns_and_what_was_seen_counts_until_the_next_one() -> None:
+    second, maps, looks = SecondLook(), np.zeros((1, 120, 160), np.float32), []
+
+    def look(windows: list[Box]) -> Maps:
+        looks.append(windows)
+        side = TWICE * (windows[0][1] - windows[0][0])
+        return np.full((len(windows), 1, side, side), 0.7, np.float32)
+
+    places = [(slice(20, 24), slice(column, column + 4)) for column in (20, 80, 140)]
+    for place in places:
+        maps[0][place] = 0.1
+    found = [second.combine(maps, look) for _ in range(LASTS + 4)][LASTS:]
+    area = sum((bottom - top) * (right - left) for top, bottom, left, right in looks[-1])
+    assert area <= SHARE * maps[0].size
+    assert len(looks[0]) == 1, "one window alone is within the share here"
+    assert (found[0][0][places[0]] == pytest.approx(0.4)) != (found[0][0][places[2]] == pytest.approx(0.4))
+    assert len({window for windows in looks for window in windows}) == len(places)
+    assert all(found[-1][0][place] == pytest.approx(0.4) for place in places)
+
+
 @given(
-    places=st.lists(st.tuples(st.integers(0, 69), st.integers(0, 89)), max_size=5),
+    places=st.lists(st.tuples(st.integers(0, 66), st.integers(0, 86)), max_size=5),
     size=st.tuples(st.integers(70, 100), st.integers(90, 120)),
 )
-def test_boxes_hold_all_that_is_small_with_what_is_around_it(
+def test_windows_are_bounded_and_show_pieces_with_what_is_around_them(
     places: list[tuple[int, int]], size: tuple[int, int]
 ) -> None:
-    where = np.zeros(size, bool)
-    for place in places:
-        where[place] = True
-    inside = np.zeros(size, bool)
-    for box in boxes_around(where):
-        top, bottom, left, right = box
+    boxes = [(row, row + 4, column, column + 4) for row, column in places]
+    windows = windows_around(boxes, size)
+    assert bool(windows) == bool(boxes)
+    assert len({(bottom - top, right - left) for top, bottom, left, right in windows}) <= 1
+    if len(windows) > 1:
+        assert sum((d[1] - d[0]) * (d[3] - d[2]) for d in windows) <= SHARE * size[0] * size[1]
+    for top, bottom, left, right in windows:
         assert 0 <= top < bottom <= size[0]
         assert 0 <= left < right <= size[1]
-        assert top % CELL == left % CELL == 0
-        inside[part_of(box)] = True
-    for row, column in places:
-        around = inside[max(0, row - CELL) : row + CELL + 1, max(0, column - CELL) : column + CELL + 1]
-        assert around.all()
-    assert inside.any() == bool(places)
+    if boxes:
+        inside = np.zeros(size, bool)
+        inside[part_of(windows[0])] = True
+        row, column = places[0]
+        rows = slice(max(0, row - BORDER), row + 4 + BORDER)
+        assert inside[rows, max(0, column - BORDER) : column + 4 + BORDER].all(), "the first in turn"
 
 
-def test_what_is_apart_has_boxes_of_its_own() -> None:
-    where = np.zeros((200, 200), bool)
-    where[8, 8] = where[150, 150] = True
-    assert sorted(boxes_around(where)) == [(0, 32, 0, 32), (128, 176, 128, 176)]
+def test_pieces_that_lie_together_share_a_window() -> None:
+    assert len(windows_around([(100, 104, 100, 104), (106, 110, 106, 110)], (240, 320))) == 1
+    assert len(windows_around([(100, 104, 100, 104), (10, 14, 206, 210)], (240, 320))) == 2
 
 
 class Farsighted(nn.Module):
@@ -182,16 +204,6 @@ def test_a_small_thing_that_is_only_seen_enlarged_is_found() -> None:
     assert (last_of(network, unsteady=True) < network.threshold).all()
     network.capabilities = ForegroundCapabilities()
     assert (last_of(network) < network.threshold).all()
-
-
-def test_a_scene_is_enlarged_once_as_long_as_it_stays() -> None:
-    network, scene = Farsighted().eval(), Scene.of(picture(with_thing=False))
-    segmenter = NetworkSegmenter(network, device="cpu")
-    for _ in range(LASTS + 3):
-        segmenter.step(picture(with_thing=True), scene)
-    assert network.scenes == [SIZE, (96, 128)]
-    segmenter.step(picture(with_thing=True), Scene.of(picture(with_thing=False)))
-    assert network.scenes == [SIZE, (96, 128)] * 2
 
 
 def test_a_part_is_enlarged_with_its_colours() -> None:

@@ -222,7 +222,6 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         self.explanation = Explanation()
         self._seen = self._due = 0
         self._background: tuple[Scene, Features] | None = None
-        self._near: tuple[Scene, dict[Box, Features]] | None = None
         if self._second_look is not None:
             self._second_look.restart()
         self._tone = None
@@ -287,27 +286,24 @@ class NetworkSegmenter(Checkpointable, Segmenter):
             return maps
         network, t, role = self._network, self._due, self._network.background
         assert role is not None
-        before = self._near[1] if self._near is not None and self._near[0] is scene else {}
-        now: dict[Box, Features] = {}
 
-        def look(box: Box) -> Maps:
+        def look(windows: list[Box]) -> Maps:
             def encoded(index: int, as_: str) -> Features:
-                return network.encode(self._prepared(enlarged(self._shown(index), box)), as_)
+                shown = self._shown(index)
+                parts = [self._prepared(enlarged(shown, each)) for each in windows]
+                return network.encode(torch.cat(parts), as_)
 
-            if box not in before:
-                known = Scene(np.stack([enlarged(plane, box) for plane in scene.planes]))
-                before[box] = network.encode(self._known(known), role)
-            now[box] = before[box]
-            size = TWICE * (box[1] - box[0]), TWICE * (box[3] - box[2])
+            planes = [np.stack([enlarged(plane, each) for plane in scene.planes]) for each in windows]
+            known = network.encode(torch.cat([self._known(Scene(each)) for each in planes]), role)
+            height, width = TWICE * (windows[0][1] - windows[0][0]), TWICE * (windows[0][3] - windows[0][2])
             context = [
                 encoded(min(max(t + offset, 0), self._seen - 1), as_) for offset, as_ in network.context
             ]
-            logits = network.decode(encoded(t, network.current), context, now[box], self._padded(size))
-            return self._maps(logits, size)
+            size = self._padded((height, width))
+            logits = network.decode(encoded(t, network.current), context, known, size)
+            return np.stack([self._maps(each, (height, width)) for each in logits.split(1)])
 
-        maps = second.combine(maps, look)
-        self._near = scene, now
-        return maps
+        return second.combine(maps, look)
 
     def _explained(
         self, current: Features, context: Sequence[Features], background: Features | None
