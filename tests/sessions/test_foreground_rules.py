@@ -254,5 +254,5 @@ def test_a_method_that_cannot_be_saved_says_so() -> None:
     assert session.scenes is not None
     assert len(session.scenes) == 1
     assert SimpleNamespace(**session._config_fingerprint()) == SimpleNamespace(
-        model="steady", short_side=None, align=False, warm_up=0, objects=False
+        model="steady", short_side=None, align=False, warm_up=0, objects=False, averaged=False
     )
