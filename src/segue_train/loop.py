@@ -12,6 +12,7 @@ uninterrupted one would have seen.
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import signal
 import time
@@ -60,6 +61,7 @@ def train(recipe: Recipe, settings: RunSettings) -> Path:
     """
     checkpoints.claim_folder(settings.out, recipe.name, resume=settings.resume, overwrite=settings.overwrite)
     devices = devices_of(settings.devices)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it repeats what was asked for
     fabric = Fabric(
         accelerator=settings.accelerator,
         devices=devices.local,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 import signal
 import subprocess
@@ -325,6 +326,17 @@ def test_half_precision_learns_and_goes_on_with_its_scale(settings: Any, tmp_pat
     # y = x1 + x2 + x3, learnt in half precision; GPUs add in changing order.
     assert torch.allclose(again, torch.ones_like(again), atol=0.1)
     assert torch.allclose(again, whole, atol=1e-2)
+
+
+def test_lightning_says_nothing_of_its_own(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", lambda record: said.append(record.getMessage()))
+    logger = logging.getLogger("lightning_fabric")
+    monkeypatch.setattr(logger, "handlers", [handler])
+    logger.setLevel(logging.INFO)  # as Lightning leaves it
+    loop.train(LineRecipe(), replace(settings, precision="bf16-mixed", steps=1))
+    assert not [line for line in said if "Precision" in line]
 
 
 def test_unreadable_data_are_reported_in_one_line_from_workers_too(settings: Any) -> None:
