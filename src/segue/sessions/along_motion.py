@@ -75,8 +75,9 @@ def _mean(
             x, y = x + step[..., 0], y + step[..., 1]
             if images is not None and own is not None:
                 height, width = images[near].shape[:2]
-                apart = cv2.absdiff(_at(images[near], x, y), own).max(axis=2)
-                counts &= (apart <= SAME) & (x > -1) & (y > -1) & (x < width) & (y < height)
+                apart = cv2.absdiff(_at(images[near], x, y), own)
+                counts &= cv2.inRange(apart, (0, 0, 0), (SAME, SAME, SAME)) > 0
+                counts &= (x > -1) & (y > -1) & (x < width) & (y < height)
                 if not counts.any():
                     break
             total += np.where(counts, _at(maps[near], x, y), 0)
