@@ -80,6 +80,7 @@ class MustanLite(nn.Module):
         fills_holes=True,
         ignores_lights=True,
         guesses_behind=True,
+        suppresses_shadows=True,
         stretches_contrast=True,
         looks_twice=True,
         context_maps=True,

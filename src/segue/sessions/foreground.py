@@ -36,6 +36,7 @@ from segue.sessions.networks import foreground_model
 from segue.sessions.precipitation import Precipitation
 from segue.sessions.seen_scenes import SeenScenes
 from segue.sessions.segmenters import Maps, NetworkSegmenter, Segmenter
+from segue.sessions.shadows import without_shadows
 from segue.sessions.sharpness import Blur, relative_blur
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
 from segue.types import FollowCamera, Frame, Image, IndexMask, Prompt, Segmentation
@@ -451,7 +452,11 @@ class ForegroundSession(Checkpointable):
         if self._segmenter.ignores_lights and not self._following and self._picture is not None:
             maps[0] = without_lights(maps[0], self._segmenter.threshold, item.image, self._picture)
         picture = self._explained(item.image, maps[0]) if self._explains else None
-        self._learn_from(item.image, maps[0])
+        shown = maps
+        if self._segmenter.suppresses_shadows and not self._following and self._picture is not None:
+            shown = without_shadows(maps, self._segmenter.threshold, item.image, self._picture)
+        self._learn_from(item.image, maps[0])  # shadow is no background either
+        maps = shown
         self._completed += 1
         found = Found(item, maps, picture, self._completed <= self._warm_up, self._is_settled(item.index))
         for each in [found] if self._average is None else self._average.add(found):
@@ -498,8 +503,8 @@ class ForegroundSession(Checkpointable):
             for gone in (ghost, self._leftovers.look(image, scene, mask)):
                 if gone is not None:
                     self._background.remove_ghost(image, gone)
-            behind = self._initial.look(image, scene, mask) if self._segmenter.guesses_behind else None
-            if behind is not None:
+            guesses = self._segmenter.guesses_behind and isinstance(self._background, MaskedMedian)
+            if guesses and (behind := self._initial.look(image, scene, mask)) is not None:
                 self._background.remove_ghost(*behind)
 
 

@@ -58,6 +58,8 @@ class Segmenter(Protocol):
         ignores_lights: whether light on a dark scene is no foreground, see :mod:`segue.sessions.lights`.
         guesses_behind: whether the scene behind what sways in its place from the first frame on is guessed,
             see :mod:`segue.sessions.initial_objects`.
+        suppresses_shadows: whether foreground where it finds shadow more probable may be shadow, see
+            :mod:`segue.sessions.shadows`.
         unsteady: whether the frame that is due was brought onto the scene, because the camera shakes, or it
             rains or snows; said by the session before each step. Small things are doubtful then.
     """
@@ -73,6 +75,7 @@ class Segmenter(Protocol):
     fills_holes: bool = False
     ignores_lights: bool = False
     guesses_behind: bool = False
+    suppresses_shadows: bool = False
     unsteady: bool = False
 
     def follows(self, image: Image) -> bool:
@@ -210,6 +213,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         self.fills_holes = self._capabilities.fills_holes
         self.ignores_lights = self._capabilities.ignores_lights
         self.guesses_behind = self._capabilities.guesses_behind
+        self.suppresses_shadows = self._capabilities.suppresses_shadows
         self._stretches = self._capabilities.stretches_contrast
         twice = self._capabilities.looks_twice and self.uses_background and self.extra is None
         self._second_look = SecondLook() if twice else None

@@ -39,6 +39,8 @@ class ForegroundCapabilities:
             :mod:`segue.sessions.lights`.
         guesses_behind: what is behind somebody who sways in his place from the first frame on is guessed, see
             :mod:`segue.sessions.initial_objects`.
+        suppresses_shadows: foreground where it finds shadow more probable may be shadow, see
+            :mod:`segue.sessions.shadows`; its second channel is shadow.
         stretches_contrast: it is to see fog and dusk in usual contrast, see :mod:`segue.sessions.contrast`.
         looks_twice: it sees small things better enlarged, and is shown them so as well, see
             :mod:`segue.sessions.second_look`; not where a further input belongs to the frame.
@@ -58,6 +60,7 @@ class ForegroundCapabilities:
     fills_holes: bool = False
     ignores_lights: bool = False
     guesses_behind: bool = False
+    suppresses_shadows: bool = False
     stretches_contrast: bool = False
     looks_twice: bool = False
     context_maps: bool = False

@@ -1,0 +1,45 @@
+"""Suppress cast shadow that a network takes for foreground although it finds shadow more probable."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from segue.arrays import Float32Array
+from segue.types import Image
+
+DARKEST, LIGHTEST = 0.3, 0.85  # shares of the light of the scene that are left in a shadow
+COLOURS = 0.12  # by which these shares differ between red, green and blue at most
+BLACK = 8.0  # levels that are added before ratios: those of dark pixels are mostly noise
+OPEN = np.ones((3, 3), np.uint8)  # single pixels are no shadow
+
+
+def without_shadows(maps: Float32Array, threshold: float, image: Image, scene: Image) -> Float32Array:
+    """Probabilities of foreground and shadow without foreground that is shadow.
+
+    A shadow takes away a part of the light and keeps the colours of the ground (Horprasert, Harwood and
+    Davis, "A statistical approach for real-time robust background subtraction and shadow detection", 1999).
+    Dark clothes before a grey wall do the same, so that this counts only where the network finds shadow more
+    probable than foreground.
+
+    Args:
+        maps: foreground and shadow, (2, h, w), float32 in [0, 1].
+        threshold: from which on a pixel is foreground.
+        image: the frame, RGB (h, w, 3), uint8.
+        scene: the empty scene, RGB (h, w, 3), uint8.
+
+    Returns:
+        (2, h, w), float32, with foreground 0 where there is shadow; the same array where there is none.
+    """
+    foreground, shadow = maps
+    likely = (foreground >= threshold) & (shadow > foreground)
+    if not likely.any():
+        return maps
+    ratios = (image[likely] + np.float32(BLACK)) / (scene[likely] + np.float32(BLACK))
+    light = ratios.mean(axis=1)
+    is_shadow = (light > DARKEST) & (light < LIGHTEST) & (np.ptp(ratios, axis=1) < COLOURS)
+    likely[likely] = is_shadow
+    opened = cv2.morphologyEx(likely.view(np.uint8), cv2.MORPH_OPEN, OPEN) > 0
+    if not opened.any():
+        return maps
+    return np.stack([np.where(opened, np.float32(0), foreground), shadow])
