@@ -79,6 +79,17 @@ def test_features_of_a_crop_are_kept_for_further_clicks() -> None:
     assert overlap(again.mask, mask) > 0.9
 
 
+def test_an_answer_without_an_earlier_mask_does_not_depend_on_what_was_asked_before() -> None:
+    image = np.zeros((240, 320, 3), np.uint8)
+    cv2.ellipse(image, (150, 120), (60, 40), 0, 0, 360, (200, 120, 40), -1)
+    fresh = Prompter(image)(points=[(150, 120)])
+    asked = Prompter(image)
+    asked(box=(70, 60, 230, 180))
+    again = asked(points=[(150, 120)])
+    assert again.window == fresh.window
+    assert np.array_equal(again.probability, fresh.probability)
+
+
 def test_a_click_is_looked_at_from_afar_and_from_near_and_the_surest_look_is_taken() -> None:
     network = Watched(POSITIVE)
     answer = Prompter(picture(), network)(points=[(40, 30)])

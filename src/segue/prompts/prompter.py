@@ -109,6 +109,9 @@ class Prompter:
         far from that mask have nothing to take away, and change neither it nor the predicted IoU; where all
         lie beside it, they do not raise the predicted IoU, for they say of no pixel that it was wrong.
 
+        Without an earlier mask the answer depends on the picture and the prompts alone. A correction of an
+        earlier mask may use crops of the answers before it again.
+
         Args:
             prompts: box, points, strokes and earlier mask of one object.
 
@@ -119,6 +122,9 @@ class Prompter:
             PromptError: see :meth:`Prompts.checked`.
         """
         prompts = prompts.checked(self._size)
+        if prompts.mask is None:  # a new question: its answer does not depend on those before
+            for places in self._places.values():
+                places.clear()
         if not prompts.negative:
             return self._answer(prompts)
         without = replace(prompts, negative=())
