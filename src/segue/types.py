@@ -21,8 +21,8 @@ Box = tuple[float, float, float, float]
 Point = tuple[float, float]
 """``(x, y)`` in pixels."""
 
-FollowCamera = Literal["auto", "features", "ecc"]
-"""How a foreground session follows a camera: ``auto`` by ``ecc`` while it pans, the others always."""
+FollowCamera = Literal["never", "auto", "features", "ecc"]
+"""How a foreground session follows a camera: ``auto`` by ``ecc`` while it pans, the last two always."""
 
 
 def same_values(self: Any, other: Any) -> Any:

@@ -13,6 +13,7 @@ import segue
 from segue.jobs.foreground import foreground_session
 from segue.jobs.options import ForegroundOptions
 from segue.models.mustan_lite import MustanLite, shipped_slim
+from segue.sessions.moving_camera import MovingCameraSegmenter
 from segue.sessions.two_passes import TwoPasses
 from segue.video import open_source
 
@@ -41,6 +42,7 @@ def test_files_are_gone_through_twice(film: Path) -> None:
 def test_what_is_given_or_comes_once_has_one_pass(film: Path) -> None:
     assert not twice(film, scene=PICTURES[0])
     assert not twice(film, follow_camera="auto")
+    assert twice(film, follow_camera="never")
     assert not twice(PICTURES)
     assert not twice(iter(PICTURES))
 
@@ -49,6 +51,26 @@ def test_other_models_have_one_pass(film: Path) -> None:
     assert not twice(film, shipped_slim().eval())
     assert not twice(film, "median")
     assert not twice(film, "mog2")
+
+
+@pytest.mark.parametrize(
+    ("given", "followed"),
+    [
+        ({"passes": 1}, True),
+        ({"passes": 2}, False),
+        ({"passes": 1, "follow_camera": "never"}, False),
+        ({"passes": 1, "scene": PICTURES[0]}, False),
+        ({"passes": 1, "model": "median"}, False),
+    ],
+)
+def test_a_camera_that_pans_is_followed_in_one_pass(
+    film: Path, given: dict[str, Any], followed: bool
+) -> None:
+    others = {name: given.pop(name) for name in ("scene", "model") if name in given}
+    model = others.get("model", MustanLite().eval())
+    scene = others.get("scene", "median")
+    session, _ = foreground_session(open_source(film), model, ForegroundOptions(**given), scene=scene)
+    assert isinstance(session._segmenter, MovingCameraSegmenter) == followed
 
 
 def test_the_default_gives_what_two_passes_give(film: Path) -> None:

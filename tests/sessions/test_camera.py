@@ -103,6 +103,31 @@ def test_a_camera_that_pans_is_followed_by_itself_and_somebody_says_so() -> None
     assert mean_overlap(results) > 0.5
 
 
+class FromNowhere(MovingCameraSegmenter):
+    """No frame leads to any other; notes whether the scene counts that the session knows."""
+
+    def __init__(self) -> None:
+        super().__init__(MovesByItself(), always=False, device="cpu")
+        self.kept: list[bool] = []
+
+    def _motion(self, start: int) -> None:
+        return None
+
+    def _past(self, scene: Scene) -> Scene:
+        found = super()._past(scene)
+        self.kept.append(found is scene)
+        return found
+
+
+def test_where_no_frame_leads_to_the_present_one_the_scene_is_as_without_following() -> None:
+    segmenter, scene = FromNowhere(), Scene.of(PAN[0].image)
+    for frame in PAN:
+        segmenter.follows(frame.image)
+        segmenter.step(frame.image, scene)
+    assert segmenter.kept
+    assert all(segmenter.kept)
+
+
 def test_a_camera_that_rests_again_begins_a_scene() -> None:
     session = ForegroundSession("mustan-lite", follow_camera="auto", device="cpu")
     with pytest.warns(ForegroundWarning, match="pans"):
@@ -191,5 +216,5 @@ def test_the_function_takes_a_network_or_says_what_is_wrong() -> None:
     assert mean_overlap(results) > 0.6
     with pytest.raises(SegueError, match="for networks"):
         foreground(pictures, model="median", follow_camera="features")
-    with pytest.raises(SegueError, match="must be 'auto', 'features' or 'ecc'"):
+    with pytest.raises(SegueError, match="must be 'never', 'auto', 'features' or 'ecc'"):
         foreground(pictures, model=network, follow_camera="flow", device=torch.device("cpu"))  # type: ignore[arg-type]

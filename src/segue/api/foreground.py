@@ -83,7 +83,8 @@ def foreground(
         remove_rain: for networks, remove drops and flakes from the frames while it rains or snows.
         follow_camera: for networks and a camera that pans or is carried: bring what was seen before onto the
             current frame, ``auto`` by ``ecc`` while it pans, ``features`` or ``ecc`` always; ``align``
-            does nothing then. See :class:`segue.sessions.moving_camera.MovingCameraSegmenter`.
+            does nothing then. None is ``auto`` for mustan-lite in one pass, unless a scene or depth is
+            given; else ``never``. See :class:`segue.sessions.moving_camera.MovingCameraSegmenter`.
         warm_up: frames at the beginning of each scene whose masks are empty.
         fps: take this many frames a second; None is all.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.

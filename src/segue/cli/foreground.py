@@ -102,7 +102,7 @@ foreground = job_command(
             "roi": "Mask of where to look: anything but black.",
             "scene": "Empty scene: median, mog2, knn, a picture, or what --background has written.",
             "passes": "2 learns the empty scene of all of a film first, as mustan-lite does with files.",
-            "follow_camera": "For networks, when the camera moves: auto while it pans, the others always.",
+            "follow_camera": "For networks; auto: while it pans, as mustan-lite does in one pass.",
         },
     ),
     Options(_side_outputs, "events zone notify name_events snapshots background explain"),

@@ -116,13 +116,18 @@ def foreground_session(
         shadows=options.shadows,
     )
     align = options.align and options.follow_camera not in METHODS
-    segmenter = as_segmenter(made, options.follow_camera, device=device, fast=fast)
+    plain = depth is None and isinstance(scene, str) and scene == "median"
+    twice = _twice(options, source, made, plain=plain)
+    follow = options.follow_camera
+    if follow is None and plain and not twice and isinstance(made, nn.Module):
+        follow = "auto" if foreground_capabilities(made).follows_pans else None
+    segmenter = as_segmenter(made, follow, device=device, fast=fast)
 
     def chosen() -> Iterator[Frame]:
         return _chosen_frames(source, fps, depth, known)
 
     frames: Iterable[Frame] = chosen()
-    if _twice(options, source, scene, made, depth):
+    if twice:
         background = LearntBackground(FilmScenes(), of_this_film=True)
         learner = SceneLearner(segmenter, short_side=short_side or None, align=align)
         frames = TwoPasses(learner, chosen, background)
@@ -138,12 +143,14 @@ def foreground_session(
     return session, frames
 
 
-def _twice(options: ForegroundOptions, source: Source, scene: Any, model: object, depth: object) -> bool:
-    """Whether there are two passes: as asked for, or where they were measured to be better."""
+def _twice(options: ForegroundOptions, source: Source, model: object, *, plain: bool) -> bool:
+    """Whether there are two passes: as asked for, or where they were measured to be better.
+
+    ``plain`` says that neither depth nor a scene is given.
+    """
     if options.passes is not None:
         return options.passes == 2
-    given = depth is not None or options.follow_camera is not None
-    given = given or not isinstance(scene, str) or scene != "median"
+    given = not plain or options.follow_camera not in (None, "never")
     if given or not isinstance(model, nn.Module) or source.once or not source.files:
         return False
     return foreground_capabilities(model).two_passes

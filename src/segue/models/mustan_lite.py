@@ -85,6 +85,7 @@ class MustanLite(nn.Module):
         looks_twice=True,
         context_maps=True,
         two_passes=True,
+        follows_pans=True,
         graphs="scene",
     )
     channels = 2

@@ -520,7 +520,7 @@ def as_segmenter(
     Args:
         model: what says which pixels are foreground.
         follow_camera: ``features`` and ``ecc`` bring what was seen before onto each frame, ``auto`` does so
-            by ``ecc`` while the camera pans; None never.
+            by ``ecc`` while the camera pans; ``never`` and None do not.
         device: for networks.
         fast: for networks.
 
@@ -530,6 +530,7 @@ def as_segmenter(
     Raises:
         SegueError: a camera cannot be followed without a network.
     """
+    follow_camera = None if follow_camera == "never" else follow_camera
     if not isinstance(model, nn.Module):
         if follow_camera is not None:
             raise SegueError(

@@ -36,6 +36,10 @@ LEAST_INLIERS = 0.4  # share of the matches that a motion of the camera must exp
 LEAST_MATCHES = 20
 LEAST_CORRELATION = 0.6  # of two pictures after ECC
 
+LEAST_SEEN = 2
+"""Frames of the background that are needed to follow a camera while it pans; with fewer the background is
+that of a camera that stands still. A single frame also shows objects that its mask lacks."""
+
 MOST_SHIFT = 0.3  # parts of the picture by which a corner may move: such pictures have enough in common
 
 _STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
@@ -253,7 +257,7 @@ class MovingCameraSegmenter(NetworkSegmenter):
         return self._following
 
     def step(self, image: Image, scene: Scene, plane: UInt8Array | None = None) -> Maps | None:
-        """Take the next frame; the scene does not count while the camera is followed."""
+        """Take the next frame; while the camera is followed, the scene counts where nothing else is known."""
         if self._always:
             self._taken[self._seen] = image
         elif image is not self._taken.get(self._seen):
@@ -281,7 +285,7 @@ class MovingCameraSegmenter(NetworkSegmenter):
 
     def _decode(self, scene: Scene) -> Maps:
         now = self._due
-        maps = super()._decode(self._past() if self._following else scene)
+        maps = super()._decode(self._past(scene) if self._following else scene)
         if now not in self._aligned:  # else its mask lies elsewhere than the frame as it was taken
             mask = (maps[0] > MASK_ABOVE).astype(np.uint8)
             self._masks[now] = np.asarray(cv2.dilate(mask, GROW), np.uint8)
@@ -324,8 +328,12 @@ class MovingCameraSegmenter(NetworkSegmenter):
         current, matrix = self._taken[self._due], self._motion(index)
         return current if matrix is None else seen_from(self._taken[index], matrix, current)
 
-    def _past(self) -> Scene:
-        """The empty scene as the current frame sees it: the current frame where nothing tells more."""
+    def _past(self, scene: Scene) -> Scene:
+        """The empty scene as the current frame sees it: the current frame where nothing tells more.
+
+        Where fewer than :data:`LEAST_SEEN` frames lead here and the camera is followed while it pans, it is
+        ``scene``, so that following makes nothing worse.
+        """
         current = self._taken[self._due]
         nowhere = np.zeros(current.shape[:2], np.uint8)
         indices = [index for index in (self._due - back for back in PAST) if index in self._taken]
@@ -334,4 +342,6 @@ class MovingCameraSegmenter(NetworkSegmenter):
             for index in indices
             if (matrix := self._motion(index)) is not None
         ]
+        if not self._always and len(others) < LEAST_SEEN:
+            return scene
         return scene_around(current, others)

@@ -48,6 +48,8 @@ class ForegroundCapabilities:
             says about the frame, (N, h, w) at each scale, for ``--explain``.
         two_passes: it finds more, as was measured, where the empty scene is learnt from the whole film first;
             films that are files are read twice then, if nothing else is asked for.
+        follows_pans: it finds more, as was measured, where a camera that pans is followed; in one pass it is,
+            if nothing else is asked for.
         graphs: ``scene`` where :func:`segue.export.onnx.export_onnx` can write it; None where it cannot.
     """
 
@@ -65,6 +67,7 @@ class ForegroundCapabilities:
     looks_twice: bool = False
     context_maps: bool = False
     two_passes: bool = False
+    follows_pans: bool = False
     graphs: Literal["scene"] | None = None
 
 
