@@ -36,7 +36,8 @@ from segue.sessions.official import best_entries, encode_frames
 from usage import resident_peak
 
 TOP = 10
-CLIPS = 3  # of which memory is measured; the layers of segue make their weights in the first two
+WARM_UP = 2  # clips in which the layers of segue make their weights; they are not timed on either side
+CLIPS = 3  # of which memory is measured
 MIB = 1 << 20
 
 NETWORKS: dict[str, Callable[[], SeqFormer]] = {"seqformer": SeqFormer, "msstsvis": MSSTSVIS}
@@ -159,12 +160,12 @@ def measure(name: str, frames: int, size: tuple[int, int], rounds: int) -> tuple
     variants = {"plain": (prepared(name, "plain"), plain), "segue": (prepared(name, "segue"), segue)}
     seconds: dict[str, list[float]] = {variant: [] for variant in variants}
     outcomes: dict[str, Outcome] = {}
-    for _ in range(rounds + 1):
+    for _ in range(rounds + WARM_UP):
         for variant, (network, run) in variants.items():
             begun = time.perf_counter()
             outcomes[variant] = run(network, clip)
             seconds[variant].append(time.perf_counter() - begun)
-    medians = {variant: statistics.median(taken[1:]) for variant, taken in seconds.items()}
+    medians = {variant: statistics.median(taken[WARM_UP:]) for variant, taken in seconds.items()}
     return Times(**medians), Differences.between(outcomes["plain"], outcomes["segue"])
 
 
