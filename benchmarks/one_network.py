@@ -73,9 +73,7 @@ def cost(case: Case, limit: float) -> Cost | None:
         RuntimeError: the network failed.
     """
     words = [sys.executable, __file__, json.dumps(asdict(case))]
-    for _ in range(
-        2
-    ):  # where layers chose their forms the first time, time and memory are not those of a frame
+    for _ in range(2):  # where layers chose their forms, time and memory are not those of a frame
         try:
             done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=limit)
         except subprocess.TimeoutExpired:

@@ -82,7 +82,7 @@ class Tools:
 
     @cached_property
     def film(self) -> Film:
-        """Opened by the first request: where it was moved away meanwhile, that one is told so."""
+        """Opened by the first request: where it was moved away meanwhile, that one fails."""
         return self._given if isinstance(self._given, Film) else Film(self._given)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Who sways in his place from the first frame on is told from the scene, which is guessed behind him."""
+"""Who sways in his place from the first frame on is foreground; the scene behind him is inpainted."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_what_a_piece_encloses_belongs_to_it() -> None:
 
 
 class Guessing(BackgroundDifference):
-    """A difference to the background that is told of guesses."""
+    """A difference to the background for which the scene is guessed."""
 
     guesses_behind = True
 

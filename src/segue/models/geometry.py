@@ -48,6 +48,22 @@ def unpad(x: Tensor, size: Shape) -> Tensor:
     return x[..., top : top + size[0], left : left + size[1]]
 
 
+def reduced_to(image: Image, long_side: int) -> Image:
+    """A picture reduced by averaging, if it is larger.
+
+    Args:
+        image: RGB (H, W, 3), uint8.
+        long_side: pixels of the longer side of the result at most.
+
+    Returns:
+        (h, w, 3), uint8.
+    """
+    height, width = image.shape[:2]
+    scale = min(1.0, long_side / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 @dataclass(frozen=True, slots=True)
 class ResizePadGeometry:
     """Sizes of one session: the picture, the working size, and that padded to the network's stride."""

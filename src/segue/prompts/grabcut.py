@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.models.geometry import reduced_to
 from segue.prompts.answers import Answer, Prompts
 from segue.prompts.planes import around, pixels, tight_box
 from segue.types import Image, Point
@@ -106,10 +107,7 @@ def refine_points(
 
 
 def _shrink(image: Image, side: int) -> tuple[Image, float]:
-    height, width = image.shape[:2]
-    scale = min(1.0, side / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False), scale
+    return reduced_to(image, side), min(1.0, side / max(image.shape[:2]))
 
 
 def _enlarge(mask: npt.NDArray[np.bool_], size: tuple[int, ...]) -> npt.NDArray[np.bool_]:

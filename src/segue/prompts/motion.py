@@ -17,6 +17,7 @@ import numpy as np
 from segue.arrays import BoolArray, Float32Array
 from segue.flow import DIS, against_scene
 from segue.flow.providers import Flow
+from segue.models.geometry import reduced_to
 from segue.prompts.answers import Answer, MakePrompter, PicturePrompter, Prompts
 from segue.prompts.extents import Extent
 from segue.prompts.planes import tight_box
@@ -30,10 +31,8 @@ FRINGE = np.ones((5, 5), np.uint8)  # by which flow blurs what moves beyond its 
 LARGER = 1.3  # how much larger than the first mask what moves is, so that the mask is a part
 INSIDE = 0.6  # share of the first mask that it holds
 MOST = 0.5  # share of the picture above which it is the scene that was taken for what moves
-LEAST_MATCH, LEAST_GAIN = (
-    0.4,
-    0.1,
-)  # IoU of the new mask with it, and how much more that is than the first one's
+LEAST_MATCH = 0.4  # IoU of the new mask with it
+LEAST_GAIN = 0.1  # how much more that is than the first one's
 LEAST_EXPECTED = 0.55  # predicted IoU of the new mask
 
 SAME_SCENE = 0.7
@@ -81,9 +80,8 @@ class MotionPrompter:
         self, prompter: PicturePrompter, image: Image, neighbour: Callable[[], Image | None]
     ) -> None:
         self._prompter, self._image, self._neighbour = prompter, image, neighbour
-        self._last: tuple[Prompts, Answer, Answer | None] | None = (
-            None  # for another extent of the same clicks
-        )
+        # For another extent of the same clicks.
+        self._last: tuple[Prompts, Answer, Answer | None] | None = None
 
     def answer(self, prompts: Prompts) -> Answer:
         """Segment the object that prompts point at; see :class:`segue.prompts.PicturePrompter`.
@@ -145,7 +143,7 @@ class MotionPrompter:
         other = self._neighbour()
         if other is None or other.shape != self._image.shape:
             return None
-        first, second = (_reduced(picture) for picture in (self._image, other))
+        first, second = (reduced_to(picture, LONG_SIDE) for picture in (self._image, other))
         flow = DIS()(first, second)
         return against_scene(flow) if _same_scene(first, second, flow) else None
 
@@ -174,13 +172,6 @@ def _same_scene(first: Image, second: Image, flow: Flow) -> bool:
     if not one.std() or not other.std():  # nothing to see in one of them
         return False
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1]) >= SAME_SCENE
-
-
-def _reduced(picture: Image) -> Image:
-    height, width = picture.shape[:2]
-    shrunk = min(1.0, LONG_SIDE / max(height, width))
-    size = max(1, round(width * shrunk)), max(1, round(height * shrunk))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _shrunk(mask: BoolArray, motion: Float32Array) -> BoolArray:

@@ -316,7 +316,7 @@ class GhostDetector(Checkpointable):
             for where, piece in _pieces(mask):
                 if still[where][piece].mean() < STILL_SHARE:
                     continue
-                if _belongs_to(piece, image[where], background[where]):
+                if has_clearer_outline(piece, background[where], image[where]):
                     ghosts[where] |= piece
                     if suspects[where][piece].mean() > STILL_SHARE:
                         found[where] |= piece
@@ -338,9 +338,18 @@ def _pieces(mask: BoolArray) -> Iterator[tuple[Part, BoolArray]]:
             yield (rows, columns), np.asarray(labels[rows, columns] == i)
 
 
-def _belongs_to(piece: BoolArray, image: Image, background: Image) -> bool:
-    """Whether the outline of a piece is an edge of the background rather than of the frame."""
-    contrasts = outline_contrasts(piece, (image, background))
+def has_clearer_outline(piece: BoolArray, picture: Image, other: Image) -> bool:
+    """Whether the outline of a piece is an edge of one picture rather than of another.
+
+    Args:
+        piece: (H, W), bool.
+        picture: RGB (H, W, 3), uint8.
+        other: of the same size.
+
+    Returns:
+        True where it is clearer in ``picture`` by :data:`RATIO` and :data:`MARGIN`; False without an outline.
+    """
+    contrasts = outline_contrasts(piece, (other, picture))
     return contrasts is not None and contrasts[1] > RATIO * contrasts[0] + MARGIN
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import BoolArray, Float32Array
+from segue.models.geometry import reduced_to
 from segue.sessions.align import normalised, shift, warped
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.types import Image
@@ -122,10 +123,7 @@ def reduced(image: Image) -> Float32Array:
     Returns:
         (h, w, 3), float32, levels of 0 to 255.
     """
-    height, width = image.shape[:2]
-    scale = min(1.0, LONG_SIDE / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
+    return np.asarray(reduced_to(image, LONG_SIDE), np.float32)
 
 
 def difference(one: Float32Array, other: Float32Array) -> Change:

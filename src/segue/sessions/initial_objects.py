@@ -11,22 +11,20 @@ from segue.arrays import BoolArray
 from segue.sessions.background import (
     BORDER,
     EVERY,
-    MARGIN,
-    RATIO,
     SMALLEST,
     STILL_LEVELS,
     STILL_SHARE,
     Part,
-    outline_contrasts,
+    has_clearer_outline,
 )
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.empty_scene import Scene
+from segue.sessions.lights import steepness
 from segue.types import Image
 
-FIRST, LAST = (
-    18,
-    324,
-)  # frames of a scene between which is looked: later what has come and gone hides what sways
+FIRST, LAST = 18, 324
+"""Frames of a scene between which is looked: later what has come and gone hides what sways."""
+
 CHANGED, NOISES = 12, 2  # levels, and widths of the range of half of the pixels, above which a pixel changes
 REACH = 3  # pixels by which what sways moves at most
 LIKE = 10  # levels by which a pixel may leave the range of its surroundings
@@ -117,8 +115,7 @@ class InitialObjectDetector(Checkpointable):
         result = np.zeros(mask.shape, bool)
         objects = sure | (mask & guessed)
         for part, piece in _pieces(behind):
-            contrasts = outline_contrasts(objects[part] & piece, (guess[part], image[part]))
-            if contrasts is not None and contrasts[1] > RATIO * contrasts[0] + MARGIN:
+            if has_clearer_outline(objects[part] & piece, image[part], guess[part]):
                 result[part] |= piece
         if not result.any():
             return None
@@ -235,6 +232,5 @@ def _grown(mask: BoolArray) -> BoolArray:
 
 def _edges(image: Image) -> BoolArray:
     """Where there are edges, (H, W)."""
-    grey = cv2.cvtColor(cv2.GaussianBlur(image, (0, 0), 1.0), cv2.COLOR_RGB2GRAY)
-    right, down = (cv2.Sobel(grey, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
-    return np.asarray(np.hypot(right, down) > EDGE)
+    grey = np.asarray(cv2.cvtColor(cv2.GaussianBlur(image, (0, 0), 1.0), cv2.COLOR_RGB2GRAY), np.uint8)
+    return np.asarray(steepness(grey) > EDGE)

@@ -70,19 +70,26 @@ def _is_light(piece: BoolArray, grey: Float32Array, empty: Float32Array) -> bool
     level = float(np.percentile(brighter[piece], BRIGHTEST))
     if level < LEAST or float((brighter[near] > -NOISE).mean()) < BRIGHTER:
         return False
-    flat = near & (_steepness(empty) < FLAT)
+    flat = near & (steepness(empty) < FLAT)
     if np.count_nonzero(flat) < ENOUGH:
         return False
     radius = float(np.sqrt(np.count_nonzero(piece) / np.pi))
     soft = max(SOFT, min(SHARP, ROUND / radius))
-    return float(np.percentile(_steepness(brighter)[flat], SHARPEST)) < soft * level
+    return float(np.percentile(steepness(brighter)[flat], SHARPEST)) < soft * level
 
 
 def _levels(grey: UInt8Array) -> Float32Array:
     return np.asarray(cv2.GaussianBlur(grey.astype(np.float32), (0, 0), SMOOTH), np.float32)
 
 
-def _steepness(levels: Float32Array) -> Float32Array:
-    """Change of the levels, in levels a pixel, (h, w)."""
+def steepness(levels: Float32Array | UInt8Array) -> Float32Array:
+    """How much the levels change from pixel to pixel: the length of the gradient by Sobel.
+
+    Args:
+        levels: (h, w), grey levels.
+
+    Returns:
+        (h, w), float32, in levels a pixel.
+    """
     right, down = (cv2.Sobel(levels, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
     return np.asarray(np.hypot(right, down), np.float32)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import Float32Array
+from segue.models.geometry import reduced_to
 from segue.sessions.align import normalised, shift, support
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.types import Image
@@ -67,14 +68,11 @@ class PanDetector(Checkpointable):
         Returns:
             Whether the camera pans.
         """
-        height, width = image.shape[:2]
-        scale = min(1.0, LONG_SIDE / max(height, width))
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        small = reduced_to(image, LONG_SIDE)
         if self._seen and self._seen[-1].shape != small.shape:
             self.restart()
         self._seen.append(small)
-        if len(self._seen) < 2 or min(size) < 16:
+        if len(self._seen) < 2 or min(small.shape[:2]) < 16:
             return self.pans
         self._steps.append(self._step(self._seen[-2], small))
         way = np.array(self._steps)
