@@ -26,16 +26,7 @@ FollowCamera = Literal["never", "auto", "features", "ecc"]
 
 
 def same_values(self: Any, other: Any) -> Any:
-    """Equality of two objects of one dataclass whose fields may be arrays, which compare by content.
-
-    Stands for ``__eq__`` in classes whose generated one would ask an array for its truth.
-
-    Args:
-        other: another object.
-
-    Returns:
-        True where all compared fields agree; ``NotImplemented`` for objects of another class.
-    """
+    """Compare two objects of one dataclass whose fields may be arrays, by content; stands for ``__eq__``."""
     if type(other) is not type(self):
         return NotImplemented
     compared = (item.name for item in fields(other) if item.compare)

@@ -88,11 +88,6 @@ def test_nothing_below_the_command_line_imports_it() -> None:
     assert [path.name for path in users] == ["__main__.py"]  # python -m segue
 
 
-def test_the_command_line_only_parses_and_shows() -> None:
-    lines = [len(path.read_text("utf-8").splitlines()) for path in (SOURCE / "segue" / "cli").glob("*.py")]
-    assert sum(lines) <= 1800
-
-
 def test_one_subpackage_and_the_page_know_the_codec() -> None:
     files = [path for package in DISTRIBUTED for path in (SOURCE / package).rglob("*.py")]
     users = [
