@@ -32,9 +32,6 @@ def keep_freed_memory() -> bool:
 
     What the environment says (``MALLOC_TRIM_THRESHOLD_``, ``MALLOC_MMAP_THRESHOLD_``) has priority; other
     libraries than glibc need none of it.
-
-    Returns:
-        True where the heap keeps them.
     """
     library = _glibc()
     if library is None:
@@ -49,9 +46,6 @@ def release_freed_memory() -> bool:
     It is for pieces that are not used again as they were, such as weights from which others were made. What
     is used again has to be cleared by the system once. Like :func:`keep_freed_memory` it leaves a heap alone
     that the environment has settings for, and libraries other than glibc.
-
-    Returns:
-        Whether there was anything to give back.
     """
     library = _glibc()
     return library is not None and bool(library.malloc_trim(0))
@@ -69,9 +63,6 @@ def apart_from_heap() -> Iterator[None]:
 
     Other threads are affected too, in speed alone. A heap that the environment has settings for, and
     libraries other than glibc, are left alone.
-
-    Yields:
-        Nothing.
     """
     library = _glibc()
     if library is None:

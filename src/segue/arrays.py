@@ -15,15 +15,7 @@ FloatingArray = npt.NDArray[np.floating]
 
 
 def as_array(value: Any) -> Any:
-    """A tensor of PyTorch as an array; anything else as it is. PyTorch is not imported for it.
-
-    Args:
-        value: tensor on any device, or anything else.
-
-    Returns:
-        An array on the CPU, which may share the memory of the tensor. Types that NumPy lacks (bfloat16,
-        float8) become float32.
-    """
+    """A tensor of PyTorch as an array; anything else as it is. PyTorch is not imported for it."""
     if not hasattr(value, "detach"):
         return value
     value = value.detach().cpu()

@@ -7,11 +7,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """``SEGUE_HOME``, else the platform's folder for caches; it need not exist.
-
-    Returns:
-        The folder.
-    """
+    """``SEGUE_HOME``, else the platform's folder for caches; it need not exist."""
     chosen = os.environ.get("SEGUE_HOME")
     if chosen:
         return Path(chosen).expanduser()

@@ -45,14 +45,7 @@ class CancelToken:
                 self._callbacks.pop()()
 
     def wait(self, seconds: float) -> bool:
-        """Sleep, until the time is over or the run is to stop.
-
-        Args:
-            seconds: longest time.
-
-        Returns:
-            Whether the run is to stop.
-        """
+        """Sleep, until the time is over or the run is to stop."""
         end = time.monotonic() + seconds
         while not self._cancelled and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, LOOK_SECONDS))
@@ -63,20 +56,13 @@ class CancelToken:
 
         It is called once, in the thread that cancels, and at once where that has happened already. It must be
         quick and take no lock, for that thread may be in a handler of signals.
-
-        Args:
-            callback: is called without arguments.
         """
         self._callbacks.append(callback)
         if self.cancelled:
             self.cancel()
 
     def forget(self, callback: Callable[[], None]) -> None:
-        """Withdraw what :meth:`on_cancel` was given.
-
-        Args:
-            callback: the same function; one that is not known is ignored.
-        """
+        """Withdraw what :meth:`on_cancel` was given."""
         with suppress(ValueError):
             self._callbacks.remove(callback)
 
@@ -89,17 +75,6 @@ def cancel_on_signals(token: CancelToken | None = None) -> Iterator[CancelToken]
     first is no second one, but for Ctrl-C after Ctrl-C. What the caller of this process ignores, as nohup
     does with SIGHUP, stays ignored. Outside the main thread, which alone can take signals, the token is as it
     was given.
-
-    Args:
-        token: what is cancelled; by default a new one.
-
-    Returns:
-        The token, for the block; afterwards signals do what they did before.
-
-    Example:
-        >>> with cancel_on_signals() as token:
-        ...     while not token.cancelled:
-        ...         break
     """
     token = token or CancelToken()
     if threading.current_thread() is not threading.main_thread():
@@ -135,9 +110,6 @@ def interrupt_on_signals() -> Iterator[None]:
 
     What is open is then given up in order while a run begins or ends, where nothing looks at a
     :class:`CancelToken`. Signals that are ignored or handled stay so, and so do all outside the main thread.
-
-    Returns:
-        None, for the block; afterwards signals do what they did before.
     """
     deadly: list[signal.Signals] = []
     if threading.current_thread() is threading.main_thread():

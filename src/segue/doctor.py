@@ -34,9 +34,6 @@ def facts() -> Iterator[tuple[str, str]]:
     """Names and values, in the order in which they are shown; nothing private but the cache folder.
 
     A part that fails says so in place of its values, and the others follow.
-
-    Yields:
-        Name and value.
     """
     yield "segue", segue.__version__
     yield "python", f"{platform.python_version()} ({sys.executable})"
@@ -131,25 +128,14 @@ _PARTS: Mapping[str, Callable[[], Facts]] = {
 
 
 def requirements() -> dict[str, str]:
-    """The packages that segue needs in any case, with their versions.
-
-    Returns:
-        Version by name; words for one that is not installed.
-
-    Raises:
-        importlib.metadata.PackageNotFoundError: segue itself is not installed, but run from its sources.
-    """
+    """The packages that segue needs in any case, with their versions."""
     lines = importlib.metadata.requires("segue") or ()
     names = [_name(line) for line in lines if "extra ==" not in line]
     return {name: _version(name) or "not installed" for name in names}
 
 
 def extras() -> dict[str, list[str]]:
-    """The packages of each extra that users install; without a record of them, those of :data:`EXTRAS`.
-
-    Returns:
-        Names of packages by name of the extra.
-    """
+    """The packages of each extra that users install; without a record of them, those of :data:`EXTRAS`."""
     try:
         lines = importlib.metadata.requires("segue") or ()
     except importlib.metadata.PackageNotFoundError:  # run from its sources
@@ -163,17 +149,7 @@ def extras() -> dict[str, list[str]]:
 
 
 def self_test(device: str | None = None) -> str:
-    """Follow the objects of the bundled video for some frames, and compare their boxes with known ones.
-
-    Args:
-        device: where the network runs; None is the default device.
-
-    Returns:
-        One line: frames, seconds, and the largest difference of a side of a box.
-
-    Raises:
-        RuntimeError: the boxes are wrong.
-    """
+    """Follow the objects of the bundled video for some frames, and compare their boxes with known ones."""
     from segue.masks.files import read_index_mask
 
     with resources.as_file(resources.files("segue") / "assets" / "sample") as sample:

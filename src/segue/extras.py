@@ -19,14 +19,7 @@ EXTRAS = {
 
 
 def missing_packages(extra: str) -> str | None:
-    """The packages of an extra that are not installed, and the command that installs them.
-
-    Args:
-        extra: a name in :data:`EXTRAS`.
-
-    Returns:
-        One line, or None if nothing is missing.
-    """
+    """The packages of an extra that are not installed, and the command that installs them."""
     missing = [package for package in EXTRAS[extra] if find_spec(package.replace("-", "_")) is None]
     return f"{', '.join(missing)}: {install_command(extra)}" if missing else None
 
@@ -36,12 +29,6 @@ def install_command(extra: str) -> str:
 
     The installer records that place in ``direct_url.json``: a folder, an archive or a repository. Without the
     record segue came from a package index.
-
-    Args:
-        extra: a name of an extra in ``pyproject.toml``.
-
-    Returns:
-        A line for a shell.
     """
     return f"pip install {_requirement(extra, _direct_url())}"
 

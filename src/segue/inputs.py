@@ -17,12 +17,6 @@ def check_file(path: Path, error: type[SegueError], largest: int | None = None) 
     """See that a path leads to a regular file of at most ``largest`` bytes, which gives them without waiting.
 
     Raises ``error`` where nothing is there, it is a folder, pipe or device, or the name is impossible.
-
-    Args:
-        path: path that somebody gave.
-        error: error to raise where nothing is there, or it is a folder, pipe or device, or the name is
-            impossible.
-        largest: largest size in bytes; None sets no limit.
     """
     try:
         status = path.stat()
@@ -38,14 +32,7 @@ def check_file(path: Path, error: type[SegueError], largest: int | None = None) 
 
 
 def exists(path: Path) -> bool:
-    """Whether something is there; False for names that no file can have.
-
-    Args:
-        path: any path.
-
-    Returns:
-        True where there is a file, a folder or anything else.
-    """
+    """Whether something is there; False for names that no file can have."""
     return os.path.exists(path)  # noqa: PTH110  that of Path raises for them
 
 
@@ -53,13 +40,6 @@ def whole_number(text: str, largest: int = 2**31 - 1) -> int | None:
     """A number from 0 to ``largest`` that is written in digits; None for any other text.
 
     Python itself refuses texts of more than 4,300 digits with an error that nobody expects.
-
-    Args:
-        text: any text.
-        largest: largest number that is taken.
-
-    Returns:
-        The number, or None.
     """
     if not (text.isascii() and text.isdecimal()) or len(text.lstrip("0")) > len(str(largest)):
         return None
@@ -68,14 +48,7 @@ def whole_number(text: str, largest: int = 2**31 - 1) -> int | None:
 
 
 def check_choice(name: str, value: object, choices: object, error: type[Exception]) -> None:
-    """Refuse a value that is not among those of a ``Literal``.
-
-    Args:
-        name: name of the argument, for the message.
-        value: what was given.
-        choices: the ``Literal``.
-        error: error to raise.
-    """
+    """Refuse a value that is not among those of a ``Literal``."""
     known = get_args(choices)
     if value not in known:
         raise error(f"{name} is {value!r}; it must be one of {', '.join(known)}")
@@ -90,16 +63,7 @@ def check_number(
     whole: bool = False,
     error: type[SegueError] = ArgumentError,
 ) -> None:
-    """See that an argument is a finite number in a range.
-
-    Args:
-        name: of the argument, for the message.
-        value: what was given.
-        least: lowest value allowed.
-        most: highest value allowed.
-        whole: only whole numbers are taken.
-        error: raised where it is none.
-    """
+    """See that an argument is a finite number in a range."""
     kind = "a whole number" if whole else "a number"
     fits = isinstance(value, numbers.Integral if whole else numbers.Real)  # those of NumPy are, too
     if not fits or isinstance(value, bool) or not math.isfinite(value):  # type: ignore[arg-type]
@@ -111,14 +75,7 @@ def check_number(
 
 
 def kind_of(value: object) -> str:
-    """What a value is, for messages: its type, and of arrays, tensors and PIL pictures the layout.
-
-    Args:
-        value: anything.
-
-    Returns:
-        A few words.
-    """
+    """What a value is, for messages: its type, and of arrays, tensors and PIL pictures the layout."""
     name = type(value).__name__
     shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
     if shape is not None and dtype is not None:
@@ -132,27 +89,13 @@ def kind_of(value: object) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says; its class where it says nothing.
-
-    Args:
-        error: any error.
-
-    Returns:
-        One line, not empty.
-    """
+    """The first line of what an error says; its class where it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
 def printable(text: str) -> str:
-    """A text for one line of a terminal: what would end the line or command the terminal is escaped.
-
-    Args:
-        text: any text.
-
-    Returns:
-        The text with control characters escaped.
-    """
+    """A text for one line of a terminal: what would end the line or command the terminal is escaped."""
     return "".join(
         sign if sign.isprintable() or sign == "\u00a0" else sign.encode("unicode_escape").decode()
         for sign in text
@@ -160,17 +103,7 @@ def printable(text: str) -> str:
 
 
 def parse_json(text: str) -> Any:
-    """A JSON value of a text that may come from anywhere.
-
-    Args:
-        text: the text.
-
-    Returns:
-        Dictionaries, lists, texts, numbers, truth values and None.
-
-    Raises:
-        ValueError: it is none, is nested too deeply, or holds a number that is none.
-    """
+    """A JSON value of a text that may come from anywhere."""
     try:
         return json.loads(text, parse_constant=_refuse)
     except RecursionError:
@@ -178,14 +111,7 @@ def parse_json(text: str) -> Any:
 
 
 def is_number(value: object) -> bool:
-    """Whether a value of JSON is a finite number.
-
-    Args:
-        value: value of JSON.
-
-    Returns:
-        True for int and float, not for truth values, NaN and infinity.
-    """
+    """Whether a value of JSON is a finite number."""
     return type(value) in (int, float) and abs(value) < 2.0**63  # type: ignore[arg-type]
 
 

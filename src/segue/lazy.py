@@ -11,24 +11,7 @@ from typing import Any
 def lazy_names(
     package: str, modules: Mapping[str, str], subpackages: Collection[str] = ()
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The functions ``__getattr__`` and ``__dir__`` of a package (PEP 562).
-
-    Args:
-        package: its name.
-        modules: names that the package offers, separated by spaces, by the full name of the module that
-            defines them.
-        subpackages: those that are attributes before anybody has imported them.
-
-    Returns:
-        Both functions. The first imports the module of a name, and keeps the value in the package, so that
-        it is asked once for each name.
-
-    Raises:
-        AttributeError: the first function, where the package offers no such name.
-
-    Example:
-        >>> __getattr__, __dir__ = lazy_names(__name__, {"segue.video": "open_source"})
-    """
+    """The functions ``__getattr__`` and ``__dir__`` of a package (PEP 562)."""
     places = {name: module for module, names in modules.items() for name in names.split()}
 
     def find(name: str) -> Any:

@@ -8,14 +8,7 @@ from pathlib import Path
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str, str], ...]:
-    """Sorting key under which ``frame10`` comes after ``frame9``; different names have different keys.
-
-    Args:
-        name: name of a file or video.
-
-    Returns:
-        A key for :func:`sorted`.
-    """
+    """Sorting key under which ``frame10`` comes after ``frame9``; different names have different keys."""
     return tuple(map(_part_key, re.findall(r"[0-9]+|[^0-9]+", name)))
 
 
@@ -28,30 +21,14 @@ def _part_key(part: str) -> tuple[int, int, str, str]:
 
 
 def first_few(names: Iterable[str], few: int = 5) -> str:
-    """The first few names and how many follow.
-
-    Args:
-        names: names in order.
-        few: how many are named.
-
-    Returns:
-        Names with commas between, and "and N more" where there are more.
-    """
+    """The first few names and how many follow."""
     listed = list(names)
     more = f" and {len(listed) - few} more" if len(listed) > few else ""
     return ", ".join(listed[:few]) + more
 
 
 def distinct_ends(one: Path, other: Path) -> tuple[str, str]:
-    """Short names of two files or folders that differ, where the paths do.
-
-    Args:
-        one: a path.
-        other: another path.
-
-    Returns:
-        A name for each, as short as possible.
-    """
+    """Short names of two files or folders that differ, where the paths do."""
     ways = [path.resolve().parts for path in (one, other)]
     if ways[0] == ways[1]:
         return ways[0][-1], ways[1][-1]

@@ -14,11 +14,7 @@ _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 
 
 def notice(text: str) -> None:
-    """Say something that the person at the terminal may want to know; not what is wrong, nor a result.
-
-    Args:
-        text: one line.
-    """
+    """Say something that the person at the terminal may want to know; not what is wrong, nor a result."""
     if not _QUIET.get():
         print(printable(text), file=sys.stderr)
 
@@ -29,20 +25,12 @@ def be_quiet() -> None:
 
 
 def is_quiet() -> bool:
-    """Whether notices and progress are left out.
-
-    Returns:
-        True inside a quiet command.
-    """
+    """Whether notices and progress are left out."""
     return _QUIET.get()
 
 
 def quiet_option() -> Any:
-    """The option ``--quiet`` for a command that has none of its own.
-
-    Returns:
-        An option for typer.
-    """
+    """The option ``--quiet`` for a command that has none of its own."""
     alone = typer.Typer()
     alone.command()(_with_quiet)
     (option,) = (item for item in typer.main.get_command(alone).params if "--quiet" in item.opts)

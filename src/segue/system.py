@@ -37,21 +37,13 @@ _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 def stop_signals() -> list[signal.Signals]:
-    """What asks a program to end: Ctrl-C, SIGTERM, the end of its terminal, Ctrl-Break of Windows.
-
-    Returns:
-        The signals that this system has.
-    """
+    """What asks a program to end: Ctrl-C, SIGTERM, the end of its terminal, Ctrl-Break of Windows."""
     names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
     return [getattr(signal, name) for name in names if hasattr(signal, name)]
 
 
 def sync_file(path: Path) -> None:
-    """Return when the content of a file has reached the disk.
-
-    Args:
-        path: the file.
-    """
+    """Return when the content of a file has reached the disk."""
     with path.open("rb+" if WINDOWS else "rb") as file:  # Windows syncs what may be written only
         sync_open_file(file.fileno())
 
@@ -60,9 +52,6 @@ def sync_open_file(descriptor: int) -> None:
     """Return when what was written to an open file has reached the disk; its buffers must be flushed before.
 
     On macOS ``fsync`` leaves it in the memory of the disk; see fsync(2) there.
-
-    Args:
-        descriptor: of the open file.
     """
     if MACOS:
         import fcntl
@@ -74,11 +63,7 @@ def sync_open_file(descriptor: int) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Return when the names of a folder's files have reached the disk, where the system can promise that.
-
-    Args:
-        folder: the folder.
-    """
+    """Return when the names of a folder's files have reached the disk, where the system can promise that."""
     if WINDOWS:  # it opens no folders; NTFS keeps a journal of names
         return
     with suppress(OSError):  # some file systems sync none
@@ -90,15 +75,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def rename(source: Path, target: Path) -> None:
-    """Give a file another name, in one step; a file that has it is replaced.
-
-    Args:
-        source: the file.
-        target: its new name, on the same file system.
-
-    Raises:
-        OSError: it cannot be done; on Windows also where another program has one of both open for long.
-    """
+    """Give a file another name, in one step; a file that has it is replaced."""
     _patiently(lambda: source.replace(target))
 
 
@@ -107,10 +84,6 @@ def remove_lock(lock: FileLock, path: Path) -> None:
 
     Elsewhere the file goes first: whoever opened it before finds that it is gone, and does not hold the lock.
     Windows removes no open file; there who comes in between holds the lock, and its file stays.
-
-    Args:
-        lock: the lock, held by this process.
-        path: its file.
     """
     if WINDOWS:
         lock.release()
@@ -125,9 +98,6 @@ def own_group() -> dict[str, Any]:
     """Arguments of :class:`subprocess.Popen` for a program that is the first of a group of its own.
 
     A terminal sends Ctrl-C to all of a group.
-
-    Returns:
-        Arguments by name.
     """
     return {"creationflags": _NEW_GROUP} if WINDOWS else {"start_new_session": True}
 
@@ -142,47 +112,25 @@ def leave_group() -> None:
 
 
 def interrupt_group(process: subprocess.Popen[Any]) -> None:
-    """Send what Ctrl-C sends to a program that was started with :func:`own_group`, and to its children.
-
-    Args:
-        process: the program.
-    """
+    """Send what Ctrl-C sends to a program that was started with :func:`own_group`, and to its children."""
     # Windows sends Ctrl-C to no group but its own; Ctrl-Break is the one that reaches others.
     _send(process, getattr(signal, "CTRL_BREAK_EVENT", 1) if WINDOWS else signal.SIGINT)
 
 
 def end_group(process: subprocess.Popen[Any]) -> None:
-    """Ask a program of :func:`own_group` and its children to end; Windows ends the program at once.
-
-    Args:
-        process: the program.
-    """
+    """Ask a program of :func:`own_group` and its children to end; Windows ends the program at once."""
     _send(process, signal.SIGTERM)
 
 
 def was_interrupted(code: int) -> bool:
-    """Whether a program ended for Ctrl-C, by its exit code.
-
-    Args:
-        code: exit code, negative for a signal as :mod:`subprocess` has it.
-
-    Returns:
-        True for Ctrl-C.
-    """
+    """Whether a program ended for Ctrl-C, by its exit code."""
     control_c = 0xC000013A  # STATUS_CONTROL_C_EXIT of Windows, also as a negative number
     return code in (130, -signal.SIGINT) or (WINDOWS and code & 0xFFFFFFFF == control_c)
 
 
 @contextmanager
 def signals_blocked(numbers: Collection[int]) -> Iterator[None]:
-    """Let signals wait, in this thread and in processes that begin inside the block; not on Windows.
-
-    Args:
-        numbers: the signals.
-
-    Yields:
-        Nothing.
-    """
+    """Let signals wait, in this thread and in processes that begin inside the block; not on Windows."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -194,21 +142,13 @@ def signals_blocked(numbers: Collection[int]) -> Iterator[None]:
 
 
 def let_signals_through(numbers: Collection[int]) -> None:
-    """Take signals again in a process that began inside :func:`signals_blocked`.
-
-    Args:
-        numbers: the signals.
-    """
+    """Take signals again in a process that began inside :func:`signals_blocked`."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
 
 
 def die_with(parent: int) -> None:
-    """Have the kernel end this process when its parent dies, where it can (Linux).
-
-    Args:
-        parent: process id of the parent; where it has died already, this process ends at once.
-    """
+    """Have the kernel end this process when its parent dies, where it can (Linux)."""
     if LINUX:
         import ctypes
 

@@ -38,22 +38,11 @@ class Progress:
         self.best_score, self.best_step = float("-inf"), 0
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of the run.
-
-        Returns:
-            All attributes by name.
-        """
+        """What a checkpoint keeps of the run."""
         return dict(vars(self))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state.
-
-        Args:
-            state: from :meth:`state_dict`.
-
-        Raises:
-            CheckpointError: the run was begun with another recipe, seed or data.
-        """
+        """Go on from a state."""
         for name in ("recipe", "seed"):
             if state[name] != getattr(self, name):
                 raise CheckpointError(f"its {name} is {state[name]}, that of this run {getattr(self, name)}")
@@ -72,11 +61,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Move the average towards the weights as they are after a step.
-
-        Args:
-            network: the network that learns; its values of floating point are averaged.
-        """
+        """Move the average towards the weights as they are after a step."""
         self.count += 1
         decay = min(self.decay, self.count / (self.count + 10))
         for name, value in network.state_dict().items():
@@ -84,37 +69,18 @@ class Average:
                 self.weights[name].lerp_(value, 1 - decay)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of the average.
-
-        Returns:
-            Number of steps, and the averaged weights by name.
-        """
+        """What a checkpoint keeps of the average."""
         return {"count": self.count, "weights": self.weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state.
-
-        Args:
-            state: from :meth:`state_dict`; its weights are copied.
-        """
+        """Go on from a state."""
         self.count = state["count"]
         for name, value in self.weights.items():
             value.copy_(state["weights"][name])
 
 
 def claim_folder(out: Path, name: str, *, resume: bool, overwrite: bool) -> None:
-    """See whether a run may write into a folder.
-
-    Args:
-        out: the folder.
-        name: name of the recipe.
-        resume: continue the run that is there.
-        overwrite: replace the run that is there.
-
-    Raises:
-        SinkError: there is a run already, or both are asked for.
-        CheckpointError: there is nothing to continue.
-    """
+    """See whether a run may write into a folder."""
     if resume and overwrite:
         raise SinkError("--resume continues a run, --overwrite throws it away; give one of them")
     if resume and not (out / LATEST).is_file():
@@ -124,16 +90,7 @@ def claim_folder(out: Path, name: str, *, resume: bool, overwrite: bool) -> None
 
 
 def clear_folder(out: Path, name: str, *, resume: bool) -> None:
-    """Make a folder, without the files of an earlier run unless it is to go on; what else is there stays.
-
-    Args:
-        out: the folder.
-        name: name of the recipe.
-        resume: keep the files of an earlier run.
-
-    Raises:
-        SinkError: it cannot be written.
-    """
+    """Make a folder, without the files of an earlier run unless it is to go on; what else is there stays."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         if not resume:
@@ -159,16 +116,7 @@ def _remove_logs(folder: Path) -> None:
 
 
 def save(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint that appears under its name only when it is complete.
-
-    Args:
-        fabric: runs the training.
-        path: file to write.
-        state: what is saved, by name.
-
-    Raises:
-        SinkError: it cannot be written.
-    """
+    """Write a checkpoint that appears under its name only when it is complete."""
     partial = path.with_suffix(".partial")
     try:
         fabric.save(partial, state)
@@ -182,16 +130,7 @@ def save(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
 
 
 def restore(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
-    """Bring everything in a state to where a checkpoint left it.
-
-    Args:
-        fabric: runs the training.
-        path: file that :func:`save` wrote.
-        state: what is restored, by name; changed in place.
-
-    Raises:
-        CheckpointError: the file is damaged, or one of another run or network.
-    """
+    """Bring everything in a state to where a checkpoint left it."""
     try:
         fabric.load(path, state, weights_only=True)
     except CheckpointError as error:
@@ -201,15 +140,7 @@ def restore(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
 
 
 def export(path: Path, module: nn.Module, weights: dict[str, Tensor], progress: Progress, steps: int) -> None:
-    """Write the weights of ``module.network``, with its options and what made them in the metadata.
-
-    Args:
-        path: file to write.
-        module: what was trained.
-        weights: state dict of the module, or averages of it.
-        progress: recipe, seed and step.
-        steps: number of steps of the whole training.
-    """
+    """Write the weights of ``module.network``, with its options and what made them in the metadata."""
     notes = {
         "recipe": progress.recipe,
         "seed": str(progress.seed),

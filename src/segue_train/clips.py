@@ -60,17 +60,7 @@ class Clip:
 
     @classmethod
     def moved(cls, pairs: Pairs, matrix: warp.Matrix, steps: Steps, side: int) -> Clip:
-        """Frames brought to a crop by ``matrix``, and then each by its step.
-
-        Args:
-            pairs: picture and index mask of each frame.
-            matrix: (3, 3), from the picture to the crop, in pixels.
-            steps: of each frame, an affine map after ``matrix`` and a displacement.
-            side: of the square crop, in pixels.
-
-        Returns:
-            Frames and masks of ``side`` x ``side`` pixels.
-        """
+        """Frames brought to a crop by ``matrix``, and then each by its step."""
         clip = cls([], [])
         for (picture, mask), (step, field) in zip(pairs, steps, strict=True):
             clip.frames.append(warp.apply(picture, step @ matrix, side, field))
@@ -78,13 +68,7 @@ class Clip:
         return clip
 
     def paste(self, other: Clip, index: int, behind: bool) -> None:
-        """Paste what fills the masks of another clip with soft edges.
-
-        Args:
-            other: as many frames of the same size; its masks are not 0 where it is pasted.
-            index: id that it gets here; 0 is an unlabelled occluder.
-            behind: it stays hidden by what is already labelled.
-        """
+        """Paste what fills the masks of another clip with soft edges."""
         for t, (picture, solid) in enumerate(zip(other.frames, other.masks, strict=True)):
             weight = blur(solid, 3, 0.8).astype(np.float32) / 255
             if behind:
@@ -213,15 +197,7 @@ class ClipBatches(Batches):
 
 
 def collate(clips: Sequence[Clip], slots: int) -> Batch:
-    """Clips of one shape as a batch; see :class:`ClipBatches`.
-
-    Args:
-        clips: clips of T frames, pictures (H, W, 3) and masks (H, W).
-        slots: objects that a sample has room for.
-
-    Returns:
-        ``frames`` (B, T, 3, H, W), uint8; ``masks`` (B, T, H, W), int64; ``exists`` (B, slots), 0 or 1.
-    """
+    """Clips of one shape as a batch; see :class:`ClipBatches`."""
     frames = stacked(np.stack(clip.frames) for clip in clips).movedim(-1, 2)
     masks = stacked(np.stack(clip.masks) for clip in clips).long()
     exists = object_masks(masks[:, 0], slots).flatten(2).amax(-1)
@@ -229,17 +205,7 @@ def collate(clips: Sequence[Clip], slots: int) -> Batch:
 
 
 def frame_order(rng: Rng, count: int, length: int, max_gap: int) -> list[int]:
-    """Choose frames with random gaps, reversed half the time.
-
-    Args:
-        rng: source of random numbers.
-        count: frames of the video.
-        length: frames of the clip.
-        max_gap: largest distance of two neighbours.
-
-    Returns:
-        Indices; short videos repeat frames.
-    """
+    """Choose frames with random gaps, reversed half the time."""
     gaps = rng.integers(1, max_gap + 1, length - 1)
     while gaps.sum() > count - 1 and gaps.max() > 1:
         gaps = np.maximum(gaps - 1, 1)
@@ -249,15 +215,7 @@ def frame_order(rng: Rng, count: int, length: int, max_gap: int) -> list[int]:
 
 
 def solid(chosen: int, pairs: Pairs) -> Pairs:
-    """Pictures with masks that are 255 in one object.
-
-    Args:
-        chosen: id of the object.
-        pairs: pictures and masks.
-
-    Returns:
-        Pictures and masks (H, W), uint8.
-    """
+    """Pictures with masks that are 255 in one object."""
     return [(picture, (mask == chosen).astype(np.uint8) * np.uint8(255)) for picture, mask in pairs]
 
 
@@ -267,16 +225,7 @@ def _only(chosen: int, pairs: Pairs) -> list[Pair]:
 
 
 def random_object(rng: Rng, mask: Picture, least: int = 30) -> int:
-    """Choose an object of a mask.
-
-    Args:
-        rng: source of random numbers.
-        mask: index mask (H, W).
-        least: pixels that it must have.
-
-    Returns:
-        Its id, or 0 if there is none.
-    """
+    """Choose an object of a mask."""
     ids = object_ids(mask, least)
     return int(rng.choice(ids)) if ids else 0
 
@@ -292,16 +241,7 @@ def _box(mask: BoolArray) -> tuple[float, float, float]:
 
 
 def crop_around(rng: Rng, mask: BoolArray, side: int) -> warp.Matrix:
-    """A crop that shows the object somewhere, at a scale that keeps it neither tiny nor over-full.
-
-    Args:
-        rng: source of random numbers.
-        mask: where the object is, (H, W).
-        side: side of the square in pixels.
-
-    Returns:
-        Map from picture to crop, (3, 3).
-    """
+    """A crop that shows the object somewhere, at a scale that keeps it neither tiny nor over-full."""
     x, y, extent = _box(mask)
     scale = warp.log_uniform(rng, 0.5, 1.6)
     scale = float(np.clip(scale, 0.12 * side / extent, 0.9 * side / extent))
@@ -315,16 +255,7 @@ def crop_around(rng: Rng, mask: BoolArray, side: int) -> warp.Matrix:
 
 
 def place_object(rng: Rng, mask: BoolArray, side: int) -> warp.Matrix:
-    """Put an object at a random place of the crop, 15 to 60 per cent of its side large.
-
-    Args:
-        rng: source of random numbers.
-        mask: where the object is, (H, W).
-        side: side of the square in pixels.
-
-    Returns:
-        Map from picture to crop, (3, 3).
-    """
+    """Put an object at a random place of the crop, 15 to 60 per cent of its side large."""
     x, y, extent = _box(mask)
     scale = float(rng.uniform(0.15, 0.6)) * side / extent
     matrix = warp.crop_matrix((x, y), scale, side, bool(rng.random() < 0.5))
@@ -338,17 +269,7 @@ def _still_or_calm(rng: Rng, pace: float) -> float:
 
 
 def animation(rng: Rng, motion: Motion, shape: ClipShape, pace: float) -> Steps:
-    """Affine path and slowly changing displacement for each frame of a clip.
-
-    Args:
-        rng: source of random numbers.
-        motion: spread of the changes from frame to frame.
-        shape: frames and side of the clip.
-        pace: factor of all motion; 0 is none.
-
-    Returns:
-        For each frame a map (3, 3) and a field (side, side, 2) in pixels, or None.
-    """
+    """Affine path and slowly changing displacement for each frame of a clip."""
     centre = (shape.side / 2, shape.side / 2)
     path = warp.walk(rng, motion.scaled(pace), shape.frames, centre, shape.side)
     if rng.random() < 0.3 or pace == 0:
@@ -361,15 +282,7 @@ def animation(rng: Rng, motion: Motion, shape: ClipShape, pace: float) -> Steps:
 
 
 def recolour(rng: Rng, clip: Clip) -> Clip:
-    """One colour change for the clip, a little one per frame, rarely grey or blurred.
-
-    Args:
-        rng: source of random numbers.
-        clip: pictures and masks of a clip.
-
-    Returns:
-        The clip with other pictures.
-    """
+    """One colour change for the clip, a little one per frame, rarely grey or blurred."""
     matrix = warp.colour_jitter(rng, 0.3)
     is_grey, is_blurred = rng.random() < 0.05, rng.random() < 0.1
     for t, picture in enumerate(clip.frames):
@@ -383,14 +296,5 @@ def recolour(rng: Rng, clip: Clip) -> Clip:
 
 
 def blur(picture: Picture, size: int, sigma: float) -> Picture:
-    """Gaussian blur.
-
-    Args:
-        picture: RGB (H, W, 3), uint8.
-        size: side of the kernel, odd; 0 follows from ``sigma``.
-        sigma: in pixels.
-
-    Returns:
-        (H, W, 3), uint8.
-    """
+    """Gaussian blur."""
     return np.asarray(cv2.GaussianBlur(picture, (size, size), sigma), np.uint8)

@@ -28,14 +28,7 @@ class CutOut:
 
 
 def cut_outs_of_stills(stills: Sequence[Footage]) -> list[CutOut]:
-    """All objects of still images that are large enough and not cut off by two borders.
-
-    Args:
-        stills: still images with masks.
-
-    Returns:
-        A cut-out of one picture for each object.
-    """
+    """All objects of still images that are large enough and not cut off by two borders."""
     found = []
     for still in stills:
         picture, mask = still.read(0)
@@ -47,14 +40,7 @@ def cut_outs_of_stills(stills: Sequence[Footage]) -> list[CutOut]:
 
 
 def cut_outs_of_videos(videos: Sequence[Footage]) -> list[CutOut]:
-    """The labelled objects of each video, together, as one cut-out in motion.
-
-    Args:
-        videos: videos with masks.
-
-    Returns:
-        A cut-out for each video in which enough is visible.
-    """
+    """The labelled objects of each video, together, as one cut-out in motion."""
     found = []
     for video in videos:
         pairs = [video.read(i) for i in range(len(video))]
@@ -101,25 +87,11 @@ class Path:
     phase: float = 0.0
 
     def travelled(self, time: float) -> float:
-        """Frames of motion between time 0 and ``time``; negative before.
-
-        Args:
-            time: in frames; 0 is the current one.
-
-        Returns:
-            Frames, without the time it stands still.
-        """
+        """Frames of motion between time 0 and ``time``; negative before."""
         return float(np.clip(time, self.start, self.stop) - np.clip(0, self.start, self.stop))
 
     def at(self, time: float) -> tuple[float, float, float, float]:
-        """Foot x, y, scale factor and angle in degrees.
-
-        Args:
-            time: in frames; 0 is the current one.
-
-        Returns:
-            Pixels, factor and degrees.
-        """
+        """Foot x, y, scale factor and angle in degrees."""
         steps = self.travelled(time)
         x, y = (p + v * steps for p, v in zip(self.place, self.velocity, strict=True))
         angle = self.swing * np.sin(self.phase + 2 * np.pi * steps / self.period)
@@ -137,14 +109,7 @@ class Pane:
     clear: float  # share of the scene's light that comes through
 
     def cut(self, alpha: Picture) -> Picture:
-        """How much of each pixel of the picture covers the scene, (h, w), from its alpha.
-
-        Args:
-            alpha: (h, w), uint8, 255 where the mover covers.
-
-        Returns:
-            (h, w), uint8; a new array.
-        """
+        """How much of each pixel of the picture covers the scene, (h, w), from its alpha."""
         height, width = alpha.shape
         seen: Picture = alpha.copy()
         part = seen[
@@ -156,14 +121,7 @@ class Pane:
 
 
 def draw_pane(rng: Rng) -> Pane:
-    """A pane in the upper part of a mover.
-
-    Args:
-        rng: source of random numbers.
-
-    Returns:
-        Its edges as shares of the mover, and how clear it is.
-    """
+    """A pane in the upper part of a mover."""
     top, left = rng.uniform(0.08, 0.35), rng.uniform(0.08, 0.5)
     height, width = rng.uniform(0.15, 0.4), rng.uniform(0.15, 0.45)
     return Pane(top, top + height, left, min(left + width, 0.92), float(rng.uniform(0.5, 0.97)))
@@ -184,39 +142,17 @@ class Mover:
     pane: Pane | None = None
 
     def present(self, time: float) -> bool:
-        """Whether it is in the scene.
-
-        Args:
-            time: in frames; 0 is the current one.
-
-        Returns:
-            True between its coming and its leaving.
-        """
+        """Whether it is in the scene."""
         return self.comes <= time < self.leaves
 
     def near(self, time: float, size: Size) -> bool:
-        """Whether it or its shadow may be on a canvas of ``size`` (H, W).
-
-        Args:
-            time: in frames; 0 is the current one.
-            size: height and width of the canvas.
-
-        Returns:
-            False only if nothing of it can be seen.
-        """
+        """Whether it or its shadow may be on a canvas of ``size`` (H, W)."""
         x, y, growth, _ = self.path.at(time)
         reach = 2.5 * self.cut_out.height * abs(self.scale) * growth + 20
         return -reach < x < size[1] + reach and -reach < y < size[0] + reach
 
     def picture(self, time: float) -> int:
-        """Number of the picture that is shown; films run forwards and backwards in turn.
-
-        Args:
-            time: in frames; 0 is the current one.
-
-        Returns:
-            Index of the cut-out's pictures.
-        """
+        """Number of the picture that is shown; films run forwards and backwards in turn."""
         count = len(self.cut_out.pictures)
         if count == 1:
             return 0
@@ -224,26 +160,12 @@ class Mover:
         return min(position, 2 * count - 2 - position)
 
     def patch(self, time: float) -> Picture:
-        """Its picture, with alpha as the fourth channel, (h, w, 4).
-
-        Args:
-            time: in frames; 0 is the current one.
-
-        Returns:
-            (h, w, 4), uint8.
-        """
+        """Its picture, with alpha as the fourth channel, (h, w, 4)."""
         index = self.picture(time)
         return np.asarray(cv2.merge([self.cut_out.pictures[index], self.cut_out.alphas[index]]), np.uint8)
 
     def matrix(self, time: float) -> Matrix:
-        """Affine map (2, 3) from its picture to the canvas: the foot, bottom centre, goes to the path.
-
-        Args:
-            time: in frames; 0 is the current one.
-
-        Returns:
-            (2, 3), float64, in pixels.
-        """
+        """Affine map (2, 3) from its picture to the canvas: the foot, bottom centre, goes to the path."""
         height, width = self.cut_out.alphas[self.picture(time)].shape
         x, y, growth, angle = self.path.at(time)
         sy = abs(self.scale) * growth
@@ -255,17 +177,7 @@ class Mover:
 
 
 def place(patch: Picture, matrix: Matrix, size: Size) -> tuple[tuple[slice, slice], Picture] | None:
-    """Warp a patch onto a canvas.
-
-    Args:
-        patch: (h, w) or (h, w, C), uint8.
-        matrix: map from patch to canvas, (2, 3) or (3, 3).
-        size: height and width in pixels.
-
-    Returns:
-        Rows and columns of the canvas, and what lies there, 0 where the patch does not reach; None if it lies
-        outside.
-    """
+    """Warp a patch onto a canvas."""
     height, width = patch.shape[:2]
     corners = matrix[:, :2] @ np.array([[0, width, 0, width], [0, 0, height, height]]) + matrix[:, 2:]
     low = np.maximum(np.floor(corners.min(1)).astype(int) - 1, 0)
@@ -283,13 +195,6 @@ def shape_cut_out(rng: Rng, picture: Picture) -> CutOut:
     """Something of no kind: a box, a polygon or a disc, cut from a picture or of one colour.
 
     Such movers teach that a change is one whatever it looks like.
-
-    Args:
-        rng: source of random numbers.
-        picture: RGB (H, W, 3), uint8.
-
-    Returns:
-        A cut-out of one picture.
     """
     whole = picture.shape[0], picture.shape[1]
     height, width = (min(int(log_uniform(rng, 30, 120)), side) for side in whole)
@@ -324,16 +229,6 @@ def draw_mover(
     Height, by default 14 to 230 pixels, and pace, 0.4 to 6 pixels a frame, are log-uniform. Some came to a
     halt up to 120 frames ago and stay; some stood all the time and have just left or just begun to move,
     which leaves a ghost in the background; with ``from_start`` all did.
-
-    Args:
-        rng: source of random numbers.
-        cut_outs: what it may look like.
-        size: height and width in pixels.
-        heights: least and largest height, as shares of that of the canvas.
-        from_start: it stood all the time, and has just left or just begun to move.
-
-    Returns:
-        What it looks like, and its path.
     """
     cut_out = picked(rng, cut_outs)
     height = log_uniform(rng, *heights)

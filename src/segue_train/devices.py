@@ -32,15 +32,6 @@ def devices_of(wanted: int) -> Devices:
     """The processes of a training that is asked for so many devices on a machine.
 
     Under ``torchrun`` they are those that it started, on one machine or on several.
-
-    Args:
-        wanted: number of devices.
-
-    Returns:
-        Number of devices and of machines.
-
-    Raises:
-        TrainingError: ``torchrun`` started another number than is asked for.
     """
     if not torch.distributed.is_available() or not torch.distributed.is_torchelastic_launched():
         return Devices(wanted)

@@ -37,15 +37,7 @@ class Exposure:
     seed: int
 
     def act(self, picture: Picture, time: int) -> Picture:
-        """A picture or plane, (H, W, 3) or (H, W), as it is exposed at a time.
-
-        Args:
-            picture: (H, W, 3) or (H, W), uint8.
-            time: of the frame; the same time always has the same path.
-
-        Returns:
-            The same shape, uint8.
-        """
+        """A picture or plane, (H, W, 3) or (H, W), as it is exposed at a time."""
         height, width = picture.shape[:2]
         path, turn, skew = self._path(time)
         poses = int(np.clip(np.ceil(np.hypot(*path)), 1, MOST_POSES))
@@ -62,14 +54,7 @@ class Exposure:
         return np.asarray(total / poses + 0.5, np.uint8)
 
     def blur(self, time: int) -> Blur | None:
-        """The blur at a time, the same for the whole picture, or None for a sharp frame.
-
-        Args:
-            time: of the frame.
-
-        Returns:
-            A motion in pixels; None if it is shorter than a pixel.
-        """
+        """The blur at a time, the same for the whole picture, or None for a sharp frame."""
         path, _, _ = self._path(time)
         return Blur(float(path[0]), float(path[1])) if np.hypot(*path) >= 1 else None
 
@@ -85,14 +70,7 @@ class Exposure:
 
 
 def draw_exposure(rng: Rng) -> Exposure:
-    """A hand-held or wind-shaken camera: blur of up to tens of pixels, little rotation, some skew.
-
-    Args:
-        rng: source of random numbers.
-
-    Returns:
-        How far the camera moves while the shutter is open, in pixels and degrees.
-    """
+    """A hand-held or wind-shaken camera: blur of up to tens of pixels, little rotation, some skew."""
     return Exposure(
         reach=log_uniform(rng, 1, 14),
         turn=float(rng.uniform(0, 1.2)),

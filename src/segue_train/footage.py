@@ -35,14 +35,7 @@ class Footage:
         return len(self.frames)
 
     def read(self, index: int) -> tuple[Image, UInt8Array]:
-        """RGB picture (H, W, 3) and index mask (H, W), 0 background, :data:`VOID` unlabelled.
-
-        Args:
-            index: of the labelled pictures, from 0.
-
-        Returns:
-            Picture and mask, both uint8.
-        """
+        """RGB picture (H, W, 3) and index mask (H, W), 0 background, :data:`VOID` unlabelled."""
         return self.read_image(index), self.source.read_mask(self.frames[index])
 
     def read_image(self, index: int) -> Image:
@@ -57,11 +50,7 @@ class Footage:
         return self.source.read_image(self.frames[index])
 
     def as_stills(self) -> list[Footage]:
-        """Each labelled picture as a still image.
-
-        Returns:
-            One item for each picture, named after video and frame.
-        """
+        """Each labelled picture as a still image."""
         return [Footage(f"{self.name}/{frame}", self.source, (frame,)) for frame in self.frames]
 
 
@@ -81,25 +70,7 @@ def gather(
     include_val: bool = False,
     report: Callable[[str], None],
 ) -> Material:
-    """List what folders hold.
-
-    Args:
-        folders: each is a folder of videos (``JPEGImages/<video>`` and ``Annotations/<video>``), one of still
-            images in a layout of :mod:`segue.datasets.stills`, ``IMAGES:MASKS``, or ``NAME=FOLDER`` with a
-            data set of the registry that has videos with index masks; ``5@FOLDER`` lists its content five
-            times, so that it is drawn five times as often.
-        exclude: names of sequences to leave out.
-        subsets: by folder, the names of the sequences that alone are taken of it.
-        include_val: take the sequences of DAVIS val, too, which serve for scores, see :data:`DAVIS_VAL`.
-        report: called with what is left out.
-
-    Returns:
-        Videos and still images.
-
-    Raises:
-        DatasetError: a folder is none of these, its files do not belong together, or a name to leave out or
-            to take does not exist.
-    """
+    """List what folders hold."""
     material = Material()
     found: set[str] = set()
     subsets = dict(subsets or {})
@@ -140,17 +111,7 @@ def gather(
 
 
 def read_subset(path: Path) -> list[str]:
-    """Names of sequences, one a line, as the authors of STCN publish those that they trained on.
-
-    Args:
-        path: text file.
-
-    Returns:
-        Names, in the order of the file.
-
-    Raises:
-        DatasetError: the file cannot be read, or names none.
-    """
+    """Names of sequences, one a line, as the authors of STCN publish those that they trained on."""
     names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     if not names:
         raise DatasetError(f"{path}: names no sequence; put one on each line")
@@ -174,29 +135,13 @@ def _named(text: str) -> ByName[Sequence] | None:
 
 
 def object_ids(mask: UInt8Array, least: int = 1) -> list[int]:
-    """Ids of the objects of a mask, ascending; void is none of them.
-
-    Args:
-        mask: index mask (H, W), uint8.
-        least: pixels that an object must have.
-
-    Returns:
-        Ids, 1 to 254.
-    """
+    """Ids of the objects of a mask, ascending; void is none of them."""
     counts = np.bincount(mask.ravel(), minlength=VOID + 1)[1:VOID]
     return [int(i) + 1 for i in np.flatnonzero(counts >= least)]
 
 
 def relabel(mask: UInt8Array, ids: Iterable[int]) -> UInt8Array:
-    """Keep some objects as 1, 2, ... and void; everything else is background.
-
-    Args:
-        mask: index mask (H, W), uint8.
-        ids: ids to keep, in the order of their new ones.
-
-    Returns:
-        (H, W), uint8.
-    """
+    """Keep some objects as 1, 2, ... and void; everything else is background."""
     table = np.zeros(VOID + 1, np.uint8)
     table[VOID] = VOID
     for new, old in enumerate(ids, start=1):

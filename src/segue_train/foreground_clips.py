@@ -79,25 +79,11 @@ class Clip:
     visible: float = VISIBLE  # grey levels by which a mover must differ for anybody to find it
 
     def frame(self, time: int) -> Picture:
-        """A frame as the camera gives it.
-
-        Args:
-            time: in frames; 0 is the current one.
-
-        Returns:
-            RGB (H, W, 3), uint8; the same time always gives the same frame.
-        """
+        """A frame as the camera gives it."""
         return self._draw(time)[0]
 
     def frame_with_labels(self, time: int) -> tuple[Picture, Picture]:
-        """A frame, and its labels (H, W).
-
-        Args:
-            time: in frames; 0 is the current one.
-
-        Returns:
-            RGB (H, W, 3), and labels of CDnet2014, (H, W), both uint8.
-        """
+        """A frame, and its labels (H, W)."""
         frame, solid, shade = self._draw(time)
         other = np.uint8(UNLIT if self.unlit else STATIC)
         labels = np.where(shade > 255 * SHADOW_DEPTH, np.uint8(SHADOW), other)
@@ -160,14 +146,7 @@ def _cast(canvas: Picture, shade: Picture, mover: Mover, time: int, sun: Sun) ->
 
 
 def paint(canvas: Picture, solid: Picture, mover: Mover, time: int) -> None:
-    """Draw a mover over a picture, if it is there.
-
-    Args:
-        canvas: RGB (H, W, 3), uint8; written to.
-        solid: how much of each pixel movers cover, (H, W), uint8; written to.
-        mover: what to draw.
-        time: in frames.
-    """
+    """Draw a mover over a picture, if it is there."""
     matrix = mover.matrix(time)
     laid = place(mover.patch(time), matrix, canvas.shape[:2])
     if laid is None:
@@ -254,17 +233,7 @@ class ClipMaker:
         return sample
 
     def clip(self, rng: Rng, times: list[int], *, switched: bool = False, empty: bool = False) -> Clip:
-        """A random clip.
-
-        Args:
-            rng: draws it.
-            times: of the past that is looked at, in frames, when others came by.
-            switched: a light may have been switched just now.
-            empty: nothing moves through it but those who came by.
-
-        Returns:
-            The clip; nothing is drawn yet.
-        """
+        """A random clip."""
         kind = float(rng.random())
         shaken, dim = kind < SHAKEN, SHAKEN <= kind < SHAKEN + DIM
         behind = SHAKEN + DIM <= kind < SHAKEN + DIM + BRANCHES
@@ -319,16 +288,7 @@ class ClipMaker:
 
 
 def passers_by(rng: Rng, movers: list[Mover], times: list[int]) -> list[Mover]:
-    """The same movers at other times: who was there before.
-
-    Args:
-        rng: source of random numbers.
-        movers: movers of the window.
-        times: times of earlier frames, the oldest first; now is 0.
-
-    Returns:
-        Movers; often none.
-    """
+    """The same movers at other times: who was there before."""
     kind = rng.random()
     count = 0 if kind < 0.45 else int(rng.integers(1, 5) if kind < 0.85 else rng.integers(6, 15))
     found = []
@@ -343,26 +303,12 @@ def passers_by(rng: Rng, movers: list[Mover], times: list[int]) -> list[Mover]:
 
 
 def scenes_of(footage: Sequence[Footage]) -> Pictures:
-    """What scenes are made of: stills and every sixth frame of videos.
-
-    Args:
-        footage: still images and videos.
-
-    Returns:
-        Functions that give RGB pictures (H, W, 3), uint8.
-    """
+    """What scenes are made of: stills and every sixth frame of videos."""
     return [partial(item.read_image, i) for item in footage for i in range(0, len(item), 6)]
 
 
 def draw_sun(rng: Rng) -> Sun:
-    """Shadows and reflections as a light would cast them, often none.
-
-    Args:
-        rng: source of random numbers.
-
-    Returns:
-        How the shadows fall.
-    """
+    """Shadows and reflections as a light would cast them, often none."""
     kind = rng.random()
     cast = float(rng.uniform(0.15, 0.9)) if kind < 0.7 else 0.0
     slab = float(rng.uniform(0.35, 0.85)) if kind > 0.5 else 0.0

@@ -28,17 +28,7 @@ _NAMED = re.compile(r"([\w-]+)=(.+)", re.DOTALL)
 
 
 def films_of(text: str) -> tuple[DatasetEntry, ForegroundFolder]:
-    """The data set and the films of ``LAYOUT=FOLDER``.
-
-    Args:
-        text: ``LAYOUT=FOLDER``.
-
-    Returns:
-        Entry of the data set, and its films.
-
-    Raises:
-        DatasetError: no data set with films has the name, or the folder does not hold it.
-    """
+    """The data set and the films of ``LAYOUT=FOLDER``."""
     named = _NAMED.fullmatch(text)
     entry = DATASETS.find(named[1]) if named and named[1] in DATASETS else None
     if named is None or entry is None or entry.films is None:
@@ -65,17 +55,7 @@ def gather_foreground(
     include_val: bool = False,
     report: Callable[[str], None],
 ) -> ForegroundMaterial:
-    """List what folders hold, each ``LAYOUT=FOLDER`` with a data set that has films, or as for the others.
-
-    Args:
-        folders: what was typed.
-        exclude: names of what is left out.
-        include_val: take the part for validation, too.
-        report: called with each line about what was found.
-
-    Returns:
-        Films, videos and still images.
-    """
+    """List what folders hold, each ``LAYOUT=FOLDER`` with a data set that has films, or as for the others."""
     plain: list[str] = []
     films: dict[bool, list[ForegroundSequence]] = {True: [], False: []}
     left_out = set()
@@ -107,22 +87,6 @@ def fill_pool(
     """Draw samples of ``size`` (H, W) into a folder, see :func:`~segue_train.foreground_pool.fill`.
 
     The times of the frames of a window are ``offsets``; the samples of films come on top of ``samples``.
-
-    Args:
-        folder: folder of the pool.
-        material: films, videos and still images.
-        offsets: times of the frames of a window.
-        size: height and width in pixels.
-        samples: number of samples.
-        seed: of what is random.
-        workers: number of processes; 0 draws in this one.
-        report: called with each line about the progress.
-
-    Returns:
-        The complete pool.
-
-    Raises:
-        DatasetError: there is nothing to draw from, or the folder holds another pool.
     """
     footage = material.footage
     makers: list[tuple[Maker, int]] = []
@@ -148,15 +112,7 @@ def fill_pool(
 
 
 def refuse_trained(material: ForegroundMaterial, chosen: Iterable[str]) -> None:
-    """See that no film is both trained on and validated on.
-
-    Args:
-        material: what is trained on.
-        chosen: names of the films for validation.
-
-    Raises:
-        DatasetError: one is in both.
-    """
+    """See that no film is both trained on and validated on."""
     trained = {film.name for films in material.films.values() for film in films}
     both = sorted(trained.intersection(chosen))
     if both:
@@ -178,19 +134,7 @@ class Films:
 
 
 def gather_films(folders: Iterable[str], *, exclude: Collection[str] = (), fold: int | None = None) -> Films:
-    """List the films of ``LAYOUT=FOLDER``, with a data set that has films.
-
-    Args:
-        folders: what was typed.
-        exclude: scenes or categories that are left out.
-        fold: fold of CDnet 2014 that is left out, 0 to 3; None leaves none out.
-
-    Returns:
-        Films by data set.
-
-    Raises:
-        DatasetError: a folder holds no films, or nothing of an excluded name is there.
-    """
+    """List the films of ``LAYOUT=FOLDER``, with a data set that has films."""
     films, unknown, folds = Films(), set(exclude), unseen_folds()
     for text in folders:
         entry, opened = films_of(text)

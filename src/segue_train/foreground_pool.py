@@ -60,15 +60,7 @@ class Pool:
             raise DatasetError(f"{folder}: holds no samples")
 
     def check(self, offsets: Sequence[int], size: tuple[int, int]) -> None:
-        """See that a network can learn from it that looks at these times, and is shown this size (h, w).
-
-        Args:
-            offsets: times of the frames of a window, in frames from the current one.
-            size: height and width in pixels.
-
-        Raises:
-            DatasetError: it cannot.
-        """
+        """See that a network can learn from it that looks at these times, and is shown this size (h, w)."""
         try:
             found = json.loads((self.folder / DESCRIPTION).read_text())["offsets"]
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -106,20 +98,6 @@ def fill(
 
     Each maker draws its number of samples, rounded up to whole files. A pool whose samples depend on other
     ``settings`` is refused.
-
-    Args:
-        folder: folder of the pool.
-        makers: what draws samples, and how many.
-        seed: of what is random.
-        workers: number of processes; 0 draws in this one.
-        settings: what the samples depend on.
-        report: called with each line about the progress.
-
-    Returns:
-        The complete pool.
-
-    Raises:
-        DatasetError: the folder holds another pool, or cannot be written.
     """
     try:
         _claim(folder, {"seed": seed, **settings})
@@ -209,14 +187,6 @@ def jitter(rng: Rng, sample: Sample, size: tuple[int, int]) -> Sample:
 
     Colours are changed one by one, so that quantiles stay quantiles. One kind of them at times takes the
     place of the other: a network must not rely on either alone.
-
-    Args:
-        rng: source of random numbers.
-        sample: a sample of the pool.
-        size: height and width in pixels.
-
-    Returns:
-        A sample of ``size``.
     """
     rows, columns = random_part(rng, sample.labels.shape, size)
     turn = -1 if rng.random() < 0.5 else 1

@@ -52,14 +52,7 @@ class Sample:
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Samples of one size as a batch.
-
-    Args:
-        samples: samples.
-
-    Returns:
-        ``window`` (B, T, 3, H, W), ``background`` and ``flow`` (B, C, H, W), the others (B, H, W), uint8.
-    """
+    """Samples of one size as a batch."""
     batch = {
         "window": stacked(item.window for item in samples).movedim(-1, 2),
         "background": stacked(item.background for item in samples).movedim(-1, 1),
@@ -75,14 +68,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
 
 
 def past_times(rng: Rng) -> list[int]:
-    """Times of the frames that are kept, the oldest first; now is 0.
-
-    Args:
-        rng: source of random numbers.
-
-    Returns:
-        Times in frames, negative.
-    """
+    """Times of the frames that are kept, the oldest first; now is 0."""
     every, kind = _SETTINGS.every, rng.random()
     if kind < 0.3:
         every, count = every // 3, int(rng.integers(1, FIRST_FRAMES + 1))
@@ -106,18 +92,6 @@ def with_past(
     """A sample with what is known of kept frames.
 
     Movers most of which differ by fewer than ``visible`` grey levels from all other pictures are unknown.
-
-    Args:
-        rng: source of random numbers.
-        window: (T, H, W, 3), uint8.
-        current: RGB (H, W, 3), uint8.
-        past: kept frames, (n, H, W, 3), uint8.
-        solids: where movers were on them, (n, H, W), bool.
-        labels: labels of CDnet 2014, (H, W), uint8.
-        visible: least difference that counts, in levels of 0 to 255.
-
-    Returns:
-        Window, background and labels.
     """
     planar = np.ascontiguousarray(past.transpose(0, 3, 1, 2))
     scene = scene_planes(planar, past_masks(rng, past, solids), _SETTINGS.least).transpose(1, 2, 0)
@@ -128,14 +102,7 @@ def with_past(
 
 
 def in_usual_contrast(sample: Sample) -> Sample:
-    """A sample with the contrast in which a session shows it, noise included.
-
-    Args:
-        sample: the sample.
-
-    Returns:
-        The same, or one with other window and background.
-    """
+    """A sample with the contrast in which a session shows it, noise included."""
     scene = Scene(np.ascontiguousarray(sample.background.transpose(2, 0, 1)))
     tone = tone_for(scene)
     if tone is None:
@@ -145,16 +112,7 @@ def in_usual_contrast(sample: Sample) -> Sample:
 
 
 def past_masks(rng: Rng, frames: Picture, solids: BoolArray) -> BoolArray:
-    """What a session may have taken for foreground on kept frames.
-
-    Args:
-        rng: source of random numbers.
-        frames: (n, H, W, 3), uint8.
-        solids: where movers were, (n, H, W), bool.
-
-    Returns:
-        (n, H, W), bool.
-    """
+    """What a session may have taken for foreground on kept frames."""
     kind = rng.random()
     if kind < 0.15:
         return np.zeros_like(solids)
@@ -185,15 +143,6 @@ def without_evidence_unknown(
     """Labels in which movers take no part if most of them looks the same in all other pictures.
 
     Where fewer than :data:`VISIBLE` levels are to count, neighbours are averaged first: noise is no evidence.
-
-    Args:
-        current: RGB (H, W, 3), uint8.
-        others: earlier and later pictures, (H, W, 3), uint8.
-        labels: labels of CDnet 2014, (H, W), uint8.
-        visible: least difference that counts, in levels of 0 to 255.
-
-    Returns:
-        (H, W), uint8.
     """
     if visible < VISIBLE:
         current, *others = (np.asarray(cv2.blur(picture, (3, 3)), np.uint8) for picture in (current, *others))

@@ -125,18 +125,7 @@ class MovingCameras:
 
 
 def runs_of(films: Sequence[ForegroundSequence], *, scored: bool = False) -> list[Run]:
-    """Stretches of films without a gap between their frames and with two or more labelled ones.
-
-    Args:
-        films: films of data sets.
-        scored: take only those labels that count for a score.
-
-    Returns:
-        Films with their frames.
-
-    Raises:
-        DatasetError: there is no such stretch.
-    """
+    """Stretches of films without a gap between their frames and with two or more labelled ones."""
     runs = []
     for film in films:
         breaks = [i for i in range(1, len(film)) if film.numbers[i] - film.numbers[i - 1] != 1]

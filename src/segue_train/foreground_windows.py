@@ -50,14 +50,7 @@ class WindowSampler:
         self.runs = runs_of(films, scored=True)
 
     def sample(self, rng: Rng) -> Sample:
-        """A random window, of a film that runs forwards or backwards, faster or slower.
-
-        Args:
-            rng: draws film, frame and changes.
-
-        Returns:
-            Frames, background and labels of one size, and depth if the network takes it.
-        """
+        """A random window, of a film that runs forwards or backwards, faster or slower."""
         run = picked(rng, self.runs)
         now = picked(rng, run.labelled)
         step = int(rng.integers(1, LONGEST_STEP + 1)) * (1 if rng.random() < 0.5 else -1)
@@ -92,15 +85,7 @@ def _background(run: Run, now: int, step: int) -> Picture:
 
 
 def read_depth(film: ForegroundSequence, i: int) -> Picture:
-    """Depth map of a frame over the range of the film's first one.
-
-    Args:
-        film: a film of a data set.
-        i: index of the frame.
-
-    Returns:
-        (H, W), uint8; zeros if there is none.
-    """
+    """Depth map of a frame over the range of the film's first one."""
     clip = IsdClip.of(film)
     if not clip.has_depth:
         return np.zeros(film.read_image(i).shape[:2], np.uint8)
@@ -138,14 +123,6 @@ def cut(rng: Rng, pictures: Sequence[Picture], size: Size) -> list[Picture]:
     """The same random part of all pictures, every second time mirrored.
 
     Colours are resampled, labels take the nearest pixel.
-
-    Args:
-        rng: source of random numbers.
-        pictures: colours (H, W, 3) and labels (H, W), uint8.
-        size: height and width in pixels.
-
-    Returns:
-        Pictures of ``size``.
     """
     height, width = pictures[0].shape[:2]
     scale = min(size) / min(height, width) * rng.uniform(*SCALE)
@@ -156,16 +133,7 @@ def cut(rng: Rng, pictures: Sequence[Picture], size: Size) -> list[Picture]:
 
 
 def augment(rng: Rng, sample: Sample, now: int) -> Sample:
-    """Change the light, the colours and the sensor of a window and its background.
-
-    Args:
-        rng: source of random numbers.
-        sample: window and background.
-        now: place of the current frame in the window.
-
-    Returns:
-        The changed sample; labels are the same.
-    """
+    """Change the light, the colours and the sensor of a window and its background."""
     frames = [*sample.window, sample.background]
     times = [*(i - now for i in range(len(sample.window))), 0]
     if rng.random() < SELDOM:

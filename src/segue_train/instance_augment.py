@@ -32,11 +32,7 @@ class Sizes:
     largest_crop: int = 600
 
     def halved(self) -> Sizes:
-        """All of them divided by two, for small networks.
-
-        Returns:
-            Whole pixels, rounded down.
-        """
+        """All of them divided by two, for small networks."""
         short, before = (tuple(side // 2 for side in sides) for sides in (self.short_sides, self.before_crop))
         return Sizes(short, self.longest // 2, before, self.least_crop // 2, self.largest_crop // 2)
 
@@ -63,17 +59,7 @@ class InstanceClip:
 def augmented(
     rng: Rng, clip: InstanceClip, *, colours: bool, sizes: Sizes = PUBLISHED
 ) -> InstanceClip | None:
-    """A clip after the published changes.
-
-    Args:
-        rng: source of random numbers.
-        clip: frames, masks and boxes.
-        colours: change the colours of each frame, too.
-        sizes: sizes that are drawn from.
-
-    Returns:
-        The clip, without objects that have no box on any frame; None if no object is left.
-    """
+    """A clip after the published changes."""
     if rng.random() < 0.5:
         clip = flipped(clip)
     if colours:
@@ -91,14 +77,7 @@ def augmented(
 
 
 def flipped(clip: InstanceClip) -> InstanceClip:
-    """Mirror left and right.
-
-    Args:
-        clip: frames, masks and boxes.
-
-    Returns:
-        The mirrored clip.
-    """
+    """Mirror left and right."""
     width = clip.size[1]
     boxes = clip.boxes.copy()
     boxes[..., [0, 2]] = width - clip.boxes[..., [2, 0]]
@@ -108,16 +87,7 @@ def flipped(clip: InstanceClip) -> InstanceClip:
 
 
 def size_for(size: Size, short: int, longest: int | None) -> Size:
-    """Height and width with a short side, or a smaller one where the long side would pass its bound.
-
-    Args:
-        size: height and width in pixels.
-        short: short side in pixels.
-        longest: bound on the long side; None is none.
-
-    Returns:
-        Height and width in pixels, in proportion.
-    """
+    """Height and width with a short side, or a smaller one where the long side would pass its bound."""
     least, most = min(size), max(size)
     if longest is not None and most / least * short > longest:
         short = round(longest * least / most)
@@ -126,15 +96,7 @@ def size_for(size: Size, short: int, longest: int | None) -> Size:
 
 
 def resized(clip: InstanceClip, size: Size) -> InstanceClip:
-    """Pictures by Pillow's bilinear filter, masks by the nearest pixel.
-
-    Args:
-        clip: frames, masks and boxes.
-        size: height and width in pixels.
-
-    Returns:
-        The clip at ``size``.
-    """
+    """Pictures by Pillow's bilinear filter, masks by the nearest pixel."""
     height, width = clip.size
     if size == (height, width):
         return clip
@@ -147,16 +109,7 @@ def resized(clip: InstanceClip, size: Size) -> InstanceClip:
 
 
 def cropped(clip: InstanceClip, rows: slice, columns: slice) -> InstanceClip:
-    """A part of all frames; boxes are clipped to it.
-
-    Args:
-        clip: frames, masks and boxes.
-        rows: of the part.
-        columns: of the part.
-
-    Returns:
-        The part.
-    """
+    """A part of all frames; boxes are clipped to it."""
     near = np.array([columns.start, rows.start] * 2, np.float32)
     far = np.array([columns.stop, rows.stop] * 2, np.float32)
     boxes = np.clip(clip.boxes, near, far) - near

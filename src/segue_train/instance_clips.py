@@ -36,14 +36,7 @@ UNKNOWN = -1  # label of an object without a class; the detector gives one
 
 
 def coco_number(name: str) -> int:
-    """COCO's number of a category.
-
-    Args:
-        name: its name, with blanks or underscores.
-
-    Returns:
-        1 to 90, or :data:`UNKNOWN`.
-    """
+    """COCO's number of a category."""
     plain = name.lower().replace(" ", "_")
     return _NUMBERS.get(_OTHERWISE.get(plain, plain.replace("_", " ")), UNKNOWN)
 
@@ -67,25 +60,11 @@ class ClassedFootage:
         return len(self.video)
 
     def label(self, number: int) -> int:
-        """COCO's number for object 1, 2, ... of :meth:`read`, or :data:`UNKNOWN`.
-
-        Args:
-            number: value of the object in the mask, from 1 on.
-
-        Returns:
-            Number of the class.
-        """
+        """COCO's number for object 1, 2, ... of :meth:`read`, or :data:`UNKNOWN`."""
         return coco_number(self.dataset.categories[self._objects[number - 1].category])
 
     def read(self, index: int) -> tuple[Image, UInt8Array]:
-        """Picture (H, W, 3) and index mask (H, W); where objects overlap, the smaller one counts.
-
-        Args:
-            index: number of the frame, from 0.
-
-        Returns:
-            RGB and objects 1, 2, ..., both uint8.
-        """
+        """Picture (H, W, 3) and index mask (H, W); where objects overlap, the smaller one counts."""
         mask = np.zeros(self.video.size, np.uint8)
         areas = [int(item.masks.areas[index]) for item in self._objects]
         for i in np.argsort(areas)[::-1]:
@@ -108,15 +87,7 @@ class NamedFootage:
 
     @classmethod
     def of(cls, footage: Footage, names: Mapping[str, str | tuple[str, ...]]) -> NamedFootage:
-        """Called by its own name, or by its kind, the beginning of its name up to an underscore.
-
-        Args:
-            footage: a video or still image.
-            names: of its objects: one for all or one for each, by the name or kind of footage.
-
-        Returns:
-            Footage without names if neither is known.
-        """
+        """Called by its own name, or by its kind, the beginning of its name up to an underscore."""
         return cls(footage, names.get(footage.name, names.get(footage.name.split("_")[0])))
 
     def __len__(self) -> int:
@@ -127,14 +98,7 @@ class NamedFootage:
         return isinstance(self.names, tuple)
 
     def label(self, number: int) -> int:
-        """COCO's number for an object.
-
-        Args:
-            number: value of the object in the mask, from 1 on.
-
-        Returns:
-            Number of the class, or :data:`UNKNOWN`.
-        """
+        """COCO's number for an object."""
         if self.names is None:
             return UNKNOWN
         if isinstance(self.names, str):
@@ -159,15 +123,6 @@ def read_class_names(path: Path) -> dict[str, str | tuple[str, ...]]:
 
     Its keys are names of videos and still images, or kinds, see :meth:`NamedFootage.of`; its values are one
     name for all objects, or a list with that of object 1, 2, ...
-
-    Args:
-        path: JSON file.
-
-    Returns:
-        Names of the objects by video, still image or kind.
-
-    Raises:
-        DatasetError: the file cannot be read, is no such object, or names no category of COCO.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -188,14 +143,7 @@ def read_class_names(path: Path) -> dict[str, str | tuple[str, ...]]:
 
 
 def annotated_footage(text: str) -> list[ClassedFootage]:
-    """All of an annotated data set that shows an object.
-
-    Args:
-        text: as for :func:`opened`.
-
-    Returns:
-        Videos with annotations.
-    """
+    """All of an annotated data set that shows an object."""
     dataset = opened(text)
     return [ClassedFootage(dataset, video) for video in dataset.videos if dataset.annotations(video)]
 

@@ -107,15 +107,7 @@ def generalized_iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def focal(logits: Tensor, target: Tensor) -> Tensor:
-    """Sigmoid focal loss of every element (Lin et al., ICCV 2017), alpha 0.25, gamma 2.
-
-    Args:
-        logits: of any shape.
-        target: 0 or 1, of the same shape.
-
-    Returns:
-        Of the same shape.
-    """
+    """Sigmoid focal loss of every element (Lin et al., ICCV 2017), alpha 0.25, gamma 2."""
     probability = logits.sigmoid()
     entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     wrong = probability * (1 - target) + (1 - probability) * target
@@ -250,12 +242,6 @@ def objects_per_device(targets: Sequence[ClipTargets]) -> float:
     """Objects of a batch, at least 1; of several devices that train together the mean, as published.
 
     A device whose clips show few objects then weighs each of them as the others do.
-
-    Args:
-        targets: objects of each clip.
-
-    Returns:
-        At least 1.
     """
     count = torch.tensor(float(sum(len(clip.labels) for clip in targets)), device=targets[0].labels.device)
     if distributed.is_available() and distributed.is_initialized():

@@ -33,16 +33,7 @@ Sway = Callable[[Any, int], Any]
 
 
 def draw_effects(rng: Rng, size: Size, pictures: Pictures) -> tuple[list[Effect], bool]:
-    """What goes on in a scene.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-        pictures: functions that give RGB pictures (H, W, 3), uint8.
-
-    Returns:
-        Effects in the order of acting, and whether it has shadows that nobody labels.
-    """
+    """What goes on in a scene."""
     if rng.random() < 0.2:
         return [], False
     makers: tuple[tuple[float, Callable[[Rng, Size], Effect]], ...] = (
@@ -68,15 +59,7 @@ def draw_effects(rng: Rng, size: Size, pictures: Pictures) -> tuple[list[Effect]
 
 
 def waving(rng: Rng, size: Size) -> Effect:
-    """A region that waves: smooth like branches by 0.4 to 10 pixels, or fine like leaves by up to 4.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-
-    Returns:
-        The effect.
-    """
+    """A region that waves: smooth like branches by 0.4 to 10 pixels, or fine like leaves by up to 4."""
     fine = rng.random() < 0.5
     strength = log_uniform(rng, 0.4, 4 if fine else 10)
     knots = int(rng.integers(12, 40)) if fine else int(rng.integers(3, 9))
@@ -84,17 +67,7 @@ def waving(rng: Rng, size: Size) -> Effect:
 
 
 def swaying(rng: Rng, size: Size, knots: int, strength: Float32Array) -> Sway:
-    """Smooth motion to and fro, in gusts.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-        knots: knots of the motion on the shorter side.
-        strength: spread of the motion in pixels, (H, W).
-
-    Returns:
-        The motion.
-    """
+    """Smooth motion to and fro, in gusts."""
     fields = [
         (clouds(rng, size, knots) * strength, clouds(rng, size, knots) * (0.6 * strength)) for _ in range(2)
     ]
@@ -120,15 +93,7 @@ def _leaves(rng: Rng, size: Size) -> Float32Array:
 
 
 def foliage(rng: Rng, size: Size) -> Effect:
-    """Leaves before the scene, through whose gaps it is seen, and which sway.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-
-    Returns:
-        The effect.
-    """
+    """Leaves before the scene, through whose gaps it is seen, and which sway."""
     alpha = _leaves(rng, size) * blob(rng, size, rng.uniform(0.1, 0.7))
     dark = rng.uniform(10, 110) * rng.uniform([0.6, 0.8, 0.4], [1.0, 1.1, 0.8])
     light = np.minimum(dark * rng.uniform(1.2, 2.5), 250)
@@ -146,16 +111,7 @@ def foliage(rng: Rng, size: Size) -> Effect:
 
 
 def branches(rng: Rng, size: Size, pictures: Pictures) -> Effect:
-    """A trunk with branches and leaves before the scene, which bends by up to 25 pixels as one thing.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-        pictures: functions that give RGB pictures (H, W, 3), uint8.
-
-    Returns:
-        The effect.
-    """
+    """A trunk with branches and leaves before the scene, which bends by up to 25 pixels as one thing."""
     alpha = np.zeros(size, np.float32)
     height, width = size
     foot = np.array([rng.uniform(-0.1, 1.1) * width, height * rng.choice([-0.05, 1.05])])
@@ -192,15 +148,7 @@ def _grow(
 
 
 def tree_shade(rng: Rng, size: Size) -> Effect:
-    """Shadows of leaves or branches that move over the ground.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-
-    Returns:
-        The effect.
-    """
+    """Shadows of leaves or branches that move over the ground."""
     depth = rng.uniform(0.15, 0.65) * blob(rng, size, rng.uniform(0.2, 0.9))
     pattern = cv2.GaussianBlur(_leaves(rng, size), (0, 0), rng.uniform(0.5, 3))
     strength = log_uniform(rng, 0.5, 10)
@@ -213,15 +161,7 @@ def tree_shade(rng: Rng, size: Size) -> Effect:
 
 
 def stray_shadow(rng: Rng, size: Size) -> Effect:
-    """The shadow of something that is out of the picture, on its way through it.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-
-    Returns:
-        The effect.
-    """
+    """The shadow of something that is out of the picture, on its way through it."""
     plane = np.zeros(size, np.float32)
     height, width = (max(4, int(side * rng.uniform(0.08, 0.4))) for side in size)
     corners = rng.uniform(-0.5, 0.5, (int(rng.integers(5, 12)), 2)) * [width, height]
@@ -238,15 +178,7 @@ def stray_shadow(rng: Rng, size: Size) -> Effect:
 
 
 def water(rng: Rng, size: Size) -> Effect:
-    """A region with ripples that run, and light that glitters on them.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-
-    Returns:
-        The effect.
-    """
+    """A region with ripples that run, and light that glitters on them."""
     region = blob(rng, size, rng.uniform(0.15, 0.7))
     knots = int(rng.integers(12, 60))
     long, short = (clouds(rng, (size[0], size[1] // 3), knots) for _ in range(2))
@@ -271,15 +203,7 @@ def water(rng: Rng, size: Size) -> Effect:
 
 
 def trembling(rng: Rng, size: Size) -> Effect:
-    """What is left of a shake once the picture is aligned: things near and far move by different amounts.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-
-    Returns:
-        The effect.
-    """
+    """What is left of a shake once the picture is aligned: things near and far move by different amounts."""
     near = blob(rng, size, rng.uniform(0.2, 0.8)) + rng.uniform(0, 0.5)
     strength, seed = log_uniform(rng, 0.2, 4), int(rng.integers(1 << 31))
     grid = np.meshgrid(np.arange(size[1], dtype=np.float32), np.arange(size[0], dtype=np.float32))
@@ -293,15 +217,7 @@ def trembling(rng: Rng, size: Size) -> Effect:
 
 
 def bars(rng: Rng, size: Size) -> Effect:
-    """A screen with bars of interference that roll over it.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-
-    Returns:
-        The effect.
-    """
+    """A screen with bars of interference that roll over it."""
     height, width = (int(side * rng.uniform(0.2, 0.9)) for side in size)
     part = random_part(rng, size, (height, width))
     strength, length, speed = rng.uniform(0.08, 0.6), rng.uniform(8, 90), rng.uniform(-1.5, 1.5)
@@ -317,15 +233,7 @@ def bars(rng: Rng, size: Size) -> Effect:
 
 
 def rain(rng: Rng, size: Size) -> Effect:
-    """Streaks of rain, other ones on each frame.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-
-    Returns:
-        The effect.
-    """
+    """Streaks of rain, other ones on each frame."""
     streaks = np.zeros(size, np.uint8)
     length, lean = rng.uniform(4, 24), rng.uniform(-0.5, 0.5)
     for _ in range(int(rng.integers(30, 250))):
@@ -336,15 +244,7 @@ def rain(rng: Rng, size: Size) -> Effect:
 
 
 def snow(rng: Rng, size: Size) -> Effect:
-    """Flakes that sink and drift.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-
-    Returns:
-        The effect.
-    """
+    """Flakes that sink and drift."""
     flakes = np.zeros(size, np.uint8)
     for _ in range(int(rng.integers(20, 200))):
         centre = int(rng.integers(size[1])), int(rng.integers(size[0]))
@@ -354,15 +254,7 @@ def snow(rng: Rng, size: Size) -> Effect:
 
 
 def snowfall(rng: Rng, size: Size) -> Effect:
-    """Snow at several distances: what is near is large, soft, fast, and hides what is behind it.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-
-    Returns:
-        The effect.
-    """
+    """Snow at several distances: what is near is large, soft, fast, and hides what is behind it."""
     layers, wind = [], rng.uniform(-3, 3)
     for _ in range(int(rng.integers(2, 5))):
         near = rng.uniform(0, 1)

@@ -270,14 +270,7 @@ class _Log:
 
 
 def hours_minutes(seconds: float) -> str:
-    """Time as ``h:mm``, rounded to the minute.
-
-    Args:
-        seconds: at least 0.
-
-    Returns:
-        Such as ``1:05``.
-    """
+    """Time as ``h:mm``, rounded to the minute."""
     minutes = round(seconds / 60)
     return f"{minutes // 60}:{minutes % 60:02d}"
 

@@ -36,14 +36,7 @@ FINAL_FRACTION = 0.15
 
 
 def bootstrap_fraction(iteration: int) -> float:
-    """Share of pixels, the hardest ones, that count (STCN release): 1 at first, then falling linearly.
-
-    Args:
-        iteration: number of the step, from 0.
-
-    Returns:
-        Share in (0, 1].
-    """
+    """Share of pixels, the hardest ones, that count (STCN release): 1 at first, then falling linearly."""
     if iteration < WARM_UP:
         return 1.0
     remaining = (FULL_EFFECT - iteration) / (FULL_EFFECT - WARM_UP)
@@ -404,14 +397,6 @@ def focal_loss(probability: Tensor, y: Tensor, scale: Tensor, gamma: float) -> T
 
 
 def cross_entropy(probability: Tensor, y: Tensor) -> Tensor:
-    """Binary cross-entropy of clipped probabilities, by way of their log-odds as in the release.
-
-    Args:
-        probability: of any shape, in [0, 1].
-        y: target in [0, 1], of the same shape.
-
-    Returns:
-        Of the same shape.
-    """
+    """Binary cross-entropy of clipped probabilities, by way of their log-odds as in the release."""
     clipped = probability.clamp(CLIP, 1 - CLIP)
     return F.binary_cross_entropy_with_logits(torch.log(clipped / (1 - clipped)), y, reduction="none")

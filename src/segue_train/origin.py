@@ -23,28 +23,13 @@ Origin = dict[str, str]
 
 
 def origin_of(*options: Mapping[str, Any]) -> Origin:
-    """All options of a training on which its result depends, with digests of the files that they name.
-
-    Args:
-        options: those of the data and of the recipe, by name.
-
-    Returns:
-        Each option as text. A folder counts by the paths and sizes of its files, a file by size and ends.
-    """
+    """All options of a training on which its result depends, with digests of the files that they name."""
     found = {name: value for group in options for name, value in group.items() if name not in STARTS}
     return {name: _text(value) for name, value in found.items()}
 
 
 def require_same(known: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """See that a run is resumed with what it was begun with.
-
-    Args:
-        known: options and data of the run, by name.
-        now: those of this call.
-
-    Raises:
-        CheckpointError: an option or the data differ; the message names it.
-    """
+    """See that a run is resumed with what it was begun with."""
     for name in sorted({*known, *now}):
         if known.get(name) != now.get(name):
             raise CheckpointError(

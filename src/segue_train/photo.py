@@ -34,16 +34,7 @@ class Labelled:
     mask: Picture
 
     def each(self, act: Change, picture: int, mask: int) -> Labelled:
-        """Both changed alike, each with its flag of OpenCV.
-
-        Args:
-            act: change of a plane or picture; gets also the flag and the colour that fills what was outside.
-            picture: flag of OpenCV for the picture.
-            mask: flag for the mask, which is filled with 0.
-
-        Returns:
-            Both after the change.
-        """
+        """Both changed alike, each with its flag of OpenCV."""
         return Labelled(act(self.picture, picture, FILL), act(self.mask, mask, (0, 0, 0)))
 
 
@@ -76,17 +67,7 @@ class Jitter:
 
 
 def affine(angle: float, scale: float, shear: float, size: Size) -> Matrix:
-    """Rotation, shear and scaling around the centre of a picture.
-
-    Args:
-        angle: in degrees.
-        scale: factor.
-        shear: in degrees.
-        size: height and width in pixels.
-
-    Returns:
-        Map of pixels, (3, 3).
-    """
+    """Rotation, shear and scaling around the centre of a picture."""
     rotation, skew = np.deg2rad([angle, shear])
     turn = np.array([[np.cos(rotation), -np.sin(rotation)], [np.sin(rotation), np.cos(rotation)]])
     centre = np.array([size[1] - 1, size[0] - 1]) / 2
@@ -97,17 +78,7 @@ def affine(angle: float, scale: float, shear: float, size: Size) -> Matrix:
 
 
 def warp_affine(item: Labelled, matrix: Matrix, *, picture: int, mask: int) -> Labelled:
-    """Apply a map within the frame.
-
-    Args:
-        item: picture (H, W, 3) and mask (H, W), uint8.
-        matrix: map of pixels, (3, 3).
-        picture: interpolation of the picture, a flag of OpenCV.
-        mask: interpolation of the mask, a flag of OpenCV.
-
-    Returns:
-        Picture and mask of the same size.
-    """
+    """Apply a map within the frame."""
     height, width = item.picture.shape[:2]
 
     def warp(x: Picture, flags: int, fill: tuple[int, ...]) -> Picture:
@@ -121,13 +92,6 @@ def warp_spline(rng: Rng, item: Labelled) -> Labelled:
     """Bend by a random thin-plate spline; the picture is bilinear, the mask takes the nearest pixel.
 
     The control points lie on distinct random rows and columns.
-
-    Args:
-        rng: source of random numbers.
-        item: picture (H, W, 3) and mask (H, W), uint8.
-
-    Returns:
-        Picture and mask of the same size.
     """
     height, width = item.picture.shape[:2]
     rows = rng.choice(height, SPLINE_POINTS, replace=False) / height
@@ -148,59 +112,26 @@ def warp_spline(rng: Rng, item: Labelled) -> Labelled:
 
 
 def flip(item: Labelled) -> Labelled:
-    """Mirror left and right.
-
-    Args:
-        item: picture (H, W, 3) and mask (H, W), uint8.
-
-    Returns:
-        Picture and mask, mirrored.
-    """
+    """Mirror left and right."""
     return Labelled(*(np.ascontiguousarray(x[:, ::-1]) for x in (item.picture, item.mask)))
 
 
 def resize(item: Labelled, height: int, width: int) -> Labelled:
-    """Bicubic for the picture, nearest for the mask.
-
-    Args:
-        item: picture (H, W, 3) and mask (H, W), uint8.
-        height: in pixels.
-        width: in pixels.
-
-    Returns:
-        Picture and mask of that size.
-    """
+    """Bicubic for the picture, nearest for the mask."""
     picture = Image.fromarray(item.picture).resize((width, height), Image.Resampling.BICUBIC)
     mask = cv2.resize(item.mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     return Labelled(np.asarray(picture), np.asarray(mask, np.uint8))
 
 
 def resize_short_side(item: Labelled, side: int) -> Labelled:
-    """Bring the shorter side to ``side``; the other one is rounded down.
-
-    Args:
-        item: picture (H, W, 3) and mask (H, W), uint8.
-        side: short side in pixels.
-
-    Returns:
-        Picture and mask.
-    """
+    """Bring the shorter side to ``side``; the other one is rounded down."""
     height, width = item.picture.shape[:2]
     short = min(height, width)
     return resize(item, height * side // short, width * side // short)
 
 
 def random_crop(rng: Rng, item: Labelled, side: int) -> Labelled:
-    """A random square; pictures that are smaller are padded on both sides first.
-
-    Args:
-        rng: source of random numbers.
-        item: picture (H, W, 3) and mask (H, W), uint8.
-        side: side of the square in pixels.
-
-    Returns:
-        Picture and mask, (side, side).
-    """
+    """A random square; pictures that are smaller are padded on both sides first."""
     height, width = item.picture.shape[:2]
     pad_y, pad_x = max(side - height, 0), max(side - width, 0)
 
@@ -213,15 +144,7 @@ def random_crop(rng: Rng, item: Labelled, side: int) -> Labelled:
 
 
 def crop(item: Labelled, part: tuple[slice, slice]) -> Labelled:
-    """Some rows and columns of a picture and of its mask.
-
-    Args:
-        item: picture (H, W, 3) and mask (H, W), uint8.
-        part: rows and columns.
-
-    Returns:
-        Picture and mask, views.
-    """
+    """Some rows and columns of a picture and of its mask."""
     return Labelled(item.picture[part], item.mask[part])
 
 
@@ -230,14 +153,6 @@ def draw_window(rng: Rng, size: Size, least_area: float) -> tuple[slice, slice]:
 
     Its share of the area is uniform in [``least_area``, 1], the logarithm of its aspect ratio uniform between
     those of 3:4 and 4:3; after ten draws that do not fit it is the largest centred part of such a ratio.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-        least_area: share of the area in (0, 1].
-
-    Returns:
-        Rows and columns.
     """
     height, width = size
     for _ in range(10):
@@ -252,14 +167,7 @@ def draw_window(rng: Rng, size: Size, least_area: float) -> tuple[slice, slice]:
 
 
 def grey(picture: Picture) -> Picture:
-    """Take the colour out; there are still three channels.
-
-    Args:
-        picture: RGB (H, W, 3), uint8.
-
-    Returns:
-        (H, W, 3), uint8.
-    """
+    """Take the colour out; there are still three channels."""
     return np.asarray(Image.fromarray(picture).convert("L").convert("RGB"))
 
 

@@ -24,29 +24,12 @@ LEAST_PIXELS = 60  # smaller objects are not asked for
 
 
 def left_out(name: str) -> bool:
-    """Whether a still image is kept from training, for an honest score.
-
-    Args:
-        name: name of the still image.
-
-    Returns:
-        True for one in ten, by the hash of the name.
-    """
+    """Whether a still image is kept from training, for an honest score."""
     return zlib.crc32(name.encode()) % LEFT_OUT == 0
 
 
 def read_sources(groups: Sequence[tuple[float, Sequence[Footage]]]) -> Kinds[Pair]:
-    """Decode all pictures with objects; each is kept with its mask as uint8, about 0.5 MB a picture.
-
-    Args:
-        groups: share of the samples, and footage, of each kind.
-
-    Returns:
-        Pictures and masks by kind.
-
-    Raises:
-        DatasetError: no picture has an object that is large enough.
-    """
+    """Decode all pictures with objects; each is kept with its mask as uint8, about 0.5 MB a picture."""
     sources = []
     for share, footage in groups:
         pairs = (item.read(i) for item in footage for i in range(len(item)))
@@ -160,16 +143,7 @@ def _any_object(rng: Rng, mask: Picture) -> Picture:
 
 
 def click_on(error: BoolArray, rng: Rng, sharp: float = 0.4) -> tuple[int, int]:
-    """A pixel of an error: its deepest one, or a random deep one.
-
-    Args:
-        error: (H, W), bool, not empty.
-        rng: source of random numbers.
-        sharp: probability of the deepest one.
-
-    Returns:
-        x and y in pixels.
-    """
+    """A pixel of an error: its deepest one, or a random deep one."""
     depth = _depth(error)
     if rng.random() < sharp:
         y, x = np.unravel_index(int(depth.argmax()), depth.shape)
@@ -186,15 +160,7 @@ def _depth(mask: BoolArray) -> Float32Array:
 
 
 def largest_error(found: BoolArray, target: Picture) -> tuple[BoolArray, bool]:
-    """The deeper of what is missing and what is too much.
-
-    Args:
-        found: (H, W), bool.
-        target: 1 is object, 0 is not, others are unknown; (H, W), uint8.
-
-    Returns:
-        (H, W), bool, and whether it is missing.
-    """
+    """The deeper of what is missing and what is too much."""
     missing, extra = (target == 1) & ~found, (target == 0) & found
     return (missing, True) if _depth(missing).max() >= _depth(extra).max() else (extra, False)
 

@@ -108,14 +108,7 @@ class CommonRecipe:
     average_decay: float | None = None
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        """One group for each factor that a parameter has; what does not learn is in none.
-
-        Args:
-            network: what :meth:`network` returned.
-
-        Returns:
-            Groups with their base rate as ``lr``.
-        """
+        """One group for each factor that a parameter has; what does not learn is in none."""
         groups: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in self.factors}
         for name, parameter in network.named_parameters():
             if parameter.requires_grad:
@@ -127,41 +120,16 @@ class CommonRecipe:
         ]
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """Adam, with PyTorch's own betas.
-
-        Args:
-            groups: from :meth:`parameter_groups`.
-
-        Returns:
-            The optimizer.
-        """
+        """Adam, with PyTorch's own betas."""
         return torch.optim.Adam(groups)
 
     def learning_rate(self, progress: float, step: int) -> float:
-        """A constant rate.
-
-        Args:
-            progress: share of the run that is done, in [0, 1).
-            step: number of the step, from 0.
-
-        Returns:
-            Factor of the base rates: 1.
-        """
+        """A constant rate."""
         return 1.0
 
 
 def warmed_cosine(progress: float, step: int, warm_up: int, floor: float) -> float:
-    """A rate that grows over the first steps to 1 and falls by a cosine.
-
-    Args:
-        progress: how much of the training is done, in [0, 1].
-        step: number of the step, from 0.
-        warm_up: number of those steps.
-        floor: rate at the end.
-
-    Returns:
-        Factor of the rate, in (0, 1].
-    """
+    """A rate that grows over the first steps to 1 and falls by a cosine."""
     return min(1.0, (step + 1) / warm_up) * (floor + (1 - floor) * (0.5 + 0.5 * math.cos(math.pi * progress)))
 
 
@@ -188,14 +156,7 @@ class Batches(Dataset[Batch]):
     seed: int
 
     def batch_of(self, number: int) -> Batch:
-        """Batch ``number``, below ``count``.
-
-        Args:
-            number: from 0.
-
-        Returns:
-            Tensors by name, batch first.
-        """
+        """Batch ``number``, below ``count``."""
         raise NotImplementedError
 
     def __len__(self) -> int:
@@ -222,14 +183,7 @@ def order_of_pass(total: int, *seed: int) -> npt.NDArray[np.int64]:
 
 
 def stacked(arrays: Iterable[npt.NDArray[Any]]) -> Tensor:
-    """Arrays of one shape as a tensor with one more dimension, the first.
-
-    Args:
-        arrays: at least one.
-
-    Returns:
-        A tensor that owns its memory.
-    """
+    """Arrays of one shape as a tensor with one more dimension, the first."""
     return torch.from_numpy(np.stack(list(arrays)))
 
 

@@ -36,14 +36,7 @@ class JumpCurriculum:
 
 
 def frames_near(length: int) -> Callable[[Rng, int, int], list[int]]:
-    """Make a function that chooses frames, each near one that was chosen; sorted, reversed at times.
-
-    Args:
-        length: frames of the clip.
-
-    Returns:
-        Gives indices, of random numbers, the frames of the video and the largest distance.
-    """
+    """Make a function that chooses frames, each near one that was chosen; sorted, reversed at times."""
 
     def choose(rng: Rng, count: int, max_jump: int) -> list[int]:
         chosen = [int(rng.integers(count))]
@@ -71,17 +64,7 @@ class PastedVideos(VideoSamples):
 
 
 def paste(clip: Clip, other: Clip, first: int, room: int) -> Clip:
-    """Put objects of another clip before those of a clip, with soft edges.
-
-    Args:
-        clip: pictures and masks of a clip.
-        other: clip of the same shape.
-        first: number of objects of the clip, after which the new ids follow.
-        room: most objects that are added.
-
-    Returns:
-        Pictures and masks.
-    """
+    """Put objects of another clip before those of a clip, with soft edges."""
     frames, masks = [], []
     for picture, mask, front, shapes in zip(clip.frames, clip.masks, other.frames, other.masks, strict=True):
         inside = (shapes > 0) & (shapes != VOID) & (shapes <= room)

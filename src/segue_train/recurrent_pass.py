@@ -55,28 +55,12 @@ class Output:
 
 
 def step_draws(step: int) -> torch.Generator:
-    """Random numbers of a step of a training.
-
-    Args:
-        step: number of the step, from 0.
-
-    Returns:
-        A generator on the CPU.
-    """
+    """Random numbers of a step of a training."""
     return torch.Generator().manual_seed(step)
 
 
 def first_and_random(batch: int, references: int, draw: torch.Generator) -> References:
-    """XMem: all frames as long as they are few, then the first and random others, for each sample its own.
-
-    Args:
-        batch: number of samples.
-        references: most frames that are read.
-        draw: random numbers.
-
-    Returns:
-        Gives frames (B, references), int64, for the frame t, or None for all.
-    """
+    """XMem: all frames as long as they are few, then the first and random others, for each sample its own."""
 
     def choose(t: int) -> Tensor | None:
         if t <= references:
@@ -88,16 +72,7 @@ def first_and_random(batch: int, references: int, draw: torch.Generator) -> Refe
 
 
 def any_random(batch: int, references: int, draw: torch.Generator) -> References:
-    """Cutie: all frames as long as they are few, then random ones, for each sample its own.
-
-    Args:
-        batch: number of samples.
-        references: most frames that are read.
-        draw: random numbers.
-
-    Returns:
-        Gives frames (B, references), int64, for the frame t, or None for all.
-    """
+    """Cutie: all frames as long as they are few, then random ones, for each sample its own."""
 
     def choose(t: int) -> Tensor | None:
         if t <= references:
@@ -108,15 +83,7 @@ def any_random(batch: int, references: int, draw: torch.Generator) -> References
 
 
 def deep_at_random(references: References, draw: torch.Generator) -> Draws:
-    """Deep updates by one draw a frame for the whole batch, with these references.
-
-    Args:
-        references: which frames are read.
-        draw: random numbers.
-
-    Returns:
-        What is random in a pass.
-    """
+    """Deep updates by one draw a frame for the whole batch, with these references."""
     return Draws(references, lambda _: bool(torch.rand((), generator=draw) < DEEP_SHARE))
 
 
@@ -245,15 +212,7 @@ def _fresh(channels: int, query: XMemFeatures, masks: Tensor) -> Tensor:
 
 
 def split(encoded: Any, batch: int) -> Sequence[Any]:
-    """Features of all frames as one entry for each frame.
-
-    Args:
-        encoded: features of (B*T, ...) pictures.
-        batch: number of samples B.
-
-    Returns:
-        T entries, of (B, ...) pictures.
-    """
+    """Features of all frames as one entry for each frame."""
     names = ("image", "key", "shrinkage", "selection")
     parts = [getattr(encoded, name) for name in names] + list(encoded.features)
     frames = zip(*(x.view(batch, -1, *x.shape[1:]).unbind(1) for x in parts), strict=True)

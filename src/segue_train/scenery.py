@@ -25,29 +25,12 @@ Effect = Callable[[Picture, int], Picture]
 
 
 def chance(seed: int, time: int) -> Rng:
-    """Random numbers of a time.
-
-    Args:
-        seed: at least 0.
-        time: in frames, at least -100,000.
-
-    Returns:
-        The same for the same arguments.
-    """
+    """Random numbers of a time."""
     return np.random.default_rng([seed, time + 100_000])
 
 
 def draw_plate(rng: Rng, pictures: Pictures, size: Size) -> Picture:
-    """An empty scene: part of a random picture, one time in ten of none.
-
-    Args:
-        rng: source of random numbers.
-        pictures: functions that give RGB pictures (H, W, 3), uint8.
-        size: height and width in pixels.
-
-    Returns:
-        (H, W, 3), uint8.
-    """
+    """An empty scene: part of a random picture, one time in ten of none."""
     if rng.random() < 0.1:
         return procedural(rng, size)
     picture = picked(rng, pictures)()
@@ -62,15 +45,7 @@ def draw_plate(rng: Rng, pictures: Pictures, size: Size) -> Picture:
 
 
 def procedural(rng: Rng, size: Size) -> Picture:
-    """A scene of no picture: a gradient, rectangles and noise of several scales.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-
-    Returns:
-        (H, W, 3), uint8.
-    """
+    """A scene of no picture: a gradient, rectangles and noise of several scales."""
     canvas = np.full((*size, 3), rng.uniform(40, 200, 3), np.float32)
     canvas += clouds(rng, size, 2)[..., None] * rng.uniform(20, 70) * rng.uniform(0.5, 1, 3)
     for _ in range(int(rng.integers(0, 12))):
@@ -83,32 +58,14 @@ def procedural(rng: Rng, size: Size) -> Picture:
 
 
 def clouds(rng: Rng, size: Size, knots: int) -> Float32Array:
-    """Smooth noise of unit spread.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-        knots: knots on the shorter side.
-
-    Returns:
-        (H, W), float32.
-    """
+    """Smooth noise of unit spread."""
     shape = [max(2, round(knots * side / min(size))) for side in size]
     field = rng.standard_normal(shape, np.float32)
     return np.asarray(cv2.resize(field, size[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 def blob(rng: Rng, size: Size, share: float) -> Float32Array:
-    """A soft region of random shape.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-        share: share of the picture that it covers, roughly.
-
-    Returns:
-        (H, W), float32 in [0, 1].
-    """
+    """A soft region of random shape."""
     field = clouds(rng, size, int(rng.integers(2, 5)))
     level = np.quantile(field[::4, ::4], 1 - share)
     return np.asarray(np.clip((field - level) * 4 + 0.5, 0, 1), np.float32)
@@ -119,14 +76,6 @@ def screen(rng: Rng, size: Size, pictures: Pictures) -> Effect:
 
     One that changed and then stood still would be like a thing that was put there, and teach a network that
     straight edges are the rim of a screen.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-        pictures: functions that give RGB pictures (H, W, 3), uint8.
-
-    Returns:
-        The effect.
     """
     spans = []
     for side in size:
@@ -148,15 +97,7 @@ def screen(rng: Rng, size: Size, pictures: Pictures) -> Effect:
 
 
 def flicker(rng: Rng, size: Size) -> Effect:
-    """A soft region whose brightness jumps about: a lamp, a reflection.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-
-    Returns:
-        The effect.
-    """
+    """A soft region whose brightness jumps about: a lamp, a reflection."""
     region = np.asarray(cv2.GaussianBlur(blob(rng, size, rng.uniform(0.03, 0.3)), (0, 0), 6), np.float32)
     strength, seed = rng.uniform(0.05, 0.4), int(rng.integers(1 << 31))
 
@@ -168,15 +109,7 @@ def flicker(rng: Rng, size: Size) -> Effect:
 
 
 def passing_cloud(rng: Rng, size: Size) -> Effect:
-    """Large soft shade that drifts over the scene.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-
-    Returns:
-        The effect.
-    """
+    """Large soft shade that drifts over the scene."""
     depth, speed = rng.uniform(0.15, 0.6), rng.uniform(-4, 4)
     wide = clouds(rng, (size[0], 3 * size[1]), int(rng.integers(1, 4)))
     shade = np.clip(1 - depth * np.clip(wide, 0, 1), 0.2, 1).astype(np.float32)
@@ -189,15 +122,7 @@ def passing_cloud(rng: Rng, size: Size) -> Effect:
 
 
 def scaled(canvas: Picture, gain: Float32Array) -> Picture:
-    """A picture times a plane, clipped.
-
-    Args:
-        canvas: (H, W, 3), uint8.
-        gain: (H, W).
-
-    Returns:
-        (H, W, 3), uint8.
-    """
+    """A picture times a plane, clipped."""
     return np.asarray(np.minimum(canvas * gain[..., None], 255), np.uint8)
 
 
@@ -212,15 +137,7 @@ class Light:
     period: float
 
     def act(self, canvas: Picture, time: int) -> Picture:
-        """A canvas in the light of a time.
-
-        Args:
-            canvas: RGB (H, W, 3), uint8.
-            time: in frames; 0 is the current one.
-
-        Returns:
-            RGB (H, W, 3), uint8; the canvas itself where the light is as usual.
-        """
+        """A canvas in the light of a time."""
         gain = np.full(3, 1 + self.drift * np.sin(2 * np.pi * time / self.period))
         if time < self.step:
             if self.field is not None:
@@ -234,16 +151,7 @@ class Light:
 
 
 def draw_light(rng: Rng, size: Size, switched: bool) -> Light:
-    """Steady light, slow drift, or a step.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-        switched: take a strong step a short while ago.
-
-    Returns:
-        The light over time.
-    """
+    """Steady light, slow drift, or a step."""
     drift = rng.uniform(0, 0.06) if rng.random() < 0.25 else 0.0
     if switched:
         strength, step = rng.choice([-1, 1]) * rng.uniform(0.35, 1.1), -int(rng.integers(0, 15))
@@ -268,17 +176,7 @@ class Camera:
     seed: int
 
     def view(self, canvas: Picture, time: int, margin: int, *, mask: bool = False) -> Picture:
-        """The part of a canvas that it sees: all but ``margin`` pixels on each side, as it is held.
-
-        Args:
-            canvas: (H, W, 3) or (H, W), uint8.
-            time: in frames; 0 is the current one.
-            margin: pixels of the canvas beyond the picture on each side.
-            mask: values are labels, of which the nearest is taken.
-
-        Returns:
-            Smaller by ``margin`` on each side, uint8.
-        """
+        """The part of a canvas that it sees: all but ``margin`` pixels on each side, as it is held."""
         height, width = (side - 2 * margin for side in canvas.shape[:2])
         if self.amplitude == 0 and not any(self.drift):
             return canvas[margin : margin + height, margin : margin + width]
@@ -299,14 +197,7 @@ class Camera:
 
 
 def draw_camera(rng: Rng) -> Camera:
-    """Half of the cameras stand still, others tremble by less than a pixel or shake by up to 4.
-
-    Args:
-        rng: source of random numbers.
-
-    Returns:
-        Its movement over time.
-    """
+    """Half of the cameras stand still, others tremble by less than a pixel or shake by up to 4."""
     kind = rng.random()
     amplitude = 0.0 if kind < 0.55 else rng.uniform(0.2, 1) if kind < 0.92 else rng.uniform(1, 4)
     drift = rng.uniform(-0.4, 0.4, 2) if rng.random() < 0.01 else np.zeros(2)
@@ -362,14 +253,7 @@ class Sensor:
 
 
 def draw_sensor(rng: Rng) -> Sensor:
-    """A camera that blurs, has noise, another tone curve, no colour, or compresses, or none of it.
-
-    Args:
-        rng: source of random numbers.
-
-    Returns:
-        What it does to pictures.
-    """
+    """A camera that blurs, has noise, another tone curve, no colour, or compresses, or none of it."""
     gamma, contrast = np.exp(rng.normal(0, 0.2)), rng.uniform(0.7, 1.1)
     levels = np.linspace(0, 1, 256) ** gamma
     tone = np.clip(255 * ((levels - 0.5) * contrast + 0.5 + rng.normal(0, 0.05)), 0, 255).astype(np.uint8)

@@ -29,16 +29,7 @@ REDRAWS = 5  # how often a video sample without any object in its first frame is
 
 
 def choose_frames(rng: Rng, count: int, max_skip: int) -> tuple[int, int, int]:
-    """Three frames in order of time, reversed half the time; two may be the same.
-
-    Args:
-        rng: source of random numbers.
-        count: frames of the video.
-        max_skip: bound on their distance.
-
-    Returns:
-        Indices.
-    """
+    """Three frames in order of time, reversed half the time; two may be the same."""
     reach = min(count, max_skip)
     first = int(rng.integers(0, count - reach, endpoint=True))
     second = min(first + 1 + int(rng.integers(0, reach, endpoint=True)), count - reach, count - 1)
@@ -190,19 +181,7 @@ class SampleBatches(Batches):
 
 
 def long_enough(footage: Sequence[Footage], stage: int, frames: int = FRAMES) -> list[Footage]:
-    """The videos with as many labelled frames as a clip has.
-
-    Args:
-        footage: videos.
-        stage: stage of the training, for the message.
-        frames: labelled frames that are needed.
-
-    Returns:
-        Those of the videos.
-
-    Raises:
-        DatasetError: there is none.
-    """
+    """The videos with as many labelled frames as a clip has."""
     videos = [video for video in footage if len(video) >= frames]
     if not videos:
         raise DatasetError(f"no video with {frames} labelled frames; stage {stage} needs some")

@@ -20,18 +20,7 @@ SHIPPED = Path("shipped")
 
 
 def tensors_to_start_from(path: Path, network: str) -> dict[str, Tensor]:
-    """The tensors of weights that a further training starts from.
-
-    Args:
-        path: weight file, or ``shipped`` for the weights that come with segue.
-        network: name for :func:`segue.load` of the network whose weights these are.
-
-    Returns:
-        Tensors by name.
-
-    Raises:
-        CheckpointError: the file is missing or damaged.
-    """
+    """The tensors of weights that a further training starts from."""
     return dict(load(network).state_dict() if path == SHIPPED else read_checkpoint(path).tensors)
 
 
@@ -43,14 +32,6 @@ def load_mobilenet(
 
     It was trained with input in [-1, 1] (``unit``), or as torchvision's own files with [0, 1] less the
     ImageNet mean over its deviation (``imagenet``), which the stem takes up.
-
-    Args:
-        trunk: filled in place.
-        path: file of the classifier.
-        scaling: input that it was trained with.
-
-    Raises:
-        CheckpointError: the file cannot be read, or lacks a layer or has one of another shape.
     """
     state = read_checkpoint(path).tensors
     try:
@@ -89,15 +70,7 @@ def _fold(conv: nn.Conv2d, state: Mapping[str, Tensor], weight: str, norm: str) 
 
 @torch.no_grad()
 def take(path: Path, wanted: dict[str, Tensor]) -> None:
-    """Fill tensors in place from those of the same names in a file, which may hold more.
-
-    Args:
-        path: weight file.
-        wanted: tensors by name, filled in place.
-
-    Raises:
-        CheckpointError: the file cannot be read, or a tensor is missing or has another shape.
-    """
+    """Fill tensors in place from those of the same names in a file, which may hold more."""
     tensors = read_checkpoint(path).tensors
     present = {name: tensors[name] for name in wanted if name in tensors}
     for name, tensor in match(path, present, wanted).items():

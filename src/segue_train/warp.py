@@ -21,29 +21,12 @@ Item = TypeVar("Item")
 
 
 def log_uniform(rng: Rng, least: float, most: float) -> float:
-    """A number whose logarithm is uniform.
-
-    Args:
-        rng: source of random numbers.
-        least: lower end, above 0.
-        most: upper end.
-
-    Returns:
-        The number.
-    """
+    """A number whose logarithm is uniform."""
     return float(np.exp(rng.uniform(np.log(least), np.log(most))))
 
 
 def picked(rng: Rng, items: Sequence[Item]) -> Item:
-    """One of some items, each as likely as the others.
-
-    Args:
-        rng: source of random numbers.
-        items: at least one.
-
-    Returns:
-        The item.
-    """
+    """One of some items, each as likely as the others."""
     return items[int(rng.integers(len(items)))]
 
 
@@ -61,16 +44,7 @@ class Kinds(Generic[Item]):
 
 
 def random_part(rng: Rng, size: Size, part: Size) -> tuple[slice, slice]:
-    """Rows and columns of a random part of a picture.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-        part: height and width of the part.
-
-    Returns:
-        Rows and columns.
-    """
+    """Rows and columns of a random part of a picture."""
     top, left = (int(rng.integers(whole - length + 1)) for whole, length in zip(size, part, strict=True))
     return slice(top, top + part[0]), slice(left, left + part[1])
 
@@ -85,14 +59,7 @@ class Motion:
     shift: float
 
     def scaled(self, factor: float) -> Motion:
-        """The same kind of motion, slower or faster.
-
-        Args:
-            factor: of all spreads; above 1 is faster.
-
-        Returns:
-            The other motion.
-        """
+        """The same kind of motion, slower or faster."""
         return Motion(*(factor * value for value in (self.rotation, self.log_scale, self.shear, self.shift)))
 
     def draw(self, rng: Rng, centre: tuple[float, float], side: float) -> Matrix:
@@ -108,18 +75,7 @@ class Motion:
 
 
 def walk(rng: Rng, motion: Motion, length: int, centre: tuple[float, float], side: float) -> list[Matrix]:
-    """Accumulated random affine maps; half of the sequences keep their direction.
-
-    Args:
-        rng: source of random numbers.
-        motion: spread of each step.
-        length: number of maps.
-        centre: x and y around which it turns.
-        side: of the picture in pixels.
-
-    Returns:
-        Maps (3, 3); the first is the identity.
-    """
+    """Accumulated random affine maps; half of the sequences keep their direction."""
     steps = [motion.draw(rng, centre, side) for _ in range(length - 1)]
     if steps and rng.random() < 0.5:
         steps = [steps[0]] * len(steps)
@@ -130,17 +86,7 @@ def walk(rng: Rng, motion: Motion, length: int, centre: tuple[float, float], sid
 
 
 def crop_matrix(centre: tuple[float, float], scale: float, side: int, flip: bool) -> Matrix:
-    """Map from a picture to a square crop of it.
-
-    Args:
-        centre: x and y of the crop in the picture.
-        scale: pixels of the crop per pixel of the picture.
-        side: side of the square in pixels.
-        flip: mirror left and right.
-
-    Returns:
-        (3, 3).
-    """
+    """Map from a picture to a square crop of it."""
     sign = -scale if flip else scale
     return np.array(
         [[sign, 0, side / 2 - sign * centre[0]], [0, scale, side / 2 - scale * centre[1]], [0, 0, 1]]
@@ -148,16 +94,7 @@ def crop_matrix(centre: tuple[float, float], scale: float, side: int, flip: bool
 
 
 def displacement(rng: Rng, side: int, strength: float) -> Float32Array:
-    """Smooth random displacement field.
-
-    Args:
-        rng: source of random numbers.
-        side: side of the square in pixels.
-        strength: spread in pixels.
-
-    Returns:
-        (side, side, 2), float32, in pixels.
-    """
+    """Smooth random displacement field."""
     field = rng.normal(0, strength, (5, 5, 2)).astype(np.float32)
     return np.asarray(cv2.resize(field, (side, side), interpolation=cv2.INTER_CUBIC), np.float32)
 
@@ -168,16 +105,6 @@ def apply(
     """Warp a picture or an index mask to a square.
 
     Pictures are reflected at the border; a mask is 0 outside and never interpolated.
-
-    Args:
-        picture: (H, W) or (H, W, 3), uint8.
-        matrix: map from picture to crop, (3, 3).
-        side: side of the square in pixels.
-        field: displacement (side, side, 2) in pixels; None is none.
-        mask: whether it is an index mask.
-
-    Returns:
-        (side, side) or (side, side, 3), uint8.
     """
     flags = cv2.INTER_NEAREST if mask else cv2.INTER_LINEAR
     border = cv2.BORDER_CONSTANT if mask else cv2.BORDER_REFLECT_101
@@ -192,15 +119,7 @@ def apply(
 
 
 def colour_jitter(rng: Rng, strength: float) -> Float32Array:
-    """A random colour map: brightness, contrast, saturation, tint.
-
-    Args:
-        rng: source of random numbers.
-        strength: spread, in [0, 1].
-
-    Returns:
-        (3, 4), float32, for RGB in 0..255.
-    """
+    """A random colour map: brightness, contrast, saturation, tint."""
     contrast, saturation = 1 + rng.uniform(-strength, strength, 2)
     offset = 255 * rng.uniform(-strength, strength) * 0.5
     gain = contrast * (1 + rng.uniform(-strength, strength, 3) * 0.3)
@@ -213,13 +132,5 @@ def colour_jitter(rng: Rng, strength: float) -> Float32Array:
 
 
 def apply_colour(picture: Picture, matrix: Float32Array) -> Picture:
-    """Apply a colour map; results are clipped to 0..255.
-
-    Args:
-        picture: RGB (H, W, 3), uint8.
-        matrix: (3, 4), as of :func:`colour_jitter`.
-
-    Returns:
-        (H, W, 3), uint8.
-    """
+    """Apply a colour map; results are clipped to 0..255."""
     return np.asarray(cv2.transform(picture, matrix), np.uint8)

@@ -26,28 +26,13 @@ class Haze:
     air: Float32Array
 
     def act(self, canvas: Picture) -> Picture:
-        """A canvas seen through the fog.
-
-        Args:
-            canvas: RGB (H, W, 3), uint8.
-
-        Returns:
-            RGB (H, W, 3), uint8.
-        """
+        """A canvas seen through the fog."""
         share = self.transmission[..., None]
         return np.asarray(canvas * share + self.air * (1 - share) + 0.5, np.uint8)
 
 
 def draw_haze(rng: Rng, size: Size) -> Haze:
-    """Fog or haze, thicker towards the top of the picture, which is far away, in slow swathes.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-
-    Returns:
-        How much of the scene each pixel shows, (H, W), and the colour of the air.
-    """
+    """Fog or haze, thicker towards the top of the picture, which is far away, in slow swathes."""
     near = rng.uniform(0.15, 0.7)
     far = near * rng.uniform(0.3, 1)
     rows = np.linspace(far, near, size[0], dtype=np.float32)[:, None]
@@ -57,14 +42,7 @@ def draw_haze(rng: Rng, size: Size) -> Haze:
 
 
 def draw_dim_sensor(rng: Rng) -> Sensor:
-    """A camera at dusk, behind haze or for infrared: low contrast, mostly grey, quiet or very noisy.
-
-    Args:
-        rng: source of random numbers.
-
-    Returns:
-        What it does to pictures.
-    """
+    """A camera at dusk, behind haze or for infrared: low contrast, mostly grey, quiet or very noisy."""
     contrast, level = log_uniform(rng, 0.15, 0.7), rng.uniform(0.15, 0.75)
     levels = np.linspace(0, 1, 256) ** np.exp(rng.normal(0, 0.25))
     if rng.random() < 0.25:  # in infrared what is warm is bright, whatever its colour
@@ -81,15 +59,7 @@ def draw_dim_sensor(rng: Rng) -> Sensor:
 
 
 def headlights(rng: Rng, size: Size) -> Effect:
-    """Light of lamps that runs over the ground; what it falls on stays as it is.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-
-    Returns:
-        The effect.
-    """
+    """Light of lamps that runs over the ground; what it falls on stays as it is."""
     glow = np.zeros((48, 64), np.float32)
     cv2.ellipse(glow, (32, 24), (18, 11), 0, 0, 360, 1.0, -1)
     glow = np.asarray(cv2.GaussianBlur(glow, (0, 0), rng.uniform(4, 7)), np.float32)
@@ -114,15 +84,7 @@ def headlights(rng: Rng, size: Size) -> Effect:
 
 
 def insects(rng: Rng, size: Size) -> Effect:
-    """Insects, drops or dust right before the lens: out of focus, elsewhere on each frame.
-
-    Args:
-        rng: source of random numbers.
-        size: height and width in pixels.
-
-    Returns:
-        The effect.
-    """
+    """Insects, drops or dust right before the lens: out of focus, elsewhere on each frame."""
     seed, often, most = int(rng.integers(1 << 31)), rng.uniform(0.3, 1), int(rng.integers(1, 5))
     level = rng.uniform(150, 255) if rng.random() < 0.5 else rng.uniform(5, 80)
 

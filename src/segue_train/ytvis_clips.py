@@ -136,16 +136,7 @@ class StillClips:
 
 
 def clip_frames(rng: Rng, length: int, key: int) -> list[int]:
-    """Frames of a clip in order: a key frame, one near it on either side, and two from farther away.
-
-    Args:
-        rng: source of random numbers.
-        length: frames of the video.
-        key: index of the key frame.
-
-    Returns:
-        Five indices.
-    """
+    """Frames of a clip in order: a key frame, one near it on either side, and two from farther away."""
     before, after = (int(n) for n in rng.integers(1, NEAREST + 1, 2))
     near = [key, max(0, key - before), min(length - 1, key + after)]
     # The release counts the last of the near frames among the far ones.
@@ -198,17 +189,7 @@ class ClipBatches(Batches):
 
 
 def collate(clips: Sequence[InstanceClip]) -> Batch:
-    """One batch of clips of different sizes, padded with zeros at the right and at the bottom.
-
-    Args:
-        clips: frames, masks and boxes of each.
-
-    Returns:
-        ``frames`` (N, T, H, W, 3), uint8, with sides that are multiples of 32; ``sizes`` (N, 2), height and
-        width without padding; ``counts`` (N,), objects of each clip; and of all objects, clip by clip,
-        ``labels`` (K,), ``boxes`` (K, T, 4), centre form in 0..1 of the frame without padding, and ``masks``
-        (K, T, H, W), bool.
-    """
+    """One batch of clips of different sizes, padded with zeros at the right and at the bottom."""
     height, width = (-(-max(clip.size[axis] for clip in clips) // MULTIPLE) * MULTIPLE for axis in (0, 1))
     frames, masks, boxes = [], [], []
     for clip in clips:
@@ -228,14 +209,7 @@ def collate(clips: Sequence[InstanceClip]) -> Batch:
 
 
 def clip_targets(batch: Mapping[str, Tensor]) -> list[ClipTargets]:
-    """Objects of each clip of a batch of :func:`collate`, their masks without padding.
-
-    Args:
-        batch: as :func:`collate` gave it.
-
-    Returns:
-        Classes, boxes and masks of each clip.
-    """
+    """Objects of each clip of a batch of :func:`collate`, their masks without padding."""
     counts = batch["counts"].tolist()
     split = (batch[name].split(counts) for name in ("labels", "boxes", "masks"))
     return [
@@ -261,17 +235,7 @@ def valid_places(sizes: Tensor, height: int, width: int) -> Tensor:
 
 
 def opened(text: str) -> YTVISDataset:
-    """The annotated data set that ``LAYOUT=ROOT`` names.
-
-    Args:
-        text: ``LAYOUT=ROOT``.
-
-    Returns:
-        The data set.
-
-    Raises:
-        DatasetError: the layout is unknown, or files are missing or wrong.
-    """
+    """The annotated data set that ``LAYOUT=ROOT`` names."""
     layout, _, root = text.partition("=")
     entry = DATASETS.find(layout) if layout in DATASETS and root else None
     if entry is None or entry.instances is None:
@@ -284,15 +248,7 @@ def opened(text: str) -> YTVISDataset:
 
 
 def clip_sources(data: list[str], sizes: Sizes = PUBLISHED) -> tuple[list[ClipSource], dict[int, str]]:
-    """What ``--data`` names, in clips of some sizes.
-
-    Args:
-        data: texts ``LAYOUT=ROOT``.
-        sizes: sizes that are drawn from.
-
-    Returns:
-        Sources of clips, and the class names of the videos by channel.
-    """
+    """What ``--data`` names, in clips of some sizes."""
     datasets = [opened(text) for text in data]
     stills = [dataset for dataset in datasets if isinstance(dataset, CocoImages)]
     videos = [dataset for dataset in datasets if not isinstance(dataset, CocoImages)]
@@ -303,19 +259,7 @@ def clip_sources(data: list[str], sizes: Sizes = PUBLISHED) -> tuple[list[ClipSo
 
 
 def still_sources(data: list[str], frames: int, sizes: Sizes) -> list[ClipSource]:
-    """What ``--data`` names of COCO, in clips whose channels are the numbers of categories.
-
-    Args:
-        data: texts ``LAYOUT=ROOT``.
-        frames: frames of a clip.
-        sizes: sizes that are drawn from.
-
-    Returns:
-        Sources of clips.
-
-    Raises:
-        DatasetError: a data set is none of pictures, or has numbers beyond those of COCO.
-    """
+    """What ``--data`` names of COCO, in clips whose channels are the numbers of categories."""
     found: list[ClipSource] = []
     for text in data:
         dataset = opened(text)
@@ -350,16 +294,6 @@ def coco_channels(categories: Mapping[int, str], names: Mapping[int, str]) -> di
     """Class channel of each COCO category, by number, that is among the classes, by channel.
 
     As published for YouTube-VIS; for other classes those of the same name.
-
-    Args:
-        categories: names by COCO's number.
-        names: names of the classes by channel.
-
-    Returns:
-        Channels by COCO's number.
-
-    Raises:
-        DatasetError: no class has the name of a category.
     """
     for edition, published in ((YOUTUBE_VIS_2019, COCO_TO_2019), (YOUTUBE_VIS_2021, COCO_TO_2021)):
         if names == edition:

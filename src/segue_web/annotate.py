@@ -119,14 +119,7 @@ class AnnotateBackend(Backend):
         return known.get(name)
 
     def import_labels(self, labels: Labels) -> int:
-        """Add objects and masks that another program made, as one change.
-
-        Args:
-            labels: objects and masks, at the size of the film.
-
-        Returns:
-            Number of frames that got a mask.
-        """
+        """Add objects and masks that another program made, as one change."""
         count = 0
         with self._shared.change("import"):
             ids = {number: self.project.add_object(name) for number, name in labels.names.items()}

@@ -62,15 +62,7 @@ class CvatTracks:
         self._text = ""
 
     def read(self, path: Path) -> None:
-        """Read a file.
-
-        Args:
-            path: XML file of CVAT for video 1.1.
-
-        Raises:
-            DatasetError: an element lacks something, or lies outside of the film; or it declares entities.
-            xml.parsers.expat.ExpatError: it is no XML.
-        """
+        """Read a file."""
         parser = expat.ParserCreate()
         parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
         parser.CharacterDataHandler, parser.EntityDeclHandler = self._characters, _no_entities
@@ -131,35 +123,14 @@ def _no_entities(*_: Any) -> None:
 
 
 def wanted(given: Mapping[str, str], key: str, tag: str) -> str:
-    """What an element says under a key.
-
-    Args:
-        given: attributes of the element.
-        key: name of the attribute.
-        tag: name of the element, for the message.
-
-    Returns:
-        The text.
-
-    Raises:
-        DatasetError: the element has no such attribute.
-    """
+    """What an element says under a key."""
     if key not in given:
         raise DatasetError(f"a {tag} has no {key}")
     return given[key]
 
 
 def number_of(given: Mapping[str, str], key: str, tag: str) -> float:
-    """A number of a shape of CVAT.
-
-    Args:
-        given: attributes of the element.
-        key: name of the attribute.
-        tag: name of the element, for the message.
-
-    Returns:
-        A finite number.
-    """
+    """A number of a shape of CVAT."""
     return _as_number(wanted(given, key, tag), f"{key} of a {tag}")
 
 
@@ -174,19 +145,7 @@ def _as_number(text: str, what: str) -> float:
 
 
 def shape_of(tag: str, given: dict[str, str], size: tuple[int, int]) -> RleTrack:
-    """The mask of a shape of CVAT, as one frame of a track.
-
-    Args:
-        tag: ``mask``, ``box`` or ``polygon``.
-        given: attributes of the element.
-        size: height and width of the film.
-
-    Returns:
-        A track whose only frame is the mask.
-
-    Raises:
-        DatasetError: an attribute is missing, damaged or too long.
-    """
+    """The mask of a shape of CVAT, as one frame of a track."""
     if tag == "mask":
         encoded = encode_rle(_mask(given, size))
         return RleTrack.parse([dict(encoded)], size)

@@ -34,14 +34,7 @@ class Edits:
         self._project = shared.project
 
     async def click(self, message: messages.ClickEdit) -> dict[str, Any]:
-        """Make a mask of all clicks and the box of an object on a frame, and save it.
-
-        Args:
-            message: frame, object, clicks and box; without an object there is a new one.
-
-        Returns:
-            The object's id and what the worker made of the prompts, as the page takes them.
-        """
+        """Make a mask of all clicks and the box of an object on a frame, and save it."""
         points, box = message.within(*self._film.size)
         previous, added = await self._shared.run(lambda: self._corrected_by(message, points, box))
         on, off = ([(x, y) for x, y, inside in points if inside is wanted] for wanted in (True, False))
@@ -76,18 +69,7 @@ class Edits:
         return np.asarray(self._project.mask(frame) == number), added
 
     def stroke(self, message: messages.StrokeEdit) -> dict[str, Any]:
-        """Add the pixels of a stroke to an object, or take them away.
-
-        Args:
-            message: frame, object and pixels; without an object there is a new one.
-
-        Returns:
-            The object's id, as the page takes it.
-
-        Raises:
-            PromptError: pixels are to be taken away from no object, or the object is locked.
-            StaleError: the frame was changed in another window.
-        """
+        """Add the pixels of a stroke to an object, or take them away."""
         stroke = message.plane(*self._film.size)
         if message.object is None and not message.add:
             raise PromptError("choose an object before you erase")
@@ -96,18 +78,7 @@ class Edits:
         return self._give(message, "eraser", lambda plane: plane & ~stroke)
 
     def polygon(self, message: messages.PolygonEdit) -> dict[str, Any]:
-        """Save a polygon, and the masks between it and those of the frames next to it.
-
-        Args:
-            message: frame, object and corners; without an object there is a new one.
-
-        Returns:
-            The object's id, and the number of frames between.
-
-        Raises:
-            PromptError: the polygon holds no pixel, or the object is locked.
-            StaleError: the frame was changed in another window.
-        """
+        """Save a polygon, and the masks between it and those of the frames next to it."""
         project, frame = self._project, message.frame
         project.check_edit(frame, message.seen, message.object)
         corners = message.within(*self._film.size)
@@ -159,11 +130,7 @@ class Edits:
         return len(inside)
 
     def forget(self, message: messages.ForgetEdit) -> None:
-        """Save that an object is not on a frame, or that nothing is known of it there.
-
-        Args:
-            message: frame, object, and which of both.
-        """
+        """Save that an object is not on a frame, or that nothing is known of it there."""
         self._project.check_edit(message.frame, message.seen, message.object)
         frame, number = message.frame, message.object
         with self._shared.change("hide" if message.hidden else "clear"):

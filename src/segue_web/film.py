@@ -47,14 +47,7 @@ Stamps = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 def number_in(name: str) -> int | None:
-    """The digits of a name, as a number.
-
-    Args:
-        name: name of a file without ending.
-
-    Returns:
-        The number; None where there are no digits, or more than nine.
-    """
+    """The digits of a name, as a number."""
     digits = "".join(sign for sign in name if sign.isascii() and sign.isdigit())
     return int(digits) if 0 < len(digits) < 10 else None
 
@@ -148,60 +141,24 @@ class Film:
                 self._next, self.exact, self.progress = -1, True, 1.0
 
     def frame_name(self, index: int) -> str:
-        """What files of a frame are called, without ending: as its picture, else by its number.
-
-        Args:
-            index: number of the frame, from 0.
-
-        Returns:
-            Such as ``00012``, as ``segue track`` calls the mask of that frame.
-        """
+        """What files of a frame are called, without ending: as its picture, else by its number."""
         return frame_name(self.names, index)
 
     def file_name(self, index: int) -> str:
-        """The file of a frame: its picture, or what the frame is called when it is taken out of a video file.
-
-        Args:
-            index: number of the frame, from 0.
-
-        Returns:
-            Such as ``00012.jpg``, without folder.
-        """
+        """The file name of a frame, or the name it gets when it is taken out of a video file."""
         return self._files[index].name if self._files else f"{self.frame_name(index)}.jpg"
 
     def time(self, index: int) -> float:
-        """Seconds from the first frame.
-
-        Args:
-            index: number of the frame, from 0.
-
-        Returns:
-            Seconds; guessed from the frame rate while ``exact`` is False.
-        """
+        """Seconds from the first frame."""
         return float(self._times[index])
 
     def frame(self, index: int) -> Frame:
-        """A frame by its number.
-
-        Args:
-            index: from 0.
-
-        Returns:
-            RGB picture and time stamp.
-        """
+        """A frame by its number."""
         with self._lock:
             return Frame(index, self.time(self._checked(index)), self._picture(index))
 
     def jpeg(self, index: int, *, near: bool = False) -> bytes:
-        """A frame as JPEG.
-
-        Args:
-            index: number of the frame, from 0.
-            near: take the key frame at or before it, which decodes at once.
-
-        Returns:
-            The file.
-        """
+        """A frame as JPEG."""
         with self._lock:
             self._checked(index)
             if near and index not in self._jpegs and not self._files:
@@ -216,15 +173,7 @@ class Film:
             return data
 
     def walk(self, start: int, stop: int) -> Iterator[Frame]:
-        """Frames from ``start`` to ``stop``, both included, forwards or backwards.
-
-        Args:
-            start: number of the first frame that comes.
-            stop: number of the last one; below ``start`` the frames come backwards.
-
-        Yields:
-            One frame after the other; backwards they are decoded in chunks of limited size.
-        """
+        """Frames from ``start`` to ``stop``, both included, forwards or backwards."""
         if start <= stop:
             for index in range(start, stop + 1):
                 yield self.frame(index)
@@ -234,12 +183,7 @@ class Film:
             yield from reversed([self.frame(i) for i in range(max(stop, last - chunk + 1), last + 1)])
 
     def describe(self) -> dict[str, object]:
-        """What the page shows of a film.
-
-        Returns:
-            Name, width and height in pixels, number of frames, frames a second, and how much of the file was
-            read, in [0, 1].
-        """
+        """What the page shows of a film."""
         return {
             "name": self.name,
             "width": self.size[1],

@@ -45,52 +45,21 @@ class Guard:
         self._hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
 
     def is_foreign(self, headers: Any, *, needs_origin: bool) -> bool:
-        """Whether a request names another host, or comes from another page.
-
-        Args:
-            headers: of the request.
-            needs_origin: whether the request must say from which page it comes.
-
-        Returns:
-            True if it is to be refused.
-        """
+        """Whether a request names another host, or comes from another page."""
         origin, host = headers.get("origin"), headers.get("host", "")
         return host not in self._hosts or (bool(origin or needs_origin) and origin != f"http://{host}")
 
     def is_secret(self, path: str) -> bool:
-        """Whether a path begins with the secret.
-
-        Args:
-            path: of the address, with its leading slash.
-
-        Returns:
-            Whether it does; the time of the comparison tells nothing.
-        """
+        """Whether a path begins with the secret."""
         return secrets.compare_digest(path.split("/")[1].encode(), self._token)
 
     def lets_in(self, page: WebSocket) -> bool:
-        """Whether a socket may be opened.
-
-        Args:
-            page: socket that is not accepted yet.
-
-        Returns:
-            True if host, origin and secret are right.
-        """
+        """Whether a socket may be opened."""
         return not self.is_foreign(page.headers, needs_origin=True) and self.is_secret(page.url.path)
 
 
 def guarded_app(guard: Guard, page: str, life: Life) -> FastAPI:
-    """An application that serves a page and its parts below ``/TOKEN/``, to those whom the guard lets in.
-
-    Args:
-        guard: checks addresses and headers.
-        page: name of the page's file.
-        life: what is open while the application runs.
-
-    Returns:
-        The application, without paths of its own.
-    """
+    """An application that serves a page and its parts below ``/TOKEN/``, to those whom the guard lets in."""
     app = FastAPI(lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.middleware("http")
@@ -123,11 +92,6 @@ def refuse_pages(app: FastAPI, host: str, port: int) -> None:
 
     Browsers name the page with every request that it makes to another server; annotation tools do not. On an
     address of this machine requests must name it, too (DNS rebinding).
-
-    Args:
-        app: what is served.
-        host: address that it listens on.
-        port: its port.
     """
     own = {f"{name}:{port}" for name in ("127.0.0.1", "localhost")}
 
@@ -139,18 +103,7 @@ def refuse_pages(app: FastAPI, host: str, port: int) -> None:
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that is bound to an address.
-
-    Args:
-        host: name or address.
-        port: port; 0 takes a free one.
-
-    Returns:
-        The socket, not listening yet.
-
-    Raises:
-        SegueError: the address cannot be used.
-    """
+    """A socket that is bound to an address."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -183,11 +136,7 @@ class ReportingServer(uvicorn.Server):
         self._ready = ready
 
     async def startup(self, sockets: Any = None) -> None:
-        """Start as uvicorn does, then call ``ready``.
-
-        Args:
-            sockets: open sockets to serve; None makes them from the configuration.
-        """
+        """Start as uvicorn does, then call ``ready``."""
         await super().startup(sockets=sockets)
         if self.started:
             self._ready()

@@ -37,13 +37,6 @@ def matched(first: Corners, last: Corners) -> tuple[Corners, Corners]:
     Polygons of equal numbers of corners are matched corner to corner. Otherwise a corner belongs to the place
     on the other outline that has the same share of its length behind it, and becomes a corner there. Where
     one outline begins on the other is chosen for the least sum of squared distances of the centred outlines.
-
-    Args:
-        first: corners of one polygon, (N, 2), in pixels.
-        last: corners of the other, (L, 2).
-
-    Returns:
-        Corners of both polygons in pairs, (M, 2) each.
     """
     if _area(first) * _area(last) < 0:
         last = last[::-1]
@@ -57,44 +50,18 @@ def matched(first: Corners, last: Corners) -> tuple[Corners, Corners]:
 
 
 def interpolated(first: Corners, last: Corners, share: float) -> Corners:
-    """The polygon at a share of the way from the first to the last.
-
-    Args:
-        first: corners of one polygon, (N, 2), in pixels.
-        last: corners of the other, (L, 2).
-        share: in [0, 1].
-
-    Returns:
-        (M, 2).
-    """
+    """The polygon at a share of the way from the first to the last."""
     one, two = matched(first, last)
     return (1 - share) * one + share * two
 
 
 def filled(corners: Corners, size: tuple[int, int]) -> BoolArray:
-    """The mask of a polygon, as COCO draws it.
-
-    Args:
-        corners: (N, 2), in pixels.
-        size: height and width.
-
-    Returns:
-        (H, W), bool.
-    """
+    """The mask of a polygon, as COCO draws it."""
     return RleTrack.parse([[corners.ravel().tolist()]], size).decode(0)
 
 
 def shown(keys: Mapping[int, Corners], frame: int, *, between: bool) -> Shown:
-    """The polygon of an object on a frame.
-
-    Args:
-        keys: polygons that a person drew, by frame; at least one.
-        frame: the frame.
-        between: whether the mask there was interpolated.
-
-    Returns:
-        Its corners in pixels, and where they come from.
-    """
+    """The polygon of an object on a frame."""
     if frame in keys:
         return Shown(_pairs(keys[frame]), "key")
     before, after = neighbours(keys, frame)
@@ -105,15 +72,7 @@ def shown(keys: Mapping[int, Corners], frame: int, *, between: bool) -> Shown:
 
 
 def neighbours(keys: Iterable[int], frame: int) -> tuple[int | None, int | None]:
-    """The nearest of some frames before and after a frame.
-
-    Args:
-        keys: indices of frames.
-        frame: index of the frame, which does not count itself.
-
-    Returns:
-        Index before and index after; None where there is none.
-    """
+    """The nearest of some frames before and after a frame."""
     known = list(keys)
     before = max((i for i in known if i < frame), default=None)
     return before, min((i for i in known if i > frame), default=None)

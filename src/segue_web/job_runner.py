@@ -64,27 +64,13 @@ class JobRunner:
         self._worker.close()
 
     def refuse_while_running(self, what: str) -> None:
-        """Raise SegueError while something is computed.
-
-        Args:
-            what: what is refused, as in "cannot import".
-
-        Raises:
-            SegueError: something is computed, or is about to be.
-        """
+        """Raise SegueError while something is computed."""
         if self.job is not None or self._begins:
             raise SegueError(f"cannot {what} while something is computed; stop it first (Escape)")
 
     @contextmanager
     def beginning(self, what: str) -> Iterator[None]:
-        """Let no other computation begin until this one has a job, or has failed.
-
-        Args:
-            what: what begins, as in "cannot track".
-
-        Yields:
-            Nothing; the block makes the job.
-        """
+        """Let no other computation begin until this one has a job, or has failed."""
         self.refuse_while_running(what)
         self._begins = True
         try:
@@ -93,13 +79,7 @@ class JobRunner:
             self._begins = False
 
     def begin(self, job: Job, make: Callable[..., Iterator[Any]], *arguments: Any) -> None:
-        """Begin a job; see :meth:`segue_web.worker.Worker.begin`.
-
-        Args:
-            job: what pages are shown of it.
-            make: called in the worker; gives the steps.
-            arguments: of ``make``.
-        """
+        """Begin a job; see :meth:`segue_web.worker.Worker.begin`."""
         self.job = job
         try:
             self._worker.begin(make, *arguments)
@@ -114,12 +94,7 @@ class JobRunner:
         await self._end(self.job, "stopped")
 
     def on_step(self, value: Any, error: str | None) -> None:
-        """Take a step of the job; None is its end.
-
-        Args:
-            value: of the step: frame and masks of a tracking, else how much is done; None at the end.
-            error: what ended it; None if nothing did.
-        """
+        """Take a step of the job; None is its end."""
         job = self.job
         if job is None:
             return
@@ -150,13 +125,7 @@ class JobRunner:
         self._send({"event": "ended", "state": "stopped", "error": reason, "interrupted": None})
 
     async def keep(self, job: Job, index: int, tracked: dict[int, MarkedMask]) -> None:
-        """Save a tracked frame, in the tracking's own step of the history while that is the last.
-
-        Args:
-            job: the tracking; nothing is saved if it is no longer the current one.
-            index: number of the frame.
-            tracked: masks with their marks, by object.
-        """
+        """Save a tracked frame, in the tracking's own step of the history while that is the last."""
         project, done = self._shared.project, job.done
 
         def keep() -> None:

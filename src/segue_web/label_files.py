@@ -49,17 +49,6 @@ def read_labels(path: Path, film: Film, name: str | None = None) -> Labels:
     """Read whatever it is: a folder, an archive or a picture of masks, a JSON or an XML file.
 
     Masks in files of their own are read when they are asked for; all else is checked now.
-
-    Args:
-        path: the file or folder.
-        film: what the masks are of.
-        name: what messages call the file, if not by its path.
-
-    Returns:
-        Names of the objects, and masks by frame index.
-
-    Raises:
-        SegueError: it is damaged, of another film, too large, or takes longer than :data:`MAX_SECONDS`.
     """
     where = name or str(path)
     reader = _Reader(Collector(film, where))
@@ -81,16 +70,7 @@ def read_labels(path: Path, film: Film, name: str | None = None) -> Labels:
 
 
 def read_complete_labels(path: Path, film: Film, name: str | None = None) -> Labels:
-    """As :func:`read_labels`; every mask has been read once, so that none is found to be damaged later.
-
-    Args:
-        path: the file or folder.
-        film: what the masks are of.
-        name: what messages call the file, if not by its path.
-
-    Returns:
-        Names of the objects, and masks by frame index.
-    """
+    """As :func:`read_labels`; every mask has been read once, so that none is found to be damaged later."""
     limit = Limit()
     labels = read_labels(path, film, name)
     with errors_named(labels.where):

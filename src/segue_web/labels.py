@@ -56,17 +56,7 @@ T = TypeVar("T")
 
 @contextmanager
 def errors_named(where: str) -> Iterator[None]:
-    """Errors of readers, in one line that names the file.
-
-    Args:
-        where: what messages call the file.
-
-    Yields:
-        Nothing; the block reads.
-
-    Raises:
-        SegueError: the block raised one of :data:`DAMAGED` or of segue's own.
-    """
+    """Errors of readers, in one line that names the file."""
     try:
         yield
     except SegueError as error:
@@ -98,11 +88,7 @@ class Labels:
     attributes: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
 
     def frames(self) -> Iterator[tuple[int, IndexMask]]:
-        """Index and mask of every frame that has one, in order; SegueError where one is damaged.
-
-        Yields:
-            Number of the frame and its index mask, (H, W).
-        """
+        """Index and mask of every frame that has one, in order; SegueError where one is damaged."""
         for index in sorted(self.masks):
             yield index, self._read(index)
 
@@ -119,15 +105,7 @@ class Labels:
         return self._read(index) if index in self.masks else np.zeros(size, np.uint8)
 
     def score(self, frame: int, number: int) -> float:
-        """Score of an object on a frame; 1 where none was given.
-
-        Args:
-            frame: its number.
-            number: id of the object.
-
-        Returns:
-            In [0, 1].
-        """
+        """Score of an object on a frame; 1 where none was given."""
         return self.scores.get((frame, number), 1.0)
 
     def _read(self, index: int) -> IndexMask:
@@ -142,11 +120,7 @@ class Limit:
         self._end = time.monotonic() + MAX_SECONDS
 
     def check(self) -> None:
-        """See that there is time left.
-
-        Raises:
-            DatasetError: it is over.
-        """
+        """See that there is time left."""
         if time.monotonic() > self._end:
             raise DatasetError(f"takes longer than {MAX_SECONDS:.0f} s to read; import it in parts")
 
@@ -168,26 +142,12 @@ class Collector:
         self._named = {name: index for index, name in enumerate(film.names or ())}
 
     def check_objects(self, objects: int) -> None:
-        """Refuse more objects than the page can list.
-
-        Args:
-            objects: their number so far.
-
-        Raises:
-            DatasetError: there are too many.
-        """
+        """Refuse more objects than the page can list."""
         if objects > MAX_OBJECTS:
             raise DatasetError(f"has more than {MAX_OBJECTS} objects; import it in parts")
 
     def check_masks(self, masks: int) -> None:
-        """Refuse more masks than a project can hold.
-
-        Args:
-            masks: their number so far.
-
-        Raises:
-            DatasetError: there are too many.
-        """
+        """Refuse more masks than a project can hold."""
         if masks > MAX_MASKS:
             raise DatasetError(f"has more than {MAX_MASKS} masks; import it in parts")
 
@@ -195,15 +155,6 @@ class Collector:
         """What is named, by frame: in order if there is one for each frame, else by the names.
 
         A name is that of a picture of the film, or has its number; where these have none, the index itself.
-
-        Args:
-            named: one value for each name of a file, in their order.
-
-        Returns:
-            The values by index of the frame.
-
-        Raises:
-            DatasetError: a name names no frame, or one that another name has.
         """
         if len(named) == self.count:
             return dict(enumerate(named.values()))
@@ -228,16 +179,7 @@ class Collector:
         names: Mapping[int, str | None] | None = None,
         scores: Mapping[tuple[int, int], float] | None = None,
     ) -> Labels:
-        """Labels of mask files; where no record names the objects, all files are looked through for them.
-
-        Args:
-            reads: readers of index masks, (H, W), by frame.
-            names: name of each object, by id.
-            scores: those that are known, by frame and object.
-
-        Returns:
-            The labels; masks of another size than the film are refused when they are read.
-        """
+        """Labels of mask files; where no record names the objects, all files are looked through for them."""
         masks = {index: partial(self._checked, read) for index, read in reads.items()}
         if not names:
             names = dict.fromkeys(sorted(self._ids_in(masks.values())))
@@ -291,13 +233,7 @@ class Collector:
 
 
 def add_attributes(known: dict[int, dict[str, str]], number: int, given: Any) -> None:
-    """Take texts, numbers and truth values that a file says of an object, as far as a project has room.
-
-    Args:
-        known: attributes by object, which grows.
-        number: id of the object.
-        given: what the file says, of any type.
-    """
+    """Take texts, numbers and truth values that a file says of an object, as far as a project has room."""
     if not isinstance(given, dict):
         return
     for name, value in ((without_controls(name), value) for name, value in given.items()):

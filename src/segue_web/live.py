@@ -176,15 +176,7 @@ class LivePage(Observer):
     # What pages get
 
     def make_app(self, token: str, port: int) -> FastAPI:
-        """The application; everything is below ``/TOKEN/``.
-
-        Args:
-            token: the secret of the address.
-            port: where it is served.
-
-        Returns:
-            Page and socket for FastAPI.
-        """
+        """The application; everything is below ``/TOKEN/``."""
         guard = Guard(token, port)
 
         @asynccontextmanager

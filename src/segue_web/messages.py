@@ -101,18 +101,7 @@ class ClickEdit(Edit):
     extent: Extent = "whole"
 
     def within(self, height: int, width: int) -> tuple[list[tuple[float, float, bool]], Box | None]:
-        """Points and box inside a frame of that size.
-
-        Args:
-            height: of the frame in pixels.
-            width: of the frame in pixels.
-
-        Returns:
-            Points (x, y, whether inside of the object) and box (x0, y0, x1, y1) or None, in pixels.
-
-        Raises:
-            PromptError: there is neither point nor box, or the box is smaller than two pixels.
-        """
+        """Points and box inside a frame of that size."""
         if not self.points and self.box is None:
             raise PromptError("give a point or a box")
         points = [(min(max(x, 0), width - 1), min(max(y, 0), height - 1), on) for x, y, on in self.points]
@@ -302,17 +291,7 @@ _ADAPTER: TypeAdapter[AnyMessage] = TypeAdapter(Annotated[AnyMessage, Field(disc
 
 
 def parse(text: str) -> AnyMessage:
-    """A message of the page.
-
-    Args:
-        text: JSON.
-
-    Returns:
-        The message, of the class that its ``kind`` names.
-
-    Raises:
-        SegueError: it is too long, no JSON, or no message.
-    """
+    """A message of the page."""
     if len(text) > MAX_BYTES:
         raise SegueError(f"a message of {len(text)} characters is refused; the limit is {MAX_BYTES}")
     try:

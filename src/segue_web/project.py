@@ -74,11 +74,7 @@ class Project(Store):
         super().__init__(folder, film)
 
     def objects(self) -> list[Row]:
-        """All objects: id, name, colour, category, group, attributes, visible, locked; empty means none.
-
-        Returns:
-            One dictionary for each object, by id.
-        """
+        """All objects: id, name, colour, category, group, attributes, visible, locked; empty means none."""
         return [
             {
                 **{name: row[name] for name in ("id", "name", "colour", "category")},
@@ -90,55 +86,26 @@ class Project(Store):
         ]
 
     def unlocked(self, wanted: Iterable[int] | None = None) -> list[int]:
-        """Those of the wanted objects that are there and may change; None wants all.
-
-        Args:
-            wanted: ids, or None for all.
-
-        Returns:
-            Ids in the order of ``wanted``.
-        """
+        """Those of the wanted objects that are there and may change; None wants all."""
         unlocked = [row["id"] for row in self.objects() if not row["locked"]]
         return unlocked if wanted is None else [i for i in wanted if i in unlocked]
 
     def timeline(self) -> list[list[Any]]:
-        """All marks: frame, object, kind, score, area, weight, agreement.
-
-        Returns:
-            One list for each mark, by frame and object.
-        """
+        """All marks: frame, object, kind, score, area, weight, agreement."""
         return [list(row) for row in self._db.execute("SELECT * FROM marks ORDER BY frame, object")]
 
     def marks(self, frame: int) -> dict[int, Mark]:
-        """What is known of the objects of a frame.
-
-        Args:
-            frame: its number.
-
-        Returns:
-            Marks by object.
-        """
+        """What is known of the objects of a frame."""
         rows = self._db.execute("SELECT * FROM marks WHERE frame=?", (frame,))
         return {row["object"]: Mark(*tuple(row)[2:]) for row in rows}
 
     def prompts(self, frame: int) -> dict[int, Row]:
-        """Clicks, boxes and polygons that a person gave on a frame.
-
-        Args:
-            frame: its number.
-
-        Returns:
-            What :meth:`set_prompt` saved, by object.
-        """
+        """Clicks, boxes and polygons that a person gave on a frame."""
         rows = self._db.execute("SELECT object, data FROM prompts WHERE frame=?", (frame,))
         return {row["object"]: json.loads(row["data"]) for row in rows}
 
     def polygons(self) -> Mapping[int, Mapping[int, Corners]]:
-        """The polygons that a person drew to be interpolated, by object and frame; read once for each change.
-
-        Returns:
-            Corners (N, 2) in pixels by object and frame, frames ascending.
-        """
+        """Polygons drawn for interpolation, by object and frame; cached until the next change."""
         revision, known = self._polygons
         if revision != self._prompt_revision:
             known = {}
@@ -183,17 +150,7 @@ class Project(Store):
         return label, self._read_mask(None if name is None else self._mask_path(frame, name))
 
     def mask_file(self, frame: int) -> Path | None:
-        """The file of a frame's mask.
-
-        Args:
-            frame: its number.
-
-        Returns:
-            Its path, or None where nothing was saved.
-
-        Raises:
-            SourceError: the database names a file that is no mask.
-        """
+        """The file of a frame's mask."""
         row = self._one("SELECT file FROM frames WHERE frame=?", frame)
         return None if row is None else self._mask_path(frame, str(row["file"]))
 
@@ -213,39 +170,17 @@ class Project(Store):
         return mask
 
     def masked_frames(self) -> list[int]:
-        """Frames with a saved mask, ascending.
-
-        Returns:
-            Numbers of frames.
-        """
+        """Frames with a saved mask, ascending."""
         return [row[0] for row in self._db.execute("SELECT frame FROM frames ORDER BY frame")]
 
     def frames_of(self, objects: Iterable[int], kind: Kind = "given") -> list[int]:
-        """Frames on which one of the objects has a mask of a kind, ascending.
-
-        Args:
-            objects: ids.
-            kind: of the marks.
-
-        Returns:
-            Numbers of frames.
-        """
+        """Frames on which one of the objects has a mask of a kind, ascending."""
         wanted = set(objects)
         rows = self._db.execute("SELECT frame, object FROM marks WHERE kind=?", (kind,))
         return sorted({row["frame"] for row in rows if row["object"] in wanted})
 
     def add_object(self, name: str | None = None) -> int:
-        """A new object, inside :meth:`change`; its id is 1 more than the largest ever used.
-
-        Args:
-            name: None names it after its id.
-
-        Returns:
-            The id.
-
-        Raises:
-            SegueError: all ids are used.
-        """
+        """A new object, inside :meth:`change`; its id is 1 more than the largest ever used."""
         number = int(self._meta("last")) + 1
         if number > MAX_ID:
             raise SegueError(f"a project holds ids up to {MAX_ID}; begin another with --project")
@@ -265,13 +200,6 @@ class Project(Store):
         """Change what :meth:`objects` gives of an object, inside :meth:`change`.
 
         Of ``attributes`` those that are given change, and None removes one.
-
-        Args:
-            number: id of the object.
-            values: new values, by the names of :meth:`objects`.
-
-        Raises:
-            SegueError: there is no such object, or it has more than :data:`MOST_ATTRIBUTES`.
         """
         row = self._object(number)
         if "attributes" in values:
@@ -286,11 +214,7 @@ class Project(Store):
         self._set("objects", (number,), {**row, **values})
 
     def remove_object(self, number: int) -> None:
-        """Remove an object and its masks on all frames, inside :meth:`change`.
-
-        Args:
-            number: id of the object.
-        """
+        """Remove an object and its masks on all frames, inside :meth:`change`."""
         self._object(number)
         for (frame,) in self._db.execute("SELECT frame FROM marks WHERE object=?", (number,)).fetchall():
             mask = np.array(self.mask(frame))
@@ -300,13 +224,7 @@ class Project(Store):
         self._set("objects", (number,), None)
 
     def set_prompt(self, frame: int, number: int, data: Row | None) -> None:
-        """Save clicks, box and polygon of an object on a frame, inside :meth:`change`; None removes them.
-
-        Args:
-            frame: its number.
-            number: id of the object.
-            data: what JSON can hold, or None.
-        """
+        """Save clicks, box and polygon of an object on a frame, inside :meth:`change`; None removes them."""
         row = None if data is None else {"frame": frame, "object": number, "data": json.dumps(data)}
         self._set("prompts", (frame, number), row)
         self._changed.frames.add(frame)
@@ -364,17 +282,7 @@ class Project(Store):
             self.write(frame, mask, written)
 
     def check_edit(self, frame: int, seen: int, number: int | None) -> None:
-        """See that an edit was made on the frame as it is, and that its object may change.
-
-        Args:
-            frame: its number.
-            seen: revision of the frame that the page showed.
-            number: id of the object; None for a new one.
-
-        Raises:
-            StaleError: the frame was changed since, or the object is gone.
-            PromptError: the object is locked.
-        """
+        """See that an edit was made on the frame as it is, and that its object may change."""
         self.check_fresh(frame, seen)
         if number is not None:
             known = {row["id"]: row for row in self.objects()}

@@ -46,60 +46,22 @@ class Backend:
         self.film.close()
 
     async def handle(self, message: messages.AnyMessage) -> dict[str, Any]:
-        """Answer a request; raises SegueError with one line for the page.
-
-        Args:
-            message: what the page asks, its fields bounded.
-
-        Returns:
-            The answer, as JSON can hold it.
-        """
+        """Answer a request; raises SegueError with one line for the page."""
         raise NotImplementedError
 
     def upload_path(self, name: str) -> Path | None:
-        """Where a file of that name waits until it is imported; None where nothing is.
-
-        Args:
-            name: as the browser says it; not to be trusted.
-
-        Returns:
-            Path to write to, or None.
-        """
+        """Where a file of that name waits until it is imported; None where nothing is."""
 
     async def import_file(self, name: str, path: Path) -> str:
-        """Import an uploaded file; returns what to show.
-
-        Args:
-            name: as the browser says it.
-            path: where the upload lies.
-
-        Returns:
-            One line for the page.
-        """
+        """Import an uploaded file; returns what to show."""
         raise NotImplementedError
 
     def export_file(self, name: str) -> Path | None:
-        """File or folder of an export by its name.
-
-        Args:
-            name: as the address says it; not to be trusted.
-
-        Returns:
-            Its path, or None if there is no such export.
-        """
+        """File or folder of an export by its name."""
 
 
 def make_app(backend: Backend, token: str, port: int) -> FastAPI:
-    """The application of a backend; everything is below ``/TOKEN/``.
-
-    Args:
-        backend: answers messages, and sends events once the application runs.
-        token: secret of the address.
-        port: port that the address names.
-
-    Returns:
-        The application.
-    """
+    """The application of a backend; everything is below ``/TOKEN/``."""
     guard = Guard(token, port)
     pages: dict[WebSocket, asyncio.Queue[str]] = {}
 
@@ -216,11 +178,5 @@ def _zipped(folder: Path) -> Path:
 
 
 def serve(backend: Backend, port: int, announce: Callable[[str], None]) -> None:
-    """Run until Ctrl-C.
-
-    Args:
-        backend: answers messages.
-        port: of the page; 0 takes a free one.
-        announce: receives the address once the page answers.
-    """
+    """Run until Ctrl-C."""
     LocalServer(partial(make_app, backend), port, announce, longest=messages.MAX_BYTES).run()

@@ -37,38 +37,19 @@ class SharedProject:
         self.project.close()
 
     async def run(self, call: Callable[[], T]) -> T:
-        """Run in the one thread that uses the project.
-
-        Args:
-            call: what reads or changes the project.
-
-        Returns:
-            What it gives.
-        """
+        """Run in the one thread that uses the project."""
         self._loop = asyncio.get_running_loop()
         return await self._loop.run_in_executor(self._thread, call)
 
     @contextmanager
     def change(self, label: str, entry: int | None = None) -> Iterator[None]:
-        """A change of the project, which is sent to all pages; in the project's thread.
-
-        Args:
-            label: name of the step in the history.
-            entry: earlier step that this one belongs to; None for a step of its own.
-
-        Yields:
-            Nothing; the block changes the project.
-        """
+        """A change of the project, which is sent to all pages; in the project's thread."""
         with self.project.change(label, entry=entry) as changed:
             yield
         self.publish(changed)
 
     def publish(self, changed: Changed) -> None:
-        """Send all pages what has changed.
-
-        Args:
-            changed: frames and whether objects did.
-        """
+        """Send all pages what has changed."""
         about = {"revision": self.project.revision, "history": self.project.history()}
         event: dict[str, Any] = {"event": "changed", **about}
         if changed.objects:
@@ -83,15 +64,7 @@ class SharedProject:
             self._loop.call_soon_threadsafe(self._send, event)
 
     def frame(self, index: int) -> dict[str, Any]:
-        """All that a page shows of a frame.
-
-        Args:
-            index: number of the frame.
-
-        Returns:
-            Revision of the project, and run lengths of masks, prompts, polygons and marks, each by object;
-            JSON can hold it. Of two answers the page keeps that of the later revision.
-        """
+        """All that a page shows of a frame."""
         mask, marks = self.project.mask(index), self.project.marks(index)
         lengths = encode_objects(mask, [i for i, mark in marks.items() if mark.area])
         return {
@@ -104,14 +77,7 @@ class SharedProject:
         }
 
     def before(self, index: int) -> tuple[str | None, dict[int, str]]:
-        """The masks of a frame before the last step that changed it.
-
-        Args:
-            index: number of the frame.
-
-        Returns:
-            Name of the step, None where none changed the frame, and run lengths by object.
-        """
+        """The masks of a frame before the last step that changed it."""
         found = self.project.mask_before(index)
         if found is None:
             return None, {}

@@ -127,22 +127,11 @@ class Store:
         return int(self._meta("revision"))
 
     def frame_revision(self, frame: int) -> int:
-        """Revision of the last change of a frame since the project was opened, 0 if there was none.
-
-        Args:
-            frame: its number.
-
-        Returns:
-            Revisions grow with every change.
-        """
+        """Revision of the last change of a frame since the project was opened, 0 if there was none."""
         return self._frame_revisions.get(frame, 0)
 
     def history(self) -> dict[str, str | None]:
-        """What would be undone and redone next.
-
-        Returns:
-            Names of the steps under "undo" and "redo"; None where there is none.
-        """
+        """What would be undone and redone next."""
         rows = {"undo": self._next_entry(redo=False), "redo": self._next_entry(redo=True)}
         return {name: None if row is None else str(row["label"]) for name, row in rows.items()}
 
@@ -152,16 +141,7 @@ class Store:
 
     @contextmanager
     def change(self, label: str, *, entry: int | None = None) -> Iterator[Changed]:
-        """One transaction, and one step of the history.
-
-        Args:
-            label: name of the step.
-            entry: an earlier step that this change belongs to, as for the frames of one tracking; None for a
-                new one.
-
-        Yields:
-            What the block changes, noted as it does.
-        """
+        """One transaction, and one step of the history."""
         with self._transaction() as changed:
             if entry is None:
                 self._db.execute("DELETE FROM steps WHERE entry IN (SELECT id FROM history WHERE undone)")
@@ -179,15 +159,7 @@ class Store:
         return int(self._db.execute("SELECT coalesce(max(id), 0) FROM history").fetchone()[0])
 
     def file_before(self, frame: int) -> tuple[str, str | None] | None:
-        """The file of a frame's mask before the last step that changed it and is not undone.
-
-        Args:
-            frame: its number.
-
-        Returns:
-            Name of the step and of the file; None instead of the file where there was none, None alone where
-            no step changed the frame.
-        """
+        """The file of a frame's mask before the last step that changed it and is not undone."""
         row = self._one(
             "SELECT label, before FROM steps JOIN history ON history.id = entry "
             "WHERE tbl='frames' AND key=? AND NOT undone ORDER BY entry DESC, steps.id LIMIT 1",
@@ -198,27 +170,12 @@ class Store:
         return str(row["label"]), None if row["before"] is None else str(json.loads(row["before"])["file"])
 
     def check_fresh(self, frame: int, seen: int) -> None:
-        """Raise StaleError if somebody changed a frame since revision ``seen``.
-
-        Args:
-            frame: its number.
-            seen: revision that the page showed.
-
-        Raises:
-            StaleError: the frame was changed since.
-        """
+        """Raise StaleError if somebody changed a frame since revision ``seen``."""
         if self.frame_revision(frame) > seen:
             raise StaleError(f"frame {frame} was changed in another window meanwhile; look and do it again")
 
     def undo(self, *, redo: bool = False) -> tuple[str, Changed] | None:
-        """Undo the last step that is not undone, or redo the first that is.
-
-        Args:
-            redo: redo instead.
-
-        Returns:
-            Name of the step and what it touched; None if there is no such step.
-        """
+        """Undo the last step that is not undone, or redo the first that is."""
         row = self._next_entry(redo=redo)
         if row is None:
             return None
@@ -237,34 +194,18 @@ class Store:
         return str(row["label"]), changed
 
     def settings(self) -> Row:
-        """What the pages remember of the project.
-
-        Returns:
-            Values by name.
-        """
+        """What the pages remember of the project."""
         return dict(json.loads(self._meta("settings")))
 
     def set_settings(self, values: Row) -> None:
-        """Change what the pages remember; it is no step of the history.
-
-        Args:
-            values: new values by name, as JSON can hold them; others stay.
-        """
+        """Change what the pages remember; it is no step of the history."""
         try:
             self._set_meta("settings", json.dumps({**self.settings(), **values}))
         except sqlite3.OperationalError as error:
             raise self._unsaved(error) from None
 
     def begin_job(self, spec: Row, total: int) -> int:
-        """Note that a computation begins; an earlier one that was interrupted is given up.
-
-        Args:
-            spec: what is computed, as JSON can hold it.
-            total: number of its steps.
-
-        Returns:
-            Number of the job.
-        """
+        """Note that a computation begins; an earlier one that was interrupted is given up."""
         with self._transaction():
             self._db.execute("UPDATE jobs SET state='replaced' WHERE state IN ('running', 'stopped')")
             sql = "INSERT INTO jobs (spec, done, total, state) VALUES (?, 0, ?, 'running')"
@@ -275,14 +216,7 @@ class Store:
     def note_job(
         self, number: int, *, done: int | None = None, at: int | None = None, state: str | None = None
     ) -> None:
-        """Note how far a computation is; what is None stays.
-
-        Args:
-            number: of the job, from :meth:`begin_job`.
-            done: steps that are done.
-            at: frame that was done last.
-            state: "running", "stopped" or how it ended.
-        """
+        """Note how far a computation is; what is None stays."""
         sql = (
             "UPDATE jobs SET done=coalesce(?, done), at=coalesce(?, at), state=coalesce(?, state) WHERE id=?"
         )
@@ -292,11 +226,7 @@ class Store:
             raise self._unsaved(error) from None
 
     def interrupted(self) -> Row | None:
-        """The computation that a kill or a stop interrupted: ``spec``, ``done``, ``total`` and ``at``.
-
-        Returns:
-            The last one, or None.
-        """
+        """The computation that a kill or a stop interrupted: ``spec``, ``done``, ``total`` and ``at``."""
         row = self._one("SELECT * FROM jobs WHERE state IN ('running', 'stopped') ORDER BY id DESC")
         return None if row is None else {**dict(row), "spec": json.loads(row["spec"])}
 

@@ -6,14 +6,7 @@ import unicodedata
 
 
 def without_controls(text: str) -> str:
-    """Leave out control characters, lone surrogates and what is no character, which XML cannot hold.
-
-    Args:
-        text: any text.
-
-    Returns:
-        The text without them.
-    """
+    """Leave out control characters, lone surrogates and what is no character, which XML cannot hold."""
     return "".join(
         one for one in text if unicodedata.category(one) not in ("Cc", "Cs") and one not in "\ufffe\uffff"
     )

@@ -52,19 +52,7 @@ Steps = Iterator[tuple[int, dict[int, MarkedMask]]]
 
 
 def planned(project: Project, film: Film, message: Track) -> dict[str, Any]:
-    """What a request to track means.
-
-    Args:
-        project: the project.
-        film: the film.
-        message: the request of the page.
-
-    Returns:
-        Direction, start, stop, objects, and first and last frame that get masks, by name.
-
-    Raises:
-        PromptError: there is nothing to track, or nowhere to begin.
-    """
+    """What a request to track means."""
     objects = project.unlocked(message.objects)
     if not objects:
         raise PromptError("there is no unlocked object to track; click one first")
@@ -104,14 +92,7 @@ def _way(direction: str, start: int, stop: int) -> range:
 
 
 def steps_of(spec: Mapping[str, Any]) -> int:
-    """How many frames a tracking saves; those between two corrections count once for each direction.
-
-    Args:
-        spec: as :func:`planned` gives it.
-
-    Returns:
-        Number of frames.
-    """
+    """How many frames a tracking saves; those between two corrections count once for each direction."""
     way = _way(spec["direction"], spec["start"], spec["stop"])
     first, last = int(spec.get("first", 0)), int(spec.get("last", max(spec["start"], spec["stop"])))
     kept = sum(first <= index <= last for index in way)
@@ -119,17 +100,7 @@ def steps_of(spec: Mapping[str, Any]) -> int:
 
 
 def resumed(project: Project) -> dict[str, Any]:
-    """What is left of the tracking that was interrupted.
-
-    Args:
-        project: the project.
-
-    Returns:
-        As :func:`planned` gives it.
-
-    Raises:
-        PromptError: none was interrupted, or nothing of it is left.
-    """
+    """What is left of the tracking that was interrupted."""
     job = project.interrupted()
     if job is None:
         raise PromptError("there is no interrupted tracking to resume")
@@ -144,17 +115,7 @@ def resumed(project: Project) -> dict[str, Any]:
 
 
 def corrected_frames(project: Project, spec: dict[str, Any]) -> dict[int, Corrected]:
-    """The frames that a tracking is shown: its start, those on its way, and the nearest of the others.
-
-    Args:
-        project: the project.
-        spec: as :func:`planned` gives it.
-
-    Returns:
-        By frame index the mask (H, W) of what was corrected there, the ids for which that holds, and the IoU
-        to be expected of masks that clicks, a detector or an earlier tracking made. What a person drew has a
-        score of 1, which is no expectation; what scores of an imported file mean is not known.
-    """
+    """The frames that a tracking is shown: its start, those on its way, and the nearest of the others."""
     objects, start = spec["objects"], spec["start"]
     low, high = sorted((start, spec["stop"]))
     given = project.frames_of(objects)
@@ -177,20 +138,7 @@ def track_job(
     join: bool,
     kept: range,
 ) -> Steps:
-    """Job of :meth:`segue_web.worker.Worker.begin` that tracks.
-
-    Args:
-        tools: what the worker has: network, film and device.
-        corrected: as :func:`corrected_frames` gives them.
-        start: index of the first frame.
-        stop: index of the last frame.
-        objects: ids that are tracked.
-        join: follow from both ends, and join the results.
-        kept: only these frames are given.
-
-    Returns:
-        Index of each frame, and mask and mark of each object.
-    """
+    """Job of :meth:`segue_web.worker.Worker.begin` that tracks."""
     network, film, device = tools.network, tools.film, tools.device
     if join:
         steps = between(network, film, corrected, start, stop, objects, device=device)
@@ -213,20 +161,6 @@ def follow(
     Every other corrected frame is memory from the beginning, on whichever side of the way it lies; those with
     fewer objects are shown to the session first, so that an object that came later is new there and not
     hidden. Given masks are the last to make room in the memory.
-
-    Args:
-        network: network that tracks with a memory.
-        film: the film.
-        corrected: as :func:`corrected_frames` gives them.
-        start: index of the first frame.
-        stop: index of the last frame, before or after it.
-        device: where the network runs; None takes a GPU if there is one.
-
-    Yields:
-        Results in the order of the way.
-
-    Raises:
-        PromptError: ``start`` is not corrected, or no object is visible on any corrected frame.
     """
     if start not in corrected:
         raise PromptError(f"frame {start} has no corrected object to start from; click one there first")
@@ -256,15 +190,7 @@ def _show(session: TrackSession, frame: Frame, given: Corrected) -> Segmentation
 
 
 def one_way(results: Iterable[Segmentation], objects: Sequence[int]) -> Steps:
-    """The chosen objects of results of one direction.
-
-    Args:
-        results: results of :func:`follow`.
-        objects: ids that are wanted.
-
-    Yields:
-        Index of each frame, and mask (H, W), bool, and mark of each object.
-    """
+    """The chosen objects of results of one direction."""
     for result in results:
         scores = {item.id: item.score for item in result.objects if item.id in objects}
         found = {i: (np.asarray(result.mask == i), Mark("tracked", score)) for i, score in scores.items()}
@@ -286,21 +212,6 @@ def between(
     First come the results of the forward direction, then, from the end to the beginning, the joined ones: on
     a frame the probabilities ``(1 - w) forward + w backward``, with ``w`` running from 0 at ``first`` to 1 at
     ``last``, so that the nearer correction weighs more.
-
-    Args:
-        network: network that tracks with a memory.
-        film: the film.
-        corrected: as :func:`corrected_frames` gives them.
-        first: index of the corrected frame at the beginning.
-        last: index of that at the end.
-        objects: ids that are wanted.
-        device: where the network runs; None takes a GPU if there is one.
-
-    Yields:
-        Index of each frame, and mask (H, W), bool, and mark of each object.
-
-    Raises:
-        PromptError: the frames are too far apart, or one shows nothing of the objects.
     """
     if last - first > MOST_BETWEEN:
         raise PromptError(

@@ -45,38 +45,15 @@ class OfObjects:
     columns: tuple[str, ...] = ("J", "F")
 
     def scored(self, frames: Sequence[int]) -> Sequence[int]:
-        """Of all frames of the truth those that count: not the first, which is given, nor the last.
-
-        Args:
-            frames: numbers of the frames of the truth, ascending.
-
-        Returns:
-            Numbers of frames.
-        """
+        """Of all frames of the truth those that count: not the first, which is given, nor the last."""
         return frames[1:-1]
 
     def look(self, index: int, found: BoolArray, truth: BoolArray) -> tuple[float, float]:
-        """J and F of one object on a frame.
-
-        Args:
-            index: number of the frame.
-            found: (H, W), bool, the object in the result.
-            truth: (H, W), bool, the same in the truth.
-
-        Returns:
-            J and F in [0, 1].
-        """
+        """J and F of one object on a frame."""
         return region_similarity(found, truth), contour_accuracy(found, truth)
 
     def values(self, looks: Sequence[tuple[float, float]]) -> list[float]:
-        """Means over frames.
-
-        Args:
-            looks: from :meth:`look`; at least one.
-
-        Returns:
-            J and F in [0, 1].
-        """
+        """Means over frames."""
         means: list[float] = np.mean(looks, axis=0).tolist()
         return means
 
@@ -93,27 +70,11 @@ class OfForeground:
         self._truth = truth if is_labels(truth) else None
 
     def scored(self, frames: Sequence[int]) -> Sequence[int]:
-        """All frames count.
-
-        Args:
-            frames: numbers of the frames of the truth, ascending.
-
-        Returns:
-            The same.
-        """
+        """All frames count."""
         return frames
 
     def look(self, index: int, found: BoolArray, truth: BoolArray) -> Counts:
-        """Count the pixels of a frame.
-
-        Args:
-            index: number of the frame.
-            found: (H, W), bool, foreground of the result.
-            truth: (H, W), bool, that of the truth.
-
-        Returns:
-            Pixels by what both say of them.
-        """
+        """Count the pixels of a frame."""
         labels = np.where(truth, MOTION, STATIC).astype(np.uint8)
         if self._truth is not None and index in self._truth.masks:
             labels = np.asarray(self._truth.masks[index](), np.uint8)
@@ -121,14 +82,7 @@ class OfForeground:
         return ForegroundAccumulator(ignored=(UNKNOWN, OUTSIDE)).update(found, labels)
 
     def values(self, looks: Sequence[Counts]) -> list[float]:
-        """Measures of the pixels of all frames together.
-
-        Args:
-            looks: from :meth:`look`.
-
-        Returns:
-            Recall, precision and F in [0, 1].
-        """
+        """Measures of the pixels of all frames together."""
         measures = sum(looks, Counts()).measures()
         return [measures[name] for name in self.columns]
 
@@ -161,14 +115,7 @@ class Comparison:
         return self.first.mask(index, self._size), self.second.mask(index, self._size)
 
     def frame_scores(self, index: int) -> dict[int, Any]:
-        """What the measure says of the second result's objects on a frame, by the first one's ids.
-
-        Args:
-            index: number of the frame.
-
-        Returns:
-            What the measure's ``look`` gives; kept once it was computed.
-        """
+        """What the measure says of the second result's objects on a frame, by the first one's ids."""
         if index not in self._scores:
             one, two = self.masks(index)
             pairs = {mine: (one == mine, two == theirs) for theirs, mine in self.ids.items()}
@@ -176,14 +123,7 @@ class Comparison:
         return self._scores[index]
 
     def score(self, index: int) -> dict[str, Any]:
-        """A row for each object: on the frame, and on those that count and were looked at so far.
-
-        Args:
-            index: number of the frame.
-
-        Returns:
-            Columns, rows, and how many of the frames that count were looked at; JSON can hold it.
-        """
+        """A row for each object: on the frame, and on those that count and were looked at so far."""
         here = self.frame_scores(index) if index in self.second.masks else {}
         scored = self._measure.scored(sorted(self.second.masks))
         known = [self._scores[i] for i in scored if i in self._scores]
@@ -219,38 +159,17 @@ class Comparison:
 
 
 def is_labels(labels: Labels) -> bool:
-    """Whether what was read for objects are labels of CDnet2014; a frame of 0 and 255 alone reads as 1.
-
-    Args:
-        labels: what was read.
-
-    Returns:
-        True for labels of CDnet2014.
-    """
+    """Whether what was read for objects are labels of CDnet2014; a frame of 0 and 255 alone reads as 1."""
     return bool(set(labels.names) & LABELS) and set(labels.names) <= LABELS | {1}
 
 
 def measure_of(truth: Labels) -> str:
-    """The measure that suits a truth.
-
-    Args:
-        truth: what was read.
-
-    Returns:
-        ``foreground`` for labels of CDnet2014, else ``davis``.
-    """
+    """The measure that suits a truth."""
     return "foreground" if is_labels(truth) else "davis"
 
 
 def foreground_of(labels: Labels) -> Labels:
-    """All foreground as one object: everything but shadow, or of labels of CDnet2014 what moves.
-
-    Args:
-        labels: what was read.
-
-    Returns:
-        Masks of one object, by frame index.
-    """
+    """All foreground as one object: everything but shadow, or of labels of CDnet2014 what moves."""
     shadow = {i for i, name in labels.names.items() if name == "shadow"}
     others = set() if is_labels(labels) else set(labels.names)
     moving = sorted({MOTION, 1} | others - shadow)  # a picture of labels without shadow reads as 1
@@ -263,17 +182,7 @@ def _merged(read: Callable[[], IndexMask], moving: list[int]) -> IndexMask:
 
 
 def film_of(results: Path) -> Path:
-    """The film that results of segue were made of, by the record of the job beside them.
-
-    Args:
-        results: folder of results, or one of the files or folders in it.
-
-    Returns:
-        Path of the film.
-
-    Raises:
-        SegueError: the results or the film are not there, there is no record, or it names no film.
-    """
+    """The film that results of segue were made of, by the record of the job beside them."""
     if not results.exists():
         raise SegueError(f"{results}: no such file or folder")
     records = (results / RECORD, results.with_name(f"{results.name}.{RECORD}"), results.parent / RECORD)

@@ -104,29 +104,13 @@ class Tools:
         return None if other < 0 else self.film.frame(other).image
 
     def prepare(self, index: int) -> None:
-        """Load what a click and a tracking need, and look at the frame as the first click will.
-
-        Args:
-            index: number of the frame.
-        """
+        """Load what a click and a tracking need, and look at the frame as the first click will."""
         height, width = self.film.size
         self.prompter(index).answer(Prompts(points=[(width / 2, height / 2)]))
         self.network  # noqa: B018  loaded now, so that the first tracking begins at once
 
     def click(self, index: int, prompts: Prompts, bound: BoolArray | None) -> Clicked:
-        """The mask that prompts mean on a frame.
-
-        Args:
-            index: number of the frame.
-            prompts: in pixels of the film.
-            bound: (H, W), bool, within which the mask is to lie; None for anywhere.
-
-        Returns:
-            Mask (H, W), its predicted IoU, and which extents there are.
-
-        Raises:
-            PromptError: nothing is found there.
-        """
+        """The mask that prompts mean on a frame."""
         mask = None if prompts.mask is None else self._probability(index, prompts.mask)
         answer = self.prompter(index).answer(replace(prompts, mask=mask))
         if bound is not None:
@@ -152,13 +136,6 @@ class Tools:
         """What a detector of :func:`segue.detector` finds.
 
         Where its scores say only the order, the prompter says how good each mask may be.
-
-        Args:
-            index: number of the frame.
-            name: of the detector.
-
-        Returns:
-            A mask (H, W), label and score for each object.
         """
         find = self._detector(name)
         found = find(*self.film.walk(index, min(index + find.lookahead, self.film.count - 1)))
@@ -182,13 +159,6 @@ def work(connection: Connection, path: Path, model: Model, prompter: str, device
 
     What comes is ("ask", number, name of a method of :class:`Tools`, its arguments), ("job", number, what
     makes the steps from the tools and arguments, arguments) or ("stop",). No step is None, which is the end.
-
-    Args:
-        connection: brings requests and takes answers.
-        path: the film.
-        model: name and weights of the network that tracks.
-        prompter: name of what makes masks of clicks.
-        device: where networks run; None takes a GPU if there is one.
     """
     try:
         tools = Tools(path, model, prompter, device)
@@ -285,15 +255,7 @@ class Worker:
         return self._current
 
     async def ask(self, method: Literal["prepare", "click", "find"], *arguments: Any) -> Any:
-        """What a method of :class:`Tools` gives there.
-
-        Args:
-            method: its name.
-            arguments: what it takes; they are pickled.
-
-        Returns:
-            What the method returns.
-        """
+        """What a method of :class:`Tools` gives there."""
         current = self._running()
         number = next(self._numbers)
         answer = current.waiting[number] = asyncio.get_running_loop().create_future()
@@ -301,12 +263,7 @@ class Worker:
         return await answer
 
     def begin(self, make: Callable[..., Iterator[Any]], *arguments: Any) -> None:
-        """Begin a job in place of the one that runs.
-
-        Args:
-            make: called in the other process; gives the steps. It must be importable there.
-            arguments: what it takes; they are pickled.
-        """
+        """Begin a job in place of the one that runs."""
         current = self._running()
         if current.job is not None:
             self._send(current, "stop")

@@ -24,17 +24,7 @@ COLUMNS = {
 
 
 def to_pandas(results: Iterable[Segmentation]) -> Any:
-    """A table of results; see :meth:`segue.api.Results.to_pandas`.
-
-    Args:
-        results: results of the frames, in order.
-
-    Returns:
-        A ``pandas.DataFrame`` with a row for each object on each frame.
-
-    Raises:
-        SegueError: pandas is not installed.
-    """
+    """A table of results; see :meth:`segue.api.Results.to_pandas`."""
     try:
         import pandas
     except ImportError:

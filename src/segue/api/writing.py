@@ -14,17 +14,7 @@ from segue.video import Source, open_sinks
 
 
 def as_formats(formats: Sequence[str] | str) -> tuple[str, ...]:
-    """The names of formats; a single one may stand for itself.
-
-    Args:
-        formats: one name, or several.
-
-    Returns:
-        The names.
-
-    Raises:
-        ArgumentError: these are no names.
-    """
+    """The names of formats; a single one may stand for itself."""
     names = (formats,) if isinstance(formats, str) else formats
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
         raise ArgumentError(
@@ -46,21 +36,6 @@ def write_results(
     """Write results with their frames.
 
     No job is known that gives just these; the record of another one that was there is removed.
-
-    Args:
-        pairs: each frame with its result, in order of time.
-        path: output folder, or a file where the one format allows it.
-        formats: names of formats, see ``segue.registry.SINKS``.
-        source: where the frames come from.
-        overwrite: replace what is there.
-        side_by_side: put the plain frame at the left of the overlay.
-        categories: category number by label, for ``coco`` and ``ytvis``.
-
-    Returns:
-        The file or folder of each format.
-
-    Raises:
-        SinkError: the output exists or cannot be written.
     """
     outputs = open_sinks(
         path, formats, source, overwrite=overwrite, side_by_side=side_by_side, categories=categories

@@ -117,20 +117,7 @@ def run(
 def template_for(
     request: Request, model: str | None, weights: str | Path | None, options: Mapping[str, Any]
 ) -> VideoJob:
-    """The job of every video of a data set, whose source is still to be named.
-
-    Args:
-        request: the data set.
-        model: name of the network; None is the default.
-        weights: weight file; None is the network's own.
-        options: options of the job by name.
-
-    Returns:
-        A job that writes what is scored.
-
-    Raises:
-        ArgumentError: an option has the wrong type.
-    """
+    """The job of every video of a data set, whose source is still to be named."""
     protocol = protocol_of(request.dataset)
     source, path = VideoSource(place=None), None if weights is None else Path(weights)
     if protocol.command == "track":
@@ -146,20 +133,7 @@ def template_for(
 
 
 def score_run(request: Request, how: JobConfig, failed: int, report: Progress | None = None) -> Evaluation:
-    """Score the results of a data set; frames of videos that failed count as empty.
-
-    Args:
-        request: the data set.
-        how: how its videos were run: their output, and how many workers there are.
-        failed: number of videos that failed.
-        report: called after each sequence with the number done, the number of all, and its name.
-
-    Returns:
-        The scores.
-
-    Raises:
-        DatasetError: results or annotations are missing or do not belong together.
-    """
+    """Score the results of a data set; frames of videos that failed count as empty."""
     results = results_of(request, Path(how.output))
     if not is_clips(request.dataset):
         request = changed(request, missing="empty" if failed else "error", workers=how.workers or 1)

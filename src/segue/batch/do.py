@@ -42,46 +42,18 @@ class BatchObserver:
     """Receives the progress of a batch; this one ignores it."""
 
     def notice(self, text: str) -> None:
-        """Receive a notice for the person who runs the batch.
-
-        Args:
-            text: one line.
-        """
+        """Receive a notice for the person who runs the batch."""
 
     def watching(self, ledger: Ledger) -> AbstractContextManager[Callable[[list[Event]], None]]:
-        """For the time of the batch, a function that receives the news of each round.
-
-        Args:
-            ledger: what is known of all videos.
-
-        Returns:
-            A context manager that gives the function.
-        """
+        """For the time of the batch, a function that receives the news of each round."""
         return nullcontext(lambda _: None)
 
     def ended(self, ledger: Ledger) -> None:
-        """Learn that no video waits any longer.
-
-        Args:
-            ledger: what is known of all videos.
-        """
+        """Learn that no video waits any longer."""
 
 
 def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) -> int:
-    """Process videos, and report the outcome.
-
-    Args:
-        tasks: the videos, each with its job; none continues those of the ledger.
-        how: how they are done.
-        observer: receives the progress.
-
-    Returns:
-        Number of videos that have failed.
-
-    Raises:
-        KeyboardInterrupt: the batch was interrupted, and everything is saved.
-        SegueError: it cannot begin, or go on.
-    """
+    """Process videos, and report the outcome."""
     home = home_of(how.output)
     if (home / LEDGER).exists() and not (how.resume or how.retry_failed):
         raise SegueError(
@@ -151,28 +123,14 @@ def _check_plan(tasks: Sequence[Task], how: JobConfig) -> None:
 
 
 def check_single_files(job: Job) -> None:
-    """Refuse a job that names one file or folder, which all videos would write.
-
-    Args:
-        job: job of one video.
-
-    Raises:
-        SegueError: it names one file or folder for all.
-    """
+    """Refuse a job that names one file or folder, which all videos would write."""
     for name in SINGLE_FILES:
         if getattr(job, name, None) is not None:
             raise SegueError(f"--{name} names one place for all videos; leave it out, or give --format")
 
 
 def weights_of(tasks: Iterable[Task]) -> dict[str, str | None]:
-    """Digests of the weights that jobs name, by the name of the network or the path of the file.
-
-    Args:
-        tasks: videos with their jobs.
-
-    Returns:
-        SHA-256 by name or path; None where there are no weights.
-    """
+    """Digests of the weights that jobs name, by the name of the network or the path of the file."""
     jobs = (from_json(task.job) for task in tasks)
     models = {job.model for job in jobs if isinstance(job, VideoJob)}
     return {str(model.weights or model.name): model_digest(model) for model in sorted(models, key=str)}
@@ -184,14 +142,7 @@ def _absolute(place: str) -> str:
 
 
 def home_of(output: str) -> Path:
-    """Folder of the ledger: in the output, or for one elsewhere in the cache folder of the user.
-
-    Args:
-        output: folder or address of the results.
-
-    Returns:
-        The folder, which need not exist.
-    """
+    """Folder of the ledger: in the output, or for one elsewhere in the cache folder of the user."""
     if not is_remote(output):
         return Path(output) / SUBFOLDER
     return Path(pooch.os_cache("segue")) / "batch" / hashlib.sha256(output.encode()).hexdigest()[:16]

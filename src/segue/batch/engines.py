@@ -83,18 +83,7 @@ class Engine(Protocol):
 
 
 def report(name: str, task: Task, order: JobConfig, watch: ProgressRecorder, cancel: CancelToken) -> Event:
-    """Process one video, and report the outcome.
-
-    Args:
-        name: name of the worker.
-        task: the video.
-        order: how videos are done.
-        watch: records the progress.
-        cancel: asks to stop.
-
-    Returns:
-        What became of it.
-    """
+    """Process one video, and report the outcome."""
     video = CancelToken()  # what this video hangs on to it goes with it
     cancel.on_cancel(video.cancel)
     try:
@@ -112,19 +101,7 @@ def report(name: str, task: Task, order: JobConfig, watch: ProgressRecorder, can
 
 
 def open_engine(order: JobConfig, count: int | None = None, devices: Sequence[str] = ()) -> Engine:
-    """Local processes, or with an address the actors of a Ray cluster.
-
-    Args:
-        order: how videos are done.
-        count: number of workers; None fills the cores, or the cluster.
-        devices: devices in turn; empty takes a GPU if there is one.
-
-    Returns:
-        The engine; closing it ends the workers.
-
-    Raises:
-        SegueError: there is no such cluster, or no room for a worker.
-    """
+    """Local processes, or with an address the actors of a Ray cluster."""
     from segue.batch.local import LocalEngine
     from segue.batch.ray_cluster import RayEngine
 

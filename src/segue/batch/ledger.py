@@ -375,17 +375,7 @@ def _identity_text(identity: SourceIdentity | None) -> str | None:
 
 
 def only_process(path: Path) -> AbstractContextManager[object]:
-    """A lock that is held until its end, or that of the process.
-
-    Args:
-        path: file of the lock.
-
-    Returns:
-        A context manager.
-
-    Raises:
-        SegueError: another process holds it.
-    """
+    """A lock that is held until its end, or that of the process."""
     try:
         return FileLock(path).acquire(timeout=0)
     except Timeout:

@@ -18,15 +18,7 @@ OWN = frozenset({"results.json"})
 
 
 def check_name(name: str, error: type[SegueError] = SegueError) -> None:
-    """See that results may have a name.
-
-    Args:
-        name: a relative path with slashes.
-        error: class of the error.
-
-    Raises:
-        SegueError: it is no relative path, leads elsewhere, or is one of segue's own names.
-    """
+    """See that results may have a name."""
     parts = name.split("/")
     if "\0" in name or PurePath(name).parts != tuple(parts) or any(part in (".", "..") for part in parts):
         raise error(
@@ -40,26 +32,13 @@ def result_name(source: str) -> str:
     """A name that results may have, made of the relative path of a source without its ending.
 
     A part that no result may have, such as ``..`` of a film called ``...mp4``, gets ``video`` in front.
-
-    Args:
-        source: relative path without ending.
-
-    Returns:
-        The name.
     """
     parts = [part for part in source.split("/") if part]
     return "/".join(f"video{part}" if part in (".", "..") or _is_own(part) else part for part in parts)
 
 
 def key_of(name: str) -> str:
-    """What a video is called where its name may not stand: 16 digits of the SHA-256 of its name.
-
-    Args:
-        name: name of a video.
-
-    Returns:
-        16 hexadecimal digits.
-    """
+    """What a video is called where its name may not stand: 16 digits of the SHA-256 of its name."""
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
 
 
@@ -77,17 +56,7 @@ class TakenNames:
             self._add(name)
 
     def take(self, name: str) -> str:
-        """Take a name, with a number behind the part that is taken already.
-
-        Args:
-            name: the name that is wanted.
-
-        Returns:
-            The resulting name: ``a``, ``a-2`` where ``a`` is taken, ``a-2/b`` for ``a/b``.
-
-        Raises:
-            SegueError: no result may have such a name.
-        """
+        """Take a name, with a number behind the part that is taken already."""
         check_name(name)
         path, parts = "", name.split("/")
         for place, part in enumerate(parts, 1):

@@ -34,26 +34,12 @@ _TAGS = ("ETag", "etag", "checksum", "md5Hash", "generation")
 
 
 def is_remote(place: str) -> bool:
-    """Whether it is an address rather than a path.
-
-    Args:
-        place: path or address.
-
-    Returns:
-        True for an address.
-    """
+    """Whether it is an address rather than a path."""
     return is_url(place)
 
 
 def hide_secrets(text: str) -> str:
-    """A text whose addresses have lost user names, passwords and queries, which may hold tokens.
-
-    Args:
-        text: any text.
-
-    Returns:
-        The same text without secrets.
-    """
+    """A text whose addresses have lost user names, passwords and queries, which may hold tokens."""
     return _ADDRESS.sub(_public, text)
 
 
@@ -66,30 +52,12 @@ def _public(match: re.Match[str]) -> str:
 
 
 def is_result(folder: Path) -> bool:
-    """Whether a folder holds results of segue: of a video of a batch, of a run, or masks.
-
-    Args:
-        folder: any folder.
-
-    Returns:
-        True for results of segue.
-    """
+    """Whether a folder holds results of segue: of a video of a batch, of a run, or masks."""
     return any((folder / name).exists() for name in (RESULT, MARKER, RECORDS, f"masks/{MARKER}"))
 
 
 def files_below(place: str, suffixes: Collection[str]) -> list[str]:
-    """Addresses of the files below ``place`` with one of these endings, sorted, without results of segue.
-
-    Args:
-        place: address of a folder.
-        suffixes: endings such as ``.mp4``.
-
-    Returns:
-        Addresses.
-
-    Raises:
-        SourceError: it cannot be listed.
-    """
+    """Addresses of the files below ``place`` with one of these endings, sorted, without results of segue."""
     files, root = file_system(place)
     try:
         found = files.find(root)
@@ -105,14 +73,7 @@ def files_below(place: str, suffixes: Collection[str]) -> list[str]:
 
 
 def remote_identity(place: str) -> SourceIdentity | None:
-    """What a remote file is known by: its size, its time, and the tag of its content; None if unknown.
-
-    Args:
-        place: address of a file.
-
-    Returns:
-        The identity, or None.
-    """
+    """What a remote file is known by: its size, its time, and the tag of its content; None if unknown."""
     try:
         files, name = file_system(place)
         info = files.info(name)
@@ -125,16 +86,6 @@ def fetch(place: str, folder: Path) -> Path:
     """Bring a remote file into ``folder``, which is for one video alone; one that is there is taken as it is.
 
     Its time is that of the remote file, so that it is the same source when it is fetched again.
-
-    Args:
-        place: address of a file.
-        folder: where it goes.
-
-    Returns:
-        Path of the file.
-
-    Raises:
-        SourceError: it cannot be fetched.
     """
     plain = place.split("?")[0]
     target = folder / (hashlib.sha256(os.fsencode(place)).hexdigest()[:16] + Path(plain).suffix)
@@ -175,17 +126,7 @@ def _identity(place: str, info: dict[str, Any]) -> SourceIdentity:
 
 
 def file_system(place: str) -> tuple[Any, str]:
-    """The file system of fsspec for an address, and the path there.
-
-    Args:
-        place: any address.
-
-    Returns:
-        File system and path.
-
-    Raises:
-        SegueError: fsspec or what it needs for this address is not installed.
-    """
+    """The file system of fsspec for an address, and the path there."""
     try:
         import fsspec
     except ImportError:
@@ -199,12 +140,5 @@ def file_system(place: str) -> tuple[Any, str]:
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, without line breaks and secrets; its class where it says nothing.
-
-    Args:
-        error: any error.
-
-    Returns:
-        One line.
-    """
+    """What an error says, without line breaks and secrets; its class where it says nothing."""
     return hide_secrets(" ".join(str(error).split())) or type(error).__name__

@@ -100,17 +100,7 @@ def read_tasks(sources: Sequence[str]) -> list[Task]:
 
 @contextmanager
 def errors_of(task: Task) -> Iterator[None]:
-    """Errors from within name the video, where they may come of options of its own.
-
-    Args:
-        task: the video; without options of its own what is wrong is wrong for all.
-
-    Yields:
-        Nothing.
-
-    Raises:
-        SegueError: what the block raised, with the name of the video in front.
-    """
+    """Errors from within name the video, where they may come of options of its own."""
     try:
         yield
     except SegueError as error:
@@ -123,13 +113,6 @@ def measured(tasks: Iterable[Task], threads: int = 8) -> list[Task]:
     """The same tasks with their identities and what their headers say of cost and memory.
 
     What cannot be read stays as it is.
-
-    Args:
-        tasks: videos.
-        threads: headers that are read at once.
-
-    Returns:
-        The tasks in the same order.
     """
     pool = ThreadPoolExecutor(threads)
     try:
@@ -139,14 +122,7 @@ def measured(tasks: Iterable[Task], threads: int = 8) -> list[Task]:
 
 
 def identity_of(source: str) -> SourceIdentity | None:
-    """What a source is known by now; None where that is not known, or nothing is there.
-
-    Args:
-        source: path or address.
-
-    Returns:
-        The identity, or None.
-    """
+    """What a source is known by now; None where that is not known, or nothing is there."""
     if is_remote(source):
         return remote_identity(source)
     try:

@@ -83,17 +83,7 @@ class DatasetVideo:
     required: tuple[int, ...] | None = None
 
     def job(self, template: VideoJob) -> VideoJob:
-        """The job that runs the video.
-
-        Args:
-            template: job of all videos of the data set.
-
-        Returns:
-            The job with source, weights, prompts and region of this video.
-
-        Raises:
-            DatasetError: it asks for depth maps that the data set does not bring.
-        """
+        """The job that runs the video."""
         changes: dict[str, Any] = {
             "source": template.source.model_copy(update={"place": str(self.source.absolute())})
         }
@@ -118,14 +108,7 @@ class DatasetVideo:
         return template.model_copy(update=changes)
 
     def task(self, template: VideoJob) -> Task:
-        """The video as one of a batch.
-
-        Args:
-            template: job of all videos of the data set.
-
-        Returns:
-            Its name, source and job.
-        """
+        """The video as one of a batch."""
         return Task(self.name, str(self.source.absolute()), job=to_json(self.job(template)))
 
 
@@ -142,36 +125,12 @@ class Protocol:
 
 
 def dataset_videos(request: Request, output: Path) -> Iterator[DatasetVideo]:
-    """The videos of a request; what must be written for them lies in the output.
-
-    Args:
-        request: data set, part and selection.
-        output: folder of the results.
-
-    Yields:
-        Each video with its prompts and options.
-
-    Raises:
-        DatasetError: the data set does not have this layout.
-    """
+    """The videos of a request; what must be written for them lies in the output."""
     return protocol_of(request.dataset).videos(request, output / SUBFOLDER / "prompts")
 
 
 def tasks_of(request: Request, videos: Iterable[DatasetVideo], template: VideoJob) -> list[Task]:
-    """Videos of a data set as those of a batch; all that they need is looked for before the first one starts.
-
-    Args:
-        request: data set, part and selection.
-        videos: videos of the data set.
-        template: job of which only source, prompts and outputs differ by video.
-
-    Returns:
-        The tasks.
-
-    Raises:
-        SegueError: pictures, weights or files of options are missing, or options do not fit; or classes of
-            the network are others than those of the data set.
-    """
+    """The videos of a data set as tasks of a batch, checked before the first one starts."""
     if isinstance(template, InstancesJob):
         check_classes(request, template.model)
     found = list(videos)
@@ -183,14 +142,6 @@ def check_classes(request: Request, model: Model) -> None:
     """See that class numbers of a network mean the classes of the data set: results hold numbers alone.
 
     Those of YouTube-VIS 2019 and 2021 are as many, in another order. The weights are not read for it.
-
-    Args:
-        request: data set and part.
-        model: network and weights.
-
-    Raises:
-        DatasetError: a number means two classes.
-        CheckpointError: the weights are missing or do not fit.
     """
     dataset = _open_ytvis(request)
     names: Mapping[int, str] = skeleton_for("instances", model.name, model.weights).class_names
@@ -211,14 +162,7 @@ def _plain(name: str) -> str:
 
 
 def scored_here(request: Request) -> bool:
-    """Whether there are annotations other than those that are given; of some parts a server keeps them.
-
-    Args:
-        request: data set, part and selection.
-
-    Returns:
-        True where results can be scored.
-    """
+    """Whether there are annotations other than those that are given; of some parts a server keeps them."""
     if is_clips(request.dataset):
         return _open_ytvis(request).annotated
     if request.dataset == "ytvos":
@@ -228,30 +172,12 @@ def scored_here(request: Request) -> bool:
 
 
 def results_of(request: Request, output: Path) -> Path:
-    """What is scored of the output: a folder of masks, or for instances one file, which is written.
-
-    Args:
-        request: data set, part and selection.
-        output: folder of the results.
-
-    Returns:
-        Folder or file.
-    """
+    """What is scored of the output: a folder of masks, or for instances one file, which is written."""
     return all_clips(request, output) if is_clips(request.dataset) else output
 
 
 def protocol_of(name: str) -> Protocol:
-    """The protocol of a data set.
-
-    Args:
-        name: name of the data set.
-
-    Returns:
-        The protocol.
-
-    Raises:
-        DatasetError: there is none of this name.
-    """
+    """The protocol of a data set."""
     if name in PROTOCOLS:
         return PROTOCOLS[name]
     if name in DATASETS.names and name in DATASETS:
@@ -261,14 +187,7 @@ def protocol_of(name: str) -> Protocol:
 
 
 def is_clips(name: str) -> bool:
-    """Whether the videos of a data set are one clip each, and its results one file.
-
-    Args:
-        name: name of the data set.
-
-    Returns:
-        True for YouTube-VIS and OVIS, and data sets like them.
-    """
+    """Whether the videos of a data set are one clip each, and its results one file."""
     return name in CLIPS or (name not in PROTOCOLS and kind_of_data(name) == "instances")
 
 
@@ -366,15 +285,7 @@ def _ytvis(request: Request, folder: Path) -> Iterator[DatasetVideo]:
 
 
 def all_clips(request: Request, output: Path) -> Path:
-    """One file with the results of all videos, in which they have the numbers of the data set.
-
-    Args:
-        request: data set, part and selection.
-        output: folder of the results.
-
-    Returns:
-        The file, written.
-    """
+    """One file with the results of all videos, in which they have the numbers of the data set."""
     dataset, path = _open_ytvis(request), output / "results.json"
     with replacing(path) as partial, partial.open("w", encoding="ascii") as stream:
         separator = "[\n"

@@ -41,23 +41,12 @@ class ResultMark:
     digest: str
 
     def data(self) -> bytes:
-        """Content of the file; names that are no valid text are kept as they are.
-
-        Returns:
-            JSON, UTF-8.
-        """
+        """Content of the file; names that are no valid text are kept as they are."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod
     def read(cls, data: bytes) -> ResultMark | None:
-        """The mark that a file holds, which may come from anywhere; None if it is none.
-
-        Args:
-            data: bytes of the file.
-
-        Returns:
-            The mark, or None.
-        """
+        """The mark that a file holds, which may come from anywhere; None if it is none."""
         try:
             found = parse_json(data.decode())
             mark = cls(**found)
@@ -67,14 +56,7 @@ class ResultMark:
 
 
 def mark_of(folder: Path) -> ResultMark | None:
-    """The mark of a folder of results; None if it has none.
-
-    Args:
-        folder: folder of results.
-
-    Returns:
-        The mark, or None.
-    """
+    """The mark of a folder of results; None if it has none."""
     path = folder / RESULT
     try:
         if path.is_symlink() or path.stat().st_size > LARGEST_MARK:
@@ -85,19 +67,7 @@ def mark_of(folder: Path) -> ResultMark | None:
 
 
 def check_free(output: str, name: str, batch: str) -> Path:
-    """The place of a video's results on this machine; nobody else has anything there.
-
-    Args:
-        output: folder of all results.
-        name: name of the video's results.
-        batch: identity of the batch.
-
-    Returns:
-        The place: not there yet, an empty folder, or earlier results of the same video of the same batch.
-
-    Raises:
-        SinkError: something else is there, or a link leads out of the output.
-    """
+    """The place of a video's results on this machine; nobody else has anything there."""
     check_name(name, SinkError)
     final, root = Path(output) / name, Path(output).resolve()
     with writing(final):
@@ -125,18 +95,6 @@ def publish(work: Path, output: str, name: str, batch: str) -> str:
     On this machine the folder is renamed; when this function returns, files and names have reached the disk.
     At a remote place the files are uploaded one by one, each of them whole, and the mark with their digest
     last; a second worker with the same video writes the same bytes.
-
-    Args:
-        work: folder of the results; it is gone afterwards.
-        output: folder or address of all results.
-        name: name of the video's results.
-        batch: identity of the batch; only what carries it is replaced.
-
-    Returns:
-        Digest of the results, see :func:`digest_of`.
-
-    Raises:
-        SinkError: they cannot be written, or something else is there.
     """
     mark = ResultMark(batch, name, digest_of(work))
     write_complete(work / RESULT, mark.data())
@@ -163,12 +121,6 @@ def digest_of(folder: Path) -> str:
     """SHA-256 over the names and contents of all files below a folder, in the order of their names.
 
     The mark of the results, which holds it, does not count.
-
-    Args:
-        folder: folder of results.
-
-    Returns:
-        64 digits.
     """
     total = hashlib.sha256()
     for path in sorted(_files(folder)):
@@ -191,11 +143,7 @@ def _sync(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it; their names reach the disk.
-
-    Args:
-        folder: the folder.
-    """
+    """Make a folder and those above it; their names reach the disk."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     for path in reversed(missing):
         path.mkdir(exist_ok=True)
@@ -222,11 +170,7 @@ def _move(work: Path, final: Path, home: Path) -> None:
 
 
 def clear_leftovers(output: Path) -> None:
-    """Remove what a batch that was killed left of results on their way; only whoever has its lock may.
-
-    Args:
-        output: output of the batch.
-    """
+    """Remove what a batch that was killed left of results on their way; only whoever has its lock may."""
     for kind in ("replaced", "coming"):
         for folder in (output / SUBFOLDER).glob(f"{kind}-????????"):
             shutil.rmtree(folder, ignore_errors=True)

@@ -209,14 +209,7 @@ class Actor:
         self._watch, self._cancel = ProgressRecorder(), CancelToken()
 
     def machine(self) -> str:
-        """The node that it is on, which shares the output.
-
-        Returns:
-            Id of the node in the cluster.
-
-        Raises:
-            SegueError: it has another folder under that name.
-        """
+        """The node that it is on, which shares the output."""
         import ray
 
         output, host = self._order.output, socket.gethostname()
@@ -234,23 +227,12 @@ class Actor:
         return str(ray.get_runtime_context().get_node_id())
 
     def execute(self, task: Task) -> Event:
-        """Do a video.
-
-        Args:
-            task: the video and what to do with it.
-
-        Returns:
-            How it ended.
-        """
+        """Do a video."""
         self._watch.restart()
         return report(self._name, task, self._order, self._watch, self._cancel)
 
     def frames(self) -> int:
-        """Frames of the video so far.
-
-        Returns:
-            Number of frames that are done.
-        """
+        """Frames of the video so far."""
         return self._watch.frames
 
     def stop(self) -> None:

@@ -21,15 +21,6 @@ def check_known(ledger: Ledger, output: str, batch: str, *, retry_failed: bool) 
 
     A video whose source was replaced has failed, with a line that says what differs, until it is asked for
     again; one that is done and whose results are gone from this machine is queued again.
-
-    Args:
-        ledger: that of the batch, which nobody works on.
-        output: folder or address of all results.
-        batch: identity of the batch.
-        retry_failed: queue what has failed, with its source as it is now.
-
-    Returns:
-        A line for each video that is done once more, and for each whose source has changed.
     """
     failed = list(ledger.tasks("failed")) if retry_failed else []
     ledger.recover(failed=retry_failed)

@@ -117,13 +117,7 @@ def _apply_event(event: Event, ledger: Ledger, scheduler: Scheduler, pictures: P
 
 
 def write_batch_report(ledger: Ledger, pictures: Path, path: Path) -> None:
-    """The page of a batch: what is done, what failed and why, how fast it went, a picture a video.
-
-    Args:
-        ledger: ledger of the batch.
-        pictures: folder of a picture for each video.
-        path: page to write.
-    """
+    """The page of a batch: what is done, what failed and why, how fast it went, a picture a video."""
     counts = ledger.counts()
     done = list(ledger.rows("done"))
     shown = done[:SHOWN]
@@ -151,14 +145,7 @@ def write_batch_report(ledger: Ledger, pictures: Path, path: Path) -> None:
 
 
 def public(source: str) -> str:
-    """A source for a line of a terminal or page: without secrets, and without what commands a terminal.
-
-    Args:
-        source: path or address.
-
-    Returns:
-        One line.
-    """
+    """A source for a line of a terminal or page: without secrets, and without what commands a terminal."""
     return printable(hide_secrets(source))
 
 

@@ -23,14 +23,7 @@ SERVED = ("ytvos", *CLIPS)
 
 
 def check_served(request: Request) -> None:
-    """See that a zip can be made of a request, before any work is spent on it.
-
-    Args:
-        request: data set, part and selection.
-
-    Raises:
-        DatasetError: its data set has no server, or only some of its videos are asked for.
-    """
+    """See that a zip can be made of a request, before any work is spent on it."""
     if request.dataset not in SERVED:
         raise DatasetError(
             f"--submission is for {', '.join(SERVED)}, not for {request.dataset}; leave it out"
@@ -44,16 +37,6 @@ def write_submission(path: Path, request: Request, output: Path) -> None:
 
     YouTube-VOS: ``Annotations/<video>/<frame>.png`` of the frames that ``meta.json`` lists. YouTube-VIS and
     OVIS: ``results.json``. The zip appears under its name when everything is in it.
-
-    Args:
-        path: the zip.
-        request: what was run.
-        output: where its results are.
-
-    Raises:
-        DatasetError: a video, a frame or an object has no result, or a result does not fit; the message
-            names it.
-        SinkError: the zip cannot be written.
     """
     check_served(request)
     packed = _masks(request, output) if request.dataset == "ytvos" else _tracks(request, output)

@@ -103,11 +103,7 @@ class ProgressRecorder(Observer):
             self._kept, self._next = (frame, result), 2 * self.frames
 
     def picture(self) -> bytes:
-        """JPEG of the kept frame with its objects; empty if there was no frame.
-
-        Returns:
-            A JPEG file, at most :data:`PICTURE_WIDTH` pixels wide and high, or no bytes.
-        """
+        """JPEG of the kept frame with its objects; empty if there was no frame."""
         if self._kept is None:
             return b""
         frame, result = self._kept
@@ -119,21 +115,7 @@ class ProgressRecorder(Observer):
 
 
 def execute(task: Task, order: JobConfig, watch: ProgressRecorder, cancel: CancelToken) -> Outcome:
-    """Do one video, continuing what an earlier worker left of it.
-
-    Args:
-        task: the video with its job.
-        order: how videos are done.
-        watch: records the progress.
-        cancel: asks to stop.
-
-    Returns:
-        Number of frames, time and digest of the results.
-
-    Raises:
-        KeyboardInterrupt: it was cancelled, and is saved.
-        SegueError: it cannot be done.
-    """
+    """Do one video, continuing what an earlier worker left of it."""
     begun = time.perf_counter()
     check_name(task.name)
     scratch = cast(Path, order.scratch)  # do_tasks fills it in

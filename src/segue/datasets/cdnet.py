@@ -100,19 +100,7 @@ PUBLISHED = "published"
 
 
 def read_training_frames(path: Path | str, count: int) -> Mapping[str, frozenset[int]]:
-    """Numbers of the frames that the protocol ``cdnet-scene`` trains on, by ``category/video``.
-
-    Args:
-        path: JSON, ``{category: {video: {"200": [numbers], "25": [numbers]}}}``, or ``published`` for the
-            lists of Lim and Keles (https://github.com/lim-anggun/FgSegNet_v2), of all 53 videos.
-        count: which list to take.
-
-    Returns:
-        Numbers of frames by ``category/video``.
-
-    Raises:
-        DatasetError: the file has another form, or no list of so many frames.
-    """
+    """Numbers of the frames that the protocol ``cdnet-scene`` trains on, by ``category/video``."""
     file = _asset("cdnet_training_frames.json") if str(path) == PUBLISHED else Path(path)
     lists = read_json(dict[str, dict[str, dict[str, list[int]]]], file, "list of training frames")
     frames = {}
@@ -125,19 +113,7 @@ def read_training_frames(path: Path | str, count: int) -> Mapping[str, frozenset
 
 
 def only_frames(film: ForegroundSequence, path: Path | str, count: int) -> ForegroundSequence:
-    """A film of which only the frames of a list are labelled; see :func:`read_training_frames`.
-
-    Args:
-        film: video of CDnet2014.
-        path: file of lists, or ``published``.
-        count: which list to take.
-
-    Returns:
-        The same film with fewer labels.
-
-    Raises:
-        DatasetError: the list does not name the film, or none of its frames is labelled.
-    """
+    """A film of which only the frames of a list are labelled; see :func:`read_training_frames`."""
     lists = read_training_frames(path, count)
     if film.key not in lists:
         raise DatasetError(f"{path}: no list for {film.key}")
@@ -151,9 +127,6 @@ def unseen_folds() -> Mapping[str, int]:
     """Fold (0 to 3) of each ``category/video`` in the protocol ``cdnet-unseen``.
 
     The scores of a video come from a network that was trained on the other folds only.
-
-    Returns:
-        Number of the fold by ``category/video``.
     """
     return read_json(dict[str, int], _asset("cdnet_unseen_folds.json"), "list of folds")
 

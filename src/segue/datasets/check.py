@@ -244,11 +244,7 @@ class DataCheck:
         return not (self.missing or self.problems or any(video.problems for video in self.videos))
 
     def values(self) -> dict[str, Any]:
-        """Everything as values that JSON can hold.
-
-        Returns:
-            Dictionaries, lists, texts, numbers, truth values and None.
-        """
+        """Everything as values that JSON can hold."""
         return {
             "kind": self.kind,
             "root": str(self.root),

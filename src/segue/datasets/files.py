@@ -44,17 +44,7 @@ def read_rgb(path: Path) -> RgbImage:
 
 
 def read_text(path: Path) -> str:
-    """Text of a small file.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Its text.
-
-    Raises:
-        DatasetError: it cannot be read or is no text.
-    """
+    """Text of a small file."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -83,17 +73,7 @@ def read_mask_file(file: Path | BytesIO, where: str = "") -> StoredMask:
 
 
 def read_index_mask(path: Path) -> UInt8Array:
-    """Stored values of an 8-bit mask file, (H, W), uint8, whatever its palette says.
-
-    Args:
-        path: the file.
-
-    Returns:
-        (H, W), uint8.
-
-    Raises:
-        DatasetError: it cannot be read, is a colour picture, or has more than 8 bits.
-    """
+    """Stored values of an 8-bit mask file, (H, W), uint8, whatever its palette says."""
     values = read_mask_file(path)
     if values.dtype != np.uint8:
         raise DatasetError(f"{path} has {8 * values.itemsize} bits a pixel; a mask must have 8")
@@ -101,35 +81,14 @@ def read_index_mask(path: Path) -> UInt8Array:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Height and width from the header of a picture.
-
-    Args:
-        path: picture file.
-
-    Returns:
-        Height and width in pixels.
-
-    Raises:
-        DatasetError: it cannot be read.
-    """
+    """Height and width from the header of a picture."""
     with opened(path) as picture:
         return picture.height, picture.width
 
 
 @contextmanager
 def opened(file: Path | BytesIO, where: str = "") -> Iterator[Image.Image]:
-    """A picture, not decoded yet; what Pillow raises inside the block comes as a DatasetError.
-
-    Args:
-        file: file or stream.
-        where: name of a stream, for messages.
-
-    Yields:
-        The picture.
-
-    Raises:
-        DatasetError: it cannot be read.
-    """
+    """A picture, not decoded yet; what Pillow raises inside the block comes as a DatasetError."""
     where = where or str(file)
     if isinstance(file, Path):
         check_file(file, DatasetError)
@@ -142,33 +101,14 @@ def opened(file: Path | BytesIO, where: str = "") -> Iterator[Image.Image]:
 
 
 def read_mask_of(picture: Path, path: Path) -> UInt8Array:
-    """Index mask of a picture, (H, W), uint8, which must have the size in the header of the picture.
-
-    Args:
-        picture: picture file.
-        path: mask file.
-
-    Returns:
-        (H, W), uint8.
-
-    Raises:
-        DatasetError: one cannot be read, or their sizes differ.
-    """
+    """Index mask of a picture, (H, W), uint8, which must have the size in the header of the picture."""
     mask = read_index_mask(path)
     check_sizes(picture, path)
     return mask
 
 
 def check_sizes(picture: Path, path: Path) -> None:
-    """See by their headers that a mask has the size of its picture.
-
-    Args:
-        picture: picture file.
-        path: mask file.
-
-    Raises:
-        DatasetError: it has not, or one of them cannot be read.
-    """
+    """See by their headers that a mask has the size of its picture."""
     mask, size = picture_size(path), picture_size(picture)
     if mask != size:
         raise DatasetError(
@@ -223,17 +163,7 @@ class ByName(Generic[Video]):
 
 
 def subfolders(root: Path) -> list[Path]:
-    """Folders in ``root``, without hidden ones, in natural order.
-
-    Args:
-        root: the folder.
-
-    Returns:
-        Paths, perhaps none.
-
-    Raises:
-        DatasetError: there is no such folder.
-    """
+    """Folders in ``root``, without hidden ones, in natural order."""
     if not root.is_dir():
         raise DatasetError(f"no folder {root}")
     found = (path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -241,18 +171,7 @@ def subfolders(root: Path) -> list[Path]:
 
 
 def files_in(folder: Path, suffixes: Collection[str]) -> list[Path]:
-    """Files of a folder with one of these endings (small letters, with dot), without hidden ones.
-
-    Args:
-        folder: the folder.
-        suffixes: endings such as ``.png``.
-
-    Returns:
-        Paths, perhaps none.
-
-    Raises:
-        DatasetError: there is no such folder.
-    """
+    """Files of a folder with one of these endings (small letters, with dot), without hidden ones."""
     if not folder.is_dir():
         raise DatasetError(f"no folder {folder}")
     visible = (path for path in folder.iterdir() if not path.name.startswith("."))
@@ -260,18 +179,7 @@ def files_in(folder: Path, suffixes: Collection[str]) -> list[Path]:
 
 
 def files_by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
-    """Those of :func:`files_in` by name without ending, in natural order; at least one.
-
-    Args:
-        folder: the folder.
-        suffixes: endings such as ``.png``.
-
-    Returns:
-        Paths by name without ending.
-
-    Raises:
-        DatasetError: there are none, or two have one name.
-    """
+    """Those of :func:`files_in` by name without ending, in natural order; at least one."""
     files: dict[str, Path] = {}
     for path in sorted(files_in(folder, suffixes), key=lambda item: natural_key(item.name)):
         if path.stem in files:

@@ -219,14 +219,7 @@ class FilmLayout:
     inside: str = "."
 
     def fits(self, root: Path) -> bool:
-        """Whether a folder holds a video.
-
-        Args:
-            root: the folder.
-
-        Returns:
-            True where there is one in this layout.
-        """
+        """Whether a folder holds a video."""
         return any((folder / self.inside).is_dir() for _, folder in self.find(root))
 
 
@@ -253,31 +246,13 @@ def open_plain(root: Path | str, *, binary: bool = False) -> ForegroundFolder:
 
 
 def video_folders(root: Path) -> list[Path]:
-    """Folders in ``root`` that hold a folder ``input`` or ``groundtruth``, in natural order.
-
-    Args:
-        root: the folder.
-
-    Returns:
-        Paths.
-    """
+    """Folders in ``root`` that hold a folder ``input`` or ``groundtruth``, in natural order."""
     parts = ("input", "groundtruth")
     return [folder for folder in subfolders(root) if any((folder / part).is_dir() for part in parts)]
 
 
 def read_video(folder: Path, category: str = "") -> ForegroundSequence:
-    """List a video in the layout of CDnet2014, region and temporal region being optional.
-
-    Args:
-        folder: folder of the video.
-        category: its category, or "".
-
-    Returns:
-        The video.
-
-    Raises:
-        DatasetError: pictures are missing, or a file does not fit.
-    """
+    """List a video in the layout of CDnet2014, region and temporal region being optional."""
     regions = (path for path in (folder / "ROI.bmp", folder / "ROI.png") if path.is_file())
     temporal = folder / "temporalROI.txt"
     return ForegroundSequence.of(
@@ -291,17 +266,7 @@ def read_video(folder: Path, category: str = "") -> ForegroundSequence:
 
 
 def read_temporal_roi(path: Path) -> tuple[int, int]:
-    """First and last frame number that count, from a file of one line ``from to``.
-
-    Args:
-        path: the file.
-
-    Returns:
-        First and last number, both included.
-
-    Raises:
-        DatasetError: it has another form.
-    """
+    """First and last frame number that count, from a file of one line ``from to``."""
     text = read_text(path)[:200].split()
     if len(text) != 2 or not all(_DIGITS.fullmatch(number) for number in text):
         raise DatasetError(f"{path} holds {' '.join(text)!r}; it must hold two frame numbers, first and last")
@@ -312,18 +277,7 @@ def read_temporal_roi(path: Path) -> tuple[int, int]:
 
 
 def numbered_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> dict[int, Path]:
-    """Pictures in a folder by the number at the end of their names, in order; at least one.
-
-    Args:
-        folder: the folder.
-        suffixes: endings such as ``.png``.
-
-    Returns:
-        Paths by number.
-
-    Raises:
-        DatasetError: there are none, a name has no number, or two have the same.
-    """
+    """Pictures in a folder by the number at the end of their names, in order; at least one."""
     files = files_in(folder, suffixes)
     if not files:
         raise DatasetError(f"{folder} holds no picture")
@@ -331,18 +285,7 @@ def numbered_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> 
 
 
 def by_number(files: Iterable[Path], pattern: re.Pattern[str] = NUMBER) -> dict[int, Path]:
-    """Files by frame number, in order; the group of ``pattern`` is the number in a name without ending.
-
-    Args:
-        files: the files.
-        pattern: finds the number in a name without ending.
-
-    Returns:
-        Paths by number.
-
-    Raises:
-        DatasetError: a name has no number, or two have the same.
-    """
+    """Files by frame number, in order; the group of ``pattern`` is the number in a name without ending."""
     numbered: dict[int, Path] = {}
     for path in files:
         number = number_of(path.stem, pattern)
@@ -355,14 +298,6 @@ def by_number(files: Iterable[Path], pattern: re.Pattern[str] = NUMBER) -> dict[
 
 
 def number_of(stem: str, pattern: re.Pattern[str] = NUMBER) -> int | None:
-    """Frame number in a name without ending, None where there is none.
-
-    Args:
-        stem: name without ending.
-        pattern: finds the number.
-
-    Returns:
-        The number, or None.
-    """
+    """Frame number in a name without ending, None where there is none."""
     match = pattern.search(stem)
     return int(match[1]) if match is not None and _DIGITS.fullmatch(match[1]) else None

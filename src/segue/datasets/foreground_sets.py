@@ -260,14 +260,7 @@ COMPOSITE_SIZE = (256, 768)
 
 
 def is_hofam(folder: Path) -> bool:
-    """Whether the first picture of a folder, or of one in it, has the size of a composite.
-
-    Args:
-        folder: the folder.
-
-    Returns:
-        True for composites of HOFAM.
-    """
+    """Whether the first picture of a folder, or of one in it, has the size of a composite."""
     for place in (folder, *subfolders(folder)):
         first = min(place.glob("*.png"), default=None)
         if first is not None:
@@ -332,14 +325,7 @@ def read_flow(path: Path) -> Image:
 
 
 def read_truth(path: Path) -> Labels:
-    """Ground truth of a composite, (H, W), uint8: 0 or 255.
-
-    Args:
-        path: the composite.
-
-    Returns:
-        (H, W), uint8.
-    """
+    """Ground truth of a composite, (H, W), uint8: 0 or 255."""
     return np.where((_panel(path, 2) >= WHITE).all(axis=2), MOTION, STATIC).astype(np.uint8)
 
 

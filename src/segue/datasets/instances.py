@@ -66,19 +66,7 @@ class ClipInstances:
 
 
 def decode_clip(instances: Iterable[Instance], frames: Sequence[int], size: tuple[int, int]) -> ClipInstances:
-    """Decode the instances that are visible on at least one of ``frames``, in their order.
-
-    Args:
-        instances: annotated instances.
-        frames: indices of the frames.
-        size: height and width of the frames.
-
-    Returns:
-        Masks, boxes and categories.
-
-    Raises:
-        DatasetError: the masks would be too large.
-    """
+    """Decode the instances that are visible on at least one of ``frames``, in their order."""
     chosen = list(frames)
     seen = [item for item in instances if item.masks.areas[chosen].any()]
     shape = (len(seen), len(chosen), *size)

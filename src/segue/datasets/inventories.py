@@ -69,14 +69,6 @@ def check_headers(pictures: Iterable[Path], kind: str, size: Size | None) -> tup
     """Read the headers of pictures that should have one size.
 
     Gives the size, None if no picture is readable, and what is wrong.
-
-    Args:
-        pictures: picture files.
-        kind: what they are, for messages.
-        size: height and width that they should have; None takes that of most.
-
-    Returns:
-        The size, None if no picture is readable, and what is wrong.
     """
     sizes: dict[Path, Size] = {}
     damaged = []
@@ -103,15 +95,7 @@ def _check_files(name: str, frames: list[Path], masks: list[Path], problems: lis
 
 
 def list_films(layout: FilmLayout, root: Path) -> Inventory:
-    """Videos with foreground labels in a folder.
-
-    Args:
-        layout: how the folder is read.
-        root: the folder.
-
-    Returns:
-        Videos with what is wrong.
-    """
+    """Videos with foreground labels in a folder."""
     parts: _Parts = {}
     twice = []
     for name, folder in layout.find(root):
@@ -124,26 +108,12 @@ def list_films(layout: FilmLayout, root: Path) -> Inventory:
 
 
 def is_isd(root: Path) -> bool:
-    """Whether a folder holds categories of videos and a list of them.
-
-    Args:
-        root: the folder.
-
-    Returns:
-        True for synthetic scenes.
-    """
+    """Whether a folder holds categories of videos and a list of them."""
     return (root / INDEX).is_file() and CDNET.fits(root)
 
 
 def list_isd(root: Path) -> Inventory:
-    """Synthetic scenes in a folder.
-
-    Args:
-        root: the folder.
-
-    Returns:
-        Videos with what is wrong.
-    """
+    """Synthetic scenes in a folder."""
     path = root / INDEX
     found = list_films(replace(CDNET, expected=()), root)
     try:
@@ -183,26 +153,12 @@ def _region_problems(region: Path, size: Size | None) -> list[str]:
 
 
 def is_davis(root: Path) -> bool:
-    """Whether a folder holds pictures and masks side by side.
-
-    Args:
-        root: the folder.
-
-    Returns:
-        True for the layout of DAVIS.
-    """
+    """Whether a folder holds pictures and masks side by side."""
     return (root / "JPEGImages").is_dir() and (root / "Annotations").is_dir()
 
 
 def list_davis(root: Path) -> Inventory:
-    """Sequences of a DAVIS folder and of the splits that it names.
-
-    Args:
-        root: the folder.
-
-    Returns:
-        Sequences with what is wrong.
-    """
+    """Sequences of a DAVIS folder and of the splits that it names."""
     images = root / "JPEGImages"
     resolution = next((name for name in RESOLUTIONS if (images / name).is_dir()), ".")
     parts: _Parts = {
@@ -224,14 +180,7 @@ def _check_davis(root: Path, name: str) -> CheckedVideo:
 
 
 def is_ytvos(root: Path) -> bool:
-    """Whether a folder or one below it holds masks and ``meta.json``.
-
-    Args:
-        root: the folder.
-
-    Returns:
-        True for YouTube-VOS.
-    """
+    """Whether a folder or one below it holds masks and ``meta.json``."""
     return any(True for _ in _ytvos_parts(root))
 
 
@@ -242,14 +191,7 @@ def _ytvos_parts(root: Path) -> Iterator[Path]:
 
 
 def list_ytvos(root: Path) -> Inventory:
-    """Videos that the descriptions of YouTube-VOS name.
-
-    Args:
-        root: the folder.
-
-    Returns:
-        Videos with what is wrong.
-    """
+    """Videos that the descriptions of YouTube-VOS name."""
     parts: _Parts = {}
     expected, problems = [], []
     for folder in _ytvos_parts(root):
@@ -267,17 +209,7 @@ def list_ytvos(root: Path) -> Inventory:
 
 
 def described_videos(meta: Path) -> list[str]:
-    """Names of the videos of a ``meta.json`` that stay inside their folder.
-
-    Args:
-        meta: the description.
-
-    Returns:
-        Names.
-
-    Raises:
-        DatasetError: the file describes no videos.
-    """
+    """Names of the videos of a ``meta.json`` that stay inside their folder."""
     videos = read_members(meta).get("videos")
     if not isinstance(videos, dict):
         raise DatasetError(f"{meta} describes no videos")
@@ -297,26 +229,12 @@ SPLITS = ("train", "valid", "test")
 
 
 def is_ytvis(root: Path) -> bool:
-    """Whether a folder holds annotations of a split of YouTube-VIS or OVIS.
-
-    Args:
-        root: the folder.
-
-    Returns:
-        True for YouTube-VIS and OVIS.
-    """
+    """Whether a folder holds annotations of a split of YouTube-VIS or OVIS."""
     return bool(_annotated_splits(root))
 
 
 def is_ovis(root: Path) -> bool:
-    """Whether a folder holds annotations in the layout of YouTube-VIS and is named after OVIS.
-
-    Args:
-        root: the folder.
-
-    Returns:
-        True for OVIS.
-    """
+    """Whether a folder holds annotations in the layout of YouTube-VIS and is named after OVIS."""
     return "ovis" in root.resolve().name.lower() and is_ytvis(root)
 
 
@@ -326,14 +244,7 @@ def _annotated_splits(root: Path) -> list[str]:
 
 
 def list_ytvis(root: Path) -> Inventory:
-    """Videos that the annotation files of YouTube-VIS or OVIS name.
-
-    Args:
-        root: the folder.
-
-    Returns:
-        Videos with what is wrong.
-    """
+    """Videos that the annotation files of YouTube-VIS or OVIS name."""
     parts: _Parts = {}
     problems = []
     splits = _annotated_splits(root)
@@ -365,14 +276,7 @@ def _check_ytvis(name: str, video: Video, images: Path | None, labelled: int) ->
 
 
 def list_stills(root: Path) -> Inventory:
-    """Still images with masks, as one part.
-
-    Args:
-        root: the folder.
-
-    Returns:
-        The images with what is wrong.
-    """
+    """Still images with masks, as one part."""
     try:
         stills = open_stills(root)
     except DatasetError as error:
@@ -392,15 +296,7 @@ def _check_stills(stills: StillImages) -> CheckedVideo:
 
 
 def list_named(open_folder: Callable[[Path], Iterable[_NamedFrames]], root: Path) -> Inventory:
-    """Videos of a reader whose labels need no files of their own.
-
-    Args:
-        open_folder: the reader.
-        root: the folder.
-
-    Returns:
-        Videos with what is wrong.
-    """
+    """Videos of a reader whose labels need no files of their own."""
     try:
         videos = list(open_folder(root))
     except DatasetError as error:

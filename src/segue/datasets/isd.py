@@ -78,18 +78,7 @@ MOVING_CAMERAS = frozenset({"pan", "steps", "hand"})
 
 
 def open_isd_part(root: Path | str, part: str) -> ForegroundFolder:
-    """Open a split of a data set, its clips by whether their camera moves: ``still`` or ``moving``.
-
-    Args:
-        root: folder of the data set.
-        part: the split.
-
-    Returns:
-        Its clips.
-
-    Raises:
-        DatasetError: there is no such split, a file does not fit, or there is no clip.
-    """
+    """Open a split of a data set, its clips by whether their camera moves: ``still`` or ``moving``."""
     folder = Path(root) / part
     if not folder.is_dir():
         raise DatasetError(f"no part {part!r}: {folder} is no folder")
@@ -109,22 +98,11 @@ class IsdClip:
 
     @classmethod
     def of(cls, sequence: ForegroundSequence) -> IsdClip:
-        """The clip that a sequence of :func:`open_isd` was read from.
-
-        Args:
-            sequence: one of the data set.
-
-        Returns:
-            The clip.
-        """
+        """The clip that a sequence of :func:`open_isd` was read from."""
         return cls(sequence.frames[0].parent.parent)
 
     def read_meta(self) -> ClipMeta:
-        """What is known of the clip.
-
-        Returns:
-            The content of ``meta.json``, checked.
-        """
+        """What is known of the clip."""
         return read_json(ClipMeta, self.folder / "meta.json", "description of a clip")
 
     def read_background(self) -> RgbImage:
@@ -206,12 +184,7 @@ class IsdClip:
 
 
 def export_davis(sequences: ForegroundFolder, out: Path) -> None:
-    """Write clips of :func:`open_isd` in DAVIS' layout, for networks that follow objects.
-
-    Args:
-        sequences: the clips.
-        out: folder to write to.
-    """
+    """Write clips of :func:`open_isd` in DAVIS' layout, for networks that follow objects."""
     for sequence in sequences:
         clip = IsdClip.of(sequence)
         pictures, masks = (out / kind / sequence.name for kind in ("JPEGImages", "Annotations"))

@@ -47,17 +47,7 @@ class Record(BaseModel):
 
 
 def read_json_text(path: Path) -> str:
-    """Text of a JSON file, or of the only one in a zip file.
-
-    Args:
-        path: JSON or zip file.
-
-    Returns:
-        The text.
-
-    Raises:
-        DatasetError: it cannot be read, is too large, or a zip file holds several.
-    """
+    """Text of a JSON file, or of the only one in a zip file."""
     if not exists(path):
         raise DatasetError(f"no file {path}")
     check_file(path, DatasetError, MAX_BYTES)
@@ -90,18 +80,6 @@ def entries(text: str, path: Path, longest: int | None = None) -> Iterator[Entry
     """Values of a JSON text one after the other; lists at the top level come entry by entry.
 
     A text that is itself a list has the empty key. Only one entry is held at a time.
-
-    Args:
-        text: the text.
-        path: its file, for messages.
-        longest: characters of an entry; a longer one is refused before it is taken apart, for a small text
-            can become many objects. None takes any.
-
-    Yields:
-        Each entry with its key and place.
-
-    Raises:
-        DatasetError: it is no JSON, or an entry is too long.
     """
     try:
         yield from _Reader(text, longest).entries()
@@ -110,47 +88,17 @@ def entries(text: str, path: Path, longest: int | None = None) -> Iterator[Entry
 
 
 def entry_at(text: str, start: int) -> Any:
-    """The value that starts at ``start``, as given by :func:`entries`.
-
-    Args:
-        text: the text.
-        start: place of its first character.
-
-    Returns:
-        The value.
-    """
+    """The value that starts at ``start``, as given by :func:`entries`."""
     return _DECODER.raw_decode(text, start)[0]
 
 
 def read_members(path: Path) -> dict[str, Any]:
-    """What a JSON file holds at its top level, lists left out.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Values by key.
-
-    Raises:
-        DatasetError: it is no JSON.
-    """
+    """What a JSON file holds at its top level, lists left out."""
     return {key: value for key, i, _, value in entries(read_json_text(path), path) if i < 0}
 
 
 def validated(model: type[Model], value: Any, where: str) -> Model:
-    """``value`` as a ``model``; the error starts with ``where`` and names the first wrong field.
-
-    Args:
-        model: class of pydantic.
-        value: value of JSON.
-        where: begin of the message.
-
-    Returns:
-        The checked value.
-
-    Raises:
-        DatasetError: it does not fit.
-    """
+    """``value`` as a ``model``; the error starts with ``where`` and names the first wrong field."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -160,19 +108,7 @@ def validated(model: type[Model], value: Any, where: str) -> Model:
 
 
 def read_json(model: type[Checked], file: Path | Traversable, what: str) -> Checked:
-    """A small JSON file, checked; ``what`` is what it is to be, for messages.
-
-    Args:
-        model: class of pydantic.
-        file: the file.
-        what: what it is to be, for messages.
-
-    Returns:
-        The checked content.
-
-    Raises:
-        DatasetError: it cannot be read or does not fit.
-    """
+    """A small JSON file, checked; ``what`` is what it is to be, for messages."""
     try:
         return TypeAdapter(model).validate_json(file.read_bytes())
     except OSError as error:

@@ -45,16 +45,6 @@ def read_grey(file: Path | BytesIO, where: str = "") -> Labels:
     """Read the grey values of a picture; a palette gives its colours, not its indices.
 
     ``where`` names a stream in messages.
-
-    Args:
-        file: file or stream.
-        where: name of a stream, for messages.
-
-    Returns:
-        (H, W), uint8.
-
-    Raises:
-        DatasetError: it cannot be read, or has more than 8 bits.
     """
     where = where or str(file)
     with opened(file, where) as picture:
@@ -107,15 +97,7 @@ def read_region(path: Path, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
 
 
 def read_binary_labels(path: Path, positive: int | None = None) -> Labels:
-    """255 where a picture has the grey value ``positive``, or is not black; else 0; (H, W), uint8.
-
-    Args:
-        path: label file.
-        positive: grey value of foreground; None takes all that is not black.
-
-    Returns:
-        (H, W), uint8, 0 or 255.
-    """
+    """255 where a picture has the grey value ``positive``, or is not black; else 0; (H, W), uint8."""
     values = read_grey(path)
     marked = values > 0 if positive is None else values == positive
     return np.asarray(np.where(marked, np.uint8(MOTION), np.uint8(STATIC)))
@@ -127,27 +109,12 @@ _SBI_TABLE[[1, 255]] = MOTION  # some masks have 1 for 255
 
 
 def read_sbi_labels(path: Path) -> Labels:
-    """Masks made for SBI2015, (H, W), uint8, as the authors of FgSegNet read them.
-
-    Args:
-        path: mask file.
-
-    Returns:
-        (H, W), uint8: 0, 170 unknown, 255.
-    """
+    """Masks made for SBI2015, (H, W), uint8, as the authors of FgSegNet read them."""
     return np.asarray(_SBI_TABLE[read_grey(path)])
 
 
 def read_lasiesta_labels(path: Path, static_as: StaticAs = "foreground") -> Labels:
-    """Coloured labels of LASIESTA, (H, W), uint8: objects, uncertain outlines, objects that stay still.
-
-    Args:
-        path: label file.
-        static_as: what a moving object is while it stays still.
-
-    Returns:
-        (H, W), uint8: 0, 170 unknown, 255.
-    """
+    """Coloured labels of LASIESTA, (H, W), uint8: objects, uncertain outlines, objects that stay still."""
     red, green, blue = np.moveaxis(read_rgb(path), 2, 0)
     labels = np.zeros(red.shape, np.uint8)
     labels[(blue == 0) & ((red == 255) | (green == 255))] = MOTION  # red, green, yellow: objects 1 to 3

@@ -93,25 +93,11 @@ class BoxSequence:
         return read_rgb(self.frames[i])
 
     def read_boxes(self, i: int) -> Mapping[int, Box]:
-        """Boxes of a frame.
-
-        Args:
-            i: frame, from 0.
-
-        Returns:
-            ``(x0, y0, x1, y1)`` in pixels, by id.
-        """
+        """Boxes of a frame."""
         return self.annotations[i]
 
     def read_mask(self, i: int) -> UInt8Array:
-        """The boxes of a frame, filled; later ids cover earlier ones.
-
-        Args:
-            i: frame, from 0.
-
-        Returns:
-            Index mask (H, W), uint8.
-        """
+        """The boxes of a frame, filled; later ids cover earlier ones."""
         return fill_boxes(self.annotations[i], picture_size(self.frames[i]))
 
 

@@ -122,17 +122,7 @@ class StillPairs:
         return read_rgb(self.pairs[i][0])
 
     def read_mask(self, i: int) -> UInt8Array:
-        """The mask of a picture.
-
-        Args:
-            i: its number, from 0.
-
-        Returns:
-            Index mask (H, W), uint8.
-
-        Raises:
-            DatasetError: it cannot be read or has another size than the picture.
-        """
+        """The mask of a picture."""
         picture, path = self.pairs[i]
         if self.kind == "index":
             return read_mask_of(picture, path)
@@ -142,11 +132,7 @@ class StillPairs:
         return (grey >= HALF).astype(np.uint8)
 
     def check(self, i: int) -> None:
-        """See by their headers that a picture and its mask have one size.
-
-        Args:
-            i: number of the picture, from 0.
-        """
+        """See by their headers that a picture and its mask have one size."""
         check_sizes(*self.pairs[i])
 
 
@@ -178,14 +164,7 @@ class CocoStills:
         return self._images.read_image(self._pictures[i], 0)
 
     def read_mask(self, i: int) -> UInt8Array:
-        """The mask of a picture; of two instances the smaller one lies in front.
-
-        Args:
-            i: its number, from 0.
-
-        Returns:
-            Index mask (H, W), uint8.
-        """
+        """The mask of a picture; of two instances the smaller one lies in front."""
         picture = self._pictures[i]
         mask = np.zeros(picture.size, np.uint8)
         instances = sorted(self._images.annotations(picture), key=lambda item: -item.mean_area)
@@ -196,14 +175,7 @@ class CocoStills:
         return mask
 
     def check(self, i: int) -> None:
-        """See by its header that a picture has the size that its annotations have.
-
-        Args:
-            i: its number, from 0.
-
-        Raises:
-            DatasetError: it is missing, or has another size.
-        """
+        """See by its header that a picture has the size that its annotations have."""
         picture, root = self._pictures[i], self._images.images
         if root is None:
             raise DatasetError("its folder is not there")
@@ -336,36 +308,15 @@ LAYOUTS: tuple[Layout, ...] = (_plain, ECSSD, DUTS, DUTS_TEST, HRSOD, VOC, _coco
 
 
 def is_msra10k(folder: Path) -> bool:
-    """Whether a folder has the folders of MSRA10K.
-
-    Args:
-        folder: the folder.
-
-    Returns:
-        True for MSRA10K.
-    """
+    """Whether a folder has the folders of MSRA10K."""
     return any((folder / name).is_dir() for name in ("Imgs", "MSRA10K_Imgs_GT"))
 
 
 def is_fss(folder: Path) -> bool:
-    """Whether a folder has the folder of FSS-1000.
-
-    Args:
-        folder: the folder.
-
-    Returns:
-        True for FSS-1000.
-    """
+    """Whether a folder has the folder of FSS-1000."""
     return (folder / "fewshot_data").is_dir()
 
 
 def is_big(folder: Path) -> bool:
-    """Whether masks in a folder are named as in BIG.
-
-    Args:
-        folder: the folder.
-
-    Returns:
-        True for BIG.
-    """
+    """Whether masks in a folder are named as in BIG."""
     return any(folder.glob("*_gt.png"))

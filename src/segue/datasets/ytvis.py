@@ -390,17 +390,7 @@ class CocoImages(YTVISDataset):
 
 
 def read_class_names(path: Path | str) -> dict[int, str]:
-    """Names by number, as ``categories`` of the file has them.
-
-    Args:
-        path: annotation file, or any file with ``categories``.
-
-    Returns:
-        Names by number.
-
-    Raises:
-        DatasetError: it cannot be read or has no categories.
-    """
+    """Names by number, as ``categories`` of the file has them."""
     path = Path(path)
     names: dict[int, str] = {}
     for key, i, _, value in entries(read_json_text(path), path):
@@ -415,16 +405,6 @@ def read_results(path: Path | str, dataset: YTVISDataset) -> dict[int, list[Dete
     """Results by the number of their video, in the order of the file; videos without results have none.
 
     An entry that is wrong is named by its place in the list, from 0.
-
-    Args:
-        path: JSON or zip file of results.
-        dataset: data set that they are of.
-
-    Returns:
-        Detections by the number of the video.
-
-    Raises:
-        DatasetError: it cannot be read, or an entry is wrong.
     """
     path = Path(path)
     results: dict[int, list[DetectedInstance]] = {}

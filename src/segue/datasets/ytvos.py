@@ -168,12 +168,6 @@ def all_frames_folder(part: Path | str) -> Path | None:
 
     Looked for as ``<part>_all_frames/JPEGImages`` beside the part, and below ``all_frames`` there, where the
     release of STCN has it.
-
-    Args:
-        part: folder of the part.
-
-    Returns:
-        The folder, or None.
     """
     part = Path(part).absolute()
     name = f"{part.name}_all_frames"
@@ -214,17 +208,7 @@ class WantedMasks:
 
 
 def wanted_masks(part: Path | str) -> dict[str, WantedMasks]:
-    """What the server asks for of each video of a part, by its ``meta.json``; no picture need be there.
-
-    Args:
-        part: folder of the part.
-
-    Returns:
-        Objects and frames by the name of the video.
-
-    Raises:
-        DatasetError: the description is missing or wrong.
-    """
+    """What the server asks for of each video of a part, by its ``meta.json``; no picture need be there."""
     found = {}
     for name, record in _read_meta(Path(part) / "meta.json").videos.items():
         frames = {frame for item in record.objects.values() for frame in item.frames}

@@ -50,18 +50,7 @@ class Tracker:
         self.before: Array = _NONE  # masks of the frame before, at the size of the log-odds
 
     def step(self, frame: Array, mask: Array | None = None) -> Array:
-        """Follow the objects to the next frame.
-
-        Args:
-            frame: RGB (H, W, 3), uint8, of the same size as those before.
-            mask: ids (H, W) of the first frame; None afterwards.
-
-        Returns:
-            Ids (H, W).
-
-        Raises:
-            ValueError: the frame or the mask has another type or size.
-        """
+        """Follow the objects to the next frame."""
         frame, mask = np.asarray(frame), None if mask is None else np.asarray(mask)
         self._check(frame, mask)
         (height, width), (rows, columns) = frame.shape[:2], (-frame.shape[0] % 16, -frame.shape[1] % 16)
@@ -174,16 +163,7 @@ class Tracker:
 
 
 def enlarge(x: Array, axis: int, times: int) -> Array:
-    """So many times as long along an axis, by linear interpolation between the centres of pixels.
-
-    Args:
-        x: array of any shape.
-        axis: the axis.
-        times: factor.
-
-    Returns:
-        The longer array.
-    """
+    """So many times as long along an axis, by linear interpolation between the centres of pixels."""
     x = np.moveaxis(x, axis, -1)
     place = ((np.arange(x.shape[-1] * times) + 0.5) / times - 0.5).clip(0, x.shape[-1] - 1)
     low = place.astype(int)
@@ -194,14 +174,7 @@ def enlarge(x: Array, axis: int, times: int) -> Array:
 
 
 def merge(planes: Array) -> Array:
-    """Probabilities of the objects, (K, H, W), to those of background and objects, (K+1, H, W).
-
-    Args:
-        planes: (K, H, W), in [0, 1].
-
-    Returns:
-        (K+1, H, W), background first; they sum to 1.
-    """
+    """Probabilities of the objects, (K, H, W), to those of background and objects, (K+1, H, W)."""
     every = np.concatenate([np.prod(1 - planes, 0, keepdims=True), planes]).clip(1e-7, 1 - 1e-7)
     odds = every / (1 - every)
     shares: Array = (odds / odds.sum(0)).astype(np.float32)
@@ -209,16 +182,7 @@ def merge(planes: Array) -> Array:
 
 
 def suppress_distant_components(logits: Array, before: Array, max_jump: int) -> Array:
-    """Log-odds (h, w) without small pieces that are farther than ``max_jump`` from the mask before.
-
-    Args:
-        logits: (h, w).
-        before: the last mask, (h, w).
-        max_jump: distance in cells.
-
-    Returns:
-        (h, w).
-    """
+    """Log-odds (h, w) without small pieces that are farther than ``max_jump`` from the mask before."""
     if not before.any():
         return logits
     height, width = logits.shape

@@ -199,14 +199,7 @@ def remember(
 
 
 def object_states(network: STCN | STCNLite) -> dict[str, tuple[int, ...]]:
-    """Which states an object has beside the memory.
-
-    Args:
-        network: STCN or stcn-lite.
-
-    Returns:
-        Shape of the state of one object, by name, or the channels of a map at half the size of the keys.
-    """
+    """Which states an object has beside the memory."""
     shapes: dict[str, tuple[int, ...]] = {}
     if isinstance(network, STCNLite) and network.sensory is not None:
         shapes["sensory"] = (SENSORY,)
@@ -257,16 +250,6 @@ def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
 
     The network names its graphs in its ``capabilities``: ``memory`` as stcn-lite and STCN, ``scene`` for one
     that finds foreground.
-
-    Args:
-        network: the network, which is not changed.
-        folder: where the files go.
-
-    Returns:
-        The files.
-
-    Raises:
-        SegueError: the extra ``onnx`` is not installed, or there are no graphs for this network.
     """
     if find_spec("onnx") is None:
         raise SegueError(f"exporting needs onnx: {install_command('onnx')}")

@@ -119,9 +119,6 @@ class FlowFiles:
         """Flow picture of the frame with this index in the film, (H, W, number of gaps), uint8.
 
         The largest gap is the first channel, as in a flow picture.
-
-        Raises:
-            FlowError: a file is missing, cannot be read, or does not hold what the network looks at.
         """
         if not self._apart:
             picture, path = self._read(self._gaps[0], index)

@@ -14,14 +14,7 @@ from segue.jobs.values import TrainJob
 
 
 def main(words: list[str]) -> int:
-    """Carry out the job of a file.
-
-    Args:
-        words: words of the command line: the file.
-
-    Returns:
-        Exit code: 0 done, 2 something to repair, 130 interrupted.
-    """
+    """Carry out the job of a file."""
     if len(words) != 1:
         print("error: give one file with a job", file=sys.stderr)
         return 2

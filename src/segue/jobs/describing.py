@@ -39,14 +39,7 @@ from segue.weights.identity import WeightsIdentity
 
 
 def source_value(source: Source) -> tuple[VideoSource, tuple[Given, ...]]:
-    """An opened source as a value, and as an object where its frames are pictures in memory.
-
-    Args:
-        source: opened source.
-
-    Returns:
-        The value, and what it does not say, if anything.
-    """
+    """An opened source as a value, and as an object where its frames are pictures in memory."""
     asked = asdict(source.request)
     kind = asked.pop("type")
     value = VideoSource(**asked)
@@ -54,18 +47,7 @@ def source_value(source: Source) -> tuple[VideoSource, tuple[Given, ...]]:
 
 
 def model_value(model: Any, weights: str | os.PathLike[str] | None) -> tuple[Model, tuple[Given, ...]]:
-    """A network or method as a value, and as an object where it is none by name.
-
-    Args:
-        model: name, network or method.
-        weights: weight file, or None.
-
-    Returns:
-        The value, and what it does not say, if anything.
-
-    Raises:
-        ArgumentError: the weights are no path, or come with a network that is none by name.
-    """
+    """A network or method as a value, and as an object where it is none by name."""
     if weights is not None and not isinstance(weights, (str, os.PathLike)):
         raise ArgumentError(f"weights: {kind_of(weights)}; give the path of a file or folder")
     path = None if weights is None else Path(weights)
@@ -80,15 +62,7 @@ def model_value(model: Any, weights: str | os.PathLike[str] | None) -> tuple[Mod
 
 
 def given(argument: str, value: Any) -> Given:
-    """What an object of a program was; of arrays, tensors and pictures also what they hold.
-
-    Args:
-        argument: name of the argument.
-        value: what the program gave.
-
-    Returns:
-        Its description: class, and of pixels shape, type and SHA-256.
-    """
+    """What an object of a program was; of arrays, tensors and pictures also what they hold."""
     kind = type(value)
     name = f"{kind.__module__}.{kind.__qualname__}"
     if callable(value) and not isinstance(value, nn.Module) and hasattr(value, "__qualname__"):
@@ -104,40 +78,19 @@ def given(argument: str, value: Any) -> Given:
 
 
 def described(**objects: Any) -> tuple[Given, ...]:
-    """What each of several objects was, by its argument; None is none.
-
-    Args:
-        objects: what the program gave, by argument.
-
-    Returns:
-        Descriptions of those that are not None.
-    """
+    """What each of several objects was, by its argument; None is none."""
     return tuple(given(name, value) for name, value in objects.items() if value is not None)
 
 
 def network_digest(network: Any) -> str | None:
-    """SHA-256 over the weights of a network that a program gave; None of what has none.
-
-    Args:
-        network: a network, or anything else.
-
-    Returns:
-        64 digits, or None.
-    """
+    """SHA-256 over the weights of a network that a program gave; None of what has none."""
     return WeightsIdentity.of(network).digest if isinstance(network, nn.Module) else None
 
 
 def required_value(
     required: Container[int] | None,
 ) -> tuple[tuple[int, ...] | None, tuple[Given, ...]]:
-    """Indices of wanted frames as a value, or as an object where they cannot be listed.
-
-    Args:
-        required: indices of frames; None wants all.
-
-    Returns:
-        Indices in order, or None; and what they do not say, if anything.
-    """
+    """Indices of wanted frames as a value, or as an object where they cannot be listed."""
     if required is None:
         return None, ()
     if isinstance(required, Iterable):
@@ -146,19 +99,7 @@ def required_value(
 
 
 def prompt_values(plan: PromptPlan, source: Source) -> tuple[PromptValue, ...]:
-    """The prompts of the frames of a source, as values in pixels of the source.
-
-    Args:
-        plan: the prompts, in pixels of the frames.
-        source: the frames.
-
-    Returns:
-        Prompts; a mask that came from a file is that file, other masks are run lengths at the size that they
-        were given with.
-
-    Raises:
-        PromptError: an id is out of range, or coordinates are not finite.
-    """
+    """The prompts of the frames of a source, as values in pixels of the source."""
     scale = 1.0, 1.0
     if source.size is not None and source.original_size is not None:
         scale = source.original_size[1] / source.size[1], source.original_size[0] / source.size[0]
@@ -216,22 +157,11 @@ class FramesDigest:
         self._shape: tuple[int, ...] = ()
 
     def add(self, frame: Frame) -> None:
-        """Take a frame into account.
-
-        Args:
-            frame: the next frame that has a result.
-        """
+        """Take a frame into account."""
         self._hash.update(np.ascontiguousarray(frame.image).data)
         self._count, self._shape = self._count + 1, frame.image.shape
 
     def complete(self, item: Given) -> Given:
-        """The description of the frames, with what they were.
-
-        Args:
-            item: description without shape and digest.
-
-        Returns:
-            The same with shape (T, H, W, 3) and SHA-256 of the pixels.
-        """
+        """The description of the frames, with what they were."""
         shape, digest = (self._count, *self._shape), self._hash.hexdigest()
         return item.model_copy(update={"shape": shape, "dtype": "uint8", "digest": digest})

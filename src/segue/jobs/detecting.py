@@ -20,18 +20,7 @@ from segue.video.partial import prepare, write_complete
 
 
 def detect_first(source: Source, find: Detector) -> tuple[Frame, Found]:
-    """The first frame of a source and what a detector finds there.
-
-    Args:
-        source: where frames come from.
-        find: the detector.
-
-    Returns:
-        The frame, and its objects.
-
-    Raises:
-        SourceError: there is no frame, or none after it where the detector compares frames.
-    """
+    """The first frame of a source and what a detector finds there."""
     with source:
         frames = list(itertools.islice(source, 1 + find.lookahead))
     if not frames:
@@ -45,15 +34,7 @@ def detect_first(source: Source, find: Detector) -> tuple[Frame, Found]:
 
 
 def require_free(targets: Sequence[Path], overwrite: bool) -> None:
-    """See that files can be written.
-
-    Args:
-        targets: files to be written.
-        overwrite: they may be replaced.
-
-    Raises:
-        SinkError: one is there and may not be replaced, or its folder cannot be made.
-    """
+    """See that files can be written."""
     for path in targets:
         if path.exists() and not overwrite:
             raise SinkError(f"{path}: exists already; give --overwrite or another place")
@@ -61,16 +42,7 @@ def require_free(targets: Sequence[Path], overwrite: bool) -> None:
 
 
 def write_found(frame: Frame, found: Found, targets: Sequence[Path]) -> None:
-    """Write what a detector has found: an index mask, a picture with it, and JSON files of its objects.
-
-    Args:
-        frame: the frame.
-        found: its objects.
-        targets: files to write: the mask, the picture, then any number of JSON files.
-
-    Raises:
-        SinkError: one cannot be written.
-    """
+    """Write what a detector has found: an index mask, a picture with it, and JSON files of its objects."""
     captions = {item.id: f"{item.label} {item.score:.2f}" for item in found.objects if item.label}
     write_complete(targets[0], encode_index_mask(found.mask))
     write_picture(targets[1], overlay(frame.image, found.mask, captions=captions))

@@ -20,31 +20,14 @@ LARGEST = 1 << 28
 
 
 def write_record(job: VideoJob, folder: Path, written: Mapping[str, Path]) -> None:
-    """Write the job beside its results.
-
-    Args:
-        job: the job as it was carried out.
-        folder: output folder.
-        written: files of the results by format.
-
-    Raises:
-        SinkError: it cannot be written.
-    """
+    """Write the job beside its results."""
     path = record_path(folder, written)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_complete(path, (json.dumps(record(job), indent=1) + "\n").encode())
 
 
 def record_path(folder: Path, written: Mapping[str, Path]) -> Path:
-    """Where the record of results is: in their folder, or beside their only file as ``NAME.job.json``.
-
-    Args:
-        folder: output folder.
-        written: files of the results by format.
-
-    Returns:
-        Path of the record.
-    """
+    """Where the record of results is: in their folder, or beside their only file as ``NAME.job.json``."""
     alone = folder in written.values()
     return folder.with_name(f"{folder.name}.{RECORD}") if alone else folder / RECORD
 

@@ -70,26 +70,6 @@ def foreground_session(
     The arguments are those of :func:`segue.foreground`.
 
     Lengths are in pixels, thresholds are probabilities in [0, 1].
-
-    Args:
-        source: opened source.
-        model: name, network or method.
-        options: typed options of the job.
-        weights: weight file of a network by name.
-        flow: what gives optical flow, or a folder of flow files.
-        flow_weights: weight file of the flow.
-        roi: region of interest: array (H, W), picture or path.
-        scene: ``median``, ``mog2`` ..., a picture or a path.
-        depth: folder of depth maps.
-        device: where the network runs; None takes a GPU if there is one.
-        fast: bfloat16 where the hardware has it.
-
-    Returns:
-        The session, and the frames to step through it.
-
-    Raises:
-        SourceError, PromptError, CheckpointError, FlowError: as described there.
-        ArgumentError: an argument has the wrong type, layout or range.
     """
     fps = options.fps
     if fps is not None and fps <= 0:
@@ -164,20 +144,7 @@ def _check_passes(source: Source, scene: Any) -> None:
 
 
 def prepare_foreground(job: ForegroundJob, objects: Objects) -> Prepared:
-    """Open the source and load the network of a job; see :func:`segue.jobs.running.prepare`.
-
-    Args:
-        job: the job.
-        objects: what only the program has.
-
-    Returns:
-        What the frame loop needs.
-
-    Raises:
-        SinkError: the picture of the empty scene cannot be written where it is wanted.
-        SourceError: the source is a composite of HOFAM, or cannot be read.
-        PromptError, CheckpointError, FlowError: as described there.
-    """
+    """Open the source and load the network of a job; see :func:`segue.jobs.running.prepare`."""
     zones = tuple(Zone.parse(text) for text in job.zones)
     if len({zone.name for zone in zones}) < len(zones):
         raise SegueError("two zones have one name; give each a name of its own")
@@ -223,19 +190,7 @@ def prepare_foreground(job: ForegroundJob, objects: Objects) -> Prepared:
 
 
 def object_namer(name: str, device: str | None) -> ObjectNamer:
-    """What names objects by a detector; masks of boxes are left out where these come first.
-
-    Args:
-        name: name of a detector.
-        device: where it runs; None takes a GPU if there is one.
-
-    Returns:
-        What gives objects of a frame their classes.
-
-    Raises:
-        PromptError: there is no such detector, or it knows no classes.
-        CheckpointError: its weights are not there.
-    """
+    """What names objects by a detector; masks of boxes are left out where these come first."""
     entry = DETECTORS.find(name)
     if "classes" not in entry.supported_options:
         classed = ", ".join(other.name for other in DETECTORS if "classes" in other.supported_options)
@@ -255,14 +210,7 @@ def _write_background(path: Path, session: ForegroundSession, model: str) -> Non
 
 
 def share(result: Segmentation) -> str:
-    """How much of a picture is foreground, in words.
-
-    Args:
-        result: result of a frame.
-
-    Returns:
-        A few words.
-    """
+    """How much of a picture is foreground, in words."""
     return f"{float((result.mask > 0).mean()):.1%} foreground"
 
 
@@ -332,14 +280,6 @@ def preferred(model: object, threshold: float | None, short_side: int | None) ->
     """Threshold and short side as asked for, or else as the entry of the model says.
 
     A threshold of None is that which the network itself names.
-
-    Args:
-        model: name of a model, or anything else.
-        threshold: probability in (0, 1) that was asked for.
-        short_side: pixels that were asked for.
-
-    Returns:
-        Threshold and short side.
     """
     if isinstance(model, str):
         entry = MODELS.find(model)
@@ -349,15 +289,7 @@ def preferred(model: object, threshold: float | None, short_side: int | None) ->
 
 
 def at_rate(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
-    """The frames that are needed for ``fps`` frames a second, by their time stamps.
-
-    Args:
-        frames: frames in order of time.
-        fps: frames a second, above 0.
-
-    Yields:
-        Some of the frames.
-    """
+    """The frames that are needed for ``fps`` frames a second, by their time stamps."""
     due, before = -math.inf, -math.inf
     for frame in frames:
         if frame.time < before:  # the clock has been set back, as by a camera that starts anew

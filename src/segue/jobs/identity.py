@@ -29,15 +29,7 @@ NON_RESULT_FIELDS = frozenset(
 
 
 def identified(job: J, objects: Objects | None = None) -> J:
-    """The job with the identity of its source and the digests of its files, as they are now.
-
-    Args:
-        job: as it was asked for.
-        objects: what a program gave to it; the digest of its network is that of the weights in memory.
-
-    Returns:
-        The same job; of what is not there, the digests stay None.
-    """
+    """The job with the identity of its source and the digests of its files, as they are now."""
     changes: dict[str, Any] = {}
     if job.source.place is not None:
         identity = SourceIdentity.of(job.source.place)
@@ -67,12 +59,6 @@ def result_settings(job: VideoJob) -> dict[str, Any]:
 
     A file counts by its content, the source by its identity. Prompts are listed by the index of their frame;
     those of the first frame, whichever that is, under -1.
-
-    Args:
-        job: with identities, see :func:`identified`.
-
-    Returns:
-        Values by name.
     """
     values = {name: value for name, value in values_of(job).items() if name not in NON_RESULT_FIELDS}
     source = values.pop("source")
@@ -88,14 +74,7 @@ def result_settings(job: VideoJob) -> dict[str, Any]:
 
 
 def record(job: VideoJob) -> dict[str, Any]:
-    """The job as it stands beside its results: without where they are, and without passwords of addresses.
-
-    Args:
-        job: the job as it was carried out.
-
-    Returns:
-        JSON values.
-    """
+    """The job as it stands beside its results: without where they are, and without passwords of addresses."""
     values = values_of(job)
     values["device"] = None  # results of one kind of device do not tell which one it was
     values["outputs"] = {name: values["outputs"][name] for name in ("formats", "side_by_side", "rotate")}
@@ -111,14 +90,7 @@ def record(job: VideoJob) -> dict[str, Any]:
 
 
 def model_digest(model: Model) -> str | None:
-    """SHA-256 of the weights of a model, joined by + where there are several; None where there are none.
-
-    Args:
-        model: model of a job.
-
-    Returns:
-        64 digits, or several joined by +.
-    """
+    """SHA-256 of the weights of a model, joined by + where there are several; None where there are none."""
     if model.weights is not None:
         return weights_digest(model.weights)
     digests = [digest for name in model.name.split("+") if (digest := _own_digest(name)) is not None]
@@ -126,14 +98,7 @@ def model_digest(model: Model) -> str | None:
 
 
 def weights_digest(path: Path) -> str | None:
-    """SHA-256 of a weight file; of a folder of another library those of its files, joined by +.
-
-    Args:
-        path: file or folder.
-
-    Returns:
-        64 digits, or several joined by +; None where nothing is there.
-    """
+    """SHA-256 of a weight file; of a folder of another library those of its files, joined by +."""
     if not path.is_dir():
         return file_digest(path)
     files = sorted(file for kind in ("*.json", "*.safetensors") for file in path.glob(kind))
@@ -141,14 +106,7 @@ def weights_digest(path: Path) -> str | None:
 
 
 def file_digest(path: Path) -> str | None:
-    """SHA-256 of a file; None where there is none. A file that has not changed is not read again.
-
-    Args:
-        path: the file.
-
-    Returns:
-        64 digits, or None.
-    """
+    """SHA-256 of a file; None where there is none. A file that has not changed is not read again."""
     if not exists(path) or not path.is_file():
         return None
     status = path.stat()

@@ -47,23 +47,6 @@ def instance_session(
     """A session that finds instances as options ask for, and its class names by number.
 
     The arguments are those of :func:`segue.instances`.
-
-    Args:
-        model: name or network; None takes the best whose weights are available.
-        options: typed options of the job.
-        weights: weight file of a network by name.
-        names: class names by number, the name of a data set, or a file with ``categories``.
-        classes: only these classes; None is all.
-        device: where the network runs; None takes a GPU if there is one.
-        fast: bfloat16 where the hardware has it.
-
-    Returns:
-        The session, and class names by number.
-
-    Raises:
-        CheckpointError: weights are missing or do not fit.
-        PromptError: there is no such class.
-        ArgumentError: an argument has the wrong type or range.
     """
     check_path("weights", weights)
     wanted, class_names = as_classes(classes), as_class_names(names)
@@ -102,19 +85,7 @@ def instance_session(
 
 
 def prepare_instances(job: InstancesJob, objects: Objects) -> Prepared:
-    """Open the source and load the network of a job; see :func:`segue.jobs.running.prepare`.
-
-    Args:
-        job: the job.
-        objects: what only the program has.
-
-    Returns:
-        What the frame loop needs.
-
-    Raises:
-        SegueError: the network cannot explain itself.
-        SourceError, CheckpointError, PromptError: as described there.
-    """
+    """Open the source and load the network of a job; see :func:`segue.jobs.running.prepare`."""
     source = objects.source or open_video(job.source)
     session, names = instance_session(
         job.model.name if objects.model is None else objects.model,
@@ -131,30 +102,12 @@ def prepare_instances(job: InstancesJob, objects: Objects) -> Prepared:
 
 
 def counted(result: Segmentation) -> str:
-    """How many objects are visible, in words.
-
-    Args:
-        result: result of a frame.
-
-    Returns:
-        A few words.
-    """
+    """How many objects are visible, in words."""
     return f"{sum(item.area > 0 for item in result.objects)} objects"
 
 
 def as_class_names(names: Mapping[int, str] | str | Path | None) -> Mapping[int, str] | None:
-    """Names of class channels by number, of an edition of YouTube-VIS by its name, or of an annotation file.
-
-    Args:
-        names: names by number, ``ytvis2019`` or another edition, a path, or None.
-
-    Returns:
-        Names by number, or None.
-
-    Raises:
-        ArgumentError: these are no names by number.
-        DatasetError: the file is missing or is no annotation file.
-    """
+    """Class names by channel: a mapping, an edition of YouTube-VIS, or an annotation file."""
     if names is None or isinstance(names, Mapping):
         return names
     if isinstance(names, (str, os.PathLike)):
@@ -178,13 +131,6 @@ def default_model(weights: str | Path | None = None, *, detectors: bool = True) 
     the cache folder: a SeqFormer by its published AP, then a detector of torchvision or Detectron 2 with a
     network that follows its finds; and where there are none, what comes with segue: the small detector with
     a tracker, or alone msstsvis-lite. Without ``detectors`` no detector with a tracker is named.
-
-    Args:
-        weights: weight file, if one was given.
-        detectors: a detector with a tracker may be named.
-
-    Returns:
-        Name of the model.
     """
     classed = [entry for entry in DETECTORS if "classes" in entry.supported_options]
     by_network = {entry.network or entry.name: entry for entry in reversed(classed)}

@@ -32,24 +32,11 @@ Step = Callable[[Frame], Segmentation | Skipped | None]
 
 
 def no_prompts(_: Frame) -> None:
-    """For sessions that find objects by themselves.
-
-    Args:
-        _: the frame.
-    """
+    """For sessions that find objects by themselves."""
 
 
 def prompted(session: Session, prompts: PromptSource, complete: Complete | None = None) -> Step:
-    """Takes every frame through a session with its prompts.
-
-    Args:
-        session: the session.
-        prompts: gives the prompts of a frame.
-        complete: makes each result whole; None leaves them as they are.
-
-    Returns:
-        A function that takes a frame and gives the result that is due, if any.
-    """
+    """Takes every frame through a session with its prompts."""
 
     def step(frame: Frame) -> Segmentation | None:
         result = session.step(frame, prompts(frame))
@@ -63,14 +50,6 @@ def only_required(session: TrackSession, prompts: PromptSource, required: Contai
 
     Only the required ones have results. As in the evaluation of YouTube-VOS, a frame with prompts whose
     result nobody needs is memory alone.
-
-    Args:
-        session: the session.
-        prompts: gives the prompts of a frame.
-        required: indices of the frames that need results.
-
-    Returns:
-        A function that takes a frame and gives its result, if it is required.
     """
 
     def step(frame: Frame) -> Segmentation | Skipped:
@@ -89,15 +68,7 @@ def only_required(session: TrackSession, prompts: PromptSource, required: Contai
 
 
 def results(session: Session, frames: Iterable[Frame]) -> Iterator[Segmentation]:
-    """All results of frames without prompts, each as soon as it is there.
-
-    Args:
-        session: the session.
-        frames: frames in order.
-
-    Yields:
-        Results in the order of the frames.
-    """
+    """All results of frames without prompts, each as soon as it is there."""
     for _, result in FrameLoop(session, prompted(session, no_prompts)).over(frames):
         yield result
 
@@ -123,29 +94,14 @@ class FrameLoop:
         self.taken: int | None = None
 
     def over(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Segmentation]]:
-        """All results of frames, each paired with its frame.
-
-        Args:
-            frames: in order of time.
-
-        Yields:
-            Each frame that has a result, with it, in order, up to those that are due after the last frame.
-        """
+        """All results of frames, each paired with its frame."""
         yield from self.take(frames)
         yield from self.finish()
 
     def take(
         self, frames: Iterable[Frame], between: Callable[[], None] = lambda: None
     ) -> Iterator[tuple[Frame, Segmentation]]:
-        """The results that come while frames are taken, each with its frame.
-
-        Args:
-            frames: in order of time.
-            between: called after each frame, when its results have been used: the session can be saved then.
-
-        Yields:
-            A frame and its result, in order.
-        """
+        """The results that come while frames are taken, each with its frame."""
         for frame in frames:
             result = self._step(frame)
             self.taken = frame.index
@@ -156,10 +112,6 @@ class FrameLoop:
             between()
 
     def finish(self) -> Iterator[tuple[Frame, Segmentation]]:
-        """The results that are due after the last frame.
-
-        Yields:
-            A frame and its result, in order.
-        """
+        """The results that are due after the last frame."""
         for result in self._session.finish():
             yield self.waiting.popleft(), result

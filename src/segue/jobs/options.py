@@ -38,14 +38,7 @@ def _settings(value: object) -> object:
 
 
 def setting_of(text: str) -> Setting:
-    """The value that is written in a text: a number, true, false, none, or the text itself.
-
-    Args:
-        text: text of a command line.
-
-    Returns:
-        Number, truth value, None or text.
-    """
+    """The value that is written in a text: a number, true, false, none, or the text itself."""
     try:
         value = parse_json({"none": "null"}.get(text.lower(), text.lower()))
     except ValueError:
@@ -95,18 +88,7 @@ class InstanceOptions(Value):
 
 
 def checked(kind: type[V], values: Mapping[str, Any]) -> V:
-    """Options of a caller as a value.
-
-    Args:
-        kind: class of the options.
-        values: options by name.
-
-    Returns:
-        The checked options.
-
-    Raises:
-        ArgumentError: one has the wrong type; the message names it.
-    """
+    """Options of a caller as a value."""
     try:
         return kind(**values)
     except ValidationError as errors:
@@ -114,14 +96,7 @@ def checked(kind: type[V], values: Mapping[str, Any]) -> V:
 
 
 def error_text(errors: ValidationError) -> str:
-    """The first of the errors that pydantic found, for people: which field, what it is, what is expected.
-
-    Args:
-        errors: what pydantic raised.
-
-    Returns:
-        One line.
-    """
+    """The first of the errors that pydantic found, for people: which field, what it is, what is expected."""
     first = errors.errors(include_url=False)[0]
     # Of a field with several types pydantic adds the one that it tried first.
     place = ".".join(

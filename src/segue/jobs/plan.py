@@ -69,15 +69,7 @@ def check_plan(jobs: Sequence[Job]) -> None:
 
 
 def check_reads(jobs: Sequence[Job], written: Mapping[Path, int]) -> None:
-    """See that no job reads what itself or a later one writes; what an earlier job has made may be read.
-
-    Args:
-        jobs: in their order.
-        written: number of the job, from 1, that writes each place; absolute paths.
-
-    Raises:
-        SinkError: one does.
-    """
+    """See that no job reads what itself or a later one writes; what an earlier job has made may be read."""
     for number, job in enumerate(jobs, 1):
         for path in inputs_of(job):
             place = path.absolute()
@@ -90,14 +82,7 @@ def check_reads(jobs: Sequence[Job], written: Mapping[Path, int]) -> None:
 
 
 def outputs_of(job: Job) -> Iterator[Path]:
-    """Files and folders that a job writes.
-
-    Args:
-        job: any job.
-
-    Yields:
-        Paths.
-    """
+    """Files and folders that a job writes."""
     if isinstance(job, VideoJob):
         folder = job.outputs.folder or Path("segue-out") / Path(job.source.place or "array").stem
         yield from output_paths(folder, job.outputs.formats).values()
@@ -109,14 +94,7 @@ def outputs_of(job: Job) -> Iterator[Path]:
 
 
 def inputs_of(job: Job) -> Iterator[Path]:
-    """Files and folders that a job reads, as far as it names them.
-
-    Args:
-        job: any job.
-
-    Yields:
-        Paths.
-    """
+    """Files and folders that a job reads, as far as it names them."""
     if isinstance(job, VideoJob):
         place = job.source.place
         if place is not None and not is_url(place) and not place.isdecimal():
@@ -126,17 +104,7 @@ def inputs_of(job: Job) -> Iterator[Path]:
 
 
 def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Collection[Path] = ()) -> None:
-    """See that everything is there that jobs name, and that their options fit, without loading anything.
-
-    Args:
-        jobs: the jobs.
-        sources: also see that their sources and mask files are there; a batch leaves that to each video.
-        coming: folders that earlier jobs of the plan will write; weights in them need not be there yet.
-
-    Raises:
-        SegueError: something is missing or does not fit, of the kind that belongs to it; where several
-            sources or mask files are missing, the message names the first and says how many they are.
-    """
+    """See that everything is there that jobs name, and that their options fit, without loading anything."""
     seen: set[str] = set()
     for job in jobs:  # what all share is looked at once
         own = {"source": VideoSource(place=None), "outputs": Outputs()}

@@ -26,11 +26,7 @@ from segue.video.zones import Zone
 
 
 def nothing() -> dict[str, Path]:
-    """For jobs that have nothing to do after their last frame.
-
-    Returns:
-        No files.
-    """
+    """For jobs that have nothing to do after their last frame."""
     return {}
 
 
@@ -61,14 +57,7 @@ class Objects:
     names: Mapping[int, str] | None = None
 
     def check(self, job: VideoJob) -> None:
-        """See that everything is there that a job was run with.
-
-        Args:
-            job: the job.
-
-        Raises:
-            ArgumentError: an object is missing; the message names it.
-        """
+        """See that everything is there that a job was run with."""
         there = {item.name for item in fields(self) if getattr(self, item.name) is not None}
         for item in job.given:
             if item.argument not in there:
@@ -166,48 +155,20 @@ class Prepared:
 
 
 def open_video(source: VideoSource) -> Source:
-    """Open the source of a job.
-
-    Args:
-        source: source of the job.
-
-    Returns:
-        The opened source.
-
-    Raises:
-        SourceError: nothing is there, or it cannot be read.
-    """
+    """Open the source of a job."""
     if source.place is None:
         raise ArgumentError("source: the job says no place; its frames were pictures of a program")
     return open_source(source.place, **source.model_dump(exclude={"place", "identity", "origin"}))
 
 
 def own_pictures(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """The frames with copies of their pictures, which stay as they are when an array is filled again.
-
-    Args:
-        frames: frames whose pictures may be filled again.
-
-    Yields:
-        The same frames with pictures of their own.
-    """
+    """The frames with copies of their pictures, which stay as they are when an array is filled again."""
     for frame in frames:
         yield replace(frame, image=np.array(frame.image))
 
 
 def first_frame(name: str, frames: Iterable[Frame]) -> tuple[Frame, Iterator[Frame]]:
-    """The first frame of a source, and all of them.
-
-    Args:
-        name: name of the source, for messages.
-        frames: frames in order.
-
-    Returns:
-        The first frame, and all frames with it.
-
-    Raises:
-        SourceError: there is no frame.
-    """
+    """The first frame of a source, and all of them."""
     others = iter(frames)
     first = next(others, None)
     if first is None:

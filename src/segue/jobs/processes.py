@@ -31,18 +31,6 @@ def train(job: TrainJob, observer: Observer, cancel: CancelToken | None = None) 
 
     A training on several devices starts its program once for each of them. In a process of its own that
     program is the training alone, not whatever asked for it. What it says goes to the standard error.
-
-    Args:
-        job: the training.
-        observer: receives the progress.
-        cancel: asks the training to end after the step in work, as Ctrl-C does.
-
-    Returns:
-        The file of weights.
-
-    Raises:
-        KeyboardInterrupt: it was interrupted, and is saved.
-        TrainingError: it failed; the message is its own.
     """
     if missing := missing_packages("train"):
         raise TrainingError(f"training needs {missing}")
@@ -104,15 +92,7 @@ def _pass_on(stream: IO[str], errors: list[str]) -> None:
 
 
 def value_of(words: Sequence[str], name: str) -> str | None:
-    """The value that an option has among the words of a command line; None where it is not there.
-
-    Args:
-        words: words of the command line.
-        name: name of the option, with its dashes.
-
-    Returns:
-        The value, or None.
-    """
+    """The value that an option has among the words of a command line; None where it is not there."""
     for place, word in enumerate(words):
         if word == name and place + 1 < len(words):
             return words[place + 1]
@@ -122,17 +102,7 @@ def value_of(words: Sequence[str], name: str) -> str | None:
 
 
 def settings_of(words: Sequence[str]) -> dict[str, Setting]:
-    """Options as they are typed, by their names: ``--name value``, ``--name=value``, or ``--flag``.
-
-    Args:
-        words: words of the command line.
-
-    Returns:
-        Values by name.
-
-    Raises:
-        TrainingError: a word is no option.
-    """
+    """Options as they are typed, by their names: ``--name value``, ``--name=value``, or ``--flag``."""
     found: dict[str, Setting] = {}
     rest = list(words)
     while rest:
@@ -153,14 +123,7 @@ def settings_of(words: Sequence[str]) -> dict[str, Setting]:
 
 
 def words_of(job: TrainJob) -> list[str]:
-    """The options of a training as they are typed, with where its weights go.
-
-    Args:
-        job: the training.
-
-    Returns:
-        Words for a command line.
-    """
+    """The options of a training as they are typed, with where its weights go."""
     words: list[str] = []
     for name, value in job.settings.items():
         if value is True:
@@ -173,28 +136,13 @@ def words_of(job: TrainJob) -> list[str]:
 
 
 def train_here(job: TrainJob) -> None:
-    """Train a network in this process, which is given up to it; see :func:`train`.
-
-    Args:
-        job: the training.
-    """
+    """Train a network in this process, which is given up to it; see :func:`train`."""
     start: Any = resolve_name("segue_train.running:run_job")
     start(job)
 
 
 def export(job: ExportJob) -> list[Path]:
-    """Write a network as graphs.
-
-    Args:
-        job: the export.
-
-    Returns:
-        Files that were written.
-
-    Raises:
-        SinkError: the folder is not empty, or another export writes there.
-        CheckpointError: the network cannot be loaded.
-    """
+    """Write a network as graphs."""
     from segue.export.onnx import export_onnx
 
     folder = job.folder
@@ -207,30 +155,13 @@ def export(job: ExportJob) -> list[Path]:
 
 
 def live_page(observer: Observer, port: int, browser: bool) -> AbstractContextManager[Observer]:
-    """An observer that also shows a job in the browser, until the end of a ``with`` block.
-
-    Args:
-        observer: receives the progress as well.
-        port: of the page; 0 takes a free one.
-        browser: open the page in the browser.
-
-    Returns:
-        A context manager that gives the observer.
-
-    Raises:
-        SegueError: the extra ``web`` is missing, or the port cannot be used.
-    """
+    """An observer that also shows a job in the browser, until the end of a ``with`` block."""
     make: Any = resolve_name("segue_web.running:live_page")
     page: AbstractContextManager[Observer] = make(observer, port, browser)
     return page
 
 
 def annotate(job: AnnotateJob, observer: Observer) -> None:
-    """Serve the page for a film until it is closed.
-
-    Args:
-        job: film, project and networks.
-        observer: receives the address of the page.
-    """
+    """Serve the page for a film until it is closed."""
     serve: Any = resolve_name("segue_web.running:run_job")
     serve(job, observer)

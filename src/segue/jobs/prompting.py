@@ -50,21 +50,7 @@ def typed_prompts(
     *,
     fill: bool = False,
 ) -> tuple[PromptValue, ...]:
-    """Prompts as they are typed, as values; what names no frame is for the first one.
-
-    Args:
-        masks: ``[FRAME@][ID=]PATH``.
-        boxes: ``[FRAME@][ID:]x0,y0,x1,y1``; on each frame those without an id get the free ones in order.
-        points: ``[FRAME@][ID:][-]x,y``.
-        removals: ``FRAME@ID``.
-        fill: take the whole boxes as masks.
-
-    Returns:
-        The prompts as values of a job.
-
-    Raises:
-        PromptError: a text has another form, or an id is out of range.
-    """
+    """Prompts as they are typed, as values; what names no frame is for the first one."""
     found: list[PromptValue] = []
     for frame, text in map(_at, masks):
         number, path = split_mask(text)
@@ -109,22 +95,7 @@ def mask_values(mask: IndexMask, frame: int | None = None) -> tuple[MaskValue, .
 def plan_prompts(
     values: Sequence[PromptValue], first: Frame, size: tuple[int, int], stride: int, *, fit: bool
 ) -> dict[int, list[Prompt]]:
-    """The prompts of each frame, as a session takes them.
-
-    Args:
-        values: the prompts, in pixels of the source.
-        first: first frame of the source.
-        size: height and width of the source.
-        stride: distance of its frames.
-        fit: resize masks of another size.
-
-    Returns:
-        Prompts by the index of their frame.
-
-    Raises:
-        PromptError: there is no such frame, or a mask does not fit.
-        SourceError: a mask file is missing or is no mask.
-    """
+    """The prompts of each frame, as a session takes them."""
     by_frame: dict[int, list[PromptValue]] = defaultdict(list)
     for value in values:
         by_frame[first.index if value.frame is None else value.frame].append(value)
@@ -165,20 +136,7 @@ def _prompts(
 def make_prompter(
     refine: Refinement | None, name: str | None, model: str, device: str | None
 ) -> MakePrompter | None:
-    """What turns boxes and points into masks, by name or weight file; None leaves it to the session.
-
-    Args:
-        refine: ``network``, ``grabcut`` or ``none``; None leaves it open.
-        name: name of a prompter, or its weight files.
-        model: name of the network that tracks, whose own prompter ``network`` means.
-        device: where it runs; None takes a GPU if there is one.
-
-    Returns:
-        A function that makes a prompter of a picture, or None.
-
-    Raises:
-        PromptError: a name is given together with another way to refine, or ``refine`` is ``none``.
-    """
+    """What turns boxes and points into masks, by name or weight file; None leaves it to the session."""
     if name is not None:
         if refine not in (None, "network"):
             raise PromptError(f"--prompter says what makes masks; leave out --refine {refine}")
@@ -196,15 +154,6 @@ def settled(
     """The same prompts with objects as masks: what is wrong with them shows now, and they are found once.
 
     Boxes and points of the kinds ``native``, which the network takes itself, stay as they are.
-
-    Args:
-        frame: the frame.
-        prompts: its prompts.
-        prompter: makes masks of boxes and points; None takes segue-prompt.
-        native: kinds that stay as they are.
-
-    Returns:
-        The prompts, others than the native ones as masks.
     """
     found = resolve(frame, prompts, prompter=prompter, native=native)
     labels = {item.id: item.label for item in prompts if item.label is not None}
@@ -217,15 +166,7 @@ def settled(
 
 
 def make_detector(finding: Finding, device: str | None) -> Detector:
-    """The detector of a job.
-
-    Args:
-        finding: what the job says of the detector.
-        device: where it runs; None takes a GPU if there is one.
-
-    Returns:
-        The detector.
-    """
+    """The detector of a job."""
     wanted = finding.model_dump(exclude={"every", "name"})
     return detector(finding.name or DEFAULT, **wanted, device=device)
 

@@ -50,22 +50,6 @@ def run(
     read or prompted, always after the results before it are written. On Ctrl-C, SIGTERM and SIGHUP the
     current frame is finished first, unless it takes longer than :data:`HURRY_SECONDS`: then the run goes on
     from where it was saved last.
-
-    Args:
-        session: what takes them.
-        frames: in order of time.
-        step: takes a frame through the session.
-        sink: gets every result.
-        folder: mask folder of the run, or None for a run that cannot be resumed.
-        resume: continue the session saved in ``folder``, if there is one.
-        report: called after each frame.
-        sparse: some frames have no result, because nobody wants it.
-        cancel: lets the caller interrupt the run, as Ctrl-C does.
-        endless: the frames end only when the run is asked to stop, which is no interruption then.
-
-    Raises:
-        KeyboardInterrupt: the run was interrupted, and everything before is saved.
-        SinkError: masks of the interrupted run are missing, or something cannot be written.
     """
     job = _Run(session, step, sink, folder, report, sparse)
     if folder is not None and resume and (folder / STATE).exists():
@@ -217,20 +201,7 @@ def first_pass(
     report: Callable[[int], None],
     cancel: CancelToken | None = None,
 ) -> None:
-    """Make the first of two passes; what is learnt is saved into ``folder`` as :func:`run` saves a session.
-
-    Args:
-        passes: the film.
-        folder: mask folder of the run, which is there, or None for a run that cannot be resumed.
-        resume: continue the first pass saved in ``folder``, if there is one.
-        report: called after each frame with the number of frames done.
-        cancel: lets the caller interrupt the run, as Ctrl-C does.
-
-    Raises:
-        KeyboardInterrupt: the run was interrupted, and what was learnt so far is saved.
-        SourceError: a frame cannot be read, or the film has changed since the saved part.
-        CheckpointError: the saved first pass is damaged.
-    """
+    """Make the first of two passes; its state is saved into ``folder``."""
     path = None if folder is None else folder / FIRST_PASS
     if path is not None and resume and path.exists():
         try:
@@ -262,10 +233,6 @@ def first_pass(
 
 
 def forget_state(folder: Path) -> None:
-    """Remove what is saved of a run that is complete, or of one that begins anew.
-
-    Args:
-        folder: output folder of the run.
-    """
+    """Remove what is saved of a run that is complete, or of one that begins anew."""
     for name in (STATE, FIRST_PASS):
         (folder / name).unlink(missing_ok=True)

@@ -98,19 +98,7 @@ def run(job: Job | VideoJob, observer: Observer | None = None, cancel: CancelTok
 
 
 def prepare(job: VideoJob, objects: Objects | None = None) -> Prepared:
-    """Open the source of a job, load its network and read its prompts.
-
-    Args:
-        job: what is to be done.
-        objects: what a program gives in place of what the job names.
-
-    Returns:
-        Everything that is needed from the first frame on; the caller closes its source.
-
-    Raises:
-        SourceError, PromptError, CheckpointError, FlowError: as described there.
-        ArgumentError: an object has the wrong type or layout, or is missing.
-    """
+    """Open the source of a job, load its network and read its prompts."""
     objects = objects or Objects()
     objects.check(job)
     # Late: a job needs the sessions of its own kind.
@@ -135,22 +123,7 @@ def run_prepared(
     cancel: CancelToken | None = None,
     objects: Objects | None = None,
 ) -> Outcome:
-    """Take the frames of a job through its session into its outputs, and close the source.
-
-    Args:
-        job: what is done.
-        prepared: what :func:`prepare` made of it; no frame has been taken.
-        observer: receives the progress.
-        cancel: asks the job to stop after the frame in work, as Ctrl-C does.
-        objects: what a program gave.
-
-    Returns:
-        What was written.
-
-    Raises:
-        RunInterrupted: it was interrupted, and everything before is saved.
-        SegueError: it cannot be done; what is complete stays.
-    """
+    """Take the frames of a job through its session into its outputs, and close the source."""
     observer = observer or Observer()
     if prepared.notice:
         observer.notice(prepared.notice)
@@ -297,14 +270,7 @@ def _open_sink(
 
 
 def default_folder(source: Source) -> Path:
-    """Where the results of a source go if nobody says.
-
-    Args:
-        source: opened source.
-
-    Returns:
-        ``segue-out/`` with the name of the source.
-    """
+    """Where the results of a source go if nobody says."""
     return Path("segue-out") / source.name
 
 

@@ -32,18 +32,7 @@ NAMED = 5  # frames to look at that a run names at its end
 
 
 def make_schedule(published: Schedule, options: TrackOptions) -> Schedule:
-    """The published schedule of a network with what options ask for; None is as published.
-
-    Args:
-        published: schedule of the network.
-        options: typed options of the job.
-
-    Returns:
-        The schedule.
-
-    Raises:
-        ArgumentError: a number is out of range.
-    """
+    """The published schedule of a network with what options ask for; None is as published."""
     asked = options.model_dump(exclude={"top_k", "settings", "reverse"})
     changes = {name: value for name, value in asked.items() if value is not None}
     for name in {"max_jump", "short_side"} & changes.keys():
@@ -66,18 +55,7 @@ def make_schedule(published: Schedule, options: TrackOptions) -> Schedule:
 
 
 def checked_settings(published: Schedule, given: Mapping[str, Setting]) -> dict[str, Any]:
-    """Settings of a network, of the types that its schedule declares.
-
-    Args:
-        published: schedule of the network.
-        given: settings by name.
-
-    Returns:
-        The same with the declared types.
-
-    Raises:
-        ArgumentError: it has no such setting, or a value has another type.
-    """
+    """Settings of a network, of the types that its schedule declares."""
     types = get_type_hints(type(published))
     found = {}
     for name, value in given.items():
@@ -94,14 +72,7 @@ def checked_settings(published: Schedule, given: Mapping[str, Setting]) -> dict[
 
 
 def in_words(kind: Any) -> str:
-    """What values a type of a schedule has.
-
-    Args:
-        kind: a type.
-
-    Returns:
-        A few words, such as "a whole number".
-    """
+    """What values a type of a schedule has."""
     if get_origin(kind) is Literal:
         return f"one of {', '.join(map(str, get_args(kind)))}"
     words = {bool: "true or false", int: "a whole number", float: "a number", type(None): "none"}
@@ -118,23 +89,7 @@ def track_session(
     prompter: MakePrompter | None = None,
     frames: int | None = None,
 ) -> TrackSession:
-    """A session that follows objects as options ask for; see :class:`segue.TrackSession`.
-
-    Args:
-        network: follows the objects.
-        options: typed options of the job.
-        device: where the network runs; None takes a GPU if there is one.
-        fast: bfloat16 where the hardware has it.
-        fit: resize masks of another size.
-        prompter: makes masks of boxes and points.
-        frames: number of frames of the film, if it is known.
-
-    Returns:
-        The session, new.
-
-    Raises:
-        ArgumentError: an option does not fit the network.
-    """
+    """A session that follows objects as options ask for; see :class:`segue.TrackSession`."""
     schedule = make_schedule(network.schedule, options)
     if schedule.uncertainty_penalty < 0:
         raise ArgumentError(f"uncertainty_penalty is {schedule.uncertainty_penalty}, but must be at least 0")
@@ -146,19 +101,7 @@ def track_session(
 
 
 def prepare_track(job: TrackJob, objects: Objects) -> Prepared:
-    """Open the source, load the network and read the prompts; see :func:`segue.jobs.running.prepare`.
-
-    Args:
-        job: the job.
-        objects: what only the program has.
-
-    Returns:
-        What the frame loop needs.
-
-    Raises:
-        PromptError: prompts do not fit the source, or there are none and nothing is to be found.
-        SourceError, CheckpointError: as described there.
-    """
+    """Open the source, load the network and read the prompts; see :func:`segue.jobs.running.prepare`."""
     if objects.prompts is None:
         check_prompts(job)
     if job.options.reverse and (job.finding or job.required is not None or objects.required is not None):
@@ -291,14 +234,7 @@ def _prepare_given(
 
 
 def check_prompts(job: TrackJob) -> None:
-    """See that a job says what to follow: objects are either given or found.
-
-    Args:
-        job: the job.
-
-    Raises:
-        PromptError: it says neither, or both.
-    """
+    """See that a job says what to follow: objects are either given or found."""
     if job.finding is not None and (job.prompts or job.prompter is not None):
         raise PromptError(
             "--auto finds the objects: leave out --mask, --box, --point, --remove and --prompter"
@@ -308,14 +244,7 @@ def check_prompts(job: TrackJob) -> None:
 
 
 def review_notice(review: ReviewList) -> str:
-    """Which frames of a track to look at, in words.
-
-    Args:
-        review: its doubtful masks.
-
-    Returns:
-        A line, the worst frames first; empty where there are none.
-    """
+    """Which frames of a track to look at, in words."""
     frames = dict.fromkeys(doubt.index for doubt in review.worst(most=NAMED))
     if not frames:
         return ""
@@ -323,12 +252,5 @@ def review_notice(review: ReviewList) -> str:
 
 
 def visible(result: Segmentation) -> str:
-    """How many of the objects are visible, in words.
-
-    Args:
-        result: result of a frame.
-
-    Returns:
-        A few words.
-    """
+    """How many of the objects are visible, in words."""
     return f"{sum(item.area > 0 for item in result.objects)} of {len(result.objects)} visible"

@@ -234,14 +234,7 @@ def from_json(text: str) -> Job:
 
 
 def values_of(job: Value) -> dict[str, Any]:
-    """A job as values of JSON.
-
-    Args:
-        job: the job.
-
-    Returns:
-        Dictionaries, lists, texts, numbers, truth values and None.
-    """
+    """A job as values of JSON."""
     found: dict[str, Any] = _plain(job.model_dump())
     return found
 

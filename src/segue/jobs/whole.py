@@ -25,20 +25,7 @@ from segue.video.partial import prepare, write_complete
 def run_whole(
     job: InstancesJob, observer: Observer, cancel: CancelToken | None
 ) -> tuple[dict[str, Path], int, float]:
-    """Look at a video as one clip.
-
-    Args:
-        job: the job.
-        observer: receives the progress.
-        cancel: asks to stop.
-
-    Returns:
-        What is written by format, number of frames, and seconds.
-
-    Raises:
-        KeyboardInterrupt: it was interrupted; it begins anew then.
-        SegueError: an option means nothing here, or it cannot be done.
-    """
+    """Look at a video as one clip."""
     _check_options(job)
     source = open_video(job.source)
     observer.ready(source, ())

@@ -27,16 +27,7 @@ class ActivatedConv2d(nn.Conv2d):
 
     @classmethod
     def rectified(cls, cin: int, cout: int, stride: int = 1) -> ActivatedConv2d:
-        """A 3x3 convolution and a ReLU.
-
-        Args:
-            cin: channels of the input.
-            cout: channels of the output.
-            stride: factor by which the sides become smaller.
-
-        Returns:
-            A layer with padding 1 and random weights.
-        """
+        """A 3x3 convolution and a ReLU."""
         conv = cls(cin, cout, 3, stride, padding=1)
         conv.activation = "relu"
         return conv

@@ -52,11 +52,7 @@ def normalise_planes(frames: Tensor) -> Tensor:
 
 
 def image_statistics() -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation as fresh (1, 3, 1, 1) tensors, to be kept as buffers.
-
-    Returns:
-        Mean and deviation, float32, for values in [0, 1].
-    """
+    """Mean and standard deviation as fresh (1, 3, 1, 1) tensors, to be kept as buffers."""
     return torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD).view(1, 3, 1, 1)
 
 

@@ -25,15 +25,6 @@ def fold_batch_norms(module: Module, *, later: bool = False) -> Module:
     Folded are the pairs of :func:`convolutions_before`. Of a norm with a ReLU the ReLU stays. Everything
     else, and all storage that does not change, is shared with ``module``, which is left as it is. The outputs
     of the copy, which is in evaluation mode, agree with those of ``module.eval()`` up to rounding.
-
-    Args:
-        module: is left as it is.
-        later: the weights of the copy are still those of ``module``; :func:`folded_weight` gives the others.
-            What takes the place of the convolutions can then make its own weights from those of ``module``,
-            one layer after the other, without a third set of all of them.
-
-    Returns:
-        The copy.
     """
     clone = _shallow(module)
     clone.training = False
@@ -57,13 +48,6 @@ def convolutions_before(module: nn.Module, kind: type[nn.Module]) -> Iterator[tu
     In a sequence it is the layer before. Elsewhere ``bn<name>`` follows ``conv<name>``, or what the attribute
     ``norms`` of the block says, a mapping of norms to convolutions; further convolutions ``conv<name>_*`` are
     added before the norm (STM's memory stem). Yields their names, and that of what follows.
-
-    Args:
-        module: module whose children are looked at.
-        kind: class of the norm, or of what has taken its place.
-
-    Yields:
-        Names of the convolutions, and the name of what follows.
     """
     children = dict(module.named_children())
     if isinstance(module, nn.Sequential):
@@ -125,14 +109,7 @@ def folded_weight(conv: nn.Conv2d, weight: Tensor | None = None) -> Callable[[],
 
 
 def with_own_weights(conv: nn.Conv2d) -> nn.Conv2d:
-    """A copy of a convolution on storage of its own, whose weights are multiplied by what a norm asks for.
-
-    Args:
-        conv: the convolution, of a copy by :func:`fold_batch_norms` or any other.
-
-    Returns:
-        The copy.
-    """
+    """A copy of a convolution on storage of its own, whose weights are multiplied by what a norm asks for."""
     clone = _shallow(conv)
     clone.weight = _constant(folded_weight(conv)().clone())
     clone.__dict__.pop(_OUTPUT_SCALES, None)
@@ -142,11 +119,7 @@ def with_own_weights(conv: nn.Conv2d) -> nn.Conv2d:
 
 
 def fold_weights(module: nn.Module) -> None:
-    """Do what :func:`fold_batch_norms` left for later, in place, wherever nothing has done it.
-
-    Args:
-        module: it is changed.
-    """
+    """Do what :func:`fold_batch_norms` left for later, in place, wherever nothing has done it."""
     for conv in module.modules():
         if isinstance(conv, nn.Conv2d) and hasattr(conv, _OUTPUT_SCALES):
             conv.weight = _constant(folded_weight(conv)())

@@ -66,11 +66,7 @@ class PlainConv2d(InferenceConv2d):
         self._layout: Any = conv.stride, padding, conv.dilation, conv.groups
 
     def dense_weight(self) -> Tensor:
-        """The weights, (cout, cin, height, width).
-
-        Returns:
-            The layer's own tensor.
-        """
+        """The weights, (cout, cin, height, width)."""
         return self._weight
 
     def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
@@ -114,11 +110,7 @@ class FusedConv2d(InferenceConv2d):
         self._arranged: dict[int, Arranged] = {}  # by their first input channel
 
     def dense_weight(self) -> Tensor:
-        """The weights, (cout, channels of a group, height, width), channels last in memory.
-
-        Returns:
-            A tensor in the layer's type; where the layer holds it arranged, a copy.
-        """
+        """The weights, (cout, channels of a group, height, width), channels last in memory."""
         # Arranging changes the order of the numbers alone.
         weight = self._arranged[0].weight.to_dense() if self._dense is None else self._dense()
         return weight.contiguous(memory_format=torch.channels_last)
@@ -197,13 +189,7 @@ def join(y: Tensor, skip: Tensor | None, *, rectify: bool) -> Tensor:
 def replace_convolutions(
     module: nn.Module, make: Callable[[nn.Conv2d, Activation], nn.Module | None]
 ) -> None:
-    """Replace the convolutions inside ``module``, with what follows them where that is known, in place.
-
-    Args:
-        module: has no batch norms behind convolutions any more.
-        make: gives what takes the place of a zero-padded convolution and the activation after it; None leaves
-            both as they are.
-    """
+    """Replace the convolutions inside ``module``, with what follows them where that is known, in place."""
     for parent in list(module.modules()):
         for (conv, *others), relu in list(convolutions_before(parent, nn.ReLU)):
             child = getattr(parent, conv)
@@ -222,11 +208,7 @@ def replace_convolutions(
 
 
 def use_fused(module: nn.Module) -> None:
-    """Replace all zero-padded convolutions inside ``module`` by :class:`FusedConv2d`, in place.
-
-    Args:
-        module: it is changed.
-    """
+    """Replace all zero-padded convolutions inside ``module`` by :class:`FusedConv2d`, in place."""
     replace_convolutions(module, FusedConv2d)
 
 

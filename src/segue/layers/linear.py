@@ -40,18 +40,7 @@ class ActivatedLinear(nn.Linear):
 
 
 def composed(first: ActivatedLinear, second: ActivatedLinear) -> ActivatedLinear:
-    """One layer that does what two do one after the other, ``W₂(W₁x + b₁) + b₂``; equal up to rounding.
-
-    Args:
-        first: has no activation.
-        second: takes what the first gives.
-
-    Returns:
-        A layer for inference, with the activation of the second.
-
-    Raises:
-        ValueError: the first has an activation.
-    """
+    """One layer that does what two do one after the other, ``W₂(W₁x + b₁) + b₂``; equal up to rounding."""
     if first.activation != "none":
         raise ValueError(f"the first layer is followed by {first.activation}")
     layer = copy.deepcopy(second).requires_grad_(False)
@@ -83,11 +72,7 @@ class FusedLinear(nn.Module):
 
 
 def use_fused_linear(module: nn.Module) -> None:
-    """Replace all :class:`ActivatedLinear` inside ``module`` by :class:`FusedLinear`, in place.
-
-    Args:
-        module: float32, on a processor for which :func:`segue.layers.onednn.can_fuse` holds.
-    """
+    """Replace all :class:`ActivatedLinear` inside ``module`` by :class:`FusedLinear`, in place."""
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, ActivatedLinear):

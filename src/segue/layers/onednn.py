@@ -17,11 +17,7 @@ NOTHING: After = ("none", [], "")
 
 
 def can_fuse() -> bool:
-    """Whether PyTorch has oneDNN here, and that has fused convolutions of its own for this processor.
-
-    Returns:
-        True where :class:`segue.layers.fused.FusedConv2d` pays.
-    """
+    """Whether PyTorch has oneDNN here, and that has fused convolutions of its own for this processor."""
     known = torch.backends.mkldnn.is_available() and hasattr(ONEDNN, "_convolution_pointwise")
     return known and torch.backends.cpu.get_cpu_capability().startswith("AVX")
 

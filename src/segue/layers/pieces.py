@@ -24,13 +24,5 @@ def one_by_one(layer: nn.Module, frames: Tensor) -> list[slice]:
 
 
 def joined(parts: list[Tensor], dim: int = 0) -> Tensor:
-    """Parts of a tensor as a whole.
-
-    Args:
-        parts: in order, at least one.
-        dim: axis along which they are joined.
-
-    Returns:
-        The only part itself, or a new tensor.
-    """
+    """Parts of a tensor as a whole."""
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim)

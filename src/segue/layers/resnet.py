@@ -18,18 +18,7 @@ MULTIPLE = 8  # channels come in multiples of this, which processors like
 
 
 def scaled(channels: int, width: float) -> int:
-    """Channels times a factor, as the nearest multiple of 8 and at least 8; at width 1 as they are.
-
-    Args:
-        channels: number of channels.
-        width: factor, above 0.
-
-    Returns:
-        Number of channels.
-
-    Raises:
-        ValueError: the factor is not above 0.
-    """
+    """Channels times a factor, as the nearest multiple of 8 and at least 8; at width 1 as they are."""
     if not width > 0:
         raise ValueError(f"width is {width}; it must be above 0")
     return channels if width == 1 else max(MULTIPLE, int(width * channels / MULTIPLE + 0.5) * MULTIPLE)
@@ -46,14 +35,7 @@ class FrozenBatchNorm(nn.BatchNorm2d):
         self.training = False
 
     def train(self, mode: bool = True) -> FrozenBatchNorm:
-        """Stay in evaluation mode, whatever ``mode`` says.
-
-        Args:
-            mode: has no effect.
-
-        Returns:
-            This layer.
-        """
+        """Stay in evaluation mode, whatever ``mode`` says."""
         return super().train(False)
 
 
@@ -139,16 +121,7 @@ def _projection(cin: int, cout: int, stride: int, norm: Norm, *, bias: bool) -> 
 
 
 def stem_conv(cin: int, cout: int = 64, *, bias: bool = False) -> nn.Conv2d:
-    """The first convolution of a trunk: 7x7, stride 2.
-
-    Args:
-        cin: input channels.
-        cout: output channels.
-        bias: it has a bias.
-
-    Returns:
-        The convolution.
-    """
+    """The first convolution of a trunk: 7x7, stride 2."""
     return nn.Conv2d(cin, cout, 7, stride=2, padding=3, bias=bias)
 
 
@@ -170,19 +143,7 @@ Kind = type[BasicBlock] | type[Bottleneck]
 def residual_stage(
     kind: Kind, cin: int, width: int, blocks: int, stride: int, **options: Any
 ) -> nn.Sequential:
-    """Blocks at one resolution, of which the first has the stride; ``options`` are those of the blocks.
-
-    Args:
-        kind: class of the blocks.
-        cin: input channels.
-        width: width of the blocks.
-        blocks: number of blocks.
-        stride: stride of the first block.
-        options: options of the blocks.
-
-    Returns:
-        The stage.
-    """
+    """Blocks at one resolution, of which the first has the stride; ``options`` are those of the blocks."""
     rest = [kind(kind.expansion * width, width, 1, **options) for _ in range(blocks - 1)]
     for block in rest:
         block.inside = True
@@ -192,18 +153,7 @@ def residual_stage(
 def residual_stages(
     kind: Kind, cin: int, widths: Sequence[int], blocks: Sequence[int], **options: Any
 ) -> Iterator[nn.Sequential]:
-    """The stages of a network, each after the first at half the resolution of the one before.
-
-    Args:
-        kind: class of the blocks.
-        cin: input channels of the first stage.
-        widths: width of each stage.
-        blocks: number of blocks of each stage.
-        options: options of the blocks.
-
-    Yields:
-        The stages.
-    """
+    """The stages of a network, each after the first at half the resolution of the one before."""
     for i, (width, count) in enumerate(zip(widths, blocks, strict=True)):
         yield residual_stage(kind, cin, width, count, 1 if i == 0 else 2, **options)
         cin = kind.expansion * width
@@ -256,11 +206,7 @@ class ResNet18(nn.Module):
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
 
     def forward(self, x: Tensor, depth: Tensor | None = None) -> tuple[Tensor, ...]:
-        """(B, channels, H, W), with depth (B, depth_channels, H, W) → maps at strides 2, 4, 8, 16 and 32.
-
-        Raises:
-            ValueError: this trunk takes no depth.
-        """
+        """(B, channels, H, W), with depth (B, depth_channels, H, W) → maps at strides 2, 4, 8, 16 and 32."""
         stem = self.conv1(x)
         if depth is not None:
             if self.conv1_depth is None:

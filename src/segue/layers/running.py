@@ -38,15 +38,6 @@ def choose_device(device: str | torch.device | None) -> torch.device:
     """The given device, or the fastest one of this machine: CUDA, Apple's GPU (``mps``), the processor.
 
     Operations that ``mps`` lacks run on the processor: segue sets ``PYTORCH_ENABLE_MPS_FALLBACK`` on import.
-
-    Args:
-        device: name, device, or None for the fastest.
-
-    Returns:
-        The device.
-
-    Raises:
-        ArgumentError: there is no such device here.
     """
     if device is None:
         if torch.cuda.is_available():
@@ -61,14 +52,7 @@ def choose_device(device: str | torch.device | None) -> torch.device:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32 here: any recent GPU, processors with AVX512-BF16 or AMX.
-
-    Args:
-        device: the device.
-
-    Returns:
-        True where it is faster.
-    """
+    """Whether bfloat16 is faster than float32 here: any recent GPU, processors with AVX512-BF16 or AMX."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     if device.type != "cpu":
@@ -80,39 +64,14 @@ def has_bfloat16(device: torch.device) -> bool:
 def prepare_for_inference(
     network: Network, device: str | torch.device | None, fast: bool
 ) -> tuple[Network, torch.device, torch.dtype]:
-    """A copy of a network for running, where it runs, and in which precision: ``fast`` asks for bfloat16.
-
-    Args:
-        network: it is not changed.
-        device: None takes the fastest.
-        fast: bfloat16 where the device has it.
-
-    Returns:
-        The copy, its device, and its floating-point type.
-
-    Raises:
-        ArgumentError: there is no such device here.
-        CheckpointError: a weight is NaN or infinite.
-    """
+    """A copy of a network for running, where it runs, and in which precision: ``fast`` asks for bfloat16."""
     place = choose_device(device)
     dtype = torch.bfloat16 if fast and has_bfloat16(place) else torch.float32
     return inference_copy(network, place, dtype), place, dtype
 
 
 def inference_copy(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
-    """A copy of a network for running, with finite weights, batch norms folded and channels last.
-
-    Args:
-        network: it is not changed.
-        device: device of the copy.
-        dtype: floating-point type of the copy.
-
-    Returns:
-        The copy, in evaluation mode.
-
-    Raises:
-        CheckpointError: a weight is NaN or infinite.
-    """
+    """A copy of a network for running, with finite weights, batch norms folded and channels last."""
     module = cast(nn.Module, network)
     for name, value in module.state_dict().items():
         # NaN and infinity pass into the extremes, which need no map of the size of the weight.
@@ -152,12 +111,6 @@ def weights_apart(network: object) -> Iterator[None]:
     In the first ones the layers of a copy by :func:`inference_copy` arrange their weights, which stay, amid
     maps, which come and go: both lie apart from the heap then (:func:`segue.allocation.apart_from_heap`), and
     what is free inside the heap goes back to the system afterwards. Later it does nothing.
-
-    Args:
-        network: a copy; nothing happens with another network.
-
-    Yields:
-        Nothing.
     """
     left: int = getattr(network, _PASSES_LEFT, 0)
     if not left:

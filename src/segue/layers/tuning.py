@@ -76,16 +76,7 @@ class Tuner:
         self.choices = {} if path is None else _read(path)
 
     def choose(self, key: str, forms: Mapping[str, Callable[[], object]], fallback: str) -> str:
-        """The name of one of the forms.
-
-        Args:
-            key: kind and size of the layer.
-            forms: each computes the layer once.
-            fallback: the form where nothing is known and nothing is timed.
-
-        Returns:
-            A key of ``forms``, or ``fallback``.
-        """
+        """The name of one of the forms."""
         if key not in self.choices and self.times:
             self._measure(key, forms)
         chosen = self.choices.get(key, fallback)
@@ -113,12 +104,6 @@ def fastest(forms: Mapping[str, Callable[[], object]]) -> str:
     """The form of the shortest time of several; the first one unless another is clearly faster.
 
     Forms that are clearly slower than another are timed once.
-
-    Args:
-        forms: what to time, by name.
-
-    Returns:
-        Name of the form.
     """
     for run in forms.values():
         run()  # the first time allocates and arranges
@@ -140,9 +125,6 @@ def clock() -> float:
     """Seconds to time forms with: CPU time of the process, which other programs on the machine hardly change.
 
     Windows counts CPU time in steps of 16 ms, which is too coarse.
-
-    Returns:
-        Seconds since an unknown moment.
     """
     return time.perf_counter() if os.name == "nt" else time.process_time()
 
@@ -152,12 +134,6 @@ def tuner() -> Tuner:
 
     ``on`` (the default) times and keeps the choices in the cache folder, ``off`` takes a fixed rule, and a
     path of a file takes the choices of that file and the rule for the rest.
-
-    Returns:
-        The tuner.
-
-    Raises:
-        SegueError: the file is missing or holds something else.
     """
     return _tuner(os.environ.get("SEGUE_TUNE", "on"), str(cache_folder()))
 
@@ -179,22 +155,14 @@ def _tuner(mode: str, folder: str) -> Tuner:
 
 
 def machine_digest() -> str:
-    """What the choices depend on: processor, its instructions, and versions, as 16 hexadecimal digits.
-
-    Returns:
-        16 digits.
-    """
+    """What the choices depend on: processor, its instructions, and versions, as 16 hexadecimal digits."""
     libraries = [torch.__version__, segue.__version__, f"forms {REVISION}"]
     described = [processor(), torch.backends.cpu.get_cpu_capability(), *libraries]
     return hashlib.sha256("\n".join(described).encode()).hexdigest()[:16]
 
 
 def processor() -> str:
-    """The name that the processor gives itself, or its architecture.
-
-    Returns:
-        A name.
-    """
+    """The name that the processor gives itself, or its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -204,16 +172,7 @@ def processor() -> str:
 
 
 def untimed(cin: int, cout: int, area: int) -> str:
-    """The form where nothing is timed: Winograd for many channels and positions.
-
-    Args:
-        cin: input channels.
-        cout: output channels.
-        area: positions of the output, of one picture.
-
-    Returns:
-        Name of the form.
-    """
+    """The form where nothing is timed: Winograd for many channels and positions."""
     return "winograd4" if min(cin, cout) >= LEAST_CHANNELS and area >= LEAST_AREA else "direct"
 
 
@@ -323,12 +282,7 @@ class TunedConv2d(nn.Module):
 
 
 def use_tuned(module: nn.Module, chooser: Tuner | None = None) -> None:
-    """Replace the convolutions inside ``module`` by their fastest forms on this processor, in place.
-
-    Args:
-        module: float32, has no batch norms behind convolutions any more.
-        chooser: chooses the forms; None is that of the process, see :func:`tuner`.
-    """
+    """Replace the convolutions inside ``module`` by their fastest forms on this processor, in place."""
     scratch, chooser = Scratch(), chooser or tuner()
 
     def make(conv: nn.Conv2d, activation: Activation) -> nn.Module | None:
@@ -341,15 +295,7 @@ def use_tuned(module: nn.Module, chooser: Tuner | None = None) -> None:
 
 
 def forms_of(cin: int, cout: int) -> tuple[str, ...]:
-    """Choose the forms of a layer that are worth their memory.
-
-    Args:
-        cin: input channels.
-        cout: output channels.
-
-    Returns:
-        Names of forms, from ``FORMS``.
-    """
+    """Choose the forms of a layer that are worth their memory."""
     pairs = 4 * cin * cout  # bytes of a number for each pair of channels, in float32
 
     def fits(tile: Tile) -> bool:
@@ -359,15 +305,7 @@ def forms_of(cin: int, cout: int) -> tuple[str, ...]:
 
 
 def can_tune(conv: nn.Conv2d, activation: Activation) -> bool:
-    """Whether there is more than one form of a convolution worth timing.
-
-    Args:
-        conv: the convolution.
-        activation: what follows it.
-
-    Returns:
-        True where there are several.
-    """
+    """Whether there is more than one form of a convolution worth timing."""
     wide = min(conv.in_channels, conv.out_channels) >= LEAST_CHANNELS
     return wide and activation in ("none", "relu") and is_plain_3x3(conv)
 

@@ -51,15 +51,7 @@ class Scratch:
         self._memory: Tensor | None = None
 
     def take(self, like: Tensor, *shapes: Sequence[int]) -> list[Tensor]:
-        """Tensors of unknown values, valid until the next call.
-
-        Args:
-            like: tensor whose device and type they get.
-            shapes: their shapes.
-
-        Returns:
-            One tensor for each shape, which share no memory.
-        """
+        """Tensors of unknown values, valid until the next call."""
         counts = [math.prod(shape) for shape in shapes]
         if self._memory is None or len(self._memory) < sum(counts) or self._memory.dtype != like.dtype:
             self._memory = None  # before there is another
@@ -112,11 +104,7 @@ class WinogradConv2d(nn.Module):
         self._rectify = activation == "relu"
 
     def dense_weight(self) -> Tensor:
-        """The weights of the convolution, (cout, cin, 3, 3).
-
-        Returns:
-            A copy in the layer's type.
-        """
+        """The weights of the convolution, (cout, cin, 3, 3)."""
         parts, _, cin, size = self.weight.shape
         by_part = self.weight.view(parts, 3, 3, cin, size).permute(0, 4, 3, 1, 2)
         return by_part.reshape(parts * size, cin, 3, 3)
@@ -231,31 +219,14 @@ def _within(memory: Tensor, *shape: int) -> Tensor:
 
 
 def is_plain_3x3(conv: nn.Conv2d) -> bool:
-    """Whether :class:`WinogradConv2d` can replace a convolution.
-
-    Args:
-        conv: the convolution.
-
-    Returns:
-        True for 3x3 of stride 1 with padding 1, without groups or dilation.
-    """
+    """Whether :class:`WinogradConv2d` can replace a convolution."""
     form = (conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups, conv.padding_mode)
     known = not isinstance(conv, ActivatedConv2d) or conv.activation in ("none", "relu")
     return known and form == ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros")
 
 
 def outputs_in_parts(cin: int, cout: int, element_size: int, tile: Tile = 4) -> int:
-    """In how many equal parts the output channels are worked out, to keep a transformed kernel small.
-
-    Args:
-        cin: input channels.
-        cout: output channels.
-        element_size: bytes of a number.
-        tile: side of a tile of outputs.
-
-    Returns:
-        Number of parts.
-    """
+    """In how many equal parts the output channels are worked out, to keep a transformed kernel small."""
     whole = (tile + 2) ** 2 * cin * cout * element_size
     return next(parts for parts in range(1, cout + 1) if cout % parts == 0 and whole <= parts * KERNEL_BYTES)
 
@@ -307,31 +278,13 @@ class Strip:
         return math.prod(self.grid)
 
     def padded(self, tile: Tile) -> tuple[int, int, int]:
-        """Size of the inputs of the tiles, with what lies beyond the pictures.
-
-        Args:
-            tile: side of a tile of outputs.
-
-        Returns:
-            Number of pictures, of rows and of columns.
-        """
+        """Size of the inputs of the tiles, with what lies beyond the pictures."""
         batch, down, across = self.grid
         return batch, tile * down + 2, tile * across + 2
 
 
 def strips(pictures: slice, rows: slice, width: int, most: int, tile: Tile = 4) -> Iterator[Strip]:
-    """Divide outputs into what is worked on at a time.
-
-    Args:
-        pictures: which pictures.
-        rows: which rows of them, of which the first is the first of a tile.
-        width: columns.
-        most: tiles at a time; a row of tiles is never divided.
-        tile: side of a tile of outputs.
-
-    Yields:
-        Strips that cover each output once, picture by picture and from top to bottom.
-    """
+    """Divide outputs into what is worked on at a time."""
     down, across = -(-(rows.stop - rows.start) // tile), -(-width // tile)
     tiles_down = min(max(most // across, 1), down)
     together = max(most // (down * across), 1)
@@ -344,15 +297,7 @@ def strips(pictures: slice, rows: slice, width: int, most: int, tile: Tile = 4) 
 
 
 def spans(parts: Sequence[Strip], channels: int) -> Iterator[slice]:
-    """Where the numbers of strips lie in a row of all of them.
-
-    Args:
-        parts: strips, in order.
-        channels: numbers of a tile.
-
-    Yields:
-        A slice for each strip.
-    """
+    """Where the numbers of strips lie in a row of all of them."""
     start = 0
     for part in parts:
         stop = start + part.tiles * channels
@@ -409,15 +354,7 @@ def place(tiles: Tensor, out: Tensor, *, adds: bool, rectify: bool) -> None:
 
 
 def pieces(size: int, tile: int) -> Iterator[tuple[int, slice, slice]]:
-    """Whole tiles along an axis, and the rest.
-
-    Args:
-        size: number of outputs along the axis.
-        tile: outputs of a tile.
-
-    Yields:
-        Outputs of each tile in this piece, its outputs, its tiles.
-    """
+    """Whole tiles along an axis, and the rest."""
     whole, rest = divmod(size, tile)
     if whole:
         yield tile, slice(0, whole * tile), slice(0, whole)

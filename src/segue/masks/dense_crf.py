@@ -110,14 +110,7 @@ class Lattice:
         self._blurs = [_blur(vertices, factors, axis, dims) for axis in range(dims + 1)]
 
     def filter(self, values: Float64Array) -> Float64Array:
-        """Filter rows (L, N).
-
-        Args:
-            values: (L, N), float64, one row for each label, one column for each point.
-
-        Returns:
-            (L, N), float64.
-        """
+        """Filter rows (L, N)."""
         y = self._gather @ values.T
         for blur in self._blurs:
             y = y + 0.5 * (blur @ y)

@@ -24,23 +24,7 @@ def composed(
     index: int,
     time: float,
 ) -> Segmentation:
-    """One result of the masks of single objects; a pixel of several objects is that of the best.
-
-    Args:
-        planes: masks (H, W) of the objects.
-        size: height and width of the frame.
-        ids: of the objects; None counts from 1.
-        labels: of the objects; None where there are none.
-        scores: of the objects; None gives 1.
-        index: of the frame.
-        time: of the frame, in seconds.
-
-    Returns:
-        The objects in the order of their ids.
-
-    Raises:
-        PromptError: an id occurs twice or is not from 1 to 65535, or a mask has another size.
-    """
+    """One result of the masks of single objects; a pixel of several objects is that of the best."""
     masks = [np.asarray(plane) != 0 for plane in planes]
     numbers = list(range(1, len(masks) + 1)) if ids is None else [int(i) for i in ids]
     if len(set(numbers)) < len(numbers) or any(not 1 <= i <= MAX_ID for i in numbers):
@@ -68,21 +52,7 @@ def from_coco(
     index: int,
     time: float,
 ) -> Segmentation:
-    """COCO results or annotations of one picture; see :meth:`segue.Segmentation.from_coco`.
-
-    Args:
-        records: see there.
-        size: height and width of the picture in pixels.
-        names: class names by number.
-        index: index of the frame.
-        time: time stamp in seconds.
-
-    Returns:
-        The objects as one index mask.
-
-    Raises:
-        PromptError: an id occurs twice or is out of range, or a mask has another size.
-    """
+    """COCO results or annotations of one picture; see :meth:`segue.Segmentation.from_coco`."""
     planes, ids, labels, scores = [], [], [], []
     for number, record in enumerate(records, start=1):
         if record.get("segmentation") is None:
@@ -98,20 +68,7 @@ def from_coco(
 
 
 def from_supervision(detections: Any, size: tuple[int, int] | None, index: int, time: float) -> Segmentation:
-    """supervision's ``Detections`` of one picture; see :meth:`segue.Segmentation.from_supervision`.
-
-    Args:
-        detections: see there.
-        size: height and width of the picture in pixels; None takes that of the masks.
-        index: index of the frame.
-        time: time stamp in seconds.
-
-    Returns:
-        The objects as one index mask.
-
-    Raises:
-        PromptError: an id occurs twice, or there are boxes alone and no size.
-    """
+    """supervision's ``Detections`` of one picture; see :meth:`segue.Segmentation.from_supervision`."""
     if detections.mask is None:
         if size is None:
             raise PromptError("these detections have boxes alone: give the size of the picture as well")
@@ -126,17 +83,7 @@ def from_supervision(detections: Any, size: tuple[int, int] | None, index: int, 
 
 
 def to_supervision(result: Segmentation) -> Any:
-    """supervision's ``Detections`` of what is visible; see :meth:`segue.Segmentation.to_supervision`.
-
-    Args:
-        result: result of a frame.
-
-    Returns:
-        ``supervision.Detections``, one row for each visible object.
-
-    Raises:
-        SegueError: supervision is not installed.
-    """
+    """supervision's ``Detections`` of what is visible; see :meth:`segue.Segmentation.to_supervision`."""
     try:
         from supervision import Detections
     except ImportError as error:

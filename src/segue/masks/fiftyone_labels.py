@@ -19,17 +19,7 @@ from segue.types import Segmentation
 
 
 def to_fiftyone(result: Segmentation) -> Any:
-    """FiftyOne's ``Detections`` of what is visible; see :meth:`segue.Segmentation.to_fiftyone`.
-
-    Args:
-        result: of one frame.
-
-    Returns:
-        Labels for a field of a sample or a frame.
-
-    Raises:
-        SegueError: FiftyOne is not installed.
-    """
+    """FiftyOne's ``Detections`` of what is visible; see :meth:`segue.Segmentation.to_fiftyone`."""
     fiftyone = _fiftyone()
     return fiftyone.Detections(
         detections=[fiftyone.Detection(**values) for values in detection_values(result)]
@@ -37,15 +27,7 @@ def to_fiftyone(result: Segmentation) -> Any:
 
 
 def detection_values(result: Segmentation) -> Iterator[dict[str, Any]]:
-    """The fields of a FiftyOne ``Detection`` of each visible object.
-
-    Args:
-        result: of one frame.
-
-    Yields:
-        ``label``, ``bounding_box`` (x, y, width, height as shares of the picture), ``mask`` (bool, the part
-        of the mask inside the box), ``index`` (the id of the object) and ``confidence``.
-    """
+    """The fields of a FiftyOne ``Detection`` of each visible object."""
     height, width = result.mask.shape
     extents = measure(result.mask)
     for item in result.objects:
@@ -61,20 +43,7 @@ def detection_values(result: Segmentation) -> Iterator[dict[str, Any]]:
 
 
 def from_fiftyone(labels: Any, size: tuple[int, int], index: int, time: float) -> Segmentation:
-    """FiftyOne's labels of one picture; see :meth:`segue.Segmentation.from_fiftyone`.
-
-    Args:
-        labels: ``Detections`` or a ``Segmentation``.
-        size: height and width of the picture.
-        index: of the frame.
-        time: of the frame, in seconds.
-
-    Returns:
-        The objects, with their labels and scores.
-
-    Raises:
-        PromptError: an id occurs twice or is below 1, or there is no box or mask.
-    """
+    """FiftyOne's labels of one picture; see :meth:`segue.Segmentation.from_fiftyone`."""
     if hasattr(labels, "detections"):
         found = list(labels.detections)
         planes = [_plane(item, size) for item in found]

@@ -193,17 +193,7 @@ def _grey_levels(picture: Image.Image) -> npt.NDArray[np.uint8] | None:
 
 
 def encode_index_mask(mask: IndexMask) -> bytes:
-    """PNG file of an index mask, (H, W); the same mask always gives the same bytes.
-
-    Args:
-        mask: (H, W), ids from 0 to 65535.
-
-    Returns:
-        Content of the file: DAVIS palette up to id 255, else 16-bit grey.
-
-    Raises:
-        SinkError: an id is out of range.
-    """
+    """PNG file of an index mask, (H, W); the same mask always gives the same bytes."""
     low, high = int(mask.min(initial=0)), int(mask.max(initial=0))
     if low < 0 or high > MAX_ID:
         raise SinkError(f"id {low if low < 0 else high} does not fit a mask file; ids go from 0 to {MAX_ID}")

@@ -28,14 +28,7 @@ class PromptWarning(UserWarning):
 
 
 def is_mask_like(value: object) -> bool:
-    """Whether a value is an array, a tensor, a PIL picture or a path, which :func:`as_masks` reads.
-
-    Args:
-        value: anything.
-
-    Returns:
-        True for what can be a mask.
-    """
+    """Whether a value is an array, a tensor, a PIL picture or a path, which :func:`as_masks` reads."""
     return isinstance(value, (np.ndarray, Image.Image, str, os.PathLike)) or hasattr(value, "detach")
 
 
@@ -104,14 +97,7 @@ def one_object(mask: IndexMask, where: str) -> IndexMask:
 
 
 def as_box(value: Any) -> Box | None:
-    """Four numbers as a box.
-
-    Args:
-        value: list, tuple, array or tensor of four numbers, or anything else.
-
-    Returns:
-        ``(x0, y0, x1, y1)``; None for anything else.
-    """
+    """Four numbers as a box."""
     value = as_array(value)
     if isinstance(value, np.ndarray):
         value = value.tolist() if value.shape == (4,) and value.dtype.kind in "iuf" else None
@@ -125,18 +111,7 @@ def as_box(value: Any) -> Box | None:
 
 
 def as_points(value: Any, where: str) -> tuple[Point, ...]:
-    """One point or several as pairs of numbers.
-
-    Args:
-        value: numbers of shape (2,) or (N, 2), N at least 1: lists, tuples, an array or a tensor.
-        where: its name for messages.
-
-    Returns:
-        ``(x, y)`` of each.
-
-    Raises:
-        PromptError: it has another form.
-    """
+    """One point or several as pairs of numbers."""
     try:
         numbers = np.asarray(as_array(value), np.float64)
     except (TypeError, ValueError):

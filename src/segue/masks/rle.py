@@ -28,18 +28,7 @@ _SIGNED = np.where(np.arange(64) & 16, np.arange(64) % 32 - 32, np.arange(64) % 
 
 
 def check_size(height: object, width: object) -> tuple[int, int]:
-    """Check height and width from a file.
-
-    Args:
-        height: value from the file.
-        width: value from the file.
-
-    Returns:
-        Both as int, in pixels.
-
-    Raises:
-        DatasetError: one is no number of pixels, or the mask would be too large.
-    """
+    """Check height and width from a file."""
     if not (isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0):
         raise DatasetError(f"size {height!r} x {width!r} (height x width) is not two positive integers")
     if height * width > MAX_PIXELS:
@@ -126,18 +115,7 @@ def _undo_differences(values: npt.NDArray[np.int32], first: npt.NDArray[np.intp]
 
 
 def compress_runs(counts: Sequence[Any], size: tuple[int, int]) -> bytes:
-    """Compress a list of run lengths, which is checked.
-
-    Args:
-        counts: lengths of runs in pixels, column by column, background first.
-        size: height and width of the mask.
-
-    Returns:
-        The compressed form.
-
-    Raises:
-        DatasetError: they do not fit the mask.
-    """
+    """Compress a list of run lengths, which is checked."""
     pixels = size[0] * size[1]
     try:
         runs = np.asarray(counts)
@@ -156,16 +134,6 @@ def fill_polygons(polygons: Sequence[Any], size: tuple[int, int]) -> bytes:
 
     A polygon of fewer than three corners covers nothing. They are checked: pairs of finite numbers, none far
     outside the frame, no outline longer than that of any mask of this ``size`` (height, width).
-
-    Args:
-        polygons: outlines ``[x0, y0, x1, y1, ...]`` in pixels.
-        size: height and width of the mask.
-
-    Returns:
-        The mask that they cover together, compressed.
-
-    Raises:
-        DatasetError: an outline is damaged, far outside the frame or too long.
     """
     corners = [_corners(polygon, size) for polygon in polygons]
     areas = [polygon.ravel().tolist() for polygon in corners if len(polygon) >= 3]

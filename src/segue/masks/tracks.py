@@ -33,20 +33,7 @@ class RleTrack:
 
     @classmethod
     def parse(cls, segmentations: Sequence[Any], size: tuple[int, int], *, forms: Forms = "any") -> RleTrack:
-        """Check the entries of a ``segmentations`` list of YouTube-VIS.
-
-        Args:
-            segmentations: for each frame None (or an empty list) for an absent object, a run length as from
-                :func:`segue.masks.encode_rle`, one with a list of integers, or a list of polygons.
-            size: height and width of the video.
-            forms: see :data:`Forms`.
-
-        Returns:
-            The masks of all frames.
-
-        Raises:
-            DatasetError: an entry is damaged or of another form or size; the message names its frame.
-        """
+        """Check the entries of a ``segmentations`` list of YouTube-VIS."""
         check_size(*size)
         counts: list[bytes | None] = []
         for t, entry in enumerate(segmentations):
@@ -74,17 +61,7 @@ class RleTrack:
         return len(self.counts)
 
     def rle(self, frame: int) -> dict[str, Any]:
-        """Run length of a frame, in the form of pycocotools.
-
-        Args:
-            frame: frame, from 0.
-
-        Returns:
-            ``size`` and ``counts``.
-
-        Raises:
-            DatasetError: the object is absent on this frame.
-        """
+        """Run length of a frame, in the form of pycocotools."""
         counts = self.counts[frame]
         if counts is None:
             raise DatasetError(f"the object is absent on frame {frame}; it has no mask there")

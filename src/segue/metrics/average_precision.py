@@ -59,13 +59,6 @@ def match_tracks(detections: Sequence[DetectedInstance], objects: Sequence[Insta
     """Match the detections of one category in one video with its objects.
 
     Detections of equal score keep their order; equal overlaps go to the later object.
-
-    Args:
-        detections: of one category in one video.
-        objects: annotated objects of that category.
-
-    Returns:
-        Which detection matches which object at each threshold of IoU.
     """
     scores = np.array([item.score for item in detections], np.float64)
     order = np.argsort(-scores, kind="stable")[:MAX_DETECTIONS]
@@ -253,14 +246,7 @@ class TrackScores:
 
 
 def score_tracks(matches: Mapping[int, Sequence[Matches]]) -> TrackScores:
-    """Summarise the matches of each category, one entry a video, videos in ascending order of number.
-
-    Args:
-        matches: by category, one entry for each video in ascending order of number.
-
-    Returns:
-        AP and AR by category.
-    """
+    """Summarise the matches of each category, one entry a video, videos in ascending order of number."""
     scores = {number: _score_category(entries) for number, entries in matches.items() if entries}
     return TrackScores({number: score for number, score in scores.items() if score is not None})
 

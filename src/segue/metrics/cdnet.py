@@ -124,14 +124,7 @@ def evaluate_foreground(
 
 
 def mean(rows: Sequence[Measures]) -> dict[str, float]:
-    """Mean of each measure over the rows that have it; NaN where none has.
-
-    Args:
-        rows: measures by name.
-
-    Returns:
-        Mean of each measure.
-    """
+    """Mean of each measure over the rows that have it; NaN where none has."""
     means = {}
     for name in rows[0] if rows else (*MEASURES, "MCC", "FPR-S", *BY_SIZE):
         values = [row[name] for row in rows if not math.isnan(row[name])]
@@ -209,14 +202,7 @@ def _remarks(
 
 
 def stats_files(scores: Sequence[VideoScore]) -> dict[str, str]:
-    """Texts that the official programs write, by path: counts, and means by the official formula.
-
-    Args:
-        scores: scores of all videos.
-
-    Returns:
-        Text of each file by its path below the output.
-    """
+    """Texts that the official programs write, by path: counts, and means by the official formula."""
     texts = {f"{score.video.key}/stats.txt": f"cm: {_numbers(score.counts)}" for score in scores}
     blocks, rows, means = "", "", []
     for category, videos in _by_category(scores).items():

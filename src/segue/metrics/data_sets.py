@@ -63,19 +63,7 @@ class Request:
     workers: Annotated[int, Ge(1)] = 1
 
     def score(self, results: Path, progress: Progress) -> Evaluation:
-        """Score results by the rules of the data set.
-
-        Args:
-            results: folder, zip or official file with the results.
-            progress: shows how far it is.
-
-        Returns:
-            Scores of all sequences and their means.
-
-        Raises:
-            DatasetError: no such data set, an option that it does not have, or data or results that cannot be
-                read.
-        """
+        """Score results by the rules of the data set."""
         row = data_sets().get(self.dataset)
         if row is None:
             raise DatasetError(f"dataset {self.dataset!r}: give one of {', '.join(data_sets())}")
@@ -97,17 +85,7 @@ OPTIONS = {"subset": "set", "sequences": "sequence"}
 
 
 def open_masks(request: Request) -> DavisFolder | SomethingElseFolder | ByName[Sequence]:
-    """The sequences of a request for ``davis``, ``folder``, ``something`` or a data set with index masks.
-
-    Args:
-        request: data set, part and selection.
-
-    Returns:
-        Its sequences.
-
-    Raises:
-        DatasetError: the folder does not have this layout, or a selected sequence is missing.
-    """
+    """The sequences of a request for ``davis``, ``folder``, ``something`` or a data set with index masks."""
     if request.dataset not in ("davis", "folder", "something"):
         opener = DATASETS.find(request.dataset).masks
         if opener is None:
@@ -139,17 +117,7 @@ def _objects(results: Path, request: Request, progress: Progress) -> Evaluation:
 
 
 def open_ytvos(request: Request) -> YtvosFolder:
-    """The videos of a request for ``ytvos``, with all frames of their films where those are there.
-
-    Args:
-        request: data set, part and selection.
-
-    Returns:
-        Its videos.
-
-    Raises:
-        DatasetError: the folder does not have this layout, or a selected video is missing.
-    """
+    """The videos of a request for ``ytvos``, with all frames of their films where those are there."""
     part = request.data / (request.subset or ".")
     return YtvosFolder(part, videos=request.sequences or None, images=all_frames_folder(part))
 
@@ -161,17 +129,7 @@ def _ytvos(results: Path, request: Request, progress: Progress) -> Evaluation:
 
 
 def open_ytvis(request: Request) -> YTVISDataset:
-    """The videos of a request for ``ytvis``, ``ovis`` or a data set with instances.
-
-    Args:
-        request: data set, part and selection.
-
-    Returns:
-        Its videos.
-
-    Raises:
-        DatasetError: the folder does not have this layout, or a selected video is missing.
-    """
+    """The videos of a request for ``ytvis``, ``ovis`` or a data set with instances."""
     if request.dataset in ("ytvis", "ovis"):
         return YTVISDataset.open(request.data, request.subset or "valid")
     opener = DATASETS.find(request.dataset).instances
@@ -188,17 +146,7 @@ Kind = Literal["masks", "instances", "films"]
 
 
 def kind_of_data(name: str) -> Kind:
-    """What the videos of a data set are labelled with, by the registry: the first of what it has.
-
-    Args:
-        name: name of the data set.
-
-    Returns:
-        The kind of its labels.
-
-    Raises:
-        DatasetError: there is no such data set, or nothing of it can be run.
-    """
+    """What the videos of a data set are labelled with, by the registry: the first of what it has."""
     entry = DATASETS.find(name)
     kinds: tuple[Kind, ...] = ("masks", "instances", "films")
     found = next((kind for kind in kinds if getattr(entry, kind) is not None), None)
@@ -222,17 +170,7 @@ UNTRAINED: Mapping[str, Callable[[Path], ForegroundFolder]] = {
 
 
 def open_films(request: Request) -> ForegroundFolder:
-    """The videos of a request for a data set with labels of the foreground.
-
-    Args:
-        request: data set and selection.
-
-    Returns:
-        Its videos.
-
-    Raises:
-        DatasetError: the folder does not have this layout, or a selected video is missing.
-    """
+    """The videos of a request for a data set with labels of the foreground."""
     opener = UNTRAINED.get(request.dataset) or DATASETS.find(request.dataset).films
     if request.dataset == "isd":
         opener = partial(open_isd_part, part=request.subset or "test")
@@ -278,14 +216,7 @@ class DataSet:
     csv: bool = False
 
     def help(self, name: str) -> str:
-        """Text of the command's help, before its options.
-
-        Args:
-            name: of the command below ``segue eval``.
-
-        Returns:
-            Title and examples, with an empty line between paragraphs.
-        """
+        """Text of the command's help, before its options."""
         lines = [f"    segue eval {name} {example}" for example in self.examples]
         heading = ["Examples:" if len(lines) > 1 else "Example:"] if lines else []
         return "\n\n".join((self.title, *heading, *lines))
@@ -398,11 +329,7 @@ DATA_SETS: Mapping[str, DataSet] = {
 
 
 def data_sets() -> dict[str, DataSet]:
-    """All data sets by the name of their command, segue's own first; others are imported when scored.
-
-    Returns:
-        How each is opened and scored.
-    """
+    """All data sets by the name of their command, segue's own first; others are imported when scored."""
     text = "of another package: J and F, AP, or F and its like, by what its labels are."
     results = "Folder or zip with masks, pictures, or a result file, as its labels are."
     return {**DATA_SETS} | {

@@ -132,17 +132,6 @@ def find_results(
     """Find the masks of every sequence, before any work.
 
     ``scored`` are the names of the frames that are scored, by sequence.
-
-    Args:
-        results: the results to be scored.
-        scored: names of the frames that are scored, by sequence.
-        missing: what a frame without result does.
-
-    Returns:
-        Masks by sequence, and remarks on frames that are scored as empty.
-
-    Raises:
-        DatasetError: results are missing, and are not taken for empty.
     """
     check_choice("missing", missing, Missing, DatasetError)
     found = {}
@@ -173,15 +162,6 @@ def object_series(
     """J and F over time, averaged over the objects scored there; of each object too where there are several.
 
     Both are (objects, frames), NaN where an object is not scored.
-
-    Args:
-        region: J, (objects, frames) in [0, 1], NaN where an object is not scored.
-        contour: F, likewise.
-        frames: names of the frames.
-        ids: ids of the objects.
-
-    Returns:
-        Series by name.
     """
     series = {}
     for measure, table in (("J", region), ("F", contour)):
@@ -208,15 +188,6 @@ def map_sequences(
     """Apply ``score``, which other processes must be able to import, to the task of each sequence, in order.
 
     One worker is this process; ``progress`` is called in this process in any case.
-
-    Args:
-        score: called with each task.
-        tasks: by sequence.
-        workers: number of processes; 1 is this process alone.
-        progress: called after each sequence with how many are done, how many there are, and its name.
-
-    Returns:
-        Results in the order of the tasks.
     """
     if min(workers, len(tasks)) > 1:
         return _map_in_processes(score, tasks, workers, progress)

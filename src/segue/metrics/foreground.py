@@ -62,12 +62,6 @@ class Counts:
 
         Re, Sp, FPR, FNR, Pr, F are in [0, 1], PWC (percentage of wrong classifications) in [0, 100], MCC in
         [-1, 1]; FPR-S is the share of shadow pixels taken for foreground.
-
-        Args:
-            alpha: added to denominators, against division by 0.
-
-        Returns:
-            Measures by name.
         """
         tp, fp, fn, tn = self.tp, self.fp, self.fn, self.tn
         recall = tp / (tp + fn + alpha)
@@ -228,14 +222,7 @@ class VideoScore:
         return sum(self.frames.values(), Counts())
 
     def series(self, alpha: float = ALPHA) -> Series:
-        """F of each frame.
-
-        Args:
-            alpha: added to denominators, against division by 0.
-
-        Returns:
-            Names of the frames, and F in [0, 1]; NaN where neither labels nor result have foreground.
-        """
+        """F of each frame."""
         values = [
             counts.measures(alpha)["F"] if counts.tp + counts.fp + counts.fn else np.nan
             for counts in self.frames.values()
@@ -273,15 +260,7 @@ class VideoTask:
         return self.results.read_grey(self.sequence, name)
 
     def view(self, number: int, settings: ForegroundSettings) -> FrameView:
-        """A counted frame to look at; foreground is 1.
-
-        Args:
-            number: number of the frame.
-            settings: threshold and labels that do not count.
-
-        Returns:
-            Truth, result and ignored pixels, and the picture if there is one.
-        """
+        """A counted frame to look at; foreground is 1."""
         video = self.video
         labels = video.decode_labels(video.truths[number])
         found = self.read(number, labels) >= settings.threshold
@@ -290,18 +269,7 @@ class VideoTask:
         return FrameView((labels == MOTION).astype(np.uint8), found.astype(np.uint8), ignored, image)
 
     def count(self, settings: ForegroundSettings, skip: bool) -> VideoScore:
-        """Count the pixels of all frames.
-
-        Args:
-            settings: threshold and labels that do not count.
-            skip: leave out frames without result instead of counting them as empty.
-
-        Returns:
-            Counts of the video and of each frame.
-
-        Raises:
-            DatasetError: a result does not fit its labels, or no frame can be counted.
-        """
+        """Count the pixels of all frames."""
         video = self.video
         accumulator: ForegroundAccumulator | None = None
         frames: dict[int, Counts] = {}
@@ -334,18 +302,6 @@ def pair_results(
     """The labelled frames of all videos with their results, before anything is counted.
 
     What counts in the name of a result is the number at its end.
-
-    Args:
-        results: folder or archive of masks.
-        videos: videos with labels.
-        missing: what a frame without result does.
-        exclude: numbers of frames that are left out, by video.
-
-    Returns:
-        The work for each video.
-
-    Raises:
-        DatasetError: a result is missing, damaged or there twice.
     """
     check_choice("missing", missing, Missing, DatasetError)
     found = open_results(results, suffixes=RESULT_SUFFIXES, inner="cdnet")
@@ -367,14 +323,7 @@ def pair_results(
 
 
 def frame_name(number: int) -> str:
-    """Name of a frame in series and messages.
-
-    Args:
-        number: number of the frame in the data set.
-
-    Returns:
-        Six digits.
-    """
+    """Name of a frame in series and messages."""
     return f"{number:06d}"
 
 

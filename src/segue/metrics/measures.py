@@ -82,16 +82,6 @@ def tolerance_squared(shape: tuple[int, ...], bound_th: float) -> int:
     """Square of the matching radius in pixels for pictures of ``shape`` (H, W), rounded down.
 
     Squared distances on the grid are integers, so the part behind the point never decides.
-
-    Args:
-        shape: height and width of the pictures.
-        bound_th: share of the diagonal where below 1, else pixels.
-
-    Returns:
-        Square of the radius in pixels.
-
-    Raises:
-        DatasetError: ``bound_th`` is not a positive number.
     """
     if not (math.isfinite(bound_th) and bound_th > 0):
         raise DatasetError(f"bound_th is {bound_th}; it must be positive: pixels or a share of the diagonal")
@@ -102,16 +92,7 @@ def tolerance_squared(shape: tuple[int, ...], bound_th: float) -> int:
 
 
 def contour_accuracy_uint8(result: UInt8Array, reference: UInt8Array, radius_squared: int) -> float:
-    """F of two masks (H, W) that hold only 0 and 1; see :func:`contour_accuracy`.
-
-    Args:
-        result: (H, W), uint8, 0 or 1.
-        reference: (H, W), uint8, 0 or 1.
-        radius_squared: see :func:`tolerance_squared`.
-
-    Returns:
-        F in [0, 1].
-    """
+    """F of two masks (H, W) that hold only 0 and 1; see :func:`contour_accuracy`."""
     result, reference = crop_to_objects(result, reference)
     result_edge, reference_edge = boundary_map(result), boundary_map(reference)
     n_result, n_reference = cv2.countNonZero(result_edge), cv2.countNonZero(reference_edge)
@@ -144,13 +125,6 @@ def crop_to_objects(result: UInt8Array, reference: UInt8Array) -> tuple[UInt8Arr
     """The part of two masks (H, W), binary or of ids, that holds all objects, grown by a pixel in the frame.
 
     Every contour pixel lies there, so contours, their distances and all counts stay the same.
-
-    Args:
-        result: (H, W), uint8.
-        reference: (H, W), uint8.
-
-    Returns:
-        Views of both masks.
     """
     x, y, width, height = cv2.boundingRect(result | reference)
     part = np.s_[max(y - 1, 0) : y + height + 1, max(x - 1, 0) : x + width + 1]
@@ -161,12 +135,6 @@ def boundary_map(mask: UInt8Array) -> UInt8Array:
     """Pixels that differ from their right, lower or lower right neighbour inside the picture.
 
     This is maximum minus minimum over the 2 x 2 window that starts at the pixel; outside counts for neither.
-
-    Args:
-        mask: (H, W), uint8.
-
-    Returns:
-        (H, W), uint8; of a mask of 0 and 1 the boundary is 1.
     """
     window = np.ones((2, 2), np.uint8)
     return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, window, anchor=(0, 0)), np.uint8)
@@ -271,26 +239,12 @@ def _count_values(values: npt.NDArray[np.unsignedinteger], count: int) -> Counts
 
 
 def region_similarities(counts: Counts) -> Scores:
-    """J of each object with the proposal of the same id, (objects,), from the counts of pairs.
-
-    Args:
-        counts: see :func:`count_pairs`.
-
-    Returns:
-        (objects,), in [0, 1].
-    """
+    """J of each object with the proposal of the same id, (objects,), from the counts of pairs."""
     return region_table(counts).diagonal()
 
 
 def region_table(counts: Counts) -> Scores:
-    """J of every proposal with every object, (proposals, objects), from the counts of pairs.
-
-    Args:
-        counts: see :func:`count_pairs`.
-
-    Returns:
-        (proposals, objects), in [0, 1].
-    """
+    """J of every proposal with every object, (proposals, objects), from the counts of pairs."""
     both = counts[1:, 1:]
     union = counts.sum(axis=1)[1:, None] + counts.sum(axis=0)[None, 1:] - both
     return np.where(union > 0, both / np.maximum(union, 1), 1.0)

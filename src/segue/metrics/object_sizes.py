@@ -28,16 +28,7 @@ Labelled = tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]
 
 
 def count_by_size(found: BoolArray, moving: BoolArray, used: BoolArray) -> SizeCounts:
-    """Count the pixels of one frame by the size of the objects that they belong to.
-
-    Args:
-        found: what the result takes for foreground, (H, W).
-        moving: what moves by the labels, (H, W).
-        used: pixels that count, (H, W); objects and regions are what they are without it.
-
-    Returns:
-        True positives, false positives and false negatives of each size, (3, 3).
-    """
+    """Count the pixels of one frame by the size of the objects that they belong to."""
     objects, sizes = _regions(moving)
     own = sizes[objects]
     hits, misses = moving & used & found, moving & used & ~found
@@ -58,15 +49,7 @@ def count_by_size(found: BoolArray, moving: BoolArray, used: BoolArray) -> SizeC
 
 
 def measures_by_size(counts: SizeCounts, alpha: float) -> dict[str, float]:
-    """F by the size of objects.
-
-    Args:
-        counts: sums of what :func:`count_by_size` gives.
-        alpha: added to the denominators, see :data:`segue.metrics.foreground.ALPHA`.
-
-    Returns:
-        ``F small``, ``F medium`` and ``F large``, in [0, 1]; NaN where the labels have no such object.
-    """
+    """F by the size of objects."""
     values: dict[str, float] = {}
     for size, (hits, alarms, misses) in zip(SIZES, counts.tolist(), strict=True):
         if not hits:

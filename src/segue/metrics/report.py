@@ -156,17 +156,7 @@ class DavisReport(_Averaged):
 
 
 def statistics(values: Scores) -> Statistics:
-    """Mean, recall and decay of one object over its scored frames, (frames,); NaN is no value.
-
-    Args:
-        values: (frames,), in [0, 1]; NaN is no value.
-
-    Returns:
-        Mean, share of the frames above 0.5, and mean of the first less that of the last quarter.
-
-    Raises:
-        DatasetError: there is no frame.
-    """
+    """Mean, recall and decay of one object over its scored frames, (frames,); NaN is no value."""
     count = len(values)
     if count == 0:
         raise DatasetError("no scored frame; statistics need at least one")
@@ -181,14 +171,7 @@ def statistics(values: Scores) -> Statistics:
 
 
 def mean_of_known(values: Scores) -> float:
-    """Mean without the NaN entries; NaN if there is nothing else.
-
-    Args:
-        values: numbers of any shape.
-
-    Returns:
-        Their mean.
-    """
+    """Mean without the NaN entries; NaN if there is nothing else."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else math.nan
 

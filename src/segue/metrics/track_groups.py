@@ -63,12 +63,6 @@ def stillness(masks: RleTrack) -> float:
 
     The paper compares a frame with the ten before and behind it; the frames of YouTube-VIS are five film
     frames apart, so that each is compared with the next one here.
-
-    Args:
-        masks: masks of the object over the video.
-
-    Returns:
-        In [0, 1].
     """
     boxes, frames = _boxes(masks)
     both = np.flatnonzero(np.diff(frames) == 1)
@@ -82,14 +76,7 @@ def stillness(masks: RleTrack) -> float:
 
 
 def aspect_change(masks: RleTrack) -> float:
-    """Largest width by height of the box of an object, as a multiple of the smallest one; at least 1.
-
-    Args:
-        masks: masks of the object over the video.
-
-    Returns:
-        A ratio.
-    """
+    """Largest width by height of the box of an object, as a multiple of the smallest one; at least 1."""
     boxes, frames = _boxes(masks)
     if not len(frames):
         return 1.0

@@ -78,14 +78,7 @@ class DINO(nn.Module):
         return tokens + self.position(grid), grid
 
     def position(self, grid: tuple[int, int]) -> Tensor:
-        """Position table for a grid of patches, (1, 1 + gh·gw, C).
-
-        Args:
-            grid: rows and columns of patches.
-
-        Returns:
-            The learned table, resized where the grid is another one.
-        """
+        """Position table for a grid of patches, (1, 1 + gh·gw, C)."""
         if grid == (self.grid, self.grid):
             return self.pos_embed
         table = self.pos_embed[:, 1:].unflatten(1, (self.grid, self.grid)).permute(0, 3, 1, 2)
@@ -122,13 +115,6 @@ class DINO(nn.Module):
 
 
 def rename_training(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names of a network inside a training checkpoint, whose projection head is left out.
-
-    Args:
-        state: tensors by their names in the file.
-
-    Returns:
-        Those that begin with ``backbone.``, without that; all of them where none does.
-    """
+    """Names of a network inside a training checkpoint, whose projection head is left out."""
     inside = [name for name in state if name.startswith("backbone.")]
     return {name.removeprefix("backbone."): state[name] for name in inside or state}

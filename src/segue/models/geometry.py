@@ -20,16 +20,7 @@ EMPTY_ODDS = EPSILON / (1 - EPSILON)
 
 
 def padding(height: int, width: int, multiple: int) -> tuple[int, int, int, int]:
-    """Padding up to multiples, the smaller half first.
-
-    Args:
-        height: in pixels.
-        width: in pixels.
-        multiple: of which the padded sides are multiples.
-
-    Returns:
-        Left, right, top and bottom, in the order of ``F.pad``.
-    """
+    """Padding up to multiples, the smaller half first."""
     extra_h, extra_w = -height % multiple, -width % multiple
     return extra_w // 2, extra_w - extra_w // 2, extra_h // 2, extra_h - extra_h // 2
 
@@ -85,19 +76,7 @@ class ResizePadGeometry:
         mask_mode: Literal["nearest", "nearest-exact"] = "nearest-exact",
         keep_small: bool = True,
     ) -> ResizePadGeometry:
-        """A geometry whose working size has a short side of at most ``short_side``, in proportion.
-
-        Args:
-            picture: height and width of the picture.
-            short_side: bound on the short side in pixels; None never reduces.
-            stride: of which the padded sides are multiples.
-            truncate: cut the other side to an integer instead of rounding it, as XMem and Cutie do.
-            mask_mode: how masks are resized.
-            keep_small: let an object that no sample hits keep the pixel under its centre.
-
-        Returns:
-            The geometry.
-        """
+        """A geometry whose working size has a short side of at most ``short_side``, in proportion."""
         short = min(picture)
         if short_side is None or short <= short_side:
             return cls(picture, picture, stride, mask_mode, keep_small)

@@ -251,17 +251,7 @@ class HFVideo(nn.Module):
 
 
 def fresh(kind: VideoClass) -> HFVideo:
-    """A network of a kind as transformers makes it by default, with random weights.
-
-    Args:
-        kind: class of the network without ``Model``, such as ``Sam2Video``.
-
-    Returns:
-        The network with random weights.
-
-    Raises:
-        CheckpointError: transformers is not installed.
-    """
+    """A network of a kind as transformers makes it by default, with random weights."""
     library = _transformers()
     return HFVideo(getattr(library, f"{kind}Model")(getattr(library, f"{kind}Config")()))
 
@@ -270,17 +260,6 @@ def read_folder(kind: VideoClass, path: Path) -> HFVideo:
     """The network that a folder of transformers holds: ``config.json`` and safetensors.
 
     Nothing is downloaded, unpickled, or run from the folder.
-
-    Args:
-        kind: what the folder must hold.
-        path: the folder, or the weight file in it.
-
-    Returns:
-        The network with the weights of the folder.
-
-    Raises:
-        CheckpointError: transformers is not installed, or the folder holds another network, not all of its
-            weights, or weights that are no numbers.
     """
     library = _transformers()
     folder = path if path.is_dir() else path.parent

@@ -160,15 +160,7 @@ class HOFAM(nn.Module):
         return self._decode(frame, flow, lambda _: None)
 
     def filtered_flow(self, frame: tuple[Tensor, ...], flow: tuple[Tensor, ...]) -> list[FilteredFlow]:
-        """What :meth:`decode` makes of both at each level of the decoder.
-
-        Args:
-            frame: as :meth:`encode_frame` returned them.
-            flow: as :meth:`encode_flow` returned them.
-
-        Returns:
-            The filtered flow of each level, fine to coarse.
-        """
+        """What :meth:`decode` makes of both at each level of the decoder."""
         found: list[FilteredFlow] = []
         self._decode(frame, flow, found.append)
         return found[::-1]
@@ -276,16 +268,7 @@ class UpBlock(nn.Module):
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after a side, as TensorFlow's "same": a convolution gives ``ceil(size / stride)``.
-
-    Args:
-        size: of the side in pixels.
-        kernel: side of the kernel.
-        stride: of the convolution.
-
-    Returns:
-        How many before, and how many after.
-    """
+    """Zeros before and after a side, as TensorFlow's "same": a convolution gives ``ceil(size / stride)``."""
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
@@ -314,14 +297,7 @@ class SameDeconv(nn.ConvTranspose2d):
 
 
 def picture_norm(channels: int) -> nn.GroupNorm:
-    """Mean 0 and deviation 1 over all channels and positions of a sample, then scale and shift by channel.
-
-    Args:
-        channels: number of channels.
-
-    Returns:
-        The layer: (N, channels, h, w) to the same.
-    """
+    """Mean 0 and deviation 1 over all channels and positions of a sample, then scale and shift by channel."""
     return nn.GroupNorm(1, channels, eps=1e-12)
 
 

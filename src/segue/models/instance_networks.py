@@ -12,18 +12,6 @@ def instance_network(kind: str, backbone: BackboneName, classes: str = "", parts
     Class names are written as :func:`segue.models.seqformer.network.names_text` does; by default they are
     those of YouTube-VIS 2019, on which the published files were trained. Only ``msstsvis`` has parts, as
     :meth:`segue.models.msstsvis.Parts.text` writes them; by default all.
-
-    Args:
-        kind: ``seqformer``, ``msstsvis`` or ``msstsvis-released``.
-        backbone: name of the trunk.
-        classes: class names as text; empty takes those of YouTube-VIS 2019.
-        parts: parts as text; empty takes all.
-
-    Returns:
-        The network.
-
-    Raises:
-        ValueError: there are parts for a network without them.
     """
     if parts and kind != "msstsvis":
         raise ValueError(f"{kind} has no parts")

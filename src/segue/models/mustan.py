@@ -44,18 +44,7 @@ Refinement = Literal["attention", "concat", "none"]
 
 
 def window_offsets(frames: int, *, causal: bool = False) -> tuple[int, ...]:
-    """Times of the frames of a window, relative to the current one: (-3, 0, 3) for three frames.
-
-    Args:
-        frames: number of frames, odd.
-        causal: take no later frames: (-6, -3, 0).
-
-    Returns:
-        Offsets in frames, ascending.
-
-    Raises:
-        ValueError: ``frames`` is even or out of range.
-    """
+    """Times of the frames of a window, relative to the current one: (-3, 0, 3) for three frames."""
     if frames % 2 == 0 or not 1 <= frames <= MOST_FRAMES:
         raise ValueError(f"frames is {frames}; a window has an odd number of frames, at most {MOST_FRAMES}")
     last = 0 if causal else frames // 2
@@ -333,14 +322,7 @@ class MUSTAN2(WindowNetwork):
 
 
 def mean_maps(members: Sequence[Features]) -> Features:
-    """Mean of the maps of several frames, stride by stride.
-
-    Args:
-        members: of each frame its maps (N, C, h, w), alike for all; at least one.
-
-    Returns:
-        Maps (N, C, h, w).
-    """
+    """Mean of the maps of several frames, stride by stride."""
     return tuple(torch.stack(maps).mean(0) for maps in zip(*members, strict=True))
 
 

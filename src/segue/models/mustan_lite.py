@@ -121,9 +121,6 @@ class MustanLite(nn.Module):
         A scene comes as its planes, (N, 21, H, W) in [0, 1]; a frame of the context gives its pixels alone.
         A network with flow takes the flow picture of the current frame, (N, 2, H, W) in [0, 1], the flow to
         the frame six before it first; its maps at the same strides come last.
-
-        Raises:
-            ValueError: a network with flow is given none.
         """
         if role == CONTEXT:
             return (frames,)
@@ -344,11 +341,7 @@ class MustanSlim(nn.Module):
 
 
 def shipped_slim() -> MustanSlim:
-    """The variant that segue trains and ships: it sees the past only, the frames that mustan-lite sees.
-
-    Returns:
-        MustanSlim with offsets -6, -3 and 0, a background, shadow and change maps; fresh weights.
-    """
+    """The variant that segue trains and ships: it sees the past only, the frames that mustan-lite sees."""
     return MustanSlim((-6, -3, 0), frm="concat", background=True, shadow=True, changes=True)
 
 

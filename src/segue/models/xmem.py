@@ -76,14 +76,7 @@ class XMemTracker(LongTermTracker):
         return not set(self.ids) <= set(given.ids)
 
     def deep_update(self, plan: FramePlan) -> bool:
-        """Whether the value encoder updates the recurrent states on this frame, should it become memory.
-
-        Args:
-            plan: what happens on the frame.
-
-        Returns:
-            True at the interval of the schedule; by a schedule without one, on frames that become memory.
-        """
+        """Whether the value encoder updates the recurrent states on this frame, should it become memory."""
         if self.schedule.deep_update_every < 0:
             return plan.keep
         return self._last_deep is None or self._seen - self._last_deep >= self.schedule.deep_update_every

@@ -195,16 +195,7 @@ class Proposals:
 
 
 def propose(detector: Detector, frame: Frame, least_score: float) -> Proposals:
-    """The finds of a detector that needs no further frames, below its own threshold too if it can tell.
-
-    Args:
-        detector: finds objects.
-        frame: the frame.
-        least_score: score in [0, 1] below which finds are left out.
-
-    Returns:
-        Boxes, scores and class names, best first; a mask is computed when it is asked for.
-    """
+    """The finds of a detector that needs no further frames, below its own threshold too if it can tell."""
     if isinstance(detector, BoxDetector):
         return detector.propose(frame, least_score)
     found = detector(frame)

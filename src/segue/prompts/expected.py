@@ -25,12 +25,6 @@ def evidence(answer: Answer) -> Float32Array:
     Rows are what the network predicts; what the probabilities of the mask let one expect, as in
     :func:`segue.sessions.track.expected_overlap`; and the least IoU with one of the other masks. Where the
     guesses differ, it is open what is meant, and the network alone is too sure.
-
-    Args:
-        answer: K masks, with the IoU that the network predicts.
-
-    Returns:
-        (3, K), float32.
     """
     planes = answer.planes.reshape(len(answer), -1)
     inside = planes > 0.5
@@ -43,15 +37,7 @@ def evidence(answer: Answer) -> Float32Array:
 
 
 def expected_iou(kind: str, seen: Float32Array) -> Float32Array:
-    """The IoU that evidence lets one expect.
-
-    Args:
-        kind: line of :data:`CALIBRATION`.
-        seen: (3, K), see :func:`evidence`.
-
-    Returns:
-        (K,), float32, in [0, 1].
-    """
+    """The IoU that evidence lets one expect."""
     *weights, offset = CALIBRATION[kind]
     return np.asarray(1 / (1 + np.exp(-np.array(weights) @ seen - offset)), np.float32)
 
@@ -61,12 +47,6 @@ def calibration_of(prompts: Prompts) -> str:
 
     It follows from what the prompts say, not from how often they were asked: a single click in the mask so
     far tells nothing of that mask's faults, and the answer is expected to be as good as the first one was.
-
-    Args:
-        prompts: what is asked.
-
-    Returns:
-        ``box``, ``click`` or ``mask``.
     """
     if prompts.box is not None:
         return "box"

@@ -64,14 +64,7 @@ def as_prompts(value: PromptsLike, where: str = "prompts") -> IndexMask | list[P
 
 
 def as_objects(masks: Any) -> IndexMask | list[Prompt]:
-    """An index mask (H, W) as it is; of masks (N, H, W) one prompt an object, with the ids 1 to N.
-
-    Args:
-        masks: array, tensor or picture that :func:`segue.masks.given.as_masks` has read.
-
-    Returns:
-        An index mask, or one prompt for each object.
-    """
+    """An index mask (H, W) as it is; of masks (N, H, W) one prompt an object, with the ids 1 to N."""
     if masks.ndim == 2:
         return masks  # type: ignore[no-any-return]
     return [MaskPrompt(number, mask != 0) for number, mask in enumerate(masks, 1)]
@@ -212,14 +205,7 @@ class PromptPlan:
             )
 
     def begin(self, index: int) -> None:
-        """Make the prompts of the first frame those of a frame by its index.
-
-        Args:
-            index: index of the first frame.
-
-        Raises:
-            PromptError: that frame has prompts of its own, too.
-        """
+        """Make the prompts of the first frame those of a frame by its index."""
         first, self._first = self._first, None
         if first is None:
             return
@@ -231,11 +217,7 @@ class PromptPlan:
         self._files[index] = self._files.pop(None, {})
 
     def pass_over(self, index: int) -> None:
-        """Drop the prompts of a frame whose result is there from before.
-
-        Args:
-            index: index of the frame.
-        """
+        """Drop the prompts of a frame whose result is there from before."""
         self._by_frame.pop(index, None)
 
     def __call__(self, frame: Frame) -> IndexMask | list[Prompt] | None:
@@ -270,11 +252,7 @@ class PromptPlan:
         return dict(self._by_frame)
 
     def check_reached(self) -> None:
-        """Check that every frame with prompts has come.
-
-        Raises:
-            PromptError: the source has no such frame.
-        """
+        """Check that every frame with prompts has come."""
         if self._by_frame:
             raise PromptError(
                 f"there is a prompt for frame {min(self._by_frame)}, but the source has no such frame"

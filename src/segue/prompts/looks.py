@@ -16,13 +16,6 @@ def joined(found: Answer, closer: Answer) -> Answer:
     """The mean of two looks where both show the picture, of which the closer counts twice, at its resolution.
 
     Where one alone shows it, the masks are those of that look.
-
-    Args:
-        found: a look.
-        closer: another one, at the same picture.
-
-    Returns:
-        ``found`` with masks and predicted IoU of both.
     """
     x0, y0 = np.minimum(found.window[:2], closer.window[:2]).tolist()
     x1, y1 = np.maximum(found.window[2:], closer.window[2:]).tolist()
@@ -48,14 +41,7 @@ def joined(found: Answer, closer: Answer) -> Answer:
 
 
 def cut_off(found: Answer) -> bool:
-    """Whether the first mask reaches an edge of its window that is not one of the picture.
-
-    Args:
-        found: a look.
-
-    Returns:
-        True where the window may cut the object off.
-    """
+    """Whether the first mask reaches an edge of its window that is not one of the picture."""
     inside = found.planes[0] > 0.5
     x0, y0, x1, y1 = found.window
     return bool(

@@ -29,15 +29,7 @@ class Discovery:
     mask: npt.NDArray[np.bool_]  # the object's patches, (gh, gw)
 
     def box(self, patch: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """Box around the object.
-
-        Args:
-            patch: side of a cell in pixels.
-            size: height and width of the picture.
-
-        Returns:
-            ``(x0, y0, x1, y1)`` in pixels, exclusive at the far side.
-        """
+        """Box around the object."""
         x0, y0, x1, y1 = (int(side) * patch for side in tight_box(self.mask))
         return x0, y0, min(x1, int(size[1])), min(y1, int(size[0]))
 
@@ -63,18 +55,6 @@ def discover(
     Features are neither normalised nor centred; the grid is rows and columns of the patches. The paper finds
     a single object. Looking for more, each among what is left, is ours, and ends with the first find of fewer
     patches than :data:`LEAST_PATCHES` or more than the share :data:`MOST` of the picture.
-
-    Args:
-        features: one row for each patch, (N, d), float32, row by row of the grid.
-        grid: rows and columns of patches, whose product is N.
-        max_objects: most objects to look for.
-        k: the seed grows among this many patches of least correlation (LOST, section 3).
-
-    Returns:
-        Objects as sets of patches with their boxes on the grid, the clearest first.
-
-    Raises:
-        PromptError: the features are all zero, so that there is nothing to tell apart.
     """
     least, most = (0, 1.0) if max_objects == 1 else (LEAST_PATCHES, MOST)
     left = np.arange(len(features))

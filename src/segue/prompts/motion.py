@@ -42,15 +42,7 @@ at most 0.45 between frames of two of these films."""
 
 
 def moves_with(mask: BoolArray, motion: Float32Array) -> BoolArray | None:
-    """The connected region that moves as much as a mask does.
-
-    Args:
-        mask: (h, w), bool.
-        motion: how far each pixel moves against the scene, (h, w), in pixels.
-
-    Returns:
-        (h, w), bool; None where the mask stands still.
-    """
+    """The connected region that moves as much as a mask does."""
     typical = float(np.median(motion[mask])) if mask.any() else 0.0
     if typical < LEAST_MOTION:
         return None

@@ -114,14 +114,7 @@ class OnnxNetwork:
         return {name: by_name.get(name, found[i]) for i, name in enumerate(wanted)}
 
     def inner(self, size: tuple[int, ...]) -> tuple[int, int]:
-        """Size that a picture has inside the square.
-
-        Args:
-            size: height and width of the picture.
-
-        Returns:
-            Height and width in pixels.
-        """
+        """Size that a picture has inside the square."""
         if self.layout == "sam2":
             return self.side, self.side
         scale = self.side / max(size[0], size[1])
@@ -136,18 +129,7 @@ class OnnxPrompter:
         self._encoded: dict[str, npt.NDArray[Any]] | None = None
 
     def answer(self, prompts: Prompts) -> Answer:
-        """The object that ``prompts`` point at, the masks in order of their predicted IoU.
-
-        Args:
-            prompts: in pixels of the picture.
-
-        Returns:
-            Masks over the whole picture with probabilities in [0, 1], float32, and their IoU as the network
-            predicts it.
-
-        Raises:
-            PromptError: a prompt is outside of the picture.
-        """
+        """The object that ``prompts`` point at, the masks in order of their predicted IoU."""
         network, size = self._network, (self.image.shape[0], self.image.shape[1])
         prompts = prompts.checked(size)
         if self._encoded is None:

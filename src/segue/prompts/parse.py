@@ -137,17 +137,7 @@ def _entry(text: str | Path) -> tuple[int | None, Path]:
 
 
 def split_mask(text: str) -> tuple[int | None, str]:
-    """Id and path of ``[ID=]PATH``; the id is None where there is none.
-
-    Args:
-        text: text of a command line.
-
-    Returns:
-        Id, and path.
-
-    Raises:
-        PromptError: the id is out of range.
-    """
+    """Id and path of ``[ID=]PATH``; the id is None where there is none."""
     match = _NAMED.fullmatch(text)
     return (None, text) if match is None else (check_id(int(match[1])), match[2])
 
@@ -167,17 +157,7 @@ def _read(path: Path, size: tuple[int, int], fit: bool, *, one: bool) -> npt.NDA
 
 @contextmanager
 def errors_name(what: object) -> Iterator[None]:
-    """Errors from within begin with what they are about.
-
-    Args:
-        what: prefix of the message, such as the name of a file.
-
-    Yields:
-        Nothing.
-
-    Raises:
-        PromptError: what the block raised, with the prefix.
-    """
+    """Errors from within begin with what they are about."""
     try:
         yield
     except PromptError as error:
@@ -185,17 +165,7 @@ def errors_name(what: object) -> Iterator[None]:
 
 
 def check_id(id: int) -> int:
-    """The id itself, if an index mask can hold it.
-
-    Args:
-        id: id of an object.
-
-    Returns:
-        The same id.
-
-    Raises:
-        PromptError: it is not between 1 and 65535.
-    """
+    """The id itself, if an index mask can hold it."""
     if not 1 <= id <= MAX_ID:
         raise PromptError(f"object id {id} is out of range; ids go from 1 to {MAX_ID}")
     return int(id)
@@ -226,15 +196,7 @@ def fit_mask(mask: npt.NDArray[Any], size: tuple[int, int], fit: bool) -> npt.ND
 
 
 def check_points(points: Sequence[Point], size: tuple[int, int]) -> None:
-    """See that points lie in a picture of ``size`` (H, W).
-
-    Args:
-        points: ``(x, y)`` in pixels.
-        size: height and width of the picture.
-
-    Raises:
-        PromptError: one lies outside.
-    """
+    """See that points lie in a picture of ``size`` (H, W)."""
     height, width = size
     for x, y in points:
         if not (0 <= x < width and 0 <= y < height):
@@ -242,18 +204,7 @@ def check_points(points: Sequence[Point], size: tuple[int, int]) -> None:
 
 
 def clip_box(box: Box, size: tuple[int, int]) -> Box:
-    """``box`` in whole pixels inside a picture of ``size`` (H, W).
-
-    Args:
-        box: ``(x0, y0, x1, y1)`` in pixels.
-        size: height and width of the picture.
-
-    Returns:
-        The part inside the picture, in whole pixels.
-
-    Raises:
-        PromptError: nothing of it lies inside.
-    """
+    """``box`` in whole pixels inside a picture of ``size`` (H, W)."""
     name = "box (" + ", ".join(f"{value:g}" for value in box) + ")"
     if len(box) != 4 or not all(math.isfinite(value) for value in box):
         raise PromptError(f"{name} does not have four finite numbers x0, y0, x1, y1")

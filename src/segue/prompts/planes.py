@@ -32,30 +32,14 @@ def tight_box(mask: npt.NDArray[np.generic]) -> Box:
 
 
 def grown(box: Box, margin: float) -> Box:
-    """``box`` with ``margin`` times its width and height more on each side.
-
-    Args:
-        box: ``(x0, y0, x1, y1)``.
-        margin: share of width and height to add on each side.
-
-    Returns:
-        The larger box; it may lie outside the picture.
-    """
+    """``box`` with ``margin`` times its width and height more on each side."""
     x0, y0, x1, y1 = box
     dx, dy = margin * (x1 - x0), margin * (y1 - y0)
     return x0 - dx, y0 - dy, x1 + dx, y1 + dy
 
 
 def box_window(box: Box, size: tuple[int, int]) -> Window:
-    """The window that shows ``box`` of a picture of ``size`` (H, W): clipped, and not too long.
-
-    Args:
-        box: ``(x0, y0, x1, y1)`` in pixels.
-        size: height and width of the picture.
-
-    Returns:
-        The window in pixels.
-    """
+    """The window that shows ``box`` of a picture of ``size`` (H, W): clipped, and not too long."""
     x0, y0, x1, y1 = box
     width, height = x1 - x0, y1 - y0
     width, height = max(width, height / MOST_ASPECT), max(height, width / MOST_ASPECT)
@@ -64,38 +48,20 @@ def box_window(box: Box, size: tuple[int, int]) -> Window:
 
 
 def pixels(window: Window, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """A window in whole pixels inside a picture of ``size`` (H, W), with one pixel at least.
-
-    Args:
-        window: ``(x0, y0, x1, y1)`` in pixels, not whole ones.
-        size: height and width of the picture.
-
-    Returns:
-        ``(x0, y0, x1, y1)`` in whole pixels, ends exclusive.
-    """
+    """A window in whole pixels inside a picture of ``size`` (H, W), with one pixel at least."""
     x0, y0 = min(int(window[0]), size[1] - 1), min(int(window[1]), size[0] - 1)
     x1, y1 = min(math.ceil(window[2]), size[1]), min(math.ceil(window[3]), size[0])
     return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
 
 
 def draw_disk(plane: UInt8Array, point: Point) -> None:
-    """Mark a click (x, y) on a square plane: a disk of radius 2 % of the side, 3 pixels at least.
-
-    Args:
-        plane: (S, S), uint8; it is changed.
-        point: ``(x, y)`` in pixels of the plane.
-    """
+    """Mark a click (x, y) on a square plane: a disk of radius 2 % of the side, 3 pixels at least."""
     radius = max(3, round(0.02 * plane.shape[0]))
     cv2.circle(plane, (int(point[0]), int(point[1])), radius, 255, -1)
 
 
 def draw_stroke(plane: UInt8Array, points: Sequence[Point]) -> None:
-    """Mark a stroke along points (x, y) on a square plane, 3 % of the side wide, 3 pixels at least.
-
-    Args:
-        plane: (S, S), uint8; it is changed.
-        points: ``(x, y)`` in pixels of the plane.
-    """
+    """Mark a stroke along points (x, y) on a square plane, 3 % of the side wide, 3 pixels at least."""
     line = np.array(points, np.int32).reshape(-1, 1, 2)
     cv2.polylines(plane, [line], False, 255, thickness=max(3, round(0.03 * plane.shape[0])))
 
@@ -104,40 +70,18 @@ STROKE_POINTS = 5  # clicks that a stroke becomes for networks that know clicks 
 
 
 def thinned(stroke: Sequence[Point]) -> list[Point]:
-    """A few points of a stroke, evenly chosen, its ends among them.
-
-    Args:
-        stroke: points ``(x, y)``.
-
-    Returns:
-        Some of them, in order.
-    """
+    """A few points of a stroke, evenly chosen, its ends among them."""
     chosen = np.linspace(0, len(stroke) - 1, min(STROKE_POINTS, len(stroke))).round().astype(int)
     return [stroke[i] for i in chosen]
 
 
 def around(boxes: Sequence[Box]) -> Box:
-    """The smallest box around boxes.
-
-    Args:
-        boxes: ``(x0, y0, x1, y1)`` each; one at least.
-
-    Returns:
-        The box around all.
-    """
+    """The smallest box around boxes."""
     x0, y0, x1, y1 = zip(*boxes, strict=True)
     return float(min(x0)), float(min(y0)), float(max(x1)), float(max(y1))
 
 
 def clipped(box: Box, size: tuple[int, int]) -> Box:
-    """The part of a box inside a picture of ``size`` (H, W).
-
-    Args:
-        box: ``(x0, y0, x1, y1)`` in pixels.
-        size: height and width of the picture.
-
-    Returns:
-        The clipped box.
-    """
+    """The part of a box inside a picture of ``size`` (H, W)."""
     x0, y0, x1, y1 = box
     return max(0.0, x0), max(0.0, y0), min(float(size[1]), x1), min(float(size[0]), y1)

@@ -242,15 +242,7 @@ def _ready(network: SeguePrompt, device: torch.device) -> SeguePrompt:
 def prepared(
     network: SeguePrompt | str = "segue-prompt", device: str | torch.device | None = None
 ) -> SeguePrompt:
-    """A network ready to run; the work is done once for each network and device.
-
-    Args:
-        network: the network, or its name.
-        device: where it runs; None takes a GPU if there is one.
-
-    Returns:
-        The network, with its weights arranged for the device.
-    """
+    """A network ready to run; the work is done once for each network and device."""
     network = _shipped(network) if isinstance(network, str) else network
     if not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules()):
         return network

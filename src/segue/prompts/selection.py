@@ -26,17 +26,7 @@ class Rules:
     classes: frozenset[str] | None = None  # labels that are wanted; None is all
 
     def checked(self, names: Mapping[int, str]) -> Rules:
-        """The same, for a detector that knows classes of these names.
-
-        Args:
-            names: names of the classes by number.
-
-        Returns:
-            These rules.
-
-        Raises:
-            PromptError: a class of the rules is none of the detector's.
-        """
+        """The same, for a detector that knows classes of these names."""
         known = set(names.values())
         if unknown := sorted(set(self.classes or ()) - known):
             raise PromptError(
@@ -61,14 +51,7 @@ class Found:
 
 
 def found_in(mask: IndexMask) -> Found:
-    """The objects of an index mask (H, W), the best first; scores say only the order.
-
-    Args:
-        mask: index mask (H, W).
-
-    Returns:
-        The objects with boxes and areas.
-    """
+    """The objects of an index mask (H, W), the best first; scores say only the order."""
     extents = measure(mask)
     ids = np.array(list(extents), int)
     objects = _objects(extents, [None] * len(ids), 1.0 / ids)
@@ -84,15 +67,6 @@ def select(
     """Apply the rules to the detections of a picture: probabilities (N, H, W) and scores (N,), both in 0..1.
 
     A pixel that several objects claim goes to the most probable of them, of equals to the better one.
-
-    Args:
-        probabilities: (N, H, W), in [0, 1].
-        scores: (N,), in [0, 1].
-        labels: class of each, or None.
-        rules: least score, classes, number of objects; None takes the usual ones.
-
-    Returns:
-        The chosen objects as one index mask, best first.
     """
     rules = rules or Rules()
     names, size = list(labels), probabilities.shape[1:]
@@ -164,16 +138,6 @@ def nearest_detections(
     Boxes (K, 4) and (N, 4) are x0, y0, x1, y1 in pixels. Of the detections that score at least ``least`` it
     is the one whose four numbers are nearest (Euclidean); the first of equals. One detection may serve
     several boxes, unless ``unique`` assigns them one to one at the least sum of distances.
-
-    Args:
-        wanted: known boxes, (K, 4), ``x0, y0, x1, y1`` in pixels.
-        boxes: detections, (N, 4), likewise.
-        scores: of the detections, (N,), in [0, 1].
-        least: detections below this score do not count.
-        unique: use each detection at most once.
-
-    Returns:
-        For each known box the index of a detection, or None.
     """
     from scipy.optimize import linear_sum_assignment  # late, for a quick start
 

@@ -26,38 +26,17 @@ _WIDTH, _HEIGHT, _LEFT, _TOP = 320, 110, 26, 6
 
 
 def number(value: float) -> str:
-    """A value for people: four decimals, or a dash where there is none.
-
-    Args:
-        value: number or NaN.
-
-    Returns:
-        Text.
-    """
+    """A value for people: four decimals, or a dash where there is none."""
     return "–" if math.isnan(value) else f"{value:.4f}"
 
 
 def signed(value: float) -> str:
-    """A difference for people: its sign and four decimals, or a dash where there is none.
-
-    Args:
-        value: number or NaN.
-
-    Returns:
-        Text.
-    """
+    """A difference for people: its sign and four decimals, or a dash where there is none."""
     return number(value) if math.isnan(value) else f"{value:+.4f}"
 
 
 def bars(values: Mapping[str, float]) -> Element:
-    """One horizontal bar for each name, from 0 to 1, or to the largest value if that is more.
-
-    Args:
-        values: not negative, by name.
-
-    Returns:
-        An SVG element.
-    """
+    """One horizontal bar for each name, from 0 to 1, or to the largest value if that is more."""
     top = _upper(values.values())
     parts: list[Element] = []
     for row, (name, value) in enumerate(values.items()):
@@ -72,14 +51,7 @@ def bars(values: Mapping[str, float]) -> Element:
 
 
 def pairs(values: Mapping[str, tuple[float, float]]) -> Element:
-    """Two values for each name as dots on a line from 0 to 1 (or the largest value), and their difference.
-
-    Args:
-        values: two values, not negative, by name.
-
-    Returns:
-        An SVG element.
-    """
+    """Two values for each name as dots on a line from 0 to 1 (or the largest value), and their difference."""
     top = _upper([value for pair in values.values() for value in pair])
     parts: list[Element] = []
     for row, (name, (first, second)) in enumerate(values.items()):
@@ -93,27 +65,13 @@ def pairs(values: Mapping[str, tuple[float, float]]) -> Element:
 
 
 def drawn(series: Mapping[str, Series]) -> list[str]:
-    """The measures that have a line: the first two, but not those of single objects, such as ``J_1``.
-
-    Args:
-        series: measures over time, by name.
-
-    Returns:
-        Names.
-    """
+    """The measures that have a line: the first two, but not those of single objects, such as ``J_1``."""
     means = [key for key in series if not any(key.startswith(f"{other}_") for other in series)]
     return [key for key in means if len(series[key].values)][:2]
 
 
 def timeline(series: Mapping[str, Series]) -> Element:
-    """The measures of :func:`drawn` over the scored frames; gaps are frames without a value.
-
-    Args:
-        series: measures over time, by name.
-
-    Returns:
-        An SVG element.
-    """
+    """The measures of :func:`drawn` over the scored frames; gaps are frames without a value."""
     lines = [series[key] for key in drawn(series)]
     top = _upper([float(value) for line in lines for value in line.values])
     floor = _HEIGHT + _TOP
@@ -137,15 +95,6 @@ def write_percentiles(
     """Draw how values in [0, 1] are distributed: over each percentile stands the value below which it is.
 
     Gives for each line the values at 0, 10, ... 100 percent; NaN is left out.
-
-    Args:
-        path: file to write, ending in ``.svg``.
-        title: heading of the drawing.
-        measure: name of the values.
-        lines: values in [0, 1] by the name of the line; NaN is left out.
-
-    Returns:
-        For each line the values at 0, 10, ... 100 percent.
     """
     width, height, left, top, row = 480, 300, 46, 30, 18
     floor = top + height
@@ -237,15 +186,6 @@ def node(tag: str, text: str | None, *children: Element, **attributes: str | flo
 
     A trailing underscore in the name of an attribute goes away (``class_``), inner ones become hyphens;
     numbers have one decimal, or none.
-
-    Args:
-        tag: name of the element.
-        text: text inside, or None.
-        children: elements inside.
-        attributes: texts and numbers by name.
-
-    Returns:
-        The element.
     """
     shown = {
         name.rstrip("_").replace("_", "-"): value if isinstance(value, str) else decimal(value)
@@ -258,12 +198,5 @@ def node(tag: str, text: str | None, *children: Element, **attributes: str | flo
 
 
 def decimal(value: float) -> str:
-    """A number for a drawing: one decimal, or none where that is 0.
-
-    Args:
-        value: any number.
-
-    Returns:
-        Text.
-    """
+    """A number for a drawing: one decimal, or none where that is 0."""
     return f"{value:.1f}".removesuffix(".0")

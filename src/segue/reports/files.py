@@ -133,15 +133,7 @@ def _values(measures: Measures) -> dict[str, float | None]:
 
 
 def paired(first: Measures, second: Measures) -> Pairs:
-    """Each of the first measures in both results; NaN where the second has none.
-
-    Args:
-        first: measures by name.
-        second: measures by name.
-
-    Returns:
-        Two values by name.
-    """
+    """Each of the first measures in both results; NaN where the second has none."""
     return {key: (value, second.get(key, math.nan)) for key, value in first.items()}
 
 

@@ -117,14 +117,7 @@ def write_comparison(comparison: Comparison, path: Path | str) -> None:
 
 
 def describe_interval(seed: int) -> str:
-    """What the numbers of a comparison's intervals are.
-
-    Args:
-        seed: seed of the bootstrap.
-
-    Returns:
-        A sentence.
-    """
+    """What the numbers of a comparison's intervals are."""
     return (
         f"Every sequence counts the same; {CONFIDENCE:.0%} percentile interval of a paired bootstrap over "
         f"sequences ({RESAMPLES:,} resamples, seed {seed})."
@@ -132,14 +125,7 @@ def describe_interval(seed: int) -> str:
 
 
 def in_both(comparison: Comparison) -> tuple[Pairs, Pairs]:
-    """The overall measures, and the headline of each sequence, in both results; NaN where there is none.
-
-    Args:
-        comparison: of two results.
-
-    Returns:
-        Overall measures, and headlines by sequence.
-    """
+    """The overall measures, and the headline of each sequence, in both results; NaN where there is none."""
     first, second = comparison.first, comparison.second
     one, other = (
         {name: measures.get(first.headline, math.nan) for name, measures in item.sequences.items()}
@@ -149,26 +135,12 @@ def in_both(comparison: Comparison) -> tuple[Pairs, Pairs]:
 
 
 def difference_rows(pairs: Pairs) -> list[tuple[str, tuple[str, ...]]]:
-    """Rows of a table: both values, and the second minus the first.
-
-    Args:
-        pairs: two values by name.
-
-    Returns:
-        Name and cells of each row.
-    """
+    """Rows of a table: both values, and the second minus the first."""
     return [(name, (number(a), number(b), signed(b - a))) for name, (a, b) in pairs.items()]
 
 
 def interval_rows(comparison: Comparison) -> list[tuple[str, tuple[str, ...]]]:
-    """Rows of a table: mean, low and high end, and number of sequences of each interval.
-
-    Args:
-        comparison: of two results.
-
-    Returns:
-        Name and cells of each row.
-    """
+    """Rows of a table: mean, low and high end, and number of sequences of each interval."""
     return [
         (key, (signed(item.mean), signed(item.low), signed(item.high), str(item.sequences)))
         for key, item in comparison.intervals.items()
@@ -186,15 +158,7 @@ def _columns(tables: Mapping[str, Measures]) -> list[str]:
 
 
 def measured_rows(tables: Mapping[str, Measures], columns: Iterable[str]) -> list[tuple[str, list[str]]]:
-    """Rows of a table of measures, empty where there is none.
-
-    Args:
-        tables: measures by the name of the row.
-        columns: names of the measures.
-
-    Returns:
-        Name and cells of each row.
-    """
+    """Rows of a table of measures, empty where there is none."""
     return [
         (name, [number(measures[key]) if key in measures else "" for key in columns])
         for name, measures in tables.items()
@@ -212,13 +176,7 @@ _PAGES.globals |= {"columns_of": _columns, "rows_of": measured_rows, "version": 
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:
-    """Write a page that needs no other file, by one of ``templates``; the texts in ``values`` are escaped.
-
-    Args:
-        path: page to write.
-        template: name of the template.
-        values: what it shows, by name.
-    """
+    """Write a page that needs no other file, by one of ``templates``; the texts in ``values`` are escaped."""
     prepare(path)
     text = _PAGES.get_template(template).render(values)
     # Names of files need not be valid text; what cannot be written becomes a question mark.

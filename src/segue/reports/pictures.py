@@ -54,13 +54,6 @@ def worst_frames(series: Mapping[str, Mapping[str, Series]], count: int) -> list
     """The frames with the lowest values of their sequence's first measure, lowest first.
 
     At most :data:`PER_SEQUENCE` of one sequence, at least a tenth of it apart: neighbours look the same.
-
-    Args:
-        series: measures over time, by sequence and name.
-        count: most frames.
-
-    Returns:
-        The frames, the worst first.
     """
     found = []
     for sequence, measures in series.items():
@@ -114,12 +107,6 @@ def closer(view: FrameView) -> tuple[slice, slice]:
     """Rows and columns around all that truth and result hold, in the shape of the frame.
 
     Small things are enlarged, at most :data:`ENLARGED` times; all of the frame where that would gain little.
-
-    Args:
-        view: frame with truth and result.
-
-    Returns:
-        Rows and columns.
     """
     marked = ((view.truth > 0) | (view.result > 0)) & ~view.ignored
     height, width = marked.shape
@@ -140,15 +127,6 @@ def data_uri(picture: Image) -> str:
     """A picture (H, W, 3) as a JPEG inside an address, its longer side near :data:`LONG_SIDE`.
 
     Small pictures are enlarged in whole steps, for a JPEG loses the colour of single pixels.
-
-    Args:
-        picture: RGB (H, W, 3), uint8.
-
-    Returns:
-        ``data:image/jpeg;base64,...``.
-
-    Raises:
-        SegueError: the picture cannot be encoded.
     """
     height, width = picture.shape[:2]
     scale = LONG_SIDE / max(height, width)

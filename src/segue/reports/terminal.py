@@ -51,14 +51,7 @@ class Files:
     submission: Path | None = None
 
     def check(self, *inputs: Path) -> None:
-        """See that all of them can be written, before any work is spent, and none is part of the inputs.
-
-        Args:
-            inputs: folders and files that are read.
-
-        Raises:
-            SinkError: a file cannot be written, is part of the inputs, or is named twice.
-        """
+        """See that all of them can be written, before any work is spent, and none is part of the inputs."""
         if self.json is not None and self.report is not None and self.json.resolve() == self.report.resolve():
             raise SinkError(f"{self.json}: is to hold both scores and report; give each a file of its own")
         for target in filter(None, (self.json, self.report)):
@@ -73,11 +66,7 @@ class Files:
                 prepare(path)
 
     def save(self, values: Mapping[str, Any]) -> None:
-        """Write the file of scores where there is to be one, and say what was written.
-
-        Args:
-            values: scores, as JSON can hold them.
-        """
+        """Write the file of scores where there is to be one, and say what was written."""
         if self.json is not None:
             from segue.reports.files import write_json
 
@@ -94,14 +83,6 @@ def bars(field: str, *columns: ProgressColumn, quiet: bool = False) -> Progress:
     """Bars of progress, gone when they end; nothing is shown where no terminal is.
 
     Between a bar and the text ``field`` stand the columns, or how many of how many and the time that remains.
-
-    Args:
-        field: name of the field of a task that stands behind the bar.
-        columns: what stands between; none takes the usual ones.
-        quiet: show nothing.
-
-    Returns:
-        Progress of rich, to be used as a context manager.
     """
     console = Console(stderr=True, quiet=quiet or is_quiet(), highlight=False, soft_wrap=True)
     return Progress(
@@ -119,15 +100,7 @@ def bars(field: str, *columns: ProgressColumn, quiet: bool = False) -> Progress:
 def progress(
     title: str, interrupted: str = "interrupted; nothing was written"
 ) -> Iterator[evaluation.Progress]:
-    """A function that shows how many sequences are done; Ctrl-C ends the program with a message and 130.
-
-    Args:
-        title: what stands before the bar.
-        interrupted: message on Ctrl-C.
-
-    Yields:
-        The function.
-    """
+    """A function that shows how many sequences are done; Ctrl-C ends the program with a message and 130."""
     try:
         with bars("name") as bar:
             task = bar.add_task(printable(title), total=None, name="")
@@ -142,11 +115,7 @@ def progress(
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
-    """Print the scores of sequences, categories and the whole set, then the remarks.
-
-    Args:
-        evaluation: the scores.
-    """
+    """Print the scores of sequences, categories and the whole set, then the remarks."""
     from segue.reports.html import measured_rows
 
     print_title(evaluation.protocol)
@@ -165,11 +134,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """Print the overall numbers of both results, the differences by sequence, and the interval.
-
-    Args:
-        comparison: of two results.
-    """
+    """Print the overall numbers of both results, the differences by sequence, and the interval."""
     from segue.reports.html import describe_interval, difference_rows, in_both, interval_rows
 
     print_title(comparison.first.protocol)
@@ -182,31 +147,18 @@ def print_comparison(comparison: Comparison) -> None:
 
 
 def print_remarks(remarks: Iterable[str]) -> None:
-    """Print remarks on the standard error, where they are not taken for scores.
-
-    Args:
-        remarks: one line each.
-    """
+    """Print remarks on the standard error, where they are not taken for scores."""
     for remark in remarks:
         typer.echo(f"note: {printable(remark)}", err=True)
 
 
 def print_title(text: str) -> None:
-    """Print the line above tables.
-
-    Args:
-        text: the line.
-    """
+    """Print the line above tables."""
     Console(highlight=False, soft_wrap=True).print(printable(text), markup=False, style="bold")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> None:
-    """Print a table; where no terminal is, lines with tabs between the columns.
-
-    Args:
-        columns: headings.
-        rows: name and cells of each row.
-    """
+    """Print a table; where no terminal is, lines with tabs between the columns."""
     console = Console()
     if not console.is_terminal:
         for name, cells in ((columns[0], columns[1:]), *rows):

@@ -31,14 +31,7 @@ class Words:
     named: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def of(self, *names: str) -> tuple[str, ...]:
-        """The options of what has these names, from the widest to the narrowest: of two, the last counts.
-
-        Args:
-            names: of a row and its network, the widest first.
-
-        Returns:
-            Options as on a command line, the common ones first.
-        """
+        """The options of what has these names, from the widest to the narrowest: of two, the last counts."""
         own = (word for name in dict.fromkeys(names) for word in self.named.get(name, ()))
         return (*self.common, *own)
 
@@ -79,13 +72,6 @@ class How:
         """The weight file that is given for the network of a row: for this row, or for all rows of it.
 
         A row of first frames may be called as its detector is; what is given by that name is the detector's.
-
-        Args:
-            row: of a table.
-            model: network that runs it.
-
-        Returns:
-            File or address, or None for the weights that the network has by itself.
         """
         given = self.weights.get(model)
         return given if row.first is not None else self.weights.get(row.key, given)
@@ -94,20 +80,7 @@ class How:
 def read_words(
     kind: str, texts: Sequence[str] | None, known: Iterable[str], titles: Mapping[str, str] | None = None
 ) -> Words:
-    """Options to hand on, of texts ``OPTIONS`` or ``NAME=OPTIONS``.
-
-    Args:
-        kind: name of the option, without ``--``, for messages.
-        texts: what was typed; what begins with a dash are options of all rows. None is nothing.
-        known: networks and keys of rows that may be given.
-        titles: keys of rows by what stands in front of them in the table, which is a name of theirs as well.
-
-    Returns:
-        Words for all, and words by name.
-
-    Raises:
-        SegueError: the name is none of those that are known, or a quotation has no end.
-    """
+    """Options to hand on, of texts ``OPTIONS`` or ``NAME=OPTIONS``."""
     names, titles = tuple(dict.fromkeys(known)), titles or {}
     common: list[str] = []
     named: dict[str, tuple[str, ...]] = {}
@@ -130,19 +103,7 @@ def read_words(
 
 
 def read_pairs(kind: str, texts: Sequence[str] | None, known: Iterable[str]) -> dict[str, str]:
-    """Places by name, of texts ``NAME=PLACE``.
-
-    Args:
-        kind: name of the option, without ``--``, for messages.
-        texts: what was typed; None is nothing.
-        known: names that may be given.
-
-    Returns:
-        Places by name.
-
-    Raises:
-        SegueError: a text has another form, or its name is not known.
-    """
+    """Places by name, of texts ``NAME=PLACE``."""
     names, pairs = tuple(known), {}
     for text in texts or ():
         name, _, place = text.partition("=")
@@ -153,18 +114,7 @@ def read_pairs(kind: str, texts: Sequence[str] | None, known: Iterable[str]) -> 
 
 
 def read_rows(tables: Sequence[Table], wanted: Sequence[str] | None) -> frozenset[str] | None:
-    """Keys of the rows that are wanted, by name or key; None where all are.
-
-    Args:
-        tables: tables whose rows can be named.
-        wanted: names or keys; None or empty stands for all.
-
-    Returns:
-        Keys, or None for all rows.
-
-    Raises:
-        SegueError: no row has the name.
-    """
+    """Keys of the rows that are wanted, by name or key; None where all are."""
     if not wanted:
         return None
     known = {name: row.key for table in tables for row in table.rows for name in (row.name, row.key)}
@@ -175,18 +125,7 @@ def read_rows(tables: Sequence[Table], wanted: Sequence[str] | None) -> frozense
 
 
 def read(tables: Sequence[Table], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of :class:`How` of what is typed for these tables: its lists of texts, and the ``model``.
-
-    Args:
-        tables: tables that are to be reproduced.
-        given: values of the options by name.
-
-    Returns:
-        Fields by name, checked.
-
-    Raises:
-        SegueError: a text has the wrong form, or names what there is not.
-    """
+    """Fields of :class:`How` of what is typed for these tables: its lists of texts, and the ``model``."""
     if given["model"] is not None:
         MODELS.find(given["model"])
     rows = [(row, row.model or given["model"] or table.model) for table in tables for row in table.rows]

@@ -39,14 +39,7 @@ class Cost:
 
 
 def cost_of(job: str) -> Cost:
-    """Measure the network of a foreground job, in a process of its own.
-
-    Args:
-        job: the job as JSON.
-
-    Returns:
-        Time of a frame in milliseconds and memory in MiB.
-    """
+    """Measure the network of a foreground job, in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(_measured, job).result()
 
@@ -83,14 +76,6 @@ def seconds_of(
 
     A network that looks ahead gives nothing at first, and those steps are no frames: counted are steps with a
     result, after the warm-up. A film that is too short for them is taken as a whole, with what is still due.
-
-    Args:
-        session: at the beginning of a film.
-        frames: of the film.
-        settle: waits until a device has done what it was asked for.
-
-    Returns:
-        Median over the frames; of a short film, the mean.
     """
     times, found = [], []
     for frame in frames:

@@ -17,13 +17,6 @@ def runs_here(table: Table, how: How) -> str:
     """The rows of a table that run here, with what else they need.
 
     A row runs whose weights come with segue, are downloaded or are given, or whose training has its data.
-
-    Args:
-        table: the table.
-        how: data, weights and options of the run.
-
-    Returns:
-        One line for a list of tables.
     """
     rows = [row.name for row in table.rows if _has_weights(row, table, how)]
     bundled = (entry for entry in MODELS if entry.bundled is not None)

@@ -21,15 +21,7 @@ FILMS = ("cdnet", "sbi", "lasiesta", "limu", "isd")
 
 
 def request_of(table: Table, how: How) -> tuple[Request | None, tuple[str, ...]]:
-    """What is run of the data set of a table, and what is missing of it.
-
-    Args:
-        table: the table.
-        how: data, weights and options of the run.
-
-    Returns:
-        The request, or None where the data set is not there; and remarks.
-    """
+    """What is run of the data set of a table, and what is missing of it."""
     if table.dataset not in how.data:
         return None, (absent(table.dataset),)
     root, names = how.data[table.dataset], how.sequences
@@ -48,16 +40,6 @@ def other_data(table: Table, how: How) -> str | None:
     Editions of YouTube-VIS have one layout and as many classes, whose numbers mean something else: results of
     one, scored or sent as those of the other, would look right and be wrong. Rendered clips may all be of the
     part that is trained on.
-
-    Args:
-        table: the table.
-        how: data, weights and options of the run.
-
-    Returns:
-        One line; None where nothing is wrong or nothing is there.
-
-    Raises:
-        DatasetError: an annotation file is missing or wrong.
     """
     root = how.data.get(table.dataset)
     if root is None:
@@ -79,16 +61,6 @@ def videos_of(table: Table, root: Path) -> tuple[list[str] | None, tuple[str, ..
     """The videos of a table that are in a folder, and remarks on what is missing.
 
     None stands for all that the reader of the data set finds there.
-
-    Args:
-        table: the table.
-        root: folder of its data set.
-
-    Returns:
-        Names of the videos, or None; and remarks.
-
-    Raises:
-        DatasetError: nothing is there.
     """
     if table.dataset in FILMS:
         return None, _films_remarks(table, root)
@@ -153,13 +125,6 @@ def _davis_split(root: Path, year: str, part: str) -> list[str]:
 
 
 def absent(name: str) -> str:
-    """Say that a data set is missing, where it comes from, and how its folder is given.
-
-    Args:
-        name: name of the data set.
-
-    Returns:
-        One line.
-    """
+    """Say that a data set is missing, where it comes from, and how its folder is given."""
     entry = DATASETS.find(name)
     return f"{entry.title} is not there: {entry.address}; give --data {name}=FOLDER"

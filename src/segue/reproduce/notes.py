@@ -19,17 +19,7 @@ NON_RESULT_OPTIONS = frozenset(
 
 
 def notes_of(row: Row, model: str, table: Table, how: How) -> Iterator[str]:
-    """What is said below a table of a row that was done.
-
-    Args:
-        row: the row.
-        model: the network that ran.
-        table: its table.
-        how: data, weights and options of the run.
-
-    Yields:
-        One line each.
-    """
+    """What is said below a table of a row that was done."""
     given = how.run.of(model, row.key)
     if protocol_of(table.dataset).command == "foreground":
         yield seen_as((*table.options, *row.options, *given))
@@ -61,14 +51,7 @@ def _start_of(row: Row, how: How) -> Iterator[str]:
 
 
 def result_options(words: Sequence[str]) -> list[str]:
-    """The options among words that results may depend on.
-
-    Args:
-        words: of a command line, options only.
-
-    Returns:
-        Those words, with the values of their options.
-    """
+    """The options among words that results may depend on."""
     found: list[str] = []
     kept = True
     for word in words:
@@ -80,14 +63,7 @@ def result_options(words: Sequence[str]) -> list[str]:
 
 
 def seen_as(options: Sequence[str]) -> str:
-    """How a foreground network sees films, by the options of its command; of two, the last counts.
-
-    Args:
-        options: words of a command line.
-
-    Returns:
-        A remark for the table.
-    """
+    """How a foreground network sees films, by the options of its command; of two, the last counts."""
     words = list(options)
     sides = [word for before, word in pairwise(words) if before == "--short-side"]
     sides += [word.partition("=")[2] for word in words if word.startswith("--short-side=")]

@@ -54,41 +54,19 @@ FRONTS: dict[str, Front] = {
 
 
 def source_names(truth: Truth) -> tuple[str, ...]:
-    """Names of all sources of first frames, for masks or for boxes.
-
-    Args:
-        truth: what is known of the objects: masks or boxes.
-
-    Returns:
-        Names, in the order of the table.
-    """
+    """Names of all sources of first frames, for masks or for boxes."""
     filled = tuple(FRONTS) if truth == "masks" else ()
     return ("ground truth", *filled, "boxes, GrabCut", *INSTANCES, "DeepLabV3", *DISCOVERIES, "motion")
 
 
 def every(n: int) -> Row:
-    """Row in which every n-th frame is kept, and the previous one is read as well, as the paper does with 5.
-
-    Args:
-        n: distance in frames.
-
-    Returns:
-        The row, without published numbers.
-    """
+    """Row with every n-th frame and the previous one in memory (the paper: n = 5)."""
     options = ("--mem-every", str(n), "--include-last")
     return Row(f"every {n} frames", options=options)
 
 
 def first_frames(published: Mapping[str, tuple[float, float, float, float]], truth: Truth) -> tuple[Row, ...]:
-    """A row for each source of first frames.
-
-    Args:
-        published: J&F, J, F in percent, and frames a second, by row.
-        truth: what is known of the objects: masks or boxes.
-
-    Returns:
-        The rows, in the order of the table.
-    """
+    """A row for each source of first frames."""
     numbers = {name: dict(zip((*DAVIS, SPEED), values, strict=True)) for name, values in published.items()}
     return tuple(
         Row(name, numbers.get(name, {}), first=None if name == "ground truth" else name)

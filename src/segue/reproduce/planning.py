@@ -24,20 +24,7 @@ Template = Callable[[Request, JobConfig], RowJob]
 
 
 def check_tables(tables: Sequence[Table], how: How, template: Template) -> list[str]:
-    """See what rows of tables whose data are there cannot be done.
-
-    Args:
-        tables: the tables.
-        how: what is run, and how.
-        template: makes the job of a row.
-
-    Returns:
-        For each row that cannot be done as asked, which one it is and why: options that do not fit, files
-        that are missing, weights of another network. The other rows can be done.
-
-    Raises:
-        SegueError: outputs of several rows collide, or are there and are not resumed.
-    """
+    """See what rows of tables whose data are there cannot be done."""
     videos: list[RowJob] = []
     wrong: list[str] = []
     for table, row, request in _rows(tables, how):

@@ -77,11 +77,7 @@ class Result:
         return sum(done.failed + (done.ended is not None) for done in self.rows)
 
     def cells(self) -> dict[str, list[str]]:
-        """Rows as they are printed: measured, then published.
-
-        Returns:
-            Texts by the name of the row, as many as the table has headings.
-        """
+        """Rows as they are printed: measured, then published."""
         table, rows = self.table, {}
         for done in self.rows:
             found = {SPEED: done.speed, PACE: 1 / done.speed if done.speed else math.nan}
@@ -95,11 +91,7 @@ class Result:
         return rows
 
     def values(self) -> dict[str, Any]:
-        """Everything as values that JSON can hold.
-
-        Returns:
-            Strings, numbers, lists and dictionaries; speed is None where it was not measured.
-        """
+        """Everything as values that JSON can hold."""
         rows = [
             {
                 "name": done.row.name,
@@ -123,18 +115,7 @@ class Result:
 def result_of(
     table: Table, done: list[Done], missing: Iterable[str], how: How, broken: BaseException | None
 ) -> Result:
-    """The result of a table of which some rows were done.
-
-    Args:
-        table: the table.
-        done: results of those rows.
-        missing: what its data set lacks.
-        how: data, weights and options of the run.
-        broken: what ended the table before its last row; None where nothing did.
-
-    Returns:
-        Rows, remarks and percentiles; a table with a curve has its picture written.
-    """
+    """The result of a table of which some rows were done."""
     remarks = [*remarks_of(table, done, tuple(missing), how)]
     percentiles: dict[str, list[float]] = {}
     scored = [(item, item.evaluation) for item in done if item.evaluation is not None]
@@ -152,17 +133,7 @@ def result_of(
 
 
 def remarks_of(table: Table, done: list[Done], missing: tuple[str, ...], how: How) -> Iterator[str]:
-    """The notes below a table: of the paper, of the data, of the rows.
-
-    Args:
-        table: the table.
-        done: results of its rows.
-        missing: what its data set lacks.
-        how: data, weights and options of the run.
-
-    Yields:
-        One line each, without repetition.
-    """
+    """The notes below a table: of the paper, of the data, of the rows."""
     if table.remark is not None:
         yield table.remark
     yield from missing

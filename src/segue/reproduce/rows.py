@@ -72,14 +72,6 @@ def do_table(table: Table, how: How, face: Face) -> Result:
     What is wrong with one row ends that row; what ends the program, such as Ctrl-C or SIGTERM, ends the
     table, and the rows before it are in the result. So is what is wrong with the table as a whole, such as
     data that are not where they were said to be, or results of another run.
-
-    Args:
-        table: the table.
-        how: data, weights and options of the run.
-        face: receives jobs to run and shows progress.
-
-    Returns:
-        The result, of the rows that were done.
     """
     table = replace(table, subset=table.subset if how.subset is None else how.subset)
     rows = [row for row in table.rows if how.rows is None or row.key in how.rows]

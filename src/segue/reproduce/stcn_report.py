@@ -75,19 +75,7 @@ def first_frame(
     device: str | None = None,
     show: Show | None = None,
 ) -> FirstFrame:
-    """A source of first frames.
-
-    Args:
-        name: one of :func:`~segue.reproduce.papers.source_names`.
-        truth: what is known of the objects, and so what is followed: masks or boxes.
-        weights: files of detectors by name, or by the name of their network, where they are not those that
-            `segue weights get` made.
-        device: where networks run; None takes a GPU if there is one.
-        show: called with soft masks (N, H, W) for each frame on which something is looked for.
-
-    Returns:
-        A function that makes the first mask of a video.
-    """
+    """A source of first frames."""
     file = detector_file(name, weights)
     boxes = truth == "boxes"
     draw = draw_boxes if boxes else draw_masks
@@ -121,15 +109,7 @@ def first_frame(
 
 
 def detector_file(name: str, weights: Mapping[str, str | os.PathLike[str]]) -> str | os.PathLike[str] | None:
-    """The file that is given for the detector of a source, by its name or by that of its network.
-
-    Args:
-        name: one of :func:`~segue.reproduce.papers.source_names`.
-        weights: files by name.
-
-    Returns:
-        The file, or None.
-    """
+    """The file that is given for the detector of a source, by its name or by that of its network."""
     model = INSTANCES.get(name) or DISCOVERIES.get(name, ("deeplab" if name == "DeepLabV3" else "",))[0]
     if not model:
         return None
@@ -137,14 +117,7 @@ def detector_file(name: str, weights: Mapping[str, str | os.PathLike[str]]) -> s
 
 
 def truth_itself(start: Start) -> Chosen:
-    """Each object stands for itself.
-
-    Args:
-        start: how the video begins.
-
-    Returns:
-        By object its box and its mask (H, W), float32, 0 or 1.
-    """
+    """Each object stands for itself."""
     return {
         number: Candidate(box, (start.truth == number).astype(np.float32))
         for number, box in start.boxes.items()
@@ -152,16 +125,7 @@ def truth_itself(start: Start) -> Chosen:
 
 
 def nearest_instances(find: NetworkDetector, start: Start, *, show: Show | None = None) -> Chosen:
-    """For each object the instance whose box is nearest to its own.
-
-    Args:
-        find: detector of instances.
-        start: how the video begins.
-        show: called with the soft masks of all instances, (N, H, W).
-
-    Returns:
-        By object the box and soft mask of the instance.
-    """
+    """For each object the instance whose box is nearest to its own."""
     found = find.detections(start.frames[0].image)
     planes, boxes, scores = (item.cpu().numpy() for item in (found.masks, found.boxes, found.scores))
     if show is not None:
@@ -170,16 +134,7 @@ def nearest_instances(find: NetworkDetector, start: Start, *, show: Show | None 
 
 
 def nearest_regions(find: Detector, start: Start, *, show: Show | None = None) -> Chosen:
-    """For each object the region whose box is nearest to its own.
-
-    Args:
-        find: detector.
-        start: how the video begins.
-        show: called with the masks of all regions, (N, H, W), float32.
-
-    Returns:
-        By object the box and mask of the region.
-    """
+    """For each object the region whose box is nearest to its own."""
     found = find(start.frames[0])
     if show is not None:
         show(found.planes.astype(np.float32))
@@ -200,16 +155,7 @@ def _nearest(start: Start, planes: FloatingArray, boxes: FloatingArray, scores: 
 
 
 def discovered(find: Detector, start: Start, *, show: Show | None = None) -> Chosen:
-    """What is found stands for the object whose box is nearest; an object is found once.
-
-    Args:
-        find: detector.
-        start: how the video begins.
-        show: called with the masks of all that is found, (N, H, W), float32.
-
-    Returns:
-        By object what stands for it; objects for which nothing is left are missing.
-    """
+    """What is found stands for the object whose box is nearest; an object is found once."""
     found = find(start.frames[0], *start.frames[1 : 1 + find.lookahead])
     if show is not None:
         show(found.planes.astype(np.float32))
@@ -225,15 +171,7 @@ def discovered(find: Detector, start: Start, *, show: Show | None = None) -> Cho
 
 
 def draw_masks(start: Start, chosen: Chosen) -> UInt8Array:
-    """Masks of probability above 0.5; the more probable one wins a pixel, of equals the first.
-
-    Args:
-        start: how the video begins.
-        chosen: what stands for each object.
-
-    Returns:
-        Index mask (H, W), uint8.
-    """
+    """Masks of probability above 0.5; the more probable one wins a pixel, of equals the first."""
     mask = np.zeros(start.truth.shape, np.uint8)
     best = np.full(mask.shape, 0.5, np.float32)
     for number, candidate in chosen.items():
@@ -243,30 +181,13 @@ def draw_masks(start: Start, chosen: Chosen) -> UInt8Array:
 
 
 def draw_boxes(start: Start, chosen: Chosen, front: Front = "later") -> UInt8Array:
-    """Whole boxes; those in front cover the others.
-
-    Args:
-        start: how the video begins.
-        chosen: what stands for each object.
-        front: which box is in front: the ``later`` one, the ``smaller`` or the ``lower``.
-
-    Returns:
-        Index mask (H, W), uint8.
-    """
+    """Whole boxes; those in front cover the others."""
     boxes = {number: item.box for number, item in chosen.items()}
     return fill_boxes(back_to_front(boxes, front), start.frames[0].size)
 
 
 def back_to_front(boxes: Mapping[int, Box], front: Front) -> dict[int, Box]:
-    """Boxes by id in the order in which they are drawn; of equals the later one is in front.
-
-    Args:
-        boxes: boxes by id.
-        front: as for :func:`draw_boxes`.
-
-    Returns:
-        The same boxes, back to front.
-    """
+    """Boxes by id in the order in which they are drawn; of equals the later one is in front."""
 
     def depth(number: int) -> float:
         x0, y0, x1, y1 = boxes[number]
@@ -276,15 +197,7 @@ def back_to_front(boxes: Mapping[int, Box], front: Front) -> dict[int, Box]:
 
 
 def cut_boxes(start: Start, chosen: Chosen) -> UInt8Array:
-    """What GrabCut finds in each box, as where a person gives a box; later ones cover earlier ones.
-
-    Args:
-        start: how the video begins.
-        chosen: what stands for each object.
-
-    Returns:
-        Index mask (H, W), uint8.
-    """
+    """What GrabCut finds in each box, as where a person gives a box; later ones cover earlier ones."""
     image = start.frames[0].image
     mask = np.zeros(image.shape[:2], np.uint8)
     for number, item in chosen.items():
@@ -314,17 +227,7 @@ def filtering_picture(start: Start, found: FloatingArray, chosen: IndexMask) -> 
 
 
 def start_of(video: Sequence | BoxSequence) -> Start:
-    """How a video begins, of which the first frame must be annotated.
-
-    Args:
-        video: video of a data set.
-
-    Returns:
-        Up to three frames, the index mask of the first one without unknown pixels, and boxes by id.
-
-    Raises:
-        DatasetError: the first frame is not annotated.
-    """
+    """How a video begins, of which the first frame must be annotated."""
     if 0 not in video.annotations:
         raise DatasetError(
             f"sequence {video.name}: its first frame is not annotated; nothing says what to follow"

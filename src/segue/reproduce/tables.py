@@ -189,12 +189,5 @@ class Table:
 
 
 def slug(text: str) -> str:
-    """A text as the name of a folder.
-
-    Args:
-        text: any text.
-
-    Returns:
-        Lower-case letters, digits, dots and hyphens.
-    """
+    """A text as the name of a folder."""
     return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-")

@@ -40,17 +40,7 @@ class Trainer:
     notice: Callable[[str], None]
 
     def videos(self, videos: Iterator[DatasetVideo]) -> Iterator[DatasetVideo]:
-        """The videos of CDnet2014, each with the weights of a training that left out its fold.
-
-        Args:
-            videos: of CDnet2014.
-
-        Yields:
-            The same videos in the same order; a training is carried out before its first video.
-
-        Raises:
-            DatasetError: a video is none of CDnet2014's.
-        """
+        """The videos of CDnet2014, each with the weights of a training that left out its fold."""
         folds = unseen_folds()
         for video in videos:
             if video.name not in folds:
@@ -58,14 +48,7 @@ class Trainer:
             yield replace(video, weights=self.weights(folds[video.name]))
 
     def weights(self, fold: int | None = None) -> Path:
-        """The weights of a training that has come to its end, and left out a fold.
-
-        Args:
-            fold: the fold of CDnet2014 that training leaves out; None for all data.
-
-        Returns:
-            File of the weights; a training that is complete is not done again.
-        """
+        """The weights of a training that has come to its end, and left out a fold."""
         training, how = training_of(self.row), self.how
         words = training_words(training, how, self.row.key)
         words += [] if fold is None else ["--fold", str(fold)]
@@ -91,44 +74,19 @@ class Trainer:
 
 
 def training_of(row: Row) -> Training:
-    """The training of a row that has one.
-
-    Args:
-        row: row with a training.
-
-    Returns:
-        The training.
-    """
+    """The training of a row that has one."""
     assert row.training is not None
     return row.training
 
 
 def training_words(training: Training, how: How, *row: str) -> list[str]:
-    """A training as it would be typed after ``segue train``, without its fold, its start and its output.
-
-    Args:
-        training: the training.
-        how: data, weights and options of the run.
-        row: key of the row that it is for, if it is for one alone.
-
-    Returns:
-        The words.
-    """
+    """A training as it would be typed after ``segue train``, without its fold, its start and its output."""
     words = [training.network, *training.options, *how.train.of(training.network, *row)]
     return [*words, *(f"--data={name}={how.data[name]}" for name in training.data)]
 
 
 def training_job(training: Training, words: list[str], output: Path) -> TrainJob:
-    """A training as a job, whose folder differs from others by all that it depends on.
-
-    Args:
-        training: the training.
-        words: its command line, as :func:`training_words` gives it.
-        output: folder of the run.
-
-    Returns:
-        The job; its folder is absolute, below ``weights``.
-    """
+    """A training as a job, whose folder differs from others by all that it depends on."""
     name = f"{training.name}-{hashlib.sha256(shlex.join(words).encode()).hexdigest()[:8]}"
     folder = (output / "weights" / name).absolute()
     settings = settings_of(words[1:])
@@ -136,15 +94,7 @@ def training_job(training: Training, words: list[str], output: Path) -> TrainJob
 
 
 def training_lacks(row: Row, how: How) -> Iterator[str]:
-    """What the training of a row needs and is not there, with what brings it.
-
-    Args:
-        row: row with a training.
-        how: data, weights and options of the run.
-
-    Yields:
-        One line each.
-    """
+    """What the training of a row needs and is not there, with what brings it."""
     training = training_of(row)
     if missing := missing_packages("train"):
         yield f"training needs {missing}"
@@ -162,15 +112,7 @@ def training_lacks(row: Row, how: How) -> Iterator[str]:
 
 
 def random_start(row: Row, how: How) -> str | None:
-    """What the paper begins the training of a row from, where this training begins at random.
-
-    Args:
-        row: row of a table.
-        how: data, weights and options of the run.
-
-    Returns:
-        Name of the published start, or None where nothing differs.
-    """
+    """What the paper begins the training of a row from, where this training begins at random."""
     training = row.training
     if training is None or training.pretrained is None or row.key in how.weights:
         return None
@@ -178,15 +120,6 @@ def random_start(row: Row, how: How) -> str | None:
 
 
 def names_its_start(training: Training, how: How, *row: str) -> bool:
-    """Whether the options say what a training begins from.
-
-    Args:
-        training: the training.
-        how: data, weights and options of the run.
-        row: key of the row that it is for, if it is for one alone.
-
-    Returns:
-        True for `--start` and `--init`.
-    """
+    """Whether the options say what a training begins from."""
     words = (*training.options, *how.train.of(training.network, *row))
     return not {"--start", "--init"}.isdisjoint(word.partition("=")[0] for word in words)

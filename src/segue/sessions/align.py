@@ -91,14 +91,7 @@ class Aligner(Checkpointable):
         self._tiny = None
 
     def find(self, image: Image) -> Matrix | None:
-        """Movement of the next frame, RGB (H, W, 3), uint8, or None where it is taken as it is.
-
-        Args:
-            image: RGB (H, W, 3), uint8.
-
-        Returns:
-            (2, 3), from places in the reference to places in this frame, in pixels.
-        """
+        """Movement of the next frame, RGB (H, W, 3), uint8, or None where it is taken as it is."""
         seen, self._seen = self._seen, self._seen + 1
         collects = len(self._kept) < REFERENCE_FRAMES and seen % REFERENCE_EVERY == 0
         idle = self._since >= STICKY
@@ -160,15 +153,7 @@ class Aligner(Checkpointable):
 
 
 def normalised(grey: Float32Array, sigma: float = 8.0) -> Float32Array:
-    """A grey picture, (H, W), float32, without the mean and the contrast of its surroundings.
-
-    Args:
-        grey: (H, W), float32.
-        sigma: width of the surroundings in pixels.
-
-    Returns:
-        (H, W), float32.
-    """
+    """A grey picture, (H, W), float32, without the mean and the contrast of its surroundings."""
     detail = grey - cv2.GaussianBlur(grey, (0, 0), sigma)
     contrast = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), sigma))
     return np.asarray(detail / (contrast + 8), np.float32)
@@ -220,27 +205,12 @@ def to_reference(image: Image, matrix: Matrix, fill: Image) -> Image:
 
 
 def to_frame(values: Float32Array, matrix: Matrix) -> Float32Array:
-    """Values in the reference, (h, w), as seen from the frame.
-
-    Args:
-        values: (h, w), float32.
-        matrix: movement between both.
-
-    Returns:
-        (h, w), float32.
-    """
+    """Values in the reference, (h, w), as seen from the frame."""
     return warped(values, matrix, cv2.BORDER_REPLICATE, flags=cv2.INTER_LINEAR)
 
 
 def half_grey(image: Image) -> UInt8Array:
-    """A grey picture of half the sides.
-
-    Args:
-        image: RGB (H, W, 3), uint8; an odd last row or column does not count.
-
-    Returns:
-        Means of two by two pixels, (H // 2, W // 2), uint8.
-    """
+    """A grey picture of half the sides."""
     height, width = image.shape[0] // 2, image.shape[1] // 2
     grey = cv2.cvtColor(image[: 2 * height, : 2 * width], cv2.COLOR_RGB2GRAY)
     return np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
@@ -259,15 +229,7 @@ def _halved(matrix: Matrix) -> Matrix:
 
 
 def shift(reference: Float32Array, view: Float32Array) -> Matrix:
-    """Movement without turning, by phase correlation.
-
-    Args:
-        reference: normalised picture (h, w).
-        view: normalised picture (h, w).
-
-    Returns:
-        2 x 3 matrix.
-    """
+    """Movement without turning, by phase correlation."""
     height, width = view.shape
     window = cv2.createHanningWindow((width, height), cv2.CV_32F)
     # Copies: where the sizes are good for its transform, OpenCV 5.0 writes into what it is given.
@@ -315,16 +277,7 @@ def _residual(
 
 
 def difference(reference: Float32Array, view: Float32Array, matrix: Movement) -> float:
-    """Mean clipped difference of two normalised pictures, (h, w), where both show something.
-
-    Args:
-        reference: normalised picture (h, w).
-        view: normalised picture (h, w).
-        matrix: movement between both.
-
-    Returns:
-        A mean, 0 for equal pictures.
-    """
+    """Mean clipped difference of two normalised pictures, (h, w), where both show something."""
     residual, shown = _residual(reference, view, matrix)
     return float(residual[shown].mean()) if shown.any() else _CLIP
 
@@ -335,14 +288,6 @@ def support(reference: Float32Array, view: Float32Array, matrix: Movement) -> fl
     Two normalised pictures, (h, w), are compared in 6 by 8 parts. What has a clear outline before plain or
     restless ground, as a boat on water, takes a movement that is found over all pixels for itself; but it
     fills few parts. Parts that differ with the movement or without it count, and at least half of all.
-
-    Args:
-        reference: normalised picture (h, w).
-        view: normalised picture (h, w).
-        matrix: movement between both.
-
-    Returns:
-        Share of the parts, in [0, 1].
     """
     still, shown = _residual(reference, view, _IDENTITY)
     moved, reached = _residual(reference, view, matrix)

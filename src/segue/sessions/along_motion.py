@@ -40,14 +40,6 @@ def along_motion(maps: Sequence[Float32Array], flow: FlowBetween, reach: int) ->
     """Mean of each map and of those near it in time, whose pixels are followed by optical flow.
 
     An object that is found on most frames is found on all; what is foreground on a single one is not.
-
-    Args:
-        maps: one a frame, (H, W), float32.
-        flow: gives the flow from a frame to the one before or after it.
-        reach: frames before and after each one that count.
-
-    Returns:
-        As many maps, (H, W), float32.
     """
     height, width = maps[0].shape
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
@@ -146,14 +138,7 @@ class MotionAverage(Checkpointable):
         self._gone = 0
 
     def add(self, found: Found) -> Iterator[Found]:
-        """Take the next frame.
-
-        Args:
-            found: the frame with its maps.
-
-        Yields:
-            The frame that has become due, if any, with its mean foreground.
-        """
+        """Take the next frame."""
         if len(self._near) == self._near.maxlen:
             self._gone += 1  # flows are known by numbers of frames, which go on
             self._flows = {pair: flow for pair, flow in self._flows.items() if min(pair) >= self._gone}
@@ -169,11 +154,7 @@ class MotionAverage(Checkpointable):
             yield self._next()
 
     def drain(self) -> Iterator[Found]:
-        """There are no more frames of this scene.
-
-        Yields:
-            The frames that are still due.
-        """
+        """There are no more frames of this scene."""
         while self._due:
             yield self._next()
         self.restart()

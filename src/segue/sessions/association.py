@@ -51,13 +51,6 @@ def next_id(last: int, taken: Collection[int]) -> int:
 
     Mask files hold no larger ids, and a camera that runs for months sees more objects than that: then the
     ids of objects that were dropped long ago are given once more.
-
-    Args:
-        last: id that was given last.
-        taken: ids in use.
-
-    Returns:
-        An id from 1 to 65535.
     """
     numbers = ((last + step - 1) % MAX_ID + 1 for step in itertools.count(1))
     return next(i for i in numbers if i not in taken)
@@ -105,26 +98,13 @@ class Track:
         return int(min(max(math.ceil(math.log(SURE) / math.log(1 - rate)), SHORTEST), LONGEST))
 
     def vote(self, label: str | None, score: float) -> None:
-        """Count what a detection takes the object for.
-
-        Args:
-            label: its class, or None.
-            score: weight of the vote, in [0, 1].
-        """
+        """Count what a detection takes the object for."""
         self.votes[label or ""] = self.votes.get(label or "", 0.0) + score
 
     def found(
         self, box: Box, score: float, label: str | None, appearance: Float32Array, *, alone: bool
     ) -> None:
-        """The detector has found it; where it stands alone its appearance is learnt.
-
-        Args:
-            box: of the detection, in pixels.
-            score: of the detection, in [0, 1].
-            label: its class, or None.
-            appearance: (D,), float32, of unit length.
-            alone: whether no other object is in the box.
-        """
+        """The detector has found it; where it stands alone its appearance is learnt."""
         self.hits += 1
         self.misses = 0
         self.size = box[2] - box[0], box[3] - box[1]
@@ -134,11 +114,7 @@ class Track:
             self.appearance = np.asarray(mixed / max(float(np.linalg.norm(mixed)), 1e-6), np.float32)
 
     def missed(self, shown: Box | None) -> None:
-        """The detector has not found it; its mask, if there is one, is in the box ``shown``.
-
-        Args:
-            shown: box of the mask in pixels, or None; a mask that has kept its size counts as half a miss.
-        """
+        """The detector has not found it; its mask, if there is one, is in the box ``shown``."""
         kept = 0.0
         if shown is not None:
             now = shown[2] - shown[0], shown[3] - shown[1]
@@ -147,12 +123,7 @@ class Track:
         self.misses += 1 if kept >= SHAPE else 2
 
     def stands_alone(self, box: Box, at: int) -> None:
-        """Learn the motion from a box that is surely its own, on frame ``at``.
-
-        Args:
-            box: in pixels.
-            at: number of the frame.
-        """
+        """Learn the motion from a box that is surely its own, on frame ``at``."""
         x0, y0, x1, y1 = box
         centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2], np.float32)
         if self.anchor is not None and not self.contested:
@@ -164,14 +135,7 @@ class Track:
         self.contested = False
 
     def expected(self, at: int) -> Box:
-        """Where its motion leads by frame ``at``.
-
-        Args:
-            at: number of the frame.
-
-        Returns:
-            Box in pixels; the last one where no motion is known for so long.
-        """
+        """Where its motion leads by frame ``at``."""
         if self.anchor is None or at - self.anchor[0] > REACH:
             return self.box
         x, y = self.anchor[1:3] + self.velocity * (at - self.anchor[0])
@@ -193,27 +157,12 @@ class Candidate:
         return self.total / self.runs
 
     def is_confirmed(self, threshold: float) -> bool:
-        """Whether it is an object: seen twice, or once with certainty.
-
-        Args:
-            threshold: least score of an object, in [0, 1].
-
-        Returns:
-            True if it is to become a track.
-        """
+        """Whether it is an object: seen twice, or once with certainty."""
         return self.score >= (threshold if self.runs > 1 else threshold + SURPLUS)
 
 
 def overlaps(first: Sequence[Box], second: Sequence[Box]) -> Float32Array:
-    """IoU of boxes, (N, M).
-
-    Args:
-        first: N boxes ``(x0, y0, x1, y1)``.
-        second: M boxes.
-
-    Returns:
-        (N, M), float32, in [0, 1].
-    """
+    """IoU of boxes, (N, M)."""
     a, b = (np.array(boxes, np.float32).reshape(-1, 4) for boxes in (first, second))
     low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
     inner = (high - low).clip(min=0).prod(-1)
@@ -233,17 +182,6 @@ def match(
 
     Around the masks of the tracks are the boxes ``shown``, None where one is out of sight; boxes, labels and
     appearances, (N, C), unit length, are those of the detections.
-
-    Args:
-        tracks: the followed objects.
-        shown: box around the mask of each on this frame; None where it is out of sight.
-        boxes: boxes of the N detections in pixels.
-        labels: their classes.
-        appearances: (N, C), float32, of unit length.
-        at: index of the frame.
-
-    Returns:
-        Index of the detection by index of the track, for those that have one.
     """
     from scipy.optimize import linear_sum_assignment  # late, for a quick start
 
@@ -289,16 +227,6 @@ def reidentify(
 
     Box and appearance are those of the new object on frame ``at``, ``size`` is height and width of the
     picture.
-
-    Args:
-        lost: objects that were lost.
-        box: box of the new object in pixels.
-        appearance: its appearance, (C,), of unit length.
-        at: index of the frame.
-        size: height and width of the picture.
-
-    Returns:
-        The lost object, or None.
     """
     best, chosen = RETURNS, None
     for one in lost:
@@ -312,16 +240,7 @@ def reidentify(
 
 
 def find_occlusions(tracks: Sequence[Track], shown: Sequence[Box | None], at: int) -> list[bool]:
-    """Whether each track is out of sight, or touches another of its class where it is or should be.
-
-    Args:
-        tracks: the followed objects.
-        shown: box around the mask of each; None where it is out of sight.
-        at: index of the frame.
-
-    Returns:
-        One truth value for each track.
-    """
+    """Whether each track is out of sight, or touches another of its class where it is or should be."""
     # With their rims: those of two masks that touch overlap.
     boxes = [grown(box or track.box, RIM) for track, box in zip(tracks, shown, strict=True)]
     expected = [track.expected(at) for track in tracks]
@@ -360,16 +279,7 @@ def appearance_of(image: Image, box: Box) -> Float32Array:
 
 
 def match_tentative(candidates: Sequence[Candidate], box: Box, label: str | None) -> Candidate | None:
-    """The candidate of the run before that is detected again; its class may change if its place does not.
-
-    Args:
-        candidates: finds that are not confirmed yet.
-        box: box of the detection in pixels.
-        label: its class.
-
-    Returns:
-        The candidate, or None.
-    """
+    """The candidate of the run before that is detected again; its class may change if its place does not."""
     overlap = overlaps([candidate.box for candidate in candidates], [box])[:, 0]
     least = [CANDIDATE_OVERLAP * (1 if candidate.label == label else 2) for candidate in candidates]
     fitting = [i for i in range(len(candidates)) if overlap[i] >= least[i]]

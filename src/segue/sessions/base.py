@@ -152,18 +152,7 @@ class _StateField:
 
 
 def checkpointed() -> Any:
-    """Declare an attribute of a :class:`Checkpointable` that its state contains.
-
-    Returns:
-        A marker; the attribute itself is missing until it is set.
-
-    Example:
-        >>> class Counter(Checkpointable):
-        ...     count: int = checkpointed()
-        ...
-        ...     def __init__(self) -> None:
-        ...         self.count = 0
-    """
+    """Declare an attribute of a :class:`Checkpointable` that its state contains."""
     return _StateField()
 
 
@@ -239,17 +228,7 @@ class Checkpointable:
 
 
 def as_state(value: object) -> SessionState:
-    """A state as a session restores it.
-
-    Args:
-        value: what a caller gave.
-
-    Returns:
-        The same.
-
-    Raises:
-        ArgumentError: it is no :class:`SessionState`.
-    """
+    """A state as a session restores it."""
     if not isinstance(value, SessionState):
         raise ArgumentError(
             f"state: {kind_of(value)}; give what state() returned, or SessionState.load(FILE) for a file"

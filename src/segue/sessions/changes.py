@@ -115,27 +115,12 @@ class SceneChangeDetector(Checkpointable):
 
 
 def reduced(image: Image) -> Float32Array:
-    """A picture, (H, W, 3), reduced by averaging to a longer side of at most :data:`LONG_SIDE`.
-
-    Args:
-        image: RGB (H, W, 3), uint8.
-
-    Returns:
-        (h, w, 3), float32, levels of 0 to 255.
-    """
+    """A picture, (H, W, 3), reduced by averaging to a longer side of at most :data:`LONG_SIDE`."""
     return np.asarray(reduced_to(image, LONG_SIDE), np.float32)
 
 
 def difference(one: Float32Array, other: Float32Array) -> Change:
-    """What two reduced pictures of one size differ in as a whole: the scene, its light, or neither.
-
-    Args:
-        one: reduced picture (h, w, 3).
-        other: reduced picture (h, w, 3).
-
-    Returns:
-        The kind of change.
-    """
+    """What two reduced pictures of one size differ in as a whole: the scene, its light, or neither."""
     distance = np.abs(one - other).max(axis=2)
     jumped, touched = distance > STEP, float((distance > TOUCH).mean())
     share = float(jumped.mean())
@@ -151,13 +136,6 @@ def structure(one: Float32Array, other: Float32Array) -> tuple[BoolArray, BoolAr
     """Where two reduced pictures have the same structure, and where they have another one, (h, w) each.
 
     Correlation with the close surroundings, which light does not change. Where both are plain, neither is so.
-
-    Args:
-        one: reduced picture (h, w, 3).
-        other: reduced picture (h, w, 3).
-
-    Returns:
-        Two arrays (h, w), bool.
     """
 
     def smooth(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -174,15 +152,7 @@ def structure(one: Float32Array, other: Float32Array) -> tuple[BoolArray, BoolAr
 
 
 def shown_share(frame: Float32Array, scene: Float32Array) -> float:
-    """How much of a scene a picture shows: the parts with its structure and its levels.
-
-    Args:
-        frame: reduced picture (h, w, 3).
-        scene: reduced picture (h, w, 3), without anybody.
-
-    Returns:
-        Share of the parts that have a structure, in [0, 1]; 0 where none has, or the sizes differ.
-    """
+    """How much of a scene a picture shows: the parts with its structure and its levels."""
     if frame.shape != scene.shape:
         return 0.0
     kept, altered = structure(frame, scene)
@@ -205,15 +175,7 @@ def is_shown(scene: Image | None, image: Image) -> bool:
 
 
 def panned(one: Float32Array, other: Float32Array) -> bool:
-    """Whether the camera has moved from one reduced picture to the other, by phase correlation.
-
-    Args:
-        one: reduced picture (h, w, 3).
-        other: reduced picture (h, w, 3).
-
-    Returns:
-        True where it has moved.
-    """
+    """Whether the camera has moved from one reduced picture to the other, by phase correlation."""
     if min(one.shape[:2]) < 8:
         return False
     first, second = (normalised(picture.mean(axis=2), sigma=2.0) for picture in (one, other))

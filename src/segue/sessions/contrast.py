@@ -34,42 +34,20 @@ class Tone:
     level: float
 
     def act(self, values: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Levels of any shape, uint8, in this tone.
-
-        Args:
-            values: levels of any shape, uint8.
-
-        Returns:
-            The same shape, uint8.
-        """
+        """Levels of any shape, uint8, in this tone."""
         levels = (np.arange(256) - self.level) * self.gain + MIDDLE
         table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
         return np.asarray(table[values], np.uint8)
 
     def of_scene(self, scene: Scene) -> Scene:
-        """What is known of the empty scene, in this tone.
-
-        Args:
-            scene: as it was seen.
-
-        Returns:
-            Its colours in this tone; shares and counts stay.
-        """
+        """What is known of the empty scene, in this tone."""
         planes = scene.planes.copy()
         planes[:18] = self.act(planes[:18])
         return Scene(planes)
 
 
 def tone_for(scene: Scene, before: Tone | None = None) -> Tone | None:
-    """The tone in which a scene has usual contrast; None if it has, or is too noisy.
-
-    Args:
-        scene: what is known of the empty scene.
-        before: the tone so far, which stays where another one would hardly differ.
-
-    Returns:
-        The tone, or None.
-    """
+    """The tone in which a scene has usual contrast; None if it has, or is too noisy."""
     grey = cv2.cvtColor(scene.picture, cv2.COLOR_RGB2GRAY)
     low, high = np.percentile(grey[::4, ::4], ENDS)
     gain = min(SPREAD / max(high - low, 1.0), MOST_NOISE / max(noise_of(scene), 0.1), MOST_GAIN)
@@ -84,12 +62,6 @@ def noise_of(scene: Scene) -> float:
     Of normal noise 80 % lies within 2.56 standard deviations. From a single frame nothing is known of time:
     there it is what differs from pixel to pixel without being an edge (Immerkaer, Fast Noise Variance
     Estimation, 1996, equation 6).
-
-    Args:
-        scene: what is known of the empty scene.
-
-    Returns:
-        Levels, of 0 to 255.
     """
     if int(scene.planes[20].max()) >= 7 * FRAMES:
         width = scene.planes[6:9, ::4, ::4].astype(np.int16) - scene.planes[0:3, ::4, ::4]

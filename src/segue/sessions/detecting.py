@@ -117,17 +117,7 @@ def detector(
 
 
 def as_classes(classes: Collection[str] | str | None) -> list[str] | None:
-    """Names of classes from a list, or from a text with commas.
-
-    Args:
-        classes: names, or text with commas between them.
-
-    Returns:
-        Names, or None for all.
-
-    Raises:
-        ArgumentError: these are no names.
-    """
+    """Names of classes from a list, or from a text with commas."""
     if classes is None:
         return None
     if isinstance(classes, str):

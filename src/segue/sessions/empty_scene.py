@@ -72,14 +72,7 @@ class Scene:
         return self.planes[9:12], self.planes[15:18]
 
     def in_other_light(self, gains: Sequence[float]) -> Scene:
-        """The scene brighter or darker by factors of red, green and blue.
-
-        Args:
-            gains: factors of red, green and blue.
-
-        Returns:
-            Levels are clipped to [0, 255]; shares and counts stay.
-        """
+        """The scene brighter or darker by factors of red, green and blue."""
         planes = self.planes.copy()
         for channel, gain in enumerate(gains):
             planes[channel:18:3] = gain_table(gain)[planes[channel:18:3]]
@@ -233,15 +226,7 @@ class FixedBackground(Checkpointable):
 
 
 def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether two sizes (height, width) are the same picture enlarged or reduced, up to rounding.
-
-    Args:
-        size: height and width.
-        other: height and width.
-
-    Returns:
-        True where the ratios of the sides agree.
-    """
+    """Whether two sizes (height, width) are the same picture enlarged or reduced, up to rounding."""
     (height, width), (rows, columns) = size, other
     return abs(height * columns - width * rows) <= max(height, width, rows, columns)
 
@@ -297,14 +282,7 @@ class TemporalQuantileBuffer:
     def update(
         self, frames: Sequence[UInt8Array], hidden: Sequence[BoolArray], first: int, last: int
     ) -> None:
-        """Bring some rows up to date after a frame was added.
-
-        Args:
-            frames: all that are kept, (3, H, W), uint8 each, the new one last.
-            hidden: what foreground hid of the background in each of them, (H, W), bool.
-            first: first row.
-            last: row after the last.
-        """
+        """Bring some rows up to date after a frame was added."""
         self._count, rows = len(frames), slice(first, last)
         if self.stale[rows].any():
             self._sort(frames, hidden, first, last)
@@ -349,11 +327,6 @@ class TemporalQuantileBuffer:
 
         Where fewer than ``least`` values are visible, all count, see :func:`too_few`; they do as well where
         the mask flickers, see :data:`RESTLESS`, and hides a third of the past, but not its last frames.
-
-        Args:
-            least: number of visible values below which all count.
-            first: row of the picture that row 0 of ``out`` is.
-            out: (21, h, W), uint8, written to.
         """
         count, height = self._count, out.shape[1]
         rows = slice(first, first + height)
@@ -405,14 +378,6 @@ def scene_planes(frames: UInt8Array, hidden: BoolArray, least: int) -> UInt8Arra
 
     Frames are (n, 3, H, W), 255 at most, in the order of time; ``hidden``, (n, H, W), is where something was
     in front of the background. Of an even number of values the upper one of the middle two is the median.
-
-    Args:
-        frames: (n, 3, H, W), uint8, in the order of time; 255 at most.
-        hidden: (n, H, W), bool, true where something was in front of the background.
-        least: frames that a pixel must have been background in; below, all frames count.
-
-    Returns:
-        (21, H, W), uint8.
     """
     count, height, width = hidden.shape
     past, planes = TemporalQuantileBuffer((height, width), count), np.empty((PLANES, height, width), np.uint8)
@@ -422,14 +387,7 @@ def scene_planes(frames: UInt8Array, hidden: BoolArray, least: int) -> UInt8Arra
 
 
 def ranks(count: Any) -> tuple[Any, Any, Any]:
-    """Places of the low quantile, the median and the high quantile among ``count`` values in order.
-
-    Args:
-        count: number of values, or an array of numbers.
-
-    Returns:
-        Three places, from 0.
-    """
+    """Places of the low quantile, the median and the high quantile among ``count`` values in order."""
     low = (count - 1) // round(1 / LOW)
     return low, count // 2, count - 1 - low
 

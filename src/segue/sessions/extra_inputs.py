@@ -204,16 +204,7 @@ class ComputedFlow(nn.Module):
     def context_maps(
         self, current: Features, context: Sequence[Features], background: Features | None
     ) -> Sequence[Tensor]:
-        """See :class:`segue.models.base.ExplainedNetwork`.
-
-        Args:
-            current: what :meth:`encode` gave of the current frame.
-            context: what it gave of each frame of the context.
-            background: what it gave of the empty scene, or None.
-
-        Returns:
-            Maps of the network.
-        """
+        """See :class:`segue.models.base.ExplainedNetwork`."""
         found, _ = self._encoded(current, context)
         network = cast(ExplainedNetwork, self.network)
         return network.context_maps(found, context[: self._own], background)
@@ -221,16 +212,7 @@ class ComputedFlow(nn.Module):
     def explain_flow(
         self, current: Features, context: Sequence[Features], background: Features | None
     ) -> tuple[list[Tensor], list[FilteredFlow]]:
-        """See :class:`segue.models.base.ExplainedFlow`.
-
-        Args:
-            current: what :meth:`encode` gave of the current frame.
-            context: what it gave of each frame of the context.
-            background: what it gave of the empty scene, or None.
-
-        Returns:
-            The computed flow to each earlier frame, and what the network made of it at each level.
-        """
+        """See :class:`segue.models.base.ExplainedFlow`."""
         found, motion = self._encoded(current, context)
         network = cast(ExplainedFlow, self.network)
         return motion, network.explain_flow(found, context[: self._own], background)[1]
@@ -270,16 +252,7 @@ def _pictures(frames: Tensor) -> list[Image]:
 
 
 def check_extra(frame: Frame, taken: Extra | None, name: str) -> None:
-    """Refuse depth or flow that the model ``name`` does not take, or that does not fit, before a change.
-
-    Args:
-        frame: the next frame.
-        taken: input that the model takes beside the picture, if any.
-        name: name of the model, for the message.
-
-    Raises:
-        PromptError: the frame brings something else, or of another size.
-    """
+    """Refuse depth or flow that the model ``name`` does not take, or that does not fit, before a change."""
     height, width = frame.size
     for extra in get_args(Extra):
         plane = getattr(frame, extra)
@@ -323,16 +296,7 @@ class DepthScale(Checkpointable):
 
 
 def plane_of(frame: Frame, size: tuple[int, int], scale: DepthScale) -> UInt8Array | None:
-    """Scaled depth of a frame, or its flow picture, at a height and width; None if it brings neither.
-
-    Args:
-        frame: the frame.
-        size: height and width of the result.
-        scale: scale of the depth, which the first map of a scene sets.
-
-    Returns:
-        (h, w) or (h, w, gaps), uint8, or None.
-    """
+    """Scaled depth of a frame, or its flow picture, at a height and width; None if it brings neither."""
     height, width = size
     if frame.flow is not None:
         return np.asarray(cv2.resize(frame.flow, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

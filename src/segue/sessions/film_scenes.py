@@ -179,15 +179,7 @@ class LearntBackground(Checkpointable):
         return self.scenes.begun_by(number) if begins else Change.none
 
     def judged(self, index: int, foreground: Float32Array) -> Float32Array:
-        """What is foreground: by the scene, or by the frames nearby where the camera pans.
-
-        Args:
-            index: index of the frame in the source.
-            foreground: probability by the scene, (h, w), float32.
-
-        Returns:
-            (h, w), float32.
-        """
+        """What is foreground: by the scene, or by the frames nearby where the camera pans."""
         near = self.while_panning.get(index)
         return foreground if near is None else unpacked(near, foreground.shape)
 
@@ -230,31 +222,13 @@ def _sized(scene: Scene, size: tuple[int, int] | None) -> Scene:
 
 
 def packed(foreground: Float32Array) -> UInt8Array:
-    """A map of probabilities in few bytes: in steps of a 63rd, those of most pixels being 0.
-
-    Args:
-        foreground: (h, w), float32 in [0, 1].
-
-    Returns:
-        (n,), uint8, as :func:`unpacked` takes it.
-    """
+    """A map of probabilities in few bytes: in steps of a 63rd, those of most pixels being 0."""
     steps = np.rint(foreground * STEPS).astype(np.uint8)
     return np.array(np.frombuffer(zlib.compress(steps.tobytes()), np.uint8))
 
 
 def unpacked(data: UInt8Array, shape: tuple[int, ...]) -> Float32Array:
-    """A map of probabilities that was packed.
-
-    Args:
-        data: (n,), uint8, see :func:`packed`.
-        shape: height and width.
-
-    Returns:
-        (h, w), float32 in [0, 1].
-
-    Raises:
-        CheckpointError: these are not the bytes of such a map.
-    """
+    """A map of probabilities that was packed."""
     try:
         values = zlib.decompressobj().decompress(data.tobytes(), math.prod(shape))
         steps = np.frombuffer(values, np.uint8).reshape(shape)

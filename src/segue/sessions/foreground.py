@@ -515,21 +515,7 @@ def as_segmenter(
     device: str | torch.device | None = None,
     fast: bool = False,
 ) -> Segmenter:
-    """A segmenter as it is; a network made into one.
-
-    Args:
-        model: what says which pixels are foreground.
-        follow_camera: ``features`` and ``ecc`` bring what was seen before onto each frame, ``auto`` does so
-            by ``ecc`` while the camera pans; ``never`` and None do not.
-        device: for networks.
-        fast: for networks.
-
-    Returns:
-        The segmenter.
-
-    Raises:
-        SegueError: a camera cannot be followed without a network.
-    """
+    """A segmenter as it is; a network made into one."""
     follow_camera = None if follow_camera == "never" else follow_camera
     if not isinstance(model, nn.Module):
         if follow_camera is not None:

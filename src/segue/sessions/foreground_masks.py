@@ -209,15 +209,7 @@ class _Track:
 
 
 def without_small(mask: BoolArray, min_area: int) -> BoolArray:
-    """A mask, (H, W), without the connected components that have fewer than ``min_area`` pixels.
-
-    Args:
-        mask: (H, W), bool.
-        min_area: pixels; 0 keeps all.
-
-    Returns:
-        (H, W), bool.
-    """
+    """A mask, (H, W), without the connected components that have fewer than ``min_area`` pixels."""
     if min_area <= 1 or not mask.any():
         return mask
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
@@ -323,11 +315,7 @@ class ComponentTracker(Checkpointable):
     def _divide(
         self, pieces: npt.NDArray[np.int32], count: int, expected: Labels | None, overlaps: Overlaps
     ) -> tuple[int, set[int]]:
-        """Divide pieces in which objects have met, in place.
-
-        Returns:
-            The number of pieces then, with 0, and the objects that have met others.
-        """
+        """Divide pieces in which objects have met, in place."""
         shared: set[int] = set()
         areas: dict[int, int] = {}
         for number, _, overlap in overlaps:

@@ -16,13 +16,6 @@ def with_holes_filled(foreground: Float32Array, threshold: float) -> Float32Arra
 
     A hole touches no border of the picture. Gaps in which the scene is seen clearly, as between arm and
     body, stay.
-
-    Args:
-        foreground: (h, w), float32 in [0, 1].
-        threshold: from which on a pixel is foreground.
-
-    Returns:
-        (h, w), float32; the same array where nothing is filled.
     """
     mask = foreground >= threshold
     count, holes, stats, _ = cv2.connectedComponentsWithStats((~mask).view(np.uint8), connectivity=4)

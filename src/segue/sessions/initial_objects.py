@@ -195,16 +195,7 @@ def initial_objects(image: Image, scene: Scene, mask: BoolArray, guessed: BoolAr
 
 
 def filled(piece: BoolArray, part: Part, size: tuple[int, ...]) -> BoolArray:
-    """A piece with what it encloses, alone or together with a border of the picture that it touches twice.
-
-    Args:
-        piece: (h, w), bool, as large as its part of the picture.
-        part: rows and columns of that part.
-        size: height and width of the picture.
-
-    Returns:
-        (h, w), bool.
-    """
+    """A piece with what it encloses, alone or together with a border of the picture that it touches twice."""
     closed = np.pad(piece, 2)
     for rows, side, length in zip((closed, closed.T), part, size, strict=True):
         for touches, beyond, line in ((side.start == 0, 1, 2), (side.stop == length, -2, -3)):

@@ -59,16 +59,7 @@ class Tracks:
     last_id: int = 0
 
     def update(self, found: Instances, shared: int, keep: int) -> list[int]:
-        """The ids of the instances of the next window.
-
-        Args:
-            found: best first, their masks (N, T, h, w).
-            shared: how many frames of the window before it begins with.
-            keep: how many of its last frames the next window begins with.
-
-        Returns:
-            One id for each instance, in the same order; known objects keep theirs.
-        """
+        """The ids of the instances of the next window."""
         matched = self._match(found, shared)
         ids = []
         for i in range(len(found)):
@@ -125,15 +116,7 @@ def _overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def suppress(found: Instances, limit: float) -> list[int]:
-    """Indices of the instances, best first, less those that overlap a better one by more than ``limit``.
-
-    Args:
-        found: instances of a window, with their masks.
-        limit: IoU in [0, 1].
-
-    Returns:
-        Indices of those that stay.
-    """
+    """Indices of the instances, best first, less those that overlap a better one by more than ``limit``."""
     if len(found) == 0:
         return []
     overlap, _ = _overlap(found.masks, found.masks)

@@ -326,18 +326,7 @@ def _probabilities(logits: Tensor, size: tuple[int, int]) -> npt.NDArray[np.floa
 
 
 def allowed_classes(wanted: Collection[str], names: Mapping[int, str]) -> frozenset[int]:
-    """Class channels of names or numbers; one that is not there is an error.
-
-    Args:
-        wanted: names or numbers of classes.
-        names: class names by channel.
-
-    Returns:
-        Channels.
-
-    Raises:
-        PromptError: there is no such class.
-    """
+    """Class channels of names or numbers; one that is not there is an error."""
     by_name = {name: channel for channel, name in names.items()}
     chosen = set()
     for text in wanted:

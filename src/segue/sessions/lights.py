@@ -83,13 +83,6 @@ def _levels(grey: UInt8Array) -> Float32Array:
 
 
 def steepness(levels: Float32Array | UInt8Array) -> Float32Array:
-    """How much the levels change from pixel to pixel: the length of the gradient by Sobel.
-
-    Args:
-        levels: (h, w), grey levels.
-
-    Returns:
-        (h, w), float32, in levels a pixel.
-    """
+    """How much the levels change from pixel to pixel: the length of the gradient by Sobel."""
     right, down = (cv2.Sobel(levels, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
     return np.asarray(np.hypot(right, down), np.float32)

@@ -48,15 +48,7 @@ _EDGE = 4  # pixels
 
 
 def camera_motion(first: Shown, second: Shown) -> Homography | None:
-    """Motion from the first picture to the second by ORB features and RANSAC; None where it is not clear.
-
-    Args:
-        first: picture with its foreground.
-        second: picture with its foreground.
-
-    Returns:
-        3 x 3 matrix, or None.
-    """
+    """Motion from the first picture to the second by ORB features and RANSAC; None where it is not clear."""
     orb = cv2.ORB.create(1000, fastThreshold=8)
     points = []
     for picture, mask in (first, second):
@@ -83,13 +75,6 @@ def camera_motion_by_ecc(first: Shown, second: Shown) -> Homography | None:
 
     It begins where the features lead and is accepted only if the pictures then differ less; without
     features it begins with no motion, so that it follows scenes with few corners, too.
-
-    Args:
-        first: picture with its foreground.
-        second: picture with its foreground.
-
-    Returns:
-        3 x 3 matrix, or None.
     """
     start = camera_motion(first, second)
     begin: Homography = np.asarray(np.eye(3) if start is None else np.linalg.inv(start), np.float64)
@@ -118,15 +103,7 @@ METHODS: dict[Method, Callable[[Shown, Shown], Homography | None]] = {
 
 
 def is_moderate(matrix: Homography, size: tuple[int, int]) -> bool:
-    """Whether no corner of pictures of this height and width moves far.
-
-    Args:
-        matrix: 3 x 3.
-        size: height and width in pixels.
-
-    Returns:
-        True where it can be the motion of a camera from one frame to the next.
-    """
+    """Whether no corner of pictures of this height and width moves far."""
     height, width = size
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64)
     moved = cv2.perspectiveTransform(corners[None], matrix)[0]
@@ -152,17 +129,7 @@ def seen_from(picture: Image, matrix: Homography, fill: Image) -> Image:
 def motion_between(
     step_to: Callable[[int], Homography | None], start: int, end: int, size: tuple[int, int]
 ) -> Homography | None:
-    """Motion from one frame of a film to another, chained.
-
-    Args:
-        step_to: gives the motion to a frame from the one before it, or None where it is not known.
-        start: number of the frame from which it leads.
-        end: number of the frame to which it leads; before or after ``start``.
-        size: height and width of the frames in pixels.
-
-    Returns:
-        3 x 3 matrix; None where a link is missing, or a corner moves by more than 30 % of the picture.
-    """
+    """Motion from one frame of a film to another, chained."""
     low, high = sorted((start, end))
     total: Homography = np.eye(3)
     for index in range(low + 1, high + 1):

@@ -51,14 +51,7 @@ class Nearby:
         self._flows = DIS()
 
     def foreground(self, rounds: int = ROUNDS) -> list[Float32Array]:
-        """Probability of foreground in each frame.
-
-        Args:
-            rounds: how often the network is asked for all frames.
-
-        Returns:
-            As many maps (H, W), float32 in [0, 1], as there are frames.
-        """
+        """Probability of foreground in each frame."""
         masks: list[UInt8Array] = [np.zeros(self._size, np.uint8)] * len(self._frames)
         found: list[Float32Array] = []
         for _ in range(rounds):

@@ -28,36 +28,12 @@ _INTERFACES: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 def track_network(model: str | TrackNetwork, weights: str | Path | None = None) -> TrackNetwork:
-    """A network for tracking, by its name, or as it is.
-
-    Args:
-        model: name or network.
-        weights: weight file for a network by name; None takes its own.
-
-    Returns:
-        The network.
-
-    Raises:
-        ArgumentError: it is neither a name nor such a network.
-        CheckpointError: the name is unknown, or the weights are missing or do not fit.
-    """
+    """A network for tracking, by its name, or as it is."""
     return cast(TrackNetwork, _network("track", model, weights))
 
 
 def instance_network(model: str | InstanceNetwork, weights: str | Path | None = None) -> InstanceNetwork:
-    """A network that finds instances, by its name, or as it is.
-
-    Args:
-        model: name or network.
-        weights: weight file for a network by name; None takes its own.
-
-    Returns:
-        The network.
-
-    Raises:
-        ArgumentError: it is neither a name nor such a network.
-        CheckpointError: the name is unknown, or the weights are missing or do not fit.
-    """
+    """A network that finds instances, by its name, or as it is."""
     return cast(InstanceNetwork, _network("instances", model, weights))
 
 
@@ -67,22 +43,7 @@ def foreground_model(
     flow: FlowName | str | Path | None = None,
     flow_weights: str | Path | None = None,
 ) -> ForegroundNetwork | Segmenter:
-    """A network or method for foreground, by its name, or as it is.
-
-    Args:
-        model: a name, a network or a segmenter.
-        weights: weight file for a network by name.
-        flow: for networks by name that look at optical flow: what gives it, or a folder of flow files, which
-            the frames then bring. None is what the network learned with, ``dis`` where it does not tell.
-        flow_weights: weight file of the flow.
-
-    Returns:
-        The network or segmenter.
-
-    Raises:
-        ArgumentError: it is neither a name, nor a network, nor a segmenter.
-        CheckpointError, FlowError: the name is unknown, or weights are missing or do not fit.
-    """
+    """A network or method for foreground, by its name, or as it is."""
     if not isinstance(model, str):
         if isinstance(model, nn.Module) or not hasattr(model, "step"):
             _network("foreground", model, weights)
@@ -116,14 +77,6 @@ def _network(task: Task, model: Any, weights: Any) -> Any:
 
 
 def check_path(name: str, value: object) -> None:
-    """See that an argument is a path or None.
-
-    Args:
-        name: name of the argument, for the message.
-        value: what was given.
-
-    Raises:
-        ArgumentError: it is something else.
-    """
+    """See that an argument is a path or None."""
     if value is not None and not isinstance(value, (str, os.PathLike)):
         raise ArgumentError(f"{name}: {kind_of(value)}; give the path of a file or folder")

@@ -65,14 +65,6 @@ def sure_results(records: Records, frames: Sequence[Frame], least: float) -> Ite
     """Entries of :func:`whole_clip` of at least a score, each frame drawn with the best on top.
 
     The masks of the entries may be larger than the frames, where these were reduced as they were read.
-
-    Args:
-        records: what :func:`whole_clip` returned.
-        frames: frames of the clip.
-        least: score in [0, 1].
-
-    Yields:
-        Results of the frames, in order.
     """
     shown = sorted((record for record in records if record["score"] >= least), key=lambda item: item["score"])
     for t, frame in enumerate(frames):
@@ -91,19 +83,7 @@ def video_records(
     dtype: torch.dtype,
     short_side: int = SHORT_SIDE,
 ) -> Records:
-    """Entries for one video, which is one clip, by a network on this device, of this type.
-
-    Args:
-        network: in evaluation mode.
-        dataset: data set that the video is of.
-        video: one of its videos.
-        device: device of the network.
-        dtype: floating-point type of the network.
-        short_side: short side in pixels at which frames are looked at.
-
-    Returns:
-        Entries of a result file of YouTube-VIS.
-    """
+    """Entries for one video, which is one clip, by a network on this device, of this type."""
     pictures = (resized(dataset.read_image(video, t), short_side) for t in range(len(video)))
     frames = (as_tensor([picture], device, dtype) for picture in pictures)
     return clip_records(network, frames, video.size, video.id)

@@ -60,14 +60,7 @@ class PanDetector(Checkpointable):
         return bool(self._steps) and any(self._steps[-1])
 
     def look(self, image: Image) -> bool:
-        """Take the next frame.
-
-        Args:
-            image: RGB (H, W, 3), uint8.
-
-        Returns:
-            Whether the camera pans.
-        """
+        """Take the next frame."""
         small = reduced_to(image, LONG_SIDE)
         if self._seen and self._seen[-1].shape != small.shape:
             self.restart()

@@ -28,32 +28,16 @@ class Passes(Iterable[Frame]):
 
     @abstractmethod
     def learning(self) -> Iterator[int]:
-        """Make the first pass, or the rest of one that was restored.
-
-        Yields:
-            The number of frames done so far.
-        """
+        """Make the first pass, or the rest of one that was restored."""
 
     @abstractmethod
     def second(self) -> Iterator[Frame]:
-        """The frames of the second pass, after the first one.
-
-        Returns:
-            Frames with the numbers that they had in the first pass.
-        """
+        """The frames of the second pass, after the first one."""
 
     @abstractmethod
     def state(self) -> SessionState:
-        """What the first pass knows so far.
-
-        Returns:
-            Arrays and JSON values, as :meth:`restore` takes them.
-        """
+        """What the first pass knows so far."""
 
     @abstractmethod
     def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called.
-
-        Args:
-            state: of a first pass over the same film.
-        """
+        """Go on from where :meth:`state` was called."""

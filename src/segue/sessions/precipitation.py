@@ -83,15 +83,7 @@ class Precipitation(Checkpointable):
         return self._without_drops(image, picture, hidden)
 
     def lasting(self, foreground: Float32Array, threshold: float) -> Float32Array:
-        """Probabilities without small pieces that were not there before, while it rains or snows.
-
-        Args:
-            foreground: probabilities, (H, W), float32.
-            threshold: probability from which a pixel counts as foreground, in [0, 1].
-
-        Returns:
-            (H, W), float32; the same array where nothing is dropped.
-        """
+        """Probabilities without small pieces that were not there before, while it rains or snows."""
         found = foreground >= threshold
         streak = np.zeros(found.shape, np.uint8) if self._streak is None else self._streak
         self._streak = np.where(found, np.minimum(streak, 254) + 1, 0).astype(np.uint8)

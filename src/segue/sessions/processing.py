@@ -89,18 +89,7 @@ class ImageProcessor:
         return cls(read_config(pretrained_folder(where, **options)).skeleton())
 
     def __call__(self, images: FrameLike | Iterable[FrameLike]) -> ProcessedInputs:
-        """Pictures as a batch of a network.
-
-        Args:
-            images: one picture, or several of one size: frames, PIL pictures, or arrays (H, W, 3), uint8.
-
-        Returns:
-            ``pixel_values`` of shape (N, 3, H', W').
-
-        Raises:
-            SourceError: something is no picture.
-            ArgumentError: there is none, or they differ in size.
-        """
+        """Pictures as a batch of a network."""
         pictures = _pictures(images)
         pixels = torch.cat([self._layout.pixels(picture) for picture in pictures])
         return ProcessedInputs(pixels, _size(pictures[0]))
@@ -128,19 +117,7 @@ class VideoProcessor(ImageProcessor):
     """
 
     def __call__(self, images: FrameLike | Iterable[FrameLike]) -> ProcessedInputs:
-        """The frames of a clip as one sample of a network.
-
-        Args:
-            images: frames of one size, such as those of :func:`segue.open_source`, or an array
-                (T, H, W, 3), uint8.
-
-        Returns:
-            ``pixel_values`` of shape (1, T, 3, H', W').
-
-        Raises:
-            SourceError: something is no picture.
-            ArgumentError: there is none, or they differ in size.
-        """
+        """The frames of a clip as one sample of a network."""
         inputs = super().__call__(images)
         return ProcessedInputs(inputs.pixel_values[None], inputs.original_size)
 

@@ -57,11 +57,7 @@ class ReversePass(Passes):
         self._done = False
 
     def learning(self) -> Iterator[int]:
-        """Follow the objects backwards; see :class:`segue.sessions.passes.Passes`.
-
-        Raises:
-            PromptError: the source does not have the frame of a prompt, or a prompt does not fit.
-        """
+        """Follow the objects backwards; see :class:`segue.sessions.passes.Passes`."""
         first = next(iter(self._source))
         self._source.close()
         plan = first_prompts(self._prompts(first))
@@ -100,12 +96,6 @@ class ReversePass(Passes):
         """Put what was found backwards into a result of the pass forwards.
 
         A pixel that an object has in ``result`` stays with it.
-
-        Args:
-            result: result of a frame.
-
-        Returns:
-            The result with the objects whose first prompt comes later; its probabilities are 0 and 1 then.
         """
         found = self._found.get(result.index)
         if not found:
@@ -161,14 +151,7 @@ class ReversePass(Passes):
 
 
 def first_prompts(plan: PromptsByFrame) -> dict[int, list[Prompt]]:
-    """The prompts of each object on the first frame that has any for it.
-
-    Args:
-        plan: prompts by frame index: index masks (H, W) or lists of prompts.
-
-    Returns:
-        Prompts by frame index, without removals.
-    """
+    """The prompts of each object on the first frame that has any for it."""
     known: set[int] = set()
     found: dict[int, list[Prompt]] = {}
     for index in sorted(plan):

@@ -55,11 +55,7 @@ class ReviewList:
         self._found: dict[tuple[int, int], Doubt] = {}
 
     def add(self, result: Segmentation) -> None:
-        """Take a result; of a frame that comes again the last one counts.
-
-        Args:
-            result: result of a tracking.
-        """
+        """Take a result; of a frame that comes again the last one counts."""
         for item in result.objects:
             if item.needs_attention:
                 self._found[result.index, item.id] = Doubt(result.index, item.id, item.score)
@@ -69,15 +65,7 @@ class ReviewList:
             self._found = {(doubt.index, doubt.id): doubt for doubt in self.worst(most=KEPT // 2)}
 
     def worst(self, *, apart: int = APART, most: int = MOST) -> list[Doubt]:
-        """The worst of the masks so far, spread over the film.
-
-        Args:
-            apart: as for :func:`to_review`.
-            most: as for :func:`to_review`.
-
-        Returns:
-            Doubtful masks, the worst first.
-        """
+        """The worst of the masks so far, spread over the film."""
         kept: list[Doubt] = []
         for doubt in sorted(self._found.values(), key=lambda item: (item.score, item.index, item.id)):
             if len(kept) == most:

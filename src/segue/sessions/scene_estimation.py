@@ -55,16 +55,7 @@ Probe = Callable[[Sample, Scene], Float32Array]
 
 
 def estimate_scene(samples: Sequence[Sample], probe: Probe, rounds: int = ROUNDS) -> Scene:
-    """The empty scene behind what moves in a film.
-
-    Args:
-        samples: frames of one scene in the order of time, all of one size; 255 at most.
-        probe: what says which pixels are foreground.
-        rounds: how often it is asked for all samples.
-
-    Returns:
-        Median, quantiles and shares of all samples, as :class:`Scene` has them.
-    """
+    """The empty scene behind what moves in a film."""
     frames = [sample.image for sample in samples]
     planar = np.ascontiguousarray(np.stack([frame.transpose(2, 0, 1) for frame in frames]))
     outside = _outside_consensus(samples, planar)

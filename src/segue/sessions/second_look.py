@@ -99,15 +99,7 @@ class SecondLook(Checkpointable):
 
 
 def small_pieces(faint: BoolArray, lasting: BoolArray) -> tuple[BoolArray, list[Box]]:
-    """Where there are small pieces, a part of which lasts, grown by a border.
-
-    Args:
-        faint: where there may be foreground, (h, w), bool.
-        lasting: which of it has lasted, (h, w), bool.
-
-    Returns:
-        (h, w), bool, nothing of other pieces; and the boxes of the pieces, not grown.
-    """
+    """Where there are small pieces, a part of which lasts, grown by a border."""
     count, pieces, stats, _ = cv2.connectedComponentsWithStats(faint.view(np.uint8), connectivity=8)
     longer = stats[:, cv2.CC_STAT_WIDTH : cv2.CC_STAT_HEIGHT + 1].max(axis=1)
     small = (longer <= SMALL * min(faint.shape)) & (np.bincount(pieces[lasting], minlength=count) > 0)
@@ -118,16 +110,7 @@ def small_pieces(faint: BoolArray, lasting: BoolArray) -> tuple[BoolArray, list[
 
 
 def windows_around(boxes: Sequence[Box], size: tuple[int, ...]) -> list[Box]:
-    """Square windows that show small pieces with what is around them, as many as :data:`SHARE` allows.
-
-    Args:
-        boxes: of the pieces; the first ones have their turn first.
-        size: height and width of the picture.
-
-    Returns:
-        Windows of one size inside the picture, at least one for any boxes. A piece that a window shows with
-        its border needs none of its own.
-    """
+    """Square windows that show small pieces with what is around them, as many as :data:`SHARE` allows."""
     height, width = size
     side = MULTIPLE * math.ceil((SMALL * min(size) + 2 * BORDER) / MULTIPLE)
     high, wide = min(side, height), min(side, width)
@@ -161,26 +144,11 @@ def _contains(outer: Box, inner: Box) -> bool:
 
 
 def part_of(box: Box) -> Part:
-    """Rows and columns of a box.
-
-    Args:
-        box: see :data:`Box`.
-
-    Returns:
-        Two slices.
-    """
+    """Rows and columns of a box."""
     return slice(box[0], box[1]), slice(box[2], box[3])
 
 
 def enlarged(picture: UInt8Array, box: Box) -> UInt8Array:
-    """A part of a picture or plane, enlarged by :data:`TWICE`.
-
-    Args:
-        picture: (H, W) or (H, W, 3), uint8.
-        box: the part.
-
-    Returns:
-        (2 h, 2 w) or (2 h, 2 w, 3), uint8.
-    """
+    """A part of a picture or plane, enlarged by :data:`TWICE`."""
     part = picture[part_of(box)]
     return np.asarray(cv2.resize(part, None, fx=TWICE, fy=TWICE, interpolation=cv2.INTER_CUBIC), np.uint8)

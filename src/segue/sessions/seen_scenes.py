@@ -36,12 +36,7 @@ class SeenScene:
     aligner: SessionState | None
 
     def give_back(self, background: MaskedMedian, aligner: Aligner | None) -> None:
-        """Go on with the scene.
-
-        Args:
-            background: gets what was known of it.
-            aligner: gets what held its picture still, if there was something.
-        """
+        """Go on with the scene."""
         background.restore(self.background)
         if aligner is not None and self.aligner is not None:
             aligner.restore(self.aligner)
@@ -61,13 +56,7 @@ class SeenScenes(Checkpointable):
         self._scenes = []
 
     def keep(self, frames: int, background: MaskedMedian, aligner: Aligner | None) -> None:
-        """Note a scene that ends.
-
-        Args:
-            frames: number of frames for which it was seen.
-            background: what is known of it.
-            aligner: what held its picture still.
-        """
+        """Note a scene that ends."""
         if frames < LEAST_FRAMES or background.scene is None:
             return
         held = None if aligner is None else aligner.state()

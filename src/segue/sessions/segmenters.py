@@ -409,15 +409,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
 
 
 def padded_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:
-    """The smallest height and width that are multiples of a number and not below ``size``.
-
-    Args:
-        size: height and width.
-        multiple: what both must be multiples of.
-
-    Returns:
-        Height and width.
-    """
+    """The smallest height and width that are multiples of a number and not below ``size``."""
     height, width = (-(-side // multiple) * multiple for side in size)
     return height, width
 

@@ -57,25 +57,11 @@ class Blur:
         return np.asarray(cv2.filter2D(picture, -1, motion_kernel(self.right, self.down)))
 
     def scaled(self, factor: float) -> Blur:
-        """The same blur in a picture that is larger by a factor.
-
-        Args:
-            factor: side of the larger picture over that of this one.
-
-        Returns:
-            Lengths times the factor.
-        """
+        """The same blur in a picture that is larger by a factor."""
         return Blur(factor * self.right, factor * self.down, factor * self.spread)
 
     def of_scene(self, scene: Scene) -> Scene:
-        """What is known of the empty scene, seen with this blur; it takes what is narrow out of the range.
-
-        Args:
-            scene: as it is when the camera stands still.
-
-        Returns:
-            Its colours blurred; shares and counts stay.
-        """
+        """What is known of the empty scene, seen with this blur; it takes what is narrow out of the range."""
         planes = scene.planes.copy()
         for plane in planes[:18]:
             plane[:] = self.act(plane)
@@ -83,15 +69,7 @@ class Blur:
 
 
 def motion_kernel(right: float, down: float) -> Kernel:
-    """Kernel of a straight motion of so many pixels, (k, k).
-
-    Args:
-        right: pixels to the right.
-        down: pixels down.
-
-    Returns:
-        (k, k), float32; it sums to 1.
-    """
+    """Kernel of a straight motion of so many pixels, (k, k)."""
     half = int(np.ceil(max(abs(right), abs(down)) / 2)) + 1
     steps = np.linspace(-0.5, 0.5, 4 * half + 1)
     kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)

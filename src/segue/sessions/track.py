@@ -360,15 +360,6 @@ def expected_overlap(inside: float, total: float, area: int, confidence: tuple[f
     be ``inside``, the sum of its probabilities inside the mask, and the union ``area + total - inside`` on
     average, ``total`` being their sum over the picture. Networks are overconfident; the log-odds
     of that quotient are therefore scaled and shifted, as measured on films that the network had not seen.
-
-    Args:
-        inside: sum of the object's probabilities inside its mask.
-        total: sum of its probabilities over the picture.
-        area: pixels of its mask.
-        confidence: scale and shift of the log-odds, as measured for the network.
-
-    Returns:
-        IoU in [0, 1].
     """
     share = min(max(inside / (area + max(total - inside, 0.0)), 1e-6), 1 - 1e-6)
     factor, offset = confidence
@@ -381,12 +372,5 @@ def with_first(score: float, first: float | None) -> float:
 
     A tracker follows a wrong mask as surely as a right one. The prompter knows more of that, though little,
     so that the geometric mean counts what tracking says three times.
-
-    Args:
-        score: IoU that tracking lets one expect, were the first mask right, in [0, 1].
-        first: predicted IoU of the first mask, in [0, 1]; None where it was given.
-
-    Returns:
-        IoU in [0, 1].
     """
     return score if first is None else float(score ** (1 - FIRST_WEIGHT) * first**FIRST_WEIGHT)

@@ -46,21 +46,13 @@ class FilmMarks(Checkpointable):
         self._marks, self._sum, self.count = [], 0, 0
 
     def copy(self) -> FilmMarks:
-        """Those of the frames so far.
-
-        Returns:
-            A copy; frames that are added to these do not change it.
-        """
+        """Those of the frames so far."""
         other = FilmMarks()
         other._marks, other._sum, other.count = list(self._marks), self._sum, self.count
         return other
 
     def add(self, frame: Frame) -> None:
-        """Take the next frame.
-
-        Args:
-            frame: as it is decoded, whatever its size.
-        """
+        """Take the next frame."""
         pixels = np.ascontiguousarray(frame.image[::16, ::16])
         self._sum = zlib.crc32(pixels.tobytes(), zlib.crc32(repr(frame.image.shape).encode(), self._sum))
         self.count += 1
@@ -68,18 +60,7 @@ class FilmMarks(Checkpointable):
             self._marks.append(self._sum)
 
     def compared(self, frames: Iterable[Frame], *, whole: bool = True) -> Iterator[Frame]:
-        """The same frames again.
-
-        Args:
-            frames: those that come now.
-            whole: their number is that of these marks; else only as many as these are compared.
-
-        Yields:
-            The frames, each after it was compared.
-
-        Raises:
-            SourceError: they are others, or more or fewer.
-        """
+        """The same frames again."""
         now = FilmMarks()
         for frame in frames:
             now.add(frame)
@@ -169,11 +150,7 @@ class SceneLearner(Checkpointable):
         self._pan, self._pans = PanDetector(), False
 
     def take(self, frame: Frame) -> None:
-        """Look at the next frame.
-
-        Args:
-            frame: the frame after the one that was taken last.
-        """
+        """Look at the next frame."""
         self.marks.add(frame)
         if self._geometry is None:
             self._geometry = ResizePadGeometry.of(frame.size, self._short_side, 1)
@@ -310,11 +287,7 @@ class TwoPasses(Passes):
         self._learner, self._frames, self._background = learner, frames, background
 
     def learning(self) -> Iterator[int]:
-        """Make the first pass, or the rest of one that was restored; gives the number of frames done so far.
-
-        Raises:
-            SourceError: the frames before are not those that were restored.
-        """
+        """Run or continue the first pass; yields the number of frames done so far."""
         learner = self._learner
         if not learner.done:
             known = learner.marks.copy()
@@ -326,11 +299,7 @@ class TwoPasses(Passes):
         self._background.scenes, self._background.while_panning = learner.scenes, learner.while_panning
 
     def second(self) -> Iterator[Frame]:
-        """The frames of the second pass, after the first one.
-
-        Raises:
-            SourceError: they are not those of the first one.
-        """
+        """The frames of the second pass, after the first one."""
         return self._learner.marks.compared(self._frames())
 
     def state(self) -> SessionState:

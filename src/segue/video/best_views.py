@@ -46,15 +46,7 @@ class BestViews:
         self._views: dict[int, _View] = {}
 
     def see(self, frame: Frame, number: int, box: Box, area: int, size: tuple[int, int]) -> None:
-        """Take an object of a frame.
-
-        Args:
-            frame: the frame.
-            number: id of the object.
-            box: around it, in pixels of a picture of ``size``.
-            area: its pixels there.
-            size: height and width that box and area refer to.
-        """
+        """Take an object of a frame."""
         (height, width), (x0, y0, x1, y1) = size, box
         inside = x0 > 0 and y0 > 0 and x1 < width and y1 < height
         worth = area * (1.0 if inside else CUT_OFF)
@@ -73,14 +65,7 @@ class BestViews:
         self._views[number] = view
 
     def name(self, number: int) -> tuple[str, float] | None:
-        """Label and score of an object, in [0, 1]; None where nothing is known.
-
-        Args:
-            number: id of the object.
-
-        Returns:
-            Label and score, or None.
-        """
+        """Label and score of an object, in [0, 1]; None where nothing is known."""
         view = self._views.get(number)
         if view is None:
             return None
@@ -92,11 +77,7 @@ class BestViews:
         return view.name
 
     def forget(self, number: int) -> None:
-        """An object is gone for good.
-
-        Args:
-            number: id of the object; an unknown one changes nothing.
-        """
+        """An object is gone for good."""
         self._views.pop(number, None)
 
 

@@ -52,11 +52,7 @@ USUAL_CODECS = ("h264", "hevc", "vp9", "av1", "mjpeg")
 
 
 def known_codecs() -> list[str]:
-    """Those of the usual codecs that this build of FFmpeg has.
-
-    Returns:
-        Names of codecs.
-    """
+    """Those of the usual codecs that this build of FFmpeg has."""
     return [name for name in USUAL_CODECS if name in av.codecs_available]
 
 
@@ -67,18 +63,6 @@ def open_container(
 
     ``where`` names it in messages, ``options`` are those of the protocol or format, and ``timeout`` is in
     seconds, for the network.
-
-    Args:
-        address: address of FFmpeg, such as ``file:...`` or ``http://...``.
-        where: its name for messages.
-        options: options of the protocol or format.
-        timeout: seconds without an answer from the network that count as a failure.
-
-    Returns:
-        The open container of PyAV.
-
-    Raises:
-        SourceError: it cannot be opened, or has no video.
     """
     try:
         container = cast(
@@ -96,26 +80,12 @@ def open_container(
 
 
 def video_stream(container: av.container.InputContainer) -> VideoStream:
-    """The stream that a player would show: cover pictures and previews come last.
-
-    Args:
-        container: an open container with video.
-
-    Returns:
-        The stream.
-    """
+    """The stream that a player would show: cover pictures and previews come last."""
     return cast("VideoStream", container.streams.best("video"))
 
 
 def describe(error: BaseException) -> str:
-    """Short reason of an error of PyAV or the system, one line.
-
-    Args:
-        error: the error.
-
-    Returns:
-        One line.
-    """
+    """Short reason of an error of PyAV or the system, one line."""
     if isinstance(error, av.error.ExitError):  # how PyAV reports that its time limit has passed
         return "no answer in time"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -125,13 +95,6 @@ def decode(container: av.container.InputContainer, stream: VideoStream) -> Itera
     """Everything the stream holds, in order of presentation; lost and damaged frames stand in their places.
 
     A demuxer that cannot go on at all raises the error of PyAV.
-
-    Args:
-        container: the open container.
-        stream: stream of it.
-
-    Yields:
-        Each frame with its time in seconds; where one was lost, its time alone.
     """
     # Frame threads give an error back late and drop good frames with it; slice threads do not.
     stream.thread_type = "SLICE"
@@ -189,14 +152,7 @@ def to_rgb(item: Decoded, where: str) -> Image:
 
 
 def display_matrix(frame: VideoFrame) -> DisplayMatrix | None:
-    """Display matrix among the side data of a frame, or None.
-
-    Args:
-        frame: decoded frame.
-
-    Returns:
-        The matrix, or None where the frame has none.
-    """
+    """Display matrix among the side data of a frame, or None."""
     # Asking a frame for its side data ties it into a reference cycle, which keeps its memory until the
     # garbage collector comes. A tiny copy has the same side data.
     entries = cast("SideDataContainer", frame.reformat(16, 16, "gray").side_data)
@@ -233,14 +189,7 @@ def turn_upright(image: npt.NDArray[np.uint8], matrix: DisplayMatrix | None) -> 
 
 
 def promised_duration(stream: VideoStream) -> float | None:
-    """Length in seconds by the file's header, or None if it says nothing of this very stream.
-
-    Args:
-        stream: stream of a file.
-
-    Returns:
-        Seconds, or None.
-    """
+    """Length in seconds by the file's header, or None if it says nothing of this very stream."""
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     written = {key.upper(): value for key, value in stream.metadata.items()}.get("DURATION", "")

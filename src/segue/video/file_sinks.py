@@ -243,22 +243,13 @@ class CocoSink(SpooledSink):
 
 
 def info() -> dict[str, str]:
-    """The ``info`` of an annotation file of COCO: the same for the same masks.
-
-    Returns:
-        Values by name.
-    """
+    """The ``info`` of an annotation file of COCO: the same for the same masks."""
     from segue import __version__
 
     return {"description": "masks made with segue", "version": __version__}
 
 
 def write_items(stream: IO[str], items: Iterator[dict[str, Any]]) -> None:
-    """Write the items of a JSON array, one a line.
-
-    Args:
-        stream: open file.
-        items: the items, taken one by one.
-    """
+    """Write the items of a JSON array, one a line."""
     for position, item in enumerate(items):
         stream.write((",\n" if position else "\n") + json.dumps(item))

@@ -45,17 +45,7 @@ class SourceIdentity:
 
     @classmethod
     def of(cls, source: str | Path) -> SourceIdentity:
-        """The identity of a source as it is now.
-
-        Args:
-            source: video file, picture, folder or pattern of pictures, address, or number of a camera.
-
-        Returns:
-            Its identity; addresses and cameras are not asked for anything.
-
-        Raises:
-            SourceError: nothing is there, or it cannot be read.
-        """
+        """The identity of a source as it is now."""
         text = os.fspath(source)
         if is_url(text):
             return cls(stored_address(text), "address")
@@ -89,12 +79,6 @@ class SourceIdentity:
         """What has changed since this identity was taken; None if it is the same source.
 
         A file or folder that only has another path is the same.
-
-        Args:
-            now: identity of what is there now.
-
-        Returns:
-            A few words, such as "its size was 10 bytes, now it is 12".
         """
         if self.kind != now.kind:
             return f"its kind was {self.kind}, now it is {now.kind}"
@@ -110,26 +94,12 @@ class SourceIdentity:
         return "it was written anew, at another time" if changed else None
 
     def to_json(self) -> dict[str, Any]:
-        """All attributes as JSON values, for :meth:`from_json`.
-
-        Returns:
-            Strings, numbers and None by the name of the attribute.
-        """
+        """All attributes as JSON values, for :meth:`from_json`."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: object) -> SourceIdentity:
-        """The identity that :meth:`to_json` gave; the values may come from anywhere.
-
-        Args:
-            values: what a JSON file held.
-
-        Returns:
-            The identity.
-
-        Raises:
-            SourceError: they are not those of an identity.
-        """
+        """The identity that :meth:`to_json` gave; the values may come from anywhere."""
         names = {item.name for item in fields(cls)}
         if not isinstance(values, Mapping) or set(values) != names:
             raise SourceError("no identity of a source: its parts are " + ", ".join(sorted(names)))

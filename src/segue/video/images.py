@@ -26,17 +26,7 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".
 
 
 def list_images(source: Path) -> list[Path]:
-    """Pictures of a folder, in natural order of their names, without hidden files.
-
-    Args:
-        source: the folder.
-
-    Returns:
-        Paths of its pictures, perhaps none.
-
-    Raises:
-        SourceError: the folder cannot be read.
-    """
+    """Pictures of a folder, in natural order of their names, without hidden files."""
     try:
         found = [
             path
@@ -49,14 +39,7 @@ def list_images(source: Path) -> list[Path]:
 
 
 def match_images(pattern: str) -> list[Path]:
-    """Files that match a glob pattern, in natural order of their paths.
-
-    Args:
-        pattern: glob pattern.
-
-    Returns:
-        Paths of the files, perhaps none.
-    """
+    """Files that match a glob pattern, in natural order of their paths."""
     found = (Path(name) for name in glob.glob(pattern, recursive=True))  # noqa: PTH207  a pattern may be absolute
     return sorted((path for path in found if path.is_file()), key=lambda path: natural_key(str(path)))
 
@@ -105,29 +88,14 @@ def decode_image(data: bytes, where: str) -> Image:
 
 
 def write_picture(path: Path, picture: Image) -> None:
-    """Write an RGB picture, (H, W, 3), uint8, as PNG; folders are made, and it appears when complete.
-
-    Args:
-        path: file to write, ending in ``.png``.
-        picture: RGB (H, W, 3), uint8.
-
-    Raises:
-        SinkError: it cannot be written.
-    """
+    """Write an RGB picture, (H, W, 3), uint8, as PNG; folders are made, and it appears when complete."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_complete(path, encode_png(picture))
 
 
 def count_frames(path: Path) -> int:
-    """Number of frames of a picture file: 1, but for animations and TIFF files of several pages.
-
-    Args:
-        path: the file.
-
-    Returns:
-        At least 1.
-    """
+    """Number of frames of a picture file: 1, but for animations and TIFF files of several pages."""
     try:
         with _opened(path) as picture:
             return _frames_of(picture)

@@ -75,42 +75,18 @@ class Reconnect:
 
 
 def is_address(text: str) -> bool:
-    """Whether a string is a network address and no path.
-
-    Args:
-        text: what a user gave as a source.
-
-    Returns:
-        True for RTSP, RTMP and HTTP(S).
-    """
+    """Whether a string is a network address and no path."""
     scheme, separator, _ = text.partition("://")
     return bool(separator) and scheme.lower() in SCHEMES
 
 
 def is_url(text: str) -> bool:
-    """Whether a string is an address of any kind, also of an object store such as ``s3://``.
-
-    Args:
-        text: what a user gave.
-
-    Returns:
-        True where it begins with a scheme and ``://``.
-    """
+    """Whether a string is an address of any kind, also of an object store such as ``s3://``."""
     return _URL.match(text) is not None
 
 
 def public_address(address: str) -> str:
-    """The address without user name, password and query, fit for messages.
-
-    Args:
-        address: any address.
-
-    Returns:
-        The address without its secrets.
-
-    Raises:
-        SourceError: the address cannot be read.
-    """
+    """The address without user name, password and query, fit for messages."""
     try:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port
@@ -129,14 +105,7 @@ def public_address(address: str) -> str:
 
 
 def stored_address(address: str) -> str:
-    """The public part of an address, and a hash of its query, which may name the camera and hold a key.
-
-    Args:
-        address: any address.
-
-    Returns:
-        Text that is the same for the same camera and holds no secret.
-    """
+    """The public part of an address, and a hash of its query, which may name the camera and hold a key."""
     public = public_address(address)
     query = urlsplit(address).query
     digest = hashlib.sha256(query.encode("utf-8", "surrogateescape")).hexdigest()

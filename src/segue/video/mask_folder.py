@@ -53,17 +53,7 @@ class Record:
 
     @classmethod
     def read(cls, line: str) -> Record:
-        """Read a line, which may come from anywhere.
-
-        Args:
-            line: JSON, as :meth:`line` gives it.
-
-        Returns:
-            What it says of one mask.
-
-        Raises:
-            ValueError: it is written otherwise, or names a file outside of the folder.
-        """
+        """Read a line, which may come from anywhere."""
         found = parse_json(line)
         name, index, time = found["file"], found["index"], found["time"]
         if not isinstance(name, str) or Path(name).name != name or not name.endswith(".png") or "\0" in name:
@@ -79,11 +69,7 @@ class Record:
         return cls(name, index, float(time), objects)
 
     def line(self) -> str:
-        """The line that :meth:`read` takes; names that are no valid text are kept as they are.
-
-        Returns:
-            JSON with a line feed at its end.
-        """
+        """The line that :meth:`read` takes; names that are no valid text are kept as they are."""
         objects = [{"id": item.id, "label": item.label, "score": item.score} for item in self.objects]
         values = {"file": self.file, "index": self.index, "time": self.time, "objects": objects}
         return json.dumps(values) + "\n"
@@ -295,15 +281,7 @@ class CdnetSink(MaskFolderSink):
 
 
 def frame_number(name: str, index: int) -> int:
-    """Number of CDnet2014 of a frame, by the name of its picture, without ending, and its index.
-
-    Args:
-        name: name of the picture, without ending.
-        index: index of the frame in the source.
-
-    Returns:
-        The number in a name such as ``in000123``, else the index plus 1.
-    """
+    """Number of CDnet2014 of a frame, by the name of its picture, without ending, and its index."""
     match = _CDNET_PICTURE.fullmatch(name)
     return int(match[1]) if match else index + 1
 
@@ -339,15 +317,6 @@ def read_records(folder: Path) -> dict[int, Record]:
     """The record of each frame of a mask folder whose mask file is there, by frame index, in order.
 
     Where a frame was written twice, the later record counts.
-
-    Args:
-        folder: folder of masks that segue wrote.
-
-    Returns:
-        Records by frame index.
-
-    Raises:
-        SourceError: the folder cannot be read.
     """
     records = records_of(folder)
     try:
@@ -358,17 +327,7 @@ def read_records(folder: Path) -> dict[int, Record]:
 
 
 def records_of(folder: Path) -> dict[int, Record]:
-    """All records of a folder by frame index.
-
-    Args:
-        folder: folder of masks that segue wrote.
-
-    Returns:
-        Records by frame index; empty where there are none.
-
-    Raises:
-        SourceError: the records cannot be read or are damaged.
-    """
+    """All records of a folder by frame index."""
     path = folder / RECORDS
     records: dict[int, Record] = {}
     line = ""

@@ -74,11 +74,7 @@ class Notifier:
         self._thread.start()
 
     def send(self, values: Mapping[str, Any]) -> None:
-        """Send values, soon.
-
-        Args:
-            values: what JSON can hold.
-        """
+        """Send values, soon."""
         try:
             self._messages.put_nowait(json.dumps(values).encode())
         except queue.Full:

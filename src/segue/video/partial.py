@@ -36,17 +36,7 @@ _PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.partial", re.DOTALL)
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn errors of the system into a SinkError that names ``path``.
-
-    Args:
-        path: what is written.
-
-    Yields:
-        Nothing.
-
-    Raises:
-        SinkError: writing failed; the message says why.
-    """
+    """Turn errors of the system into a SinkError that names ``path``."""
     try:
         yield
     except OSError as error:
@@ -67,11 +57,7 @@ class PartialFile:
         self.path = final.parent / f".{_stem(final)}.{token_hex(4)}.partial"
 
     def prepare(self) -> None:
-        """Make the folder and see that the file can be written, before any work is spent on it.
-
-        Raises:
-            SinkError: there is something else than a file, or it cannot be written.
-        """
+        """Make the folder and see that the file can be written, before any work is spent on it."""
         with writing(self.final):
             if self.final.is_dir():
                 raise SinkError(f"{self.final}: is a folder; give the name of a file")
@@ -81,12 +67,7 @@ class PartialFile:
             self.path.open("wb").close()
 
     def commit(self, *, sync_name: bool = True) -> None:
-        """Give the file its final name, after its content has reached the disk.
-
-        Args:
-            sync_name: return when the name has reached the disk as well; else whoever writes many files syncs
-                their folder later, see :func:`sync_folder`.
-        """
+        """Give the file its final name, after its content has reached the disk."""
         with writing(self.final):
             # Else a loss of power can leave an empty file under the final name: the rename kept, the content
             # not.
@@ -106,16 +87,6 @@ def replacing(final: Path, *, sync_name: bool = True) -> Iterator[Path]:
     """A path to write to in place of ``final``, which is complete afterwards or as it was before.
 
     See :meth:`PartialFile.commit` for ``sync_name``.
-
-    Args:
-        final: file to replace.
-        sync_name: see :meth:`PartialFile.commit`.
-
-    Yields:
-        Path to write to.
-
-    Raises:
-        SinkError: it cannot be written.
     """
     partial = PartialFile(final)
     try:
@@ -130,12 +101,6 @@ def prepare(path: Path) -> None:
     """See that a file can be written, before any work is spent on it; no new file is there afterwards.
 
     Folders that are missing are made, and stay. A file that is there already is not touched.
-
-    Args:
-        path: file that is to be written later.
-
-    Raises:
-        SinkError: it cannot be written there, or the path is a folder or no regular file.
     """
     partial = PartialFile(path)
     partial.prepare()
@@ -146,25 +111,13 @@ def write_complete(path: Path, data: bytes, *, sync_name: bool = True) -> None:
     """Write a whole file in one step: afterwards it is there with all of ``data``, or as it was before.
 
     See :meth:`PartialFile.commit` for ``sync_name``.
-
-    Args:
-        path: file to write; an existing one is replaced.
-        data: its content.
-        sync_name: see :meth:`PartialFile.commit`.
-
-    Raises:
-        SinkError: it cannot be written.
     """
     with replacing(path, sync_name=sync_name) as partial:
         partial.write_bytes(data)
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it that are missing; their names have reached the disk afterwards.
-
-    Args:
-        folder: the folder.
-    """
+    """Make a folder and those above it that are missing; their names have reached the disk afterwards."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for path in missing:
@@ -176,15 +129,6 @@ def locked(paths: Iterable[Path]) -> Iterator[None]:
     """Keep outputs to this run; what an earlier run left half-written beside them is removed.
 
     The locks end with the process, however that ends. Where another run has one, it is a SinkError.
-
-    Args:
-        paths: files or folders that this run writes.
-
-    Yields:
-        Nothing; the outputs are locked inside the block.
-
-    Raises:
-        SinkError: another run has one of them.
     """
     with ExitStack() as stack:
         for path in sorted(paths):
@@ -207,10 +151,6 @@ def remove_partial(folder: Path, final: Path | None = None) -> None:
     """Remove what a run that was killed left half-written: of one file, or of all files of a folder.
 
     Only whoever holds the lock of that file or folder may do so.
-
-    Args:
-        folder: where the files lie.
-        final: the one file; None takes all of the folder.
     """
     start = "." if final is None else f".{_stem(final)}."
     with suppress(OSError):

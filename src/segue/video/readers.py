@@ -86,16 +86,7 @@ class Reader:
 
 
 def check_pixels(height: int, width: int, where: str) -> None:
-    """Refuse picture sizes that only a damaged or hostile header can have.
-
-    Args:
-        height: in pixels.
-        width: in pixels.
-        where: name of the source, for the message.
-
-    Raises:
-        SourceError: the size is refused.
-    """
+    """Refuse picture sizes that only a damaged or hostile header can have."""
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
         raise SourceError(f"{where}: pictures of {width}x{height} are refused (limit {MAX_PIXELS} pixels)")
 
@@ -146,18 +137,7 @@ FrameLike = Any
 
 
 def as_frame(value: FrameLike, index: int = 0) -> Frame:
-    """A frame as it is; a picture as the frame ``index`` of a video of 25 frames a second.
-
-    Args:
-        value: frame, array, tensor or PIL picture.
-        index: index for a picture.
-
-    Returns:
-        The frame, its picture RGB; time is ``index`` / 25 seconds for a picture.
-
-    Raises:
-        SourceError: it is neither a frame nor a picture, or its picture has another type or layout.
-    """
+    """A frame as it is; a picture as the frame ``index`` of a video of 25 frames a second."""
     if not isinstance(value, Frame):
         return Frame(index, index / DEFAULT_FPS, as_rgb(value, "frame"))
     image = as_rgb(value.image, f"frame {value.index}")  # whoever made the frame may have taken anything

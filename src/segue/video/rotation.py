@@ -51,14 +51,7 @@ class RotatingSink(Sink):
 
 
 def part_name(now: datetime | None = None) -> str:
-    """Name of a part that begins now, in UTC, such as ``20261121T205300Z``: names sort as the parts do.
-
-    Args:
-        now: time of the beginning; None is the present.
-
-    Returns:
-        The name.
-    """
+    """Name of a part that begins now, in UTC, such as ``20261121T205300Z``: names sort as the parts do."""
     return (now or datetime.now(timezone.utc)).strftime("%Y%m%dT%H%M%SZ")
 
 
@@ -66,13 +59,6 @@ def part_path(output: Path, part: str) -> Path:
     """Where a part goes: a folder in ``output``, or a file beside where ``output`` is a file.
 
     A number is added to the name of a part that is there already.
-
-    Args:
-        output: output of the run.
-        part: what :func:`part_name` gave.
-
-    Returns:
-        A path that does not exist yet.
     """
     is_file = output.suffix != "" and any(output.suffix.lower() == entry.suffix for entry in SINKS)
     number, path = 1, output

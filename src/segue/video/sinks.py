@@ -92,41 +92,18 @@ class FileSink(Sink):
 
 
 def known_size(size: Size) -> tuple[int, int] | None:
-    """The size of what a sink writes, if it is known now.
-
-    Args:
-        size: see :data:`Size`.
-
-    Returns:
-        Height and width in pixels, or None.
-    """
+    """The size of what a sink writes, if it is known now."""
     return size() if callable(size) else size
 
 
 def sized_mask(segmentation: Segmentation, size: Size) -> IndexMask:
-    """The mask of a result at the size of a sink's files; None keeps its own.
-
-    Args:
-        segmentation: the result.
-        size: height and width in pixels, or what tells them.
-
-    Returns:
-        Index mask of that size, resized by nearest neighbour.
-    """
+    """The mask of a result at the size of a sink's files; None keeps its own."""
     known = known_size(size)
     return segmentation.mask if known is None else resize_mask(segmentation.mask, known)
 
 
 def frame_name(names: Sequence[str] | None, index: int) -> str:
-    """Name of a frame's picture, without ending; ``00012`` where it has none.
-
-    Args:
-        names: name by frame index, or None.
-        index: index of the frame.
-
-    Returns:
-        The name.
-    """
+    """Name of a frame's picture, without ending; ``00012`` where it has none."""
     return names[index] if names is not None and index < len(names) else f"{index:05d}"
 
 

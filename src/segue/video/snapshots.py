@@ -125,16 +125,7 @@ class Snapshots:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="segue-snapshots")
 
     def see(self, frame: Frame, segmentation: Segmentation, size: tuple[int, int]) -> None:
-        """Take a frame, before the events that are known on it.
-
-        Args:
-            frame: in order of time.
-            segmentation: its masks.
-            size: height and width that the boxes of events refer to.
-
-        Raises:
-            SinkError: a clip could not be written.
-        """
+        """Take a frame, before the events that are known on it."""
         moment, self._size = _moment(frame, segmentation), size
         self._past.append(moment)
         while self._past[0].time < frame.time - BEFORE - ROUNDING:
@@ -146,15 +137,7 @@ class Snapshots:
             self._encode(clip)
 
     def add(self, number: int, event: Event) -> None:
-        """Write the picture of an event and begin its clip.
-
-        Args:
-            number: place of the event among all events.
-            event: with its box in pixels; its frame is the one seen last, or a little before.
-
-        Raises:
-            SinkError: something could not be written.
-        """
+        """Write the picture of an event and begin its clip."""
         if not self._past:
             return
         name = f"{number:05d}-{event.event}-{event.object}"
@@ -174,11 +157,7 @@ class Snapshots:
             self._open.append(_Clip([path], now.time, now.time + AFTER, [*self._past]))
 
     def close(self) -> None:
-        """Complete all clips, with what has come.
-
-        Raises:
-            SinkError: one could not be written.
-        """
+        """Complete all clips, with what has come."""
         for clip in self._open:
             self._begin(clip)
         self._open = []

@@ -46,18 +46,7 @@ def parse_position(value: int | float | str, argument: str = "position") -> Posi
 
 
 def parse_duration(value: float | str, argument: str = "duration") -> float:
-    """Read a length of time in seconds.
-
-    Args:
-        value: seconds, or a string such as ``"90s"``, ``"10min"``, ``"1.5h"`` or ``"1:30:00"``.
-        argument: name to use in the message.
-
-    Returns:
-        Seconds, above 0.
-
-    Raises:
-        SourceError: it cannot be read, or is not above 0.
-    """
+    """Read a length of time in seconds."""
     seconds = 0.0
     if isinstance(value, str):
         text = value.strip()

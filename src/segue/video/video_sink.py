@@ -121,17 +121,7 @@ def _add_stream(container: OutputContainer, fps: float, like: Image) -> VideoStr
 
 @contextmanager
 def encoding(path: Path) -> Iterator[None]:
-    """Turn errors of the system and of the encoder into a SinkError that names ``path``.
-
-    Args:
-        path: file that is encoded.
-
-    Yields:
-        Nothing.
-
-    Raises:
-        SinkError: encoding failed; the message says why.
-    """
+    """Turn errors of the system and of the encoder into a SinkError that names ``path``."""
     try:
         with writing(path):
             yield

@@ -31,17 +31,7 @@ class Zone:
 
     @classmethod
     def parse(cls, text: str) -> Zone:
-        """Read ``door=10,20 100,20 100,90``: a name, and at least two points.
-
-        Args:
-            text: name and points ``x,y``, in pixels.
-
-        Returns:
-            A line for two points, else a polygon.
-
-        Raises:
-            SegueError: it is written otherwise.
-        """
+        """Read ``door=10,20 100,20 100,90``: a name, and at least two points."""
         match = _ZONE.fullmatch(text)
         if match is None:
             raise SegueError(
@@ -72,14 +62,7 @@ class Zone:
         return len(self.points) == 2
 
     def check(self, size: tuple[int, int]) -> None:
-        """See that a picture shows some of it: one of another film or resolution would never tell anything.
-
-        Args:
-            size: height and width of the picture.
-
-        Raises:
-            SegueError: no pixel of the picture lies in it or on it.
-        """
+        """Raise an error if the zone lies outside a frame of this size."""
         seen = np.zeros(size, np.uint8)
         cv2.fillPoly(seen, [np.rint(self.points).astype(np.int32)], 1)
         if not seen.any():
@@ -90,39 +73,17 @@ class Zone:
             )
 
     def contains(self, point: Point) -> bool:
-        """Whether a point lies in the polygon or on its border.
-
-        Args:
-            point: x and y in pixels.
-
-        Returns:
-            False for a line.
-        """
+        """Whether a point lies in the polygon or on its border."""
         corners = np.array(self.points, np.float32)
         return not self.is_line and cv2.pointPolygonTest(corners, point, False) >= 0
 
     def side(self, point: Point) -> float:
-        """Distance of a point from the line in pixels: above 0 on the right for who looks along it.
-
-        Args:
-            point: x and y in pixels.
-
-        Returns:
-            Pixels, with a sign.
-        """
+        """Distance of a point from the line in pixels: above 0 on the right for who looks along it."""
         (ax, ay), (bx, by) = self.points[:2]
         return ((bx - ax) * (point[1] - ay) - (by - ay) * (point[0] - ax)) / math.hypot(bx - ax, by - ay)
 
     def crossed(self, before: Point, now: Point) -> bool:
-        """Whether the way between two points on either side leads between the ends of the line.
-
-        Args:
-            before: x and y in pixels.
-            now: x and y in pixels.
-
-        Returns:
-            Whether the line was crossed, in either direction.
-        """
+        """Whether the way between two points on either side leads between the ends of the line."""
         one, other = self.side(before), self.side(now)
         if (one > 0) == (other > 0):
             return False

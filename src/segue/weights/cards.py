@@ -52,16 +52,7 @@ _LICENCE_FILE = "LICENSE-Apache-2.0.txt"
 
 
 def model_card(entry: Entry, *, shipped: bool) -> str:
-    """The model card of a network, with the front matter that Hugging Face reads.
-
-    Args:
-        entry: the network.
-        shipped: whether the weights are those that came with the package; then the card says what segue's own
-            card of them says. Of others nothing is known but the network.
-
-    Returns:
-        Markdown that begins with YAML between two lines of dashes.
-    """
+    """The model card of a network, with the front matter that Hugging Face reads."""
     own = own_card(entry) if shipped else None
     licence = _licence(entry.licence) if own is not None else "unknown"
     matter = ["library_name: segue", f"pipeline_tag: {_PIPELINES[entry.task]}", f"license: {licence}"]
@@ -83,14 +74,7 @@ def model_card(entry: Entry, *, shipped: bool) -> str:
 
 
 def own_card(entry: Entry) -> str | None:
-    """The card that stands beside the weights in the package, in plain Markdown; None where there is none.
-
-    Args:
-        entry: a network.
-
-    Returns:
-        Markdown, or None.
-    """
+    """The card that stands beside the weights in the package, in plain Markdown; None where there is none."""
     path = _sidecar(entry, ".md")
     if path is None:
         return None
@@ -99,14 +83,7 @@ def own_card(entry: Entry) -> str | None:
 
 
 def licence_text(entry: Entry) -> bytes | None:
-    """The licence text that the card of a network names as a file beside it, if it does.
-
-    Args:
-        entry: a network.
-
-    Returns:
-        Content of the file, or None.
-    """
+    """The licence text that the card of a network names as a file beside it, if it does."""
     path = _sidecar(entry, ".md")
     if path is None or _LICENCE_FILE not in path.read_text(encoding="utf-8"):
         return None

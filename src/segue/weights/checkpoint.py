@@ -98,14 +98,7 @@ def read_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> Checkp
 
 
 def weight_file(path: str | os.PathLike[str]) -> Path:
-    """The file of weights that a path leads to: the one in a folder of Hugging Face, else the path itself.
-
-    Args:
-        path: file or folder.
-
-    Returns:
-        The file.
-    """
+    """The file of weights that a path leads to: the one in a folder of Hugging Face, else the path itself."""
     inside = Path(path) / WEIGHT_FILE
     return inside if exists(inside) else Path(path)
 
@@ -151,18 +144,7 @@ def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def read_options(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> dict[str, Option]:
-    """Options of the network that a file was trained for, by name; none where it says nothing.
-
-    Args:
-        path: the file, for messages.
-        metadata: its metadata.
-
-    Returns:
-        Options by name.
-
-    Raises:
-        CheckpointError: they are damaged.
-    """
+    """Options of the network that a file was trained for, by name; none where it says nothing."""
     try:
         options = parse_json(metadata.get(OPTIONS, "{}"))
     except ValueError:
@@ -175,14 +157,7 @@ def read_options(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> d
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """Checksum of a file, hexadecimal.
-
-    Args:
-        path: the file.
-
-    Returns:
-        64 digits.
-    """
+    """Checksum of a file, hexadecimal."""
     digest = hashlib.sha256()
     with Path(path).open("rb") as file:
         while block := file.read(1 << 20):
@@ -264,19 +239,7 @@ in units of noise at first.
 
 
 def match(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a file, complete and in the types and shapes of ``expected``.
-
-    Args:
-        path: the file, for messages.
-        tensors: tensors of the file by name.
-        expected: tensors of the network by name.
-
-    Returns:
-        Tensors by name, ready for ``load_state_dict``.
-
-    Raises:
-        CheckpointError: as :func:`match_layout`, or a tensor holds NaN or infinity.
-    """
+    """The tensors of a file, complete and in the types and shapes of ``expected``."""
     found = match_layout(path, tensors, expected)
     for name, wanted in expected.items():
         found[name] = found[name].to(wanted.dtype)
@@ -292,17 +255,6 @@ def match_layout(
 
     Accepted differences: floating-point types; missing ``num_batches_tracked``, which become 0; a stem of
     :data:`GROWN` from an older file, to which zero channels are appended, so that the network does the same.
-
-    Args:
-        path: the file, for messages.
-        tensors: tensors of the file by name, on any device.
-        expected: tensors of the network by name.
-
-    Returns:
-        Tensors by name.
-
-    Raises:
-        CheckpointError: names are missing or unexpected, or shapes or kinds of numbers differ.
     """
     found = dict(tensors)
     for name, wanted in expected.items():

@@ -10,14 +10,7 @@ from segue.weights.download import cached
 
 
 def state_of(entry: Entry) -> str:
-    """Whether the weights of a network are there, or what brings them.
-
-    Args:
-        entry: a network.
-
-    Returns:
-        A few words.
-    """
+    """Whether the weights of a network are there, or what brings them."""
     if entry.bundled:
         return "come with segue"
     if cached(entry).exists():
@@ -28,14 +21,7 @@ def state_of(entry: Entry) -> str:
 
 
 def details_of(entry: Entry) -> dict[str, object]:
-    """All that the catalogue knows of an entry; None is not known.
-
-    Args:
-        entry: a network.
-
-    Returns:
-        Values by name.
-    """
+    """All that the catalogue knows of an entry; None is not known."""
     remote = entry.remote
     return {
         "network": entry.name,
@@ -52,14 +38,7 @@ def details_of(entry: Entry) -> dict[str, object]:
 
 
 def settings_of(entry: Entry) -> str | None:
-    """What a network that follows objects lets its users set, with what is published; None is not known.
-
-    Args:
-        entry: a network.
-
-    Returns:
-        One line, or None.
-    """
+    """What a network that follows objects lets its users set, with what is published; None is not known."""
     built = getattr(entry.build, "func", entry.build)  # a class behind a partial call, or a lazy one
     schedule = getattr(built.value if isinstance(built, LazyCallable) else built, "schedule", None)
     if entry.task != "track" or schedule is None:

@@ -94,17 +94,7 @@ class _Reader(pickle.Unpickler):
 
 
 def read_detectron(path: Path) -> dict[str, Tensor]:
-    """Tensors by name of a file ``{"model": {name: array}, ...}``.
-
-    Args:
-        path: the file; nothing in it is executed.
-
-    Returns:
-        Tensors by name.
-
-    Raises:
-        CheckpointError: it is damaged or of another form.
-    """
+    """Tensors by name of a file ``{"model": {name: array}, ...}``."""
     try:
         size = path.stat().st_size
         if size > LARGEST:

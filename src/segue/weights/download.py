@@ -94,20 +94,6 @@ def fetch(
     when size and checksum are right. Where ``remote`` has none, that is one that the caller brings, all 64
     digits of SHA-256, or the one that is pinned, see :mod:`segue.weights.pins`; without both, ``trust`` is
     asked.
-
-    Args:
-        remote: address, size and checksum of the file.
-        folder: where it goes.
-        checksum: SHA-256 that the caller brings, all 64 digits.
-        trust: asked whether a file without known checksum is trusted.
-        report: called with the number of bytes that are there.
-        pause: seconds before the first new try.
-
-    Returns:
-        Path of the file.
-
-    Raises:
-        DownloadError: it cannot be had, or size or checksum are wrong.
     """
     expected = expected_digest(remote, checksum, trust)
     if Path(remote.name).name != remote.name or remote.name in ("", ".."):
@@ -142,17 +128,7 @@ def _agree(path: Path, expected: str, remote: Remote, trust: Trust | None) -> No
 
 @contextmanager
 def file_lock(folder: Path) -> Iterator[None]:
-    """Keep other processes and threads that download into a folder waiting; it is made if it is not there.
-
-    Args:
-        folder: the folder.
-
-    Yields:
-        Nothing.
-
-    Raises:
-        DownloadError: the folder cannot be written.
-    """
+    """Keep other processes and threads that download into a folder waiting; it is made if it is not there."""
     lock = FileLock(folder.with_name(f".{folder.name}.lock"), is_singleton=True)  # who holds it may ask again
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -191,19 +167,7 @@ def _check(path: Path, expected: str, remote: Remote) -> None:
 
 
 def expected_digest(remote: Remote, checksum: str | None, trust: Trust | None = None) -> str:
-    """What the SHA-256 has to begin with; empty where ``trust`` is to be asked.
-
-    Args:
-        remote: the file.
-        checksum: SHA-256 that the caller brings.
-        trust: what can be asked.
-
-    Returns:
-        Digits, perhaps fewer than 64; empty where ``trust`` is to be asked.
-
-    Raises:
-        DownloadError: nothing is known of the file and nobody can be asked.
-    """
+    """What the SHA-256 has to begin with; empty where ``trust`` is to be asked."""
     if checksum is None:
         known = remote.sha256 if remote.has_checksum else pinned(remote.address)
         if known is None and not remote.has_checksum and trust is None:
@@ -332,24 +296,10 @@ def _reason(error: Exception) -> str:
 
 
 def cached(entry: Entry) -> Path:
-    """Where the converted weights of a network are, or would be.
-
-    Args:
-        entry: a network.
-
-    Returns:
-        Path, which need not exist.
-    """
+    """Where the converted weights of a network are, or would be."""
     return cache_folder() / "weights" / f"{entry.name}.safetensors"
 
 
 def is_available(entry: Entry) -> bool:
-    """Whether the weights of a network come with segue or are in the cache folder.
-
-    Args:
-        entry: a network.
-
-    Returns:
-        True where they can be loaded at once.
-    """
+    """Whether the weights of a network come with segue or are in the cache folder."""
     return entry.bundled is not None or cached(entry).exists()

@@ -33,14 +33,7 @@ class WeightsIdentity:
 
     @classmethod
     def of(cls, network: nn.Module) -> WeightsIdentity:
-        """The identity of a network as it is now; one that has not changed is not read again.
-
-        Args:
-            network: the network as it was loaded or trained, on any device; it is not changed.
-
-        Returns:
-            Name of the class and digest.
-        """
+        """The identity of a network as it is now; one that has not changed is not read again."""
         tensors = network.state_dict()
         try:
             versions = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors.values())
@@ -52,14 +45,7 @@ class WeightsIdentity:
         return cls(type(network).__name__, known[1])
 
     def difference(self, now: WeightsIdentity) -> str | None:
-        """What differs between these weights and others; None if they are the same.
-
-        Args:
-            now: identity of the other weights.
-
-        Returns:
-            A few words that name both.
-        """
+        """What differs between these weights and others; None if they are the same."""
         if self.network != now.network:
             return f"the network was {self.network}, now it is {now.network}"
         if self.digest != now.digest:
@@ -67,26 +53,12 @@ class WeightsIdentity:
         return None
 
     def to_json(self) -> dict[str, Any]:
-        """All attributes as JSON values, for :meth:`from_json`.
-
-        Returns:
-            Strings by the name of the attribute.
-        """
+        """All attributes as JSON values, for :meth:`from_json`."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: object) -> WeightsIdentity:
-        """The identity that :meth:`to_json` gave; the values may come from anywhere.
-
-        Args:
-            values: what a JSON file held.
-
-        Returns:
-            The identity.
-
-        Raises:
-            CheckpointError: they are not those of an identity.
-        """
+        """The identity that :meth:`to_json` gave; the values may come from anywhere."""
         if not isinstance(values, Mapping) or set(values) != {"network", "digest"}:
             raise CheckpointError("no identity of weights: its parts are network and digest")
         if not all(isinstance(value, str) for value in values.values()):

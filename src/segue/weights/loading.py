@@ -109,14 +109,7 @@ def _weight_file(entry: Entry, weights: str | os.PathLike[str] | None) -> Iterat
 
 
 def weights_digest(name: str) -> str | None:
-    """SHA-256 of the file that :func:`load` reads for a network without being given one; None without any.
-
-    Args:
-        name: name of a network.
-
-    Returns:
-        64 digits, or None.
-    """
+    """SHA-256 of the file that :func:`load` reads for a network without being given one; None without any."""
     entry = MODELS.find(name)
     if entry.signature is None:
         return None
@@ -151,17 +144,6 @@ def skeleton_for(task: Task, name: str, weights: str | os.PathLike[str] | None =
 
     Its tensors lie on PyTorch's device ``meta``: they have shapes, no values, and take no memory. A network
     of another library, and one that computes with its weights while it is built, is loaded.
-
-    Args:
-        task: as for :func:`load_for`.
-        name: name of the network.
-        weights: weight file, converted or official; None is the network's own.
-
-    Returns:
-        The network in evaluation mode.
-
-    Raises:
-        CheckpointError: as :func:`load_for`; only values that are no finite numbers are not noticed.
     """
     entry = _entry_for(task, name)
     if entry.signature is None or entry.read is not None:
@@ -178,16 +160,7 @@ def skeleton_for(task: Task, name: str, weights: str | os.PathLike[str] | None =
 
 
 def check_available(task: Task, name: str, weights: str | os.PathLike[str] | None = None) -> None:
-    """See that :func:`load_for` finds a network and its weight file, without reading the weights.
-
-    Args:
-        task: what the network is for.
-        name: its name.
-        weights: weight file; None is the network's own.
-
-    Raises:
-        CheckpointError: the name is unknown, the network serves another task, or the weights are missing.
-    """
+    """See that :func:`load_for` finds a network and its weight file, without reading the weights."""
     entry = _entry_for(task, name)
     if entry.signature is None:
         if weights is not None:
@@ -315,18 +288,7 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> E
 
 
 def install(source: Path, *, overwrite: bool = False) -> tuple[Path, Entry]:
-    """Convert an official file into the cache folder, where it is found by the name of its network.
-
-    Args:
-        source: the official file.
-        overwrite: replace converted weights that are there.
-
-    Returns:
-        The converted file, and the network that it is of.
-
-    Raises:
-        CheckpointError: no network has such weights, or they are damaged.
-    """
+    """Convert an official file into the cache folder, where it is found by the name of its network."""
     folder = cache_folder() / "weights"
     coming = folder / f"{source.stem}.coming.safetensors"
     with writing(folder):
@@ -356,19 +318,6 @@ def get(
     A checksum is the SHA-256 of the official file, all 64 digits, for those whose publisher gives none;
     without one, ``trust`` is asked, see :func:`segue.weights.download.fetch`. Its SHA-256 is pinned.
     ``offline`` uses no network; what is downloaded already is converted.
-
-    Args:
-        entry: a network.
-        checksum: see above.
-        trust: asked whether a file without known checksum is trusted.
-        offline: use no network.
-        report: called with the number of bytes that are there.
-
-    Returns:
-        The converted file.
-
-    Raises:
-        DownloadError: the file cannot be had or is another one.
     """
     target = cached(entry)
     if not target.exists():

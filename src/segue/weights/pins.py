@@ -15,26 +15,12 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def pins_file() -> Path:
-    """Where the lock file is, or would be.
-
-    Returns:
-        A path below the cache folder.
-    """
+    """Where the lock file is, or would be."""
     return cache_folder() / "weights" / "trusted.json"
 
 
 def pinned(address: str) -> str | None:
-    """The SHA-256 that was pinned for an address; None where none was.
-
-    Args:
-        address: address of a file.
-
-    Returns:
-        64 digits, or None.
-
-    Raises:
-        DownloadError: the lock file is damaged.
-    """
+    """The SHA-256 that was pinned for an address; None where none was."""
     return _read().get(address)
 
 
@@ -42,14 +28,6 @@ def pin(address: str, digest: str) -> None:
     """Pin the SHA-256 of an address.
 
     Whoever calls keeps others out, see ``segue.weights.download.file_lock``.
-
-    Args:
-        address: address of a file.
-        digest: its SHA-256, 64 digits.
-
-    Raises:
-        DownloadError: the lock file is damaged.
-        SinkError: it cannot be written.
     """
     pins = _read() | {address: digest}
     write_complete(pins_file(), (json.dumps(pins, indent=1, sort_keys=True) + "\n").encode("ascii"))

@@ -53,14 +53,7 @@ class PretrainedConfig:
         return MODELS.find(self.network)
 
     def skeleton(self) -> nn.Module:
-        """The network without weights: its tensors have shapes and no values.
-
-        Returns:
-            The network in evaluation mode on the device "meta".
-
-        Raises:
-            CheckpointError: the network has no such option or value.
-        """
+        """The network without weights: its tensors have shapes and no values."""
         try:
             with torch.device("meta"):
                 network: nn.Module = self.entry.build(**self.options)
@@ -175,17 +168,7 @@ def save_pretrained(
 
 
 def read_config(folder: Path) -> PretrainedConfig:
-    """The configuration of a folder that :func:`save_pretrained` wrote.
-
-    Args:
-        folder: the folder.
-
-    Returns:
-        What it says; the network is one of the registry.
-
-    Raises:
-        CheckpointError: there is none, or it is not one of ours.
-    """
+    """The configuration of a folder that :func:`save_pretrained` wrote."""
     path = folder / CONFIG
     check_file(path, CheckpointError, LARGEST_CONFIG)
     try:
@@ -212,22 +195,7 @@ def pretrained_folder(
     token: str | bool | None = None,
     local_files_only: bool = False,
 ) -> Path:
-    """The folder of a network on this disk; a repository is downloaded, see :func:`from_pretrained`.
-
-    Args:
-        where: folder, or id of a repository.
-        revision: branch, tag or commit; see :func:`from_pretrained`.
-        cache_dir: folder of downloads; None is that of huggingface_hub.
-        token: access token for private repositories.
-        local_files_only: take nothing from the network.
-
-    Returns:
-        A folder with ``config.json`` and ``model.safetensors``, both of one commit.
-
-    Raises:
-        CheckpointError: ``where`` is neither a folder nor the id of a repository.
-        DownloadError: the repository cannot be had.
-    """
+    """The folder of a network on this disk; a repository is downloaded, see :func:`from_pretrained`."""
     if Path(where).is_dir():
         return Path(where)
     if not isinstance(where, str) or not _REPOSITORY.fullmatch(where):

@@ -45,17 +45,7 @@ LEAVES = {"w": "weight", "biases": "bias", "gamma": "weight", "beta": "bias"}
 
 
 def read_npz(path: Path) -> dict[str, Tensor]:
-    """Tensors by our names, in the layout of PyTorch; unknown variables keep their names.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Tensors by name.
-
-    Raises:
-        CheckpointError: it is damaged.
-    """
+    """Tensors by our names, in the layout of PyTorch; unknown variables keep their names."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = {
@@ -75,18 +65,7 @@ def read_npz(path: Path) -> dict[str, Tensor]:
 
 
 def hofam_name(variable: str) -> str:
-    """Our name of a variable of the release; one that it does not have stays as it is.
-
-    Args:
-        variable: name of a variable.
-
-    Returns:
-        Name of the tensor.
-
-    Example:
-        >>> hofam_name("generator/g_bn_attention3/gamma")
-        'attn.3.norm.weight'
-    """
+    """Our name of a variable of the release; one that it does not have stays as it is."""
     found = VARIABLE.fullmatch(variable)
     if found is None or found[4] not in LEAVES:
         return variable
@@ -154,15 +133,6 @@ def read_keras(path: Path) -> dict[str, Tensor]:
 
     Layers of the backbone keep the names of VGG-16. Keras numbers the others as it creates them, on and on
     through all models of a process, so that only the order of the numbers counts.
-
-    Args:
-        path: the file, HDF5.
-
-    Returns:
-        Tensors by name.
-
-    Raises:
-        CheckpointError: it is damaged.
     """
     try:
         h5py = import_module("h5py")

@@ -109,17 +109,7 @@ class CutieRecipe(CommonRecipe):
         return Objective(network, self.loss)
 
     def loss(self, network: Cutie, batch: Batch, progress: float, step: int) -> Loss:
-        """Losses at points of the predicted frames, see :func:`cutie_loss`.
-
-        Args:
-            network: in training mode.
-            batch: ``frames`` (N, T, H, W, 3), ``masks`` (N, T, H, W) and ``exists`` (N, slots).
-            progress: share of the run that is done, in [0, 1); not used.
-            step: number of the step, which seeds the random draws.
-
-        Returns:
-            A scalar tensor, and its parts by name.
-        """
+        """Losses at points of the predicted frames, see :func:`cutie_loss`."""
         frames, exists = prepared_frames(batch["frames"]), batch["exists"]
         slots = max(1, int(exists.sum(1).max()))  # as many as the fullest clip has
         exists = exists[:, :slots]
@@ -209,10 +199,6 @@ def fill(network: Cutie, path: Path) -> None:
 
     Weights of stage 0 lack the masks of other objects; a network with that input gets new channels, last,
     with orthogonal weights.
-
-    Args:
-        network: the network; changed in place.
-        path: weight file of the former stage.
     """
     tensors = read_checkpoint(path).tensors
     expected = network.state_dict()
@@ -229,11 +215,6 @@ def load_trunks(network: Cutie, pixel: Path, mask: Path) -> None:
     """Start both encoders from ImageNet classifiers in torchvision's layout.
 
     The channels of the mask encoder's first convolution that see masks keep their orthogonal start.
-
-    Args:
-        network: the network; changed in place.
-        pixel: file of the classifier for the pixel encoder.
-        mask: file of the classifier for the mask encoder.
     """
     state = network.pixel_encoder.state_dict()
     take(pixel, {name.replace("res2.", "layer1."): tensor for name, tensor in state.items()})

@@ -46,19 +46,7 @@ class Split:
 def split_frames(
     film: ForegroundSequence, count: int = FRAMES, numbers: Collection[int] | None = None
 ) -> Split:
-    """Choose the frames of a scene as the release does.
-
-    Args:
-        film: a film of a data set.
-        count: frames in all, spread evenly over those that are labelled (ours).
-        numbers: numbers of the frames, as published for CDnet 2014; None takes ``count``.
-
-    Returns:
-        Frames for training and for validation.
-
-    Raises:
-        DatasetError: fewer than two frames are labelled.
-    """
+    """Choose the frames of a scene as the release does."""
     scored = set(film.scored if numbers is None else numbers)
     labelled = [i for i in film.labels if film.numbers[i] in scored]
     if numbers is None and len(labelled) > count:
@@ -118,14 +106,7 @@ class FgSegNetRecipe(CommonRecipe):
 
     @torch.inference_mode()
     def validate(self, network: nn.Module) -> float:
-        """Minus the loss on the frames that are held back, for a network in evaluation mode.
-
-        Args:
-            network: on any device.
-
-        Returns:
-            Above is better; 0 is the best.
-        """
+        """Minus the loss on the frames that are held back, for a network in evaluation mode."""
         device = next(network.parameters()).device
         losses = []
         for film, split in self.scenes:
@@ -147,15 +128,7 @@ class SceneFrames(Batches):
 
 
 def scene_batch(film: ForegroundSequence, i: int) -> Batch:
-    """A labelled frame as a batch.
-
-    Args:
-        film: a film of a data set.
-        i: index of the frame.
-
-    Returns:
-        ``frames`` (1, 3, H, W) and ``labels`` (1, H, W), uint8.
-    """
+    """A labelled frame as a batch."""
     frames = torch.from_numpy(np.array(film.read_image(i))).movedim(-1, 0)[None]
     return {"frames": frames, "labels": torch.from_numpy(np.array(film.read_labels(i)))[None]}
 
@@ -163,31 +136,14 @@ def scene_batch(film: ForegroundSequence, i: int) -> Batch:
 def scene_loss(
     network: nn.Module, batch: Batch, progress: float, step: int, kind: Kind, class_weight: ClassWeight
 ) -> Loss:
-    """See :func:`~segue_train.losses.fgsegnet_loss`; it has no parts.
-
-    Args:
-        network: the network.
-        batch: as :func:`scene_batch` gives it.
-        progress: how much of the training is done, in [0, 1].
-        step: number of the step, from 0.
-        kind: which cross-entropy.
-        class_weight: how classes are balanced.
-
-    Returns:
-        A scalar, and no parts.
-    """
+    """See :func:`~segue_train.losses.fgsegnet_loss`; it has no parts."""
     probability = torch.sigmoid(network(batch["frames"].float() / 255)[:, 0].float())
     target, counts = foreground_target(batch["labels"]), known(batch["labels"])
     return fgsegnet_loss(probability, target, counts, kind, class_weight), {}
 
 
 def load_trunk(network: FgSegNetV2, path: Path) -> None:
-    """Start the backbone from torchvision's VGG-16.
-
-    Args:
-        network: the network; changed in place.
-        path: file of the classifier.
-    """
+    """Start the backbone from torchvision's VGG-16."""
     names, place = {}, 0
     for block, widths in enumerate(BACKBONE, start=1):
         for i in range(1, len(widths)):

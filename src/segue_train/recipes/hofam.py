@@ -108,22 +108,11 @@ class HofamRecipe(CommonRecipe):
         return None if self.flow in get_args(FlowName) else Path(self.flow)
 
     def provider(self) -> FlowProvider:
-        """What computes the flow.
-
-        Returns:
-            A new instance, for one film after the other.
-        """
+        """What computes the flow."""
         return flow_provider(self.flow, self.flow_weights)
 
     def runnable(self, network: HOFAM) -> FlowNetwork:
-        """The network as sessions run it, with the flow that it learns from.
-
-        Args:
-            network: that learns.
-
-        Returns:
-            A network that takes pictures alone; with the flow of files the caller gives it.
-        """
+        """The network as sessions run it, with the flow that it learns from."""
         return FlowNetwork(network, None if self.files else self.provider())
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
@@ -133,19 +122,7 @@ class HofamRecipe(CommonRecipe):
 def flow_loss(
     network: HOFAM, batch: Batch, progress: float, step: int, class_in_scale: ClassInScale, gamma: float
 ) -> Loss:
-    """The released loss, see :func:`~segue_train.losses.hofam_loss`.
-
-    Args:
-        network: the network.
-        batch: ``frames``, ``flow`` and ``labels``, uint8.
-        progress: how much of the training is done, in [0, 1].
-        step: number of the step, from 0.
-        class_in_scale: how the area of the foreground weighs it.
-        gamma: exponent of the focal loss.
-
-    Returns:
-        A scalar, and its parts by name.
-    """
+    """The released loss, see :func:`~segue_train.losses.hofam_loss`."""
     logits = network(batch["frames"].float() / 255, batch["flow"].float() / 255)
     probability, labels = torch.sigmoid(logits[:, 0].float()), batch["labels"].float() / 255
     return hofam_loss(probability, labels, class_in_scale=class_in_scale, gamma=gamma)
@@ -208,16 +185,7 @@ class FlowSamples:
 
 
 def film_flow(folder: Path, gaps: tuple[int, ...], film: ForegroundSequence) -> FlowFiles:
-    """Flow files of a film, in a folder called after it.
-
-    Args:
-        folder: folder of all films.
-        gaps: distances of the earlier frames.
-        film: a film of a data set.
-
-    Returns:
-        The files.
-    """
+    """Flow files of a film, in a folder called after it."""
     return FlowFiles(folder / film.key, gaps, len(film))
 
 

@@ -202,15 +202,7 @@ def _objective(network: SeqFormer, separability: bool) -> InstanceObjective:
 
 
 def load_trunk(network: SeqFormer, path: Path) -> None:
-    """Start the trunk from a classifier in torchvision's layout.
-
-    Args:
-        network: the network; changed in place.
-        path: file of the classifier.
-
-    Raises:
-        CheckpointError: the file is one of another trunk.
-    """
+    """Start the trunk from a classifier in torchvision's layout."""
     body = network.backbone.body
     if isinstance(body, MobileNetV2Trunk):
         load_mobilenet(body, path)
@@ -257,28 +249,11 @@ class PublishedRecipe(_InstanceRecipe):
     gradient_clip: float | None = 0.1
 
     def steps(self, batches: int) -> int:
-        """The published number of epochs in steps of so many batches each, on all devices together.
-
-        Args:
-            batches: of one step, over all devices and accumulated ones.
-
-        Returns:
-            Steps, rounded up.
-        """
+        """The published number of epochs in steps of so many batches each, on all devices together."""
         return math.ceil(self.epochs * sum(map(len, self.sources)) / (self.batch * batches))
 
     def accumulated(self, devices: int) -> int:
-        """Batches that a device takes one after the other for a step of as many clips as there are to be.
-
-        Args:
-            devices: number of devices.
-
-        Returns:
-            At least 1.
-
-        Raises:
-            TrainingError: so many clips cannot be shared out evenly.
-        """
+        """Batches that a device takes one after the other for a step of as many clips as there are to be."""
         at_once = self.batch * devices
         wanted = at_once if self.clips is None else self.clips
         if wanted % at_once:
@@ -308,10 +283,6 @@ def start_from(network: SeqFormer, path: Path) -> None:
 
     Class heads of another number of classes begin anew, as published; so do the parts of MS-STS VIS where the
     file is one of SeqFormer. All else must fit.
-
-    Args:
-        network: the network; changed in place.
-        path: weight file.
     """
     expected = network.state_dict()
     found = {

@@ -75,14 +75,7 @@ class MustanRecipe(CommonRecipe):
             raise TrainingError("films do not tell the ranges of the past; learn from a pool of mustan-lite")
 
     def build(self) -> MUSTAN1 | MUSTAN2:
-        """The network with random weights.
-
-        Returns:
-            MUSTAN1 or MUSTAN2 with the recipe's options.
-
-        Raises:
-            TrainingError: the options do not go together.
-        """
+        """The network with random weights."""
         try:
             return NETWORKS[self.name](**self.options)  # type: ignore[arg-type]
         except ValueError as error:
@@ -120,10 +113,6 @@ def load_trunks(network: nn.Module, path: Path) -> None:
 
     A context network over a whole window takes the first kernel once for each picture of the window, divided
     by their number; the convolution of a depth map stays at zero.
-
-    Args:
-        network: the network; changed in place.
-        path: file of the classifier.
     """
     tensors = read_checkpoint(path).tensors
     tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("fc.")}

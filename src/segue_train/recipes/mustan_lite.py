@@ -57,26 +57,11 @@ class PoolRecipe(CommonRecipe):
     rate: float = 2e-3
 
     def batches(self, count: int, seed: int) -> PoolBatches:
-        """Batches of the samples of the pool.
-
-        Args:
-            count: number of batches.
-            seed: of all random draws.
-
-        Returns:
-            Whole batches by number.
-        """
+        """Batches of the samples of the pool."""
         return PoolBatches(count, seed, Pool(self.pool), BATCH, SHOWN_SIZE)
 
     def runnable(self, network: nn.Module) -> nn.Module:
-        """The network as sessions run it.
-
-        Args:
-            network: that learns.
-
-        Returns:
-            The same network.
-        """
+        """The network as sessions run it."""
         return network
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
@@ -130,11 +115,7 @@ class MustanLiteRecipe(PoolRecipe):
         return batches if self.flow is None else replace(batches, provider=self.provider)
 
     def provider(self) -> FlowProvider:
-        """What computes the flow.
-
-        Returns:
-            A new instance.
-        """
+        """What computes the flow."""
         return flow_provider(self.flow or "dis", self.flow_weights)
 
     def runnable(self, network: nn.Module) -> nn.Module:
@@ -148,10 +129,6 @@ def start_from(network: MustanLite, path: Path) -> None:
     """Start from other weights, or from those that come with segue if the path is ``shipped``.
 
     The attention to flow begins anew where they have none, adding nothing.
-
-    Args:
-        network: the network; changed in place.
-        path: weight file, or ``shipped``.
     """
     found = tensors_to_start_from(path, "mustan-lite")
     for name, value in network.state_dict().items():

@@ -114,14 +114,7 @@ class STCNRecipe(CommonRecipe):
 
 
 def check_side(side: int) -> None:
-    """Refuse sides of frames that the strides of the networks do not divide.
-
-    Args:
-        side: in pixels.
-
-    Raises:
-        TrainingError: it is no multiple of the stride.
-    """
+    """Refuse sides of frames that the strides of the networks do not divide."""
     if side % STCN.stride or side < STCN.stride:
         raise TrainingError(f"side is {side}; it must be a multiple of {STCN.stride}")
 
@@ -133,18 +126,7 @@ def clip_loss(
     step: int,
     fraction: Callable[[int], float] = bootstrap_fraction,
 ) -> Loss:
-    """Sum over the predicted frames of the cross-entropy of the hardest pixels.
-
-    Args:
-        network: the network.
-        batch: a batch of the recipe's data.
-        progress: how much of the training is done, in [0, 1].
-        step: number of the step, from 0.
-        fraction: gives the share of the pixels that count, of the number of the step.
-
-    Returns:
-        A scalar, and its parts by name.
-    """
+    """Sum over the predicted frames of the cross-entropy of the hardest pixels."""
     frames, exists = prepared_frames(batch["frames"]), batch["exists"]
     length = frames.shape[1]
     masks = object_masks(batch["masks"][:, 0], exists.shape[1])
@@ -174,10 +156,6 @@ def fill(network: STCN | XMem, path: Path) -> None:
 
     Weights of stage 0 lack the mask of the other objects; a network with that input gets a new channel, last,
     with orthogonal weights.
-
-    Args:
-        network: the network; changed in place.
-        path: weight file of the former stage.
     """
     tensors = read_checkpoint(path).tensors
     stem, wanted = tensors.get(VALUE_STEM), network.value_encoder.conv1.weight
@@ -194,11 +172,6 @@ def load_trunks(network: STCN | XMem, resnet50: Path, resnet18: Path) -> None:
     The key side takes ResNet-50 to its third stage, the value side ResNet-18; torchvision calls ``layer1``
     what the key side calls ``res2``. Biases of the value side, which the classifier lacks, start at 0; the
     channels of its first convolution that see masks keep their orthogonal start.
-
-    Args:
-        network: the network; changed in place.
-        resnet50: file of the classifier for the key side.
-        resnet18: file of the classifier for the value side.
     """
     key, value = network.key_encoder.state_dict(), network.value_encoder
     take(resnet50, {name.replace("res2.", "layer1."): tensor for name, tensor in key.items()})

@@ -92,11 +92,7 @@ class STCNLiteRecipe(CommonRecipe):
     }
 
     def sampler(self) -> ClipSampler:
-        """What draws the clips.
-
-        Returns:
-            Videos and still images of the recipe.
-        """
+        """What draws the clips."""
         return ClipSampler(self.videos, self.stills)
 
     def network(self) -> nn.Module:
@@ -146,15 +142,7 @@ class STCNLiteRecipe(CommonRecipe):
 
 
 def start_from(network: STCNLite, path: Path) -> None:
-    """Fill a network from a file, which may lack the parts of the second generation: they stay as they are.
-
-    Args:
-        network: the network; changed in place.
-        path: weight file, or ``shipped`` for the weights that come with segue.
-
-    Raises:
-        CheckpointError: the file is missing, damaged, or of another network.
-    """
+    """Load weights from a file; parts that the file lacks keep theirs."""
     own, tensors = network.state_dict(), tensors_to_start_from(path, "stcn-lite")
     begins = tuple(prefix.removeprefix("network.") for prefix in NEW)
     missing = {name: value for name, value in own.items() if name.startswith(begins) and name not in tensors}
@@ -167,13 +155,6 @@ def curriculum(progress: float, rng: Rng) -> Curriculum:
     Without the calm clips, in which things move little from frame to frame, the network leaves trails: on a
     still backdrop what an object uncovers looks most like the same place one frame before, when the object's
     rim was on it.
-
-    Args:
-        progress: how much of the training is done, in [0, 1].
-        rng: source of random numbers.
-
-    Returns:
-        Share of videos, gap, and shape of the clips.
     """
     if progress > 0.7:
         return _late(progress, rng, CALM_FROM, CALM, slowest=0.1)
@@ -186,14 +167,6 @@ def further(progress: float, rng: Rng, large: float = 0.0) -> Curriculum:
     """What a network sees that follows already: wide gaps and long clips at once, calm ones from a tenth on.
 
     The calm ones are slower and longer than those of :func:`curriculum`: a trail grows from frame to frame.
-
-    Args:
-        progress: how much of the training is done, in [0, 1].
-        rng: source of random numbers.
-        large: share of clips with crops as large as a session sees a film of 480p.
-
-    Returns:
-        Share of videos, gap, and shape of the clips.
     """
     if large and rng.random() < large:
         return Curriculum(0.75, 8 if progress > 0.8 else 12, _shape(rng, 3, LARGE_SIDE, 1.0))
@@ -231,20 +204,7 @@ def clip_loss(
     share: float | None = None,
     edges: float = 0.0,
 ) -> Loss:
-    """Cross-entropy of the hardest pixels, and half the Dice loss.
-
-    Args:
-        network: the network.
-        batch: a batch of the recipe's data.
-        progress: how much of the training is done, in [0, 1].
-        step: number of the step, from 0.
-        schedule: how memory is read; None reads all of it.
-        share: share of the pixels that count; None is that of :func:`hardest_share`.
-        edges: how much the cross-entropy near edges is raised before the hardest are chosen; 0 is not at all.
-
-    Returns:
-        A scalar, and its parts by name.
-    """
+    """Cross-entropy of the hardest pixels, and half the Dice loss."""
     frames, exists = batch["frames"].float() / 127.5 - 1, batch["exists"]
     masks = object_masks(batch["masks"][:, 0], exists.shape[1])
     logits = clip_logits(network, frames, masks, exists, schedule)
@@ -276,14 +236,7 @@ def edge_weights(target: Tensor, slots: int, box: int = EDGE_BOX) -> Tensor:
 
 
 def hardest_share(progress: float) -> float:
-    """Share of the pixels that count: all of them at first, the hardest quarter after half time.
-
-    Args:
-        progress: how much of the training is done, in [0, 1].
-
-    Returns:
-        1 at first, a quarter after half time.
-    """
+    """Share of the pixels that count: all of them at first, the hardest quarter after half time."""
     return 1 - (1 - HARDEST) * min(1.0, max(0.0, (progress - 0.15) / 0.35))
 
 
@@ -293,12 +246,6 @@ def initialise_key(network: STCNLite, sampler: ClipSampler, pictures: int = 60, 
 
     The centre tap projects on the leading components, scaled so that the L2 affinity equals a cosine
     similarity at a temperature of about 0.1; the bias removes the mean.
-
-    Args:
-        network: the network; changed in place.
-        sampler: draws clips.
-        pictures: number of pictures to look at.
-        seed: of what is random.
     """
     rng = np.random.default_rng(seed)
     shape = ClipShape(1, 1, 192, 1)

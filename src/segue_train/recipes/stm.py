@@ -89,16 +89,7 @@ class GrowingGap:
 
 
 def frames_in_order(rng: Rng, count: int, max_gap: int) -> list[int]:
-    """Three frames in order of time.
-
-    Args:
-        rng: source of random numbers.
-        count: frames of the video.
-        max_gap: largest distance of two neighbours.
-
-    Returns:
-        Indices.
-    """
+    """Three frames in order of time."""
     return sorted(frame_order(rng, count, FRAMES, max_gap))
 
 
@@ -107,10 +98,6 @@ def load_trunk(network: STM, resnet50: Path) -> None:
     """Start both encoders from an ImageNet ResNet-50 in torchvision's layout.
 
     The stems that see masks keep their random start.
-
-    Args:
-        network: the network; changed in place.
-        resnet50: file of the classifier.
     """
     for encoder in (network.Encoder_Q, network.Encoder_M):
         layers = {f"res{stage + 1}.": f"layer{stage}." for stage in (1, 2, 3)}

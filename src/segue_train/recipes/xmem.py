@@ -106,17 +106,7 @@ class XMemRecipe(CommonRecipe):
         return Objective(network, self.loss)
 
     def loss(self, network: XMem, batch: Batch, progress: float, step: int) -> Loss:
-        """Bootstrapped cross-entropy and Dice of the predicted frames.
-
-        Args:
-            network: in training mode.
-            batch: ``frames`` (N, T, H, W, 3), ``masks`` (N, T, H, W) and ``exists`` (N, slots).
-            progress: share of the run that is done, in [0, 1); not used.
-            step: number of the step, which seeds the random draws and sets the share of pixels that count.
-
-        Returns:
-            A scalar tensor, and its parts by name: two for each predicted frame.
-        """
+        """Bootstrapped cross-entropy and Dice of the predicted frames."""
         frames, exists = prepared_frames(batch["frames"]), batch["exists"]
         target = class_targets(batch["masks"], exists)
         draw = step_draws(step)

@@ -60,16 +60,7 @@ FORMATS = {
 
 
 def free_path(folder: Path, name: str, form: str) -> Path:
-    """Where an export goes: a path that is not there yet.
-
-    Args:
-        folder: folder of the exports.
-        name: name of the film.
-        form: one of :data:`FORMATS`.
-
-    Returns:
-        A path in the folder, with a number where the plain one is taken.
-    """
+    """Where an export goes: a path that is not there yet."""
     plain = "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in name)[:60] or "film"
     taken = {path.name for path in folder.iterdir()}
     ends = (f"{'' if number == 1 else f'-{number}'}{FORMATS[form].suffix}" for number in count(1))
@@ -77,29 +68,10 @@ def free_path(folder: Path, name: str, form: str) -> Path:
 
 
 def steps(film: Film, taken: Snapshot, form: str) -> int:
-    """How many frames an export goes through.
-
-    Args:
-        film: the film.
-        taken: objects and frames to export.
-        form: one of :data:`FORMATS`.
-
-    Returns:
-        Number of frames.
-    """
+    """How many frames an export goes through."""
     return len(taken.frames(film) if FORMATS[form].known_only else taken.span(film))
 
 
 def export_job(tools: Tools, taken: Snapshot, form: str, target: Path) -> Iterator[int]:
-    """Job of :meth:`segue_web.worker.Worker.begin` that writes an export.
-
-    Args:
-        tools: what the worker has; of it the film.
-        taken: objects and frames to export.
-        form: one of :data:`FORMATS`.
-        target: file or folder to write.
-
-    Yields:
-        How many frames are done.
-    """
+    """Job of :meth:`segue_web.worker.Worker.begin` that writes an export."""
     yield from FORMATS[form].write(tools.film, taken, target)

@@ -24,14 +24,6 @@ def cvat(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
     CVAT follows no masks, so each is a track of one frame, as CVAT itself writes them; those of one object
     share its group. Polygons with keyframes, and those interpolated between them, are one track; a frame
     whose mask is no longer that of its polygon has the mask.
-
-    Args:
-        film: the film.
-        taken: objects and frames to export.
-        target: file to write.
-
-    Yields:
-        How many frames are done.
     """
     tracks = _Tracks(film, taken)
     for done, index in enumerate(taken.span(film), 1):
@@ -83,12 +75,7 @@ class _Tracks:
         self._open: dict[int, str] = {}  # corners of the polygons of the frame before, by object
 
     def add(self, index: int, mask: IndexMask) -> None:
-        """Take a frame.
-
-        Args:
-            index: number of the frame.
-            mask: (H, W), ids of objects.
-        """
+        """Take a frame."""
         extents = measure(mask)
         drawn = {i: found for i, found in self._taken.polygons_on(index).items() if i in extents}
         kept: set[int] = set()
@@ -111,11 +98,7 @@ class _Tracks:
             self.masks.append(track)
 
     def end(self, index: int) -> None:
-        """End the polygons of the last frame that was taken.
-
-        Args:
-            index: number of the frame after it, which the film need not have.
-        """
+        """End the polygons of the last frame that was taken."""
         for i in [*self._open]:
             self._hide(index, i)
 

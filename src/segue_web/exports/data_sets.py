@@ -52,16 +52,7 @@ MOTS_OBJECTS = 1000
 
 
 def davis(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """The tree of DAVIS 2017, which `segue eval davis` and the official tools read.
-
-    Args:
-        film: the film.
-        taken: objects and frames to export.
-        target: folder to write.
-
-    Yields:
-        How many frames are done.
-    """
+    """The tree of DAVIS 2017, which `segue eval davis` and the official tools read."""
     name = target.name
     with complete_folder(target) as folder:
         pictures, masks = (folder / kind / RESOLUTION / name for kind in ("JPEGImages", "Annotations"))
@@ -78,16 +69,7 @@ def davis(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
 
 
 def coco(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """One annotation file of COCO; its pictures are those of the film, or called ``00012.jpg``.
-
-    Args:
-        film: the film.
-        taken: objects and frames to export.
-        target: file to write.
-
-    Yields:
-        How many frames are done.
-    """
+    """One annotation file of COCO; its pictures are those of the film, or called ``00012.jpg``."""
     yield from _coco(film, taken, target, film.file_name)
 
 
@@ -101,16 +83,7 @@ def _coco(film: Film, taken: Snapshot, target: Path, name: Callable[[int], str])
 
 
 def coco_images(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """The annotation file of COCO and its pictures, in the folders that CVAT and datumaro look for.
-
-    Args:
-        film: the film.
-        taken: objects and frames to export.
-        target: folder to write.
-
-    Yields:
-        How many frames are done.
-    """
+    """The annotation file of COCO and its pictures, in the folders that CVAT and datumaro look for."""
     with complete_folder(target) as folder:
         frames = list(taken.frames(film))
         place = folder / "images" / COCO_SUBSET
@@ -123,16 +96,7 @@ def coco_images(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
 
 
 def ytvis(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """An annotation file of YouTube-VIS: videos, annotations, and the objects' names as categories.
-
-    Args:
-        film: the film.
-        taken: objects and frames to export.
-        target: file to write.
-
-    Yields:
-        How many frames are done.
-    """
+    """An annotation file of YouTube-VIS: videos, annotations, and the objects' names as categories."""
     height, width = film.size
     tracks: dict[int, list[Any]] = {i: [] for i in taken.names}
     span = taken.span(film)
@@ -174,14 +138,6 @@ def yolo(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
 
     A line of a label file is the class and the corners of one object, as shares of width and height. An
     object of several parts is one polygon, whose parts are joined by a line; so are its holes.
-
-    Args:
-        film: the film.
-        taken: objects and frames to export.
-        target: folder to write.
-
-    Yields:
-        How many frames are done.
     """
     height, width = film.size
     classes = {name: number - 1 for name, number in taken.categories().items()}
@@ -211,14 +167,6 @@ def mot(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
 
     The frames that are exported are numbered without gaps; ``frames.txt`` names those of the film, and
     ``gt/labels.txt`` the classes, one a line, as CVAT and datumaro read them.
-
-    Args:
-        film: the film.
-        taken: objects and frames to export.
-        target: folder to write.
-
-    Yields:
-        How many frames are done.
     """
     classes = _classes(taken.categories(), MOT_CLASSES, (number for number in count(MOT_FREE)))
 
@@ -232,19 +180,7 @@ def mot(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
 
 
 def mots(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """A sequence of MOTS: run lengths in ``gt/gt.txt``; frames as in :func:`mot`.
-
-    Args:
-        film: the film.
-        taken: objects and frames to export.
-        target: folder to write.
-
-    Yields:
-        How many frames are done.
-
-    Raises:
-        SegueError: an object has a number that the format has no room for.
-    """
+    """A sequence of MOTS: run lengths in ``gt/gt.txt``; frames as in :func:`mot`."""
     if max(taken.names) >= MOTS_OBJECTS:
         raise SegueError(f"MOTS has room for objects up to {MOTS_OBJECTS - 1}; leave {max(taken.names)} out")
     free = (number for number in count(MOTS_FREE) if number != MOTS_IGNORED)

@@ -26,16 +26,7 @@ _VP9 = {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6", "auto-al
 
 
 def overlay(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """The film with the masks drawn over it.
-
-    Args:
-        film: the film.
-        taken: objects and frames to export.
-        target: file to write.
-
-    Yields:
-        How many frames are done.
-    """
+    """The film with the masks drawn over it."""
     with OverlayVideoSink(target, film.fps) as sink:
         for done, (frame, result) in enumerate(taken.shown(film), 1):
             sink.write(frame, result)
@@ -43,44 +34,17 @@ def overlay(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
 
 
 def prores(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """The objects cut out, as ProRes 4444.
-
-    Args:
-        film: the film.
-        taken: objects and frames to export.
-        target: file to write.
-
-    Yields:
-        How many frames are done.
-    """
+    """The objects cut out, as ProRes 4444."""
     yield from _matte(film, taken, target, "prores_ks", "yuva444p10le", {"profile": "4444"})
 
 
 def vp9(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """The objects cut out, as VP9 with transparency.
-
-    Args:
-        film: the film.
-        taken: objects and frames to export.
-        target: file to write.
-
-    Yields:
-        How many frames are done.
-    """
+    """The objects cut out, as VP9 with transparency."""
     yield from _matte(film, taken, target, "libvpx-vp9", "yuva420p", _VP9)
 
 
 def pictures(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """The objects cut out, as RGBA pictures, one a frame.
-
-    Args:
-        film: the film.
-        taken: objects and frames to export.
-        target: folder to write.
-
-    Yields:
-        How many frames are done.
-    """
+    """The objects cut out, as RGBA pictures, one a frame."""
     with complete_folder(target) as folder:
         for done, (frame, result) in enumerate(taken.shown(film), 1):
             picture = cv2.cvtColor(_cut_out(frame.image, result.mask, taken.soft), cv2.COLOR_RGBA2BGRA)

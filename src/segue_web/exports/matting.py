@@ -21,11 +21,7 @@ LEAST_BAND = 2
 
 
 def need_matting() -> None:
-    """See that PyMatting is installed.
-
-    Raises:
-        SegueError: it is not.
-    """
+    """See that PyMatting is installed."""
     if find_spec("pymatting") is None:
         raise SegueError(f"soft edges need PyMatting: {install_command('matting')}")
 

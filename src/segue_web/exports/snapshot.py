@@ -47,33 +47,15 @@ class Snapshot:
     between: Set[tuple[int, int]] = frozenset()
 
     def attribute_names(self) -> list[str]:
-        """The names of all attributes, in their order.
-
-        Returns:
-            Each name once, in the order in which objects have them.
-        """
+        """The names of all attributes, in their order."""
         return list(dict.fromkeys(name for of_object in self.attributes.values() for name in of_object))
 
     def span(self, film: Film) -> range:
-        """The frames from the first to the last one, of which films are made.
-
-        Args:
-            film: that of the project.
-
-        Returns:
-            Numbers of frames, from 0.
-        """
+        """The frames from the first to the last one, of which films are made."""
         return range(self.first, film.count if self.last is None else min(self.last + 1, film.count))
 
     def frames(self, film: Film) -> Sequence[int]:
-        """The frames that go into a data set, in order.
-
-        Args:
-            film: that of the project.
-
-        Returns:
-            Ascending numbers of frames: those with a mask file, or with ``all_frames`` all of the span.
-        """
+        """The frames that go into a data set, in order."""
         span = self.span(film)
         return span if self.all_frames else [index for index in sorted(self.files) if index in span]
 
@@ -93,14 +75,7 @@ class Snapshot:
         return np.where(np.isin(mask, sorted(self.names)), mask, 0).astype(mask.dtype)
 
     def polygons_on(self, index: int) -> dict[int, tuple[Corners, bool]]:
-        """The polygons of a frame: those that were drawn there, and those interpolated between two.
-
-        Args:
-            index: number of the frame.
-
-        Returns:
-            Corners (N, 2) in pixels, and whether they were drawn on this frame, by object.
-        """
+        """The polygons of a frame: those that were drawn there, and those interpolated between two."""
         found = {}
         for i, keys in self.polygons.items():
             before, after = neighbours(keys, index)
@@ -112,15 +87,7 @@ class Snapshot:
         return found
 
     def result(self, index: int, film: Film) -> Segmentation:
-        """The objects of a frame, as tracking gives them.
-
-        Args:
-            index: number of the frame.
-            film: that of the project.
-
-        Returns:
-            Mask and one entry for each chosen object; one that is not on the frame has the score 0.
-        """
+        """The objects of a frame, as tracking gives them."""
         mask = self.mask(index, film.size)
         extents = measure(mask)
         objects = tuple(
@@ -132,23 +99,12 @@ class Snapshot:
         return Segmentation(index, film.time(index), mask, objects)
 
     def shown(self, film: Film) -> Iterator[tuple[Frame, Segmentation]]:
-        """Every frame of the span with its picture.
-
-        Args:
-            film: that of the project.
-
-        Yields:
-            Frame and result in order.
-        """
+        """Every frame of the span with its picture."""
         for index in self.span(film):
             yield film.frame(index), self.result(index, film)
 
     def categories(self) -> dict[str, int]:
-        """Number of each class, from 1 on: the names of the objects, in their order.
-
-        Returns:
-            Numbers by name; objects of one class share theirs.
-        """
+        """Number of each class, from 1 on: the names of the objects, in their order."""
         return {name: number for number, name in enumerate(dict(self.names.values()), 1)}
 
 
@@ -161,22 +117,7 @@ def snapshot(
     last: int | None = None,
     soft: bool = False,
 ) -> Snapshot:
-    """The chosen objects of a project as they are now.
-
-    Args:
-        project: the project.
-        objects: their ids; None takes all.
-        all_frames: see :class:`Snapshot`.
-        first: the first frame.
-        last: the last frame; None is that of the film.
-        soft: see :class:`Snapshot`.
-
-    Returns:
-        A copy that later changes of the project do not reach.
-
-    Raises:
-        SegueError: nothing is known of any of them on any of these frames.
-    """
+    """The chosen objects of a project as they are now."""
     rows = [row for row in project.objects() if objects is None or row["id"] in objects]
     # Projects of earlier versions may hold any text, and attributes that are called like the group.
     about = {}

@@ -23,16 +23,7 @@ _RUN_BITS = (3, 4, 9, 16)
 
 
 def labelstudio(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """Tasks of Label Studio with brush labels, one a frame, beside the pictures they are of.
-
-    Args:
-        film: the film.
-        taken: objects and frames to export.
-        target: folder to write.
-
-    Yields:
-        How many frames are done.
-    """
+    """Tasks of Label Studio with brush labels, one a frame, beside the pictures they are of."""
     about: dict[str, Any] = {"type": "brushlabels", "from_name": "tag", "to_name": "image"}
     about["original_height"], about["original_width"] = film.size
     fields = {name: f"attribute{number}" for number, name in enumerate(taken.attribute_names(), 1)}
@@ -104,14 +95,6 @@ def via(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
 
     VIA knows polygons without holes: each part of an object is a region of its own, those of one object have
     its number as ``track``, and holes are filled.
-
-    Args:
-        film: the film.
-        taken: objects and frames to export.
-        target: folder to write.
-
-    Yields:
-        How many frames are done.
     """
     classes = {"type": "dropdown", "options": dict.fromkeys(taken.categories(), "")}
     own = {name: {"type": "text"} for name in taken.attribute_names()}

@@ -16,12 +16,7 @@ Writer = Callable[[Film, Snapshot, Path], Iterator[int]]
 
 
 def remove_unfinished(folder: Path, target: Path | None = None) -> None:
-    """Remove what a killed process left of exports.
-
-    Args:
-        folder: folder of the exports.
-        target: the export; None is all of them.
-    """
+    """Remove what a killed process left of exports."""
     remove_partial(folder, target)
     for path in folder.glob("*.partial") if target is None else [_partial_folder(target)]:
         shutil.rmtree(path, ignore_errors=True)
@@ -30,17 +25,7 @@ def remove_unfinished(folder: Path, target: Path | None = None) -> None:
 def write_pictures(
     film: Film, frames: list[int], folder: Path, name: Callable[[int], str] | None = None
 ) -> Iterator[int]:
-    """Write frames as JPEG pictures.
-
-    Args:
-        film: the film.
-        frames: indices of the frames.
-        folder: folder to make.
-        name: gives the name of a file by the place of its frame among them; None calls it as the film does.
-
-    Yields:
-        The place of each frame among them, from 0.
-    """
+    """Write frames as JPEG pictures."""
     folder.mkdir(parents=True)
     for place, index in enumerate(frames):
         called = f"{film.frame_name(index)}.jpg" if name is None else name(place)
@@ -54,14 +39,7 @@ def _partial_folder(final: Path) -> Path:
 
 @contextmanager
 def complete_folder(final: Path) -> Iterator[Path]:
-    """A folder that gets its name when it is complete.
-
-    Args:
-        final: path of the complete folder.
-
-    Yields:
-        The folder to write into.
-    """
+    """A folder that gets its name when it is complete."""
     path = _partial_folder(final)
     shutil.rmtree(path, ignore_errors=True)
     try:

@@ -84,23 +84,11 @@ class Assistant:
             return prompter.answer(prompts)
 
     def session(self) -> TrackSession:
-        """A session that follows objects from frame to frame.
-
-        Returns:
-            A new session on the network that is loaded already.
-        """
+        """A session that follows objects from frame to frame."""
         return TrackSession(self.network, device=self.device, prompter=self.make_prompter)
 
     def track(self, source: Source | Iterable[Image], prompts: Mapping[int, list[Prompt]]) -> Results[Any]:
-        """Objects followed through a clip; see :func:`segue.track`.
-
-        Args:
-            source: the clip, or its frames.
-            prompts: the prompts of each frame, by frame index.
-
-        Returns:
-            A result for each frame from the first prompt on.
-        """
+        """Objects followed through a clip; see :func:`segue.track`."""
         return segue.track(
             source, dict(prompts), model=self.network, prompter=self.make_prompter, device=self.device
         )
@@ -123,17 +111,7 @@ def picture_of(text: object) -> Image:
 
 
 def picture_file(text: object) -> bytes:
-    """The file of a picture in a request, not decoded yet; see :func:`picture_of`.
-
-    Args:
-        text: what the request holds.
-
-    Returns:
-        Its bytes.
-
-    Raises:
-        RequestError: it is none.
-    """
+    """The file of a picture in a request, not decoded yet; see :func:`picture_of`."""
     if not isinstance(text, str):
         raise RequestError("image: give a picture in base64")
     if text.startswith("data:"):
@@ -147,37 +125,14 @@ def picture_file(text: object) -> bytes:
 
 
 def numbers_of(values: object, count: int, what: str) -> tuple[float, ...]:
-    """Finite numbers of a request, so many of them.
-
-    Args:
-        values: what the request holds.
-        count: how many it must be.
-        what: their name for messages.
-
-    Returns:
-        The numbers.
-
-    Raises:
-        RequestError: they are something else.
-    """
+    """Finite numbers of a request, so many of them."""
     if not isinstance(values, (list, tuple)) or len(values) != count or not all(map(is_number, values)):
         raise RequestError(f"{what}: give {count} numbers")
     return tuple(float(value) for value in values)
 
 
 def dictionary(value: Any, what: str) -> dict[str, Any]:
-    """A JSON object of a request.
-
-    Args:
-        value: what the request holds.
-        what: its name for messages.
-
-    Returns:
-        The same.
-
-    Raises:
-        RequestError: it is something else.
-    """
+    """A JSON object of a request."""
     if not isinstance(value, dict):
         raise RequestError(f"{what}: is no object")
     return value

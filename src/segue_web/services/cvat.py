@@ -34,16 +34,7 @@ MOST_OBJECTS = 64
 
 
 def respond(context: Any, event: Any, act: Callable[[object], dict[str, Any]]) -> Any:
-    """The response of a Nuclio function.
-
-    Args:
-        context: Nuclio's; it makes the response.
-        event: Nuclio's; its ``body`` is the request, as an object or as bytes of JSON.
-        act: answers the request.
-
-    Returns:
-        The answer with status 200, or with status 400 what is wrong with the request.
-    """
+    """The response of a Nuclio function."""
     try:
         body = event.body
         answer, status = act(parse_json(body.decode()) if isinstance(body, bytes) else body), 200
@@ -54,20 +45,7 @@ def respond(context: Any, event: Any, act: Callable[[object], dict[str, Any]]) -
 
 
 def interact(assistant: Assistant, request: object) -> dict[str, Any]:
-    """The object that clicks and a box mark.
-
-    Args:
-        assistant: makes the mask.
-        request: ``image`` in base64; ``pos_points`` and ``neg_points``, lists of ``[x, y]``; ``obj_bbox``,
-            two corners, or None.
-
-    Returns:
-        ``mask``, rows of 0 and 1 of the size of the picture, and ``points``, the outline of its largest part.
-
-    Raises:
-        RequestError: the request is not of CVAT's form.
-        PromptError: nothing says where the object is.
-    """
+    """The object that clicks and a box mark."""
     values = dictionary(request, "request")
     picture = picture_of(values.get("image"))
     corners = values.get("obj_bbox") or None
@@ -111,19 +89,7 @@ class Trackings:
         self._lock = threading.Lock()
 
     def answer(self, request: object) -> dict[str, Any]:
-        """Begin to follow shapes on a frame, or go on with the next one.
-
-        Args:
-            request: ``image`` in base64; ``shapes``, drawn on it, rectangles as ``[x0, y0, x1, y1]`` or
-                objects with ``type`` (rectangle, polygon or mask) and ``points``; ``states`` as they were
-                answered before, to go on.
-
-        Returns:
-            ``shapes`` and ``states``, one for each object. One that is hidden keeps its last shape.
-
-        Raises:
-            RequestError: the request is not of CVAT's form, or its tracking is known no longer.
-        """
+        """Begin to follow shapes on a frame, or go on with the next one."""
         values = dictionary(request, "request")
         picture = picture_of(values.get("image"))
         states = _list(values.get("states") or [], "states", most=MOST_OBJECTS)

@@ -52,17 +52,7 @@ class Tags:
 
     @classmethod
     def of(cls, config: object) -> Tags:
-        """The first tag that segue can fill.
-
-        Args:
-            config: text of the labelling configuration, XML; anything may come.
-
-        Returns:
-            Kind and names of the tag.
-
-        Raises:
-            RequestError: there is none.
-        """
+        """The first tag that segue can fill."""
         try:
             root = ET.fromstring(config if isinstance(config, str) and len(config) < 1 << 20 else "")
         except ET.ParseError:
@@ -81,20 +71,7 @@ class Tags:
 
 
 def predictions(assistant: Assistant, media: Media, request: object, frames: int = 50) -> dict[str, Any]:
-    """What is answered to ``/predict``.
-
-    Args:
-        assistant: makes masks and tracks.
-        media: where pictures and videos are.
-        request: the posted JSON value.
-        frames: how many frames an object of a video is followed beyond the last that the annotator drew.
-
-    Returns:
-        A prediction for each task; without anything drawn, one without regions.
-
-    Raises:
-        RequestError: the request is not of Label Studio's form.
-    """
+    """What is answered to ``/predict``."""
     request = dictionary(request, "request")
     tasks = request.get("tasks")
     if not isinstance(tasks, list) or not tasks:
@@ -169,19 +146,7 @@ def _labels(regions: Sequence[dict[str, Any]], kind: str) -> dict[str, list[str]
 
 
 def prompts_of(regions: Sequence[dict[str, Any]], size: tuple[int, int]) -> Prompts:
-    """What was drawn on a picture, as prompts in its pixels.
-
-    Args:
-        regions: key points, rectangles and brushes in Label Studio's form.
-        size: height and width of the picture.
-
-    Returns:
-        Clicks of key points (beside the object where ``is_positive`` is 0), the last box, and all that was
-        brushed as the mask so far.
-
-    Raises:
-        RequestError: a region is none of these, or is not of Label Studio's form.
-    """
+    """What was drawn on a picture, as prompts in its pixels."""
     height, width = size
     points: list[Point] = []
     negative: list[Point] = []
@@ -333,16 +298,7 @@ def _video_region(
 
 
 def make_app(assistant: Assistant, media: Media, frames: int = 50) -> FastAPI:
-    """The backend as an application.
-
-    Args:
-        assistant: makes masks and tracks.
-        media: where pictures and videos are.
-        frames: as of :func:`predictions`.
-
-    Returns:
-        An application with ``/health``, ``/setup``, ``/predict`` and ``/webhook``.
-    """
+    """The backend as an application."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/")

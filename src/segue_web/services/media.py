@@ -37,15 +37,6 @@ class Media:
         """A file of a task on this disk; what is downloaded is removed after the block.
 
         Only files in the folder, and files that Label Studio itself serves, are read.
-
-        Args:
-            place: address of the picture or video in the task; anything may come.
-
-        Yields:
-            Path of the file.
-
-        Raises:
-            RequestError: the task names none, or one that is not to be read.
         """
         if not isinstance(place, str) or not place:
             raise RequestError("the task names no picture or video")

@@ -66,20 +66,7 @@ MODELS: dict[str, dict[str, Any]] = {
 
 
 def predict(assistant: Assistant, request: object) -> dict[str, Any]:
-    """The polygons of what marks on a picture point at.
-
-    Args:
-        assistant: makes the mask.
-        request: ``image`` in base64; ``params`` with ``marks``, each with ``type`` (point or rectangle),
-            ``data`` in pixels and ``label`` (0 is beside the object), and ``epsilon_factor``.
-
-    Returns:
-        ``shapes``, one polygon for each connected part; none without marks.
-
-    Raises:
-        RequestError: the request is not of X-AnyLabeling's form.
-        PromptError: nothing says where the object is.
-    """
+    """The polygons of what marks on a picture point at."""
     values = dictionary(request, "request")
     params = dictionary(values.get("params") or {}, "params")
     marks = params.get("marks") or []
@@ -91,17 +78,7 @@ def predict(assistant: Assistant, request: object) -> dict[str, Any]:
 
 
 def prompts_of(marks: object) -> Prompts:
-    """Marks of X-AnyLabeling as prompts.
-
-    Args:
-        marks: as in :func:`predict`; the last rectangle counts.
-
-    Returns:
-        Clicks and a box in pixels.
-
-    Raises:
-        RequestError: they are not of that form.
-    """
+    """Marks of X-AnyLabeling as prompts."""
     if not isinstance(marks, list):
         raise RequestError("marks: is no list")
     points: list[Point] = []
@@ -176,17 +153,7 @@ class Clips:
         self._lock = threading.Lock()
 
     def init(self, request: object) -> dict[str, Any]:
-        """Take the pictures of a folder.
-
-        Args:
-            request: dictionary with ``frames``, pictures in base64; anything may come.
-
-        Returns:
-            ``session_id``, and ``total_frames``.
-
-        Raises:
-            RequestError: there are no pictures, or one cannot be read.
-        """
+        """Take the pictures of a folder."""
         frames = dictionary(request, "request").get("frames")
         if not isinstance(frames, list) or not frames:
             raise RequestError("frames: give the pictures of the folder")
@@ -199,18 +166,7 @@ class Clips:
         return {"session_id": name, "total_frames": len(files)}
 
     def prompt(self, request: object) -> dict[str, Any]:
-        """Take clicks on a picture; they replace earlier ones on the same object and picture.
-
-        Args:
-            request: dictionary with ``session_id``, ``frame_index``, ``obj_id``, ``points`` as shares of the
-                picture's sides, and ``point_labels``; anything may come.
-
-        Returns:
-            ``masks``: the polygons of the object.
-
-        Raises:
-            RequestError: a value is missing or out of its range, or there is a text prompt.
-        """
+        """Take clicks on a picture; they replace earlier ones on the same object and picture."""
         values = dictionary(request, "request")
         if values.get("text_prompt"):
             raise RequestError("segue has no text prompts: click on the object")
@@ -229,18 +185,7 @@ class Clips:
         return {"masks": polygons(answer.mask, float(answer.iou[0]), number, fineness)}
 
     def propagate(self, request: object) -> Iterator[dict[str, Any]]:
-        """Follow what was pointed at from its first picture on.
-
-        Args:
-            request: dictionary with ``session_id``; anything may come.
-
-        Yields:
-            Events as they happen: "started", "progress" for each picture, and "completed" with all polygons
-            by picture.
-
-        Raises:
-            RequestError: there is no such session, or nothing was pointed at.
-        """
+        """Follow what was pointed at from its first picture on."""
         clip = self._clip(dictionary(request, "request"))
         if not clip.prompts:
             raise RequestError("click on an object first")
@@ -282,14 +227,7 @@ def _clicks(values: dict[str, Any], picture: Image) -> tuple[list[Point], list[P
 
 
 def make_app(assistant: Assistant) -> FastAPI:
-    """The server as an application.
-
-    Args:
-        assistant: makes masks and tracks.
-
-    Returns:
-        An application with the addresses of X-AnyLabeling-Server.
-    """
+    """The server as an application."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     clips = Clips(assistant)
 

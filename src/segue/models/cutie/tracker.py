@@ -83,11 +83,7 @@ class Buckets:
             store.append(members, *parts, permanent=permanent)
 
     def forget(self, ids: Sequence[int]) -> None:
-        """Remove objects, and stores that no object needs any longer.
-
-        Args:
-            ids: of the objects that are gone.
-        """
+        """Remove objects, and stores that no object needs any longer."""
         for store in self.stores:
             store.forget(ids)
         self.stores = [store for store in self.stores if store.groups]
@@ -103,11 +99,7 @@ class Buckets:
             store.discard_usage()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors, which later writes change, and JSON values, for :meth:`restore`.
-
-        Returns:
-            Tensors by name, and values.
-        """
+        """Tensors, which later writes change, and JSON values, for :meth:`restore`."""
         tensors: dict[str, Tensor] = {}
         values = []
         for number, store in enumerate(self.stores):
@@ -117,12 +109,7 @@ class Buckets:
         return tensors, {"stores": values}
 
     def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Take over what :meth:`state` gave; the tensors are copied.
-
-        Args:
-            tensors: by the names that :meth:`state` gave.
-            values: from :meth:`state`.
-        """
+        """Take over what :meth:`state` gave; the tensors are copied."""
         self.stores = []
         for number, value in enumerate(values["stores"]):
             start = f"{number}."

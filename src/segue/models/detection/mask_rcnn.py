@@ -97,14 +97,7 @@ class RegionDetector(nn.Module, ABC):
 
     @abstractmethod
     def prepare(self, image: Tensor) -> tuple[Tensor, Shape]:
-        """The picture normalised, resized and padded, (1, 3, h, w), and its size before the padding.
-
-        Args:
-            image: as the detector takes it.
-
-        Returns:
-            Input of the network, and its height and width before the padding.
-        """
+        """The picture normalised, resized and padded, (1, 3, h, w), and its size before the padding."""
 
     @abstractmethod
     def masks(self, pyramid: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
@@ -258,18 +251,7 @@ class MaskRCNN(RegionDetector):
 def conv_block(
     cin: int, cout: int, kernel: int, norm: Norm | None = None, *, activate: bool = True
 ) -> nn.Sequential:
-    """Convolution, norm and ReLU, of which the last two may be missing; without a norm there is a bias.
-
-    Args:
-        cin: channels that come in.
-        cout: channels that go out.
-        kernel: side of the kernel, odd; zeros around keep the size of the map.
-        norm: makes the norm for a number of channels; None leaves it out.
-        activate: whether a ReLU follows.
-
-    Returns:
-        The layers: (N, cin, h, w) to (N, cout, h, w).
-    """
+    """Convolution, norm and ReLU, of which the last two may be missing; without a norm there is a bias."""
     layers: list[nn.Module] = [nn.Conv2d(cin, cout, kernel, padding=kernel // 2, bias=norm is None)]
     if norm is not None:
         layers.append(norm(cout))
@@ -297,17 +279,7 @@ class FPN(nn.Module):
 
 
 def resnet_fpn(norm: Norm, pyramid_norm: Norm | None = None, stride_first: bool = False) -> nn.Sequential:
-    """ResNet-50 and its feature pyramid.
-
-    Args:
-        norm: makes the norms of the ResNet.
-        pyramid_norm: makes those of the pyramid; None has biases instead.
-        stride_first: put the stride of a bottleneck on its first convolution, as in the networks of
-            Detectron.
-
-    Returns:
-        Layers ``body`` and ``fpn``; see :class:`FPN` for the maps.
-    """
+    """ResNet-50 and its feature pyramid."""
     body = ResidualTrunk(Bottleneck, (3, 4, 6, 3), norm, stride_first=stride_first)
     return nn.Sequential(OrderedDict(body=body, fpn=FPN(body.channels, pyramid_norm)))
 
@@ -363,11 +335,7 @@ class RPN(nn.Module):
 
 
 def two_fully_connected() -> nn.Sequential:
-    """The box head of Faster R-CNN.
-
-    Returns:
-        The layers: (R, 256, 7, 7) to (R, 1024).
-    """
+    """The box head of Faster R-CNN."""
     fc6, fc7 = nn.Linear(256 * 7 * 7, 1024), nn.Linear(1024, 1024)
     return nn.Sequential(OrderedDict(flat=nn.Flatten(), fc6=fc6, relu6=nn.ReLU(), fc7=fc7, relu7=nn.ReLU()))
 
@@ -416,16 +384,7 @@ def renamed(
     patterns: Iterable[tuple[str, str | Callable[[re.Match[str]], str]]],
     left_out: str,
 ) -> dict[str, Tensor]:
-    """Tensors of a file under the names that all patterns in turn make of theirs.
-
-    Args:
-        state: tensors by their names in the file.
-        patterns: regular expressions with their replacements, applied in order.
-        left_out: regular expression of names to leave out.
-
-    Returns:
-        Tensors by new names.
-    """
+    """Tensors of a file under the names that all patterns in turn make of theirs."""
     tensors = {}
     for name, tensor in state.items():
         if re.search(left_out, name) is None:
@@ -444,12 +403,5 @@ _NAMES = (
 
 
 def rename_v1(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names of torchvision's file of version 1, whose layout is older, as this network has them.
-
-    Args:
-        state: tensors by their names in the file.
-
-    Returns:
-        Tensors by the names of :class:`MaskRCNN`.
-    """
+    """Names of torchvision's file of version 1, whose layout is older, as this network has them."""
     return renamed(state, _NAMES, "num_batches_tracked$")

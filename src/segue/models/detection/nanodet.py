@@ -140,13 +140,6 @@ def network_size(height: int, width: int) -> tuple[int, int]:
     """Height and width that a picture is brought to: the square of the training, whatever its proportions.
 
     Only beyond 2:1 the short side becomes less, so that no picture is stretched by more than that.
-
-    Args:
-        height: of the picture in pixels.
-        width: of the picture in pixels.
-
-    Returns:
-        Height and width in pixels.
     """
     share = min(1.0, 2 * min(height, width) / max(height, width))
     short = max(round(SIDE * share / MULTIPLE), 1) * MULTIPLE
@@ -220,16 +213,7 @@ def select(outputs: Sequence[Tensor], size: tuple[int, int], least_score: float)
 
 
 def tile_grid(height: int, width: int, tiles: int) -> list[tuple[int, int, int, int]]:
-    """Overlapping parts that cover a picture, row by row.
-
-    Args:
-        height: of the picture in pixels.
-        width: of the picture in pixels.
-        tiles: parts a side.
-
-    Returns:
-        ``tiles`` x ``tiles`` boxes x0, y0, x1, y1 in pixels; none for one tile or fewer.
-    """
+    """Overlapping parts that cover a picture, row by row."""
     if tiles <= 1:
         return []
     spans = []

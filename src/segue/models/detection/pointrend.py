@@ -294,12 +294,5 @@ _NAMES = (
 
 
 def rename_release(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names of the released file, new or old, as this network has them.
-
-    Args:
-        state: tensors by their names in the file.
-
-    Returns:
-        Tensors by the names of :class:`PointRend`.
-    """
+    """Names of the released file, new or old, as this network has them."""
     return renamed(state, _NAMES, "pixel_mean|pixel_std|cell_anchors|num_batches_tracked")

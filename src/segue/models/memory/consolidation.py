@@ -18,11 +18,6 @@ def consolidate(store: Contents, prototypes: int, recent: int) -> None:
 
     Prototypes are the rows of largest usage; their values and shrinkages are read from all that is
     replaced, with a softmax over all of it ("potentiation").
-
-    Args:
-        store: what is consolidated.
-        prototypes: most rows to make of them.
-        recent: number of last frames that stay.
     """
     temporary = store.temporary()
     moved = temporary[: len(temporary) - recent]

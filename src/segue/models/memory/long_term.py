@@ -157,15 +157,7 @@ class LongTermTracker(MemoryTracker):
 
 
 def least(store: MemoryStore, frames: list[int]) -> int:
-    """Of several frames, the one that was read least.
-
-    Args:
-        store: the store.
-        frames: numbers of frames in it, from 0 after the long-term part; at least one.
-
-    Returns:
-        One of them.
-    """
+    """Of several frames, the one that was read least."""
     means = store.usage()[store.long :].view(-1, store.positions).mean(1)
     return min(frames, key=lambda n: float(means[n]))
 

@@ -54,29 +54,17 @@ class ObjectStates:
         self._coming = {}
 
     def forget(self, ids: Collection[int]) -> None:
-        """Remove objects.
-
-        Args:
-            ids: their ids; unknown ones are ignored.
-        """
+        """Remove objects."""
         for states in self.kept.values():
             for i in ids:
                 states.pop(i, None)
 
     def state(self) -> dict[str, Tensor]:
-        """Give all that :meth:`restore` needs.
-
-        Returns:
-            Tensors, each named by what it is and by the id of its object.
-        """
+        """Give all that :meth:`restore` needs."""
         return {f"{name}.{i}": tensor for name, states in self.kept.items() for i, tensor in states.items()}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take over what :meth:`state` gave; the tensors are copied.
-
-        Args:
-            tensors: as :meth:`state` returned them.
-        """
+        """Take over what :meth:`state` gave; the tensors are copied."""
         for name, tensor in tensors.items():
             kind, _, i = name.rpartition(".")
             self.kept.setdefault(kind, {})[int(i)] = tensor.clone()

@@ -42,11 +42,7 @@ class Compact:
     to_probabilities: ToProbabilities
 
     def probabilities(self) -> Tensor:
-        """Those at the padded size, (K+1, h', w'), float32, of log-odds (K, h, w).
-
-        Returns:
-            Background first; computed at each call.
-        """
+        """Those at the padded size, (K+1, h', w'), float32, of log-odds (K, h, w)."""
         return self.to_probabilities(self.logits, self.geometry.padded)
 
     @torch.inference_mode()
@@ -73,12 +69,5 @@ def uncertainty(probabilities: Tensor) -> float:
 
 
 def to_array(probabilities: Tensor) -> npt.NDArray[np.float32]:
-    """Probabilities on a processor as an array of their own.
-
-    Args:
-        probabilities: tensor on the CPU, of any shape.
-
-    Returns:
-        A copy, float32.
-    """
+    """Probabilities on a processor as an array of their own."""
     return np.array(probabilities.numpy(), np.float32)

@@ -81,12 +81,7 @@ class Rows:
         self._count = len(rows)
 
     def remove(self, start: int, stop: int) -> None:
-        """Take a range of rows out.
-
-        Args:
-            start: first row that goes.
-            stop: row after the last one that goes.
-        """
+        """Take a range of rows out."""
         if stop > start:
             self.replace(torch.cat([self.rows[:start], self.rows[stop:]]))
 
@@ -99,13 +94,7 @@ class Usage:
     life: Rows = field(default_factory=Rows)
 
     def insert(self, at: int, count: int, like: Tensor) -> None:
-        """Add rows that nobody has read.
-
-        Args:
-            at: number of the row before which they come.
-            count: how many.
-            like: a tensor on the same device.
-        """
+        """Add rows that nobody has read."""
         self.use.insert(at, like.new_zeros(count, dtype=torch.float32))
         self.life.insert(at, like.new_full((count,), FRESH, dtype=torch.float32))
 

@@ -264,16 +264,6 @@ def link(
     From the surest detection on, its neighbour in each next frame is that of those which overlap it that
     overlaps it most and looks most like it. Where there is none, the box moves evenly between the frames that
     have one, and stands still before and after.
-
-    Args:
-        boxes: corners (T, P, 4).
-        scores: score of their surest class, (T, P).
-        labels: number of that class, (T, P).
-        looks: vectors of unit length, (T, P, C), whose product is their likeness.
-        count: number Q of tubes; at most T·P.
-
-    Returns:
-        Boxes (T, Q, 4), and which detection of each frame that is, (T, Q); -1 where there is none.
     """
     frames = len(boxes)
     free = np.ones(scores.shape, np.bool_)
@@ -301,15 +291,7 @@ def link(
 
 
 def overlaps(box: Float32Array, boxes: Float32Array) -> Float32Array:
-    """IoU of one box with each of others.
-
-    Args:
-        box: corners (4,).
-        boxes: corners (..., 4).
-
-    Returns:
-        (...), float32 in [0, 1].
-    """
+    """IoU of one box with each of others."""
     inner = (np.minimum(box[2:], boxes[..., 2:]) - np.maximum(box[:2], boxes[..., :2])).clip(min=0).prod(-1)
     area, areas = (box[2:] - box[:2]).prod(), (boxes[..., 2:] - boxes[..., :2]).prod(-1)
     return np.asarray(inner / np.maximum(area + areas - inner, 1e-9), np.float32)

@@ -191,14 +191,7 @@ def _weights(query: Tensor, key: Tensor, allowed: Tensor | None = None) -> Tenso
 
 
 def feed_forward(width: int) -> nn.Sequential:
-    """Two linear layers with ReLU between them, twice as wide inside.
-
-    Args:
-        width: channels in and out.
-
-    Returns:
-        The layers: (..., width) to (..., width).
-    """
+    """Two linear layers with ReLU between them, twice as wide inside."""
     expand, reduce = ActivatedLinear(width, 2 * width, "relu"), ActivatedLinear(2 * width, width)
     return nn.Sequential(OrderedDict(linear1=expand, linear2=reduce))
 

@@ -127,11 +127,7 @@ class PromptEncoder(nn.Module):
         return self.mask_downscaling(logits)
 
     def no_mask(self) -> Tensor:
-        """Dense code where no mask is given, (1, 256, 1, 1).
-
-        Returns:
-            A view of the learned code, for every place.
-        """
+        """Dense code where no mask is given, (1, 256, 1, 1)."""
         return self.no_mask_embed.weight[..., None, None]
 
 

@@ -93,14 +93,7 @@ class Record:
 
     @classmethod
     def of(cls, answered: Answered) -> Record:
-        """What is kept of an answer before its memory is encoded.
-
-        Args:
-            answered: what the network gave.
-
-        Returns:
-            A record without features.
-        """
+        """What is kept of an answer before its memory is encoded."""
         return cls(answered.pointer, answered.score, answered.iou, None, answered.low)
 
 
@@ -127,17 +120,7 @@ class ObjectMemory:
     tracked: dict[int, Record] = field(default_factory=dict)
 
     def view(self, frame: int, settings: Settings, length: int | None, reverse: bool = False) -> View:
-        """What ``frame`` sees.
-
-        Args:
-            frame: its number.
-            settings: which frames are seen.
-            length: number of frames of the film; None where it is not known and may be long.
-            reverse: the film runs backwards.
-
-        Returns:
-            Records with maps and pointers, and what places them in time.
-        """
+        """What ``frame`` sees."""
         sign = -1 if reverse else 1
         chosen, others = nearest(self.prompted, frame, settings.prompted_frames)
         known = {**others, **self.tracked}
@@ -159,23 +142,13 @@ class ObjectMemory:
         return View(tuple(maps), tuple(pointers), max(1, limit - 1))
 
     def clear_around(self, frame: int, stride: int) -> None:
-        """Forget tracked frames near one with a prompt, that frame included.
-
-        Args:
-            frame: number of the frame with the prompt.
-            stride: distance of the frames that are seen.
-        """
+        """Forget tracked frames near one with a prompt, that frame included."""
         reach = stride * MEMORY_FRAMES
         for near in range(frame - reach, frame + reach + 1):
             self.tracked.pop(near, None)
 
     def prune(self, frame: int, settings: Settings) -> None:
-        """Drop all that no frame after ``frame`` sees, if the film runs forwards and no prompt lies ahead.
-
-        Args:
-            frame: number of the frame that was done last.
-            settings: which frames are seen.
-        """
+        """Drop all that no frame after ``frame`` sees, if the film runs forwards and no prompt lies ahead."""
         stride = settings.stride
         first_map = _slot(frame + 1, MEMORY_FRAMES - 1, stride)
         first_pointer = frame + 2 - POINTERS
@@ -213,14 +186,6 @@ def nearest(
     """The records that a frame sees, and the others.
 
     The nearest before, the nearest at or after it, then those with the least distance.
-
-    Args:
-        records: records by frame number.
-        frame: number of the frame.
-        most: bound on the first part; None takes all.
-
-    Returns:
-        Those that it sees, and the rest.
     """
     if most is None or len(records) <= most:
         return dict(records), {}
@@ -265,16 +230,7 @@ class ObjectSteps:
         self.network, self.constants, self.settings = network, constants, settings
 
     def track(self, encoded: Encoded, view: View, *, remember: bool = True) -> Record:
-        """Find the object on a frame without prompts.
-
-        Args:
-            encoded: the frame.
-            view: what it sees of the object's memory.
-            remember: encode what is found as memory; False where it is going to be corrected.
-
-        Returns:
-            What was found, its small holes filled; with memory if ``remember`` is set.
-        """
+        """Find the object on a frame without prompts."""
         record = Record.of(self._answer(encoded, self._conditioned(encoded, view), None, None, None))
         if remember:
             record = self.remember(encoded, record, binary=False)
@@ -319,16 +275,7 @@ class ObjectSteps:
         return replace(record, low=fill_holes(record.low, self.settings.hole_area))
 
     def remember(self, encoded: Encoded, record: Record, *, binary: bool) -> Record:
-        """The record with its memory encoded; ``binary`` for prompted frames.
-
-        Args:
-            encoded: the frame.
-            record: of the object on that frame, with its logits.
-            binary: take the mask as 0 or 1, for prompted frames, where the settings do so.
-
-        Returns:
-            The record with features, in bfloat16 unless the settings want them exact.
-        """
+        """The record with its memory encoded; ``binary`` for prompted frames."""
         assert record.low is not None
         binary = binary and self.settings.binary_prompts
         features = self.network.remember(encoded, record.low, record.present, binary)

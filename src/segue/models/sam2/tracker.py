@@ -54,17 +54,7 @@ UNUSED = (
 
 
 def settings_of(schedule: Schedule) -> Settings:
-    """The settings that a schedule asks for; those of the release where it is not one of SAM 2.
-
-    Args:
-        schedule: schedule of the session.
-
-    Returns:
-        The settings.
-
-    Raises:
-        SegueError: the schedule asks for what SAM 2 does not have.
-    """
+    """The settings that a schedule asks for; those of the release where it is not one of SAM 2."""
     published = SAM2Schedule()
     for name in UNUSED:
         if getattr(schedule, name) != getattr(published, name):
@@ -81,14 +71,7 @@ def settings_of(schedule: Schedule) -> Settings:
 
 
 def side_of(short_side: int | None) -> int:
-    """Side of the square for a working size: the nearest multiple of 32.
-
-    Args:
-        short_side: wanted side in pixels; None is that of the release.
-
-    Returns:
-        Pixels, at least 32.
-    """
+    """Side of the square for a working size: the nearest multiple of 32."""
     if short_side is None:
         return IMAGE_SIDE
     return max(STRIDE, round(short_side / STRIDE) * STRIDE)
@@ -272,18 +255,7 @@ class ObjectClicks:
 def clicks_by_object(
     prompts: Sequence[BoxPrompt | PointPrompt], known: Collection[int]
 ) -> dict[int, ObjectClicks]:
-    """The prompts of each object.
-
-    Args:
-        prompts: boxes and points of one frame, in pixels.
-        known: ids that are followed already; such an object may have negative points alone.
-
-    Returns:
-        By object its points and its box.
-
-    Raises:
-        PromptError: there are several boxes, or nothing says where a new object is.
-    """
+    """The prompts of each object."""
     clicks: dict[int, ObjectClicks] = {}
     for prompt in prompts:
         own = clicks.get(prompt.id, ObjectClicks())

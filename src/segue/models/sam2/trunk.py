@@ -240,12 +240,7 @@ class Hiera(nn.Module):
         return (coarse + window.tile(1, 1, *repeats)).permute(0, 2, 3, 1)
 
     def forward(self, x: Tensor, position: Tensor | None = None) -> list[Tensor]:
-        """Pictures (B, 3, H, W), sides multiples of 32, to maps (B, h, w, C), fine to coarse.
-
-        Args:
-            x: the pictures, normalised.
-            position: what :meth:`position` gives for their patches, to compute it once for many pictures.
-        """
+        """Pictures (B, 3, H, W), sides multiples of 32, to maps (B, h, w, C), fine to coarse."""
         x = self.patch_embed(x)
         x = x + (self.position(*x.shape[1:3]) if position is None else position)
         maps = []

@@ -28,26 +28,12 @@ class Levels:
         return [h * w for h, w in self.shapes]
 
     def repeat(self, times: int) -> Levels:
-        """The same layout for each of ``times`` frames of every sample.
-
-        Args:
-            times: number of frames T.
-
-        Returns:
-            Layout for N*T maps.
-        """
+        """The same layout for each of ``times`` frames of every sample."""
         padding = None if self.padding is None else self.padding.repeat_interleave(times, 0)
         return Levels(self.shapes, padding, self.valid.repeat_interleave(times, 0))
 
     def of(self, maps: slice) -> Levels:
-        """The layout of some of the maps.
-
-        Args:
-            maps: which.
-
-        Returns:
-            Their layout.
-        """
+        """The layout of some of the maps."""
         return Levels(self.shapes, None if self.padding is None else self.padding[maps], self.valid[maps])
 
 

@@ -447,30 +447,12 @@ YOUTUBE_VIS_2019, YOUTUBE_VIS_2021 = (
 
 
 def names_text(names: Mapping[int, str]) -> str:
-    """Class names as they are kept in a weight file; :func:`parse_names` reads them.
-
-    Args:
-        names: names by class channel.
-
-    Returns:
-        JSON.
-    """
+    """Class names as they are kept in a weight file; :func:`parse_names` reads them."""
     return json.dumps(dict(names))
 
 
 def parse_names(text: str, classes: int) -> dict[int, str]:
-    """Class names by channel from the text of a weight file.
-
-    Args:
-        text: JSON of :func:`names_text`.
-        classes: number of class channels.
-
-    Returns:
-        Names by channel.
-
-    Raises:
-        ValueError: it is damaged, or names a channel that does not exist.
-    """
+    """Class names by channel from the text of a weight file."""
     found = json.loads(text)
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
         raise ValueError("its class names are damaged")
