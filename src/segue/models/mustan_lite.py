@@ -77,12 +77,9 @@ class MustanLite(nn.Module):
     capabilities = ForegroundCapabilities(
         temporal_quantiles=True,
         retains_stationary=True,
-        fills_holes=True,
         ignores_lights=True,
-        guesses_behind=True,
         suppresses_shadows=True,
         stretches_contrast=True,
-        looks_twice=True,
         context_maps=True,
         two_passes=True,
         follows_pans=True,
