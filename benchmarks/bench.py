@@ -61,9 +61,7 @@ SECTIONS = {
         "python benchmarks/recurrent.py --models xmem,cutie --objects 1 --size 240x432 --frames 4 --no-memory"
     ),
     "scores": Section("python benchmarks/metrics.py --rounds 20"),
-    "foreground": Section(
-        "python benchmarks/foreground.py --models mustan-lite,mustan-slim,median --frames 60"
-    ),
+    "foreground": Section("python benchmarks/foreground.py --models mustan-lite,median --frames 60"),
     "start": Section("python benchmarks/startup.py --repeats 3"),
     "faces": Section("python benchmarks/faces.py --rounds 3"),
     "long-track": Section(

@@ -8,7 +8,7 @@ weights random: neither changes the time. Prints a Markdown table.
 Examples::
 
     python benchmarks/foreground.py --threads 2
-    python benchmarks/foreground.py --quick --models mustan-lite,mustan-slim --peers ""
+    python benchmarks/foreground.py --quick --models mustan-lite --peers ""
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from segue.sessions.foreground import ForegroundSession
 from segue.types import Frame, Image
 from usage import resident_peak
 
-MODELS = ("mustan-lite", "mustan-slim", "mustan2")
+MODELS = ("mustan-lite", "mustan2")
 PEERS = ("median", "mog2", "knn", "fgsegnet")
 WARM_UP = 12
 FRAMES, QUICK_FRAMES = 60, 8

@@ -45,7 +45,7 @@ def instances() -> Run:
 
 
 def foreground() -> Run:
-    session = ForegroundSession("mustan-slim", device="cpu")
+    session = ForegroundSession("mustan-lite", device="cpu")
     return lambda t, picture: session.step(picture)
 
 
