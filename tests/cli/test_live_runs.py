@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from segue.errors import SourceError
-from segue.jobs import resumable
 from segue.jobs.resumable import STATE
 from segue.sessions import TrackSession
 from segue.video import live, open_source
@@ -143,23 +142,6 @@ def test_a_camera_that_is_lost_leaves_complete_outputs(
     is_complete(tmp_path / "out", 7)
 
 
-def test_a_frame_that_takes_too_long_is_left_out_of_what_a_camera_gave(
-    record: Command, camera: type[Camera], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(resumable, "HURRY_SECONDS", 0.2)
-
-    def stuck() -> None:
-        interrupt()
-        while True:
-            time.sleep(0.01)
-
-    with pytest.MonkeyPatch.context() as patch:
-        at_frame(patch, 5, stuck)
-        outcome = record()
-    assert outcome.code == 0, outcome
-    is_complete(tmp_path / "out", 5)
-
-
 def test_a_second_ctrl_c_ends_at_once(record: Command, camera: type[Camera], tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         at_frame(patch, 5, interrupt_twice)
@@ -211,29 +193,6 @@ def test_a_film_ends_after_a_duration_from_its_first_frame(track: Command, tmp_p
         "00003.png",
         "00004.png",
     ]
-
-
-def test_a_step_that_takes_too_long_is_given_up_and_done_again(
-    track: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert track("--format", "png", "--output", tmp_path / "whole").code == 0
-    monkeypatch.setattr(resumable, "HURRY_SECONDS", 0.2)
-    monkeypatch.setattr(resumable, "SAVE_EVERY_SECONDS", 0.0)
-
-    def stuck() -> None:
-        interrupt()
-        while True:
-            time.sleep(0.01)
-
-    with pytest.MonkeyPatch.context() as patch:
-        at_frame(patch, 5, stuck)
-        begun = time.monotonic()
-        outcome = track("--format", "png")
-    assert outcome.code == 130, outcome
-    assert "--resume" in outcome.err
-    assert time.monotonic() - begun < 30
-    assert track("--format", "png", "--resume").code == 0
-    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
 @pytest.mark.parametrize(
