@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from segue.allocation import prepare_process
 from segue.arrays import BoolArray, Float32Array, UInt8Array
 from segue.errors import PromptError, SegueError
 from segue.prompts import Answer, Extent, MakePrompter, PicturePrompter, Prompts, find_prompter
@@ -160,6 +161,7 @@ def work(connection: Connection, path: Path, model: Model, prompter: str, device
     What comes is ("ask", number, name of a method of :class:`Tools`, its arguments), ("job", number, what
     makes the steps from the tools and arguments, arguments) or ("stop",). No step is None, which is the end.
     """
+    prepare_process()
     try:
         tools = Tools(path, model, prompter, device)
         job: int | None = None
