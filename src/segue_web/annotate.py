@@ -12,10 +12,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-import numpy as np
-
 from segue.errors import PromptError, SegueError
-from segue.masks import encode_rle, measure, rle_box
+from segue.masks import encode_rle, rle_box
 from segue.registry import DETECTORS, MODELS
 from segue.weights.download import is_available
 from segue_web import messages
@@ -110,7 +108,7 @@ class AnnotateBackend(Backend):
         # Not in the thread of the project, which all pages wait for.
         labels = await asyncio.to_thread(read_complete_labels, path, self.film, name)
         count = await self._shared.run(lambda: self.import_labels(labels))
-        return f"{len(labels.names)} objects on {count} frames"
+        return f"added {len(labels.names)} objects on {count} frames; nothing was replaced"
 
     def upload_path(self, name: str) -> Path:
         """Where an uploaded file waits; its own name is used for its ending only."""
@@ -130,11 +128,10 @@ class AnnotateBackend(Backend):
                 own = dict(given)
                 group = own.pop("group", "")[:LONGEST_NAME]
                 self.project.set_object(ids[number], group=group, attributes=own)
-            for index, mask in labels.frames():
+            for index in sorted(labels.masks):
                 found = {
-                    ids[number]: (np.asarray(mask == number), Mark("imported", labels.score(index, number)))
-                    for number in measure(mask)
-                    if number in ids
+                    ids[number]: (plane, Mark("imported", labels.score(index, number)))
+                    for number, plane in labels.objects(index).items()
                 }
                 self.project.put(index, found)
                 count += bool(found)

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from segue.allocation import prepare_process
 from segue.arrays import BoolArray, Float32Array, UInt8Array
 from segue.errors import PromptError, SegueError
 from segue.prompts import Answer, Extent, MakePrompter, PicturePrompter, Prompts, find_prompter
@@ -173,6 +174,7 @@ def work(connection: Connection, model: Model, prompter: str, device: str | None
     makes the steps from the tools and arguments, arguments), ("taken",) or ("stop",). No step is None, which
     is the end. At most ``STEPS_AHEAD`` steps wait to be taken.
     """
+    prepare_process()
     try:
         tools = Tools(None, model, prompter, device)
         job: int | None = None
