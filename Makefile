@@ -1,7 +1,7 @@
 # make demo    install segue and follow the objects of the bundled sample
 # make test    install what the tests need and run them (make test-slow: those that take minutes)
 # make fuzz    feed damaged files to all readers, and kill batches at random, for an hour
-# make mutate  change lines of the code, one at a time, and see whether the tests notice (hours; see MUTATE)
+# make mutate  mutation tests with mutmut (hours; see MUTATE)
 # make lint    ruff: rules and format       make types   mypy
 # make docs    build the documentation      make bench   measure speed and memory
 # make dist    build and check wheel and source archive
@@ -14,7 +14,7 @@
 #                     NVIDIA GPU and that index can be reached, TORCH_INDEX=none takes what pip finds
 # BENCH_ARGS=--force  measure on a busy machine as well; --long takes what takes longer, --only stm,scores
 # JOBS=1              processes of the tests, default one for each core
-# MUTATE="masks --sample 20"   packages, mutants of each, and more; see python -m tools.mutate --help
+# MUTATE="segue.masks.*"   mutants to test; configured in pyproject.toml, results: mutmut results
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -49,7 +49,7 @@ fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -s -m slow tests/fuzz $(PYTEST_ARGS)
 
 mutate: $(VENV)/.installed-mutate
-	nice $(BIN)/python -m tools.mutate $(MUTATE)
+	nice $(BIN)/mutmut run $(MUTATE)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -74,7 +74,7 @@ dist: $(VENV)/.installed-dev
 	$(BIN)/python tools/check_dist.py dist
 
 clean:
-	rm -rf .venv out runs/mutate site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv out mutants site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # An editable install: the stamps below go stale only when the dependencies change.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python

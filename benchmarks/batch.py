@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--films", type=int, default=40)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument(
-        "--do", default="foreground --model mustan-slim --format png", help="command and options"
+        "--do", default="foreground --model mustan-lite --format png", help="command and options"
     )
     arguments = parser.parse_args()
     print(describe(1))

@@ -8,7 +8,7 @@ weights random: neither changes the time. Prints a Markdown table.
 Examples::
 
     python benchmarks/foreground.py --threads 2
-    python benchmarks/foreground.py --quick --models mustan-lite,mustan-slim --peers ""
+    python benchmarks/foreground.py --quick --models mustan-lite --peers ""
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ import torch
 
 from foreground_methods import CLASSICAL, Clocked, untrained
 from machine import describe, names_of
+from segue.allocation import prepare_process
 from segue.sessions.foreground import ForegroundSession
 from segue.types import Frame, Image
 from usage import resident_peak
 
-MODELS = ("mustan-lite", "mustan-slim", "mustan2")
+MODELS = ("mustan-lite", "mustan2")
 PEERS = ("median", "mog2", "knn", "fgsegnet")
 WARM_UP = 12
 FRAMES, QUICK_FRAMES = 60, 8
@@ -185,6 +186,7 @@ def frame_size(text: str) -> tuple[int, int]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
+    prepare_process()
     options = parse(arguments)
     if options.alone:
         print(run_alone(options.alone))

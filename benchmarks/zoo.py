@@ -74,7 +74,7 @@ def listed() -> Iterator[Entry]:
 
 def page(name: str) -> str | None:
     """The page of a network, relative to docs/: the longest page name that its name begins with."""
-    family = {"stam": "hofam", "mustan-slim": "mustan-lite"}
+    family = {"stam": "hofam"}
     wanted = next((of for start, of in family.items() if name.startswith(start)), name)
     pages = sorted((path.stem for path in (DOCS / "systems").glob("*.md")), key=len, reverse=True)
     return next((f"systems/{stem}.md" for stem in pages if wanted.startswith(stem)), None)

@@ -44,7 +44,7 @@ TRACK = "segue track video.mp4 --mask first.png --format png -o out"
 DETECT = "segue detect video.mp4 --start 20 -o out"
 ISD = "segue synth isd out --preset isd-like --clip 20 --frames 240 --seed 3 --preview isd.png"
 BATCH = (
-    "segue batch films --do foreground --model mustan-slim --format png -o results --workers 1 --threads 1"
+    "segue batch films --do foreground --model mustan-lite --format png -o results --workers 1 --threads 1"
 )
 LIVE = (
     "segue foreground video.mp4 --objects --events events.csv --zone 'gate=216,20 216,220' "

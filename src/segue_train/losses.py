@@ -14,7 +14,6 @@ code; see :mod:`segue.layers.class_in_scale`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
@@ -220,7 +219,6 @@ def tversky_loss(
 
 
 SHADOW_WEIGHT = 0.3  # of the loss of shadow, against 1 for that of foreground
-TEACHER_WEIGHT = 0.5  # of the cross-entropy against what a teacher says; 1 is that against the labels
 
 
 class ForegroundObjective(nn.Module):
@@ -233,7 +231,6 @@ class ForegroundObjective(nn.Module):
         shadow: weight of pixels in shadow in the loss of foreground.
         pooled: the Tversky index is that of a batch, not the mean of those of its pictures.
         background: the network takes a picture of the empty scene.
-        teacher: a trained network with the same inputs, whose soft masks are learned too; it learns nothing.
         class_in_scale: when rare foreground weighs more in the cross-entropy of foreground, as in HOFAM.
     """
 
@@ -245,7 +242,6 @@ class ForegroundObjective(nn.Module):
         shadow: float = 1.0,
         pooled: bool = False,
         background: bool = True,
-        teacher: nn.Module | None = None,
         class_in_scale: ClassInScale = "as_run",
     ) -> None:
         super().__init__()
@@ -253,8 +249,6 @@ class ForegroundObjective(nn.Module):
         self.class_in_scale = None if class_in_scale == "as_run" else ClassInScaleWeight(class_in_scale)
         self.background, self.shadow = background, shadow
         self.overlap = partial(tversky_loss, alpha=tversky[0], beta=tversky[1], pooled=pooled)
-        # In a list it is no part of the module: neither its weights nor its mode follow those of the student.
-        self.teacher: Sequence[nn.Module] = [] if teacher is None else [teacher.eval().requires_grad_(False)]
 
     def forward(self, batch: Batch, progress: float, step: int) -> Loss:
         """Loss of a batch whose ``labels`` are (N, H, W), and its parts by name; all are scalars."""
@@ -272,11 +266,6 @@ class ForegroundObjective(nn.Module):
             parts["shadow"] = weighted_cross_entropy(logits[:, 1], target, weight)
             parts["shadow"] = parts["shadow"] + self.overlap(logits[:, 1], target, weight)
             loss = loss + SHADOW_WEIGHT * parts["shadow"]
-        for teacher in self.teacher:
-            with torch.no_grad():
-                soft = torch.sigmoid(self._run(teacher, batch)[:, : logits.shape[1]].float())
-            parts["teacher"] = weighted_cross_entropy(logits, soft, torch.ones_like(soft))
-            loss = loss + TEACHER_WEIGHT * parts["teacher"]
         return loss, parts
 
     def _run(self, network: nn.Module, batch: Batch) -> Tensor:

@@ -99,6 +99,21 @@ def test_results_that_are_gone_are_made_again(ledger: Ledger, output: Path, tmp_
     assert states(ledger) == {**WAITS, "done": "queued"}
 
 
+@pytest.mark.parametrize("how", ["removed", "overwritten", "same size", "added", "renamed"])
+def test_results_that_have_changed_are_made_again(ledger: Ledger, output: Path, how: str) -> None:
+    mask = output / "done/0.png"
+    if how == "removed":
+        mask.unlink()
+    elif how == "renamed":
+        mask.rename(output / "done/1.png")
+    elif how == "added":
+        (output / "done/1.png").write_bytes(b"mask")
+    else:
+        mask.write_bytes(b"x" if how == "overwritten" else b"MASK")
+    assert known(ledger, output) == ["done: its results have changed; it is done again"]
+    assert states(ledger) == {**WAITS, "done": "queued"}
+
+
 def test_results_elsewhere_are_taken_for_there(ledger: Ledger) -> None:
     assert known(ledger, "s3://bucket/out") == []
     assert states(ledger) == WAITS

@@ -26,7 +26,7 @@ def test_the_film_is_the_same_each_time_and_its_blocks_move() -> None:
     assert (one != other).any()
 
 
-@pytest.mark.parametrize("model", ["mustan-slim", "mog2"])
+@pytest.mark.parametrize("model", ["mustan-lite", "mog2"])
 def test_the_time_of_the_model_is_a_part_of_that_of_the_session(model: str) -> None:
     runner = foreground.Runner(model, "cpu", fast=False)
     for t in range(3):

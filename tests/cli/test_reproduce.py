@@ -91,9 +91,7 @@ def test_all_tables_are_listed_with_what_runs_here(command: Command, davis: Path
     assert here["mustan ablation"] == "MUSTAN2, CDnet only, with --data sbi=FOLDER"
     assert here["mustan context"] == "nothing: no isd"
     (row,) = command("reproduce", "mustan", "sbi2015", "--list").out.splitlines()[1:]
-    assert row.endswith(
-        "mustan-lite, mustan-slim, mustan-lite, as shipped, mustan-slim, as shipped, with --data sbi=FOLDER"
-    )
+    assert row.endswith("mustan-lite, mustan-lite, as shipped, with --data sbi=FOLDER")
 
 
 def test_a_table_says_what_it_needs_and_what_was_published(command: Command) -> None:
@@ -266,26 +264,26 @@ def test_what_is_wrong_with_a_row_ends_that_row(command: Command, tmp_path: Path
     order += (*SMALL, "-o", "out", "--train", "fgsegnet=--width 2", "--json", "out.json")
     order += (
         "--run",
-        "mustan-slim=--align --short-side 32",
+        "mustan-lite=--align --short-side 32",
         "--weights",
         "mustan1-cdnet-isd=hofam.safetensors",
     )
-    for row in ("mustan1-cdnet-isd", "fgsegnet-v2-25-frames", "mustan-slim"):
+    for row in ("mustan1-cdnet-isd", "fgsegnet-v2-25-frames", "mustan-lite"):
         order += ("--row", row)
     outcome = command(*order)
     assert outcome.code == 1
     rows = {line.split("\t")[0]: line.split("\t")[1] for line in outcome.out.splitlines()[2:]}
-    assert [name for name, f in rows.items() if f] == ["mustan-slim"]
-    assert set(rows) == {"MUSTAN1, CDnet + ISD", "FgSegNet_v2, 25 frames", "mustan-slim"}
+    assert [name for name, f in rows.items() if f] == ["mustan-lite"]
+    assert set(rows) == {"MUSTAN1, CDnet + ISD", "FgSegNet_v2, 25 frames", "mustan-lite"}
     assert "note: FgSegNet_v2, 25 frames: ended: segue train fgsegnet: No such option: --width" in outcome.err
     assert "note: MUSTAN1, CDnet + ISD: ended: hofam.safetensors: holds weights of hofam" in outcome.err
     assert (
-        "note: mustan-slim: seen with frames aligned, rain as it is, at a short side of 32 at most"
+        "note: mustan-lite: seen with frames aligned, rain as it is, at a short side of 32 at most"
         in outcome.err
     )
     found = {row["name"]: row for row in json.loads((tmp_path / "out.json").read_text())["tables"][0]["rows"]}
     assert "--width" in found["FgSegNet_v2, 25 frames"]["ended"]
-    assert not found["mustan-slim"]["random_start"]
+    assert not found["mustan-lite"]["random_start"]
 
 
 def test_finished_rows_are_told_when_the_table_is_interrupted(

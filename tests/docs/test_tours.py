@@ -44,9 +44,6 @@ def test_all_that_the_readme_leads_to_is_there() -> None:
     links = re.findall(r"\]\(([^)#]+)", README)
     assert len(links) > 20
     assert [link for link in links if "://" not in link and not (root / link).exists()] == []
-    assert len(re.findall(r"^\| (?:annotate|watch|compare|write) ", README, re.MULTILINE)) == 4
-    words = re.findall(r"\(docs/[^)#]+", README.partition("## Read on")[2])
-    assert len(words) == len(set(words)), "nothing is listed twice"
 
 
 @pytest.mark.slow
@@ -99,7 +96,7 @@ def test_the_tour_of_an_annotator(tmp_path: Path) -> None:
     """Click, track, look, correct, export, as the README says; what comes out is read back."""
     test_page = pytest.importorskip("tests.segue_web.test_page", reason="playwright is not installed")
     cut_of_sample(tmp_path / "my.mp4", FRAMES)
-    command = [sys.executable, "-m", *begin_with("annotate films"), "--no-browser"]
+    command = [sys.executable, "-m", *begin_with("annotate videos"), "--no-browser"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = next(found[0] for line in process.stdout if (found := re.search(r"http://\S+", line)))

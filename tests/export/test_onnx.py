@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from segue.cli.main import app
 from segue.errors import SegueError, SinkError
 from segue.models.mustan import MUSTAN1, MUSTAN2
-from segue.models.mustan_lite import MustanLite, shipped_slim
+from segue.models.mustan_lite import MustanLite
 from segue.models.stcn import STCN
 from segue.sessions import TrackSession
 from segue.types import Frame
@@ -137,7 +137,6 @@ def test_graphs_json_names_inputs_and_the_schedule(graphs: Path) -> None:
 
 FOREGROUND: dict[str, Callable[[], nn.Module]] = {
     "mustan-lite": MustanLite,
-    "mustan-slim": shipped_slim,
     "mustan2": partial(MUSTAN2, width=0.25),
     "mustan2 with a scene": partial(MUSTAN2, width=0.1, background=True, ranges=True),
     "mustan1": partial(MUSTAN1, width=0.1, background=True),

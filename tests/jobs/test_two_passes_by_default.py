@@ -12,7 +12,8 @@ from PIL import Image
 import segue
 from segue.jobs.foreground import foreground_session
 from segue.jobs.options import ForegroundOptions
-from segue.models.mustan_lite import MustanLite, shipped_slim
+from segue.models.mustan import MUSTAN2
+from segue.models.mustan_lite import MustanLite
 from segue.sessions.moving_camera import MovingCameraSegmenter
 from segue.sessions.two_passes import TwoPasses
 from segue.video import open_source
@@ -48,7 +49,7 @@ def test_what_is_given_or_comes_once_has_one_pass(film: Path) -> None:
 
 
 def test_other_models_have_one_pass(film: Path) -> None:
-    assert not twice(film, shipped_slim().eval())
+    assert not twice(film, MUSTAN2(width=0.1).eval())
     assert not twice(film, "median")
     assert not twice(film, "mog2")
 

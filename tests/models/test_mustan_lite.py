@@ -1,8 +1,7 @@
-"""mustan-lite and mustan-slim: sizes, streaming, and what they refuse."""
+"""mustan-lite: sizes, streaming, and what they refuse."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from segue.layers.folding import fold_batch_norms
 from segue.models.base import Features
-from segue.models.mustan_lite import MustanLite, MustanSlim, shipped_slim
+from segue.models.mustan_lite import MustanLite
 from segue.weights import load_strict
 from segue.weights.checkpoint import PAST_STEM, write_checkpoint
 
@@ -25,18 +24,6 @@ def awake(network: nn.Module) -> nn.Module:
                 assert values is not None
                 values.copy_(low + (high - low) * torch.rand(values.shape, generator=generator))
     return network.eval()
-
-
-def networks() -> Iterator[MustanLite | MustanSlim]:
-    torch.manual_seed(0)
-    for network in (
-        MustanLite(),
-        MustanSlim(),
-        MustanSlim((-6, -3, 0), frm="concat", background=True, shadow=True),
-        MustanSlim((-2, -1, 0, 1, 2), background=True, changes=True),
-        shipped_slim(),
-    ):
-        yield awake(network)  # type: ignore[misc]
 
 
 def film(frames: int, height: int = 64, width: int = 80) -> Tensor:
@@ -53,11 +40,6 @@ def parameters(network: nn.Module) -> int:
     return sum(values.numel() for values in network.parameters())
 
 
-def test_slim_has_the_size_of_its_specification() -> None:
-    assert parameters(MustanSlim()) == 585_380
-    assert parameters(MustanSlim(width=2)) == pytest.approx(2.33e6, rel=0.005)
-
-
 def test_lite_has_two_thirds_of_a_million_parameters() -> None:
     assert parameters(MustanLite()) == 673_282
 
@@ -65,21 +47,21 @@ def test_lite_has_two_thirds_of_a_million_parameters() -> None:
 @torch.inference_mode()
 def test_streaming_equals_the_whole_window() -> None:
     frames = film(12)
-    for network in networks():
-        empty = known(network)
-        scene = network.encode(empty, network.background) if network.background else None
-        kept: list[Features] = [network.encode(frame[None], network.current) for frame in frames]
-        for now in (5, 7):
-            times = [min(max(now + offset, 0), 11) for offset in network.offsets]
-            inputs = [frames[times][None], *([] if scene is None else [empty])]
-            whole = network(*inputs)
-            context = [
-                network.encode(frames[[min(max(now + offset, 0), 11)]], role)
-                for offset, role in network.context
-            ]
-            streamed = network.decode(kept[now], context, scene, (64, 80))
-            assert streamed.shape == (1, network.channels, 64, 80)
-            torch.testing.assert_close(streamed, whole, rtol=1e-5, atol=1e-5)
+    torch.manual_seed(0)
+    network = awake(MustanLite())
+    empty = known(network)
+    scene = network.encode(empty, network.background) if network.background else None
+    kept: list[Features] = [network.encode(frame[None], network.current) for frame in frames]
+    for now in (5, 7):
+        times = [min(max(now + offset, 0), 11) for offset in network.offsets]
+        inputs = [frames[times][None], *([] if scene is None else [empty])]
+        whole = network(*inputs)
+        context = [
+            network.encode(frames[[min(max(now + offset, 0), 11)]], role) for offset, role in network.context
+        ]
+        streamed = network.decode(kept[now], context, scene, (64, 80))
+        assert streamed.shape == (1, network.channels, 64, 80)
+        torch.testing.assert_close(streamed, whole, rtol=1e-5, atol=1e-5)
 
 
 @torch.inference_mode()
@@ -96,47 +78,32 @@ def test_windows_in_a_batch_equal_windows_alone() -> None:
 @torch.inference_mode()
 def test_every_input_matters() -> None:
     window = film(3)[None]
-    for network in networks():
-        if network.background is None or len(network.offsets) != 3:
-            continue
-        scene = known(network)
-        logits = network(window, scene)
-        for k in range(3):
-            changed = window.clone()
-            changed[:, k] = changed[:, k].flip(-1)
-            assert not torch.allclose(network(changed, scene), logits)
-        assert not torch.allclose(network(window, scene.flip(-1)), logits)
+    torch.manual_seed(0)
+    network = awake(MustanLite())
+    scene = known(network)
+    logits = network(window, scene)
+    for k in range(3):
+        changed = window.clone()
+        changed[:, k] = changed[:, k].flip(-1)
+        assert not torch.allclose(network(changed, scene), logits)
+    assert not torch.allclose(network(window, scene.flip(-1)), logits)
 
 
 @torch.inference_mode()
 def test_norms_fold_into_the_convolutions() -> None:
     window = film(3)[None]
-    for network in (awake(MustanLite()), awake(MustanSlim(frm="concat", background=True))):
-        folded, scene = fold_batch_norms(network), known(network)
-        assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules())
-        torch.testing.assert_close(folded(window, scene), network(window, scene), rtol=1e-4, atol=1e-4)
-
-
-@torch.inference_mode()
-def test_slim_takes_any_size() -> None:
-    for network in (awake(MustanSlim()), awake(MustanSlim(changes=True))):
-        assert network(film(3, 51, 77)[None]).shape == (1, 1, 51, 77)
+    network = awake(MustanLite())
+    folded, scene = fold_batch_norms(network), known(network)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules())
+    torch.testing.assert_close(folded(window, scene), network(window, scene), rtol=1e-4, atol=1e-4)
 
 
 def test_a_background_is_asked_for_where_it_is_needed() -> None:
     frames = film(1)
-    lite, slim = MustanLite(), MustanSlim()
+    lite = MustanLite()
     features = lite.encode(frames, "current")
     with pytest.raises(ValueError, match="2 context frames and a background"):
         lite.decode(features, [features] * 2, None, (64, 80))
-    features = slim.encode(frames, "frame")
-    with pytest.raises(ValueError, match="no background"):
-        slim.decode(features, [features] * 2, features, (64, 80))
-
-
-def test_a_window_holds_the_current_frame() -> None:
-    with pytest.raises(ValueError, match=r"\(-3, 3\)"):
-        MustanSlim((-3, 3))
 
 
 def test_a_file_from_before_differences_were_seen_in_units_of_noise_does_what_it_did(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "mustan sbi2015": (
         ("sbi", "cdnet"),
         ("--train", f"mustan2={TINY} --devices 2"),
-        ("MUSTAN2, CDnet (from random weights)", "mustan-slim"),
+        ("MUSTAN2, CDnet (from random weights)", "mustan-lite"),
     ),
     "mustan cdnet-unseen": (
         ("cdnet",),

@@ -1,4 +1,4 @@
-"""``segue train mustan-lite`` and ``mustan-slim`` from folders to a file that can be loaded."""
+"""``segue train mustan-lite`` from folders to a file that can be loaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from segue.api.foreground import foreground
 from segue.errors import CheckpointError, SinkError, TrainingError
 from segue.flow import DIS, Farneback
-from segue.models.mustan_lite import MustanLite, shipped_slim
+from segue.models.mustan_lite import MustanLite
 from segue.sessions.extra_inputs import ComputedFlow
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.networks import foreground_model
@@ -19,7 +19,7 @@ from segue.types import Frame
 from segue.weights import load, load_strict, write_checkpoint
 from segue_train import foreground_pool
 from segue_train.recipes import mustan_lite as recipes
-from segue_train.recipes.mustan_lite import MustanLiteRecipe, MustanSlimRecipe
+from segue_train.recipes.mustan_lite import MustanLiteRecipe
 from segue_train.trunks import load_mobilenet
 from tests.segue_train.commands import run
 from tests.segue_train.making import write_all
@@ -63,12 +63,6 @@ def test_lite_is_trained_resumed_and_teaches_slim(tmp_path: Path, start: Path) -
     assert not torch.equal(network.decoder.head.weight, before.decoder.head.weight)
     assert torch.equal(network.encoder.stem.weight, before.encoder.stem.weight)
 
-    pool = tmp_path / "lite" / "pool"
-    said = run("mustan-slim", *shared, "--pool", pool, "--teacher", trained, "--out", tmp_path / "slim")
-    assert "drawing" not in said
-    assert "teacher 0." in said
-    load_strict(shipped_slim(), tmp_path / "slim" / "mustan-slim.safetensors")
-
 
 def test_lite_learns_to_look_at_flow_and_says_so(tmp_path: Path, start: Path) -> None:
     videos, _ = write_all(tmp_path)
@@ -111,7 +105,7 @@ def test_a_network_that_gets_flow_starts_as_it_was(tmp_path: Path) -> None:
         for values in flow.flow_attention.fusion.parameters():  # type: ignore[union-attr]
             values.add_(0.1)
         assert not torch.equal(flow(window, scene, torch.rand(1, 2, 32, 48)), plain(window, scene))
-    write_checkpoint(tmp_path / "other.safetensors", shipped_slim().state_dict(), {})
+    write_checkpoint(tmp_path / "other.safetensors", load("stcn-lite").state_dict(), {})
     with pytest.raises(CheckpointError, match="weights of another network"):
         recipes.start_from(flow, tmp_path / "other.safetensors")
 
@@ -144,7 +138,7 @@ def test_the_encoder_learns_slowly_and_its_first_layers_not_at_all(start: Path) 
 
 
 def test_the_rate_warms_up_and_falls_to_a_hundredth() -> None:
-    recipe = MustanSlimRecipe(Path("pool"))
+    recipe = MustanLiteRecipe(Path("pool"), Path("start"))
     assert recipe.learning_rate(0.0, 0) == pytest.approx(1 / 40)
     assert recipe.learning_rate(0.0, 39) == pytest.approx(1)
     assert recipe.learning_rate(0.5, 5000) == pytest.approx(0.505)

@@ -117,18 +117,3 @@ def test_shadows_that_nobody_labelled_teach_nothing_of_shadow() -> None:
     assert gradient is not None
     assert gradient[:, 0].abs().sum() > 0
     assert gradient[:, 1].abs().sum() == 0
-
-
-def test_a_teacher_is_followed_and_stays_as_it_is() -> None:
-    labels = torch.full((1, 4, 4), UNKNOWN, dtype=torch.uint8)
-    teacher = Constant(torch.full((1, 2, 4, 4), 3.0))
-    objective = ForegroundObjective(Constant(torch.zeros(1, 2, 4, 4)), teacher=teacher)
-    loss, parts = objective(batch(labels), 0.0, 0)
-    loss.backward()
-    assert isinstance(objective.network, Constant)
-    gradient = objective.network.logits.grad
-    assert gradient is not None
-    assert (gradient < 0).all()
-    assert set(parts) == {"entropy", "tversky", "shadow", "teacher"}
-    assert teacher.logits.grad is None
-    assert not any("teacher" in name for name in objective.state_dict())

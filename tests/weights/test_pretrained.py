@@ -37,7 +37,7 @@ def equal(one: nn.Module, other: nn.Module) -> bool:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved network; the tests leave it as it is."""
-    return segue.save_pretrained("mustan-slim-isd", tmp_path_factory.mktemp("saved") / "slim")
+    return segue.save_pretrained("stcn-lite-free", tmp_path_factory.mktemp("saved") / "lite")
 
 
 def copied(folder: Path, target: Path, **config: object) -> Path:
@@ -51,7 +51,7 @@ def copied(folder: Path, target: Path, **config: object) -> Path:
 
 
 # One with a twin of the same names and shapes, one with options, one with its licence beside it.
-@pytest.mark.parametrize("name", ["mustan-slim-isd", "msstsvis-lite", "nanodet"])
+@pytest.mark.parametrize("name", ["stcn-lite-free", "msstsvis-lite", "nanodet"])
 def test_a_network_of_the_package_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
     saved = segue.save_pretrained(name, tmp_path / "it")
     network = segue.from_pretrained(saved)
@@ -85,7 +85,7 @@ def test_the_model_card_is_that_of_the_package_and_hugging_face_can_read_it(name
     assert own.splitlines()[2] in card.text  # which file, and how many values
     assert "!!!" not in card.text
     assert "](" not in card.text.replace("](http", "")  # nothing leads to pages that are not there
-    licence = {"nanodet": "apache-2.0", "mustan-slim-isd": "mit"}.get(name, "other")
+    licence = "apache-2.0" if name == "nanodet" else "other"
     assert card.data.license == licence
     assert MODELS.find(name).licence in card.text
 
@@ -116,12 +116,12 @@ def test_options_of_a_network_are_kept(tmp_path: Path) -> None:
 def test_a_folder_serves_wherever_a_weight_file_does(folder: Path) -> None:
     entry = recognise(read_checkpoint(folder).tensors)
     assert entry is not None
-    assert entry.name == "mustan-slim"
-    assert equal(load("mustan-slim-isd", folder), load("mustan-slim-isd"))
-    check_available("foreground", "mustan-slim", folder)
+    assert entry.name == "stcn-lite"
+    assert equal(load("stcn-lite-free", folder), load("stcn-lite-free"))
+    check_available("track", "stcn-lite", folder)
     digest = weights_digest(folder)
     assert digest is not None
-    with pytest.raises(CheckpointError, match="holds weights of mustan-slim, not of stcn"):
+    with pytest.raises(CheckpointError, match="holds weights of stcn-lite, not of stcn"):
         load("stcn", folder)
 
 
@@ -144,7 +144,7 @@ def test_an_earlier_network_is_not_replaced_unasked(folder: Path, tmp_path: Path
         ({"network": 3}, "network must be a text"),
         ({"options": {"a": [1]}}, "options must be names with plain values"),
         ({"options": {"width": 3}}, "name different options"),
-        ({"network": "nanodet"}, "holds weights of mustan-slim, not of nanodet"),
+        ({"network": "nanodet"}, "holds weights of stcn-lite, not of nanodet"),
     ],
 )
 def test_a_configuration_that_does_not_fit_is_refused(
@@ -159,7 +159,7 @@ def test_a_folder_without_safetensors_is_refused_and_nothing_is_unpickled(
 ) -> None:
     target = copied(folder, tmp_path / "it")
     (target / "model.safetensors").unlink()
-    torch.save(load("mustan-slim-isd").state_dict(), target / "pytorch_model.bin")
+    torch.save(load("stcn-lite-free").state_dict(), target / "pytorch_model.bin")
     with pytest.raises(CheckpointError, match="is a folder, not a file"):
         segue.from_pretrained(target)
     (target / "config.json").write_text("[" * 100_000)
@@ -179,7 +179,7 @@ def test_what_is_neither_a_folder_nor_a_repository_is_refused() -> None:
 
 @dataclass
 class Hub:
-    """A repository ``someone/slim`` with two commits: what the server has, and what it was asked for."""
+    """A repository ``someone/lite`` with two commits: what the server has, and what it was asked for."""
 
     commits: dict[str, dict[str, bytes]]
     branches: dict[str, str]
@@ -188,7 +188,7 @@ class Hub:
 
 
 class HubHandler(BaseHTTPRequestHandler):
-    """``/someone/slim/resolve/REVISION/FILE``, as https://huggingface.co answers it."""
+    """``/someone/lite/resolve/REVISION/FILE``, as https://huggingface.co answers it."""
 
     hub: Hub
 
@@ -202,7 +202,7 @@ class HubHandler(BaseHTTPRequestHandler):
         hub = self.hub
         hub.asked.append(f"{self.command} {self.path}")
         parts = unquote(self.path).strip("/").split("/")
-        if parts[:3] != ["someone", "slim", "resolve"]:
+        if parts[:3] != ["someone", "lite", "resolve"]:
             return self._fail("RepoNotFound")
         commit = hub.branches.get(parts[3], parts[3])
         if commit not in hub.commits:
@@ -238,7 +238,7 @@ def hub(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Hub, ThreadingHTTPServer]]:
     pytest.importorskip("huggingface_hub", reason="needs the extra hf (huggingface-hub)")
-    other = segue.save_pretrained("mustan-slim", tmp_path / "other")
+    other = segue.save_pretrained("stcn-lite", tmp_path / "other")
     commits = {
         commit: {path.name: path.read_bytes() for path in saved.iterdir()}
         for commit, saved in ((FIRST, folder), (SECOND, other))
@@ -260,23 +260,23 @@ def test_a_repository_is_downloaded_once_at_the_revision_asked_for(
 ) -> None:
     served, server = hub
     cache = tmp_path / "cache"
-    assert equal(segue.from_pretrained("someone/slim", cache_dir=cache), load("mustan-slim"))
+    assert equal(segue.from_pretrained("someone/lite", cache_dir=cache), load("stcn-lite"))
     assert {line.rpartition("/")[2] for line in served.asked} == {"config.json", "model.safetensors"}
     for revision in ("v1", FIRST):
-        found = segue.from_pretrained("someone/slim", revision=revision, cache_dir=cache)
-        assert equal(found, load("mustan-slim-isd"))
+        found = segue.from_pretrained("someone/lite", revision=revision, cache_dir=cache)
+        assert equal(found, load("stcn-lite-free"))
     served.asked.clear()
-    segue.from_pretrained("someone/slim", revision=FIRST, cache_dir=cache)
+    segue.from_pretrained("someone/lite", revision=FIRST, cache_dir=cache)
     assert not [line for line in served.asked if line.startswith("GET")]
     # What is in the cache needs no connection, and what is not is not asked for.
     server.shutdown()
     server.server_close()
     served.asked.clear()
     monkeypatch.setenv("SEGUE_OFFLINE", "1")
-    assert equal(segue.from_pretrained("someone/slim", cache_dir=cache), load("mustan-slim"))
+    assert equal(segue.from_pretrained("someone/lite", cache_dir=cache), load("stcn-lite"))
     with pytest.raises(DownloadError, match="is not in the cache, and cannot be downloaded"):
         segue.from_pretrained("someone/other", cache_dir=cache)
-    processor = segue.ImageProcessor.from_pretrained("someone/slim", cache_dir=cache, local_files_only=True)
+    processor = segue.ImageProcessor.from_pretrained("someone/lite", cache_dir=cache, local_files_only=True)
     assert isinstance(processor, segue.ImageProcessor)
 
 
@@ -285,9 +285,9 @@ def test_weights_come_from_the_commit_of_the_configuration(
 ) -> None:
     served, _ = hub
     served.moves_to = FIRST
-    found = segue.from_pretrained("someone/slim", cache_dir=tmp_path / "cache")
+    found = segue.from_pretrained("someone/lite", cache_dir=tmp_path / "cache")
     assert served.branches["main"] == FIRST
-    assert equal(found, load("mustan-slim"))
+    assert equal(found, load("stcn-lite"))
 
 
 def test_repositories_that_cannot_be_had_say_why(
@@ -297,15 +297,15 @@ def test_repositories_that_cannot_be_had_say_why(
     cache = tmp_path / "cache"
     with pytest.raises(DownloadError, match="someone/nothing: no such folder or repository"):
         segue.from_pretrained("someone/nothing", cache_dir=cache)
-    with pytest.raises(DownloadError, match="someone/slim at v9: no such revision"):
-        segue.from_pretrained("someone/slim", revision="v9", cache_dir=cache)
+    with pytest.raises(DownloadError, match="someone/lite at v9: no such revision"):
+        segue.from_pretrained("someone/lite", revision="v9", cache_dir=cache)
     served.commits[SECOND]["pytorch_model.bin"] = served.commits[SECOND].pop("model.safetensors")
     with pytest.raises(DownloadError, match=r"no model\.safetensors; other files of weights are not read"):
-        segue.from_pretrained("someone/slim", cache_dir=cache)
+        segue.from_pretrained("someone/lite", cache_dir=cache)
     assert not any(line.endswith("pytorch_model.bin") for line in served.asked)
 
 
 def test_without_huggingface_hub_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("segue.weights.pretrained.find_spec", lambda name: None)
     with pytest.raises(DownloadError, match=r"pip install .*\[hf\]"):
-        segue.from_pretrained("someone/slim")
+        segue.from_pretrained("someone/lite")

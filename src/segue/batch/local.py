@@ -21,6 +21,7 @@ from typing import Any
 import cv2
 import torch
 
+from segue.allocation import prepare_process
 from segue.batch.engines import BEAT_SECONDS, SILENT_SECONDS, Event, report
 from segue.batch.plan import Task
 from segue.batch.work import JobConfig, ProgressRecorder
@@ -150,6 +151,7 @@ def _serve(name: str, pipe: Connection, order: JobConfig, threads: int, parent: 
     """A worker process: one video after the other, and a sign of life every now and then."""
     leave_group()  # Ctrl-C reaches the batch, which passes it on through the pipe
     die_with(parent)
+    prepare_process()
     os.environ["OMP_NUM_THREADS"] = str(threads)
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)

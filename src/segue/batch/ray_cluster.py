@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from segue.allocation import prepare_process
 from segue.batch.engines import BEAT_SECONDS, SILENT_SECONDS, Event, report
 from segue.batch.names import SUBFOLDER
 from segue.batch.places import hide_secrets, is_remote, one_line
@@ -202,6 +203,7 @@ class Actor:
     """
 
     def __init__(self, name: str, order: JobConfig) -> None:
+        prepare_process()
         torch.set_num_threads(order.threads or 1)
         if Path(order.folder).is_dir():  # where relative paths begin
             os.chdir(order.folder)

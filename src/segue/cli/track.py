@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -141,6 +142,8 @@ def demo(
 ) -> None:
     """Follow the objects of the bundled sample video; needs no network and no files of yours.
 
+    The sample video and its first mask are copied into the output folder, for further trials.
+
     Example:
 
         segue demo --output out/demo
@@ -153,3 +156,5 @@ def demo(
             side_by_side=True,
             overwrite=overwrite,
         )
+        for name in ("video.mp4", "first.png"):
+            shutil.copyfile(sample / name, output / name)

@@ -1,4 +1,4 @@
-"""ImageNet normalisation, differences of colours between frames, and what the past of each pixel says.
+"""ImageNet normalisation, and what the past of each pixel says.
 
 The last is ours; for the planes of a scene see :class:`segue.sessions.empty_scene.Scene`.
 """
@@ -9,7 +9,6 @@ import itertools
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.activated import ConvNormReLU, Stages
@@ -56,46 +55,7 @@ def image_statistics() -> tuple[Tensor, Tensor]:
     return torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD).view(1, 3, 1, 1)
 
 
-PER_FRAME = 6  # channels of each other frame: three signed differences, three absolute ones
 CONTRAST = 4.0  # factor on the differences, which are small beside the features that they are joined with
-
-
-def half_size(picture: Tensor) -> Tensor:
-    """Means of 2x2 pixels, (N, C, H, W) → (N, C, ceil(H/2), ceil(W/2)).
-
-    Args:
-        picture: (N, C, H, W).
-
-    Returns:
-        (N, C, ceil(H/2), ceil(W/2)).
-    """
-    if picture.shape[-2] % 2 == 0 and picture.shape[-1] % 2 == 0 and not torch.onnx.is_in_onnx_export():
-        # The same means; where there are few channels, pooling takes five times as long. A graph that is
-        # traced at an even size would do this at odd ones too, and leave out their last row.
-        return F.interpolate(picture, scale_factor=0.5, mode="bilinear")
-    return F.avg_pool2d(picture, 2, ceil_mode=True)
-
-
-def colour_changes(picture: Tensor, others: Sequence[Tensor], scales: int) -> list[Tensor]:
-    """Signed and absolute differences of a picture (N, 3, h, w) to K others, and their means.
-
-    Fine to coarse: (N, 6 K, h, w), (N, 6 K, h/2, w/2) and so on.
-
-    Args:
-        picture: (N, 3, h, w).
-        others: K pictures of the same shape.
-        scales: number of scales.
-
-    Returns:
-        One map for each scale.
-    """
-    signed = torch.cat([picture - other for other in others], 1) * CONTRAST
-    maps = [torch.cat([signed, signed.abs()], 1)]
-    while len(maps) < scales:
-        maps.append(half_size(maps[-1]))
-    return maps
-
-
 PAST = (16, 24, 32, 32)  # channels of the maps of the past at strides 2, 4, 8 and 16
 PICTURE = slice(3, 6)  # the planes of a scene that are its picture
 

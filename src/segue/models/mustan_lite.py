@@ -1,4 +1,4 @@
-"""MUSTAN for cameras at home: mustan-lite, and mustan-slim, half a million parameters trained from nothing.
+"""mustan-lite: MUSTAN for computers without a GPU.
 
 After Pokala et al., "MUSTAN: Multi-scale Temporal Context as Attention for Robust Video Foreground
 Segmentation" (arXiv 2402.00918): what is known from other times is joined with the features of the current
@@ -11,31 +11,23 @@ appearance has to tell a tree that waves from a thing that was put there.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.activated import BatchNormReLU, ConvNormReLU, Stages
+from segue.layers.activated import ConvNormReLU
 from segue.layers.colours import (
     NOISE_CUES,
     PAST,
-    PER_FRAME,
     PICTURE,
     PastPyramid,
-    colour_changes,
-    half_size,
-    normalise_planes,
     past_cues,
 )
 from segue.layers.flow_attention import FilteredFlow, FlowAttention
-from segue.layers.gates import PositionGate, gated
 from segue.layers.mobilenet import MobileNetV2Trunk
-from segue.layers.resnet import scaled
 from segue.models.base import Features, ForegroundCapabilities, Shape
 from segue.models.mustan import UpBlock
 
@@ -47,12 +39,6 @@ FUSED = (16, 32, 48, 96)
 
 WIDTHS = (48, 24, 16)
 """Channels of the decoder at strides 8, 4 and 2."""
-
-SLIM_ENCODER = (16, 24, 40, 64, 96)
-"""Channels of mustan-slim at strides 2, 4, 8, 16 and 32."""
-
-SLIM_DECODER = (64, 40, 24, 16)
-"""Channels of its decoder at strides 16, 8, 4 and 2."""
 
 
 class MustanLite(nn.Module):
@@ -77,12 +63,9 @@ class MustanLite(nn.Module):
     capabilities = ForegroundCapabilities(
         temporal_quantiles=True,
         retains_stationary=True,
-        fills_holes=True,
         ignores_lights=True,
-        guesses_behind=True,
         suppresses_shadows=True,
         stretches_contrast=True,
-        looks_twice=True,
         context_maps=True,
         two_passes=True,
         follows_pans=True,
@@ -238,146 +221,3 @@ class Decoder(nn.Module):
             x = stage(x, (skip.shape[-2], skip.shape[-1]), skip)
         logits: Tensor = self.head(x)
         return logits.contiguous()  # plane by plane, which is four times as fast to enlarge
-
-
-class MustanSlim(nn.Module):
-    """Foreground, and shadow where asked for, from a few frames and a picture of the empty scene.
-
-    Attributes:
-        offsets: times of the frames of a window, in frames from the current one.
-
-    Args:
-        offsets: as above; one of them is 0.
-        frm: ``attention`` weighs the features of the frame by what the comparison says, at strides 4 to 32;
-            ``concat`` hands the comparison itself on, at stride 2 too: better where it was tried.
-        background: take a picture of the empty scene.
-        shadow: give shadow as a second output.
-        changes: join what the colours differ by from those of the other frames, at every scale.
-        width: factor on all channels, which are rounded to multiples of 8.
-
-    Raises:
-        ValueError: no offset is 0.
-    """
-
-    current = "frame"
-    threshold = 0.3
-    size_multiple = 1
-    capabilities = ForegroundCapabilities(graphs="scene")
-
-    def __init__(
-        self,
-        offsets: Sequence[int] = (-3, 0, 3),
-        *,
-        frm: Literal["attention", "concat"] = "attention",
-        background: bool = False,
-        shadow: bool = False,
-        changes: bool = False,
-        width: float = 1.0,
-    ) -> None:
-        super().__init__()
-        if 0 not in offsets:
-            raise ValueError(f"offsets are {tuple(offsets)}; one of them must be 0, the current frame")
-        self.offsets = tuple(offsets)
-        self.context = tuple((offset, self.current) for offset in self.offsets if offset)
-        self.background = self.current if background else None
-        self.channels = 2 if shadow else 1
-        channels = [scaled(c, width) for c in SLIM_ENCODER]
-        stages = [Stage(3, channels[0], residual=False)]
-        stages += [Stage(cin, cout) for cin, cout in itertools.pairwise(channels)]
-        self.encoder = Stages(stages)
-        members = len(self.offsets) + 1 + background
-        refined = channels if frm == "concat" else channels[1:]
-        self.changes = changes
-        more = (members - 2) * PER_FRAME if changes else 0
-        self.frm = nn.ModuleList(
-            Refinement(members * c + more, c, attention=frm == "attention") for c in refined
-        )
-        self.rlim = PositionGate()
-        self.decoder = Decoder(channels, [scaled(c, width) for c in SLIM_DECODER], self.channels)
-
-    def encode(self, frames: Tensor, role: str) -> Features:
-        """Features of RGB frames (N, 3, H, W) in [0, 1] at strides 2 to 32.
-
-        With ``changes`` the picture at stride 2 comes first.
-        """
-        picture = [half_size(frames * 2 - 1)] if self.changes else []
-        return (*picture, *self.encoder(normalise_planes(frames)))
-
-    def decode(
-        self, current: Features, context: Sequence[Features], background: Features | None, size: Shape
-    ) -> Tensor:
-        """Logits (N, channels, H, W)."""
-        if len(context) != len(self.context) or (background is None) != (self.background is None):
-            wanted = "a background" if self.background else "no background"
-            raise ValueError(f"this network decodes with {len(self.context)} context frames and {wanted}")
-        now = self.offsets.index(0)
-        others = [*context, *([] if background is None else [background])]
-        members = [*context[:now], current, *others[now:]]
-        joined = [list(maps) for maps in zip(*members, strict=True)]
-        if self.changes:
-            first, *joined = joined
-            found = colour_changes(first[now], [other[0] for other in others], len(joined))
-            for maps, change in zip(joined, found, strict=True):
-                maps.insert(0, change)
-            current = current[1:]
-        fine = len(current) - len(self.frm)
-        compared = zip(self.frm, current[fine:], joined[fine:], strict=True)
-        refined = [*current[:fine], *(refine(own, maps) for refine, own, maps in compared)]
-        refined[-1] = self.rlim(refined[-1])
-        return F.interpolate(self.decoder(refined), size=size, mode="bilinear")
-
-    def forward(self, window: Tensor, background: Tensor | None = None) -> Tensor:
-        """Logits (N, channels, H, W) of the current frames of windows (N, T, 3, H, W) at ``self.offsets``.
-
-        Frames, and pictures of the empty scene (N, 3, H, W), are RGB in [0, 1].
-        """
-        frames = list(window.unbind(1)) + ([] if background is None else [background])
-        features = self.encode(torch.cat(frames), self.current)
-        each: list[Features] = list(zip(*(maps.chunk(len(frames)) for maps in features), strict=True))
-        scene = None if background is None else each.pop()
-        current = each.pop(self.offsets.index(0))
-        height, width = window.shape[-2:]
-        return self.decode(current, each, scene, (height, width))
-
-
-def shipped_slim() -> MustanSlim:
-    """The variant that segue trains and ships: it sees the past only, the frames that mustan-lite sees."""
-    return MustanSlim((-6, -3, 0), frm="concat", background=True, shadow=True, changes=True)
-
-
-class Stage(nn.Module):
-    """Half the size by a strided convolution, then two convolutions around which the map is added."""
-
-    def __init__(self, cin: int, cout: int, *, residual: bool = True) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(cin, cout, 3, 2, 1, bias=False)
-        self.bn1 = BatchNormReLU(cout)
-        self.conv2 = self.bn2 = self.conv3 = self.bn3 = None
-        if residual:
-            self.conv2, self.conv3 = (nn.Conv2d(cout, cout, 3, 1, 1, bias=False) for _ in range(2))
-            self.bn2, self.bn3 = BatchNormReLU(cout), nn.BatchNorm2d(cout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, cin, h, w) to (N, cout, h/2, w/2)."""
-        x = self.bn1(self.conv1(x))
-        if self.conv2 is None or self.bn2 is None or self.conv3 is None or self.bn3 is None:
-            return x
-        y: Tensor = self.bn3(self.conv3(self.bn2(self.conv2(x))))
-        return F.relu(x + y)
-
-
-class Refinement(nn.Module):
-    """The map of the current frame, in ``channels``, refined by all others, with it in ``joined``.
-
-    Without attention, which weighs the map, the comparison takes its place.
-    """
-
-    def __init__(self, joined: int, channels: int, *, attention: bool) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(joined, channels, 1, bias=False)
-        self.bn = BatchNormReLU(channels)
-        self.attn = nn.Conv2d(channels, channels, 3, padding=1, groups=channels) if attention else None
-
-    def forward(self, own: Tensor, others: Sequence[Tensor]) -> Tensor:
-        """(N, C, h, w) and what it is compared with → (N, C, h, w)."""
-        return gated(own, self.bn(self.conv(torch.cat([*others, own], 1))), self.attn)

@@ -169,9 +169,7 @@ FOREGROUND: tuple[Table, ...] = (
             _mustan("MUSTAN1, CDnet + ISD", "mustan1", BOTH),
             *_fgsegnet(folds=False, published={"F": 0.7595}),
             Row("mustan-lite", model="mustan-lite"),
-            Row("mustan-slim", model="mustan-slim"),
             Row("mustan-lite, as shipped", model="mustan-lite", options=AS_SHIPPED),
-            Row("mustan-slim, as shipped", model="mustan-slim", options=AS_SHIPPED),
         ),
         model="mustan2",
         remark="how the paper trained FgSegNet_v2 is not public (its 489 M values are 53 networks, one a "

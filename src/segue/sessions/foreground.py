@@ -27,14 +27,10 @@ from segue.sessions.explaining import Explanation, draw
 from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
 from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.foreground_masks import ForegroundMasks, Pending
-from segue.sessions.holes import with_holes_filled
-from segue.sessions.initial_objects import InitialObjectDetector
-from segue.sessions.leftovers import LeftoverDetector
 from segue.sessions.lights import without_lights
 from segue.sessions.moving_camera import MovingCameraSegmenter
 from segue.sessions.networks import foreground_model
 from segue.sessions.precipitation import Precipitation
-from segue.sessions.seen_scenes import SeenScenes
 from segue.sessions.segmenters import Maps, NetworkSegmenter, Segmenter
 from segue.sessions.shadows import without_shadows
 from segue.sessions.sharpness import Blur, relative_blur
@@ -94,10 +90,7 @@ class ForegroundSession(Checkpointable, Session):
     _background: Background = checkpointed()
     _masks: ForegroundMasks = checkpointed()
     _watch: SceneChangeDetector = checkpointed()
-    _seen_scenes: SeenScenes = checkpointed()
     _ghosts: GhostDetector = checkpointed()
-    _leftovers: LeftoverDetector = checkpointed()
-    _initial: InitialObjectDetector = checkpointed()
     _depth_scale: DepthScale = checkpointed()
     _precipitation: Precipitation | None = checkpointed()
     _aligner: Aligner | None = checkpointed()
@@ -136,10 +129,7 @@ class ForegroundSession(Checkpointable, Session):
         self._aligner = Aligner() if align else None
         self._warm_up = warm_up
         self._watch = SceneChangeDetector()
-        self._seen_scenes = SeenScenes()
         self._ghosts = GhostDetector()
-        self._leftovers = LeftoverDetector()
-        self._initial = InitialObjectDetector()
         self._depth_scale = DepthScale()
         is_network = isinstance(self._segmenter, (NetworkSegmenter, MovingCameraSegmenter))
         self._precipitation = Precipitation() if remove_rain and is_network else None
@@ -160,7 +150,6 @@ class ForegroundSession(Checkpointable, Session):
             self._average.restart()
         self._masks.reset()
         self._watch.restart()
-        self._seen_scenes.reset()
         self._hidden = None
         self._completed = 0
         self._next_index = 0
@@ -263,8 +252,6 @@ class ForegroundSession(Checkpointable, Session):
         if change is Change.scene:
             self._end_scene()
             following = self._segmenter.follows(image)
-        if known is None and not following:
-            self._come_back(image)
         self._following = following
         if following and not followed and self._completed:
             warnings.warn(
@@ -377,29 +364,14 @@ class ForegroundSession(Checkpointable, Session):
         return relative_blur(image, picture, self._hidden)
 
     def _seen_next(self) -> Scene:
-        """The empty scene, as sharp as the frame that is due; tells the segmenter what disturbs it."""
+        """The empty scene, as sharp as the frame that is due."""
         item = self._pending[0]
-        falls = self._precipitation is not None and self._precipitation.falls
-        self._segmenter.unsteady = falls or item.matrix is not None
         scene = self._empty(item.image)
         return scene if item.blur is None else item.blur.of_scene(scene)
-
-    def _come_back(self, image: Image) -> None:
-        """Go on with a scene that was seen before, if the frame shows it again."""
-        if not isinstance(self._background, MaskedMedian):
-            return
-        scene = self._seen_scenes.come_back(image, self._picture)
-        if scene is None:
-            return
-        self._end_scene()
-        scene.give_back(self._background, self._aligner)
-        self._completed = scene.frames
 
     def _end_scene(self) -> None:
         self._drain()
         self._drain_average()
-        if isinstance(self._background, MaskedMedian):
-            self._seen_scenes.keep(self._completed, self._background, self._aligner)
         self._masks.restart()
         self._begin_scene()
 
@@ -409,8 +381,6 @@ class ForegroundSession(Checkpointable, Session):
         if self._aligner is not None:
             self._aligner.restart()
         self._ghosts.restart()
-        self._leftovers.restart()
-        self._initial.restart()
         self._depth_scale.restart()
         if self._precipitation is not None:
             self._precipitation.restart()
@@ -422,7 +392,6 @@ class ForegroundSession(Checkpointable, Session):
         picture = self._picture
         if change is Change.light:
             self._drain()
-            self._initial.restart()
             if self._segmenter.uses_background:
                 self._segmenter.pause()
             else:
@@ -480,8 +449,6 @@ class ForegroundSession(Checkpointable, Session):
             maps = np.stack([to_frame(values, item.matrix) for values in maps])
         if isinstance(self._background, LearntBackground):
             maps[0] = self._background.judged(item.index, maps[0])
-        if self._segmenter.fills_holes:
-            maps[0] = with_holes_filled(maps[0], self._segmenter.threshold)
         result = self._masks.result(item.index, item.time, item.size, maps)
         self._due.append(_Given(result, found.picture))
 
@@ -500,12 +467,8 @@ class ForegroundSession(Checkpointable, Session):
             self._background.update(image, mask)
             scene = self._empty(image)
             ghost = self._ghosts.look(image, scene.picture, mask)
-            for gone in (ghost, self._leftovers.look(image, scene, mask)):
-                if gone is not None:
-                    self._background.remove_ghost(image, gone)
-            guesses = self._segmenter.guesses_behind and isinstance(self._background, MaskedMedian)
-            if guesses and (behind := self._initial.look(image, scene, mask)) is not None:
-                self._background.remove_ghost(*behind)
+            if ghost is not None:
+                self._background.remove_ghost(image, ghost)
 
 
 def as_segmenter(

@@ -18,7 +18,6 @@ from segue.sessions.background import MASK_ABOVE
 from segue.sessions.base import checkpointed
 from segue.sessions.empty_scene import Scene, scene_planes
 from segue.sessions.panning import PanDetector
-from segue.sessions.second_look import SecondLook
 from segue.sessions.segmenters import Maps, NetworkSegmenter
 from segue.types import Image
 
@@ -260,9 +259,6 @@ class MovingCameraSegmenter(NetworkSegmenter):
 
     def _retained(self, image: Image, scene: Scene, maps: Maps) -> Maps:
         return maps if self._following else super()._retained(image, scene, maps)
-
-    def _looked_twice(self, second: SecondLook, scene: Scene, maps: Maps) -> Maps:
-        return maps if self._following else super()._looked_twice(second, scene, maps)
 
     def _encoded(self, index: int, role: str) -> Features:
         if index == self._due or not self._following:

@@ -26,7 +26,6 @@ from segue.sessions.contrast import Tone, tone_for
 from segue.sessions.empty_scene import Scene
 from segue.sessions.explaining import Explanation
 from segue.sessions.extra_inputs import Extra
-from segue.sessions.second_look import TWICE, Box, SecondLook, enlarged
 from segue.types import Image
 from segue.weights.identity import WeightsIdentity
 
@@ -54,14 +53,9 @@ class Segmenter(Protocol):
         extra: its further input, if it has one.
         restorable: whether :meth:`state` holds all that it knows.
         past: distances, below 0, of the frames before that it looks at.
-        fills_holes: whether small holes of its foreground are filled, see :mod:`segue.sessions.holes`.
         ignores_lights: whether light on a dark scene is no foreground, see :mod:`segue.sessions.lights`.
-        guesses_behind: whether the scene behind what sways in its place from the first frame on is guessed,
-            see :mod:`segue.sessions.initial_objects`.
         suppresses_shadows: whether foreground where it finds shadow more probable may be shadow, see
             :mod:`segue.sessions.shadows`.
-        unsteady: whether the frame that is due was brought onto the scene, because the camera shakes, or it
-            rains or snows; said by the session before each step. Small things are doubtful then.
     """
 
     name: str
@@ -72,11 +66,8 @@ class Segmenter(Protocol):
     extra: Extra | None = None
     restorable: bool = True
     past: tuple[int, ...] = ()
-    fills_holes: bool = False
     ignores_lights: bool = False
-    guesses_behind: bool = False
     suppresses_shadows: bool = False
-    unsteady: bool = False
 
     def follows(self, image: Image) -> bool:
         """Tell whether the segmenter follows a moving camera by itself.
@@ -182,7 +173,6 @@ class NetworkSegmenter(Checkpointable, Segmenter):
     _due: int = checkpointed()
     _standing: StationaryForegroundRetention | None = checkpointed()
     _tone: Tone | None = checkpointed()
-    _second_look: SecondLook | None = checkpointed()
     state_types = (Tone,)
     explains = False
     """Whether what each result was made of is kept as :attr:`explanation`, for networks that tell it."""
@@ -210,13 +200,9 @@ class NetworkSegmenter(Checkpointable, Segmenter):
             self.extra = "depth"
         holds = self._capabilities.retains_stationary
         self._standing = StationaryForegroundRetention(network.threshold) if holds else None
-        self.fills_holes = self._capabilities.fills_holes
         self.ignores_lights = self._capabilities.ignores_lights
-        self.guesses_behind = self._capabilities.guesses_behind
         self.suppresses_shadows = self._capabilities.suppresses_shadows
         self._stretches = self._capabilities.stretches_contrast
-        twice = self._capabilities.looks_twice and self.uses_background and self.extra is None
-        self._second_look = SecondLook() if twice else None
         self.restart()
 
     def restart(self) -> None:
@@ -226,8 +212,6 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         self.explanation = Explanation()
         self._seen = self._due = 0
         self._background: tuple[Scene, Features] | None = None
-        if self._second_look is not None:
-            self._second_look.restart()
         self._tone = None
         self._toned: tuple[Scene, Scene] | None = None
         if self._standing is not None:
@@ -277,37 +261,9 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         if self.explains:
             self.explanation = self._explained(current, context, background)
         maps = self._maps(logits, (height, width))
-        if self._second_look is not None:
-            maps = self._looked_twice(self._second_look, scene, maps)
         self._due += 1
         self._evict(self._due - self._reach)
         return maps if self._standing is None else self._retained(image, scene, maps)
-
-    def _looked_twice(self, second: SecondLook, scene: Scene, maps: Maps) -> Maps:
-        """Maps of the frame that is due, with what a second look at small pieces says."""
-        if self.unsteady:
-            second.restart()
-            return maps
-        network, t, role = self._network, self._due, self._network.background
-        assert role is not None
-
-        def look(windows: list[Box]) -> Maps:
-            def encoded(index: int, as_: str) -> Features:
-                shown = self._shown(index)
-                parts = [self._prepared(enlarged(shown, each)) for each in windows]
-                return network.encode(torch.cat(parts), as_)
-
-            planes = [np.stack([enlarged(plane, each) for plane in scene.planes]) for each in windows]
-            known = network.encode(torch.cat([self._known(Scene(each)) for each in planes]), role)
-            height, width = TWICE * (windows[0][1] - windows[0][0]), TWICE * (windows[0][3] - windows[0][2])
-            context = [
-                encoded(min(max(t + offset, 0), self._seen - 1), as_) for offset, as_ in network.context
-            ]
-            size = self._padded((height, width))
-            logits = network.decode(encoded(t, network.current), context, known, size)
-            return np.stack([self._maps(each, (height, width)) for each in logits.split(1)])
-
-        return second.combine(maps, look)
 
     def _explained(
         self, current: Features, context: Sequence[Features], background: Features | None

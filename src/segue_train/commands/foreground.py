@@ -27,8 +27,6 @@ from segue_train.recipes import hofam as hofam_recipe
 from segue_train.recipes import mustan as mustan_recipe
 from segue_train.recipes import mustan_lite as pool_recipes
 
-PooledRecipe = pool_recipes.MustanLiteRecipe | pool_recipes.MustanSlimRecipe
-
 
 @dataclass(frozen=True, slots=True)
 class Pooled(Data):
@@ -47,7 +45,7 @@ class Pooled(Data):
     samples: Annotated[int, Ge(0)] = pool_recipes.SAMPLES
     validate: Path | None = None
 
-    def prepare(self, make: Callable[..., PooledRecipe], run: Values) -> Prepared:
+    def prepare(self, make: Callable[..., pool_recipes.MustanLiteRecipe], run: Values) -> Prepared:
         """Draw the pool, unless it is there."""
         from segue_train.checkpoints import claim_folder
         from segue_train.validation import FMeasure
@@ -114,26 +112,6 @@ def mustan_lite(pooled: Pooled, options: Values, run: Values) -> Prepared:
         --flow dis --class-in-scale gated --out runs/flow
     """
     return pooled.prepare(partial(pool_recipes.MustanLiteRecipe, **options), run)
-
-
-@training(
-    "mustan-slim",
-    POOLED,
-    Options(pool_recipes.MustanSlimRecipe, "teacher start"),
-    **LITE,
-    steps=pool_recipes.SLIM_STEPS,
-)
-def mustan_slim(pooled: Pooled, options: Values, run: Values) -> Prepared:
-    """Train mustan-slim: as mustan-lite, faster and not as good; it needs no weights to start from.
-
-    Examples:
-
-        segue train mustan-slim --data DAVIS --data STILLS --out runs/slim
-
-        segue train mustan-slim --data DAVIS --data STILLS --pool runs/lite/pool
-        --teacher runs/lite/mustan-lite.safetensors --out runs/slim
-    """
-    return pooled.prepare(partial(pool_recipes.MustanSlimRecipe, **options), run)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Recipes of mustan-lite and mustan-slim: a pool of artificial clips and films, one run.
+"""Recipe of mustan-lite: a pool of artificial clips and films, one run.
 
 What mattered in trials: what is known of the past of each pixel as an input, in training as good and as bad
 as sessions come by; an encoder from ImageNet; moving backgrounds in most samples.
@@ -20,16 +20,15 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 from segue.flow.providers import FlowName, FlowProvider, flow_provider
 from segue.layers.class_in_scale import ClassInScale
 from segue.models.base import ForegroundNetwork
-from segue.models.mustan_lite import MustanLite, shipped_slim
+from segue.models.mustan_lite import MustanLite
 from segue.sessions.extra_inputs import ComputedFlow
-from segue.weights import load_strict
 from segue.weights.checkpoint import match
 from segue_train.foreground_pool import Pool, PoolBatches
 from segue_train.losses import ForegroundObjective
 from segue_train.recipe import CommonRecipe, warmed_cosine
 from segue_train.trunks import load_mobilenet, tensors_to_start_from
 
-STEPS, SLIM_STEPS = 3200, 2400
+STEPS = 3200
 SAMPLES = 10_000
 BATCH = 8
 SHADOW_PRICE = 0.7  # weight of pixels in shadow, against 1 for all others, in the loss of foreground
@@ -135,27 +134,3 @@ def start_from(network: MustanLite, path: Path) -> None:
         if name.startswith("flow_attention."):
             found.setdefault(name, value)
     network.load_state_dict(match(path, found, network.state_dict()))
-
-
-@dataclass(frozen=True, slots=True)
-class MustanSlimRecipe(PoolRecipe):
-    """Everything that a training of mustan-slim needs; it starts from nothing.
-
-    Attributes:
-        teacher: weights of mustan-lite whose soft masks are learned too.
-    """
-
-    name: str = "mustan-slim"
-    teacher: Path | None = None
-
-    def network(self) -> nn.Module:
-        network = shipped_slim()
-        if self.start is not None:
-            load_strict(network, self.start)
-        teacher = None
-        if self.teacher is not None:
-            teacher = MustanLite()
-            load_strict(teacher, self.teacher)
-            convert_conv2d_weight_memory_format(teacher, torch.channels_last)
-        convert_conv2d_weight_memory_format(network, torch.channels_last)
-        return ForegroundObjective(network, shadow=SHADOW_PRICE, pooled=True, teacher=teacher)

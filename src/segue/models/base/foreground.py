@@ -34,16 +34,11 @@ class ForegroundCapabilities:
             :class:`segue.sessions.empty_scene.Scene`, not the picture alone.
         retains_stationary: it loses what comes to a stand, which is held for it, see
             :class:`segue.sessions.segmenters.StationaryForegroundRetention`.
-        fills_holes: small holes of its foreground are filled, see :mod:`segue.sessions.holes`.
         ignores_lights: light that runs over a dark scene is taken out of its foreground, see
             :mod:`segue.sessions.lights`.
-        guesses_behind: what is behind somebody who sways in his place from the first frame on is guessed, see
-            :mod:`segue.sessions.initial_objects`.
         suppresses_shadows: foreground where it finds shadow more probable may be shadow, see
             :mod:`segue.sessions.shadows`; its second channel is shadow.
         stretches_contrast: it is to see fog and dusk in usual contrast, see :mod:`segue.sessions.contrast`.
-        looks_twice: it sees small things better enlarged, and is shown them so as well, see
-            :mod:`segue.sessions.second_look`; not where a further input belongs to the frame.
         context_maps: it has a method ``context_maps(current, context, background)`` that gives what the past
             says about the frame, (N, h, w) at each scale, for ``--explain``.
         two_passes: it finds more, as was measured, where the empty scene is learnt from the whole film first;
@@ -59,12 +54,9 @@ class ForegroundCapabilities:
     explains_flow: bool = False
     temporal_quantiles: bool = False
     retains_stationary: bool = False
-    fills_holes: bool = False
     ignores_lights: bool = False
-    guesses_behind: bool = False
     suppresses_shadows: bool = False
     stretches_contrast: bool = False
-    looks_twice: bool = False
     context_maps: bool = False
     two_passes: bool = False
     follows_pans: bool = False
