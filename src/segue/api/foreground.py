@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
-from types import NoneType
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 
-from segue.api.results import Progress, Results
+from segue.api.results import Progress, Results, results_of
 from segue.flow.providers import FlowName
-from segue.jobs.describing import Colour, described, model_value, opened_source, source_value
-from segue.jobs.foreground import prepare_foreground
-from segue.jobs.options import ForegroundOptions, checked
-from segue.jobs.prepared import Objects
+from segue.jobs.describing import Colour
 from segue.jobs.values import ForegroundJob
 from segue.models.base import ForegroundNetwork
 from segue.sessions.foreground import ForegroundSession
@@ -106,49 +101,7 @@ def foreground(
         >>> for result in segue.foreground("camera.mp4", objects=True):
         ...     print(result.index, [item.box for item in result.objects])
     """
-    options = checked(
-        ForegroundOptions,
-        {
-            "threshold": threshold,
-            "min_area": min_area,
-            "objects": objects,
-            "shadows": shadows,
-            "short_side": short_side,
-            "align": align,
-            "remove_rain": remove_rain,
-            "follow_camera": follow_camera,
-            "warm_up": warm_up,
-            "fps": fps,
-            "passes": passes,
-        },
-    )
-    opened = opened_source(source, colour)
-    place, frames = source_value(opened)
-    named, network = model_value(model, weights)
-    paths = (str, os.PathLike, NoneType)
-    shown = {
-        "roi": None if isinstance(roi, paths) else roi,
-        "scene": None if isinstance(scene, paths) else scene,
-    }
-    given = Objects(source=opened, model=None if isinstance(model, str) else model, **shown)
-    for name, value in (("flow", flow), ("flow_weights", flow_weights), ("depth", depth)):
-        check_path(name, value)
-    job = checked(
-        ForegroundJob,
-        {
-            "source": place,
-            "model": named,
-            "flow": flow,
-            "flow_weights": flow_weights,
-            "roi": roi if shown["roi"] is None else None,
-            "scene": scene if shown["scene"] is None else "median",
-            "depth": depth,
-            "options": options,
-            "device": None if device is None else str(device),
-            "fast": fast,
-            "given": (*frames, *network, *described(**shown)),
-        },
-    )
-    prepared = prepare_foreground(job, given)
-    session = cast(ForegroundSession, prepared.session)
-    return Results(job, session, prepared, given, progress=progress)
+    given = dict(locals())
+    for name in ("flow", "flow_weights", "depth"):
+        check_path(name, given[name])
+    return results_of(ForegroundJob, given)

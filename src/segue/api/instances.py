@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
-from segue.api.results import Progress, Results
-from segue.jobs.describing import Colour, described, model_value, opened_source, source_value
-from segue.jobs.instances import as_class_names, default_model, prepare_instances
-from segue.jobs.options import InstanceOptions, checked
-from segue.jobs.prepared import Objects
+from segue.api.results import Progress, Results, results_of
+from segue.jobs.describing import Colour
+from segue.jobs.instances import as_class_names, default_model
 from segue.jobs.values import InstancesJob
 from segue.models.base import InstanceNetwork
 from segue.sessions.detected import DetectionSession
@@ -82,31 +80,10 @@ def instances(
         >>> for result in segue.instances("street.mp4", classes=["person"]):
         ...     print(result.index, [(item.id, item.label, item.box) for item in result.objects])
     """
-    given = {"score": score, "top": top, "window": window, "overlap": overlap, "short_side": short_side}
-    options = checked(InstanceOptions, given)
-    opened = opened_source(source, colour)
+    given = dict(locals())
     if model is None:
         check_path("weights", weights)
-        model = default_model(weights)
-    place, frames = source_value(opened)
-    named, network = model_value(model, weights)
-    known = names if isinstance(names, Mapping) else None
-    objects = Objects(source=opened, model=None if isinstance(model, str) else model, names=known)
-    wanted = as_classes(classes)
+        given["model"] = default_model(weights)
+    given["classes"] = as_classes(classes)
     as_class_names(names)
-    job = checked(
-        InstancesJob,
-        {
-            "source": place,
-            "model": named,
-            "names": None if known is not None else names,
-            "classes": None if wanted is None else tuple(wanted),
-            "options": options,
-            "device": None if device is None else str(device),
-            "fast": fast,
-            "given": (*frames, *network, *described(names=known)),
-        },
-    )
-    prepared = prepare_instances(job, objects)
-    session = cast("DetectionSession | InstanceSession", prepared.session)
-    return Results(job, session, prepared, objects, progress=progress)
+    return results_of(InstancesJob, given)

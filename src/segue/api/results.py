@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar, cast
 
 from segue.api.tables import to_pandas
 from segue.api.writing import as_formats, write_results
 from segue.errors import ArgumentError, SegueError
 from segue.inputs import kind_of
+from segue.jobs.describing import described, model_value, opened_source, source_value
 from segue.jobs.loop import FrameLoop
 from segue.jobs.observer import Observer
+from segue.jobs.options import by_arguments, checked
 from segue.jobs.parts import Outputs
 from segue.jobs.prepared import Objects, Prepared
-from segue.jobs.running import run_prepared
+from segue.jobs.running import prepare, run_prepared
 from segue.jobs.values import VideoJob
 from segue.sessions.base import Session
 from segue.types import Frame, Segmentation
@@ -53,7 +55,6 @@ class Results(Iterator[Segmentation], Generic[S]):
     def __init__(
         self,
         job: VideoJob,
-        session: S,
         prepared: Prepared,
         objects: Objects,
         *,
@@ -64,7 +65,7 @@ class Results(Iterator[Segmentation], Generic[S]):
                 f"progress: {kind_of(progress)}; give a function of the results so far and in all"
             )
         self.job = job
-        self.session = session
+        self.session = cast(S, prepared.session)
         self.source = prepared.source
         self.frames = prepared.frames
         self.names = prepared.names
@@ -196,6 +197,47 @@ class Results(Iterator[Segmentation], Generic[S]):
             return run_prepared(self.job, self._prepared, watch, objects=self._objects).paths
         finally:
             self.close()
+
+
+def results_of(
+    kind: type[VideoJob],
+    arguments: Mapping[str, Any],
+    objects: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> Results[Any]:
+    """The results of a job that a function of the package asks for.
+
+    Args:
+        kind: class of the job.
+        arguments: of that function; a network and other objects that JSON cannot hold may be among them.
+        objects: further such objects, by the fields of :class:`segue.jobs.prepared.Objects`.
+        fields: of the job, as it takes them.
+    """
+    options = dict(arguments)
+    progress: Progress | None = options.pop("progress")
+    opened = opened_source(options.pop("source"), options.pop("colour", "rgb"))
+    place, frames = source_value(opened)
+    network, weights, device = (options.pop(name) for name in ("model", "weights", "device"))
+    model, unnamed = model_value(network, weights)
+    own = {name: options.pop(name) for name in _OBJECTS & options.keys() if not _in_json(options[name])}
+    values = {
+        **by_arguments(kind, options),
+        "source": place,
+        "model": model,
+        "device": None if device is None else str(device),
+        "given": (*frames, *unnamed, *described(**own), *fields.pop("given", ())),
+        **fields,
+    }
+    job = checked(kind, values)
+    held = Objects(source=opened, model=network if unnamed else None, **own, **(objects or {}))
+    return Results(job, prepare(job, held), held, progress=progress)
+
+
+_OBJECTS = {"names", "prompter", "roi", "scene"}
+
+
+def _in_json(value: object) -> bool:
+    return value is None or isinstance(value, (str, os.PathLike))
 
 
 def _takes_two(function: object) -> bool:

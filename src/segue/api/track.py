@@ -5,26 +5,15 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 
-from segue.api.results import Progress, Results
+from segue.api.results import Progress, Results, results_of
 from segue.errors import ArgumentError, PromptError
 from segue.inputs import kind_of
-from segue.jobs.describing import (
-    Colour,
-    described,
-    model_value,
-    opened_source,
-    prompt_values,
-    required_value,
-    source_value,
-)
-from segue.jobs.options import TrackOptions, checked
+from segue.jobs.describing import Colour, described, opened_source, prompt_values, required_value
 from segue.jobs.parts import Finding
-from segue.jobs.prepared import Objects
-from segue.jobs.tracking import prepare_track
 from segue.jobs.values import TrackJob
 from segue.models.base import MemoryPolicy, TrackNetwork
 from segue.prompts import MakePrompter
@@ -133,72 +122,36 @@ def track(
         >>> for result in segue.track("street.mp4", segue.Auto(cars, every=25)):
         ...     print(result.index, [(item.id, item.label) for item in result.objects])
     """
-    options = checked(
-        TrackOptions,
-        {
-            "mem_every": mem_every,
-            "top_k": top_k,
-            "include_last": include_last,
-            "memory_frames": memory_frames,
-            "memory_policy": memory_policy,
-            "max_jump": max_jump,
-            "short_side": short_side,
-            "flip_tta": flip_tta,
-            "reverse": reverse,
-            "settings": settings,
-        },
-    )
-    opened = opened_source(source, colour)
-    marks = {"box": box, "points": points, "negative": negative, "labels": labels, "masks": masks}
+    given = dict(locals())
+    opened = given["source"] = opened_source(source, given.pop("colour"))
+    marks = {name: given.pop(name) for name in ("box", "points", "negative", "labels", "masks")}
+    del given["prompts"], given["required"]
     if isinstance(prompts, Auto):
         for argument, value in {"required": required, **marks}.items():
             if value is not None:
                 raise ArgumentError(
                     f"{argument} goes with prompts; with Auto objects are looked for on every frame"
                 )
-    elif prompts is None and all(mark is None for mark in marks.values()):
+        find = None if isinstance(prompts.detector, (str, NoneType)) else prompts.detector
+        name = prompts.detector if isinstance(prompts.detector, str) else None
+        finding = Finding(name=name, every=prompts.every)
+        return results_of(
+            TrackJob, given, {"detector": find}, finding=finding, given=described(detector=find)
+        )
+    if prompts is None and all(mark is None for mark in marks.values()):
         raise PromptError(
             "prompts: say what to follow, for example {0: first_mask}, box=(x0, y0, x1, y1), "
             "points=[(x, y)], masks={1: mask} or Auto()"
         )
     if required is not None and not isinstance(required, Container):
         raise ArgumentError(f"required: {kind_of(required)}; give a set of frame indices")
-    plan = None if isinstance(prompts, Auto) else PromptPlan(prompts, **marks, start=opened.request.start)
-    found = prompts if isinstance(prompts, Auto) else None
-    place, frames = source_value(opened)
-    named, network = model_value(model, weights)
+    plan = PromptPlan(prompts, **marks, start=opened.request.start)
     wanted, listed = required_value(required)
-    named_detector = None if found is None else found.detector
-    name = named_detector if isinstance(named_detector, str) else None
-    find = None if isinstance(named_detector, str) else named_detector
-    make = prompter if not isinstance(prompter, (str, NoneType)) else None
-    objects = Objects(
-        source=opened,
-        model=None if isinstance(model, str) else model,
-        prompter=make,
-        detector=find,
-        prompts=plan,
-        required=required,
-    )
-    job = checked(
+    return results_of(
         TrackJob,
-        {
-            "source": place,
-            "model": named,
-            "prompts": () if plan is None else prompt_values(plan, opened),
-            "finding": found and Finding(name=name, every=found.every),
-            "prompter": prompter if make is None else None,
-            "fit": fit,
-            "required": wanted,
-            "options": options,
-            "device": None if device is None else str(device),
-            "fast": fast,
-            "given": (*frames, *network, *listed, *described(prompter=make, detector=find)),
-        },
-    )
-    prepared = prepare_track(job, objects)
-    session = cast("TrackSession | AutoSession", prepared.session)
-    return cast(
-        "Results[TrackSession] | Results[AutoSession]",
-        Results(job, session, prepared, objects, progress=progress),
+        given,
+        {"prompts": plan, "required": required},
+        prompts=prompt_values(plan, opened),
+        required=wanted,
+        given=listed,
     )

@@ -10,9 +10,8 @@ import typer
 from annotated_types import Ge
 
 from segue.cli.options import Options, Values, command
-from segue.cli.running import How
-from segue.errors import PromptError
 from segue.jobs.detecting import detect_first, require_free, write_found
+from segue.jobs.options import checked
 from segue.jobs.parts import Finding
 from segue.jobs.prompting import DEFAULT_NOTICE, make_detector
 from segue.notices import notice
@@ -38,27 +37,23 @@ FINDING = Options(
         "refine": "What draws the mask to the edges.  [default: crf, for nanodet network]",
     },
 )
-"""How objects are found; for :func:`chosen_finding`."""
-
-
-def chosen_finding(found: Values, every: int | None = None) -> Finding:
-    """What finds objects, from the options."""
-    classes = found["classes"]
-    names = None if classes is None else tuple(name.strip() for name in classes.split(",") if name.strip())
-    if names == ():
-        raise PromptError(f"classes {classes!r}: give names separated by commas, such as person,car")
-    return Finding(**{**found, "classes": names}, every=every)
 
 
 @dataclass(frozen=True, slots=True)
-class Output(How):
+class Output:
     """What is written.
 
     Attributes:
+        output: output folder.  [default: segue-out/NAME]
         json: write the objects as JSON into this file.
+        device: where networks run: cpu, cuda, cuda:1 ...  [default: a GPU if there is one]
+        overwrite: replace existing output.
     """
 
+    output: Path | None = None
     json: Path | None = None
+    device: str | None = None
+    overwrite: bool = False
 
 
 def _detect(source: Values, found: Values, written: Values) -> None:
@@ -79,7 +74,7 @@ def _detect(source: Values, found: Values, written: Values) -> None:
     folder = out.output or Path("segue-out") / opened.name
     targets = [folder / "mask.png", folder / "overlay.png", *([out.json] if out.json else [])]
     require_free(targets, out.overwrite)
-    finding = chosen_finding(found)
+    finding = checked(Finding, found)
     find = make_detector(finding, out.device)
     if finding.name is None:
         notice(DEFAULT_NOTICE)

@@ -6,26 +6,13 @@ from pathlib import Path
 
 import typer
 
-from segue.api.instances import instances as find_instances
-from segue.cli.options import Options, Values
-from segue.cli.running import HOW, PART, SOURCE, job_command, outputs
-from segue.jobs import InstancesJob, Model, VideoSource
+from segue.cli.options import Chosen
+from segue.cli.running import job_command
+from segue.jobs import InstancesJob
 from segue.jobs.instances import DEFAULT_MODEL, default_model
-from segue.jobs.options import InstanceOptions, checked
 
 
-def _look(whole: bool = False, explain: Path | None = None) -> None:
-    """How a film is looked at.
-
-    Args:
-        whole: look at the film as one clip, as published: its ten best pairs of query and class, as results
-            of YouTube-VIS.
-        explain: folder for pictures of each frame: where the network looks for each object, where its encoder
-            looks at each scale, and which frames it reads; not for detectors.
-    """
-
-
-def _instances(source: Values, options: Values, look: Values, part: Values, how: Values) -> InstancesJob:
+def _instances(values: Chosen, *, quiet: bool) -> None:
     """Find, classify and follow every instance of a video.
 
     The result is an index mask for every frame, whose ids stay the same through the video, and an overlay
@@ -47,46 +34,16 @@ def _instances(source: Values, options: Values, look: Values, part: Values, how:
 
         segue instances long.mp4 --window 20 --overlap 5 --resume
     """
-    model, weights = options["model"], options["weights"]
-    if model is None:
-        model = _default_model(weights, detectors=not look["whole"], quiet=how["quiet"])
-    classes = options["classes"]
-    return InstancesJob(
-        source=VideoSource(place=source["source"], **part),
-        model=Model(name=model, weights=weights),
-        outputs=outputs(how),
-        device=how["device"],
-        fast=how["fast"],
-        names=options["names"],
-        classes=None if classes is None else tuple(name.strip() for name in classes.split(",")),
-        options=checked(InstanceOptions, {name: options[name] for name in InstanceOptions.model_fields}),
-        **look,
-    )
+    if ("model", "name") not in values:
+        weights, whole = values.get(("model", "weights")), values.get(("whole",), False)
+        values["model", "name"] = _default_model(weights, detectors=not whole, quiet=quiet)
 
 
 instances = job_command(
     _instances,
-    SOURCE,
-    Options(
-        find_instances,
-        "model weights names classes score top window overlap short_side",
-        types={"model": str | None, "weights": Path | None, "names": str | None, "classes": str | None},
-        help={
-            "model": "seqformer-r50, msstsvis-r101, msstsvis-lite ...; or a detector and what follows its "
-            "finds, as in nanodet+stcn-lite.  [default: that of --weights, or the best whose weights are "
-            "available]",
-            "weights": "Weight file, converted or official.",
-            "names": "What the class channels are: ytvis2019, ytvis2021, or an annotation file.  "
-            "[default: what the weights say]",
-            "classes": "Classes to keep, separated by commas.  [default: all]",
-            "score": "Least class score of an object.  [default: 0.3; msstsvis-lite 0.35, detectors 0.5]",
-            "short_side": "Resize pictures to this short side for the network.  "
-            "[default: 360, for msstsvis-lite 320]",
-        },
-    ),
-    Options(_look, "whole explain"),
-    PART,
-    HOW,
+    InstancesJob,
+    model_help="seqformer-r50, msstsvis-r101, msstsvis-lite ...; or a detector and a network that tracks its "
+    "objects: nanodet+stcn-lite.  [default: that of --weights, or the best whose weights are available]",
 )
 
 

@@ -10,15 +10,21 @@ from __future__ import annotations
 import inspect
 import keyword
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_hints
 
 import typer
 from annotated_types import Ge, Le
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from typer.core import TyperCommand
 
+from segue.jobs.options import PANELS, Place, flags_of, offered
+
 Values = dict[str, Any]
+Chosen = dict[Place, Any]  # values of options by their places in a job
 
 _SECTION = re.compile(r"^(?:Args|Attributes):\n((?:    .*\n?|\n)*)", re.MULTILINE)
 _ENTRY = re.compile(r"^    (\w+(?:, \w+)*): (.*(?:\n {5,}.*)*)", re.MULTILINE)
@@ -35,6 +41,7 @@ class Options:
         names: which of them, separated by spaces; ``trunk:init`` is offered as ``--init``, ``out:out,o`` as
             ``--out`` and ``-o``, and ``scene!`` is an argument.
         defaults, types, help: what is otherwise than the signature says; a default of ``...`` has none.
+        panel: group of the options in the help.
     """
 
     of: Any
@@ -42,6 +49,7 @@ class Options:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     types: Mapping[str, Any] = field(default_factory=dict)
     help: Mapping[str, str] = field(default_factory=dict)
+    panel: str | None = None
 
     def parameters(self) -> Iterator[tuple[str, inspect.Parameter]]:
         """Name in the signature, and the parameter as Typer takes it."""
@@ -56,34 +64,109 @@ class Options:
         for word in self.names.split():
             name, _, given = word.rstrip("!").partition(":")
             default = self.defaults.get(name, known[name].default)
-            kind, bounds = _bounds(types[name])
+            annotated = get_origin(types[name]) is Annotated
+            kind, *metadata = get_args(types[name]) if annotated else (types[name],)
+            bounds = _bounds(metadata)
             text = self.help.get(name, helps.get(name))
             shown, *short = (given or name.replace("_", "-")).split(",")
             if word.endswith("!"):
                 info: Any = typer.Argument(help=text, show_default=False)
             elif kind == bool | None or (kind is bool and default is True):
-                info = typer.Option(f"--{shown}/--no-{shown}", help=text)
+                info = typer.Option(f"--{shown}/--no-{shown}", help=text, rich_help_panel=self.panel)
             else:
                 flags = [f"--{shown}", *(f"{'-' if len(name) == 1 else '--'}{name}" for name in short)]
-                info = typer.Option(*flags, help=text, show_default=default not in (None, ""), **bounds)
-            called = shown.replace("-", "_") + ("_" if keyword.iskeyword(shown) else "")
+                info = typer.Option(
+                    *flags,
+                    help=text,
+                    show_default=default not in (None, ""),
+                    rich_help_panel=self.panel,
+                    **bounds,
+                )
             annotation: Any = Annotated[kind, info]
             yield (
                 name,
                 inspect.Parameter(
-                    called, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+                    _called(shown), inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
                 ),
             )
 
 
-def _bounds(kind: Any) -> tuple[Any, dict[str, Any]]:
-    """A type without its bounds, and these as Typer takes them."""
-    if get_origin(kind) is not Annotated:
-        return kind, {}
-    plain, *metadata = get_args(kind)
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Options of a job, see :func:`segue.jobs.options.option`, as a command offers them.
+
+    Attributes:
+        of: the job.
+        without: names of options that the command lacks.
+        defaults, help: what is otherwise than the job says, by the names of options.
+    """
+
+    of: type[BaseModel]
+    without: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    help: Mapping[str, str] = field(default_factory=dict)
+
+    def parameters(self) -> Iterator[tuple[Place, inspect.Parameter]]:
+        """Place in the job, and the parameter as Typer takes it."""
+        for place, item in offered(self.of):
+            flags, extra = flags_of(place, item), cast(dict[str, Any], item.json_schema_extra)
+            if flags[0] in self.without:
+                continue
+            kind, bounds = _typed(item)
+            default = self.defaults.get(flags[0], item.default)
+            if not isinstance(default, (bool, int, float, str)) or (kind is int and isinstance(default, str)):
+                default = None  # the help says which it is
+            given = {"help": self.help.get(flags[0], item.description)} | bounds
+            if extra["flags"].endswith("!"):
+                default, info = inspect.Parameter.empty, typer.Argument(show_default=False, **given)
+            else:
+                if kind is bool and default is not False:
+                    flags[0] += f"/--no-{flags[0]}"
+                words = [f"{'-' if len(name) == 1 else '--'}{name}" for name in flags]
+                shown = default not in (None, "")
+                info = typer.Option(*words, show_default=shown, rich_help_panel=extra["panel"], **given)
+                kind = kind if shown else kind | None
+            yield (
+                place,
+                inspect.Parameter(
+                    _called(flags_of(place, item)[0]),
+                    inspect.Parameter.KEYWORD_ONLY,
+                    default=default,
+                    annotation=Annotated[kind, info],
+                ),
+            )
+
+
+def _called(name: str) -> str:
+    return name.replace("-", "_") + ("_" if keyword.iskeyword(name) else "")
+
+
+def _typed(item: FieldInfo) -> tuple[Any, dict[str, Any]]:
+    """The type of a field without None, and its bounds, as Typer takes them."""
+    kinds, extra = _kinds(item.annotation), cast(dict[str, Any], item.json_schema_extra)
+    bounds = _bounds(item.metadata)
+    if extra["text"] or str in kinds:
+        return str, bounds
+    if get_origin(kinds[0]) in (tuple, Mapping):
+        return list[str], bounds
+    numbers = [value for value in get_args(kinds[0]) if isinstance(value, int)]
+    return (int, {"min": min(numbers), "max": max(numbers)}) if numbers else (kinds[0], bounds)
+
+
+def _kinds(kind: Any) -> list[Any]:
+    """The types of a union, without None and what is annotated."""
+    if get_origin(kind) is Annotated:
+        return _kinds(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        return [part for each in get_args(kind) if each is not NoneType for part in _kinds(each)]
+    return [kind]
+
+
+def _bounds(metadata: Sequence[Any]) -> dict[str, Any]:
+    """The bounds of a type as Typer takes them."""
     least = [item.ge for item in metadata if isinstance(item, Ge)]
     most = [item.le for item in metadata if isinstance(item, Le)]
-    return plain, {name: values[0] for name, values in (("min", least), ("max", most)) if values}
+    return {name: values[0] for name, values in (("min", least), ("max", most)) if values}
 
 
 def described(of: Any) -> dict[str, str]:
@@ -100,8 +183,14 @@ def described(of: Any) -> dict[str, str]:
     return found
 
 
+def _panel(parameter: inspect.Parameter) -> int:
+    """Where the group of an option stands in the help; options without one come first."""
+    panel = getattr(parameter.annotation.__metadata__[0], "rich_help_panel", None)
+    return PANELS.index(panel) if panel in PANELS else -1
+
+
 def command(
-    run: Callable[..., Any], *groups: Options, kind: type[TyperCommand] | None = None
+    run: Callable[..., Any], *groups: Options | Fields, kind: type[TyperCommand] | None = None
 ) -> Callable[..., None]:
     """A function for Typer with the parameters of all groups.
 
@@ -112,7 +201,7 @@ def command(
         kind: class of the command.
     """
     parameters = [list(group.parameters()) for group in groups]
-    flat = [item for group in parameters for _, item in group]
+    flat = sorted((item for group in parameters for _, item in group), key=_panel)
     asks = "context" in inspect.signature(run).parameters
 
     def called(**given: Any) -> Any:

@@ -8,112 +8,84 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from annotated_types import Ge, Le
-from pydantic import ValidationError
 from rich.progress import TaskID
 
-from segue.cli.options import Options, Values, command
-from segue.errors import ArgumentError, SegueError
+from segue.cli.options import Chosen, Fields, Options, Values, command
+from segue.errors import SegueError
 from segue.inputs import printable
-from segue.jobs import Job, Observer, Outputs, run
-from segue.jobs.options import error_text
-from segue.jobs.parts import DEFAULT_FORMATS
+from segue.jobs import Job, Observer, VideoJob, run
+from segue.jobs.options import checked, nested
 from segue.jobs.processes import live_page
 from segue.notices import notice
-from segue.registry import COMMANDS, SINKS
+from segue.registry import COMMANDS, DETECTORS, SINKS
 from segue.reports.terminal import bars
 from segue.types import Frame, Segmentation
-from segue.video import Source, open_source
+from segue.video import Source
 from segue.video.zones import Zone
 
 # Base of what is wrong with a command line; versions of typer differ in where they keep it.
 COMMAND_LINE_ERROR: Any = typer.BadParameter.__mro__[2]
 
-SOURCE = Options(
-    open_source,
-    "source!",
-    types={"source": str},
-    help={"source": "Video, image folder, glob, camera number or address."},
-)
-PART = Options(
-    open_source,
-    "start end stride duration max_size on_damage when_late",
-    types={"start": str | None, "end": str | None, "duration": str | None},
-    help={"start": "First frame: 250, 12.5s or 1:30.", "end": "End before this frame."},
-)
-"""What is read; for :func:`segue.open_source`."""
-
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """How a run is done, and what it writes.
+    """How a command shows what goes on.
 
     Attributes:
-        output: output folder.  [default: segue-out/NAME]
-        format: what to write.  [default: png and overlay]
-        side_by_side: put the plain frame beside the overlay.
-        rotate: begin new outputs every 90s, 10min, 2h ... of a source without an end.
-        device: where networks run: cpu, cuda, cuda:1 ...  [default: a GPU if there is one]
-        fast: use bfloat16 where the hardware has it.
-        overwrite: replace existing output.
-        resume: continue an interrupted run.
         quiet: no progress.
-        live: show picture, masks, zones and events in the browser while the run goes on.
+        live: show image, masks, zones and events in the browser while the run goes on.
         port: port of the page of --live; 0 takes a free one.
         browser: open that page in the browser.
     """
 
-    output: Path | None = None
-    format: list[str] | None = None
-    side_by_side: bool = False
-    rotate: str | None = None
-    device: str | None = None
-    fast: bool = False
-    overwrite: bool = False
-    resume: bool = False
     quiet: bool = False
     live: bool = False
     port: Annotated[int, Ge(0), Le(65535)] = 0
     browser: bool = True
 
 
-HOW = Options(
-    How,
-    "output:output,o format side_by_side rotate device fast overwrite resume quiet:quiet,q live port browser",
-    help={"format": f"What to write: {', '.join(SINKS.names)}.  [default: png and overlay]"},
-)
-
-
-def outputs(how: Values) -> Outputs:
-    """What a job writes, from the options of a command."""
-    given = {name: how[name] for name in ("side_by_side", "rotate", "overwrite", "resume")}
-    return Outputs(folder=how["output"], formats=tuple(how["format"] or DEFAULT_FORMATS), **given)
-
-
-def job_command(parse: Callable[..., Job], *groups: Options) -> Callable[..., None]:
-    """A command that carries out a job.
+def job_command(
+    parse: Callable[..., None],
+    kind: type[VideoJob],
+    *groups: Options,
+    without: Sequence[str] = (),
+    **defaults: Any,
+) -> Callable[..., None]:
+    """A command that carries out a job, with the options of its class.
 
     Args:
-        parse: makes the job of the values of each group, of which the last one has ``quiet``; its docstring
-            is the help.
-        groups: the options.
+        parse: changes the values of these options, by their places, where they are typed otherwise than the
+            job has them; is also given those of each group, and ``quiet``. Its docstring is the help.
+        kind: class of the job.
+        groups: further options.
+        without: names of options that the command lacks.
+        defaults: name of the network, or None; ``model_help`` is the help of that option.
     """
+    formats, detectors = ", ".join(SINKS.names), ", ".join(DETECTORS.names)
+    text = {
+        "model": defaults.pop("model_help"),
+        "format": f"Formats to write, separated by commas: {formats}.  [default: png,overlay]",
+        "with": f"Detector that finds the objects: {detectors}.  [default: motion]",
+    }
+    own = Fields(kind, tuple(without), defaults, text)
 
-    def parsed(*values: Values) -> Job:
-        try:
-            return parse(*values)
-        except ValidationError as errors:
-            raise ArgumentError(error_text(errors)) from None
+    def parsed(*given: Any) -> VideoJob:
+        *others, values, how = given
+        chosen: Chosen = {place: value for place, value in values.items() if value is not None}
+        parse(chosen, *others, quiet=how["quiet"])
+        return checked(kind, nested(chosen))
 
     def carry_out(*values: Values) -> None:
-        show(parsed(*values), values[-1])
+        show(cast(Job, parsed(*values)), values[-1])
 
     parsed.__doc__ = carry_out.__doc__ = parse.__doc__
-    made = command(carry_out, *groups)
-    made.parse = command(parsed, *groups)  # type: ignore[attr-defined]
+    shown = Options(How, "quiet:quiet,q live port browser", panel="Output")
+    made = command(carry_out, *groups, own, shown)
+    made.parse = command(parsed, *groups, own, shown)  # type: ignore[attr-defined]
     return made
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeGuard, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from segue.errors import ArgumentError
 from segue.inputs import kind_of, parse_json
@@ -16,7 +17,7 @@ from segue.types import FollowCamera
 class Value(BaseModel):
     """Base of all values of jobs: they cannot be changed, and have no fields but their own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 V = TypeVar("V", bound=Value)
@@ -46,45 +47,167 @@ def setting_of(text: str) -> Setting:
     return value if value is None or isinstance(value, (bool, int, float)) else text
 
 
-class TrackOptions(Value):
-    """Options of tracking; None is as published for the network. See :func:`segue.track`."""
+PANELS = ("Source", "Objects and events", "Output", "Model", "Advanced")
+"""Groups of options in the help of a command, in their order."""
 
-    mem_every: int | None = None
-    top_k: int | Literal["published"] | None = "published"
-    include_last: bool | None = None
-    memory_frames: int | None = None
-    memory_policy: MemoryPolicy | None = None
-    max_jump: float | None = None
-    short_side: int | None = None
-    flip_tta: bool = False
-    reverse: bool = False
-    settings: Annotated[Mapping[str, Setting], BeforeValidator(_settings)] = Field(default_factory=dict)
+
+def option(
+    default: Any, panel: str = "Advanced", flags: str = "", *, text: bool = False, **rules: Any
+) -> Any:
+    """A field that commands offer as an option; its docstring is the help.
+
+    ``flags`` are ``name``, ``name,other`` or ``name!`` for an argument, where the name is not that of the
+    field; with ``text`` it is typed as one text, which a validator reads. ``rules`` are those of a field.
+    """
+    made = {} if "default_factory" in rules else {"default": default}
+    return Field(**made, json_schema_extra={"panel": panel, "flags": flags, "text": text}, **rules)
+
+
+Place = tuple[str, ...]
+"""The names that lead to a field of a job."""
+
+
+def offered(kind: type[BaseModel], above: Place = ()) -> Iterator[tuple[Place, FieldInfo]]:
+    """The options of a job and of the models in it, with their places."""
+    for name, field in kind.model_fields.items():
+        models = [part for part in (field.annotation, *get_args(field.annotation)) if _is_model(part)]
+        if field.json_schema_extra:
+            yield (*above, name), field
+        elif models:
+            yield from offered(models[0], (*above, name))
+
+
+def flags_of(place: Place, field: FieldInfo) -> list[str]:
+    """How an option is called on a command line, first what its help shows."""
+    extra: Any = field.json_schema_extra
+    return (extra["flags"].rstrip("!") or place[-1].replace("_", "-")).split(",")
+
+
+def nested(values: Mapping[Place, Any]) -> dict[str, Any]:
+    """Values by their places as the mapping that a model takes."""
+    found: dict[str, Any] = {}
+    for place, value in values.items():
+        part = found
+        for name in place[:-1]:
+            part = part.setdefault(name, {})
+        part[place[-1]] = value
+    return found
+
+
+def by_arguments(kind: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a function as the mapping that a job takes; they are called as options or as fields."""
+    fields = dict(offered(kind))
+    places = {place[-1]: place for place in reversed(fields)}
+    places |= {flags_of(place, field)[0].replace("-", "_"): place for place, field in fields.items()}
+    return nested({places[name]: value for name, value in given.items()})
+
+
+def _is_model(kind: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+class TrackOptions(Value):
+    """Options of tracking; None is as published for the network."""
+
+    mem_every: int | None = option(None, "Model")
+    """A frame becomes memory this many frames after the last one did.  [default: that of the network]"""
+
+    top_k: int | Literal["published"] | None = option("published", "Model")
+    """Memory positions read; 0 for all.  [default: that of the network]"""
+
+    include_last: bool | None = option(None, "Model")
+    """Read the previous frame as well.  [default: as published]"""
+
+    memory_frames: int | None = option(None, "Model")
+    """Bound on the memory, in frames.  [default: that of the network]"""
+
+    memory_policy: MemoryPolicy | None = option(None, "Model")
+    """`usage` removes the least read frame first, `fifo` the oldest; `all` keeps everything.
+    [default: that of the network]"""
+
+    max_jump: float | None = option(None, flags="max-jump,reach")
+    """Remove small pieces farther from an object's last mask than this part of the diagonal; 0 never does.
+    [default: that of the network]"""
+
+    short_side: int | None = option(None, "Model")
+    """Reduce larger images to this short side for the network; 0 never does.
+    [default: that of the network]"""
+
+    flip_tta: bool = option(False, flags="flip-tta,careful")
+    """Track in the mirrored image as well, and take the mean of both; takes twice the time."""
+
+    reverse: bool = option(False, "Objects and events")
+    """Follow each object backwards as well, from its first prompt to the first frame."""
+
+    settings: Annotated[Mapping[str, Setting], BeforeValidator(_settings)] = option(
+        None, flags="setting", default_factory=dict
+    )
+    """Further setting of the network; `segue weights list MODEL` shows them. NAME=VALUE"""
 
 
 class ForegroundOptions(Value):
-    """Options of foreground segmentation; see :func:`segue.foreground`."""
+    """Options of foreground segmentation."""
 
-    threshold: float | None = None
-    min_area: int = 0
-    objects: bool = False
-    shadows: bool = False
-    short_side: int | None = None
-    align: bool = True
-    remove_rain: bool = True
-    follow_camera: FollowCamera | None = None
-    warm_up: int = 0
-    fps: float | None = None
-    passes: Literal[1, 2] | None = None
+    objects: bool = option(False, "Objects and events")
+    """Give every connected component an id that stays the same; else all foreground is 1."""
+
+    min_area: int = option(0, "Objects and events")
+    """Connected components with fewer pixels are left out."""
+
+    shadows: bool = option(False, "Objects and events")
+    """Mark shadow as 2, where the model distinguishes it; not with `--objects`."""
+
+    threshold: float | None = option(None, "Model")
+    """A pixel is foreground from this probability on.  [default: that of the model]"""
+
+    passes: Literal[1, 2] | None = option(None, "Model")
+    """2 learns the background of all of a video first, as mustan-lite does with files."""
+
+    short_side: int | None = option(None, "Model")
+    """Reduce larger frames to this short side, with 0 never.  [default: what suits the model, mostly 240]"""
+
+    align: bool = option(True)
+    """Align the frames of a shaken camera."""
+
+    remove_rain: bool = option(True)
+    """For networks, remove drops and flakes from the frames while it rains or snows."""
+
+    follow_camera: FollowCamera | None = option(None)
+    """For networks; auto: while it pans, as mustan-lite does in one pass."""
+
+    warm_up: int = option(0)
+    """Frames at the beginning of each scene whose masks are empty."""
+
+    fps: float | None = option(None, "Source")
+    """Take this many frames a second.  [default: all]"""
+
+
+def _names(value: object) -> object:
+    """Names in a list, also as one text with commas."""
+    return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...] | None, BeforeValidator(_names)]
 
 
 class InstanceOptions(Value):
-    """Options of instance segmentation; None is what suits the network. See :func:`segue.instances`."""
+    """Options of instance segmentation; None is what suits the network."""
 
-    score: float | None = None
-    top: int = 10
-    window: int | None = None
-    overlap: Annotated[int, Field(ge=0)] = 3
-    short_side: Annotated[int, Field(ge=1)] | None = None
+    score: float | None = option(None, "Objects and events")
+    """Least class score of an object.  [default: 0.3; msstsvis-lite 0.35, detectors 0.5]"""
+
+    top: int = option(10, "Objects and events")
+    """Most objects of a window, or of a detection."""
+
+    window: int | None = option(None, "Model")
+    """Frames that are processed together, or from one detection to the next.
+    [default: 10, of detectors 5]"""
+
+    overlap: int = option(3, "Model", ge=0)
+    """Frames that neighbouring windows share; not for detectors."""
+
+    short_side: int | None = option(None, "Model", ge=1)
+    """Resize images to this short side for the network.  [default: 360, for msstsvis-lite 320]"""
 
 
 def checked(kind: type[V], values: Mapping[str, Any]) -> V:

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PlainValidator
+from pydantic import BeforeValidator, Field, PlainValidator
 
 from segue.inputs import kind_of
-from segue.jobs.options import Value
+from segue.jobs.options import Value, option
 from segue.models.dino import FeatureName
 from segue.prompts.detectors import Refinement
 from segue.types import Box, Point
@@ -63,41 +63,55 @@ class Given(Value):
 
 
 class VideoSource(Value):
-    """Where the frames of a job come from.
+    """Where the frames of a job come from; see :func:`segue.open_source`."""
 
-    Attributes:
-        place: file, folder, pattern, address or camera number; None where a program gave pictures in memory,
-            which ``given`` of the job describes.
-        start, end, stride, duration, max_size, fps, on_damage, when_late: see :func:`segue.open_source`.
-        identity: what the source was known by when the job was planned; None where nobody looked.
-        origin: the address that ``place`` was fetched from; None where it was not.
-    """
+    place: Text | None = option(..., "Source", "source!")
+    """Video, image folder, glob, camera number or address."""
 
-    place: Text | None
-    start: Position = None
-    end: Position = None
-    stride: int = 1
-    duration: Position = None
-    max_size: int | None = None
+    start: Position = option(None, "Source")
+    """First frame: 250, 12.5s or 1:30."""
+
+    end: Position = option(None, "Source")
+    """End before this frame."""
+
+    stride: int = option(1, "Source")
+    """Take every so many frames from `--start` on; frames keep the index of the source."""
+
+    duration: Position = option(None, "Source")
+    """End so long after the first frame that is taken: seconds, or "90s", "10min", "1:30:00"."""
+
+    max_size: int | None = option(None, "Source")
+    """Bound on the longer side in pixels; larger frames are reduced by averaging."""
+
     fps: float | None = None
-    on_damage: DamagePolicy = "stop"
-    when_late: WhenLate = "newest"
+    """Frames a second of sources that have no clock."""
+
+    on_damage: DamagePolicy = option("stop", "Source")
+    """A frame that cannot be read: "stop" ends with an error after the frames before it, "skip" leaves it
+    out, "hold" repeats the frame before it; both of these warn."""
+
+    when_late: WhenLate = option("newest", "Source")
+    """A camera or live stream that is faster than its frames are taken: "newest" drops the oldest frames that
+    wait, "all" takes every frame and falls behind."""
+
     identity: SourceIdentity | None = None
+    """What the source was known by when the job was planned; None where nobody looked."""
+
     origin: Text | None = None
+    """The address that ``place`` was fetched from; None where it was not."""
 
 
 class Model(Value):
-    """The network or method of a job.
+    """The network or method of a job."""
 
-    Attributes:
-        name: as for :func:`segue.load`; of a network that a program gave, the name of its class.
-        weights: weight file; None is the one that the network has by itself.
-        digest: SHA-256 of the weights when the job was planned; None where nobody looked.
-    """
+    name: str = option(..., "Model", "model")
+    """Network or method by name, as for :func:`segue.load`; of one that a program gave, its class."""
 
-    name: str
-    weights: FilePath | None = None
+    weights: FilePath | None = option(None, "Model")
+    """Weight file, converted or official."""
+
     digest: str | None = None
+    """SHA-256 of the weights when the job was planned; None where nobody looked."""
 
 
 class MaskFile(Value):
@@ -174,41 +188,77 @@ PromptValue = Annotated[
 """The prompts of one object on a frame."""
 
 
+def _found_names(value: object) -> object:
+    """Labels in a list, also as one text with commas."""
+    if not isinstance(value, str):
+        return value
+    names = tuple(name.strip() for name in value.split(",") if name.strip())
+    if not names:
+        raise ValueError("must be names separated by commas, such as person,car")
+    return names
+
+
 class Finding(Value):
-    """What finds objects by itself, and when; see :func:`segue.detector`.
+    """What finds objects by itself, and when; see :func:`segue.detector`."""
 
-    Attributes:
-        name: of the detector; None is the one that comes with segue.
-        weights, classes, score, max_objects, features, refine, tiles: see :func:`segue.detector`.
-        every: look for new objects every so many frames; None looks only until the first objects are found.
-    """
+    name: str | None = option(None, "Objects and events", "with")
+    """Detector that finds the objects; `segue detect --help` lists them.  [default: motion]"""
 
-    name: str | None = None
-    weights: FilePath | None = None
-    classes: tuple[str, ...] | None = None
-    score: float | None = None
-    max_objects: int | None = None
-    features: FeatureName | None = None
-    refine: Refinement | None = None
-    tiles: int | None = None
-    every: Annotated[int | None, Field(ge=1)] = None
+    classes: Annotated[tuple[str, ...] | None, BeforeValidator(_found_names)] = option(
+        None, "Objects and events", text=True
+    )
+    """Labels to keep, such as person,car."""
+
+    score: float | None = option(None, "Objects and events")
+    """Least score of an object, in 0..1.  [default: 0.5]"""
+
+    max_objects: int | None = option(None, "Objects and events")
+    """Most objects of a frame, at least 1.  [default: 10 with classes, else 1]"""
+
+    every: int | None = option(None, "Objects and events", "auto-every", ge=1)
+    """Look for new objects every so many frames.  [default: never]"""
+
+    features: FeatureName | None = option(None)
+    """For `lost` and `lost-b16`: `keys`, `queries` or `values` of the last attention.  [default: keys]"""
+
+    refine: Refinement | None = option(None)
+    """What draws the mask to the edges; without `--auto`, what makes masks of boxes and points: network
+    (segue-prompt) or grabcut.  [default: network; for lost crf]"""
+
+    tiles: int | None = option(None, ge=1)
+    """For `nanodet`, 1 to 8: look also at so many overlapping parts a side, for small objects in large
+    images.  [default: the whole alone]"""
+
+    weights: FilePath | None = option(None, "Advanced", "detector-weights")
+    """Weight file of the detector."""
+
+
+def _formats(value: object) -> object:
+    """Names of formats in a list; each may hold several with commas."""
+    if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
+        return value
+    return tuple(dict.fromkeys(name.strip() for item in value for name in item.split(",")))
 
 
 class Outputs(Value):
-    """What a job writes, and where.
+    """What a job writes, and where."""
 
-    Attributes:
-        folder: output folder, or the file of a single format; None is ``segue-out/NAME``.
-        formats: what to write.
-        side_by_side: put the plain frame beside the overlay.
-        rotate: begin new outputs every ``90s``, ``10min``, ``2h`` ... of a source without an end.
-        overwrite: replace existing output.
-        resume: continue an interrupted run.
-    """
+    folder: FilePath | None = option(None, "Output", "output,o")
+    """Output folder, or the file of a single format.  [default: segue-out/NAME]"""
 
-    folder: FilePath | None = None
-    formats: tuple[str, ...] = DEFAULT_FORMATS
-    side_by_side: bool = False
-    rotate: str | None = None
-    overwrite: bool = False
-    resume: bool = False
+    formats: Annotated[tuple[str, ...], BeforeValidator(_formats)] = option(
+        DEFAULT_FORMATS, "Output", "format"
+    )
+    """What to write, also several with commas.  [default: png and overlay]"""
+
+    side_by_side: bool = option(False, "Output")
+    """Put the plain frame beside the overlay."""
+
+    rotate: str | None = option(None, "Output")
+    """Begin new outputs every 90s, 10min, 2h ... of a source without an end."""
+
+    overwrite: bool = option(False, "Output")
+    """Replace existing output."""
+
+    resume: bool = option(False, "Output")
+    """Continue an interrupted run."""

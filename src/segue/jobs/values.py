@@ -12,106 +12,135 @@ from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_
 
 from segue.errors import ArgumentError
 from segue.inputs import parse_json
-from segue.jobs.options import ForegroundOptions, InstanceOptions, TrackOptions, Value, error_text
+from segue.jobs.options import (
+    ForegroundOptions,
+    InstanceOptions,
+    Names,
+    TrackOptions,
+    Value,
+    error_text,
+    option,
+)
 from segue.jobs.parts import FilePath, Finding, Frame, Given, Model, Outputs, PromptValue, Text, VideoSource
 from segue.prompts.detectors import Refinement
 
 
 class VideoJob(Value):
-    """What jobs over the frames of a video have in common.
-
-    Attributes:
-        source: where the frames come from.
-        model: what takes them.
-        outputs: what is written.
-        device: where networks run; None takes a GPU if there is one.
-        fast: bfloat16 where the hardware has it.
-        given: objects of a program that took part; a job with some is run by a program that has them.
-    """
+    """What jobs over the frames of a video have in common."""
 
     source: VideoSource
+    """Where the frames come from."""
+
     model: Model
+    """What takes them."""
+
     outputs: Outputs = Outputs()
-    device: str | None = None
-    fast: bool = False
+    """What is written."""
+
+    device: str | None = option(None, "Model")
+    """Where networks run: cpu, cuda, cuda:1 ...  [default: a GPU if there is one]"""
+
+    fast: bool = option(False, "Model")
+    """Use bfloat16 where the hardware has it."""
+
     given: tuple[Given, ...] = ()
+    """Objects of a program that took part; a job with some is run by a program that has them."""
 
 
 class TrackJob(VideoJob):
-    """Follow objects through a video: ``segue track``, :func:`segue.track`.
-
-    Attributes:
-        prompts: what to follow; empty where the objects are found.
-        finding: what finds the objects; None where they are given.
-        prompter: what makes masks of boxes and points: a name of the registry, a weight file or ONNX files;
-            None is the model, if it takes them itself, else what goes with it: segue-prompt for most.
-        refine: ``network`` or ``grabcut`` for the masks of boxes and points.
-        fit: resize masks of another size.
-        required: indices of the frames whose results are wanted, as in YouTube-VOS; None is all of them.
-        options: see :func:`segue.track`.
-    """
+    """Follow objects through a video: ``segue track``, :func:`segue.track`."""
 
     kind: Literal["track"] = "track"
     prompts: tuple[PromptValue, ...] = ()
+    """What to follow; empty where the objects are found."""
+
     finding: Finding | None = None
-    prompter: Text | None = None
+    """What finds the objects; None where they are given."""
+
+    prompter: Text | None = option(None, "Objects and events")
+    """What makes masks of boxes and points: segue-prompt, grabcut, sam2-tiny or another name of the registry,
+    a weight file of one of them, or ENCODER.onnx,DECODER.onnx of SAM, SAM 2, MobileSAM or EfficientSAM.
+    [default: the model, if it takes boxes and points itself, else segue-prompt]"""
+
     refine: Refinement | None = None
-    fit: bool = False
+    """``network`` or ``grabcut`` for the masks of boxes and points."""
+
+    fit: bool = option(False)
+    """Resize masks of another size."""
+
     required: tuple[Frame, ...] | None = None
+    """Indices of the frames whose results are wanted, as in YouTube-VOS; None is all of them."""
+
     options: TrackOptions = TrackOptions()
 
 
 class ForegroundJob(VideoJob):
-    """Find what moves or does not belong to the scene: ``segue foreground``, :func:`segue.foreground`.
-
-    Attributes:
-        flow: what gives optical flow, or a folder of flow files; None is what the network learned with.
-        flow_weights: weights of the flow.
-        roi: mask file of where to look.
-        scene: ``median``, ``mog2``, ``knn`` or a picture file.
-        depth: folder of depth maps.
-        events: table of objects that come and go.
-        zones: regions and lines that are watched for events, see :class:`segue.video.zones.Zone`.
-        notify: address that receives each event.
-        name_events: detector that says what the object of each event is; None leaves it open.
-        snapshots: folder for a picture and a clip of each event.
-        background: where the picture of the empty scene goes.
-        explain: folder for a strip of pictures for each frame.
-        options: see :func:`segue.foreground`.
-    """
+    """Find what moves or does not belong to the scene: ``segue foreground``, :func:`segue.foreground`."""
 
     kind: Literal["foreground"] = "foreground"
-    flow: Text | None = None
-    flow_weights: FilePath | None = None
-    roi: Text | None = None
-    scene: Text = "median"
-    depth: Text | None = None
-    events: FilePath | None = None
-    zones: tuple[str, ...] = ()
-    notify: Text | None = None
-    name_events: str | None = None
-    snapshots: FilePath | None = None
-    background: FilePath | None = None
-    explain: FilePath | None = None
+    events: FilePath | None = option(None, "Objects and events")
+    """Table of objects that come and go, .csv or .json; sets `--objects`."""
+
+    zones: tuple[str, ...] = option((), "Objects and events", "zone")
+    """Region or line to watch for events, such as door=10,20 100,20 100,90 in pixels; two points are a line;
+    may be given several times."""
+
+    notify: Text | None = option(None, "Objects and events")
+    """Address that receives each event as it happens, with the event as JSON: http:// and https:// by POST,
+    mqtt:// and mqtts://HOST/TOPIC by MQTT."""
+
+    name_events: str | None = option(None, "Objects and events")
+    """Detector that classifies each object, such as nanodet, at most once for each event."""
+
+    snapshots: FilePath | None = option(None, "Objects and events")
+    """Folder for an image and a short clip of each event."""
+
+    roi: Text | None = option(None, "Objects and events")
+    """Mask of where to look: anything but black."""
+
+    background: FilePath | None = option(None, "Output")
+    """Write the background at the end: its image, .png, or all its statistics for `--scene`, .safetensors."""
+
+    explain: FilePath | None = option(None, "Output")
+    """Folder for a strip of images for each frame: the frame, the background with its low and high quantiles,
+    its features of the past at each scale, the probability."""
+
+    scene: Text = option("median", "Model")
+    """Background: median, mog2, knn, an image, or what `--background` has written."""
+
+    flow: Text | None = option(None)
+    """For networks with optical flow: dis, farneback, raft, or a folder of files of another program (.flo,
+    PNG of KITTI, flow images)."""
+
+    flow_weights: FilePath | None = option(None)
+    """File of torchvision's `raft_small`, for `raft`."""
+
+    depth: Text | None = option(None)
+    """Folder of depth maps, one for each frame in the order of their names, 8 or 16 bits, 0 where nothing is
+    known; for networks that were trained with `--depth`."""
+
     options: ForegroundOptions = ForegroundOptions()
 
 
 class InstancesJob(VideoJob):
-    """Find, classify, segment and follow all instances: ``segue instances``, :func:`segue.instances`.
-
-    Attributes:
-        names: what the class channels are: ``ytvis2019``, ``ytvis2021`` or an annotation file.
-        classes: names or numbers of the classes that are wanted.
-        whole: look at the video as one clip, as published.
-        explain: folder for a strip of pictures for each frame.
-        options: see :func:`segue.instances`.
-    """
+    """Find, classify, segment and follow all instances: ``segue instances``, :func:`segue.instances`."""
 
     kind: Literal["instances"] = "instances"
-    names: Text | None = None
-    classes: tuple[str, ...] | None = None
-    whole: bool = False
-    explain: FilePath | None = None
+    classes: Names = option(None, "Objects and events", text=True)
+    """Classes to keep, separated by commas.  [default: all]"""
+
+    explain: FilePath | None = option(None, "Output")
+    """Folder for images of each frame: where the network looks for each object, where its encoder looks at
+    each scale, and which frames it reads; not for detectors."""
+
+    whole: bool = option(False, "Model")
+    """Look at the video as one clip, as published: its ten best pairs of query and class, as results of
+    YouTube-VIS."""
+
+    names: Text | None = option(None)
+    """What the class channels are: ytvis2019, ytvis2021, or an annotation file.
+    [default: what the weights say]"""
+
     options: InstanceOptions = InstanceOptions()
 
 
