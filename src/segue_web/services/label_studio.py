@@ -56,8 +56,8 @@ class Value(Body):
     y: Coordinate = 0
     width: Coordinate = 0
     height: Coordinate = 0
-    rle: Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(max_length=MOST_BRUSH)] = []
-    sequence: Annotated[list[Key], Field(max_length=100_000)] = []
+    rle: list[Annotated[int, Field(ge=0, le=255)]] = Field([], max_length=MOST_BRUSH)
+    sequence: list[Key] = Field([], max_length=100_000)
 
     def labels(self, kind: str) -> list[str]:
         """Labels of a tag, at most one."""
@@ -93,7 +93,7 @@ class Region(Body):
 class Task(Body):
     """A picture or video, by the fields of a task's data."""
 
-    data: dict[str, Any] = {}
+    data: dict[str, Any] = Field({})
 
 
 class Context(Body):

@@ -102,8 +102,8 @@ class PromptBody(SessionBody):
     text_prompt: str | None = None
     frame_index: Annotated[int, Field(ge=0)]
     obj_id: Annotated[int, Field(ge=1, le=65535)] = 1
-    points: Annotated[list[Pair], Field(max_length=1000)] = []
-    point_labels: Annotated[list[int], Field(max_length=1000)] = []
+    points: list[Pair] = Field([], max_length=1000)
+    point_labels: list[int] = Field([], max_length=1000)
     params: ParamsBody = ParamsBody()
 
 
