@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
-from itertools import count
 from pathlib import PurePath, PurePosixPath
 
 from segue.errors import SegueError
@@ -52,6 +51,7 @@ class TakenNames:
     def __init__(self, names: Iterable[str] = ()) -> None:
         self._names: set[str] = set()
         self._folders: set[str] = set()
+        self._next: dict[str, int] = {}
         for name in names:
             self._add(name)
 
@@ -60,8 +60,13 @@ class TakenNames:
         check_name(name)
         path, parts = "", name.split("/")
         for place, part in enumerate(parts, 1):
-            free = (part if number == 1 else f"{part}-{number}" for number in count(1))
-            path += next(text for text in free if self._is_free(path + text, last=place == len(parts))) + "/"
+            last, whole = place == len(parts), path + part
+            number = self._next.get(whole, 1) if last else 1  # lower ones are taken
+            while not self._is_free(free := whole if number == 1 else f"{whole}-{number}", last=last):
+                number += 1
+            if last:
+                self._next[whole] = number
+            path = free + "/"
         self._add(path[:-1])
         return path[:-1]
 
