@@ -69,8 +69,7 @@ class RayTasks:
             wanted = " and ".join(f"{share:g} {name}" for name, share in self._shares.items() if share)
             raise SegueError(f"{address}: no node has {wanted}")
         self._most_memory = int(max(node.get("memory", 0) for node in fitting))
-        options = {"num_cpus": self._shares["CPU"], "num_gpus": self._shares["GPU"]}
-        self._do = self._ray.remote(_attempt).options(max_retries=order.tries - 1, **options)
+        self._do = self._ray.remote(_attempt)
 
     @property
     def room(self) -> int:
@@ -83,7 +82,13 @@ class RayTasks:
     def submit(self, task: Task) -> Future[Outcome]:
         """Give a video to the cluster."""
         memory = min(_memory_of(task.source), self._most_memory)
-        reference = self._do.options(memory=memory).remote(task, self._order)
+        wanted = self._do.options(
+            num_cpus=self._shares["CPU"],
+            num_gpus=self._shares["GPU"],
+            memory=memory,
+            max_retries=self._order.tries - 1,
+        )
+        reference = wanted.remote(task, self._order)
         future: Future[Outcome] = reference.future()
         self._references = {one: ref for one, ref in self._references.items() if not one.done()}
         self._references[future] = reference
