@@ -179,7 +179,7 @@ def test_a_batch_knows_its_weights_by_name_or_path(tmp_path: Path) -> None:
     source = VideoSource(place="x")
     jobs = [to_json(TrackJob(source=source, model=model)) for model in (*models, models[1])]
     jobs.append(to_json(ExportJob(model=Model(name="other"), folder=tmp_path)))
-    assert weights_of(Task("a", "a", job=job) for job in jobs) == {
+    assert weights_of(jobs) == {
         str(tmp_path / "w.safetensors"): model_digest(models[0]),
         "stcn-lite": model_digest(models[1]),
         "median": None,

@@ -12,7 +12,7 @@ from secrets import token_hex
 
 import pooch
 
-from segue.batch.ledger import STATES, Ledger, only_process
+from segue.batch.ledger import Ledger, only_process
 from segue.batch.local import LocalWorkers, gpus_of
 from segue.batch.names import SUBFOLDER
 from segue.batch.places import is_remote
@@ -75,7 +75,7 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
             clear_leftovers(Path(how.output))
         ledger.settle({"do": how.command, "options": list(how.options)})
         ledger.add(replace(task, identity=now) for task, now in identities(ledger.unknown(tasks)))
-        ledger.settle({"weights": weights_of(ledger.tasks(*STATES))})
+        ledger.settle({"weights": weights_of(ledger.jobs())})
         for notice in check_known(ledger, how.output, how.batch, retry_failed=how.retry_failed):
             observer.notice(public(notice))
         _run_waiting(ledger, how, home, observer)
@@ -104,7 +104,7 @@ def open_workers(how: JobConfig, tasks: Sequence[Task]) -> Workers:
 
     Jobs that name a device run there: their processes see all GPUs.
     """
-    named = {job.device for job in _jobs(tasks)} - {None, "cuda"}
+    named = {job.device for job in _jobs(task.job for task in tasks)} - {None, "cuda"}
     if how.address is not None:
         return RayTasks(replace(how, gpus=0) if named == {"cpu"} else how, how.address)
     gpus = [] if named else gpus_of(how)
@@ -120,7 +120,7 @@ def _check_plan(tasks: Sequence[Task], how: JobConfig) -> None:
     Names that two videos share get a number later, so that each writes into a folder of its own. Sources and
     mask files are not looked for here: one that is missing costs its own line, not the batch.
     """
-    jobs = _jobs(tasks)
+    jobs = _jobs(task.job for task in tasks)
     if how.address is None:  # else they are read on other machines
         check_needs(jobs, sources=False)
     if is_remote(how.output):
@@ -141,21 +141,21 @@ def check_single_files(job: Job) -> None:
             raise SegueError(f"--{name} names one place for all videos; leave it out, or give --format")
 
 
-def _jobs(tasks: Iterable[Task]) -> list[VideoJob]:
+def _jobs(texts: Iterable[str]) -> list[VideoJob]:
     """The jobs of videos, each once: most videos share one."""
-    jobs = (from_json(text) for text in dict.fromkeys(task.job for task in tasks))
+    jobs = map(from_json, dict.fromkeys(texts))
     return [job for job in jobs if isinstance(job, VideoJob)]
 
 
-def weights_of(tasks: Iterable[Task]) -> dict[str, str | None]:
+def weights_of(jobs: Iterable[str]) -> dict[str, str | None]:
     """Digests of the weights that jobs name, by the name of the network or the path of the file."""
-    models = {job.model for job in _jobs(tasks)}
+    models = {job.model for job in _jobs(jobs)}
     return {str(model.weights or model.name): model_digest(model) for model in sorted(models, key=str)}
 
 
 def _absolute(place: str) -> str:
     """A path that means the same in every process; addresses do anyway."""
-    return place if is_remote(place) else str(Path(place).absolute())
+    return place if is_remote(place) or place.startswith(os.sep) else str(Path(place).absolute())
 
 
 def home_of(output: str) -> Path:

@@ -202,13 +202,15 @@ class Ledger:
         Args:
             tasks: videos in the order of the list.
         """
+        if not (new := self.unknown(tasks)):
+            return
         names = TakenNames(row[0] for row in self._all("select name from videos"))
         rows = [
             (
                 *(_bytes(names.take(task.name)), _bytes(task.source), json.dumps(task.arguments), task.job),
                 None if task.identity is None else json.dumps(task.identity.to_json()),
             )
-            for task in self.unknown(tasks)
+            for task in new
         ]
         with self._errors("written"), self._base:
             self._base.executemany(
@@ -250,6 +252,14 @@ class Ledger:
                 raise self._damaged(name) from None
             found.append(Task(name, source, given, known, jobs.setdefault(job, job)))
         return found
+
+    def jobs(self) -> list[str]:
+        """Read the jobs of all videos.
+
+        Returns:
+            JSON texts, each once.
+        """
+        return [str(row[0]) for row in self._all("select distinct job from videos")]
 
     def again(self, name: str, identity: SourceIdentity | None = None) -> None:
         """Queue a video whatever its state.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from segue.batch.names import SUBFOLDER, check_name, result_name
+from segue.batch.names import SUBFOLDER, check_name, folders_of, result_name
 from segue.batch.places import files_below, hide_secrets, is_remote, is_result, remote_identity
 from segue.errors import SegueError, SourceError
 from segue.extras import install_command
@@ -204,7 +204,7 @@ def _named(films: Sequence[tuple[str, str]]) -> Iterator[Task]:
     """
     plain = [str(PurePosixPath(path).with_suffix("")) for path, _ in films]
     taken = Counter(plain)
-    taken.update({str(parent) for name in plain for parent in PurePosixPath(name).parents})
+    taken.update({folder for name in plain for folder in folders_of(name)})
     for (path, source), name in zip(films, plain, strict=True):
         yield Task(result_name(path if taken[name] > 1 else name), source)
 
