@@ -27,6 +27,7 @@ from tempfile import TemporaryFile
 
 import segue
 from load import IDLE, Load, busiest, others_use, said
+from segue.allocation import prepare_process
 from segue.video.partial import write_complete
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -183,6 +184,7 @@ def _place(name: str) -> re.Pattern[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the sections and write each as soon as it is there; 1 where something was busy or failed."""
+    prepare_process()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--only", help=f"sections, of {','.join(SECTIONS)}")
     parser.add_argument("--long", action="store_true", help="also those that take minutes or data")

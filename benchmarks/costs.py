@@ -33,6 +33,7 @@ from threading import Lock
 from bench import Origin
 from machine import describe, names_of
 from one_network import Case, Cost, cost
+from segue.allocation import prepare_process
 from segue.registry import MODELS
 
 REAL_TIME = 25
@@ -203,6 +204,7 @@ def plot(path: Path, tables: dict[str, tuple[Sequence[str], Sequence[Sequence[Co
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
+    prepare_process()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

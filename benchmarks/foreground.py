@@ -29,6 +29,7 @@ import torch
 
 from foreground_methods import CLASSICAL, Clocked, untrained
 from machine import describe, names_of
+from segue.allocation import prepare_process
 from segue.sessions.foreground import ForegroundSession
 from segue.types import Frame, Image
 from usage import resident_peak
@@ -185,6 +186,7 @@ def frame_size(text: str) -> tuple[int, int]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
+    prepare_process()
     options = parse(arguments)
     if options.alone:
         print(run_alone(options.alone))

@@ -28,6 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from machine import describe, names_of
+from segue.allocation import prepare_process
 from segue.layers.running import inference_copy, weights_apart
 from segue.models.msstsvis import MSSTSVIS
 from segue.models.seqformer import SeqFormer
@@ -189,6 +190,7 @@ def peak_of(name: str, variant: str, frames: int, size: tuple[int, int], threads
 
 def main() -> None:
     """Measure and print a table."""
+    prepare_process()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
         "--models", type=names_of(NETWORKS), default=list(NETWORKS), help="seqformer,msstsvis"

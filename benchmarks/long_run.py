@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 import segue
+from segue.allocation import prepare_process
 from segue.api.instances import instances
 from segue.models.base import MemoryNetwork
 from segue.prompts import read_prompt_masks
@@ -36,6 +37,7 @@ from segue.video import Source, open_sinks, open_source
 
 def main() -> None:
     """Parse, run, print."""
+    prepare_process()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("source", help="video or image folder")
     parser.add_argument("--mask", help="mask of its first frame; without it the model finds the objects")

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 import segue
+from segue.allocation import prepare_process
 from segue.layers.tuning import tuner
 from segue.registry import MODELS
 from segue.types import Frame
@@ -155,6 +156,7 @@ def _tracked(case: Case, network: Any, filled: int) -> Iterator[Any]:
 
 def main() -> None:
     """Measure the case that the parent process describes."""
+    prepare_process()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

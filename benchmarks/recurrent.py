@@ -30,6 +30,7 @@ from torch import Tensor
 
 from machine import describe, names_of
 from scenes import scene
+from segue.allocation import prepare_process
 from segue.models.cutie import Cutie
 from segue.models.cutie.network import CutieFeatures
 from segue.models.cutie.tracker import aggregate_then_upsample
@@ -322,6 +323,7 @@ def resident(name: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
+    prepare_process()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--models", type=names_of(NETWORKS), default=list(NETWORKS))
     parser.add_argument("--objects", default="1,5", help="numbers of objects (default: 1,5)")

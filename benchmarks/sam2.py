@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segue.allocation import prepare_process
 from segue.layers.running import prepare_for_inference
 from segue.models.sam2 import SAM2, SIZES, Settings
 from segue.models.sam2.memory import RotaryAttention, rotate
@@ -179,6 +180,7 @@ def difference(size: Any, sides: list[int], count: int) -> None:
 
 
 def main() -> None:
+    prepare_process()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", choices=list(SIZES), default="tiny")
     parser.add_argument("--side", type=int, default=1024)

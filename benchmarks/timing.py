@@ -16,6 +16,7 @@ import torch
 
 from runners import PARTS, Clock, Network, PlainRunner, Runner, SegueRunner
 from scenes import randomise, scene
+from segue.allocation import prepare_process
 from segue.models.base import Schedule
 from segue.models.stcn import STCN, STCNLite
 from segue.models.stm import STM
@@ -224,6 +225,7 @@ def peak_memory(case: Case, variant: Variant) -> int:
 
 def run_alone(variant: Variant, case: Case) -> int:
     """What the child process of :func:`peak_memory` does."""
+    prepare_process()
     torch.set_num_threads(case.threads)
     pictures, mask = scene(case.height, case.width, case.objects, 3)
     runner = case.runner(variant, case.network())

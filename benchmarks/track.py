@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 from machine import describe, names_of
+from segue.allocation import prepare_process
 from timing import NETWORKS, Case, Comparison, Timing, Variant, compare, peak_memory
 
 GIB = 1 << 30
@@ -161,6 +162,7 @@ def _even(text: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; numbers appear as they are found."""
+    prepare_process()
     options = parse(arguments)
     torch.set_num_threads(options.threads)
     for device in options.devices:

@@ -1,4 +1,4 @@
-"""Freed memory stays with the process, unless the environment says how it is to be."""
+"""Freed memory stays with a prepared process; importing segue changes nothing."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ import pytest
 
 FAULTS = """
 import resource
+import sys
 import segue
+from segue.allocation import apart_from_heap, prepare_process
+if sys.argv[1] == "prepared":
+    prepare_process()
 import torch
+with apart_from_heap():
+    pass
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def work():
@@ -26,26 +32,32 @@ print(faults() - before)
 """Prints the page faults of allocating eight times 4 MiB ten times: 81,920 pages of 4 KiB if each is new."""
 
 
-def faults(**more: str) -> int:
+def faults(process: str, **more: str) -> int:
     environment = {name: text for name, text in os.environ.items() if not name.startswith("MALLOC_")}
-    done = subprocess.run(
-        [sys.executable, "-c", FAULTS], env=environment | more, capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-c", FAULTS, process]
+    done = subprocess.run(command, env=environment | more, capture_output=True, text=True, check=True)
     return int(done.stdout)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems keep freed memory by themselves")
-def test_memory_that_was_freed_is_used_again_without_page_faults() -> None:
-    kept = faults()
-    given_back = faults(MALLOC_TRIM_THRESHOLD_="131072", MALLOC_MMAP_THRESHOLD_="131072")
+def test_a_prepared_process_uses_freed_memory_again_without_page_faults() -> None:
+    kept = faults("prepared")
+    given_back = faults("prepared", MALLOC_TRIM_THRESHOLD_="131072", MALLOC_MMAP_THRESHOLD_="131072")
     assert given_back > 4 * max(kept, 1), f"{kept} page faults, {given_back} where memory is given back"
+    assert faults("as it is") > 2 * max(kept, 1), "importing segue changes how memory is freed"
+
+
+def test_importing_segue_leaves_the_environment_as_it_is() -> None:
+    code = "import os; before = dict(os.environ); import segue.sessions; print(before == dict(os.environ))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
 
 
 RELEASED = """
 from pathlib import Path
-import segue
 import torch
-from segue.allocation import release_freed_memory
+from segue.allocation import prepare_process, release_freed_memory
+prepare_process()
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 pieces = [torch.ones(1 << 18) for _ in range(64)]
@@ -73,10 +85,10 @@ def test_freed_memory_between_pieces_in_use_can_be_given_back() -> None:
 
 
 APART = """
-import segue
 import torch
 from pathlib import Path
-from segue.allocation import apart_from_heap
+from segue.allocation import apart_from_heap, prepare_process
+prepare_process()
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 between = [torch.ones(1 << 18) for _ in range(64)]

@@ -1,16 +1,7 @@
 """segue: video segmentation that carries context through time."""
 
-import os
-
-# PyTorch's worker threads otherwise spin while they wait for one another; where a decoder, an encoder or
-# another program wants a core too, that makes two threads many times slower than one.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# Operations that Apple's GPU lacks are computed on the processor; PyTorch reads this when it is loaded.
-os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
-
 from typing import TYPE_CHECKING
 
-from segue.allocation import keep_freed_memory
 from segue.errors import SegueError as SegueError
 from segue.lazy import lazy_names
 
@@ -49,8 +40,6 @@ if TYPE_CHECKING:
     from segue.weights import save_pretrained as save_pretrained
 
 __version__ = "0.1.0"
-
-keep_freed_memory()
 
 _MODULES = {
     "segue.api.foreground": "foreground",

@@ -1,8 +1,9 @@
-"""How the C library treats memory that was freed.
+"""Settings of the process, and how glibc treats memory that was freed.
 
 The maps of each frame are freed and asked for again at the next one. glibc gives large pieces back to the
 system, which has to clear them page by page before they can be used again: a quarter of the time of a frame
-in a foreground session.
+in a foreground session. A program that owns its process calls :func:`prepare_process`; importing segue
+changes nothing.
 """
 
 from __future__ import annotations
@@ -23,51 +24,59 @@ LARGEST_IN_HEAP = 32 << 20
 LEAST_APART = 1 << 17
 """Bytes from which on pieces lie apart from the heap inside of :func:`apart_from_heap`."""
 
+ENVIRONMENT = {
+    # Worker threads of PyTorch otherwise spin while they wait for one another; where a decoder, an encoder or
+    # another program wants a core too, that makes two threads many times slower than one.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # Operations that Apple's GPU lacks are computed on the processor.
+    "PYTORCH_ENABLE_MPS_FALLBACK": "1",
+}
+"""What PyTorch reads when it is loaded."""
+
 _TRIM_THRESHOLD = -1
 _MMAP_THRESHOLD = -3
 
+_heap: Any = None
+"""The C library, where :func:`prepare_process` has set how it treats freed memory."""
 
-def keep_freed_memory() -> bool:
-    """Let the heap of this process keep up to :data:`KEPT` bytes that are free; tell whether it does.
 
-    What the environment says (``MALLOC_TRIM_THRESHOLD_``, ``MALLOC_MMAP_THRESHOLD_``) has priority; other
-    libraries than glibc need none of it.
+def prepare_process() -> None:
+    """Set what makes sessions fast in a process that belongs to segue: waiting threads and freed memory.
+
+    The command line and its workers call it first; a program of yours may, before it imports PyTorch.
+    Variables that are set (``OMP_WAIT_POLICY``, ``MALLOC_...``) have priority. The heap then keeps up to
+    :data:`KEPT` bytes that are free; libraries other than glibc need none of that.
     """
+    global _heap
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     library = _glibc()
-    if library is None:
-        return False
-    adjust = library.mallopt
-    return bool(adjust(_MMAP_THRESHOLD, LARGEST_IN_HEAP)) and bool(adjust(_TRIM_THRESHOLD, KEPT))
+    if library is not None:
+        library.mallopt(_MMAP_THRESHOLD, LARGEST_IN_HEAP)
+        library.mallopt(_TRIM_THRESHOLD, KEPT)
+        _heap = library
 
 
-def release_freed_memory() -> bool:
-    """Give what is free inside the heap back to the system now.
-
-    It is for pieces that are not used again as they were, such as weights from which others were made. What
-    is used again has to be cleared by the system once. Like :func:`keep_freed_memory` it leaves a heap alone
-    that the environment has settings for, and libraries other than glibc.
-    """
-    library = _glibc()
-    return library is not None and bool(library.malloc_trim(0))
+def release_freed_memory() -> None:
+    """Give free memory inside a prepared heap back to the system, after weights were arranged anew."""
+    if _heap is not None:
+        _heap.malloc_trim(0)
 
 
 @contextmanager
 def apart_from_heap() -> Iterator[None]:
-    """Inside, pieces of memory from :data:`LEAST_APART` bytes on are taken from the system one by one.
+    """Inside, a prepared process takes pieces from :data:`LEAST_APART` bytes on from the system one by one.
 
     It is for work that makes much that stays, weights for instance, amid maps that are freed soon. In the
     heap what stays would lie between the maps: the holes that they leave are then of many sizes, each map of
     later frames takes another hole, and together they touch much more memory than is in use at a time. glibc
     prefers holes to new memory, so those that are free already are held back meanwhile; afterwards they are
-    room for what comes and goes. Pages of the system cost time, which is too much for every frame.
-
-    Other threads are affected too, in speed alone. A heap that the environment has settings for, and
-    libraries other than glibc, are left alone.
+    room for what comes and goes. Other threads are affected too, in speed alone.
     """
-    library = _glibc()
-    if library is None:
+    if _heap is None:
         yield
         return
+    library = _heap
     library.malloc_trim(0)  # what is held back takes no memory
     library.mallopt(_MMAP_THRESHOLD, LEAST_APART)
     held = list(_free_pieces(library))

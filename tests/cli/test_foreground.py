@@ -87,11 +87,15 @@ def test_other_classical_models(find: Command, tmp_path: Path, model: str) -> No
         assert np.asarray(picture).max() == 255
 
 
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
 def test_events_tell_who_came_when_and_where(find: Command, tmp_path: Path) -> None:
     events = tmp_path / "events.csv"
     assert find("--events", events, "--format", "png").code == 0
-    with events.open(newline="") as stream:
-        table = list(csv.DictReader(stream))
+    table = rows(events)
     long = [row for row in table if row["event"] != "enter" and int(row["largest"]) > 300]
     assert len(long) == 1
     assert float(long[0]["seconds"]) > 0.5
@@ -117,6 +121,28 @@ def test_an_interrupted_run_goes_on_to_the_same_files(find: Command, tmp_path: P
     assert outcome.err == "interrupted; give the same command with --resume to go on\n"
     assert find(*ALL, "--resume").code == 0
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_events_are_complete_when_a_run_is_interrupted(find: Command, tmp_path: Path) -> None:
+    events = tmp_path / "events.csv"
+    assert find("--passes", 1, "--events", tmp_path / "whole.csv", "--output", tmp_path / "whole").code == 0
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, 20)
+        outcome = find("--passes", 1, "--events", events)
+    assert outcome.code == 130
+    assert f"events: {events}" in outcome.out.splitlines()
+    found = [row for row in rows(events) if row["event"] == "end"]
+    assert found
+    assert all(int(row["frame"]) <= 20 for row in found)
+    assert find("--passes", 1, "--events", events, "--resume").code == 0
+    assert events.read_text() == (tmp_path / "whole.csv").read_text()
+
+
+def test_a_run_of_two_passes_goes_on_to_its_own_end_only(find: Command, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, 11)
+        assert find("--passes", 2).code == 130
+    assert "end=None, now it is '16'" in find("--passes", 2, "--resume", "--end", 16).complaint
 
 
 def test_a_model_that_cannot_be_saved_goes_through_the_video_again(find: Command, tmp_path: Path) -> None:

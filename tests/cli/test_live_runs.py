@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from segue.errors import SourceError
-from segue.jobs import resumable
 from segue.jobs.resumable import STATE
 from segue.sessions import TrackSession
 from segue.video import live, open_source
@@ -63,7 +62,7 @@ def camera(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Camera]]:
 def record(track: Command) -> Command:
     formats = (word for name in ("png", "overlay", "events") for word in ("--format", name))
     given = tuple(formats)
-    return lambda *arguments: track(*given, *arguments, source="0")
+    return lambda *arguments: track(*given, "--when-late", "all", *arguments, source="0")
 
 
 def at_frame(monkeypatch: pytest.MonkeyPatch, index: int, act: Callable[[], None]) -> None:
@@ -143,23 +142,6 @@ def test_a_camera_that_is_lost_leaves_complete_outputs(
     is_complete(tmp_path / "out", 7)
 
 
-def test_a_frame_that_takes_too_long_is_left_out_of_what_a_camera_gave(
-    record: Command, camera: type[Camera], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(resumable, "HURRY_SECONDS", 0.2)
-
-    def stuck() -> None:
-        interrupt()
-        while True:
-            time.sleep(0.01)
-
-    with pytest.MonkeyPatch.context() as patch:
-        at_frame(patch, 5, stuck)
-        outcome = record()
-    assert outcome.code == 0, outcome
-    is_complete(tmp_path / "out", 5)
-
-
 def test_a_second_ctrl_c_ends_at_once(record: Command, camera: type[Camera], tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         at_frame(patch, 5, interrupt_twice)
@@ -167,6 +149,27 @@ def test_a_second_ctrl_c_ends_at_once(record: Command, camera: type[Camera], tmp
     assert outcome.code == 130
     assert "interrupted again" in outcome.err
     assert not list((tmp_path / "out").rglob("*.partial"))
+
+
+@pytest.mark.parametrize("policy", ["newest", "all"])
+def test_a_slow_run_takes_the_newest_frames_or_all(
+    record: Command, camera: type[Camera], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    step = TrackSession.step
+
+    def stepping(session: TrackSession, frame: Any, *arguments: Any, **options: Any) -> Any:
+        time.sleep(0.1)  # the camera gives up to ten frames meanwhile
+        return step(session, frame, *arguments, **options)
+
+    monkeypatch.setattr(TrackSession, "step", stepping)
+    outcome = record("--duration", "0.6s", "--when-late", policy, "--output", tmp_path / "out")
+    assert outcome.code == 0, outcome
+    taken = [int(path.stem) for path in sorted((tmp_path / "out" / "masks").glob("*.png"))]
+    assert ("frames dropped" in outcome.err) == (policy == "newest")
+    if policy == "all":
+        assert taken == list(range(len(taken)))
+    else:
+        assert taken[-1] > 2 * len(taken)
 
 
 def test_outputs_are_rotated_and_the_run_ends_after_its_time(
@@ -211,29 +214,6 @@ def test_a_film_ends_after_a_duration_from_its_first_frame(track: Command, tmp_p
         "00003.png",
         "00004.png",
     ]
-
-
-def test_a_step_that_takes_too_long_is_given_up_and_done_again(
-    track: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert track("--format", "png", "--output", tmp_path / "whole").code == 0
-    monkeypatch.setattr(resumable, "HURRY_SECONDS", 0.2)
-    monkeypatch.setattr(resumable, "SAVE_EVERY_SECONDS", 0.0)
-
-    def stuck() -> None:
-        interrupt()
-        while True:
-            time.sleep(0.01)
-
-    with pytest.MonkeyPatch.context() as patch:
-        at_frame(patch, 5, stuck)
-        begun = time.monotonic()
-        outcome = track("--format", "png")
-    assert outcome.code == 130, outcome
-    assert "--resume" in outcome.err
-    assert time.monotonic() - begun < 30
-    assert track("--format", "png", "--resume").code == 0
-    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
 @pytest.mark.parametrize(

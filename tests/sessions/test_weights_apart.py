@@ -17,7 +17,7 @@ from segue.layers.linear import FusedLinear
 from segue.layers.running import FIRST_PASSES, inference_copy, weights_apart
 from segue.layers.tuning import TunedConv2d
 from segue.prompts import Prompter, Prompts
-from segue.prompts.prompter import _ready
+from segue.prompts.prompter import _inference_copy
 from segue.sessions import ForegroundSession, InstanceSession, TrackSession
 from segue.sessions.detecting import detector
 from segue.sessions.instances import InstanceOptions
@@ -50,7 +50,7 @@ def foreground() -> Run:
 
 
 def prompted() -> Run:
-    _ready.cache_clear()  # a copy whose first passes are still to come
+    _inference_copy.cache_clear()  # a copy whose first passes are still to come
     network = load("segue-prompt")
     return lambda t, picture: Prompter(picture, network=network, device="cpu").answer(
         Prompts(box=(8, 8, 24, 24))

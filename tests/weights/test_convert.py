@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ from torch import Tensor
 
 from segue.errors import CheckpointError
 from segue.models.stcn import STCN
-from segue.weights import convert, load, load_strict, read_checkpoint
+from segue.registry import MODELS, Entry
+from segue.weights import convert, load, load_strict, loading, read_checkpoint
 from segue.weights.checkpoint import sha256
 
 CONTRACTS = Path(__file__).parent.parent / "contracts"
@@ -124,3 +127,28 @@ def test_a_stage_zero_network_takes_its_own_weights_unchanged(folder: Path) -> N
     torch.save(state, folder / "stage0.pth")
     loaded = load_strict(STCN(single_object=True), folder / "stage0.pth")
     assert loaded.state_dict()["value_encoder.conv1.weight"].shape == (64, 4, 7, 7)
+
+
+def test_two_installations_of_files_of_one_name_do_not_disturb_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two downloads are often both called model.pth; both are converted in the cache folder."""
+    monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "cache"))
+    entries = {"a": MODELS.find("stcn"), "b": MODELS.find("stm")}
+    first_is_writing, second_may_begin = threading.Event(), threading.Event()
+
+    def slow(source: Path, target: Path) -> Entry:
+        target.write_text(source.parent.name)
+        if source.parent.name == "a":
+            first_is_writing.set()
+            second_may_begin.wait(1)
+        return entries[source.parent.name]
+
+    monkeypatch.setattr(loading, "convert", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(loading.install, tmp_path / "a" / "model.pth")
+        first_is_writing.wait()
+        second = pool.submit(loading.install, tmp_path / "b" / "model.pth")
+        second.add_done_callback(lambda _: second_may_begin.set())
+        assert first.result()[0].read_text() == "a"
+        assert second.result()[0].read_text() == "b"

@@ -35,6 +35,13 @@ def test_any_changed_value_is_reported_also_in_a_network_that_was_known() -> Non
     assert "the network was Sequential" in str(before.difference(WeightsIdentity.of(nn.Linear(3, 2))))
 
 
+def test_changes_through_data_are_seen() -> None:
+    changed = network()
+    before = WeightsIdentity.of(changed)
+    changed.get_parameter("0.weight").data[0, 0] += 1e-3
+    assert before.difference(WeightsIdentity.of(changed)) is not None
+
+
 def test_types_and_shapes_count_beside_the_bytes() -> None:
     class Holder(nn.Module):
         def __init__(self, values: torch.Tensor) -> None:

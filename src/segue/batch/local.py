@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 import cv2
 import torch
 
+from segue.allocation import prepare_process
 from segue.batch.plan import Task
 from segue.batch.work import JobConfig, Outcome, attempt
 from segue.cancel import CancelToken
@@ -94,6 +95,7 @@ def _begin(stopped: Connection, parent: int, threads: int) -> None:
     """Prepare a worker process: it stops when the batch says so, and ends with it."""
     leave_group()  # Ctrl-C reaches the batch, which passes it on
     die_with(parent)
+    prepare_process()
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from segue.allocation import prepare_process
 from segue.batch.names import SUBFOLDER
 from segue.batch.places import is_remote, one_line
 from segue.batch.plan import Task
@@ -111,6 +112,7 @@ class RayTasks:
 
 def _attempt(task: Task, order: JobConfig) -> Outcome:
     """Do a video on a node of the cluster."""
+    prepare_process()
     torch.set_num_threads(order.threads or 1)
     if Path(order.folder).is_dir():  # relative paths begin there
         os.chdir(order.folder)

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 import segue
+from segue.allocation import prepare_process
 from segue.errors import SegueError
 from segue.inputs import printable
 from segue.notices import quiet_option
@@ -87,6 +88,7 @@ def options(
 
 def main() -> None:
     """Run the command line; errors that a user can repair take one line and exit code 2."""
+    prepare_process()
     # Names of files need not be valid text; a name that cannot be shown is no reason to fail at the end.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

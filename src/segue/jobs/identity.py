@@ -54,17 +54,21 @@ def identified(job: J, objects: Objects | None = None) -> J:
     return job.model_copy(update=changes)
 
 
-def result_settings(job: VideoJob) -> dict[str, Any]:
+def result_settings(job: VideoJob, *, whole: bool = True) -> dict[str, Any]:
     """All that the masks of a job depend on, as JSON values, for the marker of a mask folder.
 
-    A file counts by its content, the source by its identity. Prompts are listed by the index of their frame;
-    those of the first frame, whichever that is, under -1.
+    Without ``whole`` no mask depends on later frames, so that a run may continue to another end. A file
+    counts by its content, the source by its identity. Prompts are listed by the index of their frame; those
+    of the first frame, whichever that is, under -1.
     """
     values = {name: value for name, value in values_of(job).items() if name not in NON_RESULT_FIELDS}
     source = values.pop("source")
     identity = source.pop("identity")
-    for name in ("place", "origin", "on_damage"):  # a run that stopped at damage may go on past it
+    # A run that stopped at damage may go on past it; live sources are not resumed.
+    for name in ("place", "origin", "on_damage", "when_late"):
         del source[name]
+    if not whole:
+        del source["end"], source["duration"]
     prompts: dict[str, list[Any]] = {}
     for value in values.pop("prompts", ()):
         prompts.setdefault(str(-1 if value["frame"] is None else value["frame"]), []).append(value)

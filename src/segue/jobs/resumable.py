@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,9 +20,6 @@ STATE = ".segue.session.safetensors"  # file in the mask folder from which an in
 FIRST_PASS = ".segue.first-pass.safetensors"  # the same for the first of two passes
 
 SAVE_EVERY_SECONDS = 20.0
-HURRY_SECONDS = 4.0
-"""A frame that takes longer than this after the run was asked to stop is given up."""
-
 SAVE_SHARE = 0.05  # share of the time that saving may take: a large state is saved less often
 
 Report = Callable[[Frame, Segmentation], None]
@@ -47,35 +41,28 @@ def run(
     """Take all frames through the session into the sink.
 
     The session is saved into ``folder`` now and then, when the run is interrupted and when a frame cannot be
-    read or prompted, always after the results before it are written. On Ctrl-C, SIGTERM and SIGHUP the
-    current frame is finished first, unless it takes longer than :data:`HURRY_SECONDS`: then the run goes on
-    from where it was saved last.
+    read or prompted, always after the results before it are written; then the sink is suspended. On Ctrl-C,
+    SIGTERM and SIGHUP the current frame is finished first; a second Ctrl-C does not wait for it.
     """
     job = _Run(session, step, sink, folder, report, sparse)
     if folder is not None and resume and (folder / STATE).exists():
         job.catch_up(frames)
     elif folder is not None:
         (folder / STATE).unlink(missing_ok=True)
-    with cancel_on_signals(cancel) as token, _hurried(token) as take_time:
+    with cancel_on_signals(cancel) as token:
         try:
             for frame, result in job.loop.take(_until_cancelled(frames, token), job.save_now_and_then):
                 job.write(frame, result)
-            if token.cancelled and not endless:
-                take_time()
-                job.save()
-                raise KeyboardInterrupt
-            for frame, result in job.loop.finish():
-                job.write(frame, result)
-        except _TooLongError:
-            if not endless:
-                raise KeyboardInterrupt from None
         except (SourceError, PromptError) as error:  # they come before the session has taken the frame
             if endless and isinstance(error, SourceError):
-                for frame, result in job.loop.finish():
-                    job.write(frame, result)
+                job.finish()
             else:
-                job.save()
+                job.suspend()
             raise
+        if token.cancelled and not endless:
+            job.suspend()
+            raise KeyboardInterrupt
+        job.finish()
 
 
 def _until_cancelled(frames: Iterator[Frame], token: CancelToken) -> Iterator[Frame]:
@@ -85,40 +72,6 @@ def _until_cancelled(frames: Iterator[Frame], token: CancelToken) -> Iterator[Fr
         if frame is None or token.cancelled:
             return
         yield frame
-
-
-class _TooLongError(BaseException):
-    """What was at work when the run was asked to stop takes too long."""
-
-
-@contextmanager
-def _hurried(token: CancelToken) -> Iterator[Callable[[], None]]:
-    """Raise _TooLongError where the block goes on for :data:`HURRY_SECONDS` after a signal cancelled the run.
-
-    What it gives is called before something that may take its time. Only the main thread of a POSIX system
-    can be interrupted so; elsewhere the block takes as long as it does.
-    """
-    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
-        yield lambda: None
-        return
-
-    def interrupt(*_: object) -> None:
-        raise _TooLongError
-
-    def hurry() -> None:
-        if threading.current_thread() is threading.main_thread():  # in the handler of a signal
-            signal.setitimer(signal.ITIMER_REAL, HURRY_SECONDS)
-
-    def take_time() -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    token.on_cancel(hurry)
-    try:
-        yield take_time
-    finally:
-        take_time()
-        signal.signal(signal.SIGALRM, before)
 
 
 class _Run:
@@ -160,6 +113,16 @@ class _Run:
             "done": self._done,
         }
         replace(state, values={**state.values, **progress}).save(self._folder / STATE)
+
+    def suspend(self) -> None:
+        """Save the session, and complete what shows the results so far."""
+        self.save()
+        self._sink.suspend()
+
+    def finish(self) -> None:
+        """Write the results that are due after the last frame."""
+        for frame, result in self.loop.finish():
+            self.write(frame, result)
 
     def catch_up(self, frames: Iterator[Frame]) -> None:
         """Restore the session, and write the results before it once more."""

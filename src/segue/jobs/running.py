@@ -206,6 +206,9 @@ def _run_video(job: VideoJob, prepared: Prepared, observer: Observer, cancel: Ca
         if states:
             forget_state(states)
     except KeyboardInterrupt:
+        for name, path in written.items():
+            if path.is_file():  # what shows the frames so far is complete; masks are continued
+                observer.written(name, path)
         raise RunInterrupted(_hint(source, masks, states is not None)) from None
     seconds = time.perf_counter() - begun
     observer.end(count, seconds)
@@ -246,7 +249,7 @@ def _open_sink(
             source,
             overwrite=outputs.overwrite,
             resume=outputs.resume,
-            settings=result_settings(job),
+            settings=result_settings(job, whole=isinstance(prepared.frames, Passes)),
             side_by_side=outputs.side_by_side,
             background=name is None,
             places=places,

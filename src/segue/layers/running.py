@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import RLock
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -25,6 +27,9 @@ the decoder too."""
 
 _PASSES_LEFT = "_first_passes_left"  # attribute of a copy that runs on a processor
 
+_LOCKS: WeakKeyDictionary[nn.Module, AbstractContextManager[object]] = WeakKeyDictionary()
+"""Of copies that run on a processor; a lock as their attribute could neither be copied nor pickled."""
+
 
 @runtime_checkable
 class Composable(Protocol):
@@ -37,7 +42,8 @@ class Composable(Protocol):
 def choose_device(device: str | torch.device | None) -> torch.device:
     """The given device, or the fastest one of this machine: CUDA, Apple's GPU (``mps``), the processor.
 
-    Operations that ``mps`` lacks run on the processor: segue sets ``PYTORCH_ENABLE_MPS_FALLBACK`` on import.
+    Operations that ``mps`` lacks run on the processor: see
+    :func:`segue.allocation.prepare_process`.
     """
     if device is None:
         if torch.cuda.is_available():
@@ -93,6 +99,7 @@ def _copied(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.M
     if tunes:
         use_tuned(copy)
         fold_weights(copy)
+    _own_storage(copy, module)
     # The types of PyTorch do not know this way of calling it.
     copy = cast(Any, copy).to(memory_format=torch.channels_last).eval().requires_grad_(False)
     if tunes and can_fuse():
@@ -101,22 +108,33 @@ def _copied(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.M
         use_fused(copy)
     if on_cpu:
         setattr(copy, _PASSES_LEFT, FIRST_PASSES)
+        _LOCKS[copy] = RLock()
     return copy
+
+
+def _own_storage(copy: nn.Module, module: nn.Module) -> None:
+    """Clone what a copy still shares with its original, which may be trained on."""
+    shared = {value.untyped_storage().data_ptr() for value in (*module.parameters(), *module.buffers())}
+    for value in (*copy.parameters(), *copy.buffers()):
+        if value.untyped_storage().data_ptr() in shared:
+            value.data = value.data.clone()
 
 
 @contextmanager
 def weights_apart(network: object) -> Iterator[None]:
-    """What runs a network for a frame or a window of frames does so inside of this.
+    """Run a network for a frame or a window of frames inside of this: one thread at a time.
 
-    In the first ones the layers of a copy by :func:`inference_copy` arrange their weights, which stay, amid
-    maps, which come and go: both lie apart from the heap then (:func:`segue.allocation.apart_from_heap`), and
-    what is free inside the heap goes back to the system afterwards. Later it does nothing.
+    The layers of a copy by :func:`inference_copy` share memory for what they compute, and arrange weights for
+    the sizes that come. In the first passes they arrange most of them, amid maps, which come and go: both lie
+    apart from the heap then, and what is free inside the heap goes back to the system afterwards.
     """
     left: int = getattr(network, _PASSES_LEFT, 0)
-    if not left:
-        yield
-        return
-    with apart_from_heap():
-        yield
-    setattr(network, _PASSES_LEFT, left - 1)
-    release_freed_memory()
+    lock = _LOCKS.get(network) if isinstance(network, nn.Module) else None
+    with lock or nullcontext():
+        if not left:
+            yield
+            return
+        with apart_from_heap():
+            yield
+        setattr(network, _PASSES_LEFT, left - 1)
+        release_freed_memory()

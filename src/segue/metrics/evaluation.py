@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.allocation import prepare_process
 from segue.datasets.results import Results
 from segue.errors import DatasetError, SegueError
 from segue.inputs import check_choice
@@ -232,4 +233,5 @@ def _begin_worker() -> None:
     """End on Ctrl-C without a traceback, for the parent tells the user; leave the other cores to others."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     let_signals_through({signal.SIGINT})
+    prepare_process()
     cv2.setNumThreads(1)

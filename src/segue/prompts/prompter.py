@@ -35,6 +35,7 @@ from segue.prompts.planes import (
 from segue.types import Box, Frame, Image, Point
 from segue.video.readers import as_rgb
 from segue.weights import load_for
+from segue.weights.identity import WeightsIdentity
 
 SIDE = 192
 """Side of the crops that segue-prompt sees, in pixels. On left-out stills 192 gave better masks than 256,
@@ -235,18 +236,20 @@ def _shipped(name: str) -> SeguePrompt:
 
 
 @functools.lru_cache(maxsize=4)
-def _ready(network: SeguePrompt, device: torch.device) -> SeguePrompt:
+def _inference_copy(network: SeguePrompt, device: torch.device, digest: str) -> SeguePrompt:
+    """A copy of a network whose weights have this digest, which may change with further training."""
     return inference_copy(network, device, torch.float32)
 
 
 def prepared(
     network: SeguePrompt | str = "segue-prompt", device: str | torch.device | None = None
 ) -> SeguePrompt:
-    """A network ready to run; the work is done once for each network and device."""
-    network = _shipped(network) if isinstance(network, str) else network
+    """A network ready to run; the work is done once for each network, its weights, and device."""
+    if isinstance(network, str):
+        return _inference_copy(_shipped(network), choose_device(device), "")
     if not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules()):
         return network
-    return _ready(network, choose_device(device))
+    return _inference_copy(network, choose_device(device), WeightsIdentity.of(network).digest)
 
 
 def _mirrored(planes: Tensor, side: int) -> Tensor:

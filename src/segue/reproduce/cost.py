@@ -14,6 +14,7 @@ from statistics import median
 
 import torch
 
+from segue.allocation import prepare_process
 from segue.jobs.foreground import foreground_session
 from segue.jobs.prepared import open_video
 from segue.jobs.values import ForegroundJob, from_json
@@ -45,6 +46,7 @@ def cost_of(job: str) -> Cost:
 
 
 def _measured(text: str) -> Cost:
+    prepare_process()
     job = from_json(text)
     assert isinstance(job, ForegroundJob)
     device = choose_device(job.device)

@@ -228,6 +228,10 @@ class PngSink(MaskFolderSink):
         super().close()
         self._mark(complete=True)
 
+    def suspend(self) -> None:
+        """Leave the masks written so far, for a run that is resumed."""
+        self._end()
+
     def completed_frames(self) -> list[int]:
         """List the frames whose masks are in the folder.
 

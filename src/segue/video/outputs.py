@@ -183,9 +183,9 @@ class _LockedSinks(MultiSink):
         super().__init__(sinks)
         self._locks = locks
 
-    def close(self) -> None:
+    def _end(self, method: str) -> None:
         with self._locks:
-            super().close()
+            super()._end(method)
 
     def abort(self) -> None:
         with self._locks:

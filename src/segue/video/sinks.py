@@ -49,6 +49,10 @@ class Sink:
             SinkError: it cannot be completed; then nothing appears under the final name.
         """
 
+    def suspend(self) -> None:
+        """Complete what shows the results so far; what a later run continues stays open for it."""
+        self.close()
+
     def abort(self) -> None:
         """Give up: remove what is half-written, keep what a later run can continue."""
 
@@ -125,10 +129,16 @@ class MultiSink(Sink):
             sink.flush()
 
     def close(self) -> None:
-        """Complete every sink; after a failure abort the rest and raise."""
+        self._end(Sink.close.__name__)
+
+    def suspend(self) -> None:
+        self._end(Sink.suspend.__name__)
+
+    def _end(self, method: str) -> None:
+        """End every sink by one of its methods; after a failure abort the rest and raise."""
         for position, sink in enumerate(self._sinks):
             try:
-                sink.close()
+                getattr(sink, method)()
             except BaseException:
                 for rest in self._sinks[position:]:
                     rest.abort()
@@ -174,6 +184,12 @@ class BackgroundSink(Sink):
             self._sink.abort()
         self._raise_error()
         self._sink.close()
+
+    def suspend(self) -> None:
+        """Write what is queued and suspend the other sink; after a failure raise."""
+        self._stop()
+        self._raise_error()
+        self._sink.suspend()
 
     def abort(self) -> None:
         """Write what is queued, so that a later run can go on after it, then abort the other sink."""

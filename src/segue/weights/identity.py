@@ -6,17 +6,11 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from segue.errors import CheckpointError
-
-_Versions = tuple[tuple[int, int], ...]
-
-_DIGESTS: WeakKeyDictionary[nn.Module, tuple[_Versions, str]] = WeakKeyDictionary()
-"""Digests of networks in memory, with where their tensors lay and how often they had been changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +27,8 @@ class WeightsIdentity:
 
     @classmethod
     def of(cls, network: nn.Module) -> WeightsIdentity:
-        """The identity of a network as it is now; one that has not changed is not read again."""
-        tensors = network.state_dict()
-        try:
-            versions = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors.values())
-        except RuntimeError:  # tensors made in inference mode count no changes
-            return cls(type(network).__name__, _digest_of(tensors))
-        known = _DIGESTS.get(network)
-        if known is None or known[0] != versions:
-            known = _DIGESTS[network] = versions, _digest_of(tensors)
-        return cls(type(network).__name__, known[1])
+        """The identity of a network as it is now."""
+        return cls(type(network).__name__, _digest_of(network.state_dict()))
 
     def difference(self, now: WeightsIdentity) -> str | None:
         """What differs between these weights and others; None if they are the same."""

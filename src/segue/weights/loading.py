@@ -55,7 +55,7 @@ def keep_networks(kept: dict[tuple[str, str | None], nn.Module]) -> Iterator[Non
         _KEPT.reset(token)
 
 
-def load(name: str, weights: str | os.PathLike[str] | None = None) -> nn.Module:
+def load(name: str, weights: str | os.PathLike[str] | None = None) -> Any:
     """A network in evaluation mode on the CPU.
 
     Args:
@@ -290,18 +290,17 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> E
 def install(source: Path, *, overwrite: bool = False) -> tuple[Path, Entry]:
     """Convert an official file into the cache folder, where it is found by the name of its network."""
     folder = cache_folder() / "weights"
-    coming = folder / f"{source.stem}.coming.safetensors"
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    entry = convert(source, coming)
-    target = cached(entry)
-    try:
-        if target.exists() and not overwrite:
-            raise CheckpointError(f"{target}: exists already; give --overwrite to replace it")
-        with writing(target):
-            coming.replace(target)
-    finally:
-        coming.unlink(missing_ok=True)
+    with file_lock(folder):
+        coming = folder / f"{source.stem}.coming.safetensors"
+        entry = convert(source, coming)
+        target = cached(entry)
+        try:
+            if target.exists() and not overwrite:
+                raise CheckpointError(f"{target}: exists already; give --overwrite to replace it")
+            with writing(target):
+                coming.replace(target)
+        finally:
+            coming.unlink(missing_ok=True)
     return target, entry
 
 

@@ -1,0 +1,70 @@
+"""Copies of networks for inference: they keep their weights, and threads may share one."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from segue.layers.linear import ActivatedLinear
+from segue.layers.running import inference_copy, weights_apart
+from segue.models.segue_prompt import SeguePrompt
+from segue.prompts.prompter import prepared
+
+CPU = torch.device("cpu")
+
+
+class Mixed(nn.Module):
+    """Layers of all kinds whose weights could stay shared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 128, 1)
+        self.wide = nn.Conv2d(128, 128, 3, padding=1)
+        self.linear, self.fused = nn.Linear(128, 8), ActivatedLinear(8, 8)
+        self.place = nn.Parameter(torch.randn(8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) to (N, 8)."""
+        x = self.wide(self.conv(x)).mean((2, 3))
+        moved: Tensor = self.fused(self.linear(x)) + self.place
+        return moved
+
+
+@torch.no_grad()
+def test_training_a_network_further_leaves_its_copies_as_they_are() -> None:
+    network, x = Mixed(), torch.randn(2, 3, 8, 8)
+    copy, fresh = inference_copy(network, CPU, torch.float32), inference_copy(network, CPU, torch.float32)
+    before = copy(x)
+    for parameter in network.parameters():
+        parameter.mul_(3)
+    assert torch.equal(copy(x), before)
+    assert torch.equal(fresh(x), before), "weights that are arranged later"
+
+
+@torch.no_grad()
+def test_a_prompter_takes_the_weights_of_its_network_as_they_are_now() -> None:
+    network = SeguePrompt()
+    first = prepared(network, "cpu")
+    assert prepared(network, "cpu") is first
+    next(network.parameters()).data.mul_(3)
+    assert prepared(network, "cpu") is not first
+
+
+@torch.no_grad()
+def test_threads_share_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGUE_TUNE", "off")  # Winograd, whose layers share memory
+    network = inference_copy(Mixed(), CPU, torch.float32)
+    inputs = [torch.randn(1 + n % 3, 3, 40 + 8 * (n % 2), 64) for n in range(12)]
+
+    def run(x: Tensor) -> Tensor:
+        with weights_apart(network):
+            found: Tensor = network(x)
+        return found
+
+    alone = [run(x) for x in inputs]
+    for _ in range(5):
+        with ThreadPoolExecutor(4) as pool:
+            assert all(map(torch.equal, pool.map(run, inputs), alone))
