@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from segue.cli.data import app
@@ -23,7 +24,7 @@ def root(tmp_path: Path) -> Path:
 
 def test_check_prints_videos_and_what_is_missing_and_where_it_comes_from(root: Path) -> None:
     result = CliRunner().invoke(app, ["check", str(root)])
-    assert result.exit_code == 0
+    assert result.exit_code == 1, "a script must not go on with a part"
     assert result.stdout.splitlines() == [
         "CDnet2014\tframes\tlabelled\tproblems",
         "baseline/office\t1\t1\t",
@@ -34,12 +35,20 @@ def test_check_prints_videos_and_what_is_missing_and_where_it_comes_from(root: P
 
 def test_check_writes_what_was_found(root: Path, tmp_path: Path) -> None:
     file = tmp_path / "found.json"
-    assert (
-        CliRunner().invoke(app, ["check", str(root), "--kind", "cdnet", "--json", str(file)]).exit_code == 0
-    )
+    result = CliRunner().invoke(app, ["check", str(root), "--kind", "cdnet", "--json", str(file)])
+    assert result.exit_code == 1
     values = json.loads(file.read_text(encoding="utf-8"))
     assert values["videos"][0]["name"] == "baseline/office"
     assert len(values["missing"]) == 52
+
+
+def test_a_complete_set_ends_with_0_and_a_problem_with_1(tmp_path: Path) -> None:
+    (tmp_path / "ecssd").mkdir()
+    for name in ("1.jpg", "1.png"):
+        Image.new("L", (8, 6)).save(tmp_path / "ecssd" / name)
+    assert CliRunner().invoke(app, ["check", str(tmp_path / "ecssd")]).exit_code == 0
+    (tmp_path / "ecssd" / "1.jpg").write_bytes(b"no picture")
+    assert CliRunner().invoke(app, ["check", str(tmp_path / "ecssd")]).exit_code == 1
 
 
 def test_list_names_every_data_set_with_its_address() -> None:
