@@ -129,12 +129,13 @@ def was_interrupted(code: int) -> bool:
 
 
 def killed_by(code: int) -> str:
-    """Which signal ended a program, in words, by its exit code as Python or a shell gives it; else empty."""
+    """Which signal ended a training, in words, by its exit code as Python or a shell gives it; else empty."""
     number = -code if code < 0 else code - 128
     if WINDOWS or number not in signal.valid_signals():
         return ""
-    # The kernel kills with it where memory runs out, and leaves no message.
-    return f"was killed by signal {number}" + (", probably out of memory" if number == 9 else "")
+    # The kernel kills with 9 where memory runs out, and leaves no message.
+    advice = ", probably out of memory; take a smaller --batch or fewer --workers" if number == 9 else ""
+    return f"was killed by signal {number}{advice}"
 
 
 @contextmanager

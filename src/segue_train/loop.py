@@ -82,8 +82,7 @@ def train(recipe: Recipe, settings: RunSettings) -> Path:
         if all(worker.exitcode != -9 for worker in run.workers):
             raise
         raise TrainingError(
-            f"a process that prepares batches {killed_by(-9)}; the last checkpoint stands, "
-            "give fewer --workers to --resume"
+            f"a process that prepares batches {killed_by(-9)}; the last checkpoint stands, --resume it"
         ) from None
     return settings.out / f"{recipe.name}.safetensors"
 

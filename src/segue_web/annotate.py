@@ -63,7 +63,7 @@ class AnnotateBackend(Backend):
         self._classes = classes
         remove_unfinished(self.exports)
         self._shared = SharedProject(self.project, self._to_pages)
-        self._worker = Worker(film.path, (model, weights), prompter, device, self._on_step)
+        self._worker = Worker(film, (model, weights), prompter, device, self._on_step)
         self._runner = JobRunner(self._shared, self._worker, self._to_pages)
         self._edits = Edits(film, self._shared, self._worker)
         self._prepares = False  # whether a frame is prepared for the first click
@@ -90,18 +90,21 @@ class AnnotateBackend(Backend):
         frame = getattr(message, "frame", 0)
         if frame >= self.film.count:
             raise SegueError(f"there is no frame {frame}; the last one is {self.film.count - 1}")
-        if not self.film.exact and not isinstance(
-            message, messages.Hello | messages.Look | messages.Settings
-        ):
-            raise SegueError(
-                f"the film is still being read through ({self.film.progress:.0%}); look around meanwhile"
-            )
+        if not isinstance(message, messages.Hello | messages.Look | messages.Settings):
+            self._refuse_while_reading()
         method = getattr(self, f"_{type(message).__name__.lower()}")
         if inspect.iscoroutinefunction(method):
             return await method(message) or {}
         return await self._shared.run(partial(method, message)) or {}
 
+    def _refuse_while_reading(self) -> None:
+        if not self.film.exact:
+            raise SegueError(
+                f"the film is still being read through ({self.film.progress:.0%}); look around meanwhile"
+            )
+
     async def import_file(self, name: str, path: Path) -> str:
+        self._refuse_while_reading()
         # Not in the thread of the project, which all pages wait for.
         labels = await asyncio.to_thread(read_complete_labels, path, self.film, name)
         count = await self._shared.run(lambda: self.import_labels(labels))

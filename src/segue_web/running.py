@@ -52,6 +52,8 @@ def run_job(job: AnnotateJob, observer: Observer) -> None:
         device=job.device,
         classes=job.classes,
     )
+    if job.imports:
+        film.wait()  # files name frames by number
     for path in job.imports:
         labels = read_complete_labels(path, film)
         count = backend.import_labels(labels)

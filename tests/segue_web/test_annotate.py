@@ -53,6 +53,8 @@ class CircleWorker:
 
     def start(self) -> None: ...
 
+    def taken(self) -> None: ...
+
     def stop(self) -> None: ...
 
     def close(self) -> None: ...
@@ -636,7 +638,7 @@ def test_a_defect_while_a_frame_is_saved_ends_the_tracking_and_is_reported(
 
     events = with_job(backend, ask, steps)
     (ended,) = [event for event in events if event["event"] == "ended"]
-    assert "failed inside segue (RuntimeError)" in ended["error"]
+    assert ended["error"] == "this failed inside segue; the terminal has the details"
     assert "a defect" in capsys.readouterr().err
 
 

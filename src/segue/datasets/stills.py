@@ -300,7 +300,7 @@ def _holds_pairs(folder: Path) -> bool:
 
 
 def _pictures_and_masks(folder: Path) -> tuple[Files, Files]:
-    """Files of one folder by the names of the pairs; masks are PNG, pictures are others or ``<name>_im.png``."""
+    """Files of one folder by the names of the pairs; masks are PNG, pictures others or ``<name>_im.png``."""
     labels = [path for path in files_in(folder, {".png"}) if not path.stem.endswith("_im")]
     pictures = set(files_in(folder, PICTURES)).difference(labels)
     return (
