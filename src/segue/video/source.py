@@ -17,7 +17,7 @@ from PIL import Image as PillowImage
 
 from segue.cancel import CancelToken
 from segue.errors import SourceError
-from segue.inputs import check_file, check_number, exists, kind_of, whole_number
+from segue.inputs import check_choice, check_file, check_number, exists, kind_of, whole_number
 from segue.types import Frame, Image
 from segue.video.decode import VideoFileReader
 from segue.video.images import (
@@ -37,6 +37,13 @@ DamagePolicy = Literal["stop", "skip", "hold"]
 """What to do with a frame that cannot be read: raise, leave it out, or repeat the frame before it."""
 
 
+WhenLate = Literal["newest", "all"]
+"""What to do when a live source is faster than its reader: take the newest frames, or all, ever later."""
+
+WAITING = 2
+"""Frames of a live source that may wait for their reader before the oldest one is dropped."""
+
+
 class DamageWarning(UserWarning):
     """A frame could not be read and was skipped or held; the message names file and frame."""
 
@@ -51,7 +58,7 @@ class SourceRequest:
 
     Attributes:
         place: path, pattern, address or camera number; None for pictures in memory.
-        start, end, stride, duration, max_size, fps, on_damage: see :func:`open_source`.
+        start, end, stride, duration, max_size, fps, on_damage, when_late: see :func:`open_source`.
         type: class of what was given, with its module.
     """
 
@@ -63,6 +70,7 @@ class SourceRequest:
     max_size: int | None = None
     fps: float | None = None
     on_damage: DamagePolicy = "stop"
+    when_late: WhenLate = "newest"
     type: str = ""
 
 
@@ -94,6 +102,7 @@ class Source(AbstractContextManager["Source"]):
         on_damage: DamagePolicy,
         prefetch: int,
         warn: Callable[[str], None],
+        when_late: WhenLate = "newest",
         request: SourceRequest | None = None,
     ) -> None:
         self.request = request or SourceRequest(
@@ -103,6 +112,8 @@ class Source(AbstractContextManager["Source"]):
         self._span = span
         self._max_size = max_size
         self._on_damage = on_damage
+        self._drops = when_late == "newest"
+        self._dropped = 0  # by iterations that have ended
         self._prefetch = prefetch if reader.works_ahead else 0
         self._warn = warn
         self._active: list[Prefetcher[_Read]] = []
@@ -136,6 +147,15 @@ class Source(AbstractContextManager["Source"]):
     def endless(self) -> bool:
         """Whether it ends only when it is stopped, as a camera does; of an address known from a frame on."""
         return self._reader.endless
+
+    @property
+    def dropped(self) -> int:
+        """Frames of a live source that were left out because their reader was late."""
+        return self._dropped + sum(ahead.dropped for ahead in self._active)
+
+    def delay(self, frame: Frame) -> float | None:
+        """Seconds that have passed since a live source gave a frame; None where the source is not live."""
+        return self._reader.delay(frame.time)
 
     def __iter__(self) -> Iterator[Frame]:
         if self._used and self._reader.once:
@@ -213,13 +233,18 @@ class Source(AbstractContextManager["Source"]):
         if self._prefetch < 1:
             yield from self._decoded()
             return
-        ahead = Prefetcher(self._decoded, self._prefetch, self._reader.interrupt, self._stopped)
+        live = self._reader.once and self._drops
+        depth = WAITING if live else self._prefetch
+        ahead = Prefetcher(
+            self._decoded, depth, self._reader.interrupt, self._stopped, lambda: live and self.endless
+        )
         self._active.append(ahead)
         try:
             yield from ahead
         finally:
             with suppress(ValueError):
                 self._active.remove(ahead)
+                self._dropped += ahead.dropped
             ahead.close()
 
     def _decoded(self) -> Iterator[_Read]:
@@ -265,7 +290,9 @@ def open_source(
     duration: float | str | None = None,
     max_size: int | None = None,
     fps: float | None = None,
+    colour: Literal["rgb", "bgr"] = "rgb",
     on_damage: DamagePolicy = "stop",
+    when_late: WhenLate = "newest",
     prefetch: int = 4,
     reconnect: Reconnect | None = None,
     warn: Callable[[str], None] | None = None,
@@ -276,7 +303,7 @@ def open_source(
         source: video file, image file, folder of images, glob pattern or list of them; RTSP, RTMP or
             HTTP(S) address; number of a camera; or pictures in memory: an array or tensor (T, H, W, 3), a
             PIL picture, or a sequence or iterator of PIL pictures or of (H, W, 3), (H, W, 4) or (H, W), all
-            uint8.
+            uint8, RGB.
         start: first frame wanted: an int counts frames, a float seconds, a string is either ("250",
             "12.5s", "1:30").
         end: end before this frame, written like ``start``.
@@ -284,8 +311,11 @@ def open_source(
         duration: end so long after the first frame that is taken: seconds, or "90s", "10min", "1:30:00".
         max_size: bound on the longer side in pixels; larger frames are reduced by averaging.
         fps: frames a second of sources that have no clock (images, arrays: 25 if not given).
+        colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
         on_damage: what a frame that cannot be read does: "stop" ends with an error after the frames before
             it, "skip" leaves it out, "hold" repeats the frame before it; both of these warn.
+        when_late: what happens when a camera or live stream is faster than its frames are taken: "newest"
+            drops the oldest frames that wait, "all" takes every frame and falls behind.
         prefetch: number of frames to decode ahead in a thread; 0 decodes when asked. Arrays and other
             pictures in memory are never read ahead.
         reconnect: patience with cameras and addresses that fail; None is ``Reconnect()``.
@@ -313,18 +343,32 @@ def open_source(
             raise SourceError(f"fps {fps}: give a number above 0")
     if on_damage not in get_args(DamagePolicy):
         raise SourceError(f"on_damage {on_damage!r}: choose one of {', '.join(get_args(DamagePolicy))}")
+    if when_late not in get_args(WhenLate):
+        raise SourceError(f"when_late {when_late!r}: choose one of {', '.join(get_args(WhenLate))}")
     span = Span.of(start, end, stride, duration)
-    reader = _reader_of(source, fps, reconnect or Reconnect())
+    check_choice("colour", colour, Literal["rgb", "bgr"], SourceError)
+    reader = _reader_of(source, fps, reconnect or Reconnect(), bgr=colour == "bgr")
+    if colour == "bgr" and not isinstance(reader, ArrayReader):
+        raise SourceError(f"colour: bgr is for arrays in memory; {reader.where} is read as RGB")
     warn = warn or partial(warnings.warn, category=DamageWarning, stacklevel=2)
     place = str(source) if isinstance(source, (str, Path, int)) else None  # where it can be opened again
     kind = f"{type(source).__module__}.{type(source).__qualname__}"
-    request = SourceRequest(place, start, end, stride, duration, max_size, fps, on_damage, kind)
+    request = SourceRequest(place, start, end, stride, duration, max_size, fps, on_damage, when_late, kind)
     return Source(
-        reader, span, max_size=max_size, on_damage=on_damage, prefetch=prefetch, warn=warn, request=request
+        reader,
+        span,
+        max_size=max_size,
+        on_damage=on_damage,
+        prefetch=prefetch,
+        warn=warn,
+        when_late=when_late,
+        request=request,
     )
 
 
-def _reader_of(source: str | Path | int | Iterable[Any], fps: float | None, reconnect: Reconnect) -> Reader:
+def _reader_of(
+    source: str | Path | int | Iterable[Any], fps: float | None, reconnect: Reconnect, *, bgr: bool
+) -> Reader:
     if isinstance(source, str) and is_address(source):
         return NetworkReader(source, fps, reconnect)
     if isinstance(source, str) and not source:
@@ -347,7 +391,7 @@ def _reader_of(source: str | Path | int | Iterable[Any], fps: float | None, reco
         files = [Path(one) for one in source]
         return ImageReader(files, files[0].resolve().parent.name or "images", "list of pictures", fps)
     if isinstance(source, Iterable) and not isinstance(source, (bool, bytes, Mapping)):
-        return ArrayReader(source, fps)
+        return ArrayReader(source, fps, bgr=bgr)
     raise SourceError(
         f"source: {kind_of(source)}; give a path, an address, a camera number, or pictures: an array or "
         "tensor (T, H, W, 3) of uint8, a PIL picture, or a list or iterator of such"
