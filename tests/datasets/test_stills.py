@@ -124,6 +124,53 @@ def test_a_file_without_partner_is_named(there: str, message: str, tmp_path: Pat
         open_stills(tmp_path)
 
 
+@pytest.mark.parametrize("gone", ["1.jpg", "1.png"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_class_of_fss_that_lacks_a_file_is_named_and_not_dropped(
+    gone: str, count: int, tmp_path: Path
+) -> None:
+    root = tmp_path / "fewshot_data"
+    for name in ("zebra", "ant"):
+        for number in range(1, count + 1):
+            write(root / name / f"{number}.jpg", np.full((*SIZE, 3), 50, np.uint8))
+            write(root / name / f"{number}.png", grey())
+    (root / "ant" / gone).unlink()
+    with pytest.raises(DatasetError, match=r"ant lacks the (picture|mask) of 1$"):
+        open_stills(tmp_path)
+    assert not check_data(tmp_path).complete
+
+
+@pytest.mark.parametrize("layout", ["big", "msra10k", "repacked for STCN"])
+def test_a_folder_of_pairs_that_lacks_a_picture_names_it(layout: str, tmp_path: Path) -> None:
+    picture, mask = PUBLISHED[layout]
+    for name in ("1", "2"):
+        write(tmp_path / picture.format(name), np.full((*SIZE, 3), 50, np.uint8))
+        write(tmp_path / mask.format(name), grey())
+    (tmp_path / picture.format("2")).unlink()
+    with pytest.raises(DatasetError, match="lacks the picture of 2"):
+        open_stills(tmp_path)
+
+
+REPACKED = {
+    "BIG_small": "big",
+    "DUTS-TR": "duts",
+    "DUTS-TE": "duts",
+    "HRSOD_small": "hrsod",
+    "ecssd": "ecssd",
+    "fss": "fss",
+}
+
+
+@pytest.mark.parametrize("name", REPACKED)
+def test_segue_data_check_knows_the_folders_that_stcn_repacked(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / name / "ant" if name == "fss" else tmp_path / name
+    for number in (1, 2):
+        write(folder / f"{number}.jpg", np.full((*SIZE, 3), 50, np.uint8))
+        write(folder / f"{number}.png", grey())
+    found = check_data(tmp_path / name)
+    assert (found.kind, found.complete) == (REPACKED[name], True)
+
+
 KINDS = {
     "ecssd": "ecssd",
     "duts": "duts",

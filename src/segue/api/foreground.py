@@ -12,7 +12,7 @@ import torch
 
 from segue.api.results import Progress, Results
 from segue.flow.providers import FlowName
-from segue.jobs.describing import described, model_value, source_value
+from segue.jobs.describing import Colour, described, model_value, opened_source, source_value
 from segue.jobs.foreground import prepare_foreground
 from segue.jobs.options import ForegroundOptions, checked
 from segue.jobs.prepared import Objects
@@ -22,7 +22,7 @@ from segue.sessions.foreground import ForegroundSession
 from segue.sessions.networks import check_path
 from segue.sessions.segmenters import Segmenter
 from segue.types import FollowCamera
-from segue.video import Source, open_source
+from segue.video import Source
 
 
 def foreground(
@@ -34,7 +34,7 @@ def foreground(
     flow_weights: str | Path | None = None,
     threshold: float | None = None,
     roi: Any = None,
-    min_area: int = 0,
+    min_area: int | None = None,
     objects: bool = False,
     shadows: bool = False,
     scene: Any = "median",
@@ -48,6 +48,7 @@ def foreground(
     fps: float | None = None,
     device: str | torch.device | None = None,
     fast: bool = False,
+    colour: Colour = "rgb",
     progress: Progress | None = None,
 ) -> Results[ForegroundSession]:
     """Tell foreground from background on every frame.
@@ -64,8 +65,10 @@ def foreground(
         flow_weights: file of torchvision's ``raft_small``, for ``raft``.
         threshold: a pixel is foreground from this probability on; None is that of the model.
         roi: (H, W), non-zero where there can be foreground: an array, a tensor, a PIL picture or a file.
-        min_area: connected components with fewer pixels are left out.
-        objects: give every connected component an id that stays the same; else all foreground is 1.
+        min_area: connected components with fewer pixels are left out; None is 0, or with ``objects`` the area
+            of a square of a sixtieth of the shorter side.
+        objects: give every moving object an id that stays the same, from its third frame on; else all
+            foreground is 1.
         shadows: mark shadow as 2, where the model distinguishes it; not with ``objects``.
         scene: where the picture of the empty scene comes from: ``median`` (running median), ``mog2`` or
             ``knn`` (the model of that method), a picture of your own: a file, or RGB (H, W, 3), uint8, as an
@@ -89,6 +92,7 @@ def foreground(
         fps: take this many frames a second; None is all.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
         fast: bfloat16 where the hardware has it.
+        colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
         progress: called after each result with the number of results so far and the expected one, or None.
 
     Returns:
@@ -120,7 +124,7 @@ def foreground(
             "passes": passes,
         },
     )
-    opened = source if isinstance(source, Source) else open_source(source)
+    opened = opened_source(source, colour)
     place, frames = source_value(opened)
     named, network = model_value(model, weights)
     paths = (str, os.PathLike, NoneType)

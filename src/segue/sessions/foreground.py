@@ -20,7 +20,7 @@ from segue.models.geometry import ResizePadGeometry
 from segue.sessions.align import Aligner, to_frame, to_reference
 from segue.sessions.along_motion import REACH, Found, MotionAverage
 from segue.sessions.background import MASK_ABOVE, GhostDetector, MaskedMedian
-from segue.sessions.base import Checkpointable, SessionState, checkpointed
+from segue.sessions.base import Checkpointable, Session, SessionState, checkpointed
 from segue.sessions.changes import Change, SceneChangeDetector, difference, exposure, is_shown, reduced, relit
 from segue.sessions.empty_scene import Background, Scene, resized, same_shape
 from segue.sessions.explaining import Explanation, draw
@@ -59,7 +59,7 @@ class _Given:
     picture: Image | None
 
 
-class ForegroundSession(Checkpointable):
+class ForegroundSession(Checkpointable, Session):
     """Gives the foreground of each frame; frames go in one by one.
 
     Everything between camera and network is done here: frames are reduced to the working size, those of a

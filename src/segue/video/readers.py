@@ -70,14 +70,10 @@ class Reader:
         """Whether pictures come until somebody stops it, as from a camera."""
         return False
 
-    def pictures(self) -> Iterator[Picture]:
-        """Read all pictures in order.
+    def pictures(self, start: int | float = 0) -> Iterator[Picture]:
+        """The pictures in order; those before ``start``, an index or a time in seconds, may be left out.
 
-        Yields:
-            Pictures with index and time in seconds, decoded when they are loaded.
-
-        Raises:
-            SourceError: the source breaks and cannot be read on.
+        They are decoded when they are loaded. Raises a SourceError where the source breaks.
         """
         raise NotImplementedError
 
@@ -157,7 +153,8 @@ class ArrayReader(Reader):
     name = where = "array"
     works_ahead = False
 
-    def __init__(self, values: Iterable[Any], fps: float | None) -> None:
+    def __init__(self, values: Iterable[Any], fps: float | None, *, bgr: bool = False) -> None:
+        self._bgr = bgr
         shape = getattr(values, "shape", None)
         if shape is not None and len(shape) != 4:
             raise SourceError(
@@ -172,7 +169,13 @@ class ArrayReader(Reader):
         if self.total is not None and hasattr(values, "__getitem__"):
             self.size = as_rgb(values[0], f"{self.where}, frame 0").shape[:2]
 
-    def pictures(self) -> Iterator[Picture]:
+    def pictures(self, start: int | float = 0) -> Iterator[Picture]:
         rate = self.fps or DEFAULT_FPS
         for index, value in enumerate(self._values):
-            yield Picture(index, index / rate, partial(as_rgb, value, f"{self.where}, frame {index}"))
+            yield Picture(index, index / rate, partial(self._picture, value, f"{self.where}, frame {index}"))
+
+    def _picture(self, value: Any, where: str) -> Image:
+        """A picture as RGB, (H, W, 3), uint8; those of PIL know the order of their channels."""
+        image = as_rgb(value, where)
+        swapped = self._bgr and not isinstance(value, PillowImage.Image)
+        return np.ascontiguousarray(image[..., ::-1]) if swapped else image
