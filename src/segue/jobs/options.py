@@ -149,10 +149,11 @@ class ForegroundOptions(Value):
     """Options of foreground segmentation."""
 
     objects: bool = option(False, "Objects and events")
-    """Give every connected component an id that stays the same; else all foreground is 1."""
+    """Give every moving object an id that stays the same, from its third frame on; else all is 1."""
 
-    min_area: int = option(0, "Objects and events")
-    """Connected components with fewer pixels are left out."""
+    min_area: int | None = option(None, "Objects and events")
+    """Connected components with fewer pixels are left out.
+    [default: 0; with `--objects` the area of a square of a sixtieth of the shorter side]"""
 
     shadows: bool = option(False, "Objects and events")
     """Mark shadow as 2, where the model distinguishes it; not with `--objects`."""
