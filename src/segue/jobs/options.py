@@ -216,7 +216,7 @@ def checked(kind: type[V], values: Mapping[str, Any]) -> V:
     try:
         return kind(**values)
     except ValidationError as errors:
-        raise ArgumentError(error_text(errors)) from None
+        raise ArgumentError(error_text(errors).removeprefix("options.")) from None
 
 
 def error_text(errors: ValidationError) -> str:
