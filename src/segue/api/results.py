@@ -219,7 +219,8 @@ def results_of(
     place, frames = source_value(opened)
     network, weights, device = (options.pop(name) for name in ("model", "weights", "device"))
     model, unnamed = model_value(network, weights)
-    own = {name: options.pop(name) for name in _OBJECTS & options.keys() if not _in_json(options[name])}
+    objects_by_name = [name for name in options if name in _OBJECTS and not _in_json(options[name])]
+    own = {name: options.pop(name) for name in objects_by_name}
     values = {
         **by_arguments(kind, options),
         "source": place,
