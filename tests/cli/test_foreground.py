@@ -173,7 +173,7 @@ def test_region_and_size_and_threshold(find: Command, camera: Path, tmp_path: Pa
     assert outcome.code == 0, outcome.err
     expected = foreground(
         camera, model="median", roi=roi, min_area=30, short_side=48, threshold=0.7, objects=True,
-        align=False, warm_up=5,
+        without=["align"], warm_up=5,
     )  # fmt: skip
     with np.load(tmp_path / "out" / "masks.npz") as archive:
         for mask, result in zip(archive["masks"], expected, strict=True):

@@ -8,12 +8,12 @@ import pytest
 import segue
 from segue.sessions import nearby, two_passes
 from segue.sessions.along_motion import along_motion
-from segue.sessions.changes import Change
 from segue.sessions.empty_scene import Scene
 from segue.sessions.film_scenes import FilmScenes, LearntBackground, unpacked
 from segue.sessions.moving_camera import motion_between
 from segue.sessions.nearby import Nearby
 from segue.sessions.scene_estimation import Sample
+from segue.sessions.stages import Change
 from segue.sessions.subtractors import BackgroundDifference
 from segue.sessions.two_passes import SceneLearner
 from segue.types import Image
@@ -24,7 +24,7 @@ SIZE, SIZE_OF_PAN = (96, 128), (120, 160)
 
 
 def learnt(pictures: list[Image]) -> SceneLearner:
-    first = SceneLearner(BackgroundDifference(), short_side=None, align=False)
+    first = SceneLearner(BackgroundDifference(), short_side=None, without=["align"])
     for frame in film(pictures):
         first.take(frame)
     first.finish()
@@ -70,7 +70,7 @@ def test_a_film_of_any_length_is_followed_piece_by_piece(monkeypatch: pytest.Mon
     """What is known of each piece includes what lies after it; few frames are kept at a time."""
     monkeypatch.setattr(two_passes, "PIECE", 14)
     monkeypatch.setattr(two_passes, "BESIDE", 5)
-    first, kept = SceneLearner(BackgroundDifference(), short_side=None, align=False), 0
+    first, kept = SceneLearner(BackgroundDifference(), short_side=None, without=["align"]), 0
     for frame in PAN:
         first.take(frame)
         kept = max(kept, len(first._piece) + len(first._before))

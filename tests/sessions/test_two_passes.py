@@ -40,7 +40,7 @@ def learnt(pictures: list[Image], align: bool = False) -> SceneLearner:
 
 
 def masks(source: object, **options: object) -> list[np.ndarray]:
-    results = segue.foreground(source, model="median", align=False, **options)  # type: ignore[arg-type]
+    results = segue.foreground(source, model="median", without=["align"], **options)  # type: ignore[arg-type]
     return [result.mask == 1 for result in results]
 
 
@@ -153,13 +153,15 @@ def test_a_first_pass_goes_on_from_its_state_to_the_same_scenes(stop: int, tmp_p
 
 def test_learnt_scenes_are_saved_and_taken(tmp_path: Path) -> None:
     pictures = waits_and_leaves()
-    first = segue.foreground(pictures, model="median", align=False, passes=2)
+    first = segue.foreground(pictures, model="median", without=["align"], passes=2)
     two = [result.mask for result in first]
     scenes = first.session.scenes
     assert scenes is not None
     scenes.save(tmp_path / "scene.safetensors")
     known = FilmScenes.load(tmp_path / "scene.safetensors")
-    one = [result.mask for result in segue.foreground(pictures, model="median", align=False, scene=known)]
+    one = [
+        result.mask for result in segue.foreground(pictures, model="median", without=["align"], scene=known)
+    ]
     assert np.array_equal(known.scene(0).planes, scenes.scene(0).planes)
     # The second of two passes averages over the frames after each one as well.
     assert np.mean([(a == b).mean() for a, b in zip(one, two, strict=True)]) > 0.99
