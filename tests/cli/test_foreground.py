@@ -168,7 +168,7 @@ def test_region_and_size_and_threshold(find: Command, camera: Path, tmp_path: Pa
     Image.fromarray(roi).save(tmp_path / "roi.png")
     outcome = find(
         *("--roi", tmp_path / "roi.png", "--min-area", 30, "--short-side", 48, "--threshold", 0.7),
-        *("--objects", "--no-align", "--warm-up", 5, "--format", "npz"),
+        *("--objects", "--without", "align", "--warm-up", 5, "--format", "npz"),
     )
     assert outcome.code == 0, outcome.err
     expected = foreground(

@@ -81,7 +81,7 @@ def played(session: ForegroundSession, frames: list[Frame]) -> list[Segmentation
 
 
 def ahead() -> TinyForeground:
-    return TinyForeground(((-2, "past"), (2, "future")), background="scene")
+    return TinyForeground(((-2, "past"), (2, "future")))
 
 
 def test_frames_that_wait_are_done_with_the_background_of_their_size() -> None:
