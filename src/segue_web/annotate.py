@@ -12,10 +12,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-import numpy as np
-
 from segue.errors import PromptError, SegueError
-from segue.masks import encode_rle, measure, rle_box
+from segue.masks import encode_rle, rle_box
 from segue.registry import DETECTORS, MODELS
 from segue.weights.download import is_available
 from segue_web import messages
@@ -65,7 +63,7 @@ class AnnotateBackend(Backend):
         self._classes = classes
         remove_unfinished(self.exports)
         self._shared = SharedProject(self.project, self._to_pages)
-        self._worker = Worker(film.path, (model, weights), prompter, device, self._on_step)
+        self._worker = Worker(film, (model, weights), prompter, device, self._on_step)
         self._runner = JobRunner(self._shared, self._worker, self._to_pages)
         self._edits = Edits(film, self._shared, self._worker)
         self._prepares = False  # whether a frame is prepared for the first click
@@ -92,22 +90,25 @@ class AnnotateBackend(Backend):
         frame = getattr(message, "frame", 0)
         if frame >= self.film.count:
             raise SegueError(f"there is no frame {frame}; the last one is {self.film.count - 1}")
-        if not self.film.exact and not isinstance(
-            message, messages.Hello | messages.Look | messages.Settings
-        ):
-            raise SegueError(
-                f"the film is still being read through ({self.film.progress:.0%}); look around meanwhile"
-            )
+        if not isinstance(message, messages.Hello | messages.Look | messages.Settings):
+            self._refuse_while_reading()
         method = getattr(self, f"_{type(message).__name__.lower()}")
         if inspect.iscoroutinefunction(method):
             return await method(message) or {}
         return await self._shared.run(partial(method, message)) or {}
 
+    def _refuse_while_reading(self) -> None:
+        if not self.film.exact:
+            raise SegueError(
+                f"the film is still being read through ({self.film.progress:.0%}); look around meanwhile"
+            )
+
     async def import_file(self, name: str, path: Path) -> str:
+        self._refuse_while_reading()
         # Not in the thread of the project, which all pages wait for.
         labels = await asyncio.to_thread(read_complete_labels, path, self.film, name)
         count = await self._shared.run(lambda: self.import_labels(labels))
-        return f"{len(labels.names)} objects on {count} frames"
+        return f"added {len(labels.names)} objects on {count} frames; nothing was replaced"
 
     def upload_path(self, name: str) -> Path:
         """Where an uploaded file waits; its own name is used for its ending only."""
@@ -127,11 +128,10 @@ class AnnotateBackend(Backend):
                 own = dict(given)
                 group = own.pop("group", "")[:LONGEST_NAME]
                 self.project.set_object(ids[number], group=group, attributes=own)
-            for index, mask in labels.frames():
+            for index in sorted(labels.masks):
                 found = {
-                    ids[number]: (np.asarray(mask == number), Mark("imported", labels.score(index, number)))
-                    for number in measure(mask)
-                    if number in ids
+                    ids[number]: (plane, Mark("imported", labels.score(index, number)))
+                    for number, plane in labels.objects(index).items()
                 }
                 self.project.put(index, found)
                 count += bool(found)

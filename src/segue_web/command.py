@@ -49,6 +49,12 @@ def annotate(
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1 ...  [default: a GPU if there is one]")
     ] = None,
+    copy_to: Annotated[
+        Path | None,
+        typer.Option(
+            help="Copy the project as last saved, also while it is open, into this folder, and stop."
+        ),
+    ] = None,
     port: PORT = 0,
     browser: BROWSER = True,
 ) -> None:
@@ -66,7 +72,15 @@ def annotate(
         segue annotate my.mp4 --model sam2-tiny --prompter sam2-tiny
 
         segue annotate street.mp4 --classes car,person,bicycle
+
+        segue annotate my.mp4 --copy-to backup.project
     """
+    if copy_to is not None:
+        need_web()
+        from segue_web.running import copy_project
+
+        typer.echo(f"copied: {copy_project(film, project, copy_to)}")
+        return
     show(
         AnnotateJob(
             film=film,

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
 from segue.arrays import BoolArray
 from segue.errors import PromptError
 from segue.prompts import Prompts
@@ -66,7 +64,7 @@ class Edits:
         added = points[len(known) :]
         if points[: len(known)] != known or not added or before["box"] != (box and list(box)):
             return None, points
-        return np.asarray(self._project.mask(frame) == number), added
+        return self._project.plane(frame, number), added
 
     def stroke(self, message: messages.StrokeEdit) -> dict[str, Any]:
         """Add the pixels of a stroke to an object, or take them away."""
@@ -117,9 +115,7 @@ class Edits:
         for index in project.frames_of([number], "interpolated"):
             near = (before is None or index > before) and (after is None or index < after)
             if near and index not in inside:
-                mask = np.array(project.mask(index))
-                mask[mask == number] = 0
-                project.write(index, mask, {number: None})
+                project.clear(index, number)
         for first, last in pairs:
             one, two = matched(keys[first], keys[last])
             for index in sorted(inside & set(range(first + 1, last))):
@@ -134,10 +130,9 @@ class Edits:
         self._project.check_edit(message.frame, message.seen, message.object)
         frame, number = message.frame, message.object
         with self._shared.change("hide" if message.hidden else "clear"):
-            mask = np.array(self._project.mask(frame))
-            mask[mask == number] = 0
-            self._project.write(frame, mask, {number: Mark("given") if message.hidden else None})
-            self._project.set_prompt(frame, number, None)
+            self._project.clear(frame, number)
+            if message.hidden:
+                self._project.hide(frame, number)
             self._interpolate(number, frame)
 
     def _give(
@@ -153,7 +148,7 @@ class Edits:
         project.check_edit(frame, message.seen, message.object)
         with self._shared.change(label):
             number = message.object or project.add_object()
-            plane = change(np.asarray(project.mask(frame) == number))
+            plane = change(project.plane(frame, number))
             project.put(frame, {number: (plane, Mark("given", score))})
             # A polygon stays what is interpolated, whatever is painted over it here.
             polygon = project.prompts(frame).get(number, {}).get("polygon")

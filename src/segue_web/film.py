@@ -62,12 +62,13 @@ class Film:
             and where two pictures share a name.
         exact: whether index and time belong together for sure; False while a long file without an index is
             read through, when both are guessed from the frame rate.
+        index: the time stamps of a video file, for another process that opens it; None for pictures.
 
     Raises:
         SourceError: it cannot be read as a film.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, index: Stamps | None = None) -> None:
         self.path, self.name = path, path.stem if path.is_file() else path.resolve().name
         self._lock = threading.Lock()
         self._jpegs: dict[int, bytes] = {}  # the one that was asked for last stands last
@@ -76,6 +77,8 @@ class Film:
         self.names: tuple[str, ...] | None = None
         self._next = -1
         self._closed = False
+        self.index = index
+        self._scanner: threading.Thread | None = None
         self.exact = True
         self.progress = 1.0
         if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
@@ -113,15 +116,24 @@ class Film:
         self.fps = float(self._stream.average_rate or DEFAULT_FPS)
         self._matrix: DisplayMatrix | None = None
         self._frames: Iterator[av.VideoFrame] = iter(())
-        stamps = _indexed(self._stream) or (_scanned(path) if path.stat().st_size <= SCAN_BYTES else None)
+        stamps = self.index or _indexed(self._stream)
+        if stamps is None and path.stat().st_size <= SCAN_BYTES:
+            stamps = _scanned(path)
         self.exact = stamps is not None
         self._take(stamps or _guessed(self._container, self._stream, self.fps))
         self.size = self._decode(0).shape[:2]
         if not self.exact:
             self.progress = 0.0
-            threading.Thread(target=self._scan, daemon=True, name="segue-film-index").start()
+            self._scanner = threading.Thread(target=self._scan, daemon=True, name="segue-film-index")
+            self._scanner.start()
+
+    def wait(self) -> None:
+        """Return once index and time belong together for sure."""
+        if self._scanner is not None:
+            self._scanner.join()
 
     def _take(self, stamps: Stamps) -> None:
+        self.index = stamps
         self._pts, self._keys = stamps
         self.count = len(self._pts)
         if not self.count:

@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from segue_web.exports import remove_unfinished
 from segue_web.project import MarkedMask
 from segue_web.server import Send
 from segue_web.shared import SharedProject
-from segue_web.worker import Worker
+from segue_web.worker import DEFECT, Worker
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Job:
         row: number of a tracking in the project; 0 for an export.
         entry: the last entry of a tracking in the history.
         target: file or folder of an export.
+        since: when its first step came; networks are loaded by then.
     """
 
     what: str
@@ -37,11 +38,15 @@ class Job:
     row: int = 0
     entry: int | None = None
     target: Path | None = None
-    since: float = field(default_factory=time.monotonic)
+    since: float | None = None
 
     @property
     def progress(self) -> dict[str, Any]:
-        return {"what": self.what, "done": self.done, "total": self.total}
+        """Steps done, in total, and a second; the rate is 0 until it can be measured."""
+        rate = 0.0
+        if self.since is not None and self.done > 1:
+            rate = (self.done - 1) / max(time.monotonic() - self.since, 1e-3)
+        return {"what": self.what, "done": self.done, "total": self.total, "rate": round(rate, 2)}
 
 
 class JobRunner:
@@ -100,8 +105,11 @@ class JobRunner:
             return
         if value is None:
             self._spawn(self._finish(job, error))
-        elif not job.row:
+            return
+        job.since = job.since or time.monotonic()
+        if not job.row:
             job.done = value
+            self._worker.taken()
             self._progress()
         else:
             job.done += 1
@@ -121,8 +129,7 @@ class JobRunner:
         traceback.print_exception(error)
         self._worker.stop()
         self.job = None
-        reason = f"this failed inside segue ({type(error).__name__}); the terminal has the details"
-        self._send({"event": "ended", "state": "stopped", "error": reason, "interrupted": None})
+        self._send({"event": "ended", "state": "stopped", "error": DEFECT, "interrupted": None})
 
     async def keep(self, job: Job, index: int, tracked: dict[int, MarkedMask]) -> None:
         """Save a tracked frame, in the tracking's own step of the history while that is the last."""
@@ -139,6 +146,7 @@ class JobRunner:
 
         try:
             await self._shared.run(keep)
+            self._worker.taken()
         except SegueError as error:
             self._worker.stop()
             await self._finish(job, str(error))
@@ -169,5 +177,4 @@ class JobRunner:
     def _progress(self) -> None:
         job = self.job
         if job is not None:
-            rate = job.done / max(time.monotonic() - job.since, 1e-3)
-            self._send({"event": "progress", **job.progress, "rate": round(rate, 2)})
+            self._send({"event": "progress", **job.progress})

@@ -76,6 +76,7 @@ class Labels:
     Attributes:
         names: name of each object, by id.
         masks: readers of the index masks, (H, W), by frame.
+        planes: of formats whose objects may overlap, what decodes each of them, by frame.
         scores: those that are known, by frame and object.
         where: the file that they come from, for messages.
         attributes: of the objects that have any, by name; ``group`` is the group of an object.
@@ -83,6 +84,7 @@ class Labels:
 
     names: Mapping[int, str]
     masks: Mapping[int, Read]
+    planes: Mapping[int, Planes] = field(default_factory=dict)
     scores: Mapping[tuple[int, int], float] = field(default_factory=dict)
     where: str = ""
     attributes: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
@@ -91,6 +93,18 @@ class Labels:
         """Index and mask of every frame that has one, in order; SegueError where one is damaged."""
         for index in sorted(self.masks):
             yield index, self._read(index)
+
+    def objects(self, index: int) -> dict[int, BoolArray]:
+        """Mask of each object of a frame that has one, (H, W), bool; SegueError where it is damaged."""
+        if index not in self.planes:
+            mask = self._read(index)
+            return {number: np.asarray(mask == number) for number in measure(mask) if number in self.names}
+        found: dict[int, BoolArray] = {}
+        with errors_named(self.where):
+            for number, decode in self.planes[index]:
+                plane = decode()
+                found[number] = found[number] | plane if number in found else plane
+        return {number: plane for number, plane in found.items() if plane.any()}
 
     def mask(self, index: int, size: tuple[int, int]) -> IndexMask:
         """Index mask of a frame; empty where there is none. SegueError where it is damaged.
@@ -204,7 +218,7 @@ class Collector:
             The labels.
         """
         masks = {index: partial(_stacked, found, self.size) for index, found in planes.items()}
-        return self._labels(names, masks, scores, attributes)
+        return self._labels(names, masks, scores, attributes, planes)
 
     def _labels(
         self,
@@ -212,10 +226,11 @@ class Collector:
         masks: Mapping[int, Read],
         scores: Mapping[tuple[int, int], float] | None,
         attributes: Mapping[int, Mapping[str, str]],
+        planes: Mapping[int, Planes] | None = None,
     ) -> Labels:
         self.check_objects(len(names))
         known = {i: without_controls(name or "")[:LONGEST_NAME] or f"Object {i}" for i, name in names.items()}
-        return Labels(known, masks, scores or {}, self.where, attributes)
+        return Labels(known, masks, planes or {}, scores or {}, self.where, attributes)
 
     def _ids_in(self, reads: Iterable[Read]) -> set[int]:
         found: set[int] = set()

@@ -108,6 +108,7 @@ class LivePage(Observer):
         self._about: dict[str, Any] = {}
         self._source: Source | None = None
         self._what, self._count = "", 0
+        self._delay: float | None = None
         self._total: int | None = None
         self._times: deque[float] = deque(maxlen=50)
         self._done: _Done | None = None
@@ -158,6 +159,7 @@ class LivePage(Observer):
         self._times.append(time.monotonic())
         number = 1 if self._done is None else self._done.number + 1
         full = self._source.original_size if self._source is not None else None
+        self._delay = self._source.delay(frame) if self._source is not None else None
         self._done = _Done(number, frame, result, full or frame.size)
         self._observer.frame(frame, result, note)
 
@@ -262,8 +264,18 @@ class LivePage(Observer):
                 "total": self._total,
                 "rate": rate,
                 "age": now - last,
+                "delay": self._delay,
+                "dropped": self._source.dropped if self._source is not None else 0,
             }
-        return {"what": self._what, "done": 0, "total": self._total, "rate": None, "age": None}
+        return {
+            "what": self._what,
+            "done": 0,
+            "total": self._total,
+            "rate": None,
+            "age": None,
+            "delay": None,
+            "dropped": 0,
+        }
 
     def _events_after(self, last: int) -> list[tuple[int, dict[str, Any]]]:
         with self._lock:

@@ -27,7 +27,7 @@ MAX_BYTES = 4 << 20
 """Longest message."""
 
 ExportFormat = Literal[
-    "davis", "coco", "coco_images", "ytvis", "yolo", "mot", "mots", "cvat", "labelstudio", "via", "overlay",
+    "davis", "coco", "coco_images", "ytvis", "yolo", "mot", "mots", "cvat", "labelstudio", "overlay",
     "prores", "vp9", "png",
 ]  # fmt: skip
 

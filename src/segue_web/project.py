@@ -1,12 +1,11 @@
 """A project of the page: objects, prompts, masks and history in one folder that survives any kill.
 
-Masks are index PNGs in ``masks/``, named after their content and never changed, so that undo only has to
-point at an earlier one, and complete before a row names them. All else is in ``project.db``.
+All of it is in ``project.db``. Each object has its own mask on a frame, as run lengths, so that objects may
+overlap; the order of the objects says which is on top where one index mask is asked for.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -14,15 +13,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from segue.errors import PromptError, SegueError, SourceError
-from segue.masks import measure, read_index_mask
-from segue.masks.files import MAX_ID, encode_index_mask
+from segue.arrays import BoolArray
+from segue.errors import DatasetError, PromptError, SegueError, SourceError
+from segue.masks import decode_rle, encode_rle
+from segue.masks.files import MAX_ID
+from segue.masks.rle import check_runs
 from segue.types import IndexMask
-from segue.video.partial import write_complete
 from segue_web.interpolation import Corners
-from segue_web.store import MASK_NAME, POLYGON, Row, StaleError, Store
+from segue_web.store import POLYGON, Row, StaleError, Store
 
 Kind = Literal["given", "tracked", "found", "imported", "interpolated"]
 """Where the mask of an object on a frame comes from; ``given`` ones are a person's and stay."""
@@ -56,8 +55,23 @@ class Mark:
     agreement: float | None = None
 
 
-MarkedMask = tuple[npt.NDArray[np.bool_], Mark]
+MarkedMask = tuple[BoolArray, Mark]
 """The mask of one object on one frame, (H, W), and what is known of it."""
+
+_TIMELINE = "frame, object, kind, score, area, weight, agreement"
+
+
+def decoded(counts: str, size: tuple[int, int]) -> BoolArray:
+    """Mask, (H, W), bool, of the compressed run lengths that a project stores."""
+    return decode_rle({"size": [*size], "counts": counts})
+
+
+def composed(masks: Mapping[int, str], size: tuple[int, int]) -> IndexMask:
+    """Index mask, (H, W), uint8 or uint16, of run lengths by object; later objects lie on top."""
+    mask = np.zeros(size, np.uint8 if max(masks, default=0) < 256 else np.uint16)
+    for number, counts in masks.items():
+        mask[decoded(counts, size)] = number
+    return mask
 
 
 class Project(Store):
@@ -92,11 +106,13 @@ class Project(Store):
 
     def timeline(self) -> list[list[Any]]:
         """All marks: frame, object, kind, score, area, weight, agreement."""
-        return [list(row) for row in self._db.execute("SELECT * FROM marks ORDER BY frame, object")]
+        return [
+            list(row) for row in self._db.execute(f"SELECT {_TIMELINE} FROM marks ORDER BY frame, object")
+        ]
 
     def marks(self, frame: int) -> dict[int, Mark]:
         """What is known of the objects of a frame."""
-        rows = self._db.execute("SELECT * FROM marks WHERE frame=?", (frame,))
+        rows = self._db.execute(f"SELECT {_TIMELINE} FROM marks WHERE frame=?", (frame,))
         return {row["object"]: Mark(*tuple(row)[2:]) for row in rows}
 
     def prompts(self, frame: int) -> dict[int, Row]:
@@ -117,61 +133,45 @@ class Project(Store):
             self._polygons = self._prompt_revision, known
         return known
 
-    def mask(self, frame: int) -> IndexMask:
-        """Index mask of a frame, (H, W), uint8 or uint16; empty where nothing was saved.
+    def masks(self, frame: int) -> dict[int, str]:
+        """Compressed run lengths of the visible objects of a frame, by object, in their order."""
+        sql = "SELECT object, mask FROM marks WHERE frame=? AND area>0 ORDER BY object"
+        return self._checked({row["object"]: row["mask"] for row in self._db.execute(sql, (frame,))}, frame)
 
-        Args:
-            frame: its number.
-
-        Returns:
-            (H, W), 0 background, 1.. objects; a new array.
-
-        Raises:
-            SourceError: the file is damaged, or of another size than the film.
-        """
-        return self._read_mask(self.mask_file(frame))
-
-    def mask_before(self, frame: int) -> tuple[str, IndexMask] | None:
-        """The mask of a frame before the last step that changed it and is not undone.
-
-        Args:
-            frame: its number.
-
-        Returns:
-            Name of the step, and (H, W), 0 background, 1.. objects; None where no step changed the frame.
-
-        Raises:
-            SourceError: the file is damaged, or of another size than the film.
-        """
-        found = self.file_before(frame)
+    def masks_before(self, frame: int) -> tuple[str, dict[int, str]] | None:
+        """Label of the last step that changed a frame and is not undone, and the masks before it."""
+        found = self.rows_before(frame)
         if found is None:
             return None
-        label, name = found
-        return label, self._read_mask(None if name is None else self._mask_path(frame, name))
+        label, rows = found
+        masks = self.masks(frame)
+        for number, row in rows.items():
+            masks.pop(number, None)
+            if row is not None and row["area"]:
+                masks[number] = row["mask"]
+        return label, self._checked(dict(sorted(masks.items())), frame)
 
-    def mask_file(self, frame: int) -> Path | None:
-        """The file of a frame's mask."""
-        row = self._one("SELECT file FROM frames WHERE frame=?", frame)
-        return None if row is None else self._mask_path(frame, str(row["file"]))
+    def _checked(self, masks: dict[int, str], frame: int) -> dict[int, str]:
+        """The same run lengths, checked: a project may come from elsewhere."""
+        height, width = self.size
+        try:
+            check_runs([counts.encode() for counts in masks.values()], height * width)
+        except DatasetError as error:
+            where = f"{self.folder / 'project.db'}: frame {frame}"
+            where = f"{self.folder / 'project.db'}: frame {frame}"
+            raise SourceError(f"{where}: a mask is damaged ({error})") from None
+        return masks
 
-    def _mask_path(self, frame: int, name: str) -> Path:
-        if not MASK_NAME.fullmatch(name):
-            raise SourceError(
-                f"{self.folder / 'project.db'}: frame {frame} names a file that is no mask of it"
-            )
-        return self.masks / name
+    def plane(self, frame: int, number: int) -> BoolArray:
+        """Mask of one object on a frame, (H, W), bool."""
+        counts = self.masks(frame).get(number)
+        return np.zeros(self.size, np.bool_) if counts is None else decoded(counts, self.size)
 
-    def _read_mask(self, path: Path | None) -> IndexMask:
-        if path is None:
-            return np.zeros(self.size, np.uint8)
-        mask = read_index_mask(path)
-        if mask.shape != self.size:
-            raise SourceError(f"{path}: is {mask.shape[1]}x{mask.shape[0]}, not the size of the film")
-        return mask
-
-    def masked_frames(self) -> list[int]:
-        """Frames with a saved mask, ascending."""
-        return [row[0] for row in self._db.execute("SELECT frame FROM frames ORDER BY frame")]
+    def mask(self, frame: int, objects: Iterable[int] | None = None) -> IndexMask:
+        """Index mask of the objects of a frame, (H, W), uint8 or uint16; later objects lie on top."""
+        wanted = None if objects is None else set(objects)
+        masks = {i: counts for i, counts in self.masks(frame).items() if wanted is None or i in wanted}
+        return composed(masks, self.size)
 
     def frames_of(self, objects: Iterable[int], kind: Kind = "given") -> list[int]:
         """Frames on which one of the objects has a mask of a kind, ascending."""
@@ -217,10 +217,7 @@ class Project(Store):
         """Remove an object and its masks on all frames, inside :meth:`change`."""
         self._object(number)
         for (frame,) in self._db.execute("SELECT frame FROM marks WHERE object=?", (number,)).fetchall():
-            mask = np.array(self.mask(frame))
-            mask[mask == number] = 0
-            self.write(frame, mask, {number: None})
-            self.set_prompt(frame, number, None)
+            self.clear(frame, number)
         self._set("objects", (number,), None)
 
     def set_prompt(self, frame: int, number: int, data: Row | None) -> None:
@@ -229,57 +226,32 @@ class Project(Store):
         self._set("prompts", (frame, number), row)
         self._changed.frames.add(frame)
 
-    def write(self, frame: int, mask: IndexMask, marks: Mapping[int, Mark | None]) -> None:
-        """Save the mask of a frame, inside :meth:`change`.
+    def put(self, frame: int, objects: Mapping[int, MarkedMask]) -> None:
+        """Put masks of objects into a frame, inside :meth:`change`; other objects keep theirs.
+
+        A mask that a person gave is replaced only by one that a person gives.
 
         Args:
             frame: its number.
-            mask: (H, W), 0 background, 1.. objects.
-            marks: those of the objects that change; None forgets one. Areas are taken from the mask, and
-                other objects lose only what was covered.
+            objects: mask (H, W), bool, and mark by object; areas are taken from the masks.
         """
-        extents = measure(mask)
-        new = {**self.marks(frame), **marks}
-        for number, mark in new.items():
-            row = None
-            if mark is not None:
-                area = extents[number].area if number in extents else 0
-                row = {"frame": frame, "object": number, **asdict(replace(mark, area=area))}
-            self._set("marks", (frame, number), row)
-        if not any(new.values()):
-            self._set("frames", (frame,), None)
-        else:
-            data = encode_index_mask(mask)
-            name = f"{frame:06d}-{hashlib.sha256(data).hexdigest()[:16]}.png"
-            if not (self.masks / name).exists():
-                write_complete(self.masks / name, data)
-            self._set("frames", (frame,), {"frame": frame, "file": name})
+        known = self.marks(frame)
+        for number, (plane, mark) in objects.items():
+            if mark.kind != "given" and number in known and known[number].kind == "given":
+                continue
+            area = int(np.count_nonzero(plane))
+            row = {"frame": frame, "object": number, **asdict(replace(mark, area=area))}
+            self._set("marks", (frame, number), row | {"mask": encode_rle(plane)["counts"] if area else ""})
         self._changed.frames.add(frame)
 
-    def put(self, frame: int, objects: Mapping[int, MarkedMask]) -> None:
-        """Put masks of objects into a frame, inside :meth:`change`, under those that are locked.
+    def hide(self, frame: int, number: int) -> None:
+        """Say that an object is not visible on a frame, inside :meth:`change`."""
+        self.put(frame, {number: (np.zeros(self.size, np.bool_), Mark("given"))})
 
-        A mask that a person gave is not covered by one that nobody did, and not replaced by it.
-
-        Args:
-            frame: its number.
-            objects: mask (H, W), bool, and mark by object; later ones cover earlier ones.
-        """
-        mask, known = np.array(self.mask(frame)), self.marks(frame)
-        if objects and max(objects) > 255:
-            mask = mask.astype(np.uint16)
-        locked = {row["id"] for row in self.objects() if row["locked"]} & known.keys()
-        given = {i for i, mark in known.items() if mark.kind == "given"}
-        written = {}
-        for number, (plane, mine) in objects.items():
-            above = locked if mine.kind == "given" else locked | given
-            if mine.kind != "given" and number in given:
-                continue
-            mask[mask == number] = 0
-            mask[plane & ~np.isin(mask, sorted(above - {number}))] = number
-            written[number] = mine
-        if written:
-            self.write(frame, mask, written)
+    def clear(self, frame: int, number: int) -> None:
+        """Forget the mask and the prompts of an object on a frame, inside :meth:`change`."""
+        self._set("marks", (frame, number), None)
+        self.set_prompt(frame, number, None)
 
     def check_edit(self, frame: int, seen: int, number: int | None) -> None:
         """See that an edit was made on the frame as it is, and that its object may change."""

@@ -42,7 +42,7 @@ def run_job(job: AnnotateJob, observer: Observer) -> None:
     prompter = job.prompter or MODELS.find(job.model.name).prompter
     find_prompter(prompter, device=job.device)
     film = Film(job.film)
-    folder = job.project or Path("segue-out") / f"{film.name}.project"
+    folder = job.project or _default_folder(film.name)
     backend = AnnotateBackend(
         film,
         folder,
@@ -52,11 +52,27 @@ def run_job(job: AnnotateJob, observer: Observer) -> None:
         device=job.device,
         classes=job.classes,
     )
+    if job.imports:
+        film.wait()  # files name frames by number
     for path in job.imports:
         labels = read_complete_labels(path, film)
-        typer.echo(f"{path}: {len(labels.names)} objects on {backend.import_labels(labels)} frames")
+        count = backend.import_labels(labels)
+        typer.echo(f"{path}: added {len(labels.names)} objects on {count} frames; nothing was replaced")
     observer.written("project", folder)
     serve_page(backend, job.port, job.browser)
+
+
+def copy_project(film: Path, project: Path | None, target: Path) -> Path:
+    """Copy the project of a video, also while a page has it open; returns the new folder."""
+    from segue_web.store import Store
+
+    Store.copy(project or _default_folder(film.stem if film.is_file() else film.resolve().name), target)
+    return target
+
+
+def _default_folder(name: str) -> Path:
+    """Folder of the project of a video of this name."""
+    return Path("segue-out") / f"{name}.project"
 
 
 def live_page(observer: Observer, port: int, browser: bool) -> LivePage:

@@ -74,7 +74,9 @@ def make_app(backend: Backend, token: str, port: int) -> FastAPI:
     async def life(_: FastAPI) -> AsyncIterator[None]:
         backend.send = send
         backend.open()
+        reading = asyncio.create_task(_report_index(backend))
         yield
+        reading.cancel()
         backend.close()
 
     app = guarded_app(guard, "index.html", life)
@@ -145,6 +147,13 @@ def make_app(backend: Backend, token: str, port: int) -> FastAPI:
     return app
 
 
+async def _report_index(backend: Backend) -> None:
+    """Tell all pages how far a long film is read through, and its exact length in the end."""
+    while not backend.film.exact:
+        await asyncio.sleep(0.5)
+        backend.send({"event": "film", "film": backend.film.describe()})
+
+
 async def _forward(queue: asyncio.Queue[str], page: WebSocket) -> None:
     while True:
         try:
@@ -163,7 +172,7 @@ async def _reply(backend: Backend, text: str, queue: asyncio.Queue[str]) -> None
         answer = {"error": str(error), "stale": isinstance(error, StaleError)}
     except Exception as error:
         traceback.print_exception(error)
-        answer = {"error": f"this failed inside segue ({type(error).__name__}); the terminal has the details"}
+        answer = {"error": "this failed inside segue; the terminal has the details"}
     queue.put_nowait(json.dumps({"id": number, **answer}, separators=(",", ":")))
 
 

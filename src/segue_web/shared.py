@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import astuple
 from typing import Any, TypeVar
 
-from segue.masks import encode_objects, measure
 from segue_web.interpolation import Shown, shown
 from segue_web.project import Mark, Project
 from segue_web.server import Send
@@ -65,12 +64,11 @@ class SharedProject:
 
     def frame(self, index: int) -> dict[str, Any]:
         """All that a page shows of a frame."""
-        mask, marks = self.project.mask(index), self.project.marks(index)
-        lengths = encode_objects(mask, [i for i, mark in marks.items() if mark.area])
+        marks = self.project.marks(index)
         return {
             "frame": index,
             "revision": self.project.revision,
-            "masks": {i: rle["counts"] for i, rle in lengths.items()},
+            "masks": self.project.masks(index),
             "prompts": self.project.prompts(index),
             "polygons": {i: shape._asdict() for i, shape in self._polygons(index, marks).items()},
             "marks": {i: astuple(mark) for i, mark in marks.items()},
@@ -78,11 +76,7 @@ class SharedProject:
 
     def before(self, index: int) -> tuple[str | None, dict[int, str]]:
         """The masks of a frame before the last step that changed it."""
-        found = self.project.mask_before(index)
-        if found is None:
-            return None, {}
-        label, mask = found
-        return label, {i: rle["counts"] for i, rle in encode_objects(mask, measure(mask)).items()}
+        return self.project.masks_before(index) or (None, {})
 
     def _polygons(self, index: int, marks: Mapping[int, Mark]) -> dict[int, Shown]:
         """The polygons that a page offers to be moved, by object."""

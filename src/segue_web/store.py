@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from segue.errors import SegueError, SinkError
+from segue.masks import encode_objects, read_index_mask
 from segue.video.partial import writing
 
-FORMAT = 1
+FORMAT = 2
 
 UPLOAD = "upload-"
 """Begins the names of files that were uploaded and wait to be imported; a kill may leave them."""
 HISTORY = 500
 """Steps that can be undone."""
 
-MASK_NAME = re.compile(r"\d{6,}-[0-9a-f]{16}\.png")
-"""Names of mask files: frame, and the start of their checksum."""
-
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE objects (id INTEGER PRIMARY KEY, name TEXT NOT NULL, colour TEXT NOT NULL,
                       visible INTEGER NOT NULL, locked INTEGER NOT NULL, category TEXT NOT NULL DEFAULT '',
                       team TEXT NOT NULL DEFAULT '', attributes TEXT NOT NULL DEFAULT '');
-CREATE TABLE frames (frame INTEGER PRIMARY KEY, file TEXT NOT NULL);
 CREATE TABLE marks (frame INTEGER, object INTEGER, kind TEXT NOT NULL, score REAL NOT NULL,
-                    area INTEGER NOT NULL, weight REAL, agreement REAL, PRIMARY KEY (frame, object));
+                    area INTEGER NOT NULL, weight REAL, agreement REAL, mask TEXT NOT NULL DEFAULT '',
+                    PRIMARY KEY (frame, object));
 CREATE TABLE prompts (frame INTEGER, object INTEGER, data TEXT NOT NULL, PRIMARY KEY (frame, object));
 CREATE TABLE jobs (id INTEGER PRIMARY KEY, spec TEXT NOT NULL, done INTEGER NOT NULL, total INTEGER NOT NULL,
                    at INTEGER, state TEXT NOT NULL);
@@ -51,8 +48,7 @@ LATER_COLUMNS = ("category", "team", "attributes")
 
 _COLUMNS = {
     "objects": (("id",), ("name", "colour", "visible", "locked", "category", "team", "attributes")),
-    "frames": (("frame",), ("file",)),
-    "marks": (("frame", "object"), ("kind", "score", "area", "weight", "agreement")),
+    "marks": (("frame", "object"), ("kind", "score", "area", "weight", "agreement", "mask")),
     "prompts": (("frame", "object"), ("data",)),
 }
 """Columns of the key, and the others, of each table that the history knows."""
@@ -84,9 +80,13 @@ class Store:
 
     def __init__(self, folder: Path, film: Mapping[str, Any]) -> None:
         self.folder = folder
-        self.masks = folder / "masks"
         with writing(folder):
-            self.masks.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+        self._refuse_empty_database()
+        self._entry: int | None = None
+        self._changed = Changed(set())
+        self._frame_revisions: dict[int, int] = {}
+        self._prompt_revision = 0  # grows with every change of a prompt, and where one is taken back
         self._lock = sqlite3.connect(
             folder / "lock.db", timeout=0, isolation_level=None, check_same_thread=False
         )
@@ -103,6 +103,7 @@ class Store:
             self._db.execute("PRAGMA trusted_schema=OFF")
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute("PRAGMA wal_autocheckpoint=64")  # so that project.db alone is seldom far behind
             self._prepare(dict(film))
         except sqlite3.DatabaseError as error:
             self.close()
@@ -110,10 +111,33 @@ class Store:
         except SegueError:
             self.close()
             raise
-        self._entry: int | None = None
-        self._changed = Changed(set())
-        self._frame_revisions: dict[int, int] = {}
-        self._prompt_revision = 0  # grows with every change of a prompt, and where one is taken back
+
+    @staticmethod
+    def copy(folder: Path, target: Path) -> None:
+        """Copy a project as of its last saved change, also while a page has it open.
+
+        Raises SegueError where there is no project, and SinkError where ``target`` has one already.
+        """
+        source, copied = folder / "project.db", target / "project.db"
+        if not source.is_file():
+            raise SegueError(f"{folder}: there is no project to copy")
+        if copied.exists():
+            raise SinkError(f"{copied}: exists already; choose another folder")
+        with writing(target):
+            target.mkdir(parents=True, exist_ok=True)
+        partial = target / "project.db.partial"
+        try:
+            with (
+                closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as database,
+                closing(sqlite3.connect(partial)) as copy,
+            ):
+                database.backup(copy)
+                copy.execute("PRAGMA journal_mode=DELETE")
+            partial.replace(copied)
+        except sqlite3.DatabaseError as error:
+            raise SegueError(f"{source}: cannot be copied ({error})") from None
+        finally:
+            partial.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let another process open it."""
@@ -156,18 +180,44 @@ class Store:
 
     @property
     def last_entry(self) -> int:
+        """Number of the last step of the history, 0 if there is none."""
         return int(self._db.execute("SELECT coalesce(max(id), 0) FROM history").fetchone()[0])
 
-    def file_before(self, frame: int) -> tuple[str, str | None] | None:
-        """The file of a frame's mask before the last step that changed it and is not undone."""
-        row = self._one(
-            "SELECT label, before FROM steps JOIN history ON history.id = entry "
-            "WHERE tbl='frames' AND key=? AND NOT undone ORDER BY entry DESC, steps.id LIMIT 1",
-            json.dumps((frame,)),
+    def _refuse_empty_database(self) -> None:
+        """Raise SegueError where masks or a database lie here that a new database would hide."""
+        path = self.folder / "project.db"
+        if not path.exists():
+            if any((self.folder / "masks").glob("*.png")):
+                raise SegueError(
+                    f"{self.folder}: there are masks but no project.db; nothing was changed. Bring back "
+                    "project.db (and project.db-wal), or begin another project with --project"
+                )
+        elif path.stat().st_size == 0 and not path.with_name("project.db-wal").exists():
+            raise SegueError(
+                f"{path}: is empty, as in a copy of an open project without project.db-wal; nothing was "
+                "changed. Copy with `segue annotate --copy-to`, or begin another project with --project"
+            )
+
+    def rows_before(self, frame: int) -> tuple[str, dict[int, Row | None]] | None:
+        """Label of the last step that changed a frame and is not undone, and its marks before, by object."""
+        keys = f"[{frame}, ", f"[{frame},!"
+        found = self._one(
+            "SELECT entry, label FROM steps JOIN history ON history.id = entry "
+            "WHERE tbl='marks' AND key>=? AND key<? AND NOT undone ORDER BY entry DESC LIMIT 1",
+            *keys,
         )
-        if row is None:
+        if found is None:
             return None
-        return str(row["label"]), None if row["before"] is None else str(json.loads(row["before"])["file"])
+        rows = self._db.execute(
+            "SELECT key, before FROM steps "
+            "WHERE tbl='marks' AND key>=? AND key<? AND entry=? ORDER BY id DESC",
+            (*keys, found["entry"]),
+        ).fetchall()
+        befores = {
+            json.loads(row["key"])[1]: None if row["before"] is None else json.loads(row["before"])
+            for row in rows
+        }
+        return str(found["label"]), befores
 
     def check_fresh(self, frame: int, seen: int) -> None:
         """Raise StaleError if somebody changed a frame since revision ``seen``."""
@@ -236,7 +286,7 @@ class Store:
             start = {"format": FORMAT, "film": json.dumps(film), "revision": 0, "settings": "{}", "last": 0}
             for key, value in start.items():
                 self._set_meta(key, value)
-        if self._meta("format") != str(FORMAT):
+        if self._meta("format") not in ("1", str(FORMAT)):
             raise SegueError(f"{self.folder}: a project of another version of segue")
         known = json.loads(self._meta("film"))
         for key in ("width", "height", "frames"):
@@ -250,20 +300,34 @@ class Store:
             if name not in known:
                 self._db.execute(f"ALTER TABLE objects ADD COLUMN {name} TEXT NOT NULL DEFAULT ''")
         self._db.execute(_LATER_INDEX)
+        if self._meta("format") == "1":
+            self._take_over_masks()
         self._tidy()
 
     def _tidy(self) -> None:
-        """Remove mask files that neither a frame nor the history names: of a killed change, or unused."""
-        used = {row[0] for row in self._db.execute("SELECT file FROM frames")}
-        befores = self._db.execute("SELECT before FROM steps WHERE tbl='frames' AND before IS NOT NULL")
-        used |= {json.loads(row[0])["file"] for row in befores}
+        """Remove uploads that a kill left; no other file is ever removed."""
         for path in self.folder.glob(f"{UPLOAD}*"):
             with suppress(OSError):
                 path.unlink()
-        for path in self.masks.iterdir():
-            if path.name not in used and (MASK_NAME.fullmatch(path.name) or path.suffix == ".partial"):
-                with suppress(OSError):
-                    path.unlink()
+
+    def _take_over_masks(self) -> None:
+        """Bring a project of format 1, whose masks were index PNGs, to the present one; the PNGs stay."""
+        with self._transaction():
+            self._db.execute("ALTER TABLE marks ADD COLUMN mask TEXT NOT NULL DEFAULT ''")
+            for frame, name in self._db.execute("SELECT frame, file FROM frames").fetchall():
+                if Path(name).name != name:
+                    raise SegueError(
+                        f"{self.folder / 'project.db'}: frame {frame} names no file of the project"
+                    )
+                mask = read_index_mask(self.folder / "masks" / name)
+                sql = "SELECT object FROM marks WHERE frame=? AND area>0"
+                ids = [row[0] for row in self._db.execute(sql, (frame,))]
+                for number, rle in encode_objects(mask, ids).items():
+                    sql = "UPDATE marks SET mask=? WHERE frame=? AND object=?"
+                    self._db.execute(sql, (rle["counts"], frame, number))
+            for sql in ("DROP TABLE frames", "DELETE FROM steps", "DELETE FROM history"):
+                self._db.execute(sql)
+            self._set_meta("format", FORMAT)
 
     @contextmanager
     def _transaction(self) -> Iterator[Changed]:

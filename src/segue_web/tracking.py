@@ -122,10 +122,10 @@ def corrected_frames(project: Project, spec: dict[str, Any]) -> dict[int, Correc
     nearest = sorted(given, key=lambda i: max(low - i, i - high, 0))
     corrected = {}
     for index in {*nearest[:SHOWN_AHEAD], *(i for i in given if low <= i <= high), start}:
-        mask, marks = project.mask(index), project.marks(index)
+        marks = project.marks(index)
         known = frozenset(marks) & frozenset(objects)
         expected = {i: marks[i].score for i in known if marks[i].kind != "imported" and marks[i].score < 1}
-        corrected[index] = Corrected(np.where(np.isin(mask, sorted(known)), mask, 0), known, expected)
+        corrected[index] = Corrected(project.mask(index, known), known, expected)
     return corrected
 
 

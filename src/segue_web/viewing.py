@@ -203,6 +203,7 @@ class ViewBackend(Backend):
         self, film: Film, results: Path, against: Path | None = None, measure: str | None = None
     ) -> None:
         super().__init__(film)
+        film.wait()  # results name frames by number
         self._names = distinct_ends(results, against) if against else (results.name, "")
         self._first = read_labels(results, film)
         self._comparison: Comparison | None = None

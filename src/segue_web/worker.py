@@ -27,10 +27,16 @@ from segue.registry import DETECTORS
 from segue.sessions.detecting import detector
 from segue.types import Image
 from segue.weights.loading import load_for
-from segue_web.film import Film
+from segue_web.film import Film, Stamps
 
 Model = tuple[str, Path | None]
 """Name of the tracker's network, and its weight file, if it is to be another than its own."""
+
+DEFECT = "this failed inside segue; the terminal has the details"
+"""What a page says of an error that is no :class:`SegueError`."""
+
+STEPS_AHEAD = 4
+"""Steps of a job that are computed before the first of them is saved."""
 
 KEPT_FRAMES = 4
 """Frames whose features are kept for further clicks."""
@@ -74,8 +80,10 @@ class Suggestion:
 class Tools:
     """What the process keeps between requests: the film, the networks, and features of frames."""
 
-    def __init__(self, film: Film | Path, model: Model, prompter: str, device: str | None) -> None:
-        self._given, self.device = film, device
+    def __init__(self, film: Film | None, model: Model, prompter: str, device: str | None) -> None:
+        self.device = device
+        if film is not None:
+            self.film = film
         self._model, self._prompter_name = model, prompter
         self.prompter = lru_cache(KEPT_FRAMES)(self._prompter)
         self._detector = lru_cache(None)(partial(detector, device=device))
@@ -84,7 +92,11 @@ class Tools:
     @cached_property
     def film(self) -> Film:
         """Opened by the first request: where it was moved away meanwhile, that one fails."""
-        return self._given if isinstance(self._given, Film) else Film(self._given)
+        return self._open_film()
+
+    def use(self, path: Path, index: Stamps | None) -> None:
+        """Use a film, with the time stamps that the server has read."""
+        self._open_film = partial(Film, path, index)
 
     @cached_property
     def network(self) -> Any:
@@ -155,31 +167,36 @@ def _iou(answer: Answer) -> float | None:
     return None if math.isnan(iou) else iou
 
 
-def work(connection: Connection, path: Path, model: Model, prompter: str, device: str | None) -> None:
+def work(connection: Connection, model: Model, prompter: str, device: str | None) -> None:
     """Answer requests until the connection ends; jobs go on between them, one step at a time.
 
     What comes is ("ask", number, name of a method of :class:`Tools`, its arguments), ("job", number, what
-    makes the steps from the tools and arguments, arguments) or ("stop",). No step is None, which is the end.
+    makes the steps from the tools and arguments, arguments), ("taken",) or ("stop",). No step is None, which
+    is the end. At most ``STEPS_AHEAD`` steps wait to be taken.
     """
     prepare_process()
     try:
-        tools = Tools(path, model, prompter, device)
+        tools = Tools(None, model, prompter, device)
         job: int | None = None
+        ahead = 0
         steps: Iterator[Any] = iter(())
         while True:
-            if job is None or connection.poll():
+            if job is None or ahead >= STEPS_AHEAD or connection.poll():
                 kind, *message = connection.recv()
                 if kind == "stop":
                     job = None
+                elif kind == "taken":
+                    ahead -= 1
                 elif kind == "job":
                     job, make, arguments = message
-                    steps = make(tools, *arguments)
+                    ahead, steps = 0, make(tools, *arguments)
                 else:
                     number, method, arguments = message
                     connection.send((number, *_attempt(getattr(tools, method), *arguments)))
             else:
                 value, error = _attempt(next, steps, None)
                 connection.send(("job", job, value, error))
+                ahead += 1
                 job = None if value is None else job
     except (EOFError, KeyboardInterrupt, BrokenPipeError):
         return
@@ -189,12 +206,11 @@ def _attempt(call: Callable[..., Any], *arguments: Any) -> tuple[Any, str | None
     """What it gives, or one line for the page; a defect leaves its traceback on the terminal."""
     try:
         return call(*arguments), None
-    except (SegueError, ValueError) as error:
+    except SegueError as error:
         return None, str(error)
     except Exception as error:
         traceback.print_exception(error)
-        kind = type(error).__name__
-        return None, f"this failed inside segue ({kind}: {error}); the terminal has the details"
+        return None, DEFECT
 
 
 @dataclass(eq=False)
@@ -206,6 +222,7 @@ class _Process:
         connection: this end of its pipe.
         waiting: answers that are due, by the number of the request.
         job: number of the job that runs, None where none does.
+        has_film: whether it was told the film.
         ended: whether its end was noticed.
     """
 
@@ -213,6 +230,7 @@ class _Process:
     connection: Connection
     waiting: dict[int, asyncio.Future[Any]] = field(default_factory=dict)
     job: int | None = None
+    has_film: bool = False
     ended: bool = False
 
 
@@ -225,13 +243,14 @@ class Worker:
 
     def __init__(
         self,
-        path: Path,
+        film: Film,
         model: Model,
         prompter: str,
         device: str | None,
         report: Callable[[Any, str | None], None],
     ) -> None:
-        self._arguments = (path, model, prompter, device)
+        self._film = film
+        self._arguments = (model, prompter, device)
         self._report = report
         self._numbers = count(1)
         self._current: _Process | None = None
@@ -261,7 +280,7 @@ class Worker:
         current = self._running()
         number = next(self._numbers)
         answer = current.waiting[number] = asyncio.get_running_loop().create_future()
-        self._send(current, "ask", number, method, arguments)
+        self._request(current, "ask", number, method, arguments)
         return await answer
 
     def begin(self, make: Callable[..., Iterator[Any]], *arguments: Any) -> None:
@@ -270,7 +289,19 @@ class Worker:
         if current.job is not None:
             self._send(current, "stop")
         current.job = next(self._numbers)
-        self._send(current, "job", current.job, make, arguments)
+        self._request(current, "job", current.job, make, arguments)
+
+    def _request(self, current: _Process, *message: Any) -> None:
+        """Send what needs the film, and before the first one which film: its index is exact by then."""
+        if not current.has_film:
+            current.has_film = True
+            self._send(current, "ask", 0, "use", (self._film.path, self._film.index))
+        self._send(current, *message)
+
+    def taken(self) -> None:
+        """A step of the job is saved: the process may compute another one."""
+        if self._current is not None and self._current.job is not None:
+            self._send(self._current, "taken")
 
     def stop(self) -> None:
         """End the job; nothing more of it is reported, even if the process is in the midst of a step."""

@@ -62,7 +62,7 @@ def camera(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Camera]]:
 def record(track: Command) -> Command:
     formats = (word for name in ("png", "overlay", "events") for word in ("--format", name))
     given = tuple(formats)
-    return lambda *arguments: track(*given, *arguments, source="0")
+    return lambda *arguments: track(*given, "--when-late", "all", *arguments, source="0")
 
 
 def at_frame(monkeypatch: pytest.MonkeyPatch, index: int, act: Callable[[], None]) -> None:
@@ -149,6 +149,27 @@ def test_a_second_ctrl_c_ends_at_once(record: Command, camera: type[Camera], tmp
     assert outcome.code == 130
     assert "interrupted again" in outcome.err
     assert not list((tmp_path / "out").rglob("*.partial"))
+
+
+@pytest.mark.parametrize("policy", ["newest", "all"])
+def test_a_slow_run_takes_the_newest_frames_or_all(
+    record: Command, camera: type[Camera], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    step = TrackSession.step
+
+    def stepping(session: TrackSession, frame: Any, *arguments: Any, **options: Any) -> Any:
+        time.sleep(0.1)  # the camera gives up to ten frames meanwhile
+        return step(session, frame, *arguments, **options)
+
+    monkeypatch.setattr(TrackSession, "step", stepping)
+    outcome = record("--duration", "0.6s", "--when-late", policy, "--output", tmp_path / "out")
+    assert outcome.code == 0, outcome
+    taken = [int(path.stem) for path in sorted((tmp_path / "out" / "masks").glob("*.png"))]
+    assert ("frames dropped" in outcome.err) == (policy == "newest")
+    if policy == "all":
+        assert taken == list(range(len(taken)))
+    else:
+        assert taken[-1] > 2 * len(taken)
 
 
 def test_outputs_are_rotated_and_the_run_ends_after_its_time(

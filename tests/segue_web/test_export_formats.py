@@ -197,27 +197,6 @@ def test_an_object_beyond_the_room_of_mots_is_refused(film: Film, tmp_path: Path
     assert not list(tmp_path.iterdir())
 
 
-def test_via(film: Film, project: Project, tmp_path: Path) -> None:
-    folder = exported(film, snapshot(project, None), "via", tmp_path)
-
-    read = json.loads((folder / "via.json").read_text())
-    pictures = read["_via_img_metadata"]
-    assert read["_via_image_id_list"] == list(pictures)
-    for index, (key, entry) in zip(FRAMES, pictures.items(), strict=True):
-        file = folder / "images" / entry["filename"]
-        assert key == f"{file.name}{file.stat().st_size}"
-        found = np.zeros((3, *SIZE), np.uint8)
-        for region in entry["regions"]:
-            shape = region["shape_attributes"]
-            corners = np.stack([shape["all_points_x"], shape["all_points_y"]], 1).astype(np.int32)
-            cv2.fillPoly(found[int(region["region_attributes"]["track"])], [corners], 1)
-        ring, parts = planes(index)
-        assert np.array_equal(found[2] > 0, parts)
-        assert (found[1] > 0)[ring].all()
-        assert [region["region_attributes"]["class"] for region in entry["regions"]].count("<box> & co") == 2
-    assert read["_via_attributes"]["region"]["class"]["options"] == {"person": "", "<box> & co": ""}
-
-
 def test_outlines_hold_what_is_thin_empty_or_full() -> None:
     assert parts_of(np.zeros((5, 5), np.bool_)) == []
     assert single_outline(np.zeros((5, 5), np.bool_)).shape == (0, 2)
@@ -274,16 +253,6 @@ def test_attributes_and_groups_go_where_a_format_has_a_place(film: Film, tmp_pat
     for form in ("coco", "ytvis"):
         read = json.loads(exported(film, taken, form, tmp_path).read_text())
         assert [item.get("attributes") for item in read["annotations"]] == [own, None]
-    via = json.loads((exported(film, taken, "via", tmp_path) / "via.json").read_text())
-    (picture,) = via["_via_img_metadata"].values()
-    given = [
-        region["region_attributes"]
-        for region in picture["regions"]
-        if region["region_attributes"]["track"] == "1"
-    ]
-    assert given == [{**own, "class": "person", "track": "1"}]
-    assert set(via["_via_attributes"]["region"]) == {"group", "pose", "class", "track"}
-
     folder = exported(film, taken, "labelstudio", tmp_path)
     (task,) = json.loads((folder / "tasks.json").read_text())
     brush, *texts, other = task["annotations"][0]["result"]

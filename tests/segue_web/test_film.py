@@ -65,6 +65,22 @@ def test_a_long_film_without_an_index_opens_at_once_and_is_exact_later(
     assert len(threads) == 1
 
 
+def test_another_process_that_gets_the_index_shows_the_same_frames(
+    varying: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By itself it would guess, and clicks and masks would land on other frames."""
+    expected = [frame.image for frame in open_source(varying)]
+    monkeypatch.setattr(film_module, "SCAN_BYTES", 0)
+    film = Film(varying)
+    film.wait()
+
+    other = Film(varying, film.index)
+
+    assert other.exact
+    assert other.count == 40
+    assert all(np.array_equal(frame.image, expected[frame.index]) for frame in other.walk(0, 39))
+
+
 def test_near_is_the_key_frame_before(constant: Path) -> None:
     film = Film(constant)
     keys = film._keys.tolist()

@@ -239,7 +239,7 @@ def watch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Callab
 
     def carry_out() -> None:
         job = ForegroundJob(
-            source=VideoSource(place="0"),
+            source=VideoSource(place="0", when_late="all"),
             model=Model(name="median"),
             outputs=Outputs(folder=tmp_path / "out", formats=("png", "events")),
             options=ForegroundOptions(objects=True),
@@ -293,6 +293,7 @@ def test_a_camera_is_watched_in_the_browser(
         expect(page.locator("#events li").first).to_contain_text("is in door", timeout=limit)
         expect(page.locator("#events li", has_text="has come")).not_to_have_count(0, timeout=limit)
         expect(page.locator("#rate")).to_contain_text("frames/s")
+        expect(page.locator("#age")).to_contain_text("s late")
         masked = page.locator("#canvas").screenshot()
         assert masked != blank
         page.keyboard.press("h")

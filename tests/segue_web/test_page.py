@@ -234,7 +234,7 @@ def test_click_track_correct_track_back_export(
     page.key("g")
     page.tracked()
     page.go(3)
-    page.here("joined: 50 % from the correction before, 50 % from the one after")
+    page.here("merged: 50 % from the correction before, 50 % from the one after")
     page.picture("annotate-joined")
     page.key("Shift+B")
     before = page.page.locator('[data-command="beside"]')
@@ -246,7 +246,7 @@ def test_click_track_correct_track_back_export(
     assert np.median(np.abs(both[0] - both[1])) == 0, "the same part of the same frame"
     page.key("Shift+B")
     page.key("z")
-    playwright.expect(page.page.locator("#here-text")).not_to_contain_text("joined", timeout=WAIT)
+    playwright.expect(page.page.locator("#here-text")).not_to_contain_text("merged", timeout=WAIT)
     assert page.errors == []
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segue.errors import SegueError, SinkError
-from segue.masks import read_index_mask
+from segue.errors import SegueError, SinkError, SourceError
+from segue.masks import write_index_mask
 from segue_web import project as project_module
 from segue_web.project import Mark, Project
-from segue_web.store import LATER_COLUMNS, StaleError
+from segue_web.store import LATER_COLUMNS, UPLOAD, StaleError
 
 SIZE = (20, 30)
 FILM = {"name": "film", "width": 30, "height": 20, "frames": 50}
@@ -80,15 +80,6 @@ def test_all_is_there_after_it_was_opened_again(project: Project) -> None:
     assert again.frames_of([1]) == [3]
 
 
-def test_masks_are_ordinary_index_pictures(project: Project) -> None:
-    give(project, 3, new(project), plane(2))
-
-    path = project.mask_file(3)
-
-    assert path is not None
-    assert np.array_equal(read_index_mask(path), plane(2))
-
-
 def test_undo_and_redo_go_through_every_step_and_survive(project: Project) -> None:
     first = new(project)
     give(project, 3, first, plane(2))
@@ -134,30 +125,35 @@ def test_frames_of_one_tracking_are_undone_together(project: Project) -> None:
         entry = project.last_entry
 
     assert project.undo() is not None
-    assert project.masked_frames() == []
+    assert project.frames_of([number], "tracked") == []
     assert project.undo(redo=True) is not None
-    assert project.masked_frames() == [0, 1, 2, 3, 4]
+    assert project.frames_of([number], "tracked") == [0, 1, 2, 3, 4]
 
 
-def test_what_a_person_gave_is_not_replaced_nor_covered_by_the_tracker(project: Project) -> None:
+def test_a_corrected_mask_changes_by_a_person_alone(project: Project) -> None:
     one, two = new(project), new(project)
     give(project, 1, one, plane(4))
     give(project, 1, one, plane(15), "tracked")
-    give(project, 1, two, plane(8), "tracked")
+    for kind in ("tracked", "imported", "given"):
+        give(project, 1, two, plane(8), kind)
+        assert np.array_equal(project.plane(1, one), plane(4))
+        assert np.array_equal(project.plane(1, two), plane(8))
+    with project.change("remove"):
+        project.remove_object(two)
+    assert np.array_equal(project.plane(1, one), plane(4))
 
-    assert np.array_equal(project.mask(1) == one, plane(4))
-    assert np.array_equal(project.mask(1) == two, plane(12, 4))
-    assert project.marks(1)[two].area == 40
 
-
-def test_a_locked_object_loses_no_pixel(project: Project) -> None:
+def test_objects_overlap_and_later_ones_lie_on_top(project: Project) -> None:
     one, two = new(project), new(project)
-    give(project, 1, one, plane(4))
-    with project.change("lock"):
-        project.set_object(one, locked=1)
     give(project, 1, two, plane(8))
+    give(project, 1, one, plane(4))
 
-    assert np.array_equal(project.mask(1) == one, plane(4))
+    assert project.marks(1)[one].area == project.marks(1)[two].area == 80
+    assert np.array_equal(project.mask(1) == two, plane(8))
+    assert np.array_equal(project.mask(1) == one, plane(4, 4))
+    assert np.array_equal(project.mask(1, [one]) == one, plane(4))
+    again = reopened(project)
+    assert np.array_equal(again.plane(1, one), plane(4))
 
 
 def test_an_edit_on_a_frame_that_changed_is_refused(project: Project) -> None:
@@ -189,9 +185,9 @@ def test_a_full_disk_changes_nothing(project: Project, monkeypatch: pytest.Monke
     give(project, 1, number, plane(2))
 
     def full(*_: object) -> None:
-        raise SinkError("masks: cannot be written (the disk is full; free some space)")
+        raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(project_module, "write_complete", full)
+    monkeypatch.setattr(project, "_set", full)
     with pytest.raises(SinkError, match="disk is full"):
         give(project, 1, number, plane(9))
 
@@ -202,15 +198,93 @@ def test_a_full_disk_changes_nothing(project: Project, monkeypatch: pytest.Monke
     assert np.array_equal(project.mask(1) > 0, plane(9))
 
 
-@pytest.mark.parametrize("name", ["../../secret.png", "/etc/passwd", "0.png", "000001-zzzzzzzzzzzzzzzz.png"])
-def test_a_project_from_elsewhere_cannot_name_other_files(project: Project, name: str) -> None:
+@pytest.mark.parametrize("counts", ["", "xyz", "0" * 100, "`" * 40])
+def test_a_project_from_elsewhere_cannot_break_the_decoder(project: Project, counts: str) -> None:
     give(project, 1, new(project), plane(2))
     project.close()
     with sqlite3.connect(project.folder / "project.db") as database:
-        database.execute("UPDATE frames SET file=?", (name,))
+        database.execute("UPDATE marks SET mask=?", (counts,))
 
-    with pytest.raises(SegueError, match="no mask of it"):
+    with pytest.raises(SourceError, match="frame 1"):
         Project(project.folder, FILM, SIZE).mask(1)
+
+
+def in_format_1(project: Project, file: str = "000001-0123456789abcdef.png") -> None:
+    """Turn a closed project into one of format 1, with the index masks of frame 1 in a file."""
+    masks = project.folder / "masks"
+    masks.mkdir()
+    mask = np.zeros(SIZE, np.uint8)
+    mask[plane(4)] = 1
+    mask[plane(8)] = 2
+    write_index_mask(masks / "000001-0123456789abcdef.png", mask)
+    with sqlite3.connect(project.folder / "project.db") as database:
+        database.execute("CREATE TABLE frames (frame INTEGER PRIMARY KEY, file TEXT NOT NULL)")
+        database.execute("INSERT INTO frames VALUES (1, ?)", (file,))
+        database.execute("ALTER TABLE marks DROP COLUMN mask")
+        database.execute("UPDATE meta SET value='1' WHERE key='format'")
+
+
+def test_a_project_of_format_1_keeps_its_masks_and_files(project: Project) -> None:
+    for x in (4, 8):
+        give(project, 1, new(project), plane(x))
+    project.close()
+    in_format_1(project)
+
+    opened = Project(project.folder, FILM, SIZE)
+
+    assert np.array_equal(opened.plane(1, 1), plane(4, 4))
+    assert np.array_equal(opened.plane(1, 2), plane(8))
+    assert len(list((project.folder / "masks").iterdir())) == 1
+    assert np.array_equal(reopened(opened).plane(1, 2), plane(8))
+
+
+@pytest.mark.parametrize("name", ["../../secret.png", "/etc/passwd"])
+def test_a_project_of_format_1_cannot_name_other_files(project: Project, name: str) -> None:
+    give(project, 1, new(project), plane(2))
+    project.close()
+    in_format_1(project, name)
+
+    with pytest.raises(SegueError, match="frame 1"):
+        Project(project.folder, FILM, SIZE)
+
+
+def test_masks_without_a_database_are_left_alone(project: Project) -> None:
+    give(project, 1, new(project), plane(2))
+    project.close()
+    in_format_1(project)
+    for path in project.folder.glob("project.db*"):
+        path.unlink()
+
+    with pytest.raises(SegueError, match=r"project\.db"):
+        Project(project.folder, FILM, SIZE)
+    assert [path.name for path in project.folder.glob("masks/*")] == ["000001-0123456789abcdef.png"]
+
+
+def test_an_empty_database_is_not_begun_anew(project: Project) -> None:
+    project.close()
+    for path in project.folder.glob("project.db*"):
+        path.unlink()
+    (project.folder / "project.db").touch()
+
+    with pytest.raises(SegueError, match="--copy-to"):
+        Project(project.folder, FILM, SIZE)
+    assert (project.folder / "project.db").stat().st_size == 0
+
+
+def test_an_open_project_is_copied_with_all_that_is_saved(project: Project, tmp_path: Path) -> None:
+    give(project, 1, new(project), plane(2))
+
+    Project.copy(project.folder, tmp_path / "copy")
+
+    copied = Project(tmp_path / "copy", FILM, SIZE)
+    assert np.array_equal(copied.plane(1, 1), plane(2))
+    assert copied.undo() is not None
+    assert np.array_equal(project.plane(1, 1), plane(2))
+    with pytest.raises(SinkError, match="exists"):
+        Project.copy(project.folder, tmp_path / "copy")
+    with pytest.raises(SegueError, match="no project"):
+        Project.copy(tmp_path / "nothing", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_project_from_before_classes_opens_and_its_steps_are_undone(project: Project) -> None:
@@ -242,14 +316,18 @@ def test_a_damaged_database_is_one_clear_line(project: Project) -> None:
         Project(project.folder, FILM, SIZE)
 
 
-def test_files_that_nothing_names_are_removed_when_it_opens(project: Project) -> None:
+def test_no_file_but_an_upload_is_removed_when_it_opens(project: Project) -> None:
     give(project, 1, new(project), plane(2))
-    (project.masks / f"000001-{'0' * 16}.png").write_bytes(b"of a killed change")
-    (project.masks / "notes.txt").write_text("mine")
+    names = {"notes.txt", "masks", f"{UPLOAD}1.zip"}
+    (project.folder / "masks").mkdir()
+    (project.folder / "masks" / "000001-0123456789abcdef.png").write_bytes(b"of an earlier version")
+    (project.folder / "notes.txt").write_text("mine")
+    (project.folder / f"{UPLOAD}1.zip").write_bytes(b"left by a kill")
 
     again = reopened(project)
 
-    assert sorted(path.suffix for path in again.masks.iterdir()) == [".png", ".txt"]
+    assert {path.name for path in project.folder.iterdir()} & names == {"notes.txt", "masks"}
+    assert len(list((project.folder / "masks").iterdir())) == 1
     assert np.array_equal(again.mask(1), plane(2).astype(np.uint8))
 
 
@@ -291,7 +369,7 @@ def test_a_kill_loses_no_more_than_the_frame_in_work(tmp_path: Path, seen: int) 
     process.join()
 
     project = Project(tmp_path / "p", FILM, SIZE)
-    assert len(project.masked_frames()) >= min(seen, 50)
+    assert len(project.frames_of([1], "tracked")) >= min(seen, 50)
     for index in range(min(seen, 50)):
         found = int((project.mask(index) > 0).any(axis=0).argmax())
         assert found in {(index + t) % 20 for t in (turn - 1, turn, turn + 1)}

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from segue.errors import SegueError
-from segue_web.worker import Worker, _Process, work
+from segue_web.film import Film
+from segue_web.worker import DEFECT, STEPS_AHEAD, Worker, _Process, work
 from tests.segue_web.films import numbered, write_film
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills by signals")
@@ -68,25 +69,74 @@ class Asking(Pipe):
         return self.coming.pop(0)
 
 
+def failing(tools: Any) -> Iterator[int]:
+    raise ValueError("operands could not be broadcast")
+    yield 0
+
+
 def frames_of(tools: Any) -> Iterator[int]:
     yield tools.film.count
 
 
 def test_a_film_that_was_moved_away_is_told_to_each_request(film: Path, tmp_path: Path) -> None:
     gone = tmp_path / "gone.mp4"
-    asking = Asking(("ask", 1, "find", (0, "motion")), ("job", 2, frames_of, ()))
-    work(asking, gone, ("stcn-lite", None), "grabcut", "cpu")  # type: ignore[arg-type]
+    use = ("ask", 0, "use", (gone, None))
+    asking = Asking(use, ("ask", 1, "find", (0, "motion")), ("job", 2, frames_of, ()))
+    work(asking, ("stcn-lite", None), "grabcut", "cpu")  # type: ignore[arg-type]
     reason = f"{gone}: no such file or folder"
-    assert asking.sent == [(1, None, reason), ("job", 2, None, reason)]
-    asking = Asking(("job", 3, frames_of, ()))
-    work(asking, film, ("stcn-lite", None), "grabcut", "cpu")  # type: ignore[arg-type]
-    assert asking.sent[0] == ("job", 3, 12, None)
+    assert asking.sent[1:] == [(1, None, reason), ("job", 2, None, reason)]
+
+
+def test_the_process_uses_the_index_of_the_server(film: Path) -> None:
+    """Of a long film without an index it would otherwise guess which frame a number means."""
+    reports: list[Any] = []
+    known = Film(film)
+    assert known.index is not None
+    known.index = known.index[0][:7], known.index[1][:1]
+    worker = Worker(known, ("stcn-lite", None), "grabcut", None, lambda *report: reports.append(report))
+
+    async def run() -> None:
+        worker.begin(frames_of)
+        while not reports:
+            await asyncio.sleep(0.01)
+        worker.close()
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+    assert reports[0] == (7, None)
+
+
+def test_a_job_waits_until_its_steps_are_saved(film: Path) -> None:
+    """Saving may be slower than tracking: masks of the frames between would fill the memory."""
+    reports: list[Any] = []
+    worker = Worker(Film(film), ("stcn-lite", None), "grabcut", None, lambda *report: reports.append(report))
+
+    async def run() -> None:
+        worker.begin(counting, 12)
+        while len(reports) < STEPS_AHEAD:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.5)
+        assert len(reports) == STEPS_AHEAD
+        while reports[-1][0] is not None:
+            worker.taken()
+            await asyncio.sleep(0.01)
+        assert reports == [*((i, None) for i in range(12)), (None, None)]
+        worker.close()
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+
+
+def test_a_defect_shows_no_exception_of_python(film: Path) -> None:
+    asking = Asking(("job", 3, failing, ()))
+    work(asking, ("stcn-lite", None), "grabcut", "cpu")  # type: ignore[arg-type]
+    assert asking.sent == [("job", 3, None, DEFECT)]
 
 
 def test_the_end_of_a_process_is_reported_to_those_who_waited_for_it_alone(film: Path) -> None:
     """Its listener may come late: when another process is at work already."""
     reports: list[Any] = []
-    worker = Worker(film, ("stcn-lite", None), "segue-prompt", None, lambda *report: reports.append(report))
+    worker = Worker(
+        Film(film), ("stcn-lite", None), "segue-prompt", None, lambda *report: reports.append(report)
+    )
 
     async def run() -> None:
         first, second = (_Process(Alive(), Pipe()) for _ in range(2))  # type: ignore[arg-type]
@@ -117,7 +167,9 @@ def test_the_end_of_a_process_is_reported_to_those_who_waited_for_it_alone(film:
 
 def test_a_pipe_that_breaks_while_a_job_begins_ends_the_job(film: Path) -> None:
     reports: list[Any] = []
-    worker = Worker(film, ("stcn-lite", None), "segue-prompt", None, lambda *report: reports.append(report))
+    worker = Worker(
+        Film(film), ("stcn-lite", None), "segue-prompt", None, lambda *report: reports.append(report)
+    )
 
     class Broken(Pipe):
         def send(self, message: Any) -> None:
@@ -142,12 +194,13 @@ def killed_again_and_again(film: Path, kills: int) -> None:
 
     def report(value: Any, error: str | None) -> None:
         nonlocal steps
+        worker.taken()
         if value is None:
             ended.append((value, error))
         else:
             steps += 1
 
-    worker = Worker(film, ("stcn-lite", None), "segue-prompt", None, report)
+    worker = Worker(Film(film), ("stcn-lite", None), "segue-prompt", None, report)
 
     async def run() -> None:
         nonlocal steps

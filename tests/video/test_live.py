@@ -94,7 +94,7 @@ def test_a_live_stream_goes_on_after_a_cut_and_is_given_up_in_the_end(
     serve: Callable[..., Server], stream: bytes
 ) -> None:
     server = serve(stream, [len(stream) // 2, len(stream), None])
-    source = open_source(server.address("gate.ts"), reconnect=QUICK)
+    source = open_source(server.address("gate.ts"), when_late="all", reconnect=QUICK)
     frames = []
     with pytest.raises(SourceError, match=r"lost \(.*\); gave up after 3 tries in a row") as error:
         frames.extend(source)
@@ -183,13 +183,15 @@ def test_the_stored_address_keeps_no_password_and_tells_cameras_apart() -> None:
 def test_an_address_that_never_answers_is_given_up_with_its_reason(serve: Callable[..., Server]) -> None:
     server = serve(b"", [None])
     with pytest.raises(SourceError, match=r"127\.0\.0\.1.*gave up after 3 tries") as error:
-        list(open_source(server.address("gate.ts"), reconnect=QUICK))
+        list(open_source(server.address("gate.ts"), when_late="all", reconnect=QUICK))
     assert server.requests == 3
     assert "\n" not in str(error.value)
 
 
 def test_a_live_source_can_be_read_only_once(serve: Callable[..., Server], stream: bytes) -> None:
-    source = open_source(serve(stream, [len(stream)]).address("a.ts"), end=3, reconnect=QUICK)
+    source = open_source(
+        serve(stream, [len(stream)]).address("a.ts"), end=3, when_late="all", reconnect=QUICK
+    )
     assert len(list(source)) == 3
     with pytest.raises(SourceError, match="only once"):
         iter(source)
@@ -198,7 +200,7 @@ def test_a_live_source_can_be_read_only_once(serve: Callable[..., Server], strea
 def test_closing_ends_a_long_wait_for_the_next_try(serve: Callable[..., Server], stream: bytes) -> None:
     server = serve(stream, [len(stream), None])
     patient = Reconnect(tries=9, first_delay=3600.0, max_delay=3600.0)
-    source = open_source(server.address("a.ts"), reconnect=patient, prefetch=50)
+    source = open_source(server.address("a.ts"), when_late="all", reconnect=patient, prefetch=50)
     frames = iter(source)
     assert [next(frames).index for _ in range(20)] == list(range(20))
     source.close()
@@ -211,7 +213,7 @@ def test_a_server_that_says_nothing_counts_as_failing() -> None:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/gate.ts"
         hasty = Reconnect(tries=2, first_delay=0.001, timeout=0.05)
         with pytest.raises(SourceError, match=r"gave up after 2 tries in a row") as error:
-            list(open_source(address, reconnect=hasty))
+            list(open_source(address, when_late="all", reconnect=hasty))
     assert "no answer in time" in str(error.value)
 
 
@@ -262,7 +264,7 @@ def test_a_camera_with_a_number_that_no_system_knows_is_refused(number: int | st
 @pytest.mark.parametrize("number", [2, "2"])
 def test_a_camera_is_opened_again_when_it_fails(camera: type[Camera], number: int | str) -> None:
     camera.openings = [3, 0, 2]
-    source = open_source(number, reconnect=QUICK)
+    source = open_source(number, when_late="all", reconnect=QUICK)
     frames = []
     with pytest.raises(SourceError, match=r"camera 2: lost \(no picture arrives.*gave up after 3 tries"):
         frames.extend(source)
@@ -274,7 +276,7 @@ def test_a_camera_is_opened_again_when_it_fails(camera: type[Camera], number: in
 
 def test_a_bounded_part_of_a_camera_ends_by_itself(camera: type[Camera]) -> None:
     camera.openings = [100]
-    assert len(list(open_source(0, end=4))) == 4
+    assert len(list(open_source(0, end=4, when_late="all"))) == 4
 
 
 def test_a_camera_that_is_not_there_is_reported_at_once(

@@ -64,3 +64,10 @@ def test_closing_wakes_a_source_that_blocks() -> None:
     assert next(ahead) == 1
     ahead.close()
     assert "segue-prefetch" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_the_oldest_item_is_dropped_where_the_consumer_is_late() -> None:
+    ahead = Prefetcher(lambda: iter(range(10)), 2, drops=lambda: True)
+    ahead._thread.join(5)
+    assert list(ahead) == [8, 9]
+    assert ahead.dropped == 8

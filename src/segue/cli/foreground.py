@@ -113,6 +113,6 @@ foreground = job_command(
         },
     ),
     Options(_side_outputs, "events zone notify name_events snapshots background explain"),
-    replace(PART, names="start end duration max_size on_damage"),
+    replace(PART, names="start end duration max_size on_damage when_late"),
     HOW,
 )

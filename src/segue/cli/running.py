@@ -26,7 +26,8 @@ from segue.notices import notice
 from segue.registry import COMMANDS, SINKS
 from segue.reports.terminal import bars
 from segue.types import Frame, Segmentation
-from segue.video import open_source
+from segue.video import Source, open_source
+from segue.video.zones import Zone
 
 # Base of what is wrong with a command line; versions of typer differ in where they keep it.
 COMMAND_LINE_ERROR: Any = typer.BadParameter.__mro__[2]
@@ -39,7 +40,7 @@ SOURCE = Options(
 )
 PART = Options(
     open_source,
-    "start end stride duration max_size on_damage",
+    "start end stride duration max_size on_damage when_late",
     types={"start": str | None, "end": str | None, "duration": str | None},
     help={"start": "First frame: 250, 12.5s or 1:30.", "end": "End before this frame."},
 )
@@ -175,6 +176,7 @@ class Console(Observer):
         self._task: TaskID | None = None
         self._begun = 0.0
         self._done = 0
+        self._source: Source | None = None
 
     def __enter__(self) -> Console:
         self._bars.start()
@@ -191,6 +193,9 @@ class Console(Observer):
         if not self._quiet:
             notice(text)
 
+    def ready(self, source: Source, zones: Sequence[Zone]) -> None:
+        self._source = source
+
     def begin(self, what: str, total: int | None) -> None:
         self._begun, self._done = time.perf_counter(), 0
         self._task = self._bars.add_task(what, total=total, note="")
@@ -203,12 +208,24 @@ class Console(Observer):
         self._done += 1
         if self._task is not None:
             speed = self._done / (time.perf_counter() - self._begun)
-            self._bars.update(self._task, completed=self._done, note=f"{speed:.1f} frames/s, {note}")
+            self._bars.update(
+                self._task, completed=self._done, note=f"{speed:.1f} frames/s, {self._late(frame)}{note}"
+            )
+
+    def _late(self, frame: Frame) -> str:
+        """How late a live source is, in words."""
+        delay = None if self._source is None else self._source.delay(frame)
+        if self._source is None or delay is None:
+            return ""
+        dropped = f", {self._source.dropped} frames dropped" if self._source.dropped else ""
+        return f"{delay:.1f} s late{dropped}, "
 
     def end(self, frames: int, seconds: float) -> None:
         self.close()
         if not self._quiet:
-            notice(f"{frames} frames in {seconds:.1f} s ({frames / seconds:.1f} frames/s)")
+            dropped = self._source.dropped if self._source is not None else 0
+            left_out = f", {dropped} frames dropped" if dropped else ""
+            notice(f"{frames} frames in {seconds:.1f} s ({frames / seconds:.1f} frames/s){left_out}")
 
     def written(self, name: str, path: Path) -> None:
         self.close()

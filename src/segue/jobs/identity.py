@@ -64,7 +64,8 @@ def result_settings(job: VideoJob, *, whole: bool = True) -> dict[str, Any]:
     values = {name: value for name, value in values_of(job).items() if name not in NON_RESULT_FIELDS}
     source = values.pop("source")
     identity = source.pop("identity")
-    for name in ("place", "origin", "on_damage"):  # a run that stopped at damage may go on past it
+    # A run that stopped at damage may go on past it; live sources are not resumed.
+    for name in ("place", "origin", "on_damage", "when_late"):
         del source[name]
     if not whole:
         del source["end"], source["duration"]

@@ -14,7 +14,7 @@ from segue.models.dino import FeatureName
 from segue.prompts.detectors import Refinement
 from segue.types import Box, Point
 from segue.video.identity import SourceIdentity
-from segue.video.source import DamagePolicy
+from segue.video.source import DamagePolicy, WhenLate
 
 DEFAULT_FORMATS = ("png", "overlay")
 
@@ -68,7 +68,7 @@ class VideoSource(Value):
     Attributes:
         place: file, folder, pattern, address or camera number; None where a program gave pictures in memory,
             which ``given`` of the job describes.
-        start, end, stride, duration, max_size, fps, on_damage: see :func:`segue.open_source`.
+        start, end, stride, duration, max_size, fps, on_damage, when_late: see :func:`segue.open_source`.
         identity: what the source was known by when the job was planned; None where nobody looked.
         origin: the address that ``place`` was fetched from; None where it was not.
     """
@@ -81,6 +81,7 @@ class VideoSource(Value):
     max_size: int | None = None
     fps: float | None = None
     on_damage: DamagePolicy = "stop"
+    when_late: WhenLate = "newest"
     identity: SourceIdentity | None = None
     origin: Text | None = None
 

@@ -10,7 +10,7 @@ from segue.video.live import Reconnect
 from segue.video.mask_folder import CdnetSink, PngSink, read_marker, replay
 from segue.video.outputs import Outputs, open_sinks, output_paths, replayed
 from segue.video.sinks import BackgroundSink, MultiSink, Sink
-from segue.video.source import DamagePolicy, DamageWarning, Source, open_source
+from segue.video.source import DamagePolicy, DamageWarning, Source, WhenLate, open_source
 from segue.video.span import Span, parse_position
 from segue.video.video_sink import OverlayVideoSink
 
@@ -30,6 +30,7 @@ __all__ = [
     "Sink",
     "Source",
     "Span",
+    "WhenLate",
     "open_sinks",
     "open_source",
     "output_paths",

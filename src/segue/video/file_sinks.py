@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import SinkError
-from segue.masks import encode_objects, rle_area, rle_box
+from segue.masks import Rle, encode_objects, rle_area, rle_box
 from segue.types import Frame, Segmentation
 from segue.video.partial import writing
 from segue.video.sinks import FileSink, Size, frame_name, known_size, sized_mask
@@ -154,12 +154,18 @@ class CocoSink(SpooledSink):
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         mask = sized_mask(segmentation, self._size)
-        lengths = encode_objects(mask, segmentation.ids)
+        self.write_lengths(segmentation, encode_objects(mask, segmentation.ids), mask.shape)
+
+    def write_lengths(
+        self, segmentation: Segmentation, lengths: Mapping[int, Rle], size: tuple[int, ...]
+    ) -> None:
+        """Write a frame whose objects may overlap, as run lengths by id, with masks of (H, W) pixels."""
         objects = [
             (item.id, self._category(item.label), item.score, lengths[item.id])
             for item in segmentation.objects
+            if item.id in lengths
         ]
-        entry = (segmentation.index, segmentation.time, mask.shape, objects)
+        entry = (segmentation.index, segmentation.time, size, objects)
         self._put(json.dumps(entry).encode())
 
     def _complete(self) -> None:

@@ -129,6 +129,9 @@ class _LiveReader(Reader):
         """End the wait for the next try; a read in progress ends by its own timeout."""
         self._stopped.cancel()
 
+    def delay(self, time: float) -> float | None:
+        return self._clock.since(time) if self.endless else None
+
     def pictures(self) -> Iterator[Picture]:
         while not self._stopped.cancelled:
             self._clock.connect()
@@ -258,6 +261,10 @@ class _LiveClock:
     def connect(self) -> None:
         """The stream's time stamps may start anywhere from now on."""
         self._offset = None
+
+    def since(self, moment: float) -> float:
+        """Seconds that have passed since a time that :meth:`time_of` gave."""
+        return 0.0 if self._begin is None else max(0.0, time.monotonic() - self._begin - moment)
 
     def time_of(self, stamp: float | None) -> float:
         """Seconds since the first frame of all, of a frame that has just arrived; they always rise."""

@@ -22,7 +22,10 @@ class Prefetcher(Generic[Item]):
     An exception of ``items`` is raised to the consumer after the items before it. :meth:`close` stops the
     thread: one that waits for room ends at once, one that is inside ``items`` when that gives way, for which
     ``on_close`` is called. Once ``stopped`` is cancelled, the iterator has ended, also for a consumer that
-    waits for an item.
+    waits for an item. Where no room is left and ``drops`` says so, the oldest waiting item is dropped.
+
+    Attributes:
+        dropped: number of items that were dropped.
     """
 
     def __init__(
@@ -31,11 +34,14 @@ class Prefetcher(Generic[Item]):
         depth: int,
         on_close: Callable[[], None] = lambda: None,
         stopped: CancelToken | None = None,
+        drops: Callable[[], bool] = lambda: False,
     ) -> None:
         self._items = items
         self._depth = depth
         self._on_close = on_close
         self._stopped = stopped or CancelToken()
+        self._drops = drops
+        self.dropped = 0
         self._ready: deque[Item] = deque()
         self._error: BaseException | None = None
         self._finished = False
@@ -80,6 +86,9 @@ class Prefetcher(Generic[Item]):
         try:
             for item in self._items():
                 with self._changed:
+                    while len(self._ready) >= self._depth and self._drops():
+                        self._ready.popleft()
+                        self.dropped += 1
                     self._changed.wait_for(lambda: self._closed or len(self._ready) < self._depth)
                     if self._closed:
                         return

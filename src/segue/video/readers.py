@@ -81,6 +81,9 @@ class Reader:
         """
         raise NotImplementedError
 
+    def delay(self, time: float) -> float | None:
+        """Seconds since a picture of this time was there to be read; None for what is not live."""
+
     def interrupt(self) -> None:
         """Make a blocked :meth:`pictures` in another thread end soon; files do not block for long."""
 

@@ -37,6 +37,13 @@ DamagePolicy = Literal["stop", "skip", "hold"]
 """What to do with a frame that cannot be read: raise, leave it out, or repeat the frame before it."""
 
 
+WhenLate = Literal["newest", "all"]
+"""What to do when a live source is faster than its reader: take the newest frames, or all, ever later."""
+
+WAITING = 2
+"""Frames of a live source that may wait for their reader before the oldest one is dropped."""
+
+
 class DamageWarning(UserWarning):
     """A frame could not be read and was skipped or held; the message names file and frame."""
 
@@ -51,7 +58,7 @@ class SourceRequest:
 
     Attributes:
         place: path, pattern, address or camera number; None for pictures in memory.
-        start, end, stride, duration, max_size, fps, on_damage: see :func:`open_source`.
+        start, end, stride, duration, max_size, fps, on_damage, when_late: see :func:`open_source`.
         type: class of what was given, with its module.
     """
 
@@ -63,6 +70,7 @@ class SourceRequest:
     max_size: int | None = None
     fps: float | None = None
     on_damage: DamagePolicy = "stop"
+    when_late: WhenLate = "newest"
     type: str = ""
 
 
@@ -94,6 +102,7 @@ class Source(AbstractContextManager["Source"]):
         on_damage: DamagePolicy,
         prefetch: int,
         warn: Callable[[str], None],
+        when_late: WhenLate = "newest",
         request: SourceRequest | None = None,
     ) -> None:
         self.request = request or SourceRequest(
@@ -103,6 +112,8 @@ class Source(AbstractContextManager["Source"]):
         self._span = span
         self._max_size = max_size
         self._on_damage = on_damage
+        self._drops = when_late == "newest"
+        self._dropped = 0  # by iterations that have ended
         self._prefetch = prefetch if reader.works_ahead else 0
         self._warn = warn
         self._active: list[Prefetcher[_Read]] = []
@@ -136,6 +147,15 @@ class Source(AbstractContextManager["Source"]):
     def endless(self) -> bool:
         """Whether it ends only when it is stopped, as a camera does; of an address known from a frame on."""
         return self._reader.endless
+
+    @property
+    def dropped(self) -> int:
+        """Frames of a live source that were left out because their reader was late."""
+        return self._dropped + sum(ahead.dropped for ahead in self._active)
+
+    def delay(self, frame: Frame) -> float | None:
+        """Seconds that have passed since a live source gave a frame; None where the source is not live."""
+        return self._reader.delay(frame.time)
 
     def __iter__(self) -> Iterator[Frame]:
         if self._used and self._reader.once:
@@ -213,13 +233,18 @@ class Source(AbstractContextManager["Source"]):
         if self._prefetch < 1:
             yield from self._decoded()
             return
-        ahead = Prefetcher(self._decoded, self._prefetch, self._reader.interrupt, self._stopped)
+        live = self._reader.once and self._drops
+        depth = WAITING if live else self._prefetch
+        ahead = Prefetcher(
+            self._decoded, depth, self._reader.interrupt, self._stopped, lambda: live and self.endless
+        )
         self._active.append(ahead)
         try:
             yield from ahead
         finally:
             with suppress(ValueError):
                 self._active.remove(ahead)
+                self._dropped += ahead.dropped
             ahead.close()
 
     def _decoded(self) -> Iterator[_Read]:
@@ -266,6 +291,7 @@ def open_source(
     max_size: int | None = None,
     fps: float | None = None,
     on_damage: DamagePolicy = "stop",
+    when_late: WhenLate = "newest",
     prefetch: int = 4,
     reconnect: Reconnect | None = None,
     warn: Callable[[str], None] | None = None,
@@ -286,6 +312,8 @@ def open_source(
         fps: frames a second of sources that have no clock (images, arrays: 25 if not given).
         on_damage: what a frame that cannot be read does: "stop" ends with an error after the frames before
             it, "skip" leaves it out, "hold" repeats the frame before it; both of these warn.
+        when_late: what happens when a camera or live stream is faster than its frames are taken: "newest"
+            drops the oldest frames that wait, "all" takes every frame and falls behind.
         prefetch: number of frames to decode ahead in a thread; 0 decodes when asked. Arrays and other
             pictures in memory are never read ahead.
         reconnect: patience with cameras and addresses that fail; None is ``Reconnect()``.
@@ -313,14 +341,23 @@ def open_source(
             raise SourceError(f"fps {fps}: give a number above 0")
     if on_damage not in get_args(DamagePolicy):
         raise SourceError(f"on_damage {on_damage!r}: choose one of {', '.join(get_args(DamagePolicy))}")
+    if when_late not in get_args(WhenLate):
+        raise SourceError(f"when_late {when_late!r}: choose one of {', '.join(get_args(WhenLate))}")
     span = Span.of(start, end, stride, duration)
     reader = _reader_of(source, fps, reconnect or Reconnect())
     warn = warn or partial(warnings.warn, category=DamageWarning, stacklevel=2)
     place = str(source) if isinstance(source, (str, Path, int)) else None  # where it can be opened again
     kind = f"{type(source).__module__}.{type(source).__qualname__}"
-    request = SourceRequest(place, start, end, stride, duration, max_size, fps, on_damage, kind)
+    request = SourceRequest(place, start, end, stride, duration, max_size, fps, on_damage, when_late, kind)
     return Source(
-        reader, span, max_size=max_size, on_damage=on_damage, prefetch=prefetch, warn=warn, request=request
+        reader,
+        span,
+        max_size=max_size,
+        on_damage=on_damage,
+        prefetch=prefetch,
+        warn=warn,
+        when_late=when_late,
+        request=request,
     )
 
 

@@ -51,7 +51,6 @@ FORMATS = {
     "mots": Format("", data_sets.mots, known_only=True),
     "cvat": Format(".xml", cvat),
     "labelstudio": Format("", annotation_tools.labelstudio, known_only=True),
-    "via": Format("", annotation_tools.via, known_only=True),
     "overlay": Format(".mp4", films.overlay),
     "prores": Format(".mov", films.prores),
     "vp9": Format(".webm", films.vp9),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import BoolArray
 from segue.masks import measure
-from segue.types import IndexMask
 from segue.video.partial import write_complete
 from segue_web.exports.snapshot import Snapshot
 from segue_web.film import Film
@@ -27,7 +27,7 @@ def cvat(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
     """
     tracks = _Tracks(film, taken)
     for done, index in enumerate(taken.span(film), 1):
-        tracks.add(index, taken.mask(index, film.size))
+        tracks.add(index, dict(taken.planes(index, film.size)))
         yield done
     root = ET.Element("annotations")
     _add(root, version="1.1")
@@ -74,25 +74,23 @@ class _Tracks:
         self.masks: list[ET.Element] = []
         self._open: dict[int, str] = {}  # corners of the polygons of the frame before, by object
 
-    def add(self, index: int, mask: IndexMask) -> None:
-        """Take a frame."""
-        extents = measure(mask)
-        drawn = {i: found for i, found in self._taken.polygons_on(index).items() if i in extents}
+    def add(self, index: int, planes: Mapping[int, BoolArray]) -> None:
+        """Take the masks of a frame, each (H, W), bool."""
+        drawn = {i: found for i, found in self._taken.polygons_on(index).items() if i in planes}
         kept: set[int] = set()
         for i in sorted(drawn):
             corners, key = drawn[i]
-            # Polygons of earlier objects lie below, all else lies above.
-            above = (mask != 0) & ~np.isin(mask, [i, *kept])
-            if np.array_equal(mask == i, filled(_read_back(corners), self._film.size) & ~above):
+            if np.array_equal(planes[i], filled(_read_back(corners), self._film.size)):
                 kept.add(i)
                 self._polygon(index, i, _written(corners), key=key)
         for i in [i for i in self._open if i not in kept]:
             self._hide(index, i)
-        for i, extent in extents.items():
+        for i, plane in planes.items():
             if i in kept:
                 continue
+            extent = measure(plane.view(np.uint8))[1]
             x0, y0, x1, y1 = (int(side) for side in extent.box)
-            runs = ", ".join(map(str, row_runs(mask[y0:y1, x0:x1] == i)))
+            runs = ", ".join(map(str, row_runs(plane[y0:y1, x0:x1])))
             track = self._track(i)
             self._shape(track, "mask", index, i, rle=runs, left=x0, top=y0, width=x1 - x0, height=y1 - y0)
             self.masks.append(track)
@@ -123,7 +121,7 @@ class _Tracks:
     def _shape(
         self, track: ET.Element, tag: str, index: int, i: int, *, key: bool = True, **more: object
     ) -> None:
-        about = {"frame": index, "keyframe": int(key), "outside": 0, "occluded": 0, "z_order": 0, **more}
+        about = {"frame": index, "keyframe": int(key), "outside": 0, "occluded": 0, "z_order": i, **more}
         shape = ET.SubElement(track, tag, {name: str(value) for name, value in about.items()})
         for attribute, text in self._taken.attributes.get(i, {}).items():
             ET.SubElement(shape, "attribute", name=attribute).text = text

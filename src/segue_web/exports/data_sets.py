@@ -8,11 +8,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from segue.errors import SegueError
 from segue.masks import encode_objects, measure, rle_area, rle_box, write_index_mask
-from segue.types import Frame
 from segue.video import CocoSink
 from segue.video.file_sinks import info
 from segue.video.partial import write_complete
@@ -74,11 +71,10 @@ def coco(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
 
 
 def _coco(film: Film, taken: Snapshot, target: Path, name: Callable[[int], str]) -> Iterator[int]:
-    blank = np.zeros((*film.size, 3), np.uint8)
     names = tuple(name(index) for index in range(film.count))
     with CocoSink(target, names=names, size=film.size, attributes=taken.attributes) as sink:
         for done, index in enumerate(taken.frames(film), 1):
-            sink.write(Frame(index, film.time(index), blank), taken.result(index, film))
+            sink.write_lengths(taken.result(index, film), taken.lengths(index, film.size), film.size)
             yield done
 
 
@@ -101,9 +97,9 @@ def ytvis(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
     tracks: dict[int, list[Any]] = {i: [] for i in taken.names}
     span = taken.span(film)
     for done, index in enumerate(span, 1):
-        mask = taken.mask(index, film.size)
-        for i, rle in encode_objects(mask, tracks).items():
-            tracks[i].append(rle if rle_area(rle) else None)
+        lengths = taken.lengths(index, film.size)
+        for i, track in tracks.items():
+            track.append(lengths.get(i))
         yield done
     categories = taken.categories()
     annotations = [
@@ -151,10 +147,9 @@ def yolo(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
         frames = list(taken.frames(film))
         pictures = folder / "images" / "train"
         for place in write_pictures(film, frames, pictures):
-            mask = taken.mask(frames[place], film.size)
             lines = []
-            for i in measure(mask):
-                corners = (single_outline(mask == i) + 0.5) / (width, height)
+            for i, plane in taken.planes(frames[place], film.size):
+                corners = (single_outline(plane) + 0.5) / (width, height)
                 if len(corners) > 2:
                     numbers = " ".join(f"{value:.6f}" for value in corners.ravel().tolist())
                     lines.append(f"{classes[taken.names[i][0]]} {numbers}\n")
@@ -171,8 +166,8 @@ def mot(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
     classes = _classes(taken.categories(), MOT_CLASSES, (number for number in count(MOT_FREE)))
 
     def lines(number: int, index: int) -> Iterator[str]:
-        for i, extent in measure(taken.mask(index, film.size)).items():
-            x0, y0, x1, y1 = (int(side) for side in extent.box)
+        for i, rle in taken.lengths(index, film.size).items():
+            x0, y0, x1, y1 = (int(side) for side in rle_box(rle) or (0, 0, 0, 0))
             kind = classes[taken.names[i][0]]
             yield f"{number},{i},{x0 + 1},{y0 + 1},{x1 - x0},{y1 - y0},1,{kind},1"
 

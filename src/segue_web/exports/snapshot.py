@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import numpy as np
-
+from segue.arrays import BoolArray
 from segue.errors import SegueError
-from segue.masks import measure, read_index_mask
+from segue.masks import Rle, measure
 from segue.types import Frame, IndexMask, ObjectInfo, Segmentation
 from segue_web.film import Film
 from segue_web.interpolation import Corners, interpolated, neighbours
-from segue_web.project import Project
+from segue_web.project import Project, composed, decoded
 from segue_web.text import without_controls
 
 
@@ -22,8 +20,8 @@ class Snapshot:
     """What is exported.
 
     Attributes:
-        files: mask file of each frame on which something is known of one of the objects, also that it is
-            not there.
+        masks: by frame on which something is known of one of the objects, also that it is not there, the
+            run lengths of each visible object.
         names: class, or where it has none the name, and colour of each object; others are left out.
         scores: by frame and object.
         all_frames: whether data sets get the other frames as well, as if nothing were there.
@@ -35,7 +33,7 @@ class Snapshot:
         between: frames and objects whose masks were interpolated between two polygons.
     """
 
-    files: Mapping[int, Path]
+    masks: Mapping[int, Mapping[int, str]]
     names: Mapping[int, tuple[str, str]]
     scores: Mapping[tuple[int, int], float]
     all_frames: bool = False
@@ -57,7 +55,7 @@ class Snapshot:
     def frames(self, film: Film) -> Sequence[int]:
         """The frames that go into a data set, in order."""
         span = self.span(film)
-        return span if self.all_frames else [index for index in sorted(self.files) if index in span]
+        return span if self.all_frames else [index for index in sorted(self.masks) if index in span]
 
     def mask(self, index: int, size: tuple[int, int]) -> IndexMask:
         """Index mask of a frame with the chosen objects; empty where nothing is saved.
@@ -69,10 +67,19 @@ class Snapshot:
         Returns:
             (H, W), uint8 or uint16, 0 and ids of ``names``.
         """
-        if index not in self.files:
-            return np.zeros(size, np.uint8)
-        mask = read_index_mask(self.files[index])
-        return np.where(np.isin(mask, sorted(self.names)), mask, 0).astype(mask.dtype)
+        return composed(self._chosen(index), size)
+
+    def lengths(self, index: int, size: tuple[int, int]) -> dict[int, Rle]:
+        """Run lengths of the visible objects of a frame, which may overlap."""
+        return {i: Rle(size=[*size], counts=counts) for i, counts in self._chosen(index).items()}
+
+    def planes(self, index: int, size: tuple[int, int]) -> Iterator[tuple[int, BoolArray]]:
+        """Each visible object of a frame with its mask, (H, W), bool; they may overlap."""
+        for i, counts in self._chosen(index).items():
+            yield i, decoded(counts, size)
+
+    def _chosen(self, index: int) -> dict[int, str]:
+        return {i: counts for i, counts in self.masks.get(index, {}).items() if i in self.names}
 
     def polygons_on(self, index: int) -> dict[int, tuple[Corners, bool]]:
         """The polygons of a frame: those that were drawn there, and those interpolated between two."""
@@ -128,16 +135,16 @@ def snapshot(
     names = {row["id"]: (without_controls(row["category"] or row["name"]), row["colour"]) for row in rows}
     timeline = project.timeline()
     known = {row[0] for row in timeline if row[1] in names}
-    wanted = [i for i in project.masked_frames() if i in known and i >= first and (last is None or i <= last)]
-    files = {i: path for i in wanted if (path := project.mask_file(i))}
-    if not files:
+    wanted = [i for i in sorted(known) if i >= first and (last is None or i <= last)]
+    masks = {i: project.masks(i) for i in wanted}
+    if not masks:
         end = "the end" if last is None else last
         where = f"on the frames from {first} to {end}" if known else "yet"
         raise SegueError(f"there are no masks to export {where}")
     # What a person looked at and left so is right, whatever the prompter expected of it.
     scores = {(row[0], row[1]): 1.0 if row[2] == "given" else row[3] for row in timeline}
     return Snapshot(
-        files,
+        masks,
         names,
         scores,
         all_frames,

@@ -1,4 +1,4 @@
-"""Masks of a project for annotation tools: Label Studio and VIA; CVAT is in :mod:`segue_web.exports.cvat`."""
+"""Masks of a project for annotation tools: Label Studio; CVAT is in :mod:`segue_web.exports.cvat`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
-from segue.masks import measure
-from segue_web.exports.outlines import parts_of
 from segue_web.exports.snapshot import Snapshot
 from segue_web.exports.writing import complete_folder, write_pictures
 from segue_web.film import Film
@@ -32,10 +30,9 @@ def labelstudio(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
         frames = list(taken.frames(film))
         for place in write_pictures(film, frames, folder / "frames"):
             index = frames[place]
-            mask = taken.mask(index, film.size)
             results = []
-            for i in measure(mask):
-                value = {"format": "rle", "rle": brush_rle(mask == i), "brushlabels": [taken.names[i][0]]}
+            for i, plane in taken.planes(index, film.size):
+                value = {"format": "rle", "rle": brush_rle(plane), "brushlabels": [taken.names[i][0]]}
                 region = {"id": f"f{index}o{i}", "image_rotation": 0}
                 results.append({**region, "value": value, **about})
                 for attribute, text in taken.attributes.get(i, {}).items():
@@ -88,48 +85,3 @@ def brush_rle(mask: npt.NDArray[np.generic]) -> list[int]:
             left -= length
     bits = np.frombuffer("".join(parts).encode(), np.uint8) - ord("0")
     return [int(byte) for byte in np.packbits(bits)]
-
-
-def via(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """A project of the VGG Image Annotator 2, with its pictures.
-
-    VIA knows polygons without holes: each part of an object is a region of its own, those of one object have
-    its number as ``track``, and holes are filled.
-    """
-    classes = {"type": "dropdown", "options": dict.fromkeys(taken.categories(), "")}
-    own = {name: {"type": "text"} for name in taken.attribute_names()}
-    attributes = {"region": {**own, "class": classes, "track": {"type": "text"}}, "file": {}}
-    settings = {"ui": {}, "core": {"default_filepath": "images/"}, "project": {"name": target.name}}
-    with complete_folder(target) as folder:
-        pictures: dict[str, Any] = {}
-        frames = list(taken.frames(film))
-        for place in write_pictures(film, frames, folder / "images"):
-            name = f"{film.frame_name(frames[place])}.jpg"
-            size = (folder / "images" / name).stat().st_size
-            regions = _regions(taken, taken.mask(frames[place], film.size))
-            pictures[f"{name}{size}"] = {
-                "filename": name,
-                "size": size,
-                "regions": regions,
-                "file_attributes": {},
-            }
-            yield place + 1
-        found = {"_via_settings": settings, "_via_img_metadata": pictures, "_via_attributes": attributes}
-        version = {"_via_data_format_version": "2.0.10", "_via_image_id_list": list(pictures)}
-        (folder / "via.json").write_text(json.dumps(found | version), "utf-8")
-
-
-def _regions(taken: Snapshot, mask: npt.NDArray[Any]) -> list[dict[str, Any]]:
-    return [
-        {
-            "shape_attributes": {
-                "name": "polygon",
-                "all_points_x": part.outside[:, 0].tolist(),
-                "all_points_y": part.outside[:, 1].tolist(),
-            },
-            "region_attributes": {**taken.attributes.get(i, {}), "class": taken.names[i][0], "track": str(i)},
-        }
-        for i in measure(mask)
-        for part in parts_of(mask == i)
-        if len(part.outside) > 2
-    ]

@@ -26,7 +26,7 @@ export function tieAbout(state, change) {
     if (event.key !== "Enter") return;
     const [name, ...rest] = more.value.split(":");
     const item = state.chosenObject;
-    if (!item || !name.trim() || !rest.length) return;
+    if (!item || !name.trim()) return;
     change(item.id, { attributes: { [name.trim()]: rest.join(":").trim() } });
     more.value = "";
   };

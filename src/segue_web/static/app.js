@@ -69,7 +69,7 @@ function begin(all) {
   const first = state.mode === "loading";
   state.mode = all.mode;
   document.body.dataset.mode = all.mode;
-  state.film = all.film;
+  state.film = state.index ?? all.film;
   state.revision = all.revision ?? 0;
   state.setObjects(all.objects);
   state.history = all.history ?? state.history;
@@ -94,7 +94,6 @@ function begin(all) {
   }
   const resume = state.interrupted;
   if (resume && !state.running) offerResume(resume);
-  if (!state.film.exact) watchIndex();
   playback.go(state.frame, false);
 }
 
@@ -108,20 +107,16 @@ async function resume() {
   await start("track", { direction: "forward", frame: state.frame, resume: true });
 }
 
-function watchIndex() {
-  const timer = setInterval(async () => {
-    const all = await link.ask("hello").catch(() => null);
-    if (!all) return;
-    state.saved = all.film.exact ? "" : `reading the film's index, ${Math.round(100 * all.film.progress)} %`;
-    state.changed();
-    if (all.film.exact) {
-      clearInterval(timer);
-      state.film = all.film;
-      view.reset();
-      timeline.reset();
-      playback.go(Math.min(state.frame, state.film.frames - 1), false);
-    }
-  }, 1000);
+/** The film is read through, or a part of it is: only then are frame numbers exact. @param {import("./state.js").Film} film */
+function readIndex(film) {
+  state.saved = film.exact ? "" : `reading the film's index, ${Math.round(100 * film.progress)} %`;
+  if (!film.exact) return;
+  state.index = film;
+  if (state.mode === "loading") return;
+  state.film = film;
+  view.reset();
+  timeline.reset();
+  playback.go(Math.min(state.frame, film.frames - 1), false);
 }
 
 /** @param {import("./state.js").ServerEvent} event */
@@ -133,14 +128,14 @@ function onEvent(event) {
     if (event.polygons) state.forgetLooks(event.revision);
     for (const item of event.frames ?? []) state.setLook(item);
     if (event.polygons && !event.timeline) void view.load(false, 2);
-    const tracked = state.running && state.history.undo === "track" && event.frames?.length === 1;
-    if (playback.following && tracked) playback.go(event.frames[0].frame, false, true);
     if (event.timeline) {
       state.setTimeline(event.timeline);
       state.forgetLooks(event.revision);
       void view.load(false, 0);
     }
     state.saved = "Saved";
+  } else if (event.event === "film") {
+    readIndex(event.film);
   } else if (event.event === "progress") {
     state.running = /** @type {any} */ (event);
   } else if (event.event === "ended") {
@@ -167,8 +162,7 @@ function settle() {
 async function track(direction) {
   playback.hold();
   const { frame, wanted: [first, last] } = state;
-  playback.following = true;
-  if (!await start("track", { direction, frame, first, last, objects: state.group === null ? null : state.chosenIds })) playback.following = false;
+  await start("track", { direction, frame, first, last, objects: state.group === null ? null : state.chosenIds });
 }
 
 /** Begin a tracking or an export, after the edits that were made before. @param {string} op @param {object} fields */
@@ -220,7 +214,7 @@ function buildTools() {
     const input = make("input", { type: "range", id, min: low, max: high, step, title: name, "aria-label": name });
     input.oninput = () => { state.settings[id] = Number(input.value); state.changed(); };
     input.onchange = () => remember(id, Number(input.value));
-    return make("label", {}, [id === "brush" ? "size" : "tint", input]);
+    return make("label", {}, [id === "brush" ? "Size" : "Opacity", input]);
   };
   bar.append(make("hr"), slider("brush", "Size of the brush", 2, 200, 1), slider("opacity", "Opacity of the masks", 0, 1, 0.05));
 }

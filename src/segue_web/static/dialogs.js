@@ -22,7 +22,6 @@ const FORMATS = [
   ["Annotation tools", [
     ["cvat", "CVAT for video 1.1", "one XML of masks and polygons"],
     ["labelstudio", "Label Studio", "brush labels, pictures, set-up"],
-    ["via", "VGG Image Annotator", "polygons and pictures"],
   ]],
   ["Films", [
     ["overlay", "Overlay film", "mp4 with the masks drawn over it"],
@@ -60,7 +59,7 @@ export function exportDialog(state, run) {
   });
   const box = dialog("Export", [
     make("div", { className: "row" }, [make("label", {}, ["Frames from", from]), make("label", {}, ["to", to])]),
-    tick(whole, "Frames without masks too, as if nothing were there (data sets, Label Studio, VIA)"),
+    tick(whole, "Frames without masks too, as if nothing were there (data sets, Label Studio)"),
     tick(soft, "Soft edges for cut-outs: slow, some seconds a frame"),
     make("h3", { textContent: "Objects" }), make("ul", { className: "found" }, boxes), ...groups,
   ]);
@@ -80,7 +79,7 @@ export function importDialog() {
     } catch { notice("The file could not be sent; the connection was lost.", "bad"); }
   };
   const box = dialog("Import masks", [
-    make("p", { textContent: "A zip of PNG masks or a single one, a COCO or YouTube-VIS JSON, or the XML of CVAT for video or for images 1.1. What comes in are new objects; nothing that is here is lost." }), input]);
+    make("p", { textContent: "A zip of PNG masks or a single one, a COCO or YouTube-VIS JSON, or the XML of CVAT for video or for images 1.1. Everything in the file is added as new objects. Objects and masks that are here stay as they are." }), input]);
 }
 
 /** @param {State} state @param {Command[]} commands */

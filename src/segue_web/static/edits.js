@@ -7,6 +7,16 @@ import { notice } from "./panels.js";
 /** @type {Record<string, string>} */
 const EXTENTS = { whole: "the object", part: "a part of it", group: "more than it" };
 
+/** what the steps of the history are, as a person would say */
+const STEPS = /** @type {Record<string, string>} */ ({
+  click: "click", brush: "brush stroke", eraser: "eraser stroke", polygon: "polygon", hide: "“Not visible”", clear: "“Clear mask”",
+  track: "tracking", remove: "removal of an object", import: "import", "add suggestions": "suggestions",
+  name: "name", category: "class", group: "group", colour: "colour", visible: "hiding or showing", locked: "locking", attributes: "attribute",
+});
+
+/** @param {string} label */
+export const stepName = (label) => label.split(", ").map((part) => STEPS[part] ?? part).join(", ");
+
 export class Edits {
   /**
    * @param {import("./state.js").State} state
@@ -116,7 +126,7 @@ export class Edits {
     const change = async () => await before ? this.link.ask(op) : {};
     const answer = await this.inTurn(change).catch(this.complain);
     if (!answer?.label) return;
-    notice(`${op === "undo" ? "Undone" : "Done again"}: ${answer.label}`);
+    notice(`${op === "undo" ? "Undone" : "Redone"}: ${stepName(answer.label)}`);
     if (answer.frames.length === 1 && answer.frames[0] !== this.state.frame) this.go(answer.frames[0], false);
   }
 

@@ -45,9 +45,12 @@ function onKey(page, commands, useTool, event) {
     state.changed();
   } else if (event.shiftKey && /^Digit[0-9]$/.test(event.code) && !/^[0-9]$/.test(event.key)) page.remember("opacity", (Number(event.code.slice(5)) || 10) / 10);
   else if (/^[1-9]$/.test(event.key)) { const item = state.objects[Number(event.key) - 1]; if (item) state.choose(item.id); }
-  else if (state.mode === "annotate" && !event.shiftKey && TOOLS.some((tool) => tool.key === event.key)) useTool(/** @type {any} */ (TOOLS.find((tool) => tool.key === event.key)).id);
+  else if (state.mode === "annotate" && !event.shiftKey && TOOLS.some((tool) => tool.key === event.key.toLowerCase())) useTool(/** @type {any} */ (TOOLS.find((tool) => tool.key === event.key.toLowerCase())).id);
   else {
-    const pressed = (event.shiftKey && event.key.length > 1) || /^[A-Z]$/.test(event.key) ? `shift+${event.key}` : event.key === " " ? "space" : event.key;
+    // Caps Lock turns letters round: only the Shift key counts.
+    const letter = /^[a-z]$/i.test(event.key);
+    const key = letter ? (event.shiftKey ? event.key.toUpperCase() : event.key.toLowerCase()) : event.key;
+    const pressed = event.shiftKey && (letter || key.length > 1) ? `shift+${key}` : key === " " ? "space" : key;
     const command = Object.values(commands).find((item) => item.keys === pressed);
     if (!command) return;
     if (!command.can || command.can()) command.run();

@@ -8,7 +8,7 @@ import { fillLabels } from "./runs.js";
 /**
  * @typedef {{name: string, points: [number, number][], line: boolean}} Zone
  * @typedef {{name: string, live: boolean, zones: Zone[], colours: string[]}} About
- * @typedef {{what: string, done: number, total: number | null, rate: number | null, age: number | null}} Run
+ * @typedef {{what: string, done: number, total: number | null, rate: number | null, age: number | null, delay: number | null, dropped: number}} Run
  * @typedef {{index: number, time: number, size: [number, number], full: [number, number], masks: Record<string, string>,
  *   boxes: Record<string, [number, number, number, number]>, labels: Record<string, string>}} Picture
  * @typedef {{event: string, object: number, time: number, seconds: number, label: string | null, zone: string, direction: string}} Happening
@@ -106,7 +106,9 @@ function showRun(run) {
   const late = !ended && run.age !== null && run.age > LATE;
   element("rate").textContent = run.rate === null ? "–" : `${run.rate.toFixed(1)} frames/s`;
   element("frames").textContent = `${run.done.toLocaleString("en")}${run.total ? ` of ${run.total.toLocaleString("en")}` : ""} ${run.what || "frames"}`;
-  element("age").textContent = late ? `no new frame for ${Math.round(run.age ?? 0)} s` : "";
+  const dropped = run.dropped ? `, ${run.dropped.toLocaleString("en")} frames dropped` : "";
+  const delay = run.delay === null ? "" : `${run.delay.toFixed(1)} s late${dropped}`;
+  element("age").textContent = late ? `no new frame for ${Math.round(run.age ?? 0)} s` : delay;
   element("age").className = late ? "late" : "";
   element("bar").hidden = !run.total;
   element("bar").max = run.total ?? 1;

@@ -75,7 +75,7 @@ export function showObjects(state, actions) {
     ...(name ? [groupRow(state, name, actions)] : []),
     ...rows.filter(({ item }) => (item.group ?? "") === name).map(({ row }) => row),
   ]));
-  if (focused) /** @type {HTMLElement | null} */ (list.querySelector(`[data-focus="${focused}"]`))?.focus();
+  if (focused) /** @type {HTMLElement | null} */ (list.querySelector(`[data-focus="${CSS.escape(focused)}"]`))?.focus();
 }
 
 /**
@@ -172,7 +172,7 @@ export function showHere(state) {
     else if (mark.score < 1) text += `, expected overlap with the object ${mark.score.toFixed(2)}`;
     if (mark.weight !== null) {
       const later = Math.round(100 * mark.weight);
-      text += `; joined: ${100 - later} % from the correction before, ${later} % from the one after, which agree to ${(mark.agreement ?? 0).toFixed(2)}`;
+      text += `; merged: ${100 - later} % from the correction before, ${later} % from the one after, which agree to ${(mark.agreement ?? 0).toFixed(2)}`;
     }
     text += mark.area ? `; ${mark.area.toLocaleString("en")} pixels.` : ".";
   }
@@ -182,7 +182,9 @@ export function showHere(state) {
 /** @param {import("./state.js").State} state @param {(frame: number, object: number) => void} go */
 export function showNext(state, go) {
   const items = state.unsure();
-  element("next-empty").hidden = items.length > 0;
+  const empty = element("next-empty");
+  empty.hidden = items.length > 0;
+  empty.textContent = state.isTracked ? `No frame has a confidence below ${state.settings.threshold}.` : "Nothing is tracked yet. Frames on which the tracker is unsure will be listed here.";
   element("next").replaceChildren(...items.map(({ frame, object, value }) => {
     const swatch = make("i", { className: "swatch" });
     swatch.style.background = object.colour;

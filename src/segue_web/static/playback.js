@@ -1,4 +1,4 @@
-// Going through the film: to a frame, along with the tracker, and playing it.
+// Going through the film: to a frame, and playing it.
 
 export class Playback {
   /**
@@ -12,20 +12,17 @@ export class Playback {
     this.view = view;
     this.timeline = timeline;
     this.onSettled = onSettled;
-    /** whether the picture goes along with the tracker, until the person goes somewhere else */
-    this.following = false;
     this.timer = 0;
     /** when the next frame is due */
     this.due = 0;
   }
 
-  /** @param {number} frame @param {boolean} dragging @param {boolean} [along] with the tracker */
-  go(frame, dragging, along = false) {
+  /** @param {number} frame @param {boolean} dragging */
+  go(frame, dragging) {
     const { state } = this;
-    this.following = along;
     state.frame = Math.min(Math.max(Math.round(frame), 0), state.film.frames - 1);
     this.timeline.follow();
-    void this.view.load(dragging, dragging || along ? 0 : state.playing ? 12 : 2);
+    void this.view.load(dragging, dragging ? 0 : state.playing ? 12 : 2);
     clearTimeout(this.timer);
     if (!state.playing) this.timer = window.setTimeout(this.onSettled, dragging ? 400 : 200);
     state.changed();
@@ -33,7 +30,6 @@ export class Playback {
 
   /** Stay on this frame, for somebody works on it. */
   hold() {
-    this.following = false;
     if (this.state.playing) this.toggle();
   }
 

@@ -21,6 +21,9 @@
 /** masks of clicks and suggestions below this expected overlap are listed to be looked at; it is often too low */
 const DOUBTFUL = 0.5;
 
+/** frames between two corrected ones that can be merged in one go; the server has the same limit */
+const MOST_BETWEEN = 1000;
+
 export class State {
   constructor() {
     /** @type {"loading" | "annotate" | "view" | "compare"} */
@@ -43,6 +46,8 @@ export class State {
     this.former = undefined;
     /** @type {History} */
     this.history = { undo: null, redo: null };
+    /** the film once it was read through while the page was open @type {Film | null} */
+    this.index = null;
     /** @type {Running | null} */
     this.running = null;
     /** @type {{done: number, total: number, direction: string} | null} */
@@ -157,6 +162,31 @@ export class State {
   isStarted(object) {
     for (const mark of this.marksOf(object).values()) if (mark.kind === "given" || mark.kind === "imported") return true;
     return false;
+  }
+
+  /** whether any frame has a mask that no person drew */
+  get isTracked() {
+    for (const marks of this.marks.values()) for (const mark of marks.values()) if (mark.kind !== "given") return true;
+    return false;
+  }
+
+  /** whether this frame lies between two corrected ones that are not next to each other, as the server's plan */
+  canJoin() {
+    const ids = new Set(this.group === null ? this.objects.map((item) => item.id) : this.chosenIds);
+    for (const item of this.objects) if (item.locked) ids.delete(item.id);
+    const has = (/** @type {string} */ kind) => [...ids].some((id) => [...this.marksOf(id).values()].some((mark) => mark.kind === kind));
+    const kind = has("given") ? "given" : "imported";
+    let [here, before, after] = [false, -1, Infinity];
+    for (const id of ids) {
+      for (const [frame, mark] of this.marksOf(id)) {
+        if (mark.kind !== kind) continue;
+        if (frame < this.frame) before = Math.max(before, frame);
+        else if (frame > this.frame) after = Math.min(after, frame);
+        else here = true;
+      }
+    }
+    const start = before >= 0 ? before : here ? this.frame : Infinity;
+    return after - start > 1 && after - start <= MOST_BETWEEN;
   }
 
   /** ways to look at two results: id and name @returns {[string, string][]} */

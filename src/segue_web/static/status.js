@@ -4,6 +4,8 @@ import { showAbout } from "./about.js";
 import { clock } from "./clock.js";
 import { icon } from "./icons.js";
 import { element, make, showFound, showHere, showNext, showObjects } from "./panels.js";
+import { stepName } from "./edits.js";
+import { written } from "./dialogs.js";
 import { TOOLS } from "./tools.js";
 
 /**
@@ -65,6 +67,11 @@ function showCommands(state, commands) {
     const { can } = commands[/** @type {string} */ (item.dataset.command)];
     item.disabled = Boolean(can && !can());
   }
+  for (const name of /** @type {("undo" | "redo")[]} */ (["undo", "redo"])) {
+    const label = state.history[name];
+    const title = `${commands[name].name}${label ? `: ${stepName(label)}` : ""} (${written(commands[name].keys ?? "")})`;
+    if (button(name).title !== title) button(name).title = title;
+  }
   button("stop").hidden = !state.running;
   button("beside").setAttribute("aria-pressed", String(state.beside));
   for (const name of ["trackForward", "trackBack", "trackBetween"]) button(name).hidden = Boolean(state.running);
@@ -96,7 +103,7 @@ function showProgress(state) {
   }
   if (running) {
     element("progress-what").textContent = `${RUNS[running.what] ?? running.what}: ${running.done} of ${running.total} frames`;
-    element("progress-rate").textContent = running.rate ? `${running.rate.toFixed(1)} frames/s, ${duration((running.total - running.done) / running.rate)} left` : "starting …";
+    element("progress-rate").textContent = running.rate ? `${running.rate.toFixed(1)} frames/s, ${duration((running.total - running.done) / running.rate)} left` : running.what === "export" ? "starting …" : "loading the network …";
     bar.max = Math.max(1, running.total);
     bar.value = running.done;
   }
