@@ -320,6 +320,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--data", type=Path, required=True, help="folder of CDnet2014, or with --scenes of all data")
     add("--scenes", action="store_true", help="the scenes that models are developed on, in groups")
     add("--only", help="of the scenes these groups, with commas between")
+    add("--named", action="append", help="of these groups this film; may be given several times")
     add("--frames", type=int, help="take so many frames of each film of the scenes")
     add("--empty", action="store_true", help="false alarms in scenes without anybody, which --data holds")
     add("--pans", action="store_true", help="films of a camera that pans for 300 frames, from --data")
@@ -366,6 +367,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if unknown := [name for name in chosen if name not in groups]:
             raise SystemExit(f"--only: no group {', '.join(unknown)}; there are {', '.join(groups)}")
         groups = {name: [begun(film, options.frames) for film in groups[name]] for name in chosen}
+        if options.named:
+            groups = {
+                n: [film for film in films if film.name in options.named] for n, films in groups.items()
+            }
+            groups = {name: films for name, films in groups.items() if films}
     if options.empty:
         print(f"Measured on {describe(options.threads, options.device)}.\n")
         print(alarm_table(empty_scenes(options.data), options))
