@@ -94,7 +94,7 @@ class Looking(BackgroundDifference):
 
 
 def learner(past: tuple[int, ...] = (), *, align: bool = False) -> SceneLearner:
-    return SceneLearner(Looking(past), short_side=None, align=align)
+    return SceneLearner(Looking(past), short_side=None, without=[] if align else ["align"])
 
 
 @pytest.fixture
