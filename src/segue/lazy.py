@@ -24,7 +24,7 @@ def lazy_names(
         return value
 
     def names() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *places, *subpackages})
+        return sorted({*getattr(sys.modules[package], "__all__", ()), *places, *subpackages})
 
     return find, names
 

@@ -238,6 +238,13 @@ def register(entry: AnyEntry) -> None:
 
 B = TypeVar("B", bound=Callable[..., Any])
 
+_INTERFACES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "track": ("TrackNetwork", ("tracker",)),
+    "foreground": ("ForegroundNetwork", ("encode", "decode")),
+    "instances": ("InstanceNetwork", ("encode", "decode", "class_logits", "mask_logits")),
+}
+"""By task the protocol of its networks, and what a class of one has."""
+
 
 def register_model(name: str, task: Task, **described: Any) -> Callable[[B], B]:
     """A decorator that adds a network, or a function that makes one, to this process.
@@ -252,6 +259,7 @@ def register_model(name: str, task: Task, **described: Any) -> Callable[[B], B]:
 
     Raises:
         SegueError: the name is taken.
+        ArgumentError: the class lacks methods of the interface of its task.
 
     Example:
         >>> @register_model("blobs", "track", signature="blob.weight", bundled=FILE)
@@ -259,6 +267,13 @@ def register_model(name: str, task: Task, **described: Any) -> Callable[[B], B]:
     """
 
     def add(build: B) -> B:
+        protocol, names = _INTERFACES.get(task, ("", ()))
+        missing = [name for name in names if not hasattr(build, name)]
+        if isinstance(build, type) and missing and not (task == "foreground" and hasattr(build, "step")):
+            raise ArgumentError(
+                f"{build.__name__}: has no {', '.join(missing)}; a network for {task} has the interface of "
+                f"segue.models.base.{protocol}"
+            )
         MODELS.register(Entry(name, task, build, **described))
         return build
 

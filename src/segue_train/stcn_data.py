@@ -99,11 +99,12 @@ class VideoSamples:
     frame_affine: tuple[float, float] = (15, 10)  # and of each frame of its own
     frame_jitter: Jitter = FAINT
     interpolation: int = cv2.INTER_CUBIC  # of pictures that are turned
+    film_frames: bool = True  # whether distances count frames of the video, or else labelled frames
 
     def draw(self, rng: Rng, index: int, max_skip: int) -> Clip:
-        """A clip of footage ``index`` whose frames are at most about ``max_skip`` frames of film apart."""
+        """A clip of footage ``index`` whose frames are at most about ``max_skip`` frames apart."""
         footage = self.footage[index]
-        reach = max(1, max_skip // footage.spacing)
+        reach = max(1, max_skip // (footage.spacing if self.film_frames else 1))
         for _ in range(1 + REDRAWS):
             order = self.choose(rng, len(footage), reach)
             clip = self._augment(rng, [Labelled(*footage.read(i)) for i in order])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from segue.cli.data import app
@@ -40,6 +41,21 @@ def test_check_writes_what_was_found(root: Path, tmp_path: Path) -> None:
     values = json.loads(file.read_text(encoding="utf-8"))
     assert values["videos"][0]["name"] == "baseline/office"
     assert len(values["missing"]) == 52
+
+
+def test_check_fails_where_something_is_wrong(root: Path) -> None:
+    next(root.rglob("in*.jpg")).write_bytes(b"no picture")
+    assert CliRunner().invoke(app, ["check", str(root)]).exit_code == 1
+
+
+def test_big_small_is_recognised(tmp_path: Path) -> None:
+    folder = tmp_path / "BIG_small"
+    folder.mkdir()
+    for name in ("a.jpg", "a.png"):
+        Image.new("L", (8, 6), 255).save(folder / name)
+    result = CliRunner().invoke(app, ["check", str(folder)])
+    assert result.exit_code == 0
+    assert result.stdout.startswith("BIG\t")
 
 
 def test_list_names_every_data_set_with_its_address() -> None:

@@ -65,6 +65,17 @@ def test_fss_has_a_folder_for_each_class_and_masks_in_colours(tmp_path: Path) ->
     assert stills.read_mask(0).sum() == 5 * SIZE[0]
 
 
+@pytest.mark.parametrize("missing", ["2.jpg", "2.png"])
+def test_a_class_of_fss_with_a_missing_file_is_an_error(tmp_path: Path, missing: str) -> None:
+    for name in ("zebra", "ant"):
+        for number in (1, 2):
+            write(tmp_path / "fewshot_data" / name / f"{number}.jpg", np.full((*SIZE, 3), 50, np.uint8))
+            write(tmp_path / "fewshot_data" / name / f"{number}.png", grey())
+    (tmp_path / "fewshot_data" / "ant" / missing).unlink()
+    with pytest.raises(DatasetError, match="ant"):
+        open_stills(tmp_path)
+
+
 def test_voc_has_masks_for_a_part_and_a_void_rim(tmp_path: Path) -> None:
     mask = np.zeros(SIZE, np.uint8)
     mask[2:6, 2:6], mask[1, 1] = 3, 255

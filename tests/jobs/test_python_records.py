@@ -63,7 +63,7 @@ SAID: dict[str, Callable[[Path], Any]] = {
     "tensor": lambda _: torch.from_numpy(MASKS[0]),
     "stack": lambda _: np.stack([MASKS[0] == 1, MASKS[0] == 2]),
     "file": lambda folder: folder / "first.png",
-    "file of 0 and 255": lambda folder: {2: str(folder / "one.png")},
+    "file of 0 and 255": lambda folder: {2: {1: str(folder / "one.png")}},
     "files by id": lambda folder: {0: {3: folder / "one.png", 5: MASKS[0] == 2}},
     "prompts": lambda _: {
         0: [MaskPrompt(1, MASKS[0] == 1, label="cat"), BoxPrompt(2, (8, 8, 30, 30), fill=True)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -20,10 +21,11 @@ from segue_train.footage import gather
 from segue_train.losses import bootstrapped_cross_entropy
 from segue_train.recipes import stm
 from segue_train.recipes.stm import GrowingGap, STMRecipe, frames_in_order
+from segue_train.stcn_data import VideoSamples
 from tests.clips import clip
 from tests.golden_arrays import Golden, load_golden
 from tests.segue_train.commands import run
-from tests.segue_train.making import write_all, write_stills
+from tests.segue_train.making import write_all, write_stills, write_video
 
 
 @torch.no_grad()
@@ -52,6 +54,22 @@ def test_the_loss_is_the_cross_entropy_of_the_published_probabilities(stm_networ
     loss = bootstrapped_cross_entropy(logits[:, 0], ids[:, 1], torch.ones(1, 2), 1.0)
     right = np.take_along_axis(published, ids[0, 1].numpy()[None], axis=0)
     assert float(loss) == pytest.approx(float(-np.log(right.clip(1e-7)).mean()), rel=1e-3)
+
+
+def test_gaps_count_labelled_frames_in_every_data_set(tmp_path: Path) -> None:
+    frames, masks = np.full((40, 40, 40, 3), 9, np.uint8), np.ones((40, 40, 40), np.uint8)
+    folder = write_video(tmp_path, "a", frames, masks, [f"{5 * i:05d}" for i in range(40)])  # as YouTube-VOS
+    footage = gather([str(folder)], report=print).videos
+    assert footage[0].spacing == 5
+    gaps = []
+
+    def choose(rng: np.random.Generator, count: int, max_gap: int) -> list[int]:
+        gaps.append(max_gap)
+        return frames_in_order(rng, count, max_gap)
+
+    samples = cast(VideoSamples, STMRecipe(1, footage, batch=1, side=32).batches(1, 0).samples)
+    replace(samples, choose=choose).draw(np.random.default_rng(0), 0, 26)
+    assert gaps == [26]
 
 
 def test_gaps_grow_by_five_every_twenty_passes() -> None:

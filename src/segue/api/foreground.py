@@ -12,7 +12,7 @@ import torch
 
 from segue.api.results import Progress, Results
 from segue.flow.providers import FlowName
-from segue.jobs.describing import described, model_value, source_value
+from segue.jobs.describing import Colour, described, model_value, opened_source, source_value
 from segue.jobs.foreground import prepare_foreground
 from segue.jobs.options import ForegroundOptions, checked
 from segue.jobs.prepared import Objects
@@ -22,7 +22,7 @@ from segue.sessions.foreground import ForegroundSession
 from segue.sessions.networks import check_path
 from segue.sessions.segmenters import Segmenter
 from segue.types import FollowCamera
-from segue.video import Source, open_source
+from segue.video import Source
 
 
 def foreground(
@@ -47,6 +47,7 @@ def foreground(
     fps: float | None = None,
     device: str | torch.device | None = None,
     fast: bool = False,
+    colour: Colour = "rgb",
     progress: Progress | None = None,
 ) -> Results[ForegroundSession]:
     """Tell foreground from background on every frame.
@@ -88,6 +89,7 @@ def foreground(
         fps: take this many frames a second; None is all.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
         fast: bfloat16 where the hardware has it.
+        colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
         progress: called after each result with the number of results so far and the expected one, or None.
 
     Returns:
@@ -118,7 +120,7 @@ def foreground(
             "passes": passes,
         },
     )
-    opened = source if isinstance(source, Source) else open_source(source)
+    opened = opened_source(source, colour)
     place, frames = source_value(opened)
     named, network = model_value(model, weights)
     paths = (str, os.PathLike, NoneType)

@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 
 from segue.api.results import Progress, Results
-from segue.jobs.describing import described, model_value, source_value
+from segue.jobs.describing import Colour, described, model_value, opened_source, source_value
 from segue.jobs.instances import as_class_names, default_model, prepare_instances
 from segue.jobs.options import InstanceOptions, checked
 from segue.jobs.prepared import Objects
@@ -19,7 +19,7 @@ from segue.sessions.detected import DetectionSession
 from segue.sessions.detecting import as_classes
 from segue.sessions.instances import InstanceSession
 from segue.sessions.networks import check_path
-from segue.video import Source, open_source
+from segue.video import Source
 
 
 def instances(
@@ -36,6 +36,7 @@ def instances(
     short_side: int | None = None,
     device: str | torch.device | None = None,
     fast: bool = False,
+    colour: Colour = "rgb",
     progress: Progress | None = None,
 ) -> Results[DetectionSession | InstanceSession]:
     """Find every instance of a video of any length, say what it is, and follow it.
@@ -64,6 +65,7 @@ def instances(
             for; not for detectors.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
         fast: bfloat16 where the hardware has it; a detector itself stays in float32.
+        colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
         progress: called after each result with the number of results so far and the expected one, or None.
 
     Returns:
@@ -82,7 +84,7 @@ def instances(
     """
     given = {"score": score, "top": top, "window": window, "overlap": overlap, "short_side": short_side}
     options = checked(InstanceOptions, given)
-    opened = source if isinstance(source, Source) else open_source(source)
+    opened = opened_source(source, colour)
     if model is None:
         check_path("weights", weights)
         model = default_model(weights)

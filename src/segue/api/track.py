@@ -12,7 +12,15 @@ import torch
 from segue.api.results import Progress, Results
 from segue.errors import ArgumentError, PromptError
 from segue.inputs import kind_of
-from segue.jobs.describing import described, model_value, prompt_values, required_value, source_value
+from segue.jobs.describing import (
+    Colour,
+    described,
+    model_value,
+    opened_source,
+    prompt_values,
+    required_value,
+    source_value,
+)
 from segue.jobs.options import TrackOptions, checked
 from segue.jobs.parts import Finding
 from segue.jobs.prepared import Objects
@@ -24,7 +32,7 @@ from segue.prompts.given import PromptPlan, PromptsLike
 from segue.sessions import TrackSession
 from segue.sessions.auto import Auto, AutoSession
 from segue.types import Box, Point
-from segue.video import Source, open_source
+from segue.video import Source
 
 Prompts = Mapping[int, PromptsLike]
 """The prompts of each frame, by frame index."""
@@ -37,6 +45,8 @@ def track(
     box: Box | None = None,
     points: Point | Sequence[Point] | None = None,
     negative: Point | Sequence[Point] | None = None,
+    labels: Sequence[int] | None = None,
+    masks: PromptsLike | None = None,
     model: str | TrackNetwork = "stcn-lite",
     weights: str | Path | None = None,
     mem_every: int | None = None,
@@ -51,6 +61,7 @@ def track(
     settings: Mapping[str, Any] | None = None,
     device: str | torch.device | None = None,
     fast: bool = False,
+    colour: Colour = "rgb",
     fit: bool = False,
     prompter: str | MakePrompter | None = None,
     required: Container[int] | None = None,
@@ -72,6 +83,9 @@ def track(
         box: ``(x0, y0, x1, y1)`` in pixels around the one object to follow, on the first frame.
         points: ``(x, y)`` in pixels on that object, one or several, alone or with ``box``.
         negative: points beside it, which are not to be in its mask; they go with ``points``.
+        labels: as in SAM 2, 1 for each of ``points`` on the object and 0 for each beside it.
+        masks: objects of the first frame by their ids, as in ``{1: mask, 2: mask}``, each (H, W), bool or
+            uint8; or an index mask (H, W). It stands for ``prompts``.
         model: name for :func:`segue.load`, or a network.
         weights: weight file for a network by name.
         mem_every: a frame becomes memory this many frames after the last one did; None is that of
@@ -91,6 +105,7 @@ def track(
             list NAME` shows them, and the page of the network tells what they mean.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
         fast: bfloat16 where the hardware has it.
+        colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
         fit: resize given masks of another size instead of refusing them.
         prompter: what turns boxes and points into masks, or its name or weight file, such as ``sam2-tiny``;
             None is the model, if it takes them itself, else segue-prompt.
@@ -133,8 +148,8 @@ def track(
             "settings": settings,
         },
     )
-    opened = source if isinstance(source, Source) else open_source(source)
-    marks = {"box": box, "points": points, "negative": negative}
+    opened = opened_source(source, colour)
+    marks = {"box": box, "points": points, "negative": negative, "labels": labels, "masks": masks}
     if isinstance(prompts, Auto):
         for argument, value in {"required": required, **marks}.items():
             if value is not None:
@@ -144,11 +159,11 @@ def track(
     elif prompts is None and all(mark is None for mark in marks.values()):
         raise PromptError(
             "prompts: say what to follow, for example {0: first_mask}, box=(x0, y0, x1, y1), "
-            "points=[(x, y)] or Auto()"
+            "points=[(x, y)], masks={1: mask} or Auto()"
         )
     if required is not None and not isinstance(required, Container):
         raise ArgumentError(f"required: {kind_of(required)}; give a set of frame indices")
-    plan = None if isinstance(prompts, Auto) else PromptPlan(prompts, box, points, negative)
+    plan = None if isinstance(prompts, Auto) else PromptPlan(prompts, **marks, start=opened.request.start)
     found = prompts if isinstance(prompts, Auto) else None
     place, frames = source_value(opened)
     named, network = model_value(model, weights)

@@ -35,7 +35,8 @@ def check(
 ) -> None:
     """Say what a folder holds of a data set, what is missing, and where the data set comes from.
 
-    Pictures and labels must have readable headers and fit each other. Nothing is downloaded or changed.
+    Images and labels must have readable headers and fit each other. Nothing is downloaded or
+    changed. The exit code is 1 where something is wrong; missing videos are no error.
 
     Examples:
 
@@ -51,6 +52,8 @@ def check(
     if json_file is not None:
         write_complete(json_file, (json.dumps(found.values(), indent=1) + "\n").encode())
         notice(f"written: {json_file}")
+    if found.problems or any(video.problems for video in found.videos):
+        raise typer.Exit(1)
 
 
 @app.command("list")

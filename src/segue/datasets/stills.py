@@ -264,9 +264,12 @@ def _classes(folder: Path) -> StillImages | None:
     """One folder for each class, as in FSS-1000; their masks and pictures lie side by side."""
     for place in (folder, folder / "fewshot_data"):
         if place.is_dir():
-            pairs = tuple(pair for part in subfolders(place) for pair in _side_by_side(part))
-            if pairs:
-                return _NamedByClass(pairs, "saliency")
+            parts = {part: tuple(_side_by_side(part)) for part in subfolders(place)}
+            if any(parts.values()):
+                for part, pairs in parts.items():
+                    if not pairs:
+                        _refuse_unpaired(part)
+                return _NamedByClass(tuple(pair for pairs in parts.values() for pair in pairs), "saliency")
     return None
 
 
@@ -279,12 +282,24 @@ class _NamedByClass(StillPairs):
         return tuple(f"{picture.parent.name}_{picture.stem}" for picture, _ in self.pairs)
 
 
-def _side_by_side(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """Pairs of one folder; nothing where one of its masks has no picture, for then it is no such folder."""
+def _refuse_unpaired(folder: Path) -> None:
+    """Raise DatasetError where a class has masks without images, or images without masks."""
+    masks, images = _masks_and_images(folder)
+    for stem in sorted(masks.keys() ^ images.keys(), key=natural_key):
+        what = "image has no mask" if stem in images else "mask has no image"
+        raise DatasetError(f"{images.get(stem) or masks[stem]}: the {what}; get the class {folder.name} anew")
+
+
+def _masks_and_images(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     labels = [path for path in files_in(folder, {".png"}) if not _is_picture(path)]
     masks = {path.stem.removesuffix("_gt"): path for path in labels}
     others = set(files_in(folder, PICTURES)).difference(labels)
-    pictures = {path.stem.removesuffix("_im"): path for path in others}
+    return masks, {path.stem.removesuffix("_im"): path for path in others}
+
+
+def _side_by_side(folder: Path) -> Iterator[tuple[Path, Path]]:
+    """Pairs of one folder; nothing where one of its masks has no picture, for then it is no such folder."""
+    masks, pictures = _masks_and_images(folder)
     if masks.keys() == pictures.keys():
         for stem in sorted(masks, key=natural_key):
             yield pictures[stem], masks[stem]
@@ -318,5 +333,6 @@ def is_fss(folder: Path) -> bool:
 
 
 def is_big(folder: Path) -> bool:
-    """Whether masks in a folder are named as in BIG."""
-    return any(folder.glob("*_gt.png"))
+    """Whether files in a folder are named as in BIG, or as in BIG_small of STCN's authors."""
+    small = folder.name.lower().startswith("big") and any(True for _ in _side_by_side(folder))
+    return small or any(folder.glob("*_gt.png"))

@@ -7,7 +7,7 @@ import os
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -34,8 +34,19 @@ from segue.jobs.prompting import mask_values
 from segue.masks.rle import encode_rle
 from segue.prompts.given import PromptPlan
 from segue.types import BoxPrompt, Frame, MaskPrompt, Point, PointPrompt, Prompt, RemovePrompt
-from segue.video import Source
+from segue.video import Source, open_source
 from segue.weights.identity import WeightsIdentity
+
+Colour = Literal["rgb", "bgr"]
+
+
+def opened_source(source: Any, colour: Colour) -> Source:
+    """The source of a caller, opened; ``colour`` is the order of the channels of its arrays."""
+    if not isinstance(source, Source):
+        return open_source(source, colour=colour)
+    if colour != "rgb":
+        raise ArgumentError("colour: the source is open already; give it to open_source")
+    return source
 
 
 def source_value(source: Source) -> tuple[VideoSource, tuple[Given, ...]]:

@@ -42,9 +42,16 @@ def train(job: TrainJob, observer: Observer, cancel: CancelToken | None = None) 
     if was_interrupted(code):
         raise KeyboardInterrupt("interrupted; give the same command with --resume to go on")
     if code:
-        ended = f"the training of {job.network} ended with {code}; its messages say why"
+        ended = f"the training of {job.network} {_ending(code)}"
         raise TrainingError(message or ended)
     return job.folder / f"{job.network}.safetensors"
+
+
+def _ending(code: int) -> str:
+    """How a program ended that reported no error of its own."""
+    if code == -9:
+        return "was killed by signal 9, probably out of memory; take a smaller --batch or fewer --workers"
+    return f"was killed by signal {-code}" if code < 0 else f"ended with {code}; its messages say why"
 
 
 def _finished(command: Sequence[str], cancel: CancelToken | None) -> tuple[int, str]:

@@ -8,23 +8,51 @@ if TYPE_CHECKING:
     from segue.models.base import MemoryNetwork as MemoryNetwork
     from segue.models.base import QueryFeatures as QueryFeatures
     from segue.models.base import Schedule as Schedule
+    from segue.models.cutie import Cutie as Cutie
+    from segue.models.deeplab import DeepLabV3 as DeepLabV3
+    from segue.models.detection.mask_rcnn import MaskRCNN as MaskRCNN
+    from segue.models.detection.nanodet import NanoDetPlus as NanoDetPlus
+    from segue.models.detection.pointrend import PointRend as PointRend
+    from segue.models.dino import DINO as DINO
+    from segue.models.fgsegnet import FgSegNetV2 as FgSegNetV2
+    from segue.models.hf_video import HFVideo as HFVideo
+    from segue.models.hofam import HOFAM as HOFAM
+    from segue.models.msstsvis import MSSTSVIS as MSSTSVIS
+    from segue.models.msstsvis.lite import MSSTSVISLite as MSSTSVISLite
+    from segue.models.mustan import MUSTAN1 as MUSTAN1
+    from segue.models.mustan import MUSTAN2 as MUSTAN2
+    from segue.models.mustan_lite import MustanLite as MustanLite
+    from segue.models.sam2 import SAM2 as SAM2
+    from segue.models.segue_prompt import SeguePrompt as SeguePrompt
+    from segue.models.seqformer import SeqFormer as SeqFormer
     from segue.models.stcn import STCN as STCN
     from segue.models.stcn import STCNLite as STCNLite
     from segue.models.stm import STM as STM
+    from segue.models.xmem import XMem as XMem
 
 _MODULES = {
     "segue.models.base": "MemoryNetwork QueryFeatures Schedule",
+    "segue.models.cutie": "Cutie",
+    "segue.models.deeplab": "DeepLabV3",
+    "segue.models.detection.mask_rcnn": "MaskRCNN",
+    "segue.models.detection.nanodet": "NanoDetPlus",
+    "segue.models.detection.pointrend": "PointRend",
+    "segue.models.dino": "DINO",
+    "segue.models.fgsegnet": "FgSegNetV2",
+    "segue.models.hf_video": "HFVideo",
+    "segue.models.hofam": "HOFAM",
+    "segue.models.msstsvis": "MSSTSVIS",
+    "segue.models.msstsvis.lite": "MSSTSVISLite",
+    "segue.models.mustan": "MUSTAN1 MUSTAN2",
+    "segue.models.mustan_lite": "MustanLite",
+    "segue.models.sam2": "SAM2",
+    "segue.models.segue_prompt": "SeguePrompt",
+    "segue.models.seqformer": "SeqFormer",
     "segue.models.stcn": "STCN STCNLite",
     "segue.models.stm": "STM",
+    "segue.models.xmem": "XMem",
 }
 
-__all__ = [
-    "STCN",
-    "STM",
-    "MemoryNetwork",
-    "QueryFeatures",
-    "STCNLite",
-    "Schedule",
-]
+__all__ = [*" ".join(_MODULES.values()).split()]
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

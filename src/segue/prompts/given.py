@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from segue.arrays import as_array
 from segue.errors import PromptError
 from segue.inputs import kind_of
+from segue.masks.files import read_index_mask
 from segue.masks.given import EXPECTED, as_box, as_masks, as_points, is_mask_like
 from segue.types import BoxPrompt, Frame, IndexMask, MaskPrompt, PointPrompt, Prompt
 
@@ -145,20 +147,52 @@ def _plane(value: Any, where: str) -> Any:
     return as_masks(value, where)
 
 
-def _marks(box: Any, points: Any, negative: Any) -> list[Prompt]:
+def _marks(box: Any, points: Any, negative: Any, labels: Any) -> list[Prompt]:
     """The prompts of the object with the id 1 from its box and its points."""
     marks: list[Prompt] = []
+    if labels is not None:
+        if points is None or negative is not None:
+            raise PromptError("labels: goes with points and without negative: 1 on the object, 0 beside it")
+        placed, signs = as_points(points, "points"), np.asarray(as_array(labels)).reshape(-1).tolist()
+        if len(signs) != len(placed) or not set(signs) <= {0, 1}:
+            raise PromptError(f"labels: {kind_of(labels)}; give 1 (on the object) or 0 (beside it) per point")
+        points = [point for point, sign in zip(placed, signs, strict=True) if sign]
+        negative = [point for point, sign in zip(placed, signs, strict=True) if not sign]
+        if not points and box is None:
+            raise PromptError("labels: no point lies on the object; give one with the label 1, or a box")
     if box is not None:
         found = as_box(box)
         if found is None:
             raise PromptError(f"box: {kind_of(box)}; give four numbers (x0, y0, x1, y1) in pixels")
         marks.append(BoxPrompt(1, found))
     if points is not None:
-        beside = () if negative is None else as_points(negative, "negative")
-        marks.append(PointPrompt(1, as_points(points, "points"), beside))
+        beside = as_points(negative, "negative") if negative is not None and len(negative) else ()
+        on = as_points(points, "points") if labels is None or len(points) else ()
+        marks.append(PointPrompt(1, on, beside))
     elif negative is not None:
         raise PromptError("negative: goes with points; give a point on the object as well")
     return marks
+
+
+def _check_meaning(prompts: Mapping[Any, Any]) -> None:
+    """Refuse a mapping whose keys may be frames as well as ids: each value is a mask or box of one object."""
+    for key, value in prompts.items():
+        if as_box(value) is not None:
+            continue
+        if not is_mask_like(value):
+            return
+        path = isinstance(value, (str, os.PathLike))
+        mask = read_index_mask(Path(value)) if path else np.asarray(as_array(value))
+        if mask.ndim != 2 or {*np.unique(mask).tolist()} - {0} not in ({1}, {255}, {key}):
+            return
+    if prompts:
+        keys = list(prompts)
+        objects = ", ".join(f"{key}: m{key}" for key in keys)
+        frames = ", ".join(f"{key}: {{1: m{key}}}" for key in keys)
+        raise PromptError(
+            f"prompts: the keys {keys} may be ids or frames; write masks={{{objects}}} for objects of the "
+            f"first frame, or {{{frames}}} for one object on these frames"
+        )
 
 
 class PromptPlan:
@@ -169,6 +203,9 @@ class PromptPlan:
         box: ``(x0, y0, x1, y1)`` around the object with the id 1 on the first frame.
         points: ``(x, y)`` on that object, one or several, on the first frame.
         negative: points beside it, which go with ``points``.
+        labels: 1 for each of ``points`` on the object, 0 for each beside it, in place of ``negative``.
+        masks: objects of the first frame by their ids, or an index mask.
+        start: index of the first frame, where it is known.
 
     Raises:
         PromptError: there are no prompts, or one cannot be read.
@@ -176,14 +213,26 @@ class PromptPlan:
     """
 
     def __init__(
-        self, prompts: Any = None, box: Any = None, points: Any = None, negative: Any = None
+        self,
+        prompts: Any = None,
+        box: Any = None,
+        points: Any = None,
+        negative: Any = None,
+        labels: Any = None,
+        masks: Any = None,
+        start: object = 0,
     ) -> None:
         self._first: IndexMask | list[Prompt] | None = None
         self._by_frame: dict[int, IndexMask | list[Prompt]] = {}
         self._files: dict[int | None, dict[int | None, str]] = {}
-        marks = _marks(box, points, negative)
+        marks = _marks(box, points, negative, labels)
         if marks:
             self._first = marks
+        if masks is not None:
+            if prompts is not None or marks:
+                raise PromptError("masks: give them, or prompts, or box and points, for the first frame")
+            self._first = as_prompts(masks, "masks")
+            self._files[None] = _files(masks)
         if isinstance(prompts, Mapping):
             for index, value in prompts.items():
                 if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or index < 0:
@@ -193,6 +242,8 @@ class PromptPlan:
                     )
                 self._by_frame[int(index)] = as_prompts(value, f"prompts[{index}]")
                 self._files[int(index)] = _files(value)
+            if not {0, start} & prompts.keys():
+                _check_meaning(prompts)
         elif prompts is not None:
             if marks:
                 raise PromptError("give prompts, or box and points, for the first frame, not both")

@@ -15,7 +15,7 @@ from segue.inputs import check_number, kind_of
 from segue.prompts.detectors import Detector
 from segue.prompts.planes import tight_box
 from segue.sessions.association import REMEMBERED, appearance_of, next_id, reidentify
-from segue.sessions.base import Checkpointable, checkpointed
+from segue.sessions.base import Checkpointable, Session, checkpointed
 from segue.sessions.track import TrackSession
 from segue.types import Box, Frame, IndexMask, MaskPrompt, Prompt, RemovePrompt, Segmentation
 from segue.video.readers import FrameLike, as_frame
@@ -44,9 +44,13 @@ class Auto:
     def __post_init__(self) -> None:
         if self.every is not None:
             check_number("every", self.every, least=1, whole=True)
-        if self.detector is not None and not (isinstance(self.detector, str) or callable(self.detector)):
+        if self.detector is None or isinstance(self.detector, str):
+            return
+        missing = [name for name in ("__call__", "lookahead") if not hasattr(self.detector, name)]
+        if missing:
             raise ArgumentError(
-                f"detector: {kind_of(self.detector)}; give a name, or what segue.detector makes"
+                f"detector: {kind_of(self.detector)} without {', '.join(missing)}; give a name, what "
+                "segue.detector makes, or an object with the interface of segue.prompts.detectors.Detector"
             )
 
 
@@ -63,7 +67,7 @@ class _Tracklet:
     visible: bool = True
 
 
-class AutoSession(Checkpointable):
+class AutoSession(Checkpointable, Session):
     """Finds objects and follows them.
 
     Every frame is looked at until the first objects are found. With ``every``, new objects are looked for

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Protocol
+from typing import Any, BinaryIO, ClassVar, NoReturn, Protocol
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from segue.errors import ArgumentError, CheckpointError, ResumeError
+from segue.errors import ArgumentError, CheckpointError, ResumeError, SegueError
 from segue.inputs import check_file, kind_of, parse_json
 from segue.types import Frame, IndexMask, ObjectInfo, Prompt, Segmentation
 from segue.video.partial import replacing
@@ -283,11 +285,42 @@ def _unpacked(
     return kinds[kind](**described)
 
 
+def _one_thread_at_a_time(step: Callable[..., Any]) -> Callable[..., Any]:
+    """A step that refuses a second thread while the first is in it: both would get results of one frame."""
+
+    @wraps(step)
+    def guarded(self: Any, *given: Any, **named: Any) -> Any:
+        lock = vars(self).setdefault("_stepping", threading.RLock())
+        if not lock.acquire(blocking=False):
+            raise SegueError("session: another thread is in step(); use one session per thread, or a lock")
+        try:
+            return step(self, *given, **named)
+        finally:
+            lock.release()
+
+    return guarded
+
+
 class Session(Protocol):
-    """Frames in, segmentations out, in order; holds all that time carries, in bounded memory."""
+    """Frames in, segmentations out, in order; holds all that time carries, in bounded memory.
+
+    One thread uses a session at a time; :meth:`step` refuses a second one.
+    """
 
     lag: int = 0
     """Number of frames by which results trail the frames; 0 means that ``step`` answers at once."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Guard the ``step`` of a session against a second thread."""
+        super().__init_subclass__(**keywords)
+        if "step" in vars(cls):
+            cls.step = _one_thread_at_a_time(vars(cls)["step"])  # type: ignore[method-assign]
+
+    def __reduce__(self) -> NoReturn:
+        raise SegueError(
+            f"{type(self).__name__}: a session cannot be pickled or copied; state() gives all that it knows, "
+            "which SessionState.save writes and restore() takes"
+        )
 
     def step(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None = None) -> Segmentation | None:
         """Take the next frame, and give the result that is due, if any.

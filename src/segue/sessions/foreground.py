@@ -18,7 +18,7 @@ from segue.models.base import ForegroundNetwork
 from segue.models.geometry import ResizePadGeometry
 from segue.sessions.background import MASK_ABOVE, MaskedMedian
 from segue.sessions.backgrounds import Background
-from segue.sessions.base import Checkpointable, SessionState, checkpointed
+from segue.sessions.base import Checkpointable, Session, SessionState, checkpointed
 from segue.sessions.changes import difference, reduced
 from segue.sessions.empty_scene import Scene, resized, same_shape
 from segue.sessions.explaining import Explanation, draw
@@ -43,7 +43,7 @@ class ForegroundWarning(UserWarning):
     """The frames changed their size, or the camera is followed from now on."""
 
 
-class ForegroundSession(Checkpointable):
+class ForegroundSession(Checkpointable, Session):
     """Gives the foreground of each frame; frames go in one by one.
 
     Frames are reduced to the working size and pass through the stages of the model, see

@@ -20,7 +20,7 @@ from segue.masks.drawing import attention_strip
 from segue.masks.measure import measure
 from segue.models.base import InstanceNetwork, instance_capabilities
 from segue.models.seqformer.observing import EncoderAttention, ObservableNetwork
-from segue.sessions.base import Checkpointable, checkpointed
+from segue.sessions.base import Checkpointable, Session, checkpointed
 from segue.sessions.encoder_pictures import draw_encoder
 from segue.sessions.instance_tracks import Instances, Track, Tracks, suppress
 from segue.sessions.networks import instance_network
@@ -79,7 +79,7 @@ class _Pending:
     attention: EncoderAttention | None = field(default=None, compare=False)  # the same of its encoder
 
 
-class InstanceSession(Checkpointable):
+class InstanceSession(Checkpointable, Session):
     """Follows all instances; frames go in one by one, results come out ``lag`` frames later.
 
     The frames of a window are processed together. The next window shares some frames with it, on which its

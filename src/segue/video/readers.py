@@ -157,7 +157,8 @@ class ArrayReader(Reader):
     name = where = "array"
     works_ahead = False
 
-    def __init__(self, values: Iterable[Any], fps: float | None) -> None:
+    def __init__(self, values: Iterable[Any], fps: float | None, *, bgr: bool = False) -> None:
+        self._bgr = bgr
         shape = getattr(values, "shape", None)
         if shape is not None and len(shape) != 4:
             raise SourceError(
@@ -175,4 +176,10 @@ class ArrayReader(Reader):
     def pictures(self) -> Iterator[Picture]:
         rate = self.fps or DEFAULT_FPS
         for index, value in enumerate(self._values):
-            yield Picture(index, index / rate, partial(as_rgb, value, f"{self.where}, frame {index}"))
+            yield Picture(index, index / rate, partial(self._picture, value, f"{self.where}, frame {index}"))
+
+    def _picture(self, value: Any, where: str) -> Image:
+        """A picture as RGB, (H, W, 3), uint8; those of PIL know the order of their channels."""
+        image = as_rgb(value, where)
+        swapped = self._bgr and not isinstance(value, PillowImage.Image)
+        return np.ascontiguousarray(image[..., ::-1]) if swapped else image

@@ -17,7 +17,7 @@ from PIL import Image as PillowImage
 
 from segue.cancel import CancelToken
 from segue.errors import SourceError
-from segue.inputs import check_file, check_number, exists, kind_of, whole_number
+from segue.inputs import check_choice, check_file, check_number, exists, kind_of, whole_number
 from segue.types import Frame, Image
 from segue.video.decode import VideoFileReader
 from segue.video.images import (
@@ -290,6 +290,7 @@ def open_source(
     duration: float | str | None = None,
     max_size: int | None = None,
     fps: float | None = None,
+    colour: Literal["rgb", "bgr"] = "rgb",
     on_damage: DamagePolicy = "stop",
     when_late: WhenLate = "newest",
     prefetch: int = 4,
@@ -302,7 +303,7 @@ def open_source(
         source: video file, image file, folder of images, glob pattern or list of them; RTSP, RTMP or
             HTTP(S) address; number of a camera; or pictures in memory: an array or tensor (T, H, W, 3), a
             PIL picture, or a sequence or iterator of PIL pictures or of (H, W, 3), (H, W, 4) or (H, W), all
-            uint8.
+            uint8, RGB.
         start: first frame wanted: an int counts frames, a float seconds, a string is either ("250",
             "12.5s", "1:30").
         end: end before this frame, written like ``start``.
@@ -310,6 +311,7 @@ def open_source(
         duration: end so long after the first frame that is taken: seconds, or "90s", "10min", "1:30:00".
         max_size: bound on the longer side in pixels; larger frames are reduced by averaging.
         fps: frames a second of sources that have no clock (images, arrays: 25 if not given).
+        colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
         on_damage: what a frame that cannot be read does: "stop" ends with an error after the frames before
             it, "skip" leaves it out, "hold" repeats the frame before it; both of these warn.
         when_late: what happens when a camera or live stream is faster than its frames are taken: "newest"
@@ -344,7 +346,10 @@ def open_source(
     if when_late not in get_args(WhenLate):
         raise SourceError(f"when_late {when_late!r}: choose one of {', '.join(get_args(WhenLate))}")
     span = Span.of(start, end, stride, duration)
-    reader = _reader_of(source, fps, reconnect or Reconnect())
+    check_choice("colour", colour, Literal["rgb", "bgr"], SourceError)
+    reader = _reader_of(source, fps, reconnect or Reconnect(), bgr=colour == "bgr")
+    if colour == "bgr" and not isinstance(reader, ArrayReader):
+        raise SourceError(f"colour: bgr is for arrays in memory; {reader.where} is read as RGB")
     warn = warn or partial(warnings.warn, category=DamageWarning, stacklevel=2)
     place = str(source) if isinstance(source, (str, Path, int)) else None  # where it can be opened again
     kind = f"{type(source).__module__}.{type(source).__qualname__}"
@@ -361,7 +366,9 @@ def open_source(
     )
 
 
-def _reader_of(source: str | Path | int | Iterable[Any], fps: float | None, reconnect: Reconnect) -> Reader:
+def _reader_of(
+    source: str | Path | int | Iterable[Any], fps: float | None, reconnect: Reconnect, *, bgr: bool
+) -> Reader:
     if isinstance(source, str) and is_address(source):
         return NetworkReader(source, fps, reconnect)
     if isinstance(source, str) and not source:
@@ -384,7 +391,7 @@ def _reader_of(source: str | Path | int | Iterable[Any], fps: float | None, reco
         files = [Path(one) for one in source]
         return ImageReader(files, files[0].resolve().parent.name or "images", "list of pictures", fps)
     if isinstance(source, Iterable) and not isinstance(source, (bool, bytes, Mapping)):
-        return ArrayReader(source, fps)
+        return ArrayReader(source, fps, bgr=bgr)
     raise SourceError(
         f"source: {kind_of(source)}; give a path, an address, a camera number, or pictures: an array or "
         "tensor (T, H, W, 3) of uint8, a PIL picture, or a list or iterator of such"

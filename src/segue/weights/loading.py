@@ -55,7 +55,7 @@ def keep_networks(kept: dict[tuple[str, str | None], nn.Module]) -> Iterator[Non
         _KEPT.reset(token)
 
 
-def load(name: str, weights: str | os.PathLike[str] | None = None) -> nn.Module:
+def load(name: str, weights: str | os.PathLike[str] | None = None) -> Any:
     """A network in evaluation mode on the CPU.
 
     Args:

@@ -139,23 +139,23 @@ def save_pretrained(
     Example:
         >>> segue.save_pretrained("stcn-lite-free", "stcn-lite-free")  # doctest: +SKIP
     """
-    if isinstance(network, str):
-        name, network = network, load(network)
-    folder, state = Path(folder), network.state_dict()
-    entry = _entry_of(network, state, name)
-    shipped = _is_shipped(entry, network)
+    own: nn.Module = load(network) if isinstance(network, str) else network
+    name = network if isinstance(network, str) else name
+    folder, state = Path(folder), own.state_dict()
+    entry = _entry_of(own, state, name)
+    shipped = _is_shipped(entry, own)
     with writing(folder):
         make_folder(folder)
     if not overwrite and (taken := [kind for kind in (CONFIG, WEIGHT_FILE) if (folder / kind).exists()]):
         raise CheckpointError(
             f"{folder}: has {' and '.join(taken)} already; give overwrite=True to replace them"
         )
-    options: dict[str, Option] = dict(getattr(network, "options", {}))
+    options: dict[str, Option] = dict(getattr(own, "options", {}))
     metadata = {"network": entry.name} | ({OPTIONS: json.dumps(options)} if options else {})
     write_checkpoint(folder / WEIGHT_FILE, {key: _halved(value) for key, value in state.items()}, metadata)
     described = {
         "model_type": MODEL_TYPE,
-        "architectures": [type(network).__name__],
+        "architectures": [type(own).__name__],
         "network": entry.name,
         "task": entry.task,
         "options": options,

@@ -3,9 +3,9 @@
 The release has no training code. From the paper and its authors come: three frames of 384×384, the second
 segmented from the first, the third from both, one backward pass for both losses; cross-entropy after soft
 aggregation; Adam at a constant 1e-5; four clips a batch; batch norms whose statistics stay; frames of a video
-in order, their gap growing by 5 every 20 passes from 0 to 25 frames that are left out. Not published, and
-taken from STCN or chosen here: the ranges of the random transforms, at most three objects a clip, the number
-of steps.
+in order, their gap growing by 5 every 20 passes from 0 to 25 frames that are left out, for all data sets
+alike, so that labelled frames count in YouTube-VOS. Not published, and taken from STCN or chosen here: the
+ranges of the random transforms, at most three objects a clip, the number of steps.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class STMRecipe(CommonRecipe):
             stills = StillSamples(self.footage, self.side, OBJECTS, spline_share=0)
             return SampleBatches(count, seed, stills, self.batch)
         videos = long_enough(self.footage, self.stage)
-        samples = VideoSamples(videos, self.side, slots=OBJECTS, choose=frames_in_order)
+        samples = VideoSamples(videos, self.side, slots=OBJECTS, choose=frames_in_order, film_frames=False)
         return SampleBatches(count, seed, samples, self.batch, GrowingGap())
 
 

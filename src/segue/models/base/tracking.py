@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -243,5 +243,6 @@ class TrackNetwork(Protocol):
     schedule: Schedule
     """The schedule of the publication, used where the caller says nothing."""
 
-    tracker: ClassVar[type[Tracker]]
-    """What follows objects with it."""
+    @property
+    def tracker(self) -> type[Tracker]:
+        """Class that follows objects with the network; a plain attribute of the class will do."""

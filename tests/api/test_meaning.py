@@ -1,0 +1,249 @@
+"""Calls that could be read in two ways, and misuse that is refused with the way out."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import segue
+import segue.models
+from segue.errors import ArgumentError, PromptError, SegueError, SourceError
+from segue.masks import write_index_mask
+from segue.models.stcn import STCNLite
+from segue.registry import MODELS
+from segue.types import PointPrompt
+from tests.clips import clip
+from tests.lite import lively_lite
+
+FRAMES, MASKS = clip(5, 6, 48, 64, 2)
+ONE, TWO = MASKS[0] == 1, MASKS[0] == 2
+BOX = (8, 8, 40, 40)
+
+
+@pytest.fixture(scope="module")
+def lite() -> STCNLite:
+    return lively_lite()
+
+
+def followed(lite: STCNLite, *given: Any, **named: Any) -> list[segue.Segmentation]:
+    return list(segue.track(list(FRAMES), *given, model=lite, device="cpu", **named))
+
+
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        {1: ONE, 2: TWO},
+        {1: ONE},
+        {2: torch.from_numpy(TWO)},
+        {2: TWO.astype(np.uint8) * 2},
+        {1: BOX, 2: BOX},
+        {3: ONE.astype(np.uint8) * 255},
+    ],
+)
+@pytest.mark.filterwarnings("ignore:prompts")
+def test_a_mapping_that_may_mean_frames_or_objects_is_refused_with_both_forms(
+    prompts: dict[int, Any], lite: STCNLite
+) -> None:
+    with pytest.raises(PromptError) as error:
+        followed(lite, prompts)
+    number = next(iter(prompts))
+    assert f"masks={{{number}: m{number}" in str(error.value)
+    assert f"{{{number}: {{1: m{number}}}" in str(error.value)
+
+
+def test_a_file_may_mean_both_too(tmp_path: Path, lite: STCNLite) -> None:
+    write_index_mask(tmp_path / "one.png", ONE.astype(np.uint8))
+    with pytest.raises(PromptError, match="masks="):
+        followed(lite, {1: tmp_path / "one.png"})
+
+
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        {1: MASKS[1]},
+        {1: np.where(TWO, 3, 0)},
+        {1: {1: ONE}},
+        {1: segue.MaskPrompt(1, ONE)},
+        {1: [BOX]},
+        {0: ONE, 3: TWO},
+    ],
+)
+def test_a_mapping_with_one_meaning_is_by_frame(prompts: dict[int, Any], lite: STCNLite) -> None:
+    results = followed(lite, prompts)
+    assert not results[0].mask.any() or 0 in prompts
+    assert results[1].ids
+
+
+def test_the_index_of_the_first_frame_is_a_frame(lite: STCNLite) -> None:
+    source = segue.open_source(FRAMES, start=2)
+    (first, *_) = segue.track(source, {2: ONE}, model=lite, device="cpu")
+    assert (first.index, first.ids) == (2, (1,))
+
+
+@pytest.mark.parametrize("masks", [{1: ONE, 2: TWO}, MASKS[0], np.stack([ONE, TWO])])
+def test_masks_are_the_objects_of_the_first_frame(masks: Any, lite: STCNLite) -> None:
+    assert followed(lite, masks=masks) == followed(lite, {0: MASKS[0]})
+    for others in ({"box": BOX}, {"prompts": {0: MASKS[0]}}, {"prompts": segue.Auto()}):
+        with pytest.raises(SegueError, match="masks"):
+            followed(lite, masks=masks, **others)
+
+
+def test_points_have_labels_as_in_sam_2(lite: STCNLite) -> None:
+    wanted = followed(lite, {0: PointPrompt(1, ((20, 20),), ((5, 40),))})
+    for labels in ([1, 0], np.array([1, 0]), torch.tensor([True, False])):
+        assert followed(lite, points=[(20, 20), (5, 40)], labels=labels) == wanted
+    boxed = {0: [segue.BoxPrompt(1, BOX), PointPrompt(1, (), ((5, 40),))]}
+    assert followed(lite, points=[(5, 40)], labels=[0], box=BOX) == followed(lite, boxed)
+    for wrong in ([1], [1, 2], [0, 0]):
+        with pytest.raises(PromptError, match="labels"):
+            followed(lite, points=[(20, 20), (5, 40)], labels=wrong)
+    with pytest.raises(PromptError, match="labels"):
+        followed(lite, box=BOX, labels=[1])
+
+
+def test_arrays_may_be_bgr_and_pil_pictures_know_their_order(tmp_path: Path) -> None:
+    swapped = FRAMES[..., ::-1]
+    for source in (swapped, torch.from_numpy(swapped.copy()), list(swapped), iter(swapped)):
+        frames = list(segue.open_source(source, colour="bgr"))
+        assert all(np.array_equal(frame.image, image) for frame, image in zip(frames, FRAMES, strict=True))
+    plain = list(segue.foreground(FRAMES, model="median", short_side=0))
+    assert list(segue.foreground(swapped, model="median", short_side=0, colour="bgr")) == plain
+    with pytest.raises(SourceError, match="colour"):
+        segue.open_source(FRAMES, colour="grey")  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="colour"):
+        segue.track(segue.open_source(FRAMES), MASKS[0], colour="bgr")
+    segue.save(segue.track(FRAMES, MASKS[0], device="cpu"), tmp_path)
+    with pytest.raises(SourceError, match="colour"):
+        segue.open_source(tmp_path / "masks", colour="bgr")
+
+
+def sessions() -> dict[str, Callable[[], segue.Session]]:
+    return {
+        "track": lambda: segue.TrackSession("stcn-lite", device="cpu"),
+        "foreground": lambda: segue.ForegroundSession("median"),
+        "instances": lambda: segue.InstanceSession("msstsvis-lite", device="cpu"),
+    }
+
+
+@pytest.mark.parametrize("name", sessions())
+def test_a_session_is_not_pickled_or_copied(name: str) -> None:
+    session = sessions()[name]()
+    for duplicate in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(SegueError, match=r"state\(\)"):
+            duplicate(session)
+
+
+def test_a_session_refuses_a_second_thread_and_goes_on() -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    class Slow:
+        lookahead = 0
+
+        def __call__(self, frame: segue.Frame, *_: segue.Frame) -> Any:
+            inside.set()
+            assert go_on.wait(20)
+            return segue.detector("motion")(frame, frame, frame)
+
+    session: Any = segue.sessions.auto.AutoSession(segue.TrackSession("stcn-lite", device="cpu"), Slow())  # type: ignore[attr-defined]
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(session.step(FRAMES[0])))
+    thread.start()
+    assert inside.wait(20)
+    with pytest.raises(SegueError, match="thread"):
+        session.step(FRAMES[0])
+    go_on.set()
+    thread.join()
+    assert [found[0].index, session.step(FRAMES[1]).index] == [0, 1]
+
+
+def test_a_plain_function_is_no_detector() -> None:
+    with pytest.raises(ArgumentError, match="lookahead"):
+        segue.Auto(lambda frame: None)  # type: ignore[arg-type, return-value]
+
+
+def test_an_incomplete_class_is_not_registered() -> None:
+    for task, lacks in (("track", "tracker"), ("foreground", "encode, decode")):
+        with pytest.raises(ArgumentError, match=lacks):
+            segue.register_model("half", task)(type("Half", (nn.Module,), {}))  # type: ignore[arg-type]
+    assert "half" not in MODELS
+
+
+def test_names_are_the_public_ones() -> None:
+    assert dir(segue) == sorted(segue.__all__)
+    for entry in MODELS:
+        if isinstance(made := getattr(entry.build, "value", None), type) and entry.signature is not None:
+            assert getattr(segue.models, made.__name__) is made
+
+
+PLUGIN = """
+import torch
+from torch import Tensor, nn
+
+import segue
+from segue.models.base import QueryFeatures, Schedule
+from segue.models.geometry import aggregate
+from segue.models.memory import MemoryTracker
+
+
+class Colours(nn.Module):
+    schedule = Schedule(mem_every=5, top_k=None)
+    tracker = MemoryTracker
+    stride = 16
+    key_channels = 3
+    value_channels = 1
+    read_stride = 16
+    similarity = "l2"
+    shared_keys = True
+    aggregate_prompts = True
+    masks_in_padding = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sharpness = nn.Parameter(torch.tensor(8.0))
+
+    def prepare(self, image: Tensor) -> Tensor:
+        return image.permute(2, 0, 1)[None].float() / 255
+
+    def encode_query(self, image: Tensor) -> QueryFeatures:
+        return QueryFeatures(image, nn.functional.avg_pool2d(image, 16) * self.sharpness, ())
+
+    def encode_memory(
+        self, query: QueryFeatures, masks: Tensor, total: Tensor | None = None
+    ) -> tuple[Tensor | None, Tensor]:
+        return None, nn.functional.avg_pool2d(masks[:, None], 16)
+
+    def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
+        return nn.functional.interpolate(20 * (readout - 0.5), scale_factor=4)[:, 0]
+
+    def aggregate(self, probabilities: Tensor) -> Tensor:
+        return aggregate(probabilities)
+
+
+ours = segue.TrackSession(segue.load("stcn-lite"))
+yours = segue.TrackSession(Colours())
+"""
+
+
+def test_a_network_by_name_and_a_plug_in_pass_the_type_checker_and_run(tmp_path: Path) -> None:
+    (tmp_path / "plugin.py").write_text(PLUGIN)
+    # With the settings of the repository, which are strict, its cache serves; PyTorch takes minutes without.
+    checker = [sys.executable, "-m", "mypy", str(tmp_path / "plugin.py")]
+    place = Path(__file__).parents[2]
+    done = subprocess.run(checker, cwd=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    names: dict[str, Any] = {}
+    exec(PLUGIN, names)
+    session = names["yours"]
+    assert session.step(FRAMES[0], MASKS[0]).ids == (1, 2)
+    assert session.step(FRAMES[1]).mask.shape == (48, 64)
