@@ -141,7 +141,7 @@ def false_events(pictures: Iterable[Image], fps: float, session: ForegroundSessi
 
 def recall(film: Film, session: ForegroundSession) -> Recall:
     """How many objects of a film have an event."""
-    truth = ComponentTracker()
+    truth = ComponentTracker(confirmed=1)
     under: dict[int, list[tuple[int, Counter[int]]]] = {}  # of a true object by frame: pixels, what is there
     inside: Counter[int] = Counter()  # pixels of found objects that lie in true ones
     known: Counter[int] = Counter()  # and those of which the labels say what they are

@@ -128,6 +128,16 @@ def was_interrupted(code: int) -> bool:
     return code in (130, -signal.SIGINT) or (WINDOWS and code & 0xFFFFFFFF == control_c)
 
 
+def killed_by(code: int) -> str:
+    """Which signal ended a training, in words, by its exit code as Python or a shell gives it; else empty."""
+    number = -code if code < 0 else code - 128
+    if WINDOWS or number not in signal.valid_signals():
+        return ""
+    # The kernel kills with 9 where memory runs out, and leaves no message.
+    advice = ", probably out of memory; take a smaller --batch or fewer --workers" if number == 9 else ""
+    return f"was killed by signal {number}{advice}"
+
+
 @contextmanager
 def signals_blocked(numbers: Collection[int]) -> Iterator[None]:
     """Let signals wait, in this thread and in processes that begin inside the block; not on Windows."""

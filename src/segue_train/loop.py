@@ -16,9 +16,10 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from torch.utils.data import DataLoader, Subset
 
 from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import DatasetError, TrainingError
-from segue.system import let_signals_through, signals_blocked, stop_signals
+from segue.system import killed_by, let_signals_through, signals_blocked, stop_signals
 from segue_train import checkpoints
 from segue_train.checkpoints import Average, Progress
 from segue_train.devices import devices_of
@@ -56,8 +57,8 @@ def train(recipe: Recipe, settings: RunSettings) -> Path:
         SinkError: ``out`` holds another run or cannot be written.
         CheckpointError: there is nothing to resume, or a checkpoint is of another run.
         DatasetError: a file of the training data cannot be read.
-        TrainingError: the loss is no longer finite, and the last checkpoint stands; or ``torchrun`` started
-            another number of processes than the settings ask for.
+        TrainingError: the loss is no longer finite, or a worker was killed, and the last checkpoint stands;
+            or ``torchrun`` started another number of processes than the settings ask for.
     """
     checkpoints.claim_folder(settings.out, recipe.name, resume=settings.resume, overwrite=settings.overwrite)
     devices = devices_of(settings.devices)
@@ -74,7 +75,15 @@ def train(recipe: Recipe, settings: RunSettings) -> Path:
     if fabric.is_global_zero:
         checkpoints.clear_folder(settings.out, recipe.name, resume=settings.resume)
     fabric.barrier()
-    _Run(fabric, recipe, settings, network).run()
+    run = _Run(fabric, recipe, settings, network)
+    try:
+        run.run()
+    except (RuntimeError, OSError, EOFError):  # how a lost worker shows depends on what it did last
+        if all(worker.exitcode != -9 for worker in run.workers):
+            raise
+        raise TrainingError(
+            f"a process that prepares batches {killed_by(-9)}; the last checkpoint stands, --resume it"
+        ) from None
     return settings.out / f"{recipe.name}.safetensors"
 
 
@@ -98,6 +107,7 @@ class _Run:
         if settings.resume:
             checkpoints.restore(fabric, settings.out / checkpoints.LATEST, self.state)
         self.log = _Log(fabric, settings, self.progress)
+        self.workers: Sequence[BaseProcess] = ()
 
     def run(self) -> None:
         settings, progress = self.settings, self.progress
@@ -132,6 +142,8 @@ class _Run:
         )
         with signals_blocked(stop_signals()):  # workers begin with them blocked, until they ignore them
             batches: Any = iter(loader)
+        if self.settings.workers:
+            self.workers = batches._workers
         try:
             yield from map(self.fabric.to_device, batches)
         except DatasetError as error:

@@ -186,7 +186,7 @@ def test_an_empty_scene_that_was_given(find: Command, tmp_path: Path) -> None:
     assert find("--scene", tmp_path / "empty.png", "--events", tmp_path / "events.json").code == 0
     events = json.loads((tmp_path / "events.json").read_text())
     assert events[0]["event"] == "enter"
-    assert events[0]["frame"] <= 6
+    assert events[0]["frame"] <= 8
 
 
 def test_a_region_as_cdnet_has_it_is_read_through_its_palette(

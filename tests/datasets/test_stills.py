@@ -65,17 +65,6 @@ def test_fss_has_a_folder_for_each_class_and_masks_in_colours(tmp_path: Path) ->
     assert stills.read_mask(0).sum() == 5 * SIZE[0]
 
 
-@pytest.mark.parametrize("missing", ["2.jpg", "2.png"])
-def test_a_class_of_fss_with_a_missing_file_is_an_error(tmp_path: Path, missing: str) -> None:
-    for name in ("zebra", "ant"):
-        for number in (1, 2):
-            write(tmp_path / "fewshot_data" / name / f"{number}.jpg", np.full((*SIZE, 3), 50, np.uint8))
-            write(tmp_path / "fewshot_data" / name / f"{number}.png", grey())
-    (tmp_path / "fewshot_data" / "ant" / missing).unlink()
-    with pytest.raises(DatasetError, match="ant"):
-        open_stills(tmp_path)
-
-
 def test_voc_has_masks_for_a_part_and_a_void_rim(tmp_path: Path) -> None:
     mask = np.zeros(SIZE, np.uint8)
     mask[2:6, 2:6], mask[1, 1] = 3, 255
@@ -133,6 +122,53 @@ def test_a_file_without_partner_is_named(there: str, message: str, tmp_path: Pat
     write(tmp_path / f"DUTS-TR-{there}" / "7.png", grey())
     with pytest.raises(DatasetError, match=message):
         open_stills(tmp_path)
+
+
+@pytest.mark.parametrize("gone", ["1.jpg", "1.png"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_class_of_fss_that_lacks_a_file_is_named_and_not_dropped(
+    gone: str, count: int, tmp_path: Path
+) -> None:
+    root = tmp_path / "fewshot_data"
+    for name in ("zebra", "ant"):
+        for number in range(1, count + 1):
+            write(root / name / f"{number}.jpg", np.full((*SIZE, 3), 50, np.uint8))
+            write(root / name / f"{number}.png", grey())
+    (root / "ant" / gone).unlink()
+    with pytest.raises(DatasetError, match=r"ant lacks the (picture|mask) of 1$"):
+        open_stills(tmp_path)
+    assert not check_data(tmp_path).complete
+
+
+@pytest.mark.parametrize("layout", ["big", "msra10k", "repacked for STCN"])
+def test_a_folder_of_pairs_that_lacks_a_picture_names_it(layout: str, tmp_path: Path) -> None:
+    picture, mask = PUBLISHED[layout]
+    for name in ("1", "2"):
+        write(tmp_path / picture.format(name), np.full((*SIZE, 3), 50, np.uint8))
+        write(tmp_path / mask.format(name), grey())
+    (tmp_path / picture.format("2")).unlink()
+    with pytest.raises(DatasetError, match="lacks the picture of 2"):
+        open_stills(tmp_path)
+
+
+REPACKED = {
+    "BIG_small": "big",
+    "DUTS-TR": "duts",
+    "DUTS-TE": "duts",
+    "HRSOD_small": "hrsod",
+    "ecssd": "ecssd",
+    "fss": "fss",
+}
+
+
+@pytest.mark.parametrize("name", REPACKED)
+def test_segue_data_check_knows_the_folders_that_stcn_repacked(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / name / "ant" if name == "fss" else tmp_path / name
+    for number in (1, 2):
+        write(folder / f"{number}.jpg", np.full((*SIZE, 3), 50, np.uint8))
+        write(folder / f"{number}.png", grey())
+    found = check_data(tmp_path / name)
+    assert (found.kind, found.complete) == (REPACKED[name], True)
 
 
 KINDS = {

@@ -108,8 +108,10 @@ def test_a_training_is_a_process_with_its_job(asked: dict[str, Any]) -> None:
         ((130, "anything"), KeyboardInterrupt, "give the same command with --resume"),
         ((-2, ""), KeyboardInterrupt, "give the same command with --resume"),
         ((1, "no such data"), TrainingError, "^no such data$"),
-        ((7, ""), TrainingError, "the training of mustan2 ended with 7; its messages say why"),
         ((-9, ""), TrainingError, "killed by signal 9, probably out of memory"),
+        ((137, ""), TrainingError, "killed by signal 9, probably out of memory"),
+        ((-11, ""), TrainingError, "killed by signal 11$"),
+        ((7, ""), TrainingError, "the training of mustan2 ended with 7; its messages say why"),
     ],
 )
 def test_how_a_training_ended_is_reported(

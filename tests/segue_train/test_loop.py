@@ -345,6 +345,17 @@ def test_unreadable_data_are_reported_in_one_line_from_workers_too(settings: Any
     assert str(caught.value) == "mask.png is not a readable mask"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_worker_that_the_kernel_kills_is_reported_as_lack_of_memory(settings: Any) -> None:
+    with pytest.raises(TrainingError, match="killed by signal 9, probably out of memory"):
+        loop.train(LineRecipe(event=kill), replace(settings, workers=1))
+
+
+def kill(number: int) -> None:
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def fail(number: int) -> None:
     raise DatasetError("mask.png is not a readable mask")
 

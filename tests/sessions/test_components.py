@@ -21,7 +21,7 @@ class SquareTracker:
     """Tracks squares of eight pixels at given places."""
 
     def __init__(self) -> None:
-        self.tracker = ComponentTracker()
+        self.tracker = ComponentTracker(confirmed=1)
         self.time = 0.0
         self.objects: tuple[ObjectInfo, ...] = ()
 
@@ -164,7 +164,7 @@ def test_after_the_last_id_the_first_free_one_is_given(squares: SquareTracker) -
 def test_many_pieces_need_sixteen_bits() -> None:
     mask = np.zeros((40, 60), bool)
     mask[::2, ::2] = True
-    labels, objects = ComponentTracker().update(mask, 0.0, mask.astype(np.float32))
+    labels, objects = ComponentTracker(confirmed=1).update(mask, 0.0, mask.astype(np.float32))
     assert labels.dtype == np.uint16
     assert len(objects) == 600
     assert set(np.unique(labels)) == set(range(601))
@@ -174,7 +174,7 @@ def test_many_pieces_need_sixteen_bits() -> None:
 def test_it_goes_on_from_a_saved_state(stop: int) -> None:
     rng = np.random.default_rng(1)
     masks = np.repeat(np.repeat(rng.random((12, 10, 15)) < 0.2, 4, 1), 4, 2)
-    through, first, second = ComponentTracker(), ComponentTracker(), ComponentTracker()
+    through, first, second = (ComponentTracker() for _ in range(3))
 
     def run(tracker: ComponentTracker, span: Sequence[int]) -> list[tuple[npt.NDArray[Any], Any]]:
         return [tracker.update(masks[t], t / 10, masks[t].astype(np.float32)) for t in span]
@@ -206,3 +206,19 @@ def test_an_object_is_waited_for_from_its_third_frame_on(
     squares()
     assert (1 in squares.followed) is comes_back
     assert squares((5, 12))[(5, 12)] == (1 if comes_back else 2)
+
+
+def test_an_object_has_an_id_from_its_third_frame_on_and_ids_are_consecutive() -> None:
+    tracker = ComponentTracker()
+    found = []
+    for t in range(6):
+        places = [(5, 10 + t), *([(25, 4 + 12 * t)] if t < 4 else [])]  # the second one is never seen twice
+        mask = square_mask(SIZE, places, side=6)
+        labels, objects = tracker.update(mask, t / 10, mask.astype(np.float32))
+        found.append([item.id for item in objects])
+        assert set(np.unique(labels)) - {0} == set(found[-1])
+    assert found == [[], [], [1], [1], [1], [1]]
+    for t in range(6, 9):
+        mask = square_mask(SIZE, [(5, 10 + t), (25, 40)], side=6)
+        objects = tracker.update(mask, t / 10, mask.astype(np.float32))[1]
+    assert [item.id for item in objects] == [1, 2]

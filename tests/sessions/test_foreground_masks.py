@@ -15,6 +15,7 @@ from segue.sessions.foreground_masks import (
     PATIENCE_SECONDS,
     REACH,
     ComponentTracker,
+    CrowdWarning,
     ForegroundMasks,
 )
 from segue.types import ObjectInfo, Segmentation
@@ -37,6 +38,11 @@ def plane(**levels: float) -> npt.NDArray[np.float32]:
 
 def of(masks: ForegroundMasks, *planes: Any, size: tuple[int, int] = SIZE, time: float = 0.0) -> Segmentation:
     return masks.result(7, time, size, maps(*planes))
+
+
+def third(masks: ForegroundMasks, *planes: Any) -> Segmentation:
+    """The result of the third of three equal frames, which confirms objects."""
+    return [of(masks, *planes) for _ in range(3)][-1]
 
 
 def test_a_pixel_is_foreground_from_the_threshold_on() -> None:
@@ -127,13 +133,13 @@ def test_small_pieces_are_neither_foreground_nor_objects() -> None:
     seen = plane(r1c1=0.9, r1c2=0.9, r4c4=0.9)
     assert np.count_nonzero(of(ForegroundMasks(min_area=2), seen).mask) == 2
     assert np.count_nonzero(of(ForegroundMasks(min_area=3), seen).mask) == 0
-    result = of(ForegroundMasks(min_area=2, objects=True), seen)
+    result = third(ForegroundMasks(min_area=2, objects=True), seen)
     assert [(item.id, item.area) for item in result.objects] == [(1, 2)]
 
 
 def test_each_object_has_its_own_probability_and_none_outside_of_itself() -> None:
     seen = plane(r1c1=0.9, r1c2=0.7, r4c4=0.6, r4c5=0.4)
-    result = of(ForegroundMasks(objects=True), seen)
+    result = third(ForegroundMasks(objects=True), seen)
     assert [(item.id, item.label, item.area) for item in result.objects] == [(1, None, 2), (2, None, 1)]
     assert [item.score for item in result.objects] == pytest.approx([0.8, 0.6])
     assert result.mask.dtype == np.uint8
@@ -145,11 +151,11 @@ def test_each_object_has_its_own_probability_and_none_outside_of_itself() -> Non
 
 def test_another_scene_has_new_ids_and_nothing_is_known_after_a_reset() -> None:
     masks, seen = ForegroundMasks(objects=True), plane(r1c1=0.9)
-    assert of(masks, seen).ids == (1,)
+    assert third(masks, seen).ids == (1,)
     masks.restart()
-    assert of(masks, seen).ids == (2,)
+    assert third(masks, seen).ids == (2,)
     masks.reset()
-    assert of(masks, seen).ids == (1,)
+    assert third(masks, seen).ids == (1,)
     empty = masks.nothing(3, 0.5, (4, 5))
     assert (empty.index, empty.time, empty.mask.shape, empty.mask.dtype) == (3, 0.5, (4, 5), np.uint8)
     assert (empty.objects, empty.mask.any()) == ((), False)
@@ -167,7 +173,7 @@ class Ways:
     """Rectangles, frame by frame, and the ids of their middles."""
 
     def __init__(self) -> None:
-        self.tracker, self.time = ComponentTracker(), 0.0
+        self.tracker, self.time = ComponentTracker(confirmed=1), 0.0
         self.objects: tuple[ObjectInfo, ...] = ()
 
     def __call__(self, *shown: Rectangle, seconds: float = 0.1) -> list[int]:
@@ -270,7 +276,7 @@ def test_one_that_leaves_the_picture_leaves_nothing_behind(ways: Ways) -> None:
 
 
 def test_what_is_seen_on_several_frames_tells_its_score_box_and_area(ways: Ways) -> None:
-    tracker, mask = ComponentTracker(), np.zeros(BIG, bool)
+    tracker, mask = ComponentTracker(confirmed=1), np.zeros(BIG, bool)
     mask[10:20, 30:40] = mask[30:40, 50:70] = True
     probability = np.where(mask, 0.5, 0.0).astype(np.float32)
     probability[10:15, 30:40] = 1.0
@@ -279,3 +285,13 @@ def test_what_is_seen_on_several_frames_tells_its_score_box_and_area(ways: Ways)
         ObjectInfo(1, None, 0.75, (30.0, 10.0, 40.0, 20.0), 100),
         ObjectInfo(2, None, 0.5, (50.0, 30.0, 70.0, 40.0), 200),
     )
+
+
+def test_a_crowd_of_objects_is_reported_once() -> None:
+    seen = np.zeros((60, 60), np.float32)
+    seen[::4, ::4] = 1.0
+    masks = ForegroundMasks(objects=True, min_area=1)
+    with pytest.warns(CrowdWarning) as caught:
+        results = [masks.result(0, 0.0, (60, 60), maps(seen)) for _ in range(5)]
+    assert len(caught) == 1
+    assert len(results[-1].objects) == 225

@@ -173,3 +173,14 @@ def test_the_marker_holds_the_settings_as_json(tmp_path: Path) -> None:
     with PngSink(tmp_path, settings={"boxes": (1, 2)}):
         pass
     assert json.loads((tmp_path / ".segue.json").read_text())["settings"] == {"boxes": [1, 2]}
+
+
+def test_all_masks_of_a_folder_have_the_same_depth(tmp_path: Path) -> None:
+    with PngSink(tmp_path) as sink:
+        for index, number in enumerate((1, 2, 255, 256, 3)):
+            frame, given = result(index)
+            sink.write(frame, Segmentation(index, given.time, np.full((4, 5), number, np.uint16)))
+    for path, number in zip(sorted(tmp_path.glob("*.png")), (1, 2, 255, 256, 3), strict=True):
+        mask = read_index_mask(path)
+        assert mask.dtype == np.uint16
+        assert (mask == number).all()

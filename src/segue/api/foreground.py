@@ -34,7 +34,7 @@ def foreground(
     flow_weights: str | Path | None = None,
     threshold: float | None = None,
     roi: Any = None,
-    min_area: int = 0,
+    min_area: int | None = None,
     objects: bool = False,
     shadows: bool = False,
     scene: Any = "median",
@@ -64,8 +64,10 @@ def foreground(
         flow_weights: file of torchvision's ``raft_small``, for ``raft``.
         threshold: a pixel is foreground from this probability on; None is that of the model.
         roi: (H, W), non-zero where there can be foreground: an array, a tensor, a PIL picture or a file.
-        min_area: connected components with fewer pixels are left out.
-        objects: give every connected component an id that stays the same; else all foreground is 1.
+        min_area: connected components with fewer pixels are left out; None is 0, or with ``objects`` the area
+            of a square of a sixtieth of the shorter side.
+        objects: give every moving object an id that stays the same, from its third frame on; else all
+            foreground is 1.
         shadows: mark shadow as 2, where the model distinguishes it; not with ``objects``.
         scene: where the picture of the empty scene comes from: ``median`` (running median), ``mog2`` or
             ``knn`` (the model of that method), a picture of your own: a file, or RGB (H, W, 3), uint8, as an

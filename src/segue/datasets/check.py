@@ -165,7 +165,10 @@ ENTRIES = (
         "http://saliencydetection.net/duts",
         "terms on its page",
         "DUTS-TR-Image/<name>.jpg, DUTS-TR-Mask/<name>.png",
-        lambda root: any((root / f"DUTS-{part}-Image").is_dir() for part in ("TR", "TE")),
+        lambda root: (
+            any((root / f"DUTS-{part}-Image").is_dir() for part in ("TR", "TE"))
+            or stills.is_repacked(root, "duts")
+        ),
         inventories.list_stills,
     ),
     DatasetEntry(
@@ -174,7 +177,7 @@ ENTRIES = (
         "https://www.cse.cuhk.edu.hk/leojia/projects/hsaliency/dataset.html",
         "terms on its page",
         "images/<name>.jpg, ground_truth_mask/<name>.png",
-        lambda root: (root / "ground_truth_mask").is_dir(),
+        lambda root: (root / "ground_truth_mask").is_dir() or stills.is_repacked(root, "ecssd"),
         inventories.list_stills,
     ),
     DatasetEntry(
@@ -183,7 +186,7 @@ ENTRIES = (
         "https://github.com/yi94code/HRSOD",
         "terms on its page",
         "HRSOD_train/<name>.jpg, HRSOD_train_mask/<name>.png",
-        lambda root: (root / "HRSOD_train").is_dir(),
+        lambda root: (root / "HRSOD_train").is_dir() or stills.is_repacked(root, "hrsod"),
         inventories.list_stills,
     ),
     DatasetEntry(

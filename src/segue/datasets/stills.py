@@ -46,6 +46,8 @@ VOID = 255
 HALF = 128  # grey level from which on a pixel of a saliency mask is the object
 MOST_OBJECTS = 254  # of a picture; 255 is void
 
+Files = dict[str, Path]  # by their names without endings
+
 MaskKind = Literal["index", "saliency"]
 
 
@@ -229,12 +231,19 @@ class _Folders:
 def _partners(pictures: Path, masks: Path, *, all_of_them: bool) -> Iterator[tuple[Path, Path]]:
     by_stem = {path.stem: path for path in files_in(pictures, PICTURES)}
     labels = {path.stem: path for path in files_in(masks, PICTURES)}
-    if lonely := sorted(set(labels) - set(by_stem), key=natural_key):
-        raise DatasetError(f"{pictures} lacks the picture of {first_few(lonely)}")
-    if all_of_them and (lonely := sorted(set(by_stem) - set(labels), key=natural_key)):
-        raise DatasetError(f"{masks} lacks the mask of {first_few(lonely)}")
-    for stem in sorted(labels, key=natural_key):
-        yield by_stem[stem], labels[stem]
+    if not all_of_them:
+        by_stem = {stem: path for stem, path in by_stem.items() if stem in labels}
+    return _paired(by_stem, labels, pictures, masks)
+
+
+def _paired(pictures: Files, masks: Files, where: Path, masks_in: Path) -> Iterator[tuple[Path, Path]]:
+    """Pictures and masks by their names; DatasetError where one has no partner."""
+    if lonely := sorted(masks.keys() - pictures.keys(), key=natural_key):
+        raise DatasetError(f"{where} lacks the picture of {first_few(lonely)}")
+    if lonely := sorted(pictures.keys() - masks.keys(), key=natural_key):
+        raise DatasetError(f"{masks_in} lacks the mask of {first_few(lonely)}")
+    for stem in sorted(masks, key=natural_key):
+        yield pictures[stem], masks[stem]
 
 
 def _plain(folder: Path) -> StillImages | None:
@@ -255,21 +264,18 @@ def _coco(folder: Path) -> StillImages | None:
 def _one_folder(folder: Path) -> StillImages | None:
     """One folder with ``<name>.jpg`` and ``<name>.png``, or with ``<name>_im.*`` and ``<name>_gt.png``."""
     for place in (folder, folder / "Imgs", folder / "MSRA10K_Imgs_GT" / "Imgs"):
-        if place.is_dir() and (pairs := tuple(_side_by_side(place))):
-            return StillPairs(pairs, "saliency")
+        if place.is_dir() and _holds_pairs(place):
+            return StillPairs(tuple(_side_by_side(place)), "saliency")
     return None
 
 
 def _classes(folder: Path) -> StillImages | None:
     """One folder for each class, as in FSS-1000; their masks and pictures lie side by side."""
     for place in (folder, folder / "fewshot_data"):
-        if place.is_dir():
-            parts = {part: tuple(_side_by_side(part)) for part in subfolders(place)}
-            if any(parts.values()):
-                for part, pairs in parts.items():
-                    if not pairs:
-                        _refuse_unpaired(part)
-                return _NamedByClass(tuple(pair for pairs in parts.values() for pair in pairs), "saliency")
+        parts = subfolders(place) if place.is_dir() else []
+        if any(map(_holds_pairs, parts)):
+            pairs = tuple(pair for part in parts for pair in _side_by_side(part))
+            return _NamedByClass(pairs, "saliency")
     return None
 
 
@@ -282,32 +288,25 @@ class _NamedByClass(StillPairs):
         return tuple(f"{picture.parent.name}_{picture.stem}" for picture, _ in self.pairs)
 
 
-def _refuse_unpaired(folder: Path) -> None:
-    """Raise DatasetError where a class has masks without images, or images without masks."""
-    masks, images = _masks_and_images(folder)
-    for stem in sorted(masks.keys() ^ images.keys(), key=natural_key):
-        what = "image has no mask" if stem in images else "mask has no image"
-        raise DatasetError(f"{images.get(stem) or masks[stem]}: the {what}; get the class {folder.name} anew")
-
-
-def _masks_and_images(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
-    labels = [path for path in files_in(folder, {".png"}) if not _is_picture(path)]
-    masks = {path.stem.removesuffix("_gt"): path for path in labels}
-    others = set(files_in(folder, PICTURES)).difference(labels)
-    return masks, {path.stem.removesuffix("_im"): path for path in others}
-
-
 def _side_by_side(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """Pairs of one folder; nothing where one of its masks has no picture, for then it is no such folder."""
-    masks, pictures = _masks_and_images(folder)
-    if masks.keys() == pictures.keys():
-        for stem in sorted(masks, key=natural_key):
-            yield pictures[stem], masks[stem]
+    """Pairs of one folder; DatasetError where a file has no partner."""
+    return _paired(*_pictures_and_masks(folder), folder, folder)
 
 
-def _is_picture(path: Path) -> bool:
-    """Whether a PNG is the picture of a pair: ``<name>_im.png``."""
-    return path.stem.endswith("_im")
+def _holds_pairs(folder: Path) -> bool:
+    """Whether a picture and its mask lie in one folder."""
+    pictures, masks = _pictures_and_masks(folder)
+    return not pictures.keys().isdisjoint(masks)
+
+
+def _pictures_and_masks(folder: Path) -> tuple[Files, Files]:
+    """Files of one folder by the names of the pairs; masks are PNG, pictures others or ``<name>_im.png``."""
+    labels = [path for path in files_in(folder, {".png"}) if not path.stem.endswith("_im")]
+    pictures = set(files_in(folder, PICTURES)).difference(labels)
+    return (
+        {path.stem.removesuffix("_im"): path for path in pictures},
+        {path.stem.removesuffix("_gt"): path for path in labels},
+    )
 
 
 Layout = Callable[[Path], StillImages | None]
@@ -328,11 +327,17 @@ def is_msra10k(folder: Path) -> bool:
 
 
 def is_fss(folder: Path) -> bool:
-    """Whether a folder has the folder of FSS-1000."""
-    return (folder / "fewshot_data").is_dir()
+    """Whether a folder has the folder of FSS-1000, or is named after it and has folders of classes."""
+    return (folder / "fewshot_data").is_dir() or (
+        folder.resolve().name.lower().startswith("fss") and any(map(_holds_pairs, subfolders(folder)))
+    )
+
+
+def is_repacked(folder: Path, name: str) -> bool:
+    """Whether a folder is named after a set and holds its pairs, as BIG_small in the sets of STCN."""
+    return folder.resolve().name.lower().startswith(name) and _holds_pairs(folder)
 
 
 def is_big(folder: Path) -> bool:
-    """Whether files in a folder are named as in BIG, or as in BIG_small of STCN's authors."""
-    small = folder.name.lower().startswith("big") and any(True for _ in _side_by_side(folder))
-    return small or any(folder.glob("*_gt.png"))
+    """Whether masks in a folder are named as in BIG, or the folder is."""
+    return any(folder.glob("*_gt.png")) or is_repacked(folder, "big")

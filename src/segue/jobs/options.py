@@ -72,7 +72,7 @@ class ForegroundOptions(Value):
     """Options of foreground segmentation; see :func:`segue.foreground`."""
 
     threshold: float | None = None
-    min_area: int = 0
+    min_area: int | None = None
     objects: bool = False
     shadows: bool = False
     short_side: int | None = None

@@ -18,7 +18,7 @@ from segue.extras import missing_packages
 from segue.jobs.files import write_job
 from segue.jobs.observer import Observer
 from segue.jobs.values import AnnotateJob, ExportJob, Setting, TrainJob
-from segue.system import end_group, interrupt_group, own_group, was_interrupted
+from segue.system import end_group, interrupt_group, killed_by, own_group, was_interrupted
 from segue.video.partial import locked, remove_partial
 from segue.weights import load
 
@@ -42,16 +42,9 @@ def train(job: TrainJob, observer: Observer, cancel: CancelToken | None = None) 
     if was_interrupted(code):
         raise KeyboardInterrupt("interrupted; give the same command with --resume to go on")
     if code:
-        ended = f"the training of {job.network} {_ending(code)}"
-        raise TrainingError(message or ended)
+        ended = killed_by(code) or f"ended with {code}; its messages say why"
+        raise TrainingError(message or f"the training of {job.network} {ended}")
     return job.folder / f"{job.network}.safetensors"
-
-
-def _ending(code: int) -> str:
-    """How a program ended that reported no error of its own."""
-    if code == -9:
-        return "was killed by signal 9, probably out of memory; take a smaller --batch or fewer --workers"
-    return f"was killed by signal {-code}" if code < 0 else f"ended with {code}; its messages say why"
 
 
 def _finished(command: Sequence[str], cancel: CancelToken | None) -> tuple[int, str]:

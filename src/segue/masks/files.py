@@ -192,12 +192,12 @@ def _grey_levels(picture: Image.Image) -> npt.NDArray[np.uint8] | None:
     return levels if is_grey and len(np.unique(used)) == len(used) else None
 
 
-def encode_index_mask(mask: IndexMask) -> bytes:
-    """PNG file of an index mask, (H, W); the same mask always gives the same bytes."""
+def encode_index_mask(mask: IndexMask, *, wide: bool = False) -> bytes:
+    """PNG file of an index mask, (H, W), with 16 bits where an id or ``wide`` asks for them."""
     low, high = int(mask.min(initial=0)), int(mask.max(initial=0))
     if low < 0 or high > MAX_ID:
         raise SinkError(f"id {low if low < 0 else high} does not fit a mask file; ids go from 0 to {MAX_ID}")
-    if high > 255:
+    if high > 255 or wide:
         return encode_png(np.asarray(mask, np.uint16))
     return encode_png(np.asarray(mask, np.uint8), DAVIS_PALETTE.tobytes())
 

@@ -25,6 +25,15 @@ class ObjectExtent:
     box: Box
 
 
+LEAST_SIDE = 60
+"""The smallest object worth following is a square whose side is the image's shorter side by this."""
+
+
+def least_area(size: tuple[int, ...]) -> float:
+    """Pixels of the smallest object worth following in images of this height and width."""
+    return (min(size[:2]) / LEAST_SIDE) ** 2
+
+
 def measure(mask: IndexMask) -> dict[int, ObjectExtent]:
     """Area and box of every id that occurs in an index mask, (H, W), without 0, in order of id.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +16,7 @@ import numpy.typing as npt
 from segue.arrays import BoolArray, Float32Array
 from segue.errors import ArgumentError, PromptError
 from segue.masks import measure, resize_mask
+from segue.masks.measure import least_area
 from segue.sessions.association import next_id
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.empty_scene import same_shape
@@ -23,7 +26,8 @@ from segue.types import Box, ObjectInfo, Segmentation
 FOREGROUND, SHADOW = 1, 2  # ids in a mask without single objects
 
 PATIENCE_SECONDS = 1.0  # an object that is out of sight for longer has left
-PATIENCE_FROM = 3  # an object that was seen on fewer frames is not waited for
+CONFIRMED = 3  # frames in a row on which an object is seen before it gets an id, and is waited for
+CROWD = 100  # objects on a frame from which on something other than objects is probably followed
 ABSORBED = 0.25  # what has less than this share of another object's area is taken in by it where they meet
 APART = 0.25  # pieces belong together up to a gap of this share of the largest one's longer side
 SMOOTH = 0.6  # share of the former speed of an object in the new one
@@ -34,6 +38,10 @@ Overlaps = list[tuple[int, int, int]]
 """Ids, pieces, and in how many pixels they overlap, the largest overlap first."""
 
 
+class CrowdWarning(UserWarning):
+    """A frame has more objects than is plausible; the message names the frame."""
+
+
 class ForegroundMasks(Checkpointable):
     """Makes masks and objects of probabilities.
 
@@ -42,8 +50,9 @@ class ForegroundMasks(Checkpointable):
             see :meth:`settle`.
         roi: (H, W), true or non-zero where there can be foreground; None for everywhere. At another size of
             frames of the same shape it is resized.
-        min_area: connected components with fewer pixels are left out.
-        objects: give every connected component an id of its own; else all foreground is object 1, and shadow
+        min_area: connected components with fewer pixels are left out; None is 0, or with ``objects``
+            :func:`segue.masks.measure.least_area`.
+        objects: give every moving object an id of its own; else all foreground is object 1, and shadow
             object 2.
         shadows: tell shadows; only without ``objects``.
 
@@ -58,13 +67,13 @@ class ForegroundMasks(Checkpointable):
         *,
         threshold: float | None = None,
         roi: npt.NDArray[np.generic] | None = None,
-        min_area: int = 0,
+        min_area: int | None = None,
         objects: bool = False,
         shadows: bool = False,
     ) -> None:
         if threshold is not None and not 0 < threshold < 1:
             raise ArgumentError(f"threshold is {threshold}, but must lie between 0 and 1")
-        if min_area < 0:
+        if min_area is not None and min_area < 0:
             raise ArgumentError(f"min_area is {min_area}, but must be at least 0")
         if objects and shadows:
             raise ArgumentError("objects and shadows exclude each other: an id tells either")
@@ -78,6 +87,7 @@ class ForegroundMasks(Checkpointable):
         self._shadows = shadows
         self.objects = objects
         self._tracker = ComponentTracker() if objects else None
+        self._crowded = False
 
     def settle(self, threshold: float) -> None:
         """Take the threshold of a model, if none was given.
@@ -128,9 +138,19 @@ class ForegroundMasks(Checkpointable):
         """
         inside = partial(_inside, size=size, roi=self._roi)
         foreground = inside(maps[0])
-        mask = without_small(foreground >= self._threshold, self._min_area)
+        least = self._min_area
+        if least is None:
+            least = 0 if self._tracker is None else round(least_area(size))
+        mask = without_small(foreground >= self._threshold, least)
         if self._tracker is not None:
             labels, objects = self._tracker.update(mask, time, foreground)
+            if len(objects) > CROWD and not self._crowded:
+                self._crowded = True
+                warnings.warn(
+                    f"frame {index}: {len(objects)} objects; give a larger min_area, or a region of interest",
+                    CrowdWarning,
+                    stacklevel=2,
+                )
             lazily = partial(_of_objects, inside, maps[0], labels, objects)
             return Segmentation(index, time, labels, objects, lazily)
         maps = maps[: 1 + self._shadows]
@@ -200,6 +220,7 @@ class _Track:
 
     box: Box
     seen: float
+    id: int = 0  # that results show; 0 until it is confirmed
     frames: int = 1
     visible: bool = True
     speed: tuple[float, float] = (0.0, 0.0)  # pixels a frame, to the right and down
@@ -224,7 +245,11 @@ class ComponentTracker(Checkpointable):
     piece that overlaps it most. Where objects that were apart meet in one piece, each keeps the part that is
     nearest to it; where an object falls into pieces, these keep its id as long as they stay close together. A
     piece without an id takes that of the nearest object that has been out of sight for a second at most; else
-    it is a new object. Ids are given in order and begin again at 1 after 65535.
+    it is a new object. An object is in the results from the frame on that confirms it. Ids are given in order
+    and begin again at 1 after 65535.
+
+    Args:
+        confirmed: frames in a row on which an object is seen before it gets an id.
     """
 
     _before: Labels | None = checkpointed()
@@ -232,7 +257,8 @@ class ComponentTracker(Checkpointable):
     _last_id: int = checkpointed()
     state_types = (_Track,)
 
-    def __init__(self) -> None:
+    def __init__(self, confirmed: int = CONFIRMED) -> None:
+        self._confirmed = confirmed
         self.reset()
 
     def reset(self) -> None:
@@ -272,20 +298,29 @@ class ComponentTracker(Checkpointable):
         self._gather(names, boxes, areas, overlaps)
         self._forget(time)
         self._recognise(names, boxes)
+        free = (number for number in itertools.count(1) if number not in self._tracks)
         for piece in range(1, count):
-            names[piece] = names[piece] or self._new_id()
-        labels = np.asarray(names, np.uint16)[pieces]
-        self._before = labels
-        totals = np.bincount(labels.ravel(), probability.ravel())
+            names[piece] = names[piece] or next(free)
+        self._before = tracked = np.asarray(names, np.uint16)[pieces]
+        ids = np.zeros(max(*names, *self._tracks, 1) + 1, np.uint16)
         found = {}
-        for number, extent in measure(labels).items():
+        totals = np.bincount(tracked.ravel(), probability.ravel())
+        for number, extent in measure(tracked).items():
             self._move(number, extent.box, time, shared=number in shared)
+            ids[number] = self._tracks[number].id
             found[number] = float(totals[number] / extent.area), extent.box, extent.area
-        objects = tuple(
-            ObjectInfo(number, None, *found[number]) if number in found else ObjectInfo(number, score=0.0)
-            for number in sorted(self._tracks)
+        objects = sorted(
+            (
+                ObjectInfo(track.id, None, *found[number])
+                if number in found
+                else ObjectInfo(track.id, score=0.0)
+                for number, track in self._tracks.items()
+                if track.id
+            ),
+            key=lambda item: item.id,
         )
-        return (labels.astype(np.uint8) if max(names) < 256 else labels), objects
+        labels = ids[tracked]
+        return (labels.astype(np.uint8) if ids.max() < 256 else labels), tuple(objects)
 
     def _expected(self, size: tuple[int, ...]) -> Labels | None:
         """The objects of the frame before, each where it should be now; None if there are none."""
@@ -295,7 +330,7 @@ class ComponentTracker(Checkpointable):
         moves = {
             number: (round(track.speed[1]), round(track.speed[0]))
             for number, track in self._tracks.items()
-            if track.frames >= PATIENCE_FROM and (round(track.speed[0]) or round(track.speed[1]))
+            if track.frames >= CONFIRMED and (round(track.speed[0]) or round(track.speed[1]))
         }
         if not moves:
             return before
@@ -321,7 +356,7 @@ class ComponentTracker(Checkpointable):
         inside: dict[int, list[int]] = {}
         for number, piece, overlap in overlaps:
             track = self._tracks[number]
-            if track.frames >= PATIENCE_FROM and overlap > areas[number] / 2:
+            if track.frames >= CONFIRMED and overlap > areas[number] / 2:
                 inside.setdefault(piece, []).append(number)
         for piece, numbers in inside.items():
             largest = max(areas[number] for number in numbers)
@@ -371,21 +406,23 @@ class ComponentTracker(Checkpointable):
         """An object is seen in a box, now; what it shares with others tells only that it is there."""
         known = self._tracks.get(number)
         if known is None:
-            self._tracks[number] = _Track(box, time)
-            return
+            known = _Track(box, time, frames=0)
+        if not known.id and known.frames + 1 >= self._confirmed:
+            self._last_id = next_id(self._last_id, {track.id for track in self._tracks.values()})
+            known.id = self._last_id
         speed, shown = known.speed, None
         if shared:
             (right, down), (x0, y0, x1, y1) = speed, known.box
             box, shown = (x0 + right, y0 + down, x1 + right, y1 + down), box
-        elif known.visible:
+        elif known.visible and known.frames:
             step = [(box[i] + box[i + 2] - known.box[i] - known.box[i + 2]) / 2 for i in (0, 1)]
             right, down = (SMOOTH * old + (1 - SMOOTH) * new for old, new in zip(speed, step, strict=True))
             speed = right, down
-        self._tracks[number] = _Track(box, time, known.frames + 1, True, speed, shown)
+        self._tracks[number] = _Track(box, time, known.id, known.frames + 1, True, speed, shown)
 
     def _forget(self, time: float) -> None:
         for number, track in list(self._tracks.items()):
-            gone = track.frames < PATIENCE_FROM or abs(time - track.seen) > PATIENCE_SECONDS
+            gone = track.frames < CONFIRMED or abs(time - track.seen) > PATIENCE_SECONDS
             if gone and not track.visible:
                 del self._tracks[number]
 
@@ -403,10 +440,6 @@ class ComponentTracker(Checkpointable):
             if not names[piece] and number in lost:
                 names[piece] = number
                 del lost[number]
-
-    def _new_id(self) -> int:
-        self._last_id = next_id(self._last_id, self._tracks)
-        return self._last_id
 
 
 def _overlaps(expected: Labels | None, pieces: npt.NDArray[np.int32], count: int) -> Overlaps:

@@ -7,11 +7,13 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import IO, Literal
 
 from segue.errors import SinkError
 from segue.masks import measure
+from segue.masks.measure import LEAST_SIDE, least_area
 from segue.system import sync_open_file
 from segue.types import Frame, Point, Segmentation
 from segue.video.best_views import BestViews, Name
@@ -24,9 +26,6 @@ from segue.video.zones import Zone
 
 MIN_FRAMES = 3
 """Objects that were seen on fewer frames, large enough, are not worth an event."""
-
-LEAST_SIDE = 60
-"""An object is large enough with the area of a square whose side is the picture's shorter one by this."""
 
 Kind = Literal["enter", "leave", "end", "zone-enter", "zone-leave", "cross"]
 
@@ -98,8 +97,8 @@ class EventSink(SpooledSink):
     """Writes what happens to objects; see :class:`Event` for the columns.
 
     Everything follows from the results alone: an object is there as long as it is listed. Events are in the
-    order in which they are known; an ``enter`` is known on the third frame on which the object is large
-    enough, see :data:`LEAST_SIDE`, and a zone is entered or left when it has been so for three frames.
+    order of their times, those of a live run in the order in which they are known: an ``enter`` on the third
+    frame on which the object is large enough, and a zone is entered or left after three frames.
 
     Args:
         path: file to write, ending in ``.csv`` or ``.json``.
@@ -157,7 +156,7 @@ class EventSink(SpooledSink):
             self._snapshots.see(frame, segmentation, (mask.shape[0], mask.shape[1]))
         if not self._zones_fit:  # a camera tells its size with the first frame
             self._check_zones((mask.shape[0], mask.shape[1]))
-        least = (min(mask.shape) / LEAST_SIDE) ** 2
+        least = least_area(mask.shape)
         labels = {item.id: item.label or None for item in segmentation.objects}
         for number, extent in measure(mask).items():
             label = labels.get(number)
@@ -203,8 +202,8 @@ class EventSink(SpooledSink):
     def _complete(self) -> None:
         self._finish()
         table = _Table(self._file.path, self._file.final.suffix)
-        for entry in self._entries():
-            table.add(json.loads(entry))
+        for event in sorted(map(json.loads, self._entries()), key=itemgetter("time")):
+            table.add(event)
         table.close()
 
     def _finish(self) -> None:

@@ -200,6 +200,8 @@ class PngSink(MaskFolderSink):
         resume: bool = False,
     ) -> None:
         folder = Path(folder)
+        self._wide = False
+        self._narrow: list[str] = []  # files with 8 bits
         marker = read_marker(folder)
         continues = resume and marker is not None and not marker["complete"]
         super().__init__(folder, size, names, anew=overwrite, continues=continues)
@@ -217,14 +219,32 @@ class PngSink(MaskFolderSink):
             raise SinkError(f"{folder}: has {state} already; give --overwrite or --resume, or another folder")
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        mask, name = (
+            sized_mask(segmentation, self._size),
+            f"{frame_name(self._names, segmentation.index)}.png",
+        )
+        self._wide = self._wide or int(mask.max(initial=0)) > 255
         try:
-            data = encode_index_mask(sized_mask(segmentation, self._size))
+            data = encode_index_mask(mask, wide=self._wide)
         except SinkError as error:
             raise SinkError(f"frame {segmentation.index}: {error}") from error
-        self._put(f"{frame_name(self._names, segmentation.index)}.png", segmentation, data)
+        self._put(name, segmentation, data)
+        if self._wide:
+            self._widen(2)
+        else:
+            self._narrow.append(name)
+
+    def _widen(self, count: int) -> None:
+        """Give some of the files with 8 bits 16 bits, for all files of a folder have the same depth."""
+        for name in self._narrow[-count:]:
+            path = self._folder / name
+            write_complete(path, encode_index_mask(read_index_mask(path), wide=True), sync_name=False)
+        del self._narrow[-count:]
 
     def close(self) -> None:
         """Mark the folder as complete."""
+        if self._wide:
+            self._widen(len(self._narrow))
         super().close()
         self._mark(complete=True)
 
