@@ -47,7 +47,7 @@ def flashed(time: int) -> Bytes:
 
 
 def falling(make: Callable[[int], Bytes], frames: int = 30) -> list[bool]:
-    found, looks = [], Precipitation()
+    found, looks = [], Precipitation(0.3)
     for time in range(frames):
         looks.look(make(time), None, None)
         found.append(looks.falls)
