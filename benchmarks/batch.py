@@ -1,63 +1,94 @@
-"""Many short films with one worker and with several, side by side.
+"""``segue batch`` at scale: planning, ``--status`` and ``--resume`` of very many short videos.
 
-Run on an idle machine: ``python benchmarks/batch.py``. Every worker has one thread; starting them and loading
-their networks counts.
+``python benchmarks/batch.py --videos 100000`` writes as many small files, plans them without processing any,
+marks all as done with results on disk, and times the commands of a user, each in a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
+import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from machine import describe
+from segue.batch import Ledger
+from segue.batch import do as doing
+from segue.batch.publish import ResultMark, digest_of, stamp_of
+from segue.cli import main as segue
 
-ROOT = Path(__file__).resolve().parents[1]
-SAMPLE = ROOT / "src" / "segue" / "assets" / "sample" / "video.mp4"
+FILES = 3
+"""Masks of each result."""
 
 
 def main() -> None:
-    """Print seconds and their ratio."""
+    """Print seconds and memory of each step."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--films", type=int, default=40)
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument(
-        "--do", default="foreground --model mustan-lite --format png", help="command and options"
-    )
+    parser.add_argument("--videos", type=int, default=100_000)
+    parser.add_argument("--step", choices=["plan", "resume", "status"], help="used by itself")
     arguments = parser.parse_args()
-    print(describe(1))
+    if arguments.step:
+        step(arguments.step)
+        return
     with tempfile.TemporaryDirectory() as folder:
-        films = Path(folder) / "films"
-        films.mkdir()
-        for i in range(arguments.films):
-            shutil.copy(SAMPLE, films / f"{i:03}.mp4")
-        seconds = {
-            count: run(films, Path(folder) / f"by{count}", count, arguments.do.split())
-            for count in (1, arguments.workers)
-        }
-    for count, taken in seconds.items():
-        print(f"{arguments.films} films, {count} workers: {taken:.1f} s")
-    print(f"{seconds[1] / seconds[arguments.workers]:.2f} times as fast")
+        videos = Path(folder) / "videos"
+        for number in range(arguments.videos):
+            path = videos / f"{number % 100:02}" / f"{number:06}.mp4"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"%012d" % number)
+        run_step("plan", folder)
+        timed("(writing results for the next steps)", lambda: write_results(Path(folder) / "out"))
+        run_step("status", folder)
+        run_step("resume", folder)
 
 
-def run(films: Path, out: Path, workers: int, command: list[str]) -> float:
-    """Seconds of one batch."""
-    task, *options = command
+def run_step(name: str, folder: str) -> None:
+    """Run one step in its own process."""
+    words = [sys.executable, str(Path(__file__).resolve()), "--step", name]
+    subprocess.run(words, cwd=folder, check=True)
+
+
+def step(name: str) -> None:
+    """One command of a user; planning ends where the first video would begin."""
+    doing.run_batch = lambda *_, **__: None  # type: ignore[assignment]
+    doing.open_workers = lambda *_: None  # type: ignore[assignment,return-value]
+    more = {"plan": [], "resume": ["--resume"], "status": ["--status"]}[name]
+    sys.argv = ["segue", "batch", "videos", "--do", "foreground", "--model", "median", "-o", "out", *more]
+
+    def carry_out() -> None:
+        try:
+            segue()
+        except SystemExit as end:
+            if end.code:
+                raise
+
+    timed(name, carry_out)
+
+
+def timed(name: str, act: Callable[[], None]) -> None:
+    """Print how long something takes, and the most memory of this process so far."""
     begun = time.perf_counter()
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "segue", "batch", str(films), "--do", task, *options, "--quiet"),
-            *("--workers", str(workers), "--threads", "1", "-o", str(out)),
-        ],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    return time.perf_counter() - begun
+    act()
+    seconds, peak = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF)
+    user = f"{peak.ru_utime + peak.ru_stime:.1f} s of processor time in all"
+    print(f"{name}: {seconds:.1f} s, {user}, at most {peak.ru_maxrss / 1024:.0f} MB", flush=True)
+
+
+def write_results(output: Path) -> None:
+    """Give every video of the ledger its results, as workers would."""
+    with Ledger(output / ".segue-batch/ledger.sqlite") as ledger:
+        batch = ledger.identity("")
+        for task in ledger.tasks("queued"):
+            folder = output / task.name
+            (folder / "masks").mkdir(parents=True)
+            for number in range(FILES):
+                (folder / f"masks/{number:05}.png").write_bytes(b"mask")
+            mark = ResultMark(batch, task.name, digest_of(folder))
+            (folder / ".segue.result.json").write_bytes(mark.data())
+            ledger.done(task.name, "simulated", FILES, 0.1, mark.digest, stamp_of(folder))
 
 
 if __name__ == "__main__":

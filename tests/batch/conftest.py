@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from segue.batch import Outcome, Task
 from tests.cli.running import Command, command_in
 from tests.video.making import write_video
 
@@ -29,6 +31,33 @@ def film(path: Path, frames: int, seed: int = 0) -> Path:
         pictures.append(picture)
     path.parent.mkdir(parents=True, exist_ok=True)
     return write_video(path, pictures)
+
+
+class Script:
+    """Workers that end videos at once, as is written: outcomes or errors by name, then done."""
+
+    def __init__(self, outcomes: Mapping[str, Sequence[Outcome | Exception]], room: int = 1) -> None:
+        self.room, self.tries = room, 2
+        self._outcomes = {name: list(items) for name, items in outcomes.items()}
+        self.given: list[str] = []
+        self.told: list[str] = []
+
+    def submit(self, task: Task) -> Future[Outcome]:
+        self.given.append(task.name)
+        future: Future[Outcome] = Future()
+        said = self._outcomes.get(task.name)
+        outcome = said.pop(0) if said else Outcome("done", 8, 2.0, digest="digest", picture=b"jpeg")
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+        return future
+
+    def interrupt(self) -> None:
+        self.told.append("interrupt")
+
+    def close(self) -> None:
+        self.told.append("close")
 
 
 @pytest.fixture

@@ -19,9 +19,7 @@ import pytest
 from safetensors.torch import save_file
 
 from segue.batch import Ledger, read_tasks
-from segue.batch.engines import open_engine
 from segue.batch.names import key_of
-from segue.batch.work import JobConfig
 from segue.jobs.resumable import STATE
 from tests.batch.conftest import Batch, film, results
 from tests.cli.running import Command
@@ -45,15 +43,6 @@ def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
         if int(stat[1]) == process.pid and b"spawn_main" in line:
             found.append(int(entry.name))
     return found
-
-
-def test_workers_share_the_cores_by_their_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 5)
-    engine = open_engine(JobConfig("foreground", (), str(tmp_path), threads=4))
-    try:
-        assert len(engine.workers) == 1
-    finally:
-        engine.close()
 
 
 def test_every_video_gets_its_results_or_one_line_that_says_why_not(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from segue.batch import Ledger, Row, Task
-from segue.batch.ledger import only_process
+from segue.batch.ledger import STATES, only_process
 from segue.errors import SegueError
 from segue.video.identity import SourceIdentity
 
@@ -18,18 +19,6 @@ from segue.video.identity import SourceIdentity
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     return Ledger(tmp_path / "ledger.sqlite")
-
-
-def test_a_video_done_twice_has_one_entry_with_the_first_result(ledger: Ledger) -> None:
-    ledger.add([Task("a", "a.mp4")])
-    ledger.begun("a", "w1")
-    ledger.done("a", "w1", 10, 1.0, "one")
-    ledger.done("a", "w2", 99, 9.0, "two")
-    ledger.failed("a", "too late")
-
-    (row,) = ledger.rows()
-
-    assert (row.state, row.worker, row.frames, row.digest, row.tries) == ("done", "w1", 10, "one", 1)
 
 
 def test_the_same_list_twice_adds_nothing_and_other_prompts_are_another_video(ledger: Ledger) -> None:
@@ -42,15 +31,15 @@ def test_the_same_list_twice_adds_nothing_and_other_prompts_are_another_video(le
 
 def test_what_was_in_work_at_a_crash_is_queued_again(ledger: Ledger, tmp_path: Path) -> None:
     ledger.add([Task(name, name) for name in "abc"])
-    ledger.begun("a", "w")
+    ledger.begun("a")
     ledger.failed("b", "rotten")
     ledger.save()
 
     with Ledger(tmp_path / "ledger.sqlite", create=False) as later:
         later.recover()
-        assert [task.name for task in later.queued()] == ["a", "c"]
+        assert [task.name for task in later.tasks("queued")] == ["a", "c"]
         later.recover(failed=True)
-        assert [task.name for task in later.queued()] == ["a", "b", "c"]
+        assert [task.name for task in later.tasks("queued")] == ["a", "b", "c"]
 
 
 def test_a_batch_goes_on_only_with_the_settings_it_was_begun_with(ledger: Ledger) -> None:
@@ -59,6 +48,13 @@ def test_a_batch_goes_on_only_with_the_settings_it_was_begun_with(ledger: Ledger
 
     with pytest.raises(SegueError, match=r'begun with options \["--fit"\], not \[\]'):
         ledger.settle({"do": "track", "options": []})
+
+
+def read_all(path: Path) -> None:
+    with Ledger(path) as ledger:
+        ledger.identity("one")
+        ledger.tasks(*STATES)
+        ledger.rows()
 
 
 def test_a_file_that_is_no_ledger_is_said_to_be_none(tmp_path: Path) -> None:
@@ -70,7 +66,7 @@ def test_a_file_that_is_no_ledger_is_said_to_be_none(tmp_path: Path) -> None:
 
 def test_only_one_process_works_on_a_batch_and_its_death_frees_it(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from segue.batch.ledger import only_process\n"
+        "import sys, time; from pathlib import Path; from segue.batch.ledger import STATES, only_process\n"
         f"with only_process(Path({str(tmp_path / 'lock')!r})): print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -91,11 +87,10 @@ def test_the_cost_of_a_video_does_not_grow_with_the_ledger(ledger: Ledger) -> No
     statements: list[str] = []
     ledger._base.set_trace_callback(statements.append)
     ledger.add([Task("a", "a.mp4")])
-    ledger.begun("a", "w")
-    ledger.beat("a", 3)
-    ledger.waits("a")
+    ledger.begun("a")
+    ledger.again("a")
     ledger.failed("a", "rotten")
-    ledger.done("a", "w", 3, 1.0, "d")
+    ledger.done("a", "w", 3, 1.0, "d", None)
     ledger._base.set_trace_callback(None)
     updates = [text for text in statements if text.startswith("update")]
 
@@ -105,7 +100,7 @@ def test_the_cost_of_a_video_does_not_grow_with_the_ledger(ledger: Ledger) -> No
         for text in updates
     ]
 
-    assert len(plans) == 5
+    assert len(plans) == 4
     assert all(plan.startswith("SEARCH videos USING INDEX") for plan in plans), plans
 
 
@@ -122,13 +117,12 @@ def test_a_full_disk_is_reported_in_a_line(ledger: Ledger, tmp_path: Path) -> No
 def test_names_that_are_no_text_are_kept_byte_by_byte(ledger: Ledger, tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9")
     ledger.add([Task(name, name + ".mp4", ("--mask", name))])
-    ledger.begun(name, "w")
-    ledger.beat(name, 3)
-    ledger.done(name, "w", 4, 1.0, "d")
+    ledger.begun(name)
+    ledger.done(name, "w", 4, 1.0, "d", None)
 
     (row,) = ledger.rows()
     (task,) = ledger.tasks("done")
-    ledger.reject(name, f"{name} is another")
+    ledger.failed(name, f"{name} is another")
     assert [row.error for row in ledger.rows()] == [f"{name} is another"]
 
     assert (row.name, row.source, row.state, row.frames) == (name, name + ".mp4", "done", 4)
@@ -174,53 +168,87 @@ def test_a_video_that_stands_twice_in_a_list_is_one(ledger: Ledger) -> None:
 
 def test_a_video_comes_back_as_it_was_planned(ledger: Ledger, tmp_path: Path) -> None:
     known = SourceIdentity("a.mp4", "file", 12, 34, "digest")
-    task = Task("a", "a.mp4", ("--box", "1,2,3,4"), 7.5, 2**31, known, '{"kind": "track"}')
+    task = Task("a", "a.mp4", ("--box", "1,2,3,4"), known, '{"kind": "track"}')
     ledger.add([task, Task("b", "b.mp4")])
     ledger.save()
     with Ledger(tmp_path / "ledger.sqlite", create=False) as later:
         assert list(later.tasks("queued")) == [task, Task("b", "b.mp4")]
         assert list(later.tasks("done", "failed")) == []
-        later.begun("b", "w")
+        later.begun("b")
         assert [found.name for found in later.tasks("queued", "running")] == ["a", "b"]
-        assert list(later.queued()) == [task]
+        assert list(later.tasks("queued")) == [task]
 
 
 def test_rows_are_those_of_a_state_or_all(ledger: Ledger) -> None:
     ledger.add([Task(name, name) for name in "abc"])
-    ledger.begun("a", "w1")
-    ledger.beat("a", 3)
+    ledger.begun("a")
     ledger.failed("b", "rotten")
     assert ledger.counts() == {"queued": 1, "running": 1, "done": 0, "failed": 1}
     (row,) = ledger.rows("running")
-    assert row == Row("a", "a", "running", "w1", 1, None, 3, None, None)
+    assert row == Row("a", "a", "running", None, 1, None, 0, None, None, None)
     assert [row.name for row in ledger.rows()] == ["a", "b", "c"]
-    ledger.beat("b", 9)
-    assert [row.frames for row in ledger.rows("failed")] == [0], "it is in work no longer"
-    ledger.done("a", "w2", 5, 2.5, "digest")
-    assert next(ledger.rows("done")) == Row("a", "a", "done", "w2", 1, None, 5, 2.5, "digest")
+    ledger.done("a", "w2", 5, 2.5, "digest", None)
+    assert ledger.rows("done")[0] == Row("a", "a", "done", "w2", 1, None, 5, 2.5, "digest", None)
 
 
 def test_a_video_that_is_queued_again_begins_from_the_start(ledger: Ledger) -> None:
     old, new = (SourceIdentity("a.mp4", "file", size, 1, "d") for size in (10, 11))
     ledger.add([Task("a", "a.mp4", identity=old), Task("b", "b.mp4", identity=old)])
     for name in "ab":
-        ledger.begun(name, "w")
-        ledger.done(name, "w", 3, 1.0, "digest")
+        ledger.begun(name)
+        ledger.done(name, "w", 3, 1.0, "digest", None)
     ledger.again("a", new)
     ledger.again("b")
     assert [(row.state, row.tries, row.error, row.digest) for row in ledger.rows()] == [
         ("queued", 0, None, None)
     ] * 2
-    assert [task.identity for task in ledger.queued()] == [new, old]
+    assert [task.identity for task in ledger.tasks("queued")] == [new, old]
 
 
-def test_only_what_is_in_work_waits_again(ledger: Ledger) -> None:
-    ledger.add([Task(name, name) for name in "ab"])
-    ledger.begun("a", "w")
-    ledger.failed("b", "rotten")
-    for name in "ab":
-        ledger.waits(name)
-    assert [row.state for row in ledger.rows()] == ["queued", "failed"]
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update videos set identity = 'x'",
+        "update videos set identity = '[]'",
+        "update videos set arguments = '{'",
+        "update videos set arguments = '[1]'",
+        "update videos set arguments = x'ff'",
+        "update videos set name = '../thesis'",
+        "update videos set state = 'lost'",
+        "update videos set frames = 'many'",
+        "update videos set job = x'ff'",
+        "drop table settings",
+        "drop table videos",
+        "alter table videos drop column job",
+    ],
+)
+def test_an_edited_ledger_is_reported_in_one_line(ledger: Ledger, tmp_path: Path, change: str) -> None:
+    ledger.add([Task("a", "a.mp4", ("--fit",), SourceIdentity("a.mp4", "file", 1, 2, "d"), "{}")])
+    ledger.close()
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as base:
+        base.execute(change)
+    with pytest.raises(SegueError, match=r"ledger\.sqlite") as error:
+        read_all(tmp_path / "ledger.sqlite")
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_no_ledger_or_is_torn_is_reported(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.add(Task(f"video {n}", f"{n}.mp4") for n in range(1000))
+    ledger.close()
+    whole = (tmp_path / "ledger.sqlite").read_bytes()
+    for data in (b"nothing of the sort" * 100, whole[: len(whole) // 2], whole[:8192] + bytes(8192)):
+        (tmp_path / "torn.sqlite").write_bytes(data)
+        with pytest.raises(SegueError, match=r"torn\.sqlite"):
+            read_all(tmp_path / "torn.sqlite")
+
+
+def test_a_lock_that_cannot_be_taken_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(SegueError, match="lock"), only_process(tmp_path / "lock"):
+        pass
+    (tmp_path / "damaged").write_bytes(b"nothing of the sort")
+    with only_process(tmp_path / "damaged"):
+        pass
 
 
 def test_the_identity_of_a_batch_stays(ledger: Ledger, tmp_path: Path) -> None:

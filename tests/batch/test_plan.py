@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from segue.batch import Task, plan, read_tasks
-from segue.batch.plan import (
-    BASE_MEMORY,
-    BYTES_PER_BYTE,
-    BYTES_PER_PIXEL,
-    MIB,
-    errors_of,
-    identity_of,
-    measured,
-)
+from segue.batch.plan import errors_of, identities
 from segue.errors import SegueError, SourceError
 from segue.video.identity import SourceIdentity
-from tests.batch.conftest import film
 
 
 def test_a_folder_stands_for_the_films_below_it_named_by_their_place(films: Path) -> None:
@@ -96,16 +88,6 @@ def test_a_table_with_a_mistake_is_refused_with_its_row(tmp_path: Path, text: st
 
     with pytest.raises(SourceError, match=message):
         read_tasks([str(tmp_path / "list.csv")])
-
-
-def test_the_cost_of_a_film_is_its_pixels_and_an_unreadable_one_keeps_its_place(tmp_path: Path) -> None:
-    film(tmp_path / "a.mp4", 10)
-    (tmp_path / "rotten.mp4").write_bytes(b"nothing of the sort" * 50)
-
-    a, rotten = measured(read_tasks([str(tmp_path)]))
-
-    assert a.cost == 96 * 128 * 10
-    assert rotten.name == "rotten"
 
 
 def touched(folder: Path, *names: str) -> None:
@@ -187,41 +169,28 @@ def test_the_ending_of_an_address_is_that_of_its_path() -> None:
     assert (task.name, task.source) == ("c", address)
 
 
-def test_what_a_video_costs_is_told_by_what_can_be_known_of_it(
+def test_a_video_is_as_long_as_what_its_source_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touched(tmp_path / "pictures", "0.jpg")
+    (tmp_path / "a.mp4").write_bytes(b"12345")
+    known = SourceIdentity("s3://b/known.mp4", "address", 1000)
+    monkeypatch.setattr(plan, "remote_identity", {"s3://b/known.mp4": known}.get)
+    sources = [str(tmp_path / "a.mp4"), str(tmp_path / "pictures"), known.place, "s3://b/new", "none.mp4"]
+    found = list(identities([Task(source, source) for source in sources]))
+    assert [replace(task, identity=now).size for task, now in found] == [5, 0, 1000, 0, 0]
+    assert found[1][1] == SourceIdentity.of(tmp_path / "pictures")
+
+
+def test_a_file_is_read_again_only_where_its_size_or_time_differs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    touched(tmp_path / "pictures", "0.jpg", "1.jpg", "2.jpg")
-    film(tmp_path / "a.mp4", 10)
-    (tmp_path / "rotten.mp4").write_bytes(b"nothing")
-    sizes = {"s3://b/known.mp4": SourceIdentity("s3://b/known.mp4", "address", 1000)}
-    monkeypatch.setattr(plan, "remote_identity", sizes.get)
-    tasks = [
-        Task("film", str(tmp_path / "a.mp4")),
-        Task("pictures", str(tmp_path / "pictures")),
-        Task("known", "s3://b/known.mp4"),
-        Task("unknown", "s3://b/unknown.mp4"),
-        Task("rotten", str(tmp_path / "rotten.mp4"), cost=5, memory=6),
-        Task("gone", str(tmp_path / "gone.mp4")),
-    ]
-    found = measured(tasks, threads=2)
-    assert [task.name for task in found] == [task.name for task in tasks]
-    film_, pictures, known, unknown, rotten, gone = found
-    assert (film_.cost, film_.memory) == (96 * 128 * 10, BASE_MEMORY + BYTES_PER_PIXEL * 96 * 128)
-    assert film_.identity == SourceIdentity.of(tmp_path / "a.mp4")
-    assert pictures.cost == 3 * MIB
-    assert pictures.identity == SourceIdentity.of(tmp_path / "pictures")
-    assert (known.cost, known.identity) == (1000 * BYTES_PER_BYTE, sizes["s3://b/known.mp4"])
-    assert unknown == tasks[3]
-    assert (rotten.cost, rotten.memory) == (5, 6)
-    assert rotten.identity is not None
-    assert gone == tasks[5]
-    assert identity_of(str(tmp_path / "gone.mp4")) is None
-
-
-def test_the_frames_of_a_film_that_does_not_count_them_are_those_of_its_length(tmp_path: Path) -> None:
-    film(tmp_path / "a.mkv", 50)
-    (found,) = measured([Task("a", str(tmp_path / "a.mkv"))])
-    assert found.cost == pytest.approx(96 * 128 * 50, rel=0.05)
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"one")
+    task = Task("a", str(path), identity=SourceIdentity.of(path))
+    monkeypatch.setattr(plan, "identity_of", lambda _: pytest.fail("it is read"))
+    assert list(identities([task])) == [(task, task.identity)]
+    monkeypatch.undo()
+    path.write_bytes(b"other")
+    assert list(identities([task])) == [(task, SourceIdentity.of(path))]
 
 
 def test_films_of_a_remote_folder_are_named_by_their_place_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 from segue.batch import publish as publishing
 from segue.batch.names import SUBFOLDER
 from segue.batch.places import DONE, RESULT
-from segue.batch.publish import ResultMark, check_free, clear_leftovers, digest_of, mark_of, publish
+from segue.batch.publish import ResultMark, check_free, clear_leftovers, digest_of, mark_of, publish, stamp_of
 from segue.errors import SinkError
 
 
@@ -42,10 +42,13 @@ def output(tmp_path: Path) -> Path:
 def test_results_appear_with_a_mark_and_are_replaced_by_their_own_batch_alone(
     output: Path, tmp_path: Path
 ) -> None:
-    first = publish(work_with(tmp_path, {"masks/0.png": b"1", "old": b"2"}), str(output), "a/b", "mine")
+    first, stamp = publish(
+        work_with(tmp_path, {"masks/0.png": b"1", "old": b"2"}), str(output), "a/b", "mine"
+    )
     assert mark_of(output / "a/b") == ResultMark("mine", "a/b", first)
+    assert stamp == stamp_of(output / "a/b")
 
-    second = publish(work_with(tmp_path, {"masks/0.png": b"3"}), str(output), "a/b", "mine")
+    second, _ = publish(work_with(tmp_path, {"masks/0.png": b"3"}), str(output), "a/b", "mine")
 
     assert files_of(output) == {"a/b/masks/0.png": b"3"}
     assert second == digest_of(output / "a/b") != first
@@ -172,7 +175,7 @@ def test_an_upload_that_breaks_off_is_gone_on_with_and_marked_last(store: Any, t
     for changes in range(20):
         store.left = changes
         if changes == 6:
-            digest = publish(work_with(tmp_path, results), "s3://bucket/out", "a/b", "batch")
+            digest, _ = publish(work_with(tmp_path, results), "s3://bucket/out", "a/b", "batch")
             break
         with pytest.raises(SinkError, match="the store went away"):
             publish(work_with(tmp_path, results), "s3://bucket/out", "a/b", "batch")

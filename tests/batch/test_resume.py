@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from segue.batch import Ledger, Task
+from segue.batch import Ledger, Task, resume
 from segue.batch.plan import identity_of
-from segue.batch.publish import publish
+from segue.batch.publish import digest_of, publish
 from segue.batch.resume import check_known
 
 NAMES = ("done", "failed", "running", "queued")
@@ -31,10 +32,10 @@ def ledger(tmp_path: Path, output: Path) -> Ledger:
         for name in NAMES
     )
     for name in NAMES[:3]:
-        made.begun(name, "w")
+        made.begun(name)
     (tmp_path / "work").mkdir()
     (tmp_path / "work/0.png").write_bytes(b"mask")
-    made.done("done", "w", 3, 1.0, publish(tmp_path / "work", str(output), "done", "mine"))
+    made.done("done", "w", 3, 1.0, *publish(tmp_path / "work", str(output), "done", "mine"))
     made.failed("failed", "rotten")
     return made
 
@@ -94,7 +95,10 @@ def test_results_that_are_gone_are_made_again(ledger: Ledger, output: Path, tmp_
         (tmp_path / "work").mkdir()
         publish(tmp_path / "work", str(output), "third", "mine")
         (output / "third").rename(output / "done")
-    batch = "other" if how == "of another batch" else "mine"
+    batch = "mine"
+    if how == "of another batch":
+        batch = "other"
+        os.utime(output / "done/0.png", (1, 1))
     assert known(ledger, output, batch=batch) == ["done: its results are gone; it is done again"]
     assert states(ledger) == {**WAITS, "done": "queued"}
 
@@ -112,6 +116,18 @@ def test_results_that_have_changed_are_made_again(ledger: Ledger, output: Path, 
         mask.write_bytes(b"x" if how == "overwritten" else b"MASK")
     assert known(ledger, output) == ["done: its results have changed; it is done again"]
     assert states(ledger) == {**WAITS, "done": "queued"}
+
+
+def test_results_are_read_only_where_their_times_differ(
+    ledger: Ledger, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(resume, "digest_of", lambda folder: read.append(folder) or digest_of(folder))
+    assert known(ledger, output) == []
+    assert read == []
+    os.utime(output / "done/0.png", (1, 1))
+    assert known(ledger, output) == known(ledger, output) == []
+    assert read == [output / "done"], "the new time is stored"
 
 
 def test_results_elsewhere_are_taken_for_there(ledger: Ledger) -> None:

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segue.batch import Task, work
+from segue.batch import Outcome, Task, work
 from segue.batch.names import key_of
 from segue.batch.publish import digest_of, mark_of
-from segue.batch.work import PICTURE_WIDTH, JobConfig, Outcome, ProgressRecorder, execute
+from segue.batch.work import PICTURE_WIDTH, JobConfig, ProgressRecorder, attempt, execute
 from segue.cancel import CancelToken
 from segue.errors import ResumeError, SegueError, SourceError
 from segue.jobs.parts import MaskFile, MaskValue, Model, Outputs, VideoSource
@@ -204,15 +204,25 @@ def test_a_region_that_lies_elsewhere_is_fetched_too(
     assert (found.source.place, found.source.origin) == ("film.mp4", None)
 
 
-@pytest.mark.parametrize(("device", "used"), [("cuda:1", "cuda:1"), ("", "cpu")])
-def test_a_worker_may_have_a_device_of_its_own(
-    device: str, used: str, seen: list[VideoJob], order: JobConfig, tmp_path: Path
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (KeyboardInterrupt(), Outcome("stopped")),
+        (SourceError("no\nfilm"), Outcome("failed", error="no film")),
+        (
+            RuntimeError("at s3://me:secret@host/a\n  lost"),
+            Outcome("failed", error="RuntimeError: at s3://host/a lost"),
+        ),
+    ],
+)
+def test_a_video_that_cannot_be_done_is_reported_in_one_line_without_secrets(
+    order: JobConfig, monkeypatch: pytest.MonkeyPatch, raised: BaseException, expected: Outcome
 ) -> None:
-    done(median("film.mp4", device="cpu"), replace(order, device=device))
-    (found,) = seen
-    assert found.device == used
-    assert found.outputs.folder == tmp_path / "scratch/work" / key_of("in/clip")
-    assert (found.outputs.resume, found.outputs.overwrite) == (False, True)
+    def run(*_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(work, "run", run)
+    assert attempt(median("film.mp4"), order, CancelToken()) == expected
 
 
 def test_what_was_fetched_stays_for_a_video_that_goes_on_and_goes_with_one_that_failed(

@@ -150,7 +150,7 @@ def actors() -> list[int]:
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if (entry / "cmdline").read_bytes().startswith(b"ray::Actor"):
+            if (entry / "cmdline").read_bytes().startswith(b"ray::_attempt"):
                 found.append(int(entry.name))
     return found
 

@@ -1,9 +1,7 @@
-"""Many videos on many workers: plan, workers, and a ledger of the outcome."""
+"""Many videos on many workers: a list of jobs, workers, and a ledger of the outcome."""
 
-from segue.batch.engines import Engine, Event
 from segue.batch.ledger import Ledger, Row, State
 from segue.batch.plan import Task, read_tasks
-from segue.batch.run import run_batch
-from segue.batch.scheduler import Scheduler
+from segue.batch.work import Outcome
 
-__all__ = ["Engine", "Event", "Ledger", "Row", "Scheduler", "State", "Task", "read_tasks", "run_batch"]
+__all__ = ["Ledger", "Outcome", "Row", "State", "Task", "read_tasks"]

@@ -70,7 +70,7 @@ def run(
         sequences: only these sequences, videos or categories; empty is all.
         year: edition of DAVIS, ``2016`` or ``2017``.
         options: options of :func:`segue.track`, :func:`segue.foreground` or :func:`segue.instances` by name.
-        workers: number of worker processes; None is one for each core.
+        workers: number of worker processes; None is one for each GPU, without GPUs one for each core.
         resume: continue an interrupted run.
         device: where networks run; None takes a GPU if there is one.
         fast: bfloat16 where the hardware has it.

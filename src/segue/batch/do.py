@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -10,23 +11,21 @@ from pathlib import Path
 from secrets import token_hex
 
 import pooch
-import torch
 
-from segue.batch.engines import Event, open_engine
-from segue.batch.ledger import STATES, Ledger, only_process
+from segue.batch.ledger import Ledger, only_process
+from segue.batch.local import LocalWorkers, gpus_of
 from segue.batch.names import SUBFOLDER
 from segue.batch.places import is_remote
-from segue.batch.plan import Task, measured
+from segue.batch.plan import Task, identities
 from segue.batch.publish import check_free, clear_leftovers, make_folder
-from segue.batch.ray_cluster import IDENTITY
+from segue.batch.ray_tasks import IDENTITY, RayTasks
 from segue.batch.resume import check_known
-from segue.batch.run import public, run_batch, write_batch_report
-from segue.batch.scheduler import Scheduler
+from segue.batch.run import News, Workers, public, run_batch, write_batch_report
 from segue.batch.work import JobConfig
-from segue.errors import SegueError
+from segue.errors import SegueError, SinkError
 from segue.inputs import printable
 from segue.jobs.identity import model_digest
-from segue.jobs.plan import check_needs, check_reads
+from segue.jobs.plan import check_needs
 from segue.jobs.values import Job, VideoJob, from_json
 from segue.video.partial import write_complete, writing
 
@@ -44,8 +43,8 @@ class BatchObserver:
     def notice(self, text: str) -> None:
         """Receive a notice for the person who runs the batch."""
 
-    def watching(self, ledger: Ledger) -> AbstractContextManager[Callable[[list[Event]], None]]:
-        """For the time of the batch, a function that receives the news of each round."""
+    def watching(self, ledger: Ledger) -> AbstractContextManager[Callable[[News], None]]:
+        """For the time of the batch, a function that receives the videos that have ended."""
         return nullcontext(lambda _: None)
 
     def ended(self, ledger: Ledger) -> None:
@@ -53,7 +52,7 @@ class BatchObserver:
 
 
 def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) -> int:
-    """Process videos, and report the outcome."""
+    """Process videos, and report the outcome; gives the number of those that failed."""
     home = home_of(how.output)
     if (home / LEDGER).exists() and not (how.resume or how.retry_failed):
         raise SegueError(
@@ -75,8 +74,8 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
         if not is_remote(how.output):
             clear_leftovers(Path(how.output))
         ledger.settle({"do": how.command, "options": list(how.options)})
-        ledger.add(measured(tasks))
-        ledger.settle({"weights": weights_of(ledger.tasks(*STATES))})
+        ledger.add(replace(task, identity=now) for task, now in identities(ledger.unknown(tasks)))
+        ledger.settle({"weights": weights_of(ledger.jobs())})
         for notice in check_known(ledger, how.output, how.batch, retry_failed=how.retry_failed):
             observer.notice(public(notice))
         _run_waiting(ledger, how, home, observer)
@@ -85,25 +84,34 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
 
 
 def _run_waiting(ledger: Ledger, how: JobConfig, home: Path, observer: BatchObserver) -> None:
-    waiting = list(ledger.queued())
+    waiting = ledger.tasks("queued")
     if not waiting:
         return
     if not is_remote(how.output):
         for task in waiting:
             check_free(how.output, task.name, how.batch)
-    devices = _devices(how.gpus) if how.address is None else []
-    count = how.workers or (max(1, int(len(devices) / how.gpus)) if devices else None)
-    engine = open_engine(how, count and min(count, len(waiting)), devices)
-    copies = is_remote(how.output) and how.address is not None
     try:
-        scheduler = Scheduler(waiting, tries=how.tries, memory=engine.memory, copies=copies)
+        workers = open_workers(how, waiting)
         with observer.watching(ledger) as show:
-            run_batch(ledger, scheduler, engine, pictures=home / "pictures", show=show)
+            run_batch(ledger, waiting, workers, pictures=home / "pictures", show=show)
     finally:
-        engine.close()
-        ledger.save()
         write_batch_report(ledger, home / "pictures", home / "report.html")
         observer.notice(printable(f"report: {home / 'report.html'}"))
+
+
+def open_workers(how: JobConfig, tasks: Sequence[Task]) -> Workers:
+    """Processes of this machine, one a GPU or a core, or with an address the tasks of a Ray cluster.
+
+    Jobs that name a device run there: their processes see all GPUs.
+    """
+    named = {job.device for job in _jobs(task.job for task in tasks)} - {None, "cuda"}
+    if how.address is not None:
+        return RayTasks(replace(how, gpus=0) if named == {"cpu"} else how, how.address)
+    gpus = [] if named else gpus_of(how)
+    cores = max(1, (os.cpu_count() or 1) // (how.threads or 1))
+    count = how.workers or (how.per_gpu if named - {"cpu"} else len(gpus) * how.per_gpu or cores)
+    pinned = gpus if gpus or (how.gpus == 0 and not named) else None
+    return LocalWorkers(how, min(count, len(tasks)), pinned)
 
 
 def _check_plan(tasks: Sequence[Task], how: JobConfig) -> None:
@@ -112,14 +120,18 @@ def _check_plan(tasks: Sequence[Task], how: JobConfig) -> None:
     Names that two videos share get a number later, so that each writes into a folder of its own. Sources and
     mask files are not looked for here: one that is missing costs its own line, not the batch.
     """
-    jobs = [job for task in tasks if isinstance(job := from_json(task.job), VideoJob)]
+    jobs = _jobs(task.job for task in tasks)
     if how.address is None:  # else they are read on other machines
         check_needs(jobs, sources=False)
     if is_remote(how.output):
         return
-    # Videos run side by side: whoever writes is after all that read.
-    written = {(Path(how.output) / task.name).absolute(): len(tasks) for task in tasks}
-    check_reads(jobs, written)
+    written = {os.path.join(how.output, task.name) for task in tasks}  # noqa: PTH118
+    weights = {str(job.model.weights.absolute()) for job in jobs if job.model.weights is not None}
+    for place in (*(task.source for task in tasks), *weights):
+        if place.startswith(how.output + os.sep) and any(
+            str(path) in written for path in (Path(place), *Path(place).parents)
+        ):
+            raise SinkError(f"{public(place)}: results would be written there; choose another output")
 
 
 def check_single_files(job: Job) -> None:
@@ -129,16 +141,21 @@ def check_single_files(job: Job) -> None:
             raise SegueError(f"--{name} names one place for all videos; leave it out, or give --format")
 
 
-def weights_of(tasks: Iterable[Task]) -> dict[str, str | None]:
+def _jobs(texts: Iterable[str]) -> list[VideoJob]:
+    """The jobs of videos, each once: most videos share one."""
+    jobs = map(from_json, dict.fromkeys(texts))
+    return [job for job in jobs if isinstance(job, VideoJob)]
+
+
+def weights_of(jobs: Iterable[str]) -> dict[str, str | None]:
     """Digests of the weights that jobs name, by the name of the network or the path of the file."""
-    jobs = (from_json(task.job) for task in tasks)
-    models = {job.model for job in jobs if isinstance(job, VideoJob)}
+    models = {job.model for job in _jobs(jobs)}
     return {str(model.weights or model.name): model_digest(model) for model in sorted(models, key=str)}
 
 
 def _absolute(place: str) -> str:
     """A path that means the same in every process; addresses do anyway."""
-    return place if is_remote(place) else str(Path(place).absolute())
+    return place if is_remote(place) or place.startswith(os.sep) else str(Path(place).absolute())
 
 
 def home_of(output: str) -> Path:
@@ -146,13 +163,3 @@ def home_of(output: str) -> Path:
     if not is_remote(output):
         return Path(output) / SUBFOLDER
     return Path(pooch.os_cache("segue")) / "batch" / hashlib.sha256(output.encode()).hexdigest()[:16]
-
-
-def _devices(gpus: float) -> list[str]:
-    """The GPUs of this machine, if they are wanted."""
-    if not gpus:
-        return []
-    found = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-    if not found:
-        raise SegueError("--gpus: this machine has no GPU that PyTorch can use")
-    return found

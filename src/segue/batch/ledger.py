@@ -4,40 +4,44 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from filelock import FileLock, Timeout
 
-from segue.batch.names import TakenNames
+from segue.batch.names import TakenNames, check_name
 from segue.batch.places import hide_secrets
 from segue.batch.plan import Task
 from segue.errors import SegueError
+from segue.inputs import parse_json
 from segue.system import sync_folder
 from segue.video.identity import SourceIdentity
 
 State = Literal["queued", "running", "done", "failed"]
 
-STATES: tuple[State, ...] = ("queued", "running", "done", "failed")
+STATES: tuple[State, ...] = get_args(State)
 
-VERSION = 3
+VERSION = 4
 """Version of the tables, as SQLite's ``user_version``."""
 
-_SCHEMA = """
-create table if not exists settings (key text primary key, value text not null);
-create table if not exists videos (
-    name text primary key, source text not null, arguments text not null,
-    cost real not null, memory real not null,
+_SCHEMA = f"""
+create table settings (key text primary key, value text not null);
+create table videos (
+    name text primary key, source text not null, arguments text not null, job text not null, identity text,
     state text not null default 'queued', worker text, tries integer not null default 0, error text,
-    frames integer not null default 0, seconds real, digest text,
-    identity text, job text not null default ''
+    frames integer not null default 0, seconds real, digest text, stamp text
 );
-create unique index if not exists by_task on videos (source, arguments);
-create index if not exists by_state on videos (state);
+create unique index by_task on videos (source, arguments);
+create index by_state on videos (state);
+pragma user_version = {VERSION};
 """
+
+_TASK = "name, source, arguments, job, identity"
+_ROW = "name, source, state, worker, tries, error, frames, seconds, digest, stamp"
+_KINDS = (str, str, str, str | None, int, str | None, int, float | None, str | None, str | None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +52,13 @@ class Row:
         name: name of its results.
         source: where it comes from.
         state: queued, running, done or failed.
-        worker: who has or had it.
+        worker: host and process that did it.
         tries: how often it was begun.
         error: why it failed, one line.
         frames: frames with results.
         seconds: time that its last try took.
         digest: SHA-256 over names and contents of its results.
+        stamp: SHA-256 over names, sizes and times of its results, None at an address.
     """
 
     name: str
@@ -65,29 +70,30 @@ class Row:
     frames: int
     seconds: float | None
     digest: str | None
+    stamp: str | None
 
 
 class Ledger:
     """Table of all videos; one process writes it, any number may read.
 
-    Records of videos between two calls of :meth:`save` are kept together or not at all, so a batch costs
-    one disk write for each round of news, however many videos there are. What was saved survives a power cut:
-    SQLite's write-ahead log is synced with each save (``synchronous = full``). Only its owner may read the
-    file, for addresses of sources may hold passwords.
+    Changes between two calls of :meth:`save` are kept together or not at all. What was saved survives a power
+    cut: SQLite's write-ahead log is synced with each save. Only its owner may read the file, because
+    addresses of sources may hold passwords.
 
     Args:
         path: the SQLite file.
         create: make it if it does not exist.
 
     Raises:
-        SegueError: there is no such file, it is not a ledger, or it cannot be written; so of all methods.
+        SegueError: there is no such file, it is damaged or no ledger, or it cannot be written; so of all
+            methods.
     """
 
     def __init__(self, path: Path, *, create: bool = True) -> None:
         if not create and not path.is_file():
             raise SegueError(f"{path}: there is no batch here")
         self._path = path
-        with self._telling("used"):
+        with self._errors("used"):
             if create and not path.exists():
                 path.touch(mode=0o600)
                 sync_folder(path.parent)
@@ -97,12 +103,11 @@ class Ledger:
             try:
                 self._base.execute("pragma journal_mode = wal")
                 self._base.execute("pragma synchronous = full")
-                known = self._base.execute("select count(*) from sqlite_master").fetchone()[0]
-                version = self._base.execute("pragma user_version").fetchone()[0]
-                if known and version != VERSION:
+                if not self._base.execute("select count(*) from sqlite_master").fetchone()[0]:
+                    self._base.executescript(f"begin; {_SCHEMA} commit")
+                if self._base.execute("pragma user_version").fetchone()[0] != VERSION:
                     raise SegueError(f"{path}: the ledger of another version of segue; choose another output")
-                self._base.executescript(_SCHEMA)
-                self._base.execute(f"pragma user_version = {VERSION}")
+                self._base.execute(f"select {_TASK}, {_ROW}, key, value from videos, settings limit 0")
             except BaseException:
                 self._base.close()
                 raise
@@ -122,8 +127,8 @@ class Ledger:
         self.close()
 
     @contextmanager
-    def _telling(self, what: str = "written") -> Iterator[None]:
-        """Turn errors of SQLite and the system into one that people can read."""
+    def _errors(self, what: str = "used") -> Iterator[None]:
+        """Turn errors of SQLite and the system into one line."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -131,15 +136,16 @@ class Ledger:
             hint = "; free some space, then continue with --resume" if full else ""
             raise SegueError(f"{self._path}: the ledger cannot be {what} ({error}){hint}") from None
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._telling(), self._base:
-            yield
+    def _all(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Carry out a statement, and give what it selects."""
+        with self._errors("read" if statement.startswith("select") else "written"):
+            return self._base.execute(statement, values).fetchall()
 
-    def _say(self, statement: str, *values: object) -> None:
-        """Change something, to be saved later."""
-        with self._telling():
-            self._base.execute(statement, values)
+    def _set(self, name: str, changes: str, *values: object) -> None:
+        self._all(f"update videos set {changes} where name = cast(? as text)", *values, _bytes(name))
+
+    def _damaged(self, name: object) -> SegueError:
+        return SegueError(f"{self._path}: damaged at the video {name!r}; choose another output")
 
     def settle(self, settings: dict[str, Any]) -> None:
         """Store the settings of a new batch, or check that they are those of the batch that is continued.
@@ -150,18 +156,14 @@ class Ledger:
         Raises:
             SegueError: they differ.
         """
-        with self._transaction():
-            for key, value in settings.items():
-                text = json.dumps(value)
-                known = self._base.execute("select value from settings where key = ?", (key,)).fetchone()
-                if known is None:
-                    self._base.execute("insert into settings values (?, ?)", (key, text))
-                elif known[0] != text:
-                    before, now = hide_secrets(known[0]), hide_secrets(text)
-                    raise SegueError(
-                        f"this batch was begun with {key} {before}, not {now}; give the same to go on, or "
-                        "choose another output"
-                    )
+        for key, value in settings.items():
+            text = json.dumps(value)
+            if (known := self._setting(key, text)) != text:
+                before, now = hide_secrets(known), hide_secrets(text)
+                raise SegueError(
+                    f"this batch was begun with {key} {before}, not {now}; give the same to go on, or "
+                    "choose another output"
+                )
 
     def identity(self, new: str) -> str:
         """Give the identity of the batch.
@@ -172,39 +174,48 @@ class Ledger:
         Returns:
             The stored identity.
         """
-        with self._transaction():
-            self._base.execute("insert or ignore into settings values ('identity', ?)", (new,))
-        return str(self._base.execute("select value from settings where key = 'identity'").fetchone()[0])
+        return self._setting("identity", new)
+
+    def _setting(self, key: str, new: str) -> str:
+        """A stored value; ``new`` is stored if there is none."""
+        self._all("insert or ignore into settings values (?, ?)", key, new)
+        return str(self._all("select value from settings where key = ?", key)[0][0])
+
+    def unknown(self, tasks: Iterable[Task]) -> list[Task]:
+        """Select the videos that the ledger does not have, each once; other arguments make another video.
+
+        Args:
+            tasks: videos in the order of the list.
+
+        Returns:
+            Those that :meth:`add` would add.
+        """
+        known = set(self._all("select source, arguments from videos"))
+        by_key = {(task.source, json.dumps(task.arguments)): task for task in tasks}
+        return [task for key, task in by_key.items() if key not in known]
 
     def add(self, tasks: Iterable[Task]) -> None:
-        """Queue videos that are not known yet; one source with other arguments is another video.
+        """Queue videos that are not known yet.
 
         A name that another video has, or that lies in the folder of another, gets a number.
 
         Args:
             tasks: videos in the order of the list.
         """
-        with self._transaction():
-            names = TakenNames(row[0] for row in self._base.execute("select name from videos"))
-            known = set(self._base.execute("select source, arguments from videos"))
-            for task in tasks:
-                arguments = json.dumps(task.arguments)
-                if (task.source, arguments) in known:
-                    continue
-                known.add((task.source, arguments))
-                self._base.execute(
-                    "insert into videos (name, source, arguments, cost, memory, identity, job)"
-                    " values (cast(? as text), cast(? as text), ?, ?, ?, ?, ?)",
-                    (
-                        _bytes(names.take(task.name)),
-                        _bytes(task.source),
-                        arguments,
-                        task.cost,
-                        task.memory,
-                        _identity_text(task.identity),
-                        task.job,
-                    ),
-                )
+        if not (new := self.unknown(tasks)):
+            return
+        names = TakenNames(row[0] for row in self._all("select name from videos"))
+        rows = [
+            (
+                *(_bytes(names.take(task.name)), _bytes(task.source), json.dumps(task.arguments), task.job),
+                None if task.identity is None else json.dumps(task.identity.to_json()),
+            )
+            for task in new
+        ]
+        with self._errors("written"), self._base:
+            self._base.executemany(
+                f"insert into videos ({_TASK}) values (cast(? as text), cast(? as text), ?, ?, ?)", rows
+            )
 
     def recover(self, *, failed: bool = False) -> None:
         """Queue the videos that were in work when the last process ended.
@@ -212,38 +223,43 @@ class Ledger:
         Args:
             failed: queue those that have failed as well.
         """
-        with self._transaction():
-            self._base.execute("update videos set state = 'queued' where state = 'running'")
-            if failed:
-                self._base.execute(
-                    "update videos set state = 'queued', error = null, tries = 0 where state = 'failed'"
-                )
+        self._all("update videos set state = 'queued' where state = 'running'")
+        if failed:
+            self._all("update videos set state = 'queued', error = null, tries = 0 where state = 'failed'")
+        self.save()
 
-    def tasks(self, *states: State) -> Iterator[Task]:
+    def tasks(self, *states: State) -> list[Task]:
         """Read the videos in some states.
 
         Args:
             states: such as ``"queued"``.
 
         Returns:
-            Videos in the order of the list, read as they are asked for.
-        """
-        marks = ", ".join("?" * len(states))
-        for name, source, arguments, cost, memory, identity, job in self._base.execute(
-            "select name, source, arguments, cost, memory, identity, job from videos"
-            f" where state in ({marks}) order by rowid",
-            states,
-        ):
-            known = None if identity is None else SourceIdentity.from_json(json.loads(identity))
-            yield Task(name, source, tuple(json.loads(arguments)), cost, memory, known, job)
-
-    def queued(self) -> Iterator[Task]:
-        """Read the videos that wait.
-
-        Returns:
             Videos in the order of the list.
         """
-        return self.tasks("queued")
+        found, jobs = [], dict[str, str]()  # most videos share one text
+        marks = ", ".join("?" * len(states))
+        for name, source, arguments, job, identity in self._all(
+            f"select {_TASK} from videos where state in ({marks}) order by rowid", *states
+        ):
+            try:
+                check_name(name)
+                known = None if identity is None else SourceIdentity.from_json(parse_json(identity))
+                given = tuple(parse_json(arguments))
+                if not all(isinstance(text, str) for text in (source, job, *given)):
+                    raise TypeError
+            except (AttributeError, SegueError, TypeError, ValueError):
+                raise self._damaged(name) from None
+            found.append(Task(name, source, given, known, jobs.setdefault(job, job)))
+        return found
+
+    def jobs(self) -> list[str]:
+        """Read the jobs of all videos.
+
+        Returns:
+            JSON texts, each once.
+        """
+        return [str(row[0]) for row in self._all("select distinct job from videos")]
 
     def again(self, name: str, identity: SourceIdentity | None = None) -> None:
         """Queue a video whatever its state.
@@ -252,92 +268,58 @@ class Ledger:
             name: name of the video.
             identity: identity of its source now; None keeps the stored one.
         """
-        self._say(
-            "update videos set state = 'queued', error = null, digest = null, tries = 0,"
-            " identity = coalesce(?, identity) where name = cast(? as text)",
-            _identity_text(identity),
-            _bytes(name),
+        self._set(
+            name,
+            "state = 'queued', error = null, digest = null, stamp = null, tries = 0,"
+            " identity = coalesce(?, identity)",
+            None if identity is None else json.dumps(identity.to_json()),
         )
 
-    def reject(self, name: str, error: str) -> None:
-        """Record that a video has failed, even if it was done: its source has changed since.
+    def begun(self, name: str) -> None:
+        """Record that a video was given to the workers.
 
         Args:
             name: name of the video.
-            error: message.
         """
-        self._say(
-            "update videos set state = 'failed', error = cast(? as text) where name = cast(? as text)",
-            *(_bytes(error), _bytes(name)),
-        )
+        self._set(name, "state = 'running', tries = tries + 1")
 
-    def begun(self, name: str, worker: str) -> None:
-        """Record that a worker has started a video.
-
-        Args:
-            name: name of the video.
-            worker: name of the worker.
-        """
-        self._say(
-            "update videos set state = 'running', worker = ?, tries = tries + 1 where name = cast(? as text)",
-            *(worker, _bytes(name)),
-        )
-
-    def beat(self, name: str, frames: int) -> None:
-        """Record how far the worker is.
+    def done(
+        self, name: str, worker: str, frames: int, seconds: float, digest: str, stamp: str | None
+    ) -> None:
+        """Record that a video is done.
 
         Args:
             name: name of the video.
-            frames: frames that are done.
-        """
-        self._say(
-            "update videos set frames = ? where name = cast(? as text) and state = 'running'",
-            *(frames, _bytes(name)),
-        )
-
-    def done(self, name: str, worker: str, frames: int, seconds: float, digest: str) -> None:
-        """Record that a video is done; a second report of the same video changes nothing.
-
-        Args:
-            name: name of the video.
-            worker: name of the worker.
+            worker: host and process that did it.
             frames: number of its frames.
-            seconds: time that the worker took.
-            digest: SHA-256 of the results.
+            seconds: time that it took.
+            digest: SHA-256 over names and contents of the results.
+            stamp: SHA-256 over names, sizes and times of the results, None at an address.
         """
-        self._say(
-            "update videos set state = 'done', worker = ?, frames = ?, seconds = ?, digest = ?, error = null"
-            " where name = cast(? as text) and state != 'done'",
-            *(worker, frames, seconds, digest, _bytes(name)),
-        )
+        changes = "state = 'done', worker = ?, frames = ?, seconds = ?, digest = ?, stamp = ?, error = null"
+        self._set(name, changes, worker, frames, seconds, digest, stamp)
 
     def failed(self, name: str, error: str) -> None:
-        """Record that a video has failed for good; one that is done stays done.
+        """Record that a video has failed, even if it was done before.
 
         Args:
             name: name of the video.
             error: message.
         """
-        self._say(
-            "update videos set state = 'failed', error = cast(? as text)"
-            " where name = cast(? as text) and state != 'done'",
-            *(_bytes(error), _bytes(name)),
-        )
+        self._set(name, "state = 'failed', error = cast(? as text)", _bytes(error))
 
-    def waits(self, name: str) -> None:
-        """Queue a video again whose worker was lost.
+    def stamped(self, name: str, stamp: str) -> None:
+        """Record other times of the same results, which were copied for example.
 
         Args:
             name: name of the video.
+            stamp: SHA-256 over names, sizes and times of the results.
         """
-        self._say(
-            "update videos set state = 'queued' where name = cast(? as text) and state = 'running'",
-            _bytes(name),
-        )
+        self._set(name, "stamp = ?", stamp)
 
     def save(self) -> None:
-        """Write what was said since the last time."""
-        with self._telling():
+        """Write what was recorded since the last time."""
+        with self._errors("written"):
             self._base.commit()
 
     def counts(self) -> dict[State, int]:
@@ -346,23 +328,24 @@ class Ledger:
         Returns:
             Number of videos by state, 0 included.
         """
-        found = dict(self._base.execute("select state, count(*) from videos group by state"))
+        found = dict(self._all("select state, count(*) from videos group by state"))
         return {state: found.get(state, 0) for state in STATES}
 
-    def rows(self, state: State | None = None) -> Iterator[Row]:
+    def rows(self, state: State | None = None) -> list[Row]:
         """Read the records of videos.
 
         Args:
             state: only videos in this state; None reads all.
 
         Returns:
-            Records in the order of the list, read as they are asked for.
+            Records in the order of the list.
         """
-        columns = ", ".join(Row.__slots__)
         where = "where state = ?" if state else ""
-        values: Sequence[str] = (state,) if state else ()
-        for row in self._base.execute(f"select {columns} from videos {where} order by rowid", values):
-            yield Row(*row)
+        found = self._all(f"select {_ROW} from videos {where} order by rowid", *([state] if state else []))
+        for row in found:
+            if row[2] not in STATES or not all(map(isinstance, row, _KINDS)):
+                raise self._damaged(row[0])
+        return [Row(*row) for row in found]
 
 
 def _bytes(text: str) -> bytes:
@@ -370,13 +353,14 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _identity_text(identity: SourceIdentity | None) -> str | None:
-    return None if identity is None else json.dumps(identity.to_json())
-
-
-def only_process(path: Path) -> AbstractContextManager[object]:
-    """A lock that is held until its end, or that of the process."""
+@contextmanager
+def only_process(path: Path) -> Iterator[None]:
+    """A lock that is held until the end of the block, or of the process."""
     try:
-        return FileLock(path).acquire(timeout=0)
+        lock = FileLock(path).acquire(timeout=0)
     except Timeout:
         raise SegueError(f"{path.parent}: another batch is at work here; see it with --status") from None
+    except (OSError, NotImplementedError) as error:
+        raise SegueError(f"{path}: cannot be locked ({error})") from None
+    with lock:
+        yield

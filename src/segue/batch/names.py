@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
-from itertools import count
-from pathlib import PurePath, PurePosixPath
+from pathlib import PurePath
 
 from segue.errors import SegueError
+from segue.system import WINDOWS
 
 SUBFOLDER = ".segue-batch"
 """Folder in the output with the ledger, the pictures of the report and what is under way."""
@@ -20,7 +20,8 @@ OWN = frozenset({"results.json"})
 def check_name(name: str, error: type[SegueError] = SegueError) -> None:
     """See that results may have a name."""
     parts = name.split("/")
-    if "\0" in name or PurePath(name).parts != tuple(parts) or any(part in (".", "..") for part in parts):
+    other = WINDOWS and PurePath(name).parts != tuple(parts)  # backslashes and drives
+    if "\0" in name or other or not {"", ".", ".."}.isdisjoint(parts):
         raise error(
             f"the name {name!r} must stay inside the output: a relative path without empty parts, . and .."
         )
@@ -52,6 +53,7 @@ class TakenNames:
     def __init__(self, names: Iterable[str] = ()) -> None:
         self._names: set[str] = set()
         self._folders: set[str] = set()
+        self._next: dict[str, int] = {}
         for name in names:
             self._add(name)
 
@@ -60,8 +62,13 @@ class TakenNames:
         check_name(name)
         path, parts = "", name.split("/")
         for place, part in enumerate(parts, 1):
-            free = (part if number == 1 else f"{part}-{number}" for number in count(1))
-            path += next(text for text in free if self._is_free(path + text, last=place == len(parts))) + "/"
+            last, whole = place == len(parts), path + part
+            number = self._next.get(whole, 1) if last else 1  # lower ones are taken
+            while not self._is_free(free := whole if number == 1 else f"{whole}-{number}", last=last):
+                number += 1
+            if last:
+                self._next[whole] = number
+            path = free + "/"
         self._add(path[:-1])
         return path[:-1]
 
@@ -71,12 +78,13 @@ class TakenNames:
 
     def _add(self, name: str) -> None:
         self._names.add(name)
-        self._folders.update(_folders_of(name))
+        self._folders.update(folders_of(name))
 
 
-def _folders_of(name: str) -> list[str]:
+def folders_of(name: str) -> list[str]:
     """The folders in which a result lies below the output."""
-    return [str(path) for path in PurePosixPath(name).parents][:-1]
+    parts = name.split("/")
+    return ["/".join(parts[:length]) for length in range(1, len(parts))]
 
 
 def _is_own(part: str) -> bool:

@@ -1,4 +1,4 @@
-"""The videos of a batch: read from a folder, a pattern or a list, and what each of them will cost."""
+"""The videos of a batch, read from a folder, a pattern or a list."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from segue.batch.names import SUBFOLDER, check_name, result_name
+from segue.batch.names import SUBFOLDER, check_name, folders_of, result_name
 from segue.batch.places import files_below, hide_secrets, is_remote, is_result, remote_identity
 from segue.errors import SegueError, SourceError
 from segue.extras import install_command
 from segue.naming import natural_key
-from segue.video.decode import open_container, video_stream
 from segue.video.identity import SourceIdentity
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"})
@@ -33,15 +32,11 @@ PLACES = ("roi", "depth", "flow")
 
 KNOWN_COLUMNS = frozenset({"source", "name", "auto", "options", *PROMPTS, *PLACES})
 
-MIB = 2**20
-BASE_MEMORY = 700 * MIB
-"""A worker with PyTorch and a small network."""
+THREADS = 8
+"""Sources are looked at by so many threads, since the disk answers several at once."""
 
-BYTES_PER_PIXEL = 300
-"""Decoded frames on their way, features and masks, for every pixel of a frame."""
-
-BYTES_PER_BYTE = 20.0
-"""Decoded megapixels for each byte of a compressed file, roughly; where only the size of a file is known."""
+CHUNK = 4096
+"""Futures of so many sources are in memory at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +48,24 @@ class Task:
         source: file, folder or address.
         arguments: options that are its own, such as prompts, as a list has them; with the source they tell it
             from the other videos.
-        cost: expected work, in pixels of all frames.
-        memory: bytes that it is expected to take.
         identity: what the source was known by when the video was planned; None where that is not known.
-        job: what is done with it, as JSON of a :data:`segue.jobs.values.Job`.
+        job: what is done with it, as JSON of a :data:`segue.jobs.values.Job`, whatever its source says.
     """
 
     name: str
     source: str
     arguments: tuple[str, ...] = ()
-    cost: float = 1.0
-    memory: float = BASE_MEMORY
     identity: SourceIdentity | None = None
     job: str = ""
 
+    @property
+    def size(self) -> int:
+        """Bytes of the source, 0 where they are not known."""
+        return (self.identity and self.identity.size) or 0
+
 
 def read_tasks(sources: Sequence[str]) -> list[Task]:
-    """The videos that folders, patterns, lists and single films name, without duplicates, not yet measured.
+    """The videos that folders, patterns, lists and single films name, without duplicates.
 
     A folder stands for the films below it; where there are none, each folder of pictures in it is a video. A
     text file has one source a line (empty lines and those that begin with # do not count); CSV and Parquet
@@ -83,8 +79,7 @@ def read_tasks(sources: Sequence[str]) -> list[Task]:
 
     Returns:
         One task for each pair of source and options, at least one, in the order of ``sources``; the films of
-        a local folder or a pattern are in natural order. ``cost`` and ``memory`` have their defaults,
-        ``identity`` is None and ``job`` is empty.
+        a local folder or a pattern are in natural order. ``identity`` is None and ``job`` is empty.
 
     Raises:
         SourceError: nothing is there, a list cannot be read or has a wrong row, or a source is a result of
@@ -109,16 +104,25 @@ def errors_of(task: Task) -> Iterator[None]:
         raise SegueError(f"{task.name} ({hide_secrets(task.source)}): {error}") from None
 
 
-def measured(tasks: Iterable[Task], threads: int = 8) -> list[Task]:
-    """The same tasks with their identities and what their headers say of cost and memory.
-
-    What cannot be read stays as it is.
-    """
-    pool = ThreadPoolExecutor(threads)
+def identities(tasks: Sequence[Task]) -> Iterator[tuple[Task, SourceIdentity | None]]:
+    """Videos with what their sources are known by now."""
+    pool = ThreadPoolExecutor(THREADS)
     try:
-        return list(pool.map(_measured, tasks))
+        for begin in range(0, len(tasks), CHUNK):
+            part = tasks[begin : begin + CHUNK]
+            yield from zip(part, pool.map(_identity_now, part), strict=True)
     finally:
         pool.shutdown(cancel_futures=True)  # also on Ctrl-C
+
+
+def _identity_now(task: Task) -> SourceIdentity | None:
+    """The identity of a source; that of the plan where a file has the same size and time."""
+    if task.identity is not None and task.identity.kind == "file":
+        with suppress(OSError, ValueError):
+            status = Path(task.source).stat()
+            if (status.st_size, status.st_mtime_ns) == (task.identity.size, task.identity.modified_ns):
+                return task.identity
+    return identity_of(task.source)
 
 
 def identity_of(source: str) -> SourceIdentity | None:
@@ -200,7 +204,7 @@ def _named(films: Sequence[tuple[str, str]]) -> Iterator[Task]:
     """
     plain = [str(PurePosixPath(path).with_suffix("")) for path, _ in films]
     taken = Counter(plain)
-    taken.update({str(parent) for name in plain for parent in PurePosixPath(name).parents})
+    taken.update({folder for name in plain for folder in folders_of(name)})
     for (path, source), name in zip(films, plain, strict=True):
         yield Task(result_name(path if taken[name] > 1 else name), source)
 
@@ -284,21 +288,3 @@ def _parquet_rows(place: str) -> Iterator[dict[str, Any]]:
     except Exception as error:  # pyarrow's errors have no common base but Exception
         raise SourceError(f"{place}: the list cannot be read ({error})") from None
     yield from rows
-
-
-def _measured(task: Task) -> Task:
-    task = replace(task, identity=identity_of(task.source))
-    if is_remote(task.source):
-        size = None if task.identity is None else task.identity.size
-        return task if size is None else replace(task, cost=size * BYTES_PER_BYTE)
-    if Path(task.source).is_dir():
-        return replace(task, cost=float(sum(1 for _ in Path(task.source).iterdir())) * MIB)
-    try:
-        with open_container(f"file:{task.source}", task.source) as container:
-            stream = video_stream(container)
-            pixels = stream.width * stream.height
-            seconds = 1e-6 * (container.duration or 0)
-            frames = stream.frames or seconds * float(stream.average_rate or 25)
-    except SourceError:
-        return task  # the worker says what is wrong with it
-    return replace(task, cost=max(1.0, pixels * frames), memory=BASE_MEMORY + BYTES_PER_PIXEL * float(pixels))

@@ -89,8 +89,10 @@ def check_free(output: str, name: str, batch: str) -> Path:
     return final
 
 
-def publish(work: Path, output: str, name: str, batch: str) -> str:
+def publish(work: Path, output: str, name: str, batch: str) -> tuple[str, str | None]:
     """Give the results of a video their final place, all at once as seen from outside.
+
+    Returns their digest, and on this machine their stamp.
 
     On this machine the folder is renamed; when this function returns, files and names have reached the disk.
     At a remote place the files are uploaded one by one, each of them whole, and the mark with their digest
@@ -101,7 +103,7 @@ def publish(work: Path, output: str, name: str, batch: str) -> str:
     if is_remote(output):
         _upload(work, f"{output.rstrip('/')}/{name}", mark)
         shutil.rmtree(work, ignore_errors=True)
-        return mark.digest
+        return mark.digest, None
     final = check_free(output, name, batch)
     with writing(final):
         _sync(work)
@@ -114,7 +116,7 @@ def publish(work: Path, output: str, name: str, batch: str) -> str:
         sync_folder(final.parent)
         if old is not None:
             shutil.rmtree(old, ignore_errors=True)
-    return mark.digest
+    return mark.digest, stamp_of(final)
 
 
 def digest_of(folder: Path) -> str:
@@ -127,6 +129,24 @@ def digest_of(folder: Path) -> str:
         total.update(os.fsencode(path.relative_to(folder).as_posix()) + b"\0")
         total.update(bytes.fromhex(sha256(path)))
     return total.hexdigest()
+
+
+def stamp_of(folder: Path) -> str | None:
+    """SHA-256 over the names, sizes and times of all files below a folder; None if it cannot be read."""
+    lines, folders = [], [os.fspath(folder)]
+    try:
+        while folders:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    else:
+                        status = entry.stat()
+                        lines.append(f"{entry.path}\0{status.st_size} {status.st_mtime_ns}")
+    except OSError:
+        return None
+    start = len(os.fspath(folder))
+    return hashlib.sha256(os.fsencode("\n".join(line[start:] for line in sorted(lines)))).hexdigest()
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -1,26 +1,30 @@
-"""The loop of a batch: news come in, the ledger keeps them, idle workers get the next video; and its page."""
+"""The loop of a batch: workers get videos, the ledger keeps the outcomes; and its page."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import quote
 
-from segue.batch.engines import Engine, Event
 from segue.batch.ledger import Ledger, Row
 from segue.batch.names import key_of
-from segue.batch.places import hide_secrets
-from segue.batch.scheduler import Scheduler
+from segue.batch.places import hide_secrets, one_line
+from segue.batch.plan import Task
+from segue.batch.work import Outcome
 from segue.cancel import CancelToken, cancel_on_signals
+from segue.errors import SegueError
 from segue.inputs import printable
 from segue.reports.html import write_page
 from segue.video.partial import write_complete, writing
 
 ROUND_SECONDS = 0.5
-"""News are waited for so long; then the ledger is saved and progress is shown."""
+"""The ledger is saved and progress is shown so often."""
 
 STOP_SECONDS = 2.5
 """Workers have so long to finish their frame and save when the batch is interrupted; then they are ended.
@@ -30,96 +34,113 @@ What they saved before is kept all the same, and every mask that is written."""
 SHOWN = 2000
 """Videos in the table and among the pictures at most; all that failed are listed."""
 
+News = list[tuple[Task, Outcome]]
+
+
+class Workers(Protocol):
+    """Local processes or tasks of a cluster."""
+
+    tries: int
+    """A video is submitted so often if its worker dies."""
+
+    @property
+    def room(self) -> int:
+        """Number of videos that can be in work."""
+
+    def submit(self, task: Task) -> Future[Outcome]:
+        """Give a video to a worker; the future raises an error if the worker dies."""
+
+    def interrupt(self) -> None:
+        """Ask all workers to stop after the frame in work."""
+
+    def close(self) -> None:
+        """End all workers at once; takes at most seconds."""
+
 
 def run_batch(
     ledger: Ledger,
-    scheduler: Scheduler,
-    engine: Engine,
+    tasks: Iterable[Task],
+    workers: Workers,
     *,
     pictures: Path,
-    show: Callable[[list[Event]], None] = lambda _: None,
+    show: Callable[[News], None] = lambda _: None,
     cancel: CancelToken | None = None,
 ) -> None:
-    """Do everything that the scheduler has.
+    """Do videos, the longest first.
 
     Args:
         ledger: keeps the outcome of each video.
-        scheduler: says who takes which.
-        engine: the workers; ended by this function.
+        tasks: videos of the ledger.
+        workers: ended by this function.
         pictures: folder for a picture of each video.
-        show: called with the news of each round.
+        show: called with the videos that have ended since the last call.
         cancel: lets the caller interrupt the batch, as Ctrl-C does.
 
     Raises:
         KeyboardInterrupt: the batch was interrupted, and everything is saved.
-        SegueError: the ledger cannot be written, or there are no workers any more; everything before is
-            saved.
+        SegueError: the ledger cannot be written, or a worker cannot do any video; everything before is saved.
     """
+    queue = sorted(tasks, key=lambda task: task.size)  # the longest last
+    running: dict[Future[Outcome], Task] = {}
+    losses = Counter[str]()
+    deadline = math.inf
     with ExitStack() as stack:
         stack.callback(ledger.save)
-        stack.callback(engine.close)
+        stack.callback(workers.close)
         token = stack.enter_context(cancel_on_signals(cancel))
-        deadline = math.inf
-        while not scheduler.over:
-            if token.cancelled and deadline == math.inf:
-                deadline = time.monotonic() + STOP_SECONDS
-                engine.interrupt()
-            if token.cancelled and (not scheduler.busy or time.monotonic() > deadline):
-                break
-            if not token.cancelled:
-                _give_out(ledger, scheduler, engine)
-            events = list(engine.events(ROUND_SECONDS))
-            for event in events:
-                _apply_event(event, ledger, scheduler, pictures)
+        while queue or running:
+            if token.cancelled:
+                if deadline == math.inf:
+                    deadline = time.monotonic() + STOP_SECONDS
+                    workers.interrupt()
+                if not running or time.monotonic() > deadline:
+                    ledger.recover()
+                    raise KeyboardInterrupt
+            room = 0 if token.cancelled else workers.room
+            while queue and len(running) < room:
+                task = queue.pop()
+                ledger.begun(task.name)
+                running[workers.submit(task)] = task
             ledger.save()
-            show(events)
-        if token.cancelled and not scheduler.over:
-            ledger.recover()
-            raise KeyboardInterrupt
+            ended, _ = wait(running, ROUND_SECONDS, FIRST_COMPLETED)
+            news: News = []
+            for future in ended:
+                task = running.pop(future)
+                try:
+                    outcome = future.result()
+                except Exception as error:  # its worker died; Ray has errors of many kinds
+                    losses[task.name] += 1
+                    if token.cancelled or losses[task.name] < workers.tries:
+                        queue.append(task)
+                        continue
+                    outcome = Outcome("failed", error=f"its worker died ({one_line(error)})")
+                if outcome.state == "stopped":
+                    queue.append(task)
+                else:
+                    _record(ledger, task, outcome, pictures)
+                    news.append((task, outcome))
+            ledger.save()
+            show(news)
 
 
-def _give_out(ledger: Ledger, scheduler: Scheduler, engine: Engine) -> None:
-    for worker, machine in sorted(engine.workers.items()):
-        if scheduler.task_of(worker) is not None:
-            continue
-        task = scheduler.assign(worker, time.monotonic(), machine)
-        if task is not None:
-            ledger.begun(task.name, worker)
-            engine.give(worker, task)
-    ledger.save()
-
-
-def _apply_event(event: Event, ledger: Ledger, scheduler: Scheduler, pictures: Path) -> None:
-    task = scheduler.task_of(event.worker)
-    if task is None:
+def _record(ledger: Ledger, task: Task, outcome: Outcome, pictures: Path) -> None:
+    if outcome.state == "refused":
+        raise SegueError(outcome.error)
+    if outcome.state == "failed":
+        ledger.failed(task.name, outcome.error)
         return
-    if event.kind == "beat":
-        ledger.beat(task.name, event.frames)
-    elif event.kind == "done" and event.outcome is not None:
-        outcome = event.outcome
-        if scheduler.done(event.worker, time.monotonic())[1]:
-            ledger.done(task.name, event.worker, outcome.frames, outcome.seconds, outcome.digest)
-            if outcome.picture:
-                place = pictures / f"{key_of(task.name)}.jpg"
-                with writing(place):
-                    pictures.mkdir(parents=True, exist_ok=True)
-                write_complete(place, outcome.picture)
-    elif event.kind == "failed":
-        if scheduler.failed(event.worker)[1]:
-            ledger.failed(task.name, event.error)
-    elif event.kind == "stopped":
-        scheduler.stopped(event.worker)
-        ledger.waits(task.name)
-    elif scheduler.lost(event.worker):
-        ledger.failed(task.name, f"{event.error}, and so did {scheduler.tries - 1} before it")
-    else:
-        ledger.waits(task.name)
+    ledger.done(task.name, outcome.worker, outcome.frames, outcome.seconds, outcome.digest, outcome.stamp)
+    if outcome.picture:
+        place = pictures / f"{key_of(task.name)}.jpg"
+        with writing(place):
+            pictures.mkdir(parents=True, exist_ok=True)
+        write_complete(place, outcome.picture)
 
 
 def write_batch_report(ledger: Ledger, pictures: Path, path: Path) -> None:
     """The page of a batch: what is done, what failed and why, how fast it went, a picture a video."""
     counts = ledger.counts()
-    done = list(ledger.rows("done"))
+    done = ledger.rows("done")
     shown = done[:SHOWN]
     frames, seconds = sum(row.frames for row in done), sum(row.seconds or 0.0 for row in done)
     facts = [(state, str(counts[state])) for state in ("done", "failed", "running", "queued")]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
+import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 from annotated_types import Ge
 from PIL import Image as PillowImage
 
 from segue.batch.names import check_name, key_of
-from segue.batch.places import fetch, is_remote
+from segue.batch.places import fetch, hide_secrets, is_remote, one_line
 from segue.batch.plan import Task
 from segue.batch.publish import publish
 from segue.cancel import CancelToken
@@ -40,9 +42,10 @@ class JobConfig:
         command: what is done with each video: track, foreground or instances.
         options: options of that command, for every video.
         output: folder or address of the results.
-        workers: number of workers.  [default: one a core, or a share of a GPU]
+        workers: number of workers.  [default: one a GPU; without GPUs one a core]
         threads: threads of each worker.  [default: the cores, shared; 1 on a cluster]
-        gpus: share of a GPU for each worker, such as 0.5.
+        gpus: number of GPUs to use; 0 uses none.  [default: all]
+        per_gpu: workers on each GPU.
         address: Ray cluster: auto, ray://HOST:10001, HOST:6379, or local.
         tries: a video has failed after this many of its workers died.
         scratch: folder on each machine for unfinished results.  [default: in the output]
@@ -52,7 +55,6 @@ class JobConfig:
         quiet: no progress.
         batch: identity of the batch, by which it knows its own results.
         folder: folder in which relative paths begin.
-        device: where networks run, whatever the job says; empty leaves it to the job.
     """
 
     command: str = "track"
@@ -60,7 +62,8 @@ class JobConfig:
     output: str = "segue-out"
     workers: Annotated[int | None, Ge(1)] = None
     threads: Annotated[int | None, Ge(1)] = None
-    gpus: Annotated[float, Ge(0)] = 0.0
+    gpus: Annotated[int | None, Ge(0)] = None
+    per_gpu: Annotated[int, Ge(1)] = 1
     address: str | None = None
     tries: Annotated[int, Ge(1)] = 3
     scratch: Path | None = None
@@ -70,17 +73,31 @@ class JobConfig:
     quiet: bool = False
     batch: str = ""
     folder: str = "."
-    device: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a video: frames, seconds with fetching and uploading, digest of the results, a JPEG."""
+    """What became of a video.
 
-    frames: int
-    seconds: float
-    digest: str
-    picture: bytes
+    Attributes:
+        state: done, failed, stopped (interrupted, to be resumed), or refused: the worker can do no video.
+        frames: number of frames with results.
+        seconds: time that it took, with fetching and uploading.
+        error: what was wrong, one line.
+        digest: SHA-256 over names and contents of the results.
+        stamp: SHA-256 over names, sizes and times of the results, None at an address.
+        picture: JPEG of one frame with its objects.
+        worker: host and process.
+    """
+
+    state: Literal["done", "failed", "stopped", "refused"]
+    frames: int = 0
+    seconds: float = 0.0
+    error: str = ""
+    digest: str = ""
+    stamp: str | None = None
+    picture: bytes = b""
+    worker: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
 
 
 class ProgressRecorder(Observer):
@@ -114,16 +131,34 @@ class ProgressRecorder(Observer):
         return buffer.getvalue()
 
 
+def attempt(task: Task, order: JobConfig, cancel: CancelToken) -> Outcome:
+    """Do one video, and report how it ended, whatever happens."""
+    video = CancelToken()  # callbacks of this video end with it
+    cancel.on_cancel(video.cancel)
+    recorder = ProgressRecorder()
+    try:
+        return execute(task, order, recorder, video)
+    except KeyboardInterrupt:
+        return Outcome("stopped", recorder.frames)
+    except SegueError as error:
+        return Outcome("failed", recorder.frames, error=one_line(error))
+    except Exception as error:  # a damaged video must not end the batch
+        text = hide_secrets(" ".join(str(error).split()))
+        return Outcome("failed", recorder.frames, error=f"{type(error).__name__}: {text}")
+    finally:
+        cancel.forget(video.cancel)
+
+
 def execute(task: Task, order: JobConfig, watch: ProgressRecorder, cancel: CancelToken) -> Outcome:
     """Do one video, continuing what an earlier worker left of it."""
     begun = time.perf_counter()
     check_name(task.name)
-    scratch = cast(Path, order.scratch)  # do_tasks fills it in
+    scratch = cast(Path, order.scratch)  # run_tasks fills it in
     fetched = scratch / "fetched" / key_of(task.name)
     work = scratch / "work" / key_of(task.name)  # a name may end as a file does: film.mp4
     stopped = False
     try:
-        job = _placed(_job_of(task), task, order, fetched, work)
+        job = _placed(_job_of(task), task, fetched, work)
         try:
             _carry_out(job, watch, cancel, resume=_can_resume(work))
         except ResumeError:  # its source or weights have changed since, or what was saved is damaged
@@ -131,14 +166,15 @@ def execute(task: Task, order: JobConfig, watch: ProgressRecorder, cancel: Cance
             shutil.rmtree(work)
             _carry_out(job, watch, cancel, resume=False)
         picture = watch.picture()
-        digest = publish(work, order.output, task.name, order.batch)
+        digest, stamp = publish(work, order.output, task.name, order.batch)
     except KeyboardInterrupt:
         stopped = True
         raise
     finally:
         if not stopped:
             shutil.rmtree(fetched, ignore_errors=True)
-    return Outcome(watch.frames, time.perf_counter() - begun, digest, picture)
+    seconds = time.perf_counter() - begun
+    return Outcome("done", watch.frames, seconds, digest=digest, stamp=stamp, picture=picture)
 
 
 def _can_resume(work: Path) -> bool:
@@ -152,11 +188,9 @@ def _job_of(task: Task) -> VideoJob:
     return job
 
 
-def _placed(job: VideoJob, task: Task, order: JobConfig, fetched: Path, work: Path) -> VideoJob:
+def _placed(job: VideoJob, task: Task, fetched: Path, work: Path) -> VideoJob:
     """The job on this machine: with what is elsewhere brought here, and its results in the scratch folder."""
     changes: dict[str, Any] = {"outputs": job.outputs.model_copy(update={"folder": work})}
-    if order.device:
-        changes["device"] = order.device
     place: dict[str, Any] = {"place": task.source}
     if is_remote(task.source):
         place = {"place": str(fetch(task.source, fetched)), "origin": task.source}

@@ -13,10 +13,10 @@ import typer
 from typer.core import TyperCommand
 
 from segue.batch.do import LEDGER, BatchObserver, check_single_files, home_of, run_tasks
-from segue.batch.engines import Event
 from segue.batch.ledger import Ledger
 from segue.batch.places import hide_secrets
 from segue.batch.plan import Task, errors_of, read_tasks
+from segue.batch.run import News
 from segue.batch.work import JobConfig
 from segue.cli.main import load_command
 from segue.cli.options import Options, Values, command
@@ -128,7 +128,7 @@ batch = command(
     Options(_asked, "sources! status"),
     Options(
         JobConfig,
-        "command:do output:output,o workers threads gpus address tries scratch resume retry_failed "
+        "command:do output:output,o workers threads gpus per_gpu address tries scratch resume retry_failed "
         "json_lines quiet:quiet,q",
     ),
     kind=BatchCommand,
@@ -153,7 +153,7 @@ class Terminal(BatchObserver):
     def notice(self, text: str) -> None:
         typer.echo(text, err=True)
 
-    def watching(self, ledger: Ledger) -> AbstractContextManager[Callable[[list[Event]], None]]:
+    def watching(self, ledger: Ledger) -> AbstractContextManager[Callable[[News], None]]:
         return _progress(ledger, self._how.quiet, self._how.json_lines)
 
     def ended(self, ledger: Ledger) -> None:
@@ -166,9 +166,9 @@ def with_jobs(tasks: Iterable[Task], how: JobConfig) -> list[Task]:
     Raises:
         SegueError: an option is wrong, names one place for all videos, or is set by the batch.
     """
-    found = []
+    found, jobs = [], dict[tuple[str, ...], str]()
     for task in tasks:
-        if not task.job:
+        if not task.job and task.arguments not in jobs:
             with errors_of(task):
                 check_words((*how.options, *task.arguments))
                 words = [task.source, *how.options, *task.arguments, "--quiet"]
@@ -176,8 +176,8 @@ def with_jobs(tasks: Iterable[Task], how: JobConfig) -> list[Task]:
                 check_single_files(job)
                 if isinstance(job, TrackJob):
                     check_prompts(job)
-            task = replace(task, job=to_json(job))
-        found.append(task)
+            jobs[task.arguments] = to_json(job)
+        found.append(replace(task, job=task.job or jobs[task.arguments]))
     return found
 
 
@@ -201,28 +201,29 @@ def _report(ledger: Ledger, json_lines: bool) -> int:
 
 
 @contextmanager
-def _progress(ledger: Ledger, quiet: bool, json_lines: bool) -> Iterator[Callable[[list[Any]], None]]:
+def _progress(ledger: Ledger, quiet: bool, json_lines: bool) -> Iterator[Callable[[News], None]]:
     """A function that shows the news of each round, for a person or as JSON lines for a machine."""
-    begun, frames = time.perf_counter(), {}
-    finished = 0
+    begun, frames = time.perf_counter(), 0
     with bars("note", quiet=quiet) as bar:
         counts = ledger.counts()
-        task = bar.add_task("videos", total=sum(counts.values()), completed=counts["done"], note="")
+        shown = bar.add_task("videos", total=sum(counts.values()), completed=counts["done"], note="")
 
-        def show(events: list[Any]) -> None:
-            nonlocal finished
-            for event in events:
-                if event.kind == "beat":
-                    frames[event.worker] = event.frames
-                else:
-                    frames.pop(event.worker, None)
-                    finished += event.frames if event.kind == "done" else 0
-                    if json_lines:
-                        news = {"event": event.kind, "worker": event.worker, "frames": event.frames}
-                        typer.echo(json.dumps(news | ({"error": event.error} if event.error else {})))
+        def show(news: News) -> None:
+            nonlocal frames
+            for task, outcome in news:
+                frames += outcome.frames if outcome.state == "done" else 0
+                if json_lines:
+                    values: dict[str, Any] = {
+                        "event": outcome.state,
+                        "name": task.name,
+                        "worker": outcome.worker,
+                    }
+                    values |= {"worker": outcome.worker, "frames": outcome.frames}
+                    values |= {"error": outcome.error} if outcome.error else {}
+                    typer.echo(json.dumps(values))
             counts = ledger.counts()
-            speed = (finished + sum(frames.values())) / (time.perf_counter() - begun)
+            speed = frames / (time.perf_counter() - begun)
             note = f"{speed:.1f} frames/s, {counts['running']} in work, {counts['failed']} failed"
-            bar.update(task, completed=counts["done"] + counts["failed"], note=note)
+            bar.update(shown, completed=counts["done"] + counts["failed"], note=note)
 
         yield show

@@ -97,7 +97,7 @@ run = command(
         {"output": ...},
         help={
             "output": "Folder of the results.",
-            "workers": "Number of workers.  [default: one a core]",
+            "workers": "Number of workers.  [default: one a GPU; without GPUs one a core]",
             "resume": "Go on with an interrupted run.",
         },
     ),

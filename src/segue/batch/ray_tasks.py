@@ -1,0 +1,152 @@
+"""Videos as tasks of a Ray cluster."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segue.allocation import prepare_process
+from segue.batch.names import SUBFOLDER
+from segue.batch.places import is_remote, one_line
+from segue.batch.plan import Task
+from segue.batch.work import JobConfig, Outcome, attempt
+from segue.cancel import cancel_on_signals
+from segue.errors import SegueError, SourceError
+from segue.extras import install_command
+from segue.video.decode import open_container, video_stream
+
+IDENTITY = "identity"
+"""File in the batch's folder of the output by which nodes see that they share the output."""
+
+MEMORY = 2**30
+"""Bytes that a task takes with PyTorch and a small network; requests are multiples of it."""
+
+BYTES_PER_PIXEL = 300
+"""Decoded frames on their way, features and masks, for every pixel of a frame."""
+
+CLOSE_SECONDS = 1.5
+"""Ray has so long to end its tasks; they end with this process in any case."""
+
+
+class RayTasks:
+    """Tasks of a Ray cluster, at most ``workers`` at once, or as many as it has cores or shares of GPUs.
+
+    Ray gives them to nodes, and starts those of lost workers and nodes again. The address ``local`` starts a
+    cluster on this machine.
+    """
+
+    tries = 1  # Ray itself tries again
+
+    def __init__(self, order: JobConfig, address: str) -> None:
+        try:
+            import ray
+        except ImportError:
+            raise SegueError(f"--address needs Ray: {install_command('cluster')}") from None
+        _require_listener(address)
+        self._ray: Any = ray
+        where = None if address == "local" else address
+        try:
+            self._ray.init(address=where, log_to_driver=False, include_dashboard=False)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise SegueError(f"{address}: there is no Ray cluster ({one_line(error)})") from None
+        self._order = order
+        self._references: dict[Future[Outcome], Any] = {}
+        self._closed = False
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        gpus = order.gpus if order.gpus is not None else sum(node.get("GPU", 0) for node in nodes)
+        self._gpu_limit = gpus * order.per_gpu if gpus else None
+        self._shares = {"CPU": order.threads or 1, "GPU": 1 / order.per_gpu if gpus else 0}
+        fitting = [node for node in nodes if all(node.get(k, 0) >= v for k, v in self._shares.items())]
+        if not fitting:
+            self.close()
+            wanted = " and ".join(f"{share:g} {name}" for name, share in self._shares.items() if share)
+            raise SegueError(f"{address}: no node has {wanted}")
+        self._most_memory = int(max(node.get("memory", 0) for node in fitting))
+        self._do = self._ray.remote(_attempt)
+
+    @property
+    def room(self) -> int:
+        """Number of videos that the cluster can do at once; nodes come and go."""
+        total = self._ray.cluster_resources()
+        shares = [int(total.get(name, 0) / share) for name, share in self._shares.items() if share]
+        limits = [self._order.workers, self._gpu_limit]
+        return max(1, int(min([*shares, *(limit for limit in limits if limit is not None)])))
+
+    def submit(self, task: Task) -> Future[Outcome]:
+        """Give a video to the cluster."""
+        memory = min(_memory_of(task.source), self._most_memory)
+        wanted = self._do.options(
+            num_cpus=self._shares["CPU"],
+            num_gpus=self._shares["GPU"],
+            memory=memory,
+            max_retries=self._order.tries - 1,
+        )
+        reference = wanted.remote(task, self._order)
+        future: Future[Outcome] = reference.future()
+        self._references = {one: ref for one, ref in self._references.items() if not one.done()}
+        self._references[future] = reference
+        return future
+
+    def interrupt(self) -> None:
+        """Ask all tasks to stop after the frame in work."""
+        for reference in self._references.values():
+            with suppress(Exception):
+                self._ray.cancel(reference, force=False)
+
+    def close(self) -> None:
+        """Leave the cluster, which ends the tasks."""
+        if not self._closed:
+            self._closed = True
+            thread = threading.Thread(target=self._ray.shutdown, daemon=True)  # it may hang
+            thread.start()
+            thread.join(CLOSE_SECONDS)
+
+
+def _attempt(task: Task, order: JobConfig) -> Outcome:
+    """Do a video on a node of the cluster."""
+    prepare_process()
+    torch.set_num_threads(order.threads or 1)
+    if Path(order.folder).is_dir():  # relative paths begin there
+        os.chdir(order.folder)
+    if not is_remote(order.output) and not _is_output(order):
+        text = f"{order.output}: is another folder on node {socket.gethostname()}"
+        advice = "give an output that all nodes share, or an address such as s3://bucket/results"
+        return Outcome("refused", error=f"{text}; {advice}")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ray.cancel sends it
+    with cancel_on_signals() as token:
+        return attempt(task, order, token)
+
+
+def _is_output(order: JobConfig) -> bool:
+    try:
+        return (Path(order.output) / SUBFOLDER / IDENTITY).read_text("utf-8") == order.batch
+    except (OSError, ValueError):
+        return False
+
+
+def _memory_of(source: str) -> int:
+    """Bytes that a video is expected to take."""
+    pixels = 0
+    if not is_remote(source):
+        with suppress(SourceError), open_container(f"file:{source}", source) as container:
+            stream = video_stream(container)
+            pixels = stream.width * stream.height
+    return MEMORY * (1 + BYTES_PER_PIXEL * pixels // MEMORY)
+
+
+def _require_listener(address: str) -> None:
+    """See that somebody listens there; Ray itself asks for minutes."""
+    host, mark, port = address.rpartition("://")[2].rpartition(":")
+    if mark and port.isdecimal():
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except (OSError, OverflowError) as error:
+            raise SegueError(f"{address}: there is no Ray cluster ({error})") from None

@@ -1,0 +1,216 @@
+"""Workers: what becomes of each video, and processes of this machine that die or have GPUs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from segue.batch import Ledger, Outcome, Task, do, local, ray_tasks
+from segue.batch.do import open_workers
+from segue.batch.local import LocalWorkers
+from segue.batch.names import SUBFOLDER, key_of
+from segue.batch.ray_tasks import IDENTITY
+from segue.batch.run import News, run_batch, write_batch_report
+from segue.batch.work import JobConfig
+from segue.cancel import CancelToken
+from segue.errors import SegueError
+from segue.jobs.parts import Model, VideoSource
+from segue.jobs.values import ForegroundJob, to_json
+from segue.video.identity import SourceIdentity
+from tests.batch.conftest import Script
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with Ledger(tmp_path / "ledger.sqlite") as made:
+        sizes = {"b": 2, "a": 3, "c": 1}
+        made.add(
+            Task(name, name, identity=SourceIdentity(name, "file", size)) for name, size in sizes.items()
+        )
+        yield made
+
+
+def states(ledger: Ledger) -> dict[str, str]:
+    return {row.name: row.state for row in ledger.rows()}
+
+
+def test_each_video_becomes_what_its_worker_reports_the_longest_first(ledger: Ledger, tmp_path: Path) -> None:
+    workers = Script({"b": [Outcome("failed", error="rotten")]})
+    shown: list[News] = []
+    run_batch(ledger, ledger.tasks("queued"), workers, pictures=tmp_path / "p", show=shown.append)
+    assert workers.given == ["a", "b", "c"]
+    assert workers.told == ["close"]
+    assert states(ledger) == {"a": "done", "b": "failed", "c": "done"}
+    rows = {row.name: row for row in ledger.rows()}
+    assert (rows["a"].frames, rows["a"].seconds, rows["a"].digest) == (8, 2.0, "digest")
+    assert rows["b"].error == "rotten"
+    assert [task.name for news in shown for task, _ in news] == ["a", "b", "c"]
+    assert (tmp_path / "p" / f"{key_of('a')}.jpg").read_bytes() == b"jpeg"
+
+
+def test_a_video_whose_worker_dies_is_tried_again_so_often(ledger: Ledger, tmp_path: Path) -> None:
+    died = BrokenExecutor("killed")
+    workers = Script({"a": [died, died], "b": [died]})
+    run_batch(ledger, ledger.tasks("queued"), workers, pictures=tmp_path)
+    assert states(ledger) == {"a": "failed", "b": "done", "c": "done"}
+    (row,) = ledger.rows("failed")
+    assert (row.error, row.tries) == ("its worker died (killed)", 2)
+
+
+def test_a_worker_that_can_do_no_video_ends_the_batch_with_everything_kept(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    workers = Script({"b": [Outcome("refused", error="another folder")]})
+    with pytest.raises(SegueError, match="another folder"):
+        run_batch(ledger, ledger.tasks("queued"), workers, pictures=tmp_path)
+    assert states(ledger) == {"a": "done", "b": "running", "c": "queued"}
+    assert workers.told == ["close"]
+
+
+def test_an_interrupted_batch_queues_what_is_in_work(ledger: Ledger, tmp_path: Path) -> None:
+    token = CancelToken()
+    workers = Script({"b": [Outcome("stopped")]})
+
+    def stop(news: News) -> None:
+        if news:
+            token.cancel()
+
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(ledger, ledger.tasks("queued"), workers, pictures=tmp_path, show=stop, cancel=token)
+    assert workers.told == ["interrupt", "close"]
+    assert states(ledger) == {"a": "done", "b": "queued", "c": "queued"}
+
+
+def seen_by_worker(*_: object) -> Outcome:
+    """What a worker process sees, as the digest of a video; slow, so that both workers get one."""
+    time.sleep(0.5)
+    names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
+    return Outcome("done", torch.get_num_threads(), digest=" ".join(os.environ.get(n, "-") for n in names))
+
+
+def dies_once(task: Task, order: JobConfig) -> Outcome:
+    """Kill the own process where no file says that one has died before."""
+    marker = Path(order.output) / task.name
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Outcome("done")
+
+
+def waits_for_the_end(task: Task, order: JobConfig) -> Outcome:
+    """As a video that is stopped after its frame."""
+    return Outcome("stopped" if local._CANCEL.wait(60) else "failed")
+
+
+def task_on(device: str | None) -> Task:
+    job = ForegroundJob(source=VideoSource(place="x"), model=Model(name="median"), device=device)
+    return Task("a", "a", job=to_json(job))
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "visible", "expected"),
+    [
+        ({"gpus": 2, "per_gpu": 2}, None, None, ["0", "0", "1", "1"]),
+        ({}, "cuda", "GPU-x,GPU-y", ["GPU-x", "GPU-y"]),
+        ({"gpus": 0, "threads": 4}, None, None, [""]),
+        ({"threads": 4}, "cpu", None, ["-"]),
+        ({}, "cuda:1", "3,5", ["3,5"]),
+    ],
+    ids=["two each", "one each", "none", "processor", "one device"],
+)
+def test_workers_are_pinned_to_gpus(
+    asked: dict[str, Any],
+    device: str | None,
+    visible: str | None,
+    expected: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4 if visible is None else 2)
+    monkeypatch.setattr(do.os, "cpu_count", lambda: 4)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(local, "_attempt", seen_by_worker)
+    tasks = [task_on(device)] * 9
+    workers = open_workers(JobConfig(**asked), tasks)
+    try:
+        assert workers.room == len(expected)
+        outcomes = [future.result(60) for future in [workers.submit(task) for task in tasks[: workers.room]]]
+    finally:
+        workers.close()
+    assert sorted(outcome.digest.split(" ")[0] for outcome in outcomes) == expected
+    threads = {(outcome.frames, outcome.digest.split(" ")[1]) for outcome in outcomes}
+    assert threads == {(count := asked.get("threads") or max(1, 4 // len(expected)), str(count))}
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
+
+
+def test_gpus_that_are_not_there_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(SegueError, match="--gpus 2"):
+        open_workers(JobConfig(gpus=2), [task_on(None)])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGKILL")
+def test_a_killed_process_costs_its_own_video_one_try(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_attempt", dies_once)
+    workers = LocalWorkers(JobConfig(output=str(tmp_path), tries=2), 2, None)
+    run_batch(ledger, ledger.tasks("queued"), workers, pictures=tmp_path)
+    assert {row.name: (row.state, row.tries) for row in ledger.rows()} == dict.fromkeys("abc", ("done", 2))
+
+
+def test_workers_stop_when_they_are_asked_and_end_when_they_are_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(local, "_attempt", waits_for_the_end)
+    workers = LocalWorkers(JobConfig(), 2, None)
+    first, second = (workers.submit(Task(name, name)) for name in "ab")
+    processes = [process for pool in workers._pools.values() for process in pool._processes.values()]
+    workers.interrupt()
+    assert (first.result(60).state, second.result(60).state) == ("stopped", "stopped")
+    workers.close()
+    assert not [process for process in processes if process.is_alive()]
+
+
+def test_a_node_that_has_another_folder_there_refuses_to_work(tmp_path: Path) -> None:
+    order = JobConfig(output=str(tmp_path), batch="mine", scratch=tmp_path, folder=str(tmp_path))
+    for written in (None, "another"):
+        if written is not None:
+            (tmp_path / SUBFOLDER).mkdir()
+            (tmp_path / SUBFOLDER / IDENTITY).write_text(written)
+        outcome = ray_tasks._attempt(Task("a", "a"), order)
+        assert outcome.state == "refused"
+        assert "is another folder on node" in outcome.error
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:99999"])
+def test_where_nobody_listens_there_is_no_cluster(address: str) -> None:
+    pytest.importorskip("ray")
+    with pytest.raises(SegueError, match="there is no Ray cluster"):
+        open_workers(JobConfig(address=address), [task_on(None)])
+
+
+def test_the_page_of_a_batch_shows_times_errors_and_no_secrets(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        ledger.add(Task(name, f"s3://user:secret@host/{name}.mp4", ()) for name in ("a", "b", "c"))
+        ledger.done("a", "host:3", 30, 4.0, "digest", None)
+        ledger.failed("b", "no \x1b[31mpicture")
+        (tmp_path / "pictures").mkdir()
+        for name in "ab":
+            (tmp_path / "pictures" / f"{key_of(name)}.jpg").write_bytes(b"jpeg")
+        write_batch_report(ledger, tmp_path / "pictures", tmp_path / "batch.html")
+    page = (tmp_path / "batch.html").read_text("utf-8")
+    assert all(f">{text}<" in page for text in ("30", "4.0", "7.5", "host:3"))
+    assert "picture" in page
+    assert not [text for text in ("secret", "\x1b", f"{key_of('b')}.jpg") if text in page]
+    assert f"pictures/{key_of('a')}.jpg" in page
