@@ -81,7 +81,7 @@ class Renderer:
         here = [part for part in moment.parts if part.pose[2, 3] > -10]
         low, high = bounds(here) if here else (np.zeros((0, 3)), np.zeros((0, 3)))
         corners = np.stack([np.where(corner, high, low) for corner in _CORNERS], axis=1)
-        kit.squares.write(_plans(stage, moment, corners[[casts(part) for part in here]]))
+        kit.plans.write(_plans(stage, moment, corners[[casts(part) for part in here]]))
         corners = corners.reshape(-1, 3)
         mirrored = None
         if stage.mirror is not None:
