@@ -1,6 +1,6 @@
 """The client code of X-AnyLabeling asks our service.
 
-It pins many packages, so that it lives in an environment of its own: SEGUE_X_ANYLABELING names the Python that
+It pins many packages and has an environment of its own: SEGUE_X_ANYLABELING names the Python that
 has ``x-anylabeling-cvhub[cpu]``.
 """
 
