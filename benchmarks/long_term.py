@@ -22,7 +22,7 @@ from foreground import frame_size
 from long_run import watch_memory
 from recurrent import NETWORKS
 from scenes import discs, randomise
-from segue.models.memory import LongTermTracker, MemoryStore
+from segue.models.memory import LongTermTracker, MemoryTable
 from segue.sessions import TrackSession
 from segue.video import open_source
 
@@ -45,20 +45,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _, mask = next(discs(*options.size, options.objects))
     pictures = (picture for picture, _ in discs(*options.size, options.objects))
     columns = {
-        "frames": lambda: max(len(store.frames) for store in stores(session)),
-        "long-term elements": lambda: max(store.long for store in stores(session)),
-        "keys and values, MB": lambda: f"{sum(store.nbytes for store in stores(session)) / 1e6:.1f}",
+        "frames": lambda: max(len(store.frames) for store in tables(session)),
+        "long-term elements": lambda: max(store.long for store in tables(session)),
+        "keys and values, MB": lambda: f"{sum(store.nbytes for store in tables(session)) / 1e6:.1f}",
     }
     film = open_source(itertools.islice(pictures, options.frames))
     watch_memory(session, film, mask, every=options.every, columns=columns)
 
 
-def stores(session: TrackSession) -> Sequence[MemoryStore]:
-    """What a session remembers: one store in XMem, one for each group of objects in Cutie."""
+def tables(session: TrackSession) -> Sequence[MemoryTable]:
+    """What a session remembers: one table in XMem, one for each group of objects in Cutie."""
     tracker = session.tracker
     assert isinstance(tracker, LongTermTracker)
     (memory,) = tracker.memories
-    return getattr(memory, "stores", [memory])
+    return memory.tables
 
 
 if __name__ == "__main__":

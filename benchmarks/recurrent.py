@@ -35,8 +35,7 @@ from segue.models.cutie import Cutie
 from segue.models.cutie.network import CutieFeatures
 from segue.models.cutie.tracker import aggregate_then_upsample
 from segue.models.geometry import aggregate, padding
-from segue.models.memory import MemoryStore
-from segue.models.memory.similarity import memory_rows
+from segue.models.memory.similarity import anisotropic_key_rows
 from segue.models.xmem import XMem, XMemFeatures
 from segue.sessions import TrackSession
 from segue.types import Frame, Image
@@ -245,14 +244,15 @@ def fill(runners: Sequence[Plain | Segue], case: Case) -> None:
                 runner.memory.add(key, torch.ones(1, rows), values)
                 continue
             memory = runner.session.tracker.memories[0]  # type: ignore[attr-defined]
-            store: MemoryStore = getattr(memory, "stores", [memory])[0]
+            (table,) = memory.tables
             if number == frames - 1:
-                taken = [(store.groups[0], rows, dict(enumerate((v.T for v in values), start=1)))]
-                store.append_long(memory_rows(key.T, torch.ones(rows, 1)), taken)
+                made = dict(enumerate((v.T for v in values), start=1))
+                table._append_long(anisotropic_key_rows(key.T, torch.ones(rows, 1)), made)
             else:
                 grid = (height, width)
-                planes = key.view(1, 64, *grid), torch.ones(1, 1, *grid), torch.ones(1, 64, *grid)
-                store.append(list(runner.session.ids), *planes, values.unflatten(2, grid))
+                ones = {"shrinkage": torch.ones(1, 1, *grid), "selection": torch.ones(1, 64, *grid)}
+                ids = list(runner.session.ids)
+                memory.write(ids, key.view(1, 64, *grid), values.unflatten(2, grid), **ones)
 
 
 def runner_of(case: Case, variant: str, network: Any) -> Plain | Segue:

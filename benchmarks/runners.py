@@ -108,20 +108,22 @@ class SegueRunner(Runner):
 
     @torch.inference_mode()
     def fill(self, frames: int) -> None:
-        """Write to the memory bank, past the session: thousands of real frames would take too long."""
-        bank, ids = self._bank, self._session.ids
-        tables, values = bank.state()
-        height, width = values["grid"]
-        owners = sorted(name for name in tables if name.startswith("key."))
-        keys = torch.stack([tables[name][0][:, : self._network.key_channels] for name in owners])
-        masks = torch.stack([tables[f"value.{i}"][0] for i in ids])
-        keys, masks = (rows.mT.unflatten(2, (height, width)) for rows in (keys, masks))
+        """Write to the memory, past the session: thousands of real frames would take too long."""
+        memory, ids = self._bank, self._session.ids
+        states = [table.state() for table in memory.tables]
+        grid = states[0][1]["grid"]
+        rows, channels = grid[0] * grid[1], self._network.key_channels
+        keys = torch.stack([tensors["keys"][:rows, :channels] for tensors, _ in states])
+        values = {name: rows for tensors, _ in states for name, rows in tensors.items()}
+        masks = torch.stack([values[f"value.{i}"][:rows] for i in ids])
+        keys, masks = (each.mT.unflatten(2, grid) for each in (keys, masks))
         for number in range(1, frames):
-            bank.write(ids, vary(keys, number), vary(masks, number))
+            memory.write(ids, vary(keys, number), vary(masks, number))
 
     def cut(self, frames: int) -> None:
         """Only where no previous frame stands behind the permanent ones."""
-        self._bank.slots = self._bank.slots[:frames]
+        for table in self._bank.tables:
+            table._keep_frames(range(frames))
 
     def step(self, image: Image) -> IndexMask:
         """One step of the session."""

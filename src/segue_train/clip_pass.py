@@ -14,7 +14,7 @@ from segue.layers.attention import Similarity, affinity, attend, read
 from segue.models.base import MemoryNetwork, QueryFeatures, Schedule
 from segue.models.geometry import aggregate_logits
 from segue.models.lite_parts import ObjectState
-from segue.models.memory.reading import far_apart
+from segue.models.memory.selection import far_apart
 from segue.models.stcn import STCNLite
 from segue_train.footage import VOID
 

@@ -20,7 +20,7 @@ from segue.models.cutie.network import CutieFeatures
 from segue.models.cutie.tracker import aggregate_then_upsample
 from segue.models.cutie.transformer import attention_mask, position_encoding
 from segue.models.geometry import aggregate_logits
-from segue.models.memory.similarity import keys_of, memory_rows, potentiate
+from segue.models.memory.similarity import anisotropic_key_rows, keys_of, potentiate
 from tests.clips import clip
 from tests.golden_arrays import Golden
 
@@ -138,7 +138,10 @@ def consolidation(seen: list[CutieFeatures], value: Tensor, file: str) -> dict[s
     with np.load(HERE / "golden" / f"{file}.npz") as arrays:
         usage = torch.from_numpy(arrays["cons_usage"])
     rows = torch.cat(
-        [memory_rows(query.key[0].flatten(1).T, query.shrinkage[0].flatten(1).T) for query in seen[:2]]
+        [
+            anisotropic_key_rows(query.key[0].flatten(1).T, query.shrinkage[0].flatten(1).T)
+            for query in seen[:2]
+        ]
     )
     selection = torch.cat([query.selection[0].flatten(1).T for query in seen[:2]])
     prototypes, (weights,) = potentiate(rows, selection, usage.topk(10).indices, [len(rows)])

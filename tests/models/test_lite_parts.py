@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from segue.layers.attention import affinity
 from segue.models.lite_parts import SENSORY, LiteTracker, ObjectState, ObjectSummaries, SensoryState
-from segue.models.memory.reading import key_rows, query_rows
+from segue.models.memory.similarity import key_rows, query_rows
 from segue.models.stcn import STCNLite
 from segue.sessions import SessionState, TrackSession
 from segue.types import Frame, RemovePrompt

@@ -19,11 +19,10 @@ from torch import Tensor
 
 from segue.errors import SegueError
 from segue.models.base import FramePrompts, Schedule, Setup
-from segue.models.memory import BicubicTracker, FramePlan, LongTermSchedule
-from segue.models.memory import store as store_module
+from segue.models.memory import BicubicTracker, FramePlan, LongTermSchedule, MemoryTable
+from segue.models.memory import table as table_module
 from segue.models.memory.long_term import LongTermTracker
 from segue.models.memory.rows import GRAIN, Rows
-from segue.models.memory.store import MemoryStore
 
 CHANNELS, VALUES, HEIGHT, WIDTH = 4, 3, 2, 3
 POSITIONS = HEIGHT * WIDTH
@@ -104,22 +103,30 @@ def film(count: int) -> list[Frame]:
     return found
 
 
-def filled(frames: Sequence[Frame], top_k: int | None = None) -> MemoryStore:
-    store = MemoryStore(top_k)
+def filled(frames: Sequence[Frame], top_k: int | None = None, **rules: Any) -> MemoryTable:
+    store = MemoryTable("anisotropic", top_k, spare_pinned=True, **rules)
     for frame in frames:
         write(store, frame)
     return store
 
 
-def write(store: MemoryStore, frame: Frame) -> None:
+def write(store: MemoryTable, frame: Frame) -> None:
     ids = sorted(frame.values)
-    store.append(
-        ids, frame.key, frame.shrinkage, frame.selection, torch.stack([frame.values[i] for i in ids])
-    )
+    values = torch.stack([frame.values[i] for i in ids])
+    store.write(ids, frame.key, values, shrinkage=frame.shrinkage, selection=frame.selection)
+
+
+def numbers(store: MemoryTable) -> list[int]:
+    return sorted(frame.number for frame in store.frames)
 
 
 def rows_of(frames: Sequence[Frame]) -> list[Row]:
     return [row for frame in frames for row in frame.rows]
+
+
+def read(store: MemoryTable, ids: Sequence[int], *, count: bool = True) -> Tensor:
+    key, selection = query()
+    return store.read(key, ids, selection, count=count)
 
 
 def query() -> tuple[Tensor, Tensor]:
@@ -129,11 +136,11 @@ def query() -> tuple[Tensor, Tensor]:
 
 
 def assert_reads(
-    store: MemoryStore, rows: Sequence[Row], ids: Sequence[int] = (3, 1, 2), top_k: int | None = None
+    store: MemoryTable, rows: Sequence[Row], ids: Sequence[int] = (3, 1, 2), top_k: int | None = None
 ) -> None:
     key, selection = query()
     expected = torch.stack([expected_read(rows, i, key, selection, top_k) for i in ids])
-    found = store.read(key, selection, ids, count=False)
+    found = store.read(key, ids, selection, count=False)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -146,8 +153,8 @@ def test_objects_read_the_frames_from_their_first_one_on(ids: tuple[int, ...], t
 
 def test_the_size_of_the_blocks_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = film(4)
-    monkeypatch.setattr(store_module, "BLOCK_ELEMENTS", {"cpu": 1})
-    monkeypatch.setattr(store_module, "BLOCK_ROWS", 4)
+    monkeypatch.setattr(table_module, "BLOCK_ELEMENTS", {"cpu": 1})
+    monkeypatch.setattr(table_module, "BLOCK_ROWS", 4)
     assert_reads(filled(frames, 5), rows_of(frames), top_k=5)
 
 
@@ -167,46 +174,30 @@ def test_usage_is_the_attention_received_for_each_read_that_counts(top_k: int | 
     def used(expected: Tensor) -> None:
         torch.testing.assert_close(store.usage(), expected, rtol=1e-4, atol=1e-5)
 
-    store.read(*query(), [1, 2])
+    read(store, [1, 2])
     used(torch.zeros_like(first))  # the frame is not finished
     store.commit_usage()
     used(first)
     store.commit_usage()  # once only
-    store.read(*query(), [2], count=False)
+    read(store, [2], count=False)
     store.commit_usage()
-    store.read(*query(), [1])
+    read(store, [1])
     store.discard_usage()
     store.commit_usage()
     used(first)
     write(store, frames[2])
-    store.read(*query(), [3])  # does not have all rows
+    read(store, [3])  # does not have all rows
     store.commit_usage()
     used(torch.cat([first, torch.zeros(POSITIONS)]))
-    store.read(*query(), [1, 3])
+    read(store, [1, 3])
     store.commit_usage()
     second = received(rows_of(frames), top_k)
     used(torch.cat([(first + second[: 2 * POSITIONS]) / 2, second[2 * POSITIONS :]]))
 
 
-@pytest.mark.parametrize("frame", [0, 1, 3])
-def test_a_frame_is_forgotten_for_all_objects(frame: int) -> None:
-    frames = film(5)
-    store = filled(frames)
-    store.drop_frame(frame)
-    kept = [each for n, each in enumerate(frames) if n != frame]
-    assert store.frames == [n for n in range(5) if n != frame]
-    assert store.count == 4 * POSITIONS
-    assert_reads(store, rows_of(kept))
-    write(store, frames[frame] if frame > 1 else frames[4])
-    assert_reads(store, rows_of([*kept, frames[frame] if frame > 1 else frames[4]]))
-    assert store.frames[-1] == 5
-
-
 def test_the_first_frame_and_those_on_which_objects_entered_are_not_temporary() -> None:
     assert filled(film(5)).temporary() == [1, 3, 4]
-    release = MemoryStore(None, official=True)
-    for frame in film(5):
-        write(release, frame)
+    release = filled(film(5), official=True)
     assert release.temporary() == [1, 2, 3, 4]
 
 
@@ -226,15 +217,15 @@ def prototypes(candidates: Sequence[Row], chosen: Sequence[int]) -> list[Row]:
     return made
 
 
-def consolidated(frames: Sequence[Frame], count: int) -> tuple[MemoryStore, list[Row]]:
+def consolidated(frames: Sequence[Frame], count: int) -> tuple[MemoryTable, list[Row]]:
     """A store after its frames 1 and 3 became prototypes, and these."""
     store = filled(frames)
-    store.read(*query(), [1, 2])
+    read(store, [1, 2])
     store.commit_usage()
     candidates = rows_of([frames[1], frames[3]])
     places = [*range(POSITIONS, 2 * POSITIONS), *range(3 * POSITIONS, 4 * POSITIONS)]
     chosen = sorted(store.usage()[places].topk(count).indices.tolist())
-    store.consolidate(count, recent=1)
+    store.compress(count, recent=1)
     return store, prototypes(candidates, chosen)
 
 
@@ -242,24 +233,22 @@ def consolidated(frames: Sequence[Frame], count: int) -> tuple[MemoryStore, list
 def test_prototypes_take_the_place_of_older_frames(count: int) -> None:
     frames = film(6)
     store, made = consolidated(frames[:5], count)
-    assert (store.long, store.frames) == (count, [0, 2, 4])
-    assert 0 < store.groups[1].long < count, "of some the third object has no value"
+    assert (store.long, numbers(store)) == (count, [0, 2, 4])
+    assert 0 < store.objects[3].long < count, "of some the third object has no value"
     left = [frames[0], frames[2], frames[4]]
     assert_reads(store, [*made, *rows_of(left)])
     write(store, frames[5])
     assert_reads(store, [*made, *rows_of([*left, frames[5]])])
     assert not store.usage()[:count].any()
-    store.drop_frame(2)
-    assert_reads(store, [*made, *rows_of([frames[0], frames[2], frames[5]])])
 
 
 def test_nothing_is_replaced_where_nothing_is_old_enough() -> None:
     frames = film(3)
     store = filled(frames)
-    store.consolidate(4, recent=1)
-    assert (store.long, store.frames) == (0, [0, 1, 2])
-    store.consolidate(4, recent=0)
-    assert (store.long, store.frames) == (4, [0, 2])
+    store.compress(4, recent=1)
+    assert (store.long, numbers(store)) == (0, [0, 1, 2])
+    store.compress(4, recent=0)
+    assert (store.long, numbers(store)) == (4, [0, 2])
 
 
 def test_of_the_long_term_memory_some_elements_may_be_kept() -> None:
@@ -277,58 +266,49 @@ def test_rows_that_no_object_needs_go_with_the_objects() -> None:
     store.forget([1, 2])
     own = [row for row in made if 3 in row.values]
     assert (store.ids, store.long) == ([3], len(own))
-    assert len(store.keys) == len(own) + 2 * POSITIONS
+    assert len(store.usage()) == len(own) + 2 * POSITIONS
     assert_reads(store, [*own, *rows_of([frames[2], frames[4]])], [3])
     store.forget([3])
-    assert (len(store.keys), store.frames, store.nbytes) == (0, [], 0)
+    assert (store.long, store.frames, store.nbytes) == (0, [], 0)
 
 
 def test_a_store_goes_on_from_its_state() -> None:
     frames = film(6)
     store, made = consolidated(frames[:5], 9)
-    other = MemoryStore(None)
+    other = filled([])
     other.restore(*store.state())
     usage = store.usage()
     for each in (store, other):
         assert torch.equal(each.usage(), usage)
         write(each, frames[5])
         assert_reads(each, [*made, *rows_of([frames[0], frames[2], frames[4], frames[5]])])
-        each.consolidate(3, recent=1)
-    assert other.frames == store.frames == [0, 2, 5]
-    assert (other.ids, other.nbytes, other.positions) == (store.ids, store.nbytes, store.positions)
-    assert torch.equal(other.read(*query(), [1, 3]), store.read(*query(), [1, 3]))
-    empty = MemoryStore(None)
-    empty.restore(*MemoryStore(None).state())
+        each.compress(3, recent=1)
+    assert numbers(other) == numbers(store) == [0, 2, 5]
+    assert (other.ids, other.positions) == (store.ids, store.positions)
+    assert torch.equal(read(other, [1, 3]), read(store, [1, 3]))
+    empty = filled([])
+    empty.restore(*filled([]).state())
     assert empty.ids == []
-
-
-def test_bytes_are_those_of_rows_in_use() -> None:
-    store = MemoryStore(None, reserve=1000)
-    write(store, film(1)[0])
-    assert store.nbytes == 4 * POSITIONS * (2 * CHANNELS + 1 + 2 * VALUES)
 
 
 def test_a_table_of_rows_is_like_a_list() -> None:
     rng = np.random.default_rng(5)
     table, model = Rows(reserve=3), []
-    for step in range(200):
+    for _ in range(200):
         fresh = rng.normal(size=(int(rng.integers(1, 4)), 2))
-        match int(rng.integers(4)) if model else 0:
+        match int(rng.integers(3)) if model else 0:
             case 0:
-                table.append(torch.from_numpy(fresh))
-                model += fresh.tolist()
-            case 1:
                 at = int(rng.integers(len(model) + 1))
                 table.insert(at, torch.from_numpy(fresh))
                 model[at:at] = fresh.tolist()
-            case 2:
-                start, stop = sorted(rng.integers(len(model) + 1, size=2).tolist())
-                table.remove(start, stop)
-                del model[start:stop]
+            case 1:
+                at = int(rng.integers(len(model) + 1))
+                table.put(at, torch.from_numpy(fresh))
+                model[at : at + len(fresh)] = fresh.tolist()
             case _:
-                fresh = fresh[: len(model)]
-                table.replace(torch.from_numpy(fresh)) if step % 5 == 0 else None
-                model = fresh.tolist() if step % 5 == 0 else model
+                kept = np.flatnonzero(rng.random(len(model)) < 0.9)
+                table.keep(torch.from_numpy(kept))
+                model = [model[n] for n in kept]
         assert len(table) == len(model)
         assert table.rows.tolist() == model
 
@@ -339,9 +319,9 @@ def tracker(**schedule: Any) -> LongTermTracker:
     return LongTermTracker(network, Setup(settings, torch.device("cpu"), torch.float32, 1 << 30))
 
 
-def read_much(store: MemoryStore, frame: Frame) -> None:
+def read_much(store: MemoryTable, frame: Frame) -> None:
     """Count a read that looks as a frame did."""
-    store.read(frame.key, 30 * frame.selection, [1, 2])
+    store.read(frame.key, [1, 2], 30 * frame.selection)
     store.commit_usage()
 
 
@@ -362,28 +342,31 @@ def test_a_tracker_reads_what_it_wrote_and_counts_the_reads_of_frames_that_it_ta
         found = tracking.read(0, asked, (3, 1), plan)
         torch.testing.assert_close(found, torch.stack(expected), rtol=1e-4, atol=1e-5)
         tracking.write(0, None, plan)
-        assert bool(tracking.memories[0].usage().any()) == commit
-    assert tracking.memories[0].permanent == {1}, "the frame with a given mask"
+        assert bool(tracking.memories[0].tables[0].usage().any()) == commit
+    pinned = [frame.number for frame in tracking.memories[0].tables[0].frames if frame.pinned]
+    assert pinned == [1], "the frame with a given mask"
 
 
-@pytest.mark.parametrize(("policy", "left"), [("fifo", [0, 2, 3, 4]), ("usage", [0, 1, 2, 4]), ("all", None)])
-def test_without_long_term_memory_one_frame_makes_room(policy: Any, left: list[int] | None) -> None:
-    frames = film(5)
-    store = filled(frames)
+@pytest.mark.parametrize(
+    ("policy", "left"), [("fifo", [0, 2, 4, 5]), ("usage", [0, 1, 2, 5]), ("all", [0, 1, 2, 3, 4, 5])]
+)
+def test_without_long_term_memory_one_frame_makes_room(policy: Any, left: list[int]) -> None:
+    """The first frame and the one on which an object entered stay; two others are kept."""
+    frames = film(6)
+    store = filled(frames[:3], memory_frames=3, policy=policy)
+    write(store, frames[3])
     read_much(store, frames[1])
-    read_much(store, frames[4])
-    bounded = tracker(long_term=False, memory_frames=3, memory_policy=policy)
-    bounded.make_room(store)
-    assert store.frames == (left or [0, 1, 2, 3, 4])
-    bounded.make_room(store)
-    assert store.frames == (left or [0, 1, 2, 3, 4]), "the first and the entry do not count"
+    for frame in frames[4:]:
+        write(store, frame)
+    assert numbers(store) == left
+    assert_reads(store, rows_of([frames[n] for n in left]))
 
 
 @pytest.mark.parametrize(("most", "left"), [(5, [0, 1, 2, 3, 4]), (4, [0, 2, 4])])
 def test_a_full_memory_of_frames_is_consolidated_down_to_the_last_ones(most: int, left: list[int]) -> None:
     store = filled(film(5))
-    tracker(max_mid_term_frames=most, min_mid_term_frames=2, num_prototypes=5).make_room(store)
-    assert store.frames == left
+    tracker(max_mid_term_frames=most, min_mid_term_frames=2, num_prototypes=5).compress(store)
+    assert numbers(store) == left
     assert store.long == (0 if len(left) == 5 else 5)
 
 
@@ -485,12 +468,14 @@ def test_pictures_are_reduced_bicubically_as_stcn_s_release_does() -> None:
 @torch.inference_mode()
 def test_a_memory_of_many_sizes_takes_no_more_than_its_rows() -> None:
     # oneDNN keeps up to a megabyte for each size of a product that it has met.
-    store = MemoryStore(30)
+    store = MemoryTable("anisotropic", 30, spare_pinned=True)
     key, selection = torch.randn(1, 64, 4, 7), torch.rand(1, 64, 4, 7)
     before = 0.0
     for _ in range(130):
-        store.append([1], key, torch.ones(1, 1, 4, 7), selection, torch.randn(1, 16, 4, 7))
-        store.read(key, selection, [1])
+        values, shrinkage = torch.randn(1, 16, 4, 7), torch.ones(1, 1, 4, 7)
+        store.write([1], key, values, shrinkage=shrinkage, selection=selection)
+        store.compress(16, recent=0)
+        store.read(key, [1], selection)
         before = before or resident_megabytes()
     assert resident_megabytes() - before < store.nbytes / 1e6 + 20
 
@@ -504,7 +489,7 @@ def resident_megabytes() -> float:
 def test_rows_are_padded_to_few_sizes() -> None:
     rows = Rows()
     for count in (1, 900, 200):
-        rows.append(torch.ones(count, 2))
+        rows.put(len(rows), torch.ones(count, 2))
         padded = rows.padded
         assert len(padded) == -(-len(rows) // GRAIN) * GRAIN
         assert torch.equal(padded[: len(rows)], rows.rows)

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from segue.layers.attention import anisotropic_affinity, attend
 from segue.models.geometry import aggregate_logits
-from segue.models.memory.similarity import keys_of, memory_rows, potentiate
-from segue.models.memory.store import MemoryStore
+from segue.models.memory import MemoryTable
+from segue.models.memory.similarity import anisotropic_key_rows, keys_of, potentiate
 from segue.models.xmem import XMem, XMemFeatures
 from tests.clips import clip
 from tests.golden_arrays import Golden
@@ -128,7 +128,7 @@ def consolidation(seen: list[XMemFeatures], values: list[Tensor]) -> dict[str, T
 
 
 def rows_of(query: XMemFeatures) -> Tensor:
-    return memory_rows(query.key[0].flatten(1).T, query.shrinkage[0].flatten(1).T)
+    return anisotropic_key_rows(query.key[0].flatten(1).T, query.shrinkage[0].flatten(1).T)
 
 
 with np.load(Path(__file__).parent.parent / "golden" / "xmem_modules.npz") as file:
@@ -152,15 +152,16 @@ def test_a_store_reads_what_the_whole_affinity_gives(xmem_network: XMem, golden:
     frames, ids = clip(41, 4, 96, 128, 2)
     with torch.inference_mode():
         seen = [xmem_network.encode_query(xmem_network.prepare(torch.from_numpy(f))) for f in frames]
-        store, hidden = MemoryStore(30), torch.zeros(2, 64, 6, 8)
+        store, hidden = MemoryTable("anisotropic", 30), torch.zeros(2, 64, 6, 8)
         for query, masks in zip(
             seen, (object_masks(ids[0]), 0.9 * object_masks(ids[1]) + 0.02), strict=False
         ):
             value, moved = xmem_network.encode_memory(query, masks, hidden=hidden)
             assert moved is not None
             hidden = moved
-            store.append([1, 2], query.key, query.shrinkage, query.selection, value)
-        readout = store.read(seen[3].key, seen[3].selection, [1, 2])
+            parts = {"shrinkage": query.shrinkage, "selection": query.selection}
+            store.write([1, 2], query.key, value, **parts)
+        readout = store.read(seen[3].key, [1, 2], seen[3].selection)
         store.commit_usage()
     golden("xmem_modules").check("readout_top30", readout[:, ::4], relative=True)
     golden("xmem_modules").check("usage_top30", store.usage())

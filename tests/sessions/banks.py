@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from segue.layers.attention import Similarity, affinity, attend
 from segue.layers.attention import read as read_dense
-from segue.models.memory import MemoryBank
+from segue.models.memory import Memory, MemoryTable
 
 CHANNELS = 4
 VALUE_CHANNELS = 3
@@ -55,7 +56,7 @@ def random_frames(
     return entries
 
 
-def write_entry(bank: MemoryBank, frame: MemoryEntry, **arguments: bool) -> None:
+def write_entry(bank: Memory, frame: MemoryEntry, **arguments: bool) -> None:
     """Write a frame into a bank."""
     bank.write(
         sorted(frame.values),
@@ -65,13 +66,13 @@ def write_entry(bank: MemoryBank, frame: MemoryEntry, **arguments: bool) -> None
     )
 
 
-def new_bank(**arguments: Any) -> MemoryBank:
+def new_bank(**arguments: Any) -> Memory:
     """An empty bank; by default L2, shared keys, all positions, no bound."""
-    options = {"similarity": "l2", "shared_keys": True, "top_k": None, "memory_frames": None}
-    return MemoryBank(**{**options, **arguments})
+    shared = arguments.pop("shared_keys", True)
+    return Memory(partial(MemoryTable, **arguments), "all" if shared else "object")
 
 
-def filled_bank(frames: Iterable[MemoryEntry], **arguments: Any) -> MemoryBank:
+def filled_bank(frames: Iterable[MemoryEntry], **arguments: Any) -> Memory:
     """A bank that holds these frames."""
     bank = new_bank(**arguments)
     for frame in frames:

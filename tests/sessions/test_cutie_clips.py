@@ -62,10 +62,10 @@ class Sizes:
         self._stores: list[Any] = []
 
     def __call__(self, tracker: Any) -> list[list[int]]:
-        now = tracker.memories[0].stores
+        now = tracker.memories[0].tables
         self._stores += [store for store in now if not any(store is other for other in self._stores)]
         return [
-            [s.count, s.positions * (len(s.frames) - len(s.temporary())), s.long]
+            [s.positions * len(s.frames), s.positions * (len(s.frames) - len(s.temporary())), s.long]
             if any(s is other for other in now)
             else [-1, -1, -1]
             for s in self._stores

@@ -13,9 +13,11 @@ from segue.errors import ArgumentError
 from segue.jobs.options import TrackOptions
 from segue.jobs.tracking import track_session
 from segue.layers.attention import Similarity, affinity
-from segue.models.memory import MemoryBank
+from segue.models.memory import MemoryTable
 from segue.models.memory.outputs import uncertainty
-from segue.models.memory.reading import BLOCK_ELEMENTS, far_apart, key_rows, query_rows
+from segue.models.memory.selection import far_apart
+from segue.models.memory.similarity import key_rows, query_rows
+from segue.models.memory.table import BLOCK_ELEMENTS
 from segue.models.xmem import XMem
 from tests.clips import clip
 from tests.lite import lively_lite
@@ -27,8 +29,8 @@ def values(number: float) -> torch.Tensor:
     return torch.full((1, 2, 3, 4), number)
 
 
-def bank(**settings: object) -> MemoryBank:
-    return MemoryBank(similarity="l2", shared_keys=True, top_k=None, memory_frames=8, **settings)
+def bank(**settings: Any) -> MemoryTable:
+    return MemoryTable(**{"memory_frames": 8, **settings})
 
 
 def test_confidence_penalty_is_taken_off_the_affinity() -> None:
@@ -84,7 +86,7 @@ def test_a_window_takes_no_matrix_of_all_pairs_of_positions() -> None:
     memory = bank(last_window=3)
     for key, value in zip(keys, frames, strict=True):
         memory.write([1], key, value, keep=False)
-        memory.slots[-1] = replace(memory.slots[-1], kept=True)
+        memory.frames[-1] = replace(memory.frames[-1], kept=True)
     with Largest() as seen:
         memory.read(keys[0], [1])
     assert seen.elements <= BLOCK_ELEMENTS["cpu"] < positions**2
@@ -92,13 +94,13 @@ def test_a_window_takes_no_matrix_of_all_pairs_of_positions() -> None:
 
 @pytest.mark.parametrize("similarity", ["l2", "dot"])
 def test_of_two_equal_frames_the_surer_one_is_believed_more(similarity: Similarity) -> None:
-    memory = MemoryBank(similarity, shared_keys=True, top_k=None, memory_frames=8, uncertainty_penalty=4.0)
+    memory = MemoryTable(similarity, uncertainty_penalty=4.0)
     memory.write([1], KEY, values(0.0), uncertainty=0.1)
     memory.write([1], KEY, values(1.0), uncertainty=0.6)
     share = memory.read(KEY, [1])
     odds = share / (1 - share)
     torch.testing.assert_close(odds, torch.full_like(odds, -4.0 * 0.5).exp())
-    plain = MemoryBank(similarity, shared_keys=True, top_k=None, memory_frames=8)
+    plain = MemoryTable(similarity)
     plain.write([1], KEY, values(0.0), uncertainty=0.1)
     plain.write([1], KEY, values(1.0), uncertainty=0.6)
     torch.testing.assert_close(plain.read(KEY, [1]), torch.full_like(share, 0.5))
@@ -111,9 +113,10 @@ def test_the_frame_that_nobody_was_sure_of_makes_room_first() -> None:
     for number, uncertain in ((1.0, 0.0), (2.0, 1.0)):
         memory.write([1], KEY, values(number), uncertainty=uncertain)
     memory.read(KEY, [1])
-    assert [slot.written for slot in memory.slots] == [1, 2, 3]
+    memory.commit_usage()
+    assert [frame.number for frame in memory.frames] == [0, 1, 2]
     memory.write([1], KEY, values(3.0))
-    assert [slot.written for slot in memory.slots] == [1, 2, 4]
+    assert [frame.number for frame in memory.frames] == [0, 1, 3]
 
 
 def test_uncertainty_is_that_of_the_pixels_of_objects() -> None:
@@ -128,13 +131,13 @@ def test_uncertainty_is_that_of_the_pixels_of_objects() -> None:
 
 def test_a_session_hands_the_uncertainty_of_its_masks_on(monkeypatch: pytest.MonkeyPatch) -> None:
     writes: list[tuple[bool, float]] = []
-    write = MemoryBank.write
+    write = MemoryTable.write
 
-    def watched(bank: MemoryBank, *entry: Any, uncertainty: float, **how: Any) -> None:
+    def watched(bank: MemoryTable, *entry: Any, uncertainty: float, **how: Any) -> None:
         writes.append((how["pinned"], uncertainty))
         write(bank, *entry, uncertainty=uncertainty, **how)
 
-    monkeypatch.setattr(MemoryBank, "write", watched)
+    monkeypatch.setattr(MemoryTable, "write", watched)
     frames, masks = clip(5, 4, 48, 64, 2)
     network = lively_lite()
     options = TrackOptions(settings={"uncertainty_penalty": 2.0})

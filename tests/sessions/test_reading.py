@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from segue.layers.attention import Similarity, affinity
-from segue.models.memory import reading
-from segue.models.memory.reading import cell_members, key_rows, pool_keys, query_rows, top_k
+from segue.models.memory import selection, table
+from segue.models.memory.selection import cell_members, top_k
+from segue.models.memory.similarity import key_rows, pool_keys, query_rows
 from tests.sessions.banks import filled_bank, random_frames, reference
 
 few = settings(max_examples=60, deadline=None)
@@ -55,9 +56,9 @@ def test_objects_read_only_the_frames_in_which_they_are(
     data: st.DataObject, count: int | None, similarity: Similarity, seed: int
 ) -> None:
     objects, frames = 3, data.draw(st.integers(1, 5))
-    present = data.draw(
-        st.lists(st.sets(st.integers(1, objects), min_size=1), min_size=frames, max_size=frames)
-    )
+    others = st.lists(st.integers(0, frames - 1), min_size=objects - 1, max_size=objects - 1)
+    entered = [0, *data.draw(others)]
+    present = [{i for i, first in enumerate(entered, start=1) if first <= t} for t in range(frames)]
     entries = random_frames(seed, frames, objects, (2, 3), present=present)
     bank = filled_bank(entries, similarity=similarity, top_k=count)
     query = torch.randn(1, 4, 2, 3, generator=torch.Generator().manual_seed(seed))
@@ -136,7 +137,7 @@ def test_the_size_of_the_blocks_does_not_matter(
         return bank.read(query, [1, 2])
 
     whole = read()
-    monkeypatch.setattr(reading, "BLOCK_ELEMENTS", {"cpu": 1})
+    monkeypatch.setattr(table, "BLOCK_ELEMENTS", {"cpu": 1})
     torch.testing.assert_close(read(), whole, rtol=1e-5, atol=1e-6)
 
 
@@ -147,7 +148,7 @@ def test_coarse_to_fine_is_exact_where_every_cell_is_taken(
     entries = random_frames(7, 3, 2, (6, 8))
     query = torch.randn(1, 4, 6, 8, generator=torch.Generator().manual_seed(8))
     options: dict[str, Any] = {"similarity": similarity, "top_k": 11}
-    monkeypatch.setattr(reading, "COARSE_CELLS", 3 * 6 * 8 // 4)
+    monkeypatch.setattr(table, "COARSE_CELLS", 3 * 6 * 8 // 4)
     fine = filled_bank(entries, **options, coarse_above=0).read(query, [1, 2])
     torch.testing.assert_close(fine, filled_bank(entries, **options).read(query, [1, 2]))
 
@@ -163,7 +164,7 @@ def test_coarse_to_fine_reads_as_many_positions_as_were_asked_for(shared: bool) 
 
 
 def test_coarse_to_fine_reads_the_keys_of_each_object(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "COARSE_CELLS", 2)
+    monkeypatch.setattr(table, "COARSE_CELLS", 2)
     entries = random_frames(9, 4, 2, (16, 16), shared=False)
     for i in (1, 2):
         query = entries[2].key_of(i)[None].clone()  # looks as this object did in the third frame
@@ -182,7 +183,7 @@ def test_coarse_to_fine_finds_what_stands_out() -> None:
 
 def test_coarse_to_fine_looks_into_the_chosen_cells_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """With one cell to choose, and its number as the value of its positions, no two numbers are mixed."""
-    monkeypatch.setattr(reading, "COARSE_CELLS", 1)
+    monkeypatch.setattr(table, "COARSE_CELLS", 1)
     (entry,) = random_frames(3, 1, 1, (6, 8))
     numbers = torch.arange(12.0).view(3, 4).repeat_interleave(2, 0).repeat_interleave(2, 1)
     entry.values[1][:] = numbers
@@ -219,13 +220,13 @@ def test_the_attention_a_frame_receives_is_counted() -> None:
     for count in (None, 48):
         bank = filled_bank(entries, top_k=count)
         bank.read(query, [1, 2])
-        tensors, _ = bank.state()
-        torch.testing.assert_close(tensors["usage"], shares)
+        bank.commit_usage()
+        torch.testing.assert_close(bank.tables[0].usage().view(3, -1).sum(1), shares)
 
 
 @pytest.mark.parametrize("tail", [0, 1, 31])
 def test_top_k_looks_at_the_columns_behind_the_last_whole_group(tail: int) -> None:
-    columns = 10 * reading.GROUP + tail
+    columns = 10 * selection.GROUP + tail
     scores = torch.arange(columns).float().repeat(2, 1)
     best, places = top_k(scores, 4)
     expected = list(range(columns - 4, columns))

@@ -157,9 +157,9 @@ def test_without_long_term_memory_the_bound_on_frames_holds(system: tuple[Any, L
         session = new_session((system[0], schedule))
         follow(session, {0: MASKS[0]})
         memory = session.tracker.memories[0]  # type: ignore[attr-defined]
-        store = getattr(memory, "stores", [memory])[0]
-        assert len(store.frames) == 3
-        assert store.frames[0] == 0
+        numbers = sorted(frame.number for frame in memory.tables[0].frames)
+        assert len(numbers) == 3
+        assert numbers[0] == 0
 
 
 @pytest.mark.parametrize("long_term", [False, True])
@@ -171,7 +171,7 @@ def test_permanent_frames_never_make_room(
 
     def frames(session: TrackSession) -> list[int]:
         memory = session.tracker.memories[0]  # type: ignore[attr-defined]
-        return list(getattr(memory, "stores", [memory])[0].frames)
+        return sorted(frame.number for frame in memory.tables[0].frames)
 
     plain = new_session((system[0], schedule))
     follow(plain, prompts)
@@ -262,9 +262,8 @@ def test_objects_that_enter_later_keep_their_own_first_frame(xmem_network: XMem)
     def kept(official: bool) -> set[int]:
         session = new_session((xmem_network, replace(SMALL["xmem"], official=official)))
         follow(session, {0: LATE, 2: [MaskPrompt(2, MASKS[2] == 2)]})
-        store = session.tracker.memories[0]  # type: ignore[attr-defined]
-        assert [group.entry for group in store.groups] == [0, 2]
-        return set(store.frames)
+        (table,) = session.tracker.memories[0].tables  # type: ignore[attr-defined]
+        return {frame.number for frame in table.frames}
 
     assert {0, 2} <= kept(False)
     assert 2 not in kept(True)

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from segue.errors import CheckpointError, PromptError, SegueError, SinkError, SourceError
 from segue.layers.running import choose_device, has_bfloat16
 from segue.models.base import MemoryNetwork, Schedule
-from segue.models.memory import reading, tracker
+from segue.models.memory import table, tracker
 from segue.models.stcn import STCNLite
 from segue.prompts import Answer
 from segue.prompts import Prompts as Asked
@@ -576,7 +576,7 @@ def test_large_frames_are_read_from_coarse_to_fine(
     lite: STCNLite, plain: list[Segmentation], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(tracker, "COARSE_ABOVE", 0)
-    monkeypatch.setattr(reading, "COARSE_CELLS", 6)
+    monkeypatch.setattr(table, "COARSE_CELLS", 6)
     session = new_session(lite)
     results = follow(session, {0: FIRST}, end=6)
     assert any(
@@ -598,8 +598,8 @@ def test_frames_beyond_the_working_size_are_reduced_for_the_network(lite: STCNLi
         assert result.probabilities.shape == (4, 48, 64)
         np.testing.assert_allclose(result.probabilities.sum(0), 1, atol=1e-5)
         assert np.array_equal(result.probabilities.argmax(0), result.mask)
-    positions = {name: table.shape[1] for name, table in session.state().tensors.items() if "key" in name}
-    assert set(positions.values()) == {32 // 8 * 48 // 8}, "30x40, padded to 32x48, at stride 8"
+    grid = session.tracker.state()[1]["memory"]["tables"][0]["grid"]
+    assert grid == (32 // 8, 48 // 8), "30x40, padded to 32x48, at stride 8"
 
 
 def test_frames_within_the_working_size_stay_as_they_are(lite: STCNLite, plain: list[Segmentation]) -> None:

@@ -38,14 +38,16 @@ def tracker(**schedule: Any) -> Seeing:
 def test_the_memory_is_as_the_schedule_says() -> None:
     asked = {"memory_policy": "fifo", "memory_frames": 5, "top_k": 7, "penalty": 0.5, "last_penalty": 0.25}
     tracking = tracker(**asked, uncertainty_penalty=2.0, include_last=True, last_window=3)
-    memory = tracking.new_memory()
+    memory = tracking.new_memory()._new_table()
     assert (memory.policy, memory.memory_frames, memory.top_k) == ("fifo", 5, 7)
     assert (memory.penalty, memory.last_penalty, memory.uncertainty_penalty) == (0.5, 0.25, 2.0)
-    assert (memory.similarity, memory.shared_keys, memory.last_window) == ("l2", True, 3)
+    assert (memory.similarity, memory.last_window) == ("l2", 3)
     assert memory.coarse_above is None, "a frame of a network with stride 16 has few positions"
     tracking.network.read_stride = 8
-    assert tracking.new_memory().coarse_above == COARSE_ABOVE
-    assert tracker(last_window=3).new_memory().last_window is None, "the previous frame is not read"
+    assert tracking.new_memory()._new_table().coarse_above == COARSE_ABOVE
+    assert tracker(last_window=3).new_memory()._new_table().last_window is None, (
+        "the previous frame is not read"
+    )
 
 
 def test_given_masks_take_their_pixels_from_what_was_predicted() -> None:

@@ -44,10 +44,18 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
 CLIP_OF = {"single": "A", "late": "B", "longterm": "C", "resize": "D"}
 
 
-def sizes(tracker: Any) -> list[int]:
-    """Working elements, long-term elements, groups in both."""
-    store = tracker.memories[0]
-    return [store.count, store.long, len(store.groups), sum(group.long > 0 for group in store.groups)]
+class Sizes:
+    """Working elements, long-term elements, groups of objects that entered together in both."""
+
+    def __init__(self) -> None:
+        self._groups: list[set[int]] = []
+
+    def __call__(self, tracker: Any) -> list[int]:
+        (table,) = tracker.memories[0].tables
+        if new := set(table.ids).difference(*self._groups):
+            self._groups.append(new)
+        long = sum(any(table.objects[i].long for i in group) for group in self._groups)
+        return [len(table.frames) * table.positions, table.long, len(self._groups), long]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +67,7 @@ def followed(xmem_network: XMem) -> Callable[[str, str], Run]:
         if variant == "again":
             prompts[6] = film(name)[1][6]
         schedule = XMemSchedule(**SETTINGS[file][variant], official=True)
-        return run(xmem_network, schedule, name, prompts, sizes)
+        return run(xmem_network, schedule, name, prompts, Sizes())
 
     return follow
 

@@ -65,7 +65,7 @@ def read(
 ) -> tuple[Tensor, Tensor]:
     """Readouts (K, Q, V), and the attention that each frame received, summed over objects, (T,).
 
-    With the L2 similarity. Same as :func:`segue.models.memory.reading.read`, at full resolution whatever the
+    With the L2 similarity. Same as :class:`segue.models.memory.MemoryTable`, at full resolution whatever the
     size of the picture.
 
     Keys are (T, P, C+1), in whose last channel stand the squared norm and the confidence penalty; values are

@@ -2,7 +2,7 @@
 
 Cheng and Schwing, "XMem: Long-Term Video Object Segmentation with an Atkinson-Shiffrin Memory Model" (ECCV
 2022); names and shapes of the layers are those of its release. The memories are those of
-:class:`segue.models.memory.MemoryStore`.
+:class:`segue.models.memory.MemoryTable`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from segue.layers.sensory import SensoryGate, SensoryUpdate
 from segue.models.base import FramePrompts, QueryFeatures, Schedule, Tracker
 from segue.models.geometry import aggregate, other_masks, padding
 from segue.models.memory.long_term import LongTermSchedule, LongTermTracker
-from segue.models.memory.plan import FramePlan
+from segue.models.memory.steps import FramePlan
 from segue.models.stcn import Fuser, KeyEncoder, UpBlock
 
 VALUE_CHANNELS = 512
@@ -49,12 +49,7 @@ class XMemSchedule(LongTermSchedule):
 
 @dataclass(frozen=True, slots=True)
 class XMemFeatures(QueryFeatures):
-    """What the network sees in a frame.
-
-    Attributes:
-        shrinkage: how fast similarity to its positions falls with distance, (B, 1, h, w), at least 1.
-        selection: weight of each channel of the key when this frame asks, (B, 64, h, w) in (0, 1).
-    """
+    """What the network sees in a frame, with the shrinkage and the selection of its key."""
 
     shrinkage: Tensor
     selection: Tensor

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,6 +30,12 @@ from segue.video.readers import DEFAULT_FPS, DamageError, Picture, Reader, check
 # on PyAV takes them as they come.
 _TITLES: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
+FEW = 50
+"""Frames that are rather decoded than sought."""
+
+MOST_REORDERED = 32
+"""Most places between the order of packets and that of frames; codecs hold 16 frames back at most."""
+
 _EARLY_END = 5
 """Missing frames at the end from which on a file counts as cut off; fewer are rounding of durations."""
 
@@ -39,13 +47,15 @@ DisplayMatrix = npt.NDArray[np.int32]
 class Decoded:
     """What the decoder gave next in order of presentation; no frame where one was lost to damage.
 
-    Times are in seconds on the clock of the container; None, and duration 0, if the file does not say.
+    Times are in seconds on the clock of the container; None, and duration 0, if the file does not say. The
+    stamp is the time in ticks of the stream.
     """
 
     time: float | None
     frame: VideoFrame | None
     duration: float = 0.0
     matrix: DisplayMatrix | None = None
+    stamp: int | None = None
 
 
 USUAL_CODECS = ("h264", "hevc", "vp9", "av1", "mjpeg")
@@ -123,7 +133,8 @@ def decode(container: av.container.InputContainer, stream: VideoStream) -> Itera
                 else:
                     yield Decoded(_seconds(at, base), None)
             duration = _seconds(frame.duration, base) or 0.0
-            yield Decoded(_seconds(frame.pts, base), None if damaged else frame, duration, matrix)
+            shown = None if damaged else frame
+            yield Decoded(_seconds(frame.pts, base), shown, duration, matrix, frame.pts)
     while lost:
         yield Decoded(_seconds(heapq.heappop(lost), base), None)
 
@@ -199,6 +210,60 @@ def promised_duration(stream: VideoStream) -> float | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class FrameOrder:
+    """Where the frames of a video stream are, by its packets alone.
+
+    Attributes:
+        stamps: time stamp of each frame in order of presentation; none where packets do not tell it for sure.
+        keys: indices of the key frames, in order.
+        begin: time of the first frame in seconds.
+        base: seconds of a tick of the stamps.
+    """
+
+    stamps: tuple[int, ...] = ()
+    keys: tuple[int, ...] = ()
+    begin: float = 0.0
+    base: float = 0.0
+
+    @classmethod
+    def of(cls, container: av.container.InputContainer, stream: VideoStream) -> FrameOrder:
+        """Read all packets of a stream, and decode its first frame."""
+        stamps: list[int] = []
+        keys: list[int] = []
+        first: int | None = None
+        try:
+            for packet in container.demux(stream):
+                if packet.size == 0:
+                    continue
+                if packet.pts is None or packet.is_corrupt or packet.is_discard:
+                    return cls()
+                stamps.append(packet.pts)
+                if packet.is_keyframe:
+                    keys.append(packet.pts)
+                if first is None:
+                    first = next((frame.pts for frame in packet.decode()), None)
+        except (av.error.FFmpegError, OSError):
+            return cls()
+        order = sorted(stamps)
+        rank = {stamp: place for place, stamp in enumerate(order)}
+        # Two parts with clocks of their own, or frames that no player shows: count them by decoding.
+        moved = max((abs(rank[stamp] - place) for place, stamp in enumerate(stamps)), default=0)
+        base = stream.time_base
+        if len(rank) < len(order) or moved > MOST_REORDERED or base is None or first != order[0]:
+            return cls()
+        return cls(
+            tuple(order), tuple(sorted(rank[stamp] for stamp in keys)), float(order[0] * base), float(base)
+        )
+
+    def keys_before(self, start: int | float) -> tuple[int, ...]:
+        """Key frames from which on the frame at an index or a time can be decoded, the best one first."""
+        if isinstance(start, float):
+            start = bisect_left(self.stamps, self.stamps[0] + start / self.base - 1) if self.stamps else 0
+        place = bisect_right(self.keys, start)
+        return tuple(key for key in reversed(self.keys[max(place - 3, 0) : place]) if key)
+
+
 class VideoFileReader(Reader):
     """A video file, decoded by FFmpeg; ``fps`` is assumed where it does not say."""
 
@@ -214,25 +279,51 @@ class VideoFileReader(Reader):
             self._promised = promised_duration(stream)
             self.size = self._first_size(decode(container, stream))
 
-    def pictures(self) -> Iterator[Picture]:
-        """All frames in order; a frame lost to damage stands in its place and raises when it is loaded."""
+    def pictures(self, start: int | float = 0) -> Iterator[Picture]:
+        """All frames in order; a frame lost to damage stands in its place and raises when it is loaded.
+
+        Frames before the last key frame that is not after ``start`` are left out where this is exact.
+        """
         index = -1
-        start = time = end = 0.0
+        begin = time = end = 0.0
         step = 1 / (self.fps or DEFAULT_FPS)
-        with open_container(self._address, self.where) as container:
-            frames = decode(container, video_stream(container))
-            for index, item in enumerate(self._until_broken(frames)):
-                if index == 0:
-                    start = item.time or 0.0
-                time = index * step if item.time is None else item.time - start
-                end = time + item.duration
-                yield Picture(index, time, partial(to_rgb, item, f"{self.where}: frame {index}"))
+        first, frames = self._from(start)
+        for index, item in enumerate(self._until_broken(frames), first):
+            if index == first:
+                begin = self._order.begin if first else item.time or 0.0
+            time = index * step if item.time is None else item.time - begin
+            end = time + item.duration
+            yield Picture(index, time, partial(to_rgb, item, f"{self.where}: frame {index}"))
         # The mean distance, because the rate in the header may be that of a finer clock.
         step = max(step, time / index if index > 0 else 0.0)
         missing = round(((self._promised or 0.0) - max(end, time + step)) / step)
         if missing >= _EARLY_END:
             ending = f"ends after frame {index}, about {missing} frames early (cut off or damaged)"
             yield Picture(index + 1, time + step, partial(_lost, f"{self.where}: {ending}"))
+
+    @cached_property
+    def _order(self) -> FrameOrder:
+        with open_container(self._address, self.where) as container:
+            return FrameOrder.of(container, video_stream(container))
+
+    def _from(self, start: int | float) -> tuple[int, Iterator[Decoded]]:
+        """An index not after ``start``, that of a key frame or 0, and the frames from there on."""
+        if start >= (FEW if isinstance(start, int) else FEW / (self.fps or DEFAULT_FPS)):
+            keys = [self._order.stamps[key] for key in self._order.keys_before(start)]
+            for earlier in keys:  # a container without an index may be entered too late
+                items = self._until_broken(self._decoded(earlier))
+                later = (item for item in items if item.stamp is not None and item.stamp >= keys[0])
+                item = next(later, None)
+                if item is not None and item.stamp == keys[0] and item.frame is not None:
+                    return self._order.stamps.index(keys[0]), itertools.chain([item], items)
+        return 0, self._decoded()
+
+    def _decoded(self, seek: int | None = None) -> Iterator[Decoded]:
+        with open_container(self._address, self.where) as container:
+            stream = video_stream(container)
+            if seek is not None:
+                container.seek(seek, stream=stream)
+            yield from decode(container, stream)
 
     def _until_broken(self, frames: Iterator[Decoded]) -> Iterator[Decoded]:
         """Frames up to where the demuxer itself gives up, which counts as one lost frame."""

@@ -155,9 +155,10 @@ class ImageReader(Reader):
         # Two pictures that differ only in folder or ending must not share one mask file.
         self.names = stems if len(set(stems)) == len(stems) else None
 
-    def pictures(self) -> Iterator[Picture]:
+    def pictures(self, start: int | float = 0) -> Iterator[Picture]:
         rate = self.fps or DEFAULT_FPS
-        for index, path in enumerate(self.files):
+        first = start if isinstance(start, int) else 0
+        for index, path in enumerate(self.files[first:], first):
             yield Picture(index, index / rate, partial(read_image, path))
 
 
@@ -181,7 +182,7 @@ class AnimationReader(Reader):
         except DamageError as error:
             raise SourceError(str(error)) from error
 
-    def pictures(self) -> Iterator[Picture]:
+    def pictures(self, start: int | float = 0) -> Iterator[Picture]:
         time = 0.0
         with _opened(self._path) as picture:
             for index in range(self.total or 0):

@@ -132,7 +132,7 @@ class _LiveReader(Reader):
     def delay(self, time: float) -> float | None:
         return self._clock.since(time) if self.endless else None
 
-    def pictures(self) -> Iterator[Picture]:
+    def pictures(self, start: int | float = 0) -> Iterator[Picture]:
         while not self._stopped.cancelled:
             self._clock.connect()
             reason = yield from self._connection()

@@ -70,14 +70,10 @@ class Reader:
         """Whether pictures come until somebody stops it, as from a camera."""
         return False
 
-    def pictures(self) -> Iterator[Picture]:
-        """Read all pictures in order.
+    def pictures(self, start: int | float = 0) -> Iterator[Picture]:
+        """The pictures in order; those before ``start``, an index or a time in seconds, may be left out.
 
-        Yields:
-            Pictures with index and time in seconds, decoded when they are loaded.
-
-        Raises:
-            SourceError: the source breaks and cannot be read on.
+        They are decoded when they are loaded. Raises a SourceError where the source breaks.
         """
         raise NotImplementedError
 
@@ -173,7 +169,7 @@ class ArrayReader(Reader):
         if self.total is not None and hasattr(values, "__getitem__"):
             self.size = as_rgb(values[0], f"{self.where}, frame 0").shape[:2]
 
-    def pictures(self) -> Iterator[Picture]:
+    def pictures(self, start: int | float = 0) -> Iterator[Picture]:
         rate = self.fps or DEFAULT_FPS
         for index, value in enumerate(self._values):
             yield Picture(index, index / rate, partial(self._picture, value, f"{self.where}, frame {index}"))

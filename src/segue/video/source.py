@@ -249,7 +249,7 @@ class Source(AbstractContextManager["Source"]):
 
     def _decoded(self) -> Iterator[_Read]:
         taken, end = 0, math.inf
-        for picture in self._reader.pictures():
+        for picture in self._reader.pictures(self._span.start):
             if self._span.is_past(picture.index, picture.time) or picture.time >= end:
                 return
             if self._span.is_before(picture.index, picture.time):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,9 +17,10 @@ from segue.models.base import FramePrompts, MemoryPolicy, QueryFeatures, Setup, 
 from segue.models.cutie.transformer import QUERIES, WIDTH
 from segue.models.geometry import aggregate_logits
 from segue.models.memory.long_term import LongTermSchedule, LongTermTracker
+from segue.models.memory.memory import Sharing
 from segue.models.memory.outputs import ToProbabilities
-from segue.models.memory.plan import FramePlan
-from segue.models.memory.store import MemoryStore
+from segue.models.memory.steps import FramePlan
+from segue.models.memory.table import MemoryTable
 
 SENSORY = "sensory"
 """Name of the recurrent states of the objects, (256, h, w)."""
@@ -56,69 +57,6 @@ class CutieSchedule(LongTermSchedule):
     buffer_tokens: int = 2000
 
 
-class Buckets:
-    """A store for each group of objects that entered on the same frame, with keys of its own."""
-
-    def __init__(self, new_store: Callable[[], MemoryStore]) -> None:
-        self._new_store = new_store
-        self.stores: list[MemoryStore] = []
-
-    def append(self, ids: Sequence[int], query: Any, values: Tensor, *, permanent: bool) -> None:
-        """Remember a frame; objects that are new share a store.
-
-        Args:
-            ids: of K objects.
-            query: the encoded frame, with key, shrinkage and selection.
-            values: (K, Cv, h, w), of the objects in the order of ``ids``.
-            permanent: the frame is never given up.
-        """
-        known = [store.ids for store in self.stores]
-        new = [i for i in ids if not any(i in members for members in known)]
-        if new:
-            self.stores.append(self._new_store())
-            known.append(new)
-        for store, members in zip(self.stores, known, strict=True):
-            own = values[[ids.index(i) for i in members]]
-            parts = query.key, query.shrinkage, query.selection, own
-            store.append(members, *parts, permanent=permanent)
-
-    def forget(self, ids: Sequence[int]) -> None:
-        """Remove objects, and stores that no object needs any longer."""
-        for store in self.stores:
-            store.forget(ids)
-        self.stores = [store for store in self.stores if store.groups]
-
-    def commit_usage(self) -> None:
-        """Count the last reads that were to be counted."""
-        for store in self.stores:
-            store.commit_usage()
-
-    def discard_usage(self) -> None:
-        """Do not count the last reads, of a frame that was not finished."""
-        for store in self.stores:
-            store.discard_usage()
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors, which later writes change, and JSON values, for :meth:`restore`."""
-        tensors: dict[str, Tensor] = {}
-        values = []
-        for number, store in enumerate(self.stores):
-            own, value = store.state()
-            tensors |= {f"{number}.{name}": tensor for name, tensor in own.items()}
-            values.append(value)
-        return tensors, {"stores": values}
-
-    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Take over what :meth:`state` gave; the tensors are copied."""
-        self.stores = []
-        for number, value in enumerate(values["stores"]):
-            start = f"{number}."
-            own = {name.removeprefix(start): item for name, item in tensors.items() if name.startswith(start)}
-            store = self._new_store()
-            store.restore(own, value)
-            self.stores.append(store)
-
-
 class CutieTracker(LongTermTracker):
     """Follows objects with Cutie; see :class:`segue.models.base.Tracker` for what the methods do.
 
@@ -127,6 +65,7 @@ class CutieTracker(LongTermTracker):
 
     schedule: CutieSchedule
     schedule_type = CutieSchedule
+    sharing: ClassVar[Sharing] = "entry"
 
     def __init__(self, network: Any, setup: Setup) -> None:
         super().__init__(network, setup)
@@ -145,9 +84,6 @@ class CutieTracker(LongTermTracker):
         # The release numbers objects in the order of their entry, and keeps the last masks by that number.
         self._order: list[int] = []
         self._last_order: list[int] = []
-
-    def new_memory(self) -> Any:
-        return Buckets(super().new_memory)
 
     def needs_prediction(self, given: FramePrompts) -> bool:
         """Where exactly the objects that are followed have a mask, nothing is predicted."""
@@ -170,9 +106,9 @@ class CutieTracker(LongTermTracker):
     def predict(self, view: int, query: QueryFeatures, plan: FramePlan) -> Tensor:
         update = plan.commit and self.sensory_due()
         logits: dict[int, Tensor] = {}
-        for store in self.memories[view].stores:
-            for ids in self._chunks(store.ids):
-                found, moved = self._predict_chunk(view, query, store, ids, plan, update=update)
+        for table in self.memories[view].tables:
+            for ids in self._chunks(table.ids):
+                found, moved = self._predict_chunk(view, query, table, ids, plan, update=update)
                 logits.update(zip(ids, found, strict=True))
                 if update:
                     self.keep_states(view, SENSORY, ids, moved)
@@ -182,14 +118,14 @@ class CutieTracker(LongTermTracker):
         self,
         view: int,
         query: Any,
-        store: MemoryStore,
+        table: MemoryTable,
         ids: Sequence[int],
         plan: FramePlan,
         *,
         update: bool,
     ) -> tuple[Tensor, Tensor]:
         """Log-odds (K, 4h, 4w) of objects that see one another, and their recurrent states."""
-        readout = store.read(query.key, query.selection, ids, count=plan.commit).to(self._setup.dtype)
+        readout = table.read(query.key, ids, query.selection, count=plan.commit).to(self._setup.dtype)
         sensory = self._sensory(view, query, ids)
         masks = self.states_of(view, LAST_MASK, self._read_as(ids), query.key[0, 0].float() * 0)
         pixel = self.network.fuse(query, readout, sensory, masks)
@@ -223,15 +159,6 @@ class CutieTracker(LongTermTracker):
             values.append(value)
         return query, joined(values)
 
-    def write(self, view: int, entry: Any, plan: FramePlan) -> None:
-        memory: Buckets = self.memories[view]
-        memory.commit_usage()
-        if entry is not None:
-            query, values = entry
-            memory.append(plan.ids, query, values, permanent=self.is_permanent(plan))
-            for store in memory.stores:
-                self.make_room(store)
-
     def finish(self, plan: FramePlan) -> None:
         super().finish(plan)
         self._order += [i for i in plan.ids if i not in self._order]
@@ -239,13 +166,13 @@ class CutieTracker(LongTermTracker):
         for states in self.object_states:  # masks of objects that are gone serve one frame, see `_read_as`
             states.kept[LAST_MASK] = {i: states.kept[LAST_MASK][i] for i in plan.ids}
 
-    def evict(self, store: MemoryStore) -> None:
+    def evict(self, table: MemoryTable) -> None:
         """Keep the elements of largest usage where there is no room for more prototypes."""
         schedule = self.schedule
         room = schedule.max_long_term_elements - schedule.num_prototypes
-        if store.long >= room:
-            kept = store.select_top(store.usage()[: store.long], room - schedule.buffer_tokens)
-            store.keep_long(kept)
+        if table.long >= room:
+            kept = table.usage()[: table.long].topk(min(room - schedule.buffer_tokens, table.long)).indices
+            table.keep_long(kept)
 
     def forget(self, ids: Collection[int]) -> None:
         """Follow objects no longer.

@@ -1,10 +1,10 @@
 """Memories of frames, how they are read, and the trackers that STCN, STM, XMem and Cutie build on them."""
 
-from segue.models.memory.bank import MemoryBank
 from segue.models.memory.long_term import LongTermSchedule, LongTermTracker
-from segue.models.memory.plan import FramePlan
+from segue.models.memory.memory import Memory
 from segue.models.memory.published import BicubicTracker
-from segue.models.memory.store import MemoryStore
+from segue.models.memory.steps import FramePlan
+from segue.models.memory.table import MemoryTable
 from segue.models.memory.tracker import MemoryTracker
 
 __all__ = [
@@ -12,7 +12,7 @@ __all__ = [
     "FramePlan",
     "LongTermSchedule",
     "LongTermTracker",
-    "MemoryBank",
-    "MemoryStore",
+    "Memory",
+    "MemoryTable",
     "MemoryTracker",
 ]

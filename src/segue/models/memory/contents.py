@@ -1,295 +1,318 @@
-"""What a memory store holds: keys, usage and values as rows, and which rows the objects have.
-
-Rows are long-term elements first, then whole frames in the order of time. The values of a group of objects
-belong to the last rows of both parts, since a group that entered later lacks the earlier ones.
-"""
+"""What a memory table holds: frames, objects, and rows of keys, usage and values."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from segue.models.memory.rows import Rows, Usage
-from segue.models.memory.similarity import memory_rows
+from segue.layers.attention import Similarity
+from segue.models.base import MemoryPolicy
+from segue.models.memory.rows import Rows
+from segue.models.memory.similarity import anisotropic_key_rows, key_rows, pool_keys
+
+RESERVE_BYTES = 1 << 30
+"""Address space for tables of full size from the start; others grow, which takes old and new at once."""
+
+FRESH = 1e-7
+"""Age of a new row, so that usage over age exists before the first read."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFrame:
+    """One remembered frame.
+
+    Attributes:
+        number: of the write, tells old from new.
+        pinned: it makes room last, or never.
+        kept: False for the previous frame, which the next write replaces.
+    """
+
+    number: int
+    pinned: bool
+    kept: bool
 
 
 @dataclass(slots=True)
-class Group:
-    """Objects that entered on the same frame.
+class MemoryObject:
+    """The rows of an object: all frames from number ``entered`` on, and the last ``long`` prototypes."""
+
+    entered: int
+    long: int = 0
+
+
+@dataclass(slots=True)
+class TableContents:
+    """Keys and values of remembered frames and prototypes.
 
     Attributes:
-        ids: the objects.
-        entry: number of the frame on which they entered.
-        long: rows of the long-term part that they have values for, the last ones.
-        working: the same for the frames.
+        similarity: as in :class:`segue.models.base.MemoryNetwork`, or ``anisotropic``, for which writes need
+            a shrinkage and reads a selection.
+        top_k: memory positions that one query position reads; None for all.
+        memory_frames: bound on the kept frames; None for no bound.
+        policy: ``usage`` replaces the frame that was read least, ``fifo`` the oldest; ``all`` ignores the
+            bound.
+        spare_pinned: pinned frames never make room, and only the oldest counts for the bound; otherwise they
+            count, and make room when no others are left.
+        coarse_above: number of positions of one frame above which the read goes from coarse to fine; None
+            for never. It needs a ``top_k``.
+        last_window: radius within which the frame that was written last is read; None for all of it.
+        penalty: confidence penalty, taken off the affinities of kept frames that are not pinned.
+        last_penalty: the same for the previous frame.
+        uncertainty_penalty: the same times the uncertainty of the frame's masks.
+        official: compress as XMem's release does: the first values of objects that entered later end up
+            beside keys of another frame, or vanish (docs/systems/xmem.md).
     """
 
-    ids: list[int]
-    entry: int
+    similarity: Similarity | Literal["anisotropic"] = "l2"
+    top_k: int | None = None
+    memory_frames: int | None = None
+    policy: MemoryPolicy = "usage"
+    spare_pinned: bool = False
+    coarse_above: int | None = None
+    last_window: int | None = None
+    penalty: float = 0.0
+    last_penalty: float = 0.0
+    uncertainty_penalty: float = 0.0
+    official: bool = False
+    frames: list[MemoryFrame] = field(default_factory=list)
+    objects: dict[int, MemoryObject] = field(default_factory=dict)
+    """In the order of their entry."""
     long: int = 0
-    working: int = 0
-
-
-class Contents:
-    """Rows of keys, and of the values of each object; see the module.
-
-    Args:
-        reserve: rows to take space for.
-        official: see :class:`segue.models.memory.MemoryStore`.
-    """
-
-    def __init__(self, *, reserve: int = 0, official: bool = False) -> None:
-        self._reserve, self.official = reserve, official
-        self._clear()
-
-    def _clear(self) -> None:
-        self.keys = Rows(self._reserve)
-        self.selection = Rows()
-        self.values: dict[int, Rows] = {}
-        self.groups: list[Group] = []
-        self.frames: list[int] = []
-        """Numbers of the remembered frames, ascending."""
-        self.permanent: set[int] = set()
-        """Numbers of frames that never make room, in addition to those on which objects entered."""
-        self._usage = Usage()
-        self.long = 0
-        self._positions = 0
-        self._writes = 0
-
-    @property
-    def count(self) -> int:
-        """Rows of the frames."""
-        return len(self.keys) - self.long
-
-    @property
-    def positions(self) -> int:
-        """Rows of one frame."""
-        return self._positions
+    """Number of prototypes."""
+    _tables: dict[str, Rows] = field(default_factory=dict)
+    """``keys``, ``use`` (attention received) and ``life`` (reads since it was written) of all rows,
+    ``selection`` and ``coarse`` (pooled keys) of frames, and ``value.<id>``."""
+    _grid: tuple[int, int] = (0, 0)
+    _writes: int = 0
+    _received: Tensor | None = None
 
     @property
     def ids(self) -> list[int]:
         """The objects, in the order of their entry."""
-        return [i for group in self.groups for i in group.ids]
+        return list(self.objects)
+
+    @property
+    def positions(self) -> int:
+        """Rows of one frame."""
+        return self._grid[0] * self._grid[1]
 
     @property
     def nbytes(self) -> int:
-        """Bytes of keys and values in use."""
-        return sum(table.rows.nbytes for table in (self.keys, *self.values.values()) if len(table))
+        """Bytes of all tables."""
+        return sum(table.nbytes for table in self._tables.values())
 
-    def append(
+    def write(
         self,
         ids: Sequence[int],
         key: Tensor,
-        shrinkage: Tensor,
-        selection: Tensor,
         values: Tensor,
         *,
-        permanent: bool = False,
+        shrinkage: Tensor | None = None,
+        selection: Tensor | None = None,
+        keep: bool = True,
+        pinned: bool = False,
+        uncertainty: float = 0.0,
     ) -> None:
-        """Remember a frame; objects that are new form a group.
+        """Remember a frame; the previous frame that was written with ``keep=False`` is dropped.
+
+        Reads that were not committed do not count.
 
         Args:
-            ids: objects, in the order of ``values``; all that the store knows are among them.
+            ids: objects, in the order of ``values``; all that are known are among them.
             key: (1, C, h, w).
-            shrinkage: (1, 1, h, w).
-            selection: (1, C, h, w).
             values: (K, Cv, h, w).
-            permanent: the frame never makes room.
+            shrinkage: (1, 1, h, w), for the anisotropic similarity.
+            selection: (1, C, h, w), for the same.
+            keep: remember it until it must make room, not only until the next frame.
+            pinned: spare it as long as possible, and penalise it never.
+            uncertainty: of its masks, in [0, 1].
         """
-        rows = memory_rows(rows_of(key[0]), rows_of(shrinkage[0]))
-        self._positions = len(rows)
-        self.keys.append(rows)
-        self.selection.append(rows_of(selection[0]).float())
-        self._usage.insert(len(self.keys) - len(rows), len(rows), rows)
-        self.frames.append(self._writes)
-        if permanent:
-            self.permanent.add(self._writes)
-        new = [i for i in ids if i not in self.values]
-        if new:
-            self.groups.append(Group(new, self._writes))
-        for group in self.groups:
-            group.working += len(rows)
-            for i in group.ids:
-                table = self.values.setdefault(i, Rows(self._reserve))
-                table.append(rows_of(values[ids.index(i)]))
+        if self.frames and not self.frames[-1].kept:
+            self._keep_frames(range(len(self.frames) - 1))
+        self._received = None
+        frame = MemoryFrame(self._writes, pinned, keep)
         self._writes += 1
+        new = [i for i in ids if i not in self.objects]
+        slot = self._slot(keep, pinned or bool(new))
+        if slot is None:
+            return
+        self._grid = (key.shape[2], key.shape[3])
+        self.objects |= {i: MemoryObject(frame.number) for i in new}
+        rows = self._rows(key, shrinkage, 0.0 if pinned else self._penalty(keep, uncertainty))
+        if selection is not None:
+            rows["selection"] = selection[0].flatten(1).T.float()
+        rows |= {f"value.{i}": value.flatten(1).T for i, value in zip(ids, values, strict=True)}
+        for name, fresh in rows.items():
+            if name not in self._tables:
+                self._tables[name] = self._new_table(fresh)
+                if slot < len(self.frames):  # frames behind it have no value of a new object
+                    self._tables[name].put((len(self.frames) - 1) * len(fresh), torch.zeros_like(fresh))
+            self._tables[name].put(self._before_frames(name) + slot * len(fresh), fresh)
+        self.frames[slot : slot + 1] = [frame]
+
+    def commit_usage(self) -> None:
+        """Count the reads since the last call that were to be counted."""
+        if self._received is not None:
+            self._tables["use"].rows.add_(self._received)
+            self._tables["life"].rows.add_(1)
+            self._received = None
+
+    def discard_usage(self) -> None:
+        """Do not count the last reads, of a frame that was not finished."""
+        self._received = None
 
     def usage(self) -> Tensor:
-        """Compute the attention that each row received per read.
+        """The attention that each row received per read, (N,), float32: prototypes, then frames."""
+        return self._tables["use"].rows / self._tables["life"].rows
 
-        Returns:
-            (N,), float: long-term elements, then frames.
-        """
-        return self._usage.normalised()
-
-    def select_top(self, usage: Tensor, count: int) -> Tensor:
-        """Find the rows of largest usage.
-
-        Args:
-            usage: (N,), see :meth:`usage`.
-            count: how many rows, at most all.
-
-        Returns:
-            Their places, int64, by descending usage.
-        """
-        return usage.topk(min(count, len(usage)), sorted=True).indices
+    def forget(self, ids: Iterable[int]) -> None:
+        """Remove objects, and rows that no object needs any longer; unknown ids are ignored."""
+        for i in ids:
+            self.objects.pop(i, None)
+            self._tables.pop(f"value.{i}", None)
+        if not self.objects:
+            self.frames, self.long, self._tables, self._received = [], 0, {}, None
+            return
+        first = min(known.entered for known in self.objects.values())
+        self._keep_frames([n for n, frame in enumerate(self.frames) if frame.number >= first])
+        long = max(known.long for known in self.objects.values())
+        self.keep_long(torch.arange(self.long - long, self.long, device=self._tables["keys"].rows.device))
 
     def temporary(self) -> list[int]:
-        """List the frames that may be removed.
+        """Places of the frames that make room first, from old to new: those that are not pinned.
 
-        The first may not, nor a permanent one, nor one on which objects entered (see ``official``).
-
-        Returns:
-            Their places in ``frames``.
+        With ``spare_pinned`` nor the oldest one, nor those on which objects entered (but see ``official``).
         """
-        stay = self.permanent | (set() if self.official else {group.entry for group in self.groups})
-        return [n for n, number in enumerate(self.frames) if n > 0 and number not in stay]
-
-    def drop_frame(self, frame: int) -> None:
-        """Remove one frame for all objects.
-
-        Args:
-            frame: its place in ``frames``.
-        """
-        self.remove_range(frame * self.positions, (frame + 1) * self.positions)
-
-    def remove_range(self, start: int, stop: int) -> None:
-        """Remove whole frames for all objects.
-
-        Args:
-            start: first row, counted from the first row of the first frame.
-            stop: row after the last one.
-        """
-        for group in self.groups:
-            offset = self.count - group.working
-            first, last = max(start - offset, 0), max(stop - offset, 0)
-            for i in group.ids:
-                self.values[i].remove(group.long + first, group.long + last)
-            group.working -= last - first
-        self.remove_keys(start, stop)
-
-    def remove_keys(self, start: int, stop: int) -> None:
-        """Remove whole frames whose values are gone, or go with their objects.
-
-        Args:
-            start: first row, counted from the first row of the first frame.
-            stop: row after the last one.
-        """
-        del self.frames[start // self.positions : stop // self.positions]
-        self.permanent.intersection_update(self.frames)
-        for table in (self.keys, self._usage.use, self._usage.life):
-            table.remove(self.long + start, self.long + stop)
-        self.selection.remove(start, stop)
+        stay = {frame.number for frame in self.frames if frame.pinned}
+        by_time = self._by_time()
+        if self.spare_pinned:
+            stay |= {self.frames[n].number for n in by_time[:1]}
+            stay |= set() if self.official else {known.entered for known in self.objects.values()}
+        return [n for n in by_time if self.frames[n].number not in stay]
 
     def keep_long(self, kept: Tensor) -> None:
-        """Keep some of the long-term elements, and remove the others.
-
-        Args:
-            kept: places of those that stay, int64, in ascending order.
-        """
-        for group in self.groups:
-            first = self.long - group.long
-            own = kept[kept >= first] - first
-            for i in group.ids:
-                rows = self.values[i].rows
-                self.values[i].replace(torch.cat([rows[own], rows[group.long :]]))
-            group.long = len(own)
-        for table in (self.keys, self._usage.use, self._usage.life):
-            table.replace(torch.cat([table.rows[kept], table.rows[self.long :]]))
+        """Keep the prototypes at some places, int64, ascending, and remove the others."""
+        if len(kept) == self.long:
+            return
+        for name, table in self._tables.items():
+            before = self._before_frames(name)
+            if not before:
+                continue
+            own = kept[kept >= self.long - before] - (self.long - before)
+            table.keep(torch.cat([own, torch.arange(before, len(table), device=kept.device)]))
+            if name.startswith("value."):
+                self.objects[int(name.removeprefix("value."))].long = len(own)
         self.long = len(kept)
 
-    def append_long(self, rows: Tensor, taken: Sequence[tuple[Group, int, dict[int, Tensor]]]) -> None:
-        """Add elements to the long-term part.
-
-        Args:
-            rows: their keys, see :func:`segue.models.memory.similarity.memory_rows`.
-            taken: groups, how many of the elements they have values for, the last ones, and those values,
-                (rows, Cv), by object.
-        """
-        self.keys.insert(self.long, rows)
-        self._usage.insert(self.long, len(rows), rows)
-        self.long += len(rows)
-        for group, count, values in taken:
-            for i, own in values.items():
-                self.values[i].insert(group.long, own)
-            group.long += count
-
-    def forget(self, ids: Sequence[int]) -> None:
-        """Remove objects, and rows that no object needs any longer.
-
-        Args:
-            ids: their ids; unknown ones are ignored.
-        """
-        for i in ids:
-            self.values.pop(i, None)
-        for group in self.groups:
-            group.ids = [i for i in group.ids if i not in ids]
-        self.groups = [group for group in self.groups if group.ids]
-        if not self.groups:
-            self._clear()
-            return
-        long, working = (max(getattr(g, part) for g in self.groups) for part in ("long", "working"))
-        self.remove_keys(0, self.count - working)
-        for table in (self.keys, self._usage.use, self._usage.life):
-            table.remove(0, self.long - long)
-        self.long = long
-
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Give all that :meth:`restore` needs.
-
-        Returns:
-            Tensors, which later writes change, and JSON values, by name.
-        """
-        if not self.groups:
-            return {}, {"groups": []}
-        groups = [[group.ids, group.entry, group.long, group.working] for group in self.groups]
-        values = {"groups": groups, "frames": self.frames, "long": self.long}
-        values |= {"positions": self.positions, "writes": self._writes}
-        values["permanent"] = sorted(self.permanent)
-        return {name: table.rows for name, table in self._tables().items()}, values
+        """Tensors, which later writes change, and JSON values, for :meth:`restore`."""
+        values = {
+            "frames": [asdict(frame) for frame in self.frames],
+            "objects": [[i, known.entered, known.long] for i, known in self.objects.items()],
+            "long": self.long,
+            "grid": self._grid,
+            "writes": self._writes,
+        }
+        return {name: table.rows for name, table in self._tables.items()}, values
 
     def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Take over what :meth:`state` gave; the tensors are copied.
-
-        Args:
-            tensors: as :meth:`state` returned them; they are copied.
-            values: as :meth:`state` returned them.
-        """
-        self.groups = [
-            Group(list(ids), entry, long, working) for ids, entry, long, working in values["groups"]
+        """Take over what :meth:`state` gave; the tensors are copied."""
+        self.frames = [
+            MemoryFrame(int(frame["number"]), bool(frame["pinned"]), bool(frame["kept"]))
+            for frame in values["frames"]
         ]
-        if not self.groups:
+        self.objects = {int(i): MemoryObject(int(first), int(long)) for i, first, long in values["objects"]}
+        self.long, self._writes = int(values["long"]), int(values["writes"])
+        self._grid = (int(values["grid"][0]), int(values["grid"][1]))
+        self._tables, self._received = {}, None
+        for name, rows in tensors.items():
+            self._tables[name] = Rows()
+            self._tables[name].put(0, rows)
+
+    @property
+    def _is_coarse(self) -> bool:
+        return self.coarse_above is not None and self.top_k is not None and self.positions > self.coarse_above
+
+    def _penalty(self, keep: bool, uncertainty: float) -> float:
+        return self.uncertainty_penalty * uncertainty + (self.penalty if keep else self.last_penalty)
+
+    def _rows(self, key: Tensor, shrinkage: Tensor | None, penalty: float) -> dict[str, Tensor]:
+        """What is written of a key (1, C, h, w)."""
+        if self.similarity == "anisotropic":
+            assert shrinkage is not None
+            rows = {"keys": anisotropic_key_rows(key[0].flatten(1).T, shrinkage[0].flatten(1).T)}
+        else:
+            penalised = self.uncertainty_penalty > 0
+            rows = {"keys": key_rows(key[0], self.similarity, penalty, penalised=penalised)}
+            if self._is_coarse:
+                rows["coarse"] = pool_keys(key[0], self.similarity, penalty)
+        fresh = torch.zeros(len(rows["keys"]), device=key.device)
+        return rows | {"use": fresh, "life": fresh + FRESH}
+
+    def _before_frames(self, name: str) -> int:
+        """Rows of a table before those of frames: the prototypes."""
+        if name.startswith("value."):
+            return self.objects[int(name.removeprefix("value."))].long
+        return self.long if name in ("keys", "use", "life") else 0
+
+    def _new_table(self, rows: Tensor) -> Rows:
+        """A table for rows like these, which a processor provides with memory only as it fills."""
+        if self.memory_frames is None or self.policy == "all":
+            return Rows()
+        most = (self.memory_frames + 1) * len(rows)
+        fits = rows.device.type == "cpu" and self.nbytes + most * rows[0].nbytes <= RESERVE_BYTES
+        return Rows(most if fits else 0, most)
+
+    def _by_time(self) -> list[int]:
+        """Places of the frames from old to new."""
+        return sorted(range(len(self.frames)), key=lambda n: self.frames[n].number)
+
+    def _slot(self, keep: bool, pinned: bool) -> int | None:
+        """Where the next frame goes: behind the last one, in place of one that makes room, or nowhere."""
+        end = len(self.frames)
+        if not keep or self.memory_frames is None or self.policy == "all":
+            return end
+        candidates = self.temporary()
+        if self.spare_pinned:
+            if len(candidates) + (not pinned and end > 0) < self.memory_frames:
+                return end
+            if not candidates:
+                return end if pinned else None
+        elif end < self.memory_frames:
+            return end
+        candidates = candidates or self._by_time()[1:] or [0]
+        if self.policy == "fifo":
+            return candidates[0]
+        means = self.usage()[self.long :].view(end, -1).mean(1).tolist()
+        return min(candidates, key=means.__getitem__)
+
+    def _keep_frames(self, kept: Sequence[int], *, recent: int | None = None) -> None:
+        """Keep the frames at some places; with ``recent`` and ``official``, values as XMem's release does."""
+        if len(kept) == len(self.frames):
             return
-        self.frames, self.long = list(values["frames"]), int(values["long"])
-        self._positions, self._writes = int(values["positions"]), int(values["writes"])
-        self.permanent = set(values["permanent"])
-        self.values = {i: Rows(self._reserve) for i in self.ids}
-        self._usage = Usage()
-        for name, table in self._tables().items():
-            table.append(tensors[name])
+        places: dict[str, list[int]] = {}
+        entered: dict[int, int] = {}
+        if self.official and recent is not None:
+            for i in self.objects:
+                own = self._official_frames(i, recent)
+                missing = len(kept) - len(own)
+                places[f"value.{i}"] = [0] * missing + own
+                entered[i] = self.frames[kept[missing]].number
+        for name, table in self._tables.items():
+            rows = torch.arange(len(table), device=table.rows.device)
+            before = self._before_frames(name)
+            by_frame = rows[before:].view(len(self.frames), -1)
+            chosen = by_frame[places.get(name, list(kept))].flatten()
+            table.keep(torch.cat([rows[:before], chosen]))
+        for i, number in entered.items():
+            self.objects[i].entered = number
+        self.frames = [self.frames[n] for n in kept]
 
-    def _tables(self) -> dict[str, Rows]:
-        """All tables, by the names that they have in a state."""
-        tables = {
-            "keys": self.keys,
-            "selection": self.selection,
-            "use": self._usage.use,
-            "life": self._usage.life,
-        }
-        return tables | {f"value.{i}": table for i, table in self.values.items()}
-
-
-def rows_of(planes: Tensor) -> Tensor:
-    """Planes as rows.
-
-    Args:
-        planes: (C, h, w).
-
-    Returns:
-        A view, (h*w, C).
-    """
-    return planes.flatten(1).T
+    def _official_frames(self, i: int, recent: int) -> list[int]:
+        """The frames whose values of an object XMem's release keeps; they move to the last frames."""
+        own = [n for n in self._by_time() if self.frames[n].number >= self.objects[i].entered]
+        return [own[0], *own[len(own) - recent :]] if len(own) >= recent + 2 else own

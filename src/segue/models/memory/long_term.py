@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal
 
@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from segue.errors import SegueError
-from segue.models.base import FramePrompts, Schedule, Setup, Shape, TrackOutput
+from segue.models.base import Schedule, Setup, Shape
 from segue.models.geometry import ResizePadGeometry
-from segue.models.memory.plan import FramePlan
-from segue.models.memory.store import MemoryStore
+from segue.models.memory.memory import Memory, Sharing
+from segue.models.memory.steps import FramePlan
+from segue.models.memory.table import MemoryTable
 from segue.models.memory.tracker import MemoryTracker
 from segue.types import Image
 
@@ -50,12 +50,13 @@ class LongTermSchedule(Schedule):
 
 
 class LongTermTracker(MemoryTracker):
-    """A tracker whose memory of a view is a :class:`MemoryStore`."""
+    """A tracker whose memory can have a long-term part."""
 
     weighs_uncertainty = False
     schedule: LongTermSchedule
     schedule_type: ClassVar[type[LongTermSchedule]] = LongTermSchedule
     mask_mode: ClassVar[Literal["nearest", "nearest-exact"]] = "nearest-exact"
+    sharing: ClassVar[Sharing] = "all"
 
     def __init__(self, network: Any, setup: Setup) -> None:
         schedule = setup.schedule
@@ -70,14 +71,18 @@ class LongTermTracker(MemoryTracker):
     def requires_update(self) -> bool:
         return bool(self.ids)  # the recurrent states move on with every frame
 
-    def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
-        for memory in self.memories:
-            memory.discard_usage()
-        return super().step(image, given, predict=predict)
-
-    def new_memory(self) -> Any:
-        """An empty memory of one view: a :class:`MemoryStore` or what holds several."""
-        return MemoryStore(self.schedule.top_k, official=self.schedule.official)
+    def new_memory(self) -> Memory:
+        schedule = self.schedule
+        table = functools.partial(
+            MemoryTable,
+            similarity="anisotropic",
+            top_k=schedule.top_k,
+            memory_frames=None if schedule.long_term else schedule.memory_frames,
+            policy=schedule.memory_policy,
+            spare_pinned=True,
+            official=schedule.official,
+        )
+        return Memory(table, self.sharing)
 
     def geometry(self, size: Shape) -> ResizePadGeometry:
         return ResizePadGeometry.of(
@@ -97,69 +102,39 @@ class LongTermTracker(MemoryTracker):
         small = F.interpolate(planes, size=geometry.working, mode="bilinear", antialias=smooth)
         return np.ascontiguousarray(small[0].permute(1, 2, 0).numpy())
 
-    def read(self, view: int, query: Any, ids: Sequence[int], plan: FramePlan) -> Tensor:
-        readout: Tensor = self.memories[view].read(query.key, query.selection, ids, count=plan.commit)
-        return readout.to(self._setup.dtype)
-
     def write(self, view: int, entry: Any, plan: FramePlan) -> None:
-        """Remember a frame, an entry (query, values (K, Cv, h, w)) or None, and make room."""
-        store: MemoryStore = self.memories[view]
-        store.commit_usage()
-        if entry is not None:
-            query, values = entry
-            parts = query.key, query.shrinkage, query.selection, values
-            store.append(self.ids, *parts, permanent=self.is_permanent(plan))
-            self.make_room(store)
+        super().write(view, entry, plan)
+        if entry is not None and self.schedule.long_term:
+            for table in self.memories[view].tables:
+                self.compress(table)
 
-    def is_permanent(self, plan: FramePlan) -> bool:
-        """Tell whether a frame stays in memory for good.
-
-        Args:
-            plan: of the frame.
-
-        Returns:
-            True for frames with given masks, where the schedule keeps these.
-        """
+    def is_pinned(self, plan: FramePlan) -> bool:
         return plan.given is not None and self.schedule.permanent == "given"
 
-    def make_room(self, store: MemoryStore) -> None:
-        """Consolidate where the memory of frames is full; without long-term memory drop a frame.
+    def compress(self, table: MemoryTable) -> None:
+        """Make prototypes of frames where the memory of frames is full.
 
         Args:
-            store: memory of one view, after a frame was added.
+            table: of one view, after a frame was added.
         """
-        schedule = self.schedule
-        temporary = store.temporary()
-        if not schedule.long_term:
-            if schedule.memory_policy != "all" and len(temporary) > schedule.memory_frames - 1:
-                store.drop_frame(
-                    least(store, temporary) if schedule.memory_policy == "usage" else temporary[0]
-                )
-            return
-        if len(temporary) >= schedule.max_mid_term_frames - 1:
-            self.evict(store)
-            store.consolidate(schedule.num_prototypes, schedule.min_mid_term_frames - 1)
+        if len(table.temporary()) >= self.schedule.max_mid_term_frames - 1:
+            self.evict(table)
+            table.compress(self.schedule.num_prototypes, self.schedule.min_mid_term_frames - 1)
 
-    def evict(self, store: MemoryStore) -> None:
+    def evict(self, table: MemoryTable) -> None:
         """Thin out a long-term memory that has no room for more prototypes, as XMem does.
 
         Of elements whose usage equals the last one that must go, all go.
 
         Args:
-            store: memory of one view, before prototypes are added.
+            table: of one view, before prototypes are added.
         """
         room = self.schedule.max_long_term_elements - self.schedule.num_prototypes
-        surplus = store.long - room
+        surplus = table.long - room
         if surplus > 0:
-            usage = store.usage()[: store.long]
+            usage = table.usage()[: table.long]
             bound = usage.kthvalue(surplus).values
-            store.keep_long((usage > bound).nonzero().flatten())
-
-
-def least(store: MemoryStore, frames: list[int]) -> int:
-    """Of several frames, the one that was read least."""
-    means = store.usage()[store.long :].view(-1, store.positions).mean(1)
-    return min(frames, key=lambda n: float(means[n]))
+            table.keep_long((usage > bound).nonzero().flatten())
 
 
 def _check(schedule: LongTermSchedule) -> None:

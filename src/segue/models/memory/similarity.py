@@ -1,6 +1,8 @@
-"""The similarity of XMem and Cutie as a product of rows, and prototypes made with it.
+"""Similarities as products of a row of the memory and a row of the query, and prototypes made with one.
 
-Cheng and Schwing, "XMem" (ECCV 2022), sections 3.3 and 3.4.
+With L2 a row has one extra channel, so that the product is the affinity of STCN:
+``(2 m.q - |m|^2) / sqrt(C)``; the term ``|q|^2`` is the same for all memory positions and drops out. The
+anisotropic similarity is that of XMem and Cutie (Cheng and Schwing, "XMem", ECCV 2022, section 3.4).
 """
 
 from __future__ import annotations
@@ -9,51 +11,71 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from segue.layers.attention import Similarity, weighted_keys
 
-def memory_rows(key: Tensor, shrinkage: Tensor) -> Tensor:
-    """Keys and shrinkages as rows, whose product with :func:`query_rows` is the affinity.
 
-    The anisotropic L2 similarity of XMem (section 3.4), ``-s/sqrt(C) · sum_c e_c (k_c - q_c)²``, is linear in
-    ``s k²``, ``s k`` and ``s``.
+def key_rows(key: Tensor, similarity: Similarity, penalty: float = 0.0, *, penalised: bool = False) -> Tensor:
+    """A memory key (C, h, w) as float32 rows (h*w, C'); their product with those of a query is the affinity.
 
-    Args:
-        key: (N, C).
-        shrinkage: s, (N, 1), at least 1.
+    The penalty, taken off all affinities to this key, goes into the extra channel of L2 and costs nothing;
+    where the similarity is ``weighted``, it grows with the sharpness of the query. The dot product has an
+    extra channel only where it is ``penalised``.
+    """
+    if similarity == "weighted":
+        columns, _ = weighted_keys(key.float().flatten(1), key.new_zeros(key.shape[0], 1).float())
+        columns[-2] += penalty * math.sqrt(key.shape[0] - 2)
+        return columns.T.contiguous()
+    rows = key.float().flatten(1).T
+    if similarity == "l2":
+        extra = rows.square().sum(1, keepdim=True) + penalty * math.sqrt(rows.shape[1])
+        rows = torch.cat([rows, extra], dim=1)
+    elif penalised:
+        extra = rows.new_full((len(rows), 1), penalty * math.sqrt(rows.shape[1]))
+        rows = torch.cat([rows, extra], dim=1)
+    return rows
 
-    Returns:
-        (N, 2C+1), float32.
+
+def query_rows(key: Tensor, similarity: Similarity, *, penalised: bool = False) -> Tensor:
+    """A query key (C, h, w) as float32 rows (h*w, C'), see :func:`key_rows`."""
+    if similarity == "weighted":
+        return weighted_keys(key.new_zeros(key.shape[0], 1).float(), key.float().flatten(1))[1].T.contiguous()
+    rows = key.float().flatten(1).T
+    scale = 1 / math.sqrt(rows.shape[1])
+    if similarity == "l2":
+        return torch.cat([rows * (2 * scale), rows.new_full((len(rows), 1), -scale)], dim=1)
+    if penalised:
+        return torch.cat([rows * scale, rows.new_full((len(rows), 1), -scale)], dim=1)
+    return rows * scale
+
+
+def pool_keys(key: Tensor, similarity: Similarity, penalty: float = 0.0) -> Tensor:
+    """Rows (h*w/4, C') of a key (C, h, w) with even sides, averaged over cells of 2x2 positions."""
+    return key_rows(F.avg_pool2d(key.float()[None], 2)[0], similarity, penalty)
+
+
+def anisotropic_key_rows(key: Tensor, shrinkage: Tensor) -> Tensor:
+    """Keys (N, C) and shrinkages (N, 1) of at least 1 as rows (N, 2C+1), float32.
+
+    The anisotropic similarity, ``-s/sqrt(C) · sum_c e_c (k_c - q_c)²``, is linear in ``s k²``, ``s k`` and
+    ``s``.
     """
     scale = shrinkage.float() / math.sqrt(key.shape[1])
     key = key.float()
     return torch.cat([key.square() * scale, key * scale, scale], dim=1)
 
 
-def query_rows(key: Tensor, selection: Tensor) -> Tensor:
-    """Query keys and selections as rows; see :func:`memory_rows`.
-
-    Args:
-        key: (P, C).
-        selection: e, (P, C) in [0, 1].
-
-    Returns:
-        (P, 2C+1), float32.
-    """
+def anisotropic_query_rows(key: Tensor, selection: Tensor) -> Tensor:
+    """Query keys (P, C) and selections (P, C) in [0, 1] as rows (P, 2C+1), float32."""
     key, selection = key.float(), selection.float()
     weighted = selection * key
     return torch.cat([-selection, 2 * weighted, -(weighted * key).sum(1, keepdim=True)], dim=1)
 
 
 def keys_of(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Keys and shrinkages of :func:`memory_rows`.
-
-    Args:
-        rows: (N, 2C+1).
-
-    Returns:
-        Keys (N, C) and shrinkages (N, 1).
-    """
+    """Keys (N, C) and shrinkages (N, 1) of the rows of :func:`anisotropic_key_rows`, (N, 2C+1)."""
     scale = rows[:, -1:]
     channels = rows.shape[1] // 2
     return rows[:, channels:-1] / scale, scale * math.sqrt(channels)
@@ -62,21 +84,17 @@ def keys_of(rows: Tensor) -> tuple[Tensor, Tensor]:
 def potentiate(
     rows: Tensor, selection: Tensor, chosen: Tensor, present: Sequence[int]
 ) -> tuple[Tensor, list[Tensor]]:
-    """Make prototypes of candidates (XMem, section 3.3).
+    """Make prototypes of N candidates (XMem, section 3.3).
 
-    Args:
-        rows: keys of the N candidates, see :func:`memory_rows`.
-        selection: their selections, (N, C).
-        chosen: places of the prototypes among the candidates, (P,).
-        present: for each group of objects, of how many candidates, the last ones, it has values.
+    ``chosen`` are the places of the prototypes among the candidates, whose rows are (N, 2C+1) and selections
+    (N, C). ``present`` says for each group of objects of how many candidates, the last ones, it has values.
 
-    Returns:
-        Rows of the prototypes, whose shrinkages are read with the weights of the first group, and for each
-        group the weights (p, n) of its n candidates in those p prototypes that are among them.
+    Gives rows of the prototypes, whose shrinkages are read with the weights of the first group, and for each
+    group the weights (p, n) of its n candidates in those p prototypes that are among them.
     """
     key, shrinkage = keys_of(rows)
-    scores = query_rows(key[chosen], selection[chosen]) @ rows.T
+    scores = anisotropic_query_rows(key[chosen], selection[chosen]) @ rows.T
     starts = [len(rows) - count for count in present]
     strengths = scores[:, starts[0] :].softmax(1) @ shrinkage[starts[0] :]
     weights = [scores[chosen >= start][:, start:].softmax(1) for start in starts]
-    return memory_rows(key[chosen], strengths), weights
+    return anisotropic_key_rows(key[chosen], strengths), weights

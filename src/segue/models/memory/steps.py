@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,9 @@ from torch import Tensor
 from segue.layers.pieces import joined
 from segue.models.base import FramePrompts, QueryFeatures, Setup, Shape
 from segue.models.geometry import ResizePadGeometry
+from segue.models.memory.memory import Memory
 from segue.models.memory.object_states import ObjectStates
 from segue.models.memory.outputs import ToProbabilities, upsample_then_aggregate
-from segue.models.memory.plan import FramePlan
 from segue.types import Image
 
 Views = list[QueryFeatures]
@@ -24,6 +25,26 @@ Views = list[QueryFeatures]
 
 PASS_BYTES_PER_PIXEL = 512
 """Rough use of memory by one object in one pass of a decoder, per pixel of the picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class FramePlan:
+    """What happens on a frame.
+
+    Attributes:
+        given: the prompts of the frame.
+        ids: the objects after it, ascending.
+        keep: whether the frame becomes permanent memory.
+        commit: False for a picture that is not taken: then nothing may change.
+        uncertainty: of the masks with which it becomes memory, in [0, 1]; known when they are, and only where
+            the schedule asks for it.
+    """
+
+    given: FramePrompts | None
+    ids: tuple[int, ...]
+    keep: bool
+    commit: bool = True
+    uncertainty: float = 0.0
 
 
 class FrameSteps:
@@ -37,7 +58,7 @@ class FrameSteps:
         ids: the objects that are followed, ascending.
     """
 
-    memories: list[Any]
+    memories: list[Memory]
     object_states: list[ObjectStates]
     ids: tuple[int, ...]
 
@@ -124,7 +145,7 @@ class FrameSteps:
         Returns:
             Values (K, Cv, h, w) in the tracker's dtype.
         """
-        readout: Tensor = self.memories[view].read(query.key, ids, count=plan.commit)
+        readout = self.memories[view].read(query.key, ids, query.selection, count=plan.commit)
         return readout.to(self._setup.dtype)
 
     def decode(
@@ -202,21 +223,42 @@ class FrameSteps:
         parts = self.passes(query, len(plan.ids))
         encoded = [self.network.encode_memory(query, masks[part], total) for part in parts]
         keys = [key for key, _ in encoded if key is not None] or [query.key]
-        return joined(keys), joined([value for _, value in encoded])
+        return replace(query, key=joined(keys)), joined([value for _, value in encoded])
 
     def write(self, view: int, entry: Any, plan: FramePlan) -> None:
         """Add an entry to the memory of a view.
 
         Args:
             view: 0, or 1 for the mirror image.
-            entry: what :meth:`encode_masks` returned.
+            entry: what :meth:`encode_masks` returned: the query with the key of the memory, and values
+                (K, Cv, h, w); or None.
             plan: what happens on the frame.
         """
+        memory = self.memories[view]
+        memory.commit_usage()
         if entry is not None:
-            pinned = plan.given is not None
-            self.memories[view].write(
-                self.ids, *entry, keep=plan.keep, pinned=pinned, uncertainty=plan.uncertainty
+            query, values = entry
+            memory.write(
+                plan.ids,
+                query.key,
+                values,
+                shrinkage=query.shrinkage,
+                selection=query.selection,
+                keep=plan.keep,
+                pinned=self.is_pinned(plan),
+                uncertainty=plan.uncertainty,
             )
+
+    def is_pinned(self, plan: FramePlan) -> bool:
+        """Tell whether a frame makes room last.
+
+        Args:
+            plan: of the frame.
+
+        Returns:
+            True for frames with given masks.
+        """
+        return plan.given is not None
 
     def passes(self, query: QueryFeatures, objects: int) -> list[slice]:
         """Divide objects into groups that fit into memory together.

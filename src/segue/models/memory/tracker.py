@@ -15,12 +15,12 @@ from torch import Tensor
 
 from segue.models.base import FramePrompts, Setup, TrackOutput
 from segue.models.geometry import ResizePadGeometry
-from segue.models.memory.bank import MemoryBank
 from segue.models.memory.components import suppress_distant_components
+from segue.models.memory.memory import Memory
 from segue.models.memory.object_states import ObjectStates
 from segue.models.memory.outputs import Compact, to_array, uncertainty
-from segue.models.memory.plan import FramePlan
-from segue.models.memory.steps import FrameSteps, Views
+from segue.models.memory.steps import FramePlan, FrameSteps, Views
+from segue.models.memory.table import MemoryTable
 from segue.registry import PromptKind
 from segue.types import Image
 
@@ -78,17 +78,16 @@ class MemoryTracker(FrameSteps):
         self._previous_masks: Tensor | None = None
         self._seen = self._last_memory = 0
 
-    def new_memory(self) -> Any:
+    def new_memory(self) -> Memory:
         """Make an empty memory of one view.
 
         Returns:
-            A :class:`MemoryBank`; subclasses may return their own kind, which has ``read``, ``write``,
-            ``forget``, ``state`` and ``restore``.
+            The memory, as the schedule says.
         """
         schedule, network = self.schedule, self.network
-        return MemoryBank(
+        table = functools.partial(
+            MemoryTable,
             similarity=network.similarity,
-            shared_keys=network.shared_keys,
             top_k=schedule.top_k,
             memory_frames=schedule.memory_frames,
             policy=schedule.memory_policy,
@@ -98,6 +97,7 @@ class MemoryTracker(FrameSteps):
             last_penalty=schedule.last_penalty,
             uncertainty_penalty=schedule.uncertainty_penalty,
         )
+        return Memory(table, "all" if network.shared_keys else "object")
 
     @property
     def requires_update(self) -> bool:
@@ -165,10 +165,10 @@ class MemoryTracker(FrameSteps):
             states.forget(ids)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors, bank = self._view_state(0)
+        tensors, memory = self._view_state(0)
         if self._previous_masks is not None:
             tensors["before"] = self._previous_masks
-        values = {"bank": bank, "ids": self.ids, "seen": self._seen, "last_memory": self._last_memory}
+        values = {"memory": memory, "ids": self.ids, "seen": self._seen, "last_memory": self._last_memory}
         if len(self.memories) > 1:
             mirrored, values["mirror"] = self._view_state(1)
             tensors |= _named(mirrored, MIRRORED)
@@ -178,10 +178,10 @@ class MemoryTracker(FrameSteps):
         self.reset()
         self.ids = tuple(values["ids"])
         self._seen, self._last_memory = int(values["seen"]), int(values["last_memory"])
-        bank = {name: value.to(self._setup.device) for name, value in tensors.items()}
-        self._previous_masks = bank.pop("before", None)
-        mirrored = _taken(bank, MIRRORED)
-        self._restore_view(0, bank, values["bank"])
+        tensors = {name: value.to(self._setup.device) for name, value in tensors.items()}
+        self._previous_masks = tensors.pop("before", None)
+        mirrored = _taken(tensors, MIRRORED)
+        self._restore_view(0, tensors, values["memory"])
         if len(self.memories) > 1:
             self._restore_view(1, mirrored, values["mirror"])
 
@@ -195,7 +195,8 @@ class MemoryTracker(FrameSteps):
 
     def _views(self, image: Image) -> tuple[npt.NDArray[Any], ResizePadGeometry, Views]:
         """What the network sees of a picture (a copy), and its features."""
-        for states in self.object_states:
+        for memory, states in zip(self.memories, self.object_states, strict=True):
+            memory.discard_usage()
             states.discard()
         geometry = self.geometry(image.shape[:2])
         # A copy, because PyTorch complains of pictures that are read-only.

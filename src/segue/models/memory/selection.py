@@ -1,0 +1,67 @@
+"""The largest affinities of each query position, and the values there."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+GROUP = 32
+"""Positions of which top-k selection first keeps only the largest."""
+
+
+def top_k(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The ``count`` largest entries of each row (rows, columns) and their places, in no particular order.
+
+    Exact: the largest entries lie in at most ``count`` groups, and those are among the groups with the
+    largest maxima. Selecting groups first leaves a hundredth of the entries to select from. The entries of a
+    group are apart, so that the maxima of neighbouring groups are found together.
+    """
+    rows, columns = scores.shape
+    groups = columns // GROUP
+    if groups <= 2 * count:
+        places = places_of_largest(scores, count)
+        return scores.gather(1, places), places
+    body = scores[:, : groups * GROUP].view(rows, GROUP, groups)
+    chosen = places_of_largest(body.amax(dim=1), count)
+    steps = torch.arange(0, groups * GROUP, groups, device=scores.device)
+    places = (chosen[:, :, None] + steps).flatten(1)
+    if groups * GROUP < columns:
+        rest = torch.arange(groups * GROUP, columns, device=scores.device)
+        places = torch.cat([places, rest.expand(rows, -1)], dim=1)
+    candidates = scores.gather(1, places)
+    within = places_of_largest(candidates, count)
+    return candidates.gather(1, within), places.gather(1, within)
+
+
+def places_of_largest(scores: Tensor, count: int) -> Tensor:
+    """Places (..., count), int64, of the largest entries of rows (..., N), in no particular order."""
+    if scores.device.type != "cpu":
+        return torch.topk(scores, count, sorted=False).indices
+    # numpy's selection is several times as fast as PyTorch's.
+    rest = scores.shape[-1] - count
+    return torch.from_numpy(np.argpartition(scores.numpy(), rest)[..., rest:])
+
+
+def weighted_rows(index: Tensor, weights: Tensor, values: Tensor) -> Tensor:
+    """Sums (Q, C) of the rows ``index`` (Q, k) of (N, C), weighted (Q, k)."""
+    return F.embedding_bag(index, values, per_sample_weights=weights.to(values.dtype), mode="sum")
+
+
+def cell_members(height: int, width: int, frames: int, device: torch.device) -> Tensor:
+    """Positions of every 2x2 cell of frames with even sides, (frames * height/2 * width/2, 4), int64."""
+    grid = torch.arange(frames * height * width, device=device)
+    grid = grid.view(frames, height // 2, 2, width // 2, 2)
+    return grid.transpose(2, 3).reshape(-1, 4)
+
+
+def far_apart(length: int, radius: int, device: torch.device) -> Tensor:
+    """-inf where two places on an axis are more than a radius apart, else 0; (length, length), float32.
+
+    Two positions of a grid are outside each other's window where their rows or their columns are; a matrix of
+    all pairs of positions would take gigabytes on a large grid.
+    """
+    places = torch.arange(length, device=device)
+    far = (places[:, None] - places).abs() > radius
+    return torch.zeros(far.shape, device=device).masked_fill_(far, -torch.inf)

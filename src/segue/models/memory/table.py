@@ -1,0 +1,251 @@
+"""The memory table: what is remembered of earlier frames, bounded and read in blocks.
+
+It is a table of positions: a row for its key, its usage, and its value for each object. The rows of
+prototypes ("long-term memory", Cheng and Schwing, "XMem", ECCV 2022, section 3.3) come first, then those of
+frames, one frame after the other. An object has values from the frame on which it entered.
+
+The affinity between memory and query exists for one block of query rows at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segue.layers.products import product_with
+from segue.models.memory.contents import FRESH, TableContents
+from segue.models.memory.selection import cell_members, far_apart, places_of_largest, top_k, weighted_rows
+from segue.models.memory.similarity import anisotropic_query_rows, potentiate, query_rows
+
+BLOCK_ELEMENTS = {"cpu": 1 << 21, "cuda": 1 << 27}
+"""Affinities that exist at a time: 8 MiB stay near a processor's cache, a GPU wants large products."""
+
+BLOCK_ROWS = 64
+"""Query rows of a block at least; thinner products waste a processor's registers."""
+
+COARSE_CELLS = 24
+"""Cells of 2x2 positions that the coarse step of a coarse-to-fine read hands to the fine step, at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadGroup:
+    """Objects that read the same rows: not the frames ``absent``, and the last ``long`` prototypes."""
+
+    members: list[int]
+    absent: list[int]
+    long: int
+
+
+class MemoryTable(TableContents):
+    """Keys and values of remembered frames and prototypes, which objects read."""
+
+    def read(
+        self, key: Tensor, ids: Sequence[int], selection: Tensor | None = None, *, count: bool = True
+    ) -> Tensor:
+        """Read what objects remember of the query's surroundings.
+
+        Each query position takes the softmax over its ``top_k`` best positions, over all frames together, and
+        the values there weighted by it.
+
+        Args:
+            key: query key, (1, C, h, w).
+            ids: objects, all of them known.
+            selection: weights of its channels, (1, C, h, w), for the anisotropic similarity.
+            count: whether the read counts as usage, once :meth:`commit_usage` is called.
+
+        Returns:
+            (K, Cv, h, w), channels last in memory.
+        """
+        height, width = key.shape[-2:]
+        query = self._query(key[0], selection)
+        sample = self._tables[f"value.{ids[0]}"].rows
+        out = sample.new_empty(len(ids), len(query), sample.shape[-1])
+        count = count and (self.similarity != "anisotropic" or self.ids[0] in ids)
+        if count and self._received is None:
+            self._received = torch.zeros_like(self._tables["use"].rows)
+        groups = self._groups(ids)
+        cells = self._cells(query, height, width) if self._is_coarse else None
+        asked = query if cells is None else cells.mean(1)
+        table = self._tables["keys" if cells is None else "coarse"]
+        rows = table.padded
+        far = self._far_apart(height, width, 1 if cells is None else 2, query.device)
+        size = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 21) // len(rows), BLOCK_ROWS)
+        compare = product_with(rows, min(size, len(asked)))
+        for start in range(0, len(asked), size):
+            block = slice(start, start + size)
+            affinity = compare(asked[block])[:, : len(table)]
+            for group in groups:
+                scores = affinity[:, self.long - group.long :]
+                if group.absent or far is not None:
+                    scores = self._masked(scores if len(groups) == 1 else scores.clone(), group, far, start)
+                if cells is None:
+                    places: slice | Tensor = block
+                    weights, index = self._choose(scores, group)
+                else:
+                    places, weights, index = self._choose_fine(scores, group, cells, block)
+                self._gather(weights, index, group, ids, out, places, count=count)
+        return out.view(len(ids), height, width, -1).permute(0, 3, 1, 2)
+
+    def compress(self, prototypes: int, recent: int) -> None:
+        """Replace temporary frames but for the ``recent`` last by prototypes (XMem, section 3.3).
+
+        Prototypes are the rows of largest usage; their values and shrinkages are read from all that is
+        replaced, with a softmax over all of it ("potentiation").
+        """
+        temporary = self.temporary()
+        moved = temporary[: len(temporary) - recent]
+        if not moved:
+            return
+        keys = self._tables["keys"].rows
+        places = self._rows_of(moved).to(keys.device)
+        usage = self.usage()[self.long + places]
+        chosen = usage.topk(min(prototypes, len(usage)), sorted=True).indices
+        if not self.official:
+            chosen = chosen.sort().values  # those that a later group has values for come last, as its rows do
+        own = {i: self._own_among(i, moved, recent) for i in self.objects}
+        counts = list(dict.fromkeys(len(frames) for frames in own.values()))
+        rows, shares = potentiate(
+            keys[self.long + places],
+            self._tables["selection"].rows[places],
+            chosen,
+            [count * self.positions for count in counts],
+        )
+        weights = dict(zip(counts, shares, strict=True))
+        made = {}
+        for i, frames in own.items():
+            values = self._tables[f"value.{i}"].rows
+            taken = values[self.objects[i].long + self._rows_of(frames).to(values.device)]
+            made[i] = weights[len(frames)].to(values.dtype) @ taken
+        self._keep_frames([n for n in range(len(self.frames)) if n not in moved], recent=recent)
+        self._append_long(rows, made)
+
+    def _query(self, key: Tensor, selection: Tensor | None) -> Tensor:
+        if self.similarity == "anisotropic":
+            assert selection is not None
+            return anisotropic_query_rows(key.flatten(1).T, selection[0].flatten(1).T)
+        return query_rows(key, self.similarity, penalised=self.uncertainty_penalty > 0)
+
+    def _groups(self, ids: Sequence[int]) -> list[ReadGroup]:
+        """Objects that read the same rows."""
+        groups: dict[tuple[int, int], list[int]] = {}
+        for i in ids:
+            known = self.objects[i]
+            groups.setdefault((known.entered, known.long), []).append(i)
+        return [
+            ReadGroup(members, [n for n, frame in enumerate(self.frames) if frame.number < entered], long)
+            for (entered, long), members in groups.items()
+        ]
+
+    def _cells(self, query: Tensor, height: int, width: int) -> Tensor:
+        """Query rows (P, C) by cells of 2x2 positions, (P/4, 4, C)."""
+        cells = query.view(height // 2, 2, width // 2, 2, -1).transpose(1, 2)
+        return cells.reshape(-1, 4, query.shape[1])
+
+    def _far_apart(
+        self, height: int, width: int, cell: int, device: torch.device
+    ) -> tuple[Tensor, Tensor] | None:
+        """What keeps rows and columns apart in the frame with the window, at cells of some positions."""
+        if self.last_window is None:
+            return None
+        radius = self.last_window // cell
+        rows, columns = (far_apart(length // cell, radius, device) for length in (height, width))
+        return rows, columns
+
+    def _masked(
+        self, scores: Tensor, group: ReadGroup, far: tuple[Tensor, Tensor] | None, start: int
+    ) -> Tensor:
+        """Set scores (Q, N) of query rows from ``start`` on to -inf where a group must not read, in place."""
+        by_frame = scores[:, group.long :].unflatten(1, (len(self.frames), -1))
+        for n in group.absent:
+            by_frame[:, n] = -torch.inf
+        # Where the frame with the window is all that there is to read, it is read whole.
+        if far is not None and len(self.frames) - len(group.absent) > 1:
+            rows, columns = far
+            windowed = by_frame[:, self._by_time()[-1]].unflatten(1, (len(rows), len(columns)))
+            places = torch.arange(start, start + len(scores), device=scores.device)
+            windowed += rows[places // len(columns), :, None]
+            windowed += columns[places % len(columns), None, :]
+        return scores
+
+    def _choose(self, scores: Tensor, group: ReadGroup) -> tuple[Tensor, Tensor | None]:
+        """Weights (Q, k) of the best rows and their places, or of all rows (Q, N) and None."""
+        present = scores.shape[1] - len(group.absent) * self.positions
+        if self.top_k is None or self.top_k >= present:
+            return scores.softmax(1), None
+        best, index = top_k(scores, self.top_k)
+        return best.softmax(1), index
+
+    def _choose_fine(
+        self, scores: Tensor, group: ReadGroup, cells: Tensor, block: slice
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Top-k among the positions of the cells that match best at half resolution.
+
+        Query cells have scores (Q, cells of the memory); the four positions of a cell share their candidates.
+        Gives places of the query positions, weights (4 Q, k) and places in the memory.
+        """
+        members = cell_members(*self._grid, len(self.frames), scores.device)
+        present = (len(self.frames) - len(group.absent)) * self.positions // 4
+        wanted = min(max(COARSE_CELLS, -(-(self.top_k or 0) // 4)), present)
+        candidates = members[top_k(scores, wanted)[1]].flatten(1)
+        keys = self._tables["keys"].rows
+        fine = cells[block] @ F.embedding(candidates, keys).transpose(1, 2)
+        place = places_of_largest(fine, min(self.top_k or 0, 4 * wanted))
+        weights = fine.gather(2, place).softmax(2)
+        index = candidates[:, None].expand(-1, 4, -1).gather(2, place)
+        return members[: len(cells)][block].flatten(), weights.flatten(0, 1), index.flatten(0, 1)
+
+    def _gather(
+        self,
+        weights: Tensor,
+        index: Tensor | None,
+        group: ReadGroup,
+        ids: Sequence[int],
+        out: Tensor,
+        places: slice | Tensor,
+        *,
+        count: bool,
+    ) -> None:
+        """Write weighted values into places of the output (K, P, Cv), and count the attention."""
+        if count and self._received is not None and (readers := self._readers(group)):
+            received = self._received[self.long - group.long :]
+            if index is None:
+                received.add_(weights.sum(0), alpha=readers)
+            else:
+                received.index_add_(0, index.flatten(), weights.flatten(), alpha=readers)
+        for i in group.members:
+            values = self._tables[f"value.{i}"].rows
+            out[ids.index(i), places] = (
+                weights.to(values.dtype) @ values if index is None else weighted_rows(index, weights, values)
+            )
+
+    def _readers(self, group: ReadGroup) -> int:
+        """How often the attention of a group counts: for XMem that of the first object."""
+        if self.similarity == "anisotropic":
+            return int(self.ids[0] in group.members)
+        return len(group.members)
+
+    def _own_among(self, i: int, moved: Sequence[int], recent: int) -> list[int]:
+        """Of the frames to be replaced, those whose values of an object make its prototypes."""
+        own = [n for n in self._by_time() if self.frames[n].number >= self.objects[i].entered]
+        if not self.official or len(own) == len(self.frames):
+            return [n for n in moved if n in own]
+        return own[1 : len(own) - recent] if len(own) > recent + 2 else []
+
+    def _append_long(self, rows: Tensor, values: dict[int, Tensor]) -> None:
+        """Add prototypes: their keys, and the values of objects, which have the last ones."""
+        fresh = torch.zeros(len(rows), device=rows.device)
+        for name, new in (("keys", rows), ("use", fresh), ("life", fresh + FRESH)):
+            self._tables[name].insert(self.long, new)
+        self.long += len(rows)
+        for i, own in values.items():
+            self._tables[f"value.{i}"].insert(self.objects[i].long, own)
+            self.objects[i].long += len(own)
+
+    def _rows_of(self, frames: Sequence[int]) -> Tensor:
+        """Rows of frames, counted from the first frame."""
+        steps = torch.arange(self.positions)
+        return (torch.tensor(list(frames), dtype=torch.int64)[:, None] * self.positions + steps).flatten()

@@ -1,0 +1,69 @@
+"""Frames from the middle of a video file are those of decoding it from its beginning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segue.video import decode, open_source
+from segue.video.decode import VideoFileReader
+from tests.video.making import busy_pictures, write_video
+
+COUNT = 140
+GROUP = {"g": "20", "keyint_min": "20", "sc_threshold": "0", "crf": "30"}
+CASES = {
+    "b-frames": (".mp4", {**GROUP, "bf": "3"}, False),
+    "variable rate": (".mp4", {**GROUP, "bf": "2"}, True),
+    "matroska": (".mkv", {**GROUP, "bf": "2"}, True),
+    "transport stream": (".ts", {**GROUP, "bf": "2"}, False),
+    "open groups": (".mkv", {**GROUP, "bf": "3", "x264-params": "open-gop=1:keyint=20:min-keyint=20"}, False),
+    "open groups in a stream": (".ts", {**GROUP, "bf": "3", "x264-params": "open-gop=1:keyint=20"}, False),
+    "intra refresh": (".mp4", {**GROUP, "x264-params": "intra-refresh=1:keyint=20"}, False),
+    "one group": (".mp4", {"g": "1000", "bf": "2"}, False),
+}
+
+
+@pytest.fixture(scope="module", params=CASES)
+def film(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    suffix, options, varies = CASES[request.param]
+    times = None
+    if varies:
+        times = np.cumsum(np.random.default_rng(3).choice([0.04, 0.08, 0.1], COUNT)).tolist()
+    path = tmp_path_factory.mktemp("films") / f"film{suffix}"
+    return write_video(path, busy_pictures(COUNT, (48, 64)), times=times, fps=25, options=options)
+
+
+@pytest.mark.parametrize("start", [60, 79, 80, 81, 117, 139, "2.4s", "3.21s"])
+def test_frames_from_the_middle_are_those_of_plain_decoding(film: Path, start: int | str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decode, "FEW", 10**9)
+        plain = list(open_source(film, start=start))
+    found = list(open_source(film, start=start))
+    assert len(plain) > 0
+    assert [(frame.index, frame.time) for frame in found] == [(frame.index, frame.time) for frame in plain]
+    for one, other in zip(found, plain, strict=True):
+        assert np.array_equal(one.image, other.image), one.index
+
+
+def test_frames_before_the_key_frame_are_not_decoded(tmp_path: Path) -> None:
+    suffix, options, _ = CASES["b-frames"]
+    path = write_video(tmp_path / f"film{suffix}", busy_pictures(COUNT, (48, 64)), fps=25, options=options)
+    assert next(VideoFileReader(path, None).pictures(119)).index == 100
+    assert next(VideoFileReader(path, None).pictures(4.0)).index == 100
+    assert next(VideoFileReader(path, None).pictures(20)).index == 0
+
+
+def test_a_damaged_file_is_decoded_from_its_beginning(tmp_path: Path) -> None:
+    suffix, options, _ = CASES["transport stream"]
+    path = write_video(tmp_path / f"film{suffix}", busy_pictures(COUNT, (48, 64)), fps=25, options=options)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 3 // 188 * 188
+    del content[middle : middle + 188 * 3]
+    path.write_bytes(content)
+    sought = [frame.index for frame in open_source(path, start=100, on_damage="hold", warn=lambda _: None)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decode, "FEW", 10**9)
+        plain = [frame.index for frame in open_source(path, start=100, on_damage="hold", warn=lambda _: None)]
+    assert sought == plain
