@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -107,7 +108,7 @@ def serve(
         str | None, typer.Option(help="cpu, cuda, cuda:1 ...  [default: a GPU if there is one]")
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 lets every machine of the network ask.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines ask, with a token.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port.", min=1, max=65535)] = 9090,
     media: Annotated[
@@ -122,8 +123,9 @@ def serve(
 ) -> None:
     """Answer annotation tools: an ML backend of Label Studio, a remote server of X-AnyLabeling.
 
-    Files that were uploaded to Label Studio are read with the token in LABEL_STUDIO_API_KEY. CVAT runs segue
-    by itself, see `examples/cvat` in the repository.
+    Files that were uploaded to Label Studio are read with the token in LABEL_STUDIO_API_KEY. Beyond this
+    machine (`--host`) requests need the token in SEGUE_TOKEN; without one, a new one is printed. CVAT runs
+    segue by itself, see `examples/cvat` in the repository.
 
     Examples:
 
@@ -133,7 +135,7 @@ def serve(
     """
     need_web()
     from segue.registry import MODELS
-    from segue_web.guard import ReportingServer, listening, refuse_pages
+    from segue_web.guard import LOOPBACK, ReportingServer, listening, refuse_pages
     from segue_web.services.assistant import Assistant
 
     own = prompter or MODELS.find(model).prompter
@@ -148,10 +150,13 @@ def serve(
         from segue_web.services import x_anylabeling
 
         app = x_anylabeling.make_app(assistant)
-    refuse_pages(app, host, port)
+    token = None if host in LOOPBACK else os.environ.get("SEGUE_TOKEN") or secrets.token_urlsafe(24)
+    refuse_pages(app, host, port, token)
     listener = listening(host, port)
-    address = f"http://{host}:{port}"
-    server = ReportingServer(app, lambda: typer.echo(f"{tool} finds segue at {address}  (Ctrl-C ends)"))
+    found = f"{tool} finds segue at http://{host}:{port}"
+    if token is not None and "SEGUE_TOKEN" not in os.environ:
+        found += f" with the token {token}"
+    server = ReportingServer(app, lambda: typer.echo(f"{found}  (Ctrl-C ends)"))
     server.run(sockets=[listener])
 
 

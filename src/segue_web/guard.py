@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 import socket
 import threading
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,19 +88,36 @@ def guarded_app(guard: Guard, page: str, life: Life) -> FastAPI:
     return app
 
 
-def refuse_pages(app: FastAPI, host: str, port: int) -> None:
-    """Let programs ask, and no web pages: those of a browser on this machine could come from anywhere.
+LOOPBACK = ("127.0.0.1", "localhost")
+
+
+def brings_token(headers: Any, token: str) -> bool:
+    """Whether a request has the token: in ``Token``, as a bearer, or as a password of any user."""
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        with suppress(ValueError):
+            value = base64.b64decode(value).decode().partition(":")[2]
+    given = (headers.get("token", ""), value)
+    return any(secrets.compare_digest(each.encode(), token.encode()) for each in given)
+
+
+def refuse_pages(app: FastAPI, host: str, port: int, token: str | None) -> None:
+    """Let programs ask, with the token if there is one, and no web pages, which could come from anywhere.
 
     Browsers name the page with every request that it makes to another server; annotation tools do not. On an
     address of this machine requests must name it, too (DNS rebinding).
     """
-    own = {f"{name}:{port}" for name in ("127.0.0.1", "localhost")}
+    own = {f"{name}:{port}" for name in LOOPBACK}
 
     @app.middleware("http")
     async def check(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
         from_page = "origin" in request.headers or "sec-fetch-site" in request.headers
-        foreign = host in ("127.0.0.1", "localhost") and request.headers.get("host") not in own
-        return Response("only programs may ask", 403) if from_page or foreign else await go_on(request)
+        foreign = host in LOOPBACK and request.headers.get("host") not in own
+        if from_page or foreign:
+            return Response("only programs may ask", 403)
+        if token is not None and not brings_token(request.headers, token):
+            return Response("the token is missing", 401, {"WWW-Authenticate": "Basic"})
+        return await go_on(request)
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -14,7 +14,6 @@ from typing import Any
 import segue
 from segue.api.results import Results
 from segue.errors import SegueError
-from segue.inputs import is_number
 from segue.prompts import find_prompter
 from segue.prompts.answers import Answer, PicturePrompter, Prompts
 from segue.sessions import TrackSession
@@ -94,26 +93,13 @@ class Assistant:
         )
 
 
-def picture_of(text: object) -> Image:
-    """The picture in a request: base64, by itself or as a ``data:`` address.
-
-    Args:
-        text: what the request holds.
-
-    Returns:
-        RGB (H, W, 3), uint8.
-
-    Raises:
-        RequestError: it is none.
-        SourceError: the picture cannot be decoded.
-    """
+def picture_of(text: str) -> Image:
+    """The picture in a request, RGB (H, W, 3), uint8: base64, by itself or as a ``data:`` address."""
     return decode_image(picture_file(text), "image")
 
 
-def picture_file(text: object) -> bytes:
-    """The file of a picture in a request, not decoded yet; see :func:`picture_of`."""
-    if not isinstance(text, str):
-        raise RequestError("image: give a picture in base64")
+def picture_file(text: str) -> bytes:
+    """The file of a picture in a request, not decoded yet."""
     if text.startswith("data:"):
         text = text.partition(",")[2]
     if len(text) > LARGEST_PICTURE * 4 // 3:
@@ -122,17 +108,3 @@ def picture_file(text: object) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise RequestError("image: is no base64") from None
-
-
-def numbers_of(values: object, count: int, what: str) -> tuple[float, ...]:
-    """Finite numbers of a request, so many of them."""
-    if not isinstance(values, (list, tuple)) or len(values) != count or not all(map(is_number, values)):
-        raise RequestError(f"{what}: give {count} numbers")
-    return tuple(float(value) for value in values)
-
-
-def dictionary(value: Any, what: str) -> dict[str, Any]:
-    """A JSON object of a request."""
-    if not isinstance(value, dict):
-        raise RequestError(f"{what}: is no object")
-    return value

@@ -12,20 +12,21 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from pydantic import BeforeValidator, Field
 
 from segue.errors import SegueError
-from segue.inputs import parse_json
 from segue.prompts.answers import Prompts
 from segue.sessions import TrackSession
 from segue.types import BoxPrompt, Image, MaskPrompt, Prompt
 from segue_web.exports.cvat import row_runs
 from segue_web.exports.outlines import parts_of, single_outline
-from segue_web.services.assistant import Assistant, RequestError, dictionary, numbers_of, picture_of
+from segue_web.services.assistant import Assistant, RequestError, picture_of
+from segue_web.services.requests import Body, Pair, parse
 
 SESSIONS = 16
 """Trackings that are kept; the one that was not asked for the longest is dropped."""
@@ -33,12 +34,57 @@ SESSIONS = 16
 MOST_OBJECTS = 64
 
 
+def _of_numbers(shape: object) -> object:
+    """Until version 2.40 CVAT posts rectangles as four numbers."""
+    return {"type": "rectangle", "points": shape, "plain": True} if isinstance(shape, list) else shape
+
+
+class ShapeBody(Body):
+    """A shape that was drawn; ``plain`` ones are lists of numbers."""
+
+    type: Literal["rectangle", "polygon", "mask"]
+    points: Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=4_000_000)]
+    plain: bool = False
+
+    @property
+    def posted(self) -> dict[str, Any] | list[float]:
+        """As CVAT has it."""
+        return self.points if self.plain else {"type": self.type, "points": self.points}
+
+
+class StateBody(Body):
+    """What CVAT keeps of an object that is followed."""
+
+    tracking: Annotated[str, Field(max_length=32)]
+    object: Annotated[int, Field(ge=1)]
+    step: int
+
+
+class Interaction(Body):
+    """What CVAT posts to an interactor."""
+
+    image: str
+    pos_points: Annotated[list[Pair], Field(max_length=1000)] | None = None
+    neg_points: Annotated[list[Pair], Field(max_length=1000)] | None = None
+    obj_bbox: tuple[Pair, Pair] | tuple[()] | None = None
+
+
+class TrackingRequest(Body):
+    """What CVAT posts to a tracker."""
+
+    image: str
+    states: Annotated[list[StateBody | None], Field(max_length=MOST_OBJECTS)] | None = None
+    shapes: (
+        Annotated[list[Annotated[ShapeBody, BeforeValidator(_of_numbers)]], Field(max_length=MOST_OBJECTS)]
+        | None
+    ) = None
+
+
 def respond(context: Any, event: Any, act: Callable[[object], dict[str, Any]]) -> Any:
     """The response of a Nuclio function."""
     try:
-        body = event.body
-        answer, status = act(parse_json(body.decode()) if isinstance(body, bytes) else body), 200
-    except (SegueError, ValueError) as error:
+        answer, status = act(event.body), 200
+    except SegueError as error:
         answer, status = {"error": str(error).splitlines()[0]}, 400
     kind = "application/json"
     return context.Response(body=json.dumps(answer), headers={}, content_type=kind, status_code=status)
@@ -46,17 +92,13 @@ def respond(context: Any, event: Any, act: Callable[[object], dict[str, Any]]) -
 
 def interact(assistant: Assistant, request: object) -> dict[str, Any]:
     """The object that clicks and a box mark."""
-    values = dictionary(request, "request")
-    picture = picture_of(values.get("image"))
-    corners = values.get("obj_bbox") or None
+    values = parse(Interaction, request)
+    picture = picture_of(values.image)
     box = None
-    if corners is not None:
-        (x0, y0), (x1, y1) = (_point(corner, "obj_bbox") for corner in _list(corners, "obj_bbox", 2))
+    if values.obj_bbox:
+        (x0, y0), (x1, y1) = values.obj_bbox
         box = min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
-    points, negative = (
-        [_point(point, name) for point in _list(values.get(name) or [], name)]
-        for name in ("pos_points", "neg_points")
-    )
+    points, negative = values.pos_points or [], values.neg_points or []
     mask = assistant.answer(picture, Prompts(box, points, negative)).mask
     parts = parts_of(mask)
     outline = parts[0].outside.tolist() if parts else []
@@ -68,8 +110,7 @@ class _Tracking:
     """Objects that were drawn on one frame, and the session that follows them."""
 
     session: TrackSession
-    shapes: list[dict[str, Any]]
-    plain: bool  # shapes are lists of numbers, as before CVAT 2.40
+    shapes: list[ShapeBody]
     step: int = 0
 
 
@@ -90,32 +131,29 @@ class Trackings:
 
     def answer(self, request: object) -> dict[str, Any]:
         """Begin to follow shapes on a frame, or go on with the next one."""
-        values = dictionary(request, "request")
-        picture = picture_of(values.get("image"))
-        states = _list(values.get("states") or [], "states", most=MOST_OBJECTS)
-        shapes = _list(values.get("shapes") or [], "shapes", most=MOST_OBJECTS)
+        values = parse(TrackingRequest, request)
+        picture = picture_of(values.image)
         with self._lock:
-            if any(state is not None for state in states):
-                return self._gone_on(picture, states)
-            return self._begun(picture, shapes)
+            if any(values.states or []):
+                if None in (values.states or []):
+                    raise RequestError("states: one lacks its tracking; draw the shape again")
+                return self._gone_on(picture, [state for state in values.states or [] if state])
+            return self._begun(picture, values.shapes or [])
 
-    def _begun(self, picture: Image, shapes: list[Any]) -> dict[str, Any]:
+    def _begun(self, picture: Image, shapes: list[ShapeBody]) -> dict[str, Any]:
         if not shapes:
             raise RequestError("shapes: draw at least one")
-        plain = isinstance(shapes[0], list)
-        typed = [_typed(shape) for shape in shapes]
         size = picture.shape[0], picture.shape[1]
         session = self._assistant.session()
-        session.step(picture, [_prompt(number, shape, size) for number, shape in enumerate(typed, 1)])
+        session.step(picture, [_prompt(number, shape, size) for number, shape in enumerate(shapes, 1)])
         name = secrets.token_hex(8)
-        self._known[name] = _Tracking(session, typed, plain)
+        self._known[name] = _Tracking(session, list(shapes))
         while len(self._known) > SESSIONS:
             self._known.popitem(last=False)
         states = [{"tracking": name, "object": number, "step": 0} for number in range(1, len(shapes) + 1)]
-        return {"shapes": shapes, "states": states}
+        return {"shapes": [shape.posted for shape in shapes], "states": states}
 
-    def _gone_on(self, picture: Image, states: list[Any]) -> dict[str, Any]:
-        wanted = [_State.of(state) for state in states]
+    def _gone_on(self, picture: Image, wanted: list[StateBody]) -> dict[str, Any]:
         for name in dict.fromkeys(state.tracking for state in wanted):
             known = self._known.get(name)
             steps = {state.step for state in wanted if state.tracking == name}
@@ -123,19 +161,18 @@ class Trackings:
                 raise RequestError(
                     "this tracking is known no longer: draw the shape again, or switch tracking off and on"
                 )
-            if max(state.number for state in wanted if state.tracking == name) > len(known.shapes):
+            if max(state.object for state in wanted if state.tracking == name) > len(known.shapes):
                 raise RequestError("state: is none that segue gave")
         for name in dict.fromkeys(state.tracking for state in wanted):
             self._known.move_to_end(name)
             self._step(self._known[name], picture)
         found = [self._known[state.tracking] for state in wanted]
-        shapes = [known.shapes[state.number - 1] for known, state in zip(found, wanted, strict=True)]
         return {
             "shapes": [
-                shape["points"] if known.plain else shape for known, shape in zip(found, shapes, strict=True)
+                known.shapes[state.object - 1].posted for known, state in zip(found, wanted, strict=True)
             ],
             "states": [
-                {"tracking": state.tracking, "object": state.number, "step": known.step}
+                {"tracking": state.tracking, "object": state.object, "step": known.step}
                 for known, state in zip(found, wanted, strict=True)
             ],
         }
@@ -147,41 +184,17 @@ class Trackings:
         for number, shape in enumerate(known.shapes, 1):
             mask = result.mask == number
             if mask.any():
-                known.shapes[number - 1] = {"type": shape["type"], "points": _points(mask, shape["type"])}
+                known.shapes[number - 1] = shape.model_copy(update={"points": _points(mask, shape.type)})
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
-    tracking: str
-    number: int
-    step: int
-
-    @classmethod
-    def of(cls, value: object) -> _State:
-        state = dictionary(value, "state")
-        name, number, step = state.get("tracking"), state.get("object"), state.get("step")
-        if not isinstance(name, str) or type(number) is not int or type(step) is not int or number < 1:
-            raise RequestError("state: is none that segue gave")
-        return cls(name, number, step)
-
-
-def _typed(shape: Any) -> dict[str, Any]:
-    """A shape as an object with type and points."""
-    if isinstance(shape, list):
-        shape = {"type": "rectangle", "points": shape}
-    kind = dictionary(shape, "shape").get("type")
-    points = _list(shape.get("points"), "points")
-    if kind not in ("rectangle", "polygon", "mask"):
-        raise RequestError(f"{kind}: draw rectangles, polygons or masks")
-    return {"type": kind, "points": list(numbers_of(points, len(points), "points"))}
-
-
-def _prompt(number: int, shape: dict[str, Any], size: tuple[int, int]) -> Prompt:
-    points = shape["points"]
-    if shape["type"] == "rectangle":
-        x0, y0, x1, y1 = numbers_of(points, 4, "rectangle")
+def _prompt(number: int, shape: ShapeBody, size: tuple[int, int]) -> Prompt:
+    points = shape.points
+    if shape.type == "rectangle":
+        if len(points) != 4:
+            raise RequestError("rectangle: give 4 numbers")
+        x0, y0, x1, y1 = points
         return BoxPrompt(number, (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)))
-    mask = _polygon(points, size) if shape["type"] == "polygon" else _runs(points, size)
+    mask = _polygon(points, size) if shape.type == "polygon" else _runs(points, size)
     if not mask.any():
         raise RequestError("shapes: one covers no pixel of the picture")
     return MaskPrompt(number, mask)
@@ -216,16 +229,3 @@ def _points(mask: npt.NDArray[np.bool_], kind: str) -> list[float]:
     if kind == "polygon":
         return [float(value) for value in single_outline(mask).ravel()]
     return [*row_runs(mask[y : y + h, x : x + w]), x, y, x + w - 1, y + h - 1]
-
-
-def _list(value: object, what: str, count: int | None = None, most: int | None = None) -> list[Any]:
-    if not isinstance(value, list) or (count is not None and len(value) != count):
-        raise RequestError(f"{what}: is no list" + ("" if count is None else f" of {count}"))
-    if most is not None and len(value) > most:
-        raise RequestError(f"{what}: at most {most} are taken")
-    return value
-
-
-def _point(value: object, what: str) -> tuple[float, float]:
-    x, y = numbers_of(value, 2, what)
-    return x, y

@@ -11,27 +11,115 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
 from fastapi import FastAPI, Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
+from pydantic import ConfigDict, Field, model_validator
 
 from segue.errors import SegueError
-from segue.inputs import parse_json
 from segue.prompts.answers import Prompts
 from segue.types import Box, BoxPrompt, Image, Point, Prompt, Segmentation
 from segue.video import open_source
 from segue.video.images import decode_image
 from segue_web.exports.outlines import parts_of
 from segue_web.exports.tools import brush_rle
-from segue_web.services.assistant import Assistant, RequestError, dictionary, numbers_of, picture_of
+from segue_web.services.assistant import Assistant, RequestError, picture_of
 from segue_web.services.media import Media
+from segue_web.services.requests import Body, Coordinate, Threads, body_of, parse, status_of
 
-LARGEST_REQUEST = 64 << 20
+MOST_TASKS = 1000
+MOST_REGIONS = 1000
+MOST_BRUSH = 4_000_000
+"""Bytes of the run lengths of a brush."""
+
+
+class Key(Body):
+    """The box of an object on a frame of a video; what segue does not use goes back as it came."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    frame: Annotated[int, Field(ge=1, lt=1 << 31)]
+    x: Coordinate
+    y: Coordinate
+    width: Coordinate
+    height: Coordinate
+
+
+class Value(Body):
+    """What was drawn, in percent of the picture; labels stand under the name of the tag."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    x: Coordinate = 0
+    y: Coordinate = 0
+    width: Coordinate = 0
+    height: Coordinate = 0
+    rle: list[Annotated[int, Field(ge=0, le=255)]] = Field([], max_length=MOST_BRUSH)
+    sequence: list[Key] = Field([], max_length=100_000)
+
+    def labels(self, kind: str) -> list[str]:
+        """Labels of a tag, at most one."""
+        found = (self.model_extra or {}).get(kind)
+        return [str(found[0])] if isinstance(found, list) and found else []
+
+
+_NEEDED = {
+    "keypointlabels": ("x", "y"),
+    "rectanglelabels": ("x", "y", "width", "height"),
+    "brushlabels": ("rle",),
+    "videorectangle": ("sequence",),
+}
+"""Fields of a value by the type of its region."""
+
+
+class Region(Body):
+    """A region that an annotator has drawn."""
+
+    id: str | int | None = None
+    type: Annotated[str, Field(max_length=100)]
+    value: Value
+    is_positive: bool = True
+
+    @model_validator(mode="after")
+    def _complete(self) -> Region:
+        for name in _NEEDED.get(self.type, ()):
+            if name not in self.value.model_fields_set:
+                raise ValueError(f"{self.type} gives no {name}")
+        return self
+
+
+class Task(Body):
+    """A picture or video, by the fields of a task's data."""
+
+    data: dict[str, Any] = Field({})
+
+
+class Context(Body):
+    """What the annotator has just drawn."""
+
+    result: Annotated[list[Region], Field(max_length=MOST_REGIONS)] | None = None
+
+
+class Params(Body):
+    """What goes with the tasks."""
+
+    context: Context | None = None
+
+
+class Prediction(Body):
+    """What Label Studio posts to ``/predict``."""
+
+    tasks: Annotated[list[Task], Field(min_length=1, max_length=MOST_TASKS)]
+    label_config: Annotated[str, Field(max_length=1 << 20)] = ""
+    params: Params | None = None
+
+    @property
+    def regions(self) -> list[Region]:
+        """What was drawn, if anything."""
+        context = self.params and self.params.context
+        return (context and context.result) or []
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +139,12 @@ class Tags:
     key: str
 
     @classmethod
-    def of(cls, config: object) -> Tags:
+    def of(cls, config: str) -> Tags:
         """The first tag that segue can fill."""
+        if "<!DOCTYPE" in config:  # it may define entities that fill the memory
+            raise RequestError("label_config: must have no document type")
         try:
-            root = ET.fromstring(config if isinstance(config, str) and len(config) < 1 << 20 else "")
+            root = ET.fromstring(config)
         except ET.ParseError:
             raise RequestError("label_config: is no labelling configuration") from None
         objects = {item.get("name"): item for item in root.iter() if item.tag in ("Image", "Video")}
@@ -70,25 +160,19 @@ class Tags:
         )
 
 
-def predictions(assistant: Assistant, media: Media, request: object, frames: int = 50) -> dict[str, Any]:
+def predictions(assistant: Assistant, media: Media, request: Prediction, frames: int = 50) -> dict[str, Any]:
     """What is answered to ``/predict``."""
-    request = dictionary(request, "request")
-    tasks = request.get("tasks")
-    if not isinstance(tasks, list) or not tasks:
-        raise RequestError("tasks: give at least one task")
-    context = dictionary(request.get("params") or {}, "params").get("context") or {}
-    drawn = dictionary(context, "context").get("result") or []
-    if not isinstance(drawn, list) or not drawn:
+    regions = request.regions
+    if not regions:
         nothing = {"result": [], "score": 0.0, "model_version": assistant.name}
-        return {"results": [nothing for _ in tasks], "model_version": assistant.name}
-    tags = Tags.of(request.get("label_config"))
-    task = dictionary(dictionary(tasks[0], "task").get("data"), "data")
-    regions = [dictionary(region, "region") for region in drawn]
+        return {"results": [nothing for _ in request.tasks], "model_version": assistant.name}
+    tags = Tags.of(request.label_config)
+    place = request.tasks[0].data.get(tags.key)
     if tags.kind == "videorectangle":
-        with media.opened(task.get(tags.key)) as path:
+        with media.opened(place) as path:
             results = _followed(assistant, path, regions, tags, frames)
     else:
-        results = [_region(assistant, _picture(media, task.get(tags.key)), regions, tags)]
+        results = [_region(assistant, _picture(media, place), regions, tags)]
     scores = [result["score"] for result in results]
     found = {
         "result": results,
@@ -105,9 +189,7 @@ def _picture(media: Media, place: object) -> Image:
         return decode_image(path.read_bytes(), str(place))
 
 
-def _region(
-    assistant: Assistant, picture: Image, regions: Sequence[dict[str, Any]], tags: Tags
-) -> dict[str, Any]:
+def _region(assistant: Assistant, picture: Image, regions: Sequence[Region], tags: Tags) -> dict[str, Any]:
     """The object that clicks, a box and brush strokes mark."""
     height, width = picture.shape[:2]
     answer = assistant.answer(picture, prompts_of(regions, (height, width)))
@@ -136,16 +218,15 @@ def _value(mask: npt.NDArray[np.bool_], kind: str) -> dict[str, Any]:
     return {"points": corners.tolist(), "closed": True}
 
 
-def _labels(regions: Sequence[dict[str, Any]], kind: str) -> dict[str, list[str]]:
+def _labels(regions: Sequence[Region], kind: str) -> dict[str, list[str]]:
     """The label of what was drawn last, under the name that the answer's kind has for it."""
     for region in reversed(regions):
-        labels = dictionary(region.get("value"), "value").get(str(region.get("type")))
-        if isinstance(labels, list) and labels and isinstance(labels[0], str):
-            return {kind: labels[:1]}
+        if labels := region.value.labels(region.type):
+            return {kind: labels}
     return {}
 
 
-def prompts_of(regions: Sequence[dict[str, Any]], size: tuple[int, int]) -> Prompts:
+def prompts_of(regions: Sequence[Region], size: tuple[int, int]) -> Prompts:
     """What was drawn on a picture, as prompts in its pixels."""
     height, width = size
     points: list[Point] = []
@@ -153,44 +234,29 @@ def prompts_of(regions: Sequence[dict[str, Any]], size: tuple[int, int]) -> Prom
     box: Box | None = None
     mask: npt.NDArray[np.bool_] | None = None
     for region in regions:
-        value, kind = dictionary(region.get("value"), "value"), region.get("type")
-        if kind == "keypointlabels":
-            x, y = numbers_of([value.get("x"), value.get("y")], 2, "key point")
-            place = min(x * width / 100, width - 1), min(y * height / 100, height - 1)
-            (points if region.get("is_positive", True) else negative).append(place)
-        elif kind == "rectanglelabels":
+        value = region.value
+        if region.type == "keypointlabels":
+            place = min(value.x * width / 100, width - 1), min(value.y * height / 100, height - 1)
+            (points if region.is_positive else negative).append(place)
+        elif region.type == "rectanglelabels":
             box = _box(value, size)
-        elif kind == "brushlabels":
-            brushed = decode_brush(value.get("rle"), size)
+        elif region.type == "brushlabels":
+            brushed = decode_brush(value.rle, size)
             mask = brushed if mask is None else mask | brushed
         else:
-            raise RequestError(f"{kind}: draw with key points, rectangles or brushes")
+            raise RequestError(f"{region.type}: draw with key points, rectangles or brushes")
     return Prompts(box, points, negative, (), mask)
 
 
-def _box(value: dict[str, Any], size: tuple[int, int]) -> Box:
-    corner = [value.get(name) for name in ("x", "y", "width", "height")]
-    x, y, w, h = numbers_of(corner, 4, "rectangle")
+def _box(drawn: Value | Key, size: tuple[int, int]) -> Box:
     across, down = size[1] / 100, size[0] / 100
-    return x * across, y * down, (x + w) * across, (y + h) * down
+    right, bottom = drawn.x + drawn.width, drawn.y + drawn.height
+    return drawn.x * across, drawn.y * down, right * across, bottom * down
 
 
-def decode_brush(values: object, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """The mask of Label Studio's brush run lengths; see :func:`segue_web.exports.tools.brush_rle`.
-
-    Args:
-        values: bytes as numbers.
-        size: height and width of the picture.
-
-    Returns:
-        Where the alpha channel is not 0, (H, W).
-
-    Raises:
-        RequestError: the bytes are damaged, or of another picture.
-    """
+def decode_brush(values: Sequence[int], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Where the alpha channel of Label Studio's brush run lengths is not 0, (H, W); ``values`` are bytes."""
     height, width = size
-    if not isinstance(values, list) or not all(type(byte) is int and 0 <= byte < 256 for byte in values):
-        raise RequestError("brush: its run lengths are no list of bytes")
     bits = "".join(f"{byte:08b}" for byte in values)
     place = 0
 
@@ -220,11 +286,11 @@ def decode_brush(values: object, size: tuple[int, int]) -> npt.NDArray[np.bool_]
 
 
 def _followed(
-    assistant: Assistant, path: Path, regions: Sequence[dict[str, Any]], tags: Tags, frames: int
+    assistant: Assistant, path: Path, regions: Sequence[Region], tags: Tags, frames: int
 ) -> list[dict[str, Any]]:
     """The boxes of each object of a video, with those of the frames after the last one that was drawn."""
-    drawn = [region for region in regions if region.get("type") == "videorectangle"]
-    sequences = [_sequence(region) for region in drawn]
+    drawn = [region for region in regions if region.type == "videorectangle"]
+    sequences = [sorted(region.value.sequence, key=lambda key: key.frame) for region in drawn]
     if not any(sequences):
         raise RequestError("draw a box around the object on a frame of the video")
     with open_source(path) as source:
@@ -233,7 +299,7 @@ def _followed(
     prompts: dict[int, list[Prompt]] = {}
     for number, sequence in enumerate(sequences, 1):
         for key in sequence:
-            prompts.setdefault(key["frame"] - 1, []).append(BoxPrompt(number, _box(key, size)))
+            prompts.setdefault(key.frame - 1, []).append(BoxPrompt(number, _box(key, size)))
     first, last = min(prompts), max(prompts)
     with open_source(path, start=first, end=last + 1 + frames) as source:
         after = [result for result in assistant.track(source, prompts) if result.index > last]
@@ -243,27 +309,15 @@ def _followed(
     ]
 
 
-def _sequence(region: dict[str, Any]) -> list[dict[str, Any]]:
-    """The boxes that the annotator drew of an object, in order of frames."""
-    sequence = dictionary(region.get("value"), "value").get("sequence")
-    if not isinstance(sequence, list):
-        raise RequestError("sequence: is no list of boxes")
-    keys = [dictionary(key, "sequence") for key in sequence]
-    for key in keys:
-        if type(key.get("frame")) is not int or not 0 < key["frame"] < 1 << 31:
-            raise RequestError("frame: give a whole number from 1")
-    return sorted(keys, key=lambda key: int(key["frame"]))
-
-
 def _video_region(
-    region: dict[str, Any],
-    sequence: list[dict[str, Any]],
+    region: Region,
+    sequence: list[Key],
     number: int,
     after: Sequence[Segmentation],
     fps: float,
     tags: Tags,
 ) -> dict[str, Any]:
-    keys, scores, shown = list(sequence), [], True
+    keys, scores, shown = [key.model_dump() for key in sequence], [], True
     for result in after:
         item = next((item for item in result.objects if item.id == number), None)
         if item is None:
@@ -284,10 +338,10 @@ def _video_region(
         elif shown and keys:  # hidden from here on, until the next box
             keys.append(keys[-1] | when | {"enabled": False})
         shown = item.box is not None
-    value = dictionary(region.get("value"), "value")
-    kept = {name: value[name] for name in ("framesCount", "duration", "labels") if name in value}
+    more = region.value.model_extra or {}
+    kept = {name: more[name] for name in ("framesCount", "duration", "labels") if name in more}
     return {
-        "id": region.get("id"),
+        "id": region.id,
         "from_name": tags.from_name,
         "to_name": tags.to_name,
         "type": tags.kind,
@@ -300,33 +354,28 @@ def _video_region(
 def make_app(assistant: Assistant, media: Media, frames: int = 50) -> FastAPI:
     """The backend as an application."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    threads = Threads()
 
     @app.get("/")
     @app.get("/health")
-    def health() -> dict[str, str]:
+    async def health() -> dict[str, str]:  # in no thread: Label Studio waits a second for it
         return {"status": "UP", "model_class": assistant.name}
 
     @app.post("/setup")
-    def setup() -> dict[str, str]:
+    async def setup() -> dict[str, str]:
         return {"model_version": assistant.name}
 
     @app.post("/webhook", status_code=201)
-    def webhook() -> dict[str, str]:
+    async def webhook() -> dict[str, str]:
         return {}  # nothing is trained
 
     @app.post("/predict")
     async def predict(request: Request) -> JSONResponse:
-        body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > LARGEST_REQUEST:
-                return JSONResponse({"error": "the request is too large"}, 413)
-        return await run_in_threadpool(answered, bytes(body))
-
-    def answered(body: bytes) -> JSONResponse:
         try:
-            return JSONResponse(predictions(assistant, media, parse_json(body.decode()), frames))
-        except (SegueError, ValueError) as error:
-            return JSONResponse({"error": str(error).splitlines()[0]}, 400)
+            body = await body_of(request)
+            answer = await threads.run(lambda: predictions(assistant, media, parse(Prediction, body), frames))
+            return JSONResponse(answer)
+        except SegueError as error:
+            return JSONResponse({"error": str(error).splitlines()[0]}, status_of(error))
 
     return app

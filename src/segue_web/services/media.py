@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import tempfile
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -16,6 +18,12 @@ from segue_web.services.assistant import RequestError
 
 LARGEST_MEDIA = 4 << 30
 BLOCK = 1 << 20
+
+DOWNLOAD_SECONDS = 90.0
+"""Longest download; Label Studio itself waits 100 seconds for an answer."""
+
+SILENT_SECONDS = 10.0
+"""Longest time in which nothing of a download arrives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +48,15 @@ class Media:
         """
         if not isinstance(place, str) or not place:
             raise RequestError("the task names no picture or video")
-        parts = urllib.parse.urlsplit(place)
+        try:
+            parts = urllib.parse.urlsplit(place)
+            whole = urllib.parse.urljoin(self.address or "", place)
+            served, asked = urllib.parse.urlsplit(self.address or ""), urllib.parse.urlsplit(whole)
+        except ValueError:
+            raise RequestError(f"{place[:200]}: is no address") from None
         if parts.path == "/data/local-files/" and not parts.netloc:
             yield self._local(urllib.parse.parse_qs(parts.query).get("d", [""])[0])
             return
-        whole = urllib.parse.urljoin(self.address or "", place)
-        served = urllib.parse.urlsplit(self.address or "")
-        asked = urllib.parse.urlsplit(whole)
         if not served.netloc or (asked.scheme, asked.netloc) != (served.scheme, served.netloc):
             raise RequestError(
                 f"{place}: only local files (--media) and files of Label Studio (--label-studio) are read"
@@ -60,21 +70,28 @@ class Media:
         if self.folder is None:
             raise RequestError(f"{name}: local files are not set up; start with --media FOLDER")
         root = self.folder.resolve()
-        path = (root / name).resolve()
-        if not path.is_relative_to(root) or not path.is_file():
-            raise RequestError(f"{name}: no such file in {root}")
+        try:
+            path = (root / name).resolve()
+            known = path.is_relative_to(root) and path.is_file()
+        except (OSError, ValueError):  # a name that no file can have
+            known = False
+        if not known:
+            raise RequestError(f"{name[:200]}: no such file in the folder of --media")
         return path
 
     def _download(self, address: str, target: Path) -> None:
         headers = {} if self.token is None else {"Authorization": f"Token {self.token}"}
+        end = time.monotonic() + DOWNLOAD_SECONDS
         try:
-            answer = _OPENER.open(urllib.request.Request(address, headers=headers), timeout=60)
+            answer = _OPENER.open(urllib.request.Request(address, headers=headers), timeout=SILENT_SECONDS)
             with answer, target.open("wb") as file:
-                while block := answer.read(BLOCK):
+                while block := answer.read1(BLOCK):
                     file.write(block)
                     if file.tell() > LARGEST_MEDIA:
                         raise RequestError(f"{address}: is larger than {LARGEST_MEDIA >> 30} GiB")
-        except (OSError, ValueError) as error:
+                    if time.monotonic() > end:
+                        raise RequestError(f"{address}: took longer than {DOWNLOAD_SECONDS:.0f} seconds")
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise RequestError(f"{address}: cannot be downloaded ({error})") from None
 
 

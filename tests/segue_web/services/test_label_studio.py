@@ -173,7 +173,7 @@ def test_a_box_of_a_video_is_followed(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("changed", "complaint"),
     [
-        ({"tasks": []}, "give at least one task"),
+        ({"tasks": []}, "tasks: "),
         ({"label_config": "<View/>"}, "needs BrushLabels or PolygonLabels of an Image"),
         ({"label_config": "<View"}, "is no labelling configuration"),
         ({"data": {"photo": "/data/local-files/?d=../secret.png"}}, "no such file"),
@@ -181,7 +181,7 @@ def test_a_box_of_a_video_is_followed(client: TestClient) -> None:
         ({"data": {"photo": "http://127.0.0.1:1/x.png"}}, "only local files"),
         ({"data": {}}, "names no picture"),
         ({"region": {"type": "ellipselabels", "value": {}}}, "draw with key points"),
-        ({"region": {"type": "keypointlabels", "value": {"x": "a", "y": 1}}}, "key point: give 2 numbers"),
+        ({"region": {"type": "keypointlabels", "value": {"x": "a", "y": 1}}}, "value.x: "),
         ({"region": {"type": "brushlabels", "value": {"rle": [1, 2]}}}, "brush: its run lengths end early"),
     ],
 )
@@ -251,8 +251,6 @@ def test_brushes_of_label_studio_are_read_and_ours_are_read_by_it() -> None:
 def test_brushes_of_other_pictures_are_refused() -> None:
     with pytest.raises(RequestError, match="is not of a picture of 5x4 pixels"):
         decode_brush(brush_rle(np.zeros((3, 3))), (4, 5))
-    with pytest.raises(RequestError, match="no list of bytes"):
-        decode_brush([256], (4, 5))
 
 
 @pytest.mark.skipif(not EXAMPLES.exists(), reason="the examples are not beside the package")

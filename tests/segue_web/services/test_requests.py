@@ -1,0 +1,169 @@
+"""Limits of requests, the token beyond this machine, and the end by Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import tracemalloc
+import urllib.request
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from segue_web.guard import refuse_pages
+from segue_web.services import media, requests
+from segue_web.services.assistant import RequestError
+from segue_web.services.label_studio import Prediction, Tags, make_app
+from segue_web.services.media import Media
+from tests.segue_web.services.pictures import assistant
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"tasks": [' + b"{}," * 5_000_000 + b"{}]}",
+        b'{"tasks": [{"data": {"a": [' + b"1," * 5_000_000 + b"1]}}]}",
+        b'{"tasks": "' + b"a" * (65 << 20) + b'"}',
+    ],
+)
+def test_large_requests_are_refused_before_they_take_memory(body: bytes) -> None:
+    tracemalloc.start()
+    with pytest.raises(requests.TooLargeError):
+        requests.parse(Prediction, body)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20
+    client = TestClient(make_app(assistant(), Media()))
+    assert client.post("/predict", content=body).status_code == 413
+
+
+@pytest.mark.parametrize("address", ["http://[", "http://x\n/", "/data/local-files/?d=" + "a" * 5000, "a\0b"])
+def test_an_invalid_address_is_refused(address: str, tmp_path: Path) -> None:
+    for place in (Media(tmp_path), Media(address="http://127.0.0.1:1")):
+        with pytest.raises(RequestError), place.opened(address):
+            pass
+
+
+def test_entities_are_refused() -> None:
+    bomb = '<!DOCTYPE v [<!ENTITY a "x"><!ENTITY b "&a;&a;">]><View>&b;</View>'
+    with pytest.raises(RequestError, match="label_config"):
+        Tags.of(bomb)
+
+
+def test_a_download_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that sends a byte now and then does not keep a thread."""
+    monkeypatch.setattr(media, "DOWNLOAD_SECONDS", 0.5)
+    start = time.monotonic()
+    with Dripping() as address:
+        opened = Media(address=address).opened("/slow.png")
+        with pytest.raises(RequestError, match="longer than"):
+            opened.__enter__()
+    assert time.monotonic() - start < 5
+
+
+class Dripping:
+    """A server that answers, and sends a byte every tenth of a second for ever."""
+
+    def __enter__(self) -> str:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._serve, daemon=True).start()
+        return f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection = self.listener.accept()[0]
+            except OSError:
+                return
+            threading.Thread(target=self._drip, args=(connection,), daemon=True).start()
+
+    def _drip(self, connection: socket.socket) -> None:
+        try:
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+            while True:
+                connection.sendall(b"x")
+                time.sleep(0.1)
+        except OSError:
+            return
+
+    def __exit__(self, *_: object) -> None:
+        self.listener.close()
+
+
+def test_beyond_this_machine_a_token_is_needed() -> None:
+    app = FastAPI()
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        return {}
+
+    refuse_pages(app, "0.0.0.0", 9090, "secret")
+    client = TestClient(app)
+
+    def status(**headers: str) -> int:
+        return client.get("/health", headers=headers).status_code
+
+    def basic(password: str) -> str:
+        return "Basic " + b64encode(f"anybody:{password}".encode()).decode()
+
+    assert status() == 401
+    assert status(token="") == status(token="wrong") == status(authorization=basic("wrong")) == 401
+    assert status(authorization="Basic %%%") == 401
+    assert status(token="secret") == status(authorization="Bearer secret") == 200
+    assert status(authorization=basic("secret")) == 200
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="ends by a signal")
+def test_ctrl_c_ends_the_service_while_downloads_hang_and_health_answers() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = """<View><Image name="image" value="$photo"/><BrushLabels name="mask" toName="image"/></View>"""
+    region = {"type": "keypointlabels", "value": {"x": 1, "y": 1}}
+    asked: dict[str, Any] = {
+        "tasks": [{"data": {"photo": "/slow.png"}}],
+        "label_config": config,
+        "params": {"context": {"result": [region]}},
+    }
+    with Dripping() as address:
+        command = [sys.executable, "-m", "segue", "serve", "label-studio", "--prompter", "grabcut"]
+        service = subprocess.Popen(
+            [*command, "--port", str(port), "--label-studio", address],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        try:
+            assert service.stdout is not None
+            assert b"finds segue" in service.stdout.readline()
+            url = f"http://127.0.0.1:{port}"
+
+            def post() -> None:
+                try:
+                    urllib.request.urlopen(f"{url}/predict", json.dumps(asked).encode(), timeout=60)
+                except OSError:
+                    return
+
+            for _ in range(3 * requests.AT_ONCE):
+                threading.Thread(target=post, daemon=True).start()
+            time.sleep(1)
+            with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
+                assert answer.status == 200
+            start = time.monotonic()
+            service.send_signal(signal.SIGINT)
+            service.wait(30)
+            assert time.monotonic() - start < 5
+        finally:
+            service.kill()
+            service.wait()
