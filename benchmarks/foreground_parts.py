@@ -32,7 +32,7 @@ PARTS = {
     ("SceneChangeDetector", "look"): "changes",
     ("Aligner", "find"): "alignment",
     ("MaskedMedian", "update"): "background",
-    ("GhostDetector", "look"): "ghosts",
+    ("Ghosts", "look"): "ghosts",
     ("ForegroundSession", "step"): "session",
 }
 """Methods that are timed, by class; the last one holds all others."""

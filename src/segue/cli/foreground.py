@@ -92,8 +92,14 @@ foreground = job_command(
     Options(
         find_foreground,
         "model weights flow flow_weights threshold roi min_area objects shadows scene passes depth "
-        "short_side align remove_rain follow_camera warm_up fps",
-        types={"model": str, "flow": str | None, "scene": str, "passes": Annotated[int | None, Ge(1), Le(2)]}
+        "short_side without follow_camera warm_up fps",
+        types={
+            "model": str,
+            "without": str | None,
+            "flow": str | None,
+            "scene": str,
+            "passes": Annotated[int | None, Ge(1), Le(2)],
+        }
         | dict.fromkeys(("weights", "flow_weights", "roi", "depth"), Path | None),
         help={
             "model": "Network by name, or mog2, knn, median (running median), difference (of frames).",
@@ -102,6 +108,7 @@ foreground = job_command(
             "roi": "Mask of where to look: anything but black.",
             "scene": "Empty scene: median, mog2, knn, a picture, or what --background has written.",
             "passes": "2 learns the empty scene of all of a film first, as mustan-lite does with files.",
+            "without": "Rules to leave out, with commas between: align, rain, shadows and others.",
             "follow_camera": "For networks; auto: while it pans, as mustan-lite does in one pass.",
         },
     ),

@@ -46,6 +46,13 @@ def setting_of(text: str) -> Setting:
     return value if value is None or isinstance(value, (bool, int, float)) else text
 
 
+def _names(value: object) -> object:
+    """Names as a tuple, also of a text with commas between them."""
+    if value is None or isinstance(value, str):
+        return tuple(name.strip() for name in (value or "").split(",") if name.strip())
+    return value
+
+
 class TrackOptions(Value):
     """Options of tracking; None is as published for the network. See :func:`segue.track`."""
 
@@ -69,8 +76,7 @@ class ForegroundOptions(Value):
     objects: bool = False
     shadows: bool = False
     short_side: int | None = None
-    align: bool = True
-    remove_rain: bool = True
+    without: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
     follow_camera: FollowCamera | None = None
     warm_up: int = 0
     fps: float | None = None
