@@ -7,7 +7,6 @@ marks all as done with results on disk, and times the commands of a user, each i
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
@@ -70,6 +69,8 @@ def step(name: str) -> None:
 
 def timed(name: str, act: Callable[[], None]) -> None:
     """Print how long something takes, and the most memory of this process so far."""
+    import resource  # not on Windows
+
     begun = time.perf_counter()
     act()
     seconds, peak = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF)

@@ -20,10 +20,11 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -36,6 +37,7 @@ from segue.datasets.labels import MOTION, OUTSIDE, UNKNOWN
 from segue.sessions.foreground import SHORT_SIDE, ForegroundSession
 from segue.sessions.foreground_masks import ComponentTracker, ForegroundMasks
 from segue.types import Frame, Image, Segmentation
+from segue.video import open_source
 from segue.video.events import Event, EventSink
 from segue_train import living, weather
 from segue_train.scenery import Effect
@@ -50,13 +52,35 @@ COVERED = 0.5
 Make = Callable[[Rng, Size], Effect]
 """Draws an effect for pictures of a size."""
 
+
+def shaking(rng: Rng, _: Size) -> Effect:
+    """A mast in the wind: a sum of sines moves the picture by some pixels."""
+    turns, phases = rng.uniform(0.02, 0.3, (2, 3)), rng.uniform(0, 2 * np.pi, (2, 3))
+
+    def move(image: Image, index: int) -> Image:
+        across, down = 1.5 * np.sin(2 * np.pi * turns * index + phases).sum(axis=1)
+        matrix = np.array([[1, 0, across], [0, 1, down]], np.float32)
+        size = image.shape[1], image.shape[0]
+        return np.asarray(cv2.warpAffine(image, matrix, size, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+    return move
+
+
 EMPTY: dict[str, tuple[str, Make | None]] = {
+    "calm office": ("office", None),
+    "calm road": ("highway", None),
+    "shaken road": ("highway", shaking),
     "rain": ("highway", living.rain),
     "snow": ("office", living.snow),
     "headlights at night": ("highway, night", weather.headlights),
     "insects": ("office", weather.insects),
 }
 """Before which scene, and what is before it."""
+
+SWAYING = "swaying trees"
+"""Frames of Wallflower before anybody enters, forwards and backwards again and again."""
+
+SWAYING_FRAMES = 240
 
 FILMS = ["baseline/highway", "baseline/office"]
 """What all scenes are made of."""
@@ -117,6 +141,13 @@ def empty_pictures(film: Film, kind: str, fps: float, count: int, seed: int = 0)
         if make is not None and index % every == 0:
             effect = make(np.random.default_rng([seed, index]), (image.shape[0], image.shape[1]))
         yield image if effect is None else effect(image.copy(), index)
+
+
+def swaying_pictures(root: Path, count: int) -> Iterator[Image]:
+    """Trees that sway, without anybody."""
+    with open_source(root / "foreground/wallflower/WavingTrees/input", end=SWAYING_FRAMES) as source:
+        images = [frame.image for frame in source]
+    return islice(cycle([*images, *images[-2:0:-1]]), count)
 
 
 def new_session(short_side: int) -> ForegroundSession:
@@ -216,18 +247,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"Measured on {describe(options.threads)}.\n", flush=True)
     films = {film.name: film for film in read_films(options.data / "foreground/cdnet2014", FILMS)}
     real = {film.name: film for film in real_films(options.data, options.frames)}
-    chosen = options.only or [*EMPTY, *real]
-    if unknown := [name for name in chosen if name not in EMPTY and name not in real]:
-        raise SystemExit(f"--only: no {', '.join(unknown)}; there are {'; '.join([*EMPTY, *real])}")
-    kinds, names = ([name for name in chosen if name in known] for known in (EMPTY, real))
+    empty = [*EMPTY, SWAYING]
+    chosen = options.only or [*empty, *real]
+    if unknown := [name for name in chosen if name not in empty and name not in real]:
+        raise SystemExit(f"--only: no {', '.join(unknown)}; there are {'; '.join([*empty, *real])}")
+    kinds, names = ([name for name in chosen if name in known] for known in (empty, real))
     count = round(60 * options.minutes * options.fps)
     if kinds:
         print(
             f"| before an empty scene, {options.minutes:g} minutes | events | an hour |\n| --- | --- | --- |"
         )
     for kind in kinds:
-        plain = films[EMPTY[kind][0].partition(",")[0]]
-        pictures = empty_pictures(plain, kind, options.fps, count, options.seed)
+        if kind == SWAYING:
+            pictures = swaying_pictures(options.data, count)
+        else:
+            plain = films[EMPTY[kind][0].partition(",")[0]]
+            pictures = empty_pictures(plain, kind, options.fps, count, options.seed)
         found = false_events(pictures, options.fps, new_session(options.short_side))
         for event in found:
             print(f"  {kind}: {event}", file=sys.stderr, flush=True)

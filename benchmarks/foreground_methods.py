@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -99,7 +99,7 @@ def session(
     method: str,
     *,
     weights: Path | None = None,
-    align: bool = True,
+    without: Collection[str] = (),
     device: str = "cpu",
     fast: bool = False,
     film: Film | None = None,
@@ -110,26 +110,26 @@ def session(
         method: a key of :data:`CLASSICAL`, or the name of a network, with :data:`TWO_PASSES` or
             :data:`FOLLOWED` after it or not.
         weights: weight file of the network; None takes the bundled one.
-        align: hold a shaken camera still.
+        without: stages to leave out.
         device: for networks.
         fast: bfloat16.
         film: what the first of two passes is made over, here and now.
     """
     masks = ForegroundMasks(shadows=True)
     if method in CLASSICAL:
-        return ForegroundSession(CLASSICAL[method](), masks=masks, align=align)
+        return ForegroundSession(CLASSICAL[method](), masks=masks, without=without)
     name, twice = network_of(method), method.endswith(TWO_PASSES)
     follows: Any = "auto" if method.endswith(FOLLOWED) else None
-    segmenter = as_segmenter(foreground_model(name, weights), follows, device=device, fast=fast)
+    segmenter = as_segmenter(foreground_model(name, weights), device=device, fast=fast)
     if not twice:
-        return ForegroundSession(segmenter, masks=masks, align=align)
+        return ForegroundSession(segmenter, masks=masks, without=without, follow_camera=follows)
     if film is None:
         raise ValueError(f"{method}: there is no film to learn the scene from")
-    learner = SceneLearner(segmenter, short_side=SHORT_SIDE, align=align)
+    learner = SceneLearner(segmenter, short_side=SHORT_SIDE, without=without)
     background = LearntBackground(FilmScenes(), of_this_film=True)
     passes = TwoPasses(learner, lambda: (frame for frame, _ in film.frames()), background)
     deque(passes.learning(), maxlen=0)
-    return ForegroundSession(segmenter, background=background, masks=masks, align=align)
+    return ForegroundSession(segmenter, background=background, masks=masks, without=without)
 
 
 def untrained(method: str, device: str, *, fast: bool = False) -> Clocked:

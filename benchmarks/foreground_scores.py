@@ -9,7 +9,8 @@ Example::
 
 With ``--scenes`` the films are the groups of `foreground_scenes.py`: models are chosen by the mean of the
 groups and the worst of them; with ``--isd`` rendered rooms are one more. ``--empty`` counts what is
-foreground in scenes without anybody. Every method sees the frames once,
+foreground in scenes without anybody. ``--without STAGE`` leaves a stage of the session out, and says what it
+gains on the groups that it was designed on and on all others. Every method sees the frames once,
 in order, with nothing before the first one, and has the same settings for all films. Counts are those of
 CDnet2014, pooled over a film; F of shadow, where shadow is labelled, is that of the pixels that the method
 calls shadow. Prints Markdown tables. ``--keep FILE`` notes each film as soon as it is scored; the same
@@ -46,6 +47,7 @@ from segue.datasets.labels import OUTSIDE, SHADOW, UNKNOWN
 from segue.metrics.foreground import Counts, ForegroundAccumulator
 from segue.sessions import foreground_masks
 from segue.sessions.foreground import ForegroundSession
+from segue.sessions.stage_list import STAGES
 from segue.types import Segmentation
 from segue.weights.checkpoint import sha256
 
@@ -111,7 +113,6 @@ def settings(options: argparse.Namespace) -> dict[str, object]:
     """What scores depend on beside method and film, as JSON has it."""
     return {
         "frames": options.frames,
-        "align": options.align,
         "fast": options.fast,
         "weights": {name: sha256(path) for name, path in options.weights.items()},
     }
@@ -210,9 +211,7 @@ def alarm_table(films: Sequence[Film], options: argparse.Namespace) -> str:
     for film in films:
         cells = []
         for method in options.methods:
-            fresh = session(
-                method, weights=options.weights.get(network_of(method)), align=options.align, film=film
-            )
+            fresh = session(method, weights=options.weights.get(network_of(method)), film=film)
             shares = [
                 float((item.mask == foreground_masks.FOREGROUND).mean()) for item in played(film, fresh)
             ]
@@ -239,25 +238,79 @@ def in_memory(film: Film) -> Film:
 
 def run(films: Sequence[Film], options: argparse.Namespace, kept: Kept) -> dict[str, dict[str, Score]]:
     """All methods on all films, film by film; those that are kept are not measured again."""
-    names = {method: method if options.align else f"{method}, not aligned" for method in options.methods}
+    columns = [(method, stage) for method in options.methods for stage in ("", *options.without)]
+    names = {(method, stage): column_name(method, stage) for method, stage in columns}
     found: dict[str, dict[str, Score]] = {name: {} for name in names.values()}
     for film in films:
-        missing = [method for method, name in names.items() if (name, film.name) not in kept.scores]
+        missing = [column for column, name in names.items() if (name, film.name) not in kept.scores]
         shown = in_memory(film) if len(missing) > 1 and options.frames else film
-        for method in missing:
+        for method, stage in missing:
             fresh = session(
                 method,
                 weights=options.weights.get(network_of(method)),
-                align=options.align,
+                without=[stage] if stage else [],
                 device=options.device,
                 fast=options.fast,
                 film=shown,
             )
-            kept.add(names[method], film.name, score(shown, fresh))
+            kept.add(names[method, stage], film.name, score(shown, fresh))
         for name in names.values():
             found[name][film.name] = kept.scores[name, film.name]
             print(f"  {name}, {film.name}: {found[name][film.name]}", file=sys.stderr, flush=True)
     return found
+
+
+def column_name(method: str, stage: str) -> str:
+    """What a method is called without a stage."""
+    return f"{method}, without {stage}" if stage else method
+
+
+DESIGNED = {
+    "align": ("shaken", "hand-held"),
+    "blur": ("hand-held",),
+    "exposure": ("light",),
+    "flood": ("light",),
+    "ghosts": ("begun",),
+    "contrast": ("dim",),
+    "shadows": ("shadow", "begun"),
+    "lights": ("weather",),
+    "rain": ("weather", "living"),
+    "stationary": ("calm", "living"),
+    "follow": ("moving",),
+    "average": ("begun",),
+    "nearby": ("moving",),
+}
+"""Groups of films by which each stage and its constants were chosen."""
+
+
+def gain_table(
+    scores: dict[str, dict[str, Score]], groups: dict[str, list[Film]], options: argparse.Namespace
+) -> str:
+    """Markdown: by how much each stage raises F on the groups it was designed on, and on all others."""
+    lines = [
+        "| stage | designed on | gain there | gain on the other groups | least and most of a film there |"
+    ]
+    lines.append("| --- |" + " --- |" * 4)
+    for method in options.methods:
+        whole = {name: item.counts.measures()["F"] for name, item in scores[method].items()}
+        for stage in options.without:
+            without = {
+                name: item.counts.measures()["F"] for name, item in scores[column_name(method, stage)].items()
+            }
+            gains = {
+                group: [whole[film.name] - without[film.name] for film in films]
+                for group, films in groups.items()
+            }
+            means: dict[bool, list[float]] = {True: [], False: []}
+            for group, values in gains.items():
+                means[group in DESIGNED[stage]].append(float(np.mean(values)))
+            cells = [f"{np.mean(means[own]):+.3f}" if means[own] else "" for own in (True, False)]
+            others = [
+                value for group, values in gains.items() if group not in DESIGNED[stage] for value in values
+            ]
+            span = f"{min(others):+.3f}, {max(others):+.3f}" if others else ""
+            lines.append(f"| {stage} | {', '.join(DESIGNED[stage])} | {cells[0]} | {cells[1]} | {span} |")
+    return "\n".join(lines)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -267,6 +320,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--data", type=Path, required=True, help="folder of CDnet2014, or with --scenes of all data")
     add("--scenes", action="store_true", help="the scenes that models are developed on, in groups")
     add("--only", help="of the scenes these groups, with commas between")
+    add("--named", action="append", help="of these groups this film; may be given several times")
     add("--frames", type=int, help="take so many frames of each film of the scenes")
     add("--empty", action="store_true", help="false alarms in scenes without anybody, which --data holds")
     add("--pans", action="store_true", help="films of a camera that pans for 300 frames, from --data")
@@ -282,13 +336,20 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add("--weights", action="append", default=[], metavar="NAME=FILE", help="weight file of a network")
     add("--shake", action="store_true", help="shaken films too")
-    add("--align", action=argparse.BooleanOptionalAction, default=True, help="hold shaken cameras still")
+    add(
+        "--without",
+        action="append",
+        default=[],
+        help="a stage to leave out: one more column for each, and a table of their gains; 'each' for all",
+    )
     add("--fast", action="store_true", help="bfloat16 where the hardware has it")
     add("--device", default="cpu")
     add("--threads", type=int, default=torch.get_num_threads())
     add("--keep", type=Path, help="file of all numbers; what it holds is not measured again")
     options = parser.parse_args(arguments)
     options.methods = options.methods or list(CLASSICAL)
+    if options.without == ["each"]:
+        options.without = list(STAGES)
     options.weights = {
         name: Path(file) for name, _, file in (item.partition("=") for item in options.weights)
     }
@@ -306,6 +367,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if unknown := [name for name in chosen if name not in groups]:
             raise SystemExit(f"--only: no group {', '.join(unknown)}; there are {', '.join(groups)}")
         groups = {name: [begun(film, options.frames) for film in groups[name]] for name in chosen}
+        if options.named:
+            groups = {
+                n: [film for film in films if film.name in options.named] for n, films in groups.items()
+            }
+            groups = {name: films for name, films in groups.items() if films}
     if options.empty:
         print(f"Measured on {describe(options.threads, options.device)}.\n")
         print(alarm_table(empty_scenes(options.data), options))
@@ -324,6 +390,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"Measured on {describe(options.threads, options.device)}.\n")
     scores = run(films, options, Kept(options.keep, settings(options)))
     print(group_table(scores, groups) if groups else score_table(scores), flush=True)
+    if groups and options.without:
+        print(f"\n{gain_table(scores, groups, options)}", flush=True)
     print(f"\n{shadow_table(scores)}", flush=True)
     return 0
 

@@ -23,7 +23,7 @@ from segue_isd.camera import View
 from segue_isd.equipment import car_parts
 from segue_isd.figures import Pose, dressed, grown
 from segue_isd.parts import Surface, ball
-from segue_isd.paths import Plan, Walk, find_way, nearest_free, smooth_way
+from segue_isd.paths import OccupancyGrid, Walk, find_way, nearest_free, smooth_way
 from segue_isd.rooms import CELL, Room
 
 LEAD = 30.0
@@ -71,10 +71,10 @@ class Cast:
     ) -> None:
         self._rng, self._room, self._options = rng, room, options
         self._end = length + LEAD
-        self._plan: Plan = room.taken.copy()
-        self._plan[[0, -1]] = True
-        self._plan[:, [0, -1]] = True
-        free = np.argwhere(~self._plan)
+        self._grid: OccupancyGrid = room.taken.copy()
+        self._grid[[0, -1]] = True
+        self._grid[:, [0, -1]] = True
+        free = np.argwhere(~self._grid)
         seen = view.shows(np.column_stack([(free + 0.5) * CELL, np.full(len(free), 0.9)]), size, 0.8)
         self._seen, self._hidden = free[seen], free[~seen]
         self._next = 1
@@ -123,13 +123,13 @@ class Cast:
         return float(x), float(y)
 
     def _way(self, start: tuple[float, float], goal: tuple[float, float]) -> Walk | None:
-        first, last = nearest_free(start, self._plan), nearest_free(goal, self._plan)
+        first, last = nearest_free(start, self._grid), nearest_free(goal, self._grid)
         if first is None or last is None or first == last:
             return None
-        cells = find_way(self._plan, first, last)
+        cells = find_way(self._grid, first, last)
         if cells is None:
             return None
-        points = np.vstack([[start], smooth_way(self._plan, cells)[1:-1], [goal]])
+        points = np.vstack([[start], smooth_way(self._grid, cells)[1:-1], [goal]])
         points = points[np.append(True, np.linalg.norm(np.diff(points, axis=0), axis=1) > 1e-3)]
         return Walk(points) if len(points) > 1 else None
 
@@ -233,13 +233,13 @@ class Cast:
         return Roller(number, kind, way, speed, [ball((radius,) * 3, (0, 0, 0), look)], radius, hops)
 
     def _car(self) -> Roller | None:
-        kept, wide = self._plan, self._plan.copy()
+        kept, wide = self._grid, self._grid.copy()
         for axis in (0, 1):
             for shift in (-3, -2, -1, 1, 2, 3):
                 wide |= np.roll(kept, shift, axis)
-        self._plan = wide
+        self._grid = wide
         way = self._rounds(4.0)
-        self._plan = kept
+        self._grid = kept
         if way is None:
             return None
         return Roller(self._id(), "car", way, self._rng.uniform(1.5, 4), car_parts(self._rng), 0.9)

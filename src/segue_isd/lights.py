@@ -54,7 +54,7 @@ class Light:
 
 
 @dataclass(frozen=True)
-class Mood:
+class Lighting:
     """The light of a room: its shadow casters, what the walls throw back, and exposure.
 
     Attributes:
@@ -161,7 +161,7 @@ class Conditions(NamedTuple):
     brightness: float
 
 
-MOODS = {
+LIGHTINGS = {
     "day": Conditions(0, 0.5, 0.34, 0.47),
     "neon": Conditions(LIGHTS, 0.5, 0.36, 0.45),
     "mixed": Conditions(1, 0.6, 0.3, 0.43),
@@ -170,13 +170,13 @@ MOODS = {
 }
 
 
-def draw_mood(rng: np.random.Generator, room: Room, name: str) -> Mood:
-    """The light of a room, one of :data:`MOODS`.
+def draw_lighting(rng: np.random.Generator, room: Room, name: str) -> Lighting:
+    """The light of a room, one of :data:`LIGHTINGS`.
 
     Args:
         rng: draws lamps, sun, colours and brightness.
         room: gives windows, ceiling and the floor's colour.
-        name: of one of :data:`MOODS`.
+        name: of one of :data:`LIGHTINGS`.
 
     Returns:
         The light, with exposure 1; a "day" in a room that the sun cannot enter becomes "neon".
@@ -186,7 +186,7 @@ def draw_mood(rng: np.random.Generator, room: Room, name: str) -> Mood:
         lights += _daylight(rng, room)
     if name == "day" and not lights:
         name = "neon"
-    like = MOODS[name]
+    like = LIGHTINGS[name]
     count = 1 if name == "day" and rng.random() < 0.3 else like.lamps
     by_night, else_ = rng.uniform(-0.1, 0.25), rng.uniform(-0.06, 0.08)
     warmth = {"evening": 0.25, "night": by_night, "mixed": 0.12}.get(name, else_)
@@ -196,7 +196,7 @@ def draw_mood(rng: np.random.Generator, room: Room, name: str) -> Mood:
     up = 0.25 * around + 0.35 * around * np.asarray(room.floor.colour) ** 2
     down = around * np.asarray(_warm(warmth * 0.6))
     cast = np.exp(rng.normal(0, 0.05, 3))
-    return Mood(name, tuple(lights), _rgb(up), _rgb(down), 1.0, _rgb(cast / cast.mean()))
+    return Lighting(name, tuple(lights), _rgb(up), _rgb(down), 1.0, _rgb(cast / cast.mean()))
 
 
 def _rgb(values: Float64Array) -> Rgb:
@@ -244,12 +244,14 @@ def _lamps(
     return lights
 
 
-def draw_events(rng: np.random.Generator, mood: Mood, length: float, chance: float) -> tuple[LightEvent, ...]:
+def draw_events(
+    rng: np.random.Generator, lighting: Lighting, length: float, chance: float
+) -> tuple[LightEvent, ...]:
     """Changes of light in a clip of ``length`` seconds; ``chance`` is that of the common ones.
 
     Args:
         rng: draws which events there are, and their strength.
-        mood: light of the room; screens glow only in the evening and at night.
+        lighting: light of the room; screens glow only in the evening and at night.
         length: of the clip in seconds.
         chance: of a slow drift, in [0, 1]; the other kinds have fixed shares of it.
 
@@ -257,7 +259,7 @@ def draw_events(rng: np.random.Generator, mood: Mood, length: float, chance: flo
         At most one event of each kind, all of one light or of all of them.
     """
     events = []
-    count = max(len(mood.lights), 1)
+    count = max(len(lighting.lights), 1)
     draws = rng.random(5)
     which = int(rng.integers(-1, count))
     phase = rng.uniform(0, 6)
@@ -274,7 +276,7 @@ def draw_events(rng: np.random.Generator, mood: Mood, length: float, chance: flo
     if draws[3] < chance * 0.3:
         start = rng.uniform(0.0, 0.9) * length
         events.append(LightEvent("flash", which, start, rng.uniform(0.3, 1.5), rng.uniform(0.3, 1.2)))
-    if draws[4] < chance * 0.4 and mood.name in ("night", "evening"):
+    if draws[4] < chance * 0.4 and lighting.name in ("night", "evening"):
         strength = rng.uniform(0.05, 0.2)
         events.append(LightEvent("screen", which, 0.0, rng.uniform(0.3, 2.0), strength, phase))
     return tuple(events)

@@ -12,24 +12,24 @@ import numpy.typing as npt
 from segue.arrays import Float64Array
 from segue_isd.rooms import CELL
 
-Plan = npt.NDArray[np.bool_]
-"""(cells along x, cells along y), True where nobody can be."""
+OccupancyGrid = npt.NDArray[np.bool_]
+"""(cells along x, cells along y) of the floor, True where nobody can be."""
 Cell = tuple[int, int]
 
 _STEPS = tuple((dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if (dx, dy) != (0, 0))
 
 
-def nearest_free(point: tuple[float, float], plan: Plan) -> Cell | None:
+def nearest_free(point: tuple[float, float], grid: OccupancyGrid) -> Cell | None:
     """The free cell nearest to a point, or None if there is none.
 
     Args:
         point: x and y in metres.
-        plan: (X, Y), bool, True where a cell is taken.
+        grid: (X, Y), bool, True where a cell is taken.
 
     Returns:
         Column and row of the cell, or None if all are taken.
     """
-    free = np.argwhere(~plan)
+    free = np.argwhere(~grid)
     if not len(free):
         return None
     distance = ((free + 0.5) * CELL - np.asarray(point)) ** 2
@@ -37,11 +37,11 @@ def nearest_free(point: tuple[float, float], plan: Plan) -> Cell | None:
     return int(x), int(y)
 
 
-def find_way(plan: Plan, start: Cell, goal: Cell) -> list[Cell] | None:
+def find_way(grid: OccupancyGrid, start: Cell, goal: Cell) -> list[Cell] | None:
     """Shortest way between free cells (A*), or None.
 
     Args:
-        plan: (X, Y), bool, True where a cell is taken.
+        grid: (X, Y), bool, True where a cell is taken.
         start: a free cell.
         goal: a free cell.
 
@@ -63,9 +63,9 @@ def find_way(plan: Plan, start: Cell, goal: Cell) -> list[Cell] | None:
             continue
         for dx, dy in _STEPS:
             x, y = here[0] + dx, here[1] + dy
-            if not (0 <= x < plan.shape[0] and 0 <= y < plan.shape[1]) or plan[x, y]:
+            if not (0 <= x < grid.shape[0] and 0 <= y < grid.shape[1]) or grid[x, y]:
                 continue
-            if dx and dy and (plan[here[0], y] or plan[x, here[1]]):
+            if dx and dy and (grid[here[0], y] or grid[x, here[1]]):
                 continue
             price = spent + (1.4142 if dx and dy else 1.0)
             if price < cost.get((x, y), np.inf):
@@ -75,17 +75,17 @@ def find_way(plan: Plan, start: Cell, goal: Cell) -> list[Cell] | None:
     return None
 
 
-def _clear(plan: Plan, first: Cell, second: Cell) -> bool:
+def _clear(grid: OccupancyGrid, first: Cell, second: Cell) -> bool:
     steps = 2 * max(abs(first[0] - second[0]), abs(first[1] - second[1])) + 1
     line = np.linspace(first, second, steps + 1).round().astype(int)
-    return not plan[line[:, 0], line[:, 1]].any()
+    return not grid[line[:, 0], line[:, 1]].any()
 
 
-def smooth_way(plan: Plan, way: list[Cell]) -> Float64Array:
+def smooth_way(grid: OccupancyGrid, way: list[Cell]) -> Float64Array:
     """Points (N, 2) in metres along a way without detours, its corners rounded.
 
     Args:
-        plan: (X, Y), bool, True where a cell is taken.
+        grid: (X, Y), bool, True where a cell is taken.
         way: cells from :func:`find_way`.
 
     Returns:
@@ -94,7 +94,7 @@ def smooth_way(plan: Plan, way: list[Cell]) -> Float64Array:
     kept, last = [way[0]], 0
     while last < len(way) - 1:
         farther = range(len(way) - 1, last + 1, -1)
-        last = next((i for i in farther if _clear(plan, way[last], way[i])), last + 1)
+        last = next((i for i in farther if _clear(grid, way[last], way[i])), last + 1)
         kept.append(way[last])
     points = (np.asarray(kept, float) + 0.5) * CELL
     for _ in range(3):  # Chaikin's corner cutting

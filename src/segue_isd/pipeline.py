@@ -174,7 +174,7 @@ class Kit:
         self.textures = self.context.texture_array((SIDE, SIDE, len(names)), 4, pixels.tobytes())
         self.textures.build_mipmaps()
         self.still.fill(stage.parts, stage.parts, (0.0, 0.0), self._layers)
-        self._cast(self.still_shadows, self.still, stage.mood.lights, casting=False)
+        self._cast(self.still_shadows, self.still, stage.lighting.lights, casting=False)
 
     def set_moving(self, moment: Moment, lights: Sequence[Light]) -> None:
         """Take what moves, as it is now and at the next frame, and its shadows.

@@ -12,7 +12,7 @@ from segue_isd.templates import TEMPLATES
 
 COMMON = SceneOptions(
     cast=CastOptions(),
-    moods=(("day", 0.3), ("neon", 0.25), ("mixed", 0.2), ("evening", 0.15), ("night", 0.1)),
+    lightings=(("day", 0.3), ("neon", 0.25), ("mixed", 0.2), ("evening", 0.15), ("night", 0.1)),
     cameras=(("static", 0.6), ("jitter", 0.15), ("pan", 0.07), ("steps", 0.08), ("hand", 0.10)),
     liveliness=0.35,
     events=0.3,
@@ -21,7 +21,7 @@ COMMON = SceneOptions(
 )
 HARD = SceneOptions(
     cast=CastOptions(people=(1, 7), present=0.5, camouflage=0.5, stops=0.6, bags=0.5, extras=0.3),
-    moods=(("night", 0.5), ("evening", 0.25), ("mixed", 0.25)),
+    lightings=(("night", 0.5), ("evening", 0.25), ("mixed", 0.25)),
     cameras=(("static", 0.3), ("jitter", 0.25), ("pan", 0.15), ("steps", 0.15), ("hand", 0.15)),
     liveliness=0.7,
     events=0.7,

@@ -11,9 +11,8 @@ import itertools
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from segue.arrays import Float64Array
+from segue.arrays import BoolArray, Float64Array
 from segue_isd.camera import View
 from segue_isd.gl import casts, open_context, packed
 from segue_isd.lights import Light
@@ -24,8 +23,6 @@ from segue_isd.pipeline import SHADOW_SIDE, Kit, Pipeline, Sight
 from segue_isd.scene import Moment, Stage
 from segue_isd.shaders import GRID, LIGHTS, OCCLUDERS, REACH
 
-Plan = npt.NDArray[np.bool_]
-"""(GRID, GRID), fields of a square, row by row."""
 _CORNERS = tuple(itertools.product((False, True), repeat=3))
 
 
@@ -78,7 +75,7 @@ class Renderer:
 
     def _draw(self, stage: Stage, moment: Moment) -> None:
         kit = self._kit
-        kit.set_moving(moment, stage.mood.lights)
+        kit.set_moving(moment, stage.lighting.lights)
         kit.light = packed(_light(stage, moment))
         # What is below the floor is out of the scene (see actors.AWAY).
         here = [part for part in moment.parts if part.pose[2, 3] > -10]
@@ -105,8 +102,8 @@ def _reflected(view: View, mirror: Float64Array) -> View:
 
 def _light(stage: Stage, moment: Moment) -> dict[str, Any]:
     """Uniforms of the light at a moment."""
-    mood, gains = stage.mood, moment.gains
-    lights = mood.lights
+    lighting, gains = stage.lighting, moment.gains
+    lights = lighting.lights
     empty = [(0.0,) * 4] * (LIGHTS - len(lights))
     matrices = np.stack([light.projection.T for light in lights] + [np.zeros((4, 4))] * len(empty))
     powers = [
@@ -122,26 +119,26 @@ def _light(stage: Stage, moment: Moment) -> dict[str, Any]:
         "light_place": [(*light.place, 0.0 if light.is_sun else 1.0) for light in lights] + empty,
         "light_axis": [(*light.towards, float(np.cos(light.cone))) for light in lights] + empty,
         "light_colour": powers + empty,
-        "ambient_up": np.asarray(mood.up) * gains.ambient,
-        "ambient_down": np.asarray(mood.down) * gains.ambient,
+        "ambient_up": np.asarray(lighting.up) * gains.ambient,
+        "ambient_down": np.asarray(lighting.down) * gains.ambient,
         "room": stage.room,
         "occluder": spheres,
         "occluder_count": count,
-        "white": mood.tint,
-        "exposure": mood.exposure * gains.exposure,
+        "white": lighting.tint,
+        "exposure": lighting.exposure * gains.exposure,
     }
 
 
 def _plans(stage: Stage, moment: Moment, corners: Float64Array) -> bytes:
     """Where moving things may keep light away, by the corners (N, 8, 3) around those that cast shadows."""
-    lights = stage.mood.lights
-    plans = [_under(light, corners) for light in lights]
-    plans += [np.zeros((GRID, GRID), bool)] * (LIGHTS - len(lights))
-    plans.append(_around(moment.occluders, stage.room))
-    return (255 * np.hstack(plans).astype(np.uint8)).tobytes()
+    lights = stage.lighting.lights
+    squares = [_under(light, corners) for light in lights]
+    squares += [np.zeros((GRID, GRID), bool)] * (LIGHTS - len(lights))
+    squares.append(_around(moment.occluders, stage.room))
+    return (255 * np.hstack(squares).astype(np.uint8)).tobytes()
 
 
-def _under(light: Light, corners: Float64Array) -> Plan:
+def _under(light: Light, corners: Float64Array) -> BoolArray:
     """Fields of a light's shadow map in which casters may lie, by the corners (N, 8, 3) around them."""
     clip = corners @ light.projection[:, :3].T + light.projection[:, 3]
     flat, depth = clip[..., :2], clip[..., 3:]
@@ -156,17 +153,17 @@ def _under(light: Light, corners: Float64Array) -> Plan:
     return _fields(spots.min(axis=1) - margin, spots.max(axis=1) + margin)
 
 
-def _around(spheres: Float64Array, room: Float64Array) -> Plan:
+def _around(spheres: Float64Array, room: Float64Array) -> BoolArray:
     """Fields of the floor at which spheres (N, 4) keep light away."""
     reach = REACH * spheres[:, 3:]
     return _fields((spheres[:, :2] - reach) / room[:2], (spheres[:, :2] + reach) / room[:2])
 
 
-def _fields(low: Float64Array, high: Float64Array) -> Plan:
+def _fields(low: Float64Array, high: Float64Array) -> BoolArray:
     """Fields of a square that rectangles with the corners (N, 2), x and y in [0, 1], touch."""
-    plan = np.zeros((GRID, GRID), bool)
+    fields = np.zeros((GRID, GRID), bool)
     first = np.clip(np.floor(low * GRID), 0, GRID).astype(int)
     last = np.clip(np.ceil(high * GRID), 0, GRID).astype(int)
     for (left, top), (right, bottom) in zip(first.tolist(), last.tolist(), strict=True):
-        plan[top:bottom, left:right] = True
-    return plan
+        fields[top:bottom, left:right] = True
+    return fields

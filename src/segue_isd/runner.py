@@ -20,7 +20,7 @@ import numpy as np
 from segue.errors import SinkError
 from segue.video.partial import remove_partial, write_complete, writing
 from segue_isd.gl import RendererError
-from segue_isd.lights import MOODS
+from segue_isd.lights import LIGHTINGS
 from segue_isd.maps import Lens, averaged
 from segue_isd.presets import Preset
 from segue_isd.renderer import Renderer
@@ -243,7 +243,7 @@ def exposed(renderer: Renderer, scene: Scene) -> Scene:
     Returns:
         The scene with another exposure of its light, all else the same.
     """
-    goal = THERMAL_BRIGHTNESS if scene.thermal else MOODS[scene.stage.mood.name].brightness
+    goal = THERMAL_BRIGHTNESS if scene.thermal else LIGHTINGS[scene.stage.lighting.name].brightness
     renderer.set_stage(scene.stage)
     empty, factor = scene.empty(), 1.0
     for _ in range(2):

@@ -13,7 +13,7 @@ from segue.arrays import Float64Array
 from segue_isd.actors import Actor
 from segue_isd.camera import CameraPath, View, draw_camera
 from segue_isd.casting import LEAD, Cast, CastOptions
-from segue_isd.lights import Gains, LightEvent, Mood, draw_events, draw_mood, gains_at
+from segue_isd.lights import Gains, LightEvent, Lighting, draw_events, draw_lighting, gains_at
 from segue_isd.moving import Mover
 from segue_isd.parts import MOVING_BACKGROUND, Part, numbered
 from segue_isd.pictures import Texture
@@ -51,7 +51,7 @@ class Stage:
 
     parts: Sequence[Part]
     textures: Mapping[str, Texture]
-    mood: Mood
+    lighting: Lighting
     room: Float64Array
     mirror: Float64Array | None
     still_camera: bool
@@ -75,7 +75,7 @@ class SceneOptions:
     """
 
     cast: CastOptions
-    moods: tuple[tuple[str, float], ...]
+    lightings: tuple[tuple[str, float], ...]
     cameras: tuple[tuple[str, float], ...]
     liveliness: float
     events: float
@@ -163,7 +163,7 @@ class Scene:
             moment,
             parts=list(compress(moment.parts, stays)),
             next_parts=list(compress(moment.next_parts, stays)),
-            gains=Gains((1.0,) * len(self.stage.mood.lights), 1.0, 1.0),
+            gains=Gains((1.0,) * len(self.stage.lighting.lights), 1.0, 1.0),
             occluders=np.zeros((0, 4)),
         )
 
@@ -176,8 +176,8 @@ class Scene:
         Returns:
             All else stays.
         """
-        mood = replace(self.stage.mood, exposure=self.stage.mood.exposure * factor)
-        return replace(self, stage=replace(self.stage, mood=mood))
+        lighting = replace(self.stage.lighting, exposure=self.stage.lighting.exposure * factor)
+        return replace(self, stage=replace(self.stage, lighting=lighting))
 
     def _at(self, now: float, later: float) -> Moment:
         spheres = [sphere for actor in self.actors for sphere in actor.spheres(now)]
@@ -186,7 +186,7 @@ class Scene:
             next_view=self.camera.at(later - self.begin),
             parts=self._moving(now),
             next_parts=self._moving(later),
-            gains=gains_at(self.events, len(self.stage.mood.lights), now - self.begin, self.automatic),
+            gains=gains_at(self.events, len(self.stage.lighting.lights), now - self.begin, self.automatic),
             time=now,
             next_time=later,
             occluders=np.asarray([] if self.thermal else spheres, float).reshape(-1, 4),
@@ -246,7 +246,7 @@ def build_scene(
         np.random.default_rng(child) for child in children
     )
     template = str(for_choice.choice(list(templates)))
-    mood_name = _chosen(for_choice, options.moods)
+    lighting_name = _chosen(for_choice, options.lightings)
     fps = float(for_choice.choice(options.rates))
     thermal = bool(for_choice.random() < options.thermal)
     if setting.room is not None:
@@ -255,20 +255,20 @@ def build_scene(
         if setting.light is not None:
             for_light = np.random.default_rng((shared, setting.light))
     alone = setting == Setting()
-    room = furnish(for_room, template, options.liveliness, night=alone and mood_name in DARK)
+    room = furnish(for_room, template, options.liveliness, night=alone and lighting_name in DARK)
     if setting.light is not None:
-        mood_name = _condition(options, setting.light)
-    if not alone and mood_name in DARK:
+        lighting_name = _condition(options, setting.light)
+    if not alone and lighting_name in DARK:
         darken(room)
-    mood = draw_mood(for_light, room, mood_name)
+    lighting = draw_lighting(for_light, room, lighting_name)
     length = frames / fps
     camera = draw_camera(for_camera, room, _chosen(for_camera, options.cameras), size, length)
     cast = Cast(for_actors, room, camera.at(0), size, length, options.cast)
     actors = cast.draw()
-    events = () if thermal else draw_events(for_events, mood, length, options.events)
-    sensor = draw_sensor(for_sensor, mood_name == "night", fps)
+    events = () if thermal else draw_events(for_events, lighting, length, options.events)
+    sensor = draw_sensor(for_sensor, lighting_name == "night", fps)
     begin = _best_window(for_actors, actors, camera, size, length)
-    tags = {camera.kind, mood_name} | cast.tags
+    tags = {camera.kind, lighting_name} | cast.tags
     tags |= {event.kind for event in events} | {mover.kind for mover in room.movers}
     traits = {
         "reflection": room.mirror is not None and not thermal,
@@ -280,9 +280,9 @@ def build_scene(
     tags |= {name for name, holds in traits.items() if holds}
     still, mirror = room.parts, room.mirror
     if thermal:
-        still, mirror, mood, sensor = warmth(still, {}), None, heat(mood), sensor.thermal()
+        still, mirror, lighting, sensor = warmth(still, {}), None, heat(lighting), sensor.thermal()
     textures = paint_textures(for_textures)
-    stage = Stage(still, textures, mood, room.size, mirror, camera.kind == "static")
+    stage = Stage(still, textures, lighting, room.size, mirror, camera.kind == "static")
     return Scene(
         seed=seed,
         size=size,
@@ -312,7 +312,7 @@ def _condition(options: SceneOptions, number: int) -> str:
 
     Day is none of them: a room without windows has none, and the conditions are those of the whole set.
     """
-    lights = sorted(options.moods, key=lambda item: -item[1])
+    lights = sorted(options.lightings, key=lambda item: -item[1])
     return [name for name, _ in lights if name != "day"][number]
 
 

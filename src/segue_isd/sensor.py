@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue_isd.lights import Mood
+from segue_isd.lights import Lighting
 from segue_isd.parts import Part, Surface
 
 Image = npt.NDArray[np.uint8]
@@ -205,16 +205,16 @@ def warmth(parts: Iterable[Part], kinds: dict[int, str]) -> list[Part]:
     return result
 
 
-def heat(mood: Mood) -> Mood:
-    """A mood without lamps, in which everything shines by itself.
+def heat(lighting: Lighting) -> Lighting:
+    """Light without lamps, in which everything shines by itself.
 
     Args:
-        mood: any light.
+        lighting: any light.
 
     Returns:
         Light that comes from everywhere, a little less from below, with the same name and exposure.
     """
-    return replace(mood, lights=(), up=(0.7, 0.7, 0.7), down=(1.0, 1.0, 1.0), tint=(1.0, 1.0, 1.0))
+    return replace(lighting, lights=(), up=(0.7, 0.7, 0.7), down=(1.0, 1.0, 1.0), tint=(1.0, 1.0, 1.0))
 
 
 def _shade(surface: Surface, warm: bool) -> Surface:

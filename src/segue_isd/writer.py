@@ -117,7 +117,7 @@ class ClipWriter:
             "version": VERSION,
             "template": scene.room.template,
             "camera": scene.camera.kind,
-            "light": scene.stage.mood.name,
+            "light": scene.stage.lighting.name,
             "tags": list(scene.tags),
             "fps": scene.fps,
             "frames": len(self._cameras),

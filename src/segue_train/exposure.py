@@ -14,7 +14,7 @@ import numpy as np
 
 from segue.arrays import Float32Array
 from segue.sessions.sharpness import Blur
-from segue_train.scenery import chance
+from segue_train.scenery import rng_at
 from segue_train.warp import Picture, Rng, log_uniform
 
 MOST_POSES = 17  # pictures that are averaged for the longest exposure
@@ -60,7 +60,7 @@ class Exposure:
 
     def _path(self, time: int) -> tuple[Float32Array, float, Float32Array]:
         """Path during the exposure in x and y, angle in degrees, and skew in x and y."""
-        rng = chance(self.seed, time)
+        rng = rng_at(self.seed, time)
         # Half of the frames are taken where the path turns back, and are nearly sharp.
         speed = abs(rng.normal()) if rng.random() < 0.6 else 0.2 * abs(rng.normal())
         angle = rng.uniform(0, 2 * np.pi)

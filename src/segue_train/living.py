@@ -1,5 +1,6 @@
-"""What moves in a scene and is no foreground: leaves, water, rain, snow, shadows that move, screens, lamps.
+"""Dynamic background: leaves, water, rain, snow, shadows that move, screens, lamps.
 
+All of it moves and is no foreground; "living" scenes are those that have some.
 Each effect is a function of a canvas and a time, see :mod:`segue_train.scenery`. Most scenes have some.
 """
 
@@ -17,11 +18,11 @@ from segue_train.scenery import (
     Effect,
     Pictures,
     blob,
-    chance,
     clouds,
     draw_plate,
     flicker,
     passing_cloud,
+    rng_at,
     scaled,
     screen,
 )
@@ -72,11 +73,11 @@ def swaying(rng: Rng, size: Size, knots: int, strength: Float32Array) -> Sway:
         (clouds(rng, size, knots) * strength, clouds(rng, size, knots) * (0.6 * strength)) for _ in range(2)
     ]
     speeds, phases = rng.uniform(0.04, 1.6, 2), rng.uniform(0, 2 * np.pi, 3)
-    gusts, calm = rng.uniform(0.01, 0.15), rng.uniform(0, 0.8)
+    gusts, lull = rng.uniform(0.01, 0.15), rng.uniform(0, 0.8)
     columns, rows = np.meshgrid(np.arange(size[1], dtype=np.float32), np.arange(size[0], dtype=np.float32))
 
     def act(picture: Any, time: int) -> Any:
-        gust = 1 - calm * (0.5 + 0.5 * np.sin(gusts * time + phases[2]))
+        gust = 1 - lull * (0.5 + 0.5 * np.sin(gusts * time + phases[2]))
         first, second = (np.float32(gust * np.sin(speeds[i] * time + phases[i])) for i in range(2))
         (x1, y1), (x2, y2) = fields
         x, y = columns + first * x1 + second * x2, rows + first * y1 + second * y2
@@ -209,7 +210,7 @@ def trembling(rng: Rng, size: Size) -> Effect:
     grid = np.meshgrid(np.arange(size[1], dtype=np.float32), np.arange(size[0], dtype=np.float32))
 
     def act(canvas: Picture, time: int) -> Picture:
-        x, y = chance(seed, time).normal(0, strength, 2).astype(np.float32)
+        x, y = rng_at(seed, time).normal(0, strength, 2).astype(np.float32)
         moved = cv2.remap(canvas, grid[0] + x * near, grid[1] + y * near, cv2.INTER_LINEAR, borderMode=2)
         return np.asarray(moved, np.uint8)
 
@@ -283,7 +284,7 @@ def _falling(rng: Rng, drops: Picture, velocity: npt.NDArray[np.float64] | None)
     seed = int(rng.integers(1 << 31))
 
     def act(canvas: Picture, time: int) -> Picture:
-        shift = chance(seed, time).integers(0, 1000, 2) if velocity is None else (velocity * time).astype(int)
+        shift = rng_at(seed, time).integers(0, 1000, 2) if velocity is None else (velocity * time).astype(int)
         return np.asarray(cv2.add(canvas, cv2.merge([np.roll(drops, tuple(shift), (0, 1))] * 3)), np.uint8)
 
     return act

@@ -136,7 +136,7 @@ def known(labels: Tensor) -> Tensor:
     return ((labels != OUTSIDE) & (labels != UNKNOWN)).float()
 
 
-def priced(labels: Tensor, shadow: float) -> Tensor:
+def pixel_weights(labels: Tensor, shadow: float) -> Tensor:
     """:func:`known` with a weight of its own for shadow.
 
     A dark garment before a plain wall and a shadow on it look alike up close. Where they do, whichever weighs
@@ -253,7 +253,7 @@ class ForegroundObjective(nn.Module):
     def forward(self, batch: Batch, progress: float, step: int) -> Loss:
         """Loss of a batch whose ``labels`` are (N, H, W), and its parts by name; all are scalars."""
         logits, labels = self._run(self.network, batch), batch["labels"]
-        weight, target = priced(labels, self.shadow), foreground_target(labels)
+        weight, target = pixel_weights(labels, self.shadow), foreground_target(labels)
         probability = torch.sigmoid(logits[:, 0].float())
         scale = None if self.class_in_scale is None else self.class_in_scale(probability, target)
         parts = {

@@ -24,7 +24,7 @@ Effect = Callable[[Picture, int], Picture]
 """Changes a canvas (H, W, 3) as it is at a time in frames; it may write into it."""
 
 
-def chance(seed: int, time: int) -> Rng:
+def rng_at(seed: int, time: int) -> Rng:
     """Random numbers of a time."""
     return np.random.default_rng([seed, time + 100_000])
 
@@ -102,7 +102,7 @@ def flicker(rng: Rng, size: Size) -> Effect:
     strength, seed = rng.uniform(0.05, 0.4), int(rng.integers(1 << 31))
 
     def act(canvas: Picture, time: int) -> Picture:
-        draw = chance(seed, time).uniform(-1, 1)
+        draw = rng_at(seed, time).uniform(-1, 1)
         return scaled(canvas, 1 + region * np.float32(np.exp(strength * draw) - 1))
 
     return act
@@ -191,7 +191,7 @@ class Camera:
     def _pose(self, time: int) -> tuple[float, float, float]:
         """Shift in x and y in pixels and angle in degrees."""
         swing = np.sin(self.speeds * time + self.phases).sum(1) * 0.6
-        shock = chance(self.seed, time).normal(0, 0.35, 3)
+        shock = rng_at(self.seed, time).normal(0, 0.35, 3)
         x, y, turn = self.amplitude * (swing + shock)
         return x + self.drift[0] * time, y + self.drift[1] * time, 0.06 * turn
 
@@ -237,7 +237,7 @@ class Sensor:
         if self.grey:
             picture = np.repeat(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None], 3, -1)
         if self.noise > 0.3:
-            rng = chance(self.seed, time)
+            rng = rng_at(self.seed, time)
             start = int(rng.integers(noise.size - picture.size))
             grains = noise[start : start + picture.size].reshape(picture.shape)
             more, less = (

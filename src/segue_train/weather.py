@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from segue.arrays import Float32Array
-from segue_train.scenery import Effect, Sensor, chance, clouds
+from segue_train.scenery import Effect, Sensor, clouds, rng_at
 from segue_train.warp import Picture, Rng, Size, log_uniform
 
 
@@ -89,7 +89,7 @@ def insects(rng: Rng, size: Size) -> Effect:
     level = rng.uniform(150, 255) if rng.random() < 0.5 else rng.uniform(5, 80)
 
     def act(canvas: Picture, time: int) -> Picture:
-        own = chance(seed, time)
+        own = rng_at(seed, time)
         if own.random() > often:
             return canvas
         cover: Any = np.zeros(size, np.float32)

@@ -182,7 +182,7 @@ def test_the_empty_scene_and_the_region_are_files_arrays_tensors_or_pil(tmp_path
     empty, region = PICTURES[0], np.asarray((FIRST > 0) * 255, np.uint8)
     write_picture(tmp_path / "empty.png", empty)
     write_index_mask(tmp_path / "roi.png", region)
-    options = {"model": "median", "short_side": 0, "align": False}
+    options = {"model": "median", "short_side": 0, "without": ["align"]}
     scenes = [empty, torch.from_numpy(empty), Image.fromarray(empty), tmp_path / "empty.png"]
     regions = [region, torch.from_numpy(region), Image.fromarray(region), str(tmp_path / "roi.png")]
     runs = [

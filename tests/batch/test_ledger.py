@@ -242,6 +242,24 @@ def test_a_file_that_is_no_ledger_or_is_torn_is_reported(ledger: Ledger, tmp_pat
             read_all(tmp_path / "torn.sqlite")
 
 
+@pytest.mark.parametrize("limit", [0, 16_000, 60_000])
+def test_a_limit_of_the_size_of_files_is_reported(tmp_path: Path, limit: int) -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    path = tmp_path / "small.sqlite"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))  # as ulimit -f does
+    try:
+        with pytest.raises(SegueError, match=r"small\.sqlite: the ledger cannot be"):
+            write_many(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def write_many(path: Path) -> None:
+    with Ledger(path) as ledger:
+        ledger.add(Task(f"video {n}", f"{n}.mp4", job="x" * 100) for n in range(2000))
+
+
 def test_a_lock_that_cannot_be_taken_is_reported(tmp_path: Path) -> None:
     (tmp_path / "lock").mkdir()
     with pytest.raises(SegueError, match="lock"), only_process(tmp_path / "lock"):

@@ -69,10 +69,10 @@ def test_a_film_brings_its_region_flow_depth_and_weights(tmp_path: Path) -> None
         None,
     )
     assert job.model.weights == Path("own.safetensors").absolute()
-    assert (job.options.align, job.options.remove_rain, job.options.passes) == (True, True, 1)
+    assert (job.options.without, job.options.passes) == ((), 1)
     apart = replace(video, apart=True).job(FOREGROUND)
     assert isinstance(apart, ForegroundJob)
-    assert (apart.options.align, apart.options.remove_rain, apart.options.passes) == (False, False, 1)
+    assert (apart.options.without, apart.options.passes) == (("align", "rain"), 1)
     deep = video.job(FOREGROUND.model_copy(update={"depth": OWN_DEPTH}))
     assert isinstance(deep, ForegroundJob)
     assert deep.depth == str(Path("depth").absolute())

@@ -46,7 +46,7 @@ FILM = clips.Film("room", np.ones(SIZE, bool), shots)
 
 
 def test_a_method_is_scored_on_every_labelled_frame() -> None:
-    found = score(FILM, session("median", align=False))
+    found = score(FILM, session("median", without=["align"]))
     assert found.counts.tp + found.counts.fp + found.counts.fn + found.counts.tn == 310 * 96 * 128
     assert found.counts.measures()["F"] > 0.8
     assert "| median | 0." in score_table({"median": {"room": found}})
@@ -77,7 +77,7 @@ def test_shadow_is_scored_where_it_is_known() -> None:
     found = score(film, ForegroundSession(Shady(), masks=ForegroundMasks(shadows=True)))
     width = SIZE[1]
     assert (found.shadow.tp, found.shadow.fp, found.shadow.fn) == (96 * width, 48 * width, 96 * width)
-    plain = score(FILM, session("median", align=False))
+    plain = score(FILM, session("median", without=["align"]))
     table = shadow_table({"shady": {"room": plain, "shade": found}})
     assert table.splitlines()[2:] == [f"| shade | {2 * 96 / (2 * 96 + 48 + 96):.3f} |"]
 
@@ -201,7 +201,7 @@ def test_kept_scores_are_not_measured_again(tmp_path: Path, monkeypatch: pytest.
 
 
 def following() -> ForegroundSession:
-    return ForegroundSession(BackgroundDifference(), align=False, masks=ForegroundMasks(objects=True))
+    return ForegroundSession(BackgroundDifference(), without=["align"], masks=ForegroundMasks(objects=True))
 
 
 def test_events_are_counted_where_somebody_comes_and_nowhere_else() -> None:

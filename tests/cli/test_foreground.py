@@ -168,12 +168,12 @@ def test_region_and_size_and_threshold(find: Command, camera: Path, tmp_path: Pa
     Image.fromarray(roi).save(tmp_path / "roi.png")
     outcome = find(
         *("--roi", tmp_path / "roi.png", "--min-area", 30, "--short-side", 48, "--threshold", 0.7),
-        *("--objects", "--no-align", "--warm-up", 5, "--format", "npz"),
+        *("--objects", "--without", "align", "--warm-up", 5, "--format", "npz"),
     )
     assert outcome.code == 0, outcome.err
     expected = foreground(
         camera, model="median", roi=roi, min_area=30, short_side=48, threshold=0.7, objects=True,
-        align=False, warm_up=5,
+        without=["align"], warm_up=5,
     )  # fmt: skip
     with np.load(tmp_path / "out" / "masks.npz") as archive:
         for mask, result in zip(archive["masks"], expected, strict=True):

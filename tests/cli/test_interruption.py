@@ -159,6 +159,7 @@ def test_a_run_can_go_on_to_another_end(track: Command, tmp_path: Path) -> None:
     assert masks == whole
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers there")
 def test_a_frame_under_way_is_finished_however_long_it_takes(
     track: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -264,7 +264,7 @@ def test_what_is_wrong_with_a_row_ends_that_row(command: Command, tmp_path: Path
     order += (*SMALL, "-o", "out", "--train", "fgsegnet=--width 2", "--json", "out.json")
     order += (
         "--run",
-        "mustan-lite=--align --short-side 32",
+        "mustan-lite=--without rain --short-side 32",
         "--weights",
         "mustan1-cdnet-isd=hofam.safetensors",
     )

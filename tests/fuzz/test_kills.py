@@ -1,6 +1,6 @@
 """Batches that are killed at random: every video is complete or reported, and nothing else changes.
 
-``SEGUE_FUZZ_KILLS`` sets the number of kills of local batches (default 80); those on a cluster, with an
+``SEGUE_FUZZ_KILLS`` sets the number of kills of local batches (default 100); those on a cluster, with an
 object store that goes away and with a full disk come on top. ``SEGUE_FUZZ_SEED`` tells another story.
 """
 
@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc"),
 ]
 
-KILLS = int(os.environ.get("SEGUE_FUZZ_KILLS", "80"))
+KILLS = int(os.environ.get("SEGUE_FUZZ_KILLS", "100"))
 SEED = int(os.environ.get("SEGUE_FUZZ_SEED", "0"))
 FILMS, FRAMES = 6, 60
 JOB = ("films", "--do", "foreground", "--model", "median", "--format", "png", "--format", "overlay")

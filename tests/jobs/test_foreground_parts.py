@@ -30,7 +30,7 @@ from segue.jobs.processes import export
 from segue.jobs.values import ExportJob, ForegroundJob
 from segue.registry import MODELS
 from segue.sessions.background import MaskedMedian
-from segue.sessions.empty_scene import FixedBackground
+from segue.sessions.backgrounds import FixedBackground
 from segue.sessions.foreground import SHORT_SIDE
 from segue.sessions.subtractors import SubtractorBackground
 from segue.types import Frame, Segmentation

@@ -14,7 +14,6 @@ from segue.jobs.foreground import foreground_session
 from segue.jobs.options import ForegroundOptions
 from segue.models.mustan import MUSTAN2
 from segue.models.mustan_lite import MustanLite
-from segue.sessions.moving_camera import MovingCameraSegmenter
 from segue.sessions.two_passes import TwoPasses
 from segue.video import open_source
 
@@ -71,7 +70,7 @@ def test_a_camera_that_pans_is_followed_in_one_pass(
     model = others.get("model", MustanLite().eval())
     scene = others.get("scene", "median")
     session, _ = foreground_session(open_source(film), model, ForegroundOptions(**given), scene=scene)
-    assert isinstance(session._segmenter, MovingCameraSegmenter) == followed
+    assert ("follow" in session._stages.names) == followed
 
 
 def test_the_default_gives_what_two_passes_give(film: Path) -> None:

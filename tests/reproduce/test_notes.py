@@ -87,12 +87,12 @@ def test_what_scores_say_names_the_rows_that_it_is_of() -> None:
     [
         (AS_IS, "seen without alignment, rain as it is, at the size of the film"),
         ((), "seen with frames aligned, rain removed, at a short side of 240 at most"),
-        ((*AS_IS, "--align"), "seen with frames aligned, rain as it is, at the size of the film"),
+        ((*AS_IS, "--without", "rain"), "seen with frames aligned, rain as it is, at the size of the film"),
         (
             (*AS_IS, "--short-side=180"),
             "seen without alignment, rain as it is, at a short side of 180 at most",
         ),
-        ((*AS_IS, "--short-side", "120", "--align", "--no-align"), "short side of 120 at most"),
+        ((*AS_IS, "--short-side", "120", "--without", "", "--without", "align"), "short side of 120 at most"),
     ],
 )
 def test_of_two_options_the_last_counts(options: tuple[str, ...], words: str) -> None:

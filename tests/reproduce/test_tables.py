@@ -154,7 +154,7 @@ def test_hofam_sees_films_as_they_are(tmp_path: Path) -> None:
         job = template_of(Request(data=tmp_path, dataset=table.dataset), JobConfig(options=words, output="o"))
         assert isinstance(job, ForegroundJob)
         options = job.options
-        assert (options.align, options.remove_rain, options.short_side) == (False, False, 256)
+        assert (options.without, options.short_side) == (("align", "rain"), 256)
 
 
 def test_percentiles_are_those_of_the_known_values(tmp_path: Path) -> None:

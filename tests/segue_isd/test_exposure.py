@@ -112,7 +112,7 @@ def thermal() -> Scene:
 
 def test_a_thermal_camera_sees_no_lamps_and_no_shadows(thermal: Scene) -> None:
     assert "thermal" in thermal.tags
-    assert thermal.stage.mood.lights == ()
+    assert thermal.stage.lighting.lights == ()
     assert not len(thermal.moment(3).occluders)
     assert thermal.events == ()
     assert thermal.sensor.grey

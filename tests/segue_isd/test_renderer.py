@@ -9,7 +9,7 @@ import pytest
 
 from segue_isd import renderer as renderer_module
 from segue_isd.camera import looking
-from segue_isd.lights import Gains, Light, Mood
+from segue_isd.lights import Gains, Light, Lighting
 from segue_isd.maps import FOREGROUND, MIRRORED, SHADOW, UNKNOWN, Maps, labels
 from segue_isd.meshes import FINE, mesh
 from segue_isd.parts import Part, Shape, Surface, bounds, box, chained, numbered, placed, scaled
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("opengl")
 
 SIZE = (120, 160)
 LAMP = Light(np.array([2.0, 2.2, 2.9]), np.array([0.0, 0.0, -1.0]), (6.0, 6.0, 6.0), 1.2, softness=0.0)
-MOOD = Mood("neon", (LAMP,), (0.05,) * 3, (0.1,) * 3, 1.5)
+LIGHTING = Lighting("neon", (LAMP,), (0.05,) * 3, (0.1,) * 3, 1.5)
 VIEW = looking(np.array([2.0, 2.4, 0.4]), np.array([2.4, 0.3, 2.3]), 0.8)
 GREY = Surface((0.7, 0.7, 0.7), "plain", 1.0)
 
@@ -53,7 +53,7 @@ def _things() -> list[Part]:
 
 def _stage(parts: list[Part], mirror: np.ndarray | None = None, still_camera: bool = True) -> Stage:
     textures = paint_textures(np.random.default_rng(0))
-    return Stage(parts, textures, MOOD, np.array([4.0, 4.0, 3.0]), mirror, still_camera)
+    return Stage(parts, textures, LIGHTING, np.array([4.0, 4.0, 3.0]), mirror, still_camera)
 
 
 def _moment(parts: list[Part], next_parts: list[Part] | None = None) -> Moment:

@@ -78,8 +78,8 @@ def test_rooms_and_lights_are_shared_in_turn_and_nothing_else() -> None:
         assert _looks(first) == _looks(third)
         day = [item for item in _looks(first) if item[2] not in ("street", "night")]
         assert day == [item for item in _looks(second) if item[2] not in ("street", "night")]
-        assert first.stage.mood.name == third.stage.mood.name != second.stage.mood.name
-        assert first.stage.mood.lights[0].power == third.stage.mood.lights[0].power
+        assert first.stage.lighting.name == third.stage.lighting.name != second.stage.lighting.name
+        assert first.stage.lighting.lights[0].power == third.stage.lighting.lights[0].power
         assert not np.array_equal(first.camera.place, third.camera.place)  # another angle
         assert len(first.actors) != len(third.actors) or first.begin != third.begin
     assert len({scene.room.template for scene in scenes}) == 4
@@ -96,12 +96,12 @@ def test_cars_drive_as_often_as_pets_and_robots_come() -> None:
 
 def test_a_room_is_the_same_by_day_and_by_night() -> None:
     scenes = _ordered(20, rooms=1)
-    assert len({scene.stage.mood.name for scene in scenes}) > 2
+    assert len({scene.stage.lighting.name for scene in scenes}) > 2
     shapes = {tuple(item[:2] for item in _looks(scene)) for scene in scenes}
     assert len(shapes) == 1
     dark = [any(item[2] == "street" for item in _looks(scene)) for scene in scenes]
     for scene, street in zip(scenes, dark, strict=True):
-        assert not (street and scene.stage.mood.name in ("night", "evening"))
+        assert not (street and scene.stage.lighting.name in ("night", "evening"))
 
 
 @pytest.mark.parametrize("options", [COMMON, HARD])
@@ -114,7 +114,7 @@ def test_every_room_has_all_lights_that_are_ordered_and_the_set_no_other(options
             for light in range(LIGHTS)
         ]
         windows.add(bool(scenes[0].room.windows))
-        found.add(tuple(scene.stage.mood.name for scene in scenes))
+        found.add(tuple(scene.stage.lighting.name for scene in scenes))
     assert windows == {True, False}
     assert [len(set(names)) for names in found] == [LIGHTS]
 
@@ -135,8 +135,8 @@ def test_a_scene_of_every_kind_of_room_is_built_twice_alike(template: str) -> No
     for a, b in zip(first.moment(3).parts, again.moment(3).parts, strict=True):
         np.testing.assert_array_equal(a.pose, b.pose)
         assert a.surface == b.surface
-    assert [light.power for light in first.stage.mood.lights] == [
-        light.power for light in again.stage.mood.lights
+    assert [light.power for light in first.stage.lighting.lights] == [
+        light.power for light in again.stage.lighting.lights
     ]
     assert first.events == again.events
     np.testing.assert_array_equal(first.camera.at(0.1).pose, again.camera.at(0.1).pose)
@@ -320,4 +320,4 @@ def test_hard_scenes_are_at_night_or_in_the_evening_more_often() -> None:
     def dark(options: tuple[tuple[str, float], ...]) -> float:
         return sum(share for name, share in options if name in ("night", "evening"))
 
-    assert dark(HARD.moods) > 2 * dark(COMMON.moods)
+    assert dark(HARD.lightings) > 2 * dark(COMMON.lightings)

@@ -15,7 +15,7 @@ from segue_train.losses import (
     ForegroundObjective,
     foreground_target,
     known,
-    priced,
+    pixel_weights,
     shadow_known,
     shadow_target,
     tversky_loss,
@@ -40,7 +40,7 @@ def test_both_losses_are_the_golden_ones(golden: Callable[[str], Golden]) -> Non
 def test_labels_say_what_moves_what_is_shadow_and_what_counts() -> None:
     assert foreground_target(LABELS).flatten().tolist() == [0, 0, 0, 0, 1, 0]
     assert known(LABELS).flatten().tolist() == [1, 1, 0, 0, 1, 1]
-    torch.testing.assert_close(priced(LABELS, 0.25).flatten(), torch.tensor([1, 0.25, 0, 0, 1, 1]))
+    torch.testing.assert_close(pixel_weights(LABELS, 0.25).flatten(), torch.tensor([1, 0.25, 0, 0, 1, 1]))
     assert shadow_target(LABELS).flatten().tolist() == [0, 1, 0, 0, 0, 0]
     assert shadow_known(LABELS).flatten().tolist() == [1, 1, 0, 0, 1, 0]
 

@@ -11,14 +11,14 @@ import numpy.typing as npt
 import pytest
 
 from segue.sessions import along_motion
-from segue.sessions.along_motion import REACH, Found, MotionAverage
+from segue.sessions.along_motion import REACH, MotionAverage
+from segue.sessions.backgrounds import Background
 from segue.sessions.base import SessionState
-from segue.sessions.changes import Change
 from segue.sessions.empty_scene import Scene
 from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.foreground import ForegroundSession
-from segue.sessions.foreground_masks import Pending
 from segue.sessions.segmenters import Maps, Segmenter
+from segue.sessions.stages import Change, WorkFrame
 from segue.types import Frame, Image, Segmentation
 from tests.sessions.scenes import film, wall
 
@@ -47,21 +47,28 @@ def truth(time: int) -> Maps:
     return maps
 
 
-def found(time: int, maps: Maps, *, settled: bool = False, image: Image | None = None) -> Found:
+def found(time: int, maps: Maps, *, settled: bool = False, image: Image | None = None) -> WorkFrame:
     image = picture(time) if image is None else image
-    item = Pending(time, time / 25, (image.shape[0], image.shape[1]), image, None)
-    return Found(item, maps, None, False, settled)
+    return WorkFrame(time, time / 25, (image.shape[0], image.shape[1]), image, known=settled, maps=maps)
 
 
-def averaged(frames: Iterable[Found], average: MotionAverage | None = None) -> list[Found]:
-    average = average or MotionAverage()
-    return [each for one in frames for each in average.add(one)] + [*average.drain()]
+def averaged(frames: Iterable[WorkFrame], average: MotionAverage | None = None) -> list[WorkFrame]:
+    """Frames as a session passes them through the stage."""
+    average, background, given = average or MotionAverage(), Background(), []
+    for frame in frames:
+        average.after(frame, background)
+        given.append(frame)
+        if len(given) > REACH:
+            average.result(given[-1 - REACH], background)
+    for frame in given[-REACH:]:
+        average.result(frame, background)
+    return given
 
 
 def test_what_is_lost_on_some_frames_is_found_where_it_has_moved_to() -> None:
     frames = [found(t, truth(t) * (t not in (9, 10, 11))) for t in range(22)]
     means = averaged(frames)
-    assert [each.item.index for each in means] == list(range(22))
+    assert [each.index for each in means] == list(range(22))
     inside = [float((each.maps[0][place(t)] > 0.3).mean()) for t, each in enumerate(means)]
     outside = [float(((each.maps[0] > 0.3) & (truth(t)[0] == 0)).mean()) for t, each in enumerate(means)]
     assert min(inside[9:12]) > 0.85, "on frame 10 nothing was found"
@@ -103,7 +110,7 @@ def test_nothing_is_followed_where_nothing_may_be_foreground(monkeypatch: pytest
 
 
 def test_few_frames_and_flows_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    average, asked, kept = MotionAverage(), [], 0
+    average, asked = MotionAverage(), []
     quick = average._quick
 
     def flow(first: Image, second: Image) -> npt.NDArray[np.float32]:
@@ -112,14 +119,13 @@ def test_few_frames_and_flows_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(average, "_quick", flow)
     count = 34
-    for t in range(count):
-        for each in average.add(found(t, truth(t))):
-            assert each.item.index == t - REACH
-        kept = max(kept, len(average._near), len(average._flows) // 2)
-    assert len([*average.drain()]) == REACH
-    assert kept <= 2 * REACH + 1
+    averaged([found(t, truth(t)) for t in range(count)], average)
+    assert len(average._near) == 2 * REACH + 1
+    assert len(average._flows) <= 4 * REACH
     assert len(asked) == 2 * (count - 1), "each is computed once"
+    average.reset(Change.scene)
     assert not average._flows
+    assert not average._near
 
 
 def test_large_pictures_are_followed_reduced_and_keep_their_outlines(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +166,9 @@ def scenes(cut: int | None = None) -> FilmScenes:
 
 def session(known: FilmScenes, *, of_this_film: bool = True, warm_up: int = 0) -> ForegroundSession:
     background = LearntBackground(known, of_this_film=of_this_film)
-    return ForegroundSession(Flickers(), background=background, short_side=None, align=False, warm_up=warm_up)
+    return ForegroundSession(
+        Flickers(), background=background, short_side=None, without=["align"], warm_up=warm_up
+    )
 
 
 def results(taker: ForegroundSession, frames: Iterable[Frame]) -> list[Segmentation]:

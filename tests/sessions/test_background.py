@@ -13,7 +13,8 @@ from hypothesis.extra.numpy import arrays
 
 from segue.errors import PromptError, SourceError
 from segue.sessions.background import MaskedMedian, MedianSettings
-from segue.sessions.empty_scene import DOUBT_FROM, FixedBackground, scene_planes
+from segue.sessions.backgrounds import FixedBackground
+from segue.sessions.empty_scene import DOUBT_FROM, scene_planes
 
 Bytes = npt.NDArray[np.uint8]
 SHAPE = (3, 2, 2)

@@ -10,31 +10,16 @@ import numpy as np
 import pytest
 
 from segue.errors import CheckpointError, PromptError, SegueError
-from segue.sessions.background import GhostDetector, MaskedMedian, MedianSettings
-from segue.sessions.changes import Change
+from segue.sessions.background import MaskedMedian, MedianSettings
 from segue.sessions.empty_scene import Scene, resized
-from segue.sessions.film_scenes import FilmScenes, LearntBackground, packed, unpacked
+from segue.sessions.film_scenes import FilmScenes, LearntBackground, unpacked
+from segue.sessions.stages import Change
 from segue.sessions.subtractors import BLIND, Subtractor, SubtractorBackground
-from tests.sessions.scenes import Bytes, square_mask, wall, with_squares
+from tests.sessions.scenes import Bytes, wall, with_squares
 
 
 def grey(level: int, height: int = 50, width: int = 8) -> Bytes:
     return np.full((height, width, 3), level, np.uint8)
-
-
-def test_rows_are_done_in_equal_parts_of_the_distance_to_the_next_frame() -> None:
-    """Thirteen of fifty rows on each of four frames; a few frames are so little work that all are done."""
-    background = MaskedMedian(MedianSettings(every=4, keep=35))
-    rows: dict[int, list[int]] = {}
-    for t in range(80):
-        background.update(grey(t))
-        left = background._row if background._result is not None else 50
-        rows.setdefault(len(background._frames), []).append(left)
-    assert rows[4] == [50] * 4
-    assert rows[5] == [40, 50, 50, 50]  # 50 * 4 // 5
-    assert rows[14] == [14, 28, 42, 50]
-    assert rows[16] == [13, 26, 39, 50]
-    assert rows[20] == [13, 26, 39, 50]
 
 
 def test_a_scene_in_the_making_is_completed_before_the_light_changes_it() -> None:
@@ -101,54 +86,6 @@ def test_where_a_ghost_was_the_frame_is_the_scene() -> None:
     assert empty.scene is None
 
 
-SIZE = (96, 128)
-PLACE = [(30, 50)]
-MASK = square_mask(SIZE, PLACE)
-
-
-def looks(count: int, *, moved: int = 0, still: float = 1.0, side: int = 20) -> list[int]:
-    """Frames on which a ghost is found; from the tenth on a part of the mask is elsewhere."""
-    mask = square_mask(SIZE, PLACE, side=side)
-    ghostly, watch = with_squares(wall(), PLACE, side=side), GhostDetector()
-    found = []
-    for t in range(1, count + 1):
-        shown, picture = mask.copy(), wall()
-        if moved and t > 9:
-            shown[:, 50 : 50 + moved] = False
-        if still < 1 and t % 18 == 0:
-            rows = round((1 - still) * side)
-            picture[30 : 30 + rows, 50 : 50 + side] += np.uint8(40)
-        if watch.look(picture, ghostly, shown) is not None:
-            found.append(t)
-    return found
-
-
-def test_every_ninth_frame_is_looked_at_and_a_ghost_is_known_at_the_third() -> None:
-    assert looks(36) == [27, 36]
-    assert looks(27, still=0.95) == [27], "a twentieth that flickers does not count"
-    assert looks(27, still=0.85) == []
-
-
-@pytest.mark.parametrize(("side", "found"), [(7, [27]), (6, [])])
-def test_small_pieces_are_no_ghosts(side: int, found: list[int]) -> None:
-    """From forty pixels on."""
-    assert looks(30, side=side) == found
-
-
-def test_a_ghost_is_grown_by_its_blurred_border() -> None:
-    watch, ghostly = GhostDetector(), with_squares(wall(), PLACE)
-    for _ in range(26):
-        assert watch.look(wall(), ghostly, MASK) is None
-    ghost = watch.look(wall(), ghostly, MASK)
-    assert ghost is not None
-    assert ghost.dtype == bool
-    assert np.array_equal(np.argwhere(ghost).min(axis=0), [27, 47])
-    assert np.array_equal(np.argwhere(ghost).max(axis=0), [52, 72])
-    assert ghost.sum() == 26 * 26
-    watch.restart()
-    assert not any(watch.look(wall(), ghostly, MASK) is not None for _ in range(26))
-
-
 def scenes(*levels: int, size: tuple[int, int] = (6, 8)) -> FilmScenes:
     """Each scene holds for ten frames; the second is another place, the third another light."""
     found = FilmScenes()
@@ -207,16 +144,6 @@ def test_a_learnt_scene_is_brought_to_the_size_of_the_frames() -> None:
     assert background.scene.planes.shape == (21, 12, 16)
     with pytest.raises(PromptError, match="the learnt scene is 32x24, but the frames are 32x12"):
         background.fit((12, 32))
-
-
-def test_where_the_camera_pans_the_frames_nearby_say_what_is_foreground() -> None:
-    background = LearntBackground(FilmScenes())
-    background.while_panning = {3: packed(np.array([[0, 1 / 3, 1]], np.float32))}
-    foreground = np.array([[0.5, 0.5, 0.5]], np.float32)
-    assert background.judged(2, foreground) is foreground
-    found = background.judged(3, foreground)
-    assert found.dtype == np.float32
-    assert found[0].tolist() == pytest.approx([0, 1 / 3, 1])
 
 
 @pytest.mark.parametrize("data", [b"", b"nothing", zlib.compress(b"12"), zlib.compress(b"1" * 2)[:-7]])

@@ -11,20 +11,22 @@ import torch
 
 from segue.api.foreground import foreground
 from segue.errors import SegueError
-from segue.models.base import Features, ForegroundCapabilities, ForegroundNetwork
+from segue.models.base import ForegroundNetwork
 from segue.sessions import SessionState
+from segue.sessions.backgrounds import Background
 from segue.sessions.empty_scene import Scene
 from segue.sessions.foreground import ForegroundSession, ForegroundWarning
 from segue.sessions.moving_camera import (
     METHODS,
     PAST,
+    CameraFollower,
     Homography,
     Method,
-    MovingCameraSegmenter,
     is_moderate,
     seen_from,
 )
 from segue.sessions.panning import WINDOW, PanDetector
+from segue.sessions.stages import WorkFrame
 from segue.types import Segmentation
 from tests.sessions.scenes import Bytes, film, overlap, square_mask, with_squares
 from tests.sessions.tiny_foreground import MovesByItself, TinyForeground
@@ -87,8 +89,8 @@ def test_pictures_far_apart_are_not_warped() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_what_moves_is_found_although_the_camera_pans(method: Method) -> None:
-    followed = ForegroundSession(MovingCameraSegmenter(MovesByItself(), method, device="cpu"), align=False)
-    still = ForegroundSession(MovesByItself(), align=False, device="cpu")
+    followed = ForegroundSession(MovesByItself(), follow_camera=method, device="cpu")
+    still = ForegroundSession(MovesByItself(), without=["align"], device="cpu")
     assert mean_overlap(play(followed)) > 0.6
     assert mean_overlap(play(still)) < 0.4
     assert followed.background is None, (
@@ -103,39 +105,40 @@ def test_a_camera_that_pans_is_followed_by_itself_and_somebody_says_so() -> None
     assert mean_overlap(results) > 0.5
 
 
-class FromNowhere(MovingCameraSegmenter):
-    """No frame leads to any other; notes whether the scene counts that the session knows."""
-
-    def __init__(self) -> None:
-        super().__init__(MovesByItself(), always=False, device="cpu")
-        self.kept: list[bool] = []
-
-    def _motion(self, start: int) -> None:
-        return None
-
-    def _past(self, scene: Scene) -> Scene:
-        found = super()._past(scene)
-        self.kept.append(found is scene)
-        return found
-
-
 def test_where_no_frame_leads_to_the_present_one_the_scene_is_as_without_following() -> None:
-    segmenter, scene = FromNowhere(), Scene.of(PAN[0].image)
-    for frame in PAN:
-        segmenter.follows(frame.image)
-        segmenter.step(frame.image, scene)
-    assert segmenter.kept
-    assert all(segmenter.kept)
+    follower, background = CameraFollower((-3,)), Background()
+    follower._find = lambda *_: None  # type: ignore[assignment]
+    for t, frame in enumerate(PAN):
+        work = WorkFrame(t, frame.time, SIZE, frame.image, pans=True, maps=np.zeros((1, *SIZE), np.float32))
+        work.scene = scene = Scene.of(PAN[0].image)
+        follower.arrive(work, background)
+        follower.before(work, background)
+        follower.after(work, background)
+        assert work.scene is scene
+        assert work.context is not None
+        assert np.array_equal(work.context[-3], frame.image)
+        assert len(follower._taken) <= max(PAST) + 1, "no more frames are kept than are needed"
+
+
+def test_masks_are_kept_where_drops_were_taken_out_of_the_frame() -> None:
+    """A frame that lies where it was taken has its mask there, whatever a stage has done to its picture."""
+    follower, background = CameraFollower((-3,)), Background()
+    for t, matrix in enumerate((None, np.eye(2, 3, dtype=np.float32))):
+        work = WorkFrame(t, 0.0, SIZE, PAN[t].image, maps=np.ones((1, *SIZE), np.float32))
+        follower.arrive(work, background)
+        work.image, work.matrix = work.image.copy(), matrix
+        follower.after(work, background)
+    assert list(follower._masks) == [0]
 
 
 def test_a_camera_that_rests_again_begins_a_scene() -> None:
     session = ForegroundSession("mustan-lite", follow_camera="auto", device="cpu")
     with pytest.warns(ForegroundWarning, match="pans"):
         list(map(session.step, PAN[:20]))
-    assert session._following
+    assert session._pans
     for _ in range(WINDOW + 1):
         session.step(PAN[19].image)
-    assert not session._following
+    assert not session._pans
     assert session.background is not None
     assert np.array_equal(session.background, PAN[19].image)
 
@@ -155,48 +158,16 @@ def test_a_camera_that_shakes_does_not_pan() -> None:
         assert not watch.look(LONG[15:135, right : right + 160])
 
 
-class TakesDepth(MovesByItself):
-    """Notes the depth that it is given."""
-
-    capabilities = ForegroundCapabilities(depth=True)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.depths: list[torch.Tensor] = []
-
-    def encode(self, frames: torch.Tensor, role: str, depth: torch.Tensor | None = None) -> Features:
-        if depth is not None:
-            self.depths.append(depth)
-        return super().encode(frames, role)
-
-
-def test_a_network_gets_the_depth_of_a_frame_although_the_camera_is_followed() -> None:
-    network = TakesDepth()
-    depth = np.arange(120 * 160, dtype=np.uint32).reshape(SIZE) % 251
-    image = PAN[0].image
-    MovingCameraSegmenter(network, device="cpu").step(image, Scene.of(image), depth.astype(np.uint8))
-    (seen,) = network.depths
-    np.testing.assert_allclose(seen[0, 0].numpy() * 255, depth, rtol=1e-5)
-
-
 def test_frames_wait_for_those_that_come_after_them() -> None:
     network = TinyForeground(((-2, "past"), (2, "future")))
-    session = ForegroundSession(MovingCameraSegmenter(network, device="cpu"), align=False)
+    session = ForegroundSession(network, follow_camera="ecc", device="cpu")
     assert session.lag == 2
     assert [result.index for result in play(session)] == list(range(len(PAN)))
 
 
-def test_no_more_frames_are_kept_than_the_background_needs() -> None:
-    segmenter = MovingCameraSegmenter(MovesByItself(), device="cpu")
-    for frame in PAN:
-        segmenter.step(frame.image, Scene.of(frame.image))
-        assert len(segmenter._taken) <= max(PAST) + 1
-        assert len(segmenter._features) <= 1
-
-
 def test_it_goes_on_from_a_saved_state(tmp_path: Path) -> None:
     def make() -> ForegroundSession:
-        return ForegroundSession(MovingCameraSegmenter(MovesByItself(), device="cpu"), align=False)
+        return ForegroundSession(MovesByItself(), follow_camera="ecc", device="cpu")
 
     expected, first, second = play(make()), make(), make()
     for frame in PAN[:20]:

@@ -11,8 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
-from segue.sessions.changes import Change, SceneChangeDetector, exposure, relit
+from segue.sessions.changes import SceneChangeDetector
+from segue.sessions.exposure import exposure, relit
 from segue.sessions.foreground import ForegroundSession
+from segue.sessions.stages import Change
 from segue.sessions.subtractors import BackgroundDifference
 from segue.video.images import read_image
 from tests.sessions.scenes import Bytes, film, overlap, square_mask, wall, with_squares

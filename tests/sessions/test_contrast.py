@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segue.models.base import ForegroundCapabilities
-from segue.sessions.contrast import MIDDLE, MOST_GAIN, MOST_NOISE, Tone, noise_of, tone_for
+from segue.models.base import Features
+from segue.sessions.contrast import MIDDLE, MOST_GAIN, MOST_NOISE, Contrast, Tone, noise_of, tone_for
 from segue.sessions.empty_scene import Scene
 from segue.sessions.segmenters import NetworkSegmenter
 from tests.sessions.scenes import Bytes, wall
@@ -78,22 +78,23 @@ def test_colours_of_a_scene_change_and_its_shares_do_not() -> None:
 def test_frames_of_the_context_follow_the_tone() -> None:
     """Features of frames in another tone would differ from the scene everywhere."""
 
-    class Stretched(TinyForeground):
-        capabilities = ForegroundCapabilities(stretches_contrast=True)
+    seen: list[torch.Tensor] = []
 
-    shown: list[npt.NDArray[np.uint8]] = []
+    class Watched(TinyForeground):
+        def encode(self, frames: torch.Tensor, role: str) -> Features:
+            if role == "past":
+                seen.append(frames)
+            return super().encode(frames, role)
 
-    class Watched(NetworkSegmenter):
-        def _shown(self, index: int) -> Bytes:
-            shown.append(super()._shown(index))
-            return shown[-1]
-
-    segmenter = Watched(Stretched().eval())
+    segmenter, contrast = NetworkSegmenter(Watched().eval(), device="cpu"), Contrast()
     for share in (1.0, 1.0, 0.25):
-        shown.clear()
-        segmenter.step(foggy(share), Scene.of(foggy(share), 1))
-    assert np.ptp(shown[-1]) > 2 * np.ptp(foggy(0.25))
-    assert segmenter.state() is not None
+        seen.clear()
+        scene, tone = contrast.adapt(Scene.of(foggy(share), 1))
+        segmenter.step(foggy(share), scene, tone=tone)
+    assert tone is not None
+    before = torch.from_numpy(tone.act(foggy(1.0))).permute(2, 0, 1) / 255
+    height, width = before.shape[1:]
+    assert any(torch.allclose(each[0, :, :height, :width], before, atol=1e-6) for each in seen)
 
 
 @pytest.mark.parametrize("sigma", [2.0, 6.0])

@@ -64,7 +64,7 @@ def test_what_is_not_known_is_zero() -> None:
 
 
 def test_the_network_gets_the_depth_of_each_frame(network: MUSTAN2) -> None:
-    found = soft(run(ForegroundSession(network, align=False, device="cpu"), DEEP))
+    found = soft(run(ForegroundSession(network, without=["align"], device="cpu"), DEEP))
     scale = DepthScale()
     pictures = [torch.from_numpy(frame.image).permute(2, 0, 1)[None] / 255 for frame in FRAMES]
     for t, depth in enumerate(MAPS):
@@ -77,15 +77,15 @@ def test_the_network_gets_the_depth_of_each_frame(network: MUSTAN2) -> None:
 
 def test_without_maps_depth_is_zero_everywhere(network: MUSTAN2) -> None:
     flat = [replace(frame, depth=np.zeros((40, 48))) for frame in FRAMES]
-    session = ForegroundSession(network, align=False, device="cpu")
+    session = ForegroundSession(network, without=["align"], device="cpu")
     plain = soft(run(session, FRAMES))
     session.reset()
     np.testing.assert_allclose(soft(run(session, flat)), plain, atol=1e-6)
 
 
 def test_it_goes_on_from_a_saved_state(network: MUSTAN2, tmp_path: Path) -> None:
-    expected = soft(run(ForegroundSession(network, align=False, device="cpu"), DEEP))
-    first, second = (ForegroundSession(network, align=False, device="cpu") for _ in range(2))
+    expected = soft(run(ForegroundSession(network, without=["align"], device="cpu"), DEEP))
+    first, second = (ForegroundSession(network, without=["align"], device="cpu") for _ in range(2))
     for frame in DEEP[:5]:
         first.step(frame)
     first.state().save(tmp_path / "state.safetensors")
@@ -105,8 +105,8 @@ def test_a_folder_of_maps_belongs_to_the_frames_in_order(network: MUSTAN2, tmp_p
     for t, depth in enumerate(MAPS):
         cv2.imwrite(str(tmp_path / f"d{t + 95}.png"), depth)
     pictures = [frame.image for frame in FRAMES]
-    found = soft(list(foreground(pictures, model=network, depth=tmp_path, align=False, device="cpu")))
-    expected = soft(run(ForegroundSession(network, align=False, device="cpu"), DEEP))
+    found = soft(list(foreground(pictures, model=network, depth=tmp_path, without=["align"], device="cpu")))
+    expected = soft(run(ForegroundSession(network, without=["align"], device="cpu"), DEEP))
     np.testing.assert_array_equal(found, expected)
     (tmp_path / "d102.png").unlink()
     with pytest.raises(SourceError, match="7 depth maps, none for frame 7"):

@@ -75,7 +75,7 @@ def test_flow_of_another_program_stands_for_what_is_computed(network: HOFAM) -> 
     rng = np.random.default_rng(0)
     frames = [Frame(t, float(t), rng.integers(0, 256, (64, 128, 3)).astype(np.uint8)) for t in range(3)]
     flows = [rng.integers(0, 256, (64, 128, len(gaps))).astype(np.uint8) for _ in frames]
-    session = ForegroundSession(FlowNetwork(network, None), align=False, device="cpu")
+    session = ForegroundSession(FlowNetwork(network, None), without=["align"], device="cpu")
     for frame, flow in zip(frames, flows, strict=True):
         result = session.step(replace(frame, flow=flow))
         assert result is not None
@@ -86,7 +86,7 @@ def test_flow_of_another_program_stands_for_what_is_computed(network: HOFAM) -> 
 
 def test_frames_and_flow_that_do_not_fit_are_refused(network: HOFAM) -> None:
     frame = Frame(0, 0.0, np.zeros((64, 128, 3), np.uint8))
-    session = ForegroundSession(FlowNetwork(network, None), align=False, device="cpu")
+    session = ForegroundSession(FlowNetwork(network, None), without=["align"], device="cpu")
     with pytest.raises(FlowError, match="each frame must bring a flow picture"):
         session.step(frame)
     with pytest.raises(PromptError, match="frame 0: the flow is 64x64, but the frame is 128x64"):
@@ -102,7 +102,7 @@ def test_a_folder_of_flow_files_belongs_to_the_frames_in_order(network: HOFAM, t
         for t in range(gap, 7):
             save_flo(tmp_path / str(gap) / f"{t}.flo", np.full((64, 128, 2), t + gap))
     wrapped = FlowNetwork(network, None)
-    found = list(foreground(pictures, model=wrapped, flow=tmp_path, align=False, device="cpu"))
+    found = list(foreground(pictures, model=wrapped, flow=tmp_path, without=["align"], device="cpu"))
     files = FlowFiles(tmp_path, gaps, 7)
     for t, result in enumerate(found):
         given = (torch.from_numpy(x).movedim(-1, 0)[None] / 255 for x in (pictures[t], files(t)))
@@ -144,7 +144,7 @@ def test_flow_is_computed_for_a_network_that_takes_it() -> None:
 
 def test_flow_and_its_attention_are_shown() -> None:
     torch.manual_seed(0)
-    session = ForegroundSession(FlowNetwork(HOFAM(1, levels=6).eval(), Difference()), align=False)
+    session = ForegroundSession(FlowNetwork(HOFAM(1, levels=6).eval(), Difference()), without=["align"])
     session.explain()
     pictures = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
     for i, picture in enumerate(pictures):

@@ -19,11 +19,13 @@ import segue
 from segue.errors import CheckpointError, PromptError, SegueError
 from segue.sessions import SessionState
 from segue.sessions.background import MaskedMedian
-from segue.sessions.changes import Change
-from segue.sessions.empty_scene import FixedBackground, Scene
-from segue.sessions.foreground import FLOOD_FRAMES, ForegroundSession, ForegroundWarning
+from segue.sessions.backgrounds import FixedBackground
+from segue.sessions.empty_scene import Scene
+from segue.sessions.flood import FLOOD_FRAMES
+from segue.sessions.foreground import ForegroundSession, ForegroundWarning
 from segue.sessions.foreground_masks import SHADOW, ForegroundMasks
 from segue.sessions.segmenters import NetworkSegmenter
+from segue.sessions.stages import Change
 from segue.sessions.subtractors import (
     BLIND,
     BackgroundDifference,
@@ -258,9 +260,9 @@ def test_a_shaken_camera_is_held_still() -> None:
         square = square_mask((160, 200), [(60, 3 * t - 10)])
         truth.append(square[20 + down : 140 + down, 20 + right : 180 + right])
     scores = {}
-    for align in (False, True):
-        results = run(new_session(BackgroundDifference(threshold=20), align=align), film(pictures))
-        scores[align] = np.mean([overlap(results[t].mask, truth[t]) for t in range(20, 55)])
+    for without in (["align"], []):
+        results = run(new_session(BackgroundDifference(threshold=20), without=without), film(pictures))
+        scores[not without] = np.mean([overlap(results[t].mask, truth[t]) for t in range(20, 55)])
     assert scores[True] > 0.8
     assert scores[True] > scores[False] + 0.1
 
@@ -366,7 +368,7 @@ def test_results_that_wait_are_saved_too(tmp_path: Path) -> None:
     expected = run(make(), frames)
     first = make()
     results = [result for frame in frames[:11] if (result := first.step(frame)) is not None]
-    assert len(first._due) == 1, "the cut has completed what was due"
+    assert len([each for each in first._queue if each.result is not None]) == 1, "the cut has completed it"
     second = make()
     second.restore(first.state())
     assert_same([*results, *run(second, frames[11:])], expected)
@@ -381,8 +383,8 @@ def test_a_state_of_another_model_is_refused() -> None:
     other.register_buffer("more", torch.zeros(1))
     with pytest.raises(CheckpointError, match="saved with weights"):
         new_session(other).restore(weights)
-    with pytest.raises(CheckpointError, match="saved with align True, not False"):
-        new_session(align=False).restore(state)
+    with pytest.raises(CheckpointError, match="saved with stages"):
+        new_session(without=["align"]).restore(state)
     with pytest.raises(CheckpointError, match="saved with objects False, not True"):
         new_session(objects=True).restore(state)
     with pytest.raises(CheckpointError, match="saved with objects True, not False"):
@@ -480,7 +482,7 @@ def test_pictures_that_cannot_be_written_to_do_no_harm() -> None:
 def test_a_given_background_stays_whatever_fills_the_picture() -> None:
     """More frames than the flood guard waits for are all foreground against it."""
     empty = np.full((96, 128, 3), 40, np.uint8)
-    session = new_session(background=FixedBackground(empty), align=False)
+    session = new_session(background=FixedBackground(empty), without=["align"])
     session.step(Frame(0, 0.0, empty))
     crowd = wall(2)
     for t in range(1, 4 * FLOOD_FRAMES):
@@ -499,14 +501,14 @@ def likeness_of(one: Bytes, other: Bytes) -> float:
 
 @pytest.mark.parametrize("frames", [4, 6])
 def test_a_learnt_background_is_replaced_after_five_flooded_frames(frames: int) -> None:
-    session = new_session(align=False)
+    session = new_session(without=["align"])
     for t in range(3):
         session.step(Frame(t, t / 25, wall(0)))
     before = session.background
     # The same structure, so that it is not another scene, and brighter everywhere.
     flood = np.clip(wall(0).astype(int) + 12, 0, 255).astype(np.uint8)
-    session._watch.look = lambda *_: Change.none  # type: ignore[method-assign]
-    session._segmenter.step = lambda *_: np.ones((1, 96, 128), np.float32)  # type: ignore[method-assign]
+    session._events.look = lambda *_: (Change.none, False)  # type: ignore[method-assign]
+    session._segmenter.step = lambda *_, **__: np.ones((1, 96, 128), np.float32)  # type: ignore[method-assign]
     for t in range(3, 3 + frames):
         session.step(Frame(t, t / 25, flood))
     after = session.background
@@ -571,10 +573,10 @@ def test_what_flickers_stays_inside_of_its_range() -> None:
     pictures = [light if t % 4 < 2 else dark for t in range(200)]
     pictures[-1] = dark.copy()
     pictures[-1][20:44, :16] = 240
-    found = run(new_session(Envelope(), align=False), film(pictures))
+    found = run(new_session(Envelope(), without=["align"]), film(pictures))
     assert not found[-2].mask.any()
     assert (found[-1].mask[26:38, 2:12] == 1).all()
-    blind = run(new_session(BackgroundDifference(), align=False), film(pictures))
+    blind = run(new_session(BackgroundDifference(), without=["align"]), film(pictures))
     assert blind[-2].mask.any() or blind[-4].mask.any()
 
 
@@ -583,7 +585,7 @@ def test_the_threshold_is_that_of_the_network_unless_another_is_given() -> None:
         threshold = 0.9
 
     own, given = (
-        run(new_session(Doubtful(), align=False, **more), WALK)[20].mask.sum()
+        run(new_session(Doubtful(), without=["align"], **more), WALK)[20].mask.sum()
         for more in ({}, {"threshold": 0.01})
     )
     assert 0 < own < given

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from segue.sessions.background import EVERY, GhostDetector
+from segue.sessions.ghosts import EVERY, Ghosts
 from tests.sessions.scenes import Bytes, square_mask, wall, with_squares
 
 SIZE = (96, 128)
@@ -15,14 +15,14 @@ MASK = square_mask(SIZE, PLACE)
 
 def found(pictures: list[Bytes], background: Bytes, mask: np.ndarray = MASK) -> list[int]:
     """Frames at which a ghost is reported."""
-    watch = GhostDetector()
+    watch = Ghosts()
     return [t for t, picture in enumerate(pictures) if watch.look(picture, background, mask) is not None]
 
 
 @pytest.mark.parametrize("level", [0, 250])
 def test_what_only_the_background_shows_is_a_ghost(level: int) -> None:
     with_ghost = with_squares(wall(), PLACE, level=level)
-    watch = GhostDetector()
+    watch = Ghosts()
     reports = [watch.look(wall(), with_ghost, MASK) for _ in range(3 * EVERY)]
     ghost = reports[-1]
     assert all(report is None for report in reports[:-1]), "it takes two looks at something that stands still"
@@ -49,7 +49,7 @@ def test_what_moves_is_none() -> None:
 
 
 def test_a_mask_that_has_just_come_is_none() -> None:
-    watch = GhostDetector()
+    watch = Ghosts()
     ghostly = with_squares(wall(), PLACE)
     reports = [
         watch.look(wall(), ghostly, MASK if t > EVERY else ~MASK & False) for t in range(3 * EVERY - 1)
@@ -58,7 +58,7 @@ def test_a_mask_that_has_just_come_is_none() -> None:
 
 
 def test_it_goes_on_from_a_saved_state() -> None:
-    ghostly, first, second = with_squares(wall(), PLACE), GhostDetector(), GhostDetector()
+    ghostly, first, second = with_squares(wall(), PLACE), Ghosts(), Ghosts()
     for _ in range(3 * EVERY - 1):
         assert first.look(wall(), ghostly, MASK) is None
     second.restore(first.state())

@@ -96,7 +96,7 @@ def test_only_the_light_goes_and_nothing_is_copied_without_one() -> None:
 
 
 def test_a_session_finds_an_object_in_the_dark_and_no_light() -> None:
-    session = ForegroundSession("mustan-lite", align=False, device="cpu")
+    session = ForegroundSession("mustan-lite", without=["align"], device="cpu")
     lights, objects = [], []
     for time in range(40):
         at = (30 + 3 * (time - 20), 90)

@@ -8,12 +8,12 @@ import pytest
 import segue
 from segue.sessions import nearby, two_passes
 from segue.sessions.along_motion import along_motion
-from segue.sessions.changes import Change
 from segue.sessions.empty_scene import Scene
-from segue.sessions.film_scenes import FilmScenes, LearntBackground, unpacked
+from segue.sessions.film_scenes import FilmScenes, KnownWhilePanning, LearntBackground, packed, unpacked
 from segue.sessions.moving_camera import motion_between
 from segue.sessions.nearby import Nearby
 from segue.sessions.scene_estimation import Sample
+from segue.sessions.stages import Change, WorkFrame
 from segue.sessions.subtractors import BackgroundDifference
 from segue.sessions.two_passes import SceneLearner
 from segue.types import Image
@@ -24,7 +24,7 @@ SIZE, SIZE_OF_PAN = (96, 128), (120, 160)
 
 
 def learnt(pictures: list[Image]) -> SceneLearner:
-    first = SceneLearner(BackgroundDifference(), short_side=None, align=False)
+    first = SceneLearner(BackgroundDifference(), short_side=None, without=["align"])
     for frame in film(pictures):
         first.take(frame)
     first.finish()
@@ -70,7 +70,7 @@ def test_a_film_of_any_length_is_followed_piece_by_piece(monkeypatch: pytest.Mon
     """What is known of each piece includes what lies after it; few frames are kept at a time."""
     monkeypatch.setattr(two_passes, "PIECE", 14)
     monkeypatch.setattr(two_passes, "BESIDE", 5)
-    first, kept = SceneLearner(BackgroundDifference(), short_side=None, align=False), 0
+    first, kept = SceneLearner(BackgroundDifference(), short_side=None, without=["align"]), 0
     for frame in PAN:
         first.take(frame)
         kept = max(kept, len(first._piece) + len(first._before))
@@ -101,8 +101,20 @@ def test_the_camera_rests_pans_and_rests(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_still_camera_knows_nothing_of_pans() -> None:
     assert not learnt([wall()] * 40).while_panning
-    background, foreground = LearntBackground(FilmScenes()), np.full(SIZE, 0.7, np.float32)
-    assert background.judged(3, foreground) is foreground
+
+
+def test_what_is_known_of_a_frame_beside_those_nearby_takes_the_place_of_its_foreground() -> None:
+    background, known = LearntBackground(FilmScenes()), np.full(SIZE, 1 / 63, np.float32)
+    background.while_panning = {3: packed(known)}
+    stage = KnownWhilePanning(background)
+    for index, level in ((3, 1 / 63), (4, 0.7)):
+        frame = WorkFrame(index, 0.0, SIZE, wall(), maps=np.full((2, *SIZE), 0.7, np.float32))
+        stage.arrive(frame, background)
+        stage.result(frame, background)
+        assert frame.maps is not None
+        assert frame.known == (index == 3)
+        np.testing.assert_allclose(frame.maps[0], level, rtol=1e-6)
+        np.testing.assert_allclose(frame.maps[1], 0.7)
 
 
 def test_what_is_found_on_most_frames_is_found_along_its_motion() -> None:

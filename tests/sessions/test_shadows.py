@@ -74,7 +74,7 @@ class Undecided(BackgroundDifference):
 
     def __init__(self, suppresses: bool) -> None:
         super().__init__()
-        self.suppresses_shadows = suppresses
+        self.stages = ("shadows",) if suppresses else ()
 
     def step(self, image: Image, scene: Scene, plane: UInt8Array | None = None) -> Maps | None:
         maps = super().step(image, scene)
@@ -84,7 +84,7 @@ class Undecided(BackgroundDifference):
 
 @pytest.mark.parametrize("suppresses", [True, False])
 def test_a_session_shows_no_shadow(suppresses: bool) -> None:
-    session = ForegroundSession(Undecided(suppresses), align=False)
+    session = ForegroundSession(Undecided(suppresses), without=["align"])
     for frame in film([SCENE] * 10 + [lit((0.5, 0.5, 0.5))] * 3):
         result = session.step(frame)
     assert result is not None

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.sessions.empty_scene import Scene
-from segue.sessions.segmenters import StationaryForegroundRetention
+from segue.sessions.stationary import StationaryObjects
 from segue.types import Image
 
 SCENE = np.full((40, 60, 3), 90, np.uint8)
@@ -29,7 +29,7 @@ def probabilities(share: float) -> npt.NDArray[np.float32]:
 
 def after(image: Image, share: float, *, scene: Image = SCENE, frames: int = 3) -> float:
     """Share of the car that is foreground in the end: found whole at first, then only ``share`` of it."""
-    watch, known = StationaryForegroundRetention(0.3), Scene.of(scene, 1)
+    watch, known = StationaryObjects(0.3), Scene.of(scene, 1)
     watch.retain(with_car(), known, probabilities(1.0))
     for _ in range(frames):
         found = watch.retain(image, known, probabilities(share))
@@ -54,8 +54,8 @@ def test_what_looks_like_the_empty_scene_is_not_held() -> None:
 
 def test_a_watch_that_was_saved_goes_on_identically() -> None:
     watch, other, known = (
-        StationaryForegroundRetention(0.3),
-        StationaryForegroundRetention(0.3),
+        StationaryObjects(0.3),
+        StationaryObjects(0.3),
         Scene.of(SCENE, 1),
     )
     watch.retain(with_car(), known, probabilities(1.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +28,12 @@ def waits_and_leaves(count: int = 60) -> list[Image]:
     return [with_squares(wall(), [place]) for place in path]
 
 
-def learner(model: Segmenter | None = None, **options: bool) -> SceneLearner:
-    return SceneLearner(model or BackgroundDifference(), short_side=None, align=options.get("align", False))
+def learner(model: Segmenter | None = None, *, without: Sequence[str] = ("align",)) -> SceneLearner:
+    return SceneLearner(model or BackgroundDifference(), short_side=None, without=without)
 
 
-def learnt(pictures: list[Image], align: bool = False) -> SceneLearner:
-    first = learner(align=align)
+def learnt(pictures: list[Image], without: Sequence[str] = ("align",)) -> SceneLearner:
+    first = learner(without=without)
     for frame in film(pictures):
         first.take(frame)
     first.finish()
@@ -40,7 +41,7 @@ def learnt(pictures: list[Image], align: bool = False) -> SceneLearner:
 
 
 def masks(source: object, **options: object) -> list[np.ndarray]:
-    results = segue.foreground(source, model="median", align=False, **options)  # type: ignore[arg-type]
+    results = segue.foreground(source, model="median", without=["align"], **options)  # type: ignore[arg-type]
     return [result.mask == 1 for result in results]
 
 
@@ -138,28 +139,30 @@ def test_marks_take_the_same_film_again() -> None:
 @pytest.mark.parametrize("stop", [1, 17, 45])
 def test_a_first_pass_goes_on_from_its_state_to_the_same_scenes(stop: int, tmp_path: Path) -> None:
     frames = film(waits_and_leaves())
-    first = learner(align=True)
+    first = learner(without=[])
     for frame in frames[:stop]:
         first.take(frame)
     first.state(copy=False).save(tmp_path / "state.safetensors")
-    again = learner(align=True)
+    again = learner(without=[])
     again.restore(SessionState.load(tmp_path / "state.safetensors"))
     background = LearntBackground(FilmScenes())
     numbers = list(TwoPasses(again, lambda: frames, background).learning())
     assert numbers == list(range(stop + 1, 61))
-    whole = learnt(waits_and_leaves(), align=True)
+    whole = learnt(waits_and_leaves(), without=[])
     assert np.array_equal(background.scenes.scene(0).planes, whole.scenes.scene(0).planes)
 
 
 def test_learnt_scenes_are_saved_and_taken(tmp_path: Path) -> None:
     pictures = waits_and_leaves()
-    first = segue.foreground(pictures, model="median", align=False, passes=2)
+    first = segue.foreground(pictures, model="median", without=["align"], passes=2)
     two = [result.mask for result in first]
     scenes = first.session.scenes
     assert scenes is not None
     scenes.save(tmp_path / "scene.safetensors")
     known = FilmScenes.load(tmp_path / "scene.safetensors")
-    one = [result.mask for result in segue.foreground(pictures, model="median", align=False, scene=known)]
+    one = [
+        result.mask for result in segue.foreground(pictures, model="median", without=["align"], scene=known)
+    ]
     assert np.array_equal(known.scene(0).planes, scenes.scene(0).planes)
     # The second of two passes averages over the frames after each one as well.
     assert np.mean([(a == b).mean() for a, b in zip(one, two, strict=True)]) > 0.99

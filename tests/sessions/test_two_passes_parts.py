@@ -10,10 +10,10 @@ import pytest
 
 from segue.errors import SegueError, SourceError
 from segue.sessions import two_passes
-from segue.sessions.changes import Change
 from segue.sessions.empty_scene import Scene
 from segue.sessions.film_scenes import STEPS, FilmScenes, LearntBackground, unpacked
 from segue.sessions.scene_estimation import ROUNDS, Sample
+from segue.sessions.stages import Change
 from segue.sessions.subtractors import BackgroundDifference
 from segue.sessions.two_passes import KEEP, MARK_EVERY, QUIET, FilmMarks, SceneLearner, TwoPasses
 from segue.types import Frame
@@ -94,7 +94,7 @@ class Looking(BackgroundDifference):
 
 
 def learner(past: tuple[int, ...] = (), *, align: bool = False) -> SceneLearner:
-    return SceneLearner(Looking(past), short_side=None, align=align)
+    return SceneLearner(Looking(past), short_side=None, without=[] if align else ["align"])
 
 
 @pytest.fixture
@@ -266,14 +266,14 @@ def test_what_cannot_be_learnt_is_refused() -> None:
     blind = Looking()
     blind.uses_background = False
     with pytest.raises(SegueError, match="at which median does not look"):
-        SceneLearner(blind, short_side=None, align=False)
+        SceneLearner(blind, short_side=None, without=["align"])
     deep = Looking()
     deep.extra = "depth"
     with pytest.raises(SegueError, match="know no depth, which median looks at"):
-        SceneLearner(deep, short_side=None, align=False)
+        SceneLearner(deep, short_side=None, without=["align"])
 
 
 def test_frames_are_reduced_to_the_short_side() -> None:
-    first = SceneLearner(Looking(), short_side=20, align=False)
+    first = SceneLearner(Looking(), short_side=20, without=["align"])
     first.take(Frame(0, 0.0, numbered(0)))
     assert first._piece[0].shape == (20, 24, 3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,8 +36,7 @@ def foreground(
     passes: Literal[1, 2] | None = None,
     depth: str | Path | None = None,
     short_side: int | None = None,
-    align: bool = True,
-    remove_rain: bool = True,
+    without: Sequence[str] | str | None = None,
     follow_camera: FollowCamera | None = None,
     warm_up: int = 0,
     fps: float | None = None,
@@ -77,12 +76,12 @@ def foreground(
             nothing is known; for networks that were trained with ``--depth``.
         short_side: reduce larger frames to this short side, with 0 never; None is what suits the model,
             mostly 240.
-        align: align the frames of a shaken camera.
-        remove_rain: for networks, remove drops and flakes from the frames while it rains or snows.
+        without: names of rules to leave out, such as ``["align", "rain"]``; see
+            :mod:`segue.sessions.stage_list`.
         follow_camera: for networks and a camera that pans or is carried: bring what was seen before onto the
-            current frame, ``auto`` by ``ecc`` while it pans, ``features`` or ``ecc`` always; ``align``
-            does nothing then. None is ``auto`` for mustan-lite in one pass, unless a scene or depth is
-            given; else ``never``. See :class:`segue.sessions.moving_camera.MovingCameraSegmenter`.
+            current frame, ``auto`` by ``ecc`` while it pans, ``features`` or ``ecc`` always.
+            None is ``auto`` for mustan-lite in one pass, unless a scene or depth is
+            given; else ``never``. See :class:`segue.sessions.moving_camera.CameraFollower`.
         warm_up: frames at the beginning of each scene whose masks are empty.
         fps: take this many frames a second; None is all.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.

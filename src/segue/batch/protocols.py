@@ -103,7 +103,7 @@ class DatasetVideo:
             # Published figures are those of one pass, which knows at each frame only what came before.
             options: dict[str, Any] = {"passes": template.options.passes or 1}
             if self.apart:
-                options |= {"align": False, "remove_rain": False}
+                options["without"] = ("align", "rain")
             changes["options"] = template.options.model_copy(update=options)
         return template.model_copy(update=changes)
 

@@ -29,12 +29,11 @@ from segue.naming import natural_key
 from segue.prompts.detectors import Refinement
 from segue.registry import DETECTORS, MODELS
 from segue.sessions.background import MaskedMedian
+from segue.sessions.backgrounds import Background, FixedBackground
 from segue.sessions.detecting import detector
-from segue.sessions.empty_scene import Background, FixedBackground
 from segue.sessions.film_scenes import LEARNT, FilmScenes, LearntBackground
 from segue.sessions.foreground import SHORT_SIDE, ForegroundSession, as_segmenter
 from segue.sessions.foreground_masks import ForegroundMasks
-from segue.sessions.moving_camera import METHODS
 from segue.sessions.naming import ObjectNamer
 from segue.sessions.networks import check_path, foreground_model
 from segue.sessions.segmenters import Segmenter
@@ -95,13 +94,12 @@ def foreground_session(
         objects=options.objects,
         shadows=options.shadows,
     )
-    align = options.align and options.follow_camera not in METHODS
     plain = depth is None and isinstance(scene, str) and scene == "median"
     twice = _twice(options, source, made, plain=plain)
     follow = options.follow_camera
     if follow is None and plain and not twice and isinstance(made, nn.Module):
         follow = "auto" if foreground_capabilities(made).follows_pans else None
-    segmenter = as_segmenter(made, follow, device=device, fast=fast)
+    segmenter = as_segmenter(made, device=device, fast=fast)
 
     def chosen() -> Iterator[Frame]:
         return _chosen_frames(source, fps, depth, known)
@@ -109,15 +107,15 @@ def foreground_session(
     frames: Iterable[Frame] = chosen()
     if twice:
         background = LearntBackground(FilmScenes(), of_this_film=True)
-        learner = SceneLearner(segmenter, short_side=short_side or None, align=align)
+        learner = SceneLearner(segmenter, short_side=short_side or None, without=options.without)
         frames = TwoPasses(learner, chosen, background)
     session = ForegroundSession(
         segmenter,
         background=background,
         masks=masks,
         short_side=short_side or None,
-        align=align,
-        remove_rain=options.remove_rain,
+        without=options.without,
+        follow_camera=follow,
         warm_up=options.warm_up,
     )
     return session, frames

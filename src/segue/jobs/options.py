@@ -145,6 +145,13 @@ class TrackOptions(Value):
     """Further setting of the network; `segue weights list MODEL` shows them. NAME=VALUE"""
 
 
+def _listed(value: object) -> object:
+    """Names as a tuple, also of a text with commas between them."""
+    if value is None or isinstance(value, str):
+        return tuple(name.strip() for name in (value or "").split(",") if name.strip())
+    return value
+
+
 class ForegroundOptions(Value):
     """Options of foreground segmentation."""
 
@@ -167,11 +174,8 @@ class ForegroundOptions(Value):
     short_side: int | None = option(None, "Model")
     """Reduce larger frames to this short side, with 0 never.  [default: what suits the model, mostly 240]"""
 
-    align: bool = option(True)
-    """Align the frames of a shaken camera."""
-
-    remove_rain: bool = option(True)
-    """For networks, remove drops and flakes from the frames while it rains or snows."""
+    without: Annotated[tuple[str, ...], BeforeValidator(_listed)] = option((), text=True)
+    """Rules to leave out, with commas between: align, rain, shadows and others."""
 
     follow_camera: FollowCamera | None = option(None)
     """For networks; auto: while it pans, as mustan-lite does in one pass."""

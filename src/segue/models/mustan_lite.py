@@ -28,7 +28,7 @@ from segue.layers.colours import (
 )
 from segue.layers.flow_attention import FilteredFlow, FlowAttention
 from segue.layers.mobilenet import MobileNetV2Trunk
-from segue.models.base import Features, ForegroundCapabilities, Shape
+from segue.models.base import NETWORK_STAGES, Features, ForegroundCapabilities, Shape
 from segue.models.mustan import UpBlock
 
 CURRENT, CONTEXT, SCENE = "current", "context", "scene"
@@ -62,10 +62,7 @@ class MustanLite(nn.Module):
     background: str | None = SCENE
     capabilities = ForegroundCapabilities(
         temporal_quantiles=True,
-        retains_stationary=True,
-        ignores_lights=True,
-        suppresses_shadows=True,
-        stretches_contrast=True,
+        stages=(*NETWORK_STAGES, "contrast", "stationary", "lights", "shadows"),
         context_maps=True,
         two_passes=True,
         follows_pans=True,

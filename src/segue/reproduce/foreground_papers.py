@@ -15,13 +15,13 @@ BY_SIZE = {f"F {size}": f"F {size}" for size in ("small", "medium", "large")}
 
 BOTH = ("cdnet", "isd")
 
-AS_IS = ("--no-align", "--no-remove-rain", "--short-side", "0")
+AS_IS = ("--without", "align,rain", "--short-side", "0")
 """Films as MUSTAN sees them: no frame is aligned, no rain is removed, no picture is reduced."""
 
-AS_IS_256 = ("--no-align", "--no-remove-rain", "--short-side", "256")
+AS_IS_256 = ("--without", "align,rain", "--short-side", "256")
 """Films as HOFAM sees them: at its size, and as they are."""
 
-AS_SHIPPED = ("--align", "--remove-rain", "--short-side", str(SHORT_SIDE))
+AS_SHIPPED = ("--without", "", "--short-side", str(SHORT_SIDE))
 """Films as segue shows them to its own networks."""
 
 LISTED = ("--frame-list", "published")

@@ -64,17 +64,17 @@ def result_options(words: Sequence[str]) -> list[str]:
 
 def seen_as(options: Sequence[str]) -> str:
     """How a foreground network sees films, by the options of its command; of two, the last counts."""
-    words = list(options)
-    sides = [word for before, word in pairwise(words) if before == "--short-side"]
-    sides += [word.partition("=")[2] for word in words if word.startswith("--short-side=")]
-    side = int(sides[-1]) if sides else SHORT_SIDE
-    align = "with frames aligned" if _switched_on(words, "align") else "without alignment"
-    rain = "rain removed" if _switched_on(words, "remove-rain") else "rain as it is"
+    given = _last(options, "--short-side")
+    side = SHORT_SIDE if given is None else int(given)
+    left_out = (_last(options, "--without") or "").split(",")
+    align = "without alignment" if "align" in left_out else "with frames aligned"
+    rain = "rain as it is" if "rain" in left_out else "rain removed"
     size = f"at a short side of {side} at most" if side else "at the size of the film"
     return f"seen {align}, {rain}, {size}"
 
 
-def _switched_on(words: Sequence[str], name: str) -> bool:
-    """Whether the last word about an option that is on by default leaves it on."""
-    switches = [word == f"--{name}" for word in words if word in (f"--{name}", f"--no-{name}")]
-    return not switches or switches[-1]
+def _last(words: Sequence[str], option: str) -> str | None:
+    """The last value of an option among words."""
+    values = [word for before, word in pairwise(words) if before == option]
+    values += [word.partition("=")[2] for word in words if word.startswith(f"{option}=")]
+    return values[-1] if values else None

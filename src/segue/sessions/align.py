@@ -9,18 +9,27 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import Float32Array, UInt8Array
+from segue.arrays import Float32Array
+from segue.sessions.backgrounds import Background
 from segue.sessions.base import Checkpointable, checkpointed
+from segue.sessions.registration import (
+    LEAST_GAIN,
+    Matrix,
+    difference,
+    half_grey,
+    normalised,
+    residual_of,
+    shift,
+    support,
+    to_frame,
+    to_reference,
+    warped,
+)
+from segue.sessions.stages import Change, Stage, WorkFrame
 from segue.types import Image
 
-Matrix = npt.NDArray[np.float32]  # (2, 3): a point of the reference, in pixels, to where it lies in the frame
-Movement = npt.NDArray[np.floating]  # such a matrix, or a homography, (3, 3)
-
 IDLE_EVERY = 4  # while the camera stands still, only every so many frames is looked at ...
-ALERT_SHARE, ALERT_LEVELS = (
-    0.05,
-    6,
-)  # ... unless so many pixels of a small picture jump by more levels than that
+ALERT_SHARE, ALERT_LEVELS = 0.05, 6  # ... unless so many pixels jump by more levels than that
 FIRST_LOOKS = 12  # so many frames are looked at in any case: the camera may shake from the first one on
 REFERENCE_FRAMES = 12  # frames whose median is the reference ...
 REFERENCE_EVERY = 5  # ... and their distance
@@ -33,13 +42,8 @@ _STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 25, 1e-4)
 _FINAL_STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 8, 1e-4)
 _LEAST_MOVE = 1.5
 _LARGEST_MOVE = 0.2
-_LEAST_GAIN = 0.9
-_CLIP = 1.0
 _OUTLIERS = 0.2
-_CELLS = (8, 6)
-_CHANGED = 0.2
 _SUPPORT = 0.5
-_OUTSIDE = -1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,7 @@ class Aligner(Checkpointable):
         if 2 * distance > _LEAST_MOVE and support(reference.local, view.local, found) < _SUPPORT:
             return None
         # Half size: a pixel here is two there.
-        if moved < _LEAST_GAIN * still and 2 * distance > _LEAST_MOVE:
+        if moved < LEAST_GAIN * still and 2 * distance > _LEAST_MOVE:
             self._since = 0
         return found if self._since < STICKY else None
 
@@ -152,68 +156,30 @@ class Aligner(Checkpointable):
             self._reference = _View.of(np.median(self._kept, axis=0).astype(np.float32))
 
 
-def normalised(grey: Float32Array, sigma: float = 8.0) -> Float32Array:
-    """A grey picture, (H, W), float32, without the mean and the contrast of its surroundings."""
-    detail = grey - cv2.GaussianBlur(grey, (0, 0), sigma)
-    contrast = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), sigma))
-    return np.asarray(detail / (contrast + 8), np.float32)
+class Alignment(Stage):
+    """Shows the network the frames of a shaken camera as the reference sees them; moves masks back."""
 
+    name = "align"
+    _aligner: Aligner = checkpointed()
 
-def warped(
-    picture: npt.NDArray[Any],
-    matrix: Movement,
-    border: int,
-    outside: float = 0.0,
-    *,
-    flags: int = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-    onto: Image | None = None,
-) -> npt.NDArray[Any]:
-    """A picture moved by a matrix that leads to it or, without ``WARP_INVERSE_MAP``, from it.
+    def __init__(self) -> None:
+        self._aligner = Aligner()
 
-    Args:
-        picture: (H, W) or (H, W, C).
-        matrix: 2 x 3 or 3 x 3.
-        border: OpenCV's kind of border.
-        outside: value outside the picture, where the border is constant.
-        flags: OpenCV's interpolation and direction.
-        onto: picture whose pixels stay where the moved one shows nothing; None takes the border.
+    def reset(self, event: Change) -> None:
+        if event is Change.scene:
+            self._aligner.restart()
 
-    Returns:
-        The moved picture, of the same size.
-    """
-    height, width = picture.shape[:2]
-    warp: Any = cv2.warpAffine if len(matrix) == 2 else cv2.warpPerspective
-    values = (outside,) * 3
-    return np.asarray(
-        warp(picture, matrix, (width, height), onto, flags=flags, borderMode=border, borderValue=values)
-    )
+    def arrive(self, frame: WorkFrame, background: Background) -> None:
+        matrix = frame.matrix = None if frame.pans else self._aligner.find(frame.image)
+        if matrix is None:
+            return
+        scene, plane = background.scene, frame.plane
+        frame.image = to_reference(frame.image, matrix, frame.image if scene is None else scene.picture)
+        frame.plane = None if plane is None else to_reference(plane, matrix, plane)
 
-
-def to_reference(image: Image, matrix: Matrix, fill: Image) -> Image:
-    """A frame, (H, W, 3), as seen from the reference; pixels that it does not show come from ``fill``.
-
-    Args:
-        image: RGB (H, W, 3), uint8.
-        matrix: movement between both.
-        fill: RGB (H, W, 3), uint8, of the reference.
-
-    Returns:
-        RGB (H, W, 3), uint8.
-    """
-    # Starting from the filling makes OpenCV leave pixels without a source as they are.
-    return warped(image, matrix, cv2.BORDER_TRANSPARENT, onto=fill.copy())
-
-
-def to_frame(values: Float32Array, matrix: Matrix) -> Float32Array:
-    """Values in the reference, (h, w), as seen from the frame."""
-    return warped(values, matrix, cv2.BORDER_REPLICATE, flags=cv2.INTER_LINEAR)
-
-
-def half_grey(image: Image) -> UInt8Array:
-    """A grey picture of half the sides."""
-    height, width = image.shape[0] // 2, image.shape[1] // 2
-    grey = cv2.cvtColor(image[: 2 * height, : 2 * width], cv2.COLOR_RGB2GRAY)
-    return np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    def result(self, frame: WorkFrame, background: Background) -> None:
+        if frame.matrix is not None and frame.maps is not None:
+            frame.maps = np.stack([to_frame(values, frame.matrix) for values in frame.maps])
 
 
 def _doubled(matrix: Matrix) -> Matrix:
@@ -226,15 +192,6 @@ def _halved(matrix: Matrix) -> Matrix:
     """What :func:`_doubled` would make this movement of."""
     turn, move = matrix[:, :2], matrix[:, 2]
     return np.column_stack([turn, (move - _CENTRE + turn @ _CENTRE) / 2]).astype(np.float32)
-
-
-def shift(reference: Float32Array, view: Float32Array) -> Matrix:
-    """Movement without turning, by phase correlation."""
-    height, width = view.shape
-    window = cv2.createHanningWindow((width, height), cv2.CV_32F)
-    # Copies: where the sizes are good for its transform, OpenCV 5.0 writes into what it is given.
-    (dx, dy), _ = cv2.phaseCorrelate(reference.copy(), view.copy(), window)
-    return np.array([[1, 0, dx], [0, 1, dy]], np.float32)
 
 
 def _begun(reference: _View, view: _View, last: Matrix | None) -> Matrix:
@@ -268,43 +225,9 @@ def _distance(matrix: Matrix, view: _View) -> float:
     return float(np.abs(corners @ matrix.T - corners[:, :2]).max())
 
 
-def _residual(
-    reference: Float32Array, view: Float32Array, matrix: Movement
-) -> tuple[Float32Array, npt.NDArray[np.bool_]]:
-    """Clipped difference for each pixel of the reference, (h, w), and where the frame shows it."""
-    moved = warped(view, matrix, cv2.BORDER_CONSTANT, _OUTSIDE)
-    return np.minimum(np.abs(moved - reference), _CLIP), moved > _OUTSIDE / 10
-
-
-def difference(reference: Float32Array, view: Float32Array, matrix: Movement) -> float:
-    """Mean clipped difference of two normalised pictures, (h, w), where both show something."""
-    residual, shown = _residual(reference, view, matrix)
-    return float(residual[shown].mean()) if shown.any() else _CLIP
-
-
-def support(reference: Float32Array, view: Float32Array, matrix: Movement) -> float:
-    """In what share of the parts of a picture a movement explains what has changed, 0 to 1.
-
-    Two normalised pictures, (h, w), are compared in 6 by 8 parts. What has a clear outline before plain or
-    restless ground, as a boat on water, takes a movement that is found over all pixels for itself; but it
-    fills few parts. Parts that differ with the movement or without it count, and at least half of all.
-    """
-    still, shown = _residual(reference, view, _IDENTITY)
-    moved, reached = _residual(reference, view, matrix)
-    shown &= reached
-    seen = np.maximum(cv2.resize(shown.astype(np.float32), _CELLS, interpolation=cv2.INTER_AREA), 1e-3)
-    before, after = (
-        cv2.resize(np.where(shown, each, 0), _CELLS, interpolation=cv2.INTER_AREA) / seen
-        for each in (still, moved)
-    )
-    differ = (seen > 0.5) & (np.maximum(before, after) > _CHANGED)
-    explained = differ & (after < _LEAST_GAIN * before)
-    return float(explained.sum() / max(differ.sum(), seen.size / 2))
-
-
 def _well_matched(reference: Float32Array, view: Float32Array, matrix: Matrix) -> npt.NDArray[np.uint8]:
     """Pixels of the frame that fit the reference, 0 or 255, (h, w)."""
-    residual, shown = _residual(reference, view, matrix)
+    residual, shown = residual_of(reference, view, matrix)
     place = round((1 - _OUTLIERS) * residual.size)
     bad = (residual > np.partition(residual, place, axis=None)[place]) | ~shown
     grown = cv2.dilate(bad.astype(np.uint8), np.ones((3, 3), np.uint8))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import cv2
@@ -15,10 +15,9 @@ from segue.arrays import BoolArray, Float32Array
 from segue.flow import DIS
 from segue.flow.providers import Flow
 from segue.models.geometry import ResizePadGeometry
-from segue.sessions.base import Checkpointable, checkpointed
-from segue.sessions.foreground_masks import Pending
-from segue.sessions.segmenters import Maps
-from segue.sessions.sharpness import Blur
+from segue.sessions.backgrounds import Background
+from segue.sessions.base import checkpointed
+from segue.sessions.stages import Change, Stage, WorkFrame
 from segue.types import Image
 
 REACH = 12  # frames before and after each one that count
@@ -27,7 +26,6 @@ LIKELY = 0.05  # probability from which on something may be foreground
 AROUND = np.ones((15, 15), np.uint8)  # what lies so near to where something may be foreground is looked at
 SHORT_SIDE = 240  # pixels are followed in pictures of this short side at most
 
-_NOTHING: Image = np.empty((0, 0, 3), np.uint8)
 _ROW = 256  # OpenCV samples pictures at no more than 32767 places in a row
 
 Kind = TypeVar("Kind", np.float32, np.uint8)
@@ -84,34 +82,16 @@ def _at(values: npt.NDArray[Kind], x: Float32Array, y: Float32Array) -> npt.NDAr
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
-    """A frame whose result is due, and what the model says of it.
-
-    Attributes:
-        item: the frame, see :class:`Pending`.
-        maps: probability maps (C, h, w), float32, as seen from the reference.
-        picture: what they were made of, RGB, if that is kept.
-        empty: its mask stays empty, because the model still learns.
-        settled: its foreground is known otherwise, and counts for no frame near it.
-    """
-
-    item: Pending
-    maps: Maps
-    picture: Image | None
-    empty: bool
-    settled: bool = False
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class _Near:
     """A frame as it is followed: picture and foreground at no more than the short side, whether it counts."""
 
+    index: int
     image: Image
     foreground: Float32Array
     counts: bool
 
 
-class MotionAverage(Checkpointable):
+class MotionAverage(Stage):
     """Averages the foreground of each frame with that of twelve before and twelve after it.
 
     A pixel is followed by optical flow as long as it looks the same, so that what hides it does not count:
@@ -119,74 +99,67 @@ class MotionAverage(Checkpointable):
     on any of these frames stay as they are; where there are none, no flow is computed.
     """
 
+    name = "average"
+    lag = REACH
     _near: deque[_Near] = checkpointed()
-    _due: deque[Found] = checkpointed()
-    state_types = (_Near, Found, Pending, Blur)
+    state_types = (_Near,)
 
     def __init__(self) -> None:
         self._quick = DIS(quick=True)
-        self.restart()
-
-    def restart(self) -> None:
-        """Forget all frames."""
         self._near = deque(maxlen=2 * REACH + 1)
-        self._due = deque()
-        self._reset_transient_state()
+        self._flows: dict[tuple[int, int], Flow] = {}
 
     def _reset_transient_state(self) -> None:
-        self._flows: dict[tuple[int, int], Flow] = {}
-        self._gone = 0
+        self._flows = {}
 
-    def add(self, found: Found) -> Iterator[Found]:
-        """Take the next frame."""
-        if len(self._near) == self._near.maxlen:
-            self._gone += 1  # flows are known by numbers of frames, which go on
-            self._flows = {pair: flow for pair, flow in self._flows.items() if min(pair) >= self._gone}
-        geometry = ResizePadGeometry.of(found.item.image.shape[:2], SHORT_SIDE, 1)
-        image, foreground = found.item.image, found.maps[0]
+    def reset(self, event: Change) -> None:
+        if event is Change.scene:
+            self._near.clear()
+            self._flows = {}
+
+    def after(self, frame: WorkFrame, background: Background) -> None:
+        geometry = ResizePadGeometry.of(frame.image.shape[:2], SHORT_SIDE, 1)
+        image, foreground = frame.image, frame.foreground
         if geometry.working != foreground.shape:
             size = geometry.working[::-1]
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
             foreground = np.asarray(cv2.resize(foreground, size, interpolation=cv2.INTER_AREA), np.float32)
-        self._near.append(_Near(image, foreground, not found.settled))
-        self._due.append(replace(found, item=replace(found.item, image=_NOTHING)))
-        if len(self._due) > REACH:
-            yield self._next()
+        self._near.append(_Near(frame.index, image, foreground, not frame.known))
+        first = self._near[0].index
+        self._flows = {pair: flow for pair, flow in self._flows.items() if min(pair) >= first}
 
-    def drain(self) -> Iterator[Found]:
-        """There are no more frames of this scene."""
-        while self._due:
-            yield self._next()
-        self.restart()
-
-    def _next(self) -> Found:
-        """The frame that is due first."""
-        index = len(self._near) - len(self._due)
-        found, own = self._due.popleft(), self._near[index]
-        first, last = index, index
-        while own.counts and first > max(0, index - REACH) and self._near[first - 1].counts:
-            first -= 1
-        while own.counts and last < min(len(self._near) - 1, index + REACH) and self._near[last + 1].counts:
-            last += 1
-        near = [self._near[i] for i in range(first, last + 1)]
+    def result(self, frame: WorkFrame, background: Background) -> None:
+        place = next(i for i, each in enumerate(self._near) if each.index == frame.index)
+        own, near = self._near[place], self._counted(place)
         likely = np.any([each.foreground > LIKELY for each in near], axis=0)
         if len(near) == 1 or not likely.any():
-            return found
+            return
 
         def flow(start: int, end: int) -> Flow:
-            pair = self._gone + first + start, self._gone + first + end
+            pair = near[start].index, near[end].index
             if pair not in self._flows:
                 self._flows[pair] = self._quick(near[start].image, near[end].image)
             return self._flows[pair]
 
-        mean = _mean_where(likely, index - first, near, flow)
-        maps = found.maps.copy()
+        mean = _mean_where(likely, near.index(own), near, flow)
+        assert frame.maps is not None
+        maps = frame.maps.copy()  # the frames near it still need it as it was
         if mean.shape == maps[0].shape:
             maps[0] = mean
         else:  # finer outlines stay
             change = cv2.resize(mean - own.foreground, maps[0].shape[::-1], interpolation=cv2.INTER_LINEAR)
             maps[0] = np.clip(maps[0] + change, 0, 1)
-        return replace(found, maps=maps)
+        frame.maps = maps
+
+    def _counted(self, place: int) -> list[_Near]:
+        """The frames around one, up to those that do not count; itself alone if it does not."""
+        near, last = list(self._near), len(self._near) - 1
+        begin = end = place
+        while near[place].counts and begin > max(0, place - REACH) and near[begin - 1].counts:
+            begin -= 1
+        while near[place].counts and end < min(last, place + REACH) and near[end + 1].counts:
+            end += 1
+        return near[begin : end + 1]
 
 
 def _mean_where(likely: BoolArray, index: int, near: Sequence[_Near], flow: FlowBetween) -> Float32Array:

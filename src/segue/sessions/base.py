@@ -21,7 +21,7 @@ from segue.inputs import check_file, kind_of, parse_json
 from segue.types import Frame, IndexMask, ObjectInfo, Prompt, Segmentation
 from segue.video.partial import replacing
 
-FORMAT = "segue-session-6"
+FORMAT = "segue-session-7"
 
 _KINDS = {  # names of the types in the safetensors format
     torch.float32: "F32",

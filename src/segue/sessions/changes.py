@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import BoolArray, Float32Array
 from segue.models.geometry import reduced_to
-from segue.sessions.align import normalised, shift, warped
 from segue.sessions.base import Checkpointable, checkpointed
+from segue.sessions.registration import normalised, shift, warped
+from segue.sessions.stages import Change
 from segue.types import Image
 
 LONG_SIDE = 32  # pictures are compared at this longer side, in pixels: a shaken camera changes little there
@@ -35,19 +34,8 @@ in the pictures as they are."""
 
 PAUSE_SECONDS, PAUSE_FRAMES = 2.0, 10.0  # a pause is longer than both: seconds, usual distances of two frames
 RATE_FRAMES = 3  # so many pauses in a row are no pauses: the camera has become slower
-LEAST_LIT = 16  # pixels that must be neither black nor white for a gain to be measured
-GAIN = 0.08  # logarithm of the gain beyond which the background follows the exposure
 
 SHOWN = 0.03  # share of the empty scene from which on a picture shows it, behind something large
-
-
-class Change(Enum):
-    """What is different from the frame before, as a whole."""
-
-    none = "none"
-    pause = "pause"
-    light = "light"
-    scene = "scene"
 
 
 class SceneChangeDetector(Checkpointable):
@@ -185,53 +173,3 @@ def panned(one: Float32Array, other: Float32Array) -> bool:
         return False
     distance, fits = np.abs(one - other).max(axis=2), np.abs(one - moved).max(axis=2)[shown] <= STEP
     return bool(fits.mean() > max(FOLLOWED, GAINED + (distance <= STEP).mean()))
-
-
-def exposure(image: Image, background: Image) -> tuple[float, float, float] | None:
-    """How much brighter a frame is than the background, as factors of red, green and blue.
-
-    The median over the picture where the structure is that of the background, so that what stands before it
-    does not count. None if the difference is too small to matter, or the scene is another one.
-
-    Args:
-        image: RGB (H, W, 3), uint8.
-        background: RGB (H, W, 3), uint8.
-
-    Returns:
-        Three factors, or None.
-    """
-    frame, empty = reduced(image), reduced(background)
-    _, altered = structure(frame, empty)
-    if altered.mean() > ALTERED:
-        return None
-    lit = (empty > 16) & (frame < 250) & ~altered[..., None]
-    shares = frame / np.maximum(empty, 1)
-    ratios = [shares[..., channel][lit[..., channel]] for channel in range(3)]
-    gains = [float(np.median(found)) if found.size > LEAST_LIT else 1.0 for found in ratios]
-    red, green, blue = np.clip(gains, 0.25, 4.0).tolist()
-    return None if np.abs(np.log((red, green, blue))).max() < GAIN else (red, green, blue)
-
-
-def relit(background: Image, image: Image, hidden: npt.NDArray[np.bool_]) -> Image:
-    """The background after a frame: the frame itself, and the old background where it is hidden.
-
-    Pictures are RGB (H, W, 3), uint8; ``hidden`` (H, W) is where something stands before the background.
-
-    Args:
-        background: RGB (H, W, 3), uint8.
-        image: RGB (H, W, 3), uint8.
-        hidden: (H, W), bool.
-
-    Returns:
-        RGB (H, W, 3), uint8.
-    """
-    if not hidden.any() or hidden.all():
-        return np.array(image)
-    sigma = max(image.shape[:2]) / 16
-    seen = (~hidden).astype(np.float32)[..., None]
-    now = cv2.GaussianBlur(image * seen, (0, 0), sigma)
-    then = cv2.GaussianBlur(background * seen, (0, 0), sigma)
-    gain = np.clip(now / np.maximum(then, 1e-3), 0.1, 10.0)
-    result: Image = np.array(image)
-    result[hidden] = np.clip(np.rint(background * gain), 0, 255)[hidden]
-    return result

@@ -8,7 +8,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.sessions.backgrounds import Background
+from segue.sessions.base import checkpointed
 from segue.sessions.empty_scene import Scene
+from segue.sessions.stages import Change, Stage, WorkFrame
 
 SPREAD = 150.0  # levels between the darkest and the brightest parts of a scene of usual contrast
 ENDS = (2, 98)  # percentiles that are those parts
@@ -44,6 +47,32 @@ class Tone:
         planes = scene.planes.copy()
         planes[:18] = self.act(planes[:18])
         return Scene(planes)
+
+
+class Contrast(Stage):
+    """Shows the network scenes of low contrast in usual contrast."""
+
+    name = "contrast"
+    _tone: Tone | None = checkpointed()
+    state_types = (Tone,)
+
+    def __init__(self) -> None:
+        self.reset(Change.scene)
+
+    def reset(self, event: Change) -> None:
+        self._tone = None
+        self._seen: tuple[Scene, Scene] | None = None
+
+    def before(self, frame: WorkFrame, background: Background) -> None:
+        assert frame.scene is not None
+        frame.scene, frame.tone = self.adapt(frame.scene)
+
+    def adapt(self, scene: Scene) -> tuple[Scene, Tone | None]:
+        """A scene in usual contrast, and the tone that makes it so, if it has not."""
+        if self._seen is None or self._seen[0] is not scene:
+            self._tone = tone_for(scene, self._tone)
+            self._seen = scene, scene if self._tone is None else self._tone.of_scene(scene)
+        return self._seen[1], self._tone
 
 
 def tone_for(scene: Scene, before: Tone | None = None) -> Tone | None:

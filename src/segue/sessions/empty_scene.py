@@ -1,20 +1,17 @@
-"""The empty scene: as it was given, or as quantiles of each pixel over time."""
+"""The empty scene: quantiles of each pixel over time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import BoolArray, UInt8Array
-from segue.errors import PromptError
-from segue.sessions.base import Checkpointable, SessionState, checkpointed
-from segue.sessions.changes import Change
 from segue.types import Image
 
 PLANES = 21  # planes of a scene
@@ -77,152 +74,6 @@ class Scene:
         for channel, gain in enumerate(gains):
             planes[channel:18:3] = gain_table(gain)[planes[channel:18:3]]
         return Scene(planes)
-
-
-class Background(Protocol):
-    """What knows the empty scene."""
-
-    @property
-    def scene(self) -> Scene | None:
-        """What is known, or None before the first frame; another object when it has changed."""
-
-    def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
-        """Take the next frame, and what was foreground in it, (H, W).
-
-        Args:
-            frame: RGB (H, W, 3), uint8.
-            foreground: its mask (H, W), foreground where true or not 0; None takes the whole frame for
-                background.
-        """
-
-    def apply_gain(self, gains: Sequence[float]) -> None:
-        """Make the background brighter or darker by factors of red, green and blue.
-
-        Args:
-            gains: three factors, for red, green and blue; above 1 makes brighter.
-        """
-
-    def follow_light(self, picture: Image) -> None:
-        """Replace the empty scene by the same scene in another light; what was learnt of the past stays.
-
-        Args:
-            picture: RGB (H, W, 3), uint8, the empty scene in the new light.
-        """
-
-    def replace(self, picture: Image, *, trusted: bool) -> None:
-        """Take a picture for the background, and nothing that was before.
-
-        Args:
-            picture: RGB (H, W, 3), uint8.
-            trusted: it is the empty scene for certain; else what moves may be in it.
-        """
-
-    def remove_ghost(self, frame: Image, ghost: npt.NDArray[np.bool_]) -> None:
-        """Take the frame for background where the model still shows an object that has left.
-
-        Args:
-            frame: RGB (H, W, 3), uint8.
-            ghost: (H, W), bool, true where the object was.
-        """
-
-    def restart(self) -> None:
-        """Forget all frames."""
-
-    def seek(self, index: int) -> Change | None:
-        """Announce the next frame to a background that knows the film.
-
-        Args:
-            index: index of the frame in the source.
-
-        Returns:
-            What happens to the picture as a whole on this frame, such as a cut or a change of light; None
-            where the film is not known beforehand.
-        """
-
-    def fit(self, size: tuple[int, int]) -> None:
-        """Announce the size of the frames.
-
-        Args:
-            size: height and width of the frames in pixels.
-
-        Raises:
-            PromptError: the background cannot have them.
-        """
-
-    def state(self) -> SessionState:
-        """All that :meth:`restore` needs.
-
-        Returns:
-            Tensors and JSON values.
-        """
-
-    def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called.
-
-        Args:
-            state: what :meth:`state` returned.
-
-        Raises:
-            CheckpointError: it was saved with other settings.
-        """
-
-
-class FixedBackground(Checkpointable):
-    """A picture of the empty scene that was given, such as one taken at night.
-
-    Args:
-        picture: RGB (H, W, 3), uint8; frames of another size but the same shape get it resized.
-    """
-
-    scene: Scene = checkpointed()
-    _gains: tuple[float, float, float] = checkpointed()
-    state_types = (Scene,)
-
-    def __init__(self, picture: Image) -> None:
-        if picture.ndim != 3 or picture.shape[2] != 3:
-            raise PromptError(f"a background is a picture (H, W, 3), not an array {picture.shape}")
-        self._given = picture
-        height, width = picture.shape[:2]
-        self._show((height, width))
-
-    def fit(self, size: tuple[int, int]) -> None:
-        (height, width), (rows, columns) = size, self._given.shape[:2]
-        if not same_shape(size, (rows, columns)):
-            raise PromptError(f"the background is {columns}x{rows}, but the frames are {width}x{height}")
-        self._show(size)
-
-    def _show(self, size: tuple[int, int]) -> None:
-        """The picture that was given, in its own light, at the size of the frames."""
-        self._gains = (1.0, 1.0, 1.0)
-        self.scene = Scene.of(resized(self._given, size))
-
-    def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
-        """Frames change nothing."""
-
-    def apply_gain(self, gains: Sequence[float]) -> None:
-        # From the picture as it was given: rounded levels that are scaled again and again drift away.
-        red, green, blue = (before * gain for before, gain in zip(self._gains, gains, strict=True))
-        self._gains = (red, green, blue)
-        height, width = self.scene.picture.shape[:2]
-        self.scene = Scene.of(resized(self._given, (height, width))).in_other_light(self._gains)
-
-    def follow_light(self, picture: Image) -> None:
-        """The picture stays: frames change no more than its light, see :meth:`apply_gain`."""
-
-    def replace(self, picture: Image, *, trusted: bool) -> None:
-        """The picture stays, as above."""
-
-    def remove_ghost(self, frame: Image, ghost: npt.NDArray[np.bool_]) -> None:
-        """The picture is the empty scene."""
-
-    def seek(self, index: int) -> Change | None:
-        """One picture for all frames."""
-        return None
-
-    def restart(self) -> None:
-        """Go back to the picture that was given."""
-        height, width = self.scene.picture.shape[:2]
-        self._show((height, width))
 
 
 def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:

@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from segue.arrays import Float32Array, UInt8Array
 from segue.errors import CheckpointError, PromptError
+from segue.sessions.backgrounds import Background
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
-from segue.sessions.changes import Change
 from segue.sessions.empty_scene import PLANES, Scene, resized, same_shape
-from segue.types import Image
+from segue.sessions.stages import Change, Stage, WorkFrame
 
 LEARNT = ".safetensors"
 """Ending of a file with all that is known of the empty scene."""
@@ -146,7 +146,7 @@ def _are_planes(planes: Any) -> bool:
     return planes.ndim == 3 and len(planes) == PLANES and min(planes.shape) > 0
 
 
-class LearntBackground(Checkpointable):
+class LearntBackground(Background):
     """The empty scenes of a film that are known beforehand; the exposure alone is followed.
 
     Args:
@@ -158,6 +158,7 @@ class LearntBackground(Checkpointable):
     """Probability of foreground by the frames nearby, see :func:`packed`, where the camera pans."""
 
     _number: int = checkpointed()
+    _size: tuple[int, int] | None = checkpointed()
     scene: Scene | None = checkpointed()
     state_types = (Scene,)
 
@@ -169,8 +170,7 @@ class LearntBackground(Checkpointable):
 
     def seek(self, index: int) -> Change | None:
         """Take the scene of a frame, and tell whether something happens there, if that is known."""
-        number = self.scenes.number_at(index)
-        begins = number != self._number
+        number, begins = self.scenes.number_at(index), self.begins(index)
         if begins:
             self._number = number
             self.restart()
@@ -178,10 +178,9 @@ class LearntBackground(Checkpointable):
             return None
         return self.scenes.begun_by(number) if begins else Change.none
 
-    def judged(self, index: int, foreground: Float32Array) -> Float32Array:
-        """What is foreground: by the scene, or by the frames nearby where the camera pans."""
-        near = self.while_panning.get(index)
-        return foreground if near is None else unpacked(near, foreground.shape)
+    def begins(self, index: int) -> bool:
+        """Whether another scene begins with a frame."""
+        return self.scenes.number_at(index) != self._number
 
     def restart(self) -> None:
         """Go back to the scene as it was learnt."""
@@ -198,21 +197,27 @@ class LearntBackground(Checkpointable):
                 )
         self.restart()
 
-    def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
-        """Frames change nothing."""
-
     def apply_gain(self, gains: Sequence[float]) -> None:
         if self.scene is not None:
             self.scene = self.scene.in_other_light(gains)
 
-    def follow_light(self, picture: Image) -> None:
-        """Another light has a scene of its own."""
 
-    def replace(self, picture: Image, *, trusted: bool) -> None:
-        """The scene stays."""
+class KnownWhilePanning(Stage):
+    """Gives the foreground that the first pass found beside the frames nearby where the camera pans."""
 
-    def remove_ghost(self, frame: Image, ghost: npt.NDArray[np.bool_]) -> None:
-        """The scene is empty."""
+    name = "nearby"
+
+    def __init__(self, background: LearntBackground) -> None:
+        self._background = background
+
+    def arrive(self, frame: WorkFrame, background: Background) -> None:
+        frame.known = frame.index in self._background.while_panning
+
+    def result(self, frame: WorkFrame, background: Background) -> None:
+        if frame.known and frame.maps is not None:
+            maps = frame.maps.copy()
+            maps[0] = unpacked(self._background.while_panning[frame.index], maps[0].shape)
+            frame.maps = maps
 
 
 def _sized(scene: Scene, size: tuple[int, int] | None) -> Scene:

@@ -4,45 +4,37 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
-from segue.errors import ArgumentError, PromptError, SegueError
+from segue.arrays import BoolArray
+from segue.errors import ArgumentError, PromptError
 from segue.models.base import ForegroundNetwork
 from segue.models.geometry import ResizePadGeometry
-from segue.sessions.align import Aligner, to_frame, to_reference
-from segue.sessions.along_motion import REACH, Found, MotionAverage
-from segue.sessions.background import MASK_ABOVE, GhostDetector, MaskedMedian
+from segue.sessions.background import MASK_ABOVE, MaskedMedian
+from segue.sessions.backgrounds import Background
 from segue.sessions.base import Checkpointable, Session, SessionState, checkpointed
-from segue.sessions.changes import Change, SceneChangeDetector, difference, exposure, is_shown, reduced, relit
-from segue.sessions.empty_scene import Background, Scene, resized, same_shape
+from segue.sessions.changes import difference, reduced
+from segue.sessions.empty_scene import Scene, resized, same_shape
 from segue.sessions.explaining import Explanation, draw
 from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
 from segue.sessions.film_scenes import FilmScenes, LearntBackground
-from segue.sessions.foreground_masks import ForegroundMasks, Pending
-from segue.sessions.lights import without_lights
-from segue.sessions.moving_camera import MovingCameraSegmenter
+from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.networks import foreground_model
-from segue.sessions.precipitation import Precipitation
+from segue.sessions.scene_events import SceneEvents
 from segue.sessions.segmenters import Maps, NetworkSegmenter, Segmenter
-from segue.sessions.shadows import without_shadows
-from segue.sessions.sharpness import Blur, relative_blur
+from segue.sessions.stage_list import checked, followed, stages_for
+from segue.sessions.stages import NO_IMAGE, Change, StageList, WorkFrame
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
 from segue.types import FollowCamera, Frame, Image, IndexMask, Prompt, Segmentation
 from segue.video.readers import FrameLike, as_frame
 
 SHORT_SIDE = 240  # frames are reduced to this short side, near the size that the networks were trained at
-
-FLOOD = 0.7  # foreground on more than this share of the picture ...
-FLOOD_FRAMES = 5  # ... for so many frames means that the background is wrong
-SWEEPS = 0.2  # what fills the picture moves if from one frame to the next this share of it changes
 
 _GROW = np.ones((9, 9), np.uint8)
 
@@ -51,20 +43,12 @@ class ForegroundWarning(UserWarning):
     """The frames changed their size, or the camera is followed from now on."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Given:
-    """The result of a frame, and what it was made of as a picture, if that is kept."""
-
-    result: Segmentation
-    picture: Image | None
-
-
 class ForegroundSession(Checkpointable, Session):
     """Gives the foreground of each frame; frames go in one by one.
 
-    Everything between camera and network is done here: frames are reduced to the working size, those of a
-    shaken camera are aligned, the background is kept up to date, and another scene or light is noticed. The
-    first frame of a scene is its first background, so nothing is foreground there.
+    Frames are reduced to the working size and pass through the stages of the model, see
+    :mod:`segue.sessions.stage_list`; the background is kept up to date. The first frame of a scene is its
+    first background, so nothing is foreground there.
 
     Args:
         model: name for :func:`segue.load`, a foreground network in evaluation mode, or a classical segmenter.
@@ -72,10 +56,9 @@ class ForegroundSession(Checkpointable, Session):
             needs one of its own.
         masks: how masks are made of probabilities; a session needs one of its own.
         short_side: larger frames are reduced to this short side; None never reduces.
-        align: align the frames of a shaken camera.
-        remove_rain: for networks, take rain and snow out of the frames, and small short pieces out of the
-            masks while it falls, see :class:`segue.sessions.precipitation.Precipitation`.
-        follow_camera: for networks, see :func:`as_segmenter`.
+        without: names of stages to leave out, such as ``["align", "rain"]``.
+        follow_camera: for networks, how a moving camera is followed: ``features`` or ``ecc`` always, ``auto``
+            while it pans; None never.
         warm_up: frames of each scene whose masks are empty while the background is learnt.
         device: None takes a GPU if there is one; for networks.
         fast: bfloat16 where the processor or GPU has it; for networks.
@@ -89,21 +72,16 @@ class ForegroundSession(Checkpointable, Session):
     _segmenter: Segmenter = checkpointed()
     _background: Background = checkpointed()
     _masks: ForegroundMasks = checkpointed()
-    _watch: SceneChangeDetector = checkpointed()
-    _ghosts: GhostDetector = checkpointed()
+    _stages: StageList = checkpointed()
+    _events: SceneEvents = checkpointed()
     _depth_scale: DepthScale = checkpointed()
-    _precipitation: Precipitation | None = checkpointed()
-    _aligner: Aligner | None = checkpointed()
     _geometry: ResizePadGeometry | None = checkpointed()
-    _pending: deque[Pending] = checkpointed()
-    _average: MotionAverage | None = checkpointed()
-    _due: deque[_Given] = checkpointed()
-    _hidden: npt.NDArray[np.bool_] | None = checkpointed()
+    _queue: deque[WorkFrame] = checkpointed()
+    _hidden: BoolArray | None = checkpointed()
     _completed: int = checkpointed()
-    _flooded: int = checkpointed()
     _next_index: int = checkpointed()
-    _following: bool = checkpointed()
-    state_types = (ResizePadGeometry, Pending, Blur, _Given)
+    _pans: bool = checkpointed()
+    state_types = (ResizePadGeometry, WorkFrame)
 
     def __init__(
         self,
@@ -112,8 +90,7 @@ class ForegroundSession(Checkpointable, Session):
         background: Background | None = None,
         masks: ForegroundMasks | None = None,
         short_side: int | None = SHORT_SIDE,
-        align: bool = True,
-        remove_rain: bool = True,
+        without: Collection[str] = (),
         follow_camera: FollowCamera | None = None,
         warm_up: int = 0,
         device: str | torch.device | None = None,
@@ -121,39 +98,28 @@ class ForegroundSession(Checkpointable, Session):
     ) -> None:
         if warm_up < 0 or (short_side is not None and short_side < 1):
             raise ArgumentError(f"warm_up is {warm_up} and short_side {short_side}: give no negative numbers")
-        self._segmenter = as_segmenter(foreground_model(model), follow_camera, device=device, fast=fast)
+        self._segmenter = as_segmenter(foreground_model(model), device=device, fast=fast)
         self._background = background or MaskedMedian()
         self._masks = masks or ForegroundMasks()
         self._masks.settle(self._segmenter.threshold)
-        self._short_side = short_side
-        self._aligner = Aligner() if align else None
-        self._warm_up = warm_up
-        self._watch = SceneChangeDetector()
-        self._ghosts = GhostDetector()
+        self._short_side, self._warm_up = short_side, warm_up
+        self._stages = stages_for(self._segmenter, self._background, follow_camera, without)
+        follow = followed(follow_camera, checked(without))
+        self._events = SceneEvents(follow)
+        self._uses_scene = self._segmenter.uses_background and follow != "always"
         self._depth_scale = DepthScale()
-        is_network = isinstance(self._segmenter, (NetworkSegmenter, MovingCameraSegmenter))
-        self._precipitation = Precipitation() if remove_rain and is_network else None
         self._explains = False
-        # Whoever knows the scenes of the film beforehand can wait for the frames after each one, too.
-        waits = isinstance(self._background, LearntBackground) and self._background.of_this_film
-        self._average = MotionAverage() if waits else None
-        self.lag = self._segmenter.lag + (REACH if waits else 0)
+        self.lag = self._segmenter.lag + self._stages.lag
         self.reset()
 
     def reset(self) -> None:
         """Forget all frames."""
         self._geometry = None
         self._explanation: Image | None = None
-        self._pending = deque()
-        self._due = deque()
-        if self._average is not None:
-            self._average.restart()
+        self._queue = deque()
         self._masks.reset()
-        self._watch.restart()
-        self._hidden = None
-        self._completed = 0
-        self._next_index = 0
-        self._following = False
+        self._events.restart()
+        self._next_index, self._pans = 0, False
         self._begin_scene()
 
     @property
@@ -166,7 +132,7 @@ class ForegroundSession(Checkpointable, Session):
         """The empty scene at the working size, RGB (h, w, 3), uint8; None if there is no such picture."""
         if isinstance(self._segmenter, Subtractor):
             return self._segmenter.scene
-        return self._picture if self._segmenter.uses_background else None
+        return self._picture if self._uses_scene else None
 
     @property
     def scenes(self) -> FilmScenes | None:
@@ -206,15 +172,6 @@ class ForegroundSession(Checkpointable, Session):
         """:attr:`explanation` by what its file ends with, as those of an ``InstanceSession``."""
         return {} if self._explanation is None else {"": self._explanation}
 
-    def _explained(self, image: Image, foreground: npt.NDArray[np.float32]) -> Image:
-        shown: list[Image] = []
-        if self._segmenter.uses_background:
-            scene = self._empty(image)
-            quantiles = [scene.planes[i : i + 3].transpose(1, 2, 0) for i in (0, 6)]
-            shown = [scene.picture, *quantiles]
-        network = self._segmenter if isinstance(self._segmenter, NetworkSegmenter) else None
-        return draw(image, shown, foreground, Explanation() if network is None else network.explanation)
-
     def step(
         self, frame: FrameLike, prompts: IndexMask | Sequence[Prompt] | None = None
     ) -> Segmentation | None:
@@ -237,47 +194,18 @@ class ForegroundSession(Checkpointable, Session):
         if prompts is not None:
             raise PromptError(f"frame {frame.index}: foreground is found without prompts")
         check_extra(frame, self._segmenter.extra, self._segmenter.name)
-        image = self._reduced(frame)
-        known = self._background.seek(frame.index)
-        following, followed = self._segmenter.follows(image), self._following
-        change = self._watch.look(image, frame.time)
-        if following or (change is not Change.pause and self._segmenter.camera_moved):
-            change = Change.none
-        if change is Change.scene and is_shown(self._picture, image):
-            change = Change.none
-        if known is not None and (known is not Change.none or change is not Change.pause):
-            change = known
-        if followed and not following:  # what was known before the camera panned lies elsewhere
-            change = Change.scene
-        if change is Change.scene:
-            self._end_scene()
-            following = self._segmenter.follows(image)
-        self._following = following
-        if following and not followed and self._completed:
-            warnings.warn(
-                f"frame {frame.index}: the camera pans and is followed from here on",
-                ForegroundWarning,
-                stacklevel=2,
-            )
-        matrix = None if self._aligner is None or following else self._aligner.find(image)
-        assert self._geometry is not None
-        plane = plane_of(frame, self._geometry.working, self._depth_scale)
-        if matrix is not None:
-            image = to_reference(image, matrix, self._empty(image).picture)
-            plane = None if plane is None else to_reference(plane, matrix, plane)
-        self._follow(change, image)
-        if self._precipitation is not None:
-            if following or change in (Change.light, Change.pause):
-                self._precipitation.restart()
-            if not following:
-                image = self._precipitation.look(image, self._picture, self._hidden)
-        blur = None if matrix is None else self._blur(image)
-        self._pending.append(Pending(frame.index, frame.time, frame.size, image, matrix, blur))
+        work = self._begun(frame)
+        for stage in self._stages:
+            stage.arrive(work, self._background)
+        self._queue.append(work)
         self._next_index = frame.index + 1
-        maps = self._segmenter.step(image, self._seen_next(), plane)
+        due = self._prepared()
+        assert due.scene is not None
+        maps = self._segmenter.step(work.image, due.scene, work.plane, **due.adapted)
         if maps is not None:
-            self._complete(maps)
-        return self._give() if self._due else None
+            self._complete(due, maps)
+        self._finish(keep=self._stages.lag)
+        return self._give()
 
     def finish(self) -> Iterator[Segmentation]:
         """The results that are still due after the last frame.
@@ -286,14 +214,9 @@ class ForegroundSession(Checkpointable, Session):
             An iterator over the results, in order of frames.
         """
         self._drain()
-        self._drain_average()
-        while self._due:
-            yield self._give()
-
-    def _give(self) -> Segmentation:
-        given = self._due.popleft()
-        self._explanation = given.picture
-        return given.result
+        self._finish()
+        while (result := self._give()) is not None:
+            yield result
 
     def state(self, *, copy: bool = True) -> SessionState:
         """A copy of what :meth:`restore` needs, due results with masks alone; if :attr:`restorable`.
@@ -312,29 +235,56 @@ class ForegroundSession(Checkpointable, Session):
     def _config_fingerprint(self) -> dict[str, Any]:
         return {
             "model": self._segmenter.name,
+            "stages": self._stages.names,
             "short_side": self._short_side,
-            "align": self._aligner is not None,
             "warm_up": self._warm_up,
             "objects": self._masks.objects,
-            "averaged": self._average is not None,
         }
+
+    def _begun(self, frame: Frame) -> WorkFrame:
+        """The next frame at the working size, after the session has done what happens on it."""
+        image = self._reduced(frame)
+        if self._background.begins(frame.index):  # frames that wait belong to the scene before
+            self._drain()
+        known = self._background.seek(frame.index)
+        event, pans = self._events.look(image, frame.time, self._picture, known)
+        if event is Change.scene:
+            self._end_scene()
+        elif event is not Change.none:
+            self._drain()
+            self._stages.reset(event)
+            if event is Change.light and not self._segmenter.uses_background:
+                self._segmenter.restart()
+            else:
+                self._segmenter.pause()
+        if pans and not self._pans and self._completed:
+            warnings.warn(
+                f"frame {frame.index}: the camera pans and is followed from here on",
+                ForegroundWarning,
+                stacklevel=3,
+            )
+        self._pans = pans
+        assert self._geometry is not None
+        work = WorkFrame(frame.index, frame.time, frame.size, image, pans=pans, event=event)
+        work.plane = plane_of(frame, self._geometry.working, self._depth_scale)
+        work.moving, work.hidden = self._events.moving, self._hidden
+        return work
 
     def _reduced(self, frame: Frame) -> Image:
         if self._geometry is None or self._geometry.picture != frame.size:
             self._masks.check(frame.size)
             geometry = ResizePadGeometry.of(frame.size, self._short_side, 1)
-            picture = self._picture
-            self._background.fit(geometry.working)
-            before, self._geometry = self._geometry, geometry
-            if before is not None:
-                self._change_size(before, frame, picture)
+            if self._geometry is None:
+                self._background.fit(geometry.working)
+            else:
+                self._change_size(self._geometry, geometry, frame)
+            self._geometry = geometry
         # A copy where nothing is reduced: the caller may fill one array again and again.
         return np.array(self._geometry.to_network(frame.image))
 
-    def _change_size(self, before: ResizePadGeometry, frame: Frame, picture: Image | None) -> None:
-        """Keep ``picture`` as the background if the frame shows the same scene; else begin another one."""
-        assert self._geometry is not None
-        (height, width), (rows, columns) = frame.size, before.picture
+    def _change_size(self, before: ResizePadGeometry, now: ResizePadGeometry, frame: Frame) -> None:
+        """Keep the background if the frame shows the same scene; else begin another one."""
+        (height, width), (rows, columns), picture = frame.size, before.picture, self._picture
         if picture is not None and (
             not same_shape(frame.size, before.picture)
             or difference(reduced(frame.image), reduced(resized(picture, frame.size))) is Change.scene
@@ -346,149 +296,101 @@ class ForegroundSession(Checkpointable, Session):
             ForegroundWarning,
             stacklevel=5,
         )
-        self._end_scene()
-        self._watch.restart()
+        self._end_scene()  # frames that wait need the background at their own size
+        self._background.fit(now.working)
+        self._events.restart()
         if picture is not None:
-            self._background.replace(resized(picture, self._geometry.working), trusted=True)
-
-    def _empty(self, image: Image) -> Scene:
-        """The background, or ``image`` as long as there is none."""
-        scene = self._background.scene
-        return Scene.of(image, 1) if scene is None else scene
-
-    def _blur(self, image: Image) -> Blur | None:
-        """By what a frame of a camera that moves is less sharp than the empty scene, if anything."""
-        picture = self._picture
-        if picture is None or not self._segmenter.uses_background:
-            return None
-        return relative_blur(image, picture, self._hidden)
-
-    def _seen_next(self) -> Scene:
-        """The empty scene, as sharp as the frame that is due."""
-        item = self._pending[0]
-        scene = self._empty(item.image)
-        return scene if item.blur is None else item.blur.of_scene(scene)
+            self._background.replace(resized(picture, now.working), trusted=True)
 
     def _end_scene(self) -> None:
         self._drain()
-        self._drain_average()
+        self._finish()
         self._masks.restart()
         self._begin_scene()
 
     def _begin_scene(self) -> None:
         self._segmenter.restart()
         self._background.restart()
-        if self._aligner is not None:
-            self._aligner.restart()
-        self._ghosts.restart()
+        self._stages.reset(Change.scene)
         self._depth_scale.restart()
-        if self._precipitation is not None:
-            self._precipitation.restart()
         self._hidden = None
-        self._completed = self._flooded = 0
+        self._completed = 0
 
-    def _follow(self, change: Change, image: Image) -> None:
-        """Bring context and background in line with what has happened to the picture as a whole."""
-        picture = self._picture
-        if change is Change.light:
-            self._drain()
-            if self._segmenter.uses_background:
-                self._segmenter.pause()
-            else:
-                self._segmenter.restart()
-            if picture is not None and self._hidden is not None:
-                self._background.follow_light(relit(picture, image, self._hidden))
-        elif change is Change.pause:
-            self._drain()
-            self._segmenter.pause()
-        elif picture is not None and self._segmenter.uses_background and not self._following:
-            gains = exposure(image, picture)
-            if gains is not None:
-                self._background.apply_gain(gains)
+    def _waiting(self) -> WorkFrame | None:
+        """The first frame that the network has not decoded."""
+        return next((each for each in self._queue if each.maps is None and each.result is None), None)
+
+    def _prepared(self) -> WorkFrame:
+        """The frame that the network decodes next, with what it is compared with."""
+        due, scene = self._waiting(), self._background.scene
+        assert due is not None
+        due.scene, due.tone, due.context = Scene.of(due.image, 1) if scene is None else scene, None, None
+        for stage in self._stages:
+            stage.before(due, self._background)
+        return due
 
     def _drain(self) -> None:
-        """Complete the frames that wait for others which will not come."""
-        while self._pending:
-            maps = self._segmenter.drain(self._seen_next())
+        """Decode the frames that wait for others which will not come."""
+        while self._waiting() is not None:
+            due = self._prepared()
+            assert due.scene is not None
+            maps = self._segmenter.drain(due.scene, **due.adapted)
             assert maps is not None
-            self._complete(maps)
+            self._complete(due, maps)
 
-    def _complete(self, maps: Maps) -> None:
-        """Make the result of the first frame that is due."""
-        item = self._pending.popleft()
-        if self._precipitation is not None:
-            maps[0] = self._precipitation.lasting(maps[0], self._segmenter.threshold)
-        if self._segmenter.ignores_lights and not self._following and self._picture is not None:
-            maps[0] = without_lights(maps[0], self._segmenter.threshold, item.image, self._picture)
-        picture = self._explained(item.image, maps[0]) if self._explains else None
-        shown = maps
-        if self._segmenter.suppresses_shadows and not self._following and self._picture is not None:
-            shown = without_shadows(maps, self._segmenter.threshold, item.image, self._picture)
-        self._learn_from(item.image, maps[0])  # shadow is no background either
-        maps = shown
+    def _complete(self, frame: WorkFrame, maps: Maps) -> None:
+        """Take the probabilities of a frame, and let the background learn from it."""
+        frame.maps = maps
+        for stage in reversed(self._stages):
+            stage.after(frame, self._background)
+        if self._explains:
+            frame.picture = self._explained(frame)
+        frame.mask = (frame.foreground if frame.learned is None else frame.learned) > MASK_ABOVE
+        self._hidden = np.asarray(cv2.dilate(frame.mask.view(np.uint8), _GROW) > 0)
+        if self._uses_scene and not frame.pans:
+            self._background.update(frame.image, frame.mask)
         self._completed += 1
-        found = Found(item, maps, picture, self._completed <= self._warm_up, self._is_settled(item.index))
-        for each in [found] if self._average is None else self._average.add(found):
-            self._settle(each)
+        frame.empty = self._completed <= self._warm_up
 
-    def _is_settled(self, index: int) -> bool:
-        return isinstance(self._background, LearntBackground) and index in self._background.while_panning
-
-    def _drain_average(self) -> None:
-        """Complete the frames that wait for what comes after them."""
-        for found in [] if self._average is None else self._average.drain():
-            self._settle(found)
-
-    def _settle(self, found: Found) -> None:
-        """Make the result of a frame of which all is known."""
-        item, maps = found.item, found.maps
-        if found.empty:
-            self._due.append(_Given(self._masks.nothing(item.index, item.time, item.size), found.picture))
-            return
-        if item.matrix is not None:
-            maps = np.stack([to_frame(values, item.matrix) for values in maps])
-        if isinstance(self._background, LearntBackground):
-            maps[0] = self._background.judged(item.index, maps[0])
-        result = self._masks.result(item.index, item.time, item.size, maps)
-        self._due.append(_Given(result, found.picture))
-
-    def _learn_from(self, image: Image, foreground: npt.NDArray[np.float32]) -> None:
-        mask = foreground > MASK_ABOVE
-        self._hidden = np.asarray(cv2.dilate(mask.view(np.uint8), _GROW) > 0)
-        flooded = mask.mean() > FLOOD and not (self._watch.moving > SWEEPS and is_shown(self._picture, image))
-        self._flooded = self._flooded + 1 if flooded else 0
-        if self._flooded >= FLOOD_FRAMES:
-            self._flooded = 0
-            self._background.replace(image, trusted=False)
-            # Frames that wait for their future would lose it.
-            if not self._segmenter.uses_background and not self._pending:
+    def _finish(self, keep: int = 0) -> None:
+        """Make the results of all decoded frames but the last ones."""
+        ready = [each for each in self._queue if each.maps is not None]
+        for frame in ready[: max(0, len(ready) - keep)]:
+            for stage in reversed(self._stages):
+                stage.result(frame, self._background)
+            assert frame.maps is not None
+            named = frame.index, frame.time, frame.size
+            frame.result = (
+                self._masks.nothing(*named) if frame.empty else self._masks.result(*named, frame.maps)
+            )
+            frame.image, frame.plane, frame.matrix, frame.maps = NO_IMAGE, None, None, None
+            # Without a background only the network can be wrong; frames that wait would lose their past.
+            if frame.relearn and not self._segmenter.uses_background and self._waiting() is None:
                 self._segmenter.restart()
-        elif self._segmenter.uses_background and not self._following:
-            self._background.update(image, mask)
-            scene = self._empty(image)
-            ghost = self._ghosts.look(image, scene.picture, mask)
-            if ghost is not None:
-                self._background.remove_ghost(image, ghost)
+
+    def _give(self) -> Segmentation | None:
+        """The next result, if it is made."""
+        if not self._queue or self._queue[0].result is None:
+            return None
+        frame = self._queue.popleft()
+        self._explanation = frame.picture
+        return frame.result
+
+    def _explained(self, frame: WorkFrame) -> Image:
+        shown: list[Image] = []
+        if self._uses_scene:
+            scene = self._background.scene or Scene.of(frame.image, 1)
+            quantiles = [scene.planes[i : i + 3].transpose(1, 2, 0) for i in (0, 6)]
+            shown = [scene.picture, *quantiles]
+        network = self._segmenter if isinstance(self._segmenter, NetworkSegmenter) else None
+        told = Explanation() if network is None else network.explanation
+        return draw(frame.image, shown, frame.foreground, told)
 
 
 def as_segmenter(
-    model: ForegroundNetwork | Segmenter,
-    follow_camera: FollowCamera | None = None,
-    *,
-    device: str | torch.device | None = None,
-    fast: bool = False,
+    model: ForegroundNetwork | Segmenter, *, device: str | torch.device | None = None, fast: bool = False
 ) -> Segmenter:
     """A segmenter as it is; a network made into one."""
-    follow_camera = None if follow_camera == "never" else follow_camera
     if not isinstance(model, nn.Module):
-        if follow_camera is not None:
-            raise SegueError(
-                "follow_camera is for networks: mog2, knn, median and difference need a still camera"
-            )
         return cast(Segmenter, model)
-    network = cast(ForegroundNetwork, model)
-    if follow_camera is None:
-        return NetworkSegmenter(network, device=device, fast=fast)
-    if follow_camera == "auto":
-        return MovingCameraSegmenter(network, always=False, device=device, fast=fast)
-    return MovingCameraSegmenter(network, follow_camera, device=device, fast=fast)
+    return NetworkSegmenter(cast(ForegroundNetwork, model), device=device, fast=fast)

@@ -17,13 +17,11 @@ from segue.arrays import BoolArray, Float32Array
 from segue.errors import ArgumentError, PromptError
 from segue.masks import measure, resize_mask
 from segue.masks.measure import least_area
-from segue.sessions.align import Matrix
 from segue.sessions.association import next_id
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.empty_scene import same_shape
 from segue.sessions.segmenters import Maps
-from segue.sessions.sharpness import Blur
-from segue.types import Box, Image, ObjectInfo, Segmentation
+from segue.types import Box, ObjectInfo, Segmentation
 
 FOREGROUND, SHADOW = 1, 2  # ids in a mask without single objects
 
@@ -465,15 +463,3 @@ def _distances(ones: list[Box], others: list[Box]) -> npt.NDArray[np.float64]:
     centres = (first[..., :2] + first[..., 2:] - second[..., :2] - second[..., 2:]) / 2
     sides = [(boxes[..., 2:] - boxes[..., :2]).max(axis=2) for boxes in (first, second)]
     return np.asarray(np.hypot(centres[..., 0], centres[..., 1]) / np.maximum(*sides))
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A frame whose result is still due."""
-
-    index: int
-    time: float
-    size: tuple[int, int]
-    image: Image  # at the working size, as seen from the reference
-    matrix: Matrix | None  # from the reference to the frame, or None where both are the same
-    blur: Blur | None = None  # by which the frame is less sharp than the empty scene

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 
 from segue.arrays import BoolArray, Float32Array, UInt8Array
+from segue.sessions.backgrounds import Background
+from segue.sessions.stages import Stage, WorkFrame
 from segue.types import Image
 
 SMOOTH = 1.5  # pixels (sigma) over which differences to the scene are averaged, for the noise of the night
@@ -22,6 +24,21 @@ SHARPEST = 95.0  # ... and of the steepness
 SOFT = 0.15  # steepness by brightness, a pixel: an edge of an object rises within three or four pixels
 ROUND = 1.3  # the same by which a small light falls off over its own radius, which is ...
 SHARP = 0.24  # ... never as steep as a sharp edge, averaged as above: 1 / (sqrt(2 pi) SMOOTH) = 0.27
+
+
+class Lights(Stage):
+    """Takes light on a dark scene out of the foreground."""
+
+    name = "lights"
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+
+    def after(self, frame: WorkFrame, background: Background) -> None:
+        if not frame.pans and background.scene is not None:
+            frame.foreground = without_lights(
+                frame.foreground, self._threshold, frame.image, background.scene.picture
+            )
 
 
 def without_lights(foreground: Float32Array, threshold: float, image: Image, scene: Image) -> Float32Array:

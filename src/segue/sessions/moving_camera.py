@@ -8,17 +8,14 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from segue.arrays import UInt8Array
 from segue.errors import SegueError
-from segue.models.base import Features, ForegroundNetwork
-from segue.sessions.align import difference, normalised, warped
 from segue.sessions.background import MASK_ABOVE
+from segue.sessions.backgrounds import Background
 from segue.sessions.base import checkpointed
 from segue.sessions.empty_scene import Scene, scene_planes
-from segue.sessions.panning import PanDetector
-from segue.sessions.segmenters import Maps, NetworkSegmenter
+from segue.sessions.registration import difference, normalised, warped
+from segue.sessions.stages import Change, Stage, WorkFrame
 from segue.types import Image
 
 PAST = (4, 6, 8, 10, 12, 14, 16, 18)  # frames back to those whose median is the background
@@ -170,108 +167,62 @@ def scene_around(current: Image, others: Sequence[tuple[Image, Mask, Homography]
     return Scene(scene_planes(np.ascontiguousarray(np.stack(frames)), covered, least=1))
 
 
-class MovingCameraSegmenter(NetworkSegmenter):
-    """Runs a foreground network whose context and background follow the camera, always or while it pans.
+class CameraFollower(Stage):
+    """Brings context and scene onto the current frame where the camera pans.
 
     The motion from each frame to the next is a homography, found outside of what was foreground. Context
     frames are warped by the motions between them and the current frame; pixels without a source come from
-    the current frame, where nothing then seems to move, and so does a whole frame to which no way leads. The
-    background is the median of past frames, warped as well and without their foreground. Warped frames are
-    encoded anew for each result, which takes as long as that of all members of a window.
-
-    While the camera does not pan, all is as with :class:`NetworkSegmenter`.
+    the current frame, where nothing then seems to move. The scene is the median of past frames, warped as
+    well and without their foreground.
 
     Args:
-        network: in evaluation mode; it is not changed.
+        offsets: distances of the frames that the network looks at.
         method: how motion is found: ``features`` (ORB and RANSAC), or ``ecc``, which refines it.
-        always: follow the camera from the first frame on; else while it pans, see
-            :class:`~segue.sessions.panning.PanDetector`.
-        device: None takes a GPU if there is one.
-        fast: bfloat16 where the processor or GPU has it.
+        always: the camera is followed from the first frame on, and there is no other scene.
 
     Raises:
         SegueError: there is no such method.
     """
 
+    name = "follow"
     _steps: dict[int, Homography | None] = checkpointed()
     _masks: dict[int, npt.NDArray[np.uint8]] = checkpointed()
     _taken: dict[int, Image] = checkpointed()
-    _aligned: list[int] = checkpointed()
-    _pan: PanDetector = checkpointed()
+    _seen: int = checkpointed()
+    _due: int = checkpointed()
 
-    def __init__(
-        self,
-        network: ForegroundNetwork,
-        method: Method = "ecc",
-        *,
-        always: bool = True,
-        device: str | torch.device | None = None,
-        fast: bool = False,
-    ) -> None:
+    def __init__(self, offsets: Sequence[int], method: Method = "ecc", *, always: bool = False) -> None:
         if method not in METHODS:
             raise SegueError(f"camera motion {method!r}: choose {' or '.join(METHODS)}")
-        self._find, self._always = METHODS[method], always
-        self._pan = PanDetector()
-        super().__init__(network, device=device, fast=fast)
-        # The session's background is of a camera that stands still.
-        self.uses_background = self.uses_background and not always
+        self._offsets, self._find, self._always = tuple(offsets), METHODS[method], always
+        self.reset(Change.scene)
 
-    def follows(self, image: Image) -> bool:
-        if not self._always:
-            self._taken[self._seen] = image
-            self._pan.look(image)
-        return self._following
+    def reset(self, event: Change) -> None:
+        self._steps, self._masks, self._taken = {}, {}, {}
+        self._seen = self._due = 0
 
-    def step(self, image: Image, scene: Scene, plane: UInt8Array | None = None) -> Maps | None:
-        """Take the next frame; while the camera is followed, the scene counts where nothing else is known."""
-        if self._always:
-            self._taken[self._seen] = image
-        elif image is not self._taken.get(self._seen):
-            self._aligned.append(self._seen)
-        return super().step(image, scene, plane)
+    def arrive(self, frame: WorkFrame, background: Background) -> None:
+        self._taken[self._seen] = frame.image
+        self._seen += 1
 
-    @property
-    def camera_moved(self) -> bool:
-        return self._pan.moved
+    def before(self, frame: WorkFrame, background: Background) -> None:
+        if not frame.pans:
+            return
+        assert frame.scene is not None
+        last = self._seen - 1
+        places = {offset: min(max(self._due + offset, 0), last) for offset in self._offsets}
+        frame.context = {offset: self._warped(place) for offset, place in places.items()}
+        frame.scene = self._past(frame.scene)
 
-    @property
-    def _following(self) -> bool:
-        return self._always or self._pan.pans
-
-    def restart(self) -> None:
-        super().restart()
-        self._steps = {}
-        self._masks = {}
-        self._taken = {}
-        self._aligned = []
-        self._pan.restart()
-
-    def _config_fingerprint(self) -> dict[str, str]:
-        return {**super()._config_fingerprint(), "follows": "always" if self._always else "pans"}
-
-    def _decode(self, scene: Scene) -> Maps:
-        now = self._due
-        maps = super()._decode(self._past(scene) if self._following else scene)
-        if now not in self._aligned:  # else its mask lies elsewhere than the frame as it was taken
-            mask = (maps[0] > MASK_ABOVE).astype(np.uint8)
-            self._masks[now] = np.asarray(cv2.dilate(mask, GROW), np.uint8)
-        return maps
-
-    def _retained(self, image: Image, scene: Scene, maps: Maps) -> Maps:
-        return maps if self._following else super()._retained(image, scene, maps)
-
-    def _encoded(self, index: int, role: str) -> Features:
-        if index == self._due or not self._following:
-            return super()._encoded(index, role)
-        return self._network.encode(self._prepared(self._toned_image(self._warped(index))), role)
-
-    def _evict(self, first: int) -> None:
-        super()._evict(first)
-        first = min(first, self._due - max(PAST))
+    def after(self, frame: WorkFrame, background: Background) -> None:
+        if frame.matrix is None:  # else its mask lies elsewhere than the frame as it was taken
+            mask = (frame.foreground > MASK_ABOVE).astype(np.uint8)
+            self._masks[self._due] = np.asarray(cv2.dilate(mask, GROW), np.uint8)
+        self._due += 1
+        first = self._due + min(-max(PAST), *self._offsets, 0)
         self._taken = {i: image for i, image in self._taken.items() if i >= first}
-        self._aligned = [i for i in self._aligned if i >= first]
-        self._steps = {i: matrix for i, matrix in self._steps.items() if i in self._taken}
-        self._masks = {i: mask for i, mask in self._masks.items() if i in self._taken}
+        self._steps = {i: matrix for i, matrix in self._steps.items() if i >= first}
+        self._masks = {i: mask for i, mask in self._masks.items() if i >= first}
 
     def _step_to(self, index: int) -> Homography | None:
         """Motion from the frame before one to it."""

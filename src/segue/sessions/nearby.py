@@ -33,7 +33,7 @@ class Nearby:
     """A film of a camera that pans, in which each frame is seen beside those up to 18 before and after it.
 
     These are brought onto the frame by the motion of the camera, see
-    :class:`~segue.sessions.moving_camera.MovingCameraSegmenter`, which knows the frames before alone: there
+    :class:`~segue.sessions.moving_camera.CameraFollower`, which knows the frames before alone: there
     nothing is found on the first ones. What is found is averaged along the motion of each pixel, see
     :func:`~segue.sessions.along_motion.along_motion`.
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from segue.arrays import Float32Array
 from segue.models.geometry import reduced_to
-from segue.sessions.align import normalised, shift, support
 from segue.sessions.base import Checkpointable, checkpointed
+from segue.sessions.registration import normalised, shift, support
 from segue.types import Image
 
 LONG_SIDE = 96  # pictures are compared at this longer side, in pixels

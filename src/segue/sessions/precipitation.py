@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import BoolArray, Float32Array, UInt8Array
-from segue.sessions.base import Checkpointable, checkpointed
+from segue.sessions.backgrounds import Background
+from segue.sessions.base import checkpointed
+from segue.sessions.stages import Change, Stage, WorkFrame
 from segue.types import Image
 
 LEVELS = 25  # by which a frame must stick out of its neighbours at a pixel to be an impulse there
@@ -35,7 +37,7 @@ LASTING = 0.5  # share of its pixels of which that must be true
 _NEAR = np.ones((7, 7), np.uint8)
 
 
-class Precipitation(Checkpointable):
+class Precipitation(Stage):
     """Looks whether it rains or snows, takes drops out of the frames, and what is left of them out of masks.
 
     A drop is a small piece that is brighter than the median of the last frames and than the empty scene.
@@ -44,6 +46,7 @@ class Precipitation(Checkpointable):
     changed in two thirds of the parts of the picture may be rain, and small pieces do not count yet.
     """
 
+    name = "rain"
     _past: deque[Image] = checkpointed()
     _bright: Float32Array | None = checkpointed()
     _dark: Float32Array | None = checkpointed()
@@ -52,14 +55,24 @@ class Precipitation(Checkpointable):
     falls: bool = checkpointed()
     """Whether it rains or snows."""
 
-    def __init__(self) -> None:
-        self.restart()
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+        self.reset(Change.scene)
 
-    def restart(self) -> None:
-        """Another scene."""
+    def reset(self, event: Change) -> None:
         self._past = deque(maxlen=PAST)
         self._bright = self._dark = self._streak = None
         self._seen, self.falls = 0, False
+
+    def arrive(self, frame: WorkFrame, background: Background) -> None:
+        if frame.pans:
+            self.reset(Change.scene)
+            return
+        picture = None if background.scene is None else background.scene.picture
+        frame.image = self.look(frame.image, picture, frame.hidden)
+
+    def after(self, frame: WorkFrame, background: Background) -> None:
+        frame.foreground = self.lasting(frame.foreground, self._threshold)
 
     def look(self, image: Image, picture: Image | None, hidden: BoolArray | None) -> Image:
         """Take the next frame.

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import BoolArray, Float32Array, UInt8Array
-from segue.sessions.background import BORDER, MASK_ABOVE, SMALLEST, outline_contrasts
+from segue.sessions.background import MASK_ABOVE
 from segue.sessions.empty_scene import Scene, scene_planes
+from segue.sessions.ghosts import BORDER, SMALLEST, outline_contrasts
 from segue.types import Image
 
 AGREE = 12  # levels by which two frames may differ at a pixel and still show the same thing there

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from segue.arrays import UInt8Array
 from segue.layers.running import prepare_for_inference, weights_apart
 from segue.models.base import (
+    PLAIN_STAGES,
     ExplainedFlow,
     ExplainedNetwork,
     Features,
@@ -22,20 +22,17 @@ from segue.models.base import (
     foreground_capabilities,
 )
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
-from segue.sessions.contrast import Tone, tone_for
 from segue.sessions.empty_scene import Scene
 from segue.sessions.explaining import Explanation
 from segue.sessions.extra_inputs import Extra
 from segue.types import Image
 from segue.weights.identity import WeightsIdentity
 
+if TYPE_CHECKING:
+    from segue.sessions.contrast import Tone
+
 Maps = npt.NDArray[np.float32]
 """Probabilities of foreground and, with two channels, of shadow: (channels, h, w), float32."""
-
-UNCHANGED = 10  # levels up to which a pixel, averaged with its neighbours, is as it was on the frame before
-DIFFERENT = 14  # levels above which it is not the empty scene
-SURE = 0.5  # probability above which a pixel may be held
-PART = 0.5  # share of a piece that the network itself must take for foreground, for the rest to be held
 
 
 class Segmenter(Protocol):
@@ -53,9 +50,7 @@ class Segmenter(Protocol):
         extra: its further input, if it has one.
         restorable: whether :meth:`state` holds all that it knows.
         past: distances, below 0, of the frames before that it looks at.
-        ignores_lights: whether light on a dark scene is no foreground, see :mod:`segue.sessions.lights`.
-        suppresses_shadows: whether foreground where it finds shadow more probable may be shadow, see
-            :mod:`segue.sessions.shadows`.
+        stages: names of the rules of a session that it runs with, see :mod:`segue.sessions.stage_list`.
     """
 
     name: str
@@ -66,26 +61,7 @@ class Segmenter(Protocol):
     extra: Extra | None = None
     restorable: bool = True
     past: tuple[int, ...] = ()
-    ignores_lights: bool = False
-    suppresses_shadows: bool = False
-
-    def follows(self, image: Image) -> bool:
-        """Tell whether the segmenter follows a moving camera by itself.
-
-        While it does, the session looks for no cuts, which pans resemble, and its empty scene does not count.
-
-        Args:
-            image: next frame as it was taken, not aligned, RGB (H, W, 3), uint8.
-
-        Returns:
-            True while the camera is followed; always false for segmenters that cannot.
-        """
-        return False
-
-    @property
-    def camera_moved(self) -> bool:
-        """Whether the camera is known to have gone a step to that frame, so that no scene or light is new."""
-        return False
+    stages: tuple[str, ...] = PLAIN_STAGES
 
     def step(self, image: Image, scene: Scene, plane: UInt8Array | None = None) -> Maps | None:
         """Take the next frame.
@@ -171,9 +147,6 @@ class NetworkSegmenter(Checkpointable, Segmenter):
     _planes: dict[int, UInt8Array] = checkpointed()
     _seen: int = checkpointed()
     _due: int = checkpointed()
-    _standing: StationaryForegroundRetention | None = checkpointed()
-    _tone: Tone | None = checkpointed()
-    state_types = (Tone,)
     explains = False
     """Whether what each result was made of is kept as :attr:`explanation`, for networks that tell it."""
 
@@ -186,10 +159,10 @@ class NetworkSegmenter(Checkpointable, Segmenter):
     ) -> None:
         self._network, self._device, self._dtype = prepare_for_inference(network, device, fast)
         self._weights = WeightsIdentity.of(cast(nn.Module, network))
-        offsets = [offset for offset, _ in network.context]
-        self._reach = max(0, -min(offsets, default=0))
-        self.past = tuple(sorted({offset for offset in offsets if offset < 0}, reverse=True))
-        self.lag = max(0, max(offsets, default=0))
+        self.offsets = tuple(dict.fromkeys(offset for offset, _ in network.context))
+        self._reach = max(0, -min(self.offsets, default=0))
+        self.past = tuple(sorted((offset for offset in self.offsets if offset < 0), reverse=True))
+        self.lag = max(0, max(self.offsets, default=0))
         self.name = f"{type(network).__name__} in {self._dtype}"
         self.channels, self.threshold = network.channels, network.threshold
         self.uses_background = network.background is not None
@@ -198,11 +171,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
             self.extra = "flow"
         elif self._capabilities.depth:
             self.extra = "depth"
-        holds = self._capabilities.retains_stationary
-        self._standing = StationaryForegroundRetention(network.threshold) if holds else None
-        self.ignores_lights = self._capabilities.ignores_lights
-        self.suppresses_shadows = self._capabilities.suppresses_shadows
-        self._stretches = self._capabilities.stretches_contrast
+        self.stages = self._capabilities.stages
         self.restart()
 
     def restart(self) -> None:
@@ -212,34 +181,52 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         self.explanation = Explanation()
         self._seen = self._due = 0
         self._background: tuple[Scene, Features] | None = None
-        self._tone = None
-        self._toned: tuple[Scene, Scene] | None = None
-        if self._standing is not None:
-            self._standing.restart()
+        self._tone: Tone | None = None
 
-    def step(self, image: Image, scene: Scene, plane: UInt8Array | None = None) -> Maps | None:
+    def step(
+        self,
+        image: Image,
+        scene: Scene,
+        plane: UInt8Array | None = None,
+        *,
+        tone: Tone | None = None,
+        context: Mapping[int, Image] | None = None,
+    ) -> Maps | None:
+        """Take the next frame.
+
+        Args:
+            image: RGB (h, w, 3), uint8; all of one size.
+            scene: the empty scene for the frame whose result is due; another object if it has changed.
+            plane: the frame's ``extra``, uint8, if it has one.
+            tone: contrast in which that frame and those beside it are seen; ``scene`` has it already.
+            context: frames beside it by their distance, instead of those that were taken.
+
+        Returns:
+            Maps of the frame ``lag`` frames before, or None if there is none.
+        """
         self._images[self._seen] = image
         if plane is not None:
             self._planes[self._seen] = plane
         self._seen += 1
-        return self._decode(scene) if self._seen > self._due + self.lag else None
+        return self._decode(scene, tone, context) if self._seen > self._due + self.lag else None
 
     @torch.inference_mode()
-    def probe(self, image: Image, context: Mapping[int, Image], scene: Scene) -> Maps:
+    def probe(
+        self, image: Image, context: Mapping[int, Image], scene: Scene, tone: Tone | None = None
+    ) -> Maps:
+        """Maps of one frame by itself; ``scene`` has the tone already."""
         network, (height, width) = self._network, image.shape[:2]
-        scene = self._in_tone(scene)
         with weights_apart(network):
-            current = network.encode(self._prepared(self._toned_image(image)), network.current)
-            beside = [
-                network.encode(self._prepared(self._toned_image(context.get(offset, image))), role)
-                for offset, role in network.context
-            ]
+            current = network.encode(self._prepared(_toned(image, tone)), network.current)
+            beside = self._encoded_beside(image, context, tone)
             background = self._encoded_background(scene)
             logits = network.decode(current, beside, background, self._padded((height, width)))
         return self._maps(logits, (height, width))
 
-    def drain(self, scene: Scene) -> Maps | None:
-        return self._decode(scene) if self._seen > self._due else None
+    def drain(
+        self, scene: Scene, *, tone: Tone | None = None, context: Mapping[int, Image] | None = None
+    ) -> Maps | None:
+        return self._decode(scene, tone, context) if self._seen > self._due else None
 
     def _config_fingerprint(self) -> dict[str, str]:
         return {"weights": self._weights.digest}
@@ -248,22 +235,28 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         self.restart()
 
     @torch.inference_mode()
-    def _decode(self, scene: Scene) -> Maps:
+    def _decode(self, scene: Scene, tone: Tone | None, beside: Mapping[int, Image] | None) -> Maps:
         network, t = self._network, self._due
-        scene = self._in_tone(scene)
-        last, image = self._seen - 1, self._shown(t)
+        if tone != self._tone:  # what was encoded before has another contrast
+            self._tone = tone
+            self._features.clear()
+        last, image = self._seen - 1, self._images[t]
         height, width = image.shape[:2]
         with weights_apart(network):
             current = self._encoded(t, network.current)
-            context = [self._encoded(min(max(t + offset, 0), last), role) for offset, role in network.context]
+            if beside is None:
+                context = [
+                    self._encoded(min(max(t + offset, 0), last), role) for offset, role in network.context
+                ]
+            else:
+                context = self._encoded_beside(image, beside, tone)
             background = self._encoded_background(scene)
             logits = network.decode(current, context, background, self._padded((height, width)))
         if self.explains:
             self.explanation = self._explained(current, context, background)
-        maps = self._maps(logits, (height, width))
         self._due += 1
         self._evict(self._due - self._reach)
-        return maps if self._standing is None else self._retained(image, scene, maps)
+        return self._maps(logits, (height, width))
 
     def _explained(
         self, current: Features, context: Sequence[Features], background: Features | None
@@ -284,36 +277,20 @@ class NetworkSegmenter(Checkpointable, Segmenter):
             found.attention = [each[0].float().mean(0).cpu().numpy() for each in weights]
         return found
 
-    def _retained(self, image: Image, scene: Scene, maps: Maps) -> Maps:
-        """Maps with what has come to a stand."""
-        assert self._standing is not None
-        maps[0] = self._standing.retain(image, scene, maps[0])
-        return maps
-
     @staticmethod
     def _maps(logits: Tensor, size: tuple[int, int]) -> Maps:
         """Probabilities without the padding, from logits (1, C, h', w')."""
         inside = logits[0, :, : size[0], : size[1]]
         return np.asarray(inside.float().sigmoid_().cpu().numpy(), np.float32)
 
-    def _in_tone(self, scene: Scene) -> Scene:
-        """The scene in usual contrast; frames are encoded anew where the tone has changed."""
-        if not self._stretches:
-            return scene
-        if self._toned is None or self._toned[0] is not scene:
-            tone = tone_for(scene, self._tone)
-            if tone != self._tone:
-                self._tone = tone
-                self._features.clear()
-            self._toned = scene, scene if tone is None else tone.of_scene(scene)
-        return self._toned[1]
-
-    def _shown(self, index: int) -> Image:
-        """A frame as the network sees it."""
-        return self._toned_image(self._images[index])
-
-    def _toned_image(self, image: Image) -> Image:
-        return image if self._tone is None else self._tone.act(image)
+    def _encoded_beside(
+        self, image: Image, context: Mapping[int, Image], tone: Tone | None
+    ) -> list[Features]:
+        """Features of frames that are given by their distance; those that are not are the frame itself."""
+        return [
+            self._network.encode(self._prepared(_toned(context.get(offset, image), tone)), role)
+            for offset, role in self._network.context
+        ]
 
     def _encoded(self, index: int, role: str) -> Features:
         key = index, role
@@ -322,7 +299,9 @@ class NetworkSegmenter(Checkpointable, Segmenter):
             if self.extra is not None and role == self._network.current and index in self._planes:
                 plane = np.atleast_3d(self._planes[index]).transpose(2, 0, 1)
                 beside[self.extra] = self._tensor(plane)
-            self._features[key] = self._network.encode(self._prepared(self._shown(index)), role, **beside)
+            self._features[key] = self._network.encode(
+                self._prepared(_toned(self._images[index], self._tone)), role, **beside
+            )
         return self._features[key]
 
     def _encoded_background(self, scene: Scene) -> Features | None:
@@ -364,6 +343,10 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         return extended(planes, self._network.size_multiple)
 
 
+def _toned(image: Image, tone: Tone | None) -> Image:
+    return image if tone is None else tone.act(image)
+
+
 def padded_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:
     """The smallest height and width that are multiples of a number and not below ``size``."""
     height, width = (-(-side // multiple) * multiple for side in size)
@@ -385,69 +368,3 @@ def extended(planes: Tensor, multiple: int) -> Tensor:
     if (rows, columns) == (height, width):
         return planes
     return F.pad(planes, (0, columns - width, 0, rows - height), mode="replicate")
-
-
-class StationaryForegroundRetention(Checkpointable):
-    """Holds the parts of standing objects that a network loses.
-
-    A network that sees what changes gives up parts of an object that stops, those first that look like the
-    scene, though nothing has happened to them. Here a pixel keeps its probability as long as it is as it was
-    on the frame before and is not the empty scene, and as long as the network still takes most of the piece
-    that it belongs to for foreground. What moves, flickers or waves is never held, and nothing outlives what
-    is left of it. The threshold is the network's.
-    """
-
-    _before: Image | None = checkpointed()
-    _held: npt.NDArray[np.float32] | None = checkpointed()
-
-    def __init__(self, threshold: float) -> None:
-        self._threshold = threshold
-        self.restart()
-
-    def restart(self) -> None:
-        self._before = None
-        self._held = None
-        self._scene: tuple[Scene, Image] | None = None
-
-    def retain(
-        self, image: Image, scene: Scene, foreground: npt.NDArray[np.float32]
-    ) -> npt.NDArray[np.float32]:
-        """Take the next frame, and raise its probabilities where something is held.
-
-        Args:
-            image: RGB (h, w, 3), uint8.
-            scene: the empty scene, of the same size.
-            foreground: probabilities of the network, (h, w), float32.
-
-        Returns:
-            (h, w), float32, nowhere below ``foreground``.
-        """
-        smooth = np.asarray(cv2.blur(image, (3, 3)), np.uint8)
-        if self._before is not None and self._held is not None:
-            lost = (self._held > SURE) & (self._held > foreground)
-            if lost.any():
-                lost &= _alike(smooth, self._before, UNCHANGED)
-                lost &= ~_alike(smooth, self._smooth(scene), DIFFERENT)
-            if lost.any():
-                foreground = self._joined(foreground, np.where(lost, self._held, foreground))
-        self._before, self._held = smooth, foreground
-        return foreground
-
-    def _joined(self, own: npt.NDArray[np.float32], held: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """``held`` in pieces most of which are foreground in the network's ``own`` eyes, else ``own``."""
-        sure = (held > SURE).view(np.uint8)
-        count, pieces, stats, _ = cv2.connectedComponentsWithStats(sure, connectivity=8)
-        found = np.bincount(pieces[own >= self._threshold], minlength=count)
-        seen = found > PART * stats[:, cv2.CC_STAT_AREA]
-        seen[0] = False
-        return np.where(seen[pieces], held, own)
-
-    def _smooth(self, scene: Scene) -> Image:
-        if self._scene is None or self._scene[0] is not scene:
-            self._scene = scene, np.asarray(cv2.blur(scene.picture, (3, 3)), np.uint8)
-        return self._scene[1]
-
-
-def _alike(one: Image, other: Image, levels: int) -> npt.NDArray[np.bool_]:
-    """Where all channels of two pictures differ by at most so many levels, (h, w)."""
-    return np.asarray(cv2.inRange(cv2.absdiff(one, other), (0, 0, 0), (levels, levels, levels)) > 0)

@@ -6,12 +6,30 @@ import cv2
 import numpy as np
 
 from segue.arrays import Float32Array
+from segue.sessions.backgrounds import Background
+from segue.sessions.stages import Stage, WorkFrame
 from segue.types import Image
 
 DARKEST, LIGHTEST = 0.3, 0.85  # shares of the light of the scene that are left in a shadow
 COLOURS = 0.12  # by which these shares differ between red, green and blue at most
 BLACK = 8.0  # levels that are added before ratios: those of dark pixels are mostly noise
 OPEN = np.ones((3, 3), np.uint8)  # single pixels are no shadow
+
+
+class Shadows(Stage):
+    """Takes shadow out of the foreground; the background learns none of it either."""
+
+    name = "shadows"
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+
+    def after(self, frame: WorkFrame, background: Background) -> None:
+        if frame.pans or background.scene is None:
+            return
+        assert frame.maps is not None
+        frame.learned = frame.foreground
+        frame.maps = without_shadows(frame.maps, self._threshold, frame.image, background.scene.picture)
 
 
 def without_shadows(maps: Float32Array, threshold: float, image: Image, scene: Image) -> Float32Array:

@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import Float32Array
-from segue.sessions.align import half_grey
+from segue.sessions.backgrounds import Background
 from segue.sessions.empty_scene import Scene
+from segue.sessions.registration import half_grey
+from segue.sessions.stages import Stage, WorkFrame
 from segue.types import Image
 
 Kernel = npt.NDArray[np.float32]  # (k, k) with an odd k and the sum 1
@@ -66,6 +68,19 @@ class Blur:
         for plane in planes[:18]:
             plane[:] = self.act(plane)
         return Scene(planes)
+
+
+class ReferenceBlur(Stage):
+    """Blurs the empty scene like an aligned frame."""
+
+    name = "blur"
+
+    def before(self, frame: WorkFrame, background: Background) -> None:
+        if frame.matrix is None or background.scene is None:
+            return
+        blur = relative_blur(frame.image, background.scene.picture, frame.hidden)
+        if blur is not None:
+            frame.scene = blur.of_scene(background.scene)
 
 
 def motion_kernel(right: float, down: float) -> Kernel:

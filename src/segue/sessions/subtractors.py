@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import reduce
 from typing import Any, Literal
 
@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from segue.arrays import UInt8Array
 from segue.errors import SegueError
+from segue.sessions.backgrounds import Background
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
-from segue.sessions.changes import Change
 from segue.sessions.empty_scene import Scene
 from segue.sessions.segmenters import Maps, Segmenter
 from segue.types import Image
@@ -182,7 +182,7 @@ class FrameDifference(Checkpointable, BackgroundDifference):
         return self._beyond(cv2.split(cv2.absdiff(image, image if before is None else before)))
 
 
-class SubtractorBackground:
+class SubtractorBackground(Background):
     """The picture of the empty scene from the model of a subtractor, renewed every few frames.
 
     Args:
@@ -204,9 +204,6 @@ class SubtractorBackground:
             self.scene = Scene.of(picture)
         self._seen += 1
 
-    def apply_gain(self, gains: Sequence[float]) -> None:
-        """The model follows the light by itself."""
-
     def follow_light(self, picture: Image) -> None:
         """Begin a model with this picture."""
         self.replace(picture, trusted=True)
@@ -216,22 +213,12 @@ class SubtractorBackground:
         self.restart()
         self.update(picture)
 
-    def remove_ghost(self, frame: Image, ghost: npt.NDArray[np.bool_]) -> None:
-        """The model forgets by itself."""
-
-    def seek(self, index: int) -> Change | None:
-        """The past alone counts."""
-        return None
-
-    def fit(self, size: tuple[int, int]) -> None:
-        """Does nothing: any size will do."""
-
     def restart(self) -> None:
         """Forget all frames."""
         self._subtractor.restart()
         self.scene, self._seen = None, 0
 
-    def state(self) -> SessionState:
+    def state(self, *, copy: bool = True) -> SessionState:
         return self._subtractor.state()
 
     def restore(self, state: SessionState) -> None:

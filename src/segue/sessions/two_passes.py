@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,16 +14,20 @@ import numpy.typing as npt
 from segue.arrays import UInt8Array
 from segue.errors import SegueError, SourceError
 from segue.models.geometry import ResizePadGeometry
-from segue.sessions.align import Aligner, to_reference
+from segue.sessions.align import Aligner
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
-from segue.sessions.changes import Change, SceneChangeDetector
+from segue.sessions.changes import SceneChangeDetector
+from segue.sessions.contrast import Contrast
 from segue.sessions.empty_scene import Scene
 from segue.sessions.film_scenes import FilmScenes, LearntBackground, packed
 from segue.sessions.nearby import Nearby
 from segue.sessions.panning import PanDetector
 from segue.sessions.passes import Passes
+from segue.sessions.registration import to_reference
 from segue.sessions.scene_estimation import ROUNDS, Sample, estimate_scene
 from segue.sessions.segmenters import Segmenter
+from segue.sessions.stage_list import checked
+from segue.sessions.stages import Change
 from segue.types import Frame, Image
 
 KEEP = 64  # samples of a part at most; when there are more, every second one goes
@@ -102,7 +106,7 @@ class SceneLearner(Checkpointable):
     Args:
         segmenter: what says which pixels are foreground, given an empty scene.
         short_side: as in :class:`segue.sessions.foreground.ForegroundSession`.
-        align: align the frames of a shaken camera.
+        without: names of stages to leave out, as in the session.
 
     Raises:
         SegueError: the segmenter does not look at the empty scene, or looks at something else as well.
@@ -130,14 +134,19 @@ class SceneLearner(Checkpointable):
     _before: dict[int, Image] = checkpointed()
     state_types = (ResizePadGeometry, Sample, _Waiting)
 
-    def __init__(self, segmenter: Segmenter, *, short_side: int | None, align: bool) -> None:
+    def __init__(
+        self, segmenter: Segmenter, *, short_side: int | None, without: Collection[str] = ()
+    ) -> None:
         if not segmenter.uses_background:
             raise SegueError(f"two passes learn the empty scene, at which {segmenter.name} does not look")
         if segmenter.extra is not None:
             raise SegueError(f"two passes know no {segmenter.extra}, which {segmenter.name} looks at")
         self._segmenter, self._short_side = segmenter, short_side
         self.scenes, self.marks, self._watch = FilmScenes(), FilmMarks(), SceneChangeDetector()
-        self._aligner = Aligner() if align else None
+        stages = set(segmenter.stages) - checked(without)
+        self._aligner = Aligner() if "align" in stages else None
+        self._contrast = Contrast() if "contrast" in stages else None
+        self._looks_nearby = "nearby" not in without
         self._geometry, self.done = None, False
         self._recent, self._samples = deque(maxlen=1 - min(segmenter.past, default=-1)), []
         self._first, self._begun_by, self._frames, self._every = None, Change.none.value, 0, 1
@@ -181,7 +190,7 @@ class SceneLearner(Checkpointable):
         return {
             "model": self._segmenter.name,
             "short_side": self._short_side,
-            "align": self._aligner is not None,
+            "stages": [self._aligner is not None, self._contrast is not None, self._looks_nearby],
         }
 
     def _cut(self) -> None:
@@ -205,7 +214,7 @@ class SceneLearner(Checkpointable):
         piece, self._piece = self._piece, {}
         if not piece:
             return
-        pans = True in [self._pan.look(image) for image in piece.values()]
+        pans = self._looks_nearby and True in [self._pan.look(image) for image in piece.values()]
         if self._first is not None and pans != self._pans:
             self._close()
             if self._pans:  # as in one pass: what was known before the camera came to rest lies elsewhere
@@ -242,7 +251,7 @@ class SceneLearner(Checkpointable):
     def _look_nearby(self, piece: dict[int, Image]) -> None:
         """Look at each frame of a piece, and again at the end of the piece before, beside those near it."""
         frames = self._before | piece
-        self._segmenter.restart()
+        self._restart()
         found = Nearby([*frames.values()], self._probability, self._segmenter.past).foreground()
         known = len(self._before) // 2
         for index, foreground in [*zip(frames, found, strict=True)][known:]:
@@ -259,17 +268,24 @@ class SceneLearner(Checkpointable):
         """Learn the scene of the part, if it has begun."""
         if self._first is None:
             return
-        self._segmenter.restart()
+        self._restart()
         # What is foreground is known where the camera pans, so that the scene matters little there.
         scene = estimate_scene(self._samples, self._probability, 0 if self._pans else ROUNDS)
-        self._segmenter.restart()
+        self._restart()
         self.scenes.add(self._first, scene, Change(self._begun_by))
         self._first, self._begun_by, self._frames, self._every = None, Change.none.value, 0, 1
         self._samples = []
         self._recent.clear()
 
+    def _restart(self) -> None:
+        self._segmenter.restart()
+        if self._contrast is not None:
+            self._contrast.reset(Change.scene)
+
     def _probability(self, sample: Sample, scene: Scene) -> npt.NDArray[np.float32]:
-        return np.asarray(self._segmenter.probe(sample.image, sample.context, scene)[0], np.float32)
+        scene, tone = (scene, None) if self._contrast is None else self._contrast.adapt(scene)
+        more = {} if tone is None else {"tone": tone}
+        return np.asarray(self._segmenter.probe(sample.image, sample.context, scene, **more)[0], np.float32)
 
 
 class TwoPasses(Passes):

@@ -4,6 +4,8 @@ A network derives from none of them: it has the methods and attributes that its 
 """
 
 from segue.models.base.foreground import (
+    NETWORK_STAGES,
+    PLAIN_STAGES,
     ExplainedFlow,
     ExplainedNetwork,
     Features,
@@ -27,6 +29,8 @@ from segue.models.base.tracking import (
 )
 
 __all__ = [
+    "NETWORK_STAGES",
+    "PLAIN_STAGES",
     "ExplainedFlow",
     "ExplainedNetwork",
     "Features",

@@ -17,6 +17,10 @@ Features = tuple[Tensor, ...]
 Shape = tuple[int, int]
 """Height and width."""
 
+PLAIN_STAGES = ("align", "exposure", "blur", "flood", "ghosts")
+NETWORK_STAGES = (*PLAIN_STAGES, "rain")
+"""Rules of a foreground session that every method, and every network, runs with."""
+
 
 @dataclass(frozen=True, slots=True)
 class ForegroundCapabilities:
@@ -32,13 +36,7 @@ class ForegroundCapabilities:
         explains_flow: it shows what it makes of flow, see :class:`ExplainedFlow`, for ``--explain``.
         temporal_quantiles: of the empty scene it takes all planes, see
             :class:`segue.sessions.empty_scene.Scene`, not the picture alone.
-        retains_stationary: it loses what comes to a stand, which is held for it, see
-            :class:`segue.sessions.segmenters.StationaryForegroundRetention`.
-        ignores_lights: light that runs over a dark scene is taken out of its foreground, see
-            :mod:`segue.sessions.lights`.
-        suppresses_shadows: foreground where it finds shadow more probable may be shadow, see
-            :mod:`segue.sessions.shadows`; its second channel is shadow.
-        stretches_contrast: it is to see fog and dusk in usual contrast, see :mod:`segue.sessions.contrast`.
+        stages: names of the rules of a session that it runs with, see :mod:`segue.sessions.stage_list`.
         context_maps: it has a method ``context_maps(current, context, background)`` that gives what the past
             says about the frame, (N, h, w) at each scale, for ``--explain``.
         two_passes: it finds more, as was measured, where the empty scene is learnt from the whole film first;
@@ -53,10 +51,7 @@ class ForegroundCapabilities:
     flow_gaps: tuple[int, ...] = ()
     explains_flow: bool = False
     temporal_quantiles: bool = False
-    retains_stationary: bool = False
-    ignores_lights: bool = False
-    suppresses_shadows: bool = False
-    stretches_contrast: bool = False
+    stages: tuple[str, ...] = NETWORK_STAGES
     context_maps: bool = False
     two_passes: bool = False
     follows_pans: bool = False

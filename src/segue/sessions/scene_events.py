@@ -1,0 +1,76 @@
+"""Tell what happens to the picture as a whole: cuts, light, pauses, a camera that pans."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from segue.sessions.base import Checkpointable, checkpointed
+from segue.sessions.changes import SceneChangeDetector, is_shown
+from segue.sessions.panning import PanDetector
+from segue.sessions.stages import Change
+from segue.types import Image
+
+Follow = Literal["always", "auto", "never"]
+
+
+class SceneEvents(Checkpointable):
+    """Gives the event of each frame, and whether the camera pans and is followed there.
+
+    Args:
+        follow: follow a camera always, while it pans (``auto``), or never.
+    """
+
+    _changes: SceneChangeDetector = checkpointed()
+    _pan: PanDetector = checkpointed()
+    _panned: bool = checkpointed()
+
+    def __init__(self, follow: Follow = "never") -> None:
+        self._follow = follow
+        self._changes, self._pan = SceneChangeDetector(), PanDetector()
+        self.restart()
+
+    def restart(self) -> None:
+        """Frames of another film, or of another size."""
+        self._changes.restart()
+        self._pan.restart()
+        self._panned = False
+
+    @property
+    def moving(self) -> float:
+        """Share of the last frame that is not as on the frame before."""
+        return self._changes.moving
+
+    def look(
+        self, image: Image, time: float, scene: Image | None, known: Change | None
+    ) -> tuple[Change, bool]:
+        """Take the next frame.
+
+        Args:
+            image: RGB (h, w, 3), uint8, as it was taken.
+            time: time stamp in seconds.
+            scene: the empty scene, of the same form, if there is one.
+            known: what happens on this frame, where the film was seen before.
+
+        Returns:
+            The event, and whether the camera is followed.
+        """
+        pans = self._follow == "always" or (self._follow == "auto" and self._pan.look(image))
+        event = self._event(self._changes.look(image, time), image, scene, known, pans=pans)
+        if event is not Change.none and self._follow == "auto":
+            self._pan.restart()
+            pans = self._pan.look(image)
+        self._panned = pans
+        return event, pans
+
+    def _event(
+        self, seen: Change, image: Image, scene: Image | None, known: Change | None, *, pans: bool
+    ) -> Change:
+        if self._panned and not pans:  # what was known before the camera panned lies elsewhere
+            return Change.scene
+        if known in (Change.scene, Change.light):
+            return known
+        if pans or seen in (Change.none, Change.pause):
+            return Change.none if pans else seen
+        if known is not None or (self._follow == "auto" and self._pan.moved):
+            return Change.none
+        return Change.none if seen is Change.scene and is_shown(scene, image) else seen

@@ -1,0 +1,97 @@
+"""The stages that a foreground session runs: by its model, its camera and its passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+
+from segue.errors import ArgumentError, SegueError
+from segue.sessions.align import Alignment
+from segue.sessions.along_motion import MotionAverage
+from segue.sessions.backgrounds import Background
+from segue.sessions.contrast import Contrast
+from segue.sessions.exposure import Exposure
+from segue.sessions.film_scenes import KnownWhilePanning, LearntBackground
+from segue.sessions.flood import Flood
+from segue.sessions.ghosts import Ghosts
+from segue.sessions.lights import Lights
+from segue.sessions.moving_camera import METHODS, CameraFollower
+from segue.sessions.precipitation import Precipitation
+from segue.sessions.scene_events import Follow
+from segue.sessions.segmenters import NetworkSegmenter, Segmenter
+from segue.sessions.shadows import Shadows
+from segue.sessions.sharpness import ReferenceBlur
+from segue.sessions.stages import Stage, StageList
+from segue.sessions.stationary import StationaryObjects
+from segue.types import FollowCamera
+
+STAGES: dict[str, Callable[[Segmenter], Stage]] = {
+    "align": lambda segmenter: Alignment(),
+    "ghosts": lambda segmenter: Ghosts(),
+    "flood": lambda segmenter: Flood(),
+    "exposure": lambda segmenter: Exposure(),
+    "blur": lambda segmenter: ReferenceBlur(),
+    "contrast": lambda segmenter: Contrast(),
+    "shadows": lambda segmenter: Shadows(segmenter.threshold),
+    "lights": lambda segmenter: Lights(segmenter.threshold),
+    "rain": lambda segmenter: Precipitation(segmenter.threshold),
+    "stationary": lambda segmenter: StationaryObjects(segmenter.threshold),
+}
+"""Stages that a model asks for, see :class:`segue.models.base.ForegroundCapabilities`, outermost first."""
+
+NAMES = ("nearby", "follow", "average", *STAGES)
+"""All stages: the first three belong to a camera that pans, and to two passes."""
+
+OF_THE_SCENE = ("exposure", "blur", "contrast", "ghosts")
+"""Stages without effect on models that do not look at the empty scene."""
+
+
+def stages_for(
+    segmenter: Segmenter,
+    background: Background,
+    follow: FollowCamera | None = None,
+    without: Collection[str] = (),
+) -> StageList:
+    """The stages of a session, outermost first."""
+    left_out = checked(without)
+
+    def chosen() -> Iterator[Stage]:
+        twice = isinstance(background, LearntBackground) and background.of_this_film
+        if isinstance(background, LearntBackground) and twice:
+            yield KnownWhilePanning(background)
+        if follow not in (None, "never"):
+            yield _follower(segmenter, follow)
+        for name, make in STAGES.items():
+            if name in segmenter.stages and (segmenter.uses_background or name not in OF_THE_SCENE):
+                yield make(segmenter)
+            if name == "align" and twice:
+                yield MotionAverage()
+
+    return StageList(stage for stage in chosen() if stage.name not in left_out)
+
+
+def checked(without: Collection[str]) -> frozenset[str]:
+    """Names of stages to leave out, if there are such stages."""
+    if isinstance(without, str):
+        raise ArgumentError(f"without: give a list of names, [{without!r}]")
+    if unknown := sorted(set(without) - set(NAMES)):
+        raise ArgumentError(f"without: no stage {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    return frozenset(without)
+
+
+def followed(follow: FollowCamera | None, without: Collection[str]) -> Follow:
+    """When the camera is followed."""
+    if follow in (None, "never") or "follow" in without:
+        return "never"
+    return "auto" if follow == "auto" else "always"
+
+
+def _follower(segmenter: Segmenter, follow: FollowCamera | None) -> CameraFollower:
+    if not isinstance(segmenter, NetworkSegmenter):
+        raise SegueError(
+            "follow_camera is for networks: mog2, knn, median and difference need a still camera"
+        )
+    if follow == "auto":
+        return CameraFollower(segmenter.offsets)
+    if follow not in METHODS:
+        raise SegueError(f"camera motion {follow!r}: choose {' or '.join(METHODS)}")
+    return CameraFollower(segmenter.offsets, follow, always=True)
