@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import Tensor, nn
 
+from segue.layers.fused import FusedConv2d
 from segue.layers.linear import ActivatedLinear
 from segue.layers.running import inference_copy, weights_apart
 from segue.models.segue_prompt import SeguePrompt
 from segue.prompts.prompter import prepared
+from segue.sessions import TrackSession
 
 CPU = torch.device("cpu")
 
@@ -51,6 +55,34 @@ def test_a_prompter_takes_the_weights_of_its_network_as_they_are_now() -> None:
     assert prepared(network, "cpu") is first
     next(network.parameters()).data.mul_(3)
     assert prepared(network, "cpu") is not first
+
+
+@torch.no_grad()
+def test_another_number_of_objects_does_not_rearrange_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGUE_TUNE", "off")
+    network = inference_copy(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), CPU, torch.float32)
+    (conv,) = (layer for layer in network if isinstance(layer, FusedConv2d))
+    arranged = set()
+    for objects in (1, 3, 1, 2):
+        network(torch.randn(objects, 3, 16, 16))
+        arranged.add(id(conv._arranged[0]))
+    assert len(arranged) == 1
+
+
+def test_two_sessions_in_two_threads_give_the_bytes_of_one_after_the_other() -> None:
+    rng = np.random.default_rng(0)
+    films = [rng.integers(0, 255, (4, 48, 64, 3), dtype=np.uint8) for _ in range(2)]
+    mask = np.zeros((48, 64), np.uint8)
+    mask[8:24, 8:24] = 1
+
+    def follow(film: npt.NDArray[np.uint8]) -> list[bytes]:
+        session = TrackSession("stcn-lite", device="cpu")
+        results = [session.step(image, None if t else mask) for t, image in enumerate(film)]
+        return [result.probabilities.tobytes() for result in results]
+
+    alone = [follow(film) for film in films]
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(follow, films)) == alone
 
 
 @torch.no_grad()

@@ -156,9 +156,9 @@ class FusedConv2d(InferenceConv2d):
     def _arrange(self, x: Tensor, first: int) -> Tensor:
         """The weights of channels from ``first`` on as oneDNN wants them for ``x``."""
         arranged = self._arranged.get(first)
-        if arranged is not None and x.shape == arranged.size:
+        if arranged is not None and x.shape[1:] == arranged.size[1:]:
             return arranged.weight
-        # The best arrangement depends on the size; another one would be rearranged at each call.
+        # The best arrangement depends on the size of the maps, not on their number.
         weight = self.dense_weight()
         groups = self._layout[-1]
         whole = groups > 1 or x.shape[1] == self._inputs

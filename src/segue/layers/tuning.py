@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from threading import Lock
 
 import torch
 from filelock import FileLock, Timeout
@@ -74,11 +75,13 @@ class Tuner:
     def __init__(self, path: Path | None, *, times: bool) -> None:
         self.path, self.times = path, times
         self.choices = {} if path is None else _read(path)
+        self._lock = Lock()
 
     def choose(self, key: str, forms: Mapping[str, Callable[[], object]], fallback: str) -> str:
         """The name of one of the forms."""
-        if key not in self.choices and self.times:
-            self._measure(key, forms)
+        with self._lock:  # two sessions in two threads take the same form
+            if key not in self.choices and self.times:
+                self._measure(key, forms)
         chosen = self.choices.get(key, fallback)
         return chosen if chosen in forms else fallback
 
