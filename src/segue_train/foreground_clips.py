@@ -34,7 +34,7 @@ SHAPES = 0.2  # share of movers that are mere shapes
 PANES = 0.22  # share of movers with a pane of glass
 # Shares of the clips of a shaken camera, of low contrast, with branches before the scene, and with movers
 # that were there from the start; all others are of no kind.
-SHAKEN, DIM, BRANCHES, FROM_START = 0.2, 0.22, 0.12, 0.12
+SHAKEN, DIM, BRANCHES, FROM_START = 0.2, 0.22, 0.18, 0.2
 SMALL = (8.0, 60.0)  # heights of movers where contrast is low, in pixels
 MATCHED = 0.6  # share of the blurred frames whose background is blurred alike
 NOISE_LEVELS = 3.0  # where contrast is low, what differs by so many spreads of the noise is visible

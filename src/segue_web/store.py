@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from segue.errors import SegueError, SinkError
@@ -125,7 +126,7 @@ class Store:
             raise SinkError(f"{copied}: exists already; choose another folder")
         with writing(target):
             target.mkdir(parents=True, exist_ok=True)
-        partial = target / "project.db.partial"
+        partial = target / f"project.db.{token_hex(8)}.partial"
         try:
             with (
                 closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as database,

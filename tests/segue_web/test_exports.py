@@ -221,13 +221,15 @@ def test_what_a_killed_process_left_of_an_export_is_removed(tmp_path: Path) -> N
     partial = PartialFile(target)
     for path in (partial.path, PartialFile(other).path, tmp_path / "film-coco.json"):
         path.touch()
-    (tmp_path / "film-davis.partial").mkdir()
+    mine = tmp_path / "mine.partial"
+    for path in (tmp_path / ".film-davis.segue.partial", mine):
+        path.mkdir()
 
     remove_unfinished(tmp_path, target)
     assert not partial.path.exists()
-    assert (tmp_path / "film-davis.partial").exists()
+    assert (tmp_path / ".film-davis.segue.partial").exists()
     remove_unfinished(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["film-coco.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["film-coco.json", "mine.partial"]
 
 
 def test_only_the_chosen_objects_go_out(

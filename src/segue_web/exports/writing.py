@@ -18,7 +18,7 @@ Writer = Callable[[Film, Snapshot, Path], Iterator[int]]
 def remove_unfinished(folder: Path, target: Path | None = None) -> None:
     """Remove what a killed process left of exports."""
     remove_partial(folder, target)
-    for path in folder.glob("*.partial") if target is None else [_partial_folder(target)]:
+    for path in folder.glob(".*.segue.partial") if target is None else [_partial_folder(target)]:
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -34,7 +34,7 @@ def write_pictures(
 
 
 def _partial_folder(final: Path) -> Path:
-    return final.with_name(final.name + ".partial")
+    return final.with_name(f".{final.name}.segue.partial")
 
 
 @contextmanager

@@ -21,7 +21,7 @@ ENTRIES = (
         paper=_MUSTAN_PAPER,
         licence=OWN,
         bundled="mustan-lite.safetensors",
-        sha256="5e93d08846ee30c6ec9951c85fe17b8fe4f50c4255ba5e6d4a684621a760feaf",
+        sha256="7d254b55fbf92995a664a97205822ed4f1b052b9cb0dc4620e3d1093a079fe2c",
     ),
     Entry(
         name="mustan2",
