@@ -35,6 +35,7 @@ LEAVES = {
     "masks",
     "naming",
     "notices",
+    "options",
     "registry",
     "system",
     "types",

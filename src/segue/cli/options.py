@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from typer.core import TyperCommand
 
-from segue.jobs.options import PANELS, Place, flags_of, offered
+from segue.options import PANELS, Place, flags_of, offered
 
 Values = dict[str, Any]
 Chosen = dict[Place, Any]  # values of options by their places in a job

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeGuard, TypeVar, get_args
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from segue.errors import ArgumentError
 from segue.inputs import kind_of, parse_json
 from segue.models.base import MemoryPolicy
+from segue.options import PANELS as PANELS
+from segue.options import by_arguments as by_arguments
+from segue.options import flags_of as flags_of
+from segue.options import nested as nested
+from segue.options import offered as offered
+from segue.options import option as option
 from segue.types import FollowCamera
 
 
@@ -45,65 +50,6 @@ def setting_of(text: str) -> Setting:
     except ValueError:
         return text
     return value if value is None or isinstance(value, (bool, int, float)) else text
-
-
-PANELS = ("Source", "Objects and events", "Output", "Model", "Advanced")
-"""Groups of options in the help of a command, in their order."""
-
-
-def option(
-    default: Any, panel: str = "Advanced", flags: str = "", *, text: bool = False, **rules: Any
-) -> Any:
-    """A field that commands offer as an option; its docstring is the help.
-
-    ``flags`` are ``name``, ``name,other`` or ``name!`` for an argument, where the name is not that of the
-    field; with ``text`` it is typed as one text, which a validator reads. ``rules`` are those of a field.
-    """
-    made = {} if "default_factory" in rules else {"default": default}
-    return Field(**made, json_schema_extra={"panel": panel, "flags": flags, "text": text}, **rules)
-
-
-Place = tuple[str, ...]
-"""The names that lead to a field of a job."""
-
-
-def offered(kind: type[BaseModel], above: Place = ()) -> Iterator[tuple[Place, FieldInfo]]:
-    """The options of a job and of the models in it, with their places."""
-    for name, field in kind.model_fields.items():
-        models = [part for part in (field.annotation, *get_args(field.annotation)) if _is_model(part)]
-        if field.json_schema_extra:
-            yield (*above, name), field
-        elif models:
-            yield from offered(models[0], (*above, name))
-
-
-def flags_of(place: Place, field: FieldInfo) -> list[str]:
-    """How an option is called on a command line, first what its help shows."""
-    extra: Any = field.json_schema_extra
-    return (extra["flags"].rstrip("!") or place[-1].replace("_", "-")).split(",")
-
-
-def nested(values: Mapping[Place, Any]) -> dict[str, Any]:
-    """Values by their places as the mapping that a model takes."""
-    found: dict[str, Any] = {}
-    for place, value in values.items():
-        part = found
-        for name in place[:-1]:
-            part = part.setdefault(name, {})
-        part[place[-1]] = value
-    return found
-
-
-def by_arguments(kind: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of a function as the mapping that a job takes; they are called as options or as fields."""
-    fields = dict(offered(kind))
-    places = {place[-1]: place for place in reversed(fields)}
-    places |= {flags_of(place, field)[0].replace("-", "_"): place for place, field in fields.items()}
-    return nested({places[name]: value for name, value in given.items()})
-
-
-def _is_model(kind: object) -> TypeGuard[type[BaseModel]]:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 class TrackOptions(Value):
