@@ -84,8 +84,21 @@ def _layers() -> Facts:
     yield "fused layers", _yes(can_fuse())
     known = tuner()
     yield "tuned layers", f"{len(known.choices)} ({known.path or 'kept nowhere'})"
-    for key, form in sorted(known.choices.items()):
-        yield f"  {key}", form
+
+
+def tuned_layers() -> Facts:
+    """The form that each kind of layer was found to be fastest in, by its kind and size."""
+    from segue.layers.tuning import tuner
+
+    yield from sorted(tuner().choices.items())
+
+
+def summary() -> str:
+    """One line: whether segue can run here, and which extras are missing."""
+    broken = [name for name, value in facts() if value.startswith(("not known", "not installed"))]
+    missing = [name for name, packages in extras().items() if not all(map(_version, packages))]
+    state = f"problems: {', '.join(broken)}" if broken else "everything that segue needs is there"
+    return f"{state}; extras not installed: {', '.join(missing) or 'none'}"
 
 
 def _codecs() -> Facts:

@@ -30,6 +30,7 @@ def test_says_what_a_bug_report_needs(
     assert said["cache folder"].startswith(str(tmp_path / "cache"))
     assert {"system", "processor", "threads", "default device", "tuned layers", "extra web"} <= said.keys()
     assert "self-test" not in said
+    assert outcome.out.splitlines()[-1].startswith("summary: everything that segue needs is there")
 
 
 def no_metadata(name: str) -> None:

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from segue.doctor import facts, self_test
+from segue.doctor import facts, self_test, summary, tuned_layers
 from segue.inputs import printable
 
 
 def doctor(
     device: Annotated[str | None, typer.Option(help="Where the self-test runs: cpu, cuda, mps.")] = None,
     test: Annotated[bool, typer.Option("--test/--no-test", help="Follow the bundled video.")] = True,
+    verbose: Annotated[bool, typer.Option(help="Also show the tuned form of each layer.")] = False,
 ) -> None:
     """Show what a bug report needs: versions, devices, codecs, extras, layers, and a self-test.
 
@@ -23,10 +24,15 @@ def doctor(
     """
     for name, value in facts():
         typer.echo(printable(f"{name}: {value}"))
-    if not test:
-        return
-    try:
-        typer.echo(f"self-test: {self_test(device)}")
-    except (RuntimeError, ImportError, OSError) as error:  # also a library that cannot be loaded
-        typer.echo(printable(f"self-test: FAILED ({error})"))
-        raise typer.Exit(1) from None
+    for name, value in tuned_layers() if verbose else ():
+        typer.echo(f"  {name}: {value}")
+    failed = False
+    if test:
+        try:
+            typer.echo(f"self-test: {self_test(device)}")
+        except (RuntimeError, ImportError, OSError) as error:  # also a library that cannot be loaded
+            typer.echo(printable(f"self-test: FAILED ({error})"))
+            failed = True
+    typer.echo(f"summary: {summary()}{'; the self-test failed' if failed else ''}")
+    if failed:
+        raise typer.Exit(1)
