@@ -120,6 +120,7 @@ class SegueRunner(Runner):
         for number in range(1, frames):
             memory.write(ids, vary(keys, number), vary(masks, number))
 
+    @torch.inference_mode()
     def cut(self, frames: int) -> None:
         """Only where no previous frame stands behind the permanent ones."""
         for table in self._bank.tables:

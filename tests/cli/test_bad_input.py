@@ -66,7 +66,7 @@ def test_a_truncated_video_keeps_the_frames_before_the_damage(
     assert "short.mkv: " in complaint
     assert f"frames read before it: {len(masks)}" in complaint
     assert masks[-1] == f"{len(masks) - 1:05d}.png"
-    assert not (tmp_path / "out" / "overlay.mp4").exists()
+    assert (tmp_path / "out" / "overlay.mp4").exists()  # of the frames so far
     assert not list((tmp_path / "out").rglob("*.partial"))
     # The user decides that this is all there is: the run goes on from where it stood.
     outcome = track(*box, "--resume", "--on-damage", "skip", source=truncated, mask=None)

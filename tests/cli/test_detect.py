@@ -84,7 +84,7 @@ def test_what_cannot_be_done_is_said_on_one_line(command: Command, picture: Path
             ("--with", "lost"),
             "`segue weights get dino-s16` downloads https://dl.fbaipublicfiles.com/",
         ),
-        (("--classes", ","), "give names separated by commas"),
+        (("--classes", ","), "classes is ','"),
     ):
         assert words in command("detect", picture, "--output", tmp_path / "out", *arguments).complaint
 

@@ -150,9 +150,8 @@ def test_numbers_out_of_range_are_refused_whatever_uses_them(
     command: Command, inputs: Path, tmp_path: Path, model: tuple[str, ...], option: str, value: int
 ) -> None:
     output = ("--output", tmp_path / "out")
-    name = option.removeprefix("--").replace("-", "_")
     outcome = command("instances", inputs / "clip.mp4", *model, *output, option, value)
     assert outcome.code == 2
     complaint = outcome.err.splitlines()[-1]  # after the line that says which model was chosen
-    assert f"{name} is {value}" in complaint or f"{option} means nothing with --whole" in complaint
+    assert option in complaint
     assert contents(tmp_path) == {}

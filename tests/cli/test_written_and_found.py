@@ -98,7 +98,6 @@ def test_scores_and_reports_replace_nothing_that_is_scored_and_not_each_other(
     ("options", "named"),
     [
         (("--fit",), "fit"),
-        (("--end", "7"), "end"),
         (("--stride", "2"), "stride"),
         (("--max-size", "40"), "max_size"),
         (("--box", "3:1,1,20,20"), "prompts"),

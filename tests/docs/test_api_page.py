@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ def public_names() -> Iterator[str]:
         module = ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
-                names = segue.__all__ if module == "segue" else ast.literal_eval(node.value)
+                names = importlib.import_module(module).__all__
                 yield from (f"{module}.{name}" for name in names)
             elif isinstance(node, ast.ClassDef) and "Protocol" in map(ast.unparse, node.bases):
                 yield f"{module}.{node.name}"

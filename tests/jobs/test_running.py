@@ -46,7 +46,7 @@ class Camera(Reader):
         self._breaks = breaks
         self.interrupted = False
 
-    def pictures(self) -> Iterator[Picture]:
+    def pictures(self, start: int | float = 0) -> Iterator[Picture]:
         for index, picture in enumerate(PICTURES):
             yield Picture(index, index / 10, lambda picture=picture: picture)
         if self._breaks:

@@ -70,6 +70,6 @@ def test_both_memories_hold_the_same_frames_and_forget_the_same_objects() -> Non
     session.forget([1])
     session.step(Frame(1, 0.1, PICTURES[1]))
     tensors, values = session.tracker.state()
-    assert values["bank"]["slots"] == values["mirror"]["slots"]
-    assert all(slot[1] == [2] for slot in values["bank"]["slots"])
-    assert {name for name in tensors if name.startswith("mirror.value")} == {"mirror.value.2"}
+    assert values["memory"]["tables"] == values["mirror"]["tables"]
+    assert all([number for number, *_ in table["objects"]] == [2] for table in values["memory"]["tables"])
+    assert {name for name in tensors if name.startswith("mirror.0.value")} == {"mirror.0.value.2"}
