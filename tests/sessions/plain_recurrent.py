@@ -87,7 +87,7 @@ def count(parts: Sequence[Table], received: Tensor) -> None:
 
 
 class Plain:
-    """One film; ``step`` takes a picture, and a mask with the ids in it.
+    """One video; ``step`` takes an image, and a mask with the ids in it.
 
     ``sure`` says whether no choice so far was between near equals, which may fall out otherwise elsewhere.
     """

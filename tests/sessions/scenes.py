@@ -1,4 +1,4 @@
-"""Small films for foreground sessions: a textured scene, and squares that move before it."""
+"""Small videos for foreground sessions: a textured scene, and squares that move before it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def square_mask(size: tuple[int, int], places: Sequence[Place], side: int = 20) 
 
 
 def film(pictures: Sequence[Bytes], fps: float = 25.0) -> list[Frame]:
-    """Pictures as frames."""
+    """Images as frames."""
     return [Frame(t, t / fps, picture) for t, picture in enumerate(pictures)]
 
 

@@ -27,8 +27,6 @@ SIDE = 32
 GROUND = wall(1, *SIZE)
 THING = wall(2, SIDE, SIDE, light=1.5)
 
-Mask = npt.NDArray[np.bool_]
-
 
 def place(time: int) -> tuple[slice, slice]:
     return slice(20, 20 + SIDE), slice(10 + time, 10 + time + SIDE)
@@ -84,15 +82,6 @@ def test_what_is_found_once_goes() -> None:
     assert maps[8].max() == 1, "what was given is not written to"
 
 
-def test_a_pixel_is_followed_as_long_as_it_looks_the_same() -> None:
-    """The picture is bright from frame 5 on: what was found before tells nothing of what is there then."""
-    light = [GROUND, wall(1, *SIZE, light=1.6)]
-    means = averaged(
-        found(t, np.full((1, *SIZE), 0.8 * (t < 5), np.float32), image=light[t >= 5]) for t in range(10)
-    )
-    assert all(np.allclose(each.maps, 0.8 * (t < 5)) for t, each in enumerate(means))
-
-
 def test_other_maps_and_what_is_known_otherwise_stay() -> None:
     """Shadow is not averaged; where the camera pans, foreground is known and counts for no other frame."""
     maps = [np.concatenate([truth(t) * (t != 6), np.full((1, *SIZE), 0.3, np.float32)]) for t in range(12)]
@@ -100,32 +89,6 @@ def test_other_maps_and_what_is_known_otherwise_stay() -> None:
     assert all(np.array_equal(each.maps[1], one[1]) for each, one in zip(means, maps, strict=True))
     assert all(np.array_equal(each.maps, one) for each, one in zip(means[6:], maps[6:], strict=True))
     assert float((means[5].maps[0][place(5)]).min()) > 0.5, "frame 6 would halve it"
-
-
-def test_nothing_is_followed_where_nothing_may_be_foreground(monkeypatch: pytest.MonkeyPatch) -> None:
-    average = MotionAverage()
-    monkeypatch.setattr(average, "_quick", None)
-    given = np.full((1, *SIZE), 0.04, np.float32)
-    assert all((each.maps == given).all() for each in averaged([found(t, given) for t in range(30)], average))
-
-
-def test_few_frames_and_flows_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    average, asked = MotionAverage(), []
-    quick = average._quick
-
-    def flow(first: Image, second: Image) -> npt.NDArray[np.float32]:
-        asked.append(1)
-        return quick(first, second)
-
-    monkeypatch.setattr(average, "_quick", flow)
-    count = 34
-    averaged([found(t, truth(t)) for t in range(count)], average)
-    assert len(average._near) == 2 * REACH + 1
-    assert len(average._flows) <= 4 * REACH
-    assert len(asked) == 2 * (count - 1), "each is computed once"
-    average.reset(Change.scene)
-    assert not average._flows
-    assert not average._near
 
 
 def test_large_pictures_are_followed_reduced_and_keep_their_outlines(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,16 +155,6 @@ def test_a_scene_that_is_known_from_another_film_answers_at_once() -> None:
     taker = session(scenes(), of_this_film=False)
     assert taker.lag == 0
     assert all(taker.step(frame) is not None for frame in WALK[:5])
-
-
-def test_nothing_is_averaged_over_a_cut() -> None:
-    """After the cut nothing moves, and what is seen there is as it would be by itself."""
-    after = film([wall(7, *SIZE)] * 30)[20:]
-    masks = results(session(scenes(20)), [*WALK[:20], *after])
-    assert [each.index for each in masks] == list(range(30))
-    assert all(not each.mask.any() for each in masks[20:])
-    alone = results(session(scenes()), WALK[:20])
-    assert all(np.array_equal(a.mask, b.mask) for a, b in zip(masks, alone, strict=False))
 
 
 @pytest.mark.parametrize("stop", [7, 25])

@@ -274,15 +274,3 @@ def test_newcomers_make_room_where_too_many_are_followed(monkeypatch: pytest.Mon
     assert MOST_OBJECTS > 3
     sizes = followed_over(30)
     assert max(sizes) == 3
-
-
-def test_ids_begin_again_at_the_first_that_is_free() -> None:
-    following = AutoSession(colours(), Passers(), 1)
-    following._last_id = 65533
-    ids = []
-    following._detected = -1
-    for one in passing(4):
-        result = following.step(one)
-        assert result is not None
-        ids.append(max(following._tracklets, key=lambda i: following._tracklets[i].seen))
-    assert ids == [65534, 65535, 1, 2]

@@ -1,4 +1,4 @@
-"""The empty scene: how its work is spread, what light and ghosts change, and what is known of a film."""
+"""The empty scene: how its work is spread, what light and ghosts change, and what is known of a video."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from segue.errors import CheckpointError, PromptError, SegueError
-from segue.sessions.background import MaskedMedian, MedianSettings
+from segue.sessions.background import MaskedMedian
 from segue.sessions.empty_scene import Scene, resized
 from segue.sessions.film_scenes import FilmScenes, LearntBackground, unpacked
 from segue.sessions.stages import Change
@@ -20,70 +20,6 @@ from tests.sessions.scenes import Bytes, wall, with_squares
 
 def grey(level: int, height: int = 50, width: int = 8) -> Bytes:
     return np.full((height, width, 3), level, np.uint8)
-
-
-def test_a_scene_in_the_making_is_completed_before_the_light_changes_it() -> None:
-    background = MaskedMedian(MedianSettings(every=4, keep=35))
-    for t in range(61):
-        background.update(grey(t))
-    assert background._row == 13
-    background.apply_gain((2.0, 2.0, 2.0))
-    assert background.scene is not None
-    assert (background.scene.picture == 2 * 32).all()  # of 0, 4, ..., 60 the upper one of the middle two
-    assert background._result is None
-
-
-@pytest.mark.parametrize(("apart", "scene"), [(30, True), (31, False)])
-def test_what_is_like_the_new_frame_is_the_scene_after_all(apart: int, scene: bool) -> None:
-    """Each kept frame was hidden; one that shows the scene shows by which of them it was seen."""
-    background = MaskedMedian(MedianSettings(every=1))
-    mask = np.ones((50, 8), bool)
-    for level in (200, 100 + apart, 200, 200, 200):
-        background.update(grey(level), mask)
-    background.update(grey(100), mask & False)
-    hidden = [bool(each.all()) for each in background._hidden]
-    assert hidden == [True, not scene, True, True, True, False]
-    assert all(each.all() == each.any() for each in background._hidden)
-
-
-def test_light_raises_the_past_no_more_than_threefold() -> None:
-    background = MaskedMedian(MedianSettings(every=1))
-    for level in (10, 20, 10):
-        background.update(grey(level))
-    background.follow_light(grey(200))
-    assert background.scene is not None
-    assert (background.scene.picture == 200).all()
-    high = background.scene.planes[6]
-    assert (high == 230).all()  # 200 + 3 * (20 - 10)
-    assert sorted(int(frame[0, 0, 0]) for frame in background._frames) == [200, 200, 230]
-    background.follow_light(grey(1))
-    assert (background.scene.picture == 1).all()
-    assert (background.scene.planes[6] == 4).all()  # 1 + 30 * 0.1, the least gain
-
-
-def test_where_a_ghost_was_the_frame_is_the_scene() -> None:
-    background, mask = MaskedMedian(MedianSettings(every=1)), np.zeros((50, 8), bool)
-    mask[10:20] = True
-    for _ in range(6):
-        background.update(grey(200), mask)
-    ghost = np.zeros((50, 8), bool)
-    ghost[12:15, 2:5] = True
-    background.remove_ghost(grey(60), ghost)
-    scene = background.scene
-    assert scene is not None
-    assert (scene.planes[:18, ghost] == 60).all()
-    assert (scene.planes[:18, ~ghost] == 200).all()
-    assert (scene.planes[18:20, ghost] == 0).all()
-    assert (scene.planes[18, 17] == 255).all()
-    assert (scene.planes[20] == 42).all()
-    assert not any(hidden[ghost].any() for hidden in background._hidden)
-    background.update(grey(60), mask & False)
-    assert (background.scene.picture[ghost] == 60).all()  # type: ignore[union-attr]
-    empty = MaskedMedian()
-    empty.remove_ghost(grey(60), ghost)
-    empty.follow_light(grey(60))
-    empty.apply_gain((2.0, 2.0, 2.0))
-    assert empty.scene is None
 
 
 def scenes(*levels: int, size: tuple[int, int] = (6, 8)) -> FilmScenes:
@@ -122,9 +58,8 @@ def test_a_learnt_background_takes_its_scenes_where_they_begin(own: bool) -> Non
     assert (background.scene.picture == 10).all()
     background.apply_gain((2.0, 2.0, 2.0))
     background.update(grey(99, 6, 8))
-    background.replace(grey(99, 6, 8), trusted=True)
+    background.replace(grey(99, 6, 8))
     background.follow_light(grey(99, 6, 8))
-    background.remove_ghost(grey(99, 6, 8), np.ones((6, 8), bool))
     assert (background.scene.picture == 20).all()
     assert background.seek(4) == (Change.none if own else None)
     assert (background.scene.picture == 20).all(), "the same scene goes on in its light"
@@ -212,11 +147,11 @@ def test_first_frames_of_a_subtractor_are_empty_and_median_is_filtered(method: A
         model.state()
 
 
-@pytest.mark.parametrize("wrong", [{"history": 0}, {"threshold": 0.0}, {"threshold": -1.0}, {"median": 0}])
-def test_numbers_of_subtractors_are_above_zero(wrong: dict[str, Any]) -> None:
-    with pytest.raises(SegueError):
-        Subtractor("mog2", **wrong)
-    Subtractor("mog2", history=1, threshold=0.1, median=1)
+def test_a_background_without_frames_has_no_light_to_follow() -> None:
+    empty = MaskedMedian()
+    empty.follow_light(grey(60))
+    empty.apply_gain((2.0, 2.0, 2.0))
+    assert empty.scene is None
 
 
 def test_the_picture_of_a_subtractor_is_renewed_every_few_frames() -> None:

@@ -13,20 +13,14 @@ from segue.api.foreground import foreground
 from segue.errors import SegueError
 from segue.models.base import ForegroundNetwork
 from segue.sessions import SessionState
-from segue.sessions.backgrounds import Background
-from segue.sessions.empty_scene import Scene
 from segue.sessions.foreground import ForegroundSession, ForegroundWarning
 from segue.sessions.moving_camera import (
     METHODS,
-    PAST,
-    CameraFollower,
     Homography,
     Method,
-    is_moderate,
     seen_from,
 )
 from segue.sessions.panning import WINDOW, PanDetector
-from segue.sessions.stages import WorkFrame
 from segue.types import Segmentation
 from tests.sessions.scenes import Bytes, film, overlap, square_mask, with_squares
 from tests.sessions.tiny_foreground import MovesByItself, TinyForeground
@@ -74,28 +68,13 @@ def test_the_motion_of_a_camera_is_found(method: Method, pixels: float) -> None:
     np.testing.assert_allclose(got, expected, atol=pixels)
 
 
-def test_pictures_that_have_nothing_in_common_have_no_motion() -> None:
-    plain = np.full((*SIZE, 3), 90, np.uint8)
-    assert METHODS["features"]((plain, NOTHING), (LONG[:120, :160], NOTHING)) is None
-    assert METHODS["ecc"]((plain, NOTHING), (plain, NOTHING)) is None
-
-
-def test_pictures_far_apart_are_not_warped() -> None:
-    assert is_moderate(np.eye(3), SIZE)
-    away = np.eye(3)
-    away[0, 2] = 0.4 * SIZE[1]
-    assert not is_moderate(away, SIZE)
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_what_moves_is_found_although_the_camera_pans(method: Method) -> None:
     followed = ForegroundSession(MovesByItself(), follow_camera=method, device="cpu")
     still = ForegroundSession(MovesByItself(), without=["align"], device="cpu")
     assert mean_overlap(play(followed)) > 0.6
     assert mean_overlap(play(still)) < 0.4
-    assert followed.background is None, (
-        "the picture of the empty scene would be of a camera that stands still"
-    )
+    assert followed.background is None, "the image of the empty scene would be of a camera that stands still"
 
 
 def test_a_camera_that_pans_is_followed_by_itself_and_somebody_says_so() -> None:
@@ -103,32 +82,6 @@ def test_a_camera_that_pans_is_followed_by_itself_and_somebody_says_so() -> None
     with pytest.warns(ForegroundWarning, match="the camera pans and is followed"):
         results = play(session)
     assert mean_overlap(results) > 0.5
-
-
-def test_where_no_frame_leads_to_the_present_one_the_scene_is_as_without_following() -> None:
-    follower, background = CameraFollower((-3,)), Background()
-    follower._find = lambda *_: None  # type: ignore[assignment]
-    for t, frame in enumerate(PAN):
-        work = WorkFrame(t, frame.time, SIZE, frame.image, pans=True, maps=np.zeros((1, *SIZE), np.float32))
-        work.scene = scene = Scene.of(PAN[0].image)
-        follower.arrive(work, background)
-        follower.before(work, background)
-        follower.after(work, background)
-        assert work.scene is scene
-        assert work.context is not None
-        assert np.array_equal(work.context[-3], frame.image)
-        assert len(follower._taken) <= max(PAST) + 1, "no more frames are kept than are needed"
-
-
-def test_masks_are_kept_where_drops_were_taken_out_of_the_frame() -> None:
-    """A frame that lies where it was taken has its mask there, whatever a stage has done to its picture."""
-    follower, background = CameraFollower((-3,)), Background()
-    for t, matrix in enumerate((None, np.eye(2, 3, dtype=np.float32))):
-        work = WorkFrame(t, 0.0, SIZE, PAN[t].image, maps=np.ones((1, *SIZE), np.float32))
-        follower.arrive(work, background)
-        work.image, work.matrix = work.image.copy(), matrix
-        follower.after(work, background)
-    assert list(follower._masks) == [0]
 
 
 def test_a_camera_that_rests_again_begins_a_scene() -> None:
@@ -189,3 +142,9 @@ def test_the_function_takes_a_network_or_says_what_is_wrong() -> None:
         foreground(pictures, model="median", follow_camera="features")
     with pytest.raises(SegueError, match="must be 'never', 'auto', 'features' or 'ecc'"):
         foreground(pictures, model=network, follow_camera="flow", device=torch.device("cpu"))  # type: ignore[arg-type]
+
+
+def test_pictures_that_have_nothing_in_common_have_no_motion() -> None:
+    plain = np.full((*SIZE, 3), 90, np.uint8)
+    assert METHODS["features"]((plain, NOTHING), (LONG[:120, :160], NOTHING)) is None
+    assert METHODS["ecc"]((plain, NOTHING), (plain, NOTHING)) is None

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -18,10 +15,6 @@ from segue.sessions.stages import Change
 from segue.sessions.subtractors import BackgroundDifference
 from segue.video.images import read_image
 from tests.sessions.scenes import Bytes, film, overlap, square_mask, wall, with_squares
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))  # scripts find their siblings so
-
-import foreground_changes
 
 
 def changes(pictures: Sequence[Bytes], times: Sequence[float] | None = None) -> list[Change]:
@@ -42,12 +35,6 @@ def test_a_cut_is_another_scene() -> None:
 @pytest.mark.parametrize("light", [0.4, 1.6])
 def test_a_switched_lamp_is_the_same_scene_in_another_light(light: float) -> None:
     assert changes([wall(0), wall(0, light=light), wall(0, light=light)])[1:] == [Change.light, Change.none]
-
-
-def test_a_lamp_in_a_corner_is_light_too() -> None:
-    across = np.linspace(0.9, 2.0, 128)[None, :, None]
-    lit = np.clip(wall(0) * across, 0, 255).astype(np.uint8)
-    assert changes([wall(0), lit])[1] is Change.light
 
 
 def test_something_large_that_moves_is_no_change() -> None:
@@ -77,14 +64,6 @@ def with_somebody(scene: Bytes, share: float, seed: int) -> Bytes:
     inside = ((columns - centre) / (wide / 2)) ** 2 + ((rows - height + high / 2) / (high / 2)) ** 2 < 1
     clothes = wall(seed + 50, light=rng.uniform(0.3, 0.9)) * rng.uniform(0.4, 1, 3)
     return np.where(inside[..., None], clothes, scene).astype(np.uint8)
-
-
-@pytest.mark.parametrize("share", [0.2, 0.35, 0.5, 0.6])
-@pytest.mark.parametrize("scene", [wall, plain])
-def test_somebody_who_fills_half_of_the_picture_at_once_is_no_change(scene, share: float) -> None:  # type: ignore[no-untyped-def]
-    for seed in SEEDS:
-        before, after = scene(seed), with_somebody(scene(seed), share, seed)
-        assert changes([before, after, before])[1:] == [Change.none] * 2, seed
 
 
 def darker(picture: Bytes) -> Bytes:
@@ -127,7 +106,7 @@ def test_a_camera_that_pans_shows_the_same_scene() -> None:
 
 
 def test_the_background_survives_somebody_who_comes_close() -> None:
-    """One frame in four seconds: from one to the next half of the picture is covered."""
+    """One frame in four seconds: from one to the next half of the image is covered."""
     scene, rng = wall(3), np.random.default_rng(0)
     close = with_somebody(scene, 0.5, 3)
     true = (close != scene).any(axis=2)
@@ -142,33 +121,22 @@ def test_the_background_survives_somebody_who_comes_close() -> None:
         assert overlap(mask, true) > 0.9
 
 
-@pytest.mark.parametrize(("name", "last"), foreground_changes.WALLFLOWER)
+@pytest.mark.parametrize(("name", "last"), [("WavingTrees", 10_000), ("Camouflage", 294)])
 def test_nobody_who_walks_up_to_the_camera_is_a_change(name: str, last: int, shared: Path) -> None:
     paths = sorted((shared / "data/foreground/wallflower" / name / "input").glob("*.jpg"))
     found = changes([read_image(path) for path in paths[200:last]])
     assert set(found) == {Change.none}
 
 
-def test_the_benchmark_counts_wrong_answers() -> None:
-    noise = np.random.default_rng(0).integers(0, 255, (4, 48, 64, 3), np.uint8)
-    pictures = [cv2.resize(item[:12, :16], (64, 48)) for item in noise]
-    counts = foreground_changes.found([(pictures[0], pictures[0]), *pairwise(pictures)])
-    assert counts == {Change.none: 1, Change.scene: 3}
-
-
 def test_a_pause_is_longer_than_the_usual_distance() -> None:
     same = [wall(0)] * 5
     assert changes(same, [0, 0.1, 0.2, 5.2, 5.3]) == [Change.none] * 3 + [Change.pause, Change.none]
-    assert changes(same, [0, 3.0, 6.0, 9.0, 12.0]) == [Change.none] * 5, "a picture every three seconds"
+    assert changes(same, [0, 3.0, 6.0, 9.0, 12.0]) == [Change.none] * 5, "an image every three seconds"
     assert changes(same, [0, 0.1, 0.2, 0.0, 0.1])[3] is Change.pause, "a clock that was set back"
 
 
 def test_a_pause_that_ends_in_another_scene_is_another_scene() -> None:
     assert changes([wall(0), wall(0), wall(5)], [0, 0.1, 60])[2] is Change.scene
-
-
-def test_another_size_is_not_compared() -> None:
-    assert changes([wall(0), wall(1, 50, 60), wall(1, 50, 60)]) == [Change.none] * 3
 
 
 def test_exposure_is_measured_for_each_channel_and_ignores_what_moves() -> None:
@@ -185,12 +153,6 @@ def test_exposure_is_that_of_the_scene_not_of_somebody_before_it() -> None:
         found = exposure(with_somebody(wall(seed, light=1.3), 0.3, seed), wall(seed))
         assert found is not None
         assert np.allclose(found, 1.3, rtol=0.06)
-
-
-def test_small_differences_of_exposure_are_left_to_the_model() -> None:
-    assert exposure(wall(0, light=1.05), wall(0)) is None
-    assert exposure(wall(0), wall(0)) is None
-    assert exposure(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)) is None
 
 
 def test_behind_a_person_the_background_is_relit_and_elsewhere_it_is_the_frame() -> None:
@@ -224,13 +186,3 @@ def test_a_camera_that_becomes_slower_is_not_paused_for_ever() -> None:
     assert found[50] is Change.pause
     assert found.count(Change.pause) <= 3
     assert set(found[53:]) == {Change.none}
-
-
-def test_single_pauses_stay_pauses() -> None:
-    times, now = [], 0.0
-    for t in range(60):
-        now += 5.0 if t % 10 == 9 else 0.04
-        times.append(now)
-    assert [t for t, found in enumerate(changes([wall(0)] * 60, times)) if found is Change.pause] == [
-        9, 19, 29, 39, 49, 59,
-    ]  # fmt: skip

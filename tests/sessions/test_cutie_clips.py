@@ -51,6 +51,21 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "reader": {"mem_every": 3, "short_side": 80, "resize": "antialias"},
     },
 }  # fmt: skip
+QUICK = {
+    ("single", "again"),
+    ("late", "delete"),
+    ("late", "lt"),
+    ("late", "chunk1"),
+    ("longterm", "small"),
+    ("resize", "reader"),
+}
+"""Each kind of memory and of resizing once; ``make test-slow`` runs all variants."""
+
+CASES = [
+    pytest.param(file, variant, marks=[] if (file, variant) in QUICK else [pytest.mark.slow])
+    for file, variants in SETTINGS.items()
+    for variant in variants
+]
 CLIP_OF = {"single": "A", "late": "B", "longterm": "C", "resize": "D"}
 REMOVED = {("late", "delete"): {9: 5}, ("longterm", "delete"): {6: 1}}
 
@@ -105,7 +120,7 @@ def followed(cutie_network: Cutie, cutie_small_network: Cutie) -> Callable[[str,
     return cache(lambda file, variant: follow(networks, file, variant))
 
 
-@pytest.mark.parametrize(("file", "variant"), [(file, v) for file in SETTINGS for v in SETTINGS[file]])
+@pytest.mark.parametrize(("file", "variant"), CASES)
 def test_a_clip_gives_the_published_numbers(
     followed: Callable[[str, str], Run], golden: GoldenReader, file: str, variant: str
 ) -> None:

@@ -56,13 +56,6 @@ def test_the_first_map_of_a_scene_gives_the_scale() -> None:
     assert scale(np.array([[7.0, 1.0, 50.0]])).tolist() == [[128, 0, 255]]
 
 
-def test_what_is_not_known_is_zero() -> None:
-    scale = DepthScale()
-    scale(np.array([[1.0, 2.0]]))
-    assert scale(np.array([[0.0, np.nan, np.inf, -3.0]])).tolist() == [[0, 0, 0, 0]]
-    assert DepthScale()(np.zeros((2, 2))).tolist() == [[0, 0], [0, 0]]
-
-
 def test_the_network_gets_the_depth_of_each_frame(network: MUSTAN2) -> None:
     found = soft(run(ForegroundSession(network, without=["align"], device="cpu"), DEEP))
     scale = DepthScale()

@@ -11,11 +11,10 @@ import pytest
 
 import segue
 from segue.errors import CheckpointError, PromptError
-from segue.masks.files import MAX_ID
 from segue.prompts.selection import Found
 from segue.sessions import SessionState, TrackSession
-from segue.sessions.association import Candidate, Track, find_occlusions, match, overlaps
-from segue.sessions.detected import DetectionOptions, DetectionSession, appearance_of
+from segue.sessions.association import DetectionTrack, match
+from segue.sessions.detected import DetectionOptions, DetectionSession
 from segue.types import Box, Frame, Image, ObjectInfo, Segmentation
 
 SIZE = 60, 120
@@ -25,7 +24,7 @@ Thing = tuple[str, float, int, int, tuple[int, int, int]]
 
 
 def drawn(*things: Thing) -> tuple[Image, Found]:
-    """A picture of squares, later ones in front, and what a perfect detector finds in it."""
+    """An image of squares, later ones in front, and what a perfect detector finds in it."""
     image = np.full((*SIZE, 3), 128, np.uint8)
     mask = np.zeros(SIZE, np.uint8)
     planes = np.zeros((len(things), *SIZE), bool)
@@ -185,20 +184,6 @@ def test_masks_that_changed_places_change_back() -> None:
         assert (boxes[1][0], boxes[2][0]) == (5 + 5 * t, 80 - 5 * t), t
 
 
-def test_after_the_last_id_of_a_mask_file_free_ids_are_given_once_more() -> None:
-    first, second = ("person", 0.9, 10, 20, RED), ("lamp", 0.9, 60, 20, GREEN)
-    film = [drawn(first), drawn(first, second)]
-    session = DetectionSession(
-        Copies(), ScriptedDetector([found for _, found in film]), DetectionOptions(every=1)
-    )
-    session._last_id = MAX_ID - 1
-    results = [session.step(Frame(t, t / 10, image)) for t, (image, _) in enumerate(film)]
-    assert [seen(result) for result in results] == [
-        [(MAX_ID, "person")],
-        [(1, "lamp"), (MAX_ID, "person")],
-    ]
-
-
 def test_no_more_objects_than_asked_for() -> None:
     things = [("person", 0.9, 40 * i, 20, colour) for i, colour in enumerate((RED, GREEN, BLUE))]
     assert len(run([drawn(*things)], top=2)[0].objects) == 2
@@ -257,13 +242,8 @@ def look(*values: float) -> npt.NDArray[np.float32]:
     return vector / np.linalg.norm(vector)
 
 
-def known(number: int, box: Box, own: npt.NDArray[np.float32]) -> Track:
-    return Track(number, box, 0, own, {"person": 1.0})
-
-
-def test_overlaps_are_intersections_over_unions() -> None:
-    found = overlaps([(0, 0, 10, 10)], [(0, 0, 10, 10), (5, 0, 15, 10), (20, 0, 30, 10)])
-    np.testing.assert_allclose(found, [[1, 1 / 3, 0]], atol=1e-6)
+def known(number: int, box: Box, own: npt.NDArray[np.float32]) -> DetectionTrack:
+    return DetectionTrack(number, box, 0, own, {"person": 1.0})
 
 
 def test_two_who_met_are_told_apart_by_motion_and_look_not_by_their_masks() -> None:
@@ -280,53 +260,3 @@ def test_two_who_met_are_told_apart_by_motion_and_look_not_by_their_masks() -> N
         a.contested = b.contested = contested
         found = match([a, b], [left, right], [left, right], ["person"] * 2, appearances, 18)
         assert found == pairs
-
-
-def test_a_person_is_no_car_unless_the_place_says_so() -> None:
-    track = known(1, (0, 0, 20, 40), look(1, 0))
-    for box, found in (((0.0, 0.0, 20.0, 38.0), {0: 0}), ((8.0, 0.0, 28.0, 40.0), {})):
-        assert match([track], [track.box], [box], ["car"], look(1, 0)[None], 5) == found
-
-
-def test_objects_meet_where_boxes_of_one_class_overlap() -> None:
-    a, b = known(1, (0, 0, 20, 40), look(1)), known(2, (10, 0, 30, 40), look(1))
-    assert find_occlusions([a, b], [a.box, b.box], 1) == [True, True]
-    beside = 21.0, 0.0, 41.0, 40.0  # an occluded mask ends where the other begins
-    assert find_occlusions([a, b], [a.box, beside], 1) == [True, True]
-    b.votes = {"dog": 1.0}
-    assert find_occlusions([a, b], [a.box, b.box], 1) == [False, False]
-    assert find_occlusions([a, b], [a.box, None], 1) == [False, True]
-
-
-def test_what_is_nearly_always_found_is_missed_for_a_shorter_time() -> None:
-    often, seldom, new = (known(i, (0, 0, 1, 1), look(1)) for i in (1, 2, 3))
-    assert new.patience == 2
-    often.runs, often.hits = 40, 40
-    seldom.runs, seldom.hits = 40, 16
-    assert often.patience == 2
-    # (1 - 17/42) ** 8 is the first power below 0.02.
-    assert seldom.patience == 8
-
-
-def test_a_mask_that_loses_its_shape_is_missed_sooner() -> None:
-    track = known(1, (0, 0, 20, 60), look(1))
-    track.found((0, 0, 20, 60), 0.9, "person", look(1), alone=True)
-    for shown, misses in (((2, 0, 21, 60), 1), ((0, 0, 20, 30), 3), (None, 5)):
-        track.missed(shown)
-        assert track.misses == misses
-
-
-def test_candidates_are_believed_by_their_mean_score() -> None:
-    assert not Candidate((0, 0, 1, 1), "cup", 0.55).is_confirmed(0.5)
-    assert Candidate((0, 0, 1, 1), "cup", 0.61).is_confirmed(0.5)
-    assert Candidate((0, 0, 1, 1), "cup", 1.02, runs=2).is_confirmed(0.5)
-    assert not Candidate((0, 0, 1, 1), "cup", 0.98, runs=2).is_confirmed(0.5)
-
-
-def test_a_look_is_the_colours_of_upper_and_lower_half() -> None:
-    image = np.zeros((40, 40, 3), np.uint8)
-    image[:20], image[20:] = RED, BLUE
-    upright, box = appearance_of(image, (0, 0, 40, 40)), (0.0, 0.0, 40.0, 40.0)
-    assert float(upright @ upright) == pytest.approx(1)
-    assert float(upright @ appearance_of(image[:, ::-1], box)) == pytest.approx(1)
-    assert float(upright @ appearance_of(image[::-1], box)) == pytest.approx(0, abs=0.05)

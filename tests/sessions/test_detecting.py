@@ -29,7 +29,7 @@ LABELS = {"maskrcnn": (1, 3, 18), "maskrcnn-v1": (1, 3, 18), "pointrend": (0, 2,
 
 
 class FixedDetector(nn.Module):
-    """Finds the same in every picture: a person, a car that the person covers in part, and a doubtful dog."""
+    """Finds the same in every image: a person, a car that the person covers in part, and a doubtful dog."""
 
     def __init__(self, labels: tuple[int, ...]) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ def test_wishes_are_heard(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in DETECTORS.names if not name.startswith(("lost", "nanodet"))]
+    "name", [entry.name for entry in DETECTORS if "refine" not in entry.supported_options]
 )
 def test_what_belongs_to_lost_is_refused_elsewhere(name: str) -> None:
     for wishes in ({"refine": "grabcut"}, {"features": "values"}):
@@ -97,7 +97,7 @@ def test_lost_compares_and_refines_what_it_is_reported(monkeypatch: pytest.Monke
 
 
 class Boxed(nn.Module):
-    """Finds a car that is also a truck, another car, and a doubtful dog, in every picture."""
+    """Finds a car that is also a truck, another car, and a doubtful dog, in every image."""
 
     def detect(self, image: npt.NDArray[np.uint8], least_score: float, tiles: int) -> Boxes:
         places = torch.tensor([[0.0, 2, 10, 12], [0, 2, 10, 11], [12, 2, 22, 12], [30, 2, 40, 12]])
@@ -116,7 +116,7 @@ def test_boxes_of_one_object_become_one_object_with_a_mask(monkeypatch: pytest.M
     assert [item.label for item in trucks.objects] == ["truck", "dog"]
     with pytest.raises(PromptError, match="tiles is 9; give 1 to 8"):
         detector("nanodet", tiles=9)
-    with pytest.raises(PromptError, match="refine is 'crf'; for nanodet choose network, grabcut, none"):
+    with pytest.raises(PromptError, match="refine is 'crf'; for boxes choose network, grabcut, none"):
         detector("nanodet", refine="crf")
 
 

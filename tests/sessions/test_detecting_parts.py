@@ -10,110 +10,13 @@ import pytest
 import torch
 
 from segue.errors import ArgumentError, PromptError
-from segue.flow import against_scene
 from segue.prompts.detectors import BoxDetector, FilledBox
 from segue.prompts.grabcut import GrabCut
 from segue.registry import DETECTORS, DetectorEntry, DetectorOptions
 from segue.sessions import detecting
-from segue.sessions.detecting import (
-    MotionDetector,
-    _rules,
-    _strongest,
-    _without_gaps,
-    as_classes,
-    cut_out,
-    detector,
-)
-from segue.types import Frame, Image
-
-SIZE = (100, 120)
-
-
-def regions(*shown: tuple[int, int, int, float]) -> np.ndarray:
-    """Top, left, side and strength of squares."""
-    strength = np.zeros(SIZE, np.float32)
-    for top, left, side, level in shown:
-        strength[top : top + side, left : left + side] = level
-    return strength
-
-
-def test_regions_are_numbered_by_all_the_motion_in_them() -> None:
-    found = _strongest(regions((5, 5, 20, 4.0), (50, 50, 30, 3.0), (5, 80, 20, 5.0)), 5)
-    assert (found[10, 10], found[60, 60], found[10, 90], found[95, 5]) == (3, 1, 2, 0)
-    assert found.dtype == np.uint8
-    assert _strongest(regions((5, 5, 20, 4.0), (50, 50, 30, 3.0)), 1).max() == 1
-    assert _strongest(regions((5, 5, 20, 4.0), (5, 80, 20, 4.0)), 2)[10, [10, 90]].tolist() == [1, 2]
-
-
-@pytest.mark.parametrize(("side", "found"), [(3, True), (2, False)])
-def test_tiny_regions_are_none(side: int, found: bool) -> None:
-    """0.0005 of 12,000 pixels are six."""
-    assert _strongest(regions((10, 10, 20, 3.0), (50, 50, side, 90.0)), 5)[51, 51].astype(bool) == found
-
-
-@pytest.mark.parametrize(("side", "kept"), [(10, True), (9, False)])
-def test_weak_regions_are_left_out(side: int, kept: bool) -> None:
-    """Less than a quarter of the motion of the strongest one, of 20 by 20 pixels."""
-    found = _strongest(regions((10, 10, 20, 4.0), (60, 60, side, 4.0)), 5)
-    assert bool(found[60, 60]) == kept
-    assert found[15, 15] == 1
-
-
-@pytest.mark.parametrize(("level", "found"), [(0.25, False), (0.26, True)])
-def test_what_hardly_moves_stands_still(level: float, found: bool) -> None:
-    assert _strongest(regions((10, 10, 30, level)), 1).any() == found
-
-
-def test_noise_where_nothing_moves_is_not_blown_up() -> None:
-    """Half a pixel is added to the strongest motion, which 99 % of the pixels do not reach."""
-    strength = regions((10, 10, 40, 1.0))
-    strength[0, 0] = 500
-    assert _strongest(strength, 5)[20, 20] == 1
-
-
-def test_numbers_without_gaps() -> None:
-    assert _without_gaps(np.array([[0, 4, 9], [9, 2, 0]], np.uint16)).tolist() == [[0, 2, 3], [3, 1, 0]]
-    assert _without_gaps(np.zeros((2, 2), np.uint8)).dtype == np.uint8
-
-
-def test_motion_is_a_way_that_the_camera_does_not_explain() -> None:
-    flow = np.zeros((*SIZE, 2), np.float32)
-    flow[..., 0] = 3
-    flow[40:60, 40:60] = (3, 4)
-    found = against_scene(flow)
-    assert found[50, 50] == pytest.approx(4, abs=0.01)
-    assert found[10, 10] == pytest.approx(0, abs=0.01)
-
-
-@pytest.mark.parametrize("size", [(3, 3), (4, 12), (15, 90), (90, 15), (16, 16)])
-def test_in_the_smallest_pictures_nothing_moves(size: tuple[int, int]) -> None:
-    """OpenCV refuses to look for their flow."""
-    finder = MotionDetector(Following())  # type: ignore[arg-type]
-    noise = np.random.default_rng(0).integers(0, 255, (2, *size, 3)).astype(np.uint8)
-    found = finder.moving(*noise)
-    assert (found.shape, found.dtype) == (size, np.uint8)
-    assert min(size) == 16 or not found.any()
-
-
-class Shrunk:
-    """Answers with the mask, less its first row, wherever another object is or not."""
-
-    def __init__(self, image: Image) -> None:
-        self.image = image
-
-    def answer(self, prompts: Any) -> Any:
-        grown = np.zeros(prompts.mask.shape, bool)
-        rows = np.flatnonzero(prompts.mask.any(axis=1))
-        grown[rows[0] : rows[-1] + 3] = True
-        return SimpleNamespace(mask=grown)
-
-
-def test_objects_are_drawn_anew_and_the_first_ones_keep_their_pixels() -> None:
-    rough = np.zeros((12, 4), np.uint8)
-    rough[1:3], rough[4:6], rough[9] = 1, 3, 2
-    cut = cut_out(np.zeros((12, 4, 3), np.uint8), rough, Shrunk)  # type: ignore[arg-type]
-    assert cut[:, 0].tolist() == [0, 1, 1, 1, 1, 3, 3, 3, 0, 2, 2, 2]
-    assert cut.dtype == np.uint8
+from segue.sessions.detecting import as_classes, detector
+from segue.sessions.motion import MotionDetector
+from segue.types import Frame
 
 
 class Following:
@@ -145,38 +48,6 @@ def test_a_mask_goes_there_and_back_unless_it_gets_lost(loses: int, shift: int, 
     pictures = [Frame(t, t / 25, np.zeros((4, 8, 3), np.uint8)) for t in (5, 6)]
     assert np.array_equal(finder.there_and_back(*pictures, mask), np.roll(mask, shift, axis=1))
     assert tracker.seen == [5, 6, 6, 5][:frames]
-
-
-def test_pictures_are_reduced_for_the_flow_and_ways_are_divided_by_their_frames() -> None:
-    sizes: list[tuple[int, ...]] = []
-
-    def flow(first: Image, second: Image) -> np.ndarray:
-        sizes.append(first.shape[:2])
-        found = np.zeros((*first.shape[:2], 2), np.float32)
-        found[60:100, 60:140, 0] = 2.0 * second[0, 0, 0]
-        return found
-
-    finder = MotionDetector(Following(), flow=flow)  # type: ignore[arg-type]
-    frames = [np.full((480, 640, 3), t, np.uint8) for t in (0, 1, 2)]
-    found = finder.moving(*frames)
-    assert sizes == [(240, 320)] * 2
-    assert found.shape == (480, 640)
-    rows, columns = np.nonzero(found)
-    assert [rows.min(), rows.max(), columns.min(), columns.max()] == pytest.approx(
-        [120, 199, 120, 279], abs=8
-    )
-
-
-def test_without_a_cut_the_rough_mask_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    rough = np.zeros((4, 8), np.uint8)
-    rough[1, 2] = 3
-    finder = MotionDetector(Following(), flow=lambda *_: None)  # type: ignore[arg-type]
-    monkeypatch.setattr(finder, "moving", lambda *_: rough)
-    monkeypatch.setattr(detecting, "cut_out", lambda *_: rough * 0)
-    frames = [Frame(t, t / 25, np.zeros((4, 8, 3), np.uint8)) for t in range(2)]
-    assert finder(*frames).mask[1].tolist() == [0, 0, 1, 0, 0, 0, 0, 0]
-    monkeypatch.setattr(detecting, "cut_out", lambda *_: rough)
-    assert finder(*frames).mask[1].tolist() == [0, 0, 0, 0, 1, 0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -227,13 +98,6 @@ def test_what_is_asked_of_a_detector_reaches_it(asked: list[DetectorOptions]) ->
     assert len(asked) == 2
 
 
-def test_rules_are_the_standard_ones_but_for_what_is_asked() -> None:
-    plain = _rules(DetectorOptions())
-    assert (plain.score, plain.max_objects, plain.classes) == (0.5, 10, None)
-    asked = _rules(DetectorOptions(score=0.0, max_objects=3, classes=["dog"]))
-    assert (asked.score, asked.max_objects, asked.classes) == (0.0, 3, frozenset({"dog"}))
-
-
 @pytest.mark.parametrize(("refine", "maker"), [("grabcut", GrabCut), ("none", FilledBox), (None, None)])
 @pytest.mark.parametrize("tiles", [None, 1, 8])
 def test_boxes_get_their_masks_as_is_asked_for(
@@ -268,3 +132,13 @@ def test_boxes_get_their_masks_as_is_asked_for(
     for wrong in (0, 9):
         with pytest.raises(PromptError, match=f"tiles is {wrong}; give 1 to 8"):
             detector("nanodet", tiles=wrong)
+
+
+@pytest.mark.parametrize("size", [(3, 3), (4, 12), (15, 90), (90, 15), (16, 16)])
+def test_in_the_smallest_pictures_nothing_moves(size: tuple[int, int]) -> None:
+    """OpenCV refuses to look for their flow."""
+    finder = MotionDetector(Following())  # type: ignore[arg-type]
+    noise = np.random.default_rng(0).integers(0, 255, (2, *size, 3)).astype(np.uint8)
+    found = finder.moving(*noise)
+    assert (found.shape, found.dtype) == (size, np.uint8)
+    assert min(size) == 16 or not found.any()

@@ -1,4 +1,4 @@
-"""Pictures of an encoder: which map stands where, in which colours, under which words."""
+"""Images of an encoder: which map stands where, in which colours, under which words."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def attention(frames: int = 3, kinds: int = 2) -> EncoderAttention:
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Image, Any, float | None, str]]:
-    """Pictures, their maps, the value of full colour, and the words above them."""
+    """Images, their maps, the value of full colour, and the words above them."""
     seen: list[Any] = []
 
     def heated(image: Image, plane: Any, most: float | None = None) -> Image:
@@ -86,26 +86,6 @@ def test_each_frame_of_the_window_is_read_with_its_own_share(drawn: list[Any]) -
     assert (column[60:92] == 10).all()
 
 
-def test_colours_go_up_to_the_largest_share_where_that_is_more(drawn: list[Any]) -> None:
-    found = attention()
-    found.within[0][..., 0] = 0.9
-    draw_frames(found, 2, FRAMES)
-    assert [most for _, _, most, _ in drawn[:3]] == pytest.approx([0.9] * 3)
-
-
-def test_scales_that_are_joined_have_one_row(drawn: list[Any]) -> None:
-    found = attention(kinds=1)
-    found.within = []
-    table = draw_frames(found, 0, FRAMES)
-    assert table.shape == (2 * 46, 3 * 48, 3)
-    assert [words for *_, words in drawn[:3]] == [
-        "1/8 both +0: 0.200",
-        "1/8 both +1: 0.200",
-        "1/8 both +2: 0.200",
-    ]
-    assert drawn[0][2] == pytest.approx(2 / 3)
-
-
 class Watched(EncoderAttention):
     """Is asked for maps of tokens."""
 
@@ -150,25 +130,6 @@ def test_scales_are_drawn_for_the_frame_and_for_each_object_that_is_seen(drawn: 
     spot[1, 2] = 0.75
     np.testing.assert_allclose(drawn[0][1], cv2.GaussianBlur(spot, (0, 0), 1))
     assert drawn[0][2] is None
-
-
-def test_pictures_are_reduced_to_a_short_side(drawn: list[Any]) -> None:
-    large = np.zeros((400, 200, 3), np.uint8)
-    scales = draw_scales(Watched(), 0, large, np.zeros((4, 4), np.uint8), [])
-    assert scales.shape == (2 * (360 + 14), 180, 3)
-    table = draw_frames(attention(1), 0, [large])
-    assert table.shape == (6 * (240 + 14), 120, 3)
-
-
-def test_words_stand_white_on_black_above_a_picture() -> None:
-    picture = encoder_pictures._captioned(IMAGE, "in 1/8")
-    assert picture.shape == (46, 48, 3)
-    bar = picture[:14]
-    assert (picture[14:] == 90).all()
-    assert bar.max() > 200
-    assert (bar[:, :2] == 0).all()
-    assert (bar[13] == 0).all()
-    assert np.array_equal(bar[..., 0], bar[..., 2])
 
 
 @pytest.mark.parametrize(("within", "between"), [(True, True), (True, False), (False, True), (False, False)])

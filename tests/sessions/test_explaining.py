@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from segue.sessions.explaining import Explanation, colour_wheel, draw
 
@@ -52,35 +51,3 @@ def test_flow_is_shown_by_the_colours_of_the_fastest_of_all() -> None:
     calm = draw(IMAGE, [], np.zeros(SIZE, np.float32), Explanation(motion=[noise]))
     assert cell(calm, 1, 0).min() > 245, "what hardly moves is nearly white"
     assert not cell(calm, 1, 1).any(), "what is short is filled with black"
-
-
-def test_lengths_are_shown_where_they_alone_are_known() -> None:
-    lengths = np.zeros((*SIZE, 3), np.float32)
-    lengths[..., 0], lengths[..., 1], lengths[..., 2] = 0.2, 0.4, 2.0
-    drawn = draw(IMAGE, [], np.zeros(SIZE, np.float32), Explanation(lengths=lengths))
-    assert [int(cell(drawn, 1, column)[0, 0, 0]) for column in range(3)] == [51, 102, 255]
-    both = draw(
-        IMAGE,
-        [],
-        np.zeros(SIZE, np.float32),
-        Explanation(lengths=lengths, motion=[np.zeros((*SIZE, 2), np.float32)]),
-    )
-    assert both.shape[0] == 8
-    assert (cell(both, 1, 0) == 255).all()
-
-
-def test_what_was_joined_has_one_scale_and_its_weights_are_shares() -> None:
-    filtered = [np.full((2, 3), 4.0, np.float32), np.full((1, 1), 1.0, np.float32)]
-    attention = [np.full((2, 3), 0.4, np.float32), np.full((1, 1), 0.8, np.float32)]
-    drawn = draw(IMAGE, [], np.zeros(SIZE, np.float32), Explanation(filtered=filtered, attention=attention))
-    assert drawn.shape == (12, 12, 3)
-    assert [int(cell(drawn, 1, column).max()) for column in range(2)] == [255, 63]
-    assert [int(cell(drawn, 2, column).max()) for column in range(2)] == [102, 204]
-
-
-@pytest.mark.parametrize(
-    ("flow", "colour"),
-    [((4, 0), (255, 0, 0)), ((0, 0), (255, 255, 255)), ((9, 0), (255, 0, 0)), ((-4, 0), (0, 255, 255))],
-)
-def test_the_colour_of_a_motion_is_its_direction(flow: tuple[int, int], colour: tuple[int, int, int]) -> None:
-    assert tuple(colour_wheel(np.array([[flow]], np.float32), 4.0)[0, 0].tolist()) == colour

@@ -15,7 +15,6 @@ from segue.flow import FlowFiles, FlowPictures
 from segue.models.base import ForegroundNetwork
 from segue.models.hofam import HOFAM
 from segue.models.mustan_lite import MustanLite
-from segue.sessions.explaining import colour_wheel
 from segue.sessions.extra_inputs import ComputedFlow, FlowNetwork
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.subtractors import BackgroundDifference
@@ -24,7 +23,7 @@ from tests.flow.files import save_flo
 
 
 class Difference:
-    """A flow that is quick and tells the order of its pictures."""
+    """A flow that is quick and tells the order of its images."""
 
     def __call__(self, first: Image, second: Image) -> np.ndarray:
         return (first[..., :2].astype(np.float32) - second[..., 1:]) / 20
@@ -87,7 +86,7 @@ def test_flow_of_another_program_stands_for_what_is_computed(network: HOFAM) -> 
 def test_frames_and_flow_that_do_not_fit_are_refused(network: HOFAM) -> None:
     frame = Frame(0, 0.0, np.zeros((64, 128, 3), np.uint8))
     session = ForegroundSession(FlowNetwork(network, None), without=["align"], device="cpu")
-    with pytest.raises(FlowError, match="each frame must bring a flow picture"):
+    with pytest.raises(FlowError, match="each frame must bring a flow image"):
         session.step(frame)
     with pytest.raises(PromptError, match="frame 0: the flow is 64x64, but the frame is 128x64"):
         session.step(replace(frame, flow=np.zeros((64, 64, 3), np.uint8)))
@@ -157,10 +156,3 @@ def test_flow_and_its_attention_are_shown() -> None:
     for row, columns in ((1, 3), (2, 5), (3, 5)):
         assert shown[64 * row : 64 * (row + 1), : 64 * columns].std() > 1
         assert (shown[64 * row : 64 * (row + 1), 64 * columns :] == 0).all()
-
-
-def test_a_colour_is_a_direction_and_its_strength_a_speed() -> None:
-    flow = np.zeros((1, 5, 2), np.float32)
-    flow[0, 1:] = ((4, 0), (2, 0), (-4, 0), (0, 8))
-    colours = colour_wheel(flow, 4.0)[0].tolist()
-    assert colours == [[255, 255, 255], [255, 0, 0], [255, 128, 128], [0, 255, 255], [127, 255, 0]]

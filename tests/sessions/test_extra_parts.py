@@ -1,10 +1,9 @@
-"""Depth and flow beside pictures: their range, their size, and what does not fit."""
+"""Depth and flow beside images: their range, their size, and what does not fit."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,10 +11,8 @@ import torch
 from segue.errors import PromptError
 from segue.sessions.extra_inputs import (
     DepthScale,
-    FlowNetwork,
     check_extra,
     compute_flow,
-    plane_of,
 )
 from segue.types import Frame
 
@@ -36,29 +33,6 @@ def test_depth_goes_from_the_first_to_the_last_hundredth_of_the_first_map() -> N
     later = DepthScale()
     assert not later(np.array([[0.0, np.nan]])).any()
     assert later(np.array([[1.0, 2.0, 3.0]]))[0, [0, 2]].tolist() == [0, 255], "the first map that is known"
-
-
-def test_maps_come_at_the_working_size() -> None:
-    depth = np.zeros((6, 8), np.float32)
-    depth[:, :4], depth[:, 4:] = 1, 9
-    found = plane_of(picture(depth=depth), (3, 4), DepthScale())
-    assert found is not None
-    assert found.tolist() == [[0, 0, 255, 255]] * 3
-    flow = np.random.default_rng(0).integers(0, 256, (6, 8, 2)).astype(np.uint8)
-    shown = plane_of(picture(flow=flow), (3, 4), DepthScale())
-    assert shown is not None
-    assert np.abs(shown - flow.reshape(3, 2, 4, 2, 2).mean(axis=(1, 3))).max() <= 0.5
-    assert plane_of(picture(), (3, 4), DepthScale()) is None
-
-
-def test_depth_is_not_mixed_at_its_edges() -> None:
-    depth = np.ones((6, 9), np.float32)
-    depth[:, 5:] = 2
-    found = plane_of(Frame(0, 0.0, np.zeros((6, 9, 3), np.uint8), depth=depth), (2, 3), DepthScale())
-    assert found is not None
-    assert set(np.unique(found)) == {0, 255}
-    expected = cv2.resize((depth > 1).astype(np.uint8) * 255, (3, 2), interpolation=cv2.INTER_NEAREST)
-    assert np.array_equal(found, expected)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +58,7 @@ def test_what_a_frame_brings_must_be_taken_and_fit(extra: Any, taken: Any, messa
 
 
 class Flows:
-    """Flow whose length is the distance of two pictures, and its pictures."""
+    """Flow whose length is the distance of two images, and its images."""
 
     def flows(self, now: Any, before: list[Any]) -> list[Any]:
         assert now.dtype == np.uint8
@@ -106,21 +80,3 @@ def test_flow_is_that_of_each_sample_to_its_earlier_frames() -> None:
     assert motion[0][:, 0, 0, 0].tolist() == [10, 20]
     assert motion[1][:, 0, 0, 0].tolist() == [51, 100]
     assert not motion[0][:, 1].any()
-
-
-class Sides:
-    """As much of a network as its pictures need."""
-
-    def __init__(self, multiple: int) -> None:
-        self.size_multiple = multiple
-
-
-@pytest.mark.parametrize(
-    ("multiple", "side", "found"),
-    [(64, 95, 64), (64, 97, 128), (64, 20, 64), (64, 200, 192), (256, 20, 256), (256, 900, 256)],
-)
-def test_sides_are_those_that_the_network_was_made_for(multiple: int, side: int, found: int) -> None:
-    network = FlowNetwork.__new__(FlowNetwork)
-    torch.nn.Module.__init__(network)
-    object.__setattr__(network, "network", Sides(multiple))
-    assert network._side(side) == found

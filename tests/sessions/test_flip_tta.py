@@ -1,4 +1,4 @@
-"""The picture and its mirror image, followed together."""
+"""The image and its mirror image, followed together."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def follow(network: MemoryNetwork, schedule: Schedule, pictures: Bytes, first: B
     ]
 
 
-@pytest.fixture(params=["stcn-lite", "stm"])
+@pytest.fixture(params=["stcn-lite", pytest.param("stm", marks=pytest.mark.slow)])
 def network(request: pytest.FixtureRequest) -> MemoryNetwork:
     if request.param == "stcn-lite":
         return lively_lite()

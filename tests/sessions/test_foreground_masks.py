@@ -10,10 +10,7 @@ import pytest
 
 from segue.errors import ArgumentError, PromptError
 from segue.sessions.foreground_masks import (
-    ABSORBED,
-    APART,
     PATIENCE_SECONDS,
-    REACH,
     ComponentTracker,
     CrowdWarning,
     ForegroundMasks,
@@ -52,15 +49,6 @@ def test_a_pixel_is_foreground_from_the_threshold_on() -> None:
     assert np.argwhere(result.mask).tolist() == [[1, 1], [3, 3]]
     assert result.objects == (ObjectInfo(1, "foreground", 0.75, (1.0, 1.0, 4.0, 4.0), 2),)
     assert np.allclose(result.probabilities, [1 - seen, seen])
-
-
-@pytest.mark.parametrize(("given", "settled", "count"), [(None, 0.3, 2), (0.6, 0.3, 1), (0.2, 0.9, 2)])
-def test_the_threshold_of_the_model_counts_where_none_was_given(
-    given: float | None, settled: float, count: int
-) -> None:
-    masks = ForegroundMasks(threshold=given)
-    masks.settle(settled)
-    assert np.count_nonzero(of(masks, plane(r1c1=0.7, r4c4=0.4)).mask) == count
 
 
 def test_shadow_is_what_is_no_foreground() -> None:
@@ -129,14 +117,6 @@ def test_what_makes_no_masks_is_refused(wrong: dict[str, Any], message: str) -> 
         ForegroundMasks(**wrong)
 
 
-def test_small_pieces_are_neither_foreground_nor_objects() -> None:
-    seen = plane(r1c1=0.9, r1c2=0.9, r4c4=0.9)
-    assert np.count_nonzero(of(ForegroundMasks(min_area=2), seen).mask) == 2
-    assert np.count_nonzero(of(ForegroundMasks(min_area=3), seen).mask) == 0
-    result = third(ForegroundMasks(min_area=2, objects=True), seen)
-    assert [(item.id, item.area) for item in result.objects] == [(1, 2)]
-
-
 def test_each_object_has_its_own_probability_and_none_outside_of_itself() -> None:
     seen = plane(r1c1=0.9, r1c2=0.7, r4c4=0.6, r4c5=0.4)
     result = third(ForegroundMasks(objects=True), seen)
@@ -199,49 +179,6 @@ def test_an_object_is_waited_for_a_second(ways: Ways, waits: float, same: bool) 
     assert ways(seconds=waits) == []
     assert bool(ways.objects) == same
     assert ways((10, 10, 10, 10), seconds=0.01) == [1 if same else 2]
-
-
-@pytest.mark.parametrize(("away", "same"), [(9, True), (11, False)])
-def test_an_object_comes_back_no_farther_away_than_its_own_size(ways: Ways, away: int, same: bool) -> None:
-    assert REACH == 1.0
-    for _ in range(4):
-        ways((10, 40, 4, 10))
-    ways()
-    assert ways((10, 40 + away, 4, 10)) == [1 if same else 2]
-
-
-def test_of_two_that_come_back_the_nearest_is_known_first(ways: Ways) -> None:
-    for _ in range(4):
-        ways((10, 20, 10, 10), (10, 50, 10, 10))
-    ways()
-    assert ways((10, 24, 10, 10), (10, 57, 10, 10), (40, 100, 5, 5)) == [1, 2, 3]
-
-
-@pytest.mark.parametrize(("gap", "pieces"), [(5, 1), (6, 2)])
-def test_pieces_of_an_object_are_one_up_to_a_gap_of_a_quarter_of_the_largest(
-    ways: Ways, gap: int, pieces: int
-) -> None:
-    assert APART == 0.25
-    for _ in range(4):
-        ways((10, 10, 10, 40))
-    found = ways((10, 10, 10, 20), (10, 30 + gap, 10, 20 - gap))
-    assert len(set(found)) == pieces
-    assert found[0] == 1
-
-
-def test_a_piece_that_mostly_lies_elsewhere_is_none_of_an_object(ways: Ways) -> None:
-    for _ in range(4):
-        ways((10, 10, 10, 40))
-    assert ways((10, 10, 10, 20), (16, 33, 20, 17)) == [1, 2]
-
-
-@pytest.mark.parametrize(("side", "stays"), [(11, True), (9, False)])
-def test_a_small_object_is_taken_in_where_it_meets_a_large_one(ways: Ways, side: int, stays: bool) -> None:
-    assert ABSORBED == 0.25  # of 20 x 20: 10 x 10
-    for t in range(5):
-        ways((10, 10, 20, 20), (10, 40 - 2 * t, side, side))
-    found = ways((10, 10, 20, 20), (10, 30, side, side))
-    assert found == ([1, 2] if stays else [1, 1])
 
 
 def test_objects_that_met_keep_their_ways_and_what_is_nearest_to_them(ways: Ways) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from segue.models.seqformer import Memory, SeqFormer
 from segue.models.seqformer.encoder import Levels
-from segue.sessions.instances import InstanceOptions, InstanceSession
+from segue.sessions.instances import InstanceSession, WindowOptions
 from segue.types import Frame
 
 SIZE = (48, 64)
@@ -26,7 +26,7 @@ COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
 AWAY = range(60, 90)
 """Frames without the blue square."""
 
-OPTIONS = InstanceOptions(window=5, overlap=2, score=0.5, top=5, short_side=SIZE[0])
+OPTIONS = WindowOptions(window=5, overlap=2, score=0.5, top=5, short_side=SIZE[0])
 
 
 class SeesColours(nn.Module):

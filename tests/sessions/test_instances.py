@@ -19,12 +19,10 @@ from segue.masks.files import MAX_ID
 from segue.models.msstsvis import MSSTSVIS
 from segue.models.seqformer import SeqFormer, Size
 from segue.sessions.base import SessionState
-from segue.sessions.instance_tracks import PATIENCE, Instances, Tracks, suppress
-from segue.sessions.instances import InstanceOptions, InstanceSession, allowed_classes, compose
+from segue.sessions.instance_tracks import PATIENCE, Instances, Tracks
+from segue.sessions.instances import InstanceSession, WindowOptions, allowed_classes
 from segue.sessions.official import (
     as_tensor,
-    best_entries,
-    best_queries,
     clip_records,
     resized,
 )
@@ -34,7 +32,7 @@ from tests.golden_arrays import load_golden
 
 TINY = Size(width=64, hidden=48, encoder_layers=1, decoder_layers=2, heads=4, queries=8, classes=6)
 
-OPTIONS = InstanceOptions(window=5, overlap=2, score=0.0, top=4, short_side=32)
+OPTIONS = WindowOptions(window=5, overlap=2, score=0.0, top=4, short_side=32)
 
 
 def frames(count: int, size: tuple[int, int] = (40, 56)) -> list[Frame]:
@@ -185,15 +183,6 @@ def test_pictures_are_reduced_as_published() -> None:
     assert np.allclose(tensor[0].numpy(), golden["out"], atol=1e-5)
 
 
-def test_the_best_entries_may_name_a_query_twice() -> None:
-    logits = torch.tensor([[0.0, 3.0, 2.0], [1.0, -1.0, -2.0]])
-    found = best_entries(logits, 3)
-    assert (found.queries.tolist(), found.classes.tolist()) == ([0, 0, 1], [1, 2, 0])
-    assert best_queries(logits, 3, least=0.0).tolist() == [0, 1]
-    assert len(best_queries(logits, 3, least=0.9)) == 1
-    assert best_entries(logits, 3, allowed={0}).classes.tolist() == [0, 0]
-
-
 def test_an_object_keeps_its_id_where_masks_overlap() -> None:
     a, b = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
     tracks = Tracks()
@@ -205,13 +194,6 @@ def test_an_object_keeps_its_id_where_masks_overlap() -> None:
     )
     assert first == [1, 2]
     assert second == [2, 1]
-
-
-def test_objects_that_are_apart_are_two_however_alike() -> None:
-    look = torch.tensor([1.0, 0.0])
-    tracks = Tracks()
-    tracks.update(instances((look, [0.9], square(0, 0))), shared=0, keep=2)
-    assert tracks.update(instances((look, [0.9], square(8, 8))), shared=2, keep=2) == [2]
 
 
 def test_an_object_that_comes_back_is_known_by_its_look_until_it_is_forgotten() -> None:
@@ -236,19 +218,6 @@ def test_after_the_last_id_of_a_mask_file_free_ids_are_given_once_more() -> None
     assert tracks.update(instances(first, second, third), shared=2, keep=2) == [1, MAX_ID, 2]
 
 
-def test_a_weaker_query_on_the_same_object_is_dropped() -> None:
-    look = torch.tensor([1.0])
-    found = instances((look, [0.9], square(0, 0)), (look, [0.5], square(0, 0)), (look, [0.4], square(5, 5)))
-    assert suppress(found, 0.6) == [0, 2]
-
-
-def test_the_surest_object_has_a_pixel() -> None:
-    logits = torch.tensor([[[1.0, -1.0, 2.0]], [[3.0, -2.0, 2.0]]])
-    assert compose(logits, [7, 300]).tolist() == [[300, 0, 7]]
-    assert compose(logits, [7, 300]).dtype == np.uint16
-    assert compose(logits[:0], []).tolist() == [[0, 0, 0]]
-
-
 def test_what_does_not_fit_is_refused() -> None:
     session = InstanceSession(network(), OPTIONS, device="cpu")
     session.step(frames(1)[0])
@@ -257,22 +226,10 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(PromptError, match="found without prompts"):
         session.step(frames(1)[0], np.zeros((40, 56), np.uint8))
     with pytest.raises(ValueError, match="window is 3 and overlap 3"):
-        InstanceOptions(window=3, overlap=3)
+        WindowOptions(window=3, overlap=3)
     with pytest.raises(PromptError, match="no class 'cow'; there are dog"):
         allowed_classes(["cow"], {1: "dog"})
     assert allowed_classes(["dog", "2"], {1: "dog", 2: "cat"}) == {1, 2}
-
-
-def test_an_object_is_forgotten_after_twenty_windows_without_it() -> None:
-    look, scores = torch.ones(4), [0.9, 0.1]
-    nothing = Instances(torch.zeros(0, 4), torch.zeros(0, 2), torch.zeros(0, 2, 12, 12, dtype=torch.bool))
-    for missed, same in ((20, True), (21, False)):
-        tracks = Tracks()
-        assert tracks.update(instances((look, scores, square(2, 2))), shared=0, keep=1) == [1]
-        for _ in range(missed):
-            tracks.update(nothing, shared=1, keep=1)
-        again = tracks.update(instances((look, scores, square(2, 2))), shared=1, keep=1)
-        assert again == ([1] if same else [2])
 
 
 def test_results_can_be_pickled() -> None:
@@ -329,7 +286,7 @@ def test_a_network_with_a_memory_of_its_own_is_run() -> None:
     sure = float(torch.tensor(5.0).sigmoid())
     assert {round(item.score, 4) for result in results for item in result.objects} == {round(sure, 4)}
     assert results[0].objects[0].box == (0, 5, 10, 15)
-    session = InstanceSession(Colours(), InstanceOptions(window=3, overlap=1, short_side=40), device="cpu")
+    session = InstanceSession(Colours(), WindowOptions(window=3, overlap=1, short_side=40), device="cpu")
     session.explain()
     assert len(followed(session, [Frame(t, t / 10, picture) for t, picture in enumerate(pictures)])) == 7
     assert session.explanation is not None
@@ -357,13 +314,3 @@ def test_what_the_encoder_attends_to_is_shown_and_changes_nothing(kind: type[Seq
     for ours, theirs in zip(results, plain, strict=True):
         assert np.array_equal(ours.mask, theirs.mask)
         assert ours.objects == theirs.objects
-
-
-def test_the_windows_without_an_object_are_counted_anew_each_time_it_is_found() -> None:
-    look, scores = torch.ones(4), [0.9, 0.1]
-    nothing = Instances(torch.zeros(0, 4), torch.zeros(0, 2), torch.zeros(0, 2, 12, 12, dtype=torch.bool))
-    tracks = Tracks()
-    for _ in range(3):
-        assert tracks.update(instances((look, scores, square(2, 2))), shared=1, keep=1) == [1]
-        for _ in range(PATIENCE - 5):
-            tracks.update(nothing, shared=1, keep=1)

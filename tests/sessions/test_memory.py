@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from segue.models.base import MemoryPolicy
 from segue.models.memory import Memory
+from segue.types import MemoryPolicy
 from tests.sessions.banks import MemoryEntry, filled_bank, new_bank, random_frames, reference, write_entry
 
 few = settings(max_examples=60, deadline=None)
@@ -47,13 +47,6 @@ def test_fifo_lets_the_oldest_frame_go() -> None:
     bank = filled_bank(entries, memory_frames=3, policy="fifo")
     assert kept(bank) == [4, 5, 6]
     remembers(bank, entries[3:])
-
-
-def test_all_keeps_every_frame_whatever_the_bound() -> None:
-    entries = random_frames(2, 9, 1, SIZE)
-    bank = filled_bank(entries, memory_frames=3, policy="all")
-    assert kept(bank) == list(range(1, 10))
-    remembers(bank, entries)
 
 
 def test_usage_lets_the_frame_go_that_is_read_least() -> None:
@@ -92,14 +85,6 @@ def test_frames_with_given_masks_stay_while_others_are_left(policy: MemoryPolicy
     for number, frame in enumerate(entries):
         write_entry(bank, frame, pinned=number in (0, 3))
     assert kept(bank) == [1, 4, 8]
-
-
-@pytest.mark.parametrize("policy", ["usage", "fifo"])
-def test_the_first_given_mask_stays_longest(policy: MemoryPolicy) -> None:
-    bank = new_bank(memory_frames=2, policy=policy)
-    for frame in random_frames(6, 5, 1, SIZE):
-        write_entry(bank, frame, pinned=True)
-    assert kept(bank) == [1, 5]
 
 
 @few

@@ -11,7 +11,8 @@ from segue.errors import PromptError
 from segue.flow import against_scene
 from segue.registry import DETECTORS
 from segue.sessions import TrackSession
-from segue.sessions.detecting import MotionDetector, detector
+from segue.sessions.detecting import detector
+from segue.sessions.motion import MotionDetector
 from segue.types import Frame
 from tests.lite import lively_lite
 
@@ -51,7 +52,7 @@ def test_what_moves_is_found_whatever_the_camera_does(finder: MotionDetector, ca
 
 
 class KnownFlow:
-    """Optical flow that is known: on the way to the second picture more seems to move than to the third."""
+    """Optical flow that is known: on the way to the second image more seems to move than to the third."""
 
     def __call__(self, first: Bytes, second: Bytes) -> npt.NDArray[np.float32]:
         flow = np.zeros((*first.shape[:2], 2), np.float32)
@@ -77,13 +78,6 @@ def test_where_nothing_moves_nothing_is_found(finder: MotionDetector) -> None:
     assert len(finder(frames[0])) == 0
     camera_only = [Frame(t, t / 25, texture(0, 140, 200, 0, 110)[:, 4 * t : 160 + 4 * t]) for t in range(2)]
     assert not finder.moving(camera_only[0].image, camera_only[1].image)[20:-20, 20:-20].any()
-
-
-def test_objects_are_numbered_without_gaps(finder: MotionDetector) -> None:
-    found = finder(*film(0, 3)[0])
-    assert [item.id for item in found.objects] == list(range(1, len(found) + 1))
-    assert len(found) <= 1
-    assert set(np.unique(found.mask)) == {0, *(item.id for item in found.objects)}
 
 
 def test_a_flow_of_the_scene_alone_is_no_motion() -> None:

@@ -19,7 +19,7 @@ IMAGE = np.zeros((60, 80, 3), np.uint8)
 
 
 class Shapes:
-    """A detector that finds the same boxes in every picture."""
+    """A detector that finds the same boxes in every image."""
 
     names: Mapping[int, str] = {1: "car", 2: "dog"}
     lookahead = 0

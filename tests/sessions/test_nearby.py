@@ -1,4 +1,4 @@
-"""Frames of short films beside those near them in time: both directions, and cameras that pan."""
+"""Frames of short videos beside those near them in time: both directions, and cameras that pan."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import pytest
 import segue
 from segue.sessions import nearby, two_passes
 from segue.sessions.along_motion import along_motion
-from segue.sessions.empty_scene import Scene
-from segue.sessions.film_scenes import FilmScenes, KnownWhilePanning, LearntBackground, packed, unpacked
+from segue.sessions.film_scenes import FilmScenes, KnownWhilePanning, LearntBackground, packed
 from segue.sessions.moving_camera import motion_between
 from segue.sessions.nearby import Nearby
 from segue.sessions.scene_estimation import Sample
@@ -20,8 +19,6 @@ from segue.types import Image
 from tests.sessions.scenes import film, overlap, wall
 from tests.sessions.test_camera import PAN, TRUTH
 
-SIZE, SIZE_OF_PAN = (96, 128), (120, 160)
-
 
 def learnt(pictures: list[Image]) -> SceneLearner:
     first = SceneLearner(BackgroundDifference(), short_side=None, without=["align"])
@@ -29,6 +26,9 @@ def learnt(pictures: list[Image]) -> SceneLearner:
         first.take(frame)
     first.finish()
     return first
+
+
+SIZE, SIZE_OF_PAN = (96, 128), (120, 160)
 
 
 def test_what_moves_is_found_from_the_first_frame_on_while_the_camera_pans() -> None:
@@ -66,43 +66,6 @@ def test_motion_leads_there_and_back_and_over_no_gap() -> None:
     assert motion_between(steps.get, 3, 5, SIZE) is not None
 
 
-def test_a_film_of_any_length_is_followed_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is known of each piece includes what lies after it; few frames are kept at a time."""
-    monkeypatch.setattr(two_passes, "PIECE", 14)
-    monkeypatch.setattr(two_passes, "BESIDE", 5)
-    first, kept = SceneLearner(BackgroundDifference(), short_side=None, without=["align"]), 0
-    for frame in PAN:
-        first.take(frame)
-        kept = max(kept, len(first._piece) + len(first._before))
-    first.finish()
-    assert list(first.while_panning) == list(range(len(PAN)))
-    assert kept < 14 + 2 * 5
-    good = [
-        overlap(unpacked(first.while_panning[t], SIZE_OF_PAN) > 0.5, true) for t, true in enumerate(TRUTH)
-    ]
-    assert min(good[1:28]) > 0.5
-    assert np.mean(good[:28]) > 0.75
-
-
-def test_the_camera_rests_pans_and_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each time a part begins; frames at rest are compared with a scene, others with those near them."""
-    monkeypatch.setattr(two_passes, "PIECE", 30)
-    nothing = np.zeros(SIZE_OF_PAN, np.float32)
-    monkeypatch.setattr(Nearby, "foreground", lambda self: [nothing] * len(self._frames))
-    pictures = [frame.image for frame in PAN]
-    first = learnt([pictures[0]] * 60 + pictures[1:30] + [pictures[29]] * 61)
-    assert first.scenes._firsts == [0, 60, 120]
-    assert [first.scenes.begun_by(number) for number in range(3)] == [Change.none, Change.none, Change.scene]
-    assert list(first.while_panning) == list(range(60, 120))
-    assert np.array_equal(first.scenes.scene(0).picture, pictures[0])
-    assert np.array_equal(first.scenes.scene(2).picture, pictures[29])
-    assert first._before == {}
-
-
-def test_a_still_camera_knows_nothing_of_pans() -> None:
-    assert not learnt([wall()] * 40).while_panning
-
-
 def test_what_is_known_of_a_frame_beside_those_nearby_takes_the_place_of_its_foreground() -> None:
     background, known = LearntBackground(FilmScenes()), np.full(SIZE, 1 / 63, np.float32)
     background.while_panning = {3: packed(known)}
@@ -138,24 +101,16 @@ def test_what_is_found_on_most_frames_is_found_along_its_motion() -> None:
     assert all(np.array_equal(one, other) for one, other in zip(maps, before, strict=True))
 
 
-def test_few_flows_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nearby, "camera_motion_by_ecc", lambda *_: np.eye(3))
-    pictures = [wall(t) for t in range(30)]
-    look = Nearby(pictures, lambda *_: np.zeros(SIZE, np.float32), (-3, -6))
-    look.foreground(1)
-    known = look._flow.cache_info()
-    assert known.misses == 2 * (len(pictures) - 1), "each is found once"
-    assert known.currsize <= 2 * nearby.FLOWED + 2
-
-
-def test_where_the_camera_pans_only_the_frames_nearby_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Sample] = []
-    probe = SceneLearner._probability
-
-    def counted(self: SceneLearner, sample: Sample, scene: Scene) -> np.ndarray:
-        asked.append(sample)
-        return probe(self, sample, scene)
-
-    monkeypatch.setattr(SceneLearner, "_probability", counted)
-    first = learnt([frame.image for frame in PAN])
-    assert len(asked) == nearby.ROUNDS * len(PAN) == nearby.ROUNDS * len(first.while_panning)
+def test_the_camera_rests_pans_and_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time a part begins; frames at rest are compared with a scene, others with those near them."""
+    monkeypatch.setattr(two_passes, "PIECE", 30)
+    nothing = np.zeros(SIZE_OF_PAN, np.float32)
+    monkeypatch.setattr(Nearby, "foreground", lambda self: [nothing] * len(self._frames))
+    pictures = [frame.image for frame in PAN]
+    first = learnt([pictures[0]] * 60 + pictures[1:30] + [pictures[29]] * 61)
+    assert first.scenes._firsts == [0, 60, 120]
+    assert [first.scenes.begun_by(number) for number in range(3)] == [Change.none, Change.none, Change.scene]
+    assert list(first.while_panning) == list(range(60, 120))
+    assert np.array_equal(first.scenes.scene(0).picture, pictures[0])
+    assert np.array_equal(first.scenes.scene(2).picture, pictures[29])
+    assert first._before == {}

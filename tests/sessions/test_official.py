@@ -1,4 +1,4 @@
-"""The published inference over a film."""
+"""The published inference over a video."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ from segue.masks import decode_rle, encode_rle
 from segue.models.seqformer import SeqFormer, Size
 from segue.sessions import official
 from segue.sessions.official import (
-    as_tensor,
     best_entries,
     best_queries,
     clip_records,
-    enlarged,
-    resized,
     sure_results,
     whole_clip,
 )
@@ -82,30 +79,6 @@ def test_queries_are_taken_once_by_their_best_class_down_to_a_score() -> None:
     assert best_queries(LOGITS, 9, 0.0, {1}).tolist() == [1, 2, 0]
     assert best_queries(LOGITS, 9, 0.99).tolist() == []
     assert best_queries(LOGITS, 9, 0.9).dtype == torch.int64
-
-
-@pytest.mark.parametrize(
-    ("size", "short", "expected"),
-    [((72, 96), 36, (36, 48)), ((96, 72), 36, (48, 36)), ((50, 77), 31, (31, 47)), ((77, 50), 31, (47, 31))],
-)
-def test_frames_are_looked_at_at_a_short_side(size: Any, short: int, expected: Any) -> None:
-    assert resized(np.zeros((*size, 3), np.uint8), short).shape == (*expected, 3)
-    image = np.zeros((36, 50, 3), np.uint8)
-    assert resized(image, 36) is image
-
-
-def test_pictures_become_numbers_from_0_to_1_with_channels_first() -> None:
-    images = np.random.default_rng(0).integers(0, 256, (2, 4, 6, 3)).astype(np.uint8)
-    found = as_tensor(list(images), torch.device("cpu"), torch.float64)
-    assert (found.shape, found.dtype) == ((1, 2, 3, 4, 6), torch.float64)
-    assert np.allclose(found[0].permute(0, 2, 3, 1).numpy() * 255, images)
-
-
-def test_masks_are_enlarged_to_the_film_also_where_there_are_none() -> None:
-    assert enlarged(torch.zeros(0, 2, 3), (4, 6)).shape == (0, 4, 6)
-    found = enlarged(torch.tensor([[[0.0, 4.0]]]).half(), (2, 4))
-    assert found.dtype == torch.float32
-    assert found[0].tolist() == [[0.0, 1.0, 3.0, 4.0]] * 2
 
 
 class Answers:

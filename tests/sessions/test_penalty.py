@@ -14,8 +14,6 @@ from segue.jobs.options import TrackOptions
 from segue.jobs.tracking import track_session
 from segue.layers.attention import Similarity, affinity
 from segue.models.memory import MemoryTable
-from segue.models.memory.outputs import uncertainty
-from segue.models.memory.selection import far_apart
 from segue.models.memory.similarity import key_rows, query_rows
 from segue.models.memory.table import BLOCK_ELEMENTS
 from segue.models.xmem import XMem
@@ -57,13 +55,6 @@ def test_the_previous_frame_is_read_only_within_its_window() -> None:
     memory.write([1], same + 5, values(-1.0), pinned=True)
     memory.write([1], same, numbers, keep=False)
     torch.testing.assert_close(memory.read(same, [1]), numbers)
-
-
-def test_places_on_an_axis_are_far_apart_beyond_the_radius() -> None:
-    far = far_apart(5, 2, torch.device("cpu"))
-    for first in range(5):
-        for second in range(5):
-            assert far[first, second] == (-torch.inf if abs(first - second) > 2 else 0)
 
 
 class Largest(TorchDispatchMode):
@@ -117,16 +108,6 @@ def test_the_frame_that_nobody_was_sure_of_makes_room_first() -> None:
     assert [frame.number for frame in memory.frames] == [0, 1, 2]
     memory.write([1], KEY, values(3.0))
     assert [frame.number for frame in memory.frames] == [0, 1, 3]
-
-
-def test_uncertainty_is_that_of_the_pixels_of_objects() -> None:
-    planes = torch.zeros(3, 4, 5)
-    planes[0] = 1
-    assert uncertainty(planes) == 1  # nothing is seen of any object
-    planes[:, 0, 0] = torch.tensor([0.0, 1.0, 0.0])
-    assert uncertainty(planes) == 0
-    planes[:, 0, 1] = torch.tensor([0.3, 0.1, 0.6])
-    assert uncertainty(planes) == pytest.approx(2 * (0 + 0.4) / 2)
 
 
 def test_a_session_hands_the_uncertainty_of_its_masks_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from segue.models.stcn import STCN
 from segue.models.stm import STM
 from segue.models.xmem import XMem
 from segue.sessions.empty_scene import Scene
-from segue.sessions.instances import InstanceOptions
+from segue.sessions.instances import WindowOptions
 from segue.sessions.processing import ImageProcessor, VideoProcessor
 from segue.sessions.segmenters import NetworkSegmenter
 from segue.types import Image
@@ -29,7 +29,7 @@ RNG = np.random.default_rng(0)
 
 
 def pictures(count: int, height: int, width: int) -> list[Image]:
-    """Smooth pictures, so that resizing leaves something of them."""
+    """Smooth images, so that resizing leaves something of them."""
     small = RNG.integers(0, 256, (count, 6, 8, 3), dtype=np.uint8)
     return [
         np.asarray(PillowImage.fromarray(each).resize((width, height), PillowImage.Resampling.BICUBIC))
@@ -109,7 +109,7 @@ def as_frame(picture: Image) -> segue.Frame:
 def test_instances_go_in_and_out_as_in_a_session() -> None:
     network, size = load("msstsvis-lite"), (200, 260)
     shots = pictures(3, *size)
-    session = segue.InstanceSession(network, InstanceOptions(short_side=network.short_side), device="cpu")
+    session = segue.InstanceSession(network, WindowOptions(short_side=network.short_side), device="cpu")
     seen: list[Tensor] = []
     shown = session._network.encode
     session._network.encode = lambda frames: seen.append(frames) or shown(frames)  # type: ignore[func-returns-value]
@@ -157,7 +157,7 @@ def test_pictures_of_all_kinds_are_taken_and_others_refused() -> None:
     ]
     values = [processor(way).pixel_values for way in ways]
     assert all(torch.equal(value, values[0]) for value in values)
-    with pytest.raises(ArgumentError, match="pictures of one size; there are 70x64, 80x64"):
+    with pytest.raises(ArgumentError, match="images of one size; there are 70x64, 80x64"):
         processor([picture, other[:, :70]])
     with pytest.raises(ArgumentError, match="there are none"):
         processor([])

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from segue.layers.attention import Similarity, affinity
-from segue.models.memory import selection, table
-from segue.models.memory.selection import cell_members, top_k
-from segue.models.memory.similarity import key_rows, pool_keys, query_rows
+from segue.models.memory import table
+from segue.models.memory.selection import top_k
+from segue.models.memory.similarity import key_rows, query_rows
 from tests.sessions.banks import filled_bank, random_frames, reference
 
 few = settings(max_examples=60, deadline=None)
@@ -98,22 +98,6 @@ def test_top_k_finds_the_values_that_torch_finds(rows: int, columns: int, count:
     assert all(len(set(row)) == count for row in places.tolist())
 
 
-def test_top_k_takes_frames_that_are_hidden_last() -> None:
-    scores = torch.full((1, 640), -torch.inf)
-    scores[0, 600:603] = torch.tensor([3.0, 1.0, 2.0])
-    best, places = top_k(scores, 3)
-    assert sorted(best[0].tolist()) == [1.0, 2.0, 3.0]
-    assert sorted(places[0].tolist()) == [600, 601, 602]
-
-
-@pytest.mark.parametrize("similarity", ["l2", "dot"])
-def test_the_product_of_rows_is_the_affinity(similarity: Similarity) -> None:
-    generator = torch.Generator().manual_seed(3)
-    memory, query = torch.randn(2, 6, 4, 5, generator=generator)
-    product = key_rows(memory, similarity) @ query_rows(query, similarity).T
-    torch.testing.assert_close(product, affinity(memory.flatten(1), query.flatten(1), similarity))
-
-
 def test_a_penalty_on_weighted_keys_grows_with_the_sharpness_of_the_query() -> None:
     memory, query = torch.randn(2, 6, 2, 3, generator=torch.Generator().manual_seed(4))
     memory[-2].abs_()  # shrinkage of the memory, the last but one
@@ -195,22 +179,6 @@ def test_coarse_to_fine_looks_into_the_chosen_cells_only(monkeypatch: pytest.Mon
     assert len(cells.unique()) > 2
 
 
-def test_a_cell_has_four_neighbouring_positions() -> None:
-    members = cell_members(4, 6, 2, torch.device("cpu"))
-    assert members.shape == (2 * 2 * 3, 4)
-    assert members[1].tolist() == [2, 3, 8, 9]
-    assert members[6].tolist() == [24, 25, 30, 31]
-    assert sorted(members.flatten().tolist()) == list(range(48))
-
-
-def test_pooled_keys_stand_in_the_order_of_the_cells() -> None:
-    key = torch.randn(3, 4, 6, generator=torch.Generator().manual_seed(1))
-    members = cell_members(4, 6, 1, torch.device("cpu"))
-    means = key.flatten(1).T[members].mean(1)
-    torch.testing.assert_close(pool_keys(key, "dot"), means)
-    torch.testing.assert_close(pool_keys(key, "l2")[:, 3], means.square().sum(1))
-
-
 def test_the_attention_a_frame_receives_is_counted() -> None:
     entries = random_frames(11, 3, 2, (4, 4))
     query = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(2))
@@ -222,13 +190,3 @@ def test_the_attention_a_frame_receives_is_counted() -> None:
         bank.read(query, [1, 2])
         bank.commit_usage()
         torch.testing.assert_close(bank.tables[0].usage().view(3, -1).sum(1), shares)
-
-
-@pytest.mark.parametrize("tail", [0, 1, 31])
-def test_top_k_looks_at_the_columns_behind_the_last_whole_group(tail: int) -> None:
-    columns = 10 * selection.GROUP + tail
-    scores = torch.arange(columns).float().repeat(2, 1)
-    best, places = top_k(scores, 4)
-    expected = list(range(columns - 4, columns))
-    assert [sorted(row) for row in places.tolist()] == [expected, expected]
-    assert torch.equal(best, places.float())

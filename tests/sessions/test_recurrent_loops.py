@@ -1,4 +1,4 @@
-"""Trackers of XMem and Cutie against the published loops, on random films, objects and settings.
+"""Trackers of XMem and Cutie against the published loops, on random videos, objects and settings.
 
 The networks are tiny, for what is held here is when what is remembered, read, moved on and forgotten. Golden
 files hold a few settings of the real networks; here every setting takes many values, together with others.
@@ -70,7 +70,7 @@ def differences(
 
 
 def check(network: Any, schedule: Any, plain: Plain, dice: random.Random, *, removes: bool) -> None:
-    """Follow a random film by both; differences stay those of rounding."""
+    """Follow a random video by both; differences stay those of rounding."""
     objects = dice.randrange(1, 5)
     frames, masks = clip(dice.randrange(10**6), dice.randrange(8, 20), *plain.settings["size"], objects)
     said = given_masks(dice, masks)
@@ -122,7 +122,7 @@ def schedule_of(kind: Any, ask: dict[str, Any], **own: Any) -> Any:
 def xmem(seed: int) -> None:
     dice = random.Random(seed)
     ask, _ = common(dice)
-    # The release evicts with one group of objects only: a bound that many films reach is for Cutie.
+    # The release evicts with one group of objects only: a bound that many videos reach is for Cutie.
     ask |= {"deep": dice.choice([-1, -1, 1, 2, 3, 5, 7]), "bound": 10_000}
     network = TinyXMem(seed)
     schedule = schedule_of(XMemSchedule, ask, deep_update_every=ask["deep"], memory_policy="all")

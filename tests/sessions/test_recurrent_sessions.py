@@ -54,7 +54,14 @@ PROMPTS: Prompts = {
 }
 
 
-@pytest.fixture(scope="module", params=["xmem", "cutie"])
+both = pytest.mark.parametrize("system", ["xmem", "cutie"], indirect=True, scope="module")
+one = pytest.mark.parametrize(
+    "system", [pytest.param("xmem", marks=pytest.mark.slow), "cutie"], indirect=True, scope="module"
+)
+"""What the two share is proved with one of them; ``make test-slow`` runs both."""
+
+
+@pytest.fixture(scope="module")
 def system(request: pytest.FixtureRequest) -> tuple[Any, LongTermSchedule]:
     """A network, and a schedule under which a few frames fill every memory that it has."""
     name = "xmem_network" if request.param == "xmem" else "cutie_small_network"
@@ -84,7 +91,8 @@ def whole(system: tuple[Any, LongTermSchedule]) -> list[Segmentation]:
     return follow(new_session(system), PROMPTS)
 
 
-@pytest.mark.parametrize("official", [False, True])
+@both
+@pytest.mark.parametrize("official", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_restored_session_goes_on_bit_by_bit(
     system: tuple[Any, LongTermSchedule], whole: list[Segmentation], tmp_path: Path, official: bool
 ) -> None:
@@ -99,6 +107,7 @@ def test_a_restored_session_goes_on_bit_by_bit(
     assert_same(follow(second, PROMPTS, first=8), whole[8:])
 
 
+@one
 def test_a_look_ahead_changes_nothing(
     system: tuple[Any, LongTermSchedule], whole: list[Segmentation]
 ) -> None:
@@ -110,6 +119,7 @@ def test_a_look_ahead_changes_nothing(
     assert_same(results, whole)
 
 
+@both
 def test_a_step_that_fails_can_be_taken_again(
     system: tuple[Any, LongTermSchedule], whole: list[Segmentation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +137,7 @@ def test_a_step_that_fails_can_be_taken_again(
     assert_same(follow(session, PROMPTS, first=4), whole[4:])
 
 
+@one
 def test_objects_in_several_passes_give_the_same_results(system: tuple[Any, LongTermSchedule]) -> None:
     prompts = {0: MASKS[0]}
     expected = follow(new_session(system), prompts, end=5)
@@ -140,6 +151,7 @@ def nbytes(session: TrackSession) -> int:
     return sum(tensor.nbytes for tensor in tensors.values())
 
 
+@one
 def test_memory_stays_within_its_bounds(system: tuple[Any, LongTermSchedule]) -> None:
     session = new_session(system)
     follow(session, {0: MASKS[0]})
@@ -151,6 +163,7 @@ def test_memory_stays_within_its_bounds(system: tuple[Any, LongTermSchedule]) ->
     assert max(sizes) <= 1.2 * min(sizes)
 
 
+@one
 def test_without_long_term_memory_the_bound_on_frames_holds(system: tuple[Any, LongTermSchedule]) -> None:
     for policy in ("usage", "fifo"):
         schedule = replace(system[1], long_term=False, memory_frames=3, memory_policy=policy)
@@ -162,6 +175,7 @@ def test_without_long_term_memory_the_bound_on_frames_holds(system: tuple[Any, L
         assert numbers[0] == 0
 
 
+@one
 @pytest.mark.parametrize("long_term", [False, True])
 def test_permanent_frames_never_make_room(
     system: tuple[Any, LongTermSchedule], long_term: bool, tmp_path: Path
@@ -185,6 +199,7 @@ def test_permanent_frames_never_make_room(
     assert len(frames(session)) == len(frames(plain)) + 1
 
 
+@both
 def test_objects_that_leave_take_what_was_kept_of_them_along(system: tuple[Any, LongTermSchedule]) -> None:
     session = new_session(system)
     follow(session, PROMPTS, end=7)
@@ -200,6 +215,7 @@ def test_objects_that_leave_take_what_was_kept_of_them_along(system: tuple[Any, 
     assert again.ids == (1, 2, 3)
 
 
+@one
 def test_a_mask_for_some_of_the_known_objects_corrects_them(system: tuple[Any, LongTermSchedule]) -> None:
     """The releases raise here."""
     session = new_session(system)
@@ -209,20 +225,6 @@ def test_a_mask_for_some_of_the_known_objects_corrects_them(system: tuple[Any, L
     assert result.ids == (1, 2, 3)
 
 
-def test_a_new_object_may_have_a_smaller_id_than_a_known_one(system: tuple[Any, LongTermSchedule]) -> None:
-    """Cutie's release raises here."""
-    session = new_session(system)
-    session.step(Frame(0, 0.0, FRAMES[0]), np.where(MASKS[0] == 1, 9, 0).astype(np.uint8))
-    result = session.step(Frame(1, 0.1, FRAMES[1]), np.where(MASKS[1] == 2, 4, 0).astype(np.uint8))
-    assert result.ids == (4, 9)
-
-
-def test_more_positions_may_be_asked_for_than_there_are(system: tuple[Any, LongTermSchedule]) -> None:
-    """The releases raise here."""
-    session = new_session((system[0], replace(system[1], top_k=1000)))
-    assert len(follow(session, {0: MASKS[0]}, end=3)) == 3
-
-
 def test_the_schedule_of_another_network_keeps_what_it_says(xmem_network: XMem) -> None:
     session = TrackSession(xmem_network, Schedule(mem_every=3, top_k=12), device="cpu")
     schedule = session.tracker.schedule  # type: ignore[attr-defined]
@@ -230,6 +232,7 @@ def test_the_schedule_of_another_network_keeps_what_it_says(xmem_network: XMem) 
     assert (schedule.mem_every, schedule.top_k, schedule.num_prototypes) == (3, 12, 128)
 
 
+@both
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -261,7 +264,7 @@ def test_objects_that_enter_later_keep_their_own_first_frame(xmem_network: XMem)
 
     def kept(official: bool) -> set[int]:
         session = new_session((xmem_network, replace(SMALL["xmem"], official=official)))
-        follow(session, {0: LATE, 2: [MaskPrompt(2, MASKS[2] == 2)]})
+        follow(session, {0: LATE, 2: [MaskPrompt(2, MASKS[2] == 2)]}, end=7)
         (table,) = session.tracker.memories[0].tables  # type: ignore[attr-defined]
         return {frame.number for frame in table.frames}
 

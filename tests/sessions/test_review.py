@@ -35,11 +35,6 @@ def test_the_worst_come_first_and_no_two_of_an_object_are_close() -> None:
     ]
 
 
-def test_a_frame_that_comes_again_counts_as_it_came_last() -> None:
-    assert to_review([frame(3, 0.2), frame(3, 0.6)]) == [Doubt(3, 1, 0.6)]
-    assert to_review([frame(3, 0.2), frame(3, 0.9)]) == []
-
-
 def test_a_track_without_end_keeps_its_worst_frames_in_bounded_memory() -> None:
     review = ReviewList()
     for index in range(30 * KEPT):

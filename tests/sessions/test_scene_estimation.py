@@ -1,4 +1,4 @@
-"""The empty scene of a whole film: what agrees, what is looked at again, and what the network is asked."""
+"""The empty scene of a whole video: what agrees, what is looked at again, and what the network is asked."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import numpy as np
 import pytest
 
 from segue.arrays import Float32Array
-from segue.sessions import scene_estimation
 from segue.sessions.empty_scene import Scene
 from segue.sessions.scene_estimation import (
-    MOVING,
     Sample,
-    _agree,
     _best,
     _better,
     _regions,
@@ -30,32 +27,12 @@ def sample(level: int, *before: int) -> Sample:
     return Sample(grey(level), {-1 - i: grey(other) for i, other in enumerate(before)})
 
 
-@pytest.mark.parametrize("channel", range(3))
-def test_pictures_agree_up_to_twelve_levels_in_each_channel(channel: int) -> None:
-    one, other = grey(100), grey(100)
-    other[0, 0, channel], other[0, 1, channel] = 112, 113
-    other[1, 0, channel], other[1, 1, channel] = 88, 87
-    expected = np.array([[True, False, True], [True, False, True]])
-    assert np.array_equal(_agree(one, other), expected)
-    assert np.array_equal(_agree(other, one), expected)
-    assert _agree(one, other, 13).all()
-
-
 def test_a_frame_is_supported_by_those_that_agree_with_it() -> None:
     """A hundred and 110 agree, and so do 110 and 120; 100 and 120 do not, and nobody agrees with 200."""
     found = _support([sample(100), sample(110), sample(120), sample(200)])
     assert (found.dtype, found.shape) == (np.float32, (4, 2, 3))
     assert found[:, 0, 0].tolist() == [2, 3, 2, 1]
     assert (found == found[:, :1, :1]).all()
-
-
-def test_what_has_changed_since_the_frame_before_supports_little() -> None:
-    """Only the first frame of the context counts."""
-    found = _support([sample(100, 100, 200), sample(101, 200, 101), sample(102, 102)])[:, 0, 0]
-    assert MOVING == 0.1
-    assert found == pytest.approx([2.1, 2.1, 2.1])
-    alone = _support([sample(0, 100), sample(200, 200)])[:, 0, 0]
-    assert alone == pytest.approx([0.1, 1.0])
 
 
 def test_each_pixel_is_that_of_the_frame_with_the_most_support() -> None:
@@ -86,14 +63,6 @@ def test_regions_are_the_large_ones_and_the_largest_comes_first() -> None:
     assert [int(np.argwhere(region)[0, 1]) for region in equal] == [10, 30, 60], "the first of equals"
 
 
-def test_only_so_many_regions_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scene_estimation, "MOST_REGIONS", 2)
-    mask = np.zeros((60, 80), bool)
-    for i, side in enumerate((7, 9, 8)):
-        mask[5 : 5 + side, 20 * i : 20 * i + side] = True
-    assert [int(region.sum()) for region in _regions(mask)] == [81, 64]
-
-
 def test_the_content_that_fits_best_into_its_surroundings_is_taken() -> None:
     """A bright square has an outline, a faint one less, and the wall itself none."""
     region = np.zeros((96, 128), bool)
@@ -116,30 +85,6 @@ def test_the_content_that_fits_best_into_its_surroundings_is_taken() -> None:
     assert _better(region, bright, frames, support) is scene
     assert _better(region, bright, frames, support * 0) is None
     assert _better(region, faint, [bright], support[:1]) is None
-
-
-def test_what_hardly_fits_better_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    region = np.zeros((40, 40), bool)
-    region[10:30, 10:30] = True
-    frames, support = [grey(1, 40, 40)] * 2, np.ones((2, 40, 40), np.float32)
-    for now, taken in ((13.0, False), (13.1, True)):
-        monkeypatch.setattr(scene_estimation, "outline_contrasts", lambda *_, now=now: [now, 11.0, 10.0])
-        assert (_better(region, grey(0, 40, 40), frames, support) is not None) == taken
-
-
-def test_the_surroundings_of_a_region_are_looked_at_up_to_the_border(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[int, ...]] = []
-
-    def contrasts(part: np.ndarray, pictures: tuple[Image, ...]) -> None:
-        seen.append((*part.shape, int(part.sum())))
-        assert all(picture.shape[:2] == part.shape for picture in pictures)
-
-    monkeypatch.setattr(scene_estimation, "outline_contrasts", contrasts)
-    for rows, columns in ((slice(10, 20), slice(10, 30)), (slice(0, 8), slice(2, 12))):
-        region = np.zeros((40, 50), bool)
-        region[rows, columns] = True
-        assert _better(region, grey(0, 40, 50), [grey(1, 40, 50)], np.ones((1, 40, 50), np.float32)) is None
-    assert seen == [(18, 28, 200), (12, 16, 80)]
 
 
 class Asked:
@@ -185,11 +130,6 @@ def test_the_network_is_asked_twice_for_every_frame_with_the_scene_so_far() -> N
     none = Asked({1})
     estimate_scene(numbered(5), none, rounds=0)
     assert not none.calls
-
-
-@pytest.mark.parametrize(("level", "counts"), [(0.2, False), (0.21, True)])
-def test_a_little_probability_is_foreground_enough(level: float, counts: bool) -> None:
-    assert (share(estimate_scene(numbered(5), Asked({1}, level)), 25, 25) > 0) == counts
 
 
 @pytest.mark.parametrize(("hidden", "counts"), [(18, True), (19, False), (20, False)])

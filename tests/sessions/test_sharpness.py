@@ -9,7 +9,7 @@ import pytest
 from segue.sessions.empty_scene import Scene
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.foreground_masks import FOREGROUND
-from segue.sessions.sharpness import Blur, motion_kernel, relative_blur
+from segue.sessions.sharpness import Blur, relative_blur
 from segue.sessions.subtractors import BackgroundDifference
 from segue.types import Frame
 from tests.sessions.scenes import Bytes, square_mask, with_squares
@@ -37,12 +37,6 @@ def test_a_motion_is_found_along_its_direction(right: float, down: float) -> Non
     assert across < 0.3 * along
 
 
-def test_a_blur_in_all_directions_is_found() -> None:
-    found = relative_blur(np.asarray(cv2.GaussianBlur(SCENE, (0, 0), 2.4), np.uint8), SCENE, None)
-    assert found is not None
-    assert found.spread == pytest.approx(2.4, abs=0.8)
-
-
 def test_a_frame_that_is_as_sharp_as_the_scene_has_no_blur() -> None:
     noise = np.random.default_rng(0).normal(0, 3, SCENE.shape)
     noisy = np.clip(SCENE + noise, 0, 255).astype(np.uint8)
@@ -56,21 +50,6 @@ def test_a_smooth_thing_before_the_scene_is_no_blur_of_it() -> None:
     frame[:, :110], hidden[:, :110] = 90, True
     assert relative_blur(frame, SCENE, hidden) is None
     assert relative_blur(frame, SCENE, np.ones_like(hidden)) is None  # nothing of it is seen
-
-
-def test_a_plain_wall_tells_nothing() -> None:
-    plain = np.full((60, 80, 3), 120, np.uint8)
-    assert relative_blur(plain, plain, None) is None
-
-
-@pytest.mark.parametrize(("right", "down"), [(0.0, 1.0), (3.3, -2.1), (-18.0, 7.0)])
-def test_kernels_sum_to_one_and_are_symmetric(right: float, down: float) -> None:
-    kernel = motion_kernel(right, down)
-    assert kernel.sum() == pytest.approx(1, abs=1e-5)
-    assert np.allclose(kernel, kernel[::-1, ::-1], atol=1e-5)
-    ys, xs = np.nonzero(kernel > 1e-6)
-    assert np.ptp(xs) <= abs(right) + 2
-    assert np.ptp(ys) <= abs(down) + 2
 
 
 def test_colours_of_a_scene_are_blurred_and_its_shares_are_not() -> None:

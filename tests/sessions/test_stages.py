@@ -18,7 +18,7 @@ from segue.types import Frame, Segmentation
 from tests.sessions.scenes import film, wall, with_squares
 from tests.sessions.tiny_foreground import TinyForeground
 
-COMMON = ["align", "ghosts", "flood", "exposure", "blur"]
+COMMON = ["align", "exposure", "blur"]
 OWN = ["contrast", "shadows", "lights", "rain", "stationary"]
 WALK = film([with_squares(wall(), [(30, 4 * t)]) for t in range(20)])
 
@@ -36,7 +36,7 @@ def test_the_model_the_camera_and_the_passes_say_which_stages_run() -> None:
     assert names("mustan-lite") == COMMON + OWN
     assert names("mustan-lite", follow_camera="auto") == ["follow", *COMMON, *OWN]
     assert names("mustan-lite", background=twice()) == ["nearby", "align", "average", *COMMON[1:], *OWN]
-    assert names(Subtractor("mog2")) == ["align", "flood"], "it does not look at the empty scene"
+    assert names(Subtractor("mog2")) == ["align"], "it does not look at the empty scene"
 
 
 def test_stages_are_left_out_by_name() -> None:

@@ -40,14 +40,6 @@ def test_parts_that_the_network_loses_are_held_where_nothing_has_changed() -> No
     assert after(with_car(), 0.6) == 1
 
 
-def test_what_is_left_of_less_than_half_of_a_piece_holds_nothing() -> None:
-    assert after(with_car(), 0.4) < 0.5
-
-
-def test_what_has_changed_is_not_held() -> None:
-    assert after(with_car(225), 0.6, frames=1) < 0.7
-
-
 def test_what_looks_like_the_empty_scene_is_not_held() -> None:
     assert after(with_car(), 0.6, scene=with_car()) < 0.7
 

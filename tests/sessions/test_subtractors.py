@@ -16,7 +16,7 @@ EMPTY = np.full((20, 30, 3), 100, np.uint8)
 
 
 def found(method: BackgroundDifference, picture: Image) -> npt.NDArray[np.bool_]:
-    """Foreground of a picture, (h, w), after one of the empty scene."""
+    """Foreground of an image, (h, w), after one of the empty scene."""
     scene = Scene.of(EMPTY)
     method.step(EMPTY, scene)
     maps = method.step(picture, scene)

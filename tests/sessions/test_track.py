@@ -80,7 +80,7 @@ def plain(lite: STCNLite) -> list[Segmentation]:
     return follow(new_session(lite), {0: FIRST})
 
 
-@pytest.fixture(params=["stcn-lite", "stcn", "stm"])
+@pytest.fixture(params=["stcn-lite", pytest.param("stcn", marks=pytest.mark.slow), "stm"])
 def network(request: pytest.FixtureRequest, lite: STCNLite) -> MemoryNetwork:
     if request.param == "stcn-lite":
         return lite
@@ -89,7 +89,7 @@ def network(request: pytest.FixtureRequest, lite: STCNLite) -> MemoryNetwork:
 
 
 class Recorder:
-    """A prompter that keeps what it is asked and answers with the mask so far, or all of the picture."""
+    """A prompter that keeps what it is asked and answers with the mask so far, or all of the image."""
 
     def __init__(self, image: Image, asked: list[Asked]) -> None:
         self.size, self.asked = (image.shape[0], image.shape[1]), asked
@@ -168,14 +168,6 @@ def test_the_doubt_goes_with_the_object(lite: STCNLite, removed: bool) -> None:
     assert session.state().values["first"] == []
 
 
-def test_a_prompter_that_does_not_judge_leaves_the_score_to_the_tracker(lite: STCNLite) -> None:
-    mask = np.zeros((48, 64), np.uint8)
-    mask[8:30, 10:40] = 1
-    asked = new_session(lite, prompter=partial(Judge, iou=float("nan")))
-    found = follow(asked, {0: [PointPrompt(1, ((20.0, 20.0),))]}, end=3)
-    assert scores(found) == scores(follow(new_session(lite), {0: mask}, end=3))
-
-
 def test_the_clip_is_worth_following(plain: list[Segmentation]) -> None:
     for result in plain:
         areas = [item.area for item in result.objects]
@@ -227,18 +219,11 @@ def test_objects_tell_box_area_and_expected_overlap(plain: list[Segmentation]) -
             assert item.score == pytest.approx(odds / (1 + odds), abs=1e-4)
 
 
-def test_the_largest_plane_is_the_first_of_equals() -> None:
-    planes = torch.randint(0, 4, (5, 6, 7), generator=torch.Generator().manual_seed(0)).float()
-    best, place = track.largest(planes)
-    assert torch.equal(best, planes.amax(0))
-    assert np.array_equal(place.numpy(), planes.numpy().argmax(0))
-
-
 def test_the_given_mask_is_the_result_of_its_frame(plain: list[Segmentation]) -> None:
     assert np.array_equal(plain[0].mask, FIRST)
 
 
-@pytest.mark.parametrize("schedule", [Schedule(mem_every=1, top_k=9), Schedule(mem_every=1, top_k=None)])
+@pytest.mark.parametrize("schedule", [Schedule(mem_every=1, top_k=9)])
 def test_objects_in_several_passes_give_the_same_results(network: MemoryNetwork, schedule: Schedule) -> None:
     one_by_one = new_session(network, schedule=schedule, memory_limit=1)
     apart = follow(one_by_one, {0: FIRST}, end=3)
@@ -268,11 +253,6 @@ def test_masks_before_the_first_prompt_are_empty(lite: STCNLite) -> None:
     assert results[3].ids == (1, 2, 3)
 
 
-def test_the_frames_before_the_first_prompt_leave_no_trace(lite: STCNLite) -> None:
-    waited = follow(new_session(lite), {3: MASKS[3]})[3:]
-    assert_same(follow(new_session(lite), {3: MASKS[3]}, first=3), waited)
-
-
 def test_an_object_can_be_added(lite: STCNLite) -> None:
     two = np.where(FIRST == 2, 0, FIRST)
     before = follow(new_session(lite), {0: two})
@@ -297,12 +277,6 @@ def test_an_object_can_be_corrected(lite: STCNLite, plain: list[Segmentation]) -
     assert sure.mean() > 0.3
     assert np.array_equal(corrected[4].mask[sure], plain[4].mask[sure])
     assert not np.array_equal(corrected[5].probabilities, plain[5].probabilities)
-
-
-def test_a_corrected_object_keeps_its_label(lite: STCNLite) -> None:
-    labelled = [MaskPrompt(1, FIRST == 1, label="duck")]
-    results = follow(new_session(lite), {0: labelled, 2: [MaskPrompt(1, MASKS[2] == 1)]}, end=4)
-    assert [item.label for item in results[-1].objects] == ["duck"]
 
 
 def test_an_object_can_be_removed(lite: STCNLite, plain: list[Segmentation]) -> None:
@@ -388,14 +362,11 @@ def test_a_session_does_not_change_the_network(network: MemoryNetwork) -> None:
 
 
 def test_a_network_in_training_mode_is_run_in_evaluation_mode(
-    stcn_network: torch.nn.Module,
+    lite: STCNLite, plain: list[Segmentation]
 ) -> None:
-    expected = follow(new_session(stcn_network), {0: FIRST}, end=3)
-    stcn_network.train()
-    try:
-        assert_same(follow(new_session(stcn_network), {0: FIRST}, end=3), expected)
-    finally:
-        stcn_network.eval()
+    network: Any = copy.deepcopy(lite)
+    network.decoder.pred = torch.nn.Sequential(torch.nn.Dropout(0.5), network.decoder.pred)
+    assert_same(follow(new_session(network.train()), {0: FIRST}, end=3), plain[:3])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -432,14 +403,6 @@ def test_every_frame_is_due_after_the_distance_of_the_schedule(lite: STCNLite) -
     assert due == [False, False, False, True, False, False, True, False]
 
 
-def test_skipped_frames_count_for_the_schedule(lite: STCNLite) -> None:
-    session = new_session(lite, schedule=Schedule(mem_every=3))
-    session.step(frame(0), FIRST)
-    session.skip(frame(1))
-    session.skip(frame(2))
-    assert session.requires_update
-
-
 def test_memory_does_not_grow_beyond_its_bound(lite: STCNLite) -> None:
     session = new_session(lite, schedule=Schedule(mem_every=1, memory_frames=3))
     sizes = []
@@ -457,8 +420,7 @@ SCHEDULES = [
 ]
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("stop", [0, 2, 6])
+@pytest.mark.parametrize(("schedule", "stop"), list(zip(SCHEDULES, [6, 2, 6, 0], strict=True)))
 def test_a_restored_session_goes_on_bit_by_bit(
     lite: STCNLite, tmp_path: Path, schedule: Schedule, stop: int
 ) -> None:
@@ -537,13 +499,7 @@ def test_a_session_that_cannot_be_saved_says_where(lite: STCNLite, tmp_path: Pat
         new_session(lite).state().save(tmp_path / "file" / "session.safetensors")
 
 
-def test_nothing_is_due_at_the_end(lite: STCNLite) -> None:
-    session = new_session(lite)
-    assert session.lag == 0
-    assert list(session.finish()) == []
-
-
-@pytest.mark.parametrize("size", [(1, 1), (5, 7), (16, 48), (33, 17)])
+@pytest.mark.parametrize("size", [(1, 1), (33, 17)])
 def test_frames_of_any_size_are_followed(network: MemoryNetwork, size: tuple[int, int]) -> None:
     height, width = size
     session = new_session(network, schedule=replace(network.schedule, mem_every=1))
@@ -602,11 +558,6 @@ def test_frames_beyond_the_working_size_are_reduced_for_the_network(lite: STCNLi
     assert grid == (32 // 8, 48 // 8), "30x40, padded to 32x48, at stride 8"
 
 
-def test_frames_within_the_working_size_stay_as_they_are(lite: STCNLite, plain: list[Segmentation]) -> None:
-    schedule = replace(lite.schedule, short_side=48)
-    assert_same(follow(new_session(lite, schedule=schedule), {0: FIRST}), plain)
-
-
 LONG_FILM = """
 import sys
 from pathlib import Path
@@ -614,7 +565,7 @@ import numpy as np
 import segue
 def resident_pages():
     return int(Path("/proc/self/statm").read_text().split()[1])
-film = np.load(sys.argv[1])
+video = np.load(sys.argv[1])
 session = segue.TrackSession("stcn-lite", device="cpu")
 session.step(film["frames"][0], film["first"])
 for t in range(1, 10_001):

@@ -1,4 +1,4 @@
-"""Two passes over a film: what the first one learns, and what it refuses."""
+"""Two passes over a video: what the first one learns, and what it refuses."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from segue.sessions import SessionState
 from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.segmenters import Segmenter
 from segue.sessions.subtractors import BackgroundDifference
-from segue.sessions.two_passes import KEEP, FilmMarks, SceneLearner, TwoPasses
-from segue.types import Frame, Image
+from segue.sessions.two_passes import FilmMarks, SceneLearner, TwoPasses
+from segue.types import Image
 from tests.sessions.scenes import film, overlap, square_mask, wall, with_squares
 
 SIZE = (96, 128)
@@ -23,7 +23,7 @@ STANDS, LEAVES = (30, 20), 40
 
 
 def waits_and_leaves(count: int = 60) -> list[Image]:
-    """A square that stands for two thirds of the film, and then goes out to the right."""
+    """A square that stands for two thirds of the video, and then goes out to the right."""
     path = [(30, 20 if t < LEAVES else 20 + 12 * (t - LEAVES)) for t in range(count)]
     return [with_squares(wall(), [place]) for place in path]
 
@@ -85,29 +85,15 @@ def test_each_part_between_cuts_has_a_scene_of_its_own() -> None:
     assert np.array_equal(first.scenes.scene(1).picture, other)
 
 
-def test_samples_are_bounded_and_spread_evenly() -> None:
-    first = learner()
-    for number, frame in enumerate(film([wall()] * (5 * KEEP))):
-        first.take(frame)
-        assert len(first._samples) <= KEEP, number
-    assert len(first._samples) >= KEEP // 2
-
-
 @pytest.mark.parametrize(
     "pictures",
     [[wall()], [wall()] * 5, [np.zeros_like(wall())] * 5, [np.zeros((3, 2, 3), np.uint8)] * 2],
-    ids=["one frame", "one picture", "black", "tiny"],
+    ids=["one frame", "one image", "black", "tiny"],
 )
 def test_films_of_nothing_give_empty_masks(pictures: list[Image]) -> None:
     found = masks(pictures, passes=2)
     assert len(found) == len(pictures)
     assert not any(mask.any() for mask in found)
-
-
-def test_networks_are_asked_with_the_frames_before() -> None:
-    pictures = waits_and_leaves()
-    found = [result.mask == 1 for result in segue.foreground(pictures, passes=2, device="cpu")]
-    assert overlap(found[20], square_mask(SIZE, [STANDS])) > 0.5
 
 
 @pytest.mark.parametrize("place", [3, 20, 59])
@@ -197,15 +183,3 @@ def test_where_two_passes_cannot_be_made() -> None:
 def test_a_source_is_closed_where_the_first_pass_fails() -> None:
     with pytest.raises(SourceError):
         next(segue.foreground([], model="median", passes=2))
-
-
-def test_frames_keep_their_index() -> None:
-    with segue.open_source(waits_and_leaves(), start=10, stride=3) as source:
-        indices = [result.index for result in segue.foreground(source, model="median", passes=2)]
-    assert indices == list(range(10, 60, 3))
-
-
-def test_the_frame_of_a_result_is_that_of_the_film() -> None:
-    frames = [Frame(5, 0.2, wall()), Frame(6, 0.24, wall())]
-    passes = TwoPasses(learner(), lambda: frames, LearntBackground(FilmScenes()))
-    assert [frame.index for frame in passes] == [5, 6]

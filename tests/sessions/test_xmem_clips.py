@@ -41,6 +41,20 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "antialias": {"mem_every": 3, "short_side": 80, "resize": "antialias"},
     },
 }  # fmt: skip
+QUICK = {
+    ("single", "again"),
+    ("late", "work"),
+    ("late", "lt"),
+    ("longterm", "lt2"),
+    ("resize", "plain"),
+}
+"""Each kind of memory and of resizing once; ``make test-slow`` runs all variants."""
+
+CASES = [
+    pytest.param(file, variant, marks=[] if (file, variant) in QUICK else [pytest.mark.slow])
+    for file, variants in SETTINGS.items()
+    for variant in variants
+]
 CLIP_OF = {"single": "A", "late": "B", "longterm": "C", "resize": "D"}
 
 
@@ -72,7 +86,7 @@ def followed(xmem_network: XMem) -> Callable[[str, str], Run]:
     return follow
 
 
-@pytest.mark.parametrize(("file", "variant"), [(file, v) for file in SETTINGS for v in SETTINGS[file]])
+@pytest.mark.parametrize(("file", "variant"), CASES)
 def test_a_clip_gives_the_published_numbers(
     followed: Callable[[str, str], Run], golden: GoldenReader, file: str, variant: str
 ) -> None:

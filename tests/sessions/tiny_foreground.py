@@ -17,7 +17,7 @@ class TinyForeground(nn.Module):
 
     Args:
         context: offsets and roles.
-        background: whether it takes a picture of the empty scene.
+        background: whether it takes an image of the empty scene.
     """
 
     current = "now"

@@ -1,4 +1,4 @@
-"""Networks of a few channels with the interfaces of XMem and Cutie, so that many films take seconds.
+"""Networks of a few channels with the interfaces of XMem and Cutie, so that many videos take seconds.
 
 Their outputs depend on everything that is remembered; what they compute means nothing.
 """

@@ -29,12 +29,13 @@ from segue.sessions.stages import Change, Stage, WorkFrame
 from segue.types import Image
 
 IDLE_EVERY = 4  # while the camera stands still, only every so many frames is looked at ...
-ALERT_SHARE, ALERT_LEVELS = 0.05, 6  # ... unless so many pixels jump by more levels than that
+ALERT_SHARE, ALERT_LEVELS = 0.05, 6  # ... and the first on which so many pixels jump by more levels than that
 FIRST_LOOKS = 12  # so many frames are looked at in any case: the camera may shake from the first one on
 REFERENCE_FRAMES = 12  # frames whose median is the reference ...
 REFERENCE_EVERY = 5  # ... and their distance
+STILL = 0.2  # pixels of small images by which phase correlation may be off where the camera stands still
 STICKY = 50  # after a clear movement, this many frames are aligned whenever that makes the difference smaller
-SMALLEST = 32  # pictures with a shorter side than this many pixels are taken as they are
+SMALLEST = 32  # images with a shorter side than this many pixels are taken as they are
 
 _IDENTITY: Matrix = np.eye(2, 3, dtype=np.float32)
 _CENTRE = np.full(2, 0.5, np.float32)
@@ -68,9 +69,9 @@ class Aligner(Checkpointable):
     """Finds how a shaken camera has moved against the first frames of the scene.
 
     Euclidean ECC from the best of three starts (no movement, phase correlation, the last movement), first
-    over all pixels of pictures of half the size, then without the fifth of the pixels that fits worst, which
+    over all pixels of images of half the size, then without the fifth of the pixels that fits worst, which
     is where things move by themselves. A movement counts if it makes the mean difference clearly smaller, in
-    half of the picture at least and not only where one thing moves, and moves a corner by 1.5 pixels at least
+    half of the image at least and not only where one thing moves, and moves a corner by 1.5 pixels at least
     and a fifth of the width at most; right after one that counts, smaller ones do as well. On a camera that
     stands still nothing counts, and the frames stay as they are.
     """
@@ -81,6 +82,7 @@ class Aligner(Checkpointable):
     _since: int = checkpointed()
     _last: Matrix | None = checkpointed()
     _tiny: npt.NDArray[np.uint8] | None = checkpointed()
+    _jumps: bool = checkpointed()
     state_types = (_View,)
 
     def __init__(self) -> None:
@@ -93,6 +95,7 @@ class Aligner(Checkpointable):
         self._since = STICKY
         self._last = None
         self._tiny = None
+        self._jumps = False
 
     def find(self, image: Image) -> Matrix | None:
         """Movement of the next frame, RGB (H, W, 3), uint8, or None where it is taken as it is."""
@@ -101,8 +104,9 @@ class Aligner(Checkpointable):
         idle = self._since >= STICKY
         if min(image.shape[:2]) < SMALLEST:
             return None
-        jumped = self._jumped(image)
-        rests = seen % IDLE_EVERY and seen >= FIRST_LOOKS and not collects and not jumped
+        jumped_before, self._jumps = self._jumps, self._jumped(image)
+        begins = self._jumps and not jumped_before
+        rests = seen % IDLE_EVERY and seen >= FIRST_LOOKS and not collects and not begins
         if self._reference is not None and idle and rests:
             return None
         view = _View.of(np.asarray(cv2.GaussianBlur(half_grey(image), (0, 0), 1.0), np.float32))
@@ -116,7 +120,7 @@ class Aligner(Checkpointable):
         return None if self._last is None else _doubled(self._last)
 
     def _jumped(self, image: Image) -> bool:
-        """Whether much of the picture is not as on the frame before, as when the camera begins to move."""
+        """Whether much of the image is not as on the frame before, as when the camera begins to move."""
         before, size = self._tiny, (max(1, image.shape[1] // 8), max(1, image.shape[0] // 8))
         self._tiny = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
         if before is None or before.shape != self._tiny.shape:
@@ -141,12 +145,13 @@ class Aligner(Checkpointable):
 
     def _search(self, reference: _View, view: _View) -> Matrix | None:
         try:
-            first = _begun(reference, view, self._last)
-            if self._since >= STICKY and 4 * _distance(first, view) < _LEAST_MOVE:  # far from counting
+            first = _begun(reference, view, self._last, idle=self._since >= STICKY)
+            # Far from counting on a camera that has stood still.
+            if first is None or (self._since >= STICKY and 4 * _distance(first, view) < _LEAST_MOVE):
                 return None
             mask = _well_matched(reference.local, view.local, first)
             return _refine(reference.local, view.local, first, _FINAL_STEPS, mask)
-        except cv2.error:  # nothing to hold on to: a plain wall, or pictures that have nothing in common
+        except cv2.error:  # nothing to hold on to: a plain wall, or images that have nothing in common
             return None
 
     def _collect(self, view: _View) -> None:
@@ -183,21 +188,24 @@ class Alignment(Stage):
 
 
 def _doubled(matrix: Matrix) -> Matrix:
-    """The same movement for the picture at twice the size; centres of pixels lie at halves."""
+    """The same movement for the image at twice the size; centres of pixels lie at halves."""
     turn, move = matrix[:, :2], matrix[:, 2]
     return np.column_stack([turn, 2 * move + _CENTRE - turn @ _CENTRE]).astype(np.float32)
 
 
 def _halved(matrix: Matrix) -> Matrix:
-    """What :func:`_doubled` would make this movement of."""
+    """Inverse of :func:`_doubled`."""
     turn, move = matrix[:, :2], matrix[:, 2]
     return np.column_stack([turn, (move - _CENTRE + turn @ _CENTRE) / 2]).astype(np.float32)
 
 
-def _begun(reference: _View, view: _View, last: Matrix | None) -> Matrix:
-    """Movement found in small pictures, for those of half size."""
+def _begun(reference: _View, view: _View, last: Matrix | None, *, idle: bool) -> Matrix | None:
+    """Scale a movement from small images to half size; None if the camera is idle and stands still."""
     one, other, reduced = reference.small, view.small, view.small is not view.local
-    starts = [_IDENTITY, shift(one, other)]
+    moved = shift(one, other)
+    starts = [_IDENTITY, moved]
+    if idle and np.abs(moved[:, 2]).max() < STILL:
+        return None
     if last is not None:
         starts.append(_halved(last) if reduced else last)
     start = min(starts, key=lambda matrix: difference(one, other, matrix))

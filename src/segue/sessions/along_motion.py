@@ -1,4 +1,4 @@
-"""What is foreground in a frame, averaged with the frames near it in time along the motion of each pixel."""
+"""Average the foreground of a frame with nearby frames along the motion of each pixel."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ REACH = 12  # frames before and after each one that count
 SAME = 15  # levels by which a pixel may look different on such a frame and still be the same thing
 LIKELY = 0.05  # probability from which on something may be foreground
 AROUND = np.ones((15, 15), np.uint8)  # what lies so near to where something may be foreground is looked at
-SHORT_SIDE = 240  # pixels are followed in pictures of this short side at most
+SHORT_SIDE = 240  # pixels are followed in images of this short side at most
 
-_ROW = 256  # OpenCV samples pictures at no more than 32767 places in a row
+_ROW = 256  # OpenCV samples images at no more than 32767 places in a row
 
 Kind = TypeVar("Kind", np.float32, np.uint8)
 
@@ -76,14 +76,14 @@ def _mean(
 
 
 def _at(values: npt.NDArray[Kind], x: Float32Array, y: Float32Array) -> npt.NDArray[Kind]:
-    """Values (H, W) or (H, W, C) at places between the pixels; beyond the border those of the border."""
+    """Bilinear values (H, W) or (H, W, C) at subpixel positions; the border is replicated."""
     found: Any = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(found, values.dtype)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Near:
-    """A frame as it is followed: picture and foreground at no more than the short side, whether it counts."""
+    """A frame as it is followed: image and foreground at no more than the short side, whether it counts."""
 
     index: int
     image: Image
@@ -92,7 +92,7 @@ class _Near:
 
 
 class MotionAverage(Stage):
-    """Averages the foreground of each frame with that of twelve before and twelve after it.
+    """Averages the foreground of each frame with the twelve frames before and after it.
 
     A pixel is followed by optical flow as long as it looks the same, so that what hides it does not count:
     an object that is lost on some frames is found there as well. Pixels near which nothing may be foreground

@@ -1,4 +1,4 @@
-"""Which detection is which known object, by overlap, class, motion and appearance; when objects come and go.
+"""Match detections with known objects by overlap, class, motion and appearance.
 
 Nothing here knows a network: boxes (x0, y0, x1, y1) are in pixels, appearances are vectors of unit length.
 """
@@ -40,7 +40,7 @@ CANDIDATE_OVERLAP = 0.3  # overlap (IoU) of the detections of two runs from whic
 RETURNS = 0.75  # likeness from which on a new object may be a lost object
 
 RETURN_SPEED, RETURN_BONUS = 0.02, 0.1
-"""What a lost object may move, in diagonals of the picture a frame, for its likeness to count more."""
+"""Motion of a lost object, in image diagonals per frame, below which its appearance counts more."""
 
 REMEMBERED = 32  # lost objects that are remembered
 HUES, LIGHTS = 8, 4  # bins of the colours of an appearance, for each of two axes and for lightness
@@ -57,7 +57,7 @@ def next_id(last: int, taken: Collection[int]) -> int:
 
 
 @dataclass
-class Track:
+class DetectionTrack:
     """A known object."""
 
     id: int
@@ -135,7 +135,7 @@ class Track:
         self.contested = False
 
     def expected(self, at: int) -> Box:
-        """Where its motion leads by frame ``at``."""
+        """Predicted box at frame ``at``."""
         if self.anchor is None or at - self.anchor[0] > REACH:
             return self.box
         x, y = self.anchor[1:3] + self.velocity * (at - self.anchor[0])
@@ -171,7 +171,7 @@ def overlaps(first: Sequence[Box], second: Sequence[Box]) -> Float32Array:
 
 
 def match(
-    tracks: Sequence[Track],
+    tracks: Sequence[DetectionTrack],
     shown: Sequence[Box | None],
     boxes: Sequence[Box],
     labels: Sequence[str | None],
@@ -181,7 +181,7 @@ def match(
     """Assign detections to tracks, all at once.
 
     Around the masks of the tracks are the boxes ``shown``, None where one is out of sight; boxes, labels and
-    appearances, (N, C), unit length, are those of the detections.
+    ``appearances`` of the detections, (N, C), have unit length.
     """
     from scipy.optimize import linear_sum_assignment  # late, for a quick start
 
@@ -210,7 +210,7 @@ def match(
 
 
 class _Lost(Protocol):
-    """What was lost: its last box and look, and the frame of both."""
+    """A lost object: its last box and appearance, and their frame."""
 
     box: Box
     seen: int
@@ -226,7 +226,7 @@ def reidentify(
     """Find the lost object that a new one is, by its look and by whether it can have come so far.
 
     Box and appearance are those of the new object on frame ``at``, ``size`` is height and width of the
-    picture.
+    image.
     """
     best, chosen = RETURNS, None
     for one in lost:
@@ -239,7 +239,7 @@ def reidentify(
     return chosen
 
 
-def find_occlusions(tracks: Sequence[Track], shown: Sequence[Box | None], at: int) -> list[bool]:
+def find_occlusions(tracks: Sequence[DetectionTrack], shown: Sequence[Box | None], at: int) -> list[bool]:
     """Whether each track is out of sight, or touches another of its class where it is or should be."""
     # With their rims: those of two masks that touch overlap.
     boxes = [grown(box or track.box, RIM) for track, box in zip(tracks, shown, strict=True)]
@@ -256,14 +256,9 @@ NO_APPEARANCES: Float32Array = np.zeros((0, 2 * LIGHTS * HUES * HUES), np.float3
 def appearance_of(image: Image, box: Box) -> Float32Array:
     """Colours of the upper and lower half of a box, (512,), unit length; products are Bhattacharyya's.
 
-    The picture is RGB (H, W, 3), uint8; of the box only the ellipse inside counts.
+    The image is RGB (H, W, 3), uint8; of the box only the ellipse inside counts.
 
-    Args:
-        image: RGB (H, W, 3), uint8.
-        box: ``(x0, y0, x1, y1)`` in pixels.
-
-    Returns:
-        (512,), float32.
+    ``box``: ``(x0, y0, x1, y1)`` in pixels.
     """
     height, width = image.shape[:2]
     x0, y0 = max(int(box[0]), 0), max(int(box[1]), 0)

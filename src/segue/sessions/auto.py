@@ -12,8 +12,9 @@ import numpy.typing as npt
 from segue.arrays import Float32Array
 from segue.errors import ArgumentError, PromptError, SegueError
 from segue.inputs import check_number, kind_of
-from segue.prompts.detectors import Detector
+from segue.prompts.phrases import parse_phrases
 from segue.prompts.planes import tight_box
+from segue.prompts.proposals import Detector
 from segue.sessions.association import REMEMBERED, appearance_of, next_id, reidentify
 from segue.sessions.base import Checkpointable, Session, checkpointed
 from segue.sessions.track import TrackSession
@@ -32,25 +33,37 @@ class Auto:
     Attributes:
         detector: what finds them, made by :func:`segue.detector` or its name; None is the one that comes with
             segue, which finds what moves.
-        every: look for new objects every so many frames; None looks only until the first objects are found.
+        every: look for new objects every so many frames; None looks only until the first objects are found,
+            for a text every 5 frames.
+        text: phrases to look for, such as ``"person, red car"`` or a list; they become the labels. Objects
+            are followed as :func:`segue.instances` does.
+        frames: indices of the only frames on which to look for the text.
+        score: least score of an object of a text, in 0..1; None is the detector's own.
 
     Raises:
-        ArgumentError: ``every`` is below 1.
+        ArgumentError: ``every`` is below 1, or ``frames`` come without ``text``.
     """
 
     detector: str | Detector | None = None
     every: int | None = None
+    text: str | Sequence[str] | None = None
+    frames: Sequence[int] | None = None
+    score: float | None = None
 
     def __post_init__(self) -> None:
         if self.every is not None:
             check_number("every", self.every, least=1, whole=True)
+        if self.text is not None:
+            parse_phrases(self.text)
+        elif self.frames is not None or self.score is not None:
+            raise ArgumentError("frames and score go with text")
         if self.detector is None or isinstance(self.detector, str):
             return
         missing = [name for name in ("__call__", "lookahead") if not hasattr(self.detector, name)]
         if missing:
             raise ArgumentError(
                 f"detector: {kind_of(self.detector)} without {', '.join(missing)}; give a name, what "
-                "segue.detector makes, or an object with the interface of segue.prompts.detectors.Detector"
+                "segue.detector makes, or an object with the interface of segue.prompts.proposals.Detector"
             )
 
 
@@ -119,7 +132,7 @@ class AutoSession(Checkpointable, Session):
         """Take the next frame, and give the result that is due, if any.
 
         Args:
-            frame: a :class:`segue.Frame`, or a picture (H, W, 3), uint8 (array, tensor or PIL), which gets
+            frame: a :class:`segue.Frame`, or an image (H, W, 3), uint8 (array, tensor or PIL), which gets
                 the index after the last one.
             prompts: None; here the objects are found.
 
@@ -237,14 +250,6 @@ def known_as(mask: npt.NDArray[np.bool_], label: str | None, known: Segmentation
 
     It is one if more than half of it lies in known objects, or if more than half of a known object of the
     same label, or of none, lies in it.
-
-    Args:
-        mask: (H, W), bool.
-        label: class of the found one, if it has any.
-        known: result of the frame.
-
-    Returns:
-        Id of the followed object, or None.
     """
     inside = known.mask[mask]
     if np.count_nonzero(inside) > OVERLAP * mask.sum():

@@ -1,4 +1,4 @@
-"""The background model: quantiles of each pixel, and removal of ghosts."""
+"""The background model: quantiles of each pixel."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MOST_GAIN = 3.0  # by which the past follows another light
 
 @dataclass(frozen=True, slots=True)
 class MedianSettings:
-    """Which frames make the background.
+    """Selection of frames for the background.
 
     Attributes:
         every: a frame is kept this many frames after the last one. If it is a multiple of three, the first
@@ -63,7 +63,7 @@ class MaskedMedian(Background):
     Masks are grown by two pixels. Per pixel the median goes over the kept frames in which the pixel was
     background; where there are too few of these it goes over all, so that an object that was there from the
     first frame on disappears some time after it has left. Of an even number of values the upper one of the
-    middle two counts. The work is spread over the frames that follow a kept one, and the picture changes
+    middle two counts. The work is spread over the frames that follow a kept one, and the image changes
     when it is done.
 
     Example:
@@ -98,28 +98,13 @@ class MaskedMedian(Background):
         self._row = 0
         self._past: TemporalQuantileBuffer | None = None
 
-    def replace(self, picture: Image, *, trusted: bool) -> None:
+    def replace(self, picture: Image) -> None:
         self.restart()
         self.update(picture)
-        if trusted:
-            self._frames *= self._settings.least
-            self._hidden *= self._settings.least
-            self._dense = False
-            self._reorder()
-
-    def remove_ghost(self, frame: Image, ghost: BoolArray) -> None:
-        if self.scene is None:
-            return
-        self._advance()
-        planes = frame.transpose(2, 0, 1)
-        for kept, hidden in zip(self._frames, self._hidden, strict=True):
-            kept[:, ghost] = planes[:, ghost]
-            hidden[ghost] = False
-        self._reorder(ghost)
-        known = self.scene.planes.copy()
-        known[:18, ghost] = np.tile(planes[:, ghost], (6, 1))
-        known[18:20, ghost] = 0
-        self.scene = Scene(known)
+        self._frames *= self._settings.least
+        self._hidden *= self._settings.least
+        self._dense = False
+        self._reorder()
 
     def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
         """Take the next frame.
@@ -162,7 +147,7 @@ class MaskedMedian(Background):
         self._advance()
         before, now = (each.astype(np.float32) for each in (self.scene.picture, picture))
         gain = np.clip((now + _DARK) / (before + _DARK), 0.1, MOST_GAIN)
-        # What else a pixel was keeps its distance from the picture, in the new light.
+        # What else a pixel was keeps its distance from the image, in the new light.
         gain, offset = (np.ascontiguousarray(each.transpose(2, 0, 1)) for each in (gain, now - gain * before))
 
         def lit(planes: Image) -> Image:

@@ -1,4 +1,4 @@
-"""What knows the empty scene: the interface, and a picture that was given."""
+"""Interface of background models, and a given background image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from segue.types import Image
 
 
 class Background(Checkpointable):
-    """What knows the empty scene; a class that derives from this one says only what it does.
+    """Base class of background models.
 
     Attributes:
         scene: what is known, or None before the first frame; another object when it has changed.
@@ -30,13 +30,10 @@ class Background(Checkpointable):
         """Make the scene brighter or darker by factors of red, green and blue."""
 
     def follow_light(self, picture: Image) -> None:
-        """Replace the picture by that of the same scene in another light; the statistics stay."""
+        """Replace the image by the same scene in another light; the statistics are kept."""
 
-    def replace(self, picture: Image, *, trusted: bool) -> None:
-        """Forget everything and begin with a picture; if it is not trusted, what moves may be in it."""
-
-    def remove_ghost(self, frame: Image, ghost: npt.NDArray[np.bool_]) -> None:
-        """Take the frame for the scene in a part, (H, W), that still shows an object that has left."""
+    def replace(self, picture: Image) -> None:
+        """Forget everything and begin with an image of the empty scene."""
 
     def restart(self) -> None:
         """Forget all frames."""
@@ -46,7 +43,7 @@ class Background(Checkpointable):
         return False
 
     def seek(self, index: int) -> Change | None:
-        """Take the scene of a frame, and tell what happens on it; None where the film is not known."""
+        """Take the scene of a frame, and tell what happens on it; None where the video is not known."""
         return None
 
     def fit(self, size: tuple[int, int]) -> None:
@@ -54,7 +51,7 @@ class Background(Checkpointable):
 
 
 class FixedBackground(Background):
-    """A picture of the empty scene that was given, RGB (H, W, 3), uint8, such as one taken at night.
+    """An image of the empty scene that was given, RGB (H, W, 3), uint8, such as one taken at night.
 
     Frames of another size but the same shape get it resized. It follows the exposure of the frames.
     """
@@ -66,7 +63,7 @@ class FixedBackground(Background):
 
     def __init__(self, picture: Image) -> None:
         if picture.ndim != 3 or picture.shape[2] != 3:
-            raise PromptError(f"a background is a picture (H, W, 3), not an array {picture.shape}")
+            raise PromptError(f"a background is an image (H, W, 3), not an array {picture.shape}")
         self._given = picture
         self._size = picture.shape[0], picture.shape[1]
         self.restart()
@@ -83,7 +80,7 @@ class FixedBackground(Background):
         self.scene = Scene.of(resized(self._given, self._size))
 
     def apply_gain(self, gains: Sequence[float]) -> None:
-        # From the picture as it was given: rounded levels that are scaled again and again drift away.
+        # From the image as it was given: rounded levels that are scaled again and again drift away.
         red, green, blue = (before * gain for before, gain in zip(self._gains, gains, strict=True))
         self._gains = (red, green, blue)
         self.scene = Scene.of(resized(self._given, self._size)).in_other_light(self._gains)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from segue.errors import ArgumentError, CheckpointError, ResumeError, SegueError
 from segue.inputs import check_file, kind_of, parse_json
-from segue.types import Frame, IndexMask, ObjectInfo, Prompt, Segmentation
+from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.partial import replacing
 
 FORMAT = "segue-session-7"
@@ -181,7 +181,7 @@ class Checkpointable:
         cls.state_fields = tuple(dict.fromkeys([*inherited, *declared]))
 
     def _config_fingerprint(self) -> dict[str, Any]:
-        """What a saved state belongs to, as JSON gives it back: it must be the same when it is restored."""
+        """Configuration of a saved state as JSON; it must be equal when the state is restored."""
         return {}
 
     def _reset_transient_state(self) -> None:
@@ -262,7 +262,7 @@ def _packed(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
 def _unpacked(
     form: Any, path: str, tensors: dict[str, Tensor], kinds: dict[str, type], place: torch.device
 ) -> Any:
-    """What :func:`_packed` was given; tensors go to a place."""
+    """Inverse of :func:`_packed`; tensors go to a device."""
     if not isinstance(form, dict):
         return form
     ((kind, content),) = form.items()
@@ -322,7 +322,7 @@ class Session(Protocol):
             "which SessionState.save writes and restore() takes"
         )
 
-    def step(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None = None) -> Segmentation | None:
+    def step(self, frame: Frame, prompts: Any = None) -> Segmentation | None:
         """Take the next frame, and give the result that is due, if any.
 
         Args:

@@ -1,4 +1,4 @@
-"""Detect changes of the whole picture: another scene, another light, a pause."""
+"""Detect changes of the whole image: another scene, another light, a pause."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from segue.sessions.registration import normalised, shift, warped
 from segue.sessions.stages import Change
 from segue.types import Image
 
-LONG_SIDE = 32  # pictures are compared at this longer side, in pixels: a shaken camera changes little there
+LONG_SIDE = 32  # images are compared at this longer side, in pixels: a shaken camera changes little there
 STEP = 16.0  # levels by which a pixel must differ from the frame before to have jumped
 TOUCH = 8.0  # levels up to which a pixel counts as it was
 
-TOUCHED = 0.75  # share of the pixels that are not as they were where something happened to the whole picture
+TOUCHED = 0.75  # share of the pixels that are not as they were where something happened to the whole image
 JUMPED = 0.55  # share of the pixels that must have jumped for it, too
 ALTERED = 0.5  # share of the pixels of another structure: from it on another scene, below it another light
 
 PART, RELIT = 0.5, 0.7
-"""A lamp may leave a part of the picture as it was: more than so many pixels have jumped, and so many of
+"""A lamp may leave a part of the image as it was: more than so many pixels have jumped, and so many of
 these have kept their structure."""
 
 LIKENESS = 0.5  # correlation with the surroundings from which on a pixel has kept its structure
 TEXTURE = 4.0  # variance of the surroundings, in levels squared, from which on they have a structure
 
 FOLLOWED, GAINED = 0.3, 0.05
-"""Where the camera has moved, this share of the pixels agrees when a picture is moved, and so much more than
-in the pictures as they are."""
+"""Where the camera has moved, this share of the pixels agrees when an image is moved, and so much more than
+in the images as they are."""
 
 PAUSE_SECONDS, PAUSE_FRAMES = 2.0, 10.0  # a pause is longer than both: seconds, usual distances of two frames
 RATE_FRAMES = 3  # so many pauses in a row are no pauses: the camera has become slower
 
-SHOWN = 0.03  # share of the empty scene from which on a picture shows it, behind something large
+SHOWN = 0.03  # share of the empty scene from which on an image shows it, behind something large
 
 
 class SceneChangeDetector(Checkpointable):
     """Compares each frame, reduced to some eight hundred pixels, with the one before.
 
-    Something that enters or leaves, however large, leaves a part of the picture as it was. Another light
+    Something that enters or leaves, however large, leaves a part of the image as it was. Another light
     leaves the structure; another scene neither. What fits again when it is moved is a camera that pans.
     """
 
@@ -63,15 +63,7 @@ class SceneChangeDetector(Checkpointable):
         self._pauses = 0
 
     def look(self, image: Image, time: float) -> Change:
-        """Take the next frame.
-
-        Args:
-            image: RGB (H, W, 3), uint8.
-            time: its time stamp in seconds.
-
-        Returns:
-            What happened between the frame before and this one.
-        """
+        """Take the next frame. ``image``: RGB (H, W, 3), uint8."""
         small = reduced(image)
         before, self._before = self._before, small
         paused = self._paused(time)
@@ -103,12 +95,12 @@ class SceneChangeDetector(Checkpointable):
 
 
 def reduced(image: Image) -> Float32Array:
-    """A picture, (H, W, 3), reduced by averaging to a longer side of at most :data:`LONG_SIDE`."""
+    """An image, (H, W, 3), reduced by averaging to a longer side of at most :data:`LONG_SIDE`."""
     return np.asarray(reduced_to(image, LONG_SIDE), np.float32)
 
 
 def difference(one: Float32Array, other: Float32Array) -> Change:
-    """What two reduced pictures of one size differ in as a whole: the scene, its light, or neither."""
+    """Compare two reduced images of one size: another scene, another light, or neither."""
     distance = np.abs(one - other).max(axis=2)
     jumped, touched = distance > STEP, float((distance > TOUCH).mean())
     share = float(jumped.mean())
@@ -121,7 +113,7 @@ def difference(one: Float32Array, other: Float32Array) -> Change:
 
 
 def structure(one: Float32Array, other: Float32Array) -> tuple[BoolArray, BoolArray]:
-    """Where two reduced pictures have the same structure, and where they have another one, (h, w) each.
+    """Masks of equal and of different structure in two reduced images, (h, w) each.
 
     Correlation with the close surroundings, which light does not change. Where both are plain, neither is so.
     """
@@ -140,7 +132,7 @@ def structure(one: Float32Array, other: Float32Array) -> tuple[BoolArray, BoolAr
 
 
 def shown_share(frame: Float32Array, scene: Float32Array) -> float:
-    """How much of a scene a picture shows: the parts with its structure and its levels."""
+    """Share of a scene that an image shows, by structure and levels."""
     if frame.shape != scene.shape:
         return 0.0
     kept, altered = structure(frame, scene)
@@ -152,18 +144,13 @@ def shown_share(frame: Float32Array, scene: Float32Array) -> float:
 def is_shown(scene: Image | None, image: Image) -> bool:
     """Whether a part of the empty scene is seen, so that what hides the rest stands before it.
 
-    Args:
-        scene: the empty scene, RGB (H, W, 3), uint8; None if it is not known.
-        image: the frame, of the same form.
-
-    Returns:
-        True where :data:`SHOWN` of it are seen.
+    ``scene``: the empty scene, RGB (H, W, 3), uint8.
     """
     return scene is not None and shown_share(reduced(image), reduced(scene)) > SHOWN
 
 
 def panned(one: Float32Array, other: Float32Array) -> bool:
-    """Whether the camera has moved from one reduced picture to the other, by phase correlation."""
+    """Whether the camera has moved from one reduced image to the other, by phase correlation."""
     if min(one.shape[:2]) < 8:
         return False
     first, second = (normalised(picture.mean(axis=2), sigma=2.0) for picture in (one, other))

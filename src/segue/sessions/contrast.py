@@ -1,4 +1,4 @@
-"""Normalise the contrast of pictures in fog, at dusk and of thermal cameras to that of the training."""
+"""Normalise the contrast of images in fog, at dusk and of thermal cameras to that of the training."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Tone:
         return np.asarray(table[values], np.uint8)
 
     def of_scene(self, scene: Scene) -> Scene:
-        """What is known of the empty scene, in this tone."""
+        """Background statistics in this contrast."""
         planes = scene.planes.copy()
         planes[:18] = self.act(planes[:18])
         return Scene(planes)

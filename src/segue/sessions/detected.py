@@ -12,13 +12,14 @@ import numpy as np
 from segue.arrays import BoolArray
 from segue.errors import ArgumentError, PromptError
 from segue.masks.measure import measure
-from segue.prompts.detectors import Detector, Proposals, propose
 from segue.prompts.planes import grown, tight_box
+from segue.prompts.proposals import Detector, Proposals, propose
 from segue.sessions.association import (
     NO_APPEARANCES,
     REMEMBERED,
+    SURPLUS,
     Candidate,
-    Track,
+    DetectionTrack,
     appearance_of,
     find_occlusions,
     match,
@@ -46,7 +47,7 @@ MISMATCHES = 2  # runs of the detector in a row after which a mask that it contr
 RIM = 0.05  # what a mask may reach out of its detection, as a share of the sides
 BETTER = 0.05  # by how much more a new mask has to agree
 SUDDEN = 0.5  # a mask that shrinks below this share since the last run has the detector run at once
-SMALLEST = 0.0003  # share of the picture below which an object is out of sight
+SMALLEST = 0.0003  # share of the image below which an object is out of sight
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class DetectionOptions:
         every: frames from one run to the next; where a mask shrinks suddenly, it comes sooner.
         score: mean score of an object over the first two runs; beyond it by 0.1, one run is enough.
         top: most objects that are followed at a time.
+        frames: indices of the only frames on which the detector runs, where one run is enough; None is all
+            that ``every`` says.
 
     Raises:
         ArgumentError: a number is out of range.
@@ -65,6 +68,7 @@ class DetectionOptions:
     every: int = 5
     score: float = 0.5
     top: int = 10
+    frames: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.top < 1:
@@ -89,14 +93,14 @@ class DetectionSession(Checkpointable, Session):
     """
 
     _session: TrackSession = checkpointed()
-    _tracks: dict[int, Track] = checkpointed()
-    _lost: deque[Track] = checkpointed()
+    _tracks: dict[int, DetectionTrack] = checkpointed()
+    _lost: deque[DetectionTrack] = checkpointed()
     _candidates: list[Candidate] = checkpointed()
     _seen: int = checkpointed()
     _due: int = checkpointed()
     _last_id: int = checkpointed()
     _next_index: int = checkpointed()
-    state_types = (Track, Candidate)
+    state_types = (DetectionTrack, Candidate)
 
     def __init__(
         self, session: TrackSession, detector: Detector, options: DetectionOptions | None = None
@@ -106,6 +110,11 @@ class DetectionSession(Checkpointable, Session):
         self._session, self._detector = session, detector
         self.options = options or DetectionOptions()
         self.reset()
+
+    @property
+    def found(self) -> int:
+        """The last id that was given: the number of objects found, as long as there are ids."""
+        return self._last_id
 
     def reset(self) -> None:
         self._session.reset()
@@ -118,7 +127,7 @@ class DetectionSession(Checkpointable, Session):
         """Take the next frame.
 
         Args:
-            frame: a :class:`segue.Frame`, or a picture (H, W, 3), uint8 (array, tensor or PIL), which gets
+            frame: a :class:`segue.Frame`, or an image (H, W, 3), uint8 (array, tensor or PIL), which gets
                 the index after the last one.
             prompts: None; here the objects are found.
 
@@ -135,7 +144,8 @@ class DetectionSession(Checkpointable, Session):
             raise PromptError("instances are found without prompts; use segue track for objects of your own")
         self._session.check_size(frame)
         given: list[Prompt] = []
-        looking = self._seen >= self._due
+        only = self.options.frames
+        looking = self._seen >= self._due if only is None else frame.index in only
         if looking:
             given = self._detect(frame)
             self._due = self._seen + self.options.every
@@ -242,7 +252,8 @@ class DetectionSession(Checkpointable, Session):
             else:
                 before.remove(candidate)
                 candidate = Candidate(box, label, candidate.total + score, candidate.runs + 1)
-            if not candidate.is_confirmed(self.options.score) or len(self._tracks) >= self.options.top:
+            enough = self.options.score - SURPLUS * (self.options.frames is not None)
+            if not candidate.is_confirmed(enough) or len(self._tracks) >= self.options.top:
                 self._candidates.append(candidate)
                 continue
             mask = scene.carved(number, None)
@@ -255,14 +266,16 @@ class DetectionSession(Checkpointable, Session):
             fresh[track.id] = mask
         return fresh
 
-    def _new(self, scene: _Scene, number: int) -> Track:
+    def _new(self, scene: _Scene, number: int) -> DetectionTrack:
         self._last_id = next_id(self._last_id, {*self._tracks, *(track.id for track in self._lost)})
         found = scene.found
         votes = {found.labels[number] or "": found.scores[number]}
         x0, y0, x1, y1 = box = found.boxes[number]
-        return Track(self._last_id, box, scene.at, scene.appearances[number], votes, size=(x1 - x0, y1 - y0))
+        return DetectionTrack(
+            self._last_id, box, scene.at, scene.appearances[number], votes, size=(x1 - x0, y1 - y0)
+        )
 
-    def _known_again(self, scene: _Scene, number: int) -> Track | None:
+    def _known_again(self, scene: _Scene, number: int) -> DetectionTrack | None:
         """The lost object that a new one is, taken from the lost ones."""
         box, label = scene.found.boxes[number], scene.found.labels[number]
         same = (track for track in self._lost if label in track.votes)

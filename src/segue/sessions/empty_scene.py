@@ -31,7 +31,7 @@ _ROWS, _SORTED_ROWS = 4, 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """What is known of the empty scene.
+    """Background statistics.
 
     Attributes:
         planes: (21, H, W), uint8; not written to. Three times red, green and blue: 10 % quantile, median and
@@ -49,15 +49,7 @@ class Scene:
 
     @classmethod
     def of(cls, picture: Image, frames: int = 35) -> Scene:
-        """A scene that is known from a picture.
-
-        Args:
-            picture: RGB (H, W, 3), uint8.
-            frames: number of frames that it counts as, at most 36.
-
-        Returns:
-            All quantiles are the picture, and nothing was ever foreground.
-        """
+        """A scene that is known from an image. ``picture``: RGB (H, W, 3), uint8."""
         known = np.tile(picture.transpose(2, 0, 1), (6, 1, 1))
         height, width = picture.shape[:2]
         count = np.full((1, height, width), min(255, 7 * frames), np.uint8)
@@ -77,42 +69,27 @@ class Scene:
 
 
 def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether two sizes (height, width) are the same picture enlarged or reduced, up to rounding."""
+    """Whether two sizes (height, width) are the same image enlarged or reduced, up to rounding."""
     (height, width), (rows, columns) = size, other
     return abs(height * columns - width * rows) <= max(height, width, rows, columns)
 
 
 def resized(picture: Image, size: tuple[int, int]) -> Image:
-    """A picture at another height and width.
-
-    Args:
-        picture: RGB (H, W, 3), uint8.
-        size: height and width of the result.
-
-    Returns:
-        RGB of this size, uint8.
-    """
+    """An image at another height and width. ``picture``: RGB (H, W, 3), uint8."""
     if picture.shape[:2] == size:
         return picture
     return np.asarray(cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def gain_table(gain: float) -> npt.NDArray[np.uint8]:
-    """Each level after a gain.
-
-    Args:
-        gain: factor; above 1 makes brighter.
-
-    Returns:
-        (256,), uint8.
-    """
+    """Each level after a gain. Returns (256,), uint8."""
     return np.asarray(np.clip(np.rint(np.arange(256) * gain), 0, 255), np.uint8)
 
 
 class TemporalQuantileBuffer:
     """The values of each pixel in ascending order: of all frames, and of those in which it was background.
 
-    A frame is sorted in with two operations on whole rows, whatever its values; there are ``keep`` at most.
+    A frame is inserted with two operations on whole rows; at most ``keep`` frames are kept.
     """
 
     def __init__(self, size: tuple[int, int], keep: int) -> None:
@@ -225,7 +202,7 @@ class TemporalQuantileBuffer:
 
 
 def scene_planes(frames: UInt8Array, hidden: BoolArray, least: int) -> UInt8Array:
-    """What the past tells of each pixel, (21, H, W), uint8; see :meth:`TemporalQuantileBuffer.planes`.
+    """Temporal statistics of each pixel, (21, H, W), uint8; see :meth:`TemporalQuantileBuffer.planes`.
 
     Frames are (n, 3, H, W), 255 at most, in the order of time; ``hidden``, (n, H, W), is where something was
     in front of the background. Of an even number of values the upper one of the middle two is the median.
@@ -244,15 +221,9 @@ def ranks(count: Any) -> tuple[Any, Any, Any]:
 
 
 def too_few(visible: npt.NDArray[np.integer], frames: int, least: int) -> BoolArray:
-    """Where a pixel was background in too few of ``frames`` kept frames, from the number of these.
+    """Mask of pixels that were background in too few of ``frames`` kept frames.
 
-    Args:
-        visible: (H, W), in how many frames a pixel was background.
-        frames: number of kept frames.
-        least: see :func:`scene_planes`.
-
-    Returns:
-        (H, W), bool.
+    ``visible``: (H, W), in how many frames a pixel was background; returns (H, W), bool.
     """
     return np.asarray(visible < (least if frames >= DOUBT_FROM else 1))
 

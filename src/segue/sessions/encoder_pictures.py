@@ -1,4 +1,4 @@
-"""Pictures of what the encoder of an instance network attends to, for ``--explain``: by scale and frame."""
+"""Images of what the encoder of an instance network attends to, for ``--explain``: by scale and frame."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from segue.models.seqformer.observing import EncoderAttention
 from segue.types import Image, IndexMask
 
 SCALE_SIDE, FRAME_SIDE = 180, 120
-"""Largest short sides in pixels of a picture in a table of scales, and of frames, which has more of them."""
+"""Largest short sides in pixels of an image in a table of scales, and of frames, which has more of them."""
 
 
 def draw_encoder(
@@ -29,17 +29,7 @@ def draw_encoder(
 ) -> dict[str, Image]:
     """Draw all that an encoder attends to for a frame.
 
-    Args:
-        attention: what was observed.
-        frame: number of the frame among the observed ones.
-        image: the frame as the network saw it, RGB (h, w, 3), uint8.
-        images: all frames of the window, as the network saw them.
-        mask: index mask of the frame, of any size.
-        ids: ids of the objects.
-
-    Returns:
-        By what files end with: ``-scales`` of :func:`draw_scales`, and ``-frames`` of :func:`draw_frames`
-        where frames see each other.
+    ``image``: the frame as the network saw it, RGB (h, w, 3), uint8.
     """
     pictures = {"-scales": draw_scales(attention, frame, image, mask, ids)}
     if attention.within or attention.between:
@@ -53,18 +43,10 @@ def draw_scales(
     """Draw where a frame is read by its own places, one row a scale that is read, fine to coarse.
 
     The first column is of all places of the frame, the others are of those where an object is, in the order
-    of the ids: tokens of every scale, each counted by the part of it that the object covers. Each picture
+    of the ids: tokens of every scale, each counted by the part of it that the object covers. Each image
     says the share of the attention that its scale has, and its colours go up to its own maximum.
 
-    Args:
-        attention: what was observed.
-        frame: number of the frame among the observed ones.
-        image: the frame as the network saw it, RGB (h, w, 3), uint8.
-        mask: its index mask, of any size.
-        ids: ids of the objects; those that are not in the mask have no column.
-
-    Returns:
-        RGB, uint8, (L · rows, (K + 1) · columns, 3).
+    ``image``: the frame as the network saw it, RGB (h, w, 3), uint8.
     """
     shapes = attention.shapes
     whole = torch.as_tensor(mask.astype(np.int32))
@@ -96,18 +78,12 @@ def draw_frames(attention: EncoderAttention, frame: int, images: Sequence[Image]
     """Draw which frames of its window a frame reads, one column a frame.
 
     One row a scale for the attention inside it, then for the attention between scales one row for the scale
-    itself and one for its neighbour. Each picture is the frame that is read, with what each of its places
+    itself and one for its neighbour. Each image is the frame that is read, with what each of its places
     counts for the same place of the frame that reads; it says how far away in time it is and its mean.
     The colours of a row go from 0 to twice what each frame would count if all counted alike, or up to its
     largest weight if that is more.
 
-    Args:
-        attention: what was observed, of one clip.
-        frame: number T of the frame that reads.
-        images: all frames of the window as the network saw them, RGB (h, w, 3), uint8.
-
-    Returns:
-        RGB, uint8, (rows · r, T · c, 3).
+    ``images``: all frames of the window as the network saw them, RGB (h, w, 3), uint8.
     """
     rows: list[tuple[str, Float32Array, float]] = []
     shapes = list(
@@ -144,7 +120,7 @@ def _by_frame(weights: Tensor, shape: tuple[int, int]) -> Float32Array:
 
 
 def _stride(image: Image, shape: tuple[int, int]) -> str:
-    """Name a scale by the pixels of the network's picture between its places."""
+    """Name a scale by the pixels of the network's image between its places."""
     return f"1/{2 ** round(np.log2(image.shape[0] / shape[0]))}"
 
 
@@ -156,7 +132,7 @@ def _reduced(image: Image, side: int) -> Image:
 
 
 def _captioned(image: Image, text: str) -> Image:
-    """The picture under a black bar with a text."""
+    """The image under a black bar with a text."""
     bar = np.zeros((14, image.shape[1], 3), np.uint8)
     cv2.putText(bar, text, (2, 11), cv2.FONT_HERSHEY_PLAIN, 0.8, (255, 255, 255), 1, cv2.LINE_AA)
     return np.vstack((bar, image))

@@ -1,4 +1,4 @@
-"""Pictures of the inputs and features behind a foreground result, for ``--explain``."""
+"""Images of the inputs and features behind a foreground result, for ``--explain``."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ LEAST_MOTION = 1.0  # pixels: slower flow is not brought to full colour, or nois
 
 @dataclass(slots=True)
 class Explanation:
-    """What a network made of a frame beside its result; what it does not tell is empty.
+    """Intermediate maps of a network for a frame; missing ones are empty.
 
     Attributes:
         context: maps of the context, (h, w), fine to coarse.
-        motion: flow to earlier frames, (h, w, 2) in pixels, that of the largest gap first.
+        motion: flow to earlier frames, (h, w, 2) in pixels, largest gap first.
         lengths: lengths of flow as the network was given them, (h, w, gaps) in [0, 1].
-        filtered: picture and flow joined, means over channels of what they amount to, (h, w), fine to coarse.
+        filtered: image and flow joined, means over channels of what they amount to, (h, w), fine to coarse.
         attention: the weights of these, means over channels in (0, 1), (h, w), fine to coarse.
     """
 
@@ -34,20 +34,14 @@ class Explanation:
 
 
 def draw(image: Image, scene: Sequence[Image], foreground: FloatingArray, explanation: Explanation) -> Image:
-    """One picture of several in rows, RGB, each of the size of the frame; what is short is filled with black.
+    """One image of several in rows, RGB, each of the size of the frame; what is short is filled with black.
 
     The first row is the frame, the ``scene``, the maps of the context and the probability of foreground.
     Where there is flow, a row shows it by the colour wheel, or its lengths where these alone are known; a
     row the filtered flow at each scale, and a row its attention.
 
-    Args:
-        image: the frame, RGB (H, W, 3), uint8.
-        scene: pictures of the empty scene, RGB (H, W, 3), uint8 each.
-        foreground: probability of foreground, (H, W), in [0, 1].
-        explanation: what the network made of its context.
-
-    Returns:
-        RGB, uint8, (rows · H, columns · W, 3).
+    ``image``: the frame, RGB (H, W, 3), uint8; ``scene``: images of the empty scene, RGB (H, W, 3), uint8
+    each; ``foreground``: probability of foreground, (H, W), in [0, 1].
     """
     height, width = image.shape[:2]
 
@@ -79,12 +73,7 @@ def draw(image: Image, scene: Sequence[Image], foreground: FloatingArray, explan
 def colour_wheel(flow: Float32Array, most: float) -> Image:
     """Flow as colours: hue is the direction, right is red; white stands still, full colour moves by ``most``.
 
-    Args:
-        flow: (H, W, 2) in pixels to the right and down.
-        most: length of the fastest, in the same unit; what is faster looks the same.
-
-    Returns:
-        RGB, (H, W, 3), uint8.
+    ``flow``: (H, W, 2) in pixels to the right and down; returns RGB, (H, W, 3), uint8.
     """
     angle = np.degrees(np.arctan2(flow[..., 1], flow[..., 0])) % 360
     speed = np.clip(np.linalg.norm(flow, axis=2) / most, 0, 1)

@@ -16,7 +16,7 @@ GAIN = 0.08  # logarithm of the gain beyond which the background follows the exp
 
 
 class Exposure(Stage):
-    """Makes the background brighter or darker, or replaces its picture where the light was switched."""
+    """Makes the background brighter or darker, or replaces its image where the light was switched."""
 
     name = "exposure"
 
@@ -34,17 +34,12 @@ class Exposure(Stage):
 
 
 def exposure(image: Image, background: Image) -> tuple[float, float, float] | None:
-    """How much brighter a frame is than the background, as factors of red, green and blue.
+    """Gain of a frame over the background for red, green and blue.
 
-    The median over the picture where the structure is that of the background, so that what stands before it
+    The median over the image where the structure is that of the background, so that what stands before it
     does not count. None if the difference is too small to matter, or the scene is another one.
 
-    Args:
-        image: RGB (H, W, 3), uint8.
-        background: RGB (H, W, 3), uint8.
-
-    Returns:
-        Three factors, or None.
+    ``image``: RGB (H, W, 3), uint8; ``background``: RGB (H, W, 3), uint8.
     """
     frame, empty = reduced(image), reduced(background)
     _, altered = structure(frame, empty)
@@ -61,15 +56,7 @@ def exposure(image: Image, background: Image) -> tuple[float, float, float] | No
 def relit(background: Image, image: Image, hidden: npt.NDArray[np.bool_]) -> Image:
     """The background after a frame: the frame itself, and the old background where it is hidden.
 
-    Pictures are RGB (H, W, 3), uint8; ``hidden`` (H, W) is where something stands before the background.
-
-    Args:
-        background: RGB (H, W, 3), uint8.
-        image: RGB (H, W, 3), uint8.
-        hidden: (H, W), bool.
-
-    Returns:
-        RGB (H, W, 3), uint8.
+    Images are RGB (H, W, 3), uint8; ``hidden`` (H, W) is where something stands before the background.
     """
     if not hidden.any() or hidden.all():
         return np.array(image)

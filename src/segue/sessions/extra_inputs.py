@@ -30,10 +30,10 @@ from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.empty_scene import same_shape
 from segue.types import Frame, Image
 
-Extra = Literal["depth", "flow"]  # inputs in addition to the picture
+Extra = Literal["depth", "flow"]  # inputs in addition to the image
 
 
-PUBLISHED_SIDE = 256  # side of the pictures that HOFAM and STAM were made for
+PUBLISHED_SIDE = 256  # side of the images that HOFAM and STAM were made for
 PERCENTILES = (1, 99)  # of the depth of a scene that become 0 and 255
 PICTURE = "picture"  # role of frames that flow is computed to
 
@@ -47,7 +47,7 @@ class FlowNetwork(nn.Module):
     Args:
         network: the network.
         provider: gives the flow from a frame to earlier ones; one instance for each session. None where the
-            frames bring their flow pictures, which then are ``flow`` of :meth:`encode`.
+            frames bring their flow images, which then are ``flow`` of :meth:`encode`.
     """
 
     current = "current"
@@ -67,7 +67,7 @@ class FlowNetwork(nn.Module):
         self.context = () if provider is None else tuple((-gap, PICTURE) for gap in self.gaps)
 
     def encode(self, frames: Tensor, role: str, flow: Tensor | None = None) -> Features:
-        """Resize frames, and encode those of the current role.
+        """Resize frames, and encode them in the current role.
 
         Args:
             frames: RGB (N, 3, H, W), float in [0, 1].
@@ -89,7 +89,7 @@ class FlowNetwork(nn.Module):
         if self.pictures is not None:
             return (resized, *maps)
         if flow is None or flow.shape[1] != len(self.gaps):
-            raise FlowError(f"each frame must bring a flow picture of {len(self.gaps)} channels")
+            raise FlowError(f"each frame must bring a flow image of {len(self.gaps)} channels")
         shown = F.interpolate(flow, size, mode="bilinear", antialias=True)
         return (*maps, *self.network.encode_flow(shown))
 
@@ -118,7 +118,7 @@ class FlowNetwork(nn.Module):
     def explain_flow(
         self, current: Features, context: Sequence[Features], background: Features | None
     ) -> tuple[list[Tensor], list[FilteredFlow]]:
-        """What the network makes of the flow of a frame.
+        """Features of the flow of a frame.
 
         Args:
             current: features of the frames, as :meth:`encode` returned them.
@@ -126,7 +126,7 @@ class FlowNetwork(nn.Module):
             background: not used.
 
         Returns:
-            The flow to each earlier frame, that of the largest gap first, (N, 2, h, w) in pixels; none where
+            The flow to each earlier frame, largest gap first, (N, 2, h, w) in pixels; none where
             the frames bring their flow. Then the filtered flow of each level of the decoder, fine to coarse.
         """
         frame, flow, motion = self._maps(current, context)
@@ -171,12 +171,7 @@ class ComputedFlow(nn.Module):
     def encode(self, frames: Tensor, role: str) -> Features:
         """As the network; the current frame comes as it is, and is encoded when its flow is known.
 
-        Args:
-            frames: (N, 3, H, W), as the network takes them.
-            role: of the frames, as the network names it.
-
-        Returns:
-            The network's features; the frames themselves where flow is needed first.
+        ``frames``: (N, 3, H, W), as the network takes them.
         """
         return (frames,) if role in (PICTURE, self.current) else self.network.encode(frames, role)
 
@@ -189,14 +184,7 @@ class ComputedFlow(nn.Module):
     ) -> Tensor:
         """Foreground of the current frame, as of a network that takes no flow.
 
-        Args:
-            current: what :meth:`encode` gave of the current frame.
-            context: what it gave of each frame of the context.
-            background: what it gave of the empty scene, or None.
-            size: height and width of the output in pixels.
-
-        Returns:
-            Logits (N, channels, *size).
+        Returns logits (N, channels, *size).
         """
         found, _ = self._encoded(current, context)
         return self.network.decode(found, context[: self._own], background, size)
@@ -231,13 +219,7 @@ def compute_flow(
 
     Frames, and those before them by growing gap, are (N, 3, H, W) in [0, 1].
 
-    Args:
-        pictures: gives the flow, and makes pictures of it.
-        frames: RGB (N, 3, H, W), float in [0, 1].
-        earlier: frames before them by growing gap, each as ``frames``.
-
-    Returns:
-        Flow pictures (N, gaps, H, W) in [0, 1], and flow by gap, (N, 2, H, W) in pixels.
+    Returns flow images (N, gaps, H, W) in [0, 1], and flow by gap, (N, 2, H, W) in pixels.
     """
     windows = torch.stack([frames, *earlier], 1)
     flows = [pictures.flows(now, before) for now, *before in map(_pictures, windows)]
@@ -247,7 +229,7 @@ def compute_flow(
 
 
 def _pictures(frames: Tensor) -> list[Image]:
-    """(T, 3, H, W) in [0, 1] → RGB pictures."""
+    """(T, 3, H, W) in [0, 1] → RGB images."""
     return list((255 * frames.float()).round().to(torch.uint8).movedim(1, -1).contiguous().cpu().numpy())
 
 
@@ -271,8 +253,8 @@ def check_extra(frame: Frame, taken: Extra | None, name: str) -> None:
 class DepthScale(Checkpointable):
     """Scales depth maps by the range of the first one of a scene.
 
-    The reading of the paper takes the range of the whole film, which a camera does not know yet; the depth of
-    a scene hardly changes.
+    The reading of the paper takes the range of the whole video, which a camera does not know yet; the depth
+    of a scene hardly changes.
     """
 
     _range: tuple[float, float] | None = checkpointed()
@@ -296,7 +278,7 @@ class DepthScale(Checkpointable):
 
 
 def plane_of(frame: Frame, size: tuple[int, int], scale: DepthScale) -> UInt8Array | None:
-    """Scaled depth of a frame, or its flow picture, at a height and width; None if it brings neither."""
+    """Scaled depth of a frame, or its flow image, at a height and width; None if it brings neither."""
     height, width = size
     if frame.flow is not None:
         return np.asarray(cv2.resize(frame.flow, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

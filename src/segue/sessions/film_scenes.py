@@ -1,4 +1,4 @@
-"""The empty scenes of a film, learnt in a first pass, and a background model that serves them."""
+"""The empty scenes of a video, learnt in a first pass, and a background model that serves them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STEPS = 63  # of the probabilities that are kept for each frame while the camera
 
 
 class FilmScenes(Checkpointable):
-    """The empty scenes of a film, by the frame from which on each of them holds."""
+    """The empty scenes of a video, by the frame from which on each of them holds."""
 
     _firsts: list[int] = checkpointed()
     _begun_by: list[str] = checkpointed()  # values of Change
@@ -44,7 +44,7 @@ class FilmScenes(Checkpointable):
             scene: the empty scene.
 
         Returns:
-            A film with this scene from frame 0 on.
+            A video with this scene from frame 0 on.
         """
         scenes = cls()
         scenes.add(0, scene)
@@ -58,7 +58,7 @@ class FilmScenes(Checkpointable):
             path: the file.
 
         Returns:
-            The scenes of the film.
+            The scenes of the video.
 
         Raises:
             CheckpointError: it is missing, damaged, or holds something else.
@@ -92,7 +92,7 @@ class FilmScenes(Checkpointable):
         Args:
             first: index of that frame; larger than those of the scenes before.
             scene: the empty scene.
-            change: what happened to the picture as a whole on that frame.
+            change: what happened to the image as a whole on that frame.
         """
         self._firsts.append(first)
         self._begun_by.append(change.value)
@@ -113,7 +113,7 @@ class FilmScenes(Checkpointable):
         return max(0, bisect.bisect_right(self._firsts, index) - 1)
 
     def begun_by(self, number: int) -> Change:
-        """Tell what happened to the picture as a whole where a scene begins.
+        """Tell what happened to the image as a whole where a scene begins.
 
         Args:
             number: number of the scene, from 0.
@@ -147,11 +147,11 @@ def _are_planes(planes: Any) -> bool:
 
 
 class LearntBackground(Background):
-    """The empty scenes of a film that are known beforehand; the exposure alone is followed.
+    """The empty scenes of a video that are known beforehand; the exposure alone is followed.
 
     Args:
-        scenes: those of the film, also such as are learnt before the first frame comes.
-        of_this_film: they are those of the very film, so that its cuts are known, too.
+        scenes: those of the video, also such as are learnt before the first frame comes.
+        of_this_film: they are those of the very video, so that its cuts are known, too.
     """
 
     while_panning: Mapping[int, UInt8Array]
@@ -227,7 +227,7 @@ def _sized(scene: Scene, size: tuple[int, int] | None) -> Scene:
 
 
 def packed(foreground: Float32Array) -> UInt8Array:
-    """A map of probabilities in few bytes: in steps of a 63rd, those of most pixels being 0."""
+    """A compact map of probabilities in steps of 1/63; most pixels are 0."""
     steps = np.rint(foreground * STEPS).astype(np.uint8)
     return np.array(np.frombuffer(zlib.compress(steps.tobytes()), np.uint8))
 

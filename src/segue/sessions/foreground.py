@@ -52,7 +52,7 @@ class ForegroundSession(Checkpointable, Session):
 
     Args:
         model: name for :func:`segue.load`, a foreground network in evaluation mode, or a classical segmenter.
-        background: what gives the picture of the empty scene; by default a :class:`MaskedMedian`. A session
+        background: what gives the image of the empty scene; by default a :class:`MaskedMedian`. A session
             needs one of its own.
         masks: how masks are made of probabilities; a session needs one of its own.
         short_side: larger frames are reduced to this short side; None never reduces.
@@ -61,7 +61,7 @@ class ForegroundSession(Checkpointable, Session):
             while it pans; None never.
         warm_up: frames of each scene whose masks are empty while the background is learnt.
         device: None takes a GPU if there is one; for networks.
-        fast: bfloat16 where the processor or GPU has it; for networks.
+        fast: bfloat16 on GPUs and processors with AMX; for networks.
 
     Example:
         >>> session = ForegroundSession("mustan-lite")
@@ -129,14 +129,14 @@ class ForegroundSession(Checkpointable, Session):
 
     @property
     def background(self) -> Image | None:
-        """The empty scene at the working size, RGB (h, w, 3), uint8; None if there is no such picture."""
+        """The empty scene at the working size, RGB (h, w, 3), uint8; None if there is no such image."""
         if isinstance(self._segmenter, Subtractor):
             return self._segmenter.scene
         return self._picture if self._uses_scene else None
 
     @property
     def scenes(self) -> FilmScenes | None:
-        """All that is known of the empty scene, to be saved; None if there is no such picture."""
+        """All that is known of the empty scene, to be saved; None if there is no such image."""
         if self.background is None:
             return None
         if isinstance(self._background, LearntBackground):
@@ -157,7 +157,7 @@ class ForegroundSession(Checkpointable, Session):
 
     @property
     def explanation(self) -> Image | None:
-        """What the last result was made of, as one picture at the working size, RGB (rows h, n w, 3).
+        """Inputs of the last result as one image at the working size, RGB (rows h, n w, 3).
 
         The frame; the empty scene, its low and its high quantile, all of what was background; the maps of the
         context at each scale, for networks that tell them; probability of foreground. For networks that look
@@ -169,7 +169,7 @@ class ForegroundSession(Checkpointable, Session):
 
     @property
     def explanations(self) -> Mapping[str, Image]:
-        """:attr:`explanation` by what its file ends with, as those of an ``InstanceSession``."""
+        """:attr:`explanation` by file suffix, as in an ``InstanceSession``."""
         return {} if self._explanation is None else {"": self._explanation}
 
     def step(
@@ -178,7 +178,7 @@ class ForegroundSession(Checkpointable, Session):
         """Take the next frame.
 
         Args:
-            frame: a :class:`segue.Frame`, or a picture (H, W, 3), uint8 (array, tensor or PIL), which gets
+            frame: a :class:`segue.Frame`, or an image (H, W, 3), uint8 (array, tensor or PIL), which gets
                 the index after the last one.
             prompts: None; foreground is found without prompts.
 
@@ -300,7 +300,7 @@ class ForegroundSession(Checkpointable, Session):
         self._background.fit(now.working)
         self._events.restart()
         if picture is not None:
-            self._background.replace(resized(picture, now.working), trusted=True)
+            self._background.replace(resized(picture, now.working))
 
     def _end_scene(self) -> None:
         self._drain()
@@ -364,9 +364,6 @@ class ForegroundSession(Checkpointable, Session):
                 self._masks.nothing(*named) if frame.empty else self._masks.result(*named, frame.maps)
             )
             frame.image, frame.plane, frame.matrix, frame.maps = NO_IMAGE, None, None, None
-            # Without a background only the network can be wrong; frames that wait would lose their past.
-            if frame.relearn and not self._segmenter.uses_background and self._waiting() is None:
-                self._segmenter.restart()
 
     def _give(self) -> Segmentation | None:
         """The next result, if it is made."""

@@ -43,7 +43,7 @@ class CrowdWarning(UserWarning):
 
 
 class ForegroundMasks(Checkpointable):
-    """Makes masks and objects of probabilities.
+    """Turns probabilities into masks and objects.
 
     Args:
         threshold: a pixel is foreground, or shadow, from this probability on; None takes that of the model,
@@ -238,7 +238,7 @@ def without_small(mask: BoolArray, min_area: int) -> BoolArray:
 
 
 class ComponentTracker(Checkpointable):
-    """Gives every moving thing an id that stays the same.
+    """Gives every moving object a stable id.
 
     Pieces of foreground are compared with where the objects of the frame before should be now, from their
     motion. A piece takes the id of the object that it overlaps most with, and an object passes its id to the
@@ -275,13 +275,8 @@ class ComponentTracker(Checkpointable):
     ) -> tuple[npt.NDArray[Any], tuple[ObjectInfo, ...]]:
         """Take the foreground of the next frame.
 
-        Args:
-            mask: (H, W), bool.
-            time: time stamp in seconds, not before that of the frame before.
-            probability: of the foreground, (H, W), float32, in [0, 1].
-
-        Returns:
-            Index mask (H, W), uint8 or uint16, and the objects that are followed.
+        ``mask``: (H, W), bool; ``probability``: of the foreground, (H, W), float32, in [0, 1]; returns index
+        mask (H, W), uint8 or uint16, and the objects that are followed.
         """
         count, labelled = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
         pieces = np.asarray(labelled, np.int32)
@@ -427,7 +422,7 @@ class ComponentTracker(Checkpointable):
                 del self._tracks[number]
 
     def _recognise(self, names: list[int], boxes: list[Box]) -> None:
-        """Give pieces without an id those of lost objects near them, the nearest pair first."""
+        """Give pieces without an id the ids of nearby lost objects, nearest pair first."""
         lost = {number: track.box for number, track in self._tracks.items() if not track.visible}
         nameless = [piece for piece in range(1, len(names)) if not names[piece]]
         if not lost or not nameless:
@@ -443,7 +438,7 @@ class ComponentTracker(Checkpointable):
 
 
 def _overlaps(expected: Labels | None, pieces: npt.NDArray[np.int32], count: int) -> Overlaps:
-    """Which objects, (H, W), overlap which of so many pieces, (H, W)."""
+    """Overlaps of objects, (H, W), with a number of pieces, (H, W)."""
     if expected is None or count == 1:
         return []
     both = (expected > 0) & (pieces > 0)

@@ -11,7 +11,7 @@ from torch import Tensor
 from segue.sessions.association import next_id
 
 OVERLAP_WEIGHT, EMBEDDING_WEIGHT, CLASS_WEIGHT = 1.0, 0.5, 0.5
-"""What mask overlap, likeness of the queries and agreement on the class count."""
+"""Weights of mask overlap, query similarity and class agreement."""
 
 ENOUGH = 0.75  # sum of the three from which on two are one object
 EMBEDDING_ALONE = 0.8  # likeness needed where no frame shows both masks
@@ -21,7 +21,7 @@ MOMENTUM = 0.7  # part of the old embedding and class scores that a known object
 
 @dataclass(frozen=True)
 class Instances:
-    """What was found in one window."""
+    """Instances of one window."""
 
     embeddings: Tensor  # instance queries, (K, C)
     class_scores: Tensor  # (K, classes), in 0..1
@@ -32,7 +32,7 @@ class Instances:
 
 
 @dataclass
-class Track:
+class InstanceTrack:
     """A known object."""
 
     id: int
@@ -55,7 +55,7 @@ class Track:
 class Tracks:
     """All known objects of a video; at most ``PATIENCE`` windows of silence are remembered."""
 
-    known: list[Track] = field(default_factory=list)
+    known: list[InstanceTrack] = field(default_factory=list)
     last_id: int = 0
 
     def update(self, found: Instances, shared: int, keep: int) -> list[int]:
@@ -67,7 +67,7 @@ class Tracks:
             track = matched.get(i)
             if track is None:
                 self.last_id = next_id(self.last_id, {known.id for known in self.known})
-                track = Track(self.last_id, found.embeddings[i], found.class_scores[i], tail)
+                track = InstanceTrack(self.last_id, found.embeddings[i], found.class_scores[i], tail)
                 self.known.append(track)
             else:
                 track.embedding = MOMENTUM * track.embedding + (1 - MOMENTUM) * found.embeddings[i]
@@ -82,7 +82,7 @@ class Tracks:
         self.known = [track for track in self.known if track.missing <= PATIENCE]
         return ids
 
-    def _match(self, found: Instances, shared: int) -> dict[int, Track]:
+    def _match(self, found: Instances, shared: int) -> dict[int, InstanceTrack]:
         """The known object of each instance that has one."""
         from scipy.optimize import linear_sum_assignment  # late, for a quick start
 

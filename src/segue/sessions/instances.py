@@ -22,7 +22,7 @@ from segue.models.base import InstanceNetwork, instance_capabilities
 from segue.models.seqformer.observing import EncoderAttention, ObservableNetwork
 from segue.sessions.base import Checkpointable, Session, checkpointed
 from segue.sessions.encoder_pictures import draw_encoder
-from segue.sessions.instance_tracks import Instances, Track, Tracks, suppress
+from segue.sessions.instance_tracks import Instances, InstanceTrack, Tracks, suppress
 from segue.sessions.networks import instance_network
 from segue.sessions.official import SHORT_SIDE, as_tensor, best_queries, enlarged, resized
 from segue.types import Image, IndexMask, ObjectInfo, Prompt, Segmentation
@@ -33,8 +33,8 @@ DUPLICATE = 0.6  # overlap (IoU over the window) above which the weaker of two q
 
 
 @dataclass(frozen=True, slots=True)
-class InstanceOptions:
-    """How a video is cut into windows, and what counts as found.
+class WindowOptions:
+    """Windows of a video and thresholds of instances.
 
     Attributes:
         window: frames that are processed together.
@@ -42,7 +42,7 @@ class InstanceOptions:
         score: least class score of an object, in 0..1.
         top: most objects of a window.
         classes: class channels that are wanted; None is all.
-        short_side: pictures are resized to this short side for the network.
+        short_side: images are resized to this short side for the network.
 
     Raises:
         ArgumentError: a number is out of range.
@@ -84,14 +84,14 @@ class InstanceSession(Checkpointable, Session):
 
     The frames of a window are processed together. The next window shares some frames with it, on which its
     instances are matched with the known objects by overlap, by the embeddings of their queries and by class.
-    Where the encoder does not relate frames (SeqFormer), each frame is encoded once.
+    If the encoder does not relate frames (SeqFormer), each frame is encoded once.
 
     Args:
         network: such as SeqFormer or MS-STS VIS, in evaluation mode; it is not changed.
         options: windows and thresholds.
         names: name of each class channel.
         device: None takes a GPU if there is one.
-        fast: bfloat16 where the processor or GPU has it.
+        fast: bfloat16 on GPUs and processors with AMX.
     """
 
     _frames: list[_Pending] = checkpointed()
@@ -101,18 +101,18 @@ class InstanceSession(Checkpointable, Session):
     _shared: int = checkpointed()
     _size: tuple[int, int] | None = checkpointed()
     _next_index: int = checkpointed()
-    state_types = (_Pending, Tracks, Track)
+    state_types = (_Pending, Tracks, InstanceTrack)
 
     def __init__(
         self,
         network: str | InstanceNetwork,
-        options: InstanceOptions | None = None,
+        options: WindowOptions | None = None,
         *,
         names: Mapping[int, str] | None = None,
         device: str | torch.device | None = None,
         fast: bool = False,
     ) -> None:
-        self.options = options or InstanceOptions()
+        self.options = options or WindowOptions()
         network = instance_network(network)
         self._network, self.device, self._dtype = prepare_for_inference(network, device, fast)
         self._weights = WeightsIdentity.of(cast(nn.Module, network))
@@ -140,7 +140,7 @@ class InstanceSession(Checkpointable, Session):
 
     @property
     def explanation(self) -> Image | None:
-        """Where the network looked for the last result, as one strip of pictures, RGB (h, n w, 3).
+        """Attention of the last result as one strip of images, RGB (h, n w, 3).
 
         The frame with its objects, as large as the network sees it; then the frame once for each object that
         was found in its window, with what the query of the object attends to, in the order of the ids, rimmed
@@ -150,7 +150,7 @@ class InstanceSession(Checkpointable, Session):
 
     @property
     def explanations(self) -> Mapping[str, Image]:
-        """The pictures of the last result by what their files end with, RGB (rows, columns, 3), uint8.
+        """The images of the last result by what their files end with, RGB (rows, columns, 3), uint8.
 
         Under ``""`` is :attr:`explanation`. Of networks with the encoder of SeqFormer there is ``-scales``,
         where it looks at each scale (:func:`segue.sessions.encoder_pictures.draw_scales`), and where it
@@ -166,7 +166,7 @@ class InstanceSession(Checkpointable, Session):
         """Take the next frame, and give the result that is due, if any.
 
         Args:
-            frame: a :class:`segue.Frame`, or a picture (H, W, 3), uint8 (array, tensor or PIL), which gets
+            frame: a :class:`segue.Frame`, or an image (H, W, 3), uint8 (array, tensor or PIL), which gets
                 the index after the last one.
             prompts: None; instances are found without prompts.
 
@@ -265,7 +265,7 @@ class InstanceSession(Checkpointable, Session):
         return self._explains and instance_capabilities(self._network).observes_encoder
 
     def _encode(self, observer: EncoderAttention | None) -> Any:
-        """What the network sees in the window; frames of an earlier window are not encoded again."""
+        """Encoded frames of the window; frames of an earlier window are not encoded again."""
         network = self._network
         if network.relates_frames:
             return self._encoded(torch.cat([self._tensor(pending) for pending in self._frames], 1), observer)
@@ -284,7 +284,7 @@ class InstanceSession(Checkpointable, Session):
         return as_tensor([pending.picture], self.device, self._dtype)
 
     def _segment(
-        self, pending: _Pending, logits: Tensor, ids: list[int], known: Mapping[int, Track]
+        self, pending: _Pending, logits: Tensor, ids: list[int], known: Mapping[int, InstanceTrack]
     ) -> Segmentation:
         """The result for one frame from the mask logits (K, h, w) of its instances."""
         mask = compose(enlarged(logits, pending.size), ids)
@@ -299,15 +299,7 @@ class InstanceSession(Checkpointable, Session):
 
 
 def compose(logits: Tensor, ids: Sequence[int]) -> IndexMask:
-    """Index mask (H, W) of mask logits (K, H, W): the largest logit of a pixel counts, the first of equals.
-
-    Args:
-        logits: (K, H, W).
-        ids: ids of the K objects.
-
-    Returns:
-        (H, W); 0 where no logit is above 0.
-    """
+    """Index mask (H, W) of mask logits (K, H, W): each pixel takes the first largest logit."""
     if len(ids) == 0:
         return np.zeros(tuple(logits.shape[-2:]), np.uint8)
     best = logits.max(0)

@@ -1,4 +1,4 @@
-"""Suppress light that moves over a dark scene, as that of headlights."""
+"""Suppress moving light on a dark scene, such as headlights."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 
 from segue.arrays import BoolArray, Float32Array, UInt8Array
 from segue.sessions.backgrounds import Background
+from segue.sessions.empty_scene import Scene
 from segue.sessions.stages import Stage, WorkFrame
 from segue.types import Image
 
@@ -33,15 +34,19 @@ class Lights(Stage):
 
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold
+        self._scene: tuple[Scene, Float32Array] | None = None
 
     def after(self, frame: WorkFrame, background: Background) -> None:
-        if not frame.pans and background.scene is not None:
-            frame.foreground = without_lights(
-                frame.foreground, self._threshold, frame.image, background.scene.picture
-            )
+        if frame.pans or background.scene is None:
+            return
+        if self._scene is None or self._scene[0] is not background.scene:
+            self._scene = background.scene, brightness(background.scene.picture)
+        frame.foreground = without_lights(frame.foreground, self._threshold, frame.image, self._scene[1])
 
 
-def without_lights(foreground: Float32Array, threshold: float, image: Image, scene: Image) -> Float32Array:
+def without_lights(
+    foreground: Float32Array, threshold: float, image: Image, empty: Float32Array
+) -> Float32Array:
     """Probabilities without the pieces that are light on a dark scene.
 
     Light adds to the scene: nothing in it is darker than the scene, and its border is soft. An object has an
@@ -49,20 +54,13 @@ def without_lights(foreground: Float32Array, threshold: float, image: Image, sce
     off over its own radius, which is steeper. Where the scene is full of edges itself nothing is taken for
     light.
 
-    Args:
-        foreground: (h, w), float32 in [0, 1].
-        threshold: from which on a pixel is foreground.
-        image: the frame, RGB (h, w, 3), uint8.
-        scene: the empty scene, RGB (h, w, 3), uint8.
-
-    Returns:
-        (h, w), float32; the same array where there is no light.
+    ``foreground``: (h, w), float32 in [0, 1]; ``image``: the frame, RGB (h, w, 3), uint8; ``empty``: smoothed
+    brightness of the empty scene, (h, w), float32 in [0, 255]; returns (h, w), float32.
     """
     mask = foreground >= threshold
     if not mask.any():
         return foreground
     count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
-    grey, empty = (np.asarray(cv2.cvtColor(each, cv2.COLOR_RGB2GRAY), np.uint8) for each in (image, scene))
     lights = []
     for number in range(1, count):
         left, top, width, height, _ = (int(value) for value in stats[number])
@@ -71,19 +69,19 @@ def without_lights(foreground: Float32Array, threshold: float, image: Image, sce
             slice(max(0, top - margin), top + height + margin),
             slice(max(0, left - margin), left + width + margin),
         )
-        if _is_light(np.asarray(pieces[part] == number), _levels(grey[part]), _levels(empty[part])):
+        if _is_light(np.asarray(pieces[part] == number), image[part], empty[part]):
             lights.append(number)
     if not lights:
         return foreground
     return np.where(np.isin(pieces, lights), np.float32(0), foreground)
 
 
-def _is_light(piece: BoolArray, grey: Float32Array, empty: Float32Array) -> bool:
+def _is_light(piece: BoolArray, image: Image, empty: Float32Array) -> bool:
     """Whether a piece, (h, w), is brighter than the scene and has no edge that the scene has not."""
     near = cv2.dilate(piece.view(np.uint8), AROUND) > 0
     if float(np.median(empty[near])) >= DARK:
         return False
-    brighter = grey - empty
+    brighter = brightness(image) - empty
     level = float(np.percentile(brighter[piece], BRIGHTEST))
     if level < LEAST or float((brighter[near] > -NOISE).mean()) < BRIGHTER:
         return False
@@ -95,11 +93,13 @@ def _is_light(piece: BoolArray, grey: Float32Array, empty: Float32Array) -> bool
     return float(np.percentile(steepness(brighter)[flat], SHARPEST)) < soft * level
 
 
-def _levels(grey: UInt8Array) -> Float32Array:
-    return np.asarray(cv2.GaussianBlur(grey.astype(np.float32), (0, 0), SMOOTH), np.float32)
+def brightness(image: Image) -> Float32Array:
+    """Smoothed brightness of an RGB image (h, w, 3), uint8; returns (h, w), float32 in [0, 255]."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return np.asarray(cv2.GaussianBlur(grey, (0, 0), SMOOTH), np.float32)
 
 
 def steepness(levels: Float32Array | UInt8Array) -> Float32Array:
-    """How much the levels change from pixel to pixel: the length of the gradient by Sobel."""
+    """Magnitude of the Sobel gradient."""
     right, down = (cv2.Sobel(levels, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
     return np.asarray(np.hypot(right, down), np.float32)

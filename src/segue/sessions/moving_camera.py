@@ -22,21 +22,21 @@ PAST = (4, 6, 8, 10, 12, 14, 16, 18)  # frames back to those whose median is the
 
 GROW = np.ones((9, 9), np.uint8)  # by which masks grow before they hide the scene
 
-Homography = npt.NDArray[np.float64]  # (3, 3): a point of one picture, in pixels, to that of the other
+Homography = npt.NDArray[np.float64]  # (3, 3): a point of one image, in pixels, to that of the other
 Mask = npt.NDArray[np.generic]
-Shown = tuple[Image, Mask]  # a picture, RGB (H, W, 3), and where objects are, (H, W): they do not count
+Shown = tuple[Image, Mask]  # an image, RGB (H, W, 3), and where objects are, (H, W): they do not count
 
 Method = Literal["features", "ecc"]
 
 LEAST_INLIERS = 0.4  # share of the matches that a motion of the camera must explain
 LEAST_MATCHES = 20
-LEAST_CORRELATION = 0.6  # of two pictures after ECC
+LEAST_CORRELATION = 0.6  # of two images after ECC
 
 LEAST_SEEN = 2
 """Frames of the background that are needed to follow a camera while it pans; with fewer the background is
 that of a camera that stands still. A single frame also shows objects that its mask lacks."""
 
-MOST_SHIFT = 0.3  # parts of the picture by which a corner may move: such pictures have enough in common
+MOST_SHIFT = 0.3  # parts of the image by which a corner may move: such images have enough in common
 
 _STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
 _SMOOTHING = 5
@@ -44,7 +44,7 @@ _EDGE = 4  # pixels
 
 
 def camera_motion(first: Shown, second: Shown) -> Homography | None:
-    """Motion from the first picture to the second by ORB features and RANSAC; None where it is not clear."""
+    """Motion from the first image to the second by ORB features and RANSAC; None where it is not clear."""
     orb = cv2.ORB.create(1000, fastThreshold=8)
     points = []
     for picture, mask in (first, second):
@@ -69,7 +69,7 @@ def camera_motion(first: Shown, second: Shown) -> Homography | None:
 def camera_motion_by_ecc(first: Shown, second: Shown) -> Homography | None:
     """The same by maximising the correlation of local structure (Evangelidis, Psarakis 2008).
 
-    It begins where the features lead and is accepted only if the pictures then differ less; without
+    It begins where the features lead and is accepted only if the images then differ less; without
     features it begins with no motion, so that it follows scenes with few corners, too.
     """
     start = camera_motion(first, second)
@@ -80,7 +80,7 @@ def camera_motion_by_ecc(first: Shown, second: Shown) -> Homography | None:
     )
     shown = np.asarray(first[1] == 0).astype(np.uint8)
     try:
-        # From the second to the first, because the mask is of the picture that is warped.
+        # From the second to the first, because the mask is of the image that is warped.
         correlation, back = cv2.findTransformECC(
             other, one, begin.astype(np.float32), cv2.MOTION_HOMOGRAPHY, _STEPS, shown, _SMOOTHING
         )
@@ -99,7 +99,7 @@ METHODS: dict[Method, Callable[[Shown, Shown], Homography | None]] = {
 
 
 def is_moderate(matrix: Homography, size: tuple[int, int]) -> bool:
-    """Whether no corner of pictures of this height and width moves far."""
+    """Whether no corner of images of this height and width moves far."""
     height, width = size
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64)
     moved = cv2.perspectiveTransform(corners[None], matrix)[0]
@@ -107,17 +107,9 @@ def is_moderate(matrix: Homography, size: tuple[int, int]) -> bool:
 
 
 def seen_from(picture: Image, matrix: Homography, fill: Image) -> Image:
-    """A picture as another one of its size, ``fill``, sees it; where it shows nothing, ``fill`` itself.
+    """An image as another one of its size, ``fill``, sees it; where it shows nothing, ``fill`` itself.
 
     Both are (H, W, 3) or (H, W), uint8; the matrix leads from ``picture`` to ``fill``.
-
-    Args:
-        picture: (H, W, 3) or (H, W), uint8.
-        matrix: 3 x 3, from ``picture`` to ``fill``.
-        fill: of the same form.
-
-    Returns:
-        Of the same form, uint8.
     """
     return warped(picture, matrix, cv2.BORDER_TRANSPARENT, flags=cv2.INTER_LINEAR, onto=fill.copy())
 
@@ -125,7 +117,7 @@ def seen_from(picture: Image, matrix: Homography, fill: Image) -> Image:
 def motion_between(
     step_to: Callable[[int], Homography | None], start: int, end: int, size: tuple[int, int]
 ) -> Homography | None:
-    """Motion from one frame of a film to another, chained."""
+    """Motion from one frame of a video to another, chained."""
     low, high = sorted((start, end))
     total: Homography = np.eye(3)
     for index in range(low + 1, high + 1):
@@ -141,13 +133,8 @@ def motion_between(
 def scene_around(current: Image, others: Sequence[tuple[Image, Mask, Homography]]) -> Scene:
     """The empty scene as a frame sees it: from frames near it, and the frame itself where they show nothing.
 
-    Args:
-        current: RGB (H, W, 3), uint8.
-        others: frames of the same form in the order of time, with their foreground, (H, W), and the motion
-            from each to ``current``.
-
-    Returns:
-        Median, quantiles and shares of the others, brought onto the frame, without their foreground.
+    ``current``: RGB (H, W, 3), uint8; ``others``: frames of the same form in the order of time, with their
+    foreground, (H, W), and the motion from each to ``current``.
     """
     if not others:
         return Scene.of(current, 1)

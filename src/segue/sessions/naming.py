@@ -12,10 +12,10 @@ LEAST_OVERLAP = 0.4
 
 
 class ObjectNamer:
-    """Names objects of pictures by a detector that knows classes.
+    """Names objects of images by a detector that knows classes.
 
     Args:
-        detector: finds objects of one picture, and labels them.
+        detector: finds objects of one image, and labels them.
 
     Raises:
         PromptError: the detector knows no classes.
@@ -27,15 +27,9 @@ class ObjectNamer:
         self._detector = detector
 
     def __call__(self, image: Image, box: Box) -> tuple[str, float] | None:
-        """What the object in a box is.
+        """Label of the object in a box.
 
-        Args:
-            image: RGB, (H, W, 3), uint8, with the object and something of its surroundings.
-            box: around the object, in pixels of ``image``.
-
-        Returns:
-            Label and score, in [0, 1], of the detection that overlaps the box most; None where none does by
-            an IoU of :data:`LEAST_OVERLAP`.
+        ``image``: RGB, (H, W, 3), uint8, with the object and something of its surroundings.
         """
         found = self._detector(Frame(0, 0.0, image)).objects
         named = [(item.label, item.score, item.box) for item in found if item.label and item.box]

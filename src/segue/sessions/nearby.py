@@ -30,7 +30,7 @@ ROUNDS = 2  # times that the network is asked: without and with what was foregro
 
 
 class Nearby:
-    """A film of a camera that pans, in which each frame is seen beside those up to 18 before and after it.
+    """A video of a camera that pans, in which each frame is seen beside those up to 18 before and after it.
 
     These are brought onto the frame by the motion of the camera, see
     :class:`~segue.sessions.moving_camera.CameraFollower`, which knows the frames before alone: there
@@ -65,11 +65,11 @@ class Nearby:
         return camera_motion_by_ecc((self._frames[index - 1], nothing), (self._frames[index], nothing))
 
     def _flow_between(self, start: int, end: int) -> Flow:
-        """Where each pixel of a frame lies in the one before or after it, as (H, W, 2) pixels from it."""
+        """Displacement of each pixel to the previous or next frame, (H, W, 2) in pixels."""
         return self._flows(self._frames[start], self._frames[end])
 
     def _looked_at(self, index: int, masks: Sequence[UInt8Array]) -> Float32Array:
-        """Probability of foreground in a frame; masks are those of all frames."""
+        """Probability of foreground in a frame, from the masks of all frames."""
         last, current = len(self._frames) - 1, self._frames[index]
         near = [index + way for way in sorted((*PAST, *(-back for back in PAST))) if 0 <= index + way <= last]
         # Where there is no frame so far before, the one so far after it tells as much of what moves.

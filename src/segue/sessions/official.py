@@ -42,9 +42,9 @@ def whole_clip(
         network: in evaluation mode; it is not changed.
         pictures: all frames, RGB, (H, W, 3), uint8.
         size: height and width of the masks.
-        short_side: pictures are resized to this short side, in pixels.
+        short_side: images are resized to this short side, in pixels.
         device: None takes a GPU if there is one.
-        fast: bfloat16 where the processor or GPU has it.
+        fast: bfloat16 on GPUs and processors with AMX.
 
     Returns:
         At most ten entries with ``video_id`` (1), ``score`` (0..1), ``category_id`` (channel of the class
@@ -93,20 +93,10 @@ def video_records(
 def clip_records(
     network: InstanceNetwork, frames: Iterable[Tensor], size: tuple[int, int], video_id: int, top: int = 10
 ) -> Records:
-    """Entries for one clip, equal to those of the published inference.
+    """Entries for one clip, equal to the published inference.
 
     The ``top`` best pairs of query and class count; there is no threshold and no suppression, and a query
     without any pixel is left out. The frames are (1, 1, 3, H, W) each, ``size`` is that of the masks.
-
-    Args:
-        network: in evaluation mode.
-        frames: (1, 1, 3, H, W) each, float in [0, 1].
-        size: height and width of the masks.
-        video_id: number of the video.
-        top: number of pairs of query and class.
-
-    Returns:
-        Entries of a result file of YouTube-VIS, the best first.
     """
     with weights_apart(network):
         memory = encode_frames(network, frames)
@@ -139,7 +129,7 @@ def clip_records(
 
 
 @dataclass(frozen=True)
-class Found:
+class BestEntries:
     """Entries of a clip's score table, best first."""
 
     queries: Tensor  # (n,), int64; a query may occur with several classes
@@ -150,12 +140,7 @@ class Found:
 def resized(image: Image, short_side: int = SHORT_SIDE) -> Image:
     """A frame reduced or enlarged to a short side, as the published inference does (Pillow, bilinear).
 
-    Args:
-        image: RGB (H, W, 3), uint8.
-        short_side: in pixels.
-
-    Returns:
-        RGB, uint8.
+    ``image``: RGB (H, W, 3), uint8.
     """
     height, width = image.shape[:2]
     short, long = min(height, width), max(height, width)
@@ -167,16 +152,7 @@ def resized(image: Image, short_side: int = SHORT_SIDE) -> Image:
 
 
 def as_tensor(images: Sequence[Image], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Pictures of one size → (1, T, 3, H, W) in [0, 1].
-
-    Args:
-        images: RGB (H, W, 3), uint8, T of them.
-        device: device of the result.
-        dtype: floating-point type of the result.
-
-    Returns:
-        (1, T, 3, H, W), in [0, 1].
-    """
+    """Images of one size → (1, T, 3, H, W) in [0, 1]. ``images``: RGB (H, W, 3), uint8, T of them."""
     stacked = torch.from_numpy(np.stack(images)).to(device)
     return (stacked.permute(0, 3, 1, 2).to(dtype) / 255)[None]
 
@@ -186,30 +162,17 @@ def encode_frames(network: InstanceNetwork, frames: Iterable[Tensor]) -> Any:
 
     Where frames do not see each other they are encoded one by one, in the memory of one.
 
-    Args:
-        network: in evaluation mode.
-        frames: (1, 1, 3, H, W) each, float in [0, 1].
-
-    Returns:
-        The network's memory of the clip.
+    ``frames``: (1, 1, 3, H, W) each, float in [0, 1].
     """
     if network.relates_frames:
         return network.encode(torch.cat(list(frames), 1))
     return network.join([network.encode(frame) for frame in frames])
 
 
-def best_entries(logits: Tensor, top: int, allowed: Collection[int] | None = None) -> Found:
+def best_entries(logits: Tensor, top: int, allowed: Collection[int] | None = None) -> BestEntries:
     """The ``top`` best (query, class) pairs of class logits (Q, classes), as in the official inference.
 
     Only the class channels ``allowed`` may be found; None is all of them.
-
-    Args:
-        logits: (Q, classes).
-        top: number of pairs.
-        allowed: class channels; None is all.
-
-    Returns:
-        Queries, classes and scores, the best first.
     """
     scores = logits.float().sigmoid()
     classes = scores.shape[1]
@@ -218,20 +181,13 @@ def best_entries(logits: Tensor, top: int, allowed: Collection[int] | None = Non
     best = scores.flatten().topk(min(top, scores.numel()))
     real = best.values >= 0
     indices = best.indices[real]
-    return Found(indices // classes, indices % classes, best.values[real])
+    return BestEntries(indices // classes, indices % classes, best.values[real])
 
 
 def best_queries(logits: Tensor, top: int, least: float, allowed: Collection[int] | None = None) -> Tensor:
     """At most ``top`` queries, (n,), int64, best first, whose best class has at least the score ``least``.
 
-    Args:
-        logits: (Q, classes).
-        top: most queries.
-        least: score in [0, 1].
-        allowed: class channels; None is all.
-
-    Returns:
-        (n,), int64.
+    ``logits``: (Q, classes).
     """
     found = best_entries(logits, logits.numel(), allowed)
     sure = found.queries[found.scores >= least].tolist()
@@ -239,15 +195,7 @@ def best_queries(logits: Tensor, top: int, least: float, allowed: Collection[int
 
 
 def enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Mask logits (K, h, w) of one frame at the size of the video.
-
-    Args:
-        logits: (K, h, w).
-        size: height and width of the video.
-
-    Returns:
-        (K, H, W).
-    """
+    """Mask logits (K, h, w) of one frame at the size of the video. Returns (K, H, W)."""
     if len(logits) == 0:
         return logits.new_zeros(0, *size, dtype=torch.float32)
     return F.interpolate(logits[None].float(), size, mode="bilinear", align_corners=False)[0]

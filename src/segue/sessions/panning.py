@@ -14,28 +14,28 @@ from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.registration import normalised, shift, support
 from segue.types import Image
 
-LONG_SIDE = 96  # pictures are compared at this longer side, in pixels
+LONG_SIDE = 96  # images are compared at this longer side, in pixels
 WINDOW = 24  # frames over which a way is looked at
 LEAST_FRAMES = 6
-PANS = 0.12  # a camera that has gone so far in the window, in parts of the picture's longer side, pans ...
+PANS = 0.12  # a camera that has gone so far in the window, in parts of the image's longer side, pans ...
 STRAIGHT = 0.85  # ... if its way was no longer than the distance over this: one that shakes comes back
 LEAST_FOUND = 0.6  # share of the steps of the window that must have been found
 RESTS = 0.02  # one that has gone no farther than this in a whole window has come to rest
 CHANGED_LEVELS, CHANGED_SHARE = 6, 0.05  # where fewer pixels change by more levels, the camera stands still
 MOST_STEP = 0.3  # parts of the longer side: a larger step from one frame to the next is none
-COMMON = 0.1  # parts of the longer side up to which two pictures are shifted to be compared
+COMMON = 0.1  # parts of the longer side up to which two images are shifted to be compared
 
 _SUPPORT = 0.5
 
-Small = npt.NDArray[np.uint8]  # a reduced picture, RGB (h, w, 3)
+Small = npt.NDArray[np.uint8]  # a reduced image, RGB (h, w, 3)
 
 
 class PanDetector(Checkpointable):
     """Adds up the steps of the camera over the last frames.
 
-    A step is found by phase correlation of small pictures, and counts if it explains half of what has
+    A step is found by phase correlation of small images, and counts if it explains half of what has
     changed, see :func:`segue.sessions.align.support`: what moves before the scene is no camera. A camera pans
-    when it has gone far without coming back, most of its steps were found, and a picture from before fits the
+    when it has gone far without coming back, most of its steps were found, and an image from before fits the
     present one where the way leads, not where it lies: cars that fill the road, and leaves that sweep past
     the lens, look like a step now and then. It pans until it has been at rest for a whole window.
     """
@@ -79,7 +79,7 @@ class PanDetector(Checkpointable):
         return self.pans
 
     def _fits(self, way: npt.NDArray[np.float64]) -> bool:
-        """Whether the picture from which the camera has come a part of the way is here where that leads."""
+        """Whether the image from which the camera has come a part of the way is here where that leads."""
         gone = np.hypot(*way[::-1].cumsum(axis=0).T)  # from one frame before, from two, ...
         back = min(int((gone < COMMON).sum()) + 1, len(self._seen) - 1)
         one, other = _view(self._seen[-1 - back]), _view(self._seen[-1])
@@ -88,7 +88,7 @@ class PanDetector(Checkpointable):
         return max(support(one, other, matrix) for matrix in (led, shift(one, other))) > _SUPPORT
 
     def _step(self, before: Small, now: Small) -> tuple[float, float]:
-        """To the right and down from one small picture to the next, in parts of the longer side."""
+        """To the right and down from one small image to the next, in parts of the longer side."""
         known, self._view = self._view, None
         apart = cv2.absdiff(now, before).max(axis=2)
         if (apart > CHANGED_LEVELS).mean() < CHANGED_SHARE:

@@ -1,4 +1,4 @@
-"""Films that are read more than once: a first pass learns from the whole film."""
+"""Videos that are read more than once: a first pass learns from the whole video."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from segue.types import Frame
 
 
 class Passes(Iterable[Frame]):
-    """The frames of a film for the last pass; the one before is made when they are asked for.
+    """The frames of a video for the last pass; the one before is made when they are asked for.
 
     Attributes:
         title: name of the pass before, for the progress.
-        total: expected number of its frames; None is that of the film.
+        total: expected number of its frames; None takes the video's.
     """
 
     title: ClassVar[str] = "first pass"
@@ -36,7 +36,7 @@ class Passes(Iterable[Frame]):
 
     @abstractmethod
     def state(self) -> SessionState:
-        """What the first pass knows so far."""
+        """State of the first pass."""
 
     @abstractmethod
     def restore(self, state: SessionState) -> None:

@@ -1,8 +1,8 @@
 """Rain and snow before a camera that stands still: tell that they fall, and take them out of the frames.
 
-Drops and flakes brighten a pixel for a frame or two, all over the picture, and hardly ever darken one (Garg
+Drops and flakes brighten a pixel for a frame or two, all over the image, and hardly ever darken one (Garg
 and Nayar, Detection and Removal of Rain from Videos, CVPR 2004, section 3). Leaves, water, shaking and
-traffic brighten and darken alike, or only in a part of the picture.
+traffic brighten and darken alike, or only in a part of the image.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from segue.sessions.stages import Change, Stage, WorkFrame
 from segue.types import Image
 
 LEVELS = 25  # by which a frame must stick out of its neighbours at a pixel to be an impulse there
-CELLS = (8, 6)  # parts of the picture in which impulses are counted, across and down
+CELLS = (8, 6)  # parts of the image in which impulses are counted, across and down
 WIDEST = 0.05  # of the shorter side: what is wider is an object that passes fast
 LEAST_SHARE = 0.002  # share of a part that must be impulses, after the dark ones are taken off it
 DARK = 3.0  # each dark impulse takes so many bright ones off
@@ -30,7 +30,7 @@ MEMORY = 24  # frames over which they are counted
 
 PAST = 5  # frames whose median a drop sticks out of
 STICKS_OUT = 12  # levels by which it does
-LARGEST = 0.004  # share of the picture from which on something is no drop
+LARGEST = 0.004  # share of the image from which on something is no drop
 LASTS = 3  # frames on which the pixels of a small object must have been foreground before
 LASTING = 0.5  # share of its pixels of which that must be true
 
@@ -38,12 +38,12 @@ _NEAR = np.ones((7, 7), np.uint8)
 
 
 class Precipitation(Stage):
-    """Looks whether it rains or snows, takes drops out of the frames, and what is left of them out of masks.
+    """Looks whether it rains or snows, takes drops out of the frames, and the rest of them out of masks.
 
     A drop is a small piece that is brighter than the median of the last frames and than the empty scene.
     Objects that were found on the frame before are left alone; a small bright one that comes new is seen
     three frames later. An impulse is known one frame after it: until the third frame of a scene, what has
-    changed in two thirds of the parts of the picture may be rain, and small pieces do not count yet.
+    changed in two thirds of the parts of the image may be rain, and small pieces do not count yet.
     """
 
     name = "rain"
@@ -77,13 +77,8 @@ class Precipitation(Stage):
     def look(self, image: Image, picture: Image | None, hidden: BoolArray | None) -> Image:
         """Take the next frame.
 
-        Args:
-            image: RGB (H, W, 3), uint8.
-            picture: the empty scene, RGB (H, W, 3), uint8, or None as long as there is none.
-            hidden: where objects were on the frame before, (H, W).
-
-        Returns:
-            The frame, while it rains or snows without drops.
+        ``image``: RGB (H, W, 3), uint8; ``picture``: the empty scene, RGB (H, W, 3), uint8, or None as long
+        as there is none; ``hidden``: where objects were on the frame before, (H, W).
         """
         self._past.append(image)
         grey = [_grey(each) for each in list(self._past)[-3:]]
@@ -149,7 +144,7 @@ def _apart(one: UInt8Array, other: UInt8Array) -> UInt8Array:
 
 
 def _shares(levels: UInt8Array) -> Float32Array:
-    """Shares of the parts of a picture, (6, 8), in small pieces that stick out by these levels, (H, W)."""
+    """Shares of the parts of an image, (6, 8), in small pieces that stick out by these levels, (H, W)."""
     found = (levels > LEVELS).view(np.uint8)
     side = 1 + 2 * round(WIDEST * min(levels.shape) / 2)
     wide = cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))

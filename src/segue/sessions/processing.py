@@ -1,4 +1,4 @@
-"""Pictures as the tensors that a network takes, and its maps as masks of the pictures' size.
+"""Images as the tensors that a network takes, and its maps as masks of the images' size.
 
 For programs that call networks themselves. Sessions do the same inside; what is here is their code.
 """
@@ -20,7 +20,6 @@ from segue.inputs import check_number, kind_of
 from segue.models.base import ForegroundNetwork, InstanceNetwork, Setup, Shape
 from segue.models.geometry import ResizePadGeometry
 from segue.models.memory import MemoryTracker
-from segue.models.memory.outputs import Compact
 from segue.sessions.foreground import SHORT_SIDE
 from segue.sessions.instances import compose
 from segue.sessions.official import enlarged, resized
@@ -34,12 +33,12 @@ N = TypeVar("N")
 
 @dataclass(frozen=True, slots=True)
 class ProcessedInputs:
-    """What a processor makes of pictures.
+    """Output of a processor.
 
     Attributes:
-        pixel_values: float32; of pictures (N, 3, H', W'), of a video (1, T, 3, H', W'). For tracking they are
+        pixel_values: float32; of images (N, 3, H', W'), of a video (1, T, 3, H', W'). For tracking they are
             normalised as the network wants it, else in [0, 1].
-        original_size: height and width of the pictures, for ``post_process``.
+        original_size: height and width of the images, for ``post_process``.
     """
 
     pixel_values: Tensor
@@ -47,13 +46,13 @@ class ProcessedInputs:
 
 
 class ImageProcessor:
-    """Pictures to the tensors of a network that tracks, finds foreground or instances, and back to masks.
+    """Images to the tensors of a network that tracks, finds foreground or instances, and back to masks.
 
     Networks that answer prompts have :class:`segue.Prompter`.
 
     Args:
         network: as :func:`segue.load` or :func:`segue.from_pretrained` gives it; it is not changed.
-        short_side: larger pictures are reduced to this short side; None is that of the sessions.
+        short_side: larger images are reduced to this short side; None takes the default of sessions.
 
     Raises:
         ArgumentError: it is another kind of network.
@@ -61,7 +60,7 @@ class ImageProcessor:
     Example:
         >>> network = segue.from_pretrained("FOLDER")  # doctest: +SKIP
         >>> processor = segue.ImageProcessor(network)
-        >>> inputs = processor([picture])
+        >>> inputs = processor([image])
         >>> inputs.pixel_values.shape
         torch.Size([1, 3, 384, 688])
     """
@@ -89,18 +88,18 @@ class ImageProcessor:
         return cls(read_config(pretrained_folder(where, **options)).skeleton())
 
     def __call__(self, images: FrameLike | Iterable[FrameLike]) -> ProcessedInputs:
-        """Pictures as a batch of a network."""
+        """Images as a batch of a network."""
         pictures = _pictures(images)
         pixels = torch.cat([self._layout.pixels(picture) for picture in pictures])
         return ProcessedInputs(pixels, _size(pictures[0]))
 
     def post_process(self, maps: Tensor, original_size: Shape) -> IndexMask:
-        """Maps of the network as index masks of the size of the pictures.
+        """Maps of the network as index masks of the size of the images.
 
         Args:
             maps: what the network's last step gives. Tracking: log-odds (K, h, w) of K objects on one frame.
                 Foreground: logits (N, C, h, w). Instances: mask logits (K, T, h, w) of K queries.
-            original_size: height and width of the pictures.
+            original_size: height and width of the images.
 
         Returns:
             Tracking: (H, W), where object k of the maps, counted from 1, has the value k. Foreground:
@@ -113,7 +112,7 @@ class ImageProcessor:
 class VideoProcessor(ImageProcessor):
     """:class:`ImageProcessor` for clips: its ``pixel_values`` are (1, T, 3, H', W').
 
-    A clip is held in memory as a whole; films of any length go through :func:`segue.track` and the like.
+    A clip is held in memory as a whole; videos of any length go through :func:`segue.track` and the like.
     """
 
     def __call__(self, images: FrameLike | Iterable[FrameLike]) -> ProcessedInputs:
@@ -123,10 +122,10 @@ class VideoProcessor(ImageProcessor):
 
 
 class _Layout(Protocol):
-    """How networks of one task take pictures, and what their maps mean."""
+    """Input images of the networks of one task, and the meaning of their maps."""
 
     def pixels(self, picture: Image) -> Tensor:
-        """A picture as (1, 3, H', W')."""
+        """An image as (1, 3, H', W')."""
 
     def masks(self, maps: Tensor, size: Shape) -> IndexMask:
         """Index masks of maps."""
@@ -148,7 +147,7 @@ class _Tracking(_Layout):
 
     def masks(self, maps: Tensor, size: Shape) -> IndexMask:
         geometry = self._tracker.geometry(size)
-        seen = Compact(maps.float(), geometry, self._tracker.class_probabilities()).probabilities()
+        seen = self._tracker.class_probabilities()(maps.float(), geometry.padded)
         return np.asarray(geometry.to_image(seen).argmax(0).cpu().numpy(), np.uint16)
 
 
@@ -206,13 +205,13 @@ def _layout_of(network: Any, short_side: int | None) -> _Layout:
 
 
 def _pictures(images: Any) -> list[Image]:
-    # A frame and a PIL picture are not iterable; arrays and tensors are, of single pictures too.
+    # A frame and a PIL image are not iterable; arrays and tensors are, of single images too.
     several = isinstance(images, Iterable) and getattr(images, "ndim", 4) == 4
     pictures = [as_frame(each, index).image for index, each in enumerate(images if several else [images])]
     sizes = {_size(picture) for picture in pictures}
     if len(sizes) != 1:
         listed = ", ".join(f"{width}x{height}" for height, width in sorted(sizes)) or "none"
-        raise ArgumentError(f"images: give pictures of one size; there are {listed}")
+        raise ArgumentError(f"images: give images of one size; there are {listed}")
     return pictures
 
 

@@ -1,4 +1,4 @@
-"""Compare pictures under a movement, and move them."""
+"""Compare images under a movement, and move them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OUTSIDE = -1000.0
 
 
 def normalised(grey: Float32Array, sigma: float = 8.0) -> Float32Array:
-    """A grey picture, (H, W), float32, without the mean and the contrast of its surroundings."""
+    """A grey image, (H, W), float32, without the mean and the contrast of its surroundings."""
     detail = grey - cv2.GaussianBlur(grey, (0, 0), sigma)
     contrast = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), sigma))
     return np.asarray(detail / (contrast + 8), np.float32)
@@ -39,18 +39,9 @@ def warped(
     flags: int = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
     onto: Image | None = None,
 ) -> npt.NDArray[Any]:
-    """A picture moved by a matrix that leads to it or, without ``WARP_INVERSE_MAP``, from it.
+    """An image moved by a matrix that leads to it or, without ``WARP_INVERSE_MAP``, from it.
 
-    Args:
-        picture: (H, W) or (H, W, C).
-        matrix: 2 x 3 or 3 x 3.
-        border: OpenCV's kind of border.
-        outside: value outside the picture, where the border is constant.
-        flags: OpenCV's interpolation and direction.
-        onto: picture whose pixels stay where the moved one shows nothing; None takes the border.
-
-    Returns:
-        The moved picture, of the same size.
+    ``picture``: (H, W) or (H, W, C).
     """
     height, width = picture.shape[:2]
     warp: Any = cv2.warpAffine if len(matrix) == 2 else cv2.warpPerspective
@@ -61,16 +52,7 @@ def warped(
 
 
 def to_reference(image: Image, matrix: Matrix, fill: Image) -> Image:
-    """A frame, (H, W, 3), as seen from the reference; pixels that it does not show come from ``fill``.
-
-    Args:
-        image: RGB (H, W, 3), uint8.
-        matrix: movement between both.
-        fill: RGB (H, W, 3), uint8, of the reference.
-
-    Returns:
-        RGB (H, W, 3), uint8.
-    """
+    """A frame, (H, W, 3), as seen from the reference; pixels that it does not show come from ``fill``."""
     # Starting from the filling makes OpenCV leave pixels without a source as they are.
     return warped(image, matrix, cv2.BORDER_TRANSPARENT, onto=fill.copy())
 
@@ -81,7 +63,7 @@ def to_frame(values: Float32Array, matrix: Matrix) -> Float32Array:
 
 
 def half_grey(image: Image) -> UInt8Array:
-    """A grey picture of half the sides."""
+    """A grey image of half the sides."""
     height, width = image.shape[0] // 2, image.shape[1] // 2
     grey = cv2.cvtColor(image[: 2 * height, : 2 * width], cv2.COLOR_RGB2GRAY)
     return np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
@@ -105,15 +87,15 @@ def residual_of(
 
 
 def difference(reference: Float32Array, view: Float32Array, matrix: Movement) -> float:
-    """Mean clipped difference of two normalised pictures, (h, w), where both show something."""
+    """Mean clipped difference of two normalised images, (h, w), where both show something."""
     residual, shown = residual_of(reference, view, matrix)
     return float(residual[shown].mean()) if shown.any() else _CLIP
 
 
 def support(reference: Float32Array, view: Float32Array, matrix: Movement) -> float:
-    """In what share of the parts of a picture a movement explains what has changed, 0 to 1.
+    """In what share of the parts of an image a movement explains what has changed, 0 to 1.
 
-    Two normalised pictures, (h, w), are compared in 6 by 8 parts. What has a clear outline before plain or
+    Two normalised images, (h, w), are compared in 6 by 8 parts. What has a clear outline before plain or
     restless ground, as a boat on water, takes a movement that is found over all pixels for itself; but it
     fills few parts. Parts that differ with the movement or without it count, and at least half of all.
     """

@@ -1,7 +1,7 @@
-"""Objects on the frames before their first prompt: the film is tracked backwards first.
+"""Objects on the frames before their first prompt: the video is tracked backwards first.
 
-Each object is followed backwards from the frame of its first prompt to the first frame of the film. Frames
-are read in chunks, forwards, so that memory does not grow with the film; what is found is kept as run
+Each object is followed backwards from the frame of its first prompt to the first frame of the video. Frames
+are read in chunks, forwards, so that memory does not grow with the video; what is found is kept as run
 lengths, a few hundred bytes for an object on a frame.
 """
 
@@ -15,16 +15,17 @@ import numpy as np
 
 from segue.errors import PromptError, SourceError
 from segue.masks import Rle, decode_rle, encode_rle, measure
+from segue.models.base import FramePrompts
 from segue.sessions.base import SessionState
 from segue.sessions.passes import Passes
 from segue.sessions.track import TrackSession
-from segue.types import Frame, IndexMask, MaskPrompt, ObjectInfo, Prompt, RemovePrompt, Segmentation
+from segue.types import Frame, ObjectInfo, Prompt, RemovePrompt, Segmentation
 from segue.video import Source
 
 CHUNK_BYTES = 128 << 20
-"""Pictures that are held at a time."""
+"""Images that are held at a time."""
 
-PromptsByFrame = Mapping[int, "IndexMask | Sequence[Prompt]"]
+PromptsByFrame = Mapping[int, "Sequence[Prompt] | FramePrompts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,11 @@ class _Found:
 
 
 class ReversePass(Passes):
-    """The frames of a film for the pass forwards, after objects were followed backwards.
+    """The frames of a video for the pass forwards, after objects were followed backwards.
 
     Args:
         session: follows the objects; it is new again after the pass backwards.
-        source: the film, which can be read several times.
+        source: the video, which can be read several times.
         prompts: gives all prompts by frame index, once the first frame is known.
     """
 
@@ -156,8 +157,9 @@ def first_prompts(plan: PromptsByFrame) -> dict[int, list[Prompt]]:
     found: dict[int, list[Prompt]] = {}
     for index in sorted(plan):
         given = plan[index]
-        if isinstance(given, np.ndarray):
-            given = [MaskPrompt(int(i), given == i) for i in np.unique(given) if i]
+        if isinstance(given, FramePrompts):  # of the frame that is the first anyway
+            known |= {*given.ids}
+            continue
         new = [item for item in given if item.id not in known and not isinstance(item, RemovePrompt)]
         if new:
             found[index] = new

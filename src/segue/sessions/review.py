@@ -1,4 +1,4 @@
-"""Which frames of a track a person should look at."""
+"""Frames of a track that a person should review."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class ReviewList:
             self._found = {(doubt.index, doubt.id): doubt for doubt in self.worst(most=KEPT // 2)}
 
     def worst(self, *, apart: int = APART, most: int = MOST) -> list[Doubt]:
-        """The worst of the masks so far, spread over the film."""
+        """The worst of the masks so far, spread over the video."""
         kept: list[Doubt] = []
         for doubt in sorted(self._found.values(), key=lambda item: (item.score, item.index, item.id)):
             if len(kept) == most:

@@ -1,15 +1,15 @@
-"""Background initialisation: the empty scene from frames of a whole film, objects in each of them.
+"""Background initialisation: the empty scene from frames of a whole video, objects in each of them.
 
-The picture begins as the largest consensus of each patch over time, which survives where something stands
+The image begins as the largest consensus of each patch over time, which survives where something stands
 before the scene most of the time but never looks the same for long, as leaves do. Where a region shows
-something else for some time, the frame is taken whose content of the region fits best into the picture around
-it: an object has an outline, which the scene behind it has not. Then the network is asked, with that picture,
+something else for some time, the frame is taken whose content of the region fits best into the image around
+it: an object has an outline, which the scene behind it has not. Then the network is asked, with that image,
 what is foreground in each frame, and the quantiles of what is left are the scene.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -19,12 +19,11 @@ import numpy.typing as npt
 from segue.arrays import BoolArray, Float32Array, UInt8Array
 from segue.sessions.background import MASK_ABOVE
 from segue.sessions.empty_scene import Scene, scene_planes
-from segue.sessions.ghosts import BORDER, SMALLEST, outline_contrasts
 from segue.types import Image
 
 AGREE = 12  # levels by which two frames may differ at a pixel and still show the same thing there
 MOVING = 0.1  # weight of a pixel that has changed since the frame before, in the consensus
-PATCH = 0.04  # side of the patches that agree together, in parts of the shorter side of the picture
+PATCH = 0.04  # side of the patches that agree together, in parts of the shorter side of the image
 RIVAL = 0.1  # share of the frames from which on a second consensus is looked at
 APART = 40  # levels by which it must differ from the first one
 CLEARER, LEVELS = 1.2, 1.0  # how much clearer an outline must be in the first consensus for the second to win
@@ -34,13 +33,16 @@ VISIBLE = 0.1  # share of the frames in which a pixel the network must call back
 
 _GROW = np.ones((5, 5), np.uint8)
 _JOIN = np.ones((5, 5), np.uint8)
-_BORDER = np.ones((2 * BORDER + 1, 2 * BORDER + 1), np.uint8)
+SMALLEST = 40
+"""Pieces with fewer pixels are left to the median."""
+
+_BORDER = np.ones((7, 7), np.uint8)  # by which a piece is grown, for the border of an object is blurred
 _AROUND = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """A frame of the film with those that the network wants beside it.
+    """A frame of the video with those that the network wants beside it.
 
     Attributes:
         image: RGB (H, W, 3), uint8.
@@ -56,7 +58,7 @@ Probe = Callable[[Sample, Scene], Float32Array]
 
 
 def estimate_scene(samples: Sequence[Sample], probe: Probe, rounds: int = ROUNDS) -> Scene:
-    """The empty scene behind what moves in a film."""
+    """The empty scene behind what moves in a video."""
     frames = [sample.image for sample in samples]
     planar = np.ascontiguousarray(np.stack([frame.transpose(2, 0, 1) for frame in frames]))
     outside = _outside_consensus(samples, planar)
@@ -71,7 +73,7 @@ def estimate_scene(samples: Sequence[Sample], probe: Probe, rounds: int = ROUNDS
 
 
 def _outside_consensus(samples: Sequence[Sample], planar: UInt8Array) -> npt.NDArray[np.bool_]:
-    """Where each frame does not show the scene, (n, H, W), by consensus over time alone."""
+    """Masks where each frame does not show the background, (n, H, W), by consensus over time."""
     frames = [sample.image for sample in samples]
     support = _support(samples)
     side = 1 + 2 * round(PATCH * min(frames[0].shape[:2]) / 2)
@@ -88,7 +90,7 @@ def _outside_consensus(samples: Sequence[Sample], planar: UInt8Array) -> npt.NDA
 
 
 def _support(samples: Sequence[Sample]) -> Float32Array:
-    """How many frames agree with each one at each pixel, (n, H, W); those in which it moves count less."""
+    """Number of frames that agree with each one at each pixel, (n, H, W); moving pixels count less."""
     count, shape = len(samples), samples[0].image.shape[:2]
     weights = np.ones((count, *shape), np.float32)
     for i, sample in enumerate(samples):
@@ -125,7 +127,7 @@ def _regions(mask: BoolArray) -> list[BoolArray]:
 def _better(
     region: BoolArray, picture: Image, frames: Sequence[Image], support: Float32Array
 ) -> Image | None:
-    """The frame whose content of a region fits best into the picture around it, if it fits clearly better.
+    """The frame whose content of a region fits best into the image around it, if it fits clearly better.
 
     It must have been there for some time, see :data:`RIVAL`.
     """
@@ -133,7 +135,7 @@ def _better(
     rows, columns = (slice(max(0, at.min() - _AROUND), at.max() + 1 + _AROUND) for at in region.nonzero())
     part, around = region[rows, columns], picture[rows, columns]
     filled = (np.where(part[..., None], frames[i][rows, columns], around) for i in stays)
-    contrasts = outline_contrasts(part, (around, *filled))
+    contrasts = _outline_contrasts(part, (around, *filled))
     if contrasts is None or not stays:
         return None
     now, least = contrasts[0], min(contrasts[1:])
@@ -141,5 +143,27 @@ def _better(
 
 
 def _agree(one: Image, other: Image, levels: int = AGREE) -> BoolArray:
-    """Where two pictures show the same, (H, W)."""
+    """Mask of equal pixels of two images, (H, W)."""
     return np.asarray(cv2.inRange(cv2.absdiff(one, other), (0, 0, 0), (levels, levels, levels)) > 0)
+
+
+def _outline_contrasts(piece: BoolArray, pictures: Iterable[Image]) -> list[float] | None:
+    """Edge strength along the outline of a piece in each of several images.
+
+    ``piece``: (H, W); ``pictures``: RGB (H, W, 3), uint8.
+    """
+    smooth = cv2.GaussianBlur(piece.astype(np.float32), (0, 0), 1.5)
+    across = np.stack([cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)])
+    steepness = np.linalg.norm(across, axis=0)
+    outline = steepness > max(0.5 * steepness.max(), 1e-3)
+    if not outline.any():  # the piece fills the image
+        return None
+    normal = across[:, outline] / steepness[outline]
+    return [_contrast(picture, outline, normal) for picture in pictures]
+
+
+def _contrast(picture: Image, outline: BoolArray, normal: npt.NDArray[np.float32]) -> float:
+    """Mean change of the colours across an outline, in levels a pixel."""
+    smooth = cv2.GaussianBlur(picture, (0, 0), 1.0).astype(np.float32)
+    right, down = (cv2.Sobel(smooth, cv2.CV_32F, dx, 1 - dx, scale=1 / 8)[outline] for dx in (1, 0))
+    return float(np.abs(right * normal[0][:, None] + down * normal[1][:, None]).max(axis=1).mean())

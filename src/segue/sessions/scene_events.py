@@ -1,4 +1,4 @@
-"""Tell what happens to the picture as a whole: cuts, light, pauses, a camera that pans."""
+"""Tell what happens to the image as a whole: cuts, light, pauses, a camera that pans."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SceneEvents(Checkpointable):
         self.restart()
 
     def restart(self) -> None:
-        """Frames of another film, or of another size."""
+        """Frames of another video, or of another size."""
         self._changes.restart()
         self._pan.restart()
         self._panned = False
@@ -43,17 +43,7 @@ class SceneEvents(Checkpointable):
     def look(
         self, image: Image, time: float, scene: Image | None, known: Change | None
     ) -> tuple[Change, bool]:
-        """Take the next frame.
-
-        Args:
-            image: RGB (h, w, 3), uint8, as it was taken.
-            time: time stamp in seconds.
-            scene: the empty scene, of the same form, if there is one.
-            known: what happens on this frame, where the film was seen before.
-
-        Returns:
-            The event, and whether the camera is followed.
-        """
+        """Take the next frame. ``image``: RGB (h, w, 3), uint8, as it was taken."""
         pans = self._follow == "always" or (self._follow == "auto" and self._pan.look(image))
         event = self._event(self._changes.look(image, time), image, scene, known, pans=pans)
         if event is not Change.none and self._follow == "auto":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -76,11 +77,11 @@ class Segmenter(Protocol):
         """
 
     def probe(self, image: Image, context: Mapping[int, Image], scene: Scene) -> Maps:
-        """Maps of one frame by itself, before or after those of a film; what :meth:`step` took is dropped.
+        """Maps of a single frame outside of a video; the state of :meth:`step` is dropped.
 
         Args:
             image: RGB (h, w, 3), uint8.
-            context: other frames of the film by their distance, such as -3; what is not there is the frame.
+            context: other frames of the video by their distance, such as -3; what is not there is the frame.
             scene: the empty scene.
 
         Returns:
@@ -140,7 +141,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
     Args:
         network: in evaluation mode; it is not changed.
         device: None takes a GPU if there is one.
-        fast: bfloat16 where the processor or GPU has it.
+        fast: bfloat16 on GPUs and processors with AMX.
     """
 
     _images: dict[int, Image] = checkpointed()
@@ -177,10 +178,11 @@ class NetworkSegmenter(Checkpointable, Segmenter):
     def restart(self) -> None:
         self._images = {}
         self._planes = {}
+        self._pixels: dict[int, Tensor] = {}
         self._features: dict[tuple[int, str], Features] = {}
         self.explanation = Explanation()
         self._seen = self._due = 0
-        self._background: tuple[Scene, Features] | None = None
+        self._backgrounds: deque[tuple[Scene, Features]] = deque(maxlen=3)  # sharp, and blurred like frames
         self._tone: Tone | None = None
 
     def step(
@@ -240,6 +242,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         if tone != self._tone:  # what was encoded before has another contrast
             self._tone = tone
             self._features.clear()
+            self._pixels.clear()
         last, image = self._seen - 1, self._images[t]
         height, width = image.shape[:2]
         with weights_apart(network):
@@ -261,7 +264,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
     def _explained(
         self, current: Features, context: Sequence[Features], background: Features | None
     ) -> Explanation:
-        """What the network tells of the frame that is due, without padding."""
+        """Network output for the due frame, without padding."""
         able, found = self._capabilities, Explanation()
         if able.context_maps:
             maps = cast(ExplainedNetwork, self._network).context_maps(current, context, background)
@@ -299,21 +302,24 @@ class NetworkSegmenter(Checkpointable, Segmenter):
             if self.extra is not None and role == self._network.current and index in self._planes:
                 plane = np.atleast_3d(self._planes[index]).transpose(2, 0, 1)
                 beside[self.extra] = self._tensor(plane)
-            self._features[key] = self._network.encode(
-                self._prepared(_toned(self._images[index], self._tone)), role, **beside
-            )
+            if index not in self._pixels:
+                self._pixels[index] = self._prepared(_toned(self._images[index], self._tone))
+            self._features[key] = self._network.encode(self._pixels[index], role, **beside)
         return self._features[key]
 
     def _encoded_background(self, scene: Scene) -> Features | None:
         if self._network.background is None:
             return None
-        if self._background is None or self._background[0] is not scene:
-            features = self._network.encode(self._known(scene), self._network.background)
-            self._background = scene, features
-        return self._background[1]
+        found = next((each for each in self._backgrounds if each[0] is scene), None)
+        if found is None:
+            found = scene, self._network.encode(self._known(scene), self._network.background)
+        else:
+            self._backgrounds.remove(found)
+        self._backgrounds.append(found)  # the least recently used one goes
+        return found[1]
 
     def _known(self, scene: Scene) -> Tensor:
-        """A scene as the network takes it: its planes, or the picture alone."""
+        """A scene as the network takes it: its planes, or the image alone."""
         if self._capabilities.temporal_quantiles:
             return self._tensor(scene.planes)
         return self._prepared(scene.picture)
@@ -326,16 +332,17 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         """Forget what lies before the first frame that a later result looks at."""
         self._images = {i: image for i, image in self._images.items() if i >= first}
         self._planes = {i: plane for i, plane in self._planes.items() if i >= self._due}
+        self._pixels = {i: pixels for i, pixels in self._pixels.items() if i >= first}
         self._features = {key: found for key, found in self._features.items() if key[0] >= first}
 
     def _padded(self, size: tuple[int, int]) -> tuple[int, int]:
         return padded_size(size, self._network.size_multiple)
 
     def _prepared(self, image: Image) -> Tensor:
-        """A picture as the network takes it, (1, 3, h, w) in [0, 1]."""
-        # A copy, because PyTorch complains of pictures that are read-only.
+        """An image as the network takes it, (1, 3, h, w) in [0, 1]."""
+        # A copy, because PyTorch complains of images that are read-only.
         pixels = torch.from_numpy(np.array(image, order="C")).to(self._device, non_blocking=True)
-        frames = pixels.permute(2, 0, 1)[None].to(self._dtype).div_(255)
+        frames = pixels[None].permute(0, 3, 1, 2).to(self._dtype).div_(255)
         return self._extended(frames).contiguous(memory_format=torch.channels_last)
 
     def _extended(self, planes: Tensor) -> Tensor:
@@ -356,12 +363,7 @@ def padded_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:
 def extended(planes: Tensor, multiple: int) -> Tensor:
     """Planes (N, C, h, w) whose border is repeated, right and below, up to multiples of a number.
 
-    Args:
-        planes: (N, C, h, w).
-        multiple: what height and width must be multiples of.
-
-    Returns:
-        (N, C, H, W); the same tensor where it fits.
+    Returns (N, C, H, W).
     """
     height, width = planes.shape[-2:]
     rows, columns = padded_size((height, width), multiple)

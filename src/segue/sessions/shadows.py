@@ -40,14 +40,9 @@ def without_shadows(maps: Float32Array, threshold: float, image: Image, scene: I
     Dark clothes before a grey wall do the same, so that this counts only where the network finds shadow more
     probable than foreground.
 
-    Args:
-        maps: foreground and shadow, (2, h, w), float32 in [0, 1].
-        threshold: from which on a pixel is foreground.
-        image: the frame, RGB (h, w, 3), uint8.
-        scene: the empty scene, RGB (h, w, 3), uint8.
-
-    Returns:
-        (2, h, w), float32, with foreground 0 where there is shadow; the same array where there is none.
+    ``maps``: foreground and shadow, (2, h, w), float32 in [0, 1]; ``image``: the frame, RGB (h, w, 3), uint8;
+    ``scene``: the empty scene, RGB (h, w, 3), uint8; returns (2, h, w), float32, with foreground 0 where
+    there is shadow.
     """
     foreground, shadow = maps
     likely = (foreground >= threshold) & (shadow > foreground)

@@ -46,24 +46,17 @@ class Blur:
         return float(max(np.hypot(self.right, self.down), 2 * self.spread))
 
     def act(self, picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """A picture or plane, (H, W, 3) or (H, W), with this blur.
-
-        Args:
-            picture: (H, W, 3) or (H, W), of any type that OpenCV filters.
-
-        Returns:
-            The same shape and type.
-        """
+        """An image or plane, (H, W, 3) or (H, W), with this blur."""
         if self.spread:
             return np.asarray(cv2.GaussianBlur(picture, (0, 0), self.spread))
         return np.asarray(cv2.filter2D(picture, -1, motion_kernel(self.right, self.down)))
 
     def scaled(self, factor: float) -> Blur:
-        """The same blur in a picture that is larger by a factor."""
+        """The same blur in an image that is larger by a factor."""
         return Blur(factor * self.right, factor * self.down, factor * self.spread)
 
     def of_scene(self, scene: Scene) -> Scene:
-        """What is known of the empty scene, seen with this blur; it takes what is narrow out of the range."""
+        """Background statistics with this blur; narrow structures leave the range."""
         planes = scene.planes.copy()
         for plane in planes[:18]:
             plane[:] = self.act(plane)
@@ -105,13 +98,8 @@ def relative_blur(image: Image, scene: Image, hidden: npt.NDArray[np.bool_] | No
     the ratio of the structure tensors (Förstner and Gülch, 1987) of frame and scene is least. The length is
     the one after which the scene differs least from the frame.
 
-    Args:
-        image: RGB (H, W, 3), uint8, aligned with the scene.
-        scene: of the same form.
-        hidden: (H, W), true where something is in front of the scene; None if nothing is known.
-
-    Returns:
-        Direction and length of the blur, or None.
+    ``image``: RGB (H, W, 3), uint8, aligned with the scene; ``hidden``: (H, W), true where something is in
+    front of the scene.
     """
     frame, still = (np.asarray(half_grey(picture), np.float32) for picture in (image, scene))
     open_ = np.ones(frame.shape, bool)

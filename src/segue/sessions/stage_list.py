@@ -11,8 +11,6 @@ from segue.sessions.backgrounds import Background
 from segue.sessions.contrast import Contrast
 from segue.sessions.exposure import Exposure
 from segue.sessions.film_scenes import KnownWhilePanning, LearntBackground
-from segue.sessions.flood import Flood
-from segue.sessions.ghosts import Ghosts
 from segue.sessions.lights import Lights
 from segue.sessions.moving_camera import METHODS, CameraFollower
 from segue.sessions.precipitation import Precipitation
@@ -26,8 +24,6 @@ from segue.types import FollowCamera
 
 STAGES: dict[str, Callable[[Segmenter], Stage]] = {
     "align": lambda segmenter: Alignment(),
-    "ghosts": lambda segmenter: Ghosts(),
-    "flood": lambda segmenter: Flood(),
     "exposure": lambda segmenter: Exposure(),
     "blur": lambda segmenter: ReferenceBlur(),
     "contrast": lambda segmenter: Contrast(),
@@ -41,7 +37,7 @@ STAGES: dict[str, Callable[[Segmenter], Stage]] = {
 NAMES = ("nearby", "follow", "average", *STAGES)
 """All stages: the first three belong to a camera that pans, and to two passes."""
 
-OF_THE_SCENE = ("exposure", "blur", "contrast", "ghosts")
+OF_THE_SCENE = ("exposure", "blur", "contrast")
 """Stages without effect on models that do not look at the empty scene."""
 
 

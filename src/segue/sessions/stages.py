@@ -24,7 +24,7 @@ NO_IMAGE: Image = np.empty((0, 0, 3), np.uint8)
 
 
 class Change(Enum):
-    """What is different from the frame before, as a whole."""
+    """Global change since the previous frame."""
 
     none = "none"
     pause = "pause"
@@ -47,17 +47,16 @@ class WorkFrame:
         known: whether the foreground is known from a pass before.
         empty: whether the mask stays empty, because the session warms up.
         maps: probabilities (C, h, w), float32, foreground first; None before the network has seen the frame.
-        result: the segmentation; the pictures of the frame are gone then.
+        result: the segmentation; the images of the frame are gone then.
         picture: explanation of the result, if it is kept.
-        event: what happened to the picture as a whole.
-        moving: share of the picture that is not as on the frame before.
+        event: what happened to the image as a whole.
+        moving: share of the image that is not as on the frame before.
         hidden: where objects were on the last frame that was done, grown, (h, w).
         scene: the empty scene as the network compares the frame with it.
         tone: contrast in which the network sees the frame and those beside it.
         context: frames beside it by their distance, brought onto it; None takes them as they are.
-        learned: probability of what the background must not learn, (h, w); None takes that of ``maps``.
+        learned: probability of pixels that the background must not learn, (h, w); None takes ``maps``.
         mask: where that is high, (h, w).
-        relearn: whether the background is found to be wrong.
     """
 
     index: int
@@ -80,7 +79,6 @@ class WorkFrame:
     context: Mapping[int, Image] | None = field(default=None, compare=False)
     learned: Float32Array | None = field(default=None, compare=False)
     mask: BoolArray | None = field(default=None, compare=False)
-    relearn: bool = field(default=False, compare=False)
 
     @property
     def foreground(self) -> Float32Array:
@@ -96,7 +94,7 @@ class WorkFrame:
 
     @property
     def adapted(self) -> dict[str, Any]:
-        """How the network sees the frame beside the scene, as keywords of a segmenter."""
+        """Extra network inputs of the frame, as keywords of a segmenter."""
         given = {"tone": self.tone, "context": self.context}
         return {name: value for name, value in given.items() if value is not None}
 
@@ -119,7 +117,7 @@ class Stage(Checkpointable):
         """Forget the scene, or after a pause or another light what must be close in time."""
 
     def arrive(self, frame: WorkFrame, background: Background) -> None:
-        """Take the next frame; its picture may be changed."""
+        """Take the next frame; its image may be changed."""
 
     def before(self, frame: WorkFrame, background: Background) -> None:
         """Prepare a frame right before the network decodes it: scene, contrast, context."""

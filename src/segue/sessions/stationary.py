@@ -76,5 +76,5 @@ class StationaryObjects(Stage):
 
 
 def _alike(one: Image, other: Image, levels: int) -> npt.NDArray[np.bool_]:
-    """Where all channels of two pictures differ by at most so many levels, (h, w)."""
+    """Mask of pixels whose channels all differ by at most some levels, (h, w)."""
     return np.asarray(cv2.inRange(cv2.absdiff(one, other), (0, 0, 0), (levels, levels, levels)) > 0)

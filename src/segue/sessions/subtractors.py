@@ -91,7 +91,7 @@ class Subtractor(Segmenter):
 
     @property
     def scene(self) -> Image | None:
-        """The model's picture of the empty scene, RGB (h, w, 3), uint8, or None before the first frame."""
+        """The model's image of the empty scene, RGB (h, w, 3), uint8, or None before the first frame."""
         return _bgr(np.asarray(self._model.getBackgroundImage(), np.uint8)) if self._seen else None
 
     def state(self) -> SessionState:
@@ -134,7 +134,7 @@ class BackgroundDifference(Segmenter):
         return self._beyond(cv2.split(cv2.absdiff(image, scene.picture)))
 
     def _beyond(self, differences: Iterable[Any]) -> Maps:
-        """Where one of the channels' differences, (h, w) each, is above the threshold."""
+        """Mask of pixels with a channel difference, (h, w) each, above the threshold."""
         return _filtered(np.asarray(reduce(cv2.max, differences)) > self._threshold, self._median)[None]
 
 
@@ -183,11 +183,11 @@ class FrameDifference(Checkpointable, BackgroundDifference):
 
 
 class SubtractorBackground(Background):
-    """The picture of the empty scene from the model of a subtractor, renewed every few frames.
+    """The image of the empty scene from the model of a subtractor, renewed every few frames.
 
     Args:
         subtractor: it gets all frames, without masks.
-        every: the picture changes every this many frames.
+        every: the image changes every this many frames.
     """
 
     def __init__(self, subtractor: Subtractor, *, every: int = 9) -> None:
@@ -205,11 +205,11 @@ class SubtractorBackground(Background):
         self._seen += 1
 
     def follow_light(self, picture: Image) -> None:
-        """Begin a model with this picture."""
-        self.replace(picture, trusted=True)
+        """Begin a model with this image."""
+        self.replace(picture)
 
-    def replace(self, picture: Image, *, trusted: bool) -> None:
-        """Begin a model with this picture."""
+    def replace(self, picture: Image) -> None:
+        """Begin a model with this image."""
         self.restart()
         self.update(picture)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from segue.errors import ArgumentError, PromptError, SourceError
 from segue.inputs import kind_of
-from segue.layers.running import prepare_for_inference, weights_apart
+from segue.layers.running import prepare_for_inference, to_cpu, weights_apart
 from segue.masks import measure
 from segue.models.base import (
     FramePrompts,
@@ -26,18 +26,18 @@ from segue.models.base import (
     TrackOutput,
     track_capabilities,
 )
-from segue.prompts import Annotation, MakePrompter, Prompter, prompter_of, resolve
+from segue.prompts import MakePrompter, Prompter, prompter_of, resolve
 from segue.prompts.given import PromptsLike, as_prompts
 from segue.sessions.base import Session, SessionState, as_state
 from segue.sessions.networks import track_network
-from segue.types import Frame, IndexMask, ObjectInfo, PointPrompt, Prompt, Segmentation
+from segue.types import Frame, ObjectInfo, PointPrompt, Segmentation
 from segue.video.readers import FrameLike, as_frame
 from segue.weights.identity import WeightsIdentity
 
 MAX_OBJECTS = 1000
 
 FIRST_WEIGHT = 0.25
-"""Of the predicted IoU of a first mask, see :func:`with_first`; measured on the seven development films."""
+"""Calibration of the predicted IoU of a first mask, see :func:`with_first`; from the development videos."""
 
 
 class TrackSession(Session):
@@ -50,20 +50,20 @@ class TrackSession(Session):
         network: name for :func:`segue.load`, or a network, which is not changed.
         schedule: what becomes memory and how it is read; None is the network's own.
         device: None takes a GPU if there is one.
-        fast: bfloat16 where the processor or GPU has it; masks may differ by a few pixels.
+        fast: bfloat16 on GPUs and processors with AMX; masks may differ by a few pixels.
         fit: resize given masks of another size instead of refusing them.
         prompter: what turns boxes and points into masks; None is the network, if it takes them itself, else
             what goes with its name, which is segue-prompt for most networks and for one without a name.
             Points of an object that is followed correct where it is taken to be.
         memory_limit: bytes that one pass of value encoder or decoder may take, roughly; more objects than fit
             are run in several passes.
-        frames: number of frames of the film, if known; SAM 2 looks at it where there are fewer than 16.
+        frames: number of frames of the video, if known; SAM 2 looks at it where there are fewer than 16.
 
     Example:
         >>> session = TrackSession("stcn-lite")
         >>> result = session.step(first_picture, first_mask)
-        >>> for picture in pictures:
-        ...     result = session.step(picture)
+        >>> for image in images:
+        ...     result = session.step(image)
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class TrackSession(Session):
     ) -> None:
         if prompter is not None and not callable(prompter):
             raise ArgumentError(
-                f"prompter: {kind_of(prompter)}; give segue.prompts.GrabCut, or a function of a picture"
+                f"prompter: {kind_of(prompter)}; give segue.prompts.GrabCut, or a function of an image"
             )
         own = network if isinstance(network, str) else None
         network = track_network(network)
@@ -143,17 +143,17 @@ class TrackSession(Session):
     def step(
         self,
         frame: FrameLike,
-        prompts: PromptsLike | None = None,
+        prompts: PromptsLike | FramePrompts | None = None,
         *,
         predict: bool = True,
     ) -> Segmentation:
         """Segment the next frame.
 
         Args:
-            frame: a :class:`segue.Frame`, or a picture (H, W, 3), uint8 (array, tensor or PIL), which gets
+            frame: a :class:`segue.Frame`, or an image (H, W, 3), uint8 (array, tensor or PIL), which gets
                 the index after the last one; all frames of a session have one size.
             prompts: those of this frame: an index mask (H, W), prompts, boxes or paths, see
-                :func:`segue.prompts.given.as_prompts`.
+                :func:`segue.prompts.given.as_prompts`; or what :meth:`resolve` made of them.
             predict: False takes the prompts alone for this frame, and all other objects for hidden; the
                 evaluation of the STCN release does so on annotated frames whose result is not required.
 
@@ -173,19 +173,13 @@ class TrackSession(Session):
         removed: tuple[int, ...] = ()
         answered: Mapping[int, float] = {}
         if prompts is not None:
-            annotation = self._resolve(frame, as_prompts(prompts, f"prompts of frame {frame.index}"))
-            if annotation.ids:
-                mask = torch.from_numpy(annotation.mask).to(self.device)
-                given = FramePrompts(
-                    mask,
-                    tuple(i for i in annotation.ids if i not in annotation.native_ids),
-                    annotation.prompts,
-                )
-            removed = annotation.removed
+            found = prompts if isinstance(prompts, FramePrompts) else self.resolve(frame, prompts)
+            if found.ids:
+                given = replace(found, mask=found.mask.to(self.device))
+            removed, answered = found.removed, found.expected
             labels = {i: label for i, label in labels.items() if i not in removed}
-            labels |= {i: annotation.labels.get(i, self._labels.get(i)) for i in annotation.ids}
-            answered = annotation.expected
-            first = {i: iou for i, iou in first.items() if i not in {*removed, *annotation.ids}} | answered
+            labels |= {i: found.labels.get(i, self._labels.get(i)) for i in found.ids}
+            first = {i: iou for i, iou in first.items() if i not in {*removed, *found.ids}} | {**answered}
         with self._forgotten(removed):
             if given is None and not (self.ids and predict):
                 self.tracker.skip()
@@ -216,7 +210,7 @@ class TrackSession(Session):
 
     @torch.inference_mode()
     def peek(self, frame: FrameLike) -> Segmentation:
-        """Where the followed objects are on the next frame, without taking it: :meth:`step` comes after.
+        """Predict the objects on the next frame without advancing; :meth:`step` comes after.
 
         Args:
             frame: as for :meth:`step`.
@@ -294,57 +288,71 @@ class TrackSession(Session):
                 f"frame {frame.index} is {width}x{height}, but the frames before it are {columns}x{rows}"
             )
 
-    def _resolve(self, frame: Frame, prompts: IndexMask | Sequence[Prompt]) -> Annotation:
+    def resolve(self, frame: Frame, given: PromptsLike) -> FramePrompts:
+        """Make masks of the prompts for the next frame, without taking it.
+
+        Args:
+            frame: the next frame.
+            given: its prompts, as for :meth:`step`.
+
+        Returns:
+            The prompts for :meth:`step`; their mask is (H, W), int32.
+
+        Raises:
+            PromptError: a prompt does not fit the frame, or an object to remove is not followed.
+        """
+        prompts = as_prompts(given, f"prompts of frame {frame.index}")
         known: dict[int, npt.NDArray[np.float32]] = {}
         if isinstance(prompts, Sequence) and "point" not in self.native:
             corrected = {item.id for item in prompts if isinstance(item, PointPrompt)} & set(self.ids)
             if corrected:
                 planes = self.peek(frame).probabilities
                 known = {i: planes[self.ids.index(i) + 1] for i in corrected}
-        annotation = resolve(
-            frame, prompts, fit=self.fit, native=self.native, prompter=self.prompter, known=known
-        )
-        if unknown := [i for i in annotation.removed if i not in self.ids]:
+        found = resolve(frame, prompts, fit=self.fit, native=self.native, prompter=self.prompter, known=known)
+        if unknown := [i for i in found.removed if i not in self.ids]:
             followed = f"followed are {', '.join(map(str, self.ids))}" if self.ids else "none is followed yet"
             raise PromptError(f"cannot remove object {unknown[0]}: {followed}")
-        total = len({*self.ids, *annotation.ids} - set(annotation.removed))
+        total = len({*self.ids, *found.ids} - set(found.removed))
         if total > MAX_OBJECTS:
             raise PromptError(f"{total} objects are more than the {MAX_OBJECTS} that one session can follow")
-        return annotation
+        return found
 
     def _result(self, frame: Frame, tracked: TrackOutput, answered: Mapping[int, float]) -> Segmentation:
         best, channel = largest(tracked.probabilities)
+        totals = tracked.probabilities.sum((1, 2))
+        said = totals if tracked.scores is None else tracked.scores
+        kept = tracked.probabilities if tracked.compact is None else tracked.compact
+        channels, best, totals, said, kept = to_cpu(channel, best, totals, said, kept)
         numbers = np.array([0, *tracked.ids])
-        channels = channel.cpu().numpy()
-        mask = numbers.astype(np.uint8 if numbers.max() < 256 else np.uint16)[channels]
-        inside = np.bincount(channels.ravel(), best.cpu().numpy().ravel(), minlength=len(numbers))
-        totals = tracked.probabilities.sum((1, 2)).tolist()
+        mask = numbers.astype(np.uint8 if numbers.max() < 256 else np.uint16)[channels.numpy()]
+        inside = np.bincount(channels.numpy().ravel(), best.numpy().ravel(), minlength=len(numbers))
         extents = measure(mask)
         objects = []
-        for k, (own, total, i) in enumerate(zip(inside[1:], totals[1:], tracked.ids, strict=True)):
+        for k, (own, total, i) in enumerate(zip(inside[1:], totals.tolist()[1:], tracked.ids, strict=True)):
             extent, label = extents.get(i), self._labels.get(i)
             if extent is None:
                 objects.append(ObjectInfo(i, label, score=0.0))
             else:
                 if tracked.scores is not None:
-                    score = tracked.scores[k]
+                    score = float(said[k])
                 else:
                     score = expected_overlap(float(own), total, extent.area, self._confidence)
                     score = answered[i] if i in answered else with_first(score, self._first.get(i))
                 objects.append(ObjectInfo(i, label, score, extent.box, extent.area))
-        return Segmentation(frame.index, frame.time, mask, tuple(objects), tracked.recompute_probabilities)
+        again = partial(expanded, kept, tracked.expand)
+        return Segmentation(frame.index, frame.time, mask, tuple(objects), again)
+
+
+@torch.inference_mode()
+def expanded(kept: Tensor, expand: Callable[[Tensor], Tensor] | None) -> npt.NDArray[np.float32]:
+    """Probabilities (K+1, H, W) of what a result keeps of them, as an array of their own."""
+    return np.array((kept if expand is None else expand(kept)).numpy(), np.float32)
 
 
 def largest(planes: Tensor) -> tuple[Tensor, Tensor]:
     """Largest value and its plane at each pixel, (K, H, W) → (H, W) and (H, W) int16; the first of equals.
 
     One plane after the other is several times as fast as PyTorch's maximum over all of them.
-
-    Args:
-        planes: (K, H, W).
-
-    Returns:
-        Values (H, W), and numbers of their planes (H, W), int16.
     """
     best, place = planes[0].clone(), torch.zeros(planes.shape[1:], dtype=torch.int16, device=planes.device)
     for number, plane in enumerate(planes[1:], 1):
@@ -358,8 +366,8 @@ def expected_overlap(inside: float, total: float, area: int, confidence: tuple[f
 
     Were every pixel the object's with its own probability and apart from the others, the intersection would
     be ``inside``, the sum of its probabilities inside the mask, and the union ``area + total - inside`` on
-    average, ``total`` being their sum over the picture. Networks are overconfident; the log-odds
-    of that quotient are therefore scaled and shifted, as measured on films that the network had not seen.
+    average, ``total`` being their sum over the image. Networks are overconfident; the log-odds
+    of that quotient are therefore scaled and shifted, as measured on videos that the network had not seen.
     """
     share = min(max(inside / (area + max(total - inside, 0.0)), 1e-6), 1 - 1e-6)
     factor, offset = confidence
@@ -368,7 +376,7 @@ def expected_overlap(inside: float, total: float, area: int, confidence: tuple[f
 
 
 def with_first(score: float, first: float | None) -> float:
-    """What to expect of a mask that is followed from one that a prompter made.
+    """Expected IoU of a mask tracked from a prompter's mask.
 
     A tracker follows a wrong mask as surely as a right one. The prompter knows more of that, though little,
     so that the geometric mean counts what tracking says three times.

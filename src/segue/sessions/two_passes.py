@@ -1,4 +1,4 @@
-"""Two passes over a film: the first learns the empty scene of each of its parts, the second gives masks."""
+"""Two passes over a video: the first learns the empty scene of each of its parts, the second gives masks."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ PIECE = 128  # frames that are kept until it is known whether the camera pans in
 BESIDE = 24  # frames on either side that tell what is foreground in a frame while the camera pans
 LONGEST = 6000  # frames of a part: what changes in the course of the day is learnt anew
 QUIET = 12  # frames without a change on either side of a cut
-MARK_EVERY = 16  # frames from one mark of a film to the next
+MARK_EVERY = 16  # frames from one mark of a video to the next
 
 
 class FilmMarks(Checkpointable):
-    """What a film is known by: checksums of every sixteenth pixel, chained, noted every sixteen frames."""
+    """Identity of a video: chained checksums of every sixteenth pixel, stored every sixteen frames."""
 
     _marks: list[int] = checkpointed()
     _sum: int = checkpointed()
@@ -50,7 +50,7 @@ class FilmMarks(Checkpointable):
         self._marks, self._sum, self.count = [], 0, 0
 
     def copy(self) -> FilmMarks:
-        """Those of the frames so far."""
+        """Checksums of the frames so far."""
         other = FilmMarks()
         other._marks, other._sum, other.count = list(self._marks), self._sum, self.count
         return other
@@ -74,13 +74,13 @@ class FilmMarks(Checkpointable):
             differs = differs or (now.count == self.count and now._sum != self._sum)
             if differs or (whole and now.count > self.count):
                 raise SourceError(
-                    f"frame {frame.index}: the film has changed since the first pass; start again with "
+                    f"frame {frame.index}: the video has changed since the first pass; start again with "
                     "--overwrite, or take one pass"
                 )
             yield frame
         if now.count < self.count:
             raise SourceError(
-                f"the film has {now.count} frames now, {self.count} in the first pass; start again with "
+                f"the video has {now.count} frames now, {self.count} in the first pass; start again with "
                 "--overwrite, or take one pass"
             )
 
@@ -94,7 +94,7 @@ class _Waiting:
 
 
 class SceneLearner(Checkpointable):
-    """The first pass: takes the frames of a film, and learns the empty scene of each part of it.
+    """The first pass: takes the frames of a video, and learns the empty scene of each part of it.
 
     A part ends at a cut, where the light is switched, or after 6000 frames. What seems to be a cut counts
     only between twelve frames on either side without another one: leaves that sweep past the lens seem to be
@@ -289,11 +289,11 @@ class SceneLearner(Checkpointable):
 
 
 class TwoPasses(Passes):
-    """The frames of a film for the second pass; the first one is made when they are asked for.
+    """The frames of a video for the second pass; the first one is made when they are asked for.
 
     Args:
         learner: what makes the first pass.
-        frames: gives the frames of the film from the beginning, each time.
+        frames: gives the frames of the video from the beginning, each time.
         background: gets the learnt scenes.
     """
 
@@ -319,7 +319,7 @@ class TwoPasses(Passes):
         return self._learner.marks.compared(self._frames())
 
     def state(self) -> SessionState:
-        """What the first pass knows so far."""
+        """State of the first pass."""
         return self._learner.state(copy=False)
 
     def restore(self, state: SessionState) -> None:

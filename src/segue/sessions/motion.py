@@ -1,0 +1,127 @@
+"""The detector of objects that move against the scene."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.flow import DIS, FlowProvider, against_scene
+from segue.masks import measure, resize_mask
+from segue.prompts.answers import MakePrompter, Prompts
+from segue.prompts.prompter import Prompter
+from segue.prompts.selection import Found, found_in
+from segue.sessions.track import TrackSession
+from segue.types import Frame, Image, IndexMask
+from segue.video.readers import FrameLike, as_frame
+
+SHORT_SIDE = 240  # short side to which images are reduced for the flow
+LEAST_SIDE = 16  # images with a shorter side than this many pixels are too small for a flow
+SMOOTH = 2.0  # standard deviation of the filter over the differences, in pixels
+LEAST = 0.25  # pixels a frame that something must move against the scene
+FLOOR = 0.5  # added to the strongest motion, so that where nothing moves noise is not blown up
+SMALLEST = 0.0005  # share of the image below which nothing is an object
+WEAKEST = 0.25  # moving regions with less than this share of the strongest one's motion are left out
+
+
+class MotionDetector:
+    """Finds what moves against the scene in a frame and the next two, at most ``max_objects`` regions.
+
+    The flow from a frame to the next two is compared with the movement of the camera, a homography. What
+    moves has to do so on the way to both: flow is wrong where something is covered, and that is elsewhere
+    each time. It is also coarse at the edges of things; so a prompter (segue-prompt) draws the mask anew, and
+    then the tracker, used for nothing else, follows it to the next frame and back. Measured beside other ways
+    on first frames of DAVIS: docs/detection.md.
+    """
+
+    names: Mapping[int, str] = {}
+    lookahead = 2
+
+    def __init__(
+        self,
+        tracker: TrackSession,
+        flow: FlowProvider | None = None,
+        max_objects: int = 1,
+        prompter: MakePrompter | None = None,
+    ) -> None:
+        self._tracker = tracker
+        self._flow = flow or DIS()
+        self._max_objects = max_objects
+        self._prompter = prompter or Prompter
+
+    def __call__(self, frame: FrameLike, *following: FrameLike) -> Found:
+        """Moving objects, strongest first; scores only rank them. Empty without a next frame."""
+        first, *later = (as_frame(each) for each in (frame, *following))
+        if not later:
+            return found_in(np.zeros(first.size, np.uint8))
+        rough = self.moving(first.image, *(item.image for item in later))
+        cut = cut_out(first.image, rough, self._prompter)
+        return found_in(_without_gaps(self.there_and_back(first, later[0], cut) if cut.any() else rough))
+
+    def moving(self, first: Image, *later: Image) -> npt.NDArray[np.uint8]:
+        """Rough index mask (H, W) of what moves from the first image to each of the later ones.
+
+        ``first``: RGB (H, W, 3), uint8.
+        """
+        height, width = size = first.shape[:2]
+        if min(size) < LEAST_SIDE:
+            return np.zeros(size, np.uint8)
+        scale = min(1.0, SHORT_SIDE / min(size))
+        small = max(1, round(width * scale)), max(1, round(height * scale))
+        begin, *ends = (
+            np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8)
+            for image in (first, *later)
+        )
+        ways = [against_scene(self._flow(begin, end)) / count for count, end in enumerate(ends, start=1)]
+        steady = np.min(ways, axis=0)
+        strength = cv2.GaussianBlur(steady, (0, 0), SMOOTH)
+        regions = _strongest(np.asarray(strength, np.float32), self._max_objects)
+        return np.asarray(resize_mask(regions, size), np.uint8)
+
+    def there_and_back(self, frame: Frame, following: Frame, mask: IndexMask) -> IndexMask:
+        """A mask (H, W) after the way to the next frame and back; unchanged where it gets lost."""
+        there = self._follow(frame, following, mask)
+        back = self._follow(following, frame, there) if there.any() else there
+        return back if back.any() else mask
+
+    def _follow(self, start: Frame, end: Frame, mask: IndexMask) -> IndexMask:
+        self._tracker.reset()
+        self._tracker.step(start, mask)
+        return self._tracker.step(end).mask
+
+
+def cut_out(image: Image, mask: IndexMask, make: MakePrompter) -> npt.NDArray[np.uint8]:
+    """Objects of a rough index mask (H, W), each drawn anew by a prompter; the first keep their pixels.
+
+    ``image``: RGB (H, W, 3), uint8.
+    """
+    cut = np.zeros(mask.shape, np.uint8)
+    prompter = make(image)
+    for number in measure(mask):
+        cut[prompter.answer(Prompts(mask=mask == number)).mask & (cut == 0)] = number
+    return cut
+
+
+def _strongest(strength: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.uint8]:
+    """Index mask of the regions with the most motion, the strongest first."""
+    from scipy import ndimage  # late, for a quick start
+
+    top = float(np.percentile(strength, 99)) + FLOOR
+    levels = np.asarray(np.clip(strength / top * 255, 0, 255), np.uint8)
+    threshold, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_OTSU)
+    labels, number = ndimage.label((levels > threshold) & (strength > LEAST))
+    numbers = np.arange(1, number + 1)
+    areas = ndimage.sum_labels(np.ones_like(strength), labels, numbers)
+    motion = ndimage.sum_labels(strength, labels, numbers)
+    kept = [i for i in np.argsort(-motion, kind="stable") if areas[i] >= SMALLEST * strength.size][:count]
+    table = np.zeros(number + 1, np.uint8)
+    for rank, i in enumerate(kept, start=1):
+        table[i + 1] = rank if motion[i] >= WEAKEST * motion[kept[0]] else 0
+    return np.asarray(table[labels], np.uint8)
+
+
+def _without_gaps(mask: IndexMask) -> npt.NDArray[np.uint8]:
+    """An index mask whose ids go on from 1."""
+    return np.searchsorted([0, *measure(mask)], mask).astype(np.uint8)

@@ -1,0 +1,139 @@
+"""Between memory frames stcn-lite reads and decodes only a window around the objects."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from segue.arrays import UInt8Array
+from segue.models.memory.window import Window
+from segue.models.stcn import STCNLite
+from segue.sessions import SessionState, TrackSession
+from segue.types import Image, Segmentation
+from segue.weights import load
+
+HEIGHT, WIDTH, SIDE = 160, 288, 24
+STARTS = [20, 23, 26, 29, 220, 223, 226, 229]
+"""Columns of the left side of the object: it jumps on frame 4."""
+
+
+@pytest.fixture(scope="module")
+def network() -> STCNLite:
+    found = load("stcn-lite")
+    assert isinstance(found, STCNLite)
+    return found
+
+
+@pytest.fixture(scope="module")
+def film() -> list[Image]:
+    """A bright square with stripes over a dark noise."""
+    rng = np.random.default_rng(3)
+    ground = rng.integers(0, 60, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    pictures = []
+    for left in STARTS:
+        picture = ground.copy()
+        picture[60 : 60 + SIDE, left : left + SIDE] = (240, 200, 40)
+        picture[60 : 60 + SIDE : 6, left : left + SIDE] = (40, 40, 220)
+        pictures.append(picture)
+    return pictures
+
+
+def square(t: int) -> UInt8Array:
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[60 : 60 + SIDE, STARTS[t] : STARTS[t] + SIDE] = 1
+    return mask
+
+
+def overlap(result: Segmentation, t: int) -> float:
+    found, true = result.mask > 0, square(t) > 0
+    return float((found & true).sum() / (found | true).sum())
+
+
+def test_nothing_is_decoded_outside_the_window(network: STCNLite, film: list[Image]) -> None:
+    corners = {}
+    for window in (None, 32):
+        session = TrackSession(network, replace(network.schedule, window=window), device="cpu")
+        results = [session.step(picture, square(0) if t == 0 else None) for t, picture in enumerate(film[:4])]
+        corners[window] = results[1].probabilities[1, -40:, -40:]
+        assert overlap(results[3], 3) > 0.8
+    assert np.ptp(corners[32]) == 0
+    assert corners[32].max() < 1e-6
+    assert np.ptp(corners[None]) > 0
+
+
+def test_an_object_that_jumps_out_of_the_window_is_found_again(network: STCNLite, film: list[Image]) -> None:
+    session = TrackSession(network, replace(network.schedule, window=32), device="cpu")
+    results = [session.step(picture, square(0) if t == 0 else None) for t, picture in enumerate(film)]
+    assert min(overlap(results[t], t) for t in (6, 7)) > 0.8
+
+
+@pytest.mark.parametrize("second", ["stays", "vanishes"])
+def test_each_of_two_objects_has_a_window_of_its_own(
+    network: STCNLite, film: list[Image], second: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = [picture.copy() for picture in film]
+    for picture in pictures[: None if second == "stays" else 2]:
+        picture[110:140, 150:180] = (220, 30, 220)
+    first = square(0)
+    first[110:140, 150:180] = 2
+    session = TrackSession(network, replace(network.schedule, window=32), device="cpu")
+    results = [session.step(pictures[0], first)]
+    decoded: list[tuple[int, ...]] = []
+    inside = session.tracker.network
+    decode = inside.decode
+    monkeypatch.setattr(
+        inside, "decode", lambda query, read: (decoded.append(read.shape), decode(query, read))[1]
+    )
+    results += [session.step(picture) for picture in pictures[1:]]
+    whole = (1, network.value_channels, HEIGHT // 8, WIDTH // 8)
+    assert len(decoded) > decoded.count(whole) > 0
+    for t in (3, 6, 7):  # it jumps out of its window on frame 4
+        found = (results[t].mask == 1) & (square(t) > 0)
+        assert found.sum() > 0.8 * square(t).sum(), t
+    assert (results[7].mask == 2).sum() > 700 if second == "stays" else (results[7].mask == 2).sum() < 200
+
+
+def test_a_session_that_is_restored_goes_on_identically(
+    network: STCNLite, film: list[Image], tmp_path: Path
+) -> None:
+    session = TrackSession(network, replace(network.schedule, window=32), device="cpu")
+    for t in range(3):
+        session.step(film[t], square(0) if t == 0 else None)
+    session.state().save(tmp_path / "session.safetensors")
+    restored = TrackSession(network, replace(network.schedule, window=32), device="cpu")
+    restored.restore(SessionState.load(tmp_path / "session.safetensors"))
+    for t in range(3, 5):
+        ours, theirs = session.step(film[t]), restored.step(film[t])
+        assert np.array_equal(ours.probabilities, theirs.probabilities)
+
+
+def test_a_window_holds_all_objects_and_the_margin() -> None:
+    masks = torch.zeros(2, 240, 432, dtype=torch.bool)
+    masks[0, 100:120, 90:100] = True
+    masks[1, 90:110, 200:230] = True
+    window = Window.around(masks, 20)
+    assert window is not None
+    assert window.top <= 78
+    assert window.top + window.height >= 132
+    assert window.left <= 78
+    assert window.left + window.width >= 242
+    assert (window.top % 16, window.left % 16) == (0, 0)
+    assert window.height < 240
+    assert window.width < 432
+    masks[1] = False
+    assert Window.around(masks, 20) is None, "an object out of sight may come back anywhere"
+
+
+def test_what_reaches_a_side_inside_the_picture_leaves_the_window() -> None:
+    window = Window(0, 64, 128, 128, (240, 432))
+    logits = torch.full((1, 64, 64), -9.0)
+    logits[0, 0, 30] = 3.0  # at the border of the image
+    assert not window.is_left(logits, -2.0)
+    logits[0, 30, 1] = 3.0
+    assert window.is_left(logits, -2.0)
+    assert window.paste(logits).shape == (1, 120, 216)
+    assert window.paste(logits)[0, 30, 33] == 3.0
