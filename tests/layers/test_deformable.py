@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from segue.layers import attention
 from segue.layers.attention import Shapes, sample_levels
 
 SHAPES = ((5, 7), (3, 4), (1, 2))
@@ -50,14 +48,6 @@ def test_both_forms_read_the_same(seed: int) -> None:
     assert torch.allclose(fast, plain, atol=1e-4)
 
 
-def test_queries_read_in_parts_what_they_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    values, points, weights = case(5)
-    whole = sample_levels(values, SHAPES, points, weights)
-    monkeypatch.setattr(attention, "QUERIES", 4)
-    with torch.inference_mode():
-        assert torch.equal(sample_levels(values, SHAPES, points, weights), whole)
-
-
 def test_both_forms_have_the_same_gradients() -> None:
     gradients = []
     for form in (sample_levels, sample_levels_plainly):
@@ -66,12 +56,3 @@ def test_both_forms_have_the_same_gradients() -> None:
         gradients.append(torch.autograd.grad(read.sin().sum(), inputs))
     for fast, plain in zip(*gradients, strict=True):
         assert torch.allclose(fast, plain, atol=1e-9)
-
-
-def test_a_point_on_a_pixel_reads_that_pixel_and_one_outside_reads_nothing() -> None:
-    values, _, _ = case(0)
-    points = torch.full((2, 1, 3, 3, 1, 2), -1.0)
-    points[:, :, :, 0] = torch.tensor([6.0, 4.0])
-    weights = torch.ones(2, 1, 3, 3, 1)
-    read = sample_levels(values, SHAPES, points, weights)
-    assert torch.equal(read[:, 0], values[:, 4 * 7 + 6].flatten(1))

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from segue.layers.linear import (
     ActivatedLinear,
     FusedLinear,
     LinearActivation,
     composed,
-    use_fused_linear,
 )
 from segue.layers.onednn import can_fuse
-from segue.layers.running import inference_copy
 
 pytestmark = pytest.mark.skipif(not can_fuse(), reason="PyTorch has no fused layers on this processor")
 
@@ -46,32 +41,3 @@ def test_two_layers_are_composed_to_one() -> None:
     assert torch.allclose(layer(x), second(first(x)), atol=1e-6)
     with pytest.raises(ValueError, match="the first layer is followed by relu"):
         composed(second, first)
-
-
-@torch.inference_mode()
-def test_can_be_copied_also_after_it_has_run() -> None:
-    network, x = nn.Sequential(ActivatedLinear(8, 16, "gelu"), ActivatedLinear(16, 4)), torch.randn(3, 8)
-    fused = inference_copy(network, torch.device("cpu"), torch.float32)
-    before = fused(x)
-    copied = copy.deepcopy(fused)
-    assert torch.equal(copied(x), before)
-
-
-@torch.inference_mode()
-def test_a_copy_for_inference_on_a_processor_is_fused_and_the_network_is_not() -> None:
-    network = nn.Sequential(ActivatedLinear(8, 16, "gelu"), nn.Linear(16, 4))
-    x = torch.randn(3, 8)
-    before = network(x)
-    copy = inference_copy(network, torch.device("cpu"), torch.float32)
-    assert isinstance(copy[0], FusedLinear)
-    assert type(copy[1]) is nn.Linear
-    assert torch.allclose(copy(x), before, atol=1e-6)
-    assert torch.equal(network(x), before)
-    halved = inference_copy(network, torch.device("cpu"), torch.bfloat16)
-    assert isinstance(halved[0], ActivatedLinear)
-
-
-def test_layers_inside_of_others_are_found() -> None:
-    network = nn.ModuleDict({"inner": nn.Sequential(ActivatedLinear(2, 2)), "last": ActivatedLinear(2, 2)})
-    use_fused_linear(network)
-    assert sum(isinstance(module, FusedLinear) for module in network.modules()) == 2

@@ -49,16 +49,3 @@ def test_every_form_gives_the_plain_product(rows: int, queries: int, channels: i
         multiply = product_with(table, 7, Recording(form))
     torch.testing.assert_close(multiply(x), x @ table.T, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(multiply(x[:1]), x[:1] @ table.T, rtol=1e-5, atol=1e-5)
-
-
-@torch.inference_mode()
-def test_forms_of_large_tables_are_timed_with_a_block_and_those_of_small_ones_are_not() -> None:
-    table, chooser = torch.randn(products.LEAST_ROWS, 3), Recording("columns")
-    product_with(table[:-1], 5, chooser)
-    assert chooser.given == {}
-    product_with(table, 5, chooser)
-    ((key, results),) = chooser.given.items()
-    assert key == "product 3 block 2^2 rows 2^13"
-    assert sorted(results) == sorted(PRODUCTS)
-    for result in results.values():
-        torch.testing.assert_close(result, table[:5] @ table.T, rtol=1e-5, atol=1e-5)

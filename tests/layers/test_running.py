@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segue.layers.fused import FusedConv2d
 from segue.layers.linear import ActivatedLinear
 from segue.layers.running import inference_copy, weights_apart
 from segue.models.segue_prompt import SeguePrompt
@@ -55,18 +54,6 @@ def test_a_prompter_takes_the_weights_of_its_network_as_they_are_now() -> None:
     assert prepared(network, "cpu") is first
     next(network.parameters()).data.mul_(3)
     assert prepared(network, "cpu") is not first
-
-
-@torch.no_grad()
-def test_another_number_of_objects_does_not_rearrange_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEGUE_TUNE", "off")
-    network = inference_copy(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), CPU, torch.float32)
-    (conv,) = (layer for layer in network if isinstance(layer, FusedConv2d))
-    arranged = set()
-    for objects in (1, 3, 1, 2):
-        network(torch.randn(objects, 3, 16, 16))
-        arranged.add(id(conv._arranged[0]))
-    assert len(arranged) == 1
 
 
 def test_two_sessions_in_two_threads_give_the_bytes_of_one_after_the_other() -> None:

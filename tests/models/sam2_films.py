@@ -1,4 +1,4 @@
-"""Films of the golden files of SAM 2.1, run and compared; see ``README_sam2.md`` beside the golden files."""
+"""Videos of the golden files of SAM 2.1, run and compared; see ``README_sam2.md`` beside the golden files."""
 
 from __future__ import annotations
 

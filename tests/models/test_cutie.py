@@ -193,26 +193,9 @@ def test_every_part_gives_the_published_numbers(
             expected.check(key, value, relative=True)
 
 
-def test_objects_in_several_passes_equal_all_in_one(cutie_small_network: Cutie) -> None:
-    generator = torch.Generator().manual_seed(3)
-    pixel = torch.randn(3, 256, 3, 4, generator=generator)
-    summaries = torch.rand(3, 16, 257, generator=generator)
-    with torch.inference_mode():
-        together = cutie_small_network.transform(pixel, summaries)
-        apart = cutie_small_network.transform(pixel, summaries, parts=[slice(0, 2), slice(2, 4)])
-    for one, other in zip(together, apart, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
-
-
 def test_bfloat16_keeps_the_place_in_the_picture_exact() -> None:
     network = Cutie("small").to(torch.bfloat16)
     exact = position_encoding(4, 5, torch.device("cpu")).flatten(0, 1)
     torch.testing.assert_close(
         network.object_transformer.spatial_pe(4, 5, torch.zeros(1, dtype=torch.float32)), exact
     )
-
-
-def test_single_object_network_sees_no_other_masks() -> None:
-    state = Cutie("small", single_object=True).state_dict()
-    assert state["mask_encoder.conv1.weight"].shape == (64, 4, 7, 7)
-    assert state["pixel_fuser.sensory_compress.weight"].shape == (256, 257, 1, 1)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segue.models.fgsegnet import FgSegNetV2, WholeNorm, resize_from_corner
+from segue.models.fgsegnet import FgSegNetV2
 from tests.fill import fill
 from tests.golden_arrays import Golden
 
@@ -84,59 +84,3 @@ def test_odd_sizes_follow_the_release(network: FgSegNetV2, golden: GoldenReader,
     with torch.inference_mode():
         probability = torch.sigmoid(for_scene(network, scene)(frames))
     expected.check(f"odd_{scene}.prob", probability)
-
-
-@pytest.mark.parametrize(
-    ("scene", "size"),
-    [
-        (None, (41, 46)),
-        ("tramStation", (59, 96)),
-        ("turbulence2", (47, 66)),
-        ("streetCornerAtNight", (49, 59)),
-    ],
-)
-def test_every_size_comes_back(network: FgSegNetV2, scene: str | None, size: tuple[int, int]) -> None:
-    chosen = network if scene is None else for_scene(network, scene)
-    with torch.inference_mode():
-        assert chosen(torch.rand(1, 3, *size)).shape == (1, 1, *size)
-
-
-def test_torchvision_weights_see_normalised_pictures() -> None:
-    torch.manual_seed(0)
-    network = FgSegNetV2("imagenet").eval()
-    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    frames = torch.rand(1, 3, 16, 16)
-    with torch.inference_mode():
-        expected = network.backbone((frames - mean[:, None, None]) / std[:, None, None])
-        for map_, other in zip(network.encode(frames, "current"), expected, strict=True):
-            torch.testing.assert_close(map_, other)
-
-
-def test_the_norm_takes_channels_and_positions_together() -> None:
-    x = torch.randn(2, 3, 4, 5) * 3 + 1
-    norm = WholeNorm()
-    expected = torch.stack([(one - one.mean()) / (one.std(correction=0) + 1e-3) for one in x])
-    torch.testing.assert_close(norm(x), expected)
-
-
-def test_resizing_starts_at_the_corner() -> None:
-    x = torch.tensor([[0.0, 3.0, 6.0, 9.0]])
-    resized = resize_from_corner(x, (1, 6))
-    torch.testing.assert_close(resized, torch.tensor([[0.0, 2.0, 4.0, 6.0, 8.0, 9.0]]))
-    assert torch.equal(resize_from_corner(x, (1, 4)), x)
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_sure_pixels_of_odd_sizes_have_a_gradient_in_half_precision(
-    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As in a training with ``16-mixed``, where a probability of 1 had an infinite logit."""
-    network = FgSegNetV2(scene=None)
-    logits = torch.full((1, 1, 8, 12), 30.0, dtype=dtype, requires_grad=True)
-    monkeypatch.setattr(network.fpm, "forward", lambda coarse: coarse)
-    monkeypatch.setattr(network.decoder, "forward", lambda *maps: logits)
-    found = network.decode((logits, logits, logits), (), None, (10, 15))
-    torch.sigmoid(found).sum().backward()
-    assert bool(found.isfinite().all())
-    assert logits.grad is not None
-    assert bool(logits.grad.isfinite().all())

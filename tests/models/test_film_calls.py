@@ -1,4 +1,4 @@
-"""How SAM 2 on a whole film is called, and what wrong calls say."""
+"""How SAM 2 on a whole video is called, and what wrong calls say."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], type[SegueError], str]] = {
     "picture": (
         lambda n: FilmPredictor(n, [None], side=SIDE).click(0, 1, [(5, 5)]),
         SourceError,
-        "frame 0: expected a picture",
+        "frame 0: expected an image",
     ),
     "name of a frame": (
         lambda n: FilmPredictor(n, FRAMES, side=SIDE).click("0", 1, [(5, 5)]),  # type: ignore[arg-type]

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 import segue
 from segue.errors import CheckpointError, SegueError
-from segue.jobs.identity import model_digest
-from segue.jobs.parts import Model
 from segue.masks import read_index_mask
 from segue.models.hf_video import HFVideo
 from segue.sessions import TrackSession
@@ -134,32 +131,6 @@ def test_a_command_follows_with_a_folder(
         expected = session.step(frame, given.get(frame.index))
         found = read_index_mask(tmp_path / "out" / "masks" / f"{frame.index:05d}.png")
         assert np.array_equal(found, expected.mask)
-
-
-def test_a_changed_folder_is_another_model(folder: Path, tmp_path: Path) -> None:
-    digest = model_digest(Model(name="sam2-hf", weights=folder))
-    assert digest is not None
-    other = tmp_path / "other"
-    shutil.copytree(folder, other)
-    assert model_digest(Model(name="sam2-hf", weights=other)) == digest
-    (other / "config.json").write_text("{}")
-    assert model_digest(Model(name="sam2-hf", weights=other)) != digest
-
-
-def test_a_folder_of_the_other_model_is_refused(folder: Path) -> None:
-    (other,) = set(NAMES.values()) - {NAMES[folder.name]}
-    with pytest.raises(CheckpointError, match=r"model_type is '(sam2|edgetam)_video', which is no"):
-        segue.load(other, folder)
-
-
-def test_a_folder_without_all_weights_is_refused(folder: Path, tmp_path: Path) -> None:
-    poor = tmp_path / "poor"
-    shutil.copytree(folder, poor)
-    tensors = load_file(poor / "model.safetensors")
-    del tensors["no_memory_embedding"]
-    save_file(tensors, poor / "model.safetensors", {"format": "pt"})
-    with pytest.raises(CheckpointError, match="1 missing keys: no_memory_embedding"):
-        segue.load(NAMES[folder.name], poor)
 
 
 @pytest.mark.parametrize(

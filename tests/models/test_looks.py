@@ -1,4 +1,4 @@
-"""Pictures of attention show what the network reads."""
+"""Images of attention show what the network reads."""
 
 from __future__ import annotations
 
@@ -7,25 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from segue.layers.attention import drawn as draw
-from segue.layers.attention import sample_levels
 from segue.models.msstsvis.lite import MSSTSVISLite
 from segue.models.seqformer import SeqFormer, Size
 from segue.models.seqformer.encoder import DeformableAttention
 from tests.fill import fill_plainly
 
 TINY = Size(width=64, hidden=32, encoder_layers=1, decoder_layers=1, heads=4, queries=6, classes=3)
-
-
-def test_a_map_is_what_bilinear_reading_weighs() -> None:
-    generator = torch.Generator().manual_seed(0)
-    points = torch.rand(5, 7, 2, generator=generator) * 12 - 3  # some of them outside
-    weights, values = torch.rand(5, 7, generator=generator), torch.rand(6 * 8, generator=generator)
-    read = sample_levels(
-        values[None, :, None, None], [(6, 8)], points[None, :, None, None], weights[None, :, None, None]
-    )
-    drawn = draw(points, weights, (6, 8))
-    torch.testing.assert_close((drawn.flatten(1) * values).sum(1), read.flatten())
 
 
 @pytest.mark.parametrize("build", [MSSTSVISLite, lambda: SeqFormer("mobilenet-v2", TINY)])

@@ -20,9 +20,8 @@ from torch import Tensor
 from segue.errors import SegueError
 from segue.models.base import FramePrompts, Schedule, Setup
 from segue.models.memory import BicubicTracker, FramePlan, LongTermSchedule, MemoryTable
-from segue.models.memory import table as table_module
 from segue.models.memory.long_term import LongTermTracker
-from segue.models.memory.rows import GRAIN, Rows
+from segue.models.memory.rows import Rows
 
 CHANNELS, VALUES, HEIGHT, WIDTH = 4, 3, 2, 3
 POSITIONS = HEIGHT * WIDTH
@@ -130,7 +129,7 @@ def read(store: MemoryTable, ids: Sequence[int], *, count: bool = True) -> Tenso
 
 
 def query() -> tuple[Tensor, Tensor]:
-    """Key and selection of a picture, (1, C, h, w) each."""
+    """Key and selection of an image, (1, C, h, w) each."""
     key, selection = torch.randn(2, 1, CHANNELS, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(9))
     return key, selection.sigmoid()
 
@@ -149,13 +148,6 @@ def assert_reads(
 def test_objects_read_the_frames_from_their_first_one_on(ids: tuple[int, ...], top_k: int | None) -> None:
     frames = film(4)
     assert_reads(filled(frames, top_k), rows_of(frames), ids, top_k)
-
-
-def test_the_size_of_the_blocks_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    frames = film(4)
-    monkeypatch.setattr(table_module, "BLOCK_ELEMENTS", {"cpu": 1})
-    monkeypatch.setattr(table_module, "BLOCK_ROWS", 4)
-    assert_reads(filled(frames, 5), rows_of(frames), top_k=5)
 
 
 def received(rows: Sequence[Row], top_k: int | None) -> Tensor:
@@ -195,12 +187,6 @@ def test_usage_is_the_attention_received_for_each_read_that_counts(top_k: int | 
     used(torch.cat([(first + second[: 2 * POSITIONS]) / 2, second[2 * POSITIONS :]]))
 
 
-def test_the_first_frame_and_those_on_which_objects_entered_are_not_temporary() -> None:
-    assert filled(film(5)).temporary() == [1, 3, 4]
-    release = filled(film(5), official=True)
-    assert release.temporary() == [1, 2, 3, 4]
-
-
 def prototypes(candidates: Sequence[Row], chosen: Sequence[int]) -> list[Row]:
     """XMem, section 3.3: each object's value is read from those candidates that have one."""
     made = []
@@ -227,37 +213,6 @@ def consolidated(frames: Sequence[Frame], count: int) -> tuple[MemoryTable, list
     chosen = sorted(store.usage()[places].topk(count).indices.tolist())
     store.compress(count, recent=1)
     return store, prototypes(candidates, chosen)
-
-
-@pytest.mark.parametrize("count", [5, 9])
-def test_prototypes_take_the_place_of_older_frames(count: int) -> None:
-    frames = film(6)
-    store, made = consolidated(frames[:5], count)
-    assert (store.long, numbers(store)) == (count, [0, 2, 4])
-    assert 0 < store.objects[3].long < count, "of some the third object has no value"
-    left = [frames[0], frames[2], frames[4]]
-    assert_reads(store, [*made, *rows_of(left)])
-    write(store, frames[5])
-    assert_reads(store, [*made, *rows_of([*left, frames[5]])])
-    assert not store.usage()[:count].any()
-
-
-def test_nothing_is_replaced_where_nothing_is_old_enough() -> None:
-    frames = film(3)
-    store = filled(frames)
-    store.compress(4, recent=1)
-    assert (store.long, numbers(store)) == (0, [0, 1, 2])
-    store.compress(4, recent=0)
-    assert (store.long, numbers(store)) == (4, [0, 2])
-
-
-def test_of_the_long_term_memory_some_elements_may_be_kept() -> None:
-    frames = film(5)
-    store, made = consolidated(frames, 9)
-    kept = [0, 3, 7, 8]
-    store.keep_long(torch.tensor(kept))
-    assert store.long == 4
-    assert_reads(store, [*(made[n] for n in kept), *rows_of([frames[0], frames[2], frames[4]])])
 
 
 def test_rows_that_no_object_needs_go_with_the_objects() -> None:
@@ -484,13 +439,3 @@ def resident_megabytes() -> float:
     """Resident set of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def test_rows_are_padded_to_few_sizes() -> None:
-    rows = Rows()
-    for count in (1, 900, 200):
-        rows.put(len(rows), torch.ones(count, 2))
-        padded = rows.padded
-        assert len(padded) == -(-len(rows) // GRAIN) * GRAIN
-        assert torch.equal(padded[: len(rows)], rows.rows)
-        assert torch.isfinite(padded).all()

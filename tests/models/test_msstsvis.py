@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ from segue.layers.linear import ActivatedLinear
 from segue.layers.running import inference_copy
 from segue.models.msstsvis import MSSTSVIS, Discriminator, Parts, ReleasedMSSTSVIS
 from segue.models.msstsvis import network as network_module
-from segue.models.msstsvis.network import BoxQueryAttention, SplitAttention
+from segue.models.msstsvis.network import SplitAttention
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer.encoder import EncoderLayer, Levels
 from segue.models.seqformer.observing import EncoderAttention
@@ -93,26 +92,6 @@ def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:
         SelfAttention(300, 8)
 
 
-def test_the_parts_have_the_size_that_the_documentation_gives() -> None:
-    def count(module: nn.Module) -> int:
-        return sum(parameter.numel() for parameter in module.parameters())
-
-    assert count(SplitAttention()) == 1_316_864
-    assert count(SplitAttention(inter_mode="channel")) == 1_448_704
-    assert count(BoxQueryAttention()) == 262_400
-
-
-@pytest.mark.parametrize("parts", READINGS)
-@pytest.mark.parametrize("frames", [1, 3])
-def test_training_starts_from_what_seqformer_does(parts: Parts, frames: int) -> None:
-    plain, network = small_network(), built(parts)
-    clip = torch.rand(2, frames, 3, 64, 96)
-    with torch.inference_mode():
-        expected, found = plain.decode(plain.encode(clip)), network.decode(network.encode(clip))
-    assert torch.equal(found.refined[-1], expected.refined[-1])
-    assert torch.equal(found.instances[-1], expected.instances[-1])
-
-
 def test_files_of_seqformer_fit_but_for_the_new_names() -> None:
     network = MSSTSVIS("mobilenet-v2", SMALL)
     result = network.load_state_dict(small_network().state_dict(), strict=False)
@@ -136,50 +115,11 @@ def test_with_all_parts_off_it_is_seqformer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("parts", "named"),
-    [
-        (replace(OFF, intra_mode="position"), (".ms_sts.intra_", ".ms_sts.out_proj.")),
-        (replace(OFF, inter_mode="sequence"), (".ms_sts.inter_", ".ms_sts.out_proj.")),
-        (replace(OFF, decoder_attention=True), (".temporal_attn.",)),
-    ],
-)
-def test_each_part_has_a_switch_of_its_own(parts: Parts, named: tuple[str, ...]) -> None:
-    network = stirred(built(parts))
-    added = network.state_dict().keys() - small_network().state_dict().keys()
-    assert all(any(part in name for part in named) for name in added)
-    assert all(any(part in name for name in added) for part in named)
-    clip = torch.rand(1, 3, 3, 64, 96)
-    with torch.inference_mode():
-        changed = network.decode(network.encode(clip)).boxes[-1]
-        plain = small_network()
-        assert not torch.allclose(changed, plain.decode(plain.encode(clip)).boxes[-1], atol=1e-3)
-
-
-@pytest.mark.parametrize("parts", [*READINGS, OFF])
-def test_parts_come_back_from_their_text(parts: Parts) -> None:
-    assert Parts.parse(parts.text()) == parts
-
-
-@pytest.mark.parametrize(
     "text", ["[]", "{", '{"encoder": true}', '{"intra_mode": "all"}', '{"decoder_attention": 1}']
 )
 def test_damaged_parts_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="its parts"):
         Parts.parse(text)
-
-
-@pytest.mark.parametrize("parts", READINGS)
-def test_frames_see_each_other_and_their_order_carries_no_meaning(parts: Parts) -> None:
-    network = stirred(built(parts))
-    clip, order = torch.rand(1, 3, 3, 64, 96), torch.tensor([2, 0, 1])
-    with torch.inference_mode():
-        memory = network.encode(clip)
-        alone = network.encode(clip[:, :1])
-        straight = network.decode(memory)
-        shuffled = network.decode(network.encode(clip[:, order]))
-    assert network.relates_frames
-    assert not torch.allclose(alone.tokens[:, 0], memory.tokens[:, 0], atol=1e-3)
-    assert torch.allclose(shuffled.refined[-1], straight.refined[-1][:, order], atol=1e-5)
 
 
 @pytest.mark.parametrize("parts", READINGS)
@@ -213,20 +153,3 @@ def test_a_copy_for_inference_has_a_layer_less_and_gives_the_same(parts: Parts) 
         assert isinstance(first, EncoderLayer)
         assert isinstance(first.ms_sts, SplitAttention)
         assert type(first.ms_sts.intra_linear) is kind
-
-
-@pytest.mark.parametrize("parts", READINGS)
-def test_padding_does_not_reach_valid_places(parts: Parts) -> None:
-    shapes = ((4, 6), (2, 3), (1, 2))
-    attention = SplitAttention(32, 4, 0.0, parts.intra_mode, parts.inter_mode).eval()
-    nn.init.normal_(attention.out_proj.weight, generator=torch.Generator().manual_seed(0))
-    grids = [torch.zeros(h, w, dtype=torch.bool) for h, w in shapes]
-    for grid in grids:
-        grid[:, grid.shape[1] // 2 :] = True
-    padding = torch.cat([grid.flatten() for grid in grids])
-    levels = Levels(shapes, padding.expand(2, -1), torch.ones(2, 3, 2))
-    tokens = torch.randn(1, 2, len(padding), 32)
-    other = torch.where(padding[:, None], torch.randn_like(tokens), tokens)
-    with torch.inference_mode():
-        one, two = attention(tokens, levels), attention(other, levels)
-    assert torch.allclose(one[:, :, ~padding], two[:, :, ~padding], atol=1e-6)

@@ -10,10 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from segue.layers.colours import PICTURE
 from segue.layers.folding import fold_batch_norms
 from segue.models.base import Features, ForegroundNetwork
-from segue.models.mustan import MUSTAN1, MUSTAN2, SCENE, WindowNetwork, window_offsets
+from segue.models.mustan import MUSTAN1, MUSTAN2, SCENE, WindowNetwork
 from tests.fill import fill
 from tests.golden_arrays import Golden
 
@@ -21,7 +20,6 @@ CONTRACTS = Path(__file__).parent.parent / "contracts"
 
 GoldenReader = Callable[[str], Golden]
 
-ENCODER = 11_176_512
 """Parameters of ResNet-18 without its classifier."""
 
 
@@ -39,12 +37,6 @@ def mustan2() -> MUSTAN2:
     return network
 
 
-def parameters(build: Callable[[], torch.nn.Module]) -> int:
-    """Size of a network, without filling it."""
-    with torch.device("meta"):
-        return sum(parameter.numel() for parameter in build().parameters())
-
-
 def frames_of(expected: Golden) -> Tensor:
     """Frames in [0, 1], (1, 7, 3, 64, 96)."""
     return torch.from_numpy(expected["frames_u8"])[None].float() / 255
@@ -55,46 +47,6 @@ def test_names_and_shapes_are_those_of_the_contract(name: str, build: type[Windo
     with torch.device("meta"):
         state = {key: list(value.shape) for key, value in build().state_dict().items()}
     assert state == json.loads((CONTRACTS / f"{name}.json").read_text())
-
-
-@pytest.mark.parametrize("frames", [3, 5, 7])
-def test_mustan2_has_the_size_of_the_paper_for_any_window(frames: int) -> None:
-    size = parameters(lambda: MUSTAN2(frames))
-    assert size == 40_849_952
-    assert abs(size / 40.85e6 - 1) < 0.01
-
-
-@pytest.mark.parametrize(
-    ("frames", "size"), [(1, 32_543_840), (3, 33_248_352), (5, 33_952_864), (7, 34_657_376)]
-)
-def test_mustan1_grows_by_its_refinement_alone(frames: int, size: int) -> None:
-    assert parameters(lambda: MUSTAN1(frames)) == size
-
-
-def test_sizes_of_the_variants_follow_from_their_parts() -> None:
-    mustan1, mustan2 = 33_248_352, 40_849_952
-    assert parameters(lambda: MUSTAN2(share_encoders=True)) == mustan2 - 2 * ENCODER
-    assert parameters(lambda: MUSTAN2(depth_channels=1)) == mustan2 + 3136
-    assert parameters(lambda: MUSTAN1(depth_channels=1)) == mustan1 + 3136
-    assert parameters(lambda: MUSTAN2(rlim=False)) == mustan2 - 5 * 99
-    assert parameters(lambda: MUSTAN2(background=True)) == mustan2
-    assert parameters(lambda: MUSTAN1(background=True)) == mustan1 + sum(
-        c * c for c in (64, 64, 128, 256, 512)
-    )
-    early = parameters(lambda: MUSTAN1(context="early"))
-    assert early == parameters(lambda: MUSTAN1(1)) + 2 * 3 * 64 * 49
-    without = ENCODER + 5 * 99 + 3_140_081
-    assert parameters(lambda: MUSTAN1(frm="none")) == parameters(lambda: MUSTAN2(frm="none")) == without
-
-
-@pytest.mark.parametrize("build", [MUSTAN1, MUSTAN2])
-def test_a_width_scales_all_channels(build: type[MUSTAN1] | type[MUSTAN2]) -> None:
-    assert parameters(lambda: build(width=1.0)) == parameters(build)
-    quarter, whole = parameters(lambda: build(width=0.25)), parameters(build)
-    assert 1 / 16 < quarter / whole < 1 / 15
-    network = build(width=0.25).eval()
-    with torch.inference_mode():
-        assert network(torch.zeros(1, 3, 3, 33, 47)).shape == (1, 1, 33, 47)
 
 
 def test_logits_are_the_golden_ones(mustan1: MUSTAN1, mustan2: MUSTAN2, golden: GoldenReader) -> None:
@@ -118,28 +70,6 @@ def test_units_give_the_golden_numbers(mustan1: MUSTAN1, mustan2: MUSTAN2, golde
         expected.check("fuse0", fused)
         expected.check("rlim1", mustan2.rlim[1](fused))
         expected.check("frm0", mustan1.frm[0](f2, [f2, 0.5 * f2, 0.2 * f2]))
-
-
-@pytest.mark.parametrize(
-    ("frames", "causal", "offsets"),
-    [
-        (1, False, (0,)),
-        (3, False, (-3, 0, 3)),
-        (5, False, (-6, -3, 0, 3, 6)),
-        (7, False, (-9, -6, -3, 0, 3, 6, 9)),
-        (3, True, (-6, -3, 0)),
-        (5, True, (-12, -9, -6, -3, 0)),
-    ],
-)
-def test_windows_are_those_of_the_specification(frames: int, causal: bool, offsets: tuple[int, ...]) -> None:
-    assert window_offsets(frames, causal=causal) == offsets
-
-
-def test_the_roles_of_mustan2_are_by_place_in_the_window() -> None:
-    with torch.device("meta"):
-        both, causal = MUSTAN2(5), MUSTAN2(3, causal=True)
-    assert both.context == ((-6, "past"), (-3, "past"), (3, "future"), (6, "future"))
-    assert causal.context == ((-6, "past"), (-3, "future"))
 
 
 def with_hints(network: MUSTAN2) -> MUSTAN2:
@@ -196,12 +126,6 @@ def stream(network: ForegroundNetwork, video: Tensor, scene: Tensor | None) -> I
             yield network.decode(kept[t, network.current], context, background, (32, 40))
 
 
-def test_any_size_from_32_comes_back(mustan2: MUSTAN2) -> None:
-    for size in ((32, 32), (33, 47), (50, 63)):
-        with torch.inference_mode():
-            assert mustan2(torch.zeros(1, 3, 3, *size)).shape == (1, 1, *size)
-
-
 @pytest.mark.parametrize("build", [MUSTAN1, MUSTAN2])
 def test_depth_starts_as_if_it_were_not_there(build: type[MUSTAN1] | type[MUSTAN2]) -> None:
     torch.manual_seed(0)
@@ -217,42 +141,8 @@ def test_depth_starts_as_if_it_were_not_there(build: type[MUSTAN1] | type[MUSTAN
         torch.testing.assert_close(folded(window, depth=depth), changed, rtol=1e-3, atol=1e-4)
 
 
-def test_ranges_start_as_if_they_were_not_there() -> None:
-    torch.manual_seed(0)
-    plain, network = MUSTAN2(background=True).eval(), MUSTAN2(background=True, ranges=True).eval()
-    network.load_state_dict(
-        plain.state_dict() | {k: v for k, v in network.state_dict().items() if k[:4] in ("past", "hint")}
-    )
-    window, scene = torch.rand(1, 3, 3, 32, 48), torch.rand(1, 21, 32, 48)
-    with torch.inference_mode():
-        wanted = plain(window, scene[:, PICTURE])
-        torch.testing.assert_close(network(window, scene), wanted)
-        assert not torch.allclose(with_hints(network)(window, scene), wanted)
-    network.train()(window, scene).square().mean().backward()
-    assert all(p.grad is not None and p.grad.any() for p in network.past.parameters())
-
-
 def own_encoder(network: WindowNetwork) -> str:
     return "fnet" if isinstance(network, MUSTAN1) else "enc_cur"
-
-
-@pytest.mark.parametrize(
-    "build",
-    [
-        lambda: MUSTAN1(context="early", depth_channels=1, background=True),
-        lambda: MUSTAN1(frm="concat"),
-        lambda: MUSTAN2(5),
-    ],
-)
-def test_every_parameter_learns(build: Callable[[], WindowNetwork]) -> None:
-    torch.manual_seed(0)
-    network = build().train()
-    window, scene, depth = torch.rand(2, len(network.offsets), 3, 64, 64), None, None
-    if network.background:
-        scene, depth = torch.rand(2, 3, 64, 64), torch.rand(2, 1, 64, 64)
-    network(window, scene, depth).square().mean().backward()
-    still = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
-    assert not still
 
 
 @pytest.mark.parametrize(

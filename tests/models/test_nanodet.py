@@ -1,4 +1,4 @@
-"""NanoDet-Plus against the released network: levels, outputs, boxes, and pictures of any size."""
+"""NanoDet-Plus against the released network: levels, outputs, boxes, and images of any size."""
 
 from __future__ import annotations
 
@@ -13,16 +13,13 @@ from PIL import Image
 
 import segue
 from segue.layers.running import inference_copy
-from segue.models.detection.boxes import COCO_ORDER
+from segue.models.detection.classes import COCO_ORDER
 from segue.models.detection.nanodet import (
     STRIDES,
-    Boxes,
     NanoDetPlus,
     decode,
-    network_size,
     prepare,
     select,
-    tile_grid,
 )
 from tests.fill import fill
 from tests.golden_arrays import Golden, load_golden
@@ -30,7 +27,7 @@ from tests.golden_arrays import Golden, load_golden
 Reader = Callable[[str], Golden]
 
 PLACES = ((30, 20), (1050, 900))
-"""Where a picture with two people stands in a larger one; the second lies across cuts between tiles."""
+"""Where an image with two people stands in a larger one; the second lies across cuts between tiles."""
 
 
 @pytest.fixture(scope="module")
@@ -84,21 +81,6 @@ def test_boxes_are_in_the_pixels_of_the_picture(golden: Reader, shared: Path, tr
     assert [COCO_ORDER[label] for label in found.labels.tolist()] == ["person", "umbrella"]
 
 
-@pytest.mark.parametrize(
-    ("size", "expected"),
-    [((480, 640), (416, 416)), ((1080, 1920), (416, 416)), ((200, 1000), (160, 416)), ((9, 3), (416, 288))],
-)
-def test_pictures_are_stretched_to_the_square_but_not_beyond_two(
-    size: tuple[int, int], expected: tuple[int, int]
-) -> None:
-    assert network_size(*size) == expected
-
-
-def test_tiles_cover_the_picture_and_overlap_by_a_fifth() -> None:
-    assert tile_grid(100, 100, 1) == []
-    assert tile_grid(90, 180, 2) == [(0, 0, 100, 50), (80, 0, 180, 50), (0, 40, 100, 90), (80, 40, 180, 90)]
-
-
 def test_tiles_find_what_is_too_small_for_the_whole_and_nothing_twice(trained: NanoDetPlus) -> None:
     picture = load_golden("nanodet_plus_m")["pic_bgr"][..., ::-1]
     wide = np.full((1536, 2048, 3), 127, np.uint8)
@@ -113,8 +95,3 @@ def test_tiles_find_what_is_too_small_for_the_whole_and_nothing_twice(trained: N
     shifted = torch.cat([people.boxes + torch.tensor([x, y, x, y]) for x, y in PLACES])
     assert len(whole) < len(tiled) == len(shifted) == 4
     assert float((tiled[:, None] - shifted).abs().amax(-1).amin(0).max()) < 12
-
-
-def test_boxes_can_be_taken_by_a_boolean_index() -> None:
-    found = Boxes(torch.arange(8.0).view(2, 4), torch.tensor([0.9, 0.5]), torch.tensor([3, 7]))
-    assert found.take(found.scores > 0.6).labels.tolist() == [3]

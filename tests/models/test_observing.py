@@ -72,22 +72,6 @@ def untouched(*layers: nn.Module) -> None:
         nn.init.zeros_(layer.bias)
 
 
-@pytest.mark.parametrize("mode", ["position", "joint"])
-def test_frames_count_inside_a_scale_as_they_are_read(mode: IntraMode) -> None:
-    """Of values that name their frame the output of the attention holds what each frame counts."""
-    shapes = ((3, 4), (2, 2))
-    attention = SplitAttention(16, heads=1, intra_mode=mode, inter_mode="none")
-    untouched(attention.intra_linear, attention.intra_attn.v, attention.intra_attn.proj)
-    read: list[Tensor] = []
-    attention.intra_attn.register_forward_hook(lambda _, __, output: read.append(output))
-    seen = EncoderAttention()
-    attention(telling(3, shapes), Levels(shapes, None, torch.ones(3, 2, 2)), seen)
-    for (h, w), output, within in zip(shapes, read, seen.within, strict=True):
-        by_place = output.view(3, h * w, 16) if mode == "joint" else output.transpose(0, 1)
-        torch.testing.assert_close(within[0], by_place[..., :3])
-        assert float(within.std()) > 0.001
-
-
 def test_frames_count_between_scales_as_they_are_read() -> None:
     shapes = ((4, 4), (2, 2))
     attention = SplitAttention(16, heads=1, dropout=0.0, intra_mode="none")
@@ -104,16 +88,6 @@ def test_frames_count_between_scales_as_they_are_read() -> None:
     for output, between in zip(read, seen.between, strict=True):
         torch.testing.assert_close(between[0].flatten(2), output.transpose(0, 1)[..., :6])
         assert float(between.std()) > 0.001
-
-
-def test_the_layer_that_is_asked_for_is_kept() -> None:
-    network = fill_plainly(SeqFormer("mobilenet-v2", TINY)).eval()
-    first, last, second = EncoderAttention(0), EncoderAttention(-1), EncoderAttention(1)
-    with torch.inference_mode():
-        for seen in (first, last, second):
-            network.encode(clip(), observer=seen)
-    assert torch.equal(last.places, second.places)
-    assert not torch.equal(first.places, second.places)
 
 
 def test_maps_are_drawn_of_the_tokens_that_count() -> None:

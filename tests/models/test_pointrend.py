@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from segue.models.detection.boxes import cell_anchors, decode, grid_anchors, roi_align, suppress
-from segue.models.detection.mask_rcnn import ANCHOR_SIZES, MaskRCNN, rename_v1
+from segue.models.detection.boxes import cell_anchors, decode, grid_anchors
+from segue.models.detection.mask_rcnn import ANCHOR_SIZES, MaskRCNN
 from segue.models.detection.pointrend import (
     PointMaskHead,
     PointRend,
@@ -94,14 +94,6 @@ def test_anchors_and_deltas_are_the_published_ones(cases: Golden) -> None:
     cases.check("deltas.out", moved.flatten(1))
 
 
-def test_masks_are_pasted_as_published(cases: Golden) -> None:
-    height, width = cases["paste.size"].tolist()
-    drawn = (
-        PointRend.paste(tensor(cases, "paste.masks"), tensor(cases, "paste.boxes"), (height, width)) >= 0.5
-    )
-    assert np.array_equal(drawn.numpy(), unpacked(cases, "paste.out", width))
-
-
 @pytest.mark.parametrize(("case", "points"), [("small", 784), ("small_deep", 40)])
 def test_the_mask_head_draws_the_published_masks(cases: Golden, case: str, points: int) -> None:
     head = PointMaskHead(8, 5, 24, 12, points)
@@ -163,54 +155,9 @@ def test_a_picture_gives_the_published_numbers(network: PointRend, cases: Golden
     assert near.mean() >= 0.95
 
 
-def test_mask_rcnn_has_torchvisions_size() -> None:
-    with torch.device("meta"):
-        first, second = MaskRCNN(1), MaskRCNN(2)
-    assert sum(parameter.numel() for parameter in first.parameters()) == 44_401_393
-    assert sum(parameter.numel() for parameter in second.parameters()) == 46_359_409
-
-
-def test_the_older_names_of_mask_rcnn_are_understood() -> None:
-    with torch.device("meta"):
-        state = MaskRCNN(1).state_dict()
-    older = {}
-    for name, value in state.items():
-        parts = name.split(".")
-        if parts[:2] == ["backbone", "fpn"]:
-            del parts[4]
-        old = ".".join(parts).replace("rpn.head.conv.0.0.", "rpn.head.conv.")
-        for i in range(4):
-            old = old.replace(f"mask_head.{i}.0.", f"mask_head.mask_fcn{i + 1}.")
-        older[old] = value
-    older["backbone.body.bn1.num_batches_tracked"] = torch.zeros(())
-    assert rename_v1(older).keys() == state.keys()
-    assert rename_v1(state).keys() == state.keys()
-
-
 def test_a_picture_goes_through_both_mask_rcnns() -> None:
     torch.manual_seed(0)
     with torch.inference_mode():
         for version in (1, 2):
             found = MaskRCNN(version, 0.02, short_side=64).eval()(torch.rand(3, 40, 64))  # type: ignore[arg-type]
             assert found.masks.shape == (len(found), 40, 64)
-
-
-def test_alignment_of_a_plane_reads_the_plane() -> None:
-    y, x = torch.meshgrid(torch.arange(12.0), torch.arange(16.0), indexing="ij")
-    features = torch.stack((x, y))
-    boxes = torch.tensor([[2.0, 3.0, 9.0, 10.0], [4.5, 1.5, 8.0, 5.0]])
-    pooled = roi_align(features, boxes, 7, 2, aligned=True)
-    for box, (across, down) in zip(boxes, pooled, strict=True):
-        centres = (torch.arange(7) + 0.5) / 7
-        assert torch.allclose(across, (box[0] + centres * (box[2] - box[0]) - 0.5).expand(7, 7), atol=1e-5)
-        assert torch.allclose(down, (box[1] + centres * (box[3] - box[1]) - 0.5)[:, None].expand(7, 7))
-
-
-def test_suppression_keeps_the_best_of_each_group() -> None:
-    boxes = torch.tensor(
-        [[0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30], [0, 0, 10, 9]], dtype=torch.float32
-    )
-    scores = torch.tensor([0.8, 0.9, 0.1, 0.7])
-    groups = torch.tensor([0, 0, 0, 1])
-    assert suppress(boxes, scores, groups, 0.5).tolist() == [1, 3, 2]
-    assert suppress(boxes[:0], scores[:0], groups[:0], 0.5).tolist() == []

@@ -13,11 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.models.sam2 import SAM2, SIZES, Settings
-from segue.models.sam2.memory import RotaryAttention, rotary, rotate, sine_distance
+from segue.models.sam2.memory import rotary, rotate, sine_distance
 from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Record
 from segue.models.sam2.pictures import film_picture, still_picture
-from segue.models.sam2.reading import attend_blocks
-from segue.models.sam2.trunk import Block, sine_position, strips
+from segue.models.sam2.trunk import sine_position
 from segue.models.sam2.values import Constants, Encoded
 from tests.clips import clip
 from tests.golden_arrays import Golden
@@ -273,52 +272,3 @@ def test_what_a_frame_sees_of_memory(
             )
             assert torch.equal(pruned[0], found)
             assert torch.equal(pruned[1], position)
-
-
-def test_attention_in_blocks_is_attention(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segue.models.sam2.reading.QUERY_BLOCK", 7)
-    monkeypatch.setattr("segue.models.sam2.reading.KEY_BLOCK", 5)
-    query, key, values = 4 * rnd(1, 20, 16), 4 * rnd(2, 33, 16), rnd(3, 33, 4)
-    plain = F.scaled_dot_product_attention(query[None], key[None], values[None])[0]
-    assert torch.allclose(attend_blocks(query, key, values), plain, atol=1e-6)
-
-
-@pytest.mark.parametrize(("side", "maps", "loose"), [(4, 3, 0), (10, 3, 5), (9, 4, 1)])
-@torch.inference_mode()
-def test_attention_to_maps_is_attention_to_turned_keys(side: int, maps: int, loose: int) -> None:
-    layer = RotaryAttention(64)
-    for seed, values in enumerate(layer.parameters()):
-        values.copy_(rnd(seed, *values.shape) / 16)
-    cells = side * side
-    query, values = 3 * rnd(11, 1, cells, 256), rnd(12, 1, maps * cells + loose, 64)
-    placed, code = values + rnd(13, *values.shape), rotary(side)
-    keys = layer.k_proj(placed)
-    keys = torch.cat([rotate(keys[:, : maps * cells], code), keys[:, maps * cells :]], 1)
-    turned_query = rotate(layer.q_proj(query), code)
-    plain = F.scaled_dot_product_attention(turned_query, keys, layer.v_proj(values))
-    found = layer(query, placed, values, code, loose)
-    assert torch.allclose(found, layer.out_proj(plain), atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("cout", "window", "height", "width"), [(8, 4, 14, 10), (8, 0, 6, 10), (16, 4, 12, 8)]
-)
-@torch.inference_mode()
-def test_strips_of_windows_give_what_the_whole_map_gives(
-    monkeypatch: pytest.MonkeyPatch, cout: int, window: int, height: int, width: int
-) -> None:
-    monkeypatch.setattr("segue.models.sam2.trunk.STRIP", 5)
-    block = Block(8, cout, 2, window)
-    for seed, values in enumerate(block.parameters()):
-        values.copy_(rnd(seed, *values.shape) / 3)
-    x = rnd(20, 2, height, width, 8)
-    assert len(strips(x, max(window, 1))) > 1
-    assert torch.allclose(block(x), block.transform(block.attend(x)), atol=1e-5)
-
-
-def test_places_are_not_rounded_to_half_precision() -> None:
-    network = SAM2("tiny")
-    exact = network.sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix.clone()
-    network.to(torch.bfloat16)
-    assert torch.equal(network.sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix, exact)
-    assert network.no_mem_embed.dtype == torch.bfloat16

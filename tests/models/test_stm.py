@@ -97,36 +97,3 @@ def test_every_part_gives_the_published_numbers(parts: dict[str, Tensor], golden
     assert parts.keys() == expected.arrays.keys() - inputs
     for key, measured in parts.items():
         expected.check(key, measured)
-
-
-def test_unused_channels_count_whether_or_not_they_are_asked_for(parts: dict[str, Tensor]) -> None:
-    merged = STM.aggregate(parts["object_prob"])
-    torch.testing.assert_close(merged, parts["prob"][:3])
-
-
-def test_padding_is_black_before_normalisation(stm_network: STM) -> None:
-    prepared = stm_network.prepare(torch.full((90, 134, 3), 255, dtype=torch.uint8))
-    black = -torch.tensor([0.485, 0.456, 0.406]) / torch.tensor([0.229, 0.224, 0.225])
-    torch.testing.assert_close(prepared[0, :, 2, 60], black)
-    torch.testing.assert_close(prepared[0, :, 93, 60], black)
-    assert (prepared[0, :, 3:93, 5:139] > 2).all()
-
-
-def test_the_masks_of_the_others_are_clamped_to_one(stm_network: STM) -> None:
-    image = torch.zeros(1, 3, 32, 32)
-    with torch.inference_mode():
-        query = stm_network.encode_query(image)
-        masks = torch.rand(1, 32, 32, generator=torch.Generator().manual_seed(3))
-        full = torch.ones(1, 32, 32)
-        one = stm_network.encode_memory(query, torch.cat([masks, full]))[1][0]
-        three = stm_network.encode_memory(query, torch.cat([masks, full, full, full]))[1][0]
-    torch.testing.assert_close(one, three, rtol=1e-4, atol=1e-4)
-
-
-def test_norms_keep_their_statistics_in_training(stm_network: STM) -> None:
-    try:
-        stm_network.train()
-        assert not stm_network.Encoder_M.bn1.training
-        assert stm_network.training
-    finally:
-        stm_network.eval()

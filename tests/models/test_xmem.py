@@ -165,13 +165,3 @@ def test_a_store_reads_what_the_whole_affinity_gives(xmem_network: XMem, golden:
         store.commit_usage()
     golden("xmem_modules").check("readout_top30", readout[:, ::4], relative=True)
     golden("xmem_modules").check("usage_top30", store.usage())
-
-
-def test_the_network_without_a_recurrent_state_lacks_its_layers() -> None:
-    state = XMem(hidden_channels=0).state_dict()
-    assert state["decoder.fuser.block1.conv1.weight"].shape == (512, 1536, 3, 3)
-    assert not any("hidden" in name for name in state)
-
-
-def test_stage_zero_network_takes_one_mask_channel() -> None:
-    assert XMem(single_object=True).value_encoder.conv1.weight.shape == (64, 4, 7, 7)

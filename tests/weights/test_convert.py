@@ -16,10 +16,9 @@ import torch
 from torch import Tensor
 
 from segue.errors import CheckpointError
-from segue.models.stcn import STCN
+from segue.inputs import sha256
 from segue.registry import MODELS, Entry
-from segue.weights import convert, load, load_strict, loading, read_checkpoint
-from segue.weights.checkpoint import sha256
+from segue.weights import convert, load, loading, read_checkpoint
 
 CONTRACTS = Path(__file__).parent.parent / "contracts"
 
@@ -53,25 +52,6 @@ def test_stm_loses_the_prefix_and_may_lack_counters(folder: Path) -> None:
     loaded = load("stm", folder / "stm.safetensors").state_dict()
     for key, value in state.items():
         assert torch.equal(loaded[key.removeprefix("module.")], value)
-
-
-def test_a_training_checkpoint_of_stcn_gives_its_network(folder: Path) -> None:
-    checkpoint = {"it": 7, "network": official("stcn"), "optimizer": {"lr": 1e-5}, "scheduler": {}}
-    torch.save(checkpoint, folder / "stcn_checkpoint.pth")
-    loaded = load("stcn", folder / "stcn_checkpoint.pth").state_dict()
-    for key, value in official("stcn").items():
-        assert torch.equal(loaded[key], value)
-
-
-def test_stage_zero_weights_get_a_zero_channel_for_the_others(folder: Path) -> None:
-    state = official("stcn")
-    stem = torch.randn(64, 4, 7, 7, generator=torch.Generator().manual_seed(0))
-    state["value_encoder.conv1.weight"] = stem
-    torch.save(state, folder / "stage0.pth")
-    assert convert(folder / "stage0.pth", folder / "stcn.safetensors").name == "stcn"
-    converted = read_checkpoint(folder / "stcn.safetensors").tensors["value_encoder.conv1.weight"]
-    assert torch.equal(converted[:, :4], stem)
-    assert torch.equal(converted[:, 4:], torch.zeros(64, 1, 7, 7))
 
 
 def test_a_file_that_needs_unpickling_is_refused_and_runs_nothing(tmp_path: Path) -> None:
@@ -119,14 +99,6 @@ def test_files_of_one_network_do_not_load_into_another(folder: Path) -> None:
     torch.save(official("stm"), folder / "stm.pth")
     with pytest.raises(CheckpointError, match="holds weights of stm, not of stcn"):
         load("stcn", folder / "stm.pth")
-
-
-def test_a_stage_zero_network_takes_its_own_weights_unchanged(folder: Path) -> None:
-    state = official("stcn")
-    state["value_encoder.conv1.weight"] = torch.ones(64, 4, 7, 7)
-    torch.save(state, folder / "stage0.pth")
-    loaded = load_strict(STCN(single_object=True), folder / "stage0.pth")
-    assert loaded.state_dict()["value_encoder.conv1.weight"].shape == (64, 4, 7, 7)
 
 
 def test_two_installations_of_files_of_one_name_do_not_disturb_each_other(

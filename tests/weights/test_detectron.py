@@ -37,12 +37,6 @@ def test_arrays_come_back_as_they_were(tmp_path: Path, protocol: int) -> None:
         assert np.array_equal(found[name].numpy(), array)
 
 
-def test_older_names_of_numpys_functions_are_known(tmp_path: Path) -> None:
-    content = pickle.dumps({"model": ARRAYS}, 2).replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
-    (tmp_path / "a.pkl").write_bytes(content)
-    assert np.array_equal(read_checkpoint(tmp_path / "a.pkl").tensors["weight"].numpy(), ARRAYS["weight"])
-
-
 class Evil:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,25 +53,6 @@ def test_a_hostile_file_is_refused_and_runs_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [b"cnumpy\nload\n", b"cbuiltins\neval\n", b"cnumpy._core.multiarray\nset_x\n"]
-)
-def test_other_functions_are_unknown_even_of_numpy(tmp_path: Path, name: bytes) -> None:
-    (tmp_path / "a.pkl").write_bytes(b"\x80\x02" + name + b".")
-    with pytest.raises(CheckpointError, match="could run foreign code"):
-        read_checkpoint(tmp_path / "a.pkl")
-
-
-def test_stand_ins_cannot_be_changed_by_a_file(tmp_path: Path) -> None:
-    for name in (b"cnumpy\ndtype\n", b"cnumpy\nndarray\n", b"c_codecs\nencode\n"):
-        # An object's state set on the class itself: a dictionary, and slots beside it.
-        for state in (b"}X\x01\x00\x00\x00xK\x01s", b"N}X\x01\x00\x00\x00xK\x01s\x86"):
-            (tmp_path / "a.pkl").write_bytes(b"\x80\x02" + name + state + b"b.")
-            with pytest.raises(CheckpointError, match=r"a\.pkl: damaged"):
-                read_checkpoint(tmp_path / "a.pkl")
-    test_arrays_come_back_as_they_were(tmp_path, 2)
-
-
-@pytest.mark.parametrize(
     "content",
     [
         {"model": {"weight": [1, 2]}},
@@ -91,11 +66,3 @@ def test_stand_ins_cannot_be_changed_by_a_file(tmp_path: Path) -> None:
 def test_anything_but_arrays_of_numbers_by_name_is_refused(tmp_path: Path, content: object) -> None:
     with pytest.raises(CheckpointError, match=r"a\.pkl: damaged or no weights of Detectron 2"):
         read_checkpoint(stored(tmp_path / "a.pkl", content))
-
-
-def test_damaged_files_are_refused(tmp_path: Path) -> None:
-    whole = pickle.dumps({"model": ARRAYS}, 4)
-    for end in (0, 1, 20, len(whole) // 2, len(whole) - 1):
-        (tmp_path / "a.pkl").write_bytes(whole[:end])
-        with pytest.raises(CheckpointError, match=r"a\.pkl: "):
-            read_checkpoint(tmp_path / "a.pkl")

@@ -70,17 +70,6 @@ def unpinned(server: tuple[str, Behaviour], tmp_path: Path, monkeypatch: pytest.
     return unknown
 
 
-def test_every_download_has_a_safe_address_and_a_file_name() -> None:
-    remotes = [entry.remote for entry in MODELS if entry.remote]
-    assert len(remotes) == 13
-    for remote in remotes:
-        assert remote.address.startswith("https://")
-        assert Path(remote.name).name == remote.name
-        # Where a publisher writes the checksum into the name, it is the one that counts.
-        if remote.sha256:
-            assert remote.name.endswith(f"-{remote.sha256}.pth")
-
-
 def test_a_network_is_downloaded_converted_and_then_found_by_name(
     server: tuple[str, Behaviour], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,15 +100,6 @@ def test_offline_nothing_is_asked_for(server: tuple[str, Behaviour], tmp_path: P
     with pytest.raises(DownloadError, match="--offline forbids"):
         get(entry, offline=True)
     assert behaviour.asked == []
-
-
-def test_a_file_without_a_known_checksum_needs_one(server: tuple[str, Behaviour], unpinned: Entry) -> None:
-    behaviour = server[1]
-    digest = hashlib.sha256(behaviour.content).hexdigest()
-    with pytest.raises(DownloadError, match="--sha256"):
-        get(unpinned)
-    assert behaviour.asked == []
-    assert get(unpinned, checksum=digest).exists()
 
 
 def test_a_file_without_a_checksum_is_asked_about_once_pinned_and_refused_when_it_changes(
@@ -189,18 +169,6 @@ def test_the_command_shows_the_checksum_and_asks(
     assert digest in pins_file().read_text()
 
 
-def test_what_turns_out_to_be_no_weights_is_not_pinned(
-    server: tuple[str, Behaviour], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    address, behaviour = server
-    entry = replace(dino_entry(), remote=Remote(f"{address}/file.pth", "file.pth"))
-    monkeypatch.setattr(MODELS, "_known", {entry.name: entry})
-    behaviour.content = b"<html>busy</html>"
-    with pytest.raises(CheckpointError):
-        get(entry, trust=lambda digest: True)
-    assert not pins_file().exists()
-
-
 def test_weights_of_another_network_do_not_stay(
     server: tuple[str, Behaviour], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,38 +200,6 @@ def test_the_official_pickle_of_pointrend_is_converted_by_name(tmp_path: Path) -
     rank = list(contract).index("backbone.bottom_up.res2.0.conv1.weight")
     assert converted["backbone.body.layer1.0.conv1.weight"].unique().tolist() == [rank]
     assert recognise(converted) is entry
-
-
-@pytest.mark.parametrize(("name", "version"), [("maskrcnn", 2), ("maskrcnn-v1", 1)])
-def test_names_of_mask_rcnn_tell_its_version(name: str, version: int) -> None:
-    with torch.device("meta"):
-        state = MODELS.find(name).build().state_dict()
-    entry = recognise(state)
-    assert entry is not None
-    assert entry.name == name
-
-
-def test_a_training_checkpoint_of_dino_gives_its_teacher(tmp_path: Path) -> None:
-    teacher, student = DINO(64, depth=1), DINO(64, depth=1)
-    checkpoint = {
-        "student": {f"module.backbone.{name}": value for name, value in student.state_dict().items()},
-        "teacher": {f"backbone.{name}": value for name, value in teacher.state_dict().items()}
-        | {"head.mlp.0.weight": torch.zeros(2, 2)},
-        "epoch": 100,
-    }
-    torch.save(checkpoint, tmp_path / "checkpoint.pth")
-    found = dino_entry().renamed(read_checkpoint(tmp_path / "checkpoint.pth").tensors)
-    assert found.keys() == teacher.state_dict().keys()
-    assert all(torch.equal(found[name], value) for name, value in teacher.state_dict().items())
-
-
-def test_sizes_of_dino_are_told_apart_by_shape() -> None:
-    for name in ("dino-s16", "dino-b16"):
-        with torch.device("meta"):
-            entry = recognise(MODELS.find(name).build().state_dict())
-        assert entry is not None
-        assert entry.name == name
-    assert cached(MODELS.find("dino-b16")).name == "dino-b16.safetensors"
 
 
 def test_a_file_of_the_user_is_installed_under_the_name_of_its_network(tmp_path: Path) -> None:

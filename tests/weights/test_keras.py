@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from segue.errors import CheckpointError
 from segue.models.fgsegnet import FgSegNetV2
-from segue.weights import convert, load_strict, read_checkpoint
+from segue.weights import load_strict, read_checkpoint
 
 h5py = pytest.importorskip("h5py", reason="the extra keras is not installed")
 
@@ -59,21 +58,6 @@ def test_layers_are_found_by_the_order_of_their_numbers(tmp_path: Path, first: i
         assert (tensors[name] == rank).all(), name
     network = load_strict(FgSegNetV2(), tmp_path / "scene.h5")
     assert not network.training
-
-
-def test_kernels_are_turned_to_the_layout_of_pytorch(tmp_path: Path) -> None:
-    kernel = np.random.default_rng(0).normal(size=(3, 3, 64, 128)).astype(np.float32)
-    path = write_h5(tmp_path / "a.h5", **{"backbone.block2_conv1.weight": kernel})
-    found = read_checkpoint(path).tensors["backbone.block2_conv1.weight"]
-    assert torch.equal(found, torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy()))
-
-
-def test_weights_alone_are_read_as_well_and_converted(tmp_path: Path) -> None:
-    entry = convert(write_h5(tmp_path / "w.h5", root=""), tmp_path / "w.safetensors")
-    assert entry.name == "fgsegnet"
-    assert (
-        read_checkpoint(tmp_path / "w.safetensors").tensors["decoder.head.bias"] == len(CONTRACT) - 1
-    ).all()
 
 
 def test_files_of_other_models_are_refused(tmp_path: Path) -> None:

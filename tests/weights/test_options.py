@@ -9,12 +9,8 @@ import pytest
 import torch
 
 from segue.errors import CheckpointError
-from segue.models.fgsegnet import FgSegNetV2
 from segue.models.hofam import HOFAM
-from segue.models.mustan import MUSTAN1, MUSTAN2
-from segue.registry import MODELS
 from segue.weights import load, write_checkpoint
-from segue.weights.catalogue import recognise
 
 
 def written(path: Path, network: HOFAM, options: object) -> Path:
@@ -31,25 +27,6 @@ def test_a_network_is_built_as_its_file_says(tmp_path: Path) -> None:
     assert loaded.flow_mode == "single"
     for name, value in original.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value)
-
-
-@pytest.mark.parametrize(
-    "network",
-    [
-        lambda: MUSTAN1(5, causal=True, frm="concat", context="early", background=True, rlim=False),
-        lambda: MUSTAN2(7, depth_channels=1),
-        lambda: FgSegNetV2("imagenet", "tramStation"),
-        lambda: HOFAM(3, levels=6),
-    ],
-)
-def test_options_build_the_same_network_again(network: type[MUSTAN1]) -> None:
-    with torch.device("meta"):
-        first = network()
-        second = type(first)(**json.loads(json.dumps(first.options)))
-    assert second.options == first.options
-    shapes = ({name: value.shape for name, value in x.state_dict().items()} for x in (first, second))
-    assert next(shapes) == next(shapes)
-    assert getattr(second, "context", None) == getattr(first, "context", None)
 
 
 @pytest.mark.parametrize(
@@ -76,10 +53,3 @@ def test_what_nobody_published_is_to_be_trained() -> None:
         load("mustan2")
     with pytest.raises(CheckpointError, match="`segue train hofam --flow-mode single`"):
         load("stam")
-
-
-@pytest.mark.parametrize("name", ["mustan1", "mustan2", "hofam", "fgsegnet"])
-def test_files_are_recognised_by_their_names(name: str) -> None:
-    with torch.device("meta"):
-        found = recognise(MODELS.find(name).build().state_dict())
-    assert found is MODELS.find(name)

@@ -18,11 +18,10 @@ from torch import nn
 import segue
 from segue.errors import CheckpointError, DownloadError, SinkError
 from segue.jobs.identity import weights_digest
-from segue.models.stcn import STCNLite
 from segue.registry import MODELS
 from segue.weights import load, read_checkpoint, recognise
+from segue.weights.available import check_available
 from segue.weights.cards import model_card
-from segue.weights.loading import check_available
 from segue.weights.pretrained import read_config
 
 BUNDLED = [entry.name for entry in MODELS if entry.bundled is not None]
@@ -88,29 +87,6 @@ def test_the_model_card_is_that_of_the_package_and_hugging_face_can_read_it(name
     licence = "apache-2.0" if name == "nanodet" else "other"
     assert card.data.license == licence
     assert MODELS.find(name).licence in card.text
-
-
-def test_the_card_of_other_weights_claims_nothing(tmp_path: Path) -> None:
-    network = load("stcn-lite")
-    with torch.no_grad():
-        network.state_dict()["key_proj.bias"].add_(1e-3)
-    saved = segue.save_pretrained(network, tmp_path / "mine")
-    card = (saved / "README.md").read_text()
-    assert "license: unknown" in card
-    assert "DAVIS" not in card
-    assert "Of these weights nothing is stated." in card
-    assert equal(segue.from_pretrained(saved), network)  # 1e-3 more is no half precision number
-
-
-def test_options_of_a_network_are_kept(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    network = STCNLite(weighting=True)
-    saved = segue.save_pretrained(network.eval(), tmp_path / "it", name="stcn-lite")
-    found = segue.from_pretrained(saved)
-    assert equal(found, network)
-    assert found.options == network.options == {"weighting": True}
-    with pytest.raises(CheckpointError, match="name different options of stcn-lite"):
-        segue.from_pretrained(copied(saved, tmp_path / "other", options={}))
 
 
 def test_a_folder_serves_wherever_a_weight_file_does(folder: Path) -> None:
@@ -278,31 +254,6 @@ def test_a_repository_is_downloaded_once_at_the_revision_asked_for(
         segue.from_pretrained("someone/other", cache_dir=cache)
     processor = segue.ImageProcessor.from_pretrained("someone/lite", cache_dir=cache, local_files_only=True)
     assert isinstance(processor, segue.ImageProcessor)
-
-
-def test_weights_come_from_the_commit_of_the_configuration(
-    hub: tuple[Hub, ThreadingHTTPServer], tmp_path: Path
-) -> None:
-    served, _ = hub
-    served.moves_to = FIRST
-    found = segue.from_pretrained("someone/lite", cache_dir=tmp_path / "cache")
-    assert served.branches["main"] == FIRST
-    assert equal(found, load("stcn-lite"))
-
-
-def test_repositories_that_cannot_be_had_say_why(
-    hub: tuple[Hub, ThreadingHTTPServer], tmp_path: Path
-) -> None:
-    served, _ = hub
-    cache = tmp_path / "cache"
-    with pytest.raises(DownloadError, match="someone/nothing: no such folder or repository"):
-        segue.from_pretrained("someone/nothing", cache_dir=cache)
-    with pytest.raises(DownloadError, match="someone/lite at v9: no such revision"):
-        segue.from_pretrained("someone/lite", revision="v9", cache_dir=cache)
-    served.commits[SECOND]["pytorch_model.bin"] = served.commits[SECOND].pop("model.safetensors")
-    with pytest.raises(DownloadError, match=r"no model\.safetensors; other files of weights are not read"):
-        segue.from_pretrained("someone/lite", cache_dir=cache)
-    assert not any(line.endswith("pytorch_model.bin") for line in served.asked)
 
 
 def test_without_huggingface_hub_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

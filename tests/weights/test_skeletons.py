@@ -12,8 +12,6 @@ import torch
 from torch import nn
 
 from segue.errors import CheckpointError
-from segue.models.detection.boxes import COCO_NAMES
-from segue.models.seqformer.network import names_text
 from segue.registry import MODELS, Entry
 from segue.weights import load_for, loading, write_checkpoint
 from segue.weights.checkpoint import read_checkpoint
@@ -31,22 +29,6 @@ class Named(nn.Module):
         self.class_names = {1: classes}
         self.tracker = self.schedule = None
         Named.built.append(str(self.named.weight.device))
-
-
-class Curious(Named):
-    """Asks for a value of its weights while it is built."""
-
-    def __init__(self, classes: str = "", width: int = 3) -> None:
-        super().__init__(classes, width)
-        self.largest = self.named.weight.max().item()
-
-
-class Converts(Named):
-    """The same by another way, at which PyTorch raises a TypeError."""
-
-    def __init__(self, classes: str = "", width: int = 3) -> None:
-        super().__init__(classes, width)
-        self.table = self.named.weight.detach().numpy()
 
 
 @pytest.fixture
@@ -81,17 +63,6 @@ def test_the_options_of_a_file_are_known_and_no_weight_is_read(
     assert not skeleton.training
 
 
-@pytest.mark.parametrize("build", [Curious, Converts])
-def test_a_network_that_looks_at_its_weights_is_loaded(
-    build: type[Named], entry: Callable[[Any], Entry], tmp_path: Path
-) -> None:
-    path = written(tmp_path / "w.safetensors", Named(), classes="dog")
-    entry(build)
-    skeleton = skeleton_for("instances", "named", path)
-    assert skeleton.class_names == {1: "dog"}
-    assert not skeleton.named.weight.is_meta
-
-
 @pytest.mark.parametrize(
     ("made", "message"),
     [
@@ -122,16 +93,6 @@ def test_errors_are_those_of_loading(
 def test_a_network_of_another_task_is_refused() -> None:
     with pytest.raises(CheckpointError, match="stcn-lite is made to follow objects"):
         skeleton_for("instances", "stcn-lite")
-
-
-def test_networks_of_instances_are_built_without_values() -> None:
-    """One by the file that comes with segue; a published one, whose weights are not ours, by options."""
-    with torch.device("meta"):
-        published = MODELS.find("msstsvis-r18").build(classes=names_text({2: "unicorn"}))
-    assert published.class_names == {2: "unicorn"}
-    lite = skeleton_for("instances", "msstsvis-lite")
-    assert lite.class_names == COCO_NAMES
-    assert all(tensor.is_meta for tensor in lite.parameters())
 
 
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])

@@ -16,7 +16,6 @@ import torch
 from segue.errors import CheckpointError
 from segue.models.hofam import HOFAM
 from segue.weights import load_strict, read_checkpoint
-from segue.weights.tensorflow import hofam_name
 
 CONTRACT = json.loads((Path(__file__).parent.parent / "contracts" / "hofam.json").read_text())
 
@@ -35,10 +34,6 @@ def exported(network: HOFAM) -> Arrays:
 def save(path: Path, arrays: Arrays) -> Path:
     np.savez(path, **arrays)
     return path
-
-
-def test_every_variable_has_our_name() -> None:
-    assert [hofam_name(entry["variable"]) for entry in CONTRACT.values()] == list(CONTRACT)
 
 
 def test_a_file_of_variables_fills_the_network(tmp_path: Path) -> None:

@@ -39,9 +39,8 @@ class ActivatedConv2d(nn.Conv2d):
     def centred(self) -> tuple[Tensor, tuple[int, ...]]:
         """Weights, and a padding that is the same on opposite sides, which give the same convolution.
 
-        Returns:
-            Weights (cout, cin, height, width), and padding above and left, which is also that below and
-            right.
+        Returns weights (cout, cin, height, width), and padding above and left, which is also that below and
+        right.
         """
         assert isinstance(self.padding, tuple)
         return self.weight, self.padding
@@ -69,7 +68,7 @@ class ConvNormReLU(nn.Module):
 
 
 class Stages(nn.ModuleList):
-    """Layers, each of which sees the output of the one before; all outputs are wanted, first to last."""
+    """Layers in sequence; returns the outputs of all of them, first to last."""
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(N, C, H, W) to the output of every layer, each (N, C', H', W')."""

@@ -35,14 +35,6 @@ def affinity(memory_key: Tensor, query_key: Tensor, similarity: Similarity) -> T
     query position, which are the last two channels of both keys, see :func:`weighted_keys`. All are divided
     by the square root of the number of key channels. Keys (..., C, N) and (..., C, P), whose leading
     dimensions broadcast, give (..., N, P).
-
-    Args:
-        memory_key: (..., C, N); leading dimensions broadcast with those of the query.
-        query_key: (..., C, P).
-        similarity: ``l2``, ``dot`` or ``weighted``.
-
-    Returns:
-        (..., N, P), float32.
     """
     with torch.autocast(memory_key.device.type, enabled=False):
         memory, query = memory_key.float(), query_key.float()
@@ -60,15 +52,9 @@ def anisotropic_affinity(
 ) -> Tensor:
     """Similarity of XMem and Cutie (XMem, section 3.4), in float32; never above 0 with a selection.
 
-    Args:
-        memory_key: (..., C, N).
-        query_key: (..., C, P).
-        shrinkage: factor of each memory position, (..., 1, N).
-        selection: weight of each channel at each query position, (..., C, P); without it the term of the
-            query alone, which drops out of the softmax where there is no shrinkage, is left out.
-
-    Returns:
-        (..., N, P).
+    ``memory_key``: (..., C, N); ``query_key``: (..., C, P); ``shrinkage``: factor of each memory position,
+    (..., 1, N); ``selection``: weight of each channel at each query position, (..., C, P); returns (..., N,
+    P).
     """
     with torch.autocast(memory_key.device.type, enabled=False):
         memory, query = memory_key.float(), query_key.float()
@@ -88,13 +74,6 @@ def weighted_keys(memory: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
 
     XMem, equation 3, with one selection for all channels: ``s`` is the last channel but one of the memory,
     ``e`` the last channel of the query.
-
-    Args:
-        memory: (..., C + 2, N).
-        query: (..., C + 2, P).
-
-    Returns:
-        Vectors for memory and query, of the same shapes.
     """
     key, shrinkage = memory[..., :-2, :], memory[..., -2:-1, :]
     wanted, selection = query[..., :-2, :], query[..., -1:, :] / math.sqrt(query.shape[-2] - 2)
@@ -104,15 +83,7 @@ def weighted_keys(memory: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def attend(scores: Tensor, top_k: int | None = None) -> Tensor:
-    """Softmax over the memory positions, (..., N, P) → (..., N, P), of the ``top_k`` best or all of them.
-
-    Args:
-        scores: (..., N, P).
-        top_k: memory positions that count; None is all.
-
-    Returns:
-        (..., N, P); sums over N are 1.
-    """
+    """Softmax over the memory positions, (..., N, P) → (..., N, P), of the ``top_k`` best or all of them."""
     if top_k is None or top_k >= scores.shape[-2]:
         return torch.softmax(scores, dim=-2)
     best, positions = scores.topk(top_k, dim=-2, sorted=False)
@@ -120,15 +91,7 @@ def attend(scores: Tensor, top_k: int | None = None) -> Tensor:
 
 
 def read(weights: Tensor, values: Tensor) -> Tensor:
-    """Weighted sum of values, weights (..., N, P) and values (..., V, N) → (..., V, P), in float32.
-
-    Args:
-        weights: (..., N, P).
-        values: (..., V, N).
-
-    Returns:
-        (..., V, P), float32.
-    """
+    """Weighted sum of values, weights (..., N, P) and values (..., V, N) → (..., V, P), in float32."""
     with torch.autocast(values.device.type, enabled=False):
         return values.float() @ weights
 
@@ -166,14 +129,9 @@ Shapes = Sequence[tuple[int, int]]  # height and width of each feature level, fi
 def sample_levels(values: Tensor, shapes: Shapes, points: Tensor, weights: Tensor) -> Tensor:
     """Weighted sums of bilinear samples, one batch element after the other.
 
-    Args:
-        values: (B, S, M, D), the levels flattened row by row and joined, M heads of D channels.
-        shapes: sizes of the L levels; S is the sum of their areas.
-        points: (B, Q, M, L, P, 2), x before y in pixels of the level; 0 is the centre of the first pixel.
-        weights: (B, Q, M, L, P).
-
-    Returns:
-        (B, Q, M·D), heads joined in order.
+    ``values``: (B, S, M, D), the levels flattened row by row and joined, M heads of D channels; ``points``:
+    (B, Q, M, L, P, 2), x before y in pixels of the level; ``weights``: (B, Q, M, L, P); returns (B, Q, M·D),
+    heads joined in order.
     """
     # An element at a time keeps the indices in the cache and the memory flat in the number of frames.
     elements = zip(values, points, weights, strict=True)
@@ -182,7 +140,7 @@ def sample_levels(values: Tensor, shapes: Shapes, points: Tensor, weights: Tenso
 
 
 class LevelTable:
-    """The feature levels of a picture, to be read at points by many queries.
+    """The feature levels of an image, to be read at points by many queries.
 
     All corners of all points are rows of one table, whose maps have a border of zeros, so that a single
     ``embedding_bag`` reads, weighs and adds them; there are gradients for all inputs, but no second
@@ -212,13 +170,8 @@ class LevelTable:
     def read(self, points: Tensor, weights: Tensor) -> Tensor:
         """Weighted sums of bilinear samples.
 
-        Args:
-            points: (Q, M, L, P, 2), as for :func:`sample_levels`; fastest where all x lie before all y in
-                memory.
-            weights: (Q, M, L, P).
-
-        Returns:
-            (Q, M·D), heads joined in order.
+        ``points``: (Q, M, L, P, 2), as for :func:`sample_levels`; ``weights``: (Q, M, L, P); returns (Q,
+        M·D), heads joined in order.
         """
         whole = torch.is_grad_enabled() or self._rows.device.type != "cpu"
         size = max(len(points), 1) if whole else QUERIES
@@ -243,7 +196,7 @@ class Corners:
 
     Args:
         shapes: rows and columns of each of the L levels.
-        heads: number M of heads, of which each has rows of its own.
+        heads: number M of heads; each has its own rows.
         count: number P of points of a head on each level.
         device: where the points are.
     """
@@ -268,12 +221,8 @@ class Corners:
     def of(self, points: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Rows (Q, M, 4, L, P) of the pixels around each point, and the weight of each.
 
-        Args:
-            points: where the queries look, (Q, M, L, P, 2), x before y, in pixels of their level.
-            weights: weight of each point, (Q, M, L, P).
-
-        Returns:
-            Rows (Q, M, 4, L, P), int32, and weights of the same shape.
+        ``points``: where the queries look, (Q, M, L, P, 2), x before y, in pixels of their level;
+        ``weights``: weight of each point, (Q, M, L, P).
         """
         # Farther out all four pixels lie in the border, where value and slope are zero.
         places = [
@@ -298,13 +247,7 @@ class Corners:
 def drawn(points: Tensor, weights: Tensor, size: tuple[int, int]) -> Tensor:
     """Draw weighted points as maps: the weight of each is shared by the four pixels around it.
 
-    Args:
-        points: (..., n, 2), x before y, in pixels; 0 is the centre of the first. What is outside is left out.
-        weights: (..., n).
-        size: rows h and columns w of the maps.
-
-    Returns:
-        (..., h, w); a map adds up to the weights where all its points lie inside.
+    ``points``: (..., n, 2), x before y, in pixels; ``weights``: (..., n); returns (..., h, w).
     """
     height, width = size
     corners = Corners([size], 1, weights.shape[-1], points.device)

@@ -22,13 +22,7 @@ _LEAST = 1e-7  # of what the Dice coefficient is divided by
 def class_scale(y: Tensor, balance_batch: int | None = None) -> Tensor:
     """Scale of the foreground's weight, from 0.25 where all is foreground to 12.5 where it is rare.
 
-    Args:
-        y: 1 for foreground, 0 for all else, (N, H, W).
-        balance_batch: pictures that the scale assumes; the release has 16 written into it, None takes the
-            real number (ours). An empty batch divides by 1 instead of 0 (ours).
-
-    Returns:
-        A number, as a tensor.
+    ``y``: 1 for foreground, 0 for all else, (N, H, W).
     """
     pictures = y.shape[0] if balance_batch is None else balance_batch
     pixels = pictures * y.shape[-2] * y.shape[-1]
@@ -36,20 +30,12 @@ def class_scale(y: Tensor, balance_batch: int | None = None) -> Tensor:
 
 
 def batch_dice(probability: Tensor, y: Tensor) -> Tensor:
-    """Dice coefficient over all pixels of a batch; probabilities and truth are (N, H, W) in [0, 1].
-
-    Args:
-        probability: (N, H, W), in [0, 1].
-        y: truth, (N, H, W), in [0, 1].
-
-    Returns:
-        A number in [0, 1], as a tensor.
-    """
+    """Dice coefficient over all pixels of a batch; probabilities and truth are (N, H, W) in [0, 1]."""
     return 2 * (y * probability).sum() / (y.sum() + probability.sum()).clamp(min=_LEAST)
 
 
 class ClassInScaleWeight(nn.Module):
-    """The class-in scale module: by how much foreground weighs more than it would, for any loss of pixels.
+    """The class-in scale module: a foreground weight for any pixel loss.
 
     It has no parameters, and no gradient passes through it.
 
@@ -74,9 +60,8 @@ class ClassInScaleWeight(nn.Module):
     def forward(self, probability: Tensor, y: Tensor) -> Tensor:
         """Factor on the weight of foreground, a scalar.
 
-        Args:
-            probability: of foreground, (N, H, W) in [0, 1].
-            y: 1 for foreground, 0 for all else, (N, H, W).
+        ``probability``: of foreground, (N, H, W) in [0, 1]; ``y``: 1 for foreground, 0 for all else, (N, H,
+        W).
         """
         scale = class_scale(y, self.balance_batch)
         if self.mode == "always":

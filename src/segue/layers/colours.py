@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from segue.layers.activated import ConvNormReLU, Stages
+from segue.layers.folding import folded_weight
+from segue.layers.residual import conv_plus, norm_relu
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -23,26 +25,13 @@ def normalise(image: Tensor) -> Tensor:
 
     The constants stay numbers of the program: as buffers they would be rounded with a network that is cast
     to half precision.
-
-    Args:
-        image: RGB (H, W, 3), values of 0 to 255.
-
-    Returns:
-        (1, 3, H, W), float32.
     """
     planes = zip(image.unbind(-1), MEAN, STD, strict=True)
     return torch.stack([(plane / 255 - mean) / std for plane, mean, std in planes])[None]
 
 
 def normalise_planes(frames: Tensor) -> Tensor:
-    """(N, 3, H, W) RGB in [0, 1] → the same with mean 0 and deviation 1 over ImageNet.
-
-    Args:
-        frames: RGB (N, 3, H, W), in [0, 1].
-
-    Returns:
-        (N, 3, H, W).
-    """
+    """(N, 3, H, W) RGB in [0, 1] → the same with mean 0 and deviation 1 over ImageNet."""
     # Constants for whole rows: three values at a time take PyTorch ten times as long where channels are last.
     width = frames.shape[-1]
     rows: Tensor = frames.new_tensor((MEAN, STD)).repeat(1, width).view(2, width, 3)
@@ -57,7 +46,7 @@ def image_statistics() -> tuple[Tensor, Tensor]:
 
 CONTRAST = 4.0  # factor on the differences, which are small beside the features that they are joined with
 PAST = (16, 24, 32, 32)  # channels of the maps of the past at strides 2, 4, 8 and 16
-PICTURE = slice(3, 6)  # the planes of a scene that are its picture
+PICTURE = slice(3, 6)  # the planes of a scene that are its image
 
 
 def past_cues(
@@ -67,18 +56,6 @@ def past_cues(
 
     The frame (N, 3, H, W), the planes (N, 21, H, W), see :class:`segue.sessions.empty_scene.Scene`, and the K
     frames before it are in [0, 1].
-
-    Args:
-        frame: (N, 3, H, W), in [0, 1].
-        planes: (N, 21, H, W), in [0, 1].
-        context: K earlier frames (N, 3, H, W), in [0, 1].
-        noise_units: append differences in units of each pixel's noise.
-
-    Returns:
-        (N, 17 + 3 K, H, W): distances to the range of what was background and of all that was there, 0
-        inside; differences to both medians; widths of both ranges, largest of the three colours; differences
-        to the context; shares of foreground and changes, and number of frames. With ``noise_units``
-        :func:`noise_cues` come after them.
     """
     # Plane by plane, where a few planes of many lie side by side in memory.
     frame, planes, *context = (each.contiguous() for each in (frame, planes, *context))
@@ -110,12 +87,8 @@ def noise_cues(frame: Tensor, planes: Tensor) -> Tensor:
     The unit is the width of the 10-90 % range of the background, 2.56 standard deviations of normal noise,
     plus :data:`QUANTISATION`. A difference of eight levels is none on a noisy pixel, and a clear one in fog.
 
-    Args:
-        frame: (N, 3, H, W) in [0, 1].
-        planes: (N, 21, H, W) in [0, 1], see :class:`segue.sessions.empty_scene.Scene`.
-
-    Returns:
-        (N, 3, H, W) in [-3, 3].
+    ``frame``: (N, 3, H, W) in [0, 1]; ``planes``: (N, 21, H, W) in [0, 1], see
+    :class:`segue.sessions.empty_scene.Scene`; returns (N, 3, H, W) in [-3, 3].
     """
     low, median, high = planes[:, 0:3], planes[:, 3:6], planes[:, 6:9]
     return ((frame - median) / (high - low + QUANTISATION)).clamp(-MOST_NOISE_UNITS, MOST_NOISE_UNITS)
@@ -137,3 +110,79 @@ class PastPyramid(nn.Module):
     def forward(self, cues: Tensor) -> list[Tensor]:
         """(N, cues, H, W) to maps (N, C, H/s, W/s) for s = 2, 4, 8, 16."""
         return self.stages(cues)
+
+    def after_first(self, x: Tensor) -> list[Tensor]:
+        """The same maps from the first of them, (N, C, H/2, W/2)."""
+        maps = [x]
+        for stage in self.stages[1:]:
+            maps.append(stage(maps[-1]))
+        return maps
+
+
+class CuesByScene(nn.Module):
+    """The first layer of a :class:`PastPyramid` over :func:`past_cues` with noise, for inference in float32.
+
+    Most cues are linear in the frame, a frame beside it or the scene, so that the convolution is a sum over
+    these; the part of the scene is computed once per scene, that of a frame beside another once per frame.
+    In a coarser number format the differences would be lost.
+
+    Args:
+        first: the layer, with its norm folded into the convolution.
+        context: number of context frames.
+    """
+
+    def __init__(self, first: ConvNormReLU, context: int) -> None:
+        super().__init__()
+        weight, bias = folded_weight(first.conv)(), first.conv.bias
+        assert bias is not None
+        inside, inside_all, median, median_all, widths, *beside, shares, noise = weight.split(
+            (3, 3, 3, 3, 2, *[3] * context, 3, NOISE_CUES), 1
+        )
+        frame = CONTRAST * sum((inside, inside_all, median, median_all, *beside))
+        self.bounded = _halving([-CONTRAST * inside, -CONTRAST * inside_all, noise])
+        self.frame = _halving([frame])
+        self.beside = nn.ModuleList(_halving([-CONTRAST * each]) for each in beside)
+        self.scene = _halving(
+            [-CONTRAST * median, -CONTRAST * median_all, CONTRAST * widths, shares, -noise], bias
+        )
+
+    def of_scene(self, planes: Tensor) -> tuple[Tensor, ...]:
+        """Bounds and units of the cues, each (N, 9, H, W), and the scene's part of the layer, (N, C, h, w).
+
+        ``planes``: (N, 21, H, W) in [0, 1], see :class:`segue.sessions.empty_scene.Scene`.
+        """
+        low, median, high, low_all, median_all, high_all, shares = planes.split(3, 1)
+        unit = high - low + QUANTISATION
+        reach = MOST_NOISE_UNITS * unit
+        widths = [(top - bottom).amax(1, keepdim=True) for top, bottom in ((high, low), (high_all, low_all))]
+        known = torch.cat([median, median_all, *widths, shares, median / unit], 1)
+        wide = (
+            torch.cat(parts, 1).contiguous(memory_format=torch.channels_last)
+            for parts in (
+                (low, low_all, median - reach),
+                (high, high_all, median + reach),
+                (torch.ones_like(low), torch.ones_like(low), 1 / unit),
+            )
+        )
+        return *wide, self.scene(known.contiguous(memory_format=torch.channels_last))
+
+    def of_context(self, frame: Tensor) -> tuple[Tensor, ...]:
+        """Parts of the layer, each (N, C, h, w), of a frame (N, 3, H, W) as each of the context frames."""
+        return tuple(conv(frame) for conv in self.beside)
+
+    def forward(self, frame: Tensor, context: Sequence[Tensor], scene: Sequence[Tensor]) -> Tensor:
+        """The layer, (N, C, h, w), for a frame (N, 3, H, W), its own parts of context frames, and a scene."""
+        low, high, scale, known = scene
+        cues = torch.cat([frame] * 3, 1).clamp_(low, high).mul_(scale)
+        parts = conv_plus(self.frame, frame, sum(context, known))
+        return norm_relu(self.bounded, nn.Identity(), cues, parts)
+
+
+def _halving(weights: Sequence[Tensor], bias: Tensor | None = None) -> nn.Conv2d:
+    """A 3x3 convolution with stride 2 of weights (C, cin, 3, 3) side by side."""
+    weight = torch.cat(list(weights), 1)
+    conv = nn.Conv2d(weight.shape[1], weight.shape[0], 3, 2, 1, bias=bias is not None)
+    conv.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
+    if bias is not None:
+        conv.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+    return conv

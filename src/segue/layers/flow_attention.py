@@ -1,11 +1,11 @@
 """HOFAM's hierarchical optical flow attention, for the decoder of any foreground network.
 
 HOFAM (public code WeiZongqi/HOFAM): an encoder of its own sees the lengths of optical flow to several earlier
-frames; at each scale of a decoder a convolution joins its map with that of the picture, and attention from
+frames; at each scale of a decoder a convolution joins its map with that of the image, and attention from
 the decoder's own feature weighs the result, pixel by pixel and channel by channel: the cross-modal dynamic
 feature filter. :class:`segue.models.hofam.HOFAM` computes it with :func:`filter_flow`; its encoders, sizes
 and norms are those of its release. :class:`FlowAttention` is the same module with an encoder small enough for
-a network that has features of the picture already. Sizes, and that it adds to features, are ours.
+a network that has features of the image already. Sizes, and that it adds to features, are ours.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FLOW_WIDTHS = (8, 16, 24, 32)
 
 @dataclass(frozen=True, slots=True)
 class FilteredFlow:
-    """What one scale makes of picture and flow.
+    """Outputs of one scale for image and flow.
 
     Attributes:
         filtered: their joined map, (N, C, h, w).
@@ -49,14 +49,8 @@ def filter_flow(
 ) -> FilteredFlow:
     """The cross-modal dynamic feature filter: ``sigmoid(attend(guide)) * fuse(joined)``.
 
-    Args:
-        joined: maps of picture and flow at one scale, one after the other, (N, C_p + C_f, h, w).
-        guide: the decoder's own feature at this scale, (N, C_g, h, w); None where there is none.
-        fuse: makes C channels of ``joined``.
-        attend: makes C channels of ``guide``; None, as a guide of None, leaves the attention out.
-
-    Returns:
-        The filtered map (N, C, h, w), and the attention of the same shape, if there is one.
+    ``guide``: the decoder's own feature at this scale, (N, C_g, h, w); returns the filtered map (N, C, h, w),
+    and the attention of the same shape, if there is one.
     """
     attention = None if attend is None or guide is None else torch.sigmoid(attend(guide))
     return FilteredFlow(fuse(joined), attention)
@@ -70,13 +64,13 @@ class FlowAttention(nn.Module):
 
     >>> layer = FlowAttention(gaps=2, appearance=(16, 24), guides=(32, None), channels=(16, 32))
     >>> flow = layer.encode(torch.rand(1, 2, 64, 96))  # lengths of the flow to two earlier frames
-    >>> picture = torch.rand(1, 16, 32, 48)  # features of the picture at stride 2
-    >>> layer(0, picture, flow[0], torch.rand(1, 32, 32, 48)).weighed.shape
+    >>> image = torch.rand(1, 16, 32, 48)  # features of the image at stride 2
+    >>> layer(0, image, flow[0], torch.rand(1, 32, 32, 48)).weighed.shape
     torch.Size([1, 16, 32, 48])
 
     Args:
-        gaps: channels of a flow picture: the number of earlier frames.
-        appearance: channels of the network's features of the picture at each scale.
+        gaps: channels of a flow image: the number of earlier frames.
+        appearance: channels of the network's features of the image at each scale.
         guides: channels of the decoder's feature that asks at each scale; None where the decoder begins,
             which has no attention, as in HOFAM.
         channels: channels of what is added at each scale.
@@ -121,18 +115,15 @@ class FlowAttention(nn.Module):
             nn.init.zeros_(layer.get_parameter("bias"))
 
     def encode(self, flow: Tensor) -> list[Tensor]:
-        """Flow pictures (N, gaps, H, W) in [0, 1], the largest gap first → a map for each scale."""
+        """Flow images (N, gaps, H, W) in [0, 1], the largest gap first → a map for each scale."""
         maps: list[Tensor] = self.encoder(flow)
         return maps
 
     def forward(self, scale: int, picture: Tensor, flow: Tensor, guide: Tensor | None) -> FilteredFlow:
-        """What is to be added at a scale.
+        """Residual to add at a scale.
 
-        Args:
-            scale: 0 is the finest.
-            picture: the network's features of the picture, (N, appearance, h, w).
-            flow: map of the flow at this scale, of :meth:`encode`.
-            guide: the decoder's own feature, brought to this scale, (N, guides, h, w).
+        ``picture``: the network's features of the image, (N, appearance, h, w); ``guide``: the decoder's
+        own feature, brought to this scale, (N, guides, h, w).
         """
         attend = self.attn[str(scale)] if str(scale) in self.attn else None  # noqa: SIM401
         return filter_flow(torch.cat([picture, flow], 1), guide, self.fusion[scale], attend)

@@ -43,11 +43,11 @@ def fold_batch_norms(module: Module, *, later: bool = False) -> Module:
 
 
 def convolutions_before(module: nn.Module, kind: type[nn.Module]) -> Iterator[tuple[list[str], str]]:
-    """Which convolutions feed a norm, or what has taken its place, among the children of ``module``.
+    """Find the convolutions among the children of ``module`` that feed a norm or its replacement.
 
     In a sequence it is the layer before. Elsewhere ``bn<name>`` follows ``conv<name>``, or what the attribute
     ``norms`` of the block says, a mapping of norms to convolutions; further convolutions ``conv<name>_*`` are
-    added before the norm (STM's memory stem). Yields their names, and that of what follows.
+    added before the norm (STM's memory stem). Yields their names and the name of the norm.
     """
     children = dict(module.named_children())
     if isinstance(module, nn.Sequential):
@@ -88,14 +88,9 @@ def _scaled(conv: nn.Module, scale: Tensor, shift: Tensor | None, *, later: bool
 
 
 def folded_weight(conv: nn.Conv2d, weight: Tensor | None = None) -> Callable[[], Tensor]:
-    """What gives the weights of a convolution of :func:`fold_batch_norms`, times what a norm asks for.
+    """Parametrisation of a folded convolution: its weights times the scale of the norm.
 
-    Args:
-        conv: the convolution.
-        weight: its weights in another form, (cout, ...); None takes them as they are.
-
-    Returns:
-        A function that gives the weights.
+    ``weight``: its weights in another form, (cout, ...).
     """
     unscaled = (conv.weight if weight is None else weight).detach()
     scale: Tensor | None = getattr(conv, _OUTPUT_SCALES, None)

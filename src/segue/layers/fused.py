@@ -1,6 +1,6 @@
 """Convolution and activation in one pass over memory, for inference.
 
-What PyTorch does one after the other, convolution, bias and activation, oneDNN does at once, with weights
+oneDNN computes convolution, bias and activation, which PyTorch runs one after another, at once, with weights
 that are arranged for it beforehand; it is the operator that ``torch.compile`` gives such pairs to. PyTorch
 itself leaves small convolutions to a slower path where it runs on one thread; this one does not.
 """
@@ -18,9 +18,12 @@ from segue.layers.activated import ACTIVATIONS, ActivatedConv2d, Activation
 from segue.layers.folding import convolutions_before, folded_weight
 from segue.layers.onednn import ONEDNN, Arranged
 
+SMALL_BYTES = 1 << 20
+"""Weights up to this size are kept arranged for each class of input sizes, others for the last one."""
+
 
 class InferenceConv2d(nn.Module):
-    """A convolution and the activation after it, for inference, of which parts can be computed alone."""
+    """A convolution and its activation for inference; crops of the output can be computed alone."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, cin, H, W) → (B, cout, h, w), channels last in memory if ``x`` is and oneDNN computes it."""
@@ -29,24 +32,15 @@ class InferenceConv2d(nn.Module):
     def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
         """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias.
 
-        Args:
-            x: (B, C, H, W), the input channels ``first`` to ``first + C``.
-            first: number of the first channel.
-            bias: add the bias, which one part alone may do.
-
-        Returns:
-            (B, cout, h, w), after the activation.
+        ``x``: (B, C, H, W), the input channels ``first`` to ``first + C``; returns (B, cout, h, w), after the
+        activation.
         """
         raise NotImplementedError
 
     def of_rectified(self, x: Tensor) -> Tensor:
         """The layer over ``relu(x)``.
 
-        Args:
-            x: (B, cin, H, W), which stays as it is.
-
-        Returns:
-            (B, cout, h, w).
+        ``x``: (B, cin, H, W), which stays as it is; returns (B, cout, h, w).
         """
         result: Tensor = self(F.relu(x))
         return result
@@ -78,14 +72,7 @@ class PlainConv2d(InferenceConv2d):
     ) -> Tensor:
         """See :meth:`FusedConv2d.joined`.
 
-        Args:
-            x: (B, cin, H, W).
-            skip: (B, cout, h, w), what is added, or None.
-            rectify: ReLU after the sum.
-            overwrite: the result may take the place of ``skip``; here it never does.
-
-        Returns:
-            (B, cout, h, w).
+        ``x``: (B, cin, H, W); ``skip``: (B, cout, h, w), what is added, or None; returns (B, cout, h, w).
         """
         return join(self(x), skip, rectify=rectify)
 
@@ -102,18 +89,17 @@ class FusedConv2d(InferenceConv2d):
     def __init__(self, conv: nn.Conv2d, activation: Activation) -> None:
         super().__init__()
         weight, padding = conv.centred() if isinstance(conv, ActivatedConv2d) else (conv.weight, conv.padding)
-        self._dense: Callable[[], Tensor] | None = folded_weight(conv, weight)
+        self._dense: Callable[[], Tensor] = folded_weight(conv, weight)
         self._inputs = weight.shape[1]  # channels of one group
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
         self._layout = list(padding), list(conv.stride), list(conv.dilation), conv.groups
         self._activation = *ACTIVATIONS[activation][1:], ""
-        self._arranged: dict[int, Arranged] = {}  # by their first input channel
+        # By their first input channel, their number, and the class of the input's size.
+        self._arranged: dict[tuple[int, int, int], Arranged] = {}
 
     def dense_weight(self) -> Tensor:
         """The weights, (cout, channels of a group, height, width), channels last in memory."""
-        # Arranging changes the order of the numbers alone.
-        weight = self._arranged[0].weight.to_dense() if self._dense is None else self._dense()
-        return weight.contiguous(memory_format=torch.channels_last)
+        return self._dense().contiguous(memory_format=torch.channels_last)
 
     def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
         convolve = ONEDNN._convolution_pointwise
@@ -125,17 +111,7 @@ class FusedConv2d(InferenceConv2d):
     ) -> Tensor:
         """The convolution plus ``skip``, with a ReLU where asked for, in one pass over memory.
 
-        Args:
-            x: (B, cin, H, W).
-            skip: (B, cout, h, w); None adds nothing.
-            rectify: whether a ReLU follows.
-            overwrite: whether the result may take the memory of ``skip``.
-
-        Returns:
-            (B, cout, h, w).
-
-        Raises:
-            ValueError: the layer has an activation of its own, which would come before the sum.
+        ``x``: (B, cin, H, W); ``skip``: (B, cout, h, w); returns (B, cout, h, w).
         """
         if self._activation[0] != "none":
             raise ValueError(f"the convolution is followed by {self._activation[0]}")
@@ -155,32 +131,27 @@ class FusedConv2d(InferenceConv2d):
 
     def _arrange(self, x: Tensor, first: int) -> Tensor:
         """The weights of channels from ``first`` on as oneDNN wants them for ``x``."""
-        arranged = self._arranged.get(first)
-        if arranged is not None and x.shape[1:] == arranged.size[1:]:
-            return arranged.weight
-        # The best arrangement depends on the size of the maps, not on their number.
+        # The best arrangement depends on the size of the maps, in powers of two, and not on their number.
+        kind = first, x.shape[1], (x.shape[2] * x.shape[3]).bit_length()
+        if (known := self._arranged.get(kind)) is not None:
+            return known.weight
         weight = self.dense_weight()
-        groups = self._layout[-1]
-        whole = groups > 1 or x.shape[1] == self._inputs
+        whole = self._layout[-1] > 1 or x.shape[1] == self._inputs
         part = weight if whole else weight[:, first : first + x.shape[1]]
         part = part.contiguous(memory_format=torch.channels_last)
-        best: Tensor = ONEDNN._reorder_convolution_weight(part, *self._layout, list(x.shape))
-        self._arranged[first] = Arranged(best, x.shape)
+        best = Arranged(ONEDNN._reorder_convolution_weight(part, *self._layout, list(x.shape)), x.shape)
+        if part.nbytes > SMALL_BYTES:
+            self._arranged = {other: it for other, it in self._arranged.items() if other[0] != first}
+        self._arranged[kind] = best
         # Parts of the channels need the whole for one another.
-        self._dense = None if whole else lambda: weight
-        return best
+        self._dense = best.dense if whole else lambda: weight
+        return best.weight
 
 
 def join(y: Tensor, skip: Tensor | None, *, rectify: bool) -> Tensor:
     """``y`` itself, plus ``skip`` where there is one, with a ReLU where asked for.
 
-    Args:
-        y: (B, C, H, W), which is changed.
-        skip: the same shape, or None.
-        rectify: whether a ReLU follows.
-
-    Returns:
-        ``y``.
+    ``y``: (B, C, H, W), which is changed.
     """
     y = y if skip is None else y.add_(skip)
     return y.relu_() if rectify else y

@@ -29,7 +29,7 @@ class CBAM(nn.Module):
 
 
 class ChannelGate(nn.Module):
-    """Scale each channel by a small perceptron of its mean and its maximum over the picture."""
+    """Scale each channel by a small perceptron of its mean and its maximum over the image."""
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
@@ -102,12 +102,6 @@ class FuseBlock(nn.Module):
 def gated(own: Tensor, joined: Tensor, attention: nn.Module | None) -> Tensor:
     """A map with the attention that follows from ``joined`` as a gate on it; without attention ``joined``.
 
-    Args:
-        own: (N, C, h, w).
-        joined: (N, D, h, w); D is C where there is no attention.
-        attention: module from D to C channels, or None.
-
-    Returns:
-        (N, C, h, w).
+    ``own``: (N, C, h, w); ``joined``: (N, D, h, w); returns (N, C, h, w).
     """
     return joined if attention is None else own * (1 + torch.sigmoid(attention(joined)))

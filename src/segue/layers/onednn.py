@@ -11,7 +11,7 @@ from torch import Tensor
 ONEDNN: Any = torch.ops.mkldnn
 
 After = tuple[str, list[float], str]
-"""What follows a product or a convolution: oneDNN's name of it, its numbers, and which form of it."""
+"""Operation after a product or convolution: oneDNN's name, its scalars, and its variant."""
 
 NOTHING: After = ("none", [], "")
 
@@ -36,20 +36,16 @@ class Arranged:
     weight: Tensor
     size: tuple[int, ...]
 
+    def dense(self) -> Tensor:
+        """The weight in its own order."""
+        return self.weight.to_dense()
+
     def __deepcopy__(self, memo: dict[int, object]) -> Arranged:
         return self
 
 
 def arrange_rows(rows: Tensor, count: int) -> Arranged:
-    """Arrange a matrix for :func:`product`.
-
-    Args:
-        rows: (N, C), float32.
-        count: number B of rows that are multiplied with it at a time; others work, too.
-
-    Returns:
-        The same numbers.
-    """
+    """Arrange a matrix for :func:`product`. ``rows``: (N, C), float32."""
     count = max(count, 1)
     return Arranged(ONEDNN._reorder_linear_weight(rows, count), (count, rows.shape[1]))
 
@@ -61,13 +57,7 @@ def product(x: Tensor, rows: Arranged, bias: Tensor | None = None, after: After 
     here all of that happens while a piece of the result is in the cache. Where the processor is not of the
     maker of the library that PyTorch multiplies matrices with, it takes half the time.
 
-    Args:
-        x: (..., C), float32.
-        rows: what :func:`arrange_rows` returned, (N, C).
-        bias: (N,); None adds nothing.
-        after: what follows.
-
-    Returns:
-        (..., N).
+    ``x``: (..., C), float32; ``rows``: what :func:`arrange_rows` returned, (N, C); ``bias``: (N,); returns
+    (..., N).
     """
     return cast(Tensor, ONEDNN._linear_pointwise(x, rows.weight, bias, *after))

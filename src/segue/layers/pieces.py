@@ -7,16 +7,11 @@ from torch import Tensor, nn
 
 
 def one_by_one(layer: nn.Module, frames: Tensor) -> list[slice]:
-    """Which frames go through a layer together that does not relate them.
+    """Groups of frames that pass a layer together if the layer does not relate frames.
 
     A processor is as fast with one as with several, and needs the memory of one.
 
-    Args:
-        layer: in training everything goes through it at once.
-        frames: (B, ...).
-
-    Returns:
-        Parts of the B frames, in order.
+    ``frames``: (B, ...).
     """
     if layer.training or frames.device.type != "cpu" or len(frames) < 2:
         return [slice(None)]

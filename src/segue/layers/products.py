@@ -18,19 +18,11 @@ Product = Callable[[Tensor], Tensor]
 
 
 def product_with(rows: Tensor, block: int, chooser: Tuner | None = None) -> Product:
-    """What multiplies (B, C) with ``rows`` (N, C), giving (B, N), in float32 and without gradients.
+    """A function that multiplies (B, C) with ``rows`` (N, C), giving (B, N), in float32, without gradients.
 
     On a processor that is by oneDNN with arranged rows, or by the library that PyTorch multiplies matrices
     with, from columns: the first takes half the time where the processor is not of the maker of that library,
     the second two thirds where it is. Both hold a copy of the table.
-
-    Args:
-        rows: (N, C).
-        block: number B of most calls.
-        chooser: chooses the form of large tables; None is that of the process.
-
-    Returns:
-        A function from (B, C) to (B, N).
     """
     if rows.device.type != "cpu" or not can_fuse():
         return lambda x: x @ rows.T

@@ -1,4 +1,4 @@
-"""Residual blocks of the decoders, and convolutions of which one part is computed once for all objects.
+"""Residual blocks of the decoders, and convolutions whose image part is computed once for all objects.
 
 A convolution is linear in its input channels: over ``cat[own, frame]`` it is the sum of a convolution over
 ``own`` and one over ``frame``. The second does not depend on the object, so K objects pay for it once.
@@ -23,14 +23,8 @@ def conv_channels(conv: Conv, x: Tensor, first: int = 0, *, bias: bool = False) 
 
     The bias belongs into exactly one of the parts.
 
-    Args:
-        conv: the convolution.
-        x: some of its input channels, (B, C, H, W).
-        first: number of the first of them.
-        bias: add the bias.
-
-    Returns:
-        (B, cout, H, W), at the stride of the convolution.
+    ``x``: some of its input channels, (B, C, H, W); returns (B, cout, H, W), at the stride of the
+    convolution.
     """
     if not isinstance(conv, nn.Conv2d):
         return conv.channels(x, first, bias=bias)
@@ -41,14 +35,7 @@ def conv_channels(conv: Conv, x: Tensor, first: int = 0, *, bias: bool = False) 
 def add_frame(own: Tensor, frame: Tensor) -> Tensor:
     """Add what a frame contributes to each of its objects, (B·K, C, H, W) + (B, C, H, W).
 
-    Where there is one frame, ``own`` itself is changed.
-
-    Args:
-        own: (B·K, C, H, W).
-        frame: (B, C, H, W).
-
-    Returns:
-        (B·K, C, H, W).
+    With one frame, ``own`` is changed in place.
     """
     batch = frame.shape[0]
     if batch == 1:
@@ -60,16 +47,10 @@ def add_frame(own: Tensor, frame: Tensor) -> Tensor:
 def add_conv_of_frame(own: Tensor, conv: Conv, frame: Tensor) -> Tensor:
     """Add a convolution of a frame to each of its objects, ``own + conv(frame)``.
 
-    Where a frame has one object, ``own`` itself is changed, in one pass over memory where ``conv`` was
+    With one object per frame, ``own`` is changed in place, in one pass over memory if ``conv`` was
     prepared for inference.
 
-    Args:
-        own: (B·K, cout, H, W).
-        conv: the convolution.
-        frame: (B, cin, H, W).
-
-    Returns:
-        (B·K, cout, H, W).
+    ``own``: (B·K, cout, H, W); ``frame``: (B, cin, H, W); returns (B·K, cout, H, W).
     """
     if len(own) == len(frame):
         return conv_plus(conv, frame, own, overwrite=True)
@@ -77,29 +58,14 @@ def add_conv_of_frame(own: Tensor, conv: Conv, frame: Tensor) -> Tensor:
 
 
 def conv_of_rectified(conv: Conv, x: Tensor) -> Tensor:
-    """``conv(relu(x))``; ``x`` stays as it is.
-
-    Args:
-        conv: the convolution.
-        x: (B, cin, H, W).
-
-    Returns:
-        (B, cout, h, w).
-    """
+    """``conv(relu(x))``; ``x`` stays as it is. ``x``: (B, cin, H, W); returns (B, cout, h, w)."""
     return conv(F.relu(x)) if isinstance(conv, nn.Conv2d) else conv.of_rectified(x)
 
 
 def joint_conv(conv: Conv, own: Tensor, frame: Tensor, *, frame_first: bool = False) -> Tensor:
     """``conv`` over ``cat[own, frame]``, or ``cat[frame, own]``, of (B·K, C, H, W) and (B, D, H, W).
 
-    Args:
-        conv: the convolution.
-        own: (B·K, C, H, W).
-        frame: (B, D, H, W).
-        frame_first: the channels of the frame come first.
-
-    Returns:
-        (B·K, cout, H, W).
+    Returns (B·K, cout, H, W).
     """
     if len(own) == len(frame) and not isinstance(conv, nn.Conv2d):
         # No other object shares the frame's part, and in one piece the weights are arranged, and held, once.
@@ -115,15 +81,7 @@ def norm_relu(
 ) -> Tensor:
     """``relu(norm(conv(x)) + skip)``, in one pass over memory where ``conv`` was prepared for inference.
 
-    Args:
-        conv: the convolution.
-        norm: what follows it, a batch norm or, where that is folded, the identity.
-        x: (B, cin, H, W).
-        skip: (B, cout, h, w); None adds nothing.
-        overwrite: whether the result may take the memory of ``skip``.
-
-    Returns:
-        (B, cout, h, w).
+    ``x``: (B, cin, H, W); ``skip``: (B, cout, h, w); returns (B, cout, h, w).
     """
     if not isinstance(conv, nn.Conv2d) and isinstance(norm, nn.Identity):
         return conv.joined(x, skip, rectify=True, overwrite=overwrite)
@@ -133,14 +91,7 @@ def norm_relu(
 def conv_plus(conv: Conv, x: Tensor, skip: Tensor, *, overwrite: bool = False) -> Tensor:
     """``conv(x) + skip``, in one pass over memory where ``conv`` was prepared for inference.
 
-    Args:
-        conv: the convolution.
-        x: (B, cin, H, W).
-        skip: (B, cout, h, w).
-        overwrite: whether the result may take the memory of ``skip``.
-
-    Returns:
-        (B, cout, h, w).
+    ``x``: (B, cin, H, W); ``skip``: (B, cout, h, w); returns (B, cout, h, w).
     """
     if isinstance(conv, nn.Conv2d):
         return join(conv(x), skip, rectify=False)
@@ -151,7 +102,7 @@ class ResBlock(nn.Module):
     """``skip(x) + conv2(relu(conv1(relu(x))))`` with 3x3 convolutions, (B, cin, H, W) → (B, cout, H, W).
 
     The skip is the input itself, or a 3x3 convolution of it (`downsample`) where the channels differ.
-    Where it was prepared for inference, the output takes the memory of the input, which nobody else may need.
+    Once prepared for inference, the output overwrites the input.
 
     Args:
         cin: input channels.

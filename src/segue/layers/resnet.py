@@ -35,7 +35,7 @@ class FrozenBatchNorm(nn.BatchNorm2d):
         self.training = False
 
     def train(self, mode: bool = True) -> FrozenBatchNorm:
-        """Stay in evaluation mode, whatever ``mode`` says."""
+        """Stay in evaluation mode for any ``mode``."""
         return super().train(False)
 
 
@@ -59,7 +59,7 @@ Norm = Callable[[int], nn.Module]  # makes the norm of so many channels
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions, (B, cin, H, W) → (B, width, H/stride, W/stride).
 
-    Those of STCN have a bias, those of torchvision have none.
+    STCN's have a bias, torchvision's have none.
     """
 
     expansion = 1
@@ -126,13 +126,9 @@ def stem_conv(cin: int, cout: int = 64, *, bias: bool = False) -> nn.Conv2d:
 
 
 def pool_stem(x: Tensor) -> Tensor:
-    """What follows the first norm: ReLU and max pooling, stride 2 → stride 4.
+    """After the first norm: ReLU and max pooling, stride 2 → stride 4.
 
-    Args:
-        x: (B, C, H/2, W/2).
-
-    Returns:
-        (B, C, H/4, W/4).
+    ``x``: (B, C, H/2, W/2); returns (B, C, H/4, W/4).
     """
     return F.max_pool2d(x, 3, stride=2, padding=1).relu_()  # of a quarter of the values
 
@@ -143,7 +139,7 @@ Kind = type[BasicBlock] | type[Bottleneck]
 def residual_stage(
     kind: Kind, cin: int, width: int, blocks: int, stride: int, **options: Any
 ) -> nn.Sequential:
-    """Blocks at one resolution, of which the first has the stride; ``options`` are those of the blocks."""
+    """Blocks at one resolution; the first one has the stride. ``options`` are passed to the blocks."""
     rest = [kind(kind.expansion * width, width, 1, **options) for _ in range(blocks - 1)]
     for block in rest:
         block.inside = True
@@ -162,7 +158,7 @@ def residual_stages(
 class ResidualTrunk(nn.Module):
     """ResNet-18, 50 or 101 without its classifier: (B, 3, H, W) → maps at strides 4, 8, 16 and 32.
 
-    They differ in the kind of their blocks and how many there are in each stage; ``options`` are the blocks'.
+    They differ in the kind and number of blocks per stage; ``options`` are passed to the blocks.
     """
 
     def __init__(
@@ -186,7 +182,7 @@ class ResidualTrunk(nn.Module):
 class ResNet18(nn.Module):
     """ResNet-18 without its classifier, with norms that learn their statistics.
 
-    A depth map of ``depth_channels`` joins the picture after the first convolution. Its own convolution
+    A depth map of ``depth_channels`` joins the image after the first convolution. Its own convolution
     starts at zero: a network that was trained without depth stays what it was. ``width`` is a factor on
     ``widths``.
     """

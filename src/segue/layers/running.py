@@ -9,10 +9,11 @@ from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from segue.allocation import apart_from_heap, release_freed_memory
 from segue.errors import ArgumentError, CheckpointError
+from segue.layers.compiling import compile_parts, wanted_compilation
 from segue.layers.folding import fold_batch_norms, fold_weights
 from segue.layers.fused import use_fused
 from segue.layers.linear import use_fused_linear
@@ -33,7 +34,7 @@ _LOCKS: WeakKeyDictionary[nn.Module, AbstractContextManager[object]] = WeakKeyDi
 
 @runtime_checkable
 class Composable(Protocol):
-    """A part of a network of which some layers can be one in inference."""
+    """A part of a network with layers that can be fused for inference."""
 
     def compose_layers(self) -> None:
         """Make them one, in place."""
@@ -58,13 +59,13 @@ def choose_device(device: str | torch.device | None) -> torch.device:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32 here: any recent GPU, processors with AVX512-BF16 or AMX."""
+    """Whether bfloat16 is faster than float32 here: recent GPUs, and processors with matrix units (AMX).
+
+    Processors that multiply it without AMX (AVX512-BF16) gain nothing by it.
+    """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    if device.type != "cpu":
-        return False
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(bool(getattr(torch.cpu, check, bool)()) for check in checks)
+    return device.type == "cpu" and bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
 
 
 def prepare_for_inference(
@@ -89,8 +90,10 @@ def inference_copy(network: Network, device: torch.device, dtype: torch.dtype) -
 
 
 def _copied(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    compilation = wanted_compilation(device)
     on_cpu = device.type == "cpu"
-    tunes = on_cpu and dtype == torch.float32
+    fuses = on_cpu and compilation is None
+    tunes = fuses and dtype == torch.float32
     copy = fold_batch_norms(module, later=tunes)
     for part in copy.modules():
         if isinstance(part, Composable):
@@ -104,8 +107,10 @@ def _copied(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.M
     copy = cast(Any, copy).to(memory_format=torch.channels_last).eval().requires_grad_(False)
     if tunes and can_fuse():
         use_fused_linear(copy)
-    elif on_cpu and can_fuse():
+    elif fuses and can_fuse():
         use_fused(copy)
+    if compilation is not None:
+        compile_parts(copy, compilation)
     if on_cpu:
         setattr(copy, _PASSES_LEFT, FIRST_PASSES)
         _LOCKS[copy] = RLock()
@@ -118,6 +123,15 @@ def _own_storage(copy: nn.Module, module: nn.Module) -> None:
     for value in (*copy.parameters(), *copy.buffers()):
         if value.untyped_storage().data_ptr() in shared:
             value.data = value.data.clone()
+
+
+def to_cpu(*tensors: Tensor) -> list[Tensor]:
+    """Download tensors and wait for the device once: the last copy waits for those before it.
+
+    Copies before the last lie in pinned memory on CUDA, so that what is kept for long belongs at the end.
+    """
+    *first, last = tensors
+    return [*(tensor.to("cpu", non_blocking=True) for tensor in first), last.cpu()]
 
 
 @contextmanager

@@ -39,15 +39,9 @@ class SensoryUpdate(SensoryGate):
     def update(self, g16: Tensor, g8: Tensor, g4: Tensor, logits: Tensor, state: Tensor) -> Tensor:
         """The state after a frame.
 
-        Args:
-            g16: (K, C, h, w), what the decoder computed at stride 16.
-            g8: (K, C, 2h, 2w), the same at stride 8.
-            g4: (K, C, 4h, 4w), the same at stride 4.
-            logits: (K, 1, 4h, 4w), log-odds at stride 4.
-            state: (K, C', h, w), the state before.
-
-        Returns:
-            The new state, of the shape of ``state``.
+        ``g16``: (K, C, h, w), what the decoder computed at stride 16; ``g8``: (K, C, 2h, 2w), the same at
+        stride 8; ``g4``: (K, C, 4h, 4w), the same at stride 4; ``logits``: (K, 1, 4h, 4w), log-odds at stride
+        4; ``state``: (K, C', h, w), the state before.
         """
         near = torch.cat([F.avg_pool2d(g4, 4), F.avg_pool2d(logits, 4)], 1)
         joint = self.g16_conv(g16) + self.g8_conv(F.avg_pool2d(g8, 2)) + self.g4_conv(near)

@@ -36,10 +36,10 @@ from segue.layers.winograd import KERNEL_BYTES, Scratch, Tile, WinogradConv2d, i
 from segue.video.partial import write_complete
 
 FORMS = ("direct", "winograd2", "winograd4", "winograd6")
-"""How a wide 3x3 convolution may be computed: as it is, or by Winograd's algorithm on tiles of 2x2 to 6x6."""
+"""Forms of a wide 3x3 convolution: direct, or Winograd's algorithm on tiles of 2x2 to 6x6."""
 
 PRODUCTS = ("arranged", "columns")
-"""How a product with a large table may be computed, see :mod:`segue.layers.products`."""
+"""Forms of a product with a large table, see :mod:`segue.layers.products`."""
 
 TILES: Mapping[str, Tile] = {"winograd2": 2, "winograd4": 4, "winograd6": 6}
 
@@ -86,7 +86,7 @@ class Tuner:
         return chosen if chosen in forms else fallback
 
     def _measure(self, key: str, forms: Mapping[str, Callable[[], object]]) -> None:
-        """Time the forms in turn, unless another process was faster; whoever comes meanwhile waits."""
+        """Time the forms in turn, unless another process has done so; other callers wait."""
         if self.path is None:
             self.choices[key] = fastest(forms)
             return
@@ -133,7 +133,7 @@ def clock() -> float:
 
 
 def tuner() -> Tuner:
-    """That of this process, as the environment variable ``SEGUE_TUNE`` says.
+    """Tuning of this process, from the environment variable ``SEGUE_TUNE``.
 
     ``on`` (the default) times and keeps the choices in the cache folder, ``off`` takes a fixed rule, and a
     path of a file takes the choices of that file and the rule for the rest.
@@ -158,7 +158,7 @@ def _tuner(mode: str, folder: str) -> Tuner:
 
 
 def machine_digest() -> str:
-    """What the choices depend on: processor, its instructions, and versions, as 16 hexadecimal digits."""
+    """Key of the choices: processor, its instructions, and versions, as 16 hexadecimal digits."""
     libraries = [torch.__version__, segue.__version__, f"forms {REVISION}"]
     described = [processor(), torch.backends.cpu.get_cpu_capability(), *libraries]
     return hashlib.sha256("\n".join(described).encode()).hexdigest()[:16]
@@ -212,24 +212,15 @@ class TunedConv2d(nn.Module):
     def of_rectified(self, x: Tensor) -> Tensor:
         """The layer over ``relu(x)``.
 
-        Args:
-            x: (B, cin, H, W), which stays as it is.
-
-        Returns:
-            (B, cout, H, W).
+        ``x``: (B, cin, H, W), which stays as it is; returns (B, cout, H, W).
         """
         return self._form(x, 0, bias=True).of_rectified(x)
 
     def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
         """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias.
 
-        Args:
-            x: (B, C, H, W), the input channels ``first`` to ``first + C``.
-            first: number of the first channel.
-            bias: add the bias, which one part alone may do.
-
-        Returns:
-            (B, cout, h, w), after the activation.
+        ``x``: (B, C, H, W), the input channels ``first`` to ``first + C``; returns (B, cout, h, w), after the
+        activation.
         """
         return self._form(x, first, bias=bias).channels(x, first, bias=bias)
 
@@ -238,14 +229,7 @@ class TunedConv2d(nn.Module):
     ) -> Tensor:
         """See :meth:`segue.layers.fused.FusedConv2d.joined`.
 
-        Args:
-            x: (B, cin, H, W).
-            skip: (B, cout, h, w), what is added, or None.
-            rectify: ReLU after the sum.
-            overwrite: the result may take the place of ``skip``.
-
-        Returns:
-            (B, cout, h, w).
+        ``x``: (B, cin, H, W); ``skip``: (B, cout, h, w), what is added, or None; returns (B, cout, h, w).
         """
         return self._form(x, 0, bias=True).joined(x, skip, rectify=rectify, overwrite=overwrite)
 
@@ -318,13 +302,7 @@ def size_key(x: Tensor, cout: int, names: Sequence[str] = FORMS) -> str:
 
     From the positions on that :func:`part_to_time` leaves, all sizes share one.
 
-    Args:
-        x: input of the layer, (B, C, H, W).
-        cout: output channels.
-        names: forms of the layer, from ``FORMS``.
-
-    Returns:
-        A key.
+    ``x``: input of the layer, (B, C, H, W).
     """
     batch, cin, height, width = x.shape
     area = min(height * width, _timed_area(names))
@@ -335,13 +313,7 @@ def size_key(x: Tensor, cout: int, names: Sequence[str] = FORMS) -> str:
 def part_to_time(x: Tensor, names: Sequence[str] = FORMS) -> Tensor:
     """So much of the input of a layer that timing it tells which form is fastest for all of it.
 
-    Args:
-        x: (B, C, H, W), channels last in memory.
-        names: forms of the layer, from ``FORMS``.
-
-    Returns:
-        The upper rows, whole tiles of all forms, where there is one picture; else the first pictures, two at
-        least. Of both as many as have :data:`TIMED_AREA` positions, or a quarter of them.
+    ``x``: (B, C, H, W), channels last in memory.
     """
     batch, _, height, width = x.shape
     area = _timed_area(names)

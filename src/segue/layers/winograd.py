@@ -71,7 +71,7 @@ class WinogradConv2d(nn.Module):
         conv: the convolution.
         scratch: memory that the layers of a network share.
         tile: side of the tiles of outputs.
-        activation: what follows, ``none`` or ``relu``; None is that of ``conv``.
+        activation: ``none`` or ``relu``; None takes the activation of ``conv``.
 
     Raises:
         ValueError: ``conv`` has another kernel, stride, padding or activation, or groups.
@@ -116,11 +116,7 @@ class WinogradConv2d(nn.Module):
     def of_rectified(self, x: Tensor) -> Tensor:
         """The layer over ``relu(x)``, which is computed strip by strip.
 
-        Args:
-            x: (B, cin, H, W), which stays as it is.
-
-        Returns:
-            (B, cout, H, W).
+        ``x``: (B, cin, H, W), which stays as it is; returns (B, cout, H, W).
         """
         return self._convolve(x, 0, self.bias, None, rectify=self._rectify, rectify_input=True)
 
@@ -129,14 +125,7 @@ class WinogradConv2d(nn.Module):
     ) -> Tensor:
         """See :meth:`segue.layers.fused.FusedConv2d.joined`.
 
-        Args:
-            x: (B, cin, H, W).
-            skip: (B, cout, H, W), what is added, or None.
-            rectify: ReLU after the sum.
-            overwrite: the result takes the place of ``skip``.
-
-        Returns:
-            (B, cout, H, W).
+        ``x``: (B, cin, H, W); ``skip``: (B, cout, H, W), what is added, or None; returns (B, cout, H, W).
         """
         out = skip if skip is None or overwrite else skip.clone()
         return self._convolve(x, 0, self.bias, out, rectify=rectify or self._rectify)
@@ -144,13 +133,8 @@ class WinogradConv2d(nn.Module):
     def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
         """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias.
 
-        Args:
-            x: (B, C, H, W), the input channels ``first`` to ``first + C``.
-            first: number of the first channel.
-            bias: add the bias, which one part alone may do.
-
-        Returns:
-            (B, cout, H, W), without the activation.
+        ``x``: (B, C, H, W), the input channels ``first`` to ``first + C``; returns (B, cout, H, W), without
+        the activation.
         """
         return self._convolve(x, first, self.bias if bias else None, None, rectify=False)
 
@@ -237,11 +221,7 @@ def transforms(tile: Tile) -> tuple[Tensor, Tensor, Tensor]:
     ``Aᵀ`` has the powers of the points, ``G`` the same divided by the products of their distances, and ``Bᵀ``
     the coefficients of the polynomials that are zero at all other points.
 
-    Args:
-        tile: side of a tile of outputs.
-
-    Returns:
-        (P², 9), (P², P²) and (tile², P²), float64, with P = tile + 2.
+    Returns (P², 9), (P², P²) and (tile², P²), float64, with P = tile + 2.
     """
     finite = np.array(POINTS[tile])
     others = [np.delete(finite, i) for i in range(len(finite))]
@@ -261,12 +241,12 @@ def transforms(tile: Tile) -> tuple[Tensor, Tensor, Tensor]:
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """Outputs that are worked on at a time: several whole pictures, or some rows of tiles of one.
+    """Outputs that are worked on at a time: several whole images, or some rows of tiles of one.
 
     Attributes:
-        pictures: which pictures.
+        pictures: which images.
         rows: which rows of them; the last tiles may reach beyond them.
-        grid: number of pictures, of tiles down and of tiles across.
+        grid: number of images, of tiles down and of tiles across.
     """
 
     pictures: slice
@@ -278,7 +258,7 @@ class Strip:
         return math.prod(self.grid)
 
     def padded(self, tile: Tile) -> tuple[int, int, int]:
-        """Size of the inputs of the tiles, with what lies beyond the pictures."""
+        """Size of the inputs of the tiles, with what lies beyond the images."""
         batch, down, across = self.grid
         return batch, tile * down + 2, tile * across + 2
 
@@ -297,7 +277,7 @@ def strips(pictures: slice, rows: slice, width: int, most: int, tile: Tile = 4) 
 
 
 def spans(parts: Sequence[Strip], channels: int) -> Iterator[slice]:
-    """Where the numbers of strips lie in a row of all of them."""
+    """Offsets of the strips in one row of all of them."""
     start = 0
     for part in parts:
         stop = start + part.tiles * channels
@@ -306,21 +286,10 @@ def spans(parts: Sequence[Strip], channels: int) -> Iterator[slice]:
 
 
 def overlapping(pictures: Tensor, strip: Strip, room: Tensor, tile: Tile, *, rectify: bool = False) -> Tensor:
-    """The inputs of each tile of a strip, with zeros beyond the picture.
-
-    Args:
-        pictures: (B, H, W, C).
-        strip: part of the outputs.
-        room: memory for the padded inputs.
-        tile: side of a tile of outputs.
-        rectify: with zeros in place of negative numbers.
-
-    Returns:
-        A view of ``room``, (P, P, pictures, tiles down, tiles across, C), with P = tile + 2.
-    """
+    """The inputs of each tile of a strip, with zeros beyond the image. ``pictures``: (B, H, W, C)."""
     _, height, width, channels = pictures.shape
     padded = _within(room, *strip.padded(tile), channels)
-    top = strip.rows.start - 1  # the row of the pictures that is the first of these
+    top = strip.rows.start - 1  # the row of the images that is the first of these
     above, end = max(-top, 0), min(height - top, padded.shape[1])
     for border in (padded[:, :above], padded[:, end:], padded[:, :, :1], padded[:, :, width + 1 :]):
         border.zero_()
@@ -333,13 +302,9 @@ def overlapping(pictures: Tensor, strip: Strip, room: Tensor, tile: Tile, *, rec
 
 
 def place(tiles: Tensor, out: Tensor, *, adds: bool, rectify: bool) -> None:
-    """Write tiles of outputs; what lies beyond the picture is left out.
+    """Write tiles of outputs; what lies beyond the image is left out.
 
-    Args:
-        tiles: (tile, tile, B, tiles down, tiles across, C).
-        out: (B, rows, W, C), which is written to.
-        adds: add them to what is there.
-        rectify: leave no negative number.
+    ``out``: (B, rows, W, C), which is written to.
     """
     for below, rows, down in pieces(out.shape[1], len(tiles)):
         for beside, columns, across in pieces(out.shape[2], len(tiles)):

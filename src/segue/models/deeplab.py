@@ -51,11 +51,11 @@ VOC_NAMES = (
 """Classes in the order of the outputs."""
 
 SIDE = 513
-"""Side of the square that pictures are brought to."""
+"""Side of the square that images are brought to."""
 
 
 class DeepLabV3(nn.Module):
-    """Semantic segmentation: pictures (B, 3, H, W), RGB in [0, 1] → logits (B, 21, H, W)."""
+    """Semantic segmentation: images (B, 3, H, W), RGB in [0, 1] → logits (B, 21, H, W)."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -7,7 +7,6 @@ those of the official files.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,11 +14,10 @@ from torch import Tensor, nn
 
 from segue.layers.attention import Mlp, SelfAttention
 from segue.layers.colours import normalise_planes
+from segue.types import FeatureName
 
 STORED_GRID = 14
 """Patches per side at the training resolution of 224 pixels, for patches of 16."""
-
-FeatureName = Literal["keys", "queries", "values"]
 
 
 class Block(nn.Module):
@@ -60,7 +58,7 @@ class DINO(nn.Module):
     def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Tokens (B, 1 + gh·gw, C), class token first, and the grid (gh, gw), of RGB (B, 3, H, W) in [0, 1].
 
-        The normalised picture is filled up with zeros to whole patches at the right and the bottom.
+        The normalised image is filled up with zeros to whole patches at the right and the bottom.
 
         Args:
             images: RGB (B, 3, H, W) in [0, 1].

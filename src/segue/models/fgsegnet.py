@@ -120,7 +120,7 @@ class Backbone(nn.Module):
 
 
 class FeaturePooling(nn.Module):
-    """M-FPM: a pooled map and four convolutions of growing dilation, each of which sees the one before."""
+    """M-FPM: a pooled map and four stacked convolutions of growing dilation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -163,7 +163,7 @@ class Decoder(nn.Module):
 
 
 class WholeNorm(nn.Module):
-    """What the release calls instance norm: over channels and positions together, with a single scale.
+    """The "instance norm" of the release: over channels and positions together, with a single scale.
 
     The small constant is added to the deviation, not to the variance.
     """
@@ -181,12 +181,7 @@ class WholeNorm(nn.Module):
 def resize_from_corner(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear resize as TensorFlow 1 does it: position i comes from i · h / H.
 
-    Args:
-        x: (..., h, w).
-        size: height and width of the result.
-
-    Returns:
-        (..., H, W).
+    ``x``: (..., h, w); returns (..., H, W).
     """
     for axis, length in zip((-2, -1), size, strict=True):
         have = x.shape[axis]

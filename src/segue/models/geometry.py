@@ -1,4 +1,4 @@
-"""Around the networks of trackers: pictures at the sizes that they work at, objects merged to classes."""
+"""Around the networks of trackers: images at the sizes that they work at, objects merged to classes."""
 
 from __future__ import annotations
 
@@ -26,28 +26,15 @@ def padding(height: int, width: int, multiple: int) -> tuple[int, int, int, int]
 
 
 def unpad(x: Tensor, size: Shape) -> Tensor:
-    """Cut off what :func:`padding` added.
-
-    Args:
-        x: (..., H', W').
-        size: height and width H, W before padding.
-
-    Returns:
-        (..., H, W), a view.
-    """
+    """Cut off what :func:`padding` added. ``x``: (..., H', W'); returns (..., H, W), a view."""
     top, left = (x.shape[-2] - size[0]) // 2, (x.shape[-1] - size[1]) // 2
     return x[..., top : top + size[0], left : left + size[1]]
 
 
 def reduced_to(image: Image, long_side: int) -> Image:
-    """A picture reduced by averaging, if it is larger.
+    """An image reduced by averaging, if it is larger.
 
-    Args:
-        image: RGB (H, W, 3), uint8.
-        long_side: pixels of the longer side of the result at most.
-
-    Returns:
-        (h, w, 3), uint8.
+    ``image``: RGB (H, W, 3), uint8; returns (h, w, 3), uint8.
     """
     height, width = image.shape[:2]
     scale = min(1.0, long_side / max(height, width))
@@ -57,10 +44,10 @@ def reduced_to(image: Image, long_side: int) -> Image:
 
 @dataclass(frozen=True, slots=True)
 class ResizePadGeometry:
-    """Sizes of one session: the picture, the working size, and that padded to the network's stride."""
+    """Sizes of one session: the image, the working size, and that padded to the network's stride."""
 
     picture: Shape
-    working: Shape  # what the network sees; the same unless the pictures are too large
+    working: Shape  # what the network sees; the same unless the images are too large
     stride: int  # the padded size is a multiple of it
     mask_mode: Literal["nearest", "nearest-exact"] = "nearest-exact"  # how index masks are reduced
     keep_small: bool = True  # whether an object that no sample hits keeps a pixel
@@ -86,7 +73,7 @@ class ResizePadGeometry:
 
     @property
     def resizes(self) -> bool:
-        """Whether the network sees the pictures reduced."""
+        """Whether the network sees the images reduced."""
         return self.picture != self.working
 
     @property
@@ -96,13 +83,9 @@ class ResizePadGeometry:
         return self.working[0] + top + bottom, self.working[1] + left + right
 
     def to_network(self, image: Image) -> Image:
-        """Reduce a picture to the working size, by averaging.
+        """Reduce an image to the working size, by averaging.
 
-        Args:
-            image: RGB (H, W, 3), uint8.
-
-        Returns:
-            (h, w, 3), uint8; the picture itself where nothing is resized.
+        ``image``: RGB (H, W, 3), uint8; returns (h, w, 3), uint8.
         """
         if not self.resizes:
             return image
@@ -114,11 +97,7 @@ class ResizePadGeometry:
 
         An object too small to be hit by any sample keeps the pixel under its centre (``keep_small``).
 
-        Args:
-            mask: index mask (H, W).
-
-        Returns:
-            (h', w'), of the same type; 0 in the padding.
+        ``mask``: index mask (H, W); returns (h', w'), of the same type.
         """
         if not self.resizes:
             return self.pad(mask)
@@ -134,33 +113,18 @@ class ResizePadGeometry:
     def pad(self, x: Tensor) -> Tensor:
         """Add zeros around, from the working size to the padded size.
 
-        Args:
-            x: (..., h, w).
-
-        Returns:
-            (..., h', w').
+        ``x``: (..., h, w); returns (..., h', w').
         """
         return F.pad(x, padding(*self.working, self.stride))
 
     def unpad(self, x: Tensor) -> Tensor:
-        """Cut the padded size to the working size.
-
-        Args:
-            x: (..., h', w').
-
-        Returns:
-            (..., h, w).
-        """
+        """Cut the padded size to the working size. ``x``: (..., h', w'); returns (..., h, w)."""
         return unpad(x, self.working)
 
     def to_image(self, probabilities: Tensor) -> Tensor:
-        """Bring probabilities from the padded size to that of the picture, bilinear.
+        """Resize probabilities from the padded size to the image, bilinear.
 
-        Args:
-            probabilities: (C, h', w').
-
-        Returns:
-            (C, H, W).
+        ``probabilities``: (C, h', w'); returns (C, H, W).
         """
         cut = self.unpad(probabilities)
         if not self.resizes:
@@ -171,12 +135,8 @@ class ResizePadGeometry:
 def other_masks(masks: Tensor, total: Tensor | None = None) -> Tensor:
     """For each object the sum of the masks of the others.
 
-    Args:
-        masks: soft masks (..., K, H, W).
-        total: sum of the masks of all objects, (..., 1, H, W), for calls that hold only some of them.
-
-    Returns:
-        (..., K, H, W).
+    ``masks``: soft masks (..., K, H, W); ``total``: sum of the masks of all objects, (..., 1, H, W), for
+    calls that hold only some of them; returns (..., K, H, W).
     """
     return (masks.sum(-3, keepdim=True) if total is None else total) - masks
 
@@ -188,13 +148,8 @@ def aggregate(probabilities: Tensor, channels: int = 0) -> Tensor:
     log-odds of ``q``, which is the same as the odds divided by their sum. Of ``channels`` object channels
     that a network was built with, those beyond K count as empty objects of probability 1e-7.
 
-    Args:
-        probabilities: of each object by itself, (K, H, W) in [0, 1].
-        channels: see above; 0 for networks of any number of objects.
-
-    Returns:
-        (K+1, H, W) of (K, H, W), float32, background first; sums to 1 over the channels (and the empty ones).
-        Not for training: memory is reused; see :func:`aggregate_logits`.
+    ``probabilities``: of each object by itself, (K, H, W) in [0, 1]; returns (K+1, H, W) of (K, H, W),
+    float32, background first.
     """
     merged = probabilities.new_empty(probabilities.shape[0] + 1, *probabilities.shape[1:])
     torch.prod(1 - probabilities, dim=0, out=merged[0])
@@ -210,11 +165,8 @@ def aggregate(probabilities: Tensor, channels: int = 0) -> Tensor:
 def aggregate_logits(probabilities: Tensor) -> Tensor:
     """Log-odds of background and objects; see :func:`aggregate`.
 
-    Args:
-        probabilities: of each object by itself, (..., K, H, W) in [0, 1].
-
-    Returns:
-        (..., K+1, H, W), background first.
+    ``probabilities``: of each object by itself, (..., K, H, W) in [0, 1]; returns (..., K+1, H, W),
+    background first.
     """
     background = torch.prod(1 - probabilities, dim=-3, keepdim=True)
     merged = torch.cat([background, probabilities], dim=-3).clamp(EPSILON, 1 - EPSILON)

@@ -11,6 +11,7 @@ import copy
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -23,24 +24,24 @@ from segue.inputs import check_file, parse_json
 from segue.models.base import FramePrompts, Schedule, Setup, Tracker, TrackOutput
 from segue.models.sam2.objects import POINTERS
 from segue.models.sam2.pictures import film_picture, points_on_square, square_mask
-from segue.models.sam2.tracker import LowLogits, clicks_by_object, merged
+from segue.models.sam2.tracker import clicks_by_object, merged
 from segue.models.sam2.values import ABSENT
 from segue.naming import first_few
 from segue.registry import PromptKind
 from segue.types import Image
 
 VideoClass = Literal["Sam2Video", "EdgeTamVideo"]
-"""What the classes of transformers begin with."""
+"""Prefixes of the classes of transformers."""
 
 MODEL_TYPES: dict[str, VideoClass] = {"sam2_video": "Sam2Video", "edgetam_video": "EdgeTamVideo"}
-"""How ``config.json`` calls them."""
+"""Their names in ``config.json``."""
 
 SCHEDULE = Schedule(mem_every=1, top_k=None, memory_policy="all")
-"""Every frame is remembered, and the size is that of the model; all else is in its configuration."""
+"""Every frame is remembered at the size of the model; other options are in its configuration."""
 
 KINDS = ("cond_frame_outputs", "non_cond_frame_outputs")
 KEPT = ("maskmem_features", "maskmem_pos_enc", "object_pointer")
-"""What later frames read of a record."""
+"""The part of a record that later frames read."""
 
 
 class HFVideoTracker:
@@ -177,7 +178,7 @@ class HFVideoTracker:
             [found[i][0].view(1, 1, *found[i][0].shape[-2:]) if i in found else nothing for i in ids], 1
         )
         size = image.shape[0], image.shape[1]
-        return TrackOutput(ids, merged(low, size), LowLogits(low.cpu(), size))
+        return TrackOutput(ids, merged(low, size), low, partial(merged, size=size))
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors: dict[str, Tensor] = {}
@@ -242,7 +243,7 @@ class HFVideo(nn.Module):
 
         Args:
             arguments: passed on to :meth:`torch.nn.Module.state_dict`.
-            named: passed on likewise.
+            named: passed on too.
 
         Returns:
             Tensors by name.
@@ -252,7 +253,7 @@ class HFVideo(nn.Module):
 
 def fresh(kind: VideoClass) -> HFVideo:
     """A network of a kind as transformers makes it by default, with random weights."""
-    library = _transformers()
+    library = import_transformers()
     return HFVideo(getattr(library, f"{kind}Model")(getattr(library, f"{kind}Config")()))
 
 
@@ -261,7 +262,7 @@ def read_folder(kind: VideoClass, path: Path) -> HFVideo:
 
     Nothing is downloaded, unpickled, or run from the folder.
     """
-    library = _transformers()
+    library = import_transformers()
     folder = path if path.is_dir() else path.parent
     config = folder / "config.json"
     check_file(config, CheckpointError)
@@ -273,7 +274,7 @@ def read_folder(kind: VideoClass, path: Path) -> HFVideo:
     if MODEL_TYPES.get(str(found)) != kind:
         raise CheckpointError(f"{config}: model_type is {found!r}, which is no {kind}Model of transformers")
     try:
-        with _quiet(library):
+        with without_progress(library):
             model, report = getattr(library, f"{kind}Model").from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, output_loading_info=True
             )
@@ -286,7 +287,8 @@ def read_folder(kind: VideoClass, path: Path) -> HFVideo:
     return HFVideo(model)
 
 
-def _transformers() -> Any:
+def import_transformers() -> Any:
+    """The package of transformers."""
     if missing := missing_packages("hf"):
         raise CheckpointError(f"models of transformers need {missing}")
     import transformers
@@ -295,7 +297,7 @@ def _transformers() -> Any:
 
 
 @contextmanager
-def _quiet(library: Any) -> Iterator[None]:
+def without_progress(library: Any) -> Iterator[None]:
     """Without the progress bars of transformers inside the block."""
     logging = library.utils.logging
     shown = logging.is_progress_bar_enabled()

@@ -4,10 +4,10 @@ HOFAM: public code WeiZongqi/HOFAM, later "CrossNet: Cross-Scene Background Subt
 Flow" (IEEE Transactions on Multimedia 2025). STAM: Liang et al., "Spatio-Temporal Attention Model for
 Foreground Detection in Cross-Scene Surveillance Videos" (Sensors 2019, 19(23), 5142). One encoder sees the
 frame, one the flow; at each level of the decoder an attention from the decoder's own feature weighs what a
-convolution makes of both (the cross-modal dynamic feature filter). HOFAM's flow picture has the magnitudes of
+convolution makes of both (the cross-modal dynamic feature filter). HOFAM's flow image has the magnitudes of
 the flow to three earlier frames as its channels, STAM's has one.
 
-Paddings and norms are those of the released TensorFlow graph. What differs from it is marked as ours.
+Paddings and norms are those of the released TensorFlow graph. Differences are marked as ours.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from segue.layers.flow_attention import FilteredFlow, filter_flow
 FlowMode = Literal["hierarchical", "single"]
 
 LEVELS = 8
-"""Levels of the published network: its pictures are 256 x 256, its coarsest map is one cell."""
+"""Levels of the published network: its images are 256 x 256, its coarsest map is one cell."""
 
 ENCODER = ((7, 1), (7, 2), (5, 4), (5, 8), (5, 8), (5, 8), (3, 8), (3, 16))
 """Kernel, and channels in units of ``gf``, of each level of an encoder, fine to coarse."""
@@ -42,10 +42,10 @@ DROPPED = (1, 2, 3)
 DROPOUT = 0.5
 
 SLOPE = 0.2
-"""Of the leaky ReLU that precedes convolutions."""
+"""Slope of the leaky ReLU before convolutions."""
 
 DEVIATION = 0.02
-"""Of the initial weights."""
+"""Standard deviation of the initial weights."""
 
 
 class HOFAM(nn.Module):
@@ -90,7 +90,7 @@ class HOFAM(nn.Module):
         self.enc_rgb, self.enc_flow = Encoder(gf, levels), Encoder(gf, levels)
         coarsest, cin = 2 * gf * ENCODER[levels - 1][1], BOTTLENECK * gf
         # The release strides here, from one cell to one cell. Without the stride the result is the same, and
-        # larger pictures pass as well.
+        # larger images pass as well.
         fusion: dict[str, nn.Module] = {"0": Block(coarsest, cin, 3, norm=False)}
         gates: dict[str, nn.Module] = {}
         decoder: dict[str, nn.Module] = {}
@@ -111,7 +111,7 @@ class HOFAM(nn.Module):
 
         Args:
             frames: RGB (N, 3, H, W) in [0, 1].
-            flow: pictures of flow (N, 3 or 1, H, W) in [0, 1].
+            flow: images of flow (N, 3 or 1, H, W) in [0, 1].
 
         Returns:
             Logits (N, 1, H, W).
@@ -134,7 +134,7 @@ class HOFAM(nn.Module):
         return self.enc_rgb(2 * frames - 1)
 
     def encode_flow(self, flow: Tensor) -> tuple[Tensor, ...]:
-        """Encode pictures of flow.
+        """Encode images of flow.
 
         Args:
             flow: (N, 3 or 1, H, W) in [0, 1]; sides are multiples of ``size_multiple``.
@@ -160,7 +160,7 @@ class HOFAM(nn.Module):
         return self._decode(frame, flow, lambda _: None)
 
     def filtered_flow(self, frame: tuple[Tensor, ...], flow: tuple[Tensor, ...]) -> list[FilteredFlow]:
-        """What :meth:`decode` makes of both at each level of the decoder."""
+        """Intermediate results of :meth:`decode` at each level."""
         found: list[FilteredFlow] = []
         self._decode(frame, flow, found.append)
         return found[::-1]
@@ -188,7 +188,7 @@ class HOFAM(nn.Module):
 
         Args:
             frames: RGB (N, 3, H, W) in [0, 1].
-            flow: pictures of flow (N, 3 or 1, H, W) in [0, 1].
+            flow: images of flow (N, 3 or 1, H, W) in [0, 1].
             mc_dropout: number of passes with dropout; 0 is one pass without (ours). The release takes one
                 with dropout, so that its output is random.
 
@@ -210,9 +210,7 @@ class HOFAM(nn.Module):
     def _check(self, x: Tensor) -> None:
         height, width = x.shape[-2:]
         if height % self.size_multiple or width % self.size_multiple:
-            raise ValueError(
-                f"pictures are {width}x{height}; sides must be multiples of {self.size_multiple}"
-            )
+            raise ValueError(f"images are {width}x{height}; sides must be multiples of {self.size_multiple}")
 
 
 class Encoder(nn.ModuleDict):

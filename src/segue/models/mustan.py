@@ -34,13 +34,13 @@ MOST_FRAMES = 15
 """Largest window; the paper asks for 3, 5 and 7 frames."""
 
 SCENE = "scene"
-"""Role of the empty scene with all that is known of it; a picture alone has that of the past."""
+"""Role of the background with its statistics; an image alone has the role of the past."""
 
 ENCODERS = {"past": "enc_past", "current": "enc_cur", "future": "enc_fut"}
 """Encoders of MUSTAN2 by role."""
 
 Refinement = Literal["attention", "concat", "none"]
-"""How context changes the features of a frame: it weighs them (the paper), it joins them, not at all."""
+"""Use of context: weigh the features of the frame (the paper), concatenate, or none."""
 
 
 def window_offsets(frames: int, *, causal: bool = False) -> tuple[int, ...]:
@@ -52,7 +52,7 @@ def window_offsets(frames: int, *, causal: bool = False) -> tuple[int, ...]:
 
 
 class WindowNetwork(nn.Module, ABC):
-    """What MUSTAN1 and MUSTAN2 share: windows of frames, refined localisation, the decoder.
+    """Shared parts of MUSTAN1 and MUSTAN2: windows of frames, refined localisation, the decoder.
 
     Attributes:
         offsets: times of the frames of a window, in frames from the current one.
@@ -112,7 +112,7 @@ class WindowNetwork(nn.Module, ABC):
     def refine(
         self, current: Features, context: Sequence[Features], background: Features | None
     ) -> list[Tensor]:
-        """Features of the current frame, refined by those of the others, one map for each stride.
+        """Features of the current frame, refined by the other frames, one map per stride.
 
         Args:
             current: what :meth:`encode` gave of the current frame.
@@ -142,11 +142,11 @@ class WindowNetwork(nn.Module, ABC):
 
         Args:
             window: RGB frames (N, T, 3, H, W) in [0, 1] at ``self.offsets``; H and W at least 32.
-            background: pictures of the empty scene, (N, 3, H, W) in [0, 1].
+            background: images of the empty scene, (N, 3, H, W) in [0, 1].
             depth: of the current frame, (N, 1, H, W), 1st to 99th percentile of the sequence as [0, 1].
 
         Raises:
-            ValueError: the window has another length, or a picture is missing or not wanted.
+            ValueError: the window has another length, or an image is missing or not wanted.
         """
         if window.shape[1] != len(self.offsets):
             raise ValueError(f"a window of {window.shape[1]} frames; this network takes {len(self.offsets)}")
@@ -161,7 +161,7 @@ class WindowNetwork(nn.Module, ABC):
         return self.decode(current, self._encode_context(window), scene, (height, width))
 
     def _encode_context(self, window: Tensor) -> list[Features]:
-        """Features of the context frames, those of one role in one pass."""
+        """Features of the context frames, one pass per role."""
         found: dict[int, Features] = {}
         for role in dict.fromkeys(role for _, role in self.context):
             offsets = [offset for offset, its_role in self.context if its_role == role]
@@ -179,7 +179,7 @@ class MUSTAN1(WindowNetwork):
         causal: no frame after the current one.
         frm: how context changes the features; none is the ablation, without the context network.
         context: ``late`` encodes every frame by itself, which streams; ``early`` the window as a whole.
-        background: a picture of the empty scene joins the context.
+        background: an image of the empty scene joins the context.
         depth_channels: 1 to take a depth map of the current frame.
         rlim: refine the localisation.
         width: factor on all channels; the paper's network is 1.
@@ -237,7 +237,7 @@ class MUSTAN1(WindowNetwork):
 class MUSTAN2(WindowNetwork):
     """Encoders for what was, what is and what comes, joined by fusion blocks.
 
-    Of two or more frames on one side the maps are averaged, so that the size does not depend on the window.
+    Maps of several frames on one side are averaged, so the size does not depend on the window.
     In a causal window the older half has the role of the past, the frames nearest to the current one that of
     the future.
 
@@ -245,7 +245,7 @@ class MUSTAN2(WindowNetwork):
         frames: frames of a window, odd; the paper's next checks are 3, 5 and 7.
         causal: no frame after the current one.
         frm: how context changes the features; none is the ablation, without the encoders of the context.
-        background: a picture of the empty scene joins the past.
+        background: an image of the empty scene joins the past.
         ranges: temporal quantile ranges of each pixel, as in mustan-lite, are a hint on the features of
             the frame; wants ``background``, whose planes are then all that is known of the empty scene. The
             hint is zero in a fresh network.

@@ -2,7 +2,7 @@
 
 After Pokala et al., "MUSTAN: Multi-scale Temporal Context as Attention for Robust Video Foreground
 Segmentation" (arXiv 2402.00918): what is known from other times is joined with the features of the current
-frame at several scales. What differs is our own: one small encoder for the frame and a picture of the empty
+frame at several scales. What differs is our own: one small encoder for the frame and an image of the empty
 scene, because a few frames cannot show that somebody who stands still does not belong to the scene; fusion by
 concatenation instead of a gate, because a gate lets the comparison through only weakly; and in mustan-lite
 the temporal 10-90 % quantile range of each pixel, over all its past and over what was background, because
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,7 @@ from segue.layers.colours import (
     NOISE_CUES,
     PAST,
     PICTURE,
+    CuesByScene,
     PastPyramid,
     past_cues,
 )
@@ -78,6 +80,7 @@ class MustanLite(nn.Module):
         self.options: dict[str, bool | str] = {}
         self.encoder = MobileNetV2Trunk()
         self.past = PastPyramid(len(self.context), NOISE_CUES)
+        self.cues: CuesByScene | None = None
         self.fuse = nn.ModuleList(
             ConvNormReLU(2 * cin + past, cout)
             for cin, past, cout in zip(self.encoder.channels, PAST, FUSED, strict=True)
@@ -95,18 +98,31 @@ class MustanLite(nn.Module):
                 type(self).capabilities, flow=True, flow_gaps=gaps, explains_flow=True, graphs=None
             )
 
+    def compose_layers(self) -> None:
+        """Prepare the parts of the first layer of the past, which are computed once per scene and frame."""
+        self.cues = CuesByScene(cast(ConvNormReLU, self.past.stages[0]), len(self.context))
+
+    def _cues_of(self, frames: Tensor) -> CuesByScene | None:
+        exact = frames.device.type == "cpu" and frames.dtype == torch.float32
+        return self.cues if exact else None
+
     def encode(self, frames: Tensor, role: str, flow: Tensor | None = None) -> Features:
         """Pixels, and features of 16, 24, 32 and 96 channels at strides 2, 4, 8 and 16.
 
         A scene comes as its planes, (N, 21, H, W) in [0, 1]; a frame of the context gives its pixels alone.
-        A network with flow takes the flow picture of the current frame, (N, 2, H, W) in [0, 1], the flow to
+        Prepared for inference, scene and context give what the cues take of them instead of pixels; that of
+        the scene comes last.
+        A network with flow takes the flow image of the current frame, (N, 2, H, W) in [0, 1], the flow to
         the frame six before it first; its maps at the same strides come last.
         """
-        if role == CONTEXT:
-            return (frames,)
-        picture = frames[:, PICTURE] if role == SCENE else frames
-        maps = (frames, *self.encoder(picture * 2 - 1))
-        if role == SCENE or self.flow_attention is None:
+        cues = self._cues_of(frames)
+        if role == CONTEXT:  # as the differences take it, once for all frames that see it
+            return (frames.contiguous(),) if cues is None else cues.of_context(frames)
+        if role == SCENE:
+            known = (frames,) if cues is None else cues.of_scene(frames)
+            return (*self.encoder(frames[:, PICTURE] * 2 - 1), *known)
+        maps = (frames, *self.encoder(frames * 2 - 1))
+        if self.flow_attention is None:
             return maps
         if flow is None:
             raise ValueError("this mustan-lite was trained with optical flow; each frame must bring its flow")
@@ -141,7 +157,7 @@ class MustanLite(nn.Module):
         past = self._past(current, context, background)
         own, flow = current[1 : len(FUSED) + 1], current[len(FUSED) + 1 :]
         fused = [
-            fuse(torch.cat(maps, 1)) for fuse, *maps in zip(self.fuse, own, background[1:], past, strict=True)
+            fuse(torch.cat(maps, 1)) for fuse, *maps in zip(self.fuse, own, background, past, strict=False)
         ]
 
         attention = self.flow_attention
@@ -162,18 +178,23 @@ class MustanLite(nn.Module):
     def context_maps(
         self, current: Features, context: Sequence[Features], background: Features
     ) -> list[Tensor]:
-        """What the past says about the frame: means over channels, (N, h, w) at strides 2, 4, 8 and 16."""
+        """Temporal cues: means over channels, (N, h, w) at strides 2, 4, 8 and 16."""
         return [maps.mean(1) for maps in self._past(current, context, background)]
 
     def _past(self, current: Features, context: Sequence[Features], background: Features) -> list[Tensor]:
-        pixels = [frame for (frame,) in context]
-        return self.past(past_cues(current[0], background[0], pixels, noise_units=True))
+        frame, known = current[0], background[len(FUSED) :]
+        cues = self._cues_of(frame)
+        if cues is None:
+            beside = [pixels for (pixels,) in context]
+            return self.past(past_cues(frame, known[0], beside, noise_units=True))
+        own = [parts[place] for place, parts in enumerate(context)]
+        return self.past.after_first(cues(frame, own, known))
 
     def forward(self, window: Tensor, scene: Tensor, flow: Tensor | None = None) -> Tensor:
         """Logits (N, 2, H, W) of the last frame of windows.
 
         From RGB frames (N, 3, 3, H, W) in [0, 1] at ``self.offsets``, the planes of the empty scene,
-        (N, 21, H, W) in [0, 1], and for a network with flow its pictures (N, 2, H, W) in [0, 1].
+        (N, 21, H, W) in [0, 1], and for a network with flow its images (N, 2, H, W) in [0, 1].
         """
         *context, current = window.unbind(1)
         # Both at once is faster than one after the other.
@@ -183,7 +204,7 @@ class MustanLite(nn.Module):
         known = [(pixels,) for pixels in context]
         if self.flow_attention is not None and flow is not None:
             frame = (*frame, *self.flow_attention.encode(flow))
-        return self.decode((current, *frame), known, (scene, *empty), (height, width))
+        return self.decode((current, *frame), known, (*empty, scene), (height, width))
 
 
 class Decoder(nn.Module):
@@ -202,12 +223,7 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """Logits at stride 2.
 
-        Args:
-            fused: maps (N, C, h, w), fine to coarse.
-            more: gives what is added to a map, of its place and the feature from below, if anything is.
-
-        Returns:
-            (N, channels, H/2, W/2).
+        ``fused``: maps (N, C, h, w), fine to coarse; returns (N, channels, H/2, W/2).
         """
         *skips, x = fused
         if more is not None:

@@ -1,10 +1,10 @@
 """segue-prompt: the object that a box, clicks, a scribble or an earlier mask point at, in one crop.
 
-Prompts are drawn into planes and meet the features of the picture only behind the encoder (late fusion), as
+Prompts are drawn into planes and meet the features of the image only behind the encoder (late fusion), as
 in the click networks after Sofiiuk et al., "Reviving Iterative Training with Mask Guidance for Interactive
 Segmentation" (ICIP 2022), so that the features of a crop are kept while a person clicks. Beside the planes
 themselves the decoder sees how much each place resembles what the prompts lie on. Several masks with a
-predicted IoU each, of which the first is the answer to be taken, follow Kirillov et al., "Segment Anything"
+predicted IoU each (the first is the answer) follow Kirillov et al., "Segment Anything"
 (ICCV 2023).
 """
 
@@ -127,12 +127,7 @@ def likeness(keys: Tensor, prompts: Tensor) -> Tensor:
 
     Kinds are positive and negative points, outside the box, and the mask so far.
 
-    Args:
-        keys: (N, C, h, w).
-        prompts: planes (N, 4, S, S) in [0, 1].
-
-    Returns:
-        (N, 4, h, w) in [-1, 1]; 0 where there is no such prompt.
+    ``keys``: (N, C, h, w); ``prompts``: planes (N, 4, S, S) in [0, 1]; returns (N, 4, h, w) in [-1, 1].
     """
     weights = F.adaptive_avg_pool2d(prompts.float(), (keys.shape[2], keys.shape[3])).flatten(2)
     given = (weights.amax(2, keepdim=True) > 0).float()

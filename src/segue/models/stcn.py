@@ -1,9 +1,9 @@
-"""STCN and stcn-lite: keys from the picture alone, shared by all objects; values from picture and mask.
+"""STCN and stcn-lite: keys from the image alone, shared by all objects; values from image and mask.
 
 Cheng, Tai, Tang, "Rethinking Space-Time Networks with Improved Memory Coverage for Efficient Video Object
 Segmentation" (NeurIPS 2021), section 3; names and shapes of the layers of STCN are those of its release.
 
-Everything that does not depend on the object (skip convolutions, the share of picture and key features in
+Everything that does not depend on the object (skip convolutions, the share of image and key features in
 convolutions over concatenated features) is computed once and broadcast over the objects.
 """
 
@@ -34,12 +34,12 @@ FEATURE_GAIN = 8.0
 """Brings the joint feature, whose two parts have unit norm per position, to entries of about unit size."""
 
 SHIFT = 2
-"""The ImageNet trunk pads right and bottom only and leans to the top left; moving the picture by two pixels
+"""The ImageNet trunk pads right and bottom only and leans to the top left; moving the image by two pixels
 right and down puts its receptive fields over the cells of the mask."""
 
 
 class CorrespondenceNetwork(nn.Module):
-    """What STCN and stcn-lite share: keys come from the picture alone, and values are made beside them.
+    """Shared parts of STCN and stcn-lite: keys from the image alone, values from image and mask.
 
     The features of a query are what the value encoder sees of the frame, then what the decoder does.
     """
@@ -91,7 +91,7 @@ class CorrespondenceNetwork(nn.Module):
 class STCN(CorrespondenceNetwork):
     """Space-time correspondence network.
 
-    Pictures are normalised with the ImageNet mean and deviation, then zero-padded to multiples of 16; keys
+    Images are normalised with the ImageNet mean and deviation, then zero-padded to multiples of 16; keys
     and values are at stride 16, log-odds at stride 4. Batch norms keep their statistics in training too.
 
     Args:
@@ -119,7 +119,7 @@ class STCN(CorrespondenceNetwork):
         self.decoder = Decoder()
 
     def prepare(self, image: Tensor) -> Tensor:
-        """Normalise a picture and pad it with zeros, (H, W, 3) uint8 → (1, 3, H', W').
+        """Normalise an image and pad it with zeros, (H, W, 3) uint8 → (1, 3, H', W').
 
         Args:
             image: RGB, (H, W, 3), 0 to 255.
@@ -130,7 +130,7 @@ class STCN(CorrespondenceNetwork):
         return F.pad(normalise(image), padding(image.shape[0], image.shape[1], self.stride))
 
     def encode_query(self, image: Tensor) -> QueryFeatures:
-        """Encode prepared pictures, (B, 3, H, W); key (B, 64, H/16, W/16).
+        """Encode prepared images, (B, 3, H, W); key (B, 64, H/16, W/16).
 
         Args:
             image: (B, 3, H, W), from :meth:`prepare`.
@@ -159,7 +159,7 @@ class KeyEncoder(nn.Module):
 
 
 class ValueEncoder(nn.Module):
-    """ResNet-18 up to its third stage over picture and masks, fused with the key feature of the frame."""
+    """ResNet-18 up to its third stage over image and masks, fused with the key feature of the frame."""
 
     def __init__(self, mask_channels: int) -> None:
         super().__init__()
@@ -193,7 +193,7 @@ class Fuser(nn.Module):
 
 
 class Decoder(nn.Module):
-    """What was read from the memory and the query's features to log-odds at stride 4."""
+    """Decode the readout and the query's features to log-odds at stride 4."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -225,8 +225,8 @@ class UpBlock(nn.Module):
 class STCNLite(CorrespondenceNetwork):
     """STCN for laptops: its memory, read and decoder on a MobileNetV2 key side, 1.4 M parameters.
 
-    What differs is our own: the memory is read at stride 8, where small objects still have a few cells, and
-    the decoder ends at stride 2. Pictures are RGB scaled to [-1, 1] and padded to multiples of 16 by
+    The differences are ours: the memory is read at stride 8, where small objects still have a few cells, and
+    the decoder ends at stride 2. Images are RGB scaled to [-1, 1] and padded to multiples of 16 by
     replicating the border; the joint feature, keys and values are at stride 8.
 
     Args:
@@ -246,6 +246,7 @@ class STCNLite(CorrespondenceNetwork):
         memory_frames=5,
         max_jump=0.03,
         short_side=384,
+        window=48,
     )
     capabilities = TrackCapabilities(confidence=(1.17, -1.27), graphs="memory")
     """The confidence is fitted to the seven development clips."""
@@ -317,7 +318,7 @@ class STCNLite(CorrespondenceNetwork):
         return logits.view(*readout.shape[:-3], *logits.shape[-2:])
 
     def prepare(self, image: Tensor) -> Tensor:
-        """Scale a picture to [-1, 1] and pad it, (H, W, 3) uint8 → (1, 3, H', W').
+        """Scale an image to [-1, 1] and pad it, (H, W, 3) uint8 → (1, 3, H', W').
 
         Args:
             image: RGB, (H, W, 3), 0 to 255.
@@ -329,7 +330,7 @@ class STCNLite(CorrespondenceNetwork):
         return F.pad(x, padding(x.shape[2], x.shape[3], self.stride), mode="replicate")
 
     def encode_query(self, image: Tensor) -> QueryFeatures:
-        """Encode prepared pictures, (B, 3, H, W); key (B, 64, H/8, W/8).
+        """Encode prepared images, (B, 3, H, W); key (B, 64, H/8, W/8).
 
         Args:
             image: (B, 3, H, W), from :meth:`prepare`.
@@ -352,7 +353,7 @@ class STCNLite(CorrespondenceNetwork):
 
 
 class LiteValueEncoder(nn.Module):
-    """Three strided convolutions on picture, mask and masks of the others, joined with the key feature."""
+    """Three strided convolutions on image, mask and masks of the others, joined with the key feature."""
 
     def __init__(self, joint_channels: int, channels: int) -> None:
         super().__init__()
@@ -393,13 +394,8 @@ class LiteDecoder(nn.Module):
     def refine(self, x: Tensor, f4: Tensor, f2: Tensor) -> Tensor:
         """Features of the objects at stride 8, (B*K, 96, h, w), to log-odds at stride 2.
 
-        Args:
-            x: (B*K, 96, h, w), features of the objects at stride 8.
-            f4: of the frames, (B, C, 2h, 2w), at stride 4.
-            f2: of the frames, (B, C', 4h, 4w), at stride 2.
-
-        Returns:
-            (B*K, 1, 4h, 4w), log-odds.
+        ``f4``: of the frames, (B, C, 2h, 2w), at stride 4; ``f2``: of the frames, (B, C', 4h, 4w), at stride
+        2; returns (B*K, 1, 4h, 4w), log-odds.
         """
         x = F.interpolate(self.reduce4(x), scale_factor=2.0, mode="bilinear")
         x = self.refine4(add_conv_of_frame(x, self.skip4, f4))

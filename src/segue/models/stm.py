@@ -1,4 +1,4 @@
-"""STM: space-time memory with keys and values of picture and mask, for each object its own.
+"""STM: space-time memory with keys and values of image and mask, for each object its own.
 
 Oh, Lee, Xu, Kim, "Video Object Segmentation using Space-Time Memory Networks" (ICCV 2019), section 3; names
 and shapes of the layers are those of the public release.
@@ -34,7 +34,7 @@ OBJECT_CHANNELS = 10
 class STM(nn.Module):
     """Space-time memory network.
 
-    Pictures are padded with black to multiples of 16, then normalised with the ImageNet mean and deviation;
+    Images are padded with black to multiples of 16, then normalised with the ImageNet mean and deviation;
     keys and values are at stride 16, log-odds at stride 4. Batch norms keep their statistics in training.
     """
 
@@ -59,7 +59,7 @@ class STM(nn.Module):
         self.Decoder = Decoder(256)
 
     def prepare(self, image: Tensor) -> Tensor:
-        """Pad a picture with black and normalise it, (H, W, 3) uint8 → (1, 3, H', W').
+        """Pad an image with black and normalise it, (H, W, 3) uint8 → (1, 3, H', W').
 
         Args:
             image: RGB, (H, W, 3), 0 to 255.
@@ -71,7 +71,7 @@ class STM(nn.Module):
         return normalise(black.permute(1, 2, 0))
 
     def encode_query(self, image: Tensor) -> QueryFeatures:
-        """Encode prepared pictures, (B, 3, H, W); key (B, 128, H/16, W/16).
+        """Encode prepared images, (B, 3, H, W); key (B, 128, H/16, W/16).
 
         Args:
             image: (B, 3, H, W), from :meth:`prepare`.
@@ -121,14 +121,14 @@ class STM(nn.Module):
 
 
 class QueryEncoder(nn.Module):
-    """ResNet-50 up to its third stage, over the picture."""
+    """ResNet-50 up to its third stage, over the image."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv1 = stem_conv(3)
         self.bn1 = FrozenBatchNorm(64)
         self.res2, self.res3, self.res4 = residual_stages(Bottleneck, 64, (64, 128, 256), (3, 4, 6))
-        # Part of the official file; pictures come normalised by the same numbers, see STM.prepare.
+        # Part of the official file; images come normalised by the same numbers, see STM.prepare.
         mean, std = image_statistics()
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
@@ -138,21 +138,14 @@ class QueryEncoder(nn.Module):
         return self.stages(self.conv1(image))
 
     def stages(self, stem: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What follows the first convolution, (B, 64, H/2, W/2).
-
-        Args:
-            stem: (B, 64, H/2, W/2).
-
-        Returns:
-            Maps at strides 16, 8 and 4.
-        """
+        """After the first convolution, (B, 64, H/2, W/2)."""
         r2 = self.res2(pool_stem(self.bn1(stem)))
         r3 = self.res3(r2)
         return self.res4(r3), r3, r2
 
 
 class MemoryEncoder(QueryEncoder):
-    """The same, with weights of its own, over picture, mask of the object and mask of the others."""
+    """The same, with weights of its own, over image, mask of the object and mask of the others."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -166,7 +159,7 @@ class MemoryEncoder(QueryEncoder):
         return joined([self.stages(self._stem(masks[part], others[part], frame))[0] for part in parts])
 
     def _stem(self, masks: Tensor, others: Tensor, frame: Tensor) -> Tensor:
-        """The first convolutions over masks (B·K, 1, H, W), added to that of the frames (B, 64, H/2, W/2)."""
+        """The first convolutions over masks (B·K, 1, H, W), added to the frames' (B, 64, H/2, W/2)."""
         if len(masks) == len(frame):
             return conv_plus(self.conv1_o, others, conv_plus(self.conv1_m, masks, frame), overwrite=True)
         return add_frame(self.conv1_m(masks) + self.conv1_o(others), frame)
@@ -186,7 +179,7 @@ class KeyValue(nn.Module):
 
 
 class Decoder(nn.Module):
-    """What was read from the memory and the query's features to two class scores at stride 4."""
+    """Decode the readout and the query's features to two class scores at stride 4."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -214,18 +207,14 @@ class Refine(nn.Module):
         self.ResMM = ResBlock(channels, channels)
 
     def of_frame(self, skip: Tensor) -> Tensor:
-        """What all objects of a frame add to their features.
+        """The part of the features that all objects of a frame share.
 
-        Args:
-            skip: the query's feature, (B, skip, 2h, 2w).
-
-        Returns:
-            (B, channels, 2h, 2w).
+        ``skip``: the query's feature, (B, skip, 2h, 2w); returns (B, channels, 2h, 2w).
         """
         refined: Tensor = self.ResFS(self.convFS(skip))
         return refined
 
     def forward(self, frame: Tensor, x: Tensor) -> Tensor:
-        """What :meth:`of_frame` gave, and (B·K, channels, h, w) → (B·K, channels, 2h, 2w)."""
+        """Output of :meth:`of_frame` and (B·K, channels, h, w) → (B·K, channels, 2h, 2w)."""
         # Nothing here keeps the enlarged features, which are large, longer than they are needed.
         return self.ResMM(add_frame(F.interpolate(x, scale_factor=2.0, mode="bilinear"), frame))

@@ -49,7 +49,7 @@ class XMemSchedule(LongTermSchedule):
 
 @dataclass(frozen=True, slots=True)
 class XMemFeatures(QueryFeatures):
-    """What the network sees in a frame, with the shrinkage and the selection of its key."""
+    """Features of a frame, with the shrinkage and the selection of its key."""
 
     shrinkage: Tensor
     selection: Tensor
@@ -67,7 +67,7 @@ class XMemTracker(LongTermTracker):
         self._last_deep: int | None = None
 
     def needs_prediction(self, given: FramePrompts) -> bool:
-        """Where all objects have a mask, nothing is predicted, and the recurrent states stay as they are."""
+        """If all objects have a mask, nothing is predicted, and the recurrent states are kept."""
         return not set(self.ids) <= set(given.ids)
 
     def deep_update(self, plan: FramePlan) -> bool:
@@ -106,16 +106,7 @@ class XMemTracker(LongTermTracker):
         super().finish(plan)
 
     def hidden(self, view: int, query: QueryFeatures, ids: Sequence[int]) -> Tensor | None:
-        """Recurrent states (K, 64, h, w), zero where there are none yet; None for networks without.
-
-        Args:
-            view: number of the view: 0 the frame, 1 its mirror image.
-            query: the encoded frame, which gives size and device.
-            ids: of the objects.
-
-        Returns:
-            (K, 64, h, w), in the order of ``ids``, or None.
-        """
+        """Recurrent states (K, 64, h, w), zero where there are none yet; None for networks without."""
         channels = self.network.hidden_channels
         if channels == 0:
             return None
@@ -133,7 +124,7 @@ class XMemTracker(LongTermTracker):
 class XMem(nn.Module):
     """XMem with all its parts, or without the recurrent state, as one of its ablations was released.
 
-    Pictures are normalised with the ImageNet mean and deviation, then zero-padded to multiples of 16; keys
+    Images are normalised with the ImageNet mean and deviation, then zero-padded to multiples of 16; keys
     and values are at stride 16, log-odds at stride 4. Batch norms keep their statistics in training too.
 
     Args:
@@ -160,7 +151,7 @@ class XMem(nn.Module):
         self.decoder = Decoder(hidden_channels)
 
     def prepare(self, image: Tensor) -> Tensor:
-        """Normalise a picture and pad it with zeros, (H, W, 3) uint8 → (1, 3, H', W').
+        """Normalise an image and pad it with zeros, (H, W, 3) uint8 → (1, 3, H', W').
 
         Args:
             image: RGB, (H, W, 3), 0 to 255.
@@ -171,7 +162,7 @@ class XMem(nn.Module):
         return F.pad(normalise(image), padding(image.shape[0], image.shape[1], self.stride))
 
     def encode_query(self, image: Tensor) -> XMemFeatures:
-        """Encode prepared pictures, (B, 3, H, W); key (B, 64, H/16, W/16).
+        """Encode prepared images, (B, 3, H, W); key (B, 64, H/16, W/16).
 
         Args:
             image: (B, 3, H, W), from :meth:`prepare`.
@@ -254,7 +245,7 @@ class KeyProjection(nn.Module):
 
 
 class ValueEncoder(nn.Module):
-    """ResNet-18 up to its third stage over picture and masks, fused with the feature of the frame."""
+    """ResNet-18 up to its third stage over image and masks, fused with the feature of the frame."""
 
     def __init__(self, mask_channels: int, hidden_channels: int) -> None:
         super().__init__()
@@ -276,7 +267,7 @@ class ValueEncoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """What was read, the recurrent state and the frame's features to log-odds at stride 4."""
+    """Decode the readout, the recurrent state and the frame's features to log-odds at stride 4."""
 
     def __init__(self, hidden_channels: int) -> None:
         super().__init__()

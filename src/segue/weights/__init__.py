@@ -4,21 +4,30 @@ A file that is missing, unsafe, damaged or of another network is a :class:`~segu
 that cannot be had a :class:`~segue.errors.DownloadError`.
 """
 
-from segue.weights.catalogue import recognise
-from segue.weights.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from segue.weights.loading import convert, keep_networks, load, load_for, load_strict
-from segue.weights.pretrained import from_pretrained, save_pretrained
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Checkpoint",
-    "convert",
-    "from_pretrained",
-    "keep_networks",
-    "load",
-    "load_for",
-    "load_strict",
-    "read_checkpoint",
-    "recognise",
-    "save_pretrained",
-    "write_checkpoint",
-]
+from segue.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from segue.weights.catalogue import recognise as recognise
+    from segue.weights.checkpoint import Checkpoint as Checkpoint
+    from segue.weights.checkpoint import read_checkpoint as read_checkpoint
+    from segue.weights.checkpoint import write_checkpoint as write_checkpoint
+    from segue.weights.loading import convert as convert
+    from segue.weights.loading import keep_networks as keep_networks
+    from segue.weights.loading import load as load
+    from segue.weights.loading import load_for as load_for
+    from segue.weights.loading import load_strict as load_strict
+    from segue.weights.pretrained import from_pretrained as from_pretrained
+    from segue.weights.pretrained import save_pretrained as save_pretrained
+
+_MODULES = {
+    "segue.weights.catalogue": "recognise",
+    "segue.weights.checkpoint": "Checkpoint read_checkpoint write_checkpoint",
+    "segue.weights.loading": "convert keep_networks load load_for load_strict",
+    "segue.weights.pretrained": "from_pretrained save_pretrained",
+}
+
+__all__ = [*" ".join(_MODULES.values()).split()]
+
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -35,10 +35,10 @@ for result in segue.track("film.mp4", prompts, model=network):
     print(result.index, result.mask.any())""",
     "instances": """for result in segue.instances("film.mp4", model=network):
     print(result.index, [item.label for item in result.objects])""",
-    "prompt": """answer = segue.Prompter(picture, network)(points=[(300, 200)])
+    "prompt": """answer = segue.Prompter(image, network)(points=[(300, 200)])
 print(answer.mask.shape, answer.iou)""",
 }
-"""How a network is used, by task."""
+"""Usage snippets by task."""
 
 _LICENCES = {
     "MIT": "mit",
@@ -74,7 +74,7 @@ def model_card(entry: Entry, *, shipped: bool) -> str:
 
 
 def own_card(entry: Entry) -> str | None:
-    """The card that stands beside the weights in the package, in plain Markdown; None where there is none."""
+    """The card beside the weights in the package, in plain Markdown, or None."""
     path = _sidecar(entry, ".md")
     if path is None:
         return None

@@ -5,7 +5,6 @@ Whatever the file, nothing in it is executed: a PyTorch file is read with ``weig
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pickle
 import zipfile
@@ -23,16 +22,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from segue.errors import CheckpointError
-from segue.inputs import check_file, exists, parse_json
+from segue.inputs import check_file, parse_json
 from segue.naming import first_few
 from segue.video.partial import PartialFile
+from segue.weights.available import weight_file
 from segue.weights.detectron import read_detectron
 from segue.weights.tensorflow import HDF5, read_keras, read_npz
 
 Option = bool | int | float | str
-
-WEIGHT_FILE = "model.safetensors"
-"""The weights in a folder in the layout of Hugging Face."""
 
 OPTIONS = "options"
 """Metadata of a trained file: options of its network as JSON."""
@@ -50,7 +47,7 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a weight file holds.
+    """Content of a weight file.
 
     Attributes:
         tensors: tensors by name, as stored, on the CPU.
@@ -95,12 +92,6 @@ def read_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> Checkp
     if read is None:
         return Checkpoint(_read_torch(path, device))
     return Checkpoint({name: tensor.to(device) for name, tensor in read(path).items()})
-
-
-def weight_file(path: str | os.PathLike[str]) -> Path:
-    """The file of weights that a path leads to: the one in a folder of Hugging Face, else the path itself."""
-    inside = Path(path) / WEIGHT_FILE
-    return inside if exists(inside) else Path(path)
 
 
 def write_checkpoint(
@@ -156,17 +147,8 @@ def read_options(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> d
     return options
 
 
-def sha256(path: str | os.PathLike[str]) -> str:
-    """Checksum of a file, hexadecimal."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def _check_archive(path: Path) -> None:
-    """Refuse an archive that unpacks to more than it is: PyTorch packs nothing but reads any size."""
+    """Refuse an archive that unpacks to more than its size; PyTorch compresses nothing but reads any size."""
     if not zipfile.is_zipfile(path):
         return
     size = path.stat().st_size

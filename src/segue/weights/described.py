@@ -1,4 +1,4 @@
-"""What is known of the weights of a network, in words."""
+"""Description of the weights of a network."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def details_of(entry: Entry) -> dict[str, object]:
 
 
 def settings_of(entry: Entry) -> str | None:
-    """What a network that follows objects lets its users set, with what is published; None is not known."""
+    """Settings of a tracking network with their published values; None if unknown."""
     built = getattr(entry.build, "func", entry.build)  # a class behind a partial call, or a lazy one
     schedule = getattr(built.value if isinstance(built, LazyCallable) else built, "schedule", None)
     if entry.task != "track" or schedule is None:

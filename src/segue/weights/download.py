@@ -20,8 +20,8 @@ from filelock import FileLock
 
 from segue.cache import cache_folder
 from segue.errors import DownloadError
+from segue.inputs import sha256
 from segue.registry import Entry
-from segue.weights.checkpoint import sha256
 from segue.weights.pins import SHA256, pinned, pins_file
 
 BLOCK = 1 << 18
@@ -31,7 +31,7 @@ FIRST_PAUSE = 1.0
 """Seconds before the second attempt; each further one waits twice as long."""
 
 LARGEST = 4 << 30
-"""Bytes beyond which no weight file goes, whatever a server says."""
+"""Largest accepted weight file in bytes."""
 
 Trust = Callable[[str], bool]
 """Asked once whether a file with this SHA-256, whose publisher gives none, is trusted."""
@@ -48,7 +48,7 @@ _INTERRUPTIONS = (
     ConnectionError,
     ssl.SSLError,
 )
-"""What may be better the next time."""
+"""Errors that may not occur again."""
 
 _FINAL = frozenset({301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 410, 451})
 """Answers that are the same the next time; a redirect comes here only where it leads nowhere."""
@@ -88,9 +88,9 @@ def fetch(
     report: Report | None = None,
     pause: float = FIRST_PAUSE,
 ) -> Path:
-    """Download a file unless it is there, and check it; whoever else gets into the folder is waited for.
+    """Download a file unless it is present, and check it; waits for other processes in the folder.
 
-    What came before an interruption stays as ``<name>.part`` and is resumed. The file gets its name only
+    After an interruption ``<name>.part`` is resumed. The file gets its name only
     when size and checksum are right. Where ``remote`` has none, that is one that the caller brings, all 64
     digits of SHA-256, or the one that is pinned, see :mod:`segue.weights.pins`; without both, ``trust`` is
     asked.
@@ -118,7 +118,7 @@ def fetch(
 
 
 def _agree(path: Path, expected: str, remote: Remote, trust: Trust | None) -> None:
-    """Have a file trusted of which nothing is known."""
+    """Ask for trust in a file without a known checksum."""
     if expected or remote.has_checksum:
         return
     digest = sha256(path)
@@ -167,7 +167,7 @@ def _check(path: Path, expected: str, remote: Remote) -> None:
 
 
 def expected_digest(remote: Remote, checksum: str | None, trust: Trust | None = None) -> str:
-    """What the SHA-256 has to begin with; empty where ``trust`` is to be asked."""
+    """Required prefix of the SHA-256; empty if ``trust`` is to be asked."""
     if checksum is None:
         known = remote.sha256 if remote.has_checksum else pinned(remote.address)
         if known is None and not remote.has_checksum and trust is None:
@@ -296,7 +296,7 @@ def _reason(error: Exception) -> str:
 
 
 def cached(entry: Entry) -> Path:
-    """Where the converted weights of a network are, or would be."""
+    """Path of the converted weights of a network."""
     return cache_folder() / "weights" / f"{entry.name}.safetensors"
 
 

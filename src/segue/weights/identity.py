@@ -1,4 +1,4 @@
-"""What weights are known by, so that a session goes on only with those that it was begun with."""
+"""Identity of weights, so that a session resumes only with the same weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from segue.errors import CheckpointError
 
 @dataclass(frozen=True, slots=True)
 class WeightsIdentity:
-    """What the weights of a network are known by, whatever file they came from.
+    """Identity of the weights of a network, independent of the file.
 
     Attributes:
         network: name of its class.
@@ -31,7 +31,7 @@ class WeightsIdentity:
         return cls(type(network).__name__, _digest_of(network.state_dict()))
 
     def difference(self, now: WeightsIdentity) -> str | None:
-        """What differs between these weights and others; None if they are the same."""
+        """The difference between these weights and others; None if they are the same."""
         if self.network != now.network:
             return f"the network was {self.network}, now it is {now.network}"
         if self.digest != now.digest:

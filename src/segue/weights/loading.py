@@ -15,9 +15,10 @@ from torch import nn
 
 from segue.cache import cache_folder
 from segue.errors import CheckpointError, DownloadError
-from segue.inputs import check_file
-from segue.registry import MODELS, TASKS, Entry, Task
+from segue.inputs import sha256
+from segue.registry import MODELS, Entry, Task
 from segue.video.partial import writing
+from segue.weights.available import downloaded, entry_for, weight_file
 from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import (
     Checkpoint,
@@ -25,8 +26,6 @@ from segue.weights.checkpoint import (
     match_layout,
     read_checkpoint,
     read_options,
-    sha256,
-    weight_file,
     write_checkpoint,
 )
 from segue.weights.download import Report, Trust, cached, expected_digest, fetch, file_lock
@@ -100,7 +99,7 @@ def _weight_file(entry: Entry, weights: str | os.PathLike[str] | None) -> Iterat
         yield Path(weights)
         return
     if entry.bundled is None:
-        yield _downloaded(entry)
+        yield downloaded(entry)
         return
     with resources.as_file(resources.files("segue") / "assets" / entry.bundled) as path:
         if entry.sha256 is not None and path.exists() and sha256(path) != entry.sha256:
@@ -135,7 +134,7 @@ def load_for(task: Task, name: str, weights: str | os.PathLike[str] | None = Non
     Raises:
         CheckpointError: as :func:`load`, or the network serves another task.
     """
-    _entry_for(task, name)
+    entry_for(task, name)
     return load(name, weights)
 
 
@@ -145,7 +144,7 @@ def skeleton_for(task: Task, name: str, weights: str | os.PathLike[str] | None =
     Its tensors lie on PyTorch's device ``meta``: they have shapes, no values, and take no memory. A network
     of another library, and one that computes with its weights while it is built, is loaded.
     """
-    entry = _entry_for(task, name)
+    entry = entry_for(task, name)
     if entry.signature is None or entry.read is not None:
         return load(name, weights)
     with _weight_file(entry, weights) as path:
@@ -157,31 +156,6 @@ def skeleton_for(task: Task, name: str, weights: str | os.PathLike[str] | None =
             return load(name, weights)
         match_layout(path, entry.renamed(checkpoint.tensors), network.state_dict())
     return network.eval()
-
-
-def check_available(task: Task, name: str, weights: str | os.PathLike[str] | None = None) -> None:
-    """See that :func:`load_for` finds a network and its weight file, without reading the weights."""
-    entry = _entry_for(task, name)
-    if entry.signature is None:
-        if weights is not None:
-            raise CheckpointError(f"{name} has no weights; leave them out")
-    elif weights is not None:
-        check_file(weight_file(weights), CheckpointError)
-    elif entry.bundled is None:
-        _downloaded(entry)
-
-
-def _entry_for(task: Task, name: str) -> Entry:
-    def fitting() -> list[str]:
-        return [other.name for other in MODELS if other.task == task]
-
-    entry = MODELS.find(name, fitting)
-    if entry.task != task:
-        names = ", ".join(fitting())
-        raise CheckpointError(
-            f"{name} is made to {TASKS[entry.task]}, not to {TASKS[task]}; choose one of {names}"
-        )
-    return entry
 
 
 def load_strict(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
@@ -227,32 +201,6 @@ def _built(entry: Entry, path: Path, checkpoint: Checkpoint) -> nn.Module:
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: {entry.name} cannot be built as this file asks: {error}") from error
     return network
-
-
-def _downloaded(entry: Entry) -> Path:
-    """The converted file of the cache folder, if it is there."""
-    path = cached(entry)
-    if path.exists():
-        return path
-    if entry.remote is not None:
-        raise CheckpointError(
-            f"no weights of {entry.name} are available: `{entry.download_command}` downloads "
-            f"{entry.remote.address}, licence {entry.licence}"
-        )
-    if entry.source is None:
-        raise CheckpointError(
-            f"nobody published weights of {entry.name}: train it with `{entry.training}`, and give "
-            "the file as the weights"
-        )
-    if entry.read is not None:
-        raise CheckpointError(
-            f"no weights of {entry.name} come with segue: download {entry.source}, licence {entry.licence}, "
-            "and give the folder with --weights"
-        )
-    raise CheckpointError(
-        f"no weights of {entry.name} come with segue: download {entry.source}, licence {entry.licence}; "
-        "then `segue weights convert FILE --install`, or give FILE as the weights"
-    )
 
 
 def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> Entry:

@@ -15,7 +15,7 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def pins_file() -> Path:
-    """Where the lock file is, or would be."""
+    """Path of the lock file."""
     return cache_folder() / "weights" / "trusted.json"
 
 

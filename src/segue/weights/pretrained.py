@@ -22,8 +22,9 @@ from segue.extras import install_command
 from segue.inputs import check_file, first_line, parse_json
 from segue.registry import MODELS, Entry
 from segue.video.partial import make_folder, write_complete, writing
+from segue.weights.available import WEIGHT_FILE
 from segue.weights.cards import licence_text, model_card
-from segue.weights.checkpoint import OPTIONS, WEIGHT_FILE, Option, write_checkpoint
+from segue.weights.checkpoint import OPTIONS, Option, write_checkpoint
 from segue.weights.identity import WeightsIdentity
 from segue.weights.loading import load
 
@@ -37,7 +38,7 @@ _REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class PretrainedConfig:
-    """What ``config.json`` says.
+    """Content of ``config.json``.
 
     Attributes:
         network: name of the network, as in ``segue weights list``.
@@ -81,7 +82,7 @@ def from_pretrained(
             package, such as ``stcn-lite``.
         revision: branch, tag or commit of the repository; None is its main branch. Weights and configuration
             come from one commit.
-        cache_dir: folder of downloads; None is that of huggingface_hub.
+        cache_dir: folder of downloads; None is the default of huggingface_hub.
         token: access token for private repositories; None is the one of ``hf auth login``.
         local_files_only: take nothing from the network.
 

@@ -27,18 +27,18 @@ from segue.errors import CheckpointError
 from segue.extras import install_command
 
 LARGEST = 1 << 30
-"""Bytes that all variables may take together; those of the published network take 0.7 billion."""
+"""Largest total size of the variables in bytes; the published network has 0.7 billion."""
 
 _DAMAGE = (
     *(OSError, ValueError, EOFError, RuntimeError, SyntaxError, TypeError, KeyError, MemoryError),
     *(struct.error, zlib.error, zipfile.BadZipFile),
 )
-"""What the readers of archives and of NumPy's headers raise for damaged bytes; NotImplementedError and
+"""Errors of the readers of archives and NumPy headers for damaged bytes; NotImplementedError and
 RecursionError are RuntimeErrors."""
 
 VARIABLE = re.compile(r"generator/(?:g_)?(bn_)?(e|op|d|attention|fusion)([0-8])(?:_conv)?/([a-z]+)(?::0)?")
 OPTIMIZER = re.compile(r".*/Adam(_1)?|beta[12]_power(_\d+)?|global_step|Variable(_\d+)?")
-"""What a training checkpoint holds in addition to the network."""
+"""Entries of a training checkpoint besides the network."""
 
 PARTS = {"e": "enc_rgb", "op": "enc_flow", "d": "dec", "attention": "attn", "fusion": "fusion"}
 LEAVES = {"w": "weight", "biases": "bias", "gamma": "weight", "beta": "bias"}
@@ -93,11 +93,8 @@ def _read_array(file: IO[bytes], size: int) -> npt.NDArray[np.floating]:
 def in_our_layout(array: npt.NDArray[np.floating]) -> Tensor:
     """Kernels as PyTorch has them.
 
-    Args:
-        array: kernel (kh, kw, cin, cout), or anything else.
-
-    Returns:
-        Kernel (cout, cin, kh, kw), or the same values.
+    ``array``: kernel (kh, kw, cin, cout), or anything else; returns kernel (cout, cin, kh, kw), or the same
+    values.
     """
     # Kernels: HWIO to OIHW for convolutions, HWOI to IOHW for transposed ones, which is one permutation.
     ordered = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array

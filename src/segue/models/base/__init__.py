@@ -18,7 +18,6 @@ from segue.models.base.instances import InstanceCapabilities, InstanceNetwork, i
 from segue.models.base.memory import MemoryNetwork, QueryFeatures
 from segue.models.base.tracking import (
     FramePrompts,
-    MemoryPolicy,
     Schedule,
     Setup,
     TrackCapabilities,
@@ -40,7 +39,6 @@ __all__ = [
     "InstanceCapabilities",
     "InstanceNetwork",
     "MemoryNetwork",
-    "MemoryPolicy",
     "QueryFeatures",
     "Schedule",
     "Setup",

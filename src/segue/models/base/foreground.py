@@ -1,4 +1,4 @@
-"""What a foreground network shows to :class:`segue.sessions.ForegroundSession`."""
+"""Interface of foreground networks for :class:`segue.sessions.ForegroundSession`."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ Features = tuple[Tensor, ...]
 Shape = tuple[int, int]
 """Height and width."""
 
-PLAIN_STAGES = ("align", "exposure", "blur", "flood", "ghosts")
+PLAIN_STAGES = ("align", "exposure", "blur")
 NETWORK_STAGES = (*PLAIN_STAGES, "rain")
 """Rules of a foreground session that every method, and every network, runs with."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForegroundCapabilities:
-    """What a foreground network can do beyond the plain case.
+    """Optional capabilities of a foreground network.
 
     Attributes:
         depth: ``encode`` takes ``depth`` of the current frame, (N, 1, H, W) in [0, 1].
         flow: ``encode`` takes ``flow`` of the current frame, (N, gaps, H, W) in [0, 1]: lengths of the
-            optical flow to earlier frames, the largest gap first, in parts of 20 pixels of a picture of
+            optical flow to earlier frames, the largest gap first, in parts of 20 pixels of an image of
             256 x 256.
         flow_gaps: those gaps in frames, growing, where they are known: then a session can compute flow, which
             is what happens with a network by name.
         explains_flow: it shows what it makes of flow, see :class:`ExplainedFlow`, for ``--explain``.
         temporal_quantiles: of the empty scene it takes all planes, see
-            :class:`segue.sessions.empty_scene.Scene`, not the picture alone.
+            :class:`segue.sessions.empty_scene.Scene`, not the image alone.
         stages: names of the rules of a session that it runs with, see :mod:`segue.sessions.stage_list`.
         context_maps: it has a method ``context_maps(current, context, background)`` that gives what the past
             says about the frame, (N, h, w) at each scale, for ``--explain``.
-        two_passes: it finds more, as was measured, where the empty scene is learnt from the whole film first;
-            films that are files are read twice then, if nothing else is asked for.
+        two_passes: it finds more, as was measured, where the empty scene is learnt from the whole video
+            first; videos that are files are read twice then, if nothing else is asked for.
         follows_pans: it finds more, as was measured, where a camera that pans is followed; in one pass it is,
             if nothing else is asked for.
         graphs: ``scene`` where :func:`segue.export.onnx.export_onnx` can write it; None where it cannot.
@@ -66,7 +66,7 @@ def foreground_capabilities(network: object) -> ForegroundCapabilities:
             ``takes_flow`` that stood there before are read for one release, with a warning.
 
     Returns:
-        What it declares.
+        The declared capabilities.
     """
     declared = getattr(network, "capabilities", None)
     if isinstance(declared, ForegroundCapabilities):
@@ -96,7 +96,7 @@ class ForegroundNetwork(Protocol):
     """Role of the current frame."""
 
     background: str | None
-    """Role of a picture of the empty scene, or None where the network takes none."""
+    """Role of an image of the empty scene, or None where the network takes none."""
 
     channels: int
     """Output maps: 1 is foreground, 2 adds shadow."""
@@ -108,7 +108,7 @@ class ForegroundNetwork(Protocol):
     """Height and width must be multiples of this."""
 
     capabilities: ForegroundCapabilities
-    """What it can do beyond the plain case."""
+    """Its optional capabilities."""
 
     def encode(self, frames: Tensor, role: str) -> Features:
         """Encode frames for one role.
@@ -164,16 +164,16 @@ class ExplainedFlow(ForegroundNetwork, Protocol):
         Args:
             frames: RGB (N, 3, H, W), float in [0, 1].
             role: what the frames are, such as ``self.current``.
-            flow: flow pictures of current frames, (N, gaps, H, W), float in [0, 1].
+            flow: flow images of current frames, (N, gaps, H, W), float in [0, 1].
 
         Returns:
-            What :meth:`decode` takes of them.
+            Input of :meth:`decode`.
         """
 
     def explain_flow(
         self, current: Features, context: Sequence[Features], background: Features | None
     ) -> tuple[list[Tensor], list[FilteredFlow]]:
-        """What the network makes of the flow of a frame.
+        """Features of the flow of a frame.
 
         Args:
             current: features of the frame.
@@ -181,7 +181,7 @@ class ExplainedFlow(ForegroundNetwork, Protocol):
             background: features of the empty scene, for networks that take it.
 
         Returns:
-            The flow to each earlier frame, that of the largest gap first, (N, 2, h, w) in pixels to the right
+            The flow to each earlier frame, largest gap first, (N, 2, h, w) in pixels to the right
             and down; none where the frames bring their flow. Then the filtered flow of each scale, fine to
             coarse.
         """

@@ -1,4 +1,4 @@
-"""What a video instance network shows to :class:`segue.sessions.InstanceSession`."""
+"""Interface of video instance networks for :class:`segue.sessions.InstanceSession`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class InstanceCapabilities:
-    """What an instance network declares of itself beyond the plain case.
+    """Optional capabilities of an instance network.
 
     Attributes:
         observes_encoder: ``encode`` takes an ``observer``, which keeps what the encoder attends to, see
@@ -22,13 +22,13 @@ class InstanceCapabilities:
 
 
 def instance_capabilities(network: object) -> InstanceCapabilities:
-    """The capabilities that an instance network declares; those of the plain case where it declares none.
+    """The declared capabilities of an instance network, or the defaults.
 
     Args:
         network: the network.
 
     Returns:
-        What it declares.
+        The declared capabilities.
     """
     declared = getattr(network, "capabilities", None)
     return declared if isinstance(declared, InstanceCapabilities) else InstanceCapabilities()
@@ -39,7 +39,7 @@ class InstanceNetwork(Protocol):
 
     It may declare ``capabilities``, see :class:`InstanceCapabilities`.
 
-    What it makes of frames (``memory``) and of its queries (``decoded``) goes back to it as it is.
+    Encoded frames (``memory``) and queries (``decoded``) are passed back unchanged.
     """
 
     class_names: dict[int, str]
@@ -49,7 +49,7 @@ class InstanceNetwork(Protocol):
     """Least class score of an object where the caller says nothing."""
 
     short_side: int
-    """Pictures are resized to this short side where the caller says nothing."""
+    """Images are resized to this short side where the caller says nothing."""
 
     @property
     def classes(self) -> int:
@@ -70,7 +70,7 @@ class InstanceNetwork(Protocol):
         """
 
     def join(self, parts: Sequence[Any]) -> Any:
-        """Join memories of neighbouring frames to that of one clip; only where frames are not related.
+        """Join the memories of neighbouring frames into one clip; only if the encoder does not relate frames.
 
         Args:
             parts: memories in the order of time.
@@ -86,7 +86,7 @@ class InstanceNetwork(Protocol):
             memory: what :meth:`encode` returned.
 
         Returns:
-            What the decoder knows of each query, in a form of the network's own.
+            State of each query, in the network's own form.
         """
 
     def class_logits(self, decoded: Any) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a network shows to :class:`segue.models.memory.MemoryTracker`: keys, values, and a decoder of both."""
+"""Interface of memory networks for :class:`segue.models.memory.MemoryTracker`: keys, values, decoder."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from segue.models.base.tracking import TrackNetwork
 
 @dataclass(frozen=True, slots=True)
 class QueryFeatures:
-    """What a network sees in one frame, before any memory is read.
+    """Features of one frame, before any memory is read.
 
     Attributes:
-        image: the prepared picture, (1, 3, H, W).
+        image: the prepared image, (1, 3, H, W).
         key: query key, (1, Ck, h, w).
         features: further features for the decoder and the value encoder, private to the network.
         shrinkage: how fast similarity to its positions falls with distance, (1, 1, h, w), at least 1; for the
@@ -35,7 +35,7 @@ class MemoryNetwork(TrackNetwork, Protocol):
     """A network that a :class:`segue.models.memory.MemoryTracker` can run."""
 
     stride: int
-    """Height and width of a prepared picture are multiples of this."""
+    """Height and width of a prepared image are multiples of this."""
 
     key_channels: int
     value_channels: int
@@ -56,7 +56,7 @@ class MemoryNetwork(TrackNetwork, Protocol):
     """Whether predicted masks may reach into the padding when they are memorised, or are empty there."""
 
     def prepare(self, image: Tensor) -> Tensor:
-        """Normalise and pad a picture.
+        """Normalise and pad an image.
 
         Args:
             image: RGB (H, W, 3), values of 0 to 255, uint8 or float.
@@ -66,7 +66,7 @@ class MemoryNetwork(TrackNetwork, Protocol):
         """
 
     def encode_query(self, image: Tensor) -> QueryFeatures:
-        """Encode a prepared picture.
+        """Encode a prepared image.
 
         Args:
             image: (1, 3, H', W'), as :meth:`prepare` returned it.
@@ -102,7 +102,7 @@ class MemoryNetwork(TrackNetwork, Protocol):
         """
 
     def aggregate(self, probabilities: Tensor) -> Tensor:
-        """Merge the probabilities of single objects to those of classes.
+        """Merge probabilities of single objects into class probabilities.
 
         Args:
             probabilities: of each object by itself, (K, H, W) in [0, 1].

@@ -1,25 +1,21 @@
-"""What a tracking network shows to a session: its tracker, which owns everything it remembers of a video.
+"""Interface of tracking networks for sessions: a tracker that owns all state of a video.
 
-The session hands the tracker pictures and the prompts of them, and asks for probabilities, for its state, and
+The session hands the tracker images and the prompts of them, and asks for probabilities, for its state, and
 that objects be removed; it has no access to the memory.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from segue.registry import PromptKind
-from segue.types import BoxPrompt, Image, PointPrompt
-
-MemoryPolicy = Literal["usage", "fifo", "all"]
+from segue.types import BoxPrompt, Image, MemoryPolicy, PointPrompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +28,7 @@ class Schedule:
         include_last: whether the previous frame is read as well, without being kept.
         last_window: how far from its own place, in memory positions, a position may read in the previous
             frame; None for anywhere. Objects move little from one frame to the next, look-alikes elsewhere
-            in the picture do not move to them.
+            in the image do not move to them.
         penalty: confidence penalty, taken off the affinities of kept frames unless their masks were given:
             other masks are predictions, whose errors would otherwise feed on themselves. Only for L2.
         last_penalty: the same for the previous frame.
@@ -41,12 +37,17 @@ class Schedule:
             less, and by the policy ``usage`` makes room first. Not for XMem, Cutie and SAM 2.
         memory_frames: bound on the number of permanent memory frames.
         memory_policy: which one makes room when the bound is reached; ``all`` ignores the bound.
-        max_jump: components of a predicted mask that lie farther than this part of the picture's diagonal
+        max_jump: components of a predicted mask that lie farther than this part of the image's diagonal
             from the object's mask on the frame before are removed before the frame becomes memory, see
             :func:`segue.models.memory.components.suppress_distant_components`; None keeps them.
-        short_side: larger pictures are reduced to this short side for the network, and its probabilities
+        short_side: larger images are reduced to this short side for the network, and its probabilities
             brought back to their size; None never reduces.
-        flip_tta: track in the mirrored picture as well, with a memory of its own, and take the mean of both
+        window: on frames that do not become permanent memory, read and decode only a window around the
+            objects: their last masks and this many pixels of the network's image on each side. The whole
+            image is read where an object is out of sight or reaches the window's border. None always reads
+            the whole image, as a GPU does. Only for stcn-lite without ``--sensory``, ``--summaries``,
+            ``--weighting``.
+        flip_tta: track in the mirrored image as well, with a memory of its own, and take the mean of both
             log-odds; both memories keep what they agreed on. Takes twice the time.
     """
 
@@ -61,18 +62,19 @@ class Schedule:
     memory_policy: MemoryPolicy = "usage"
     max_jump: float | None = None
     short_side: int | None = None
+    window: int | None = None
     flip_tta: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """How a tracker is to run.
+    """Options of a tracker.
 
     Attributes:
         schedule: what becomes memory and how it is read; a tracker uses what concerns it.
         device, dtype: of the network.
         memory_limit: bytes that one pass over several objects may take, roughly.
-        frames: number of frames of the film; None where it is not known.
+        frames: number of frames of the video; None where it is not known.
     """
 
     schedule: Schedule
@@ -84,18 +86,25 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class FramePrompts:
-    """The prompts of a frame.
+    """The prompts of a frame, as :func:`segue.prompts.resolve` gives them.
 
     Attributes:
-        mask: index mask (H, W) of the objects that have a mask, int32, on the tracker's device; 0 elsewhere.
-        masked: their ids.
-        prompts: boxes and points of the other objects, in pixels of the picture; only of the kinds that
+        mask: index mask (H, W) of the objects that have a mask, int32, 0 elsewhere; trackers receive it on
+            their device.
+        masked: their ids; each has at least one pixel.
+        prompts: boxes and points of the other objects, in pixels of the image; only of the kinds that
             :attr:`Tracker.prompts` names.
+        labels: label of every object that has one.
+        removed: ids that are followed no longer from this frame on.
+        expected: predicted IoU of the masks that a prompter made and judged, by id, in [0, 1].
     """
 
     mask: Tensor
     masked: tuple[int, ...]
     prompts: tuple[BoxPrompt | PointPrompt, ...] = ()
+    labels: Mapping[int, str] = field(default_factory=dict)
+    removed: tuple[int, ...] = ()
+    expected: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -105,27 +114,29 @@ class FramePrompts:
 
 @dataclass(frozen=True, slots=True)
 class TrackOutput:
-    """Where the objects are on a frame.
+    """Result of a frame, on the tracker's device; the session downloads it at once.
 
     Attributes:
         ids: the objects, ascending.
         probabilities: (K+1, H, W), float32, background first, then the objects; sums to 1.
-        recompute_probabilities: computes ``probabilities`` again from little CPU memory; it is kept with the
-            result, and can be pickled.
-        scores: how good the mask of each object is likely to be, in [0, 1], where the network says so itself;
-            None leaves it to the session.
+        compact: a small tensor from which ``expand`` computes ``probabilities`` again; the result keeps it on
+            the processor. None keeps the probabilities themselves.
+        expand: gives ``probabilities`` of ``compact``; it can be pickled.
+        scores: (K,), how good the mask of each object is likely to be, in [0, 1], where the network says so
+            itself; None leaves it to the session.
     """
 
     ids: tuple[int, ...]
     probabilities: Tensor
-    recompute_probabilities: Callable[[], npt.NDArray[np.float32]]
-    scores: tuple[float, ...] | None = None
+    compact: Tensor | None = None
+    expand: Callable[[Tensor], Tensor] | None = None
+    scores: Tensor | None = None
 
 
 class Tracker(Protocol):
-    """Follows objects, one picture after another, with a memory of its own, which is bounded.
+    """Follows objects, one image after another, with a memory of its own, which is bounded.
 
-    All methods run without gradients. Pictures are RGB (H, W, 3), uint8, all of one size.
+    All methods run without gradients. Images are RGB (H, W, 3), uint8, all of one size.
     """
 
     prompts: frozenset[PromptKind]
@@ -139,35 +150,35 @@ class Tracker(Protocol):
 
     @property
     def requires_update(self) -> bool:
-        """Whether the next picture changes the memory: then it must not be skipped."""
+        """Whether the next image changes the memory: then it must not be skipped."""
 
     def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
-        """Take the next picture.
+        """Take the next image.
 
         Args:
-            image: the picture.
+            image: the image.
             given: its prompts; objects may be new. Never None as long as nothing is followed.
             predict: False takes what is given alone, and all other objects for hidden.
 
         Returns:
-            Probabilities of background and objects on this picture.
+            Probabilities of background and objects on this image.
 
         Raises:
             PromptError: the network cannot do anything with a box or a point; then nothing has changed.
         """
 
     def peek(self, image: Image) -> TrackOutput:
-        """Predict the next picture without taking it: nothing changes.
+        """Predict the next image without taking it: nothing changes.
 
         Args:
-            image: the picture.
+            image: the image.
 
         Returns:
             Probabilities of background and objects on it.
         """
 
     def skip(self) -> None:
-        """Let a picture pass that nobody needs."""
+        """Let an image pass that nobody needs."""
 
     def forget(self, ids: Collection[int]) -> None:
         """Stop following objects.
@@ -197,7 +208,7 @@ class Tracker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TrackCapabilities:
-    """What a tracking network tells of itself beyond the plain case.
+    """Optional capabilities of a tracking network.
 
     Attributes:
         confidence: factor and offset by which the log-odds of an expected overlap become those of the
@@ -210,14 +221,14 @@ class TrackCapabilities:
 
 
 def track_capabilities(network: object) -> TrackCapabilities:
-    """The capabilities that a tracking network declares; those of the plain case where it declares none.
+    """The declared capabilities of a tracking network, or the defaults.
 
     Args:
         network: the network. An attribute ``confidence``, which was there before ``capabilities``, is read
             for one release, with a warning.
 
     Returns:
-        What it declares.
+        The declared capabilities.
     """
     declared = getattr(network, "capabilities", None)
     if isinstance(declared, TrackCapabilities):

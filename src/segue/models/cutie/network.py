@@ -45,7 +45,7 @@ STRIDE = 16
 
 @dataclass(frozen=True, slots=True)
 class CutieFeatures(XMemFeatures):
-    """What the network sees in a frame; the features are that for objects, and the decoder's skips.
+    """Features of a frame: for objects, and the decoder's skips.
 
     The skips, at strides 8 and 4, have half the channels of what they are made from.
     """
@@ -59,7 +59,7 @@ class CutieFeatures(XMemFeatures):
 class Cutie(nn.Module):
     """Cutie of one of its sizes.
 
-    Pictures are padded with black to multiples of 16, then normalised with the ImageNet mean and deviation;
+    Images are padded with black to multiples of 16, then normalised with the ImageNet mean and deviation;
     keys and values are at stride 16, log-odds at stride 4. Batch norms keep their statistics in training.
 
     Args:
@@ -93,7 +93,7 @@ class Cutie(nn.Module):
         self.aux_computer = nn.ModuleDict({"sensory_aux": SensoryProjection()})
 
     def prepare(self, image: Tensor) -> Tensor:
-        """Pad a picture with black and normalise it, (H, W, 3) of 0 to 255 → (1, 3, H', W').
+        """Pad an image with black and normalise it, (H, W, 3) of 0 to 255 → (1, 3, H', W').
 
         Args:
             image: (H, W, 3), RGB of 0 to 255.
@@ -105,7 +105,7 @@ class Cutie(nn.Module):
         return normalise(black.permute(1, 2, 0))
 
     def encode_query(self, image: Tensor) -> CutieFeatures:
-        """Encode prepared pictures, (B, 3, H, W); key (B, 64, H/16, W/16).
+        """Encode prepared images, (B, 3, H, W); key (B, 64, H/16, W/16).
 
         Args:
             image: (B, 3, H, W), from :meth:`prepare`.
@@ -275,7 +275,7 @@ class Distributor(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Join features of objects with those of their frame."""
+    """Join features of objects with the features of their frame."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -289,7 +289,7 @@ class Fusion(nn.Module):
 
 
 class MaskEncoder(nn.Module):
-    """ResNet-18 up to its third stage over picture and masks, fused with the feature of the frame."""
+    """ResNet-18 up to its third stage over image and masks, fused with the feature of the frame."""
 
     def __init__(self, mask_channels: int) -> None:
         super().__init__()
@@ -310,7 +310,7 @@ class MaskEncoder(nn.Module):
 
 
 class PixelFuser(nn.Module):
-    """What objects read, with their states and last masks, joined with the frame."""
+    """Fuse the readout of objects, their states and last masks with the frame."""
 
     def __init__(self, mask_channels: int) -> None:
         super().__init__()
@@ -342,14 +342,7 @@ class ObjectSummarizer(nn.Module):
         return torch.cat([(weights @ feature).float(), weights.float().sum(-1, keepdim=True)], -1)
 
     def predict(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, h*w, 256), and logits of the weights (B, h*w, 16).
-
-        Args:
-            values: (B, C, h, w).
-
-        Returns:
-            Features (B, h*w, 256), and logits of the weights (B, h*w, 16).
-        """
+        """Features (B, h*w, 256), and logits of the weights (B, h*w, 16). ``values``: (B, C, h, w)."""
         height, width = values.shape[-2:]
         x = self.input_proj(values.flatten(2).transpose(1, 2)) + self.pos_enc(height, width, values)
         return self.feature_pred(x), self.weights_pred(x)
@@ -398,7 +391,7 @@ class FeatureProjections(nn.Module):
 
 
 class MaskDecoder(nn.Module):
-    """What the transformer gave to log-odds at stride 4."""
+    """Decode the output of the transformer to log-odds at stride 4."""
 
     def __init__(self, c8: int, c4: int) -> None:
         super().__init__()

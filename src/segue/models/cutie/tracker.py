@@ -1,4 +1,4 @@
-"""What follows objects with Cutie: memories of groups of objects, their summaries, states and last masks."""
+"""Tracker of Cutie: memories of groups of objects, their summaries, states and last masks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from segue.errors import SegueError
 from segue.layers.pieces import joined
-from segue.models.base import FramePrompts, MemoryPolicy, QueryFeatures, Setup, Shape
+from segue.models.base import FramePrompts, QueryFeatures, Setup, Shape
 from segue.models.cutie.transformer import QUERIES, WIDTH
 from segue.models.geometry import aggregate_logits
 from segue.models.memory.long_term import LongTermSchedule, LongTermTracker
@@ -21,6 +21,7 @@ from segue.models.memory.memory import Sharing
 from segue.models.memory.outputs import ToProbabilities
 from segue.models.memory.steps import FramePlan
 from segue.models.memory.table import MemoryTable
+from segue.types import MemoryPolicy
 
 SENSORY = "sensory"
 """Name of the recurrent states of the objects, (256, h, w)."""
@@ -86,7 +87,7 @@ class CutieTracker(LongTermTracker):
         self._last_order: list[int] = []
 
     def needs_prediction(self, given: FramePrompts) -> bool:
-        """Where exactly the objects that are followed have a mask, nothing is predicted."""
+        """If exactly the tracked objects have a mask, nothing is predicted."""
         return set(self.ids) != set(given.ids)
 
     def class_probabilities(self) -> ToProbabilities:
@@ -214,12 +215,8 @@ class CutieTracker(LongTermTracker):
 def aggregate_then_upsample(logits: Tensor, size: Shape) -> Tensor:
     """Merge objects at the size of their log-odds, then enlarge the result.
 
-    Args:
-        logits: log-odds of each object by itself, (K, h, w).
-        size: height and width of the result, H' and W'.
-
-    Returns:
-        Probabilities (K+1, H', W'), background first; they sum to 1.
+    ``logits``: log-odds of each object by itself, (K, h, w); returns probabilities (K+1, H', W'), background
+    first.
     """
     odds = aggregate_logits(logits.sigmoid())
     return F.interpolate(odds[None], size=size, mode="bilinear")[0].softmax(0)

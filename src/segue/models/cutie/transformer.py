@@ -20,7 +20,7 @@ from segue.models.geometry import aggregate_logits
 
 WIDTH = 256
 QUERIES = 16
-"""Queries of an object; the first half looks at the object, the second at the rest of the picture."""
+"""Queries of an object; the first half looks at the object, the second at the rest of the image."""
 
 HEADS = 8
 BLOCKS = 3
@@ -31,28 +31,15 @@ AREA_EPSILON = 1e-4
 
 
 def inverse_frequencies(channels: int) -> Tensor:
-    """Frequencies of the position encoding of one axis.
-
-    Args:
-        channels: number of channels of the axis, even.
-
-    Returns:
-        (channels / 2,), from 1 downwards.
-    """
+    """Frequencies of the position encoding of one axis."""
     return TEMPERATURE ** -(torch.arange(0, channels, 2).float() / channels)
 
 
 @lru_cache(maxsize=4)
 def position_encoding(height: int, width: int, device: torch.device) -> Tensor:
-    """Sines and cosines of the place in the picture.
+    """Sines and cosines of the place in the image.
 
-    Args:
-        height: rows of the map.
-        width: columns of the map.
-        device: where the encoding is computed.
-
-    Returns:
-        (height, width, 256): 128 channels of the column, then 128 of the row.
+    Returns (height, width, 256): 128 channels of the column, then 128 of the row.
     """
     frequencies = inverse_frequencies(WIDTH // 2).to(device)
 
@@ -117,11 +104,7 @@ class Attention(nn.Module):
     def heads(self, *inputs: Tensor) -> list[Tensor]:
         """Projected queries, keys and values, (B, heads, n, 32) each.
 
-        Args:
-            inputs: queries, keys and values, (B, n, 256) each; n may differ.
-
-        Returns:
-            Three tensors, in this order.
+        ``inputs``: queries, keys and values, (B, n, 256) each.
         """
         weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
         return [
@@ -130,15 +113,9 @@ class Attention(nn.Module):
         ]
 
     def weights(self, query: Tensor, key: Tensor, allowed: Tensor | None = None) -> Tensor:
-        """How much each query looks where, (B, heads, n, m); sums to 1.
+        """Attention weights of each query, (B, heads, n, m); they sum to 1.
 
-        Args:
-            query: (B, n, 256).
-            key: (B, m, 256).
-            allowed: (B, n, m), bool, where queries may look; None for everywhere.
-
-        Returns:
-            (B, heads, n, m), in [0, 1].
+        ``query``: (B, n, 256); ``key``: (B, m, 256); ``allowed``: (B, n, m), bool, where queries may look.
         """
         q, k, _ = self.heads(query, key, key)
         scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
@@ -244,17 +221,7 @@ class ObjectTransformer(nn.Module):
         selector: Tensor | None = None,
         parts: Sequence[slice] = (slice(None),),
     ) -> tuple[Tensor, Tensor]:
-        """Let queries and pixels of the objects of frames look at one another.
-
-        Args:
-            pixel: what the objects read, ([B,] K, 256, h, w).
-            summaries: sums over their memory, ([B,] K, 16, 257), the last channel the area.
-            selector: ([B,] K), 0 for slots without an object; None for all in use.
-            parts: which of the B·K objects go through a block together.
-
-        Returns:
-            ([B,] K, 256, h, w), and the log-odds of the masks that steered the attention, ([B,] K, 4, h, w).
-        """
+        """Let queries and pixels of the objects of frames look at one another."""
         lead = pixel.shape[:-3]
         flat = pixel.flatten(0, -4)
         x, xe = self.queries(summaries.flatten(0, -3).to(flat.dtype))
@@ -270,44 +237,23 @@ class ObjectTransformer(nn.Module):
         return y.view(pixel.shape), steering.view(*lead, *steering.shape[1:])
 
     def queries(self, summaries: Tensor) -> tuple[Tensor, Tensor]:
-        """First queries and their embeddings, (B, 16, 256) each, of summaries (B, 16, 257).
-
-        Args:
-            summaries: (B, 16, 257), sums of features and the sum of their weights.
-
-        Returns:
-            Queries and embeddings.
-        """
+        """First queries and their embeddings, (B, 16, 256) each, of summaries (B, 16, 257)."""
         means = summaries[..., :-1] / (summaries[..., -1:] + AREA_EPSILON)
         x = self.query_init.weight + self.summary_to_query_init(means)
         return x, self.query_emb.weight + self.summary_to_query_emb(means)
 
     def pixel_embedding(self, pixel: Tensor) -> Tensor:
-        """Embeddings of the pixels (B, 256, h, w), (B, h*w, 256).
-
-        Args:
-            pixel: (B, 256, h, w).
-
-        Returns:
-            (B, h*w, 256).
-        """
+        """Embeddings of the pixels (B, 256, h, w), (B, h*w, 256)."""
         height, width = pixel.shape[-2:]
         place = self.spatial_pe(height, width, pixel)
         return place + self.pixel_emb_proj(pixel).flatten(2).transpose(1, 2)
 
 
 def attention_mask(logits: Tensor, selector: Tensor | None = None) -> Tensor:
-    """Where each query may look.
+    """Attention mask of each query.
 
     The first half of the queries looks at the positions where its object is the likeliest, the other half at
     the rest; a query with nowhere to look looks everywhere. There is no gradient.
-
-    Args:
-        logits: log-odds of the objects, ([B,] K, h, w).
-        selector: 1 for objects that take part, 0 for padding, ([B,] K); None where all take part.
-
-    Returns:
-        ([B,] K, 16, h*w), bool.
     """
     with torch.no_grad():
         probability = logits.float().sigmoid()

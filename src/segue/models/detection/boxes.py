@@ -1,4 +1,4 @@
-"""Boxes of two-stage detectors: anchors, deltas, suppression, features of regions; and COCO's class names.
+"""Boxes of two-stage detectors: anchors, deltas, suppression, and features of regions.
 
 Boxes are (..., 4): x0, y0, x1, y1 in pixels. RoIAlign (He et al., "Mask R-CNN", ICCV 2017, section 3) is
 computed without compiled code.
@@ -10,25 +10,19 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from segue.arrays import Float32Array
 
 LARGEST_LOG = math.log(1000 / 16)
 """Bound on the logarithm of a change of size."""
 
 
 def cell_anchors(size: float, ratios: Sequence[float] = (0.5, 1.0, 2.0), *, rounded: bool) -> Tensor:
-    """Anchors of one area around the origin.
-
-    Args:
-        size: square root of the area, in pixels.
-        ratios: height over width of each of the A anchors.
-        rounded: round to whole pixels, as torchvision does; Detectron does not.
-
-    Returns:
-        (A, 4), corners x0, y0, x1, y1 in pixels.
-    """
+    """Anchors of one area around the origin. Returns (A, 4), corners x0, y0, x1, y1 in pixels."""
     ratio = torch.tensor(ratios)
     height = size * ratio.sqrt()
     width = size / ratio.sqrt()
@@ -39,13 +33,7 @@ def cell_anchors(size: float, ratios: Sequence[float] = (0.5, 1.0, 2.0), *, roun
 def grid_anchors(cell: Tensor, shape: tuple[int, int], stride: tuple[int, int]) -> Tensor:
     """Anchors at every place of a map, row by row, then by anchor.
 
-    Args:
-        cell: anchors around the origin, (A, 4).
-        shape: height and width of the map in cells.
-        stride: pixels per cell, down and across.
-
-    Returns:
-        (h·w·A, 4), corners in pixels.
+    ``cell``: anchors around the origin, (A, 4); returns (h·w·A, 4), corners in pixels.
     """
     y = torch.arange(shape[0], device=cell.device) * stride[0]
     x = torch.arange(shape[1], device=cell.device) * stride[1]
@@ -57,13 +45,8 @@ def grid_anchors(cell: Tensor, shape: tuple[int, int], stride: tuple[int, int]) 
 def decode(deltas: Tensor, boxes: Tensor, weights: tuple[float, float, float, float]) -> Tensor:
     """Move and scale boxes by predicted deltas (R-CNN, appendix C).
 
-    Args:
-        deltas: dx, dy, dw, dh, (N, ..., 4).
-        boxes: corners in pixels, (N, 4).
-        weights: what the deltas are divided by.
-
-    Returns:
-        Corners in pixels, (N, ..., 4); growth is bounded by :data:`LARGEST_LOG`.
+    ``deltas``: dx, dy, dw, dh, (N, ..., 4); ``boxes``: corners in pixels, (N, 4); returns corners in pixels,
+    (N, ..., 4).
     """
     size = boxes[:, 2:] - boxes[:, :2]
     centre = boxes[:, :2] + size / 2
@@ -76,14 +59,9 @@ def decode(deltas: Tensor, boxes: Tensor, weights: tuple[float, float, float, fl
 
 
 def clip(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Cut boxes at the border of a picture.
+    """Cut boxes at the border of an image.
 
-    Args:
-        boxes: corners in pixels, (..., 4).
-        size: height and width of the picture.
-
-    Returns:
-        (..., 4), x in 0..width and y in 0..height.
+    ``boxes``: corners in pixels, (..., 4); returns (..., 4), x in 0..width and y in 0..height.
     """
     height, width = size
     x, y = boxes[..., 0::2].clamp(0, width), boxes[..., 1::2].clamp(0, height)
@@ -91,14 +69,7 @@ def clip(boxes: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def areas(boxes: Tensor) -> Tensor:
-    """Area of each box.
-
-    Args:
-        boxes: corners in pixels, (..., 4).
-
-    Returns:
-        (...), in square pixels.
-    """
+    """Area of each box. ``boxes``: corners in pixels, (..., 4)."""
     return (boxes[..., 2:] - boxes[..., :2]).prod(-1)
 
 
@@ -108,26 +79,21 @@ def suppress(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float) ->
     A box goes when its overlap (intersection over union) with a better one of its group that stays is above
     the threshold. Of equal scores the earlier box is the better one.
 
-    Args:
-        boxes: corners, (N, 4).
-        scores: (N,).
-        groups: number of the group of each box, such as its class, (N,).
-        threshold: IoU in [0, 1].
-
-    Returns:
-        Indices of the boxes that stay, best first, int64.
+    ``boxes``: corners, (N, 4); ``scores``: (N,); ``groups``: number of the group of each box, such as its
+    class, (N,).
     """
     order = torch.sort(scores, descending=True, stable=True).indices
-    kept = [_suppress_one(boxes, order[groups[order] == group], threshold) for group in groups.unique()]
-    if not kept:
-        return order
-    keep = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
-    keep[torch.cat(kept)] = True
-    return order[keep[order]]
+    # One download of all: each makes the processor wait for the device.
+    rows = torch.cat((boxes[order].float(), groups[order, None].float()), 1).cpu().numpy()
+    alive = np.ones(len(rows), bool)
+    for group in np.unique(rows[:, 4]):
+        own = np.flatnonzero(rows[:, 4] == group)
+        alive[own] = _apart(rows[own, :4], threshold)
+    return order[torch.from_numpy(np.flatnonzero(alive)).to(order.device)]
 
 
-def _suppress_one(boxes: Tensor, order: Tensor, threshold: float) -> Tensor:
-    chosen = boxes[order].float().cpu().numpy()
+def _apart(chosen: Float32Array, threshold: float) -> npt.NDArray[np.bool_]:
+    """Indices (N,) of the boxes (N, 4) that are kept, best first."""
     area = (chosen[:, 2] - chosen[:, 0]) * (chosen[:, 3] - chosen[:, 1])
     alive = np.ones(len(chosen), bool)
     for i in range(len(chosen) - 1):
@@ -138,7 +104,7 @@ def _suppress_one(boxes: Tensor, order: Tensor, threshold: float) -> Tensor:
         inner = (np.minimum(chosen[rest, 2:], chosen[i, 2:]) - corner).clip(min=0).prod(1)
         union = area[i] + area[rest] - inner
         alive[rest] &= inner <= threshold * union
-    return order[torch.from_numpy(alive).to(order.device)]
+    return alive
 
 
 REGIONS_AT_ONCE = 256
@@ -148,15 +114,8 @@ REGIONS_AT_ONCE = 256
 def pool_levels(maps: Sequence[Tensor], boxes: Tensor, side: int, ratio: int, aligned: bool) -> Tensor:
     """Features of boxes, each from the level of the pyramid that fits its size (FPN, equation 1).
 
-    Args:
-        maps: levels 2 to 5 of one picture, each (1, C, h, w).
-        boxes: corners in pixels of the picture, (R, 4).
-        side: bins a side of the result.
-        ratio: samples a side of a bin; 0 for as many as the bin has cells.
-        aligned: put pixel centres at halves, as Detectron 2 does; torchvision's detectors leave that out.
-
-    Returns:
-        (R, C, side, side).
+    ``maps``: levels 2 to 5 of one image, each (1, C, h, w); ``boxes``: corners in pixels of the image,
+    (R, 4); returns (R, C, side, side).
     """
     size = areas(boxes).sqrt() / 224
     # Each of the originals rounds areas at the bound of two levels in its own way.
@@ -175,15 +134,7 @@ def roi_align(features: Tensor, boxes: Tensor, side: int, ratio: int, aligned: b
 
     All corners of all samples are rows of the map, so that one ``embedding_bag`` reads, weighs and adds them.
 
-    Args:
-        features: map (C, h, w).
-        boxes: corners in cells of the map, (R, 4).
-        side: bins a side of the result.
-        ratio: samples a side of a bin; 0 for as many as the bin has cells.
-        aligned: put cell centres at halves.
-
-    Returns:
-        (R, C, side, side).
+    ``features``: map (C, h, w); ``boxes``: corners in cells of the map, (R, 4); returns (R, C, side, side).
     """
     start = boxes[:, :2] - (0.5 if aligned else 0.0)
     extent = boxes[:, 2:] - boxes[:, :2]
@@ -207,7 +158,7 @@ _Axis = tuple[Tensor, Tensor]
 
 
 def _samples(start: Tensor, size: Tensor, side: int, count: int, length: int) -> _Axis:
-    """Where the samples of each bin lie along one axis; each is shared by two cells."""
+    """Positions of the samples of each bin along one axis; two cells share each."""
     steps = (
         torch.arange(side, device=start.device)[:, None]
         + (torch.arange(count, device=start.device) + 0.5) / count
@@ -235,23 +186,3 @@ def _read(table: Tensor, x: _Axis, y: _Axis, side: int, width: int) -> Tensor:
         per_sample_weights=weights.reshape(bags, -1).to(table.dtype),
     )
     return read.view(regions, side, side, -1).permute(0, 3, 1, 2)
-
-
-_NAMES = (
-    "person bicycle car motorcycle airplane bus train truck boat traffic_light fire_hydrant stop_sign "
-    "parking_meter bench bird cat dog horse sheep cow elephant bear zebra giraffe backpack umbrella "
-    "handbag tie suitcase frisbee skis snowboard sports_ball kite baseball_bat baseball_glove skateboard "
-    "surfboard tennis_racket bottle wine_glass cup fork knife spoon bowl banana apple sandwich orange "
-    "broccoli carrot hot_dog pizza donut cake chair couch potted_plant bed dining_table toilet tv laptop "
-    "mouse remote keyboard cell_phone microwave oven toaster sink refrigerator book clock vase scissors "
-    "teddy_bear hair_drier toothbrush"
-)
-_UNUSED = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
-
-COCO_ORDER: dict[int, str] = {i: name.replace("_", " ") for i, name in enumerate(_NAMES.split())}
-"""Numbers of Detectron 2, 0 to 79."""
-
-COCO_NAMES: dict[int, str] = dict(
-    zip((number for number in range(1, 91) if number not in _UNUSED), COCO_ORDER.values(), strict=True)
-)
-"""Numbers of torchvision's detectors, 1 to 90."""

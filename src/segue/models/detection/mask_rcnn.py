@@ -31,31 +31,31 @@ ANCHOR_SIZES = (32, 64, 128, 256, 512)
 """Side of the square of an anchor's area, for each level of the pyramid."""
 
 PROPOSALS = 1000
-"""Proposals that are kept of a level before, and of the picture after suppression."""
+"""Proposals that are kept of a level before, and of the image after suppression."""
 
 BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 """Scale of the box head's deltas."""
 
 LIMIT = 100
-"""Most detections of a picture."""
+"""Most detections of an image."""
 
 SHORT_SIDE, LONG_SIDE = 800, 1333
-"""Short side that pictures are brought to, and the bound on their long side."""
+"""Short side that images are brought to, and the bound on their long side."""
 
 MULTIPLE = 32
-"""Pictures are padded to multiples of this."""
+"""Images are padded to multiples of this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """What torchvision and Detectron 2 count differently."""
+    """Conventions that differ between torchvision and Detectron 2."""
 
     smallest_proposal: float  # least side in pixels
     smallest_box: float
     background: int  # which of the class scores
     samples: int  # per side of a bin of a region; 0 takes as many as the bin has cells
     aligned: bool  # pixel centres are at halves, and anchors are not rounded to pixels
-    clips_scaled: bool  # boxes are clipped once more at the size of the picture, and empty ones left out
+    clips_scaled: bool  # boxes are clipped once more at the size of the image, and empty ones left out
 
 
 TORCHVISION = Convention(1e-3, 1e-2, background=0, samples=2, aligned=False, clips_scaled=False)
@@ -64,26 +64,26 @@ DETECTRON = Convention(0.0, 0.0, background=-1, samples=0, aligned=True, clips_s
 
 @dataclass(frozen=True)
 class Detections:
-    """Objects of one picture, best first."""
+    """Objects of one image, best first."""
 
     boxes: Tensor  # (N, 4), x0, y0, x1, y1 in pixels
     scores: Tensor  # (N,), in 0..1
     labels: Tensor  # (N,), int64, class numbers of the network
-    masks: Tensor  # (N, H, W), probabilities at the size of the picture
+    masks: Tensor  # (N, H, W), probabilities at the size of the image
 
     def __len__(self) -> int:
         return len(self.scores)
 
 
 class RegionDetector(nn.Module, ABC):
-    """Finds objects in a picture: their boxes as Faster R-CNN does, their masks as a subclass does.
+    """Finds objects in an image: their boxes as Faster R-CNN does, their masks as a subclass does.
 
     Args:
-        backbone: gives feature maps of a picture.
+        backbone: gives feature maps of an image.
         rpn: proposes boxes on them.
         heads: ``box_head`` and ``box_predictor``, and what the subclass draws masks with.
         least_score: detections must be above it.
-        short_side: short side that pictures are brought to, in pixels; the long side is bounded likewise.
+        short_side: short side of resized images in pixels; the long side is bounded too.
     """
 
     convention: ClassVar[Convention]
@@ -97,7 +97,7 @@ class RegionDetector(nn.Module, ABC):
 
     @abstractmethod
     def prepare(self, image: Tensor) -> tuple[Tensor, Shape]:
-        """The picture normalised, resized and padded, (1, 3, h, w), and its size before the padding."""
+        """The image normalised, resized and padded, (1, 3, h, w), and its size before the padding."""
 
     @abstractmethod
     def masks(self, pyramid: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
@@ -115,19 +115,19 @@ class RegionDetector(nn.Module, ABC):
     @staticmethod
     @abstractmethod
     def paste(masks: Tensor, boxes: Tensor, size: Shape) -> Tensor:
-        """Masks (N, m, m) of boxes (N, 4) laid over a picture, (N, H, W).
+        """Masks (N, m, m) of boxes (N, 4) laid over an image, (N, H, W).
 
         Args:
             masks: (N, m, m), in [0, 1].
-            boxes: (N, 4), x0, y0, x1, y1 in pixels of the picture.
-            size: height and width of the picture.
+            boxes: (N, 4), x0, y0, x1, y1 in pixels of the image.
+            size: height and width of the image.
 
         Returns:
             (N, H, W), 0 outside of the boxes.
         """
 
     def forward(self, image: Tensor) -> Detections:
-        """Objects of a picture (3, H, W), RGB in [0, 1]."""
+        """Objects of an image (3, H, W), RGB in [0, 1]."""
         original = (image.shape[1], image.shape[2])
         seen, size = self.prepare(image)
         pyramid = self.backbone(seen)
@@ -142,7 +142,7 @@ class RegionDetector(nn.Module, ABC):
         return Detections(boxes, scores, labels, self.paste(masks, boxes, original))
 
     def pool(self, pyramid: list[Tensor], boxes: Tensor, side: int = 7) -> Tensor:
-        """What the heads see of boxes (R, 4), (R, 256, side, side).
+        """Features of boxes (R, 4) for the heads, (R, 256, side, side).
 
         Args:
             pyramid: feature maps, finest first.
@@ -157,7 +157,7 @@ class RegionDetector(nn.Module, ABC):
     def classify(
         self, pyramid: list[Tensor], proposals: Tensor, size: Shape
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Boxes (N, 4), scores (N,) and class numbers (N,) of a picture, best first.
+        """Boxes (N, 4), scores (N,) and class numbers (N,) of an image, best first.
 
         Args:
             pyramid: feature maps, finest first.
@@ -181,7 +181,7 @@ class RegionDetector(nn.Module, ABC):
 
 
 class MaskRCNN(RegionDetector):
-    """Finds objects of 80 classes in a picture; there are two versions of it, as in torchvision."""
+    """Finds objects of 80 classes in an image; there are two versions of it, as in torchvision."""
 
     convention = TORCHVISION
 
@@ -229,7 +229,7 @@ class MaskRCNN(RegionDetector):
 
     @staticmethod
     def paste(masks: Tensor, boxes: Tensor, size: Shape) -> Tensor:
-        """Masks (N, m, m) of boxes (N, 4) laid over a picture, (N, H, W), as torchvision does.
+        """Masks (N, m, m) of boxes (N, 4) laid over an image, (N, H, W), as torchvision does.
 
         A border of one cell is added and the box grown to match, then rounded to whole pixels.
         """
@@ -251,7 +251,7 @@ class MaskRCNN(RegionDetector):
 def conv_block(
     cin: int, cout: int, kernel: int, norm: Norm | None = None, *, activate: bool = True
 ) -> nn.Sequential:
-    """Convolution, norm and ReLU, of which the last two may be missing; without a norm there is a bias."""
+    """Convolution with optional norm and ReLU; without a norm it has a bias."""
     layers: list[nn.Module] = [nn.Conv2d(cin, cout, kernel, padding=kernel // 2, bias=norm is None)]
     if norm is not None:
         layers.append(norm(cout))
@@ -308,9 +308,9 @@ class RPN(nn.Module):
         self.convention = convention
 
     def forward(self, pyramid: Sequence[Tensor], size: Shape, padded: Shape) -> tuple[Tensor, Tensor]:
-        """Boxes (R, 4), best first, and their logits, from the five levels of one picture.
+        """Boxes (R, 4), best first, and their logits, from the five levels of one image.
 
-        ``size`` is height and width of the picture, ``padded`` that of what the network saw.
+        ``size`` is height and width of the image, ``padded`` of the network's input.
         """
         boxes, logits, levels = [], [], []
         rounded = not self.convention.aligned
@@ -354,14 +354,9 @@ class BoxPredictor(nn.Module):
 
 
 def scale_to(short_side: int, image: Tensor) -> float:
-    """Factor that brings a picture to a short side, its long side bounded in the published proportion.
+    """Factor that brings an image to a short side, its long side bounded in the published proportion.
 
-    Args:
-        short_side: wanted short side in pixels.
-        image: picture (..., h, w).
-
-    Returns:
-        The factor for both sides.
+    ``image``: image (..., h, w).
     """
     sides = image.shape[-2:]
     return min(short_side / min(sides), LONG_SIDE * short_side / SHORT_SIDE / max(sides))
@@ -370,11 +365,7 @@ def scale_to(short_side: int, image: Tensor) -> float:
 def padded(images: Tensor) -> Tensor:
     """Add zeros at the right and the bottom, to sides that are multiples of :data:`MULTIPLE`.
 
-    Args:
-        images: (B, 3, h, w).
-
-    Returns:
-        (B, 3, h', w').
+    ``images``: (B, 3, h, w); returns (B, 3, h', w').
     """
     return F.pad(images, (0, -images.shape[-1] % MULTIPLE, 0, -images.shape[-2] % MULTIPLE))
 

@@ -32,48 +32,41 @@ WIDTH = 96
 """Channels of the four levels."""
 
 SIDE = 416
-"""The network was trained on pictures of this side."""
+"""The network was trained on images of this side."""
 
 MULTIPLE = 32
 MEAN, STD = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
-"""Of the channels blue, green and red, in that order, in 0..255."""
+"""For blue, green and red, in that order, in 0..255."""
 
 NMS_IOU = 0.6
 LIMIT = 100
-"""Most boxes of a picture."""
+"""Most boxes of an image."""
 
 TILE_OVERLAP = 0.2
 """Share of its side by which a tile reaches into the next one."""
 
 TILE_RIM = 0.01
-"""A box that ends within this share of the side of a tile, at an edge where the picture goes on, is a cut-off
-part of an object that another tile or the whole picture shows better."""
+"""A box that ends within this share of the side of a tile, at an edge where the image goes on, is a cut-off
+part of an object that another tile or the whole image shows better."""
 
 PART_COVERED = 0.8
 """A box of a tile goes when this share of it lies in a better one of its class from another view."""
 
 
 class Boxes(NamedTuple):
-    """Detections of a picture, best first."""
+    """Detections of an image, best first."""
 
-    boxes: Tensor  # (N, 4), x0, y0, x1, y1 in pixels of the picture
+    boxes: Tensor  # (N, 4), x0, y0, x1, y1 in pixels of the image
     scores: Tensor  # (N,), in 0..1
-    labels: Tensor  # (N,), int64, in 0..79, see :data:`segue.models.detection.boxes.COCO_ORDER`
+    labels: Tensor  # (N,), int64, in 0..79, see :data:`segue.models.detection.classes.COCO_ORDER`
 
     def take(self, index: Tensor) -> Boxes:
-        """Those of a boolean or integer index.
-
-        Args:
-            index: (N,), bool, or (K,), whole numbers.
-
-        Returns:
-            In the order of the index.
-        """
+        """Select detections. ``index``: (N,), bool, or (K,), integers."""
         return Boxes(*(values[index] for values in self))
 
 
 class NanoDetPlus(nn.Module):
-    """Detector; takes pictures as :func:`prepare` makes them, sides in multiples of 32."""
+    """Detector; takes images as :func:`prepare` makes them, sides in multiples of 32."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,16 +92,16 @@ class NanoDetPlus(nn.Module):
 
     @torch.inference_mode()
     def detect(self, image: Image, least_score: float = 0.05, tiles: int = 1) -> Boxes:
-        """Find the objects of a picture of any size.
+        """Find the objects of an image of any size.
 
         Args:
             image: RGB, (H, W, 3), uint8.
             least_score: of a box, in 0..1.
             tiles: look also at ``tiles`` x ``tiles`` overlapping parts at full detail, for objects that
-                are small in a large picture; 1 looks at the whole alone.
+                are small in a large image; 1 looks at the whole alone.
 
         Returns:
-            Boxes in pixels of the picture, best first.
+            Boxes in pixels of the image, best first.
         """
         height, width = image.shape[:2]
         found = [self._detect(image, least_score)]
@@ -137,9 +130,9 @@ class NanoDetPlus(nn.Module):
 
 
 def network_size(height: int, width: int) -> tuple[int, int]:
-    """Height and width that a picture is brought to: the square of the training, whatever its proportions.
+    """Height and width of the resized image: the square of the training, for most aspect ratios.
 
-    Only beyond 2:1 the short side becomes less, so that no picture is stretched by more than that.
+    Only beyond 2:1 the short side becomes less, so that no image is stretched by more than that.
     """
     share = min(1.0, 2 * min(height, width) / max(height, width))
     short = max(round(SIDE * share / MULTIPLE), 1) * MULTIPLE
@@ -147,14 +140,10 @@ def network_size(height: int, width: int) -> tuple[int, int]:
 
 
 def prepare(image: Image, size: tuple[int, int] | None = None) -> Tensor:
-    """Resize and normalise a picture.
+    """Resize and normalise an image.
 
-    Args:
-        image: RGB (H, W, 3), uint8.
-        size: height and width to resize to; None takes :func:`network_size`.
-
-    Returns:
-        Blue, green, red, (1, 3, h, w), float32, less :data:`MEAN`, in parts of :data:`STD`.
+    ``image``: RGB (H, W, 3), uint8; returns blue, green, red, (1, 3, h, w), float32, less :data:`MEAN`, in
+    parts of :data:`STD`.
     """
     rows, columns = size or network_size(*image.shape[:2])
     if image.shape[0] > 2 * rows and image.shape[1] > 2 * columns:
@@ -173,12 +162,7 @@ def decode(outputs: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, Te
     A cell (i, j) of stride s stands for the point (j·s, i·s), without half a cell; a distance is s times the
     mean of its distribution over 0..7 (Generalized Focal Loss, section 3.2).
 
-    Args:
-        outputs: of each level, (1, 80 + 32, h, w).
-        size: height and width to which boxes are clipped, in pixels.
-
-    Returns:
-        Corners (N, 4) in pixels, and class logits (N, 80).
+    Returns corners (N, 4) in pixels, and class logits (N, 80).
     """
     boxes, logits = [], []
     for stride, output in zip(STRIDES, outputs, strict=True):
@@ -194,16 +178,7 @@ def decode(outputs: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, Te
 
 
 def select(outputs: Sequence[Tensor], size: tuple[int, int], least_score: float) -> Boxes:
-    """The boxes of a picture after class-wise suppression; a cell may give several classes.
-
-    Args:
-        outputs: of each level, (1, 80 + 32, h, w).
-        size: height and width to which boxes are clipped, in pixels.
-        least_score: probability in [0, 1] that a class must exceed.
-
-    Returns:
-        At most :data:`LIMIT` boxes with scores and classes, best first.
-    """
+    """The boxes of an image after class-wise suppression; a cell may give several classes."""
     boxes, logits = decode([output.float() for output in outputs], size)
     scores = logits.sigmoid()
     cell, label = (scores > least_score).nonzero().unbind(1)
@@ -213,7 +188,7 @@ def select(outputs: Sequence[Tensor], size: tuple[int, int], least_score: float)
 
 
 def tile_grid(height: int, width: int, tiles: int) -> list[tuple[int, int, int, int]]:
-    """Overlapping parts that cover a picture, row by row."""
+    """Overlapping parts that cover an image, row by row."""
     if tiles <= 1:
         return []
     spans = []
@@ -225,7 +200,7 @@ def tile_grid(height: int, width: int, tiles: int) -> list[tuple[int, int, int, 
 
 
 def _not_parts(found: Boxes, views: Tensor) -> Tensor:
-    """Which boxes do not lie in a better one of their class that another view shows, (N,)."""
+    """Boxes that do not lie in a better box of their class from another view, (N,)."""
     low = torch.maximum(found.boxes[:, None, :2], found.boxes[None, :, :2])
     high = torch.minimum(found.boxes[:, None, 2:], found.boxes[None, :, 2:])
     inside = (high - low).clamp(min=0).prod(-1) > PART_COVERED * areas(found.boxes)[:, None]
@@ -368,7 +343,7 @@ class Head(nn.Module):
         self.gfl_cls = nn.ModuleList(_conv(WIDTH, CLASSES + 4 * BINS, 1, leaky=False) for _ in STRIDES)
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """Of each level (B, 96, h, w) the class logits and distances, (B, 80 + 32, h, w)."""
+        """Class logits and distances of each level (B, 96, h, w): (B, 80 + 32, h, w)."""
         together = zip(self.cls_convs, self.gfl_cls, levels, strict=True)
         return [output(convs(level)) for convs, output, level in together]
 
@@ -386,23 +361,15 @@ class NanoDetTrunk(NanoDetPlus):
     def levels(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Features of the backbone at stride 8, and the levels.
 
-        Args:
-            images: (B, 3, H, W), RGB where the detector takes BGR.
-
-        Returns:
-            Map at stride 8, and four maps with 96 channels at strides 8 to 64.
+        ``images``: (B, 3, H, W), RGB where the detector takes BGR.
         """
         trunk, levels = self.features(images.flip(1))
         return trunk[0], levels
 
     def edges(self, images: Tensor) -> Tensor:
-        """What the first layer sees, at stride 2.
+        """Input of the first layer, at stride 2.
 
-        Args:
-            images: (B, 3, H, W), RGB where the detector takes BGR.
-
-        Returns:
-            (B, C, H/2, W/2).
+        ``images``: (B, 3, H, W), RGB where the detector takes BGR; returns (B, C, H/2, W/2).
         """
         return self.backbone.conv1(images.flip(1))
 

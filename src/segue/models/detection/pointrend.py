@@ -32,7 +32,7 @@ CLASSES = 80
 """COCO's classes in order, without gaps; the background is the last of 81 scores."""
 
 MEAN_BGR = (103.53, 116.28, 123.675)
-"""Subtracted from the picture, which is BGR in 0..255."""
+"""Subtracted from the image, which is BGR in 0..255."""
 
 COARSE_SIDE = 7
 """Side of the coarse prediction."""
@@ -41,33 +41,19 @@ STEPS, POINTS = 5, 28 * 28
 """Doublings of the coarse prediction, and points that each of them draws anew."""
 
 MASK_STRIDE = 4
-"""Stride of the level that masks are drawn from, whatever the size of the box."""
+"""Stride of the level for masks of boxes of any size."""
 
 
 def point_sample(features: Tensor, points: Tensor) -> Tensor:
     """Bilinear samples of maps; zero outside.
 
-    Args:
-        features: (N, C, h, w).
-        points: x and y in 0..1, (N, P, 2).
-
-    Returns:
-        (N, C, P).
+    ``features``: (N, C, h, w); ``points``: x and y in 0..1, (N, P, 2); returns (N, C, P).
     """
     return F.grid_sample(features, 2 * points[:, :, None] - 1, align_corners=False)[..., 0]
 
 
 def regular_grid(count: int, side: int, like: Tensor) -> Tensor:
-    """Centres of the cells of a square grid, row by row.
-
-    Args:
-        count: how many copies of the grid.
-        side: cells a side.
-        like: tensor whose device and type the result has.
-
-    Returns:
-        x and y in 0..1, (count, side², 2).
-    """
+    """Centres of the cells of a square grid, row by row. Returns x and y in 0..1, (count, side², 2)."""
     centres = (torch.arange(side, device=like.device, dtype=like.dtype) + 0.5) / side
     y, x = torch.meshgrid(centres, centres, indexing="ij")
     return torch.stack((x, y), -1).view(1, -1, 2).expand(count, -1, -1)
@@ -76,12 +62,8 @@ def regular_grid(count: int, side: int, like: Tensor) -> Tensor:
 def uncertain_points(uncertainty: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The most uncertain cells of maps (PointRend, section 3.1).
 
-    Args:
-        uncertainty: larger where less certain, (N, 1, h, w).
-        count: how many cells, at most h·w.
-
-    Returns:
-        Indices (N, P), int64, and centres x, y in 0..1, (N, P, 2).
+    ``uncertainty``: larger where less certain, (N, 1, h, w); returns indices (N, P), int64, and centres x, y
+    in 0..1, (N, P, 2).
     """
     height, width = uncertainty.shape[-2:]
     chosen = uncertainty.flatten(1).topk(min(count, height * width), dim=1).indices
@@ -90,16 +72,10 @@ def uncertain_points(uncertainty: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def sample_in_boxes(features: Tensor, boxes: Tensor, points: Tensor, stride: int = MASK_STRIDE) -> Tensor:
-    """Samples of one picture's map at points of boxes.
+    """Samples of one image's map at points of boxes.
 
-    Args:
-        features: (1, C, h, w).
-        boxes: corners in pixels of the picture, (R, 4).
-        points: x and y in 0..1 of each box, (R, P, 2).
-        stride: pixels per cell of the map.
-
-    Returns:
-        (R, C, P).
+    ``features``: (1, C, h, w); ``boxes``: corners in pixels of the image, (R, 4); ``points``: x and y in
+    0..1 of each box, (R, P, 2); returns (R, C, P).
     """
     height, width = features.shape[-2:]
     places = points * (boxes[:, None, 2:] - boxes[:, None, :2]) + boxes[:, None, :2]
@@ -177,12 +153,7 @@ class PointMaskHead(nn.Module):
     def coarse(self, features: Tensor, boxes: Tensor) -> Tensor:
         """Coarse logits (R, classes, 7, 7) of regions of a map (1, C, h, w) at stride 4.
 
-        Args:
-            features: (1, C, h, w), at stride 4.
-            boxes: (R, 4), in pixels of the network's input.
-
-        Returns:
-            (R, classes, 7, 7), logits.
+        ``boxes``: (R, 4), in pixels of the network's input.
         """
         grid = regular_grid(len(boxes), 2 * COARSE_SIDE, boxes)
         pooled = sample_in_boxes(features, boxes, grid)
@@ -208,7 +179,7 @@ class PointMaskHead(nn.Module):
 
 
 class PointRend(RegionDetector):
-    """Finds objects of 80 classes in a picture and draws sharp masks."""
+    """Finds objects of 80 classes in an image and draws sharp masks."""
 
     convention = DETECTRON
 
@@ -232,7 +203,7 @@ class PointRend(RegionDetector):
 
     @staticmethod
     def paste(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
-        """Masks (N, m, m) of boxes (N, 4) laid over a picture, (N, H, W): bilinear, zero outside the box."""
+        """Masks (N, m, m) of boxes (N, 4) laid over an image, (N, H, W): bilinear, zero outside the box."""
         height, width = size
         y = torch.arange(height, device=boxes.device, dtype=boxes.dtype) + 0.5
         x = torch.arange(width, device=boxes.device, dtype=boxes.dtype) + 0.5
@@ -254,19 +225,15 @@ class PointRend(RegionDetector):
 
 
 def normalised(images: Tensor) -> Tensor:
-    """Subtract the mean of the training pictures and pad.
+    """Subtract the mean of the training images and pad.
 
-    Args:
-        images: blue, green, red, (B, 3, H, W), 0..255.
-
-    Returns:
-        (B, 3, H', W'); sides are multiples of that of :func:`padded`.
+    ``images``: blue, green, red, (B, 3, H, W), 0..255; returns (B, 3, H', W').
     """
     return padded(images - images.new_tensor(MEAN_BGR).view(3, 1, 1))
 
 
 def _resized(image: Tensor, scale: float) -> Tensor:
-    """A picture (3, H, W) in [0, 1] at the size of the release: Pillow's bilinear filter on 8-bit values."""
+    """An image (3, H, W) in [0, 1] at the size of the release: Pillow's bilinear filter on 8-bit values."""
     size = (int(image.shape[2] * scale + 0.5), int(image.shape[1] * scale + 0.5))
     pixels = (image * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     resized = PIL.Image.fromarray(pixels).resize(size, PIL.Image.Resampling.BILINEAR)

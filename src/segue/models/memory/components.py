@@ -4,49 +4,87 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segue.arrays import BoolArray
+from segue.types import Image
 
 LIKELY = -2.2
-"""Log-odds (probability 0.1) above which a position belongs to a piece."""
+"""Log-odds (probability 0.1) above which a position belongs to a component."""
 
 UNLIKELY = -10.0
 """Log-odds that a position gets which is taken away."""
 
 LARGE = 0.3
-"""A piece this large, compared with all that is near, stays: it may well be the object."""
+"""A component this large, compared with all that is near, stays: it may well be the object."""
+
+ROUNDS = 12
+"""Rounds of :func:`label_components`; the number of parts of a component falls by half or more in each."""
 
 
-def suppress_distant_components(
-    logits: npt.NDArray[np.float32], before: npt.NDArray[np.bool_], max_jump: int
-) -> npt.NDArray[np.float32]:
-    """Lower the log-odds of small pieces that nothing of the previous mask is near to.
+def suppress_distant_components(logits: Tensor, before: Tensor, max_jump: int) -> Tensor:
+    """Lower the log-odds of small components that nothing of the previous mask is near to.
 
-    A piece is a connected region of likely positions. One that comes within ``max_jump`` rows and columns of
-    the previous mask stays as a whole. Where no piece does, or where there was no mask, everything stays: an
-    object that jumped or comes back is found anywhere.
+    A component is a connected region of likely positions. One that comes within ``max_jump`` rows and columns
+    of the previous mask stays as a whole. Where no component does, or where there was no mask, everything
+    stays: an object that jumped or comes back is found anywhere.
 
-    Args:
-        logits: log-odds of the objects, (K, h, w), float32; changed in place.
-        before: their masks on the frame before, (K, h, w).
-        max_jump: in positions of the maps.
-
-    Returns:
-        The log-odds that were given.
+    ``logits``: log-odds of the objects, (K, h, w), float32; ``before``: their masks on the frame before, (K,
+    h, w), bool; returns (K, h, w).
     """
+    if logits.device.type != "cpu":
+        return logits.masked_fill(_distant(logits > LIKELY, before, max_jump), UNLIKELY)
     kernel = np.ones((2 * max_jump + 1,) * 2, np.uint8)
-    for plane, mask in zip(logits, before, strict=True):
-        if not mask.any():
-            continue
-        likely = (plane > LIKELY).astype(np.uint8)
-        count, pieces, stats, _ = cv2.connectedComponentsWithStats(likely, connectivity=8)
-        if count <= 2:
-            continue
-        near = cv2.dilate(mask.astype(np.uint8), kernel)
-        touched = np.bincount(pieces[near > 0], minlength=count) > 0
-        areas = stats[:, cv2.CC_STAT_AREA]
-        main = areas[1:][touched[1:]].sum()
-        stray = ~touched & (areas < LARGE * main)
-        stray[0] = False
-        if stray.any():
-            plane[stray[pieces]] = UNLIKELY
+    for plane, mask in zip(logits.numpy(), before.numpy(), strict=True):
+        if mask.any():
+            plane[_distant_of_plane(plane > LIKELY, mask, kernel)] = UNLIKELY
     return logits
+
+
+def _distant_of_plane(likely: BoolArray, before: BoolArray, kernel: Image) -> BoolArray:
+    """Positions (h, w) of distant components."""
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(likely.astype(np.uint8), connectivity=8)
+    if count <= 2:
+        return np.zeros_like(likely)
+    near = cv2.dilate(before.astype(np.uint8), kernel)
+    touched = np.bincount(pieces[near > 0], minlength=count) > 0
+    areas = stats[:, cv2.CC_STAT_AREA]
+    main = areas[1:][touched[1:]].sum()
+    stray = ~touched & (areas < LARGE * main)
+    stray[0] = False
+    return np.asarray(stray[pieces])
+
+
+def _distant(likely: Tensor, before: Tensor, max_jump: int) -> Tensor:
+    """Positions (K, h, w) of distant components, on a device that nothing waits for."""
+    labels = label_components(likely)
+    near = before.float()[None]
+    for kernel in ((2 * max_jump + 1, 1), (1, 2 * max_jump + 1)):
+        near = F.max_pool2d(near, kernel, 1, (kernel[0] // 2, kernel[1] // 2))
+    counts = torch.zeros(2, labels.numel(), dtype=torch.int32, device=labels.device)
+    counted = torch.stack([likely.flatten(), (likely & (near[0] > 0)).flatten()]).int()
+    area, touched = counts.scatter_add_(1, labels.flatten().expand(2, -1), counted)[:, labels]
+    main = (likely & (touched > 0)).sum((1, 2), keepdim=True)
+    return likely & (touched == 0) & (area < LARGE * main) & before.any(2).any(1)[:, None, None]
+
+
+def label_components(likely: Tensor) -> Tensor:
+    """Number positions by the component of their plane, joined over corners too, without waiting.
+
+    Components are trees of positions: in each round a tree joins the neighbour with the highest number, and
+    its positions then point nearer to the root.
+
+    ``likely``: (K, h, w), bool; returns (K, h, w), int64, equal where a component is.
+    """
+    parents = torch.arange(likely.numel(), device=likely.device)
+    first = parents.view_as(likely)[:, :1, :1]
+    for _ in range(ROUNDS):
+        # Numbers inside a plane, which float32 holds exactly; 0 is no component.
+        numbers = ((parents.view_as(likely) - first + 1) * likely).float()
+        highest = F.max_pool2d(numbers[None], 3, 1, 1)[0].long() * likely - 1 + first * likely
+        parents = parents.scatter_reduce(0, parents, highest.flatten(), "amax")
+        for _ in range(3):
+            parents = parents[parents]
+    return parents.view_as(likely)

@@ -1,4 +1,4 @@
-"""What a memory table holds: frames, objects, and rows of keys, usage and values."""
+"""Content of a memory table: frames, objects, and rows of keys, usage and values."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from segue.layers.attention import Similarity
-from segue.models.base import MemoryPolicy
 from segue.models.memory.rows import Rows
 from segue.models.memory.similarity import anisotropic_key_rows, key_rows, pool_keys
+from segue.types import MemoryPolicy
 
 RESERVE_BYTES = 1 << 30
 """Address space for tables of full size from the start; others grow, which takes old and new at once."""
@@ -241,7 +241,7 @@ class TableContents:
         return self.uncertainty_penalty * uncertainty + (self.penalty if keep else self.last_penalty)
 
     def _rows(self, key: Tensor, shrinkage: Tensor | None, penalty: float) -> dict[str, Tensor]:
-        """What is written of a key (1, C, h, w)."""
+        """The rows written for a key (1, C, h, w)."""
         if self.similarity == "anisotropic":
             assert shrinkage is not None
             rows = {"keys": anisotropic_key_rows(key[0].flatten(1).T, shrinkage[0].flatten(1).T)}
@@ -254,7 +254,7 @@ class TableContents:
         return rows | {"use": fresh, "life": fresh + FRESH}
 
     def _before_frames(self, name: str) -> int:
-        """Rows of a table before those of frames: the prototypes."""
+        """Rows of a table before the rows of frames: the prototypes."""
         if name.startswith("value."):
             return self.objects[int(name.removeprefix("value."))].long
         return self.long if name in ("keys", "use", "life") else 0
@@ -272,7 +272,7 @@ class TableContents:
         return sorted(range(len(self.frames)), key=lambda n: self.frames[n].number)
 
     def _slot(self, keep: bool, pinned: bool) -> int | None:
-        """Where the next frame goes: behind the last one, in place of one that makes room, or nowhere."""
+        """Position of the next frame: after the last one, in place of an evicted one, or None."""
         end = len(self.frames)
         if not keep or self.memory_frames is None or self.policy == "all":
             return end
@@ -302,12 +302,17 @@ class TableContents:
                 missing = len(kept) - len(own)
                 places[f"value.{i}"] = [0] * missing + own
                 entered[i] = self.frames[kept[missing]].number
+        leads = list(kept) == list(range(len(kept)))
         for name, table in self._tables.items():
-            rows = torch.arange(len(table), device=table.rows.device)
             before = self._before_frames(name)
-            by_frame = rows[before:].view(len(self.frames), -1)
-            chosen = by_frame[places.get(name, list(kept))].flatten()
-            table.keep(torch.cat([rows[:before], chosen]))
+            size = (len(table) - before) // len(self.frames)
+            if leads and name not in places:
+                table.cut(before + len(kept) * size)
+                continue
+            rows = torch.arange(len(table), device=table.rows.device)
+            by_frame = rows[before:].view(len(self.frames), size)
+            chosen = [by_frame[place] for place in places.get(name, kept)]
+            table.keep(torch.cat([rows[:before], *chosen]))
         for i, number in entered.items():
             self.objects[i].entered = number
         self.frames = [self.frames[n] for n in kept]

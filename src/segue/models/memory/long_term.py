@@ -1,4 +1,4 @@
-"""What XMem and Cutie share: a bounded memory of frames, and a long-term memory of what goes from it."""
+"""Shared parts of XMem and Cutie: a bounded memory of frames, and a long-term memory of evicted frames."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LongTermSchedule(Schedule):
         max_long_term_elements: bound on the long-term memory.
         permanent: frames that never make room: ``entry`` are those on which objects entered, ``given`` all
             that have given masks (``force_permanent`` of Cutie's release).
-        resize: how ``short_side`` reduces pictures: ``bilinear`` as the releases do, ``antialias``
+        resize: how ``short_side`` reduces images: ``bilinear`` as the releases do, ``antialias``
             bilinearly with antialiasing, ``area`` by averaging.
         official: reproduce defects of the release that change numbers (docs/systems).
     """
@@ -124,7 +124,7 @@ class LongTermTracker(MemoryTracker):
     def evict(self, table: MemoryTable) -> None:
         """Thin out a long-term memory that has no room for more prototypes, as XMem does.
 
-        Of elements whose usage equals the last one that must go, all go.
+        All elements whose usage equals the last evicted one are evicted.
 
         Args:
             table: of one view, before prototypes are added.

@@ -11,7 +11,7 @@ from torch import Tensor
 from segue.models.memory.table import MemoryTable
 
 Sharing = Literal["all", "entry", "object"]
-"""Which objects share keys: all (STCN, XMem), those that entered together (Cutie), or none (STM)."""
+"""Objects that share keys: all (STCN, XMem), those that entered together (Cutie), or none (STM)."""
 
 
 class Memory:
@@ -43,18 +43,25 @@ class Memory:
                 table.write(ids, key, values, **how)
                 continue
             places = [ids.index(i) for i in members]
-            table.write(members, key[places] if len(key) > 1 else key, values[places], **how)
+            keys = key if len(key) == 1 else torch.stack([key[place] for place in places])
+            table.write(members, keys, torch.stack([values[place] for place in places]), **how)
 
     def read(
-        self, key: Tensor, ids: Sequence[int], selection: Tensor | None = None, *, count: bool = True
+        self,
+        key: Tensor,
+        ids: Sequence[int],
+        selection: Tensor | None = None,
+        *,
+        count: bool = True,
+        at: tuple[int, int] = (0, 0),
     ) -> Tensor:
-        """What objects remember, (K, Cv, h, w), see :meth:`segue.models.memory.MemoryTable.read`."""
+        """Readout of the objects, (K, Cv, h, w), see :meth:`segue.models.memory.MemoryTable.read`."""
         if len(self.tables) == 1:
-            return self.tables[0].read(key, ids, selection, count=count)
+            return self.tables[0].read(key, ids, selection, count=count, at=at)
         found: dict[int, Tensor] = {}
         for table in self.tables:
             if members := [i for i in ids if i in table.objects]:
-                read = table.read(key, members, selection, count=count)
+                read = table.read(key, members, selection, count=count, at=at)
                 found |= zip(members, read, strict=True)
         return torch.stack([found[i] for i in ids])
 

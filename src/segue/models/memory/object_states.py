@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class ObjectStates:
-    """Tensors of single objects in one view; those of a frame take effect when the frame is done.
+    """Tensors of single objects in one view; values of a frame take effect at its end.
 
     Attributes:
         kept: the tensors by what they are, then by the id of the object.
@@ -20,15 +20,9 @@ class ObjectStates:
         self._coming: dict[str, dict[int, Tensor]] = {}
 
     def of(self, name: str, ids: Sequence[int], fresh: Tensor) -> Tensor:
-        """Give the states of objects, those of the frame in progress where there are any.
+        """States of objects, from the frame in progress if it has any.
 
-        Args:
-            name: name of the state.
-            ids: the objects.
-            fresh: state of an object that has none yet.
-
-        Returns:
-            States (K, ...), in the order of ``ids``.
+        Returns states (K, ...), in the order of ``ids``.
         """
         known = self.kept.get(name, {}) | self._coming.get(name, {})
         return torch.stack([known.get(i, fresh) for i in ids])
@@ -36,10 +30,7 @@ class ObjectStates:
     def keep(self, name: str, ids: Sequence[int], states: Tensor) -> None:
         """Keep states from :meth:`commit` on, instead of earlier ones.
 
-        Args:
-            name: name of the state.
-            ids: the objects.
-            states: (K, ...), in the order of ``ids``.
+        ``states``: (K, ...), in the order of ``ids``.
         """
         self._coming.setdefault(name, {}).update(zip(ids, states.unbind(), strict=True))
 

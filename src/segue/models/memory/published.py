@@ -16,9 +16,9 @@ from segue.types import Image
 
 
 class BicubicTracker(MemoryTracker):
-    """A :class:`MemoryTracker` that reduces pictures as the release of STCN does: bicubic, no antialiasing.
+    """A :class:`MemoryTracker` that reduces images as the release of STCN does: bicubic, no antialiasing.
 
-    The long side is cut to an integer, and given masks are reduced by the nearest pixel. Pictures with a
+    The long side is cut to an integer, and given masks are reduced by the nearest pixel. Images with a
     short side below ``short_side`` stay as they are.
     """
 
@@ -27,7 +27,7 @@ class BicubicTracker(MemoryTracker):
         return ResizePadGeometry.of(size, short, stride, truncate=True, mask_mode="nearest")
 
     def resized(self, image: Image, geometry: ResizePadGeometry) -> npt.NDArray[Any]:
-        """A picture (H, W, 3) at the working size, (h, w, 3), float32; values may lie beyond 0 and 255."""
+        """An image (H, W, 3) at the working size, (h, w, 3), float32; values may lie beyond 0 and 255."""
         if not geometry.resizes:
             return super().resized(image, geometry)
         planes = torch.from_numpy(np.asarray(image, np.float32)).permute(2, 0, 1)[None]

@@ -62,6 +62,10 @@ class Rows:
         self.put(at, rows)
         self.put(at + len(rows), after)
 
+    def cut(self, count: int) -> None:
+        """Keep the first ``count`` rows."""
+        self._count = count
+
     def keep(self, places: Tensor) -> None:
         """Keep the rows at some places, int64, in this order."""
         self.put(0, self.rows[places])

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 GROUP = 32
-"""Positions of which top-k selection first keeps only the largest."""
+"""Block size in which top-k selection first keeps only the largest positions."""
 
 
 def top_k(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""What a frame goes through with a memory network; each step can be refined by a subclass."""
+"""Steps of a frame with a memory network; subclasses can override each."""
 
 from __future__ import annotations
 
@@ -18,26 +18,28 @@ from segue.models.geometry import ResizePadGeometry
 from segue.models.memory.memory import Memory
 from segue.models.memory.object_states import ObjectStates
 from segue.models.memory.outputs import ToProbabilities, upsample_then_aggregate
+from segue.models.memory.window import Window
 from segue.types import Image
 
 Views = list[QueryFeatures]
-"""The picture, and its mirror image with ``flip_tta``; each has a memory of its own."""
+"""The image, and its mirror image with ``flip_tta``; each has a memory of its own."""
 
 PASS_BYTES_PER_PIXEL = 512
-"""Rough use of memory by one object in one pass of a decoder, per pixel of the picture."""
+"""Rough use of memory by one object in one pass of a decoder, per pixel of the image."""
 
 
 @dataclass(frozen=True, slots=True)
 class FramePlan:
-    """What happens on a frame.
+    """Plan for one frame.
 
     Attributes:
         given: the prompts of the frame.
         ids: the objects after it, ascending.
         keep: whether the frame becomes permanent memory.
-        commit: False for a picture that is not taken: then nothing may change.
+        commit: False for an image that is not taken: then nothing may change.
         uncertainty: of the masks with which it becomes memory, in [0, 1]; known when they are, and only where
             the schedule asks for it.
+        window: the part of the image in which objects are predicted; None for all of it.
     """
 
     given: FramePrompts | None
@@ -45,6 +47,7 @@ class FramePlan:
     keep: bool
     commit: bool = True
     uncertainty: float = 0.0
+    window: Window | None = None
 
 
 class FrameSteps:
@@ -67,18 +70,18 @@ class FrameSteps:
         self.schedule = setup.schedule
 
     def geometry(self, size: Shape) -> ResizePadGeometry:
-        """Choose the size at which pictures go through the network.
+        """Choose the size at which images go through the network.
 
         Args:
-            size: height and width of the pictures in pixels.
+            size: height and width of the images in pixels.
 
         Returns:
-            How pictures are resized and padded, and masks brought back.
+            Resizing and padding of images, and its inverse for masks.
         """
         return ResizePadGeometry.of(size, self.schedule.short_side, self.network.stride)
 
     def resized(self, image: Image, geometry: ResizePadGeometry) -> npt.NDArray[Any]:
-        """Bring a picture to the working size.
+        """Bring an image to the working size.
 
         Args:
             image: RGB (H, W, 3), uint8.
@@ -89,19 +92,23 @@ class FrameSteps:
         """
         return np.array(geometry.to_network(image), order="C")
 
-    def encode(self, pixels: npt.NDArray[Any]) -> Views:
-        """Encode a picture, and its mirror image where there are two views.
+    def encode(self, pixels: npt.NDArray[Any], window: Window | None = None) -> Views:
+        """Encode an image, or a window of it, and its mirror image where there are two views.
 
         Args:
             pixels: RGB (h, w, 3) at the working size, values of 0 to 255.
+            window: the part of the image that is encoded; None for all of it.
 
         Returns:
             Query features of each view.
         """
         moved = torch.from_numpy(pixels).to(self._setup.device, non_blocking=True)
+        prepared = self.network.prepare(moved).to(self._setup.dtype)
+        if window is not None:
+            prepared = window.cut(prepared)
         return [
             self.network.encode_query(view.contiguous(memory_format=torch.channels_last))
-            for view in self._with_mirrored(self.network.prepare(moved).to(self._setup.dtype))
+            for view in self._with_mirrored(prepared)
         ]
 
     def needs_prediction(self, given: FramePrompts) -> bool:
@@ -114,6 +121,17 @@ class FrameSteps:
             True here; a subclass may save the prediction where all objects have a mask.
         """
         return True
+
+    def choose_windows(self, plan: FramePlan) -> Sequence[Window]:
+        """Choose parts of the image in which objects are predicted: a part where they left the one before.
+
+        Args:
+            plan: what happens on the frame.
+
+        Returns:
+            Nothing, as the whole image is predicted; a subclass may choose parts.
+        """
+        return ()
 
     def predict(self, view: int, query: QueryFeatures, plan: FramePlan) -> Tensor:
         """Predict all objects by one view: read and decode.
@@ -145,7 +163,8 @@ class FrameSteps:
         Returns:
             Values (K, Cv, h, w) in the tracker's dtype.
         """
-        readout = self.memories[view].read(query.key, ids, query.selection, count=plan.commit)
+        at = (0, 0) if plan.window is None else plan.window.at(self.network.read_stride)
+        readout = self.memories[view].read(query.key, ids, query.selection, count=plan.commit, at=at)
         return readout.to(self._setup.dtype)
 
     def decode(

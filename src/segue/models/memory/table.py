@@ -21,10 +21,10 @@ from segue.models.memory.contents import FRESH, TableContents
 from segue.models.memory.selection import cell_members, far_apart, places_of_largest, top_k, weighted_rows
 from segue.models.memory.similarity import anisotropic_query_rows, potentiate, query_rows
 
-BLOCK_ELEMENTS = {"cpu": 1 << 21, "cuda": 1 << 27}
-"""Affinities that exist at a time: 8 MiB stay near a processor's cache, a GPU wants large products."""
+BLOCK_ELEMENTS = {"cpu": 1 << 19, "cuda": 1 << 27}
+"""Affinities that exist at a time: 2 MiB stay in a processor's cache, a GPU wants large products."""
 
-BLOCK_ROWS = 64
+BLOCK_ROWS = 48
 """Query rows of a block at least; thinner products waste a processor's registers."""
 
 COARSE_CELLS = 24
@@ -44,7 +44,13 @@ class MemoryTable(TableContents):
     """Keys and values of remembered frames and prototypes, which objects read."""
 
     def read(
-        self, key: Tensor, ids: Sequence[int], selection: Tensor | None = None, *, count: bool = True
+        self,
+        key: Tensor,
+        ids: Sequence[int],
+        selection: Tensor | None = None,
+        *,
+        count: bool = True,
+        at: tuple[int, int] = (0, 0),
     ) -> Tensor:
         """Read what objects remember of the query's surroundings.
 
@@ -56,6 +62,7 @@ class MemoryTable(TableContents):
             ids: objects, all of them known.
             selection: weights of its channels, (1, C, h, w), for the anisotropic similarity.
             count: whether the read counts as usage, once :meth:`commit_usage` is called.
+            at: row and column of its first position, for a key of a part of the image.
 
         Returns:
             (K, Cv, h, w), channels last in memory.
@@ -69,10 +76,11 @@ class MemoryTable(TableContents):
             self._received = torch.zeros_like(self._tables["use"].rows)
         groups = self._groups(ids)
         cells = self._cells(query, height, width) if self._is_coarse else None
+        asking = None if cells is None else cell_members(height, width, 1, query.device)
         asked = query if cells is None else cells.mean(1)
         table = self._tables["keys" if cells is None else "coarse"]
         rows = table.padded
-        far = self._far_apart(height, width, 1 if cells is None else 2, query.device)
+        far = self._far_apart(height, width, at, 1 if cells is None else 2, query.device)
         size = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 21) // len(rows), BLOCK_ROWS)
         compare = product_with(rows, min(size, len(asked)))
         for start in range(0, len(asked), size):
@@ -82,11 +90,12 @@ class MemoryTable(TableContents):
                 scores = affinity[:, self.long - group.long :]
                 if group.absent or far is not None:
                     scores = self._masked(scores if len(groups) == 1 else scores.clone(), group, far, start)
-                if cells is None:
+                if cells is None or asking is None:
                     places: slice | Tensor = block
                     weights, index = self._choose(scores, group)
                 else:
-                    places, weights, index = self._choose_fine(scores, group, cells, block)
+                    places = asking[block].flatten()
+                    weights, index = self._choose_fine(scores, group, cells[block])
                 self._gather(weights, index, group, ids, out, places, count=count)
         return out.view(len(ids), height, width, -1).permute(0, 3, 1, 2)
 
@@ -146,14 +155,15 @@ class MemoryTable(TableContents):
         return cells.reshape(-1, 4, query.shape[1])
 
     def _far_apart(
-        self, height: int, width: int, cell: int, device: torch.device
+        self, height: int, width: int, at: tuple[int, int], cell: int, device: torch.device
     ) -> tuple[Tensor, Tensor] | None:
-        """What keeps rows and columns apart in the frame with the window, at cells of some positions."""
+        """Masks of row and column pairs outside the window of the last frame, in cells."""
         if self.last_window is None:
             return None
         radius = self.last_window // cell
-        rows, columns = (far_apart(length // cell, radius, device) for length in (height, width))
-        return rows, columns
+        rows, columns = (far_apart(length // cell, radius, device) for length in self._grid)
+        top, left = at[0] // cell, at[1] // cell
+        return rows[top : top + height // cell], columns[left : left + width // cell]
 
     def _masked(
         self, scores: Tensor, group: ReadGroup, far: tuple[Tensor, Tensor] | None, start: int
@@ -165,7 +175,7 @@ class MemoryTable(TableContents):
         # Where the frame with the window is all that there is to read, it is read whole.
         if far is not None and len(self.frames) - len(group.absent) > 1:
             rows, columns = far
-            windowed = by_frame[:, self._by_time()[-1]].unflatten(1, (len(rows), len(columns)))
+            windowed = by_frame[:, self._by_time()[-1]].unflatten(1, (rows.shape[1], columns.shape[1]))
             places = torch.arange(start, start + len(scores), device=scores.device)
             windowed += rows[places // len(columns), :, None]
             windowed += columns[places % len(columns), None, :]
@@ -179,24 +189,22 @@ class MemoryTable(TableContents):
         best, index = top_k(scores, self.top_k)
         return best.softmax(1), index
 
-    def _choose_fine(
-        self, scores: Tensor, group: ReadGroup, cells: Tensor, block: slice
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _choose_fine(self, scores: Tensor, group: ReadGroup, cells: Tensor) -> tuple[Tensor, Tensor]:
         """Top-k among the positions of the cells that match best at half resolution.
 
         Query cells have scores (Q, cells of the memory); the four positions of a cell share their candidates.
-        Gives places of the query positions, weights (4 Q, k) and places in the memory.
+        Gives weights (4 Q, k) and places in the memory.
         """
         members = cell_members(*self._grid, len(self.frames), scores.device)
         present = (len(self.frames) - len(group.absent)) * self.positions // 4
         wanted = min(max(COARSE_CELLS, -(-(self.top_k or 0) // 4)), present)
         candidates = members[top_k(scores, wanted)[1]].flatten(1)
         keys = self._tables["keys"].rows
-        fine = cells[block] @ F.embedding(candidates, keys).transpose(1, 2)
+        fine = cells @ F.embedding(candidates, keys).transpose(1, 2)
         place = places_of_largest(fine, min(self.top_k or 0, 4 * wanted))
         weights = fine.gather(2, place).softmax(2)
         index = candidates[:, None].expand(-1, 4, -1).gather(2, place)
-        return members[: len(cells)][block].flatten(), weights.flatten(0, 1), index.flatten(0, 1)
+        return weights.flatten(0, 1), index.flatten(0, 1)
 
     def _gather(
         self,
@@ -223,13 +231,13 @@ class MemoryTable(TableContents):
             )
 
     def _readers(self, group: ReadGroup) -> int:
-        """How often the attention of a group counts: for XMem that of the first object."""
+        """Weight of the attention of a group: XMem counts the first object only."""
         if self.similarity == "anisotropic":
             return int(self.ids[0] in group.members)
         return len(group.members)
 
     def _own_among(self, i: int, moved: Sequence[int], recent: int) -> list[int]:
-        """Of the frames to be replaced, those whose values of an object make its prototypes."""
+        """The replaced frames whose values make the prototypes of an object."""
         own = [n for n in self._by_time() if self.frames[n].number >= self.objects[i].entered]
         if not self.official or len(own) == len(self.frames):
             return [n for n in moved if n in own]

@@ -1,4 +1,4 @@
-"""What follows objects with a memory network: the order of the steps, and what is kept between frames."""
+"""Tracker of memory networks: order of the steps and state between frames."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from segue.models.base import FramePrompts, Setup, TrackOutput
 from segue.models.geometry import ResizePadGeometry
-from segue.models.memory.components import suppress_distant_components
+from segue.models.memory.components import LIKELY, suppress_distant_components
 from segue.models.memory.memory import Memory
 from segue.models.memory.object_states import ObjectStates
-from segue.models.memory.outputs import Compact, to_array, uncertainty
+from segue.models.memory.outputs import ToImage, uncertainty
 from segue.models.memory.steps import FramePlan, FrameSteps, Views
 from segue.models.memory.table import MemoryTable
+from segue.models.memory.window import Window
 from segue.registry import PromptKind
 from segue.types import Image
 
@@ -41,8 +41,9 @@ class MemoryTracker(FrameSteps):
     each a method that a subclass, named by its network, may refine:
 
     =========================== =======================================================================
-    :meth:`encode`              a picture as the network sees it
+    :meth:`encode`              an image as the network sees it
     :meth:`needs_prediction`    whether the objects are predicted where masks are given
+    :meth:`choose_windows`       the part of the image in which objects are predicted
     :meth:`read`                what some objects read from the memory of a view
     :meth:`decode`              their log-odds; may move what is kept of them on
     :meth:`class_probabilities` log-odds to probabilities of background and objects
@@ -63,11 +64,11 @@ class MemoryTracker(FrameSteps):
     """Whether its memory uses ``uncertainty_penalty``."""
 
     reports_network_masks = False
-    """Whether results hold given masks as the network saw them, where it sees the picture reduced."""
+    """Whether results hold given masks as the network saw them, where it sees the image reduced."""
 
     def __init__(self, network: Any, setup: Setup) -> None:
         super().__init__(network, setup)
-        self._peeked: tuple[npt.NDArray[Any], Views] | None = None
+        self._encoded: tuple[Window | None, npt.NDArray[Any], Views] | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -128,15 +129,15 @@ class MemoryTracker(FrameSteps):
     def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
         ids = self.ids if given is None else tuple(sorted({*self.ids, *given.ids}))
         plan = FramePlan(given, ids, keep=given is not None or self._keeps)
-        geometry, views = self._views(image)[1:]
-        wanted = self.ids and predict and (given is None or self.needs_prediction(given))
-        logits = self._predict(views, plan) if wanted else None
+        geometry = self.geometry(image.shape[:2])
+        wanted = bool(self.ids) and predict and (given is None or self.needs_prediction(given))
+        plan, views, logits = self._look(image, geometry, plan, wanted=wanted)
         if given is None:
             assert logits is not None
             tracked, seen = self._tracked(logits, geometry)
         else:
             seen, shown = self._merge(logits, given, geometry, ids)
-            tracked = TrackOutput(ids, shown, functools.partial(to_array, shown.cpu()))
+            tracked = TrackOutput(ids, shown)
         before = None if self.schedule.max_jump is None else seen[1:] > 0.5
         if self.schedule.uncertainty_penalty > 0:
             plan = replace(plan, uncertainty=uncertainty(seen))
@@ -151,10 +152,11 @@ class MemoryTracker(FrameSteps):
         return tracked
 
     def peek(self, image: Image) -> TrackOutput:
-        pixels, geometry, views = self._views(image)
-        self._peeked = pixels, views
+        geometry = self.geometry(image.shape[:2])
         plan = FramePlan(None, self.ids, keep=self._keeps, commit=False)
-        return self._tracked(self._predict(views, plan), geometry)[0]
+        logits = self._look(image, geometry, plan, wanted=True)[2]
+        assert logits is not None
+        return self._tracked(logits, geometry)[0]
 
     def forget(self, ids: Collection[int]) -> None:
         stay = [i not in ids for i in self.ids]
@@ -193,51 +195,77 @@ class MemoryTracker(FrameSteps):
         self.object_states[view].restore(_taken(tensors, OBJECT))
         self.memories[view].restore(tensors, values)
 
-    def _views(self, image: Image) -> tuple[npt.NDArray[Any], ResizePadGeometry, Views]:
-        """What the network sees of a picture (a copy), and its features."""
+    def _look(
+        self, image: Image, geometry: ResizePadGeometry, plan: FramePlan, *, wanted: bool
+    ) -> tuple[FramePlan, Views, Tensor | None]:
+        """Encode an image and predict all objects, in a window where that suffices.
+
+        Gives the plan with the window that was taken, the features of that, and log-odds of the whole image,
+        (K, h, w), float32, None where no prediction is wanted.
+        """
         for memory, states in zip(self.memories, self.object_states, strict=True):
             memory.discard_usage()
             states.discard()
-        geometry = self.geometry(image.shape[:2])
-        # A copy, because PyTorch complains of pictures that are read-only.
+        # A copy, because PyTorch complains of images that are read-only.
         pixels = self.resized(image, geometry)
-        peeked, self._peeked = self._peeked, None
-        # By content: a caller may fill one array with picture after picture.
-        if peeked is not None and np.array_equal(peeked[0], pixels):
-            return pixels, geometry, peeked[1]
-        return pixels, geometry, self.encode(pixels)
+        if not wanted:
+            return plan, self._views(pixels, plan), None
+        for window in self.choose_windows(plan):
+            inside = replace(plan, window=window)
+            # What stays in memory is the whole image.
+            views = self._views(pixels, plan if plan.keep else inside)
+            logits = self._predict([window.part(query) for query in views] if plan.keep else views, inside)
+            if not window.is_left(logits, LIKELY):
+                return plan if plan.keep else inside, views, self._without_jumps(window.paste(logits))
+            self.memories[0].discard_usage()
+        views = self._views(pixels, plan)
+        return plan, views, self._without_jumps(self._predict(views, plan))
+
+    def _views(self, pixels: npt.NDArray[Any], plan: FramePlan) -> Views:
+        """Features of an image; those of the last call are used again for the same image."""
+        known = self._encoded
+        # By content: a caller may fill one array with image after image.
+        if known is not None and known[0] == plan.window and np.array_equal(known[1], pixels):
+            views = known[2]
+        else:
+            views = self.encode(pixels, plan.window)
+        self._encoded = None if plan.commit else (plan.window, pixels, views)
+        return views
 
     def _predict(self, views: Views, plan: FramePlan) -> Tensor:
-        """Log-odds of all objects, (K, h, w), float32."""
+        """Log-odds of all objects, (K, h, w), float32, of the image or the window."""
         merged, *mirrored = (self.predict(view, query, plan) for view, query in enumerate(views))
         for logits in mirrored:
             merged = (merged + logits.flip(-1)) / 2
+        return merged
+
+    def _without_jumps(self, logits: Tensor) -> Tensor:
+        """Log-odds (K, h, w) without small pieces far from where the objects were."""
         if self._previous_masks is None or self.schedule.max_jump is None:
-            return merged
-        max_jump = round(self.schedule.max_jump * math.hypot(*merged.shape[1:]))
-        step = self._previous_masks.shape[-1] // merged.shape[-1]
+            return logits
+        max_jump = round(self.schedule.max_jump * math.hypot(*logits.shape[1:]))
+        step = self._previous_masks.shape[-1] // logits.shape[-1]
         before = self._previous_masks[:, step // 2 :: step, step // 2 :: step]
-        kept = suppress_distant_components(merged.cpu().numpy(), before.cpu().numpy(), max_jump)
-        return torch.from_numpy(kept).to(merged.device)
+        return suppress_distant_components(logits, before, max_jump)
 
     def _tracked(self, logits: Tensor, geometry: ResizePadGeometry) -> tuple[TrackOutput, Tensor]:
         """The result of a prediction, and its probabilities at the padded size."""
         to_probabilities = self.class_probabilities()
-        seen = Compact(logits, geometry, to_probabilities).probabilities()
-        again = Compact(logits.cpu(), geometry, to_probabilities)
-        return TrackOutput(self.ids, geometry.to_image(seen), again), seen
+        seen = to_probabilities(logits, geometry.padded)
+        shown = geometry.to_image(seen)
+        return TrackOutput(self.ids, shown, logits, ToImage(geometry, to_probabilities)), seen
 
     def _merge(
         self, logits: Tensor | None, given: FramePrompts, geometry: ResizePadGeometry, ids: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
         """Put given masks into the prediction; ``ids`` are all objects, also those new to the tracker.
 
-        Gives probabilities at the padded size for the memory, and at the picture's for the result, which
-        holds the masks as they were given even where the network sees the picture reduced.
+        Gives probabilities at the padded size for the memory, and at the image's for the result, which
+        holds the masks as they were given even where the network sees the image reduced.
         """
         predicted = None
         if logits is not None:
-            predicted = Compact(logits, geometry, self.class_probabilities()).probabilities()
+            predicted = self.class_probabilities()(logits, geometry.padded)
         seen = self.merge_masks(predicted, ids, geometry.mask_to_network(given.mask), given.ids)
         if not geometry.resizes or self.reports_network_masks:
             return seen, geometry.to_image(seen)
@@ -247,10 +275,12 @@ class MemoryTracker(FrameSteps):
     def _entries(
         self, views: Views, probabilities: Tensor, geometry: ResizePadGeometry, plan: FramePlan
     ) -> list[Any]:
-        """What :meth:`encode_masks` gives for each view."""
+        """Result of :meth:`encode_masks` for each view."""
         masks = probabilities[1:].to(self._setup.dtype)
         if not self.network.masks_in_padding:
             masks = geometry.pad(geometry.unpad(masks))
+        if plan.window is not None:
+            masks = plan.window.cut(masks)
         sides = self._with_mirrored(masks)
         return [
             self.encode_masks(view, query, side, plan)

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from segue.arrays import Float32Array
 from segue.layers.activated import ConvNormReLU
-from segue.models.detection.boxes import COCO_NAMES, suppress
+from segue.models.detection.boxes import suppress
+from segue.models.detection.classes import COCO_NAMES
 from segue.models.detection.nanodet import CLASSES, MULTIPLE, WIDTH, NanoDetTrunk, decode
 from segue.models.msstsvis.network import MSSTSVIS, Parts
 from segue.models.segue_prompt import Join, Separable
@@ -34,16 +35,16 @@ PER_FRAME = 20
 """Detections of a frame that are linked."""
 
 SAME = 0.6
-"""Overlap (IoU) from which on a detection is a surer one again, whatever its class."""
+"""IoU above which a detection duplicates a better one of any class."""
 
 WAVES = 4
 """Frequencies in which a box is encoded for its query."""
 
 LINKED = 0.3
-"""Least overlap (IoU) of a detection with that of the frame before."""
+"""Least IoU with the detection of the previous frame."""
 
 OTHER_CLASS = 0.6
-"""What the overlap of two detections counts that are surest of different classes."""
+"""Weight of the overlap of two detections with different best classes."""
 
 LOOK_MOMENTUM = 0.8
 """Part of its look that a linked detection keeps from one frame to the next."""
@@ -195,14 +196,7 @@ class MSSTSVISLite(MSSTSVIS):
 def detections(outputs: list[Tensor], maps: list[Tensor], size: tuple[int, int]) -> Tensor:
     """The detections of each frame with the highest scores, apart from one another.
 
-    Args:
-        outputs: of each level of the detector, (B, 80 + 32, h, w).
-        maps: features of each level, (B, 96, h, w).
-        size: height and width of the frames in pixels.
-
-    Returns:
-        (B, 20, 4 + 80 + 96): the box in corners, in 0..1 of the frame, class logits, and features of its
-        cell.
+    ``maps``: features of each level, (B, 96, h, w).
     """
     looks = torch.cat([level.flatten(2).transpose(1, 2) for level in maps], 1)
     scale = looks.new_tensor((size[1], size[0]) * 2, dtype=torch.float32)
@@ -219,21 +213,15 @@ def detections(outputs: list[Tensor], maps: list[Tensor], size: tuple[int, int])
 
 @torch.no_grad()
 def tubes(found: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Detections of a clip, linked over its frames.
-
-    Args:
-        found: (T, P, 4 + 80 + 96), as :func:`detections` gives them.
-        count: number of tubes.
-
-    Returns:
-        Boxes (T, count, 4), centre form; the share of the frames where each was found, (count,); and means
-        over these of class logits and features, (count, 80 + 96).
-    """
+    """Detections of a clip, linked over its frames. Returns boxes (T, count, 4), centre form."""
     logits = found[..., 4 : 4 + CLASSES]
     best = logits.max(-1)
-    boxes, scores, labels = (each.cpu().numpy() for each in (found[..., :4], best.values, best.indices))
-    looks = F.normalize(found[..., 4 + CLASSES :], dim=-1).cpu().numpy()
-    linked, chosen = link(boxes, scores, labels, looks, count)
+    # One download of all: each makes the processor wait for the device.
+    looks = F.normalize(found[..., 4 + CLASSES :], dim=-1)
+    parts = found[..., :4], best.values[..., None], best.indices[..., None].to(looks.dtype), looks
+    rows = torch.cat(parts, -1).cpu().numpy()
+    labels = rows[..., 5].astype(np.int64)
+    linked, chosen = link(rows[..., :4], rows[..., 4], labels, rows[..., 6:], count)
     picks = torch.from_numpy(chosen).to(found.device)
     seen = (picks >= 0).float()
     picked = found.gather(1, picks.clamp(min=0)[..., None].expand(-1, -1, found.shape[-1]))[..., 4:]
@@ -245,11 +233,7 @@ def tubes(found: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
 def waves(boxes: Tensor) -> Tensor:
     """Sines and cosines of boxes at doubling rates.
 
-    Args:
-        boxes: (..., 4) in 0..1.
-
-    Returns:
-        (..., 8·WAVES) in [-1, 1].
+    ``boxes``: (..., 4) in 0..1; returns (..., 8·WAVES) in [-1, 1].
     """
     rates = math.pi * 2.0 ** torch.arange(WAVES, device=boxes.device)
     angles = (boxes[..., None] * rates).flatten(-2)

@@ -43,7 +43,7 @@ R18_SIZE = Size(width=128, hidden=512, encoder_layers=3, decoder_layers=3, queri
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Which of the paper's parts are built in.
+    """Switches of the parts of the paper.
 
     Attributes:
         intra_mode, inter_mode: the two blocks of the split attention beside each encoder layer (section 3.1),
@@ -122,7 +122,7 @@ class ReleasedMSSTSVIS(SeqFormer):
 
 
 class BoxQueryAttention(SelfAttention):
-    """What each box query learns from its other frames, (N, T, Q, C) → the same, to be added.
+    """Attention of each box query over its other frames, (N, T, Q, C) → residual of the same shape.
 
     The output starts at zero, so that a network begins as SeqFormer (our reading).
     """
@@ -157,15 +157,8 @@ class CrossAttention(nn.Module):
     ) -> Tensor:
         """Queries (B, n, C) read keys (B, m, C).
 
-        Args:
-            query: (B, n, C).
-            key: (B, m, C).
-            masked: (B, m), True on keys that nobody may see.
-            observe: receives what each key counts for each query, (B, n, m), means over the heads; what is
-                returned is the same with it.
-
-        Returns:
-            (B, n, C).
+        ``masked``: (B, m), True on keys that nobody may see; ``observe``: receives what each key counts for
+        each query, (B, n, m), means over the heads.
         """
         q, k, v = (
             layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
@@ -185,7 +178,7 @@ class CrossAttention(nn.Module):
 
 
 def _weights(query: Tensor, key: Tensor, allowed: Tensor | None = None) -> Tensor:
-    """What each key counts, (B, M, n, d) and (B, M, m, d) → (B, M, n, m)."""
+    """Attention weights, (B, M, n, d) and (B, M, m, d) → (B, M, n, m)."""
     scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
     return (scores if allowed is None else scores.masked_fill(~allowed, -torch.inf)).softmax(-1)
 
@@ -275,7 +268,7 @@ class SplitAttention(nn.Module):
     def _by_places(
         self, relate: Callable[..., Tensor], observe: Callable[[Tensor], None] | None, *scales: Tensor
     ) -> Tensor:
-        """What ``relate`` makes of scales (N, T, HW, C) whose places do not see one another.
+        """Apply ``relate`` to scales (N, T, HW, C) whose positions are independent.
 
         In inference on a processor they go through it piece by piece, in the memory of one piece.
         """
@@ -356,7 +349,7 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class Block(nn.Module):
-    """Leaky ReLU, 3x3 convolution and norm, of which the ends leave something out."""
+    """Leaky ReLU, 3x3 convolution and norm; the first and last blocks omit parts."""
 
     def __init__(self, cin: int, cout: int, *, activate: bool, norm: bool) -> None:
         super().__init__()
@@ -386,7 +379,7 @@ class Discriminator(nn.Module):
         """Judge patches of frames with their masks.
 
         Args:
-            frames: normalised pictures, (B, 3, h, w).
+            frames: normalised images, (B, 3, h, w).
             masks: foreground in 0..1, (B, 1, h, w).
             features: three neighbouring levels, (B, C, h, w), (B, C, ⌈h/2⌉, ⌈w/2⌉), (B, C, ⌈h/4⌉, ⌈w/4⌉).
 

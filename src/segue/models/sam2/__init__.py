@@ -1,4 +1,4 @@
-"""SAM 2.1 (arXiv 2408.00714): masks of what is pointed at, in pictures and through films."""
+"""SAM 2.1 (arXiv 2408.00714): masks of what is pointed at, in images and through videos."""
 
 from typing import TYPE_CHECKING
 

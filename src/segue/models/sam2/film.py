@@ -1,7 +1,7 @@
-"""SAM 2 on a whole film, as the release's video predictor: prompts on any frame, passes in both directions.
+"""SAM 2 on a whole video, as the release's video predictor: prompts on any frame, passes in both directions.
 
 Everything that was found is kept, so that any frame can be corrected: of each object and frame half a MiB of
-memory and a quarter MiB of logits at the size of the release. Pictures are not kept. For films of any length
+memory and a quarter MiB of logits at the size of the release. Images are not kept. For videos of any length
 in bounded memory, forwards, there is :class:`segue.models.sam2.tracker.SAM2Tracker`, which a session runs.
 """
 
@@ -32,12 +32,12 @@ OVERLAPPED = -10.0
 
 @dataclass(frozen=True, slots=True)
 class FilmResult:
-    """Where the objects are on a frame.
+    """Masks and scores of the objects on a frame.
 
     Attributes:
         frame: its number.
         ids: the objects, in the order in which they were named.
-        logits: at the size of the film, (K, H, W), float32; an object is where they are above 0.
+        logits: at the size of the video, (K, H, W), float32; an object is where they are above 0.
         records: what is kept of each object, None where nothing is.
     """
 
@@ -54,14 +54,14 @@ class FilmResult:
     @property
     def scores(self) -> tuple[float, ...]:
         """Predicted IoU of each mask, 0 where the object is not there."""
-        return tuple(0.0 if r is None or not r.present else r.iou for r in self.records)
+        return tuple(0.0 if r is None else float(r.expected) for r in self.records)
 
 
 @dataclass(slots=True)
 class _Object:
     memory: ObjectMemory = field(default_factory=ObjectMemory)
     waiting: dict[bool, dict[int, Record]] = field(default_factory=lambda: {False: {}, True: {}})
-    """Records whose memory is not encoded yet; True are those of frames that become prompted ones."""
+    """Records whose memory is not encoded yet; True for frames that become prompted frames."""
     points: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     masks: set[int] = field(default_factory=set)
     passed: dict[int, bool] = field(default_factory=dict)
@@ -76,19 +76,19 @@ class _Object:
 
 
 class FilmPredictor:
-    """Follows objects through a film whose frames can be read in any order.
+    """Follows objects through a video whose frames can be read in any order.
 
     Args:
         network: a network in evaluation mode; it is used as it is.
         frames: a list or array (T, H, W, 3) of frames, or a function that gives a frame by its number: RGB
-            (H, W, 3), uint8, as arrays, tensors or PIL pictures.
+            (H, W, 3), uint8, as arrays, tensors or PIL images.
         count: number of frames; None is the length of ``frames``.
         settings: which rules hold.
         side: of the square that the network sees, in pixels, a multiple of 32.
         no_overlap: let every pixel of a result belong to at most one object. Memory does not change.
 
     Example:
-        >>> film = FilmPredictor(segue.load("sam2-tiny"), frames)
+        >>> video = FilmPredictor(segue.load("sam2-tiny"), frames)
         >>> film.click(0, 1, [(210, 350)])
         >>> for result in film.propagate():
         ...     print(result.frame, result.masks.sum((1, 2)))
@@ -107,7 +107,7 @@ class FilmPredictor:
         if not isinstance(network, SAM2):
             raise ArgumentError(f"network: {kind_of(network)}; give a SAM 2, as of segue.load('sam2-tiny')")
         if not callable(frames) and not hasattr(frames, "__getitem__"):
-            raise ArgumentError(f"frames: {kind_of(frames)}; give a list of pictures, or a function")
+            raise ArgumentError(f"frames: {kind_of(frames)}; give a list of images, or a function")
         if count is None and not isinstance(frames, Sized):
             raise ArgumentError("count: give the number of frames, which a function does not tell")
         count = len(cast(Sized, frames)) if count is None else count
@@ -151,9 +151,9 @@ class FilmPredictor:
         Args:
             frame: number of the frame.
             id: the object; one that is not known is new.
-            points: in pixels of the film.
+            points: in pixels of the video.
             labels: 1 for points on the object and 0 for those beside it; None means all on it.
-            box: around the object, in pixels of the film.
+            box: around the object, in pixels of the video.
             add: add to the points that were given on this frame, instead of replacing them.
 
         Returns:
@@ -203,7 +203,7 @@ class FilmPredictor:
         Args:
             frame: number of the frame.
             id: id of the object; a new one adds an object.
-            mask: (H, W), booleans or whole numbers, object where not 0, as an array, a tensor, a PIL picture
+            mask: (H, W), booleans or whole numbers, object where not 0, as an array, a tensor, a PIL image
                 or a file; an empty one says that the object is not there.
 
         Returns:
@@ -273,7 +273,7 @@ class FilmPredictor:
 
         Args:
             start: first frame; None is the earliest prompted one.
-            reverse: run backwards, to the first frame of the film.
+            reverse: run backwards, to the first frame of the video.
             frames: most frames, not counting the first.
 
         Yields:
@@ -305,7 +305,7 @@ class FilmPredictor:
                     one.memory.clear_around(frame, self._settings.stride)
             else:
                 view = one.memory.view(frame, self._settings, self._count, reverse)
-                one.memory.tracked[frame] = self._steps.track(self._encode(frame), view)
+                one.memory.tracked[frame] = self._steps.track(self._encode(frame), {0: view})[0]
             one.passed[frame] = reverse
         return self._shown(frame)
 
@@ -315,7 +315,7 @@ class FilmPredictor:
             for keeps, records in one.waiting.items():
                 kept = one.memory.prompted if keeps else one.memory.tracked
                 for frame, record in records.items():
-                    kept[frame] = self._steps.remember(self._encode(frame), record, binary=True)
+                    kept[frame] = self._steps.remember(self._encode(frame), record)
                     if self._settings.clear_around:
                         one.memory.clear_around(frame, self._settings.stride)
                 records.clear()
@@ -340,7 +340,7 @@ class FilmPredictor:
         if isinstance(frame, bool) or not isinstance(frame, (int, np.integer)):
             raise PromptError(f"frame: {kind_of(frame)}; give the number of a frame, from 0 on")
         if not 0 <= frame < self._count:
-            raise PromptError(f"there is no frame {frame}; the film has {self._count}")
+            raise PromptError(f"there is no frame {frame}; the video has {self._count}")
 
     def _shown(self, frame: int) -> FilmResult:
         records = tuple(one.record(frame) for one in self._objects.values())
@@ -357,11 +357,7 @@ class FilmPredictor:
 def without_overlap(logits: Tensor) -> Tensor:
     """Let at most one object have a pixel: only its largest logit stays above ``OVERLAPPED``.
 
-    Args:
-        logits: of the objects, (K, H, W).
-
-    Returns:
-        (K, H, W); the others are at most ``OVERLAPPED``.
+    ``logits``: of the objects, (K, H, W); returns (K, H, W).
     """
     if len(logits) < 2:
         return logits

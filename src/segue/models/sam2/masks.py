@@ -63,14 +63,7 @@ class RandomPositions(nn.Module):
         return torch.cat([phase.sin(), phase.cos()], -1)
 
     def grid(self, side: int) -> Tensor:
-        """Codes of the centres of a square grid, (1, 256, side, side).
-
-        Args:
-            side: of the grid, in places.
-
-        Returns:
-            (1, 256, side, side), sines and cosines.
-        """
+        """Codes of the centres of a square grid, (1, 256, side, side)."""
         place = self.positional_encoding_gaussian_matrix.device
         centres = (torch.arange(side, device=place, dtype=torch.float32) + 0.5) / side
         y, x = torch.meshgrid(centres, centres, indexing="ij")
@@ -99,14 +92,8 @@ class PromptEncoder(nn.Module):
     def points(self, points: Tensor, labels: Tensor, side: int, *, pad: bool = True) -> Tensor:
         """Tokens of points.
 
-        Args:
-            points: (B, N, 2), x before y, in pixels of the picture that the network sees.
-            labels: (B, N), see ``POSITIVE`` and its neighbours; a box is two points.
-            side: side of that picture.
-            pad: append a point that is none, as wherever no box is given apart.
-
-        Returns:
-            (B, N, 256), or (B, N + 1, 256) with ``pad``.
+        ``points``: (B, N, 2), x before y, in pixels of the image that the network sees; ``labels``: (B, N),
+        see ``POSITIVE`` and its neighbours; returns (B, N, 256), or (B, N + 1, 256) with ``pad``.
         """
         if pad:
             points = torch.cat([points, points.new_zeros(len(points), 1, 2)], 1)
@@ -116,14 +103,7 @@ class PromptEncoder(nn.Module):
         return torch.where((labels == NOT_A_POINT)[..., None], self.not_a_point_embed.weight, codes)
 
     def mask(self, logits: Tensor) -> Tensor:
-        """Dense code (B, 256, g, g) of a mask (B, 1, 4g, 4g).
-
-        Args:
-            logits: (B, 1, 4g, 4g), of the mask so far.
-
-        Returns:
-            (B, 256, g, g).
-        """
+        """Dense code (B, 256, g, g) of a mask (B, 1, 4g, 4g)."""
         return self.mask_downscaling(logits)
 
     def no_mask(self) -> Tensor:
@@ -197,7 +177,7 @@ class TwoWayTransformer(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What the mask decoder says of B prompts.
+    """Output of the mask decoder for B prompts.
 
     Attributes:
         logits: masks at stride 4, (B, 4, 4g, 4g); the first is for plain prompts.
@@ -212,12 +192,7 @@ class Decoded:
     score: Tensor
 
     def stability(self) -> Tensor:
-        """How little the area of each mask depends on its threshold, (B, 4), in [0, 1].
-
-        Returns:
-            (B, 4), the smaller area over the larger one, at thresholds above and below 0; 1 where there is
-            neither.
-        """
+        """Stability of each mask against its threshold, (B, 4), in [0, 1]."""
         flat = self.logits.flatten(-2)
         inner = (flat > STABLE_MARGIN).sum(-1).float()
         outer = (flat > -STABLE_MARGIN).sum(-1).float()
@@ -227,27 +202,26 @@ class Decoded:
         """The mask of a plain prompt (B, 1, 4g, 4g), and its IoU (B, 1).
 
         With ``dynamic`` one that is not stable gives way to the best of the other three.
-
-        Args:
-            dynamic: choose among the masks as said.
-
-        Returns:
-            Logits (B, 1, 4g, 4g) and predicted IoU (B, 1).
         """
         logits, iou = self.logits[:, :1], self.iou[:, :1]
         if not dynamic:
             return logits, iou
-        best = 1 + self.iou[:, 1:].argmax(-1)
-        rows = torch.arange(len(best), device=best.device)
+        best_logits, best_iou, _ = self.best()
         stable = self.stability()[:, :1] >= STABLE
         return (
-            torch.where(stable[..., None, None], logits, self.logits[rows, best][:, None]),
-            torch.where(stable, iou, self.iou[rows, best][:, None]),
+            torch.where(stable[..., None, None], logits, best_logits),
+            torch.where(stable, iou, best_iou),
         )
+
+    def best(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The best of the other three masks (B, 1, 4g, 4g), its IoU (B, 1) and its token (B, 256)."""
+        best = 1 + self.iou[:, 1:].argmax(-1)
+        rows = torch.arange(len(best), device=best.device)
+        return self.logits[rows, best][:, None], self.iou[rows, best][:, None], self.tokens[rows, best]
 
 
 class MaskDecoder(nn.Module):
-    """Prompts and the map of a picture to masks."""
+    """Prompts and the map of an image to masks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -273,14 +247,11 @@ class MaskDecoder(nn.Module):
     def forward(
         self, image: Tensor, grid: Tensor, sparse: Tensor, dense: Tensor, fine: tuple[Tensor, Tensor]
     ) -> Decoded:
-        """Masks of B prompts on one picture, or on B conditioned maps of it.
+        """Masks of B prompts on one image, or on B conditioned maps of it.
 
-        Args:
-            image: map of stride 16, (B or 1, 256, g, g).
-            grid: positions of its cells, (1, 256, g, g).
-            sparse: tokens of points, (B, N, 256); N may be 0.
-            dense: code of a mask, (B or 1, 256, g, g) or (1, 256, 1, 1).
-            fine: maps of strides 4 and 8, (1, 32, 4g, 4g) and (1, 64, 2g, 2g).
+        ``grid``: positions of its cells, (1, 256, g, g); ``sparse``: tokens of points, (B, N, 256);
+        ``dense``: code of a mask, (B or 1, 256, g, g) or (1, 256, 1, 1); ``fine``: maps of strides 4 and 8,
+        (1, 32, 4g, 4g) and (1, 64, 2g, 2g).
         """
         learnt = torch.cat([self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([learnt.expand(len(sparse), -1, -1), sparse], 1)

@@ -30,12 +30,7 @@ PICTURE_POSITION = 0.1
 def rotary(side: int, device: torch.device | None = None) -> Tensor:
     """Axial rotary code of a square grid: half the channels turn with x, half with y.
 
-    Args:
-        side: cells a side.
-        device: where it goes.
-
-    Returns:
-        (side², 128), complex64, of absolute value 1.
+    Returns (side², 128), complex64, of absolute value 1.
     """
     pairs = WIDTH // 4
     frequency = ROTARY_THETA ** (-4 * torch.arange(pairs, dtype=torch.float32) / WIDTH)
@@ -49,12 +44,8 @@ def rotary(side: int, device: torch.device | None = None) -> Tensor:
 def rotate(x: Tensor, code: Tensor) -> Tensor:
     """Turn tokens by the code of their cells.
 
-    Args:
-        x: (B, n·P, 256), of n frames.
-        code: of the P cells, (P, 128), complex; it repeats for each frame.
-
-    Returns:
-        (B, n·P, 256), of the type of ``x``.
+    ``x``: (B, n·P, 256), of n frames; ``code``: of the P cells, (P, 128), complex; returns (B, n·P, 256), of
+    the type of ``x``.
     """
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)).contiguous())
     turned = pairs.unflatten(1, (-1, len(code))) * code
@@ -74,15 +65,7 @@ class RotaryAttention(nn.Module):
     def forward(self, query: Tensor, key: Tensor, value: Tensor, code: Tensor, fixed: int = 0) -> Tensor:
         """Read values where keys are like queries.
 
-        Args:
-            query: (B, P, 256).
-            key: (B, N, C).
-            value: (B, N, C).
-            code: rotary code of P cells, see :func:`rotary`.
-            fixed: keys at the end that have no place and are not turned.
-
-        Returns:
-            (B, P, 256).
+        ``query``: (B, P, 256); ``key``: (B, N, C); ``value``: (B, N, C); returns (B, P, 256).
         """
         q, placed = rotate(self.q_proj(query), code), key.shape[1] - fixed
         in_blocks = q.device.type == "cpu" and q.dtype == torch.float32 and value.shape[-1] < WIDTH
@@ -101,7 +84,7 @@ class RotaryAttention(nn.Module):
 
 
 class MemoryAttentionLayer(nn.Module):
-    """The picture looks at itself, then at the memory."""
+    """The image looks at itself, then at the memory."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,12 +97,8 @@ class MemoryAttentionLayer(nn.Module):
     def look(self, x: Tensor, code: Tensor) -> Tensor:
         """The first step, which knows no memory.
 
-        Args:
-            x: (B, P, 256), the places of the picture.
-            code: rotary code of the P cells, (P, 128), complex.
-
-        Returns:
-            (B, P, 256).
+        ``x``: (B, P, 256), the places of the image; ``code``: rotary code of the P cells, (P, 128),
+        complex; returns (B, P, 256).
         """
         normed = self.norm1(x)
         return x + self.self_attn(normed, normed, normed, code)
@@ -127,22 +106,15 @@ class MemoryAttentionLayer(nn.Module):
     def recall(self, x: Tensor, memory: Tensor, placed: Tensor, code: Tensor, pointers: int) -> Tensor:
         """The second step and the MLP; ``placed`` is the memory with its position.
 
-        Args:
-            x: (B, P, 256), from :meth:`look`.
-            memory: (B, N, 64).
-            placed: (B, N, 64), the memory with its position.
-            code: rotary code of the P cells, (P, 128), complex.
-            pointers: number of tokens at the end of the memory that have no place.
-
-        Returns:
-            (B, P, 256).
+        ``x``: (B, P, 256), from :meth:`look`; ``memory``: (B, N, 64); ``placed``: (B, N, 64), the memory with
+        its position; ``code``: rotary code of the P cells, (P, 128), complex; returns (B, P, 256).
         """
         x = x + self.cross_attn_image(self.norm2(x), placed, memory, code, pointers)
         return x + self.linear2(self.linear1(self.norm3(x)))
 
 
 class MemoryAttention(nn.Module):
-    """Conditions the map of a picture on memory."""
+    """Conditions the map of an image on memory."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -150,33 +122,21 @@ class MemoryAttention(nn.Module):
         self.norm = nn.LayerNorm(WIDTH)
 
     def begin(self, picture: Tensor, position: Tensor, code: Tensor) -> Tensor:
-        """What the first layer makes of the picture alone, (1, P, 256): the same for all objects.
+        """Image part of the first layer, (1, P, 256), shared by all objects.
 
-        Args:
-            picture: (1, P, 256), the coarsest features.
-            position: (1, P, 256), what stands for their places.
-            code: rotary code of the P cells, (P, 128), complex.
-
-        Returns:
-            (1, P, 256).
+        ``code``: rotary code of the P cells, (P, 128), complex.
         """
         return cast(MemoryAttentionLayer, self.layers[0]).look(picture + PICTURE_POSITION * position, code)
 
     def forward(self, begun: Tensor, memory: Tensor, position: Tensor, code: Tensor, pointers: int) -> Tensor:
-        """Condition a picture on the memory of one object.
+        """Condition an image on the memories of K objects.
 
-        Args:
-            begun: what :meth:`begin` gave, (1, P, 256).
-            memory: (1, N, 64), maps of P cells each, and at the end tokens of object pointers.
-            position: (1, N, 64), added where the memory serves as keys.
-            code: rotary code, see :func:`rotary`.
-            pointers: number of pointer tokens.
-
-        Returns:
-            (1, P, 256).
+        ``begun``: what :meth:`begin` gave, (1, P, 256); ``memory``: (K, N, 64), maps of P cells each, and at
+        the end tokens of object pointers; ``position``: (K, N, 64), added where the memory serves as keys;
+        returns (K, P, 256).
         """
         placed = memory + position
-        x = begun
+        x = begun.expand(len(memory), -1, -1)
         for number, layer in enumerate(cast(Iterable[MemoryAttentionLayer], self.layers)):
             x = layer.look(x, code) if number else x
             x = layer.recall(x, memory, placed, code, pointers)
@@ -184,7 +144,7 @@ class MemoryAttention(nn.Module):
 
 
 class MaskDownsampler(nn.Module):
-    """A mask at the size of the picture to a map of stride 16."""
+    """A mask at the size of the image to a map of stride 16."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -233,7 +193,7 @@ class Fuser(nn.Module):
 
 
 class MemoryEncoder(nn.Module):
-    """A picture and the mask of an object to what is remembered of them."""
+    """An image and the mask of an object to what is remembered of them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -243,18 +203,14 @@ class MemoryEncoder(nn.Module):
         self.out_proj = nn.Conv2d(WIDTH, MEMORY_WIDTH, 1)
 
     def forward(self, picture: Tensor, mask: Tensor) -> Tensor:
-        """Map of the picture (B, 256, g, g) and mask (B, 1, 16g, 16g) in [-10, 10] to (B, 64, g, g)."""
+        """Map of the image (B, 256, g, g) and mask (B, 1, 16g, 16g) in [-10, 10] to (B, 64, g, g)."""
         return self.out_proj(self.fuser(self.pix_feat_proj(picture) + self.mask_downsampler(mask)))
 
 
 def sine_distance(distance: Tensor) -> Tensor:
     """Sine code of distances in time: sines, then cosines; each wavelength twice.
 
-    Args:
-        distance: (n,).
-
-    Returns:
-        (n, 256).
+    ``distance``: (n,); returns (n, 256).
     """
     angle = sine_angles(distance, WIDTH // 2)
     return torch.cat([angle.sin(), angle.cos()], 1)

@@ -1,7 +1,7 @@
 """SAM 2.1 (Ravi et al., "SAM 2: Segment Anything in Images and Videos", arXiv 2408.00714).
 
 The network of the release of 2024-09-29 in its four sizes, with the names of its weights. What it remembers
-of a film, and which of it a frame sees, is not its business: see :mod:`segue.models.sam2.objects`.
+of a video, and which of it a frame sees, is not its business: see :mod:`segue.models.sam2.objects`.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ class SAM2(nn.Module):
         self.obj_ptr_tpos_proj = nn.Linear(WIDTH, MEMORY_WIDTH)
 
     def constants(self, side: int) -> Constants:
-        """Compute what is the same for all pictures of a size, such as position codes.
+        """Compute what is the same for all images of a size, such as position codes.
 
         Args:
-            side: side of the square picture in pixels, a multiple of 32.
+            side: side of the square image in pixels, a multiple of 32.
 
         Returns:
             Position codes and folded weights, on the network's device.
@@ -95,7 +95,7 @@ class SAM2(nn.Module):
         )
 
     def encode(self, picture: Tensor, constants: Constants) -> Encoded:
-        """Encode a normalised picture.
+        """Encode a normalised image.
 
         The neck and the 1x1 convolutions of the decoder that follow it on the fine levels are both linear;
         their product is applied at once.
@@ -112,10 +112,10 @@ class SAM2(nn.Module):
         return Encoded(self.image_encoder.neck.coarse(maps), (fine[0], fine[1]))
 
     def without_memory(self, coarse: Tensor) -> Tensor:
-        """Prepare the map of a picture for which nothing is remembered.
+        """Prepare the map of an image for which nothing is remembered.
 
         Args:
-            coarse: coarse map of the picture, (1, 256, g, g).
+            coarse: coarse map of the image, (1, 256, g, g).
 
         Returns:
             (1, 256, g, g).
@@ -125,17 +125,17 @@ class SAM2(nn.Module):
     def with_memory(
         self, encoded: Encoded, memory: Tensor, position: Tensor, pointers: int, constants: Constants
     ) -> Tensor:
-        """Condition the map of a picture on memory; see :class:`MemoryAttention`.
+        """Condition the map of an image on memory; see :class:`MemoryAttention`.
 
         Args:
             encoded: what :meth:`encode` returned.
-            memory: remembered tokens, (1, N, 64): cells of maps, then object pointers.
-            position: their position codes, (1, N, 64).
+            memory: remembered tokens of K objects, (K, N, 64): cells of maps, then object pointers.
+            position: their position codes, (K, N, 64).
             pointers: how many of the last tokens are pointers.
-            constants: for the side of the picture.
+            constants: for the side of the image.
 
         Returns:
-            (1, 256, g, g).
+            (K, 256, g, g).
         """
         if encoded.begun is None:
             cells = encoded.coarse.flatten(2).transpose(1, 2)
@@ -155,7 +155,7 @@ class SAM2(nn.Module):
         """Masks of B prompts.
 
         Args:
-            image: map of the picture, without or with memory, (1, 256, g, g).
+            image: map of the image, without or with memory, (1 or B, 256, g, g).
             encoded: what :meth:`encode` gave for it.
             constants: for its side.
             points: (B, N, 2), x before y, in pixels of the square; None gives no token at all.
@@ -169,7 +169,7 @@ class SAM2(nn.Module):
         encoder = self.sam_prompt_encoder
         dtype = image.dtype
         if points is None or labels is None:
-            sparse = image.new_zeros(1 if mask is None else len(mask), 0, WIDTH)
+            sparse = image.new_zeros(len(image) if mask is None else len(mask), 0, WIDTH)
         else:
             sparse = encoder.points(points, labels, constants.side)
         dense = encoder.no_mask() if mask is None else encoder.mask(mask.to(dtype))
@@ -187,14 +187,14 @@ class SAM2(nn.Module):
         multimask: bool,
         dynamic: bool,
     ) -> Answered:
-        """One mask of one object, and its pointer: the head of the tracker.
+        """One mask of each of K objects, and its pointer: the head of the tracker.
 
         Args:
             image: see :meth:`decode`.
             encoded: see :meth:`decode`.
             constants: see :meth:`decode`.
             mask: see :meth:`decode`.
-            points: see :meth:`decode`; None stands for a point that is none.
+            points: see :meth:`decode`; None is the padding point.
             labels: of the points.
             multimask: take the best of the three masks for prompts with several meanings.
             dynamic: take it as well where the mask for plain prompts is not stable.
@@ -204,27 +204,25 @@ class SAM2(nn.Module):
         """
         if points is None or labels is None:
             place = image.device
-            points = torch.zeros(1, 1, 2, device=place)
-            labels = torch.full((1, 1), NOT_A_POINT, device=place)
+            points = torch.zeros(len(image), 1, 2, device=place)
+            labels = torch.full((len(image), 1), NOT_A_POINT, device=place)
         decoded = self.decode(image, encoded, constants, points, labels, mask)
         if multimask:
-            best = 1 + int(decoded.iou[0, 1:].argmax())
-            low, iou = decoded.logits[:, best : best + 1], decoded.iou[:, best]
-            token = decoded.tokens[:, best]
+            low, iou, token = decoded.best()
         else:
             low, iou = decoded.single(dynamic)
             token = decoded.tokens[:, 0]
-        score = float(decoded.score)
-        if score <= 0:
-            return Answered(torch.full_like(low, ABSENT), float(iou), score, self.no_obj_ptr.detach())
-        return Answered(low, float(iou), score, self.obj_ptr_proj(token))
+        present = decoded.score > 0
+        low = torch.where(present[..., None, None], low, ABSENT)
+        pointer = torch.where(present, self.obj_ptr_proj(token), self.no_obj_ptr)
+        return Answered(low, iou[:, 0], decoded.score[:, 0], pointer)
 
     def answer_mask(self, mask: Tensor, encoded: Encoded, constants: Constants) -> Answered:
         """Make the head's answer of a mask that was given.
 
         Args:
             mask: (1, 1, side, side), 0 or 1, float32.
-            encoded: what :meth:`encode` gave for the picture.
+            encoded: what :meth:`encode` gave for the image.
             constants: for its side.
 
         Returns:
@@ -238,29 +236,29 @@ class SAM2(nn.Module):
         )
         small = self.mask_downsample(mask.to(encoded.coarse.dtype))
         answered = self.answer(encoded.coarse, encoded, constants, mask=small, multimask=False, dynamic=False)
-        present = bool(mask.any())
-        pointer = answered.pointer if present else self.no_obj_ptr.detach()
-        return Answered(low, 1.0, MASK_LOGIT if present else -MASK_LOGIT, pointer)
+        present = mask.flatten(1).any(1)
+        pointer = torch.where(present[:, None], answered.pointer, self.no_obj_ptr)
+        score = torch.where(present, MASK_LOGIT, -MASK_LOGIT)
+        return Answered(low, torch.ones_like(answered.iou), score, pointer)
 
-    def remember(self, encoded: Encoded, low: Tensor, present: bool, binary: bool) -> Tensor:
-        """Encode a picture with the mask of an object for memory.
+    def remember(self, encoded: Encoded, answered: Answered, binary: bool) -> Tensor:
+        """Encode an image with the masks of K objects for memory.
 
         Args:
-            encoded: the picture.
-            low: mask logits at stride 4, (1, 1, side/4, side/4).
-            present: whether the object is there.
-            binary: remember the mask, not its probability.
+            encoded: the image.
+            answered: the masks, and whether the objects are there.
+            binary: remember the masks, not their probabilities.
 
         Returns:
-            Rows of the memory, (g², 64).
+            Rows of the memory, (K, g², 64).
         """
+        low = answered.low
         logits = F.interpolate(low, scale_factor=float(LOW), mode="bilinear")
         mask = (logits > 0).to(logits.dtype) if binary else logits.sigmoid()
         mask = mask * MEMORY_SCALE + MEMORY_SHIFT
         found = self.memory_encoder(encoded.coarse, mask.to(encoded.coarse.dtype))
-        if not present:
-            found = found + self.no_obj_embed_spatial[..., None, None]
-        return found[0].flatten(1).T
+        absent = (answered.score <= 0).to(found.dtype)[:, None, None, None]
+        return (found + absent * self.no_obj_embed_spatial[..., None, None]).flatten(2).transpose(1, 2)
 
 
 def _product(first: nn.Module, second: nn.Module) -> tuple[Tensor, Tensor]:

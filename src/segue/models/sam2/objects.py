@@ -1,4 +1,4 @@
-"""What SAM 2 remembers of an object, and which of it a frame sees (arXiv 2408.00714, section 4).
+"""Memory of an object in SAM 2, and its selection for a frame (arXiv 2408.00714, section 4).
 
 The rules are those of the release's video predictor, commit 2b90b9f. Prompted frames and tracked frames are
 kept apart: all prompted frames are seen, however far they are, and the last six tracked ones.
@@ -6,7 +6,7 @@ kept apart: all prompted frames are seen, however far they are, and the last six
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,7 @@ FILLED = 0.1
 
 @dataclass(frozen=True)  # without slots, so that a schedule can have its fields in addition to its own
 class Settings:
-    """How the predictor works; the defaults are those of the release on a processor.
+    """Settings of the predictor; the defaults are those of the release on a CPU.
 
     Attributes:
         dynamic_multimask: let a mask for a plain prompt that is not stable give way to the best of three.
@@ -70,41 +70,42 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is kept of one object on one frame.
+    """Record of one object on one frame.
 
     Attributes:
         pointer: what the object is, (1, 256).
-        score: logit of the object being there.
-        iou: predicted IoU of the mask.
+        score: logit of the object being there, ().
+        iou: predicted IoU of the mask, ().
         features: memory, (g², 64); None where it is not encoded yet, or needed no longer.
         low: mask logits at stride 4, (1, 1, h, w); None where they are needed no longer.
     """
 
     pointer: Tensor
-    score: float
-    iou: float
+    score: Tensor
+    iou: Tensor
     features: Tensor | None = None
     low: Tensor | None = None
 
     @property
-    def present(self) -> bool:
-        """Whether the object is there."""
-        return self.score > 0
+    def expected(self) -> Tensor:
+        """Predicted IoU of the mask, (); 0 where the object is not there."""
+        return self.iou * (self.score > 0)
 
     @classmethod
-    def of(cls, answered: Answered) -> Record:
-        """What is kept of an answer before its memory is encoded."""
-        return cls(answered.pointer, answered.score, answered.iou, None, answered.low)
+    def split(cls, answered: Answered, features: Sequence[Tensor | None]) -> list[Record]:
+        """A record of each object of an answer."""
+        parts = zip(answered.pointer.split(1), answered.score, answered.iou, features, strict=True)
+        return [cls(*part, low) for part, low in zip(parts, answered.low.split(1), strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a frame sees of the memory of an object.
+    """Memory of an object that a frame attends to.
 
     Attributes:
         maps: records, and the index of the code of each for its place in time.
         pointers: distances in frames, and records.
-        longest: distance that stands for 1 in the code of a pointer.
+        longest: distance that maps to 1 in the temporal code of a pointer.
     """
 
     maps: tuple[tuple[Record, int], ...]
@@ -120,7 +121,7 @@ class ObjectMemory:
     tracked: dict[int, Record] = field(default_factory=dict)
 
     def view(self, frame: int, settings: Settings, length: int | None, reverse: bool = False) -> View:
-        """What ``frame`` sees."""
+        """Memory for ``frame``."""
         sign = -1 if reverse else 1
         chosen, others = nearest(self.prompted, frame, settings.prompted_frames)
         known = {**others, **self.tracked}
@@ -148,7 +149,7 @@ class ObjectMemory:
             self.tracked.pop(near, None)
 
     def prune(self, frame: int, settings: Settings) -> None:
-        """Drop all that no frame after ``frame`` sees, if the film runs forwards and no prompt lies ahead."""
+        """Drop all that no frame after ``frame`` reads, in a forward pass without later prompts."""
         stride = settings.stride
         first_map = _slot(frame + 1, MEMORY_FRAMES - 1, stride)
         first_pointer = frame + 2 - POINTERS
@@ -200,12 +201,7 @@ def nearest(
 def fill_holes(low: Tensor, area: int) -> Tensor:
     """Logits in which small background regions, joined over corners too, are object.
 
-    Args:
-        low: (1, 1, h, w).
-        area: largest number of positions of a hole; 0 fills none.
-
-    Returns:
-        (1, 1, h, w).
+    ``low``: (1, 1, h, w); returns (1, 1, h, w).
     """
     if area <= 0:
         return low
@@ -218,70 +214,71 @@ def fill_holes(low: Tensor, area: int) -> Tensor:
 
 
 class ObjectSteps:
-    """The steps of the predictor for one object on one frame.
+    """The steps of the predictor for the objects on one frame.
 
     Args:
         network: in evaluation mode.
-        constants: for the side of its pictures.
+        constants: for the side of its images.
         settings: which rules hold.
+        together: most objects that are tracked at once.
     """
 
-    def __init__(self, network: SAM2, constants: Constants, settings: Settings) -> None:
+    def __init__(self, network: SAM2, constants: Constants, settings: Settings, together: int = 1) -> None:
         self.network, self.constants, self.settings = network, constants, settings
+        self.together = together
 
-    def track(self, encoded: Encoded, view: View, *, remember: bool = True) -> Record:
-        """Find the object on a frame without prompts."""
-        record = Record.of(self._answer(encoded, self._conditioned(encoded, view), None, None, None))
-        if remember:
-            record = self.remember(encoded, record, binary=False)
-        assert record.low is not None
-        return replace(record, low=fill_holes(record.low, self.settings.hole_area))
+    def track(
+        self, encoded: Encoded, views: Mapping[int, View], *, remember: bool = True
+    ) -> dict[int, Record]:
+        """Find objects on a frame without prompts; those with as many memories go through together."""
+        groups: dict[tuple[int, int], list[int]] = {}
+        read = {i: self.assemble(view) for i, view in views.items()}
+        for i, (memory, _, pointers) in read.items():
+            groups.setdefault((len(memory), pointers), []).append(i)
+        found: dict[int, Record] = {}
+        for ids in groups.values():
+            for part in (ids[k : k + self.together] for k in range(0, len(ids), self.together)):
+                image = self._conditioned(encoded, [read[i] for i in part])
+                answered = self._answer(encoded, image, None, None, None)
+                features: Sequence[Tensor | None] = [None] * len(part)
+                if remember:
+                    features = self._encoded(encoded, answered, binary=False)
+                found |= zip(part, map(self._filled, Record.split(answered, features)), strict=True)
+        return found
 
     def click(
         self, encoded: Encoded, points: Tensor, labels: Tensor, previous: Tensor | None, view: View | None
     ) -> Record:
         """Find the object by points; its memory is not encoded yet.
 
-        Args:
-            encoded: the frame.
-            points: (1, N, 2), x before y, in pixels of the square; a box is two points.
-            labels: (1, N).
-            previous: mask logits so far, (1, 1, side/4, side/4), on this frame.
-            view: what the frame sees of the object's memory; None where it is new.
-
-        Returns:
-            What was found, its small holes filled, without memory.
+        ``points``: (1, N, 2), x before y, in pixels of the square; ``labels``: (1, N); ``previous``: mask
+        logits so far, (1, 1, side/4, side/4), on this frame.
         """
-        image = (
-            self.network.without_memory(encoded.coarse) if view is None else self._conditioned(encoded, view)
-        )
+        image = self._conditioned(encoded, [self.assemble(view or View((), (), 1))])
         mask = None if previous is None else previous.clamp(-LIMIT, LIMIT)
-        record = Record.of(self._answer(encoded, image, points, labels, mask))
-        assert record.low is not None
-        return replace(record, low=fill_holes(record.low, self.settings.hole_area))
+        answered = self._answer(encoded, image, points, labels, mask)
+        return self._filled(Record.split(answered, [None])[0])
 
     def given(self, encoded: Encoded, mask: Tensor) -> Record:
-        """Take a mask (1, 1, side, side), 0 or 1, for the object; its memory is not encoded yet.
+        """Take a mask (1, 1, side, side), 0 or 1, for the object; its memory is not encoded yet."""
+        answered = self.network.answer_mask(mask, encoded, self.constants)
+        return self._filled(Record.split(answered, [None])[0])
 
-        Args:
-            encoded: the frame.
-            mask: (1, 1, side, side), 0 or 1.
+    def remember(self, encoded: Encoded, record: Record) -> Record:
+        """The record of a prompted frame with its memory encoded."""
+        assert record.low is not None
+        answered = Answered(record.low, record.iou[None], record.score[None], record.pointer)
+        return replace(record, features=self._encoded(encoded, answered, binary=True)[0])
 
-        Returns:
-            The object as the network sees it through the mask, its small holes filled, without memory.
-        """
-        record = Record.of(self.network.answer_mask(mask, encoded, self.constants))
+    def _filled(self, record: Record) -> Record:
         assert record.low is not None
         return replace(record, low=fill_holes(record.low, self.settings.hole_area))
 
-    def remember(self, encoded: Encoded, record: Record, *, binary: bool) -> Record:
-        """The record with its memory encoded; ``binary`` for prompted frames."""
-        assert record.low is not None
-        binary = binary and self.settings.binary_prompts
-        features = self.network.remember(encoded, record.low, record.present, binary)
-        if not self.settings.exact_memory:
-            features = features.to(torch.bfloat16)
-        return replace(record, features=features.contiguous())
+    def _encoded(self, encoded: Encoded, answered: Answered, *, binary: bool) -> list[Tensor]:
+        """Memory of each object, (g², 64), in storage of its own; ``binary`` for prompted frames."""
+        features = self.network.remember(encoded, answered, binary and self.settings.binary_prompts)
+        dtype = features.dtype if self.settings.exact_memory else torch.bfloat16
+        return [rows.to(dtype, memory_format=torch.contiguous_format, copy=True) for rows in features]
 
     def _answer(
         self,
@@ -303,21 +300,16 @@ class ObjectSteps:
             dynamic=self.settings.dynamic_multimask,
         )
 
-    def _conditioned(self, encoded: Encoded, view: View) -> Tensor:
-        memory, position, pointers = self.assemble(view)
-        if not len(memory):  # everything was removed, or lies ahead without a map
-            return self.network.without_memory(encoded.coarse)
-        return self.network.with_memory(encoded, memory[None], position[None], pointers, self.constants)
+    def _conditioned(self, encoded: Encoded, read: Sequence[tuple[Tensor, Tensor, int]]) -> Tensor:
+        """Map of the image for objects with as many memories each, (K, 256, g, g)."""
+        memories, positions, (pointers, *_) = zip(*read, strict=True)
+        if not len(memories[0]):  # nothing was remembered, all was removed, or it lies ahead without a map
+            return self.network.without_memory(encoded.coarse).expand(len(read), -1, -1, -1)
+        memory, position = torch.stack(memories), torch.stack(positions)
+        return self.network.with_memory(encoded, memory, position, pointers, self.constants)
 
     def assemble(self, view: View) -> tuple[Tensor, Tensor, int]:
-        """Memory (N, 64), its position (N, 64), and how many tokens at its end are pointers.
-
-        Args:
-            view: what the frame sees.
-
-        Returns:
-            Memory and position (N, 64), and the number of tokens of pointers; N may be 0.
-        """
+        """Memory (N, 64), its position (N, 64), and how many tokens at its end are pointers."""
         network, constants = self.network, self.constants
         dtype, place = network.no_mem_embed.dtype, network.no_mem_embed.device
         codes = network.maskmem_tpos_enc[:, 0]

@@ -1,4 +1,4 @@
-"""Pictures, points and masks between a film and the square that SAM 2 sees, whatever the film's ratio."""
+"""Map images, points and masks between a video of any aspect ratio and the square input of SAM 2."""
 
 from __future__ import annotations
 
@@ -18,28 +18,18 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def film_picture(image: Image, side: int) -> Tensor:
-    """A frame as the release's film loader gives it: Pillow's bicubic resizing, which rounds to 8 bits.
+    """A frame as the release's video loader gives it: Pillow's bicubic resizing, which rounds to 8 bits.
 
-    Args:
-        image: RGB (H, W, 3), uint8.
-        side: of the square in pixels.
-
-    Returns:
-        (1, 3, side, side), float32, normalised.
+    ``image``: RGB (H, W, 3), uint8; returns (1, 3, side, side), float32, normalised.
     """
     resized = PIL.Image.fromarray(image).resize((side, side), PIL.Image.Resampling.BICUBIC)
     return _normalised(torch.from_numpy((np.asarray(resized) / 255.0).astype(np.float32)))
 
 
 def still_picture(image: Image, side: int) -> Tensor:
-    """A picture as the release's image predictor gives it: bilinear, antialiased.
+    """An image as the release's image predictor gives it: bilinear, antialiased.
 
-    Args:
-        image: RGB (H, W, 3), uint8.
-        side: of the square in pixels.
-
-    Returns:
-        (1, 3, side, side), float32, normalised.
+    ``image``: RGB (H, W, 3), uint8; returns (1, 3, side, side), float32, normalised.
     """
     planes = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
     resized = F.interpolate(planes, size=(side, side), mode="bilinear", antialias=True)
@@ -54,12 +44,7 @@ def _normalised(rgb: Tensor) -> Tensor:
 def square_mask(mask: Tensor, side: int) -> Tensor:
     """A binary mask on the square that the network sees.
 
-    Args:
-        mask: (H, W).
-        side: of the square in pixels.
-
-    Returns:
-        (1, 1, side, side), 0 or 1, float32.
+    ``mask``: (H, W); returns (1, 1, side, side), 0 or 1, float32.
     """
     plane = mask[None, None].float()
     if mask.shape != (side, side):
@@ -68,15 +53,7 @@ def square_mask(mask: Tensor, side: int) -> Tensor:
 
 
 def film_logits(low: Tensor, size: tuple[int, int]) -> Tensor:
-    """Mask logits at the size of the film, bilinear.
-
-    Args:
-        low: (1, K, h, w).
-        size: height and width of the film.
-
-    Returns:
-        (K, H, W).
-    """
+    """Mask logits at the size of the video, bilinear. ``low``: (1, K, h, w); returns (K, H, W)."""
     return F.interpolate(low, size=size, mode="bilinear")[0]
 
 
@@ -90,16 +67,8 @@ def points_on_square(
 ) -> tuple[Tensor, Tensor]:
     """Points in pixels of the square and their labels, the corners of the box first.
 
-    Args:
-        positive: clicks on the object, ``(x, y)`` in pixels of the film.
-        negative: clicks beside it, likewise.
-        box: around the object, in pixels of the film.
-        size: height and width of the film.
-        side: of the square.
-        device: where they go.
-
-    Returns:
-        Points (1, N, 2), float32, and labels (1, N), int64.
+    ``positive``: clicks on the object, ``(x, y)`` in pixels of the video; returns points (1, N, 2), float32,
+    and labels (1, N), int64.
     """
     corners = [] if box is None else [(box[:2], TOP_LEFT), (box[2:], BOTTOM_RIGHT)]
     marks = [*corners, *((p, POSITIVE) for p in positive), *((p, NEGATIVE) for p in negative)]
@@ -115,17 +84,9 @@ def labelled(
     side: int,
     device: torch.device,
 ) -> tuple[Tensor, Tensor]:
-    """Points in pixels of the film, on the square.
+    """Points in pixels of the video, on the square.
 
-    Args:
-        points: x and y, (N, 2).
-        labels: kind of each point.
-        size: height and width of the film.
-        side: of the square.
-        device: where they go.
-
-    Returns:
-        Points (1, N, 2), float32, and labels (1, N), int64.
+    ``points``: x and y, (N, 2); returns points (1, N, 2), float32, and labels (1, N), int64.
     """
     scale = torch.tensor([size[1], size[0]], dtype=torch.float32)
     places = torch.from_numpy(points).view(1, -1, 2) / scale * side

@@ -1,4 +1,4 @@
-"""How memory attention of SAM 2 reads maps on a processor: exact, with fewer products than written down.
+"""Exact memory attention of SAM 2 on a CPU with fewer products.
 
 Scores of queries and keys exist one block at a time; maxima and sums of the blocks are merged as in Rabe and
 Staats, 2021 (arXiv 2112.05682).
@@ -32,7 +32,7 @@ class RunningSoftmax:
     """Softmax attention of a block of queries to keys that come block by block.
 
     Args:
-        query: (C, P), of which the type and the number of queries are taken.
+        query: (C, P), for its dtype and number of queries.
         channels: of the values.
     """
 
@@ -42,12 +42,7 @@ class RunningSoftmax:
         self._read = query.new_zeros(channels, query.shape[1])
 
     def add(self, scores: Tensor, values: Tensor) -> None:
-        """Take n further keys: scores (n, P), which are overwritten, and values (n, V).
-
-        Args:
-            scores: (n, P), of n keys for P queries; overwritten.
-            values: (n, V), of the keys.
-        """
+        """Take n further keys: scores (n, P), which are overwritten, and values (n, V)."""
         best = torch.maximum(scores.amax(0, keepdim=True), self._top)
         weights = scores.sub_(best).exp_()
         fade = (self._top - best).exp_()
@@ -56,24 +51,14 @@ class RunningSoftmax:
         self._top = best
 
     def result(self) -> Tensor:
-        """What was read, (P, V).
-
-        Returns:
-            (P, V), the values weighted by the softmax over all keys so far.
-        """
+        """The readout, (P, V)."""
         return (self._read / self._total).T
 
 
 def attend_blocks(query: Tensor, key: Tensor, values: Tensor) -> Tensor:
     """Softmax attention of one head.
 
-    Args:
-        query: (P, C).
-        key: (N, C).
-        values: (N, V).
-
-    Returns:
-        (P, V).
+    ``query``: (P, C); ``key``: (N, C); ``values``: (N, V); returns (P, V).
     """
     blocks = list(zip(key.split(KEY_BLOCK), values.split(KEY_BLOCK), strict=True))
     found = []
@@ -90,15 +75,9 @@ def attend_maps(
 ) -> Tensor:
     """Softmax attention of one head to the cells of maps, and to tokens after them that have no place.
 
-    Args:
-        query: turned queries, (P, 256).
-        placed: n maps of g² cells each, row by row, then tokens without a place, (N, c).
-        values: (N, v).
-        projection: weight (256, c) and bias (256) that make keys of ``placed``.
-        code: rotary code of the cells, complex64, (g², 128).
-
-    Returns:
-        (P, v).
+    ``query``: turned queries, (P, 256); ``placed``: n maps of g² cells each, row by row, then tokens without
+    a place, (N, c); ``values``: (N, v); ``projection``: weight (256, c) and bias (256) that make keys of
+    ``placed``; ``code``: rotary code of the cells, complex64, (g², 128); returns (P, v).
     """
     side, cells = math.isqrt(len(code)), len(placed) // len(code) * len(code)
     weight, bias = projection
@@ -128,12 +107,8 @@ def attend_maps(
 def turned(weight: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
     """Projections turned by each column and by each row of a grid.
 
-    Args:
-        weight: (256, c).
-        code: rotary code of the grid, complex, (g², 128).
-
-    Returns:
-        By column and by row, (g, c, 128) both.
+    ``weight``: (256, c); ``code``: rotary code of the grid, complex, (g², 128); returns by column and by row,
+    (g, c, 128) both.
     """
     side = math.isqrt(len(code))
     pairs = torch.view_as_complex(weight.T.reshape(weight.shape[1], -1, 2).contiguous())
@@ -145,14 +120,9 @@ def turned(weight: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def tiles(maps: Tensor, side: int) -> list[Tensor]:
-    """Rows of maps as tiles, those of the first columns first.
+    """Rows of maps as tiles, first columns first.
 
-    Args:
-        maps: rows (n · side², c) of n maps.
-        side: of a map in cells.
-
-    Returns:
-        Tiles (columns, n, rows, c), contiguous.
+    Returns tiles (columns, n, rows, c), contiguous.
     """
     grid = maps.view(-1, side, side, maps.shape[1]).permute(2, 0, 1, 3)
     return [part.contiguous() for strip in grid.split(TILE) for part in strip.split(TILE, 2)]

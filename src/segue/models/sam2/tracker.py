@@ -1,27 +1,26 @@
 """SAM 2 on a stream: frames in order, prompts on any of them, memory that does not grow.
 
 Only what a later frame can see is kept: all prompted frames, the last six maps and the last fifteen pointers
-of each object. The masks are those of the release's predictor, which keeps the whole film.
+of each object. The masks are those of the release's predictor, which keeps the whole video.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from segue.errors import PromptError, SegueError
-from segue.models.base import FramePrompts, MemoryPolicy, Schedule, Setup, TrackOutput
+from segue.models.base import FramePrompts, Schedule, Setup, TrackOutput
 from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Record, Settings
 from segue.models.sam2.pictures import film_logits, film_picture, points_on_square, square_mask
 from segue.models.sam2.values import ABSENT, IMAGE_SIDE, LOW, STRIDE, Constants, Encoded
 from segue.registry import PromptKind
-from segue.types import BoxPrompt, Image, PointPrompt
+from segue.types import BoxPrompt, Image, MemoryPolicy, PointPrompt
 
 if TYPE_CHECKING:
     from segue.models.sam2.network import SAM2
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SAM2Schedule(Schedule, Settings):
-    """What SAM 2 remembers: every frame; ``short_side`` is that of the square that the network sees.
+    """Schedule of SAM 2: every frame is remembered; ``short_side`` is the side of the square input.
 
     ``memory_policy="fifo"`` with ``memory_frames`` is another way to say ``prompted_frames``.
     """
@@ -39,6 +38,9 @@ class SAM2Schedule(Schedule, Settings):
     memory_policy: MemoryPolicy = "all"
     short_side: int | None = IMAGE_SIDE
 
+
+PASS_BYTES_PER_PIXEL = 512
+"""Rough use of memory by one object that is tracked together with others, per pixel of the square."""
 
 UNUSED = (
     "mem_every",
@@ -54,7 +56,7 @@ UNUSED = (
 
 
 def settings_of(schedule: Schedule) -> Settings:
-    """The settings that a schedule asks for; those of the release where it is not one of SAM 2."""
+    """The settings of a schedule; those of the release for other schedules."""
     published = SAM2Schedule()
     for name in UNUSED:
         if getattr(schedule, name) != getattr(published, name):
@@ -79,7 +81,7 @@ def side_of(short_side: int | None) -> int:
 
 @dataclass(slots=True)
 class _Look:
-    """What was computed of one picture, as the network sees it."""
+    """Features of one image."""
 
     picture: Tensor
     encoded: Encoded
@@ -101,7 +103,8 @@ class SAM2Tracker:
         self._setup = setup
         with torch.inference_mode():
             self._constants: Constants = network.constants(side_of(setup.schedule.short_side))
-        self._steps = ObjectSteps(network, self._constants, self.settings)
+        together = max(1, setup.memory_limit // (PASS_BYTES_PER_PIXEL * self._constants.side**2))
+        self._steps = ObjectSteps(network, self._constants, self.settings, together)
         self.reset()
 
     def reset(self) -> None:
@@ -148,7 +151,7 @@ class SAM2Tracker:
             mask = square_mask(given.mask == i, self._constants.side)
             records[i] = self._steps.given(look.encoded, mask)
         for i in (*clicks, *masked):
-            records[i] = self._steps.remember(look.encoded, records[i], binary=True)
+            records[i] = self._steps.remember(look.encoded, records[i])
         ids = tuple(sorted({*self.objects, *records}))
         output = self._output(ids, records, image)
         # All that may fail is done; a step that failed can be taken again.
@@ -164,18 +167,20 @@ class SAM2Tracker:
         return output
 
     def _looked(self, image: Image) -> _Look:
-        picture = film_picture(image, self._constants.side).to(self._setup.device, self._setup.dtype)
-        # By content: a caller may fill one array with picture after picture.
+        picture = film_picture(image, self._constants.side)
+        # By content: a caller may fill one array with image after image.
         if self._look is not None and torch.equal(self._look.picture, picture):
             return self._look
-        return _Look(picture, self._steps.network.encode(picture, self._constants), {})
+        moved = picture.to(self._setup.device, self._setup.dtype)
+        return _Look(picture, self._steps.network.encode(moved, self._constants), {})
 
     def _track(self, look: _Look, ids: Iterable[int], *, remember: bool) -> None:
-        for i in ids:
-            found = look.found.get(i)
-            if found is None or (remember and found.features is None):
-                view = self.objects[i].view(self._seen, self.settings, self._setup.frames)
-                look.found[i] = self._steps.track(look.encoded, view, remember=remember)
+        views = {
+            i: self.objects[i].view(self._seen, self.settings, self._setup.frames)
+            for i in ids
+            if i not in look.found or (remember and look.found[i].features is None)
+        }
+        look.found |= self._steps.track(look.encoded, views, remember=remember)
 
     def _clicked(self, look: _Look, own: ObjectClicks, image: Image, corrected: int | None) -> Record:
         points, labels = points_on_square(
@@ -197,9 +202,11 @@ class SAM2Tracker:
         records = [found.get(i) for i in ids]
         planes = [absent if record is None or record.low is None else record.low for record in records]
         low = torch.cat(planes, 1)
-        scores = tuple(0.0 if r is None or not r.present else min(max(r.iou, 0.0), 1.0) for r in records)
+        scores = torch.stack(
+            [absent[0, 0, 0, 0] if record is None else record.expected for record in records]
+        )
         size = image.shape[0], image.shape[1]
-        return TrackOutput(ids, merged(low, size), LowLogits(low.cpu(), size), scores)
+        return TrackOutput(ids, merged(low, size), low, partial(merged, size=size), scores.clamp(0, 1))
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors: dict[str, Tensor] = {}
@@ -213,7 +220,7 @@ class SAM2Tracker:
                     tensors[f"{name}.pointer"] = record.pointer
                     if record.features is not None:
                         tensors[f"{name}.features"] = record.features
-                    rows.append([frame, record.score, record.iou])
+                    rows.append([frame, float(record.score), float(record.iou)])
                 kinds.append(rows)
             listed.append([i, *kinds])
         return tensors, {"seen": self._seen, "objects": listed}
@@ -235,7 +242,8 @@ class SAM2Tracker:
                     name = f"{i}.{kind}.{frame}"
                     pointer = recalled(f"{name}.pointer")
                     assert pointer is not None
-                    records[int(frame)] = Record(pointer, score, iou, recalled(f"{name}.features"))
+                    known = torch.tensor([score, iou], device=self._setup.device)
+                    records[int(frame)] = Record(pointer, known[0], known[1], recalled(f"{name}.features"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,30 +280,13 @@ def clicks_by_object(
     return clicks
 
 
-@dataclass(frozen=True, slots=True)
-class LowLogits:
-    """Mask logits at stride 4, (1, K, h, w), from which probabilities are computed again."""
-
-    low: Tensor
-    size: tuple[int, int]
-
-    @torch.inference_mode()
-    def __call__(self) -> npt.NDArray[np.float32]:
-        return np.array(merged(self.low, self.size).numpy(), np.float32)
-
-
 def merged(low: Tensor, size: tuple[int, int]) -> Tensor:
     """Probabilities of background and objects from mask logits.
 
     A softmax over the logits and 0 for the background: the object with the largest logit above 0 has a pixel,
     as in the release with ``non_overlap_masks``.
 
-    Args:
-        low: (1, K, h, w).
-        size: height and width of the result.
-
-    Returns:
-        (K+1, H, W), background first; they sum to 1.
+    ``low``: (1, K, h, w); returns (K+1, H, W), background first.
     """
     logits = film_logits(low, size)
     return torch.cat([torch.zeros_like(logits[:1]), logits]).softmax(0)

@@ -80,30 +80,14 @@ class WindowAttention(nn.Module):
 
 
 def to_windows(x: Tensor, window: int) -> Tensor:
-    """Cut a map into square windows.
-
-    Args:
-        x: (B, H, W, C); the sides are multiples of the window.
-        window: side in tokens.
-
-    Returns:
-        (B · number of windows, window, window, C).
-    """
+    """Cut a map into square windows. ``x``: (B, H, W, C)."""
     batch, height, width, channels = x.shape
     tiles = x.view(batch, height // window, window, width // window, window, channels)
     return tiles.transpose(2, 3).reshape(-1, window, window, channels)
 
 
 def from_windows(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """What :func:`to_windows` took apart.
-
-    Args:
-        x: (B · number of windows, window, window, C).
-        size: height and width of the map.
-
-    Returns:
-        (B, H, W, C).
-    """
+    """Inverse of :func:`to_windows`. Returns (B, H, W, C)."""
     window, channels = x.shape[1], x.shape[3]
     height, width = size
     tiles = x.view(-1, height // window, width // window, window, window, channels)
@@ -111,14 +95,7 @@ def from_windows(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def pooled(x: Tensor) -> Tensor:
-    """Largest of 2x2.
-
-    Args:
-        x: (B, H, W, C), sides even.
-
-    Returns:
-        (B, H/2, W/2, C).
-    """
+    """Largest of 2x2. ``x``: (B, H, W, C), sides even; returns (B, H/2, W/2, C)."""
     rows = torch.maximum(x[:, 0::2], x[:, 1::2])
     return torch.maximum(rows[:, :, 0::2], rows[:, :, 1::2])
 
@@ -151,11 +128,7 @@ class Block(nn.Module):
     def attend(self, x: Tensor) -> Tensor:
         """The map, pooled where this is the first block of a stage, plus what attention finds.
 
-        Args:
-            x: (B, h, w, C).
-
-        Returns:
-            (B, h', w', C'), half as large where it is pooled.
+        ``x``: (B, h, w, C); returns (B, h', w', C'), half as large where it is pooled.
         """
         normed = self.norm1(x)
         if hasattr(self, "proj"):
@@ -163,26 +136,14 @@ class Block(nn.Module):
         return x + self.attn(normed)
 
     def transform(self, x: Tensor) -> Tensor:
-        """The map plus what the MLP makes of it.
-
-        Args:
-            x: (B, h, w, C).
-
-        Returns:
-            (B, h, w, C).
-        """
+        """The map plus what the MLP makes of it. ``x``: (B, h, w, C); returns (B, h, w, C)."""
         return x + self.mlp(self.norm2(x))
 
 
 def strips(x: Tensor, window: int) -> Sequence[Tensor]:
     """Parts of a map, whole rows of windows each, with about ``STRIP`` tokens.
 
-    Args:
-        x: (B, H, W, C).
-        window: side in tokens.
-
-    Returns:
-        Views (B, h, W, C).
+    ``x``: (B, H, W, C); returns views (B, h, W, C).
     """
     rows = max(STRIP // (x.shape[2] * window), 1) * window
     return x.split(rows, 1)
@@ -201,7 +162,7 @@ class PatchEmbed(nn.Module):
 
 
 class Hiera(nn.Module):
-    """The trunk: pictures to four maps at strides 4, 8, 16 and 32."""
+    """The trunk: images to four maps at strides 4, 8, 16 and 32."""
 
     def __init__(self, size: TrunkSize) -> None:
         super().__init__()
@@ -225,22 +186,14 @@ class Hiera(nn.Module):
         self._stage_ends = frozenset(ends)
 
     def position(self, height: int, width: int) -> Tensor:
-        """What is added to the patches of a map, (1, height, width, C): a coarse map and one for windows.
-
-        Args:
-            height: of the map, a multiple of the window's.
-            width: of the map, a multiple of the window's.
-
-        Returns:
-            (1, height, width, C).
-        """
+        """Position embedding of a map, (1, height, width, C): a coarse map plus one for windows."""
         coarse = F.interpolate(self.pos_embed, size=(height, width), mode="bicubic")
         window = self.pos_embed_window
         repeats = height // window.shape[-2], width // window.shape[-1]
         return (coarse + window.tile(1, 1, *repeats)).permute(0, 2, 3, 1)
 
     def forward(self, x: Tensor, position: Tensor | None = None) -> list[Tensor]:
-        """Pictures (B, 3, H, W), sides multiples of 32, to maps (B, h, w, C), fine to coarse."""
+        """Images (B, 3, H, W), sides multiples of 32, to maps (B, h, w, C), fine to coarse."""
         x = self.patch_embed(x)
         x = x + (self.position(*x.shape[1:3]) if position is None else position)
         maps = []
@@ -271,14 +224,7 @@ class Neck(nn.Module):
         self.convs = nn.ModuleList(Lateral(width) for width in reversed(widths))
 
     def coarse(self, maps: Sequence[Tensor]) -> Tensor:
-        """The map of stride 16, (B, 256, h, w), from the stages, fine to coarse.
-
-        Args:
-            maps: of the four stages, at strides 4, 8, 16 and 32.
-
-        Returns:
-            (B, 256, h, w), at stride 16.
-        """
+        """The map of stride 16, (B, 256, h, w), from the stages, fine to coarse."""
         above = self.convs[0](maps[3])
         return self.convs[1](maps[2]) + F.interpolate(above, scale_factor=2.0, mode="nearest")
 
@@ -299,13 +245,7 @@ class ImageEncoder(nn.Module):
 def sine_position(height: int, width: int, channels: int) -> Tensor:
     """Sine code of a map: half the channels for rows, half for columns.
 
-    Args:
-        height: rows.
-        width: columns.
-        channels: number of channels, a multiple of 4.
-
-    Returns:
-        (1, channels, height, width), float32.
+    Returns (1, channels, height, width), float32.
     """
 
     def code(length: int) -> Tensor:
@@ -319,14 +259,6 @@ def sine_position(height: int, width: int, channels: int) -> Tensor:
 
 
 def sine_angles(place: Tensor, channels: int) -> Tensor:
-    """Angles of growing wavelength, two channels for each.
-
-    Args:
-        place: (n,).
-        channels: number of channels, even.
-
-    Returns:
-        (n, channels).
-    """
+    """Angles of growing wavelength, two channels for each. ``place``: (n,); returns (n, channels)."""
     pair = torch.arange(channels, device=place.device) // 2
     return place[:, None] / POSITION_TEMPERATURE ** (2 * pair.float() / channels)

@@ -1,4 +1,4 @@
-"""What the parts of SAM 2 hand to each other, and the numbers that they share."""
+"""Values and constants shared by the parts of SAM 2."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ MASK_LOGIT = 10.0
 """Logit, up to the sign, of a mask that was given."""
 
 MEMORY_SCALE, MEMORY_SHIFT = 20.0, -10.0
-"""What masks are scaled by and shifted by before they are remembered."""
+"""Scale and shift of masks before they are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Constants:
-    """What depends on the weights and the size of the picture alone, computed once.
+    """Constants for given weights and image size, computed once.
 
     Attributes:
         side: of the square that the network sees, in pixels.
@@ -53,7 +53,7 @@ class Constants:
 
 @dataclass(slots=True)
 class Encoded:
-    """What the network sees in one picture.
+    """Features of one image.
 
     Attributes:
         coarse: map of stride 16, (1, 256, g, g).
@@ -68,16 +68,16 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What the head of the tracker says of one object on one picture.
+    """Output of the tracker's head for K objects on one image.
 
     Attributes:
-        low: mask logits at stride 4, (1, 1, side/4, side/4), float32; ``ABSENT`` everywhere without object.
-        iou: predicted IoU of the mask, in [0, 1].
-        score: logit of the object being there.
-        pointer: what the object is, (1, 256).
+        low: mask logits at stride 4, (K, 1, side/4, side/4), float32; ``ABSENT`` everywhere without object.
+        iou: predicted IoU of the masks, (K,), in [0, 1].
+        score: logits of the objects being there, (K,).
+        pointer: what the objects are, (K, 256).
     """
 
     low: Tensor
-    iou: float
-    score: float
+    iou: Tensor
+    score: Tensor
     pointer: Tensor

@@ -1,6 +1,6 @@
 """SeqFormer's decoder, the masks that it asks for, and where it looks.
 
-An instance query stands for the clip, a box query for each of its frames. A tiny network per query (CondInst)
+There is one instance query per clip and one box query per frame. A tiny network per query (CondInst)
 reads its mask from features of each frame. Where a query looks is the deformable attention of the last layer,
 by which its box query reads what the encoder made of a frame: all points of all heads and levels with their
 weights, drawn into one map of the finest level.
@@ -63,13 +63,9 @@ def dynamic_masks(features: Tensor, parameters: Tensor, centres: Tensor) -> Tens
     Each query has its own network of three 1x1 convolutions. It sees the features and how far each cell is
     from the query's centre. A query's mask does not depend on the others.
 
-    Args:
-        features: (T, 8, h, w), at stride 8.
-        parameters: numbers of the networks, (K, 169): all weights, then all biases.
-        centres: x and y of the queries in pixels, (K, T, 2).
-
-    Returns:
-        (K, T, 2h, 2w), at stride 4.
+    ``features``: (T, 8, h, w), at stride 8; ``parameters``: numbers of the networks, (K, 169): all weights,
+    then all biases; ``centres``: x and y of the queries in pixels, (K, T, 2); returns (K, T, 2h, 2w), at
+    stride 4.
     """
     h, w = features.shape[-2:]
     x = torch.arange(w, device=features.device, dtype=features.dtype) * STRIDE + STRIDE // 2
@@ -80,14 +76,8 @@ def dynamic_masks(features: Tensor, parameters: Tensor, centres: Tensor) -> Tens
 def relative_masks(features: Tensor, parameters: Tensor, across: Tensor, down: Tensor) -> Tensor:
     """Mask logits of queries by tiny networks of their own, at the places of the features.
 
-    Args:
-        features: as for :func:`dynamic_masks`.
-        parameters: as for :func:`dynamic_masks`.
-        across: how far each column is from the query, in pixels, (K, T, w).
-        down: how far each row is, (K, T, h).
-
-    Returns:
-        (K, T, h, w).
+    ``across``: how far each column is from the query, in pixels, (K, T, w); ``down``: how far each row is,
+    (K, T, h); returns (K, T, h, w).
     """
     (frames, _, h, w), queries = features.shape, len(parameters)
     if queries == 0:
@@ -110,12 +100,7 @@ def relative_masks(features: Tensor, parameters: Tensor, across: Tensor, down: T
 def upsample_aligned(x: Tensor, factor: int = 2) -> Tensor:
     """Enlarge so that the value of a cell lands in the middle of its block.
 
-    Args:
-        x: (N, C, h, w).
-        factor: how many times larger, even.
-
-    Returns:
-        (N, C, factor·h, factor·w).
+    ``x``: (N, C, h, w); returns (N, C, factor·h, factor·w).
     """
     h, w = x.shape[-2:]
     x = F.pad(x, (0, 1, 0, 1), mode="replicate")
@@ -128,13 +113,7 @@ def upsample_aligned(x: Tensor, factor: int = 2) -> Tensor:
 def to_maps(tokens: Tensor, shapes: Sequence[tuple[int, int]], count: int) -> list[Tensor]:
     """The first levels of tokens as maps.
 
-    Args:
-        tokens: (B, S, C), level after level.
-        shapes: height and width of each level.
-        count: how many levels.
-
-    Returns:
-        Maps (B, C, h, w).
+    ``tokens``: (B, S, C), level after level; returns maps (B, C, h, w).
     """
     pieces = torch.split(tokens, [h * w for h, w in shapes], 1)
     return [
@@ -210,13 +189,7 @@ class DecoderLayer(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Instance queries (N, Q, C) and box queries (N, T, Q, C), refined.
 
-        Args:
-            instance: (N, Q, C).
-            query_position: (N, Q, C).
-            box: (N, 1, Q, C) in the first layer, (N, T, Q, C) in the others.
-            references: (N, T, Q, L, 2 or 4), scaled to the levels.
-            memory: (N, T, S, C).
-            levels: layout of the N·T frames.
+        ``box``: (N, 1, Q, C) in the first layer, (N, T, Q, C) in the others; ``memory``: (N, T, S, C).
         """
         instance = self._among_queries(self.self_attn, self.norm2, instance, query_position)
         box = self.box_among_queries(box, query_position)
@@ -241,14 +214,10 @@ class DecoderLayer(nn.Module):
         return norm(queries + self.dropout(attention(keys, keys, queries, need_weights=False)[0]))
 
     def box_among_queries(self, box: Tensor, position: Tensor) -> Tensor:
-        """Let the box queries of a frame look at one another, and then at those of the other frames.
+        """Self-attention of the box queries of a frame, then over the other frames.
 
-        Args:
-            box: (N, T, Q, C), box queries.
-            position: (N, Q, C), their position, the same for all frames.
-
-        Returns:
-            (N, T, Q, C).
+        ``box``: (N, T, Q, C), box queries; ``position``: (N, Q, C), their position, the same for all frames;
+        returns (N, T, Q, C).
         """
         position = position.repeat_interleave(box.shape[1], 0)
         flat = self._among_queries(self.self_attn_box, self.norm2_box, box.flatten(0, 1), position)
@@ -258,13 +227,8 @@ class DecoderLayer(nn.Module):
     def asked(self, box: Tensor, query_position: Tensor, frames: int) -> tuple[Tensor, Tensor]:
         """Offsets and weights of the box queries in each of the N·T frames.
 
-        Args:
-            box: (N, T, Q, C), or (N, 1, Q, C) where they are the same on all frames.
-            query_position: (N, Q, C).
-            frames: their number T.
-
-        Returns:
-            Offsets (N*T, Q, M, L, P, 2) and weights (N*T, Q, M, L, P).
+        ``box``: (N, T, Q, C), or (N, 1, Q, C) where they are the same on all frames; ``query_position``: (N,
+        Q, C); returns offsets (N*T, Q, M, L, P, 2) and weights (N*T, Q, M, L, P).
         """
         asked = self.cross_attn.plan(box + query_position[:, None])
         offsets, weights = (each.expand(-1, frames, *each.shape[2:]).flatten(0, 1) for each in asked)
@@ -275,7 +239,7 @@ class DecoderLayer(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A stack of layers, each of which refines the boxes that the next one looks at."""
+    """A stack of layers; each refines the boxes for the next one."""
 
     def __init__(self, layers: list[DecoderLayer], bbox_embed: nn.ModuleList) -> None:
         super().__init__()
@@ -307,29 +271,13 @@ class Decoder(nn.Module):
 
 
 def scaled_references(references: Tensor, levels: Levels) -> Tensor:
-    """References in 0..1 of the frames as those of the padded levels.
-
-    Args:
-        references: points or boxes, (N, T, Q, 2 or 4).
-        levels: levels of the frames.
-
-    Returns:
-        (N, T, Q, L, 2 or 4).
-    """
+    """Scale references in 0..1 of the frames to the padded levels."""
     scale = levels.valid.repeat(1, 1, references.shape[-1] // 2)
     return references[:, :, :, None] * scale[:, None, None]
 
 
 def refine(delta: Tensor, reference: Tensor) -> Tensor:
-    """Move a reference by a prediction.
-
-    Args:
-        delta: (..., 4), in logits.
-        reference: point or box in 0..1, (..., 2 or 4); the size of a point begins at a logit of 0.
-
-    Returns:
-        Boxes in 0..1, (..., 4).
-    """
+    """Move a reference by a prediction. ``delta``: (..., 4), in logits; returns boxes in 0..1, (..., 4)."""
     reference = reference.clamp(0, 1)
     base = torch.log(reference.clamp(min=EPSILON) / (1 - reference).clamp(min=EPSILON))
     if base.shape[-1] == 2:
@@ -339,16 +287,9 @@ def refine(delta: Tensor, reference: Tensor) -> Tensor:
 
 @torch.no_grad()
 def attention_maps(layer: DecoderLayer, levels: Levels, decoded: Decoded, queries: Tensor) -> Tensor:
-    """How much each place counts to the last layer for queries of the first clip.
+    """Attention of the last layer at each position, for queries of the first clip.
 
-    Args:
-        layer: the last layer of the decoder.
-        levels: levels of the frames.
-        decoded: what the decoder returned.
-        queries: numbers of queries, (K,), int64.
-
-    Returns:
-        (K, T, h, w), float32, of the finest level. A map adds up to 1 where all points lie inside the frame.
+    ``queries``: numbers of queries, (K,), int64; returns (K, T, h, w), float32, of the finest level.
     """
     box = decoded.boxes[-2] if len(decoded.boxes) > 1 else decoded.start[:, None]
     references = scaled_references(decoded.references[-1], levels).flatten(0, 1)

@@ -17,7 +17,7 @@ from segue.models.seqformer.observing import EncoderAttention
 
 @dataclass(frozen=True)
 class Levels:
-    """How the tokens of a frame are laid out: level by level, row by row."""
+    """Layout of the tokens of a frame: level by level, row by row."""
 
     shapes: tuple[tuple[int, int], ...]  # height and width of each level, fine to coarse
     padding: Tensor | None  # (B, S), True on tokens in the padding of a frame; None where nothing is padded
@@ -38,7 +38,7 @@ class Levels:
 
 
 class DeformableAttention(nn.Module):
-    """Attention that reads each query's few points of every level; L, M and P are those of the paper."""
+    """Multi-scale deformable attention; L, M and P as in the paper."""
 
     def __init__(self, width: int = 256, levels: int = 4, heads: int = 8, points: int = 4) -> None:
         super().__init__()
@@ -68,14 +68,9 @@ class DeformableAttention(nn.Module):
             nn.init.zeros_(projection.bias)
 
     def values(self, memory: Tensor, padding: Tensor | None) -> Tensor:
-        """What can be read, (B, S, C) → (B, S, M, D); zero in the padding.
+        """Values, (B, S, C) → (B, S, M, D); zero in the padding.
 
-        Args:
-            memory: (B, S, C), the places of all levels.
-            padding: (B, S), bool, True where there is no picture; None for nowhere.
-
-        Returns:
-            (B, S, M, D), for M heads.
+        ``padding``: (B, S), bool, True where there is no image.
         """
         values: Tensor = self.value_proj(memory)
         if padding is not None:
@@ -102,14 +97,7 @@ class DeformableAttention(nn.Module):
         return weights, biases
 
     def plan(self, query: Tensor) -> tuple[Tensor, Tensor]:
-        """Offsets (..., M, L, P, 2) and weights (..., M, L, P) that queries (..., C) ask for.
-
-        Args:
-            query: (..., C).
-
-        Returns:
-            Float32 both; the weights of a head sum to 1. In memory all x of a query lie before all y.
-        """
+        """Offsets (..., M, L, P, 2) and weights (..., M, L, P) that queries (..., C) ask for."""
         # One product for both saves a pass over the queries.
         asked = F.linear(query, *self._asking()) if self.asking is None else self.asking(query)
         count = self.heads * self.levels * self.points
@@ -133,16 +121,8 @@ class DeformableAttention(nn.Module):
 
         References are (B, Q, L, 2) centres x, y or (B, Q, L, 4) with width and height, in 0..1 of the level.
 
-        Args:
-            offsets: (B, Q, M, L, P, 2), from :meth:`plan`.
-            weights: (B, Q, M, L, P), from :meth:`plan`.
-            references: (B, Q, L, 2) or (B, Q, L, 4), in [0, 1] of the level.
-            values: (B, S, M, D), from :meth:`values`.
-            levels: layout of the S places.
-            observer: gets the points and weights; None for nobody.
-
-        Returns:
-            (B, Q, C).
+        ``offsets``: (B, Q, M, L, P, 2), from :meth:`plan`; ``weights``: (B, Q, M, L, P), from :meth:`plan`;
+        ``values``: (B, S, M, D), from :meth:`values`.
         """
         places = self.places(offsets, references, levels)
         if observer is not None:
@@ -152,14 +132,7 @@ class DeformableAttention(nn.Module):
     def places(self, offsets: Tensor, references: Tensor, levels: Levels) -> Tensor:
         """Points that are read, (B, Q, M, L, P, 2), in pixels of each level; 0 is the centre of the first.
 
-        Args:
-            offsets: (B, Q, M, L, P, 2), from :meth:`plan`; in pixels, or with boxes in units of half their
-                size over P.
-            references: (B, Q, L, 2) or (B, Q, L, 4), in [0, 1] of the level.
-            levels: layout of the places.
-
-        Returns:
-            (B, Q, M, L, P, 2), x and y.
+        ``references``: (B, Q, L, 2) or (B, Q, L, 4), in [0, 1] of the level.
         """
         size = references.new_tensor([(w, h) for h, w in levels.shapes])
         if references.shape[-1] == 4:
@@ -174,13 +147,7 @@ class DeformableAttention(nn.Module):
 def sine_position(valid: Tensor, features: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Sine code of the place in a frame (Deformable DETR, appendix), without any code of time.
 
-    Args:
-        valid: True where the frame is, not its padding, (B, h, w).
-        features: channels of each axis, even.
-        dtype: of the result.
-
-    Returns:
-        (B, 2·features, h, w), rows first; even channels are sines, odd ones cosines.
+    ``valid``: True where the frame is, not its padding, (B, h, w); returns (B, 2·features, h, w), rows first.
     """
     rows, columns = valid.cumsum(1, dtype=torch.float32), valid.cumsum(2, dtype=torch.float32)
     two_pi = 2 * torch.pi
@@ -196,11 +163,7 @@ def sine_position(valid: Tensor, features: int, dtype: torch.dtype = torch.float
 def reference_points(levels: Levels) -> Tensor:
     """Centre of every token as seen from every level.
 
-    Args:
-        levels: levels of the frames.
-
-    Returns:
-        x and y in 0..1 of the padded level, (B, S, L, 2).
+    Returns x and y in 0..1 of the padded level, (B, S, L, 2).
     """
     valid = levels.valid
     points = []
@@ -270,7 +233,7 @@ class EncoderLayer(nn.Module):
         levels: Levels,
         observer: EncoderAttention | None,
     ) -> Tensor:
-        """What tokens (B, S, C) read in their own frames, (B, S, C)."""
+        """Attention output of tokens (B, S, C) in their own frames, (B, S, C)."""
         attention = self.self_attn
         values = attention.values(tokens, levels.padding)
         asked = attention.plan(tokens + position)
@@ -278,7 +241,7 @@ class EncoderLayer(nn.Module):
         return attended
 
     def _forwarded(self, tokens: Tensor, attended: Tensor) -> Tensor:
-        """What was read added to tokens (B, S, C), and the feed-forward network, (B, S, C)."""
+        """Add the attention output to tokens (B, S, C) and apply the feed-forward network, (B, S, C)."""
         tokens = self.norm1(tokens + self.dropout(attended))
         forwarded = self.linear2(self.dropout(self.linear1(tokens)))
         refined: Tensor = self.norm2(tokens + self.dropout(forwarded))

@@ -58,7 +58,7 @@ class Backbone(nn.Module):
         self.channels: tuple[int, ...] = self.body.channels[self.used]
         self.symmetric_input = name == "mobilenet-v2"  # [-1, 1], not normalised by ImageNet's statistics
         if isinstance(self.body, NanoDetTrunk):
-            # It knows its classes from more pictures than are learned from here.
+            # It knows its classes from more images than are learned from here.
             self.body.requires_grad_(False)
         if isinstance(self.body, ResidualTrunk):
             # Stem and first stage keep what ImageNet taught them.
@@ -86,7 +86,7 @@ FOCAL_PRIOR = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How large a SeqFormer is; the defaults are the published one.
+    """Sizes of a SeqFormer; the defaults are the published ones.
 
     Attributes:
         width: channels of queries and memory.
@@ -111,7 +111,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Memory:
-    """What the network knows of the frames of N clips before it looks for objects.
+    """Encoded frames of N clips, before decoding.
 
     Attributes:
         tokens: (N, T, S, C).
@@ -257,7 +257,7 @@ class SeqFormer(nn.Module):
 
         Args:
             sources: one map (N·T, C, h, w) for each level.
-            valid: (N, H, W), true where a picture is, false in its padding; None: everywhere.
+            valid: (N, H, W), true where an image is, false in its padding; None: everywhere.
             samples: number N of clips.
             observer: keeps what a layer attends to; None keeps nothing.
 
@@ -361,7 +361,7 @@ class SeqFormer(nn.Module):
 
         Args:
             frames: RGB (N·T, 3, H, W), float in [0, 1].
-            valid: (N, H, W), true where a picture is; None: everywhere.
+            valid: (N, H, W), true where an image is; None: everywhere.
             count: number T of frames in each clip.
 
         Returns:
@@ -443,7 +443,7 @@ _VIS_2021 = (
 YOUTUBE_VIS_2019, YOUTUBE_VIS_2021 = (
     MappingProxyType(dict(enumerate(names.split(), start=1))) for names in (_VIS_2019, _VIS_2021)
 )
-"""Categories by number, which are the channels of the published networks, those of 2019."""
+"""Categories of 2019 by number, the channels of the published networks."""
 
 
 def names_text(names: Mapping[int, str]) -> str:

@@ -1,4 +1,4 @@
-"""What an encoder attends to, as its layers compute it: places at each scale, and frames of the clip.
+"""Observe the attention of an encoder: positions at each scale, and frames of the clip.
 
 The deformable attention of SeqFormer reads a few points of each scale for every token; the split attention of
 MS-STS VIS (Thawakar et al., ECCV 2022, section 3.1) reads the frames of a clip, inside each scale and between

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from segue.registry import MODELS, Entry
 from segue.weights.catalogue import detection, foreground, instances, prompts, tracking
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ENTRIES = (
     *tracking.ENTRIES,

@@ -1,4 +1,4 @@
-"""Detectors on single pictures, and the features that find an object again."""
+"""Detectors on single images, and the features that find an object again."""
 
 from __future__ import annotations
 

@@ -1,0 +1,57 @@
+"""``torch.compile`` for the parts of a network, on request; on a GPU also with CUDA graphs."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
+
+from segue.errors import ArgumentError
+
+Compilation = Literal["on", "graphs"]
+
+
+def wanted_compilation(device: torch.device) -> Compilation | None:
+    """What the environment variable ``SEGUE_COMPILE`` asks for; None is nothing, ``graphs`` needs CUDA."""
+    asked = os.environ.get("SEGUE_COMPILE", "off")
+    if asked in ("off", "0", ""):
+        return None
+    if asked not in ("on", "1", "graphs"):
+        raise ArgumentError(f"SEGUE_COMPILE={asked}: give on, graphs or off")
+    if asked == "graphs" and device.type != "cuda":
+        raise ArgumentError(f"SEGUE_COMPILE=graphs: {device.type} has no CUDA graphs; give on")
+    if device.type == "cuda":
+        missing = None if importlib.util.find_spec("triton") else "the package triton"
+    else:
+        known = any(map(shutil.which, (os.environ.get("CXX", "g++"), "c++", "clang++")))
+        missing = None if known else "a C++ compiler, such as g++"
+    if missing:
+        raise ArgumentError(f"SEGUE_COMPILE={asked}: torch.compile needs {missing}; install it, or give off")
+    return "graphs" if asked == "graphs" else "on"
+
+
+def compile_parts(module: nn.Module, how: Compilation) -> None:
+    """Compile the children of a network at their first call, in place; lists of parts are opened."""
+    for part in module.children():
+        if isinstance(part, nn.ModuleList | nn.ModuleDict):
+            compile_parts(part, how)
+        elif how == "on":
+            part.forward = torch.compile(part.forward)
+        else:
+            part.forward = _cloned(torch.compile(part.forward, mode="reduce-overhead"))
+
+
+def _cloned(compiled: Callable[..., Any]) -> Callable[..., Any]:
+    """Results in memory of their own: the next replay of a graph overwrites its outputs."""
+
+    def run(*arguments: Any, **named: Any) -> Any:
+        torch.compiler.cudagraph_mark_step_begin()
+        return tree_map_only(Tensor, Tensor.clone, compiled(*arguments, **named))
+
+    return run

@@ -1,0 +1,153 @@
+"""Open-vocabulary detectors of Hugging Face transformers (extra ``hf``): boxes, or masks, for phrases.
+
+``AutoModelForZeroShotObjectDetection`` (OWLv2, Grounding DINO, OmDet-Turbo and others) gives boxes;
+``Sam3Model`` gives boxes and masks. Scores and boxes are those of the post-processing of transformers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segue.errors import CheckpointError
+from segue.inputs import check_file, parse_json
+from segue.models.detection.boxes import suppress
+from segue.models.hf_video import import_transformers, without_progress
+from segue.naming import first_few
+from segue.types import Image
+
+SAME_BOX = 0.5
+"""IoU above which the weaker of two boxes of one phrase is left out; some of the models give several."""
+
+LEAST_SCORE = 0.05
+"""Least score of boxes that are asked of the post-processing."""
+
+LEAST_CONCEPT = 0.2
+"""The same of masks, which take memory."""
+
+CONCEPTS = ("sam3", "sam3_video")
+"""``model_type`` of folders with SAM 3, whose image model takes one phrase at a time and gives masks."""
+
+
+def read_model(folder: Path, types: frozenset[str] | None = None, *, video: bool = False) -> tuple[Any, Any]:
+    """The model and processor of a folder: ``config.json``, safetensors, tokenizer and preprocessor.
+
+    Nothing is downloaded, unpickled, or run from the folder. ``types``: what its ``model_type`` may be; None
+    is any that finds objects by text. ``video``: the video model of SAM 3, not its image model.
+    """
+    library = import_transformers()
+    folder = folder if folder.is_dir() else folder.parent
+    config = folder / "config.json"
+    check_file(config, CheckpointError)
+    try:
+        described = parse_json(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{config}: cannot be read ({error})") from None
+    found = str(described.get("model_type")) if isinstance(described, dict) else ""
+    if types is not None and found not in types:
+        raise CheckpointError(f"{config}: model_type is {found!r}, not {' or '.join(sorted(types))}")
+    name, prepares = "AutoModelForZeroShotObjectDetection", "AutoProcessor"
+    if found in CONCEPTS:
+        name, prepares = ("Sam3VideoModel", "Sam3VideoProcessor") if video else ("Sam3Model", "Sam3Processor")
+    made = getattr(library, name, None)
+    if made is None:
+        raise CheckpointError(f"{folder}: transformers {library.__version__} has no {name}; upgrade it")
+    safely = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        with without_progress(library):
+            model, report = made.from_pretrained(
+                folder, use_safetensors=True, output_loading_info=True, **safely
+            )
+            processor = getattr(library, prepares).from_pretrained(folder, **safely)
+    except Exception as error:  # whatever the library runs into with a foreign folder
+        raise CheckpointError(f"{folder}: transformers cannot load it ({error})") from error
+    for what in ("missing_keys", "mismatched_keys"):
+        if names := sorted(map(str, report[what])):
+            raise CheckpointError(f"{folder}: {len(names)} {what.replace('_', ' ')}: {first_few(names, 10)}")
+    return model, processor
+
+
+def ask_phrases(
+    model: Any, processor: Any, phrases: Sequence[str], device: torch.device
+) -> Callable[[Image], dict[str, Any]]:
+    """A function from an image to the boxes, scores, labels and perhaps masks that phrases find in it.
+
+    Args:
+        model: of ``AutoModelForZeroShotObjectDetection``, or ``Sam3Model``.
+        processor: of the model.
+        phrases: what to look for, at least one.
+        device: where the model runs.
+
+    Returns:
+        The function, for :class:`segue.prompts.own_detectors.FunctionDetector`. It takes RGB (H, W, 3),
+        uint8, and returns boxes (N, 4) in pixels, scores (N,) in [0, 1], phrases as labels, and from SAM 3
+        masks (N, H, W), bool.
+    """
+    model = model.to(device).eval()
+    ask = _concepts if model.config.model_type in CONCEPTS else _zero_shot
+
+    @torch.inference_mode()
+    def find(image: Image) -> dict[str, Any]:
+        return ask(model, processor, list(phrases), np.ascontiguousarray(image), device)
+
+    return find
+
+
+def _zero_shot(
+    model: Any, processor: Any, phrases: list[str], image: Image, device: torch.device
+) -> dict[str, Any]:
+    inputs = processor(images=image, text=[phrases], return_tensors="pt").to(device)
+    found = processor.post_process_grounded_object_detection(
+        model(**inputs),
+        threshold=LEAST_SCORE,
+        target_sizes=[image.shape[:2]],
+        text_labels=[phrases],
+    )[0]
+    numbers = [_phrase(label, phrases) for label in found["text_labels"]]
+    keep = torch.tensor([number is not None for number in numbers], dtype=torch.bool)
+    labels = torch.tensor([number for number in numbers if number is not None], dtype=torch.int64)
+    boxes, scores = found["boxes"].float().cpu()[keep], found["scores"].float().cpu()[keep]
+    kept = suppress(boxes, scores, labels, SAME_BOX)
+    return {"boxes": boxes[kept], "scores": scores[kept], "labels": [phrases[i] for i in labels[kept]]}
+
+
+def _phrase(label: str, phrases: Sequence[str]) -> int | None:
+    """The phrase that a label is, or that shares most words with it: Grounding DINO gives parts of them."""
+    if label in phrases:
+        return phrases.index(label)
+    words = set(label.lower().split())
+    shared = [len(words & set(phrase.lower().split())) for phrase in phrases]
+    return shared.index(max(shared)) if max(shared) else None
+
+
+def _concepts(
+    model: Any, processor: Any, phrases: list[str], image: Image, device: torch.device
+) -> dict[str, Any]:
+    seen = processor(images=image, return_tensors="pt").to(device)
+    features = model.get_vision_features(pixel_values=seen["pixel_values"])
+    boxes: list[Tensor] = []
+    scores: list[Tensor] = []
+    masks: list[Tensor] = []
+    labels: list[str] = []
+    for phrase in phrases:
+        asked = processor(text=phrase, return_tensors="pt").to(device)
+        found = processor.post_process_instance_segmentation(
+            model(vision_embeds=features, **asked),
+            threshold=LEAST_CONCEPT,
+            target_sizes=[image.shape[:2]],
+        )[0]
+        boxes.append(found["boxes"].float().cpu())
+        scores.append(found["scores"].float().cpu())
+        masks.append(found["masks"].bool().cpu())
+        labels += [phrase] * len(found["scores"])
+    return {
+        "boxes": torch.cat(boxes),
+        "scores": torch.cat(scores),
+        "labels": labels,
+        "masks": torch.cat([part.reshape(-1, *image.shape[:2]) for part in masks]),
+    }

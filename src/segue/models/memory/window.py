@@ -1,0 +1,116 @@
+"""The part of an image around the objects which the network sees between two memory frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segue.arrays import BoolArray
+from segue.models.base import QueryFeatures, Shape
+
+ALIGNED = 16
+"""Windows begin at multiples of so many pixels, the stride of the network."""
+
+STEP = 64
+"""Their sides are multiples of so many pixels, or the whole image's: layers arrange weights by size."""
+
+LARGEST = 0.8
+"""A window of a larger part of the image saves too little."""
+
+OUTSIDE = -10.0
+"""Log-odds outside the window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of a padded image, in its pixels; ``picture`` is the size of the whole."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    picture: Shape
+
+    @classmethod
+    def around(cls, masks: Tensor, margin: int) -> Window | None:
+        """The window of all masks (K, H, W), bool; None where one is empty or little would be saved."""
+        if not masks.flatten(1).any(1).all():
+            return None
+        return cls.around_each(masks.any(0, keepdim=True), margin)[0]
+
+    @classmethod
+    def around_each(cls, masks: Tensor, margin: int) -> list[Window | None]:
+        """The window of each mask (K, H, W), bool; None for one that is empty or would save little."""
+        return [
+            cls._around(down, across, margin) if down.any() else None
+            for down, across in zip(masks.any(2).numpy(), masks.any(1).numpy(), strict=True)
+        ]
+
+    @classmethod
+    def _around(cls, down: BoolArray, across: BoolArray, margin: int) -> Window | None:
+        """The window of an object of which these rows and columns of the image hold a part."""
+        top, tall = _side(down, margin, len(down))
+        left, wide = _side(across, margin, len(across))
+        if tall * wide > LARGEST * len(down) * len(across):
+            return None
+        return cls(top, left, tall, wide, (len(down), len(across)))
+
+    def at(self, stride: int) -> tuple[int, int]:
+        """Row and column of its first position at a stride."""
+        return self.top // stride, self.left // stride
+
+    def cut(self, planes: Tensor) -> Tensor:
+        """The part inside of planes (..., H, W) of the image."""
+        return planes[..., self.top : self.top + self.height, self.left : self.left + self.width]
+
+    def part(self, query: QueryFeatures) -> QueryFeatures:
+        """The features inside, of those of the image."""
+        features = tuple(self.part_of(planes) for planes in query.features)
+        return QueryFeatures(self.part_of(query.image), self.part_of(query.key), features)
+
+    def part_of(self, planes: Tensor) -> Tensor:
+        """The part inside of planes (N, C, h, w) of the image at some stride, channels last."""
+        stride = self.picture[0] // planes.shape[-2]
+        top, left = self.at(stride)
+        part = planes[..., top : top + self.height // stride, left : left + self.width // stride]
+        return part.contiguous(memory_format=torch.channels_last)
+
+    def paste(self, logits: Tensor) -> Tensor:
+        """Paste log-odds (K, h, w) of the window into the image at some stride."""
+        stride = self.height // logits.shape[1]
+        below, right = self.picture[0] - self.top - self.height, self.picture[1] - self.left - self.width
+        sides = (self.left // stride, right // stride, self.top // stride, below // stride)
+        return F.pad(logits, sides, value=OUTSIDE)
+
+    def put(self, whole: Tensor, part: Tensor) -> Tensor:
+        """A copy of planes (..., h, w) of the image at some stride, with those of the window in it."""
+        (top, left), copy = self.at(self.picture[0] // whole.shape[-2]), whole.clone()
+        copy[..., top : top + part.shape[-2], left : left + part.shape[-1]] = part
+        return copy
+
+    def is_left(self, logits: Tensor, least: float) -> bool:
+        """Whether log-odds (K, h, w) of the window exceed ``least`` near a side inside the image."""
+        highest = logits.amax(0)
+        band = ALIGNED * logits.shape[1] // self.height
+        sides = (
+            (self.top > 0, highest[:band]),
+            (self.left > 0, highest[:, :band]),
+            (self.top + self.height < self.picture[0], highest[-band:]),
+            (self.left + self.width < self.picture[1], highest[:, -band:]),
+        )
+        inner = [side.amax() for is_inner, side in sides if is_inner]
+        return bool(torch.stack(inner).amax() > least)
+
+
+def _side(inside: BoolArray, margin: int, length: int) -> tuple[int, int]:
+    """Start and length of a window on an axis (n,), where ``inside`` says which places hold objects."""
+    places = np.flatnonzero(inside)
+    first, last = int(places[0]) - margin, int(places[-1]) + 1 + margin
+    size = min(-(-(last - first) // STEP) * STEP, length)
+    # Rounding to the grid moves a window by half a step at most.
+    start = round((first + last - size) / 2 / ALIGNED) * ALIGNED
+    return min(max(start, 0), length - size), size

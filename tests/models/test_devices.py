@@ -1,0 +1,239 @@
+"""Every kind of network on a device that is not the processor: where tensors are, and what waits for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import segue
+from segue.flow.providers import Farneback
+from segue.layers.running import inference_copy, to_cpu
+from segue.models.deeplab import DeepLabV3
+from segue.models.detection.mask_rcnn import MaskRCNN
+from segue.models.detection.nanodet import NanoDetPlus
+from segue.models.detection.pointrend import PointRend
+from segue.models.dino import DINO
+from segue.models.fgsegnet import FgSegNetV2
+from segue.models.hofam import HOFAM, FlowMode
+from segue.models.memory.components import label_components, suppress_distant_components
+from segue.models.msstsvis import MSSTSVIS
+from segue.models.mustan import MUSTAN1, MUSTAN2
+from segue.models.sam2.network import SAM2
+from segue.models.seqformer import SeqFormer, Size
+from segue.prompts.detectors import DiscoveryDetector, NetworkDetector, SemanticDetector
+from segue.prompts.prompter import Prompter
+from segue.prompts.selection import Rules
+from segue.sessions import ForegroundSession, InstanceSession, TrackSession
+from segue.sessions.extra_inputs import FlowNetwork
+from segue.types import BoxPrompt, PointPrompt
+from tests.clips import clip
+from tests.fill import fill_plainly
+from tests.lite import lively_instances, lively_lite
+from tests.logical_device import DEVICE, LogicalDevice, count
+
+FRAMES, MASKS = clip(11, 8, 64, 96, 2)
+
+TRACKERS = {
+    "lite": 1,
+    "stcn_network": 1,
+    "stm_network": 1,
+    "xmem_network": 1,
+    "cutie_network": 1,
+    "sam2_network": 1,
+}
+"""How often each waits for the device on a frame with one object: once in the session."""
+
+FOREGROUND: dict[str, Callable[[], Any] | None] = {
+    "mustan-lite": None,
+    "mustan1": MUSTAN1,
+    "mustan2": MUSTAN2,
+    "fgsegnet": FgSegNetV2,
+}
+
+SHALLOW = Size(encoder_layers=2, decoder_layers=2, queries=20)
+
+INSTANCES: dict[str, Callable[[], Any]] = {
+    "msstsvis-lite": lively_instances,
+    "msstsvis": partial(MSSTSVIS, "r18", SHALLOW),
+    "seqformer": partial(SeqFormer, "r18", SHALLOW),
+}
+
+
+def tracker(name: str, request: pytest.FixtureRequest) -> Any:
+    return lively_lite() if name == "lite" else request.getfixturevalue(name)
+
+
+SLOW = {"sam2_network", "stcn_network", "stm_network"}
+"""The others prove the steps that these share with them; ``make test-slow`` runs all."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in TRACKERS]
+)
+def test_trackers_follow_on_a_device(name: str, request: pytest.FixtureRequest) -> None:
+    network = tracker(name, request)
+    there, here = partial(TrackSession, network, device=str(DEVICE)), TrackSession(network, device="cpu")
+    with LogicalDevice():
+        session = there()
+        found = [session.step(FRAMES[0], MASKS[0].astype(np.int32))]
+        found += [session.step(frame) for frame in FRAMES[1:6]]
+        session.forget([1])
+        found.append(session.step(FRAMES[6]))
+        state = session.state()
+        waits = count(lambda: found.append(session.step(FRAMES[7])))
+        other = there()
+        other.restore(state)
+        again = other.step(FRAMES[7])
+    expected = [here.step(FRAMES[0], MASKS[0].astype(np.int32))]
+    expected += [here.step(frame) for frame in FRAMES[1:6]]
+    here.forget([1])
+    expected += [here.step(frame) for frame in FRAMES[6:]]
+    np.testing.assert_array_equal(again.mask, found[-1].mask)
+    for one, two in zip(found, expected, strict=True):
+        assert (one.mask == two.mask).mean() > 0.99
+    assert waits.total() == TRACKERS[name], waits
+
+
+@pytest.mark.parametrize("name", FOREGROUND)
+def test_foreground_on_a_device(name: str) -> None:
+    torch.manual_seed(0)
+    make = FOREGROUND[name]
+    network: Any = segue.load(name) if make is None else make().eval()
+    with LogicalDevice():
+        session = ForegroundSession(network, device=str(DEVICE))
+        for frame in FRAMES[:7]:
+            session.step(frame)
+        waits = count(lambda: session.step(FRAMES[7]))
+    assert waits.total() == 1, waits
+
+
+@pytest.mark.parametrize("name", INSTANCES)
+def test_instances_on_a_device(name: str) -> None:
+    torch.manual_seed(0)
+    with LogicalDevice():
+        session = InstanceSession(INSTANCES[name]().eval(), device=str(DEVICE))
+        found = [session.step(frame) for frame in FRAMES]
+        rest = list(session.finish())
+    assert sum(result is not None for result in found) + len(rest) == len(FRAMES)
+
+
+def test_detectors_and_prompters_on_a_device() -> None:
+    plain: Any = segue.load("nanodet")
+    with LogicalDevice():
+        network: NanoDetPlus = inference_copy(plain, DEVICE, torch.float32)
+        with torch.inference_mode():
+            boxes = network.detect(FRAMES[0])
+        answer = Prompter(FRAMES[0], device=str(DEVICE))(box=(20, 10, 60, 50))
+    expected = inference_copy(plain, torch.device("cpu"), torch.float32).detect(FRAMES[0])
+    torch.testing.assert_close(boxes.boxes.cpu(), expected.boxes, rtol=1e-3, atol=1e-2)
+    here = Prompter(FRAMES[0], device="cpu")(box=(20, 10, 60, 50))
+    assert (answer.mask == here.mask).mean() > 0.99
+
+
+def detector(name: str, device: torch.device) -> Any:
+    """A detector with random weights on a device."""
+    torch.manual_seed(1)
+    if name == "deeplab":
+        return SemanticDetector(fill_plainly(DeepLabV3()), Rules(0.0, max_objects=3), device)
+    if name == "dino":
+        return DiscoveryDetector(fill_plainly(DINO(64, depth=2)), refine="none", device=device)
+    network: Any = PointRend(0.001, 64) if name == "pointrend" else MaskRCNN(1, 0.001, short_side=64)
+    if name == "maskrcnn":  # random weights find nothing: each proposal becomes an object that fills its box
+        heads = network.roi_heads
+        for layer in (heads.box_predictor.cls_score, heads.mask_predictor.mask_fcn_logits):
+            layer.weight.data.zero_()
+            layer.bias.data.zero_()[3] = 6.0
+    return NetworkDetector(network.eval(), {}, Rules(0.0, max_objects=3), device)
+
+
+@pytest.mark.parametrize("name", ["maskrcnn", "pointrend", "deeplab", "dino"])
+def test_published_detectors_on_a_device(name: str) -> None:
+    here = detector(name, torch.device("cpu"))(FRAMES[0])
+    with LogicalDevice():
+        there = detector(name, DEVICE)(FRAMES[0])
+    assert len(here.objects) == len(there.objects) > 0
+    assert (here.mask == there.mask).mean() > 0.99
+
+
+@pytest.mark.parametrize("mode", ["hierarchical", "single"])
+def test_flow_networks_on_a_device(mode: FlowMode) -> None:
+    torch.manual_seed(0)
+    network = FlowNetwork(HOFAM(1, flow_mode=mode, levels=6).eval(), Farneback())
+    here = ForegroundSession(network, device="cpu")
+    expected = [here.step(frame) for frame in FRAMES[:4]]
+    with LogicalDevice():
+        there = ForegroundSession(network, device=str(DEVICE))
+        found = [there.step(frame) for frame in FRAMES[:4]]
+    assert sum(result is not None for result in found) == sum(result is not None for result in expected)
+
+
+def test_clicks_of_sam2_on_a_device(sam2_network: SAM2) -> None:
+    schedule = replace(sam2_network.schedule, short_side=256)
+    clicks = [PointPrompt(1, positive=((30.0, 30.0),)), BoxPrompt(2, (40, 10, 80, 50))]
+    correction = [PointPrompt(1, positive=((35.0, 30.0),), negative=((5.0, 5.0),))]
+    results = []
+    for device in ("cpu", str(DEVICE)):
+        with LogicalDevice():
+            session = TrackSession(sam2_network, schedule, device=device)
+            steps = [session.step(FRAMES[0], clicks), session.step(FRAMES[1], correction)]
+            steps.append(session.step(FRAMES[2]))
+        results.append([step.mask for step in steps])
+    for here, there in zip(*results, strict=True):
+        assert (here == there).mean() > 0.99
+
+
+def test_components_on_a_device_are_those_on_the_processor() -> None:
+    rng = np.random.default_rng(4)
+    for size in range(1, 8):
+        noise = [cv2.GaussianBlur(rng.standard_normal((60, 80)), (0, 0), size) for _ in range(6)]
+        planes = torch.from_numpy(np.stack(noise) / np.std(noise)).float()
+        logits, before = 3 * planes[:3] - 5, planes[3:] > 1.5
+        before[size % 3] &= bool(size % 2)
+        with LogicalDevice():
+            there = suppress_distant_components(logits.to(DEVICE), before.to(DEVICE), size).cpu()
+        assert torch.equal(there, suppress_distant_components(logits.clone(), before, size))
+
+
+def test_components_of_a_long_path_are_one() -> None:
+    path = np.zeros((121, 121), bool)
+    path[::2], path[1::4, -1], path[3::4, 0] = True, True, True
+    assert len(torch.unique(label_components(torch.from_numpy(path)[None])[0, path])) == 1
+
+
+def test_downloads_without_a_wait_arrive_with_the_next() -> None:
+    with LogicalDevice():
+        x = torch.arange(4.0, device=DEVICE)
+        early = x.to("cpu", non_blocking=True)
+        assert early.tolist() != [0, 1, 2, 3]
+        first, second = to_cpu(x, x + 1)
+    assert early.tolist() == first.tolist() == [0, 1, 2, 3]
+    assert second.tolist() == [1, 2, 3, 4]
+
+
+def test_a_tensor_on_the_wrong_device_is_found() -> None:
+    class Misplaced(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + torch.arange(x.shape[-1])
+
+    with LogicalDevice(), pytest.raises(RuntimeError, match="lazy and cpu"):
+        Misplaced()(torch.ones(3, device=DEVICE))
+    with LogicalDevice(), pytest.raises(TypeError, match="cpu"):
+        torch.ones(3, device=DEVICE).numpy()
+
+
+def test_an_operation_that_waits_is_counted() -> None:
+    def frame() -> None:
+        x = torch.arange(4.0, device=DEVICE)
+        assert float(x.sum()) == 6
+        assert x[x > 1].tolist() == x.cpu()[[2, 3]].tolist()
+        assert x[[0, 1]].shape == (2,)
+
+    assert count(frame).total() == 5
