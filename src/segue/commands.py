@@ -24,7 +24,7 @@ _COMMANDS = {
     "run": ("segue.cli.run:run", "Run a model over a whole data set by its protocol, and score it."),
     "detect": (
         "segue.cli.detect:detect",
-        "Find the objects of a picture, or of one frame of a video, and draw them.",
+        "Find the objects of an image, or of one frame of a video, and draw them.",
     ),
     "annotate": (
         "segue_web.command:annotate",

@@ -21,10 +21,9 @@ if TYPE_CHECKING:
     from segue.datasets.foreground import ForegroundFolder
     from segue.datasets.inventories import Inventory
     from segue.datasets.ytvis import YTVISDataset
-    from segue.models.dino import FeatureName
     from segue.prompts.answers import MakePrompter
-    from segue.prompts.detectors import Detector, Refinement
-    from segue.types import Box, Image
+    from segue.prompts.detectors import Detector
+    from segue.types import Box, FeatureName, Image, Refinement
     from segue.video.sinks import Sink
     from segue.video.zones import Zone
     from segue.weights.download import Remote
@@ -37,7 +36,7 @@ TASKS: Mapping[Task, str] = {
     "instances": "find and follow instances",
     "prompt": "answer boxes and clicks",
     "detect": "detect objects",
-    "features": "describe pictures by features",
+    "features": "describe images by features",
 }
 """What the networks of each task are for, in words."""
 
@@ -92,7 +91,7 @@ class Entry:
         trained_by: what to give to ``segue train``, where that is not the name.
         threshold: probability or score, in 0..1, from which on what it finds counts; None is that of the
             session.
-        short_side: pictures are resized to this short side for it, in pixels; None is that of the session.
+        short_side: images are resized to this short side for it, in pixels; None is that of the session.
         prompts: kinds of prompts that go into the network as they are; others become masks before. Masks
             always do.
         prompter: the network that makes masks of the other kinds, by its name.
@@ -200,6 +199,7 @@ class DetectorOptions:
         score: least score, in 0..1.
         max_objects: most objects of a frame.
         features, refine, tiles: see :func:`segue.detector`.
+        text: phrases to look for.
         device: where it runs; None takes a GPU if there is one.
     """
 
@@ -211,6 +211,7 @@ class DetectorOptions:
     refine: Refinement | None = None
     tiles: int | None = None
     device: str | device | None = None
+    text: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +222,8 @@ class DetectorEntry:
         name: the name that users give.
         build: makes it.
         supported_options: the options of :class:`DetectorOptions` that it understands, in addition to
-            ``max_objects`` and ``device``; others are refused.
+            ``max_objects`` and ``device``; others are refused. One with ``classes`` alone answers ``text`` by
+            its classes.
         network: the entry of its network in the registry of networks, if it has one.
         categories: class names by the numbers that files of results have for them; None are the detector's
             own numbers.
@@ -252,11 +254,11 @@ class PrompterOptions:
 
 @dataclass(frozen=True, slots=True)
 class PrompterEntry:
-    """What makes masks of boxes, clicks and earlier masks on one picture.
+    """What makes masks of boxes, clicks and earlier masks on one image.
 
     Attributes:
         name: the name that users give to ``--prompter``.
-        build: makes it, with its network loaded; what it gives takes a picture at a time.
+        build: makes it, with its network loaded; what it gives takes an image at a time.
         network: the entry of its network in the registry of networks, if it has one; a weight file of that
             network, given in place of a name, is run by this prompter.
         suffix: ending of weight files that it alone reads, such as ``.onnx``.
@@ -275,7 +277,7 @@ class SinkOptions:
     """What a run passes to the sinks that it opens.
 
     Attributes:
-        size: height and width of the source, before its pictures are reduced; None where it is not known yet,
+        size: height and width of the source, before its images are reduced; None where it is not known yet,
             as of a camera before its first frame.
         source_size: tells the same when it is called, from the first frame on for every source.
         names: name of each frame of the source without ending, if it has them.
@@ -286,14 +288,14 @@ class SinkOptions:
         overwrite, resume: what to do with the output of an earlier run.
         categories: number of each label, for formats that number classes.
         begin: time in seconds of the source at which videos that are written begin.
-        zones: regions and lines of the picture that are watched.
+        zones: regions and lines of the image that are watched.
         notify: address that receives each event.
-        snapshots: folder for a picture and a clip of each event.
+        snapshots: folder for an image and a clip of each event.
         live: the source has no end: what can be written at once is.
         on_clip: called while clips of events are left to encode when all frames are written, see
             :class:`segue.video.snapshots.Snapshots`.
         on_event: called with each :class:`segue.video.events.Event` as it becomes known.
-        name_object: says what is in a box of a picture, label and score, or None.
+        name_object: says what is in a box of an image, label and score, or None.
     """
 
     size: tuple[int, int] | None = None
@@ -324,7 +326,7 @@ class SinkEntry:
         name: the name that users give to ``--format``.
         file: its file or folder inside the output folder; the ending of a file tells it from others.
         open: makes the sink that writes to a path.
-        needs_frames: whether it draws on the pictures.
+        needs_frames: whether it draws on the images.
     """
 
     name: str
@@ -350,15 +352,15 @@ class DatasetEntry:
         layout: files that show that a folder holds it.
         fits: whether a folder has them; None leaves it out of `segue data check`.
         list: what a folder has of it.
-        films: opens its films of still cameras with labels of the foreground, for ``segue train --data
+        films: opens its videos of still cameras with labels of the foreground, for ``segue train --data
             NAME=FOLDER`` and ``segue eval NAME``; None where it has none.
         masks: opens its videos with index masks, for ``segue run NAME``, ``segue eval NAME`` and
             ``segue train --data NAME=FOLDER`` of networks that follow objects; None where it has none.
-        instances: opens its training part, videos or pictures with labelled instances, for the networks of
+        instances: opens its training part, videos or images with labelled instances, for the networks of
             ``segue train`` that find instances, and for ``segue run NAME`` and ``segue eval NAME``; None
             where it has none.
         shadows: whether the labels of ``films`` tell shadows.
-        rendered: whether no camera took the films.
+        rendered: whether no camera took the videos.
     """
 
     name: str

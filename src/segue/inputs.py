@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import numbers
@@ -34,6 +35,15 @@ def check_file(path: Path, error: type[SegueError], largest: int | None = None) 
 def exists(path: Path) -> bool:
     """Whether something is there; False for names that no file can have."""
     return os.path.exists(path)  # noqa: PTH110  that of Path raises for them
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Checksum of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def whole_number(text: str, largest: int = 2**31 - 1) -> int | None:
@@ -75,14 +85,14 @@ def check_number(
 
 
 def kind_of(value: object) -> str:
-    """What a value is, for messages: its type, and of arrays, tensors and PIL pictures the layout."""
+    """What a value is, for messages: its type, and of arrays, tensors and PIL images the layout."""
     name = type(value).__name__
     shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
     if shape is not None and dtype is not None:
         what = "tensor" if hasattr(value, "detach") else "array"
         return f"{str(dtype).removeprefix('torch.')} {what} of shape {tuple(shape)}"
     if hasattr(value, "getbands") and hasattr(value, "size"):
-        return f"PIL picture of {value.size[0]}x{value.size[1]} pixels, mode {value.mode}"  # type: ignore[attr-defined]
+        return f"PIL image of {value.size[0]}x{value.size[1]} pixels, mode {value.mode}"  # type: ignore[attr-defined]
     if isinstance(value, (list, tuple, dict, set, frozenset)):
         return f"{name} of {len(value)}"
     return name

@@ -204,7 +204,7 @@ _WEIGHT_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".ckpt", ".pkl", ".
 _NETWORKS = ("segue.weights.catalogue", "segue.sessions.methods")
 
 MODELS = Registry(Entry, "segue.models", "network", _NETWORKS, CheckpointError)
-DETECTORS = Registry(DetectorEntry, "segue.detectors", "detector", ("segue.sessions.detecting",), PromptError)
+DETECTORS = Registry(DetectorEntry, "segue.detectors", "detector", ("segue.detectors",), PromptError)
 PROMPTERS = Registry(PrompterEntry, "segue.prompters", "prompter", ("segue.prompts.prompters",), PromptError)
 SINKS = Registry(SinkEntry, "segue.sinks", "format", ("segue.video.outputs",), SinkError)
 DATASETS = Registry(DatasetEntry, "segue.datasets", "data set", ("segue.datasets.check",), DatasetError)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
+from annotated_types import Ge, Interval
 
 Image = npt.NDArray[np.uint8]
-"""RGB picture, (H, W, 3), uint8."""
+"""RGB image, (H, W, 3), uint8."""
 
 IndexMask = npt.NDArray[np.integer]
 """Index mask, (H, W), any integer type: 0 is background, every other value the id of an object."""
@@ -20,6 +21,28 @@ Box = tuple[float, float, float, float]
 
 Point = tuple[float, float]
 """``(x, y)`` in pixels."""
+
+DamagePolicy = Literal["stop", "skip", "hold"]
+"""Handling of a frame that cannot be read: raise, skip it, or repeat the previous frame."""
+
+
+WhenLate = Literal["newest", "all"]
+"""Handling of a live source that is faster than its reader: take the newest frames, or all."""
+
+FeatureName = Literal["keys", "queries", "values"]
+"""What of the last attention of a vision transformer is its dense feature."""
+
+MemoryPolicy = Literal["usage", "fifo", "all"]
+"""Which memory frames go first where a memory is full: the least used, the oldest, or none."""
+
+Refinement = Literal["crf", "network", "grabcut", "none"]
+"""What draws the mask of an object to the edges of the image; ``network`` is segue-prompt."""
+
+BackgroundModel = Literal["median", "mog2", "knn"]
+"""What describes the empty scene of a foreground session."""
+
+FlowName = Literal["dis", "farneback", "raft"]
+"""Optical flow that segue computes."""
 
 FollowCamera = Literal["never", "auto", "features", "ecc"]
 """How a foreground session follows a camera: ``auto`` by ``ecc`` while it pans, the last two always."""
@@ -41,7 +64,7 @@ def _same(one: object, other: object) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture of a video.
+    """One image of a video.
 
     Attributes:
         index: position in the source, from 0; a stride leaves gaps.
@@ -49,7 +72,7 @@ class Frame:
         image: RGB, (H, W, 3), uint8.
         depth: distance from the camera, (H, W), in any unit, 0 where it is not known; None where there is
             none, as in most videos.
-        flow: flow picture as :class:`segue.flow.FlowFiles` gives it, (H, W, gaps), uint8, where the optical
+        flow: flow image as :class:`segue.flow.FlowFiles` gives it, (H, W, gaps), uint8, where the optical
             flow is known beforehand; None where there is none.
     """
 
@@ -163,12 +186,12 @@ class Segmentation:
         index: int = 0,
         time: float = 0.0,
     ) -> Segmentation:
-        """Results or annotations of one picture in COCO's form, such as the output of any detector.
+        """Results or annotations of one image in COCO's form, such as the output of any detector.
 
         Args:
             records: each with ``category_id``, and ``segmentation`` (run lengths or polygons) or else
                 ``bbox``; ``score`` and ``track_id`` where there are any.
-            size: height and width of the picture.
+            size: height and width of the image.
             names: class names by number; others are called by their number.
             index: index of the frame in its source.
             time: its time stamp in seconds.
@@ -196,7 +219,7 @@ class Segmentation:
         """The ``Detections`` of the package supervision, which has them of most detectors there are.
 
         Args:
-            detections: of one picture; ids are those of its ``tracker_id``, labels its ``class_name``.
+            detections: of one image; ids are those of its ``tracker_id``, labels its ``class_name``.
             size: height and width, which detections without masks do not tell.
             index: index of the frame in its source.
             time: its time stamp in seconds.
@@ -218,9 +241,9 @@ class Segmentation:
         """Labels of FiftyOne, from anybody or any network.
 
         Args:
-            labels: its ``Detections`` of one picture, with or without masks, or a ``Segmentation``. Ids are
+            labels: its ``Detections`` of one image, with or without masks, or a ``Segmentation``. Ids are
                 the ``index`` of the detections, or count from 1 where one has none.
-            size: height and width of the picture.
+            size: height and width of the image.
             index: of the frame.
             time: of the frame, in seconds.
 
@@ -270,26 +293,74 @@ class Segmentation:
 class Prompt:
     """What a person or a detector says of one object on a frame; use one of the subclasses.
 
+    The same value stands in Python, in the JSON of a job, and in what networks receive.
+
     Attributes:
-        id: id of the object, at least 1. A known id is corrected, a new one is added.
+        id: id of the object, 1 to 65535. A known id is corrected, a new one is added.
         label: class or name, carried through to the results.
+        frame: index of its frame; None is the frame that it is given with, in a job the first of the source.
     """
 
-    id: int
+    __pydantic_config__: ClassVar[dict[str, Any]] = {
+        "extra": "forbid",
+        "allow_inf_nan": False,
+        "revalidate_instances": "always",
+    }
+
+    id: Annotated[int, Interval(ge=1, le=65535)]
     label: str | None = field(default=None, kw_only=True)
+    frame: Annotated[int, Ge(0)] | None = field(default=None, kw_only=True)
+
+
+class _StoredMask:
+    """Checks and writes the mask of a prompt in a job: run lengths, or the name of a file."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: Any) -> Any:
+        from pydantic_core import core_schema
+
+        from segue.masks.rle import stored_mask
+
+        written = core_schema.plain_serializer_function_ser_schema(stored_mask)
+        return core_schema.no_info_plain_validator_function(stored_mask, serialization=written)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MaskPrompt(Prompt):
-    """The object covers the pixels where ``mask`` (H, W) is true or non-zero.
+    """The object covers the pixels where ``mask`` is true or non-zero.
 
-    ``iou``, in [0, 1], is what a prompter that made the mask expects of it; None where a person gave it.
+    Attributes:
+        id: id of the object; 0 says that the values of a mask file are the ids of its objects.
+        mask: (H, W); in a job also COCO's compressed run lengths, or the path of a mask file.
+        iou: what a prompter that made the mask expects of it, in [0, 1]; None where a person gave it.
+        digest: SHA-256 of the file when the job was planned; None where nobody looked.
     """
 
-    mask: npt.NDArray[np.generic]
-    iou: float | None = None
+    id: Annotated[int, Interval(ge=0, le=65535)]
+    mask: Annotated[Any, _StoredMask]
+    iou: Annotated[float, Interval(ge=0, le=1)] | None = None
+    digest: str | None = field(default=None, kw_only=True)
+    kind: Literal["mask"] = field(default="mask", kw_only=True, repr=False)
 
     __eq__ = same_values
+
+    @property
+    def path(self) -> str | None:
+        """The mask file; None where the mask itself is there."""
+        return self.mask if isinstance(self.mask, str) else None
+
+    @classmethod
+    def each(cls, mask: IndexMask, frame: int | None = None) -> list[MaskPrompt]:
+        """One prompt for each object of an index mask.
+
+        Args:
+            mask: index mask, (H, W), of an integer type: 0 background, 1..65535 ids of objects.
+            frame: index of the frame that the mask is for, at least 0.
+
+        Returns:
+            Ids ascending, without labels; empty where there is no object.
+        """
+        return [cls(int(i), mask == i, frame=frame) for i in np.unique(mask) if i]
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,16 +369,20 @@ class BoxPrompt(Prompt):
 
     box: Box
     fill: bool = False
+    kind: Literal["box"] = field(default="box", kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class PointPrompt(Prompt):
     """The object is under every point of ``positive`` and under none of ``negative``."""
 
-    positive: tuple[Point, ...]
+    positive: tuple[Point, ...] = ()
     negative: tuple[Point, ...] = ()
+    kind: Literal["point"] = field(default="point", kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class RemovePrompt(Prompt):
     """The object with this id is followed no longer, from this frame on."""
+
+    kind: Literal["remove"] = field(default="remove", kw_only=True, repr=False)

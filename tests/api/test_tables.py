@@ -33,13 +33,6 @@ def test_a_table_has_a_row_for_each_object_on_each_frame() -> None:
     assert table["time"].tolist() == [0.04, 0.04, 0.08, 0.08]
 
 
-def test_a_table_of_nothing_has_its_columns() -> None:
-    pytest.importorskip("pandas", reason="pandas is not installed")
-    table = segue.foreground([FRAMES[0]], model="median", objects=True).to_pandas()
-    assert len(table) == 0
-    assert list(table.columns[:3]) == ["frame", "time", "id"]
-
-
 def test_without_pandas_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     results = segue.track(FRAMES, MASKS[0], model=lively_lite(), device="cpu")

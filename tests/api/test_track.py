@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import segue
-from segue.errors import ArgumentError, PromptError, SinkError, SourceError
+from segue.errors import ArgumentError, PromptError, SinkError
 from segue.jobs.options import TrackOptions, checked
 from segue.jobs.tracking import make_schedule
 from segue.masks import read_index_mask
@@ -56,12 +56,6 @@ def test_results_come_while_frames_are_read(lite: STCNLite) -> None:
     assert read == [0]
 
 
-def test_an_array_and_an_open_source_are_sources_too(lite: STCNLite, results: list[Segmentation]) -> None:
-    for source in (FRAMES, segue.open_source(PICTURES)):
-        again = list(segue.track(source, {0: MASKS[0]}, model=lite, device="cpu"))
-        assert all(np.array_equal(one.mask, other.mask) for one, other in zip(again, results, strict=True))
-
-
 def test_prompts_of_several_kinds_on_several_frames(lite: STCNLite) -> None:
     prompts = {
         2: [MaskPrompt(1, MASKS[2] == 1, label="cat")],
@@ -102,16 +96,6 @@ def test_a_prompt_beyond_the_end_is_reported_after_all_results(lite: STCNLite) -
     assert [next(following).index for _ in range(8)] == list(range(8))
     with pytest.raises(PromptError, match="a prompt for frame 20, but the source has no such frame"):
         next(following)
-
-
-def test_a_missing_file_is_reported_at_once(lite: STCNLite) -> None:
-    with pytest.raises(SourceError, match=r"nothing\.mp4: no such file"):
-        segue.track("nothing.mp4", {0: MASKS[0]}, model=lite)
-
-
-@pytest.mark.parametrize("network", [STCN, STM, STCNLite])
-def test_what_is_left_out_is_as_published(network: type[STCN] | type[STM] | type[STCNLite]) -> None:
-    assert make_schedule(network.schedule, TrackOptions()) == network.schedule
 
 
 def test_what_is_given_replaces_what_is_published() -> None:
@@ -157,17 +141,6 @@ def test_what_a_schedule_itself_refuses_is_an_error_of_the_argument() -> None:
         make_schedule(SAM2.schedule, TrackOptions(settings={"stride": 0}))
 
 
-@pytest.mark.parametrize("name", ["mem_every", "top_k", "memory_frames"])
-def test_numbers_below_one_are_refused(lite: STCNLite, name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name} is 0, but must be at least 1"):
-        segue.track(PICTURES, {0: MASKS[0]}, model=lite, **{name: 0})
-
-
-def test_an_unknown_policy_is_refused(lite: STCNLite) -> None:
-    with pytest.raises(ValueError, match="memory_policy is 'lru', but must be 'usage', 'fifo' or 'all'"):
-        segue.track(PICTURES, {0: MASKS[0]}, model=lite, memory_policy="lru")
-
-
 def test_results_are_saved_as_masks(results: list[Segmentation], tmp_path: Path) -> None:
     paths = segue.save(results, tmp_path / "out")
     assert paths == {"png": tmp_path / "out" / "masks"}
@@ -187,17 +160,6 @@ def test_results_are_saved_in_all_formats_while_they_come(lite: STCNLite, tmp_pa
         assert archive["masks"].shape == (8, 48, 64)
         assert archive["ids"].tolist() == [1, 2]
     assert len(json.loads(paths["coco"].read_text())["images"]) == 8
-
-
-def test_a_single_format_goes_into_a_file(results: list[Segmentation], tmp_path: Path) -> None:
-    assert segue.save(results, tmp_path / "a.npz", formats=["npz"]) == {"npz": tmp_path / "a.npz"}
-    with np.load(tmp_path / "a.npz") as archive:
-        assert np.array_equal(archive["masks"][3], results[3].mask)
-
-
-def test_results_of_some_frames_find_their_pictures(results: list[Segmentation], tmp_path: Path) -> None:
-    paths = segue.save(results[2::3], tmp_path, formats=["overlay"], source=PICTURES)
-    assert len(list(segue.open_source(paths["overlay"]))) == 2
 
 
 def test_results_of_another_source_are_refused(results: list[Segmentation], tmp_path: Path) -> None:

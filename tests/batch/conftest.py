@@ -1,4 +1,4 @@
-"""A few small films with something that moves, and runs of ``segue batch`` as a user starts them."""
+"""A few small videos with something that moves, and runs of ``segue batch`` as a user starts them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Script:
 
 @pytest.fixture
 def films(tmp_path: Path) -> Path:
-    """A folder with three films, one of them below another folder."""
+    """A folder with three videos, one of them below another folder."""
     for number, name in enumerate(("a", "b", "inner/c")):
         film(tmp_path / "films" / f"{name}.mp4", 12 + 6 * number, number)
     return tmp_path / "films"

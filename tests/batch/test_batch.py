@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,9 @@ from typing import Any
 import pytest
 from safetensors.torch import save_file
 
-from segue.batch import Ledger, read_tasks
+from segue.batch import Ledger
 from segue.batch.names import key_of
-from segue.jobs.resumable import STATE
+from segue.jobs.loop import STATE
 from tests.batch.conftest import Batch, film, results
 from tests.cli.running import Command
 from tests.lite import lively_lite
@@ -62,7 +61,7 @@ def test_every_video_gets_its_results_or_one_line_that_says_why_not(
         rows = {row.name: row for row in ledger.rows()}
     assert {name: row.frames for name, row in rows.items()} == {"a": 12, "b": 18, "inner/c": 24, "rotten": 0}
     assert "not a video" in (rows["rotten"].error or "")
-    page = (tmp_path / "out/.segue-batch/report.html").read_text()
+    page = (tmp_path / "out/report.html").read_text()
     assert "3 of 4 videos are done" in page
     assert "not a video" in page
     assert (tmp_path / "out/.segue-batch/pictures" / f"{key_of('inner/c')}.jpg").stat().st_size > 500
@@ -217,26 +216,6 @@ def test_films_come_from_an_object_store_and_results_go_there(
         assert store.cat_file(f"films/out/{name}") == data
 
 
-def test_two_rows_of_one_remote_film_do_not_take_it_from_one_another(
-    films: Path, batch: Batch, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    s3fs = pytest.importorskip("s3fs")
-    store = s3fs.S3FileSystem(endpoint_url=os.environ["AWS_ENDPOINT_URL"], skip_instance_cache=True)
-    store.makedirs("films", exist_ok=True)  # stores of one process share their buckets
-    store.put(str(films / "b.mp4"), "films/b.mp4")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    rows = [f"{bucket}/b.mp4,{name},--threshold 0.{n}" for n, name in enumerate(("one", "two", "three"), 1)]
-    (tmp_path / "list.csv").write_text("\n".join(["source,name,options", *rows]))
-
-    run = batch("list.csv", *JOB, "-o", "out", "--workers", 2)
-
-    assert run.returncode == 0, run.stderr
-    assert set(names_and_states(tmp_path / "out").values()) == {"done"}
-    found = Counter(name.partition("/")[0] for name in results(tmp_path / "out"))
-    assert found == {"one": 18, "two": 18, "three": 18}
-    assert not list((tmp_path / "out/.segue-batch").glob("fetched/*"))
-
-
 def test_one_video_under_two_names_is_reported(films: Path, command: Command, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("source,name\nfilms/a.mp4,one\nfilms/a.mp4,two\n")
     assert "row 2: the same video" in command("batch", "list.csv", *JOB, "-o", "out").complaint
@@ -259,49 +238,18 @@ def names_and_states(output: Path) -> dict[str, str]:
         return {row.name: row.state for row in ledger.rows()}
 
 
-def test_films_with_unlucky_names_delete_nothing_and_are_done(batch: Batch, tmp_path: Path) -> None:
-    for name in ("...mp4", ".segue-batch.mp4", "a.mp4", "a/b.mp4"):
-        film(tmp_path / "films" / name, 3)
-    (tmp_path / "beside").mkdir()
-    (tmp_path / "beside/mine.txt").write_text("stays")
-
-    run = batch("films", *JOB, "-o", "out", "--workers", 1)
-
-    assert run.returncode == 0, run.stderr
-    assert set(names_and_states(tmp_path / "out")) == {"video..", "video.segue-batch", "a.mp4", "a/b"}
-    assert len(results(tmp_path / "out")) == 4 * 3
-    assert (tmp_path / "beside/mine.txt").read_text() == "stays"
-
-
-def test_a_folder_of_the_user_with_the_name_of_a_result_is_reported_before_anything_is_done(
+def test_videos_that_would_share_a_folder_are_an_error_before_anything_is_written(
     command: Command, tmp_path: Path
 ) -> None:
-    film(tmp_path / "clip.mp4", 3)
-    (tmp_path / "clip").mkdir()
-    (tmp_path / "clip/thesis.txt").write_text("stays")
-
-    assert "this batch did not write it" in command("batch", "clip.mp4", *JOB, "-o", ".").complaint
-
-    assert (tmp_path / "clip/thesis.txt").read_text() == "stays"
-
-
-@pytest.mark.parametrize("name", [".", "..", ".segue-batch", "a/../b"])
-def test_names_in_a_list_are_checked(films: Path, command: Command, tmp_path: Path, name: str) -> None:
-    (tmp_path / "list.csv").write_text(f"source,name\nfilms/b.mp4,\nfilms/a.mp4,{name}\n")
-
-    assert f"row 2: the name '{name}'" in command("batch", "list.csv", *JOB, "-o", "out").complaint
-
-
-def test_results_are_no_sources_wherever_they_lie(batch: Batch, command: Command, tmp_path: Path) -> None:
-    film(tmp_path / "a.mp4", 3)
-    words = (*JOB, "--format", "overlay", "-o", ".", "--workers", 1)
-    assert batch(".", *words).returncode == 0
-    assert (tmp_path / "a/overlay.mp4").exists()
-    ended = batch(".", *words, "--resume")
-    assert ended.stdout == "0 queued, 0 running, 1 done, 0 failed\n", ended.stderr
-    assert [task.name for task in read_tasks([f"{tmp_path}/**/*.mp4"])] == ["a"]
-    for source in ("a", "a/overlay.mp4", "a/masks"):
-        assert "results of segue are no source" in command("batch", source, *JOB, "-o", "out").complaint
+    for number, names in enumerate((("a.mp4", "a.mkv"), ("a.mp4", "a/b.mp4"), (".segue-batch.mp4", "c.mp4"))):
+        folder = tmp_path / f"films-{number}"
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).touch()
+        run = command("batch", folder, *JOB, "-o", "out")
+        assert run.code == 2
+        assert "'a'" in run.err or ".segue-batch" in run.err
+        assert not (tmp_path / "out").exists()
 
 
 def test_a_batch_knows_its_sources_results_and_weights(
@@ -319,25 +267,8 @@ def test_a_batch_knows_its_sources_results_and_weights(
     assert "a: its source is another than the batch was begun with: its size was" in changed.err
     assert "b: its results are gone; it is done again" in changed.err
     assert names_and_states(tmp_path / "out") == {"a": "failed", "b": "done", "inner/c": "done"}
-    assert results(tmp_path / "out") == before  # also those of the old film, until they are asked for again
+    assert results(tmp_path / "out") == before  # also those of the old video, until they are asked for again
     assert command("batch", films, *words, "--retry-failed").code == 0
-    assert len(results(tmp_path / "out/a")) == 9
-
-
-def test_a_video_that_was_interrupted_begins_anew_where_its_source_was_replaced(
-    batch: Batch, tmp_path: Path
-) -> None:
-    words = (*JOB, "-o", "out", "--workers", 1)
-    film(tmp_path / "films/a.mp4", 400)
-    with started("films", *words, cwd=tmp_path) as process:
-        masks_of(tmp_path, process)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
-    film(tmp_path / "films/a.mp4", 9, seed=7)
-
-    assert batch("films", *words, "--resume").returncode == 1
-    assert batch("films", *words, "--retry-failed").returncode == 0
-
     assert len(results(tmp_path / "out/a")) == 9
 
 
@@ -365,7 +296,7 @@ def masks_of(folder: Path, process: subprocess.Popen[bytes]) -> list[Path]:
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
 def test_one_ctrl_c_ends_the_batch_in_seconds_with_everything_kept(batch: Batch, tmp_path: Path) -> None:
     for name in "ab":
-        film(tmp_path / f"films/{name}.mp4", 600)
+        film(tmp_path / f"films/{name}.mp4", 200)
     words = ("films", *JOB, "-o", "out", "--workers", 2)
     with started(*words, cwd=tmp_path, stderr=subprocess.PIPE) as process:
         masks_of(tmp_path, process)
@@ -385,12 +316,13 @@ def test_one_ctrl_c_ends_the_batch_in_seconds_with_everything_kept(batch: Batch,
     assert kept
     assert list(tmp_path.glob(f"out/.segue-batch/work/*/masks/{STATE}"))
     assert batch(*words, "--resume").returncode == 0
-    assert len(results(tmp_path / "out")) == 1200
+    assert len(results(tmp_path / "out")) == 400
     names = {key_of(name): name for name in "ab"}
     for path, data in kept.items():
         assert (tmp_path / "out" / names[path.parts[-3]] / "masks" / path.name).read_bytes() == data
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_while_workers_import_is_silent_and_quick(tmp_path: Path, times: int) -> None:
@@ -431,12 +363,13 @@ def test_a_name_that_is_no_utf8_and_one_that_commands_the_terminal(
     assert "failed: rotten\\udcff\\x1b[2J" in run.stdout
     assert "\x1b" not in run.stdout + run.stderr.replace("\x1b[?25h", "").replace("\x1b[?25l", "")
     assert len(results(tmp_path / "out")) == 9
-    page = (tmp_path / "out/.segue-batch/report.html").read_text("utf-8")
+    page = (tmp_path / "out/report.html").read_text("utf-8")
     assert "\x1b" not in page
     assert "rotten" in command("batch", "--status", "-o", "out").out
     assert command("batch", "films", *JOB, "-o", "out", "--resume").code == 1
 
 
+@pytest.mark.slow
 def test_weights_that_were_replaced_are_reported(command: Command, tmp_path: Path) -> None:
     film(tmp_path / "a.mp4", 2)
     network = lively_lite()
@@ -467,7 +400,7 @@ def test_passwords_and_tokens_are_shown_nowhere(command: Command, tmp_path: Path
     ended = command("batch", "list.txt", *JOB, "-o", "out", "--workers", 1)
     again = command("batch", "--status", "-o", "out")
 
-    page = (tmp_path / "out/.segue-batch/report.html").read_text("utf-8")
+    page = (tmp_path / "out/report.html").read_text("utf-8")
     for shown in (ended.out, ended.err, again.out, page):
         assert "secret" not in shown
     assert "http://127.0.0.1:9/film.mp4" in ended.out

@@ -14,14 +14,13 @@ import pytest
 
 from segue.batch import Ledger, Outcome, Task
 from segue.batch import do as doing
-from segue.batch.do import LEDGER, BatchObserver, check_single_files, home_of, run_tasks, weights_of
+from segue.batch.do import LEDGER, BatchObserver, check_single_files, home_of, run_tasks
 from segue.batch.ray_tasks import IDENTITY
 from segue.batch.run import News
 from segue.batch.work import JobConfig
 from segue.errors import CheckpointError, SegueError, SinkError
-from segue.jobs.identity import model_digest
 from segue.jobs.parts import Model, VideoSource
-from segue.jobs.values import ExportJob, ForegroundJob, TrackJob, to_json
+from segue.jobs.values import ForegroundJob, TrackJob, to_json
 from segue.video.images import write_picture
 from tests.batch.conftest import Script
 from tests.cli.running import FRAMES
@@ -74,8 +73,8 @@ def test_a_batch_is_done_counted_and_reported(opened: Any, tmp_path: Path) -> No
     assert failed == 1
     assert watch.counts == {"queued": 0, "running": 0, "done": 2, "failed": 1}
     assert sorted(outcome.state for news in watch.rounds for _, outcome in news) == ["done", "done", "failed"]
-    assert watch.said == ["report: out/.segue-batch/report.html"]
-    assert "2 of 3 videos are done" in (home / "report.html").read_text("utf-8")
+    assert watch.said == ["report: out/report.html"]
+    assert "2 of 3 videos are done" in (tmp_path / "out/report.html").read_text("utf-8")
     assert opened.workers.told == ["close"]
     with Ledger(home / LEDGER, create=False) as ledger:
         assert {row.source for row in ledger.rows()} == {str(tmp_path / f"{name}.mp4") for name in "abc"}
@@ -111,6 +110,24 @@ def test_a_batch_is_gone_on_with_only_if_that_is_asked_for(opened: Any, tmp_path
             run_tasks([], other, Watch())
 
 
+def test_the_report_of_a_batch_replaces_only_its_own(opened: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    report = tmp_path / "out/report.html"
+    report.parent.mkdir()
+    report.write_text("my own page")
+    how = JobConfig(output="out")
+    watch = Watch()
+    run_tasks([task_of("a")], how, watch)
+    assert watch.said == ["report: out/.segue-batch/report.html"]
+    assert report.read_text() == "my own page"
+    report.unlink()
+    for done in ("1 of 1", "2 of 2"):
+        watch = Watch()
+        run_tasks([task_of(f"b{done[0]}")] if done[0] == "2" else [], replace(how, resume=True), watch)
+        assert watch.said[-1] == "report: out/report.html"
+        assert f"{done} videos are done" in report.read_text("utf-8")
+
+
 def test_workers_that_broke_down_leave_a_saved_ledger_and_a_report(opened: Any, tmp_path: Path) -> None:
     class Broken(Watch):
         def watching(self, ledger: Ledger) -> AbstractContextManager[Callable[[News], None]]:
@@ -118,15 +135,7 @@ def test_workers_that_broke_down_leave_a_saved_ledger_and_a_report(opened: Any, 
 
     with pytest.raises(SegueError, match="the terminal is gone"):
         run_tasks([task_of("a")], JobConfig(output="out"), Broken())
-    assert (tmp_path / "out/.segue-batch/report.html").exists()
-
-
-def test_nothing_waits_where_everything_is_done(opened: Any) -> None:
-    watch = Watch()
-    assert run_tasks([], JobConfig(output="out"), watch) == 0
-    assert opened.workers is None
-    assert watch.said == []
-    assert watch.counts == {"queued": 0, "running": 0, "done": 0, "failed": 0}
+    assert (tmp_path / "out/report.html").exists()
 
 
 def test_the_ledger_of_an_output_elsewhere_is_in_the_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,20 +176,3 @@ def test_one_place_for_all_videos_is_refused(tmp_path: Path) -> None:
             check_single_files(job)
     check_single_files(ForegroundJob(source=VideoSource(place="x"), model=Model(name="median")))
     check_single_files(TrackJob(source=VideoSource(place="x"), model=Model(name="stcn-lite")))
-
-
-def test_a_batch_knows_its_weights_by_name_or_path(tmp_path: Path) -> None:
-    (tmp_path / "w.safetensors").write_bytes(b"weights")
-    models = [
-        Model(name="stm", weights=tmp_path / "w.safetensors"),
-        Model(name="stcn-lite"),
-        Model(name="median"),
-    ]
-    source = VideoSource(place="x")
-    jobs = [to_json(TrackJob(source=source, model=model)) for model in (*models, models[1])]
-    jobs.append(to_json(ExportJob(model=Model(name="other"), folder=tmp_path)))
-    assert weights_of(jobs) == {
-        str(tmp_path / "w.safetensors"): model_digest(models[0]),
-        "stcn-lite": model_digest(models[1]),
-        "median": None,
-    }

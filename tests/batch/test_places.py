@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,9 @@ from segue.batch.places import (
     files_below,
     hide_secrets,
     is_remote,
-    is_result,
-    one_line,
     remote_identity,
 )
 from segue.errors import SegueError, SourceError
-from segue.video.identity import SourceIdentity
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -51,11 +47,6 @@ def store() -> Iterator[Any]:
 )
 def test_addresses_are_shown_without_passwords_and_tokens(text: str, shown: str) -> None:
     assert hide_secrets(text) == shown
-
-
-def test_an_error_is_one_line() -> None:
-    assert one_line(ValueError("two\n  lines of s3://u:p@b/x")) == "two lines of s3://b/x"
-    assert one_line(KeyError()) == "KeyError"
 
 
 def test_films_are_found_without_results(store: Any) -> None:
@@ -109,14 +100,6 @@ def test_what_no_file_system_knows_is_one_line() -> None:
         file_system("nowhere://a")
 
 
-@pytest.mark.parametrize("name", [".segue.json", "masks/.segue.json", RESULT, ".segue.jsonl"])
-def test_a_folder_of_results_is_reported_by_its_marks(name: str, tmp_path: Path) -> None:
-    assert not is_result(tmp_path)
-    (tmp_path / name).parent.mkdir(exist_ok=True)
-    (tmp_path / name).touch()
-    assert is_result(tmp_path)
-
-
 class Told:
     """A file system whose answers about files are given."""
 
@@ -125,41 +108,6 @@ class Told:
 
     def info(self, name: str) -> dict[str, Any]:
         return self._info
-
-
-def identity(monkeypatch: pytest.MonkeyPatch, **info: Any) -> SourceIdentity:
-    monkeypatch.setattr(places, "file_system", lambda place: (Told(**info), place))
-    found = remote_identity("https://me:secret@host/a.mp4")
-    assert found is not None
-    return found
-
-
-@pytest.mark.parametrize(
-    ("info", "modified_ns"),
-    [
-        ({}, None),
-        ({"mtime": 12.5}, 12_500_000_000),
-        ({"LastModified": datetime(2026, 1, 1, tzinfo=timezone.utc)}, 1_767_225_600_000_000_000),
-        ({"updated": "2026-01-01T00:00:00+00:00"}, 1_767_225_600_000_000_000),
-        ({"created": "yesterday"}, None),
-        ({"mtime": 0, "created": 7}, 7_000_000_000),
-    ],
-)
-def test_the_time_of_a_remote_file_is_what_its_store_says(
-    monkeypatch: pytest.MonkeyPatch, info: dict[str, Any], modified_ns: int | None
-) -> None:
-    found = identity(monkeypatch, **info)
-    assert (found.modified_ns, found.size, found.digest, found.kind) == (modified_ns, None, None, "address")
-    assert "secret" not in found.place
-
-
-def test_a_remote_file_is_another_one_when_its_tag_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = identity(monkeypatch, size="12", ETag="abc")
-    assert one.size == 12
-    assert one.digest is not None
-    assert one.difference(identity(monkeypatch, size=12, ETag="abc")) is None
-    assert one.difference(identity(monkeypatch, size=12, ETag="abd"))
-    assert one.difference(identity(monkeypatch, size=12, md5Hash="abc", ETag="abc"))
 
 
 def test_a_film_is_fetched_whatever_its_address_asks_for(

@@ -9,29 +9,15 @@ from pathlib import Path
 import pytest
 
 from segue.batch import Task, plan, read_tasks
-from segue.batch.plan import errors_of, identities
+from segue.batch.plan import errors_of, identity_now, in_threads
 from segue.errors import SegueError, SourceError
 from segue.video.identity import SourceIdentity
 
 
 def test_a_folder_stands_for_the_films_below_it_named_by_their_place(films: Path) -> None:
-    (films / "notes.txt").write_text("no film")
+    (films / "notes.txt").write_text("no video")
 
     assert [task.name for task in read_tasks([str(films)])] == ["a", "b", "inner/c"]
-
-
-def test_films_that_differ_only_in_their_ending_keep_it(films: Path) -> None:
-    (films / "a.mkv").touch()
-
-    assert [task.name for task in read_tasks([str(films)])][:2] == ["a.mkv", "a.mp4"]
-
-
-def test_folders_of_pictures_are_videos(tmp_path: Path) -> None:
-    for name in ("s1", "s2", "s10"):
-        (tmp_path / "frames" / name).mkdir(parents=True)
-        (tmp_path / "frames" / name / "0.jpg").touch()
-
-    assert [task.name for task in read_tasks([str(tmp_path / "frames")])] == ["s1", "s2", "s10"]
 
 
 def test_a_table_gives_prompts_and_options_with_paths_beside_it(tmp_path: Path) -> None:
@@ -63,16 +49,6 @@ def test_each_camera_has_its_region_depth_and_flow(tmp_path: Path) -> None:
     assert second.arguments == ("--roi", "/abs/yard.png", "--flow", str(tmp_path / "flow/b"))
 
 
-def test_parquet_says_the_same_as_csv(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
-    table = pyarrow.table({"source": ["a.mp4", "b.mp4"], "box": ["1,2,3,4", None]})
-    parquet.write_table(table, tmp_path / "list.parquet")
-    (tmp_path / "list.csv").write_text('source,box\na.mp4,"1,2,3,4"\nb.mp4,\n')
-
-    assert read_tasks([str(tmp_path / "list.parquet")]) == read_tasks([str(tmp_path / "list.csv")])
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -101,11 +77,6 @@ def names_and_sources(*sources: object) -> dict[str, str]:
     return {task.name: Path(task.source).name for task in read_tasks(list(map(str, sources)))}
 
 
-def test_films_keep_their_ending_where_a_folder_or_another_film_is_called_so(tmp_path: Path) -> None:
-    touched(tmp_path, "a.mp4", "a.MKV", "b.mp4", "b/c.mp4", "d10.mp4", "d9.mp4", "note.md")
-    assert list(names_and_sources(tmp_path)) == ["a.MKV", "a.mp4", "b.mp4", "b/c", "d9", "d10"]
-
-
 def test_a_list_has_one_source_a_line_beside_it(tmp_path: Path) -> None:
     touched(tmp_path, "in/a.mp4", "b.mp4")
     (tmp_path / "list.txt").write_text("\n# the first\n  in/a.mp4  \n\nb.mp4\nhttps://host/c.mp4?key=1\n")
@@ -116,11 +87,6 @@ def test_a_list_has_one_source_a_line_beside_it(tmp_path: Path) -> None:
         str(tmp_path / "b.mp4"),
         "https://host/c.mp4?key=1",
     ]
-
-
-def test_a_source_that_is_named_twice_is_one_video(tmp_path: Path) -> None:
-    touched(tmp_path, "a.mp4", "b.mp4")
-    assert list(names_and_sources(tmp_path, tmp_path / "b.mp4", tmp_path / "*.mp4")) == ["a", "b"]
 
 
 def test_folders_and_patterns_leave_results_out(tmp_path: Path) -> None:
@@ -146,21 +112,6 @@ def test_where_there_is_no_film_each_inner_folder_is_one(tmp_path: Path) -> None
         read_tasks([str(tmp_path / "none")])
 
 
-@pytest.mark.parametrize(
-    ("auto", "given"),
-    [("1", True), ("TRUE", True), (" yes ", True), ("auto", True), ("0", False), ("", False)],
-)
-def test_a_table_says_for_each_video_whether_objects_are_found(
-    tmp_path: Path, auto: str, given: bool
-) -> None:
-    (tmp_path / "list.tsv").write_text(
-        f"source\tname\tauto\toptions\na.mp4\tx/y\t{auto}\t--fit --top-k '5'\n"
-    )
-    (task,) = read_tasks([str(tmp_path / "list.tsv")])
-    assert task.name == "x/y"
-    assert task.arguments == (*(["--auto"] if given else []), "--fit", "--top-k", "5")
-
-
 def test_the_ending_of_an_address_is_that_of_its_path() -> None:
     address = "https://host/in/c.mp4?list=all.csv#part.txt"
 
@@ -175,7 +126,7 @@ def test_a_video_is_as_long_as_what_its_source_takes(tmp_path: Path, monkeypatch
     known = SourceIdentity("s3://b/known.mp4", "address", 1000)
     monkeypatch.setattr(plan, "remote_identity", {"s3://b/known.mp4": known}.get)
     sources = [str(tmp_path / "a.mp4"), str(tmp_path / "pictures"), known.place, "s3://b/new", "none.mp4"]
-    found = list(identities([Task(source, source) for source in sources]))
+    found = list(in_threads(identity_now, [Task(source, source) for source in sources]))
     assert [replace(task, identity=now).size for task, now in found] == [5, 0, 1000, 0, 0]
     assert found[1][1] == SourceIdentity.of(tmp_path / "pictures")
 
@@ -187,10 +138,10 @@ def test_a_file_is_read_again_only_where_its_size_or_time_differs(
     path.write_bytes(b"one")
     task = Task("a", str(path), identity=SourceIdentity.of(path))
     monkeypatch.setattr(plan, "identity_of", lambda _: pytest.fail("it is read"))
-    assert list(identities([task])) == [(task, task.identity)]
+    assert list(in_threads(identity_now, [task])) == [(task, task.identity)]
     monkeypatch.undo()
     path.write_bytes(b"other")
-    assert list(identities([task])) == [(task, SourceIdentity.of(path))]
+    assert list(in_threads(identity_now, [task])) == [(task, SourceIdentity.of(path))]
 
 
 def test_films_of_a_remote_folder_are_named_by_their_place_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,41 +155,11 @@ def test_films_of_a_remote_folder_are_named_by_their_place_there(monkeypatch: py
     for place in ("s3://bucket/films", "s3://bucket/films/"):
         tasks = read_tasks([place])
         assert [(task.name, task.source) for task in tasks] == [
-            ("a.mkv", "s3://bucket/films/a.mkv"),
-            ("a.mp4", "s3://bucket/films/a.mp4"),
+            ("a", "s3://bucket/films/a.mkv"),
+            ("a", "s3://bucket/films/a.mp4"),
             ("in/b", "s3://bucket/films/in/b.mp4"),
         ]
     assert asked[0] == ("s3://bucket/films", plan.VIDEO_SUFFIXES)
-
-
-def test_a_pattern_may_name_folders_of_pictures_and_lists(tmp_path: Path) -> None:
-    touched(tmp_path, "s10/0.jpg", "s9/0.jpg", "x.mp4")
-    assert names_and_sources(tmp_path / "s*") == {"s9": "s9", "s10": "s10"}
-    (tmp_path / "s.txt").write_text("x.mp4\n")
-    assert list(names_and_sources(tmp_path / "s*")) == ["s9", "s10", "x"]
-    touched(tmp_path, "s9/masks/.segue.json")
-    assert list(names_and_sources(tmp_path / "s*")) == ["s10", "x"]
-
-
-def test_masks_of_a_table_lie_beside_it_with_or_without_frame_and_id(tmp_path: Path) -> None:
-    (tmp_path / "list.csv").write_text(
-        "source,mask\na.mp4,m.png; 3@n.png ;2=o.png;4@2=/abs/p@1.png;s3://b/q.png\n"
-    )
-    (task,) = read_tasks([str(tmp_path / "list.csv")])
-    assert task.arguments[1::2] == (
-        str(tmp_path / "m.png"),
-        f"3@{tmp_path / 'n.png'}",
-        f"2={tmp_path / 'o.png'}",
-        "4@2=/abs/p@1.png",
-        "s3://b/q.png",
-    )
-    assert set(task.arguments[::2]) == {"--mask"}
-
-
-def test_one_video_with_other_options_is_another_one_and_needs_no_other_name(tmp_path: Path) -> None:
-    (tmp_path / "list.csv").write_text("source,name,options\na.mp4,x,--fit\na.mp4,x,\na.mp4,x,--fit\n")
-    tasks = read_tasks([str(tmp_path / "list.csv")])
-    assert [(task.name, task.arguments) for task in tasks] == [("x", ("--fit",)), ("x", ())]
 
 
 def test_an_error_of_one_video_has_its_name_and_one_of_all_has_none() -> None:

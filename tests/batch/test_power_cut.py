@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from segue.batch import Ledger, Outcome, Task
+from segue.batch import Outcome, Task
 from segue.batch.publish import digest_of, mark_of
 from segue.batch.work import JobConfig, attempt
 from segue.cancel import CancelToken
 from segue.cli.batch import with_jobs
-from segue.jobs import resumable
+from segue.jobs import loop
 from tests.batch.conftest import film
 from tests.power import recorded
 
@@ -43,8 +42,8 @@ def files_of(folder: Path) -> dict[str, bytes]:
 def test_after_a_cut_at_any_moment_a_video_is_complete_or_done_again_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resumable, "SAVE_EVERY_SECONDS", 0.0)
-    monkeypatch.setattr(resumable, "SAVE_SHARE", 1e9)  # the session is saved after every frame
+    monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "SAVE_SHARE", 1e9)  # the session is saved after every frame
     source, output = film(tmp_path / "film.mp4", FRAMES), tmp_path / "out"
     output.mkdir()
     with recorded(output) as disk:
@@ -68,24 +67,3 @@ def test_after_a_cut_at_any_moment_a_video_is_complete_or_done_again_to_the_same
             assert again.state == "done", (moment, again.error)
             assert files_of(left / "a/b") == whole, moment
             shutil.rmtree(left)
-
-
-def test_the_ledger_syncs_what_it_saves(tmp_path: Path) -> None:
-    """SQLite promises that a transaction survives a power cut in this mode, and not in ``normal``."""
-    with Ledger(tmp_path / "ledger.sqlite") as ledger:
-        (level,) = ledger._base.execute("pragma synchronous").fetchone()
-        (mode,) = ledger._base.execute("pragma journal_mode").fetchone()
-
-    assert (level, mode) == (2, "wal")
-
-
-def test_a_ledger_that_is_behind_the_disk_only_costs_time(tmp_path: Path) -> None:
-    """The cut came between the results and the line in the ledger."""
-    source, output = film(tmp_path / "film.mp4", FRAMES), tmp_path / "out"
-    output.mkdir()
-    first = done_once(output, source)
-
-    second = done_once(output, source)
-
-    assert (first.state, second.state) == ("done", "done")
-    assert replace(second, seconds=0.0, stamp=None) == replace(first, seconds=0.0, stamp=None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segue.batch import data_sets, protocols
+from segue.batch import data_sets
 from segue.batch.data_sets import run, score_run, template_for
 from segue.batch.protocols import (
     OWN_DEPTH,
-    PROTOCOLS,
     DatasetVideo,
     all_clips,
     dataset_videos,
-    is_clips,
-    protocol_of,
     results_of,
     scored_here,
     tasks_of,
@@ -29,27 +25,13 @@ from segue.batch.protocols import (
 from segue.batch.work import JobConfig
 from segue.errors import DatasetError, SourceError
 from segue.jobs.parts import Model, VideoSource
-from segue.jobs.prompting import mask_values
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, from_json
-from segue.masks import read_index_mask, write_index_mask
+from segue.masks import read_index_mask
 from segue.metrics.data_sets import Request
-from tests.cli.running import FRAMES, MASKS
-from tests.segue_train.scenes import save_composites
+from tests.cli.running import FRAMES
 
 SOURCE = VideoSource(place=None, max_size=320)
 FOREGROUND = ForegroundJob(source=SOURCE, model=Model(name="mustan-lite", weights=Path("/all.safetensors")))
-TRACK = TrackJob(source=SOURCE, model=Model(name="stcn-lite"))
-PROMPTS = mask_values(MASKS[0], 2)
-
-
-def test_a_video_is_followed_from_its_masks_with_the_results_that_are_wanted(tmp_path: Path) -> None:
-    job = DatasetVideo("v", Path("film"), PROMPTS, required=(0, 5), roi=Path("roi.png")).job(TRACK)
-    assert isinstance(job, TrackJob)
-    assert (job.source.place, job.source.max_size) == (str(Path("film").absolute()), 320)
-    assert (job.prompts, job.required, job.model) == (PROMPTS, (0, 5), TRACK.model)
-    plain = DatasetVideo("v", Path("film"), PROMPTS).job(TRACK)
-    assert isinstance(plain, TrackJob)
-    assert plain.required is None
 
 
 def test_a_film_brings_its_region_flow_depth_and_weights(tmp_path: Path) -> None:
@@ -103,58 +85,6 @@ def test_all_videos_are_there_before_the_first_one_begins(tmp_path: Path) -> Non
         tasks_of(request, [DatasetVideo(name, tmp_path / name) for name in ("a", "c")], template)
 
 
-def save_masks(root: Path, name: str, numbers: range, first: int) -> None:
-    for number in numbers:
-        for kind, ending in (("JPEGImages", "jpg"), ("Annotations", "png")):
-            place = root / kind / "480p" / name / f"{number:05d}.{ending}"
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if kind == "JPEGImages":
-                Image.fromarray(FRAMES[0]).save(place)
-            elif number >= first:
-                write_index_mask(place, MASKS[0])
-
-
-def test_the_first_annotated_frame_is_given_at_its_place_among_the_pictures(tmp_path: Path) -> None:
-    save_masks(tmp_path, "late", range(3, 7), 5)
-    (video,) = dataset_videos(Request(data=tmp_path), tmp_path / "out")
-    assert (video.name, video.source) == ("late", tmp_path / "JPEGImages/480p/late")
-    assert {value.frame for value in video.prompts} == {2}
-    assert [value.id for value in video.prompts] == [1, 2]
-
-
-def save_ytvos(root: Path, part: str, marked: dict[int, int]) -> None:
-    """Six pictures, of which every other one is asked for; the mask of each object where it appears."""
-    names = [f"{5 * index:05d}" for index in range(6)]
-    for index, name in enumerate(names):
-        place = root / part / "JPEGImages/v" / f"{name}.jpg"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(FRAMES[index]).save(place)
-    for index, number in marked.items():
-        place = root / part / "Annotations/v" / f"{names[index]}.png"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        write_index_mask(place, np.where(MASKS[index] == number, number, 0).astype(np.uint8))
-    objects = {
-        str(number): {"category": "cat", "frames": [names[i] for i in range(index, 6, 2)]}
-        for index, number in marked.items()
-    }
-    (root / part / "meta.json").write_text(json.dumps({"videos": {"v": {"objects": objects}}}))
-
-
-def test_youtube_vos_wants_results_of_the_frames_of_its_list(tmp_path: Path) -> None:
-    save_ytvos(tmp_path, "valid", {2: 1, 0: 2})
-    request = Request(data=tmp_path, dataset="ytvos", subset="valid")
-    (video,) = dataset_videos(request, tmp_path / "out")
-    assert [(value.frame, value.id) for value in video.prompts] == [(0, 2), (2, 1)]
-    assert video.required == (0, 2, 4)
-    assert video.source == tmp_path / "valid/JPEGImages/v"
-    assert not scored_here(request)
-    meta = json.loads((tmp_path / "valid/meta.json").read_text())
-    meta["videos"]["v"]["objects"]["2"]["frames"] = [f"{5 * index:05d}" for index in range(6)]
-    (tmp_path / "valid/meta.json").write_text(json.dumps(meta))
-    (video,) = dataset_videos(request, tmp_path / "out")
-    assert video.required is None, "all of them"
-
-
 def save_film(root: Path, name: str, numbers: range, roi: bool) -> None:
     for kind, prefix in (("input", "in"), ("groundtruth", "gt")):
         (root / name / kind).mkdir(parents=True)
@@ -176,7 +106,7 @@ def test_the_region_of_a_film_is_written_for_its_job(tmp_path: Path) -> None:
     assert region[10:30, 5:40].all()
     assert region.sum() == 20 * 35
     assert two.roi is None
-    assert one.source == tmp_path / "set/one/input", "the pictures lie alone, by their numbers"
+    assert one.source == tmp_path / "set/one/input", "the images lie alone, by their numbers"
     assert (one.apart, one.depth, one.flow) == (False, None, None)
 
 
@@ -194,36 +124,6 @@ def test_rendered_clips_bring_their_depth_where_they_have_some(tmp_path: Path, d
     (video,) = dataset_videos(request, tmp_path / "out")
     assert video.depth == (folder / "depth" if deep else None)
     assert video.source == folder / "input"
-
-
-def test_a_data_set_of_another_package_is_run_as_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
-    for kind, clips, command in (
-        ("films", False, "foreground"),
-        ("instances", True, "instances"),
-        ("masks", False, "track"),
-    ):
-        monkeypatch.setattr(protocols, "kind_of_data", lambda name, kind=kind: kind)
-        assert is_clips("koi") == clips
-        assert protocols.BY_KIND[kind].command == command  # type: ignore[index]
-        assert not is_clips("davis")
-
-
-def test_composites_become_frames_and_flow_with_the_time_of_their_file(tmp_path: Path) -> None:
-    root = save_composites(tmp_path / "demo")
-    request = Request(data=root, dataset="hofam")
-    (video,) = dataset_videos(request, tmp_path / "out")
-    assert (video.apart, video.flow) == (True, video.source.parent / "flow")
-    composites = sorted(path for path in root.rglob("*") if path.is_file())
-    for folder in (video.source, video.flow):
-        assert folder is not None
-        names = sorted(path.name for path in folder.iterdir())
-        assert len(names) == len(composites)
-        assert all(name.startswith("in") for name in names)
-        times = {path.stat().st_mtime_ns for path in folder.iterdir()}
-        assert times == {path.stat().st_mtime_ns for path in composites}
-    os.utime(composites[0], ns=(10**18, 10**18))
-    list(dataset_videos(request, tmp_path / "out"))
-    assert 10**18 in {path.stat().st_mtime_ns for path in video.source.iterdir()}
 
 
 def test_results_of_clips_are_one_file_with_the_numbers_of_the_data_set(tmp_path: Path) -> None:
@@ -248,14 +148,6 @@ def test_results_of_clips_are_one_file_with_the_numbers_of_the_data_set(tmp_path
     assert not scored_here(request)
     with pytest.raises(DatasetError, match="AP is of a whole split"):
         scored_here(Request(data=tmp_path, dataset="ytvis", sequences=["a"]))
-
-
-def test_a_protocol_is_known_by_the_name_of_its_data_set() -> None:
-    assert protocol_of("davis").command == "track"
-    assert protocol_of("hofam").model == "hofam"
-    assert [name for name in PROTOCOLS if is_clips(name)] == ["ytvis", "ovis"]
-    with pytest.raises(DatasetError, match="no protocol of 'imagenet' is known; choose from davis"):
-        protocol_of("imagenet")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from segue.batch import publish as publishing
 from segue.batch.names import SUBFOLDER
 from segue.batch.places import DONE, RESULT
-from segue.batch.publish import ResultMark, check_free, clear_leftovers, digest_of, mark_of, publish, stamp_of
+from segue.batch.publish import ResultMark, clear_leftovers, digest_of, mark_of, publish, stamp_of
 from segue.errors import SinkError
 
 
@@ -84,12 +84,6 @@ def test_nothing_is_replaced_through_links(output: Path, tmp_path: Path) -> None
 
     assert (tmp_path / "elsewhere/a/0.png").read_bytes() == b"1"
     assert (tmp_path / "a/0.png").read_bytes() == b"1"
-
-
-@pytest.mark.parametrize("name", ["..", ".", "", SUBFOLDER, "../out"])
-def test_impossible_names_never_reach_the_disk(output: Path, name: str) -> None:
-    with pytest.raises(SinkError, match="the name"):
-        check_free(str(output), name, "batch")
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_a_video_with_another_film_has_failed_until_it_is_asked_for_again(
     assert known(ledger, output, retry_failed=True) == []
     assert set(states(ledger).values()) == {"queued"}
     assert {row.error for row in ledger.rows()} == {None}
-    assert known(ledger, output) == [], "the film is the new one from now on"
+    assert known(ledger, output) == [], "the video is the new one from now on"
     assert set(states(ledger).values()) == {"queued"}
 
 
@@ -128,8 +128,3 @@ def test_results_are_read_only_where_their_times_differ(
     os.utime(output / "done/0.png", (1, 1))
     assert known(ledger, output) == known(ledger, output) == []
     assert read == [output / "done"], "the new time is stored"
-
-
-def test_results_elsewhere_are_taken_for_there(ledger: Ledger) -> None:
-    assert known(ledger, "s3://bucket/out") == []
-    assert states(ledger) == WAITS

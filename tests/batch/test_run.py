@@ -4,35 +4,29 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
-from torch import nn
 
 import segue
-from segue.batch import data_sets, protocols
-from segue.batch.protocols import PROTOCOLS, DatasetVideo, dataset_videos, scored_here
-from segue.batch.work import JobConfig
-from segue.cli.run import template_of
+from segue.batch import protocols
+from segue.batch.protocols import PROTOCOLS, DatasetVideo, scored_here
 from segue.datasets.foreground_sets import open_hofam, read_flow
 from segue.datasets.ytvis import YTVISDataset, read_results
 from segue.errors import ArgumentError, CheckpointError, DatasetError
-from segue.jobs.options import ForegroundOptions
-from segue.jobs.parts import MaskValue, Model, VideoSource
-from segue.jobs.values import ForegroundJob
-from segue.masks import Rle, decode_rle, read_stored_mask, write_index_mask
+from segue.jobs.parts import Model
+from segue.masks import read_stored_mask, write_index_mask
 from segue.metrics.data_sets import Request
-from segue.models.detection.boxes import COCO_NAMES
+from segue.models.detection.classes import COCO_NAMES
 from segue.models.hofam import HOFAM, LEVELS
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.sessions.official import whole_clip
+from segue.types import MaskPrompt
 from segue.weights import write_checkpoint
 from tests.cli.running import FRAMES, MASKS, Command
 from tests.lite import lively_instances
@@ -58,12 +52,12 @@ def davis(tmp_path: Path) -> Path:
     return root
 
 
-def index_mask(values: Iterable[MaskValue]) -> npt.NDArray[np.uint8]:
+def index_mask(values: Iterable[MaskPrompt]) -> npt.NDArray[np.uint8]:
     """The objects of prompts as one index mask."""
     values = list(values)
-    mask = np.zeros(values[0].size, np.uint8)
+    mask = np.zeros(values[0].mask.shape, np.uint8)
     for value in values:
-        mask[decode_rle(Rle(size=list(value.size), counts=value.counts)) > 0] = value.id
+        mask[value.mask] = value.id
     return mask
 
 
@@ -98,7 +92,7 @@ def test_youtube_vos_gives_each_object_in_the_frame_where_it_appears(tmp_path: P
     (video,) = PROTOCOLS["ytvos"].videos(Request(data=root, dataset="ytvos"), tmp_path / "given")
 
     given = {value.frame: [value] for value in video.prompts}
-    assert list(given) == [0, 2]  # positions of the pictures, not their names
+    assert list(given) == [0, 2]  # positions of the images, not their names
     np.testing.assert_array_equal(index_mask(given[0]), np.where(MASKS[0] == 1, 1, 0))
     np.testing.assert_array_equal(index_mask(given[2]), np.where(MASKS[2] == 2, 2, 0))
 
@@ -123,22 +117,6 @@ def test_a_data_set_is_run_and_scored_from_python(davis: Path, command: Command,
     assert dict(done.evaluation.overall) == pytest.approx(scores)
     for name in ("masks/00002.png", "job.json"):
         assert (tmp_path / "out/clip" / name).read_bytes() == (tmp_path / "line/clip" / name).read_bytes()
-
-
-def test_a_video_that_failed_is_scored_as_empty(
-    davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for kind in ("JPEGImages", "Annotations"):
-        shutil.copytree(davis / kind / "480p/clip", davis / kind / "480p/broken")
-    shutil.copytree(davis / "Annotations/480p/clip", tmp_path / "out/clip")
-    monkeypatch.setattr(data_sets, "run_tasks", lambda videos, how, observer: 1)
-    done = segue.run("davis", davis, output=tmp_path / "out", workers=1)
-    assert done.failed == 1
-    assert done.evaluation is not None
-    assert done.evaluation.overall["J&F-Mean"] == pytest.approx(0.5)
-    monkeypatch.setattr(data_sets, "run_tasks", lambda videos, how, observer: 0)
-    with pytest.raises(DatasetError, match="broken"):  # what is missing for no reason is no result
-        segue.run("davis", davis, output=tmp_path / "out", workers=1)
 
 
 def test_wrong_calls_of_run_say_what_is_wrong(davis: Path, tmp_path: Path) -> None:
@@ -184,18 +162,6 @@ def test_composites_of_hofam_are_run_with_their_own_flow(command: Command, tmp_p
     assert "Mean Dice" in command("eval", "hofam", "out", "--data", root).out
 
 
-def test_composites_are_no_film(tmp_path: Path) -> None:
-    """A small object that the picture before does not show would be taken for rain."""
-    root = save_composites(tmp_path / "demo")
-    options = ("--model", "hofam", "--weights", "w.safetensors")
-    request = Request(data=root, dataset="hofam")
-    template = template_of(request, JobConfig(options=options, output="out"))
-    (video,) = dataset_videos(request, tmp_path / "out")
-    job = video.job(template)
-    assert isinstance(job, ForegroundJob)
-    assert job.options.without == ("align", "rain")
-
-
 @pytest.mark.parametrize(("names", "fits"), [(YOUTUBE_VIS_2019, True), (YOUTUBE_VIS_2021, False)])
 def test_class_numbers_must_mean_the_same(
     names: dict[int, str], fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -211,17 +177,6 @@ def test_class_numbers_must_mean_the_same(
         DatasetError, match=r"seqformer-r50 has other classes than .*: 1 is person, not airplane"
     ):
         protocols.check_classes(request, Model(name="seqformer-r50"))
-
-
-def test_class_numbers_are_compared_without_loading_the_network(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(nn.Module, "load_state_dict", lambda *_: pytest.fail("weights are loaded"))
-    coco = Request(data=save_ytvis(tmp_path / "a", COCO_NAMES, length=1), dataset="ytvis", subset="train")
-    protocols.check_classes(coco, Model(name="msstsvis-lite"))
-    other = Request(data=save_ytvis(tmp_path / "b", YOUTUBE_VIS_2019, 1), dataset="ytvis", subset="train")
-    with pytest.raises(DatasetError, match=r"msstsvis-lite has other classes than .*: 2 is bicycle, not"):
-        protocols.check_classes(other, Model(name="msstsvis-lite"))
 
 
 def test_youtube_vis_is_run_by_its_published_inference(
@@ -267,23 +222,6 @@ def test_youtube_vis_is_run_by_its_published_inference(
     assert "the official server scores them" in unlabelled.err
 
 
-def test_videos_of_youtube_vis_are_the_listed_pictures_alone(tmp_path: Path) -> None:
-    root = save_ytvis(tmp_path / "vis", COCO_NAMES, length=2)
-    dataset = YTVISDataset.open(root, "train")
-    assert dataset.images is not None
-    first = (dataset.images / dataset.videos[0].file_names[0]).parent
-    (first / "more.jpg").write_bytes((dataset.images / dataset.videos[0].file_names[0]).read_bytes())
-    (dataset.images / dataset.videos[1].file_names[0]).unlink()
-    request = Request(data=root, dataset="ytvis", subset="train")
-
-    videos = list(PROTOCOLS["ytvis"].videos(request, tmp_path / "given"))
-
-    assert [video.name for video in videos] == [video.name for video in dataset]
-    links = sorted(videos[0].source.iterdir())
-    assert [path.stem for path in links] == [Path(name).stem for name in dataset.videos[0].file_names]
-    assert len(list(videos[1].source.iterdir())) == 2  # the worker reports a link that leads nowhere
-
-
 def test_results_are_called_after_the_frame_numbers_of_the_data_set(tmp_path: Path) -> None:
     for kind in ("input", "groundtruth"):
         (tmp_path / "set" / "v" / kind).mkdir(parents=True)
@@ -314,20 +252,7 @@ def test_unknown_data_sets_are_refused_and_pictures_stay_where_they_are(
     assert video == DatasetVideo("v", tmp_path / "set/v/input")
 
 
-@pytest.mark.parametrize(("asked", "given"), [(None, 1), (1, 1), (2, 2)])
-def test_films_of_data_sets_are_gone_through_once_unless_asked(
-    asked: Literal[1, 2] | None, given: int, tmp_path: Path
-) -> None:
-    template = ForegroundJob(
-        source=VideoSource(place=None),
-        model=Model(name="mustan-lite"),
-        options=ForegroundOptions(passes=asked),
-    )
-    job = DatasetVideo("v", tmp_path, apart=True).job(template)
-    assert isinstance(job, ForegroundJob)
-    assert (job.options.passes, "align" in job.options.without) == (given, True)
-
-
+@pytest.mark.slow
 def test_what_a_server_keeps_is_run_and_not_scored(command: Command, tmp_path: Path) -> None:
     root = tmp_path / "valid"
     for kind in ("JPEGImages", "Annotations"):

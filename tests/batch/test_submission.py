@@ -26,7 +26,7 @@ NAMES = ("00000", "00005", "00010")
 
 @pytest.fixture
 def ytvos(tmp_path: Path) -> Path:
-    """A film of eleven frames of which every fifth is labelled; its second object appears in frame 5."""
+    """A video of eleven frames of which every fifth is labelled; its second object appears in frame 5."""
     root = tmp_path / "ytvos"
     for folder in ("valid/JPEGImages/v", "valid/Annotations/v", "valid_all_frames/JPEGImages/v"):
         (root / folder).mkdir(parents=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segue import jobs
 from segue.batch import Outcome, Task, work
 from segue.batch.names import key_of
 from segue.batch.publish import digest_of, mark_of
-from segue.batch.work import PICTURE_WIDTH, JobConfig, ProgressRecorder, attempt, execute
+from segue.batch.work import JobConfig, ProgressRecorder, attempt, execute
 from segue.cancel import CancelToken
 from segue.errors import ResumeError, SegueError, SourceError
-from segue.jobs.parts import MaskFile, MaskValue, Model, Outputs, VideoSource
-from segue.jobs.prompting import mask_values
+from segue.jobs.parts import Model, Outputs, VideoSource
 from segue.jobs.values import ExportJob, ForegroundJob, TrackJob, VideoJob, to_json
 from segue.sessions import ForegroundSession
-from segue.types import Frame, Segmentation
+from segue.types import Frame, MaskPrompt, Segmentation
 from segue.video.images import write_picture
 from tests.batch.conftest import results
 
@@ -140,7 +139,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[VideoJob]:
         job.outputs.folder.mkdir(parents=True, exist_ok=True)
         (job.outputs.folder / "result").write_bytes(b"done")
 
-    monkeypatch.setattr(work, "run", run)
+    monkeypatch.setattr(jobs, "run", run)
     return found
 
 
@@ -163,11 +162,11 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_what_lies_elsewhere_is_fetched_and_gone_afterwards(
     seen: list[VideoJob], fetched: list[str], order: JobConfig, tmp_path: Path
 ) -> None:
-    said = mask_values(np.eye(4, dtype=np.uint8))
+    said = MaskPrompt.each(np.eye(4, dtype=np.uint8))
     job = TrackJob(
         source=VideoSource(place="x", start=3),
         model=Model(name="stcn-lite"),
-        prompts=(MaskFile(path="s3://b/first.png", id=4), MaskFile(path="/here.png", frame=9), *said),
+        prompts=(MaskPrompt(4, "s3://b/first.png"), MaskPrompt(0, "/here.png", frame=9), *said),
     )
     done(Task("clip", "s3://b/film.mp4", job=to_json(job)), order)
     (found,) = seen
@@ -179,9 +178,9 @@ def test_what_lies_elsewhere_is_fetched_and_gone_afterwards(
         3,
     )
     first, second, third = found.prompts
-    assert first == MaskFile(path=str(here / "first.png"), id=4)
-    assert second == MaskFile(path="/here.png", frame=9)
-    assert isinstance(third, MaskValue)
+    assert first == MaskPrompt(4, str(here / "first.png"))
+    assert second == MaskPrompt(0, "/here.png", frame=9)
+    assert isinstance(third, MaskPrompt)
     assert fetched == ["s3://b/film.mp4", "s3://b/first.png"]
     assert not here.exists()
     assert (tmp_path / "out/clip/result").read_bytes() == b"done"
@@ -208,7 +207,7 @@ def test_a_region_that_lies_elsewhere_is_fetched_too(
     ("raised", "expected"),
     [
         (KeyboardInterrupt(), Outcome("stopped")),
-        (SourceError("no\nfilm"), Outcome("failed", error="no film")),
+        (SourceError("no\nvideo"), Outcome("failed", error="no video")),
         (
             RuntimeError("at s3://me:secret@host/a\n  lost"),
             Outcome("failed", error="RuntimeError: at s3://host/a lost"),
@@ -221,26 +220,8 @@ def test_a_video_that_cannot_be_done_is_reported_in_one_line_without_secrets(
     def run(*_: object) -> None:
         raise raised
 
-    monkeypatch.setattr(work, "run", run)
+    monkeypatch.setattr(jobs, "run", run)
     assert attempt(median("film.mp4"), order, CancelToken()) == expected
-
-
-def test_what_was_fetched_stays_for_a_video_that_goes_on_and_goes_with_one_that_failed(
-    fetched: list[str], order: JobConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    task, here = (
-        replace(median("s3://b/film.mp4"), name="clip"),
-        tmp_path / "scratch/fetched" / key_of("clip"),
-    )
-    for raised, kept in ((KeyboardInterrupt(), True), (SourceError("rotten"), False)):
-
-        def run(*_: object, raised: BaseException = raised) -> None:
-            raise raised
-
-        monkeypatch.setattr(work, "run", run)
-        with pytest.raises(type(raised)):
-            done(task, order)
-        assert here.exists() == kept
 
 
 def test_what_cannot_be_resumed_is_done_anew_and_counted_once(
@@ -260,43 +241,7 @@ def test_what_cannot_be_resumed_is_done_anew_and_counted_once(
         unfinished.mkdir()
         (unfinished / "new.png").touch()
 
-    monkeypatch.setattr(work, "run", run)
+    monkeypatch.setattr(jobs, "run", run)
     assert done(median("film.mp4"), order).frames == 5
     assert tried == [(True, False), (False, True)]
     assert [path.name for path in (tmp_path / "out/in/clip").glob("[!.]*")] == ["new.png"]
-
-
-def frames() -> Iterator[Frame]:
-    for index in range(100):
-        yield Frame(index, index / 10, np.full((40, 800, 3), index, np.uint8))
-
-
-@pytest.mark.parametrize(
-    ("with_objects", "count", "kept"),
-    [
-        (range(100), 1, 0),
-        (range(100), 2, 1),
-        (range(100), 7, 3),
-        (range(100), 8, 7),
-        (range(100), 100, 63),
-        ((5, 30), 100, 30),
-        ((2, 3), 20, 2),
-        ((), 20, 0),
-        ((6, 9), 20, 6),
-    ],
-)
-def test_the_picture_of_the_report_is_of_the_second_half_with_something_on_it(
-    with_objects: Any, count: int, kept: int
-) -> None:
-    watch = ProgressRecorder()
-    assert watch.picture() == b""
-    for frame, _ in zip(frames(), range(count), strict=False):
-        mask = np.zeros(frame.size, np.uint8)
-        mask[0, 0] = frame.index in with_objects
-        watch.frame(frame, Segmentation(frame.index, frame.time, mask), "")
-    assert watch.frames == count
-    with Image.open(io.BytesIO(watch.picture())) as picture:
-        assert picture.size == (PICTURE_WIDTH, 16)
-        assert abs(int(np.median(np.asarray(picture))) - kept) <= 1
-    watch.restart()
-    assert (watch.frames, watch.picture()) == (0, b"")

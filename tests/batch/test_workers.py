@@ -43,20 +43,6 @@ def states(ledger: Ledger) -> dict[str, str]:
     return {row.name: row.state for row in ledger.rows()}
 
 
-def test_each_video_becomes_what_its_worker_reports_the_longest_first(ledger: Ledger, tmp_path: Path) -> None:
-    workers = Script({"b": [Outcome("failed", error="rotten")]})
-    shown: list[News] = []
-    run_batch(ledger, ledger.tasks("queued"), workers, pictures=tmp_path / "p", show=shown.append)
-    assert workers.given == ["a", "b", "c"]
-    assert workers.told == ["close"]
-    assert states(ledger) == {"a": "done", "b": "failed", "c": "done"}
-    rows = {row.name: row for row in ledger.rows()}
-    assert (rows["a"].frames, rows["a"].seconds, rows["a"].digest) == (8, 2.0, "digest")
-    assert rows["b"].error == "rotten"
-    assert [task.name for news in shown for task, _ in news] == ["a", "b", "c"]
-    assert (tmp_path / "p" / f"{key_of('a')}.jpg").read_bytes() == b"jpeg"
-
-
 def test_a_video_whose_worker_dies_is_tried_again_so_often(ledger: Ledger, tmp_path: Path) -> None:
     died = BrokenExecutor("killed")
     workers = Script({"a": [died, died], "b": [died]})
@@ -191,13 +177,6 @@ def test_a_node_that_has_another_folder_there_refuses_to_work(tmp_path: Path) ->
         outcome = ray_tasks._attempt(Task("a", "a"), order)
         assert outcome.state == "refused"
         assert "is another folder on node" in outcome.error
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:99999"])
-def test_where_nobody_listens_there_is_no_cluster(address: str) -> None:
-    pytest.importorskip("ray")
-    with pytest.raises(SegueError, match="there is no Ray cluster"):
-        open_workers(JobConfig(address=address), [task_on(None)])
 
 
 def test_the_page_of_a_batch_shows_times_errors_and_no_secrets(tmp_path: Path) -> None:

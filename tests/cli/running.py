@@ -14,7 +14,7 @@ from segue.cli import main
 from tests.clips import clip
 
 FRAMES, MASKS = clip(5, 8, 48, 64, 2)
-"""The film that all runs follow, and the true masks of its objects."""
+"""The video that all runs follow, and the true masks of its objects."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def square(x: int, value: int = 1) -> np.ndarray:
 
 
 def picture(path: Path) -> None:
-    """Write a grey picture."""
+    """Write a grey image."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((HEIGHT, WIDTH, 3), 120, np.uint8)).save(path)
 
@@ -33,7 +33,7 @@ def mask_file(path: Path, mask: np.ndarray) -> None:
 
 
 def grey_file(path: Path, values: np.ndarray) -> None:
-    """Write a grey picture with these values."""
+    """Write a grey image with these values."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(values).save(path)
 
@@ -63,7 +63,7 @@ def make_davis_results(
 
 
 def make_cdnet(root: Path, result: bool = False, shift: int = 0) -> Path:
-    """Two videos of one category: pictures and labels, or results."""
+    """Two videos of one category: images and labels, or results."""
     for video in ("highway", "office"):
         folder = root / "baseline" / video
         for number in range(1, 5):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from typer.testing import CliRunner
 
 from segue.cli.data import app
@@ -31,31 +29,6 @@ def test_check_prints_videos_and_what_is_missing_and_where_it_comes_from(root: P
     ]
     assert "missing: 52 videos: baseline/highway" in result.stderr
     assert DATASETS.find("cdnet").address in result.stderr
-
-
-def test_check_writes_what_was_found(root: Path, tmp_path: Path) -> None:
-    file = tmp_path / "found.json"
-    assert (
-        CliRunner().invoke(app, ["check", str(root), "--kind", "cdnet", "--json", str(file)]).exit_code == 0
-    )
-    values = json.loads(file.read_text(encoding="utf-8"))
-    assert values["videos"][0]["name"] == "baseline/office"
-    assert len(values["missing"]) == 52
-
-
-def test_check_fails_where_something_is_wrong(root: Path) -> None:
-    next(root.rglob("in*.jpg")).write_bytes(b"no picture")
-    assert CliRunner().invoke(app, ["check", str(root)]).exit_code == 1
-
-
-def test_big_small_is_recognised(tmp_path: Path) -> None:
-    folder = tmp_path / "BIG_small"
-    folder.mkdir()
-    for name in ("a.jpg", "a.png"):
-        Image.new("L", (8, 6), 255).save(folder / name)
-    result = CliRunner().invoke(app, ["check", str(folder)])
-    assert result.exit_code == 0
-    assert result.stdout.startswith("BIG\t")
 
 
 def test_list_names_every_data_set_with_its_address() -> None:

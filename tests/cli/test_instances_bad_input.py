@@ -10,7 +10,7 @@ from PIL import Image
 
 from segue.masks import read_index_mask
 from segue.weights import write_checkpoint
-from tests.cli.running import FRAMES, Command, Outcome, contents
+from tests.cli.running import FRAMES, Command, Outcome
 from tests.lite import lively_instances
 from tests.video.making import busy_pictures, write_video
 
@@ -41,44 +41,11 @@ def names_in(folder: Path) -> list[str]:
 
 
 def save_folder(root: Path, *pictures: np.ndarray) -> Path:
-    """A folder with these pictures in order."""
+    """A folder with these images in order."""
     root.mkdir()
     for t, picture in enumerate(pictures):
         Image.fromarray(picture).save(root / f"{t}.png")
     return root
-
-
-def test_a_video_without_frames(find: Command, tmp_path: Path) -> None:
-    write_video(tmp_path / "none.mkv", [])
-    assert "none.mkv: " in find(tmp_path / "none.mkv").complaint
-    assert list(contents(tmp_path)) == ["none.mkv"]
-
-
-def test_a_part_without_frames(find: Command, inputs: Path, tmp_path: Path) -> None:
-    assert "no frame to read (check start and end)" in find(inputs / "clip.mp4", "--start", 100).complaint
-    assert contents(tmp_path) == {}
-
-
-def test_a_single_frame_has_a_result(find: Command, inputs: Path, tmp_path: Path) -> None:
-    assert find(inputs / "clip.mp4", "--end", 1).code == 0
-    assert names_in(tmp_path / "out" / "masks") == ["00000.png"]
-
-
-def test_a_single_picture_has_a_result(find: Command, tmp_path: Path) -> None:
-    Image.fromarray(FRAMES[0]).save(tmp_path / "photo.png")
-    assert find(tmp_path / "photo.png").code == 0
-    assert names_in(tmp_path / "out" / "masks") == ["photo.png"]
-
-
-def test_pictures_of_different_sizes_keep_what_was_found(find: Command, tmp_path: Path) -> None:
-    source = save_folder(tmp_path / "in", *FRAMES[:4], FRAMES[4][:40])
-    assert "frame 4 is 64x40, the frames before it are 64x48" in find(source).complaint
-    assert names_in(tmp_path / "out" / "masks") == ["0.png", "1.png"]
-    Image.fromarray(FRAMES[4]).save(source / "4.png")
-    assert "source" in find(source, "--resume").complaint  # a picture was replaced: it is another source
-    assert names_in(tmp_path / "out" / "masks") == ["0.png", "1.png"]
-    assert find(source, "--overwrite").code == 0
-    assert names_in(tmp_path / "out" / "masks") == [f"{t}.png" for t in range(5)]
 
 
 def test_gray_pictures_and_those_of_16_bits_are_seen_as_their_colours_are(
@@ -102,7 +69,7 @@ def test_an_unreadable_picture_stops_or_is_passed_over(find: Command, tmp_path: 
     source = save_folder(tmp_path / "in", *FRAMES[:6])
     (source / "4.png").write_bytes(b"torn")
     complaint = find(source).complaint
-    assert "4.png: unreadable picture" in complaint
+    assert "4.png: unreadable image" in complaint
     assert "frames read before it: 4" in complaint
     outcome = find(source, "--resume", "--on-damage", "skip")
     assert outcome.code == 0, outcome.err
@@ -121,37 +88,3 @@ def test_a_truncated_video(find: Command, tmp_path: Path) -> None:
     masks = names_in(tmp_path / "out" / "masks")
     assert masks == [f"{t:05d}.png" for t in range(len(masks))]
     assert len(masks) >= 3
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--classes", "unicorn"), "no class 'unicorn'; there are airplane, apple, "),
-        (("--classes", "person,,dog"), "no class ''"),
-        (("--score", 2), "score is 2.0; it must be in 0..1"),
-        (("--top", 0), "top is 0"),
-        (("--window", 0), "window is 0"),
-        (("--overlap", 3), "window is 3 and overlap 3"),
-        (("--short-side", 8), "short_side 8"),
-        (("--names", "ytvis2020"), "ytvis2020"),
-        (("--device", "gpu"), "device 'gpu': there is no such device"),
-    ],
-)
-def test_arguments_that_cannot_be_meant(
-    find: Command, inputs: Path, tmp_path: Path, arguments: tuple[object, ...], message: str
-) -> None:
-    assert message in find(inputs / "clip.mp4", *arguments).complaint
-    assert contents(tmp_path) == {}
-
-
-@pytest.mark.parametrize("model", [(), ("--model", "nanodet+stcn-lite"), ("--whole",)])
-@pytest.mark.parametrize(("option", "value"), [("--overlap", -1), ("--short-side", 0)])
-def test_numbers_out_of_range_are_refused_whatever_uses_them(
-    command: Command, inputs: Path, tmp_path: Path, model: tuple[str, ...], option: str, value: int
-) -> None:
-    output = ("--output", tmp_path / "out")
-    outcome = command("instances", inputs / "clip.mp4", *model, *output, option, value)
-    assert outcome.code == 2
-    complaint = outcome.err.splitlines()[-1]  # after the line that says which model was chosen
-    assert option in complaint
-    assert contents(tmp_path) == {}

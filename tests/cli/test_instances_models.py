@@ -12,15 +12,13 @@ from safetensors.torch import save_file
 
 import segue
 from segue.api.instances import instances
-from segue.errors import CheckpointError
-from segue.jobs.instances import default_model
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection import mask_rcnn as detector
 from segue.models.detection.mask_rcnn import MaskRCNN
-from segue.registry import DETECTORS, MODELS, DetectorEntry
+from segue.registry import MODELS
 from segue.sessions import detecting
 from segue.video.mask_folder import read_records
-from segue.weights import load
+from segue.weights.available import default_model
 from segue.weights.download import cached
 from tests.cli.running import FRAMES, Command
 from tests.fill import fill_plainly
@@ -39,7 +37,7 @@ def bundled() -> None:
 
 @pytest.fixture(scope="module")
 def deeplab(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights to which every picture is one person."""
+    """Weights to which every image is one person."""
     state = fill_plainly(DeepLabV3()).state_dict()
     state["logits.weight"].zero_()
     state["logits.bias"].zero_()[VOC_NAMES.index("person")] = 4.0
@@ -81,37 +79,6 @@ def test_the_best_network_whose_weights_are_at_hand_is_the_default() -> None:
     ):
         put(there)
         assert (default_model(), default_model(detectors=False)) == (model, alone)
-
-
-def detects(name: str, network: str | None = None, rank: int | None = None) -> DetectorEntry:
-    """A detector of another package."""
-    return DetectorEntry(name, lambda _: None, frozenset({"classes"}), network, None, rank)  # type: ignore[arg-type, return-value]
-
-
-@pytest.fixture
-def detectors(monkeypatch: pytest.MonkeyPatch) -> list[DetectorEntry]:
-    """All detectors, with room for more."""
-    known = list(DETECTORS)
-    monkeypatch.setattr("segue.jobs.instances.DETECTORS", known)
-    return known
-
-
-def test_a_detector_without_a_network_in_the_registry_is_no_default(
-    detectors: list[DetectorEntry], deeplab: Path
-) -> None:
-    detectors += [detects("blobs", rank=-1), detects("strange", "in no registry", rank=-2)]
-    assert default_model() == "nanodet+stcn-lite"
-    assert default_model(deeplab) == "deeplab+stcn-lite"
-
-
-def test_a_weight_file_names_the_detector_of_its_network(
-    detectors: list[DetectorEntry], deeplab: Path
-) -> None:
-    detectors.append(detects("scenes", "deeplab"))
-    assert default_model(deeplab) == "deeplab+stcn-lite"  # the first of two
-    detectors.remove(DETECTORS.find("deeplab"))
-    assert default_model(deeplab) == "scenes+stcn-lite"
-    assert default_model(deeplab, detectors=False) == "deeplab"
 
 
 @pytest.mark.usefixtures("bundled")
@@ -159,18 +126,6 @@ def test_finds_of_mask_rcnn_keep_ids_and_classes_and_are_not_found_twice(cars: s
     assert not none[0].objects
 
 
-@pytest.mark.usefixtures("bundled")
-def test_newcomers_get_ids_of_their_own(cars: str) -> None:
-    empty, full = np.zeros_like(FRAMES[0]), FRAMES[0].copy()
-    empty[:, : empty.shape[1] // 3] = full[:, : empty.shape[1] // 3]
-    film = [empty, empty, full, full]
-    results = list(instances(film, model=cars, top=6, window=2, device="cpu"))
-    ids = [set(result.ids) for result in results]
-    assert ids[0] == ids[1]
-    assert ids[2] == ids[3]
-    assert min(ids[2] - ids[0]) > max(ids[0])
-
-
 def test_missing_weights_are_told_with_the_way_to_get_them(
     command: Command, inputs: Path, deeplab: Path
 ) -> None:
@@ -180,20 +135,3 @@ def test_missing_weights_are_told_with_the_way_to_get_them(
     complaint = command("instances", clip, "--model", "deeplab+stcn", "--weights", deeplab).complaint
     assert "no weights of stcn come with segue: download https://drive.google.com" in complaint
     assert "`segue weights convert FILE --install`" in complaint
-
-
-def test_what_cannot_follow_is_refused(inputs: Path) -> None:
-    with pytest.raises(
-        CheckpointError, match="not to follow objects; choose one of stcn-lite, stcn-lite-free, stcn"
-    ):
-        instances(inputs / "clip.mp4", model="maskrcnn+seqformer-r50")
-
-
-def test_installed_weights_are_found_by_name(command: Command, deeplab: Path) -> None:
-    outcome = command("weights", "convert", deeplab, "--install")
-    assert (outcome.code, outcome.out) == (
-        0, f"{cached(MODELS.find('deeplab'))}: weights of deeplab; use them with --model deeplab\n",
-    )  # fmt: skip
-    assert isinstance(load("deeplab"), DeepLabV3)
-    assert default_model(cached(MODELS.find("deeplab"))) == "deeplab+stcn-lite"
-    assert "leave the file to write out" in command("weights", "convert", deeplab, "x", "--install").complaint

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from segue.jobs.resumable import STATE
+from segue.jobs.loop import STATE
 from segue.sessions import TrackSession
 from segue.video import open_source
 from tests.cli.running import Command, contents
@@ -23,10 +23,10 @@ GO_ON = "interrupted; give the same command with --resume to go on\n"
 
 ENDED = """
 import os, signal, sys
-from segue.jobs import resumable
+from segue.jobs import loop
 from segue.sessions import TrackSession
 signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests themselves ignore it
-resumable.SAVE_EVERY_SECONDS = 0.0
+loop.SAVE_EVERY_SECONDS = 0.0
 step = TrackSession.step
 def stepping(session, frame, *arguments, **options):
     if frame.index == 5 and {signal!r}:
@@ -40,24 +40,7 @@ main()
 """A run that sends itself a signal at frame 5, if any."""
 
 
-WHILE_LOADING = """
-import os, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests themselves ignore it
-class Interrupting:
-    def find_spec(self, name, *_):
-        if name == "segue.cli":
-            os.kill(os.getpid(), signal.SIGINT)
-sys.meta_path.insert(0, Interrupting())
-import runpy
-runpy.run_module("segue", run_name="__main__")
-"""
 """The command with a Ctrl-C before its own code is loaded."""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="nothing else sends Ctrl-C to one process there")
-def test_an_interruption_while_the_command_is_loaded_says_nothing() -> None:
-    ended = subprocess.run([sys.executable, "-c", WHILE_LOADING], capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
 
 
 @pytest.fixture
@@ -134,15 +117,6 @@ def test_prompts_and_a_full_memory_survive_the_interruption(
         assert track(*arguments, *ALL).code == 130
     assert track(*arguments, *ALL, "--resume").code == 0
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
-
-
-def test_without_masks_there_is_nothing_to_go_on_with(track: Command, tmp_path: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, 3)
-        outcome = track("--format", "overlay")
-    assert outcome.code == 130
-    assert outcome.err == "interrupted; without the format png there is nothing to resume from\n"
-    assert list(contents(tmp_path)) == ["out/overlay.mp4"]
 
 
 def test_a_run_can_go_on_to_another_end(track: Command, tmp_path: Path) -> None:
@@ -240,14 +214,6 @@ def test_a_run_that_begins_anew_forgets_the_interrupted_one(
             track(*ALL, "--overwrite")
     assert track(*ALL, "--resume").code == 0
     assert contents(tmp_path / "out") == whole
-
-
-def test_missing_masks_are_reported(track: Command, tmp_path: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, 5)
-        track(*ALL)
-    (tmp_path / "out" / "masks" / "00005.png").unlink()
-    assert "1 masks of the interrupted run are missing; give --overwrite" in track(*ALL, "--resume").complaint
 
 
 def test_a_source_that_was_replaced_is_not_taken_for_the_old_one(

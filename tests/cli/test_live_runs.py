@@ -13,13 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.errors import SourceError
-from segue.jobs.resumable import STATE
+from segue.jobs.loop import STATE
 from segue.sessions import TrackSession
 from segue.video import live, open_source
 from segue.video.mask_folder import read_marker
-from segue.video.rotation import part_path
-from tests.cli.running import FRAMES, Command, contents
+from tests.cli.running import FRAMES, Command
 
 
 class Camera:
@@ -138,7 +136,7 @@ def test_a_camera_that_is_lost_leaves_complete_outputs(
     camera.lost_at = 7
     outcome = record()
     assert outcome.code == 2
-    assert "camera 0: lost (no picture arrives" in outcome.err
+    assert "camera 0: lost (no image arrives" in outcome.err
     is_complete(tmp_path / "out", 7)
 
 
@@ -197,39 +195,6 @@ def test_a_part_that_is_rotated_out_survives_an_end_at_once(
     is_complete(first, len(list((first / "masks").glob("*.png"))))
 
 
-def test_what_is_for_live_sources_alone_is_refused_for_films(track: Command, tmp_path: Path) -> None:
-    assert "--rotate is for cameras" in track("--rotate", "10min").complaint
-    assert "write a time above 0" in track("--rotate", "soon").complaint
-    assert contents(tmp_path) == {}
-
-
-def test_a_camera_is_not_gone_on_with(record: Command, camera: type[Camera]) -> None:
-    assert "leave out --resume" in record("--resume").complaint
-
-
-def test_a_film_ends_after_a_duration_from_its_first_frame(track: Command, tmp_path: Path) -> None:
-    assert track("--duration", "0.25s", "--start", 2, "--format", "png").code == 0
-    assert sorted(path.name for path in (tmp_path / "out" / "masks").glob("*.png")) == [
-        "00002.png",
-        "00003.png",
-        "00004.png",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("90s", 90), ("10min", 600), ("1.5h", 5400), ("1:30", 90), ("1:00:00", 3600), (2.5, 2.5), (0, None)]
-    + [(text, None) for text in ("0s", "-1s", "10", "ten", "1e3s", "", "9" * 40 + "s")],
-)
-def test_lengths_of_time(text: str | float, seconds: float | None) -> None:
-    pictures = [np.zeros((4, 6, 3), np.uint8)] * 3
-    if seconds is None:
-        with pytest.raises(SourceError, match="write a time above 0"):
-            open_source(pictures, duration=text)
-    else:
-        assert open_source(pictures, duration=text)._span.duration == seconds
-
-
 def test_a_stopped_source_gives_no_more_frames() -> None:
     pictures = [np.zeros((4, 6, 3), np.uint8)] * 9
     source = open_source(pictures)
@@ -240,10 +205,3 @@ def test_a_stopped_source_gives_no_more_frames() -> None:
             source.stop()
     assert taken == 3
     assert list(source) == []
-
-
-def test_parts_of_files_stand_beside_each_other(tmp_path: Path) -> None:
-    assert part_path(tmp_path, "x") == tmp_path / "x"
-    (tmp_path / "x").mkdir()
-    assert part_path(tmp_path, "x") == tmp_path / "x-2"
-    assert part_path(tmp_path / "seen.mp4", "x") == tmp_path / "seen-x.mp4"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from segue.jobs import resumable
+from segue.jobs import loop
 from tests.cli.running import Command
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to see what is synced")
@@ -84,7 +84,7 @@ def cuts(track: Command, tmp_path: Path, chosen: Callable[[int], bool]) -> list[
 
     disk.before_sync = before_sync
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resumable, "SAVE_EVERY_SECONDS", 0.0)
+        patch.setattr(loop, "SAVE_EVERY_SECONDS", 0.0)
         patch.setattr(os, "fsync", disk.fsync)
         outcome = track(*FORMATS, "--output", root / "out")
     disk.close()
@@ -132,15 +132,3 @@ def test_a_folder_that_is_overwritten_does_not_get_its_old_masks_back(
     disk.cut(tmp_path / "cut", all_names=False)
     disk.close()
     assert len(list((tmp_path / "cut" / "out" / "masks").glob("*.png"))) == 3
-
-
-def test_records_are_not_written_twice(track: Command, tmp_path: Path, whole: dict[str, bytes]) -> None:
-    """Also of frames that were written after the last save, and of those that go through the sinks again."""
-    for index in (2, 5):
-        with pytest.MonkeyPatch.context() as patch:
-            from tests.cli.test_interruption import interrupt_at
-
-            interrupt_at(patch, index)
-            assert track(*FORMATS, "--resume").code == 130
-    assert track(*FORMATS, "--resume").code == 0
-    assert files(tmp_path / "out") == whole

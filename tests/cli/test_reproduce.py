@@ -1,4 +1,4 @@
-"""``segue reproduce`` on a film of five frames."""
+"""``segue reproduce`` on a video of five frames."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import errno
 import json
 import signal
 import sys
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,17 +20,15 @@ from segue.batch.work import JobConfig
 from segue.cli import reproduce
 from segue.cli.run import run_videos
 from segue.errors import DatasetError
-from segue.extras import EXTRAS
 from segue.masks import read_index_mask, write_index_mask
-from segue.models.detection.boxes import COCO_NAMES
+from segue.models.detection.classes import COCO_NAMES
 from segue.models.hofam import HOFAM
 from segue.models.mustan import MUSTAN2
 from segue.reproduce import TABLES, Table, results, rows
 from segue.reproduce.asked import How
-from segue.weights import load, write_checkpoint
+from segue.weights import write_checkpoint
 from tests.cli.running import FRAMES, MASKS, Command, Outcome
 from tests.lite import lively_instances
-from tests.reproduce import trees
 from tests.segue_train.instance_sets import save_ytvis
 from tests.segue_train.scenes import save_composites, save_scene
 
@@ -94,20 +91,6 @@ def test_all_tables_are_listed_with_what_runs_here(command: Command, davis: Path
     assert row.endswith("mustan-lite, mustan-lite, as shipped, with --data sbi=FOLDER")
 
 
-def test_a_table_says_what_it_needs_and_what_was_published(command: Command) -> None:
-    outcome = command("reproduce", "stm", "davis-2017", "--json", "needs.json")
-    assert table(outcome) == [
-        ["", "J&F", "J", "F", "s/frame", "published J"],
-        ["STM", "", "", "", "", "79.2"],
-    ]
-    assert (
-        "note: DAVIS 2016 and 2017 is not there: https://davischallenge.org; give --data davis="
-        in outcome.err
-    )
-    assert "note: no weights of stm come with segue: download https://" in outcome.err
-    assert "(here --weights stm=FILE)" in outcome.err
-
-
 def test_which_frames_are_memory_makes_a_difference_and_a_picture(
     command: Command, davis: Path, tmp_path: Path
 ) -> None:
@@ -154,27 +137,6 @@ def test_first_frames_come_from_a_source(
     assert f"note: PointRend: {missing}" in outcome.err
 
 
-def test_a_source_that_finds_nothing_is_scored_as_such(
-    command: Command, davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rows, "first_frame", lambda *_: lambda start: np.zeros(start.truth.shape, np.uint8))
-    order = ("reproduce", "stcn-report", "davis", "--data", f"davis={davis}", "--model", "stcn-lite", *SMALL)
-    outcome = command(*order, "--row", "motion", "-o", "out")
-    assert outcome.code == 0, outcome.err
-    assert table(outcome)[1][:3] == ["motion", "0.0", "0.0"]
-
-
-def test_weights_of_a_detector_are_not_those_of_the_tracker(
-    command: Command, davis: Path, tmp_path: Path
-) -> None:
-    order = ("reproduce", "stcn-report", "davis", "--data", f"davis={davis}", "--model", "stcn-lite", *SMALL)
-    write_checkpoint(tmp_path / "lite.safetensors", load("stcn-lite").state_dict(), {})
-    outcome = command(*order, "--weights", "pointrend=lite.safetensors", "--row", "PointRend", "-o", "out")
-    assert outcome.code == 1
-    ended = [line for line in outcome.err.splitlines() if "holds weights" in line]
-    assert ended == ["note: ended: lite.safetensors: holds weights of stcn-lite, not of pointrend"]
-
-
 def test_boxes_of_people_are_followed_and_scored_as_boxes(
     command: Command, something: Path, tmp_path: Path
 ) -> None:
@@ -204,7 +166,7 @@ def test_what_cannot_be_reproduced_is_said_on_one_line(command: Command, davis: 
 
 @pytest.fixture
 def cdnet(tmp_path: Path) -> Path:
-    """Two films of CDnet2014, of different folds: a square moves to the right."""
+    """Two videos of CDnet2014, of different folds: a square moves to the right."""
     for name in ("highway", "office"):
         film = tmp_path / "cdnet" / "baseline" / name
         for part in ("input", "groundtruth"):
@@ -243,7 +205,7 @@ def test_rows_are_trained_once_a_fold_and_run_what_they_have_not_seen(
     name = "MUSTAN2, CDnet (from random weights)"
     assert [name, *rows[name][:2]] in [row[:3] for row in table(again)]
     assert "--fold" not in again.err
-    assert "seen without alignment, rain as it is, at the size of the film" in again.err
+    assert "seen without alignment, rain as it is, at the size of the video" in again.err
     assert "MUSTAN2, CDnet: trained from random weights, not from a ResNet-18 of ImageNet" in again.err
 
 
@@ -342,36 +304,6 @@ def test_a_disk_that_is_full_at_the_end_costs_no_row(
 
 
 @pytest.mark.slow
-def test_what_a_network_takes_costs_no_scores_where_it_cannot_be_measured(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def killed(job: str) -> Any:
-        raise BrokenProcessPool("A process in the process pool was terminated abruptly")
-
-    monkeypatch.setattr(rows, "cost_of", killed)
-    network = MUSTAN2(width=0.05)
-    write_checkpoint(tmp_path / "w.safetensors", network.state_dict(), {"options": '{"width": 0.05}'})
-    order = ("reproduce", "mustan", "context", "--data", f"isd={trees.isd(tmp_path / 'isd')}", *SMALL)
-    outcome = command(*order, "--row", "three-frames", "--weights", "three-frames=w.safetensors", "-o", "out")
-    assert len(table(outcome)[1][1]) == len("0.0000")
-    assert "note: time and memory were not measured: A process in the process pool" in outcome.err
-
-
-def test_a_detector_without_memory_ends_its_row_alone(
-    command: Command, davis: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: Any) -> Any:
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nSee")
-
-    monkeypatch.setattr(rows, "first_frame", full)
-    order = ("reproduce", "stcn-report", "davis", "--data", f"davis={davis}", "--model", "stcn-lite", *SMALL)
-    outcome = command(*order, "--row", "boxes, filled", "--row", "motion", "-o", "out")
-    assert outcome.code == 1
-    assert "note: ended: CUDA out of memory. Tried to allocate 2 GiB.\n" in outcome.err
-    assert [line.split("\t")[0] for line in outcome.out.splitlines()[2:]] == ["boxes, filled", "motion"]
-
-
-@pytest.mark.slow
 def test_a_table_that_breaks_leaves_the_numbers_of_those_before(
     command: Command, davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -390,16 +322,6 @@ def test_a_table_that_breaks_leaves_the_numbers_of_those_before(
     first, second = json.loads((tmp_path / "out.json").read_text())["tables"]
     assert first["rows"][0]["scores"]["global"]["J-Mean"] > 0.5
     assert second["rows"] == []
-
-
-def test_rows_that_cannot_be_trained_are_left_out(
-    command: Command, cdnet: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(EXTRAS, "train", ("some-package",))
-    order = ("reproduce", "mustan", "cdnet-unseen", "--data", f"cdnet={cdnet}", "--row", "mustan2-cdnet")
-    outcome = command(*order, "-o", "out")
-    assert table(outcome)[1] == ["MUSTAN2, CDnet", "", "", "", "", ""]
-    assert "note: training needs some-package: pip install " in outcome.err
 
 
 def test_a_row_takes_weights_instead_of_a_training(command: Command, cdnet: Path, tmp_path: Path) -> None:
@@ -443,15 +365,3 @@ def test_instances_are_scored_where_they_are_annotated(command: Command, tmp_pat
     assert not any(table(outcome)[1][1:6])
     file = "out/ytvis-2019/ms-sts-r50.zip"
     assert f"not public; https://youtube-vos.org/dataset/vis/ scores {file}" in outcome.err
-
-
-@pytest.mark.parametrize("words", ["--output elsewhere", "-o x", "--resume"])
-def test_a_row_takes_no_option_that_is_set_for_each_video(
-    command: Command, davis: Path, tmp_path: Path, words: str
-) -> None:
-    """It would be read and not done: results are in the output of the table."""
-    given = ("--data", f"davis={davis}", "--model", "stcn-lite", "--run", words, "-o", "tables")
-    run = command("reproduce", "stm", "davis-2017", *given)
-    assert run.code == 1
-    assert f"ended: {words.split()[0]} is set for each video by the batch" in run.err
-    assert not list(tmp_path.glob("tables/*/stm/*.png"))

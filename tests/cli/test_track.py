@@ -78,12 +78,6 @@ def test_all_formats_at_once(track: Command, tmp_path: Path) -> None:
     assert not list(folder.rglob("*.partial"))
 
 
-def test_a_single_file(track: Command, tmp_path: Path) -> None:
-    assert track("--format", "overlay", "--side-by-side", "--output", tmp_path / "two.mp4").code == 0
-    assert {path.name for path in tmp_path.iterdir()} == {"two.mp4", "two.mp4.job.json"}
-    assert {frame.size for frame in segue.open_source(tmp_path / "two.mp4")} == {(48, 128)}
-
-
 def test_masks_boxes_and_points_on_several_frames(track: Command, inputs: Path, tmp_path: Path) -> None:
     outcome = track(
         *("--mask", f"5@4={inputs / 'fifth.png'}", "--box", "2@7:8,8,40,40", "--box", "3@9:1,1,9,9"),
@@ -102,20 +96,6 @@ def test_masks_boxes_and_points_on_several_frames(track: Command, inputs: Path, 
     assert np.array_equal(fifth == 4, MASKS[5] == 2)
     corner = read_index_mask(tmp_path / "out" / "masks" / "00003.png")[1:9, 1:9]
     assert (corner == 9).all()
-
-
-def test_a_part_of_the_video_reduced(track: Command, inputs: Path, tmp_path: Path) -> None:
-    outcome = track(
-        "--start", 1, "--end", 7, "--stride", 2, "--max-size", 32, "--box", "3@5:0,0,20,20", "--fill"
-    )
-    assert outcome.code == 0, outcome.err
-    masks = sorted((tmp_path / "out" / "masks").glob("*.png"))
-    assert [path.name for path in masks] == ["00001.png", "00003.png", "00005.png"]
-    assert {read_index_mask(path).shape for path in masks} == {(48, 64)}
-    # Prompts speak in pixels of the source, whatever size the network sees.
-    assert (read_index_mask(masks[1])[:20, :20] == 5).all()
-    assert not (read_index_mask(masks[1])[22:] == 5).any()
-    assert {frame.size for frame in segue.open_source(tmp_path / "out" / "overlay.mp4")} == {(24, 32)}
 
 
 def test_masks_of_a_folder_have_the_names_of_its_pictures(track: Command, tmp_path: Path) -> None:
@@ -139,28 +119,6 @@ def test_existing_output_is_replaced_when_asked(track: Command, tmp_path: Path) 
     before = contents(tmp_path / "out")
     assert track("--overwrite").code == 0
     assert contents(tmp_path / "out") == before
-
-
-def test_without_an_output_there_is_a_folder_for_each_source(
-    command: Command, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    arguments = ("--mask", inputs / "first.png", "--weights", inputs / "lite.safetensors", "--device", "cpu")
-    assert command("track", inputs / "clip.mp4", *arguments, "--format", "png", "--end", 2).code == 0
-    assert (tmp_path / "segue-out" / "clip" / "masks" / "00001.png").exists()
-
-
-def test_quiet_says_nothing_but_where_the_results_are(track: Command, tmp_path: Path) -> None:
-    outcome = track("--quiet", "--format", "png")
-    assert (outcome.code, outcome.err) == (0, "")
-    assert outcome.out == f"png: {tmp_path / 'out' / 'masks'}\n"
-
-
-def test_a_version_and_a_help(command: Command) -> None:
-    assert command("--version").out == f"segue {segue.__version__}\n"
-    outcome = command("track", "--help")
-    assert outcome.code == 0
-    assert "--memory-frames" in outcome.out
 
 
 def test_the_bundled_sample_is_followed(command: Command, tmp_path: Path) -> None:

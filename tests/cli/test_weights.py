@@ -8,7 +8,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import segue
 from segue.models.stcn import STCN
 from segue.registry import MODELS
 from tests.cli.running import Command, contents
@@ -21,22 +20,6 @@ def test_all_networks_are_listed(command: Command) -> None:
     assert header == ["network", "weights", "licence"]
     assert [row[0] for row in rows] == [entry.name for entry in MODELS if entry.signature]
     assert all(cell for row in rows for cell in row)
-
-
-def test_of_named_networks_all_is_reported(
-    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("SEGUE_HOME", str(tmp_path))
-    lines = command("weights", "list", "maskrcnn", "mustan2").out.splitlines()
-    first, second = lines[: lines.index("network\tmustan2")], lines[lines.index("network\tmustan2") :]
-    fields = dict(line.split("\t") for line in first)
-    assert fields["from"] == (
-        "https://download.pytorch.org/models/maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth"
-    )
-    assert fields["sha256"] == "73cbd019"
-    assert fields["weights"] == "segue weights get maskrcnn"
-    assert "training\tsegue train mustan2" in second
-    assert "no network is called 'other'" in command("weights", "list", "other").complaint
 
 
 def test_an_official_file_is_converted_beside_it(
@@ -56,12 +39,6 @@ def test_an_official_file_is_converted_beside_it(
 def test_a_file_is_verified(command: Command, inputs: Path) -> None:
     outcome = command("weights", "verify", inputs / "lite.safetensors")
     assert outcome.out == f"{inputs / 'lite.safetensors'}: complete weights of stcn-lite\n"
-
-
-def test_weights_of_one_layout_are_told_apart_by_what_they_say(command: Command, tmp_path: Path) -> None:
-    for name in ("stcn-lite", "stcn-lite-free", "segue-prompt-free"):
-        folder = segue.save_pretrained(name, tmp_path / name)
-        assert command("weights", "verify", folder).out == f"{folder}: complete weights of {name}\n"
 
 
 def test_foreign_files_are_refused(command: Command, tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from segue.jobs.identity import identified, result_settings
-from segue.jobs.parts import MaskFile, Model, Outputs, VideoSource
+from segue.jobs.parts import Model, Outputs, VideoSource
 from segue.jobs.values import TrackJob
 from segue.masks import read_index_mask, write_index_mask
 from segue.sessions import TrackSession
-from segue.types import Frame, Segmentation
+from segue.types import Frame, MaskPrompt, Segmentation
 from segue.video import open_sinks, open_source
 from tests.cli.running import Command
 from tests.cli.scored import make_cdnet, make_davis, square
@@ -70,17 +70,6 @@ def test_index_masks_are_not_scored_as_grey_ones(command: Command, tmp_path: Pat
     assert "writes them with --format cdnet" in outcome.complaint
 
 
-@pytest.mark.parametrize("kind", ["davis", "cdnet"])
-def test_results_that_lack_everything_are_an_error_and_no_score_of_0(
-    command: Command, tmp_path: Path, kind: str
-) -> None:
-    data = {"davis": make_davis, "cdnet": make_cdnet}[kind](tmp_path / "data")
-    (tmp_path / "results" / "else").mkdir(parents=True)
-    write_index_mask(tmp_path / "results" / "else" / "00001.png", square(4))
-    outcome = command("eval", kind, tmp_path / "results", "--data", data, "--missing", "empty")
-    assert "there are else" in outcome.complaint
-
-
 def test_scores_and_reports_replace_nothing_that_is_scored_and_not_each_other(
     command: Command, tmp_path: Path
 ) -> None:
@@ -126,7 +115,7 @@ def test_a_run_with_another_task_is_not_the_interrupted_one(
 def test_a_prompt_file_counts_by_its_content_and_an_address_without_its_password(tmp_path: Path) -> None:
     mask = tmp_path / "first.png"
     write_index_mask(mask, square(4))
-    prompts = (MaskFile(frame=5, id=2, path=str(mask)), MaskFile(path=str(mask)))
+    prompts = (MaskPrompt(2, str(mask), frame=5), MaskPrompt(0, str(mask)))
 
     def settings(place: str, **how: object) -> dict[str, Any]:
         source, model = VideoSource(place=place), Model(name="stcn-lite")

@@ -1,4 +1,4 @@
-"""Frames of a job whose next picture is seen where a click asks for it."""
+"""Frames of a job whose next image is seen where a click asks for it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import pytest
 import segue
 from segue.jobs import tracking
 from segue.jobs.ahead import Ahead
-from segue.jobs.parts import Model, PointValue, VideoSource
-from segue.jobs.prepared import Objects
-from segue.jobs.tracking import prepare_track
+from segue.jobs.parts import Model, VideoSource
+from segue.jobs.tracking import open_track
 from segue.jobs.values import TrackJob
 from segue.sessions import TrackSession
 from segue.types import Image, PointPrompt
@@ -68,10 +67,10 @@ def test_a_click_of_a_job_means_what_moves_with_it(film: Path, monkeypatch: pyte
     job = TrackJob(
         source=VideoSource(place=str(film)),
         model=Model(name="stcn-lite"),
-        prompts=(PointValue(positive=((160, 60),)),),
+        prompts=(PointPrompt(1, ((160, 60),)),),
         device="cpu",
     )
-    prepared = prepare_track(job, Objects())
+    prepared = open_track(job, {})
     with prepared.source:
         frames = iter(prepared.frames)
         first = next(frames)

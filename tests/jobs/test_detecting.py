@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.errors import SinkError, SourceError
-from segue.jobs.detecting import detect_first, require_free, write_found
+from segue.errors import SourceError
+from segue.jobs.detecting import detect_first, write_found
 from segue.masks import overlay, read_index_mask
 from segue.prompts.selection import Found
 from segue.types import Frame, ObjectInfo
@@ -79,16 +79,6 @@ def test_a_film_that_is_too_short_is_refused() -> None:
     seen: list[Any] = []
     detect_first(short, detector(2, seen))  # type: ignore[arg-type]
     assert seen == [tuple(short.frames)], "one further frame is enough"
-
-
-def test_files_are_in_the_way_unless_they_may_be_replaced(tmp_path: Path) -> None:
-    (tmp_path / "b.png").touch()
-    targets = [tmp_path / "new" / "a.png", tmp_path / "b.png"]
-    with pytest.raises(SinkError, match=r"b\.png: exists already; give --overwrite"):
-        require_free(targets, overwrite=False)
-    require_free(targets, overwrite=True)
-    assert (tmp_path / "new").is_dir()
-    require_free(targets[:1], overwrite=False)
 
 
 def test_what_was_found_is_a_mask_a_picture_and_a_list(tmp_path: Path) -> None:

@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import segue
-from segue.batch.plan import Task
-from segue.batch.work import JobConfig, ProgressRecorder, execute
 from segue.cancel import CancelToken
-from segue.cli.batch import with_jobs
 from segue.jobs.files import read_job
 from segue.jobs.observer import Observer
-from segue.jobs.parts import MaskFile, Model, Outputs, VideoSource
+from segue.jobs.parts import Model, Outputs, VideoSource
 from segue.jobs.running import RunInterrupted, run
-from segue.jobs.values import TrackJob, to_json
+from segue.jobs.values import TrackJob
 from segue.masks import write_index_mask
-from segue.types import Frame, Segmentation
+from segue.types import Frame, MaskPrompt, Segmentation
 from segue.video import OverlayVideoSink
 from segue.weights import write_checkpoint
-from segue_web.film import Film
 from segue_web.tracking import Corrected, follow
+from segue_web.video import Video
 from tests.cli.running import FRAMES, MASKS, Command, command_in
 from tests.lite import lively_lite
 from tests.video.making import write_video
@@ -46,7 +40,7 @@ def job_in(folder: Path, output: str) -> TrackJob:
     return TrackJob(
         source=VideoSource(place=str(folder / "clip.mp4")),
         model=Model(name="stcn-lite", weights=folder / "lite.safetensors"),
-        prompts=(MaskFile(path=str(folder / "first.png")),),
+        prompts=(MaskPrompt(0, str(folder / "first.png")),),
         outputs=Outputs(folder=folder / output, formats=("png", "overlay", "coco")),
         device="cpu",
     )
@@ -84,30 +78,11 @@ def test_every_face_gives_the_same_bytes(command: Command, tmp_path: Path) -> No
     assert {name: batch[name] for name in line} == line
 
     network = segue.load("stcn-lite", weights)
-    film = Film(tmp_path / "clip.mp4")
+    film = Video(tmp_path / "clip.mp4")
     corrected = {0: Corrected(MASKS[0], frozenset({1, 2}))}
     for result in follow(network, film, corrected, 0, 7, device="cpu"):  # type: ignore[arg-type]
         write_index_mask(tmp_path / "page.png", result.mask)
         assert (tmp_path / "page.png").read_bytes() == line[f"masks/{result.index:05d}.png"]
-
-
-def test_a_worker_receives_jobs_and_never_command_lines(command: Command, tmp_path: Path) -> None:
-    """What an actor of a cluster does: the task that is handed over has no words any longer."""
-    options = ("--weights", str(tmp_path / "lite.safetensors"), *FORMATS, "--device", "cpu")
-    order = JobConfig(options=options, output=str(tmp_path / "out"), scratch=tmp_path / "scratch", batch="b")
-    task = Task("video", str(tmp_path / "clip.mp4"), ("--mask", str(tmp_path / "first.png")))
-    (planned,) = with_jobs([task], order)
-    bare = Task("video", planned.source, job=planned.job)
-    outcome = execute(
-        bare,
-        JobConfig(output=order.output, scratch=order.scratch, batch="b"),
-        ProgressRecorder(),
-        CancelToken(),
-    )
-    assert outcome.frames == 8
-    run(job_in(tmp_path, "python"))
-    found, wanted = files(tmp_path / "out" / "video"), files(tmp_path / "python")
-    assert {name: found[name] for name in wanted} == wanted
 
 
 def test_the_record_beside_a_result_repeats_it(command: Command, tmp_path: Path) -> None:
@@ -123,42 +98,6 @@ def test_the_record_beside_a_result_repeats_it(command: Command, tmp_path: Path)
     )
     run(again)
     assert files(tmp_path / "second") == files(tmp_path / "first")
-
-
-def test_a_job_runs_in_a_process_of_its_own(command: Command, tmp_path: Path) -> None:
-    (tmp_path / "job.json").write_text(to_json(job_in(tmp_path, "process")))
-    words = [sys.executable, "-m", "segue.jobs", str(tmp_path / "job.json")]
-    ended = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
-    assert ended.returncode == 0, ended.stderr
-    run(job_in(tmp_path, "here"))
-    assert files(tmp_path / "process") == files(tmp_path / "here")
-    (tmp_path / "job.json").write_text("{}")
-    ended = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
-    assert ended.returncode == 2
-    assert ended.stderr.startswith("error: ")
-
-
-class Recorder(Observer):
-    def __init__(self) -> None:
-        self.calls: list[Any] = []
-
-    def begin(self, what: str, total: int | None) -> None:
-        self.calls.append((what, total))
-
-    def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
-        self.calls.append((frame.index, result.index, note))
-
-    def written(self, name: str, path: Path) -> None:
-        self.calls.append(name)
-
-
-def test_an_observer_is_reported_how_it_goes_on(command: Command, tmp_path: Path) -> None:
-    observer = Recorder()
-    outcome = run(job_in(tmp_path, "out"), observer)
-    assert observer.calls[0] == ("frames", 8)
-    assert [item[:2] for item in observer.calls[1:9]] == [(index, index) for index in range(8)]
-    assert set(observer.calls[9:]) == {"png", "overlay", "coco"} == set(outcome.paths)
-    assert outcome.frames == 8
 
 
 def test_a_cancelled_job_is_gone_on_with_to_the_same_files(command: Command, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,29 +10,25 @@ import pytest
 import torch
 from PIL import Image
 
+import segue
 from segue.errors import ArgumentError, SegueError, SinkError, SourceError
 from segue.jobs.foreground import (
     _background,
     _check_background,
     _check_composites,
     _chosen_frames,
-    _expected,
     _region,
     at_rate,
-    preferred,
-    prepare_foreground,
-    share,
+    open_foreground,
 )
 from segue.jobs.parts import Model, Outputs, VideoSource
-from segue.jobs.prepared import Objects
-from segue.jobs.processes import export
-from segue.jobs.values import ExportJob, ForegroundJob
-from segue.registry import MODELS
+from segue.jobs.values import ForegroundJob
+from segue.masks import read_index_mask
 from segue.sessions.background import MaskedMedian
 from segue.sessions.backgrounds import FixedBackground
-from segue.sessions.foreground import SHORT_SIDE
+from segue.sessions.foreground import ForegroundWarning
 from segue.sessions.subtractors import SubtractorBackground
-from segue.types import Frame, Segmentation
+from segue.types import Frame
 from segue.video import open_source
 from segue.video.images import write_picture
 
@@ -55,63 +50,11 @@ def test_the_empty_scene_is_a_name_a_picture_or_its_file(tmp_path: Path) -> None
     for scene in (PICTURE, torch.from_numpy(PICTURE), tmp_path / "empty.png", str(tmp_path / "empty.png")):
         made = _background(scene)
         assert isinstance(made, FixedBackground)
-    with pytest.raises(SourceError, match=r"none\.png: no such picture; the scene is median"):
+    with pytest.raises(SourceError, match=r"none\.png: no such image; the scene is median"):
         _background(tmp_path / "none.png")
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no image")
     with pytest.raises(SourceError, match=r"text\.png"):
         _background(tmp_path / "text.png")
-
-
-def test_a_region_is_an_array_or_a_file_with_its_values(tmp_path: Path) -> None:
-    mask = np.array([[0, 85], [255, 1]], np.uint8)
-    Image.fromarray(mask).save(tmp_path / "roi.png")
-    assert _region(None) is None
-    for roi in (mask, tmp_path / "roi.png", str(tmp_path / "roi.png")):
-        found = _region(roi)
-        assert found is not None
-        assert np.array_equal(found, mask)
-
-
-@pytest.mark.parametrize(
-    ("count", "own", "fps", "expected"),
-    [
-        (100, 25.0, None, 100),
-        (100, 25.0, 5.0, 20),
-        (100, 25.0, 25.0, 100),
-        (100, 25.0, 50.0, 100),
-        (None, 25.0, 5.0, None),
-        (100, None, 5.0, 100),
-        (101, 30.0, 10.0, 34),
-    ],
-)
-def test_the_number_of_frames_is_that_of_the_rate_that_is_asked_for(
-    count: Any, own: Any, fps: Any, expected: Any
-) -> None:
-    assert _expected(SimpleNamespace(frame_count=count, fps=own), fps) == expected
-
-
-def test_graphs_are_not_written_among_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("onnx")
-    written: list[tuple[object, Path]] = []
-
-    def write(network: object, folder: Path) -> list[Path]:
-        written.append((network, folder))
-        return [folder / "a.onnx"]
-
-    monkeypatch.setattr("segue.export.onnx.export_onnx", write)
-    monkeypatch.setattr("segue.jobs.processes.load", lambda name, weights: (name, weights))
-    folder = tmp_path / "graphs"
-    job = ExportJob(model=Model(name="stm", weights=Path("stm.safetensors")), folder=folder)
-    assert export(job) == [folder / "a.onnx"]
-    folder.mkdir()
-    export(job)
-    (folder / "mine.txt").touch()
-    with pytest.raises(SinkError, match="exists and is not empty; give --overwrite"):
-        export(job)
-    export(job.model_copy(update={"overwrite": True}))
-    with pytest.raises(SinkError, match="exists and is not empty"):
-        export(job.model_copy(update={"folder": folder / "mine.txt"}))
-    assert written == [(("stm", Path("stm.safetensors")), folder)] * 3
 
 
 def at(*times: float) -> list[Frame]:
@@ -153,14 +96,6 @@ def test_frames_get_their_depth_maps_in_natural_order_and_their_flow(tmp_path: P
     with pytest.raises(SourceError, match="no such folder of depth maps"):
         list(_chosen_frames(at(0), None, tmp_path / "none", None))
     assert all(frame.depth is None for frame in _chosen_frames(at(0, 1), None, None, None))
-
-
-def test_threshold_and_short_side_are_those_of_the_entry_unless_others_are_given() -> None:
-    entry = next(one for one in MODELS if one.task == "foreground" and one.short_side is not None)
-    assert preferred(entry.name, None, None) == (entry.threshold, entry.short_side)
-    assert preferred(entry.name, 0.25, 0) == (0.25, 0)
-    assert preferred(object(), None, None) == (None, SHORT_SIDE)
-    assert preferred(object(), 0.5, 99) == (0.5, 99)
 
 
 def test_composites_of_hofam_are_no_frames(tmp_path: Path) -> None:
@@ -208,10 +143,10 @@ def test_the_picture_of_the_empty_scene_goes_where_it_can_be(tmp_path: Path) -> 
 def test_what_watches_needs_events_and_names_of_its_own(changes: dict[str, Any], message: str) -> None:
     source = VideoSource(place="none.mp4")
     with pytest.raises(SegueError, match=message):
-        prepare_foreground(ForegroundJob(source=source, model=Model(name="mog2"), **changes), Objects())
+        open_foreground(ForegroundJob(source=source, model=Model(name="mog2"), **changes), {})
     fine = {"zones": ("a=0,0 4,4", "b=1,1 4,4"), "outputs": Outputs(formats=("png", "events"))}
     with pytest.raises(SourceError, match="no such file"):  # comes next
-        prepare_foreground(ForegroundJob(source=source, model=Model(name="mog2"), **fine), Objects())
+        open_foreground(ForegroundJob(source=source, model=Model(name="mog2"), **fine), {})
 
 
 def test_a_prepared_job_knows_its_zones_its_length_and_writes_the_empty_scene(tmp_path: Path) -> None:
@@ -225,13 +160,13 @@ def test_a_prepared_job_knows_its_zones_its_length_and_writes_the_empty_scene(tm
         background=tmp_path / "empty.png",
     )
     job = job.model_copy(update={"options": job.options.model_copy(update={"fps": 5.0})})
-    prepared = prepare_foreground(job, Objects())
+    prepared = open_foreground(job, {})
     assert [zone.name for zone in prepared.zones] == ["door", "way"]
     assert prepared.total == 3
     with prepared.source:
         frames = list(prepared.frames)
         assert [frame.index for frame in frames] == [0, 2, 4]
-        with pytest.raises(SinkError, match="median makes no picture of the empty scene"):
+        with pytest.raises(SinkError, match="median makes no image of the empty scene"):
             prepared.finish()
         for frame in frames:
             prepared.session.step(frame)
@@ -239,10 +174,21 @@ def test_a_prepared_job_knows_its_zones_its_length_and_writes_the_empty_scene(tm
     assert np.array_equal(np.asarray(Image.open(tmp_path / "empty.png")), frames[0].image)
 
 
-def test_the_share_of_foreground_is_reported_in_percent() -> None:
-    mask = np.zeros((10, 10), np.uint8)
-    mask[0, :5], mask[1, 0] = 1, 2
-    assert share(Segmentation(0, 0.0, mask)) == "6.0% foreground"
+def test_a_source_may_change_its_frame_size_in_one_pass(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number, (height, width) in enumerate([(48, 64)] * 4 + [(24, 32)] * 3):
+        picture = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
+        write_picture(tmp_path / "film" / f"{number}.png", picture)
+    with pytest.warns(ForegroundWarning, match="frame 4 is 32x24"):
+        paths = segue.foreground(tmp_path / "film", model="mog2").save(tmp_path, formats=["png", "overlay"])
+    sizes = [read_index_mask(path).shape for path in sorted(paths["png"].glob("*.png"))]
+    assert sizes == [(48, 64)] * 7
+    with segue.open_source(paths["overlay"]) as drawn:
+        assert [frame.size for frame in drawn] == sizes
+    with pytest.raises(SourceError, match="frame 4 is 32x24"):
+        list(segue.foreground(tmp_path / "film", model="mustan-lite", passes=2))
+    with pytest.raises(SourceError, match="frame 4 is 32x24"):
+        list(segue.track(tmp_path / "film", box=(1, 1, 20, 20)))
 
 
 def test_a_region_is_a_tensor_or_a_pil_picture_too_and_nothing_else() -> None:

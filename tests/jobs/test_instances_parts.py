@@ -16,33 +16,17 @@ from segue.jobs.instances import (
     as_class_names,
     counted,
     instance_session,
-    prepare_instances,
+    open_instances,
 )
 from segue.jobs.options import InstanceOptions
 from segue.jobs.parts import Model, VideoSource
-from segue.jobs.prepared import Objects
 from segue.jobs.values import InstancesJob
 from segue.registry import DETECTORS, MODELS
 from segue.sessions.detected import DetectionOptions
 from segue.sessions.detecting import as_classes
-from segue.types import ObjectInfo, Segmentation
 from tests.clips import clip
 
 FRAMES, MASKS = clip(5, 2, 48, 64, 2)
-
-
-@pytest.mark.parametrize(
-    ("said", "found"),
-    [
-        (None, None),
-        ("dog", ["dog"]),
-        ("dog, traffic light,cat", ["dog", "traffic light", "cat"]),
-        (("dog", "cat"), ["dog", "cat"]),
-        ({"dog"}, ["dog"]),
-    ],
-)
-def test_classes_are_a_list_or_a_text_with_commas(said: Any, found: list[str] | None) -> None:
-    assert as_classes(said) == found
 
 
 @pytest.mark.parametrize("said", [7, ["dog", 7], {"dog": 1}])
@@ -60,11 +44,6 @@ def test_names_of_classes_are_numbers_with_names_an_edition_or_a_file(tmp_path: 
     assert list((as_class_names(file) or {}).values()) == ["koi"]
     with pytest.raises(ArgumentError, match="ytvis2019 or ytvis2021, or an annotation file"):
         as_class_names(7)  # type: ignore[arg-type]
-
-
-def test_visible_objects_are_counted() -> None:
-    objects = ObjectInfo(1, None, 0.5, (0, 0, 2, 2), 4), ObjectInfo(2, None, 0.5, (0, 0, 1, 1), 1)
-    assert counted(Segmentation(0, 0.0, MASKS[0], (*objects, ObjectInfo(3, None, 0.0)))) == "2 objects"
 
 
 @pytest.fixture
@@ -148,7 +127,7 @@ def test_all_that_a_job_says_reaches_its_session(monkeypatch: pytest.MonkeyPatch
         fast=True,
         options=options,
     )
-    prepared: Any = prepare_instances(job, Objects())
+    prepared: Any = open_instances(job, {})
     assert (prepared.session, prepared.source, prepared.names) == (
         "session",
         ("opened", job.source),
@@ -158,26 +137,8 @@ def test_all_that_a_job_says_reaches_its_session(monkeypatch: pytest.MonkeyPatch
     assert prepared.note is counted
     said = {"weights": Path("w.pt"), "classes": ("koi",), "device": "cpu", "fast": True}
     assert got.pop() == (("seqformer", options), {**said, "names": "ytvis2019"})
-    own: Any = Objects(source="own", model="network", names={1: "ide"})  # type: ignore[arg-type]
-    assert prepare_instances(job, own).source == "own"
+    own: Any = {"source": "own", "model": "network", "names": {1: "ide"}}  # type: ignore[arg-type]
+    assert open_instances(job, own).source == "own"
     assert got.pop() == (("network", options), {**said, "names": {1: "ide"}})
     with pytest.raises(SegueError, match=r"--explain shows where .* look; seqformer has none"):
-        prepare_instances(job.model_copy(update={"explain": tmp_path}), Objects())
-
-
-@pytest.mark.parametrize(("said", "used"), [(None, "best"), ("other", "other")])
-def test_where_no_model_is_said_it_is_the_best_that_is_there(
-    said: str | None, used: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[Any] = []
-
-    def network(model: Any, weights: Any) -> Any:
-        asked.append((model, weights))
-        raise PromptError("far enough")
-
-    monkeypatch.setattr(instances, "default_model", lambda weights: asked.append(weights) or "best")
-    monkeypatch.setattr(instances, "instance_network", network)
-    with pytest.raises(PromptError, match="far enough"):
-        instance_session(said, InstanceOptions(), weights="w.safetensors")
-    assert asked[-1] == (used, "w.safetensors")
-    assert asked[:-1] == (["w.safetensors"] if said is None else [])
+        open_instances(job.model_copy(update={"explain": tmp_path}), {})

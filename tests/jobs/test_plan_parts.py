@@ -12,27 +12,21 @@ import torch
 
 from segue.errors import ArgumentError, PromptError, SinkError
 from segue.jobs.describing import (
-    FramesDigest,
     given,
     model_value,
-    network_digest,
-    prompt_values,
     required_value,
-    source_value,
+    stored_prompts,
 )
-from segue.jobs.files import record_path, write_record
-from segue.jobs.identity import identified, record, weights_digest
-from segue.jobs.options import TrackOptions
-from segue.jobs.parts import BoxValue, Given, MaskValue, Model, Outputs, PointValue, VideoSource
-from segue.jobs.plan import check_plan, inputs_of, outputs_of
-from segue.jobs.prepared import Objects
+from segue.jobs.identity import identified, network_digest, record
+from segue.jobs.options import TrackOptions, checked
+from segue.jobs.parts import Model, Outputs, VideoSource
+from segue.jobs.plan import check_plan, outputs_of
 from segue.jobs.tracking import make_schedule, track_session
 from segue.jobs.values import AnnotateJob, ExportJob, ForegroundJob, Job, TrackJob, TrainJob
-from segue.masks.rle import Rle, decode_rle
 from segue.models.base import Schedule
 from segue.models.stcn import STCNLite
-from segue.prompts.given import PromptPlan
-from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt
+from segue.prompts.given import given_prompts
+from segue.types import BoxPrompt
 from segue.video import open_source
 
 
@@ -64,21 +58,6 @@ def test_a_job_writes_its_results_and_what_else_it_names() -> None:
     assert list(outputs_of(AnnotateJob(film="dog.mp4"))) == []
 
 
-@pytest.mark.parametrize(
-    ("place", "weights", "read"),
-    [
-        ("dog.mp4", None, ["dog.mp4"]),
-        ("dog.mp4", "w.safetensors", ["dog.mp4", "w.safetensors"]),
-        ("rtsp://camera/1", "w.safetensors", ["w.safetensors"]),
-        ("0", None, []),
-        (None, None, []),
-    ],
-)
-def test_a_job_reads_files_and_no_cameras(place: str | None, weights: str | None, read: list[str]) -> None:
-    job = track(source=VideoSource(place=place), model=Model(name="stcn-lite", weights=weights))
-    assert list(map(str, inputs_of(job))) == read
-
-
 REPLACED: list[tuple[Job, bool]] = [
     (track(outputs=Outputs(folder="there")), False),
     (track(outputs=Outputs(folder="there", overwrite=True)), True),
@@ -105,60 +84,12 @@ def test_what_is_there_is_replaced_where_a_job_says_so(
         check_plan([job])
 
 
-def test_conflicts_name_the_first_job_that_writes_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    table = foreground(outputs=Outputs(folder="a", formats=("png",)), events="tables/e.csv")
-    other = foreground(outputs=Outputs(folder="b", formats=("png",)), events="tables/f.csv")
-    check_plan([table, other])
-    same = other.model_copy(update={"events": tmp_path / "tables" / "e.csv"})
-    with pytest.raises(SinkError, match=r"e\.csv: jobs 1 and 3 of the plan both write there"):
-        check_plan([table, other, same.model_copy(update={"outputs": Outputs(folder="c", formats=("png",))})])
-    inside = foreground(outputs=Outputs(folder="c", formats=("png",)), events="a/masks/e.csv")
-    with pytest.raises(SinkError, match="jobs 1 and 2 of the plan both write there"):
-        check_plan([table, inside])
-    with pytest.raises(SinkError, match="jobs 1 and 2 of the plan both write there"):
-        check_plan([inside, table])
-    # What a job writes into a folder of its own is no conflict.
-    check_plan([foreground(outputs=Outputs(folder="a", formats=("png",)), events="a/masks/e.csv")])
-
-
-def test_what_is_read_was_written_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    makes = foreground(outputs=Outputs(folder="a", formats=("png",)))
-    reads = track(source=VideoSource(place="a/masks"), outputs=Outputs(folder="b", formats=("png",)))
-    check_plan([makes, reads])
-    with pytest.raises(SinkError, match="a/masks: job 2 of the plan writes there, and job 1 reads it"):
-        check_plan([reads, makes])
-    below = reads.model_copy(update={"source": VideoSource(place=str(tmp_path / "a" / "masks" / "x.png"))})
-    check_plan([makes, below])
-    with pytest.raises(SinkError, match="job 2 of the plan writes there, and job 1 reads it"):
-        check_plan([below, makes])
-    itself = track(source=VideoSource(place="b/masks"), outputs=Outputs(folder="b", formats=("png",)))
-    with pytest.raises(SinkError, match="job 1 of the plan writes there, and job 1 reads it"):
-        check_plan([itself])
-
-
 @pytest.mark.parametrize("name", ["mem_every", "memory_frames", "top_k", "short_side"])
 def test_numbers_of_a_schedule_are_at_least_one(name: str) -> None:
     assert getattr(make_schedule(Schedule(), TrackOptions(**{name: 1})), name) == 1
     for wrong in (-1,) if name == "short_side" else (-1, 0):
-        with pytest.raises(ArgumentError, match=f"{name} is {wrong}, but must be at least 1"):
-            make_schedule(Schedule(), TrackOptions(**{name: wrong}))
-
-
-def test_a_nought_never_reduces_and_never_leaves_out() -> None:
-    published = Schedule(short_side=480, max_jump=0.3)
-    found = make_schedule(published, TrackOptions(short_side=0, max_jump=0))
-    assert (found.short_side, found.max_jump) == (None, None)
-    assert make_schedule(published, TrackOptions()) == published
-    assert make_schedule(published, TrackOptions(max_jump=0.99)).max_jump == 0.99
-    for wrong in (1, -0.1):
-        with pytest.raises(ArgumentError, match=f"max_jump is {wrong}"):
-            make_schedule(published, TrackOptions(max_jump=wrong))
-    assert make_schedule(published, TrackOptions(include_last=False)).include_last is False
-    assert make_schedule(published, TrackOptions(flip_tta=True)).flip_tta is True
+        with pytest.raises(ArgumentError, match=f"{name} is {wrong}, but must be at least"):
+            make_schedule(Schedule(), checked(TrackOptions, {name: wrong}))
 
 
 def test_a_penalty_is_for_networks_that_weigh_uncertainty() -> None:
@@ -203,14 +134,6 @@ def test_a_record_says_nothing_of_places_and_passwords(tmp_path: Path) -> None:
     plain = record(track())
     assert plain["source"]["place"] == "films/dog.mp4"
     assert plain["source"]["origin"] is None
-
-
-def test_a_record_lies_in_the_folder_or_beside_the_only_file(tmp_path: Path) -> None:
-    folder = tmp_path / "out"
-    assert record_path(folder, {"png": folder / "masks"}) == folder / "job.json"
-    assert record_path(folder, {"overlay": folder}) == tmp_path / "out.job.json"
-    write_record(track(), folder / "deep", {})
-    assert json.loads((folder / "deep" / "job.json").read_text())["kind"] == "track"
 
 
 class Gave:
@@ -264,26 +187,6 @@ def test_required_frames_are_a_list_or_an_object() -> None:
     assert [item.argument for item in described] == ["required"]
 
 
-def test_the_digest_of_frames_is_of_their_pixels_in_order() -> None:
-    item = Given(argument="source", type="list")
-    frames = [Frame(t, t / 25, np.full((4, 6, 3), t, np.uint8)) for t in range(3)]
-
-    def digest(*order: int) -> Given:
-        found = FramesDigest()
-        for t in order:
-            found.add(frames[t])
-        return found.complete(item)
-
-    whole = digest(0, 1, 2)
-    assert (whole.shape, whole.dtype, whole.type) == ((3, 4, 6, 3), "uint8", "list")
-    assert whole.digest != digest(0, 2, 1).digest
-    assert whole == digest(0, 1, 2)
-    assert digest(0, 1).shape == (2, 4, 6, 3)
-    turned = FramesDigest()
-    turned.add(Frame(0, 0.0, np.asfortranarray(frames[1].image)))
-    assert turned.complete(item).digest == digest(1).digest
-
-
 def test_the_digest_of_a_network_in_memory_stands_in_the_job() -> None:
     network = torch.nn.Linear(1, 1)
     job = track(
@@ -291,22 +194,15 @@ def test_the_digest_of_a_network_in_memory_stands_in_the_job() -> None:
         model=Model(name="Linear"),
         given=(given("model", network), given("roi", np.ones((2, 2)))),
     )
-    found = identified(job, Objects(model=network))
+    found = identified(job, network)
     assert found.model.digest is None
     assert [item.digest for item in found.given] == [network_digest(network), job.given[1].digest]
     assert identified(job).given == job.given
 
 
-def test_weights_of_a_folder_without_files_have_no_digest(tmp_path: Path) -> None:
-    assert weights_digest(tmp_path) is None
-    (tmp_path / "a.json").write_bytes(b"{}")
-    one = weights_digest(tmp_path)
-    assert one == weights_digest(tmp_path / "a.json")
-
-
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    """Pictures of 40 rows and 60 columns."""
+    """Images of 40 rows and 60 columns."""
     from segue.video.images import write_picture
 
     for t in range(3):
@@ -314,38 +210,6 @@ def film(tmp_path: Path) -> Path:
     return tmp_path / "film"
 
 
-def test_prompts_are_told_in_pixels_of_the_source(film: Path) -> None:
-    box, points = BoxPrompt(2, (4, 5, 20, 30), label="dog"), PointPrompt(3, ((6, 7),), ((8, 9),))
-    mask = np.zeros((40, 60), bool)
-    mask[3:9, 4:12] = True
-    prompts = {0: [box, points, MaskPrompt(4, mask, label="cat")], 2: [box]}
-    with open_source(film) as source:
-        values = prompt_values(PromptPlan(prompts), source)
-    assert [(value.frame, value.id) for value in values] == [(0, 2), (0, 3), (0, 4), (2, 2)]
-    assert values[0] == BoxValue(frame=0, id=2, box=(4, 5, 20, 30), label="dog")
-    assert values[1] == PointValue(frame=0, id=3, positive=((6, 7),), negative=((8, 9),))
-    drawn = values[2]
-    assert isinstance(drawn, MaskValue)
-    assert (drawn.size, drawn.label) == ((40, 60), "cat")
-    assert np.array_equal(decode_rle(Rle(size=[40, 60], counts=drawn.counts)), mask)
-    with open_source(film, max_size=30) as small:
-        assert small.size == (20, 30)
-        halved = prompt_values(PromptPlan({0: [box, points]}), small)
-    assert halved[0] == BoxValue(frame=0, id=2, box=(8, 10, 40, 60), label="dog")
-    assert halved[1] == PointValue(frame=0, id=3, positive=((12, 14),), negative=((16, 18),))
-
-
-def test_a_source_is_a_value_with_all_that_was_asked_for(film: Path) -> None:
-    with open_source(film, start=1, stride=2, max_size=30) as source:
-        value, others = source_value(source)
-    assert (value.place, value.start, value.stride, value.max_size) == (str(film), 1, 2, 30)
-    assert others == ()
-    with open_source([np.zeros((4, 4, 3), np.uint8)]) as source:
-        value, others = source_value(source)
-    assert value.place is None
-    assert [(item.argument, item.type) for item in others] == [("source", "builtins.list")]
-
-
 def test_what_is_wrong_with_prompts_is_an_error_of_prompts(film: Path) -> None:
     with open_source(film) as source, pytest.raises(PromptError, match="prompts: "):
-        prompt_values(PromptPlan({0: [BoxPrompt(1, (0, 0, float("nan"), 5))]}), source)
+        stored_prompts(given_prompts({0: [BoxPrompt(1, (0, 0, float("nan"), 5))]}), source)

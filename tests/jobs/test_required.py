@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-import torch.nn.functional as F
 from PIL import Image
 
 from segue.cancel import CancelToken
@@ -16,16 +12,11 @@ from segue.errors import PromptError
 from segue.jobs import run
 from segue.jobs.options import TrackOptions
 from segue.jobs.parts import Model, Outputs, VideoSource
-from segue.jobs.prompting import mask_values
 from segue.jobs.running import RunInterrupted
 from segue.jobs.values import TrackJob
 from segue.masks import read_index_mask
-from segue.models.base import Setup
-from segue.models.memory import BicubicTracker
-from segue.models.stcn import STCN, STCNLite
-from segue.models.stm import STM
 from segue.sessions import TrackSession
-from segue.types import Frame, Segmentation
+from segue.types import Frame, MaskPrompt, Segmentation
 from tests.clips import clip
 
 # pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
@@ -43,7 +34,7 @@ def job_of(tmp_path: Path, folder: str, required: tuple[int, ...]) -> TrackJob:
         model=Model(name="stcn-lite"),
         outputs=Outputs(folder=tmp_path / folder, formats=("png",), resume=True),
         device="cpu",
-        prompts=mask_values(MASKS[0], 0),
+        prompts=MaskPrompt.each(MASKS[0], 0),
         required=required,
         options=TrackOptions(mem_every=3, include_last=False),
     )
@@ -89,26 +80,3 @@ def test_a_run_with_gaps_goes_on_where_it_was_interrupted(
 def test_a_result_of_a_frame_that_the_film_does_not_have_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(PromptError, match="there should be a result of frame 11, but the source has no such"):
         run(job_of(tmp_path, "out", (0, 11)))
-
-
-def test_stcn_and_stm_reduce_pictures_as_the_release_does() -> None:
-    assert STCN.tracker is STM.tracker is BicubicTracker
-    assert STCNLite.tracker is not BicubicTracker
-    with torch.device("meta"):
-        network = STCN()
-    schedule = replace(STCN.schedule, short_side=20)
-    tracker = BicubicTracker(network, Setup(schedule, torch.device("cpu"), torch.float32, 1))
-    image = FRAMES[0][:31, :50]
-    geometry = tracker.geometry(image.shape[:2])
-    assert geometry.working == (20, int(20 * 50 / 31))
-    found = network.prepare(torch.from_numpy(tracker.resized(image, geometry)))
-    # The release normalises first, then resizes, then pads.
-    unpadded = network.prepare(torch.from_numpy(image.copy()))
-    top, left = (unpadded.shape[-2] - 31) // 2, (unpadded.shape[-1] - 50) // 2
-    normalised = unpadded[..., top : top + 31, left : left + 50]
-    small = F.interpolate(normalised, size=(20, 32), mode="bicubic", antialias=False)
-    expected = F.pad(small, (0, 0, 6, 6))
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
-    mask = torch.from_numpy(MASKS[0][:31, :50].astype(np.int32))
-    nearest = F.interpolate(mask[None, None].float(), size=(20, 32), mode="nearest")[0, 0].int()
-    torch.testing.assert_close(geometry.mask_to_network(mask)[6:26], nearest)

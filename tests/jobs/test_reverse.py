@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ import pytest
 
 import segue
 from segue.cancel import CancelToken
-from segue.errors import ArgumentError, PromptError, SourceError
+from segue.errors import ArgumentError, PromptError
 from segue.jobs.observer import Observer
-from segue.jobs.parts import MaskFile, Model, Outputs, VideoSource
+from segue.jobs.parts import Model, Outputs, VideoSource
 from segue.jobs.running import RunInterrupted, run
 from segue.jobs.values import TrackJob
 from segue.models.stcn import STCNLite
@@ -47,27 +46,6 @@ def test_frames_before_a_prompt_are_those_of_the_film_run_backwards(lite: STCNLi
     assert np.array_equal(found[0].probabilities.argmax(0), found[0].mask), "ids are 1 and 2"
 
 
-def test_each_object_goes_back_from_its_own_first_prompt(lite: STCNLite) -> None:
-    first, second = MASKS[0] == 1, MASKS[0] == 2
-    said = {2: MaskPrompt(1, first), 5: [MaskPrompt(2, second, label="late"), MaskPrompt(1, first)]}
-    plain = tracked(list(FRAMES), said, lite)
-    both = tracked(list(FRAMES), said, lite, reverse=True)
-    assert [result.ids for result in both] == [(1, 2)] * len(FRAMES)
-    assert both[0].objects[1].label == "late"
-    for one, other in zip(both, plain, strict=True):
-        if one.index >= 5:
-            assert one == other
-        elif one.index >= 2:
-            kept = other.mask > 0
-            assert np.array_equal(one.mask[kept], other.mask[kept]), "what is found forwards stays"
-            assert one.objects[0] == other.objects[0]
-
-
-def test_a_prompt_on_the_first_frame_changes_nothing(lite: STCNLite) -> None:
-    found = tracked(list(FRAMES), MASKS[0], lite, reverse=True)
-    assert found == tracked(list(FRAMES), MASKS[0], lite)
-
-
 def test_frames_come_in_chunks_and_on_their_stride(lite: STCNLite, monkeypatch: pytest.MonkeyPatch) -> None:
     source = segue.open_source(list(FRAMES), start=1, stride=2)
     whole = tracked(source, {7: MASKS[0]}, lite, reverse=True)
@@ -84,14 +62,6 @@ def test_frames_come_in_chunks_and_on_their_stride(lite: STCNLite, monkeypatch: 
     again = segue.open_source(list(FRAMES), start=1, stride=2)
     assert tracked(again, {7: MASKS[0]}, lite, reverse=True) == whole
     assert read == [[5, 7], [1, 3]]
-
-
-def test_what_cannot_be_gone_through_twice_is_refused(lite: STCNLite) -> None:
-    def pictures() -> Iterator[Any]:
-        yield from FRAMES
-
-    with pytest.raises(SourceError, match="only once, and nothing is followed backwards"):
-        tracked(pictures(), {3: MASKS[0]}, lite, reverse=True)
 
 
 def test_reverse_goes_with_prompts_on_frames_that_are_there(lite: STCNLite) -> None:
@@ -114,7 +84,7 @@ def test_reverse_goes_with_prompts_on_frames_that_are_there(lite: STCNLite) -> N
         short = segue.open_source(list(FRAMES), fps=10, **bound)
         found = tracked(short, {2: MASKS[0]}, lite, reverse=True)
         assert [result.index for result in found] == [0, 1, 2]
-    with pytest.raises(PromptError, match="prompt for frame 4, but the source has no such frame"):
+    with pytest.raises(PromptError, match="prompt for frame 4, but the frames go in steps of 3"):
         tracked(segue.open_source(list(FRAMES), stride=3), {4: MASKS[0], 6: MASKS[0] * 2}, lite, reverse=True)
 
 
@@ -122,7 +92,9 @@ def test_what_is_said_first_of_each_object() -> None:
     mask = np.array([[0, 2], [3, 0]], np.uint8)
     on = PointPrompt(4, ((0, 0),))
     later = [PointPrompt(2, ((0, 0),)), RemovePrompt(9), on, on]
-    found = first_prompts({7: later, 3: mask, 9: [RemovePrompt(2), PointPrompt(2, ((1, 0),))]})
+    found = first_prompts(
+        {7: later, 3: MaskPrompt.each(mask), 9: [RemovePrompt(2), PointPrompt(2, ((1, 0),))]}
+    )
     assert {index: [item.id for item in said] for index, said in found.items()} == {3: [2, 3], 7: [4, 4]}
 
 
@@ -187,7 +159,7 @@ def test_every_face_and_a_resumed_run_give_the_same_bytes(command: Command, tmp_
     job = TrackJob(
         source=VideoSource(place=str(tmp_path / "clip.mp4")),
         model=Model(name="stcn-lite", weights=tmp_path / "lite.safetensors"),
-        prompts=(MaskFile(path=str(tmp_path / "first.png"), frame=5),),
+        prompts=(MaskPrompt(0, str(tmp_path / "first.png"), frame=5),),
         outputs=Outputs(folder=tmp_path / "resumed", formats=("png", "coco")),
         options={"reverse": True},  # type: ignore[arg-type]
         device="cpu",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from segue.errors import PromptError, SinkError, SourceError
 from segue.jobs import read_job
 from segue.jobs import running as runs
 from segue.jobs.observer import Observer
+from segue.jobs.opened import OpenJob
 from segue.jobs.parts import Given, Model, Outputs, VideoSource
-from segue.jobs.prepared import Extras, Prepared, nothing
-from segue.jobs.running import Outcome, RunInterrupted, default_folder, run_prepared
-from segue.jobs.values import ForegroundJob, InstancesJob, VideoJob
+from segue.jobs.running import RunInterrupted, RunResult, default_folder, run_open
+from segue.jobs.values import ForegroundJob, VideoJob
 from segue.masks import read_index_mask
 from segue.sessions.base import SessionState
 from segue.sessions.passes import Passes
@@ -35,7 +34,7 @@ PICTURES = np.random.default_rng(3).integers(0, 256, (5, 12, 16, 3)).astype(np.u
 
 
 class Camera(Reader):
-    """Gives ten pictures a second and is lost after the last one, or ends there."""
+    """Gives ten images a second and is lost after the last one, or ends there."""
 
     name = where = "camera 7"
     endless = True  # type: ignore[assignment]
@@ -156,21 +155,22 @@ def foreground(source: object, output: Path | None = None, **fields: Any) -> For
     )
 
 
-def prepared(source: Source, frames: Any = None, **fields: Any) -> Prepared:
+def opened(job: VideoJob, source: Source, frames: Any = None, **fields: Any) -> OpenJob:
     note = lambda result: f"{result.mask.max()} seen"  # noqa: E731
-    return Prepared(Squares(), source, source if frames is None else frames, note, **fields)  # type: ignore[arg-type]
+    return OpenJob(job, Squares(), source, source if frames is None else frames, note, **fields)  # type: ignore[arg-type]
 
 
 def test_an_observer_is_told_everything_in_order_and_the_outcome_says_the_same(film: Path) -> None:
     observer = Recorder()
-    ready = prepared(
+    ready = opened(
+        foreground(film, film.parent / "out"),
         open_source(film),
         total=4,
         notice="look",
         zones=(Zone.parse("door=0,0 4,4"),),
         finish=lambda: {"background": film / "empty.png"},
     )
-    outcome = run_prepared(foreground(film, film.parent / "out"), ready, observer)
+    outcome = run_open(ready, observer)
     assert observer.calls == [
         ("notice", "look"),
         ("ready", "film", ["door"]),
@@ -184,69 +184,39 @@ def test_an_observer_is_told_everything_in_order_and_the_outcome_says_the_same(f
     assert outcome.frames == 5
     assert 0 < outcome.seconds < 60
     quiet = Recorder()
-    run_prepared(foreground(film, film.parent / "more"), prepared(open_source(film)), quiet)
+    run_open(opened(foreground(film, film.parent / "more"), open_source(film)), quiet)
     assert quiet.calls[:2] == [("ready", "film", []), ("begin", "frames", 5)], "there is no notice"
-    assert Outcome() == Outcome({}, 0, 0.0)
+    assert RunResult() == RunResult({}, 0, 0.0)
 
 
 def test_results_go_where_the_source_is_called_if_nobody_says(film: Path) -> None:
     assert default_folder(open_source(film)) == Path("segue-out/film")
-    outcome = run_prepared(foreground(film), prepared(open_source(film)))
+    outcome = run_open(opened(foreground(film), open_source(film)))
     assert outcome.paths == {"png": Path("segue-out/film/masks")}
     record = film.parent / "segue-out/film/job.json"
     assert read_job(record).kind == "foreground"
     assert len(record.read_text().splitlines()) > 20, "people read it too"
     with pytest.raises(SinkError, match="give --overwrite or --resume"):
-        run_prepared(foreground(film), prepared(open_source(film)))
+        run_open(opened(foreground(film), open_source(film)))
     again = foreground(film, outputs={"overwrite": True})
-    assert run_prepared(again, prepared(open_source(film))).frames == 5
-
-
-def test_a_source_is_closed_however_a_run_ends(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    closed: list[str] = []
-    monkeypatch.setattr(Source, "close", lambda self: closed.append(self.name))
-    run_prepared(foreground(film, film.parent / "out"), prepared(open_source(film)))
-    assert closed
-    closed.clear()
-    with pytest.raises(SinkError):
-        run_prepared(foreground(film, film.parent / "out"), prepared(open_source(film)))
-    assert closed
-
-
-def test_classes_have_the_numbers_of_the_network_and_pictures_stand_side_by_side(
-    film: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = InstancesJob(
-        source=VideoSource(place=str(film)),
-        model=Model(name="msstsvis-lite"),
-        outputs=Outputs(folder=film.parent / "out", formats=("coco", "overlay"), side_by_side=True),
-    )
-    run_prepared(job, prepared(open_source(film), names={4: "dog", 9: "koi"}))
-    found = json.loads((film.parent / "out/coco.json").read_text())
-    assert {item["category_id"] for item in found["annotations"]} == {9}
-    with open_source(film.parent / "out/overlay.mp4") as drawn:
-        assert drawn.original_size == (12, 32)
+    assert run_open(opened(again, open_source(film))).frames == 5
 
 
 def test_events_of_zones_go_to_their_file_the_observer_and_snapshots(film: Path) -> None:
     observer = Recorder()
     events, shots = film.parent / "said" / "events.csv", film.parent / "shots"
     events.parent.mkdir()
-    job = foreground(film, film.parent / "out")
+    job = foreground(film, film.parent / "out", events=events, snapshots=shots)
     named: list[Any] = []
 
     def name_object(image: Any, box: Any) -> tuple[str, float]:
         named.append(box)
         return "koi", 0.75
 
-    ready = prepared(
-        open_source(film),
-        zones=(Zone.parse("door=0,0 16,0 16,12 0,12"),),
-        name_object=name_object,
-        extras=Extras(events=events, snapshots=shots),
-    )
+    zones = (Zone.parse("door=0,0 16,0 16,12 0,12"),)
+    ready = opened(job, open_source(film), zones=zones, name_object=name_object)
     ready.session.label = None  # type: ignore[attr-defined]
-    outcome = run_prepared(job, ready, observer)
+    outcome = run_open(ready, observer)
     assert outcome.paths["events"] == events
     assert {event.event for event in observer.events} >= {"enter", "zone-enter", "end"}
     assert {event.zone for event in observer.events if event.event == "zone-enter"} == {"door"}
@@ -261,38 +231,39 @@ def test_zones_masks_and_boxes_are_in_pixels_of_the_camera_and_not_of_reduced_pi
     film: Path, live: bool
 ) -> None:
     observer = Recorder()
-    ready = prepared(
+    ready = opened(
+        foreground(7 if live else film, film.parent / "out", events=film.parent / "events.csv"),
         camera(max_size=8) if live else open_source(film, max_size=8),
-        zones=(Zone.parse("there=9,10 16,10 16,12 9,12"),),  # outside of a picture of 8x6
-        extras=Extras(events=film.parent / "events.csv"),
+        zones=(Zone.parse("there=9,10 16,10 16,12 9,12"),),  # outside of an image of 8x6
     )
     ready.session.step = lambda frame, prompts=None: Segmentation(  # type: ignore[method-assign]
         frame.index, frame.time, np.pad(np.full((3, 2), 3, np.uint8), ((3, 0), (5, 1))), (ObjectInfo(3),)
     )
-    run_prepared(foreground(7 if live else film, film.parent / "out"), ready, observer)
+    run_open(ready, observer)
     assert read_index_mask(min((film.parent / "out/masks").glob("*.png"))).shape == (12, 16)
     (entered,) = [event for event in observer.events if event.event == "zone-enter"]
     assert (entered.zone, entered.x0, entered.y0, entered.x1, entered.y1) == ("there", 10, 6, 14, 12)
 
 
 def test_strips_that_explain_are_written_for_each_frame(film: Path) -> None:
-    ready = prepared(open_source(film), extras=Extras(explain=film.parent / "why"))
-    run_prepared(foreground(film, film.parent / "out"), ready)
+    run_open(opened(foreground(film, film.parent / "out", explain=film.parent / "why"), open_source(film)))
     names = sorted(path.name for path in (film.parent / "why").iterdir())
     assert names == sorted(f"{index:06d}{kind}.png" for index in range(5) for kind in ("", "-heat"))
     assert np.array_equal(read_image(film.parent / "why/000003.png"), PICTURES[3])
     assert np.array_equal(read_image(film.parent / "why/000003-heat.png"), 255 - PICTURES[3])
-    plain = prepared(open_source(film))
-    run_prepared(foreground(film, film.parent / "other"), plain)
+    plain = opened(foreground(film, film.parent / "other"), open_source(film))
+    run_open(plain)
     assert not plain.session.explains  # type: ignore[attr-defined]
 
 
 def test_a_camera_that_is_lost_leaves_what_it_gave_complete_and_is_told(tmp_path: Path) -> None:
     observer = Recorder()
     finished: list[int] = []
-    ready = prepared(camera(breaks=True), finish=lambda: finished.append(1) or {})
+    ready = opened(
+        foreground(7, tmp_path / "out"), camera(breaks=True), finish=lambda: finished.append(1) or {}
+    )
     with pytest.raises(SourceError, match="camera 7: lost"):
-        run_prepared(foreground(7, tmp_path / "out"), ready, observer)
+        run_open(ready, observer)
     assert len(list((tmp_path / "out/masks").glob("*.png"))) == 5
     assert (tmp_path / "out/job.json").exists()
     assert observer.calls[-2:] == [("end", 5), ("png", "masks")]
@@ -305,7 +276,7 @@ def test_a_film_that_breaks_off_leaves_nothing_complete(film: Path) -> None:
         raise SourceError("the disk is gone")
 
     with pytest.raises(SourceError, match="the disk is gone"):
-        run_prepared(foreground(film, film.parent / "out"), prepared(open_source(film), broken()))
+        run_open(opened(foreground(film, film.parent / "out"), open_source(film), broken()))
     assert not (film.parent / "out/job.json").exists()
 
 
@@ -318,9 +289,10 @@ def test_a_camera_writes_parts_with_a_record_and_places_of_their_own(
         7,
         tmp_path / "out",
         outputs={"rotate": "0.2s", "formats": ("png", "overlay")},
+        events=tmp_path / "events.csv",
+        snapshots=tmp_path / "shots",
     )
-    extras = Extras(events=tmp_path / "events.csv", snapshots=tmp_path / "shots")
-    outcome = run_prepared(job, prepared(camera(), extras=extras))
+    outcome = run_open(opened(job, camera()))
     assert outcome.frames == 5
     for part, indices in (("one", [0, 1]), ("two", [2, 3]), ("three", [4])):
         masks = sorted((tmp_path / "out" / part / "masks").glob("*.png"))
@@ -347,9 +319,7 @@ def test_what_a_source_cannot_do_is_refused_before_anything_is_written(
 ) -> None:
     source = camera() if live else open_source(film)
     with pytest.raises(kind, match=message):
-        run_prepared(
-            foreground("7" if live else film, film.parent / "out", outputs=outputs), prepared(source)
-        )
+        run_open(opened(foreground("7" if live else film, film.parent / "out", outputs=outputs), source))
     assert not (film.parent / "out").exists()
 
 
@@ -367,13 +337,13 @@ def test_an_interrupted_run_says_how_to_go_on(
     observer = Recorder(stops=2)
     job = foreground(film, film.parent / "out", outputs={"formats": formats})
     with pytest.raises(RunInterrupted, match=hint):
-        run_prepared(job, prepared(open_source(film), saves=saves), observer, observer.token)
+        run_open(opened(job, open_source(film), saves=saves), observer, observer.token)
     state = film.parent / "out/masks/.segue.session.safetensors"
     assert state.exists() == (saves and "png" in formats)
     if "png" in formats:
         going_on = foreground(film, film.parent / "out", outputs={"resume": True})
-        ready = prepared(open_source(film), saves=saves)
-        outcome = run_prepared(going_on, ready)
+        ready = opened(going_on, open_source(film), saves=saves)
+        outcome = run_open(ready)
         assert outcome.frames == 5
         assert ready.session.steps == ([3, 4] if saves else [0, 1, 2, 3, 4])  # type: ignore[attr-defined]
         assert not state.exists(), "the run is complete"
@@ -386,18 +356,11 @@ def test_pictures_in_memory_cannot_be_gone_on_with(tmp_path: Path) -> None:
     )
     observer = Recorder(stops=2)
     with pytest.raises(RunInterrupted, match="frames in memory cannot be resumed"):
-        run_prepared(job, prepared(open_source(list(PICTURES))), observer, observer.token)
+        run_open(opened(job, open_source(list(PICTURES))), observer, observer.token)
     assert not list((tmp_path / "out").rglob("*.safetensors"))
     resumed = job.model_copy(update={"outputs": job.outputs.model_copy(update={"resume": True})})
-    with pytest.raises(SinkError, match="pictures in memory cannot be resumed"):
-        run_prepared(resumed, prepared(open_source(list(PICTURES))))
-
-
-def test_a_run_that_is_cancelled_does_not_wait_for_its_camera(tmp_path: Path) -> None:
-    source, observer = camera(), Recorder(stops=2)
-    outcome = run_prepared(foreground(7, tmp_path / "out"), prepared(source), observer, observer.token)
-    assert outcome.frames == 3
-    assert source._reader.interrupted  # type: ignore[attr-defined]
+    with pytest.raises(SinkError, match="images in memory cannot be resumed"):
+        run_open(opened(resumed, open_source(list(PICTURES))))
 
 
 class Twice(Passes):
@@ -435,13 +398,13 @@ def test_a_pass_that_goes_before_is_counted_cancelled_and_gone_on_with(film: Pat
     job = foreground(film, film.parent / "out")
     source = open_source(film)
     with pytest.raises(RunInterrupted, match="--resume to go on"):
-        run_prepared(job, prepared(source, Twice(source)), observer, observer.token)
+        run_open(opened(job, source, Twice(source)), observer, observer.token)
     assert observer.calls == [("ready", "film", []), ("begin", "looking", 5), ("count", 1), ("count", 2)]
     later, source = Recorder(), open_source(film)
     going_on = foreground(film, film.parent / "out", outputs={"resume": True})
     passes = Twice(source)
     passes.total = 7
-    assert run_prepared(going_on, prepared(source, passes), later).frames == 5
+    assert run_open(opened(going_on, source, passes), later).frames == 5
     assert later.calls[1:6] == [
         ("begin", "looking", 7),
         *(("count", done) for done in (3, 4, 5)),
@@ -455,12 +418,11 @@ def test_what_a_job_could_not_mean_is_told_behind_its_results(film: Path) -> Non
         raise PromptError("there is a prompt for frame 9")
 
     with pytest.raises(PromptError, match="frame 9"):
-        run_prepared(foreground(film, film.parent / "out"), prepared(open_source(film), finish=refuse))
+        run_open(opened(foreground(film, film.parent / "out"), open_source(film), finish=refuse))
     assert read_index_mask(film.parent / "out/masks/4.png").max() == 3
-    assert nothing() == {}
 
 
 def test_a_source_without_frames_is_refused(film: Path) -> None:
     job: VideoJob = foreground(film, film.parent / "out")
     with pytest.raises(SourceError, match="film: there are no frames in the part that was asked for"):
-        run_prepared(job, prepared(open_source(film), iter(())))
+        run_open(opened(job, open_source(film), iter(())))

@@ -1,4 +1,4 @@
-"""Films in files are gone through twice by networks that gain by it, unless something else is asked for."""
+"""Videos in files are gone through twice by networks that gain by it, unless something else is asked for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from PIL import Image
 import segue
 from segue.jobs.foreground import foreground_session
 from segue.jobs.options import ForegroundOptions
-from segue.models.mustan import MUSTAN2
 from segue.models.mustan_lite import MustanLite
 from segue.sessions.two_passes import TwoPasses
 from segue.video import open_source
@@ -37,20 +36,6 @@ def test_files_are_gone_through_twice(film: Path) -> None:
     assert twice(film)
     assert twice(film, passes=2)
     assert not twice(film, passes=1)
-
-
-def test_what_is_given_or_comes_once_has_one_pass(film: Path) -> None:
-    assert not twice(film, scene=PICTURES[0])
-    assert not twice(film, follow_camera="auto")
-    assert twice(film, follow_camera="never")
-    assert not twice(PICTURES)
-    assert not twice(iter(PICTURES))
-
-
-def test_other_models_have_one_pass(film: Path) -> None:
-    assert not twice(film, MUSTAN2(width=0.1).eval())
-    assert not twice(film, "median")
-    assert not twice(film, "mog2")
 
 
 @pytest.mark.parametrize(

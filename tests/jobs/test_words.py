@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from segue.errors import PromptError, TrainingError
-from segue.jobs.parts import BoxValue, MaskFile, PointValue, RemoveValue
 from segue.jobs.processes import settings_of, value_of, words_of
-from segue.jobs.prompting import mask_values, plan_prompts, settled, typed_prompts
+from segue.jobs.prompting import plan_prompts
+from segue.jobs.typed import typed_prompts
 from segue.jobs.values import TrainJob
-from segue.masks import write_index_mask
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt
 
 FIRST = Frame(4, 0.4, np.zeros((6, 8, 3), np.uint8))
@@ -29,15 +28,15 @@ def test_prompts_name_frames_and_objects() -> None:
         ["12@65535"],
         fill=True,
     ) == (
-        MaskFile(path="a.png"),
-        MaskFile(frame=7, id=3, path="b@2.png"),
-        BoxValue(id=1, box=(0, 0, 1, 1), fill=True),
-        BoxValue(id=2, box=(1, 1, 2, 2), fill=True),
-        BoxValue(frame=9, id=1, box=(5, 5, 6, 6), fill=True),
-        BoxValue(frame=9, id=2, box=(7, 7, 8, 8), fill=True),
-        PointValue(id=1, positive=((1, 2),)),
-        PointValue(frame=9, id=4, negative=((3, 4),)),
-        RemoveValue(frame=12, id=65535),
+        MaskPrompt(0, "a.png"),
+        MaskPrompt(3, "b@2.png", frame=7),
+        BoxPrompt(1, (0, 0, 1, 1), fill=True),
+        BoxPrompt(2, (1, 1, 2, 2), fill=True),
+        BoxPrompt(1, (5, 5, 6, 6), frame=9, fill=True),
+        BoxPrompt(2, (7, 7, 8, 8), frame=9, fill=True),
+        PointPrompt(1, ((1, 2),)),
+        PointPrompt(4, frame=9, negative=((3, 4),)),
+        RemovePrompt(65535, frame=12),
     )
     assert not typed_prompts([], ["0,0,1,1"], [], [])[0].fill  # type: ignore[union-attr]
     for text in ("12@0", "12@65536", "12@x"):
@@ -45,71 +44,14 @@ def test_prompts_name_frames_and_objects() -> None:
             typed_prompts([], [], [], [text])
 
 
-def test_prompts_are_planned_by_frame_in_pixels_of_the_frames(tmp_path: Path) -> None:
-    index = np.zeros(SIZE, np.uint8)
-    index[:4, :4], index[8:, 8:] = 1, 5
-    write_index_mask(tmp_path / "a.png", index)
-    over = np.where(index == 5, 2, 0).astype(np.uint8)
-    values = [
-        RemoveValue(frame=8, id=9),
-        PointValue(frame=8, id=3, positive=((2, 4),), negative=((6, 8), (10, 12)), label="tail"),
-        BoxValue(frame=8, id=2, box=(2, 4, 6, 8), fill=True, label="koi"),
-        MaskFile(path=str(tmp_path / "a.png")),
-        *(value.model_copy(update={"label": "rock"}) for value in mask_values(over)),
-    ]
-    plan = plan_prompts(values, FIRST, SIZE, 2, fit=False)
-    assert set(plan) == {4, 8}
-    first, other, second = plan[4]
-    assert isinstance(first, MaskPrompt)
-    assert isinstance(other, MaskPrompt)
-    assert isinstance(second, MaskPrompt)
-    assert (first.id, first.label, second.id, second.label) == (1, None, 2, "rock")
-    half = index[::2, ::2]
-    assert np.array_equal(first.mask, half == 1)
-    assert other.id == 5
-    assert np.array_equal(second.mask, half == 5), "values come behind the files: the later one wins"
-    assert plan[8] == [  # in their order
-        RemovePrompt(9),
-        PointPrompt(3, ((1, 2),), ((3, 4), (5, 6)), label="tail"),
-        BoxPrompt(2, (1, 2, 3, 4), True, label="koi"),
-    ]
-
-
 @pytest.mark.parametrize(("frame", "there"), [(4, True), (6, True), (5, False), (3, False), (2, False)])
 def test_a_prompt_has_a_frame_among_those_of_the_source(frame: int, there: bool) -> None:
-    value = BoxValue(frame=frame, box=(0, 0, 4, 4))
+    value = BoxPrompt(1, (0, 0, 4, 4), frame=frame)
     if there:
         assert list(plan_prompts([value], FIRST, SIZE, 2, fit=False)) == [frame]
     else:
         with pytest.raises(PromptError, match=f"prompt for frame {frame}, but .* steps of 2 from 4 on"):
             plan_prompts([value], FIRST, SIZE, 2, fit=False)
-
-
-def test_masks_of_another_size_are_fitted_only_where_that_is_asked_for() -> None:
-    small = np.zeros((3, 4), np.uint8)
-    small[1, 2] = 3
-    with pytest.raises(PromptError, match="4x3"):
-        plan_prompts(mask_values(small), FIRST, SIZE, 1, fit=False)
-    (prompt,) = plan_prompts(mask_values(small), FIRST, SIZE, 1, fit=True)[4]
-    assert isinstance(prompt, MaskPrompt)
-    assert (prompt.id, prompt.mask.sum()) == (3, 4)
-    assert prompt.mask[2:4, 4:6].all()
-    whole = np.zeros(FIRST.size, np.uint8)  # said of the reduced frames themselves
-    whole[1, 2] = 3
-    (prompt,) = plan_prompts(mask_values(whole), FIRST, SIZE, 1, fit=False)[4]
-    assert isinstance(prompt, MaskPrompt)
-    assert np.array_equal(prompt.mask, whole == 3)
-
-
-def test_what_the_network_takes_itself_stays_and_the_rest_becomes_masks() -> None:
-    box, gone = BoxPrompt(1, (1, 1, 5, 4), True), RemovePrompt(9)
-    (mask, removed) = settled(FIRST, [gone, box], None, ())
-    assert isinstance(mask, MaskPrompt)
-    assert (mask.id, mask.mask.sum(), removed) == (1, 12, gone)
-    point = PointPrompt(2, ((1.0, 2.0),))
-    found = settled(FIRST, [point, gone, MaskPrompt(3, mask.mask)], None, {"point"})
-    assert [type(one) for one in found] == [MaskPrompt, PointPrompt, RemovePrompt]
-    assert [one.id for one in found] == [3, 2, 9]
 
 
 @pytest.mark.parametrize(

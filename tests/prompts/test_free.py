@@ -39,13 +39,6 @@ def test_prompts_of_a_free_tracker_go_to_free_weights(expected: np.ndarray) -> N
     assert np.array_equal(result.mask > 0, expected)
 
 
-def test_another_prompter_is_taken_where_one_is_named(expected: np.ndarray) -> None:
-    named = segue.track([FRAME], box=BOX, model="stcn-lite-free", prompter="segue-prompt", device="cpu")
-    assert not np.array_equal(next(iter(named)).mask > 0, expected)
-    free = segue.track([FRAME], box=BOX, model="stcn-lite", prompter="segue-prompt-free", device="cpu")
-    assert np.array_equal(next(iter(free)).mask > 0, expected)
-
-
 def test_the_command_takes_the_free_weights_too(
     expected: np.ndarray,
     tmp_path: Path,

@@ -10,7 +10,7 @@ import pytest
 
 from segue.arrays import BoolArray
 from segue.prompts import Answer, Extent, Prompts
-from segue.prompts.motion import MotionPrompter, moves_with, with_motion
+from segue.prompts.motion import MotionPrompter
 from segue.types import Image
 
 SIZE = 180, 320
@@ -110,13 +110,6 @@ def test_a_mask_of_all_that_moves_stays() -> None:
     assert len(stub.asked) == 1
 
 
-@pytest.mark.parametrize("expected", [0.3, float("nan")])
-def test_an_unsure_mask_of_what_moves_is_not_taken_and_one_that_nobody_judges_is(expected: float) -> None:
-    prompter = MotionPrompter(Stub(expected), scene(0), lambda: scene(5))
-    answer = prompter.answer(Prompts(points=[(160, 60)]))
-    assert np.array_equal(answer.mask, filled(SHIRT)) == (expected == 0.3)
-
-
 def test_boxes_masks_and_clicks_beside_the_object_say_how_much_is_meant() -> None:
     asked: list[int] = []
 
@@ -130,32 +123,3 @@ def test_boxes_masks_and_clicks_beside_the_object_say_how_much_is_meant() -> Non
     assert not asked
     answer = prompter.answer(Prompts(points=[(160, 60)], negative=[(160, 110)]))
     assert np.array_equal(answer.mask, filled(SHIRT))
-
-
-def test_the_other_frame_is_asked_for_once_and_by_the_picture() -> None:
-    first, pictures = scene(0), list[Image]()
-
-    def neighbour(picture: Image) -> Image:
-        pictures.append(picture)
-        return scene(5)
-
-    prompter = with_motion(lambda _: Stub(), neighbour)(first)
-    for _ in range(2):
-        prompter.answer(Prompts(points=[(160, 60)]))
-    assert len(pictures) == 1
-    assert pictures[0] is first
-
-
-def test_only_the_connected_region_counts_that_moves_as_much() -> None:
-    motion = np.zeros((40, 60), np.float32)
-    motion[5:20, 5:20] = 4
-    motion[5:20, 40:55] = 4  # another one
-    motion[20:30, 5:20] = 1.5  # slower than half
-    mask = np.zeros((40, 60), np.bool_)
-    mask[8:12, 8:12] = True
-    found = moves_with(mask, motion)
-    assert found is not None
-    assert np.array_equal(np.argwhere(found).min(0), (5, 5))
-    assert np.array_equal(np.argwhere(found).max(0), (19, 19))
-    assert moves_with(mask, motion / 8) is None
-    assert moves_with(np.zeros_like(mask), motion) is None

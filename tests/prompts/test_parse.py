@@ -37,23 +37,7 @@ def test_a_point_is_on_the_object_unless_it_starts_with_minus(text: str, expecte
     assert parse_point(text) == expected
 
 
-@pytest.mark.parametrize(
-    "text", ["", "1,2,3", "1,2,3,4,5", "a,b,c,d", "1:2:3,4,5,6", "x:1,2,3,4", "nan,1,2,3"]
-)
-def test_another_text_is_no_box(text: str) -> None:
-    with pytest.raises(PromptError, match=r"box '.*' is not of the form x0,y0,x1,y1"):
-        parse_box(text)
-
-
 @pytest.mark.parametrize("text", ["", "1", "1,2,3", "--1,2", "1:", "one,two"])
 def test_another_text_is_no_point(text: str) -> None:
     with pytest.raises(PromptError, match=r"point '.*' is not of the form"):
         parse_point(text)
-
-
-@pytest.mark.parametrize("id", [0, 65536])
-def test_an_id_that_no_mask_can_hold_is_refused(id: int) -> None:
-    with pytest.raises(PromptError, match=f"object id {id} is out of range"):
-        parse_box(f"{id}:0,0,5,5")
-    with pytest.raises(PromptError, match=f"object id {id} is out of range"):
-        parse_point(f"{id}:+0,0")

@@ -1,4 +1,4 @@
-"""SAM 2.1 on pictures, against the image predictor of the release, and prompters by name."""
+"""SAM 2.1 on images, against the image predictor of the release, and prompters by name."""
 
 from __future__ import annotations
 
@@ -77,19 +77,6 @@ def test_pictures_give_what_the_release_gives(picture: Golden, stills: SAM2Still
     check(picture, "boxes2", *stills.predict(encoded, boxes, labels, multimask=False))
 
 
-@pytest.mark.shared
-def test_an_answer_holds_the_masks_of_the_release(picture: Golden, stills: SAM2Stills) -> None:
-    prompter = SAM2Prompter(picture["image"], stills)
-    clicked = prompter.answer(Prompts(points=[(70, 50)]))
-    order = np.argsort(-picture["point_iou"], kind="stable")
-    expected = np.unpackbits(picture["point_mask"], axis=-1)[order, :, : picture["image"].shape[1]]
-    assert len(clicked) == 3
-    assert (clicked.masks != expected).mean() <= 2e-4
-    boxed = prompter.answer(Prompts(box=(40, 30, 110, 80), points=[(60, 45)], negative=[(100, 75)]))
-    expected = np.unpackbits(picture["box_points_mask"], axis=-1)[..., : picture["image"].shape[1]]
-    assert (boxed.masks != expected).mean() <= 2e-4
-
-
 def test_a_mask_so_far_changes_the_answer_and_bad_prompts_are_refused(stills: SAM2Stills) -> None:
     image = clip(7, 1, 48, 64, 2)[0][0]
     prompter = SAM2Prompter(image, stills)
@@ -101,7 +88,7 @@ def test_a_mask_so_far_changes_the_answer_and_bad_prompts_are_refused(stills: SA
     assert not np.array_equal(first.mask, corrected.mask)
     assert len(prompter.answer(Prompts(mask=earlier))) == 1
     assert len(prompter.answer(Prompts(scribble=[[(20, 20), (30, 22), (40, 24)]]))) == 1
-    with pytest.raises(PromptError, match=r"outside the 64x48 picture"):
+    with pytest.raises(PromptError, match=r"outside the 64x48 image"):
         prompter.answer(Prompts(points=[(64, 20)]))
     with pytest.raises(PromptError, match=r"not empty"):
         prompter.answer(Prompts(mask=np.zeros((48, 64), np.float32)))

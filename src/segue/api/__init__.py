@@ -1,4 +1,4 @@
-"""What ``import segue`` offers, one function a file; the commands of the same names call them."""
+"""Functions of ``import segue``, one per file; the commands of the same names call them."""
 
 from segue.api.results import Results
 

@@ -1,4 +1,4 @@
-"""Find what moves or does not belong to the scene: the function behind ``segue foreground``."""
+"""Foreground segmentation: the function behind ``segue foreground``."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def foreground(
     colour: Colour = "rgb",
     progress: Progress | None = None,
 ) -> Results[ForegroundSession]:
-    """Tell foreground from background on every frame.
+    """Segment moving foreground on every frame.
 
     Args:
         source: anything :func:`segue.open_source` takes, such as a file, a folder, a camera's number or
@@ -53,50 +53,47 @@ def foreground(
         model: a name for :func:`segue.load`; ``mog2``, ``knn``, ``median`` (difference to the running median)
             or ``difference`` (to the frame before); a network; or a segmenter of :mod:`segue.sessions`.
         weights: weight file for a network by name.
-        flow: what gives the optical flow to ``hofam``, ``stam`` and networks that were trained with flow:
-            ``dis``, ``farneback`` or ``raft``, or the folder of the flow files of another program, see
-            :class:`segue.flow.FlowFiles`. None is what the network learned with, else ``dis``.
+        flow: optical flow for ``hofam``, ``stam`` and networks trained with flow: ``dis``, ``farneback``,
+            ``raft``, or a folder of flow files (:class:`segue.flow.FlowFiles`). None is the flow of the
+            training, else ``dis``.
         flow_weights: file of torchvision's ``raft_small``, for ``raft``.
-        threshold: a pixel is foreground from this probability on; None is that of the model.
-        roi: (H, W), non-zero where there can be foreground: an array, a tensor, a PIL picture or a file.
-        min_area: connected components with fewer pixels are left out; None is 0, or with ``objects`` the area
-            of a square of a sixtieth of the shorter side.
-        objects: give every moving object an id that stays the same, from its third frame on; else all
-            foreground is 1.
-        shadows: mark shadow as 2, where the model distinguishes it; not with ``objects``.
-        scene: where the picture of the empty scene comes from: ``median`` (running median), ``mog2`` or
-            ``knn`` (the model of that method), a picture of your own: a file, or RGB (H, W, 3), uint8, as an
-            array, a tensor or a PIL picture; or the :class:`segue.sessions.film_scenes.FilmScenes` of an
-            earlier run, or their file (.safetensors).
-        passes: with 2 a film is read once to learn the empty scene of each of its parts, and then
-            once more for the masks; for models that look at the empty scene, not for cameras and streams.
-            None is 2 for files and folders with mustan-lite, unless a scene, depth or a camera to be followed
-            is given; else 1.
-        depth: folder of depth maps, one for each frame in the order of their names, 8 or 16 bits, 0 where
-            nothing is known; for networks that were trained with ``--depth``.
-        short_side: reduce larger frames to this short side, with 0 never; None is what suits the model,
+        threshold: probability in [0, 1] from which a pixel is foreground; None is the model's value.
+        roi: region of interest (H, W), non-zero inside: an array, a tensor, a PIL image or a file.
+        min_area: remove connected components with fewer pixels; None is 0, or with ``objects`` the area of a
+            square with a sixtieth of the shorter side.
+        objects: give each object a constant id from its third frame on; otherwise all foreground is 1.
+        shadows: mark shadow as 2 if the model detects it; not with ``objects``.
+        scene: background image: ``median`` (running median), ``mog2`` or ``knn`` (background of that method);
+            your own image as a file or RGB (H, W, 3), uint8; or the
+            :class:`segue.sessions.film_scenes.FilmScenes` of an earlier run, or their file (.safetensors).
+        passes: 2 reads the video twice, first to learn the background of each scene; for models that read a
+            background, not for cameras and streams. None is 2 for files and folders with mustan-lite, unless
+            a scene, depth or ``follow_camera`` is given; else 1.
+        depth: folder of depth maps, one per frame in the order of names, 8 or 16 bits, 0 for unknown; for
+            networks trained with ``--depth``.
+        short_side: resize larger frames to this short side in pixels; 0 never; None is the model's value,
             mostly 240.
-        without: names of rules to leave out, such as ``["align", "rain"]``; see
+        without: stages to leave out, such as ``["align", "rain"]``; see
             :mod:`segue.sessions.stage_list`.
-        follow_camera: for networks and a camera that pans or is carried: bring what was seen before onto the
-            current frame, ``auto`` by ``ecc`` while it pans, ``features`` or ``ecc`` always.
-            None is ``auto`` for mustan-lite in one pass, unless a scene or depth is
-            given; else ``never``. See :class:`segue.sessions.moving_camera.CameraFollower`.
-        warm_up: frames at the beginning of each scene whose masks are empty.
-        fps: take this many frames a second; None is all.
+        follow_camera: for networks with a moving camera: align earlier frames with the current one, by
+            ``features`` or ``ecc`` always, or ``auto`` by ``ecc`` while the camera pans. None is ``auto`` for
+            mustan-lite in one pass without scene and depth; else ``never``. See
+            :class:`segue.sessions.moving_camera.CameraFollower`.
+        warm_up: frames at the start of each scene with empty masks.
+        fps: read this many frames per second; None is all.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
-        fast: bfloat16 where the hardware has it.
+        fast: bfloat16 on GPUs and processors with AMX.
         colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
         progress: called after each result with the number of results so far and the expected one, or None.
 
     Returns:
         An iterator of results with its ``session``, see :class:`segue.api.Results`: one result per frame,
-        in order; those of networks that look ahead come some frames later.
+        in order. Networks that read later frames return results some frames later.
 
     Raises:
         SourceError, PromptError, CheckpointError, FlowError: as described there.
         ArgumentError: an argument has the wrong type, layout or range.
-        SegueError: two passes are asked for where they cannot be made.
+        SegueError: two passes are not possible.
 
     Example:
         >>> for result in segue.foreground("camera.mp4", objects=True):

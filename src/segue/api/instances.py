@@ -1,4 +1,4 @@
-"""Find, classify, segment and follow all instances: the function behind ``segue instances``."""
+"""Video instance segmentation: the function behind ``segue instances``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from segue.api.results import Progress, Results, results_of
 from segue.jobs.describing import Colour
-from segue.jobs.instances import as_class_names, default_model
+from segue.jobs.instances import as_class_names
 from segue.jobs.values import InstancesJob
 from segue.models.base import InstanceNetwork
 from segue.sessions.detected import DetectionSession
@@ -18,6 +18,7 @@ from segue.sessions.detecting import as_classes
 from segue.sessions.instances import InstanceSession
 from segue.sessions.networks import check_path
 from segue.video import Source
+from segue.weights.available import default_model
 
 
 def instances(
@@ -37,39 +38,37 @@ def instances(
     colour: Colour = "rgb",
     progress: Progress | None = None,
 ) -> Results[DetectionSession | InstanceSession]:
-    """Find every instance of a video of any length, say what it is, and follow it.
+    """Detect, classify, segment and track all instances of a video of any length.
 
-    The video is looked at in windows of frames that overlap; on the frames that two windows share, objects
-    are known again. Memory does not grow with the video.
+    The network reads overlapping windows of frames and matches objects on the shared frames. Memory does not
+    grow with the length of the video.
 
     Args:
         source: anything :func:`segue.open_source` takes, such as a file, a folder, a camera's number or
             address, or a list of RGB arrays.
-        model: name for :func:`segue.load`, or a network. ``maskrcnn+stcn-lite`` has a detector look every
-            ``window`` frames, and a network for tracking follow what it finds. None is what
-            :func:`segue.jobs.instances.default_model` names.
+        model: name for :func:`segue.load`, or a network. ``maskrcnn+stcn-lite`` runs a detector every
+            ``window`` frames and tracks its objects with a tracking network. None is
+            :func:`segue.weights.available.default_model`.
         weights: weight file for a network by name, or for the detector.
-        names: names of the class channels, where the weight file does not have them: by number, or
+        names: class names by channel number, if the weight file has none; or
             ``ytvis2019``, ``ytvis2021`` or an annotation file.
-        classes: names or numbers of the classes to keep, in a list or separated by commas; None is
-            all that have a name.
-        score: least class score of an object, in 0..1; None is what suits the network, 0.3 for the published
-            ones, and for detectors 0.5.
-        top: most objects of a window, or of a detection.
-        window: frames that are processed together, or from one detection to the next; None is 10, of
-            detectors 5.
-        overlap: frames that neighbouring windows share; not for detectors.
-        short_side: pictures are resized to this short side for the network, None is the one that it was made
-            for; not for detectors.
+        classes: names or numbers of the classes to keep, in a list or separated by commas; None keeps all
+            classes with a name.
+        score: lowest class score in [0, 1]; None is 0.3 for the published networks, 0.5 for detectors, or the
+            value of the network.
+        top: most objects per window or detection.
+        window: frames per window, or between two detections; None is 10, or 5 with detectors.
+        overlap: frames shared by neighbouring windows; not for detectors.
+        short_side: resize frames to this short side in pixels; None is the network's value; not for
+            detectors.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
-        fast: bfloat16 where the hardware has it; a detector itself stays in float32.
+        fast: bfloat16 on GPUs and processors with AMX; a detector itself stays in float32.
         colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
         progress: called after each result with the number of results so far and the expected one, or None.
 
     Returns:
         An iterator of results with its ``session``, see :class:`segue.api.Results`: one result per frame,
-        in order, ``window - 1`` frames or less after its frame was read. The objects carry their class as
-        label.
+        in order, at most ``window - 1`` frames after its frame was read. ``label`` of an object is its class.
 
     Raises:
         SourceError, CheckpointError: as described there.

@@ -1,4 +1,4 @@
-"""What ``segue.track``, ``segue.foreground`` and ``segue.instances`` give."""
+"""Results of ``segue.track``, ``segue.foreground`` and ``segue.instances``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import inspect
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NoReturn, TypeVar, cast
@@ -19,10 +19,10 @@ from segue.inputs import kind_of
 from segue.jobs.describing import described, model_value, opened_source, source_value
 from segue.jobs.loop import FrameLoop
 from segue.jobs.observer import Observer
+from segue.jobs.opened import OpenJob
 from segue.jobs.options import by_arguments, checked
 from segue.jobs.parts import Outputs
-from segue.jobs.prepared import Objects, Prepared
-from segue.jobs.running import prepare, run_prepared
+from segue.jobs.running import open_job, run_open
 from segue.jobs.values import VideoJob
 from segue.sessions.base import Session
 from segue.types import Frame, Segmentation
@@ -35,44 +35,37 @@ Progress = Callable[[int, int | None], None]
 
 
 class Results(Iterator[Segmentation], Generic[S]):
-    """The results of a source, in order, each computed when it is asked for.
+    """An iterator over the results of a source, in order, each computed on demand.
 
-    They can be iterated once, with ``for``, ``async for``, :meth:`save` or :meth:`to_pandas`. The source
-    is closed after the last one, when a ``with`` block ends, and when nobody holds the results any longer.
+    Use ``for``, ``async for``, :meth:`save` or :meth:`to_pandas` once. The source is closed after the last
+    result, at the end of a ``with`` block, and when the object is garbage-collected.
 
     Attributes:
-        job: all of it as a value, see :mod:`segue.jobs`; :meth:`save` writes it beside the results.
-        session: what gives them.
-        source: where the frames come from.
-        frames: what the session is given: the source, or what is made of it.
-        names: class names by number, as files of results number them.
+        job: record of the run, see :mod:`segue.jobs`; :meth:`save` writes it beside the results.
+        session: the session that computes the results.
+        source: source of the frames.
+        frames: frames that the session receives: the source, or frames derived from it.
+        names: class names by their number in result files.
 
     Example:
         >>> with segue.track("dog.mp4", first_mask) as results:
         ...     results.save("out", formats=["png", "overlay"])
     """
 
-    def __init__(
-        self,
-        job: VideoJob,
-        prepared: Prepared,
-        objects: Objects,
-        *,
-        progress: Progress | None = None,
-    ) -> None:
+    def __init__(self, opened: OpenJob, *, progress: Progress | None = None) -> None:
         if progress is not None and not _takes_two(progress):
             raise ArgumentError(
                 f"progress: {kind_of(progress)}; give a function of the results so far and in all"
             )
-        self.job = job
-        self.session = cast(S, prepared.session)
-        self.source = prepared.source
-        self.frames = prepared.frames
-        self.names = prepared.names
-        self._prepared, self._objects, self._progress = prepared, objects, progress
+        self.job = opened.job
+        self.session = cast(S, opened.session)
+        self.source = opened.source
+        self.frames = opened.frames
+        self.names = opened.names
+        self._opened, self._progress = opened, progress
         self._state = _State()
         self._thread: ThreadPoolExecutor | None = None
-        self._pairs = _counted(prepared, self._state, progress)
+        self._pairs = _counted(opened, self._state, progress)
 
     def __iter__(self) -> Results[S]:
         if self._state.over:
@@ -115,7 +108,7 @@ class Results(Iterator[Segmentation], Generic[S]):
             self.close()
 
     def close(self) -> None:
-        """Close the source, where not all results were wanted."""
+        """Close the source before the last result."""
         self._state.over = True
         if self._thread is not None:
             self._thread.shutdown()
@@ -124,7 +117,7 @@ class Results(Iterator[Segmentation], Generic[S]):
         self.source.close()
 
     def to_pandas(self) -> Any:
-        """The objects of the results that are still to come, as a table; masks are not kept.
+        """Table of the objects in all remaining results, without masks.
 
         Returns:
             ``pandas.DataFrame`` with one row for each object on each frame, in order: ``frame`` (index),
@@ -149,12 +142,11 @@ class Results(Iterator[Segmentation], Generic[S]):
         side_by_side: bool = False,
         resume: bool = False,
     ) -> dict[str, Path]:
-        """Write the results, while they are computed, and the job that made them.
+        """Write the results while they are computed, and their job.
 
-        It is the run that the commands make: on Ctrl-C it finishes the current frame, and the same call with
-        ``resume=True`` goes on; ``job.json`` beside the results says what made them, and
-        :func:`segue.jobs.run` repeats it. After some results were taken by hand, only those that are still to
-        come are written, and no ``job.json``, since the job gives more than them.
+        This runs like the commands: Ctrl-C finishes the current frame, and the same call with ``resume=True``
+        continues. ``job.json`` records the run, and :func:`segue.jobs.run` repeats it. If you have iterated
+        over some results, only the remaining ones are written, without ``job.json``.
 
         Args:
             path: folder for all formats, or the file itself for a single one that is a file.
@@ -167,7 +159,7 @@ class Results(Iterator[Segmentation], Generic[S]):
             The file or folder of each format.
 
         Raises:
-            RunInterrupted: it was interrupted, and everything before is saved.
+            RunInterrupted: interrupted; all earlier results are saved.
             SinkError: the output exists, cannot be written, or cannot be resumed.
             SegueError: the results have been iterated.
         """
@@ -194,7 +186,7 @@ class Results(Iterator[Segmentation], Generic[S]):
         self._state.begun = True
         try:
             watch = _Watch(self.source, self._progress)
-            return run_prepared(self.job, self._prepared, watch, objects=self._objects).paths
+            return run_open(replace(self._opened, job=self.job), watch).paths
         finally:
             self.close()
 
@@ -202,25 +194,17 @@ class Results(Iterator[Segmentation], Generic[S]):
 def results_of(
     kind: type[VideoJob],
     arguments: Mapping[str, Any],
-    objects: Mapping[str, Any] | None = None,
+    inputs: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> Results[Any]:
-    """The results of a job that a function of the package asks for.
-
-    Args:
-        kind: class of the job.
-        arguments: of that function; a network and other objects that JSON cannot hold may be among them.
-        objects: further such objects, by the fields of :class:`segue.jobs.prepared.Objects`.
-        fields: of the job, as it takes them.
-    """
+    """The results of a job that a function of the package asks for."""
     options = dict(arguments)
     progress: Progress | None = options.pop("progress")
     opened = opened_source(options.pop("source"), options.pop("colour", "rgb"))
     place, frames = source_value(opened)
     network, weights, device = (options.pop(name) for name in ("model", "weights", "device"))
     model, unnamed = model_value(network, weights)
-    objects_by_name = [name for name in options if name in _OBJECTS and not _in_json(options[name])]
-    own = {name: options.pop(name) for name in objects_by_name}
+    own = {name: options.pop(name) for name in _OBJECTS if not _in_json(options.get(name))}
     values = {
         **by_arguments(kind, options),
         "source": place,
@@ -230,11 +214,12 @@ def results_of(
         **fields,
     }
     job = checked(kind, values)
-    held = Objects(source=opened, model=network if unnamed else None, **own, **(objects or {}))
-    return Results(job, prepare(job, held), held, progress=progress)
+    held = {"source": opened, "model": network if unnamed else None, **own, **(inputs or {})}
+    held = {name: value for name, value in held.items() if value is not None}
+    return Results(open_job(job, held), progress=progress)
 
 
-_OBJECTS = {"names", "prompter", "roi", "scene"}
+_OBJECTS = ("names", "prompter", "roi", "scene")
 
 
 def _in_json(value: object) -> bool:
@@ -256,7 +241,7 @@ def _takes_two(function: object) -> bool:
 
 @dataclass
 class _State:
-    """How far the results have been iterated; apart from them, so that the loop does not hold them."""
+    """Progress of an iteration over results, kept apart so that the loop does not hold the results."""
 
     begun: bool = False
     over: bool = False
@@ -275,16 +260,16 @@ class _Watch(Observer):
 
 
 def _counted(
-    prepared: Prepared, state: _State, progress: Progress | None
+    opened: OpenJob, state: _State, progress: Progress | None
 ) -> Generator[tuple[Frame, Segmentation], None, None]:
     state.begun = True
-    watch = _Watch(prepared.source, progress)
+    watch = _Watch(opened.source, progress)
     try:
-        with prepared.source:
-            loop = FrameLoop(prepared.session, prepared.step, copies=prepared.in_memory)
-            for frame, result in loop.over(prepared.frames):
+        with opened:
+            loop = FrameLoop(opened.session, opened.step, copies=opened.in_memory)
+            for frame, result in loop.over(opened.frames):
                 watch.frame(frame, result, "")
                 yield frame, result
-            prepared.finish()
+            opened.finish()
     finally:
         state.over = True

@@ -28,17 +28,17 @@ def save(
     overwrite: bool = False,
     side_by_side: bool = False,
 ) -> dict[str, Path]:
-    """Write results, while they are computed if they come from :func:`track`.
+    """Write results to files, while they are computed.
 
-    Results of :func:`track`, :func:`foreground` and :func:`instances` know their frames and their job: for
-    them this is :meth:`segue.api.Results.save`, and ``source`` may be left out.
+    For results of :func:`track`, :func:`foreground` and :func:`instances` this is
+    :meth:`segue.api.Results.save`, and ``source`` is not needed.
 
     Args:
         results: results in order of time.
         path: folder for all formats, or the file itself for a single one that is a file.
         formats: one or several of ``png`` (index masks), ``overlay`` (video), ``coco``, ``ytvis`` (run
             lengths), ``npz``, ``cdnet`` and ``events``, or what other packages add.
-        source: where the frames came from; needed for ``overlay``, and for file names and time stamps.
+        source: source of the frames; needed for ``overlay``, and for file names and time stamps.
         overwrite: replace what is there.
         side_by_side: put the plain frame beside the drawn one.
 

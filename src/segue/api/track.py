@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal
@@ -12,30 +13,31 @@ import torch
 from segue.api.results import Progress, Results, results_of
 from segue.errors import ArgumentError, PromptError
 from segue.inputs import kind_of
-from segue.jobs.describing import Colour, described, opened_source, prompt_values, required_value
+from segue.jobs.describing import Colour, described, opened_source, required_value, stored_prompts
 from segue.jobs.parts import Finding
 from segue.jobs.values import TrackJob
-from segue.models.base import MemoryPolicy, TrackNetwork
+from segue.models.base import TrackNetwork
 from segue.prompts import MakePrompter
-from segue.prompts.given import PromptPlan, PromptsLike
+from segue.prompts.given import PromptsLike, given_prompts
+from segue.prompts.phrases import parse_phrases
 from segue.sessions import TrackSession
 from segue.sessions.auto import Auto, AutoSession
-from segue.types import Box, Point
+from segue.sessions.concepts import ConceptSession
+from segue.sessions.detected import DetectionSession
+from segue.types import Box, MemoryPolicy, Point
 from segue.video import Source
-
-Prompts = Mapping[int, PromptsLike]
-"""The prompts of each frame, by frame index."""
 
 
 def track(
     source: Source | str | Path | int | Iterable[Any],
-    prompts: Prompts | PromptsLike | Auto | None = None,
+    prompts: Mapping[int, PromptsLike] | PromptsLike | Auto | None = None,
     *,
     box: Box | None = None,
     points: Point | Sequence[Point] | None = None,
     negative: Point | Sequence[Point] | None = None,
     labels: Sequence[int] | None = None,
     masks: PromptsLike | None = None,
+    text: str | Sequence[str] | None = None,
     model: str | TrackNetwork = "stcn-lite",
     weights: str | Path | None = None,
     mem_every: int | None = None,
@@ -55,57 +57,58 @@ def track(
     prompter: str | MakePrompter | None = None,
     required: Container[int] | None = None,
     progress: Progress | None = None,
-) -> Results[TrackSession] | Results[AutoSession]:
-    """Follow the objects that ``prompts`` names, or those that are found.
+) -> Results[TrackSession] | Results[AutoSession] | Results[ConceptSession] | Results[DetectionSession]:
+    """Track objects from prompts, or objects that a detector finds.
 
-    What is left out of ``mem_every`` to ``memory_policy`` is as published for the model: every fifth frame
-    and the best 20 positions for STCN, all positions and also the previous frame for STM.
+    Unless given, ``mem_every`` to ``memory_policy`` have the published values of the model: STCN keeps every
+    fifth frame and reads the best 20 positions; STM reads all positions and also the previous frame.
 
     Args:
         source: anything :func:`segue.open_source` takes, such as a file, a folder, an array (T, H, W, 3) or a
-            list of RGB pictures.
-        prompts: what to follow: an index mask (H, W) of the first frame, or by frame index the prompts of
-            each frame: an index mask, masks (N, H, W), prompts such as :class:`segue.BoxPrompt`, a box
-            ``(x0, y0, x1, y1)``, the path of a mask file, or a mapping from ids to masks or boxes; see
-            :func:`segue.prompts.given.as_prompts`. Objects may be added, corrected and removed on any frame.
-            :class:`segue.Auto` finds the objects instead.
-        box: ``(x0, y0, x1, y1)`` in pixels around the one object to follow, on the first frame.
+            list of RGB images.
+        prompts: objects to track: an index mask (H, W) of the first frame, or a mapping from frame index to
+            prompts. Prompts of a frame are an index mask, masks (N, H, W), values such as
+            :class:`segue.BoxPrompt`, a box ``(x0, y0, x1, y1)``, the path of a mask file, or a mapping from
+            ids to masks or boxes; see :func:`segue.prompts.given.as_prompts`. Prompts on later frames add,
+            correct and remove objects. :class:`segue.Auto` finds the objects instead.
+        box: ``(x0, y0, x1, y1)`` in pixels around a single object, on the first frame.
         points: ``(x, y)`` in pixels on that object, one or several, alone or with ``box``.
-        negative: points beside it, which are not to be in its mask; they go with ``points``.
-        labels: as in SAM 2, 1 for each of ``points`` on the object and 0 for each beside it.
+        negative: points beside the object, together with ``points``.
+        labels: as in SAM 2: 1 for each of ``points`` on the object, 0 for each beside it.
         masks: objects of the first frame by their ids, as in ``{1: mask, 2: mask}``, each (H, W), bool or
-            uint8; or an index mask (H, W). It stands for ``prompts``.
+            uint8; or an index mask (H, W). Replaces ``prompts``.
+        text: phrases to look for, such as ``"red car"`` or ``["person", "red car"]``; results have them as
+            labels, with the score of the match. :class:`segue.Auto` sets the detector, the frames and the
+            lowest score; without it the text is looked for every 5 frames.
         model: name for :func:`segue.load`, or a network.
         weights: weight file for a network by name.
-        mem_every: a frame becomes memory this many frames after the last one did; None is that of
-            the network.
-        top_k: memory positions that are read for a position; None is all of them.
-        include_last: read the previous frame as well; None is what the network does.
-        memory_frames: bound on the memory, in frames; None is that of the network.
-        memory_policy: ``usage`` removes the least read frame first, ``fifo`` the oldest; ``all`` keeps
-            everything, as the papers do; None is that of the network.
-        max_jump: take small pieces away that are farther from an object's last mask than this part of the
-            diagonal; 0 never does; None is that of the network.
-        short_side: reduce larger pictures to this short side for the network; 0 never does; None is that of
-            the network.
-        flip_tta: track in the mirrored picture as well, and take the mean of both; takes twice the time.
-        reverse: follow each object backwards as well, from its first prompt to the first frame.
+        mem_every: distance in frames between two memory frames; None is the network's value.
+        top_k: memory positions that each position reads; None reads all.
+        include_last: read the previous frame too; None is the network's value.
+        memory_frames: most frames in memory; None is the network's value.
+        memory_policy: frame to evict first: ``usage`` the least read, ``fifo`` the oldest; ``all`` keeps
+            everything, as in the papers; None is the network's value.
+        max_jump: remove small components farther from an object's last mask than this share of the diagonal;
+            0 removes none; None is the network's value.
+        short_side: resize larger frames to this short side in pixels; 0 never; None is the network's value.
+        flip_tta: also track in the mirrored video and average both; takes twice the time.
+        reverse: also track each object backwards from its first prompt to the first frame.
         settings: further settings of the network by name, such as ``{"long_term": True}``; `segue weights
-            list NAME` shows them, and the page of the network tells what they mean.
+            list NAME` lists them, and the page of the network explains them.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
-        fast: bfloat16 where the hardware has it.
+        fast: bfloat16 on GPUs and processors with AMX.
         colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
         fit: resize given masks of another size instead of refusing them.
-        prompter: what turns boxes and points into masks, or its name or weight file, such as ``sam2-tiny``;
-            None is the model, if it takes them itself, else segue-prompt.
-        required: indices of the frames whose results are wanted, as in YouTube-VOS; others give none, and
-            those that are not due as memory either are passed over.
+        prompter: prompter for boxes and points, its name or its weight file, such as ``sam2-tiny``; None is
+            the model if it takes them directly, else segue-prompt.
+        required: indices of frames that need results, as in YouTube-VOS. Other frames give none and are
+            skipped unless they become memory.
         progress: called after each result with the number of results so far and the expected one, or None.
 
     Returns:
         An iterator of results with its ``session``, see :class:`segue.api.Results`: one result per frame,
         in order, as soon as it is there. Before the first prompt of an object it is not in the masks, unless
-        ``reverse`` is asked for: then the part of the film before the last of these prompts is read
+        ``reverse`` is asked for: then the part of the video before the last of these prompts is read
         backwards before the first result.
 
     Raises:
@@ -118,6 +121,7 @@ def track(
         ...     print(result.index, result.mask.shape, [item.box for item in result.objects])
         >>> segue.track("dog.mp4", box=(120, 80, 310, 260)).save("out", formats=["png", "overlay"])
         >>> segue.track("dog.mp4", points=[(200, 150)]).save("out-of-a-click")
+        >>> segue.track("street.mp4", text="person, red car").save("out-of-a-text")
         >>> cars = segue.detector("maskrcnn", classes=["car"])
         >>> for result in segue.track("street.mp4", segue.Auto(cars, every=25)):
         ...     print(result.index, [(item.id, item.label) for item in result.objects])
@@ -125,7 +129,11 @@ def track(
     given = dict(locals())
     opened = given["source"] = opened_source(source, given.pop("colour"))
     marks = {name: given.pop(name) for name in ("box", "points", "negative", "labels", "masks")}
-    del given["prompts"], given["required"]
+    del given["prompts"], given["required"], given["text"]
+    if text is not None:
+        if prompts is not None and not isinstance(prompts, Auto):
+            raise ArgumentError("text says what to look for; leave out prompts")
+        prompts = replace(prompts or Auto(), text=text)
     if isinstance(prompts, Auto):
         for argument, value in {"required": required, **marks}.items():
             if value is not None:
@@ -134,24 +142,31 @@ def track(
                 )
         find = None if isinstance(prompts.detector, (str, NoneType)) else prompts.detector
         name = prompts.detector if isinstance(prompts.detector, str) else None
-        finding = Finding(name=name, every=prompts.every)
+        phrases = None if prompts.text is None else tuple(item.text for item in parse_phrases(prompts.text))
+        finding = Finding(
+            name=name,
+            every=prompts.every,
+            text=phrases,
+            frames=None if prompts.frames is None else tuple(prompts.frames),
+            score=prompts.score,
+        )
         return results_of(
             TrackJob, given, {"detector": find}, finding=finding, given=described(detector=find)
         )
     if prompts is None and all(mark is None for mark in marks.values()):
         raise PromptError(
             "prompts: say what to follow, for example {0: first_mask}, box=(x0, y0, x1, y1), "
-            "points=[(x, y)], masks={1: mask} or Auto()"
+            "points=[(x, y)], masks={1: mask}, text='person' or Auto()"
         )
     if required is not None and not isinstance(required, Container):
         raise ArgumentError(f"required: {kind_of(required)}; give a set of frame indices")
-    plan = PromptPlan(prompts, **marks, start=opened.request.start)
+    said = given_prompts(prompts, **marks, start=opened.request.start)
     wanted, listed = required_value(required)
     return results_of(
         TrackJob,
         given,
-        {"prompts": plan, "required": required},
-        prompts=prompt_values(plan, opened),
+        {"required": required},
+        prompts=stored_prompts(said, opened),
         required=wanted,
         given=listed,
     )

@@ -14,7 +14,7 @@ from segue.video import Source, open_sinks
 
 
 def as_formats(formats: Sequence[str] | str) -> tuple[str, ...]:
-    """The names of formats; a single one may stand for itself."""
+    """The names of formats, as a list or a single name."""
     names = (formats,) if isinstance(formats, str) else formats
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
         raise ArgumentError(

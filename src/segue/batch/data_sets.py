@@ -13,17 +13,17 @@ from segue.batch.protocols import dataset_videos, is_clips, protocol_of, results
 from segue.batch.work import JobConfig
 from segue.errors import ArgumentError
 from segue.inputs import kind_of
-from segue.jobs.instances import default_model
 from segue.jobs.options import ForegroundOptions, InstanceOptions, TrackOptions, checked
 from segue.jobs.parts import Model, Outputs, VideoSource
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
 from segue.metrics.data_sets import Request
 from segue.metrics.evaluation import Evaluation, Progress
+from segue.weights.available import default_model
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetRun:
-    """What came of running a model over a data set.
+    """Result of running a model over a data set.
 
     Attributes:
         results: what is scored: a folder of masks, or for instances one file.
@@ -66,14 +66,14 @@ def run(
         output: folder of the results.
         model: name of the network; None is the one that the job has without a name.
         weights: weight file; None is the network's own.
-        subset: part of the data set, such as ``val``; None is that of its protocol.
+        subset: part of the data set, such as ``val``; None takes the protocol's.
         sequences: only these sequences, videos or categories; empty is all.
         year: edition of DAVIS, ``2016`` or ``2017``.
         options: options of :func:`segue.track`, :func:`segue.foreground` or :func:`segue.instances` by name.
         workers: number of worker processes; None is one for each GPU, without GPUs one for each core.
         resume: continue an interrupted run.
         device: where networks run; None takes a GPU if there is one.
-        fast: bfloat16 where the hardware has it.
+        fast: bfloat16 on GPUs and processors with AMX.
         observer: receives the progress.
 
     Returns:

@@ -14,10 +14,10 @@ import pooch
 
 from segue.batch.ledger import Ledger, only_process
 from segue.batch.local import LocalWorkers, gpus_of
-from segue.batch.names import SUBFOLDER
+from segue.batch.names import REPORT, SUBFOLDER, check_names
 from segue.batch.places import is_remote
-from segue.batch.plan import Task, identities
-from segue.batch.publish import check_free, clear_leftovers, make_folder
+from segue.batch.plan import Task, identity_now, in_threads
+from segue.batch.publish import check_free, clear_leftovers
 from segue.batch.ray_tasks import IDENTITY, RayTasks
 from segue.batch.resume import check_known
 from segue.batch.run import News, Workers, public, run_batch, write_batch_report
@@ -25,9 +25,8 @@ from segue.batch.work import JobConfig
 from segue.errors import SegueError, SinkError
 from segue.inputs import printable
 from segue.jobs.identity import model_digest
-from segue.jobs.plan import check_needs
 from segue.jobs.values import Job, VideoJob, from_json
-from segue.video.partial import write_complete, writing
+from segue.video.partial import make_folder, write_complete, writing
 
 LEDGER = "ledger.sqlite"
 """File in the folder of a batch that has the outcome of every video."""
@@ -58,7 +57,8 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
         raise SegueError(
             f"{home}: there is a batch already; give --resume, --retry-failed, or another output"
         )
-    tasks = [replace(task, source=_absolute(task.source)) for task in tasks]
+    found = (replace(task, source=_absolute(task.source)) for task in tasks)
+    tasks = list({(task.source, task.arguments): task for task in found}.values())
     how = replace(
         how,
         output=_absolute(how.output),
@@ -74,7 +74,9 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
         if not is_remote(how.output):
             clear_leftovers(Path(how.output))
         ledger.settle({"do": how.command, "options": list(how.options)})
-        ledger.add(replace(task, identity=now) for task, now in identities(ledger.unknown(tasks)))
+        ledger.add(
+            replace(task, identity=now) for task, now in in_threads(identity_now, ledger.unknown(tasks))
+        )
         ledger.settle({"weights": weights_of(ledger.jobs())})
         for notice in check_known(ledger, how.output, how.batch, retry_failed=how.retry_failed):
             observer.notice(public(notice))
@@ -95,8 +97,9 @@ def _run_waiting(ledger: Ledger, how: JobConfig, home: Path, observer: BatchObse
         with observer.watching(ledger) as show:
             run_batch(ledger, waiting, workers, pictures=home / "pictures", show=show)
     finally:
-        write_batch_report(ledger, home / "pictures", home / "report.html")
-        observer.notice(printable(f"report: {home / 'report.html'}"))
+        report = _report_path(how, home)
+        write_batch_report(ledger, home / "pictures", report)
+        observer.notice(printable(f"report: {report}"))
 
 
 def open_workers(how: JobConfig, tasks: Sequence[Task]) -> Workers:
@@ -115,13 +118,16 @@ def open_workers(how: JobConfig, tasks: Sequence[Task]) -> Workers:
 
 
 def _check_plan(tasks: Sequence[Task], how: JobConfig) -> None:
-    """See that networks, weights and options are there, and that no video writes into what another one reads.
+    """See that networks, weights and options are there, and that each video writes into a folder of its own.
 
-    Names that two videos share get a number later, so that each writes into a folder of its own. Sources and
-    mask files are not looked for here: one that is missing costs its own line, not the batch.
+    No video writes into what another one reads. Sources and mask files are not looked for here: one that is
+    missing costs its own line, not the batch.
     """
+    check_names(task.name for task in tasks)
     jobs = _jobs(task.job for task in tasks)
     if how.address is None:  # else they are read on other machines
+        from segue.jobs.plan import check_needs  # late: it imports PyTorch
+
         check_needs(jobs, sources=False)
     if is_remote(how.output):
         return
@@ -156,6 +162,22 @@ def weights_of(jobs: Iterable[str]) -> dict[str, str | None]:
 def _absolute(place: str) -> str:
     """A path that means the same in every process; addresses do anyway."""
     return place if is_remote(place) or place.startswith(os.sep) else str(Path(place).absolute())
+
+
+def _report_path(how: JobConfig, home: Path) -> Path:
+    """The report is beside the results; addresses and files of somebody else leave it beside the ledger."""
+    beside = home.parent / REPORT
+    if is_remote(how.output) or (os.path.lexists(beside) and how.batch not in _beginning(beside)):
+        return home / REPORT
+    return beside
+
+
+def _beginning(path: Path) -> str:
+    """The first kilobyte of a regular file."""
+    if path.is_symlink() or not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return file.read(1024).decode("utf-8", "replace")
 
 
 def home_of(output: str) -> Path:

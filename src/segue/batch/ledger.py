@@ -1,4 +1,4 @@
-"""What became of every video, in one SQLite file that outlives its process and a power cut."""
+"""State of every video in one SQLite file that survives crashes and power cuts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from filelock import FileLock, Timeout
 
-from segue.batch.names import TakenNames, check_name
+from segue.batch.names import check_name, check_names
 from segue.batch.places import hide_secrets
 from segue.batch.plan import Task
 from segue.errors import SegueError
@@ -148,7 +148,7 @@ class Ledger:
         return SegueError(f"{self._path}: damaged at the video {name!r}; choose another output")
 
     def settle(self, settings: dict[str, Any]) -> None:
-        """Store the settings of a new batch, or check that they are those of the batch that is continued.
+        """Store the settings of a new batch, or check that they equal those of the resumed one.
 
         Args:
             settings: JSON values by name.
@@ -188,7 +188,7 @@ class Ledger:
             tasks: videos in the order of the list.
 
         Returns:
-            Those that :meth:`add` would add.
+            Videos that :meth:`add` would add.
         """
         known = set(self._all("select source, arguments from videos"))
         by_key = {(task.source, json.dumps(task.arguments)): task for task in tasks}
@@ -197,17 +197,18 @@ class Ledger:
     def add(self, tasks: Iterable[Task]) -> None:
         """Queue videos that are not known yet.
 
-        A name that another video has, or that lies in the folder of another, gets a number.
-
         Args:
             tasks: videos in the order of the list.
+
+        Raises:
+            SegueError: two videos would write to one folder, or into one another's.
         """
         if not (new := self.unknown(tasks)):
             return
-        names = TakenNames(row[0] for row in self._all("select name from videos"))
+        check_names([*(row[0] for row in self._all("select name from videos")), *(task.name for task in new)])
         rows = [
             (
-                *(_bytes(names.take(task.name)), _bytes(task.source), json.dumps(task.arguments), task.job),
+                *(_bytes(task.name), _bytes(task.source), json.dumps(task.arguments), task.job),
                 None if task.identity is None else json.dumps(task.identity.to_json()),
             )
             for task in new
@@ -262,7 +263,7 @@ class Ledger:
         return [str(row[0]) for row in self._all("select distinct job from videos")]
 
     def again(self, name: str, identity: SourceIdentity | None = None) -> None:
-        """Queue a video whatever its state.
+        """Queue a video in any state.
 
         Args:
             name: name of the video.

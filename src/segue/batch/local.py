@@ -11,9 +11,6 @@ from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 
-import cv2
-import torch
-
 from segue.allocation import prepare_process
 from segue.batch.plan import Task
 from segue.batch.work import JobConfig, Outcome, attempt
@@ -83,6 +80,8 @@ class LocalWorkers:
 
 def gpus_of(order: JobConfig) -> list[str]:
     """The GPUs of this machine that a batch uses, as ``CUDA_VISIBLE_DEVICES`` calls them."""
+    import torch  # late: options are checked before
+
     found = torch.cuda.device_count() if order.gpus != 0 else 0
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = [name.strip() for name in named.split(",")] if named else [str(n) for n in range(found)]
@@ -96,6 +95,9 @@ def _begin(stopped: Connection, parent: int, threads: int) -> None:
     leave_group()  # Ctrl-C reaches the batch, which passes it on
     die_with(parent)
     prepare_process()
+    import cv2
+    import torch  # late: options are checked before
+
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
 

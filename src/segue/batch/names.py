@@ -1,20 +1,25 @@
-"""Names of results: relative paths that stay inside the output, and of which none contains another."""
+"""Names of results: relative paths inside the output that do not contain each other."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePath
 
 from segue.errors import SegueError
+from segue.naming import first_few
 from segue.system import WINDOWS
 
 SUBFOLDER = ".segue-batch"
-"""Folder in the output with the ledger, the pictures of the report and what is under way."""
+"""Folder in the output with the ledger, the images of the report and what is under way."""
 
-OWN = frozenset({"results.json"})
-"""What segue writes beside the results of videos; also every name that begins with ``.segue`` is its own."""
+REPORT = "report.html"
+"""The page of a batch, in the output."""
+
+OWN = frozenset({"results.json", REPORT})
+"""Files beside the results of videos; names that begin with ``.segue`` are reserved too."""
 
 
 def check_name(name: str, error: type[SegueError] = SegueError) -> None:
@@ -25,67 +30,25 @@ def check_name(name: str, error: type[SegueError] = SegueError) -> None:
         raise error(
             f"the name {name!r} must stay inside the output: a relative path without empty parts, . and .."
         )
-    if own := [part for part in parts if _is_own(part)]:
+    if own := [part for part in parts if part.startswith(".segue") or part in OWN]:
         raise error(f"the name {name!r}: {own[0]} is what segue itself writes; choose another")
 
 
-def result_name(source: str) -> str:
-    """A name that results may have, made of the relative path of a source without its ending.
-
-    A part that no result may have, such as ``..`` of a film called ``...mp4``, gets ``video`` in front.
-    """
-    parts = [part for part in source.split("/") if part]
-    return "/".join(f"video{part}" if part in (".", "..") or _is_own(part) else part for part in parts)
+def check_names(names: Iterable[str]) -> None:
+    """See that results may have these names, and that none is equal to another or a folder of it."""
+    counts = Counter(names)
+    folders: set[str] = set()
+    for name in counts:
+        check_name(name)
+        while (name := os.path.dirname(name)) and name not in folders:  # noqa: PTH120 - of very many names
+            folders.add(name)
+    if shared := [repr(name) for name, count in counts.items() if count > 1 or name in folders]:
+        raise SegueError(
+            f"several videos would write to {first_few(shared)}; list them in a table, with other names in "
+            "its column `name`"
+        )
 
 
 def key_of(name: str) -> str:
-    """What a video is called where its name may not stand: 16 digits of the SHA-256 of its name."""
+    """Replacement for an unusable name: 16 digits of its SHA-256."""
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
-
-
-class TakenNames:
-    """Names of results of which no two are equal, and none is a folder in which another one lies.
-
-    Args:
-        names: those that are taken.
-    """
-
-    def __init__(self, names: Iterable[str] = ()) -> None:
-        self._names: set[str] = set()
-        self._folders: set[str] = set()
-        self._next: dict[str, int] = {}
-        for name in names:
-            self._add(name)
-
-    def take(self, name: str) -> str:
-        """Take a name, with a number behind the part that is taken already."""
-        check_name(name)
-        path, parts = "", name.split("/")
-        for place, part in enumerate(parts, 1):
-            last, whole = place == len(parts), path + part
-            number = self._next.get(whole, 1) if last else 1  # lower ones are taken
-            while not self._is_free(free := whole if number == 1 else f"{whole}-{number}", last=last):
-                number += 1
-            if last:
-                self._next[whole] = number
-            path = free + "/"
-        self._add(path[:-1])
-        return path[:-1]
-
-    def _is_free(self, path: str, *, last: bool) -> bool:
-        """Whether a folder may have a path, and as the ``last`` part of a name whether results may."""
-        return path not in self._names and not (last and path in self._folders)
-
-    def _add(self, name: str) -> None:
-        self._names.add(name)
-        self._folders.update(folders_of(name))
-
-
-def folders_of(name: str) -> list[str]:
-    """The folders in which a result lies below the output."""
-    parts = name.split("/")
-    return ["/".join(parts[:length]) for length in range(1, len(parts))]
-
-
-def _is_own(part: str) -> bool:
-    return part.startswith(".segue") or part in OWN

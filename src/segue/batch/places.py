@@ -13,13 +13,13 @@ from typing import Any
 
 from segue.errors import SegueError, SourceError
 from segue.extras import install_command
+from segue.video.addresses import is_url, public_address, stored_address
 from segue.video.identity import SourceIdentity
-from segue.video.live import is_url, public_address, stored_address
 from segue.video.mask_folder import MARKER, RECORDS
 from segue.video.partial import PartialFile, remove_partial
 
 RESULT = ".segue.result.json"
-"""File in the results of a video that says of which batch and video they are, and their digest."""
+"""File in the results of a video with its batch, video and digest."""
 
 DONE = ".segue.done"
 """File that is written last among the results of a video at a remote place: the digest of all others."""
@@ -73,7 +73,7 @@ def files_below(place: str, suffixes: Collection[str]) -> list[str]:
 
 
 def remote_identity(place: str) -> SourceIdentity | None:
-    """What a remote file is known by: its size, its time, and the tag of its content; None if unknown."""
+    """Identity of a remote file: size, time and content tag; None if unknown."""
     try:
         files, name = file_system(place)
         info = files.info(name)
@@ -140,5 +140,5 @@ def file_system(place: str) -> tuple[Any, str]:
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, without line breaks and secrets; its class where it says nothing."""
+    """Message of an error without line breaks and secrets, or its class."""
     return hide_secrets(" ".join(str(error).split())) or type(error).__name__

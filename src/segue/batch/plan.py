@@ -7,18 +7,16 @@ import glob
 import io
 import os
 import shlex
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing.pool import ThreadPool
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
-from segue.batch.names import SUBFOLDER, check_name, folders_of, result_name
+from segue.batch.names import SUBFOLDER, check_name
 from segue.batch.places import files_below, hide_secrets, is_remote, is_result, remote_identity
 from segue.errors import SegueError, SourceError
-from segue.extras import install_command
 from segue.naming import natural_key
 from segue.video.identity import SourceIdentity
 
@@ -32,11 +30,8 @@ PLACES = ("roi", "depth", "flow")
 
 KNOWN_COLUMNS = frozenset({"source", "name", "auto", "options", *PROMPTS, *PLACES})
 
-THREADS = 8
-"""Sources are looked at by so many threads, since the disk answers several at once."""
-
-CHUNK = 4096
-"""Futures of so many sources are in memory at once."""
+Item = TypeVar("Item")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +60,25 @@ class Task:
 
 
 def read_tasks(sources: Sequence[str]) -> list[Task]:
-    """The videos that folders, patterns, lists and single films name, without duplicates.
+    """The videos that folders, patterns, lists and single videos name, without duplicates.
 
-    A folder stands for the films below it; where there are none, each folder of pictures in it is a video. A
-    text file has one source a line (empty lines and those that begin with # do not count); CSV and Parquet
-    have the column ``source`` and may have ``name``, ``mask``, ``box``, ``point``, ``remove``, ``auto``,
-    ``classes``, ``with``, ``roi``, ``depth``, ``flow`` and ``options``. Relative paths in a list begin at the
-    list. Results of segue are no sources: folders and patterns leave them out.
+    A folder stands for the videos below it; where there are none, each folder of images in it is a video. A
+    text file has one source a line (empty lines and those that begin with # do not count); CSV has the column
+    ``source`` and may have ``name``, ``mask``, ``box``, ``point``, ``remove``, ``auto``, ``classes``,
+    ``with``, ``roi``, ``depth``, ``flow`` and ``options``. Relative paths in a list begin at the list. What
+    segue wrote is no source: folders and patterns leave it out.
 
     Args:
-        sources: paths of films and folders, patterns with ``*``, ``?`` and ``[]``, addresses of remote films
-            and folders, and lists, which end in ``.txt``, ``.list``, ``.csv``, ``.tsv`` or ``.parquet``.
+        sources: paths of videos and folders, patterns with ``*``, ``?`` and ``[]``, addresses of remote
+            videos and folders, and lists, which end in ``.txt``, ``.list``, ``.csv`` or ``.tsv``.
 
     Returns:
-        One task for each pair of source and options, at least one, in the order of ``sources``; the films of
+        One task for each pair of source and options, at least one, in the order of ``sources``; the videos of
         a local folder or a pattern are in natural order. ``identity`` is None and ``job`` is empty.
 
     Raises:
         SourceError: nothing is there, a list cannot be read or has a wrong row, or a source is a result of
             segue.
-        SegueError: pyarrow, which reads Parquet, is not installed.
     """
     tasks = [task for text in sources for task in _expanded(text)]
     if not tasks:
@@ -104,29 +98,24 @@ def errors_of(task: Task) -> Iterator[None]:
         raise SegueError(f"{task.name} ({hide_secrets(task.source)}): {error}") from None
 
 
-def identities(tasks: Sequence[Task]) -> Iterator[tuple[Task, SourceIdentity | None]]:
-    """Videos with what their sources are known by now."""
-    pool = ThreadPoolExecutor(THREADS)
-    try:
-        for begin in range(0, len(tasks), CHUNK):
-            part = tasks[begin : begin + CHUNK]
-            yield from zip(part, pool.map(_identity_now, part), strict=True)
-    finally:
-        pool.shutdown(cancel_futures=True)  # also on Ctrl-C
+def in_threads(function: Callable[[Item], Value], items: Sequence[Item]) -> Iterator[tuple[Item, Value]]:
+    """Items with what a function that waits for a disk says of them, in their order."""
+    with ThreadPool(8) as pool:  # the disk answers several at once
+        yield from zip(items, pool.imap(function, items, chunksize=64), strict=True)
 
 
-def _identity_now(task: Task) -> SourceIdentity | None:
-    """The identity of a source; that of the plan where a file has the same size and time."""
+def identity_now(task: Task) -> SourceIdentity | None:
+    """The identity of a source; taken from the plan if size and time are equal."""
     if task.identity is not None and task.identity.kind == "file":
         with suppress(OSError, ValueError):
-            status = Path(task.source).stat()
+            status = os.stat(task.source)  # noqa: PTH116 - of very many files
             if (status.st_size, status.st_mtime_ns) == (task.identity.size, task.identity.modified_ns):
                 return task.identity
     return identity_of(task.source)
 
 
 def identity_of(source: str) -> SourceIdentity | None:
-    """What a source is known by now; None where that is not known, or nothing is there."""
+    """Present identity of a source; None if unknown or missing."""
     if is_remote(source):
         return remote_identity(source)
     try:
@@ -140,29 +129,27 @@ def _expanded(text: str) -> Iterator[Task]:
     suffix = PurePosixPath(path).suffix.lower()
     if suffix in (".csv", ".tsv"):
         yield from _from_rows(_csv_rows(Path(text)), text)
-    elif suffix == ".parquet":
-        yield from _from_rows(_parquet_rows(text), text)
     elif suffix in (".txt", ".list"):
         lines = (line.strip() for line in _text_of(Path(text)).splitlines())
         yield from _from_rows(({"source": line} for line in lines if line and line[0] != "#"), text)
     elif is_remote(text):
         if suffix in VIDEO_SUFFIXES:
-            yield Task(result_name(PurePosixPath(path).stem), text)
+            yield Task(PurePosixPath(path).stem, text)
         else:
-            found = files_below(text, VIDEO_SUFFIXES)
-            yield from _named([(item[len(text) :].lstrip("/"), item) for item in found])
+            for item in files_below(text, VIDEO_SUFFIXES):
+                yield Task(os.path.splitext(item[len(text) :].lstrip("/"))[0], item)  # noqa: PTH122
     elif Path(text).is_dir():
         _refuse_result(Path(text), text)
-        yield from _below(Path(text))
+        yield from _below(Path(text).absolute())
     elif Path(text).is_file():
         _refuse_result(Path(text).parent, text)
-        yield Task(result_name(Path(text).stem), text)
+        yield Task(Path(text).stem, text)
     elif glob.has_magic(text):
         for each in sorted(glob.glob(text, recursive=True), key=natural_key):  # noqa: PTH207
             place = Path(each)
             if SUBFOLDER in place.parts or any(map(is_result, (place, *place.parents[:-1]))):
                 continue
-            yield from [Task(result_name(place.name), each)] if place.is_dir() else _expanded(each)
+            yield from [Task(place.name, each)] if place.is_dir() else _expanded(each)
     else:
         raise SourceError(f"{text}: no such file, folder or list")
 
@@ -179,34 +166,25 @@ def _path_of(address: str) -> str:
 
 
 def _below(folder: Path) -> Iterator[Task]:
-    films = []
+    films: list[str] = []
     for place, folders, names in os.walk(folder):
-        here = Path(place)
-        folders[:] = [name for name in folders if name != SUBFOLDER and not is_result(here / name)]
-        films += [
-            path
-            for path in map(here.joinpath, names)
-            if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
-        ]
-    films.sort(key=lambda path: natural_key(str(path)))
-    yield from _named([(film.relative_to(folder).as_posix(), str(film)) for film in films])
+        folders[:] = [name for name in folders if name != SUBFOLDER and not is_result(Path(place, name))]
+        start = os.path.join(place, "")  # noqa: PTH118 - pathlib takes as long as all else for many videos
+        films += filter(os.path.isfile, (start + name for name in names if _is_film(name)))
+    films.sort(key=natural_key)
+    length = len(os.path.join(folder, ""))  # noqa: PTH118
+    for film in films:
+        yield Task(os.path.splitext(film[length:])[0].replace(os.sep, "/"), film)  # noqa: PTH122
     if not films:
         inner = [path for path in folder.iterdir() if path.is_dir() and path.name != SUBFOLDER]
         pictures = [path for path in inner if not is_result(path)]
         for item in sorted(pictures, key=lambda path: natural_key(path.name)) or [folder] * (not inner):
-            yield Task(result_name(item.name or item.resolve().name), str(item))
+            yield Task(item.name or item.resolve().name, str(item))
 
 
-def _named(films: Sequence[tuple[str, str]]) -> Iterator[Task]:
-    """Films by their relative paths, called after them without endings.
-
-    One that would share its name with another, or with a folder of others, keeps its ending.
-    """
-    plain = [str(PurePosixPath(path).with_suffix("")) for path, _ in films]
-    taken = Counter(plain)
-    taken.update({folder for name in plain for folder in folders_of(name)})
-    for (path, source), name in zip(films, plain, strict=True):
-        yield Task(result_name(path if taken[name] > 1 else name), source)
+def _is_film(name: str) -> bool:
+    stem, dot, ending = name.rpartition(".")
+    return bool(stem) and dot + ending.lower() in VIDEO_SUFFIXES
 
 
 def _from_rows(rows: Iterable[Mapping[str, Any]], place: str) -> Iterator[Task]:
@@ -222,7 +200,7 @@ def _from_rows(rows: Iterable[Mapping[str, Any]], place: str) -> Iterator[Task]:
                 f"{place}: column {unknown[0]!r} is not known; choose from {', '.join(sorted(KNOWN_COLUMNS))}"
             )
         plain = _path_of(source) if is_remote(source) else source
-        name = str(row.get("name") or "") or result_name(PurePosixPath(plain).stem)
+        name = str(row.get("name") or "") or PurePosixPath(plain).stem
         try:
             check_name(name, SourceError)
         except SourceError as error:
@@ -276,15 +254,3 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
         if None in row:
             raise SourceError(f"{path}: a row has more values than columns; quote those with commas")
         yield row
-
-
-def _parquet_rows(place: str) -> Iterator[dict[str, Any]]:
-    try:
-        import pyarrow.parquet as parquet
-    except ImportError:
-        raise SegueError(f"{place}: Parquet needs pyarrow: {install_command('cluster')}") from None
-    try:
-        rows: list[dict[str, Any]] = parquet.read_table(place).to_pylist()
-    except Exception as error:  # pyarrow's errors have no common base but Exception
-        raise SourceError(f"{place}: the list cannot be read ({error})") from None
-    yield from rows

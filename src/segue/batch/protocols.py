@@ -18,9 +18,8 @@ from segue.datasets.foreground_sets import read_flow, read_frame
 from segue.datasets.isd import IsdClip
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import DatasetError
-from segue.jobs.parts import MaskValue, Model
+from segue.jobs.parts import Model
 from segue.jobs.plan import check_needs
-from segue.jobs.prompting import mask_values
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob, to_json
 from segue.masks import write_index_mask
 from segue.metrics.data_sets import (
@@ -35,11 +34,10 @@ from segue.metrics.data_sets import (
 from segue.metrics.davis import VOID
 from segue.naming import first_few
 from segue.registry import DATASETS
-from segue.types import IndexMask
+from segue.types import IndexMask, MaskPrompt
 from segue.video.images import list_images, write_picture
 from segue.video.mask_folder import frame_number
 from segue.video.partial import replacing
-from segue.weights.loading import skeleton_for
 
 CLIPS = ("ytvis", "ovis")
 """Data sets whose videos are one clip each, and whose results are one file."""
@@ -62,19 +60,19 @@ class DatasetVideo:
 
     Attributes:
         name: of its results.
-        source: folder of its pictures.
+        source: folder of its images.
         prompts: masks that are given.
         roi: mask of where to look.
         flow: folder of its flow files.
         depth: folder of its depth maps, which a job has that asks for :data:`OWN_DEPTH`.
-        apart: its pictures are no film: frames are not aligned, and rain is not removed.
-        weights: weight file of its own; None is that of the job.
+        apart: its images are no video: frames are not aligned, and rain is not removed.
+        weights: its own weight file; None takes the job's.
         required: indices of the frames whose results are wanted; None is all of them.
     """
 
     name: str
     source: Path
-    prompts: tuple[MaskValue, ...] = ()
+    prompts: tuple[MaskPrompt, ...] = ()
     roi: Path | None = None
     flow: Path | None = None
     depth: Path | None = None
@@ -113,8 +111,8 @@ class DatasetVideo:
 
 
 @dataclass(frozen=True, slots=True)
-class Protocol:
-    """How a data set is run: the command, and the model where nobody names another one.
+class DatasetProtocol:
+    """Command and default model for a data set.
 
     ``videos`` gives its videos; what must be written for them (regions, links) goes into the folder.
     """
@@ -144,6 +142,8 @@ def check_classes(request: Request, model: Model) -> None:
     Those of YouTube-VIS 2019 and 2021 are as many, in another order. The weights are not read for it.
     """
     dataset = _open_ytvis(request)
+    from segue.weights.loading import skeleton_for  # imports PyTorch
+
     names: Mapping[int, str] = skeleton_for("instances", model.name, model.weights).class_names
     wrong = [
         f"{number} is {names[number]}, not {name}"
@@ -172,11 +172,11 @@ def scored_here(request: Request) -> bool:
 
 
 def results_of(request: Request, output: Path) -> Path:
-    """What is scored of the output: a folder of masks, or for instances one file, which is written."""
+    """The part of the output to score: a folder of masks, or one written file for instances."""
     return all_clips(request, output) if is_clips(request.dataset) else output
 
 
-def protocol_of(name: str) -> Protocol:
+def protocol_of(name: str) -> DatasetProtocol:
     """The protocol of a data set."""
     if name in PROTOCOLS:
         return PROTOCOLS[name]
@@ -203,7 +203,7 @@ def _masks(request: Request, folder: Path) -> Iterator[DatasetVideo]:
         mask = np.where(mask == VOID, 0, mask)
         if request.year != "2017":
             mask = (mask > 0).astype(np.uint8)
-        yield DatasetVideo(video.name, source, mask_values(mask, place))
+        yield DatasetVideo(video.name, source, tuple(MaskPrompt.each(mask, place)))
 
 
 def _ytvos(request: Request, folder: Path) -> Iterator[DatasetVideo]:
@@ -213,18 +213,18 @@ def _ytvos(request: Request, folder: Path) -> Iterator[DatasetVideo]:
     """
     for video in open_ytvos(request):
         names = list(video.frames)
-        prompts: tuple[MaskValue, ...] = ()
+        prompts: tuple[MaskPrompt, ...] = ()
         for frame in sorted({item.given for item in video.objects}, key=names.index):
             mask = video.read_mask(frame)
             coming = np.isin(mask, [item.id for item in video.objects if item.given == frame])
-            prompts += mask_values(np.where(coming, mask, 0), names.index(frame))
+            prompts += tuple(MaskPrompt.each(np.where(coming, mask, 0), names.index(frame)))
         required = {names.index(frame) for frame in video.required}
         wanted = tuple(sorted(required)) if len(required) < len(names) else None
         yield DatasetVideo(video.name, video.frames[names[0]].parent, prompts, required=wanted)
 
 
 def _foreground(request: Request, folder: Path) -> Iterator[DatasetVideo]:
-    """Every video from its first picture on; outside its region of interest there is no foreground."""
+    """Every video from its first image on; outside its region of interest there is no foreground."""
     for video in open_films(request):
         names = [path.stem for path in video.frames]
         if [frame_number(name, i) for i, name in enumerate(names)] != list(video.numbers):
@@ -246,7 +246,7 @@ def _isd(request: Request, folder: Path) -> Iterator[DatasetVideo]:
 
 
 def _alone(paths: Sequence[Path], names: Sequence[str], folder: Path) -> Path:
-    """Where pictures lie alone, by these names in this order: their own folder, or links in ``folder``."""
+    """Where images lie alone, by these names in this order: their own folder, or links in ``folder``."""
     own = paths[0].parent
     there = list_images(own) if own.is_dir() else []
     if there == list(paths) and [path.stem for path in paths] == list(names):
@@ -274,10 +274,10 @@ def _hofam(request: Request, folder: Path) -> Iterator[DatasetVideo]:
 
 
 def _ytvis(request: Request, folder: Path) -> Iterator[DatasetVideo]:
-    """Every video as one clip of its pictures."""
+    """Every video as one clip of its images."""
     dataset = _open_ytvis(request)
     if dataset.images is None:
-        raise DatasetError(f"{request.data}: no folder of pictures beside {dataset.path}")
+        raise DatasetError(f"{request.data}: no folder of images beside {dataset.path}")
     for video in dataset:
         paths = [dataset.images / name for name in video.file_names]
         names = [path.stem for path in paths]
@@ -311,19 +311,21 @@ def _written(path: Path, mask: IndexMask) -> Path:
     return path
 
 
-PROTOCOLS: Mapping[str, Protocol] = {
-    **dict.fromkeys(("davis", "folder", "something"), Protocol("track", _masks)),
-    "ytvos": Protocol("track", _ytvos),
-    **dict.fromkeys(("cdnet", "sbi", "lasiesta", "limu", "foreground"), Protocol("foreground", _foreground)),
-    "isd": Protocol("foreground", _isd),
-    "hofam": Protocol("foreground", _hofam, "hofam"),
-    **dict.fromkeys(CLIPS, Protocol("instances", _ytvis)),
+PROTOCOLS: Mapping[str, DatasetProtocol] = {
+    **dict.fromkeys(("davis", "folder", "something"), DatasetProtocol("track", _masks)),
+    "ytvos": DatasetProtocol("track", _ytvos),
+    **dict.fromkeys(
+        ("cdnet", "sbi", "lasiesta", "limu", "foreground"), DatasetProtocol("foreground", _foreground)
+    ),
+    "isd": DatasetProtocol("foreground", _isd),
+    "hofam": DatasetProtocol("foreground", _hofam, "hofam"),
+    **dict.fromkeys(CLIPS, DatasetProtocol("instances", _ytvis)),
 }
 """By the name that ``segue eval`` has for the data set."""
 
-BY_KIND: Mapping[Kind, Protocol] = {
-    "masks": Protocol("track", _masks),
-    "instances": Protocol("instances", _ytvis),
-    "films": Protocol("foreground", _foreground),
+BY_KIND: Mapping[Kind, DatasetProtocol] = {
+    "masks": DatasetProtocol("track", _masks),
+    "instances": DatasetProtocol("instances", _ytvis),
+    "films": DatasetProtocol("foreground", _foreground),
 }
 """For data sets of other packages, by what their videos are labelled with."""

@@ -1,4 +1,4 @@
-"""How the results of a video get their final place: whole, on the disk, and never over files of others."""
+"""Publish the results of a video: complete, on disk, and never over foreign files."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from typing import Any
 from segue.batch.names import SUBFOLDER, check_name
 from segue.batch.places import DONE, RESULT, file_system, hide_secrets, is_remote, one_line
 from segue.errors import SinkError
-from segue.inputs import parse_json
+from segue.inputs import parse_json, sha256
 from segue.system import rename, sync_file, sync_folder
-from segue.video.partial import write_complete, writing
-from segue.weights.checkpoint import sha256
+from segue.video.partial import make_folder, write_complete, writing
 
 LARGEST_MARK = 1 << 16
 """Bytes of the mark of results; it has three short entries."""
@@ -28,7 +27,7 @@ LARGEST_MARK = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class ResultMark:
-    """What the mark among the results of a video says.
+    """Content of the mark among the results of a video.
 
     Attributes:
         batch: identity of the batch.
@@ -131,7 +130,7 @@ def digest_of(folder: Path) -> str:
     return total.hexdigest()
 
 
-def stamp_of(folder: Path) -> str | None:
+def stamp_of(folder: str | Path) -> str | None:
     """SHA-256 over the names, sizes and times of all files below a folder; None if it cannot be read."""
     lines, folders = [], [os.fspath(folder)]
     try:
@@ -162,14 +161,6 @@ def _sync(folder: Path) -> None:
         sync_folder(Path(place))
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it; their names reach the disk."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    for path in reversed(missing):
-        path.mkdir(exist_ok=True)
-        sync_folder(path.parent)
-
-
 def _move(work: Path, final: Path, home: Path) -> None:
     """Rename a folder; from another disk it is copied beforehand."""
     try:
@@ -190,7 +181,7 @@ def _move(work: Path, final: Path, home: Path) -> None:
 
 
 def clear_leftovers(output: Path) -> None:
-    """Remove what a batch that was killed left of results on their way; only whoever has its lock may."""
+    """Remove unpublished results of a killed batch; the caller must hold its lock."""
     for kind in ("replaced", "coming"):
         for folder in (output / SUBFOLDER).glob(f"{kind}-????????"):
             shutil.rmtree(folder, ignore_errors=True)

@@ -11,8 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from segue.allocation import prepare_process
 from segue.batch.names import SUBFOLDER
 from segue.batch.places import is_remote, one_line
@@ -113,6 +111,8 @@ class RayTasks:
 def _attempt(task: Task, order: JobConfig) -> Outcome:
     """Do a video on a node of the cluster."""
     prepare_process()
+    import torch  # late: options are checked before
+
     torch.set_num_threads(order.threads or 1)
     if Path(order.folder).is_dir():  # relative paths begin there
         os.chdir(order.folder)

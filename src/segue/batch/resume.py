@@ -1,14 +1,16 @@
-"""What a batch that goes on looks at first: whether sources and results are still what the ledger says."""
+"""Check sources and results against the ledger before resuming."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from segue.batch.ledger import Ledger, Row
 from segue.batch.places import is_remote
-from segue.batch.plan import identities
+from segue.batch.plan import Task, identity_now, in_threads
 from segue.batch.publish import digest_of, mark_of, stamp_of
+from segue.video.identity import SourceIdentity
 
 
 def check_known(ledger: Ledger, output: str, batch: str, *, retry_failed: bool) -> Iterator[str]:
@@ -19,30 +21,35 @@ def check_known(ledger: Ledger, output: str, batch: str, *, retry_failed: bool) 
     """
     failed = ledger.tasks("failed") if retry_failed else []
     ledger.recover(failed=retry_failed)
-    for task, now in identities(failed):
+    for task, now in in_threads(identity_now, failed):
         ledger.again(task.name, now)
     names = {task.name for task in failed}
     done = {row.name: row for row in ledger.rows("done")}
     known = [task for task in ledger.tasks("queued", "done") if task.name not in names]
-    for task, now in identities(known):
+    here = None if is_remote(output) else Path(output)
+
+    def look(task: Task) -> tuple[SourceIdentity | None, str | None]:
+        results = here and task.name in done and stamp_of(f"{here}{os.sep}{task.name}")
+        return identity_now(task), results or None
+
+    for task, (now, stamp) in in_threads(look, known):
         row = done.get(task.name)
         difference = task.identity and now and task.identity.difference(now)
         if difference:
             error = f"its source is another than the batch was begun with: {difference}"
             ledger.failed(task.name, f"{error}; --retry-failed does it anew")
             yield f"{task.name}: {error}"
-        elif row is not None and not is_remote(output) and (wrong := _problem(ledger, row, output, batch)):
+        elif row is not None and here is not None and (wrong := _problem(ledger, row, stamp, here, batch)):
             ledger.again(task.name)
             yield f"{task.name}: its results {wrong}; it is done again"
     ledger.save()
 
 
-def _problem(ledger: Ledger, row: Row, output: str, batch: str) -> str | None:
-    """What is wrong with the results of a video; files are read only where names, sizes or times differ."""
-    folder = Path(output) / row.name
-    stamp = stamp_of(folder)
+def _problem(ledger: Ledger, row: Row, stamp: str | None, output: Path, batch: str) -> str | None:
+    """Problems of the results of a video; files are read only if names, sizes or times differ."""
     if stamp is not None and stamp == row.stamp:
         return None
+    folder = output / row.name
     mark = mark_of(folder)
     if mark is None or (mark.batch, mark.name) != (batch, row.name):
         return "are gone"

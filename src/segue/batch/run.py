@@ -20,7 +20,6 @@ from segue.batch.work import Outcome
 from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import SegueError
 from segue.inputs import printable
-from segue.reports.html import write_page
 from segue.video.partial import write_complete, writing
 
 ROUND_SECONDS = 0.5
@@ -32,7 +31,7 @@ STOP_SECONDS = 2.5
 What they saved before is kept all the same, and every mask that is written."""
 
 SHOWN = 2000
-"""Videos in the table and among the pictures at most; all that failed are listed."""
+"""Videos in the table and among the images at most; all that failed are listed."""
 
 News = list[tuple[Task, Outcome]]
 
@@ -66,20 +65,7 @@ def run_batch(
     show: Callable[[News], None] = lambda _: None,
     cancel: CancelToken | None = None,
 ) -> None:
-    """Do videos, the longest first.
-
-    Args:
-        ledger: keeps the outcome of each video.
-        tasks: videos of the ledger.
-        workers: ended by this function.
-        pictures: folder for a picture of each video.
-        show: called with the videos that have ended since the last call.
-        cancel: lets the caller interrupt the batch, as Ctrl-C does.
-
-    Raises:
-        KeyboardInterrupt: the batch was interrupted, and everything is saved.
-        SegueError: the ledger cannot be written, or a worker cannot do any video; everything before is saved.
-    """
+    """Do videos, the longest first."""
     queue = sorted(tasks, key=lambda task: task.size)  # the longest last
     running: dict[Future[Outcome], Task] = {}
     losses = Counter[str]()
@@ -138,16 +124,19 @@ def _record(ledger: Ledger, task: Task, outcome: Outcome, pictures: Path) -> Non
 
 
 def write_batch_report(ledger: Ledger, pictures: Path, path: Path) -> None:
-    """The page of a batch: what is done, what failed and why, how fast it went, a picture a video."""
+    """The page of a batch: what is done, what failed and why, how fast it went, an image a video."""
     counts = ledger.counts()
     done = ledger.rows("done")
     shown = done[:SHOWN]
     frames, seconds = sum(row.frames for row in done), sum(row.seconds or 0.0 for row in done)
     facts = [(state, str(counts[state])) for state in ("done", "failed", "running", "queued")]
     facts += [("frames", f"{frames}"), ("frames/s of a worker", f"{frames / seconds if seconds else 0:.1f}")]
+    from segue.reports.html import write_page  # late: it imports what scores
+
     write_page(
         path,
         "batch.html",
+        batch=ledger.identity(""),
         title="Batch – segue",
         counts=counts,
         facts=facts,

@@ -83,7 +83,7 @@ def _masks(request: Request, output: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _ids(name: str, masks: WantedMasks, shown: set[int]) -> Iterator[str]:
-    """What is wrong with the ids that the masks of a video show; an object shows where it is given."""
+    """Problems of the ids in the masks of a video; an object must be visible on its first frame."""
     if lost := sorted(set(masks.ids) - shown):
         yield f"{name} never shows object {first_few(map(str, lost))}"
     if unknown := sorted(shown - set(masks.ids)):

@@ -1,4 +1,4 @@
-"""What a worker does with one video: fetch it, run the command over it, put the results in their place."""
+"""Work on one video: fetch it, run the command, publish the results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -15,6 +15,7 @@ import numpy as np
 from annotated_types import Ge
 from PIL import Image as PillowImage
 
+from segue import jobs, weights
 from segue.batch.names import check_name, key_of
 from segue.batch.places import fetch, hide_secrets, is_remote, one_line
 from segue.batch.plan import Task
@@ -22,21 +23,18 @@ from segue.batch.publish import publish
 from segue.cancel import CancelToken
 from segue.errors import ResumeError, SegueError
 from segue.jobs.observer import Observer
-from segue.jobs.parts import MaskFile
-from segue.jobs.running import run
 from segue.jobs.values import ForegroundJob, TrackJob, VideoJob, from_json
 from segue.masks import overlay
-from segue.types import Frame, Segmentation
+from segue.types import Frame, MaskPrompt, Segmentation
 from segue.video.mask_folder import MARKER
-from segue.weights import keep_networks
 
 PICTURE_WIDTH = 320
-"""Width of the picture of a video in the report, in pixels."""
+"""Width of the image of a video in the report, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobConfig:
-    """What is done with every video of a batch, and how.
+    """Job and settings for every video of a batch.
 
     Attributes:
         command: what is done with each video: track, foreground or instances.
@@ -77,7 +75,7 @@ class JobConfig:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a video.
+    """Outcome of a video.
 
     Attributes:
         state: done, failed, stopped (interrupted, to be resumed), or refused: the worker can do no video.
@@ -132,7 +130,7 @@ class ProgressRecorder(Observer):
 
 
 def attempt(task: Task, order: JobConfig, cancel: CancelToken) -> Outcome:
-    """Do one video, and report how it ended, whatever happens."""
+    """Process one video and always report the outcome."""
     video = CancelToken()  # callbacks of this video end with it
     cancel.on_cancel(video.cancel)
     recorder = ProgressRecorder()
@@ -155,7 +153,7 @@ def execute(task: Task, order: JobConfig, watch: ProgressRecorder, cancel: Cance
     check_name(task.name)
     scratch = cast(Path, order.scratch)  # run_tasks fills it in
     fetched = scratch / "fetched" / key_of(task.name)
-    work = scratch / "work" / key_of(task.name)  # a name may end as a file does: film.mp4
+    work = scratch / "work" / key_of(task.name)  # a name may end as a file does: video.mp4
     stopped = False
     try:
         job = _placed(_job_of(task), task, fetched, work)
@@ -197,10 +195,10 @@ def _placed(job: VideoJob, task: Task, fetched: Path, work: Path) -> VideoJob:
     changes["source"] = job.source.model_copy(update=place)
     if isinstance(job, TrackJob):
         changes["prompts"] = tuple(
-            value.model_copy(update={"path": str(fetch(value.path, fetched))})
-            if isinstance(value, MaskFile) and is_remote(value.path)
-            else value
-            for value in job.prompts
+            replace(item, mask=str(fetch(item.path, fetched)))
+            if isinstance(item, MaskPrompt) and item.path and is_remote(item.path)
+            else item
+            for item in job.prompts
         )
     if isinstance(job, ForegroundJob) and job.roi is not None and is_remote(job.roi):
         changes["roi"] = str(fetch(job.roi, fetched))
@@ -213,5 +211,5 @@ _NETWORKS: dict[tuple[str, str | None], Any] = {}
 
 def _carry_out(job: VideoJob, watch: ProgressRecorder, cancel: CancelToken, *, resume: bool) -> None:
     how = job.outputs.model_copy(update={"resume": resume, "overwrite": not resume})
-    with keep_networks(_NETWORKS):
-        run(job.model_copy(update={"outputs": how}), watch, cancel)
+    with weights.keep_networks(_NETWORKS):
+        jobs.run(job.model_copy(update={"outputs": how}), watch, cancel)

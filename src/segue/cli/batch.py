@@ -24,8 +24,7 @@ from segue.cli.running import parse_job
 from segue.errors import SegueError
 from segue.inputs import printable
 from segue.jobs.processes import value_of
-from segue.jobs.tracking import check_prompts
-from segue.jobs.values import TrackJob, to_json
+from segue.jobs.values import TrackJob, check_prompts, to_json
 from segue.reports.terminal import bars
 
 WORKERS_OWN = ("--output", "-o", "--overwrite", "--resume", "--quiet", "-q")  # each worker sets them
@@ -34,7 +33,7 @@ DOABLE = ("track", "foreground", "instances")
 
 
 class BatchCommand(TyperCommand):
-    """Takes its own options, and keeps those of the command that is done in ``context.args``."""
+    """Parses its own options and keeps those of the repeated command in ``context.args``."""
 
     def handed_on(self, args: list[str]) -> str:
         """The command that the other options are for."""
@@ -81,10 +80,10 @@ def takes_value(option: Any) -> bool:
 
 
 def _asked(sources: list[str] | None = None, status: bool = False) -> None:
-    """What a batch is asked.
+    """Options of a batch.
 
     Args:
-        sources: folders, patterns, films or lists.
+        sources: folders, patterns, videos or lists.
         status: show the progress of the batch in this output.
     """
 
@@ -92,15 +91,15 @@ def _asked(sources: list[str] | None = None, status: bool = False) -> None:
 def _batch(context: typer.Context, asked: Values, running: Values) -> None:
     """Process many videos on all cores, or on a Ray cluster; an interrupted batch can be resumed.
 
-    SOURCES are folders, patterns, films, or lists: text with a source a line, CSV or Parquet with the columns
-    `source`, `name`, `mask`, `box`, `point`, `remove`, `auto`, `classes`, `with`, `roi`, `depth`, `flow`,
-    `options`. Options not listed here are passed to the command that is done. Each video gets a folder of its
-    own in the output, which appears when it is complete. A worker that dies is replaced, and its video is
-    resumed; a damaged file costs one line in the report.
+    SOURCES are folders, patterns, videos, or lists: text with a source a line, or CSV with the
+    columns `source`, `name`, `mask`, `box`, `point`, `remove`, `auto`, `classes`, `with`, `roi`, `depth`,
+    `flow`, `options`. Options not listed here are passed to the command that is done. Each video gets a
+    folder of its own in the output, which appears when it is complete. A worker that dies is replaced, and
+    its video is resumed; a damaged file costs one line in the report.
 
     Examples:
 
-        segue batch films/ --do foreground --format png -o results
+        segue batch videos/ --do foreground --format png -o results
 
         segue batch list.csv --do track -o results            # prompts from the columns of list.csv
 
@@ -108,7 +107,7 @@ def _batch(context: typer.Context, asked: Values, running: Values) -> None:
 
         segue batch --status -o results
 
-        segue batch s3://bucket/films --do instances -o s3://bucket/results --address ray://head:10001
+        segue batch s3://bucket/videos --do instances -o s3://bucket/results --address ray://head:10001
     """
     how, sources = JobConfig(**running, options=tuple(context.args)), asked["sources"]
     if asked["status"]:
@@ -118,7 +117,7 @@ def _batch(context: typer.Context, asked: Values, running: Values) -> None:
     if how.command not in DOABLE:
         raise SegueError(f"--do {how.command}: choose from {', '.join(DOABLE)}")
     if not sources and not (how.resume or how.retry_failed):
-        raise SegueError("say which videos: a folder, a pattern, films, or a list")
+        raise SegueError("say which videos: a folder, a pattern, videos, or a list")
     if do_tasks(read_tasks(sources) if sources else [], how):
         raise typer.Exit(1)
 

@@ -4,44 +4,37 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import typer
-from annotated_types import Ge
 
-from segue.cli.options import Options, Values, command
-from segue.jobs.detecting import detect_first, require_free, write_found
-from segue.jobs.options import checked
+from segue.cli.options import ChosenOptions, Fields, Options, Values, command
+from segue.errors import SinkError
+from segue.jobs.options import checked, nested
 from segue.jobs.parts import Finding
-from segue.jobs.prompting import DEFAULT_NOTICE, make_detector
+from segue.jobs.plan import check_detector
 from segue.notices import notice
 from segue.prompts.selection import Found
 from segue.registry import DETECTORS
 from segue.reports.terminal import print_table
-from segue.sessions.detecting import detector
 from segue.video import open_source
+from segue.video.partial import prepare
 
-FINDING = Options(
-    detector,
-    "name:with weights classes score max_objects features refine tiles",
-    {"name": None},
-    {
-        "name": str | None,
-        "weights": Path | None,
-        "classes": str | None,
-        "tiles": Annotated[int | None, Ge(1)],
+FINDING = Fields(
+    Finding,
+    ("text-at", "auto-every"),
+    help={
+        "with": f"What finds the objects: {', '.join(DETECTORS.names)}.  [default: motion; with `--text` "
+        "nanodet, or an open-vocabulary detector of the user's cache]",
+        "text": 'Phrases to look for, such as "person, red car".',
+        "refine": "What draws the mask to the edges.  [default: crf, for boxes network]",
     },
-    {
-        "name": f"What finds the objects: {', '.join(DETECTORS.names)}.",
-        "classes": "Labels to keep, such as person,car.",
-        "refine": "What draws the mask to the edges.  [default: crf, for nanodet network]",
-    },
+    names={"detector-weights": "weights"},
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What is written.
+    """Outputs.
 
     Attributes:
         output: output folder.  [default: segue-out/NAME]
@@ -56,14 +49,16 @@ class Output:
     overwrite: bool = False
 
 
-def _detect(source: Values, found: Values, written: Values) -> None:
-    """Find the objects of a picture, or of one frame of a video, and draw them.
+def _detect(source: Values, found: ChosenOptions, written: Values) -> None:
+    """Find the objects of an image, or of one frame of a video, and draw them.
 
     Prints a table, and writes `mask.png` (an index mask) and `overlay.png`.
 
     Examples:
 
         segue detect street.jpg --with maskrcnn --classes person,car --score 0.7
+
+        segue detect street.jpg --text "person, red car"
 
         segue detect photo.jpg --with lost --refine grabcut
 
@@ -73,10 +68,17 @@ def _detect(source: Values, found: Values, written: Values) -> None:
     opened = open_source(**source)
     folder = out.output or Path("segue-out") / opened.name
     targets = [folder / "mask.png", folder / "overlay.png", *([out.json] if out.json else [])]
-    require_free(targets, out.overwrite)
-    finding = checked(Finding, found)
+    for path in targets:
+        if path.exists() and not out.overwrite:
+            raise SinkError(f"{path}: exists already; give --overwrite or another place")
+        prepare(path)
+    finding = checked(Finding, nested({place: value for place, value in found.items() if value is not None}))
+    check_detector(finding.name, finding.weights)
+    from segue.jobs.detecting import detect_first, write_found  # imports PyTorch
+    from segue.jobs.prompting import DEFAULT_NOTICE, make_detector
+
     find = make_detector(finding, out.device)
-    if finding.name is None:
+    if finding.name is None and finding.text is None:
         notice(DEFAULT_NOTICE)
     frame, result = detect_first(opened, find)
     write_found(frame, result, targets)
@@ -92,7 +94,7 @@ detect = command(
         "source! start",
         types={"source": str, "start": str | None},
         help={
-            "source": "Picture, video, image folder, glob, camera or address.",
+            "source": "Image, video, image folder, glob, camera or address.",
             "start": "Frame of a video: 250, 12.5s or 1:30.",
         },
     ),

@@ -13,6 +13,9 @@ from segue.inputs import printable
 def doctor(
     device: Annotated[str | None, typer.Option(help="Where the self-test runs: cpu, cuda, mps.")] = None,
     test: Annotated[bool, typer.Option("--test/--no-test", help="Follow the bundled video.")] = True,
+    bench: Annotated[
+        bool, typer.Option(help="Time networks on the bundled video and print a table.")
+    ] = False,
     verbose: Annotated[bool, typer.Option(help="Also show the tuned form of each layer.")] = False,
 ) -> None:
     """Show what a bug report needs: versions, devices, codecs, extras, layers, and a self-test.
@@ -21,6 +24,7 @@ def doctor(
 
         segue doctor
         segue doctor --no-test
+        segue doctor --bench --device cuda
     """
     for name, value in facts():
         typer.echo(printable(f"{name}: {value}"))
@@ -33,6 +37,13 @@ def doctor(
         except (RuntimeError, ImportError, OSError) as error:  # also a library that cannot be loaded
             typer.echo(printable(f"self-test: FAILED ({error})"))
             failed = True
+    if bench:
+        from segue.timing import table  # late: it imports PyTorch
+
+        typer.echo()
+        for line in table(device):
+            typer.echo(line)
+        typer.echo()
     typer.echo(f"summary: {summary()}{'; the self-test failed' if failed else ''}")
     if failed:
         raise typer.Exit(1)

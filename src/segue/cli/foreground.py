@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from segue.cli.options import Chosen
+from segue.cli.options import ChosenOptions
 from segue.cli.running import job_command
-from segue.jobs import ForegroundJob
 from segue.jobs.parts import DEFAULT_FORMATS
+from segue.jobs.values import ForegroundJob
 
 
-def _foreground(values: Chosen, *, quiet: bool) -> None:
+def _foreground(values: ChosenOptions, *, quiet: bool) -> None:
     """Find what moves or does not belong to the scene.
 
     The result is a mask for every frame, 1 where something is in front of the background, and an overlay

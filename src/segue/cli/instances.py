@@ -6,13 +6,12 @@ from pathlib import Path
 
 import typer
 
-from segue.cli.options import Chosen
+from segue.cli.options import ChosenOptions
 from segue.cli.running import job_command
-from segue.jobs import InstancesJob
-from segue.jobs.instances import DEFAULT_MODEL, default_model
+from segue.jobs.values import InstancesJob
 
 
-def _instances(values: Chosen, *, quiet: bool) -> None:
+def _instances(values: ChosenOptions, *, quiet: bool) -> None:
     """Find, classify and follow every instance of a video.
 
     The result is an index mask for every frame, whose ids stay the same through the video, and an overlay
@@ -49,8 +48,10 @@ instances = job_command(
 
 def _default_model(weights: Path | None, *, detectors: bool, quiet: bool) -> str:
     """The network that is taken where none is named, which is reported."""
+    from segue.weights.available import DEFAULT_INSTANCES, default_model
+
     found = default_model(weights, detectors=detectors)
-    if not quiet and (weights is None or found != DEFAULT_MODEL):
+    if not quiet and (weights is None or found != DEFAULT_INSTANCES):
         why = f"that of {weights}" if weights else "whose weights are available; --model chooses another"
         typer.echo(f"model: {found}, {why}", err=True)
     return found

@@ -1,7 +1,7 @@
 """Commands made from signatures: what a dataclass or function says of its parameters stands only there.
 
-The types, defaults and docstring of a parameter become those of the option: bounds are those of
-``annotated_types`` (``Annotated[int, Ge(1)]``), choices are those of ``Literal``, the help is its entry under
+Types, defaults and docstrings of parameters become those of the options: bounds come from
+``annotated_types`` (``Annotated[int, Ge(1)]``), choices from ``Literal``, and the help is the entry under
 ``Attributes`` or ``Args``.
 """
 
@@ -24,7 +24,7 @@ from typer.core import TyperCommand
 from segue.options import PANELS, Place, flags_of, offered
 
 Values = dict[str, Any]
-Chosen = dict[Place, Any]  # values of options by their places in a job
+ChosenOptions = dict[Place, Any]  # values of options by their places in a job
 
 _SECTION = re.compile(r"^(?:Args|Attributes):\n((?:    .*\n?|\n)*)", re.MULTILINE)
 _ENTRY = re.compile(r"^    (\w+(?:, \w+)*): (.*(?:\n {5,}.*)*)", re.MULTILINE)
@@ -66,29 +66,11 @@ class Options:
             default = self.defaults.get(name, known[name].default)
             annotated = get_origin(types[name]) is Annotated
             kind, *metadata = get_args(types[name]) if annotated else (types[name],)
-            bounds = _bounds(metadata)
+            flags = (given or name.replace("_", "-")).split(",")
             text = self.help.get(name, helps.get(name))
-            shown, *short = (given or name.replace("_", "-")).split(",")
-            if word.endswith("!"):
-                info: Any = typer.Argument(help=text, show_default=False)
-            elif kind == bool | None or (kind is bool and default is True):
-                info = typer.Option(f"--{shown}/--no-{shown}", help=text, rich_help_panel=self.panel)
-            else:
-                flags = [f"--{shown}", *(f"{'-' if len(name) == 1 else '--'}{name}" for name in short)]
-                info = typer.Option(
-                    *flags,
-                    help=text,
-                    show_default=default not in (None, ""),
-                    rich_help_panel=self.panel,
-                    **bounds,
-                )
-            annotation: Any = Annotated[kind, info]
-            yield (
-                name,
-                inspect.Parameter(
-                    _called(shown), inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
-                ),
-            )
+            panel = None if word.endswith("!") else self.panel
+            rules = {"help": text, "rich_help_panel": panel} | _bounds(metadata)
+            yield name, _parameter(flags, kind, default, argument=word.endswith("!"), **rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +80,14 @@ class Fields:
     Attributes:
         of: the job.
         without: names of options that the command lacks.
-        defaults, help: what is otherwise than the job says, by the names of options.
+        defaults, help, names: what is otherwise than the job says, by the names of options.
     """
 
     of: type[BaseModel]
     without: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     help: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def parameters(self) -> Iterator[tuple[Place, inspect.Parameter]]:
         """Place in the job, and the parameter as Typer takes it."""
@@ -114,27 +97,35 @@ class Fields:
                 continue
             kind, bounds = _typed(item)
             default = self.defaults.get(flags[0], item.default)
-            if not isinstance(default, (bool, int, float, str)) or (kind is int and isinstance(default, str)):
+            argument = extra["flags"].endswith("!")
+            if argument:
+                default = inspect.Parameter.empty
+            elif not isinstance(default, (bool, int, float, str)) or (
+                kind is int and isinstance(default, str)
+            ):
                 default = None  # the help says which it is
-            given = {"help": self.help.get(flags[0], item.description)} | bounds
-            if extra["flags"].endswith("!"):
-                default, info = inspect.Parameter.empty, typer.Argument(show_default=False, **given)
-            else:
-                if kind is bool and default is not False:
-                    flags[0] += f"/--no-{flags[0]}"
-                words = [f"{'-' if len(name) == 1 else '--'}{name}" for name in flags]
-                shown = default not in (None, "")
-                info = typer.Option(*words, show_default=shown, rich_help_panel=extra["panel"], **given)
-                kind = kind if shown else kind | None
-            yield (
-                place,
-                inspect.Parameter(
-                    _called(flags_of(place, item)[0]),
-                    inspect.Parameter.KEYWORD_ONLY,
-                    default=default,
-                    annotation=Annotated[kind, info],
-                ),
-            )
+            panel = None if argument else extra["panel"]
+            rules = {"help": self.help.get(flags[0], item.description), "rich_help_panel": panel} | bounds
+            flags[0] = self.names.get(flags[0], flags[0])
+            yield place, _parameter(flags, kind, default, argument=argument, **rules)
+
+
+def _parameter(
+    flags: Sequence[str], kind: Any, default: Any, *, argument: bool, **rules: Any
+) -> inspect.Parameter:
+    """A parameter as Typer takes it; ``rules`` are those of an argument or option."""
+    if argument:
+        info: Any = typer.Argument(show_default=False, **rules)
+    else:
+        words = [f"{'-' if len(name) == 1 else '--'}{name}" for name in flags]
+        if kind == bool | None or (kind is bool and default is not False):
+            words[0] += f"/--no-{flags[0]}"
+        shown = default not in (None, "")
+        info = typer.Option(*words, show_default=shown, **rules)
+        kind = kind if shown else kind | None
+    annotation: Any = Annotated[kind, info]
+    name, kind_of = _called(flags[0]), inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind_of, default=default, annotation=annotation)
 
 
 def _called(name: str) -> str:
@@ -170,7 +161,7 @@ def _bounds(metadata: Sequence[Any]) -> dict[str, Any]:
 
 
 def described(of: Any) -> dict[str, str]:
-    """What the docstring of a dataclass, its bases, or a function says of each parameter."""
+    """Description of each parameter in the docstring of a dataclass, its bases, or a function."""
     found: dict[str, str] = {}
     own = {f"``{name}``": f"`--{name.replace('_', '-')}`" for name in inspect.signature(of).parameters}
     for part in reversed(of.__mro__ if isinstance(of, type) else (of,)):
@@ -184,7 +175,7 @@ def described(of: Any) -> dict[str, str]:
 
 
 def _panel(parameter: inspect.Parameter) -> int:
-    """Where the group of an option stands in the help; options without one come first."""
+    """Position of the group of an option in the help; options without a group come first."""
     panel = getattr(parameter.annotation.__metadata__[0], "rich_help_panel", None)
     return PANELS.index(panel) if panel in PANELS else -1
 

@@ -23,7 +23,7 @@ from segue.reproduce.rows import Face, do_table
 
 
 def _asked(paper: str | None = None, table: list[str] | None = None, listed: bool = False) -> None:
-    """What is wanted.
+    """Selected tables.
 
     Args:
         paper: name of a paper.  [default: list all tables]
@@ -37,7 +37,7 @@ def _reproduce(asked: Values, options: Values, written: Values) -> None:
 
     Without PAPER, all tables are listed with the data and the weights that they need. A row whose data or
     weights are not there is left out, and a note says what brings them. Of a data set that is there in part,
-    that part is run. Masks, a picture a video and a page with the worst frames are kept in the output;
+    that part is run. Masks, an image a video and a page with the worst frames are kept in the output;
     --resume goes on after Ctrl-C or a crash.
 
     Examples:

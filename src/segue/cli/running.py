@@ -8,32 +8,35 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from annotated_types import Ge, Le
 from rich.progress import TaskID
 
-from segue.cli.options import Chosen, Fields, Options, Values, command
+from segue.cli.options import ChosenOptions, Fields, Options, Values, command
 from segue.errors import SegueError
 from segue.inputs import printable
-from segue.jobs import Job, Observer, VideoJob, run
+from segue.jobs.observer import Observer
 from segue.jobs.options import checked, nested
-from segue.jobs.processes import live_page
+from segue.jobs.plan import check_needs
+from segue.jobs.values import Job, TrackJob, VideoJob, check_prompts
 from segue.notices import notice
 from segue.registry import COMMANDS, DETECTORS, SINKS
 from segue.reports.terminal import bars
-from segue.types import Frame, Segmentation
-from segue.video import Source
-from segue.video.zones import Zone
+
+if TYPE_CHECKING:
+    from segue.types import Frame, Segmentation
+    from segue.video import Source
+    from segue.video.zones import Zone
 
 # Base of what is wrong with a command line; versions of typer differ in where they keep it.
 COMMAND_LINE_ERROR: Any = typer.BadParameter.__mro__[2]
 
 
 @dataclass(frozen=True, slots=True)
-class How:
-    """How a command shows what goes on.
+class Display:
+    """Progress output of a command.
 
     Attributes:
         quiet: no progress.
@@ -69,13 +72,14 @@ def job_command(
     text = {
         "model": defaults.pop("model_help"),
         "format": f"Formats to write, separated by commas: {formats}.  [default: png,overlay]",
-        "with": f"Detector that finds the objects: {detectors}.  [default: motion]",
+        "with": f"Detector that finds the objects: {detectors}.  [default: motion; with --text nanodet, or "
+        "an open-vocabulary detector of the user's cache]",
     }
     own = Fields(kind, tuple(without), defaults, text)
 
     def parsed(*given: Any) -> VideoJob:
         *others, values, how = given
-        chosen: Chosen = {place: value for place, value in values.items() if value is not None}
+        chosen: ChosenOptions = {place: value for place, value in values.items() if value is not None}
         parse(chosen, *others, quiet=how["quiet"])
         return checked(kind, nested(chosen))
 
@@ -83,7 +87,7 @@ def job_command(
         show(cast(Job, parsed(*values)), values[-1])
 
     parsed.__doc__ = carry_out.__doc__ = parse.__doc__
-    shown = Options(How, "quiet:quiet,q live port browser", panel="Output")
+    shown = Options(Display, "quiet:quiet,q live port browser", panel="Output")
     made = command(carry_out, *groups, own, shown)
     made.parse = command(parsed, *groups, own, shown)  # type: ignore[attr-defined]
     return made
@@ -123,6 +127,13 @@ def _parser(name: str) -> Any:
 
 def show(job: Job, how: Values | None = None) -> None:
     """Carry out a job, and show how it goes on; ends the program with 130 where it is interrupted."""
+    if isinstance(job, TrackJob):
+        check_prompts(job)
+    if isinstance(job, VideoJob):
+        check_needs([job])
+    from segue.jobs.processes import live_page  # imports PyTorch
+    from segue.jobs.running import run
+
     how = how or {}
     with Console(quiet=bool(how.get("quiet"))) as console:
         try:
@@ -185,7 +196,7 @@ class Console(Observer):
             )
 
     def _late(self, frame: Frame) -> str:
-        """How late a live source is, in words."""
+        """Delay of a live source, in words."""
         delay = None if self._source is None else self._source.delay(frame)
         if self._source is None or delay is None:
             return ""

@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from segue.cli.options import Chosen, Options, Values
+from segue.cli.options import ChosenOptions, Options, Values
 from segue.cli.running import job_command
 from segue.errors import PromptError
-from segue.jobs import TrackJob
-from segue.jobs.prompting import typed_prompts
+from segue.jobs.typed import typed_prompts
+from segue.jobs.values import TrackJob
 from segue.registry import MODELS
 
 TRACKERS = ", ".join(entry.name for entry in MODELS if entry.task == "track")
@@ -41,11 +41,11 @@ class What:
     fill: bool = False
 
 
-def _track(values: Chosen, what: Values, *, quiet: bool) -> None:
+def _track(values: ChosenOptions, what: Values, *, quiet: bool) -> None:
     """Follow objects through a video of any length.
 
-    Say what to follow with a mask, a box or points on any frame, or have the objects found with --auto; the
-    result is an index mask for every frame and an overlay video.
+    Say what to follow with a mask, a box or points on any frame, or have the objects found with --text or
+    --auto; the result is an index mask for every frame and an overlay video.
 
     Examples:
 
@@ -57,6 +57,8 @@ def _track(values: Chosen, what: Values, *, quiet: bool) -> None:
 
         segue track dog.mp4 --point 200,150 --prompter mobile_sam.encoder.onnx,mobile_sam.decoder.onnx
 
+        segue track street.mp4 --text "person, red car"
+
         segue track long.mp4 --mask first.png --mask 900@again.png --remove 1500@2 --resume
 
         segue track street.mp4 --auto --with maskrcnn --classes person,car --auto-every 25
@@ -65,11 +67,11 @@ def _track(values: Chosen, what: Values, *, quiet: bool) -> None:
     """
     asked = What(**what)
     finding = {place for place in values if place[0] == "finding"}
-    if asked.auto:
+    if asked.auto or ("finding", "text") in finding:
         values["finding",] = {place[-1]: values.pop(place) for place in finding}
     else:
         if finding - {("finding", "refine")}:
-            raise PromptError("options of the search for objects go with --auto")
+            raise PromptError("options of the search for objects go with --text or --auto")
         if finding:  # then it makes masks of boxes and points
             values["refine",] = values.pop(("finding", "refine"))
     if values.get(("options", "top_k")) == 0:

@@ -11,12 +11,10 @@ from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from segue.errors import CheckpointError
 from segue.export import EXPORTED
+from segue.inputs import check_file
 from segue.registry import MODELS
 from segue.reports.terminal import bars, print_table
-from segue.weights import convert, load, read_checkpoint, recognise
 from segue.weights.described import details_of, state_of
-from segue.weights.loading import get
-from segue.weights.loading import install as installed
 
 app = typer.Typer(help="Weight files: list, download, convert and verify.", no_args_is_help=True)
 
@@ -75,6 +73,8 @@ def get_weights(
         segue weights get dino-b16 --trust
     """
     entry = MODELS.find(name)
+    from segue.weights.loading import get  # imports PyTorch
+
     with bars("note", DownloadColumn(), TransferSpeedColumn()) as bar:
         task = bar.add_task(name, total=None, note="")
 
@@ -113,27 +113,33 @@ def convert_file(
 
         segue weights convert SeqFormer_r50.pth --install
     """
-    if install:
-        if target is not None:
-            raise CheckpointError(f"{target}: --install has a place of its own; leave the file to write out")
-        target, entry = installed(source, overwrite=overwrite)
+    target = target or (None if install else source.with_suffix(".safetensors"))
+    if install and target is not None:
+        raise CheckpointError(f"{target}: --install has a place of its own; leave the file to write out")
+    if target is not None and target.exists() and not overwrite:
+        raise CheckpointError(f"{target}: exists already; give --overwrite or another name")
+    check_file(source, CheckpointError)
+    from segue.weights import loading  # imports PyTorch
+
+    if target is None:
+        target, entry = loading.install(source, overwrite=overwrite)
         typer.echo(f"{target}: weights of {entry.name}; use them with --model {entry.name}")
         return
-    target = target or source.with_suffix(".safetensors")
-    if target.exists() and not overwrite:
-        raise CheckpointError(f"{target}: exists already; give --overwrite or another name")
-    entry = convert(source, target)
+    entry = loading.convert(source, target)
     typer.echo(f"{target}: weights of {entry.name}; use them with --model {entry.name} --weights {target}")
 
 
 @app.command("verify")
 def verify(file: Annotated[Path, typer.Argument(help="Weight file, converted or official.")]) -> None:
-    """Check that a file holds all weights of a network, and say of which.
+    """Check that a file contains all weights of a network, and name the network.
 
     Example:
 
         segue weights verify stcn.safetensors
     """
+    check_file(file, CheckpointError)
+    from segue.weights import load, read_checkpoint, recognise  # imports PyTorch
+
     found = read_checkpoint(file)
     if (entry := recognise(found.tensors, found.metadata)) is None:
         raise CheckpointError(f"{file}: of no network that segue knows")
@@ -159,7 +165,8 @@ def export(
 
         segue export mustan-lite graphs/mustan --to onnx
     """
-    from segue.jobs import ExportJob, Model, run
+    MODELS.find(name)
+    from segue.jobs import ExportJob, Model, run  # imports PyTorch
 
     job = ExportJob(model=Model(name=name, weights=weights), folder=folder, to=to, overwrite=overwrite)
     for path in run(job).paths.values():

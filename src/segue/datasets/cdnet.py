@@ -63,7 +63,7 @@ def open_cdnet(root: Path | str) -> ForegroundFolder:
         root: folder of the categories, or the folder above it that holds them in ``dataset``.
 
     Returns:
-        The videos, by ``category/video``, categories and videos in natural order. Pictures are RGB,
+        The videos, by ``category/video``, categories and videos in natural order. Images are RGB,
         (H, W, 3), uint8; labels are (H, W), uint8, with the values 0, 50, 85, 170 and 255 of CDnet2014. Each
         video has its region of interest and its first and last frame number that count.
 
@@ -113,7 +113,7 @@ def read_training_frames(path: Path | str, count: int) -> Mapping[str, frozenset
 
 
 def only_frames(film: ForegroundSequence, path: Path | str, count: int) -> ForegroundSequence:
-    """A film of which only the frames of a list are labelled; see :func:`read_training_frames`."""
+    """A video with labels on a list of frames only; see :func:`read_training_frames`."""
     lists = read_training_frames(path, count)
     if film.key not in lists:
         raise DatasetError(f"{path}: no list for {film.key}")
@@ -124,10 +124,7 @@ def only_frames(film: ForegroundSequence, path: Path | str, count: int) -> Foreg
 
 
 def unseen_folds() -> Mapping[str, int]:
-    """Fold (0 to 3) of each ``category/video`` in the protocol ``cdnet-unseen``.
-
-    The scores of a video come from a network that was trained on the other folds only.
-    """
+    """Fold (0 to 3) of each ``category/video`` in the protocol ``cdnet-unseen``."""
     return read_json(dict[str, int], _asset("cdnet_unseen_folds.json"), "list of folds")
 
 

@@ -1,4 +1,4 @@
-"""What of a data set is in a folder, and what is missing; nothing is downloaded or changed."""
+"""Check which parts of a data set a folder contains; nothing is downloaded or changed."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ ENTRIES = (
         "davis",
         "DAVIS 2016 and 2017",
         "https://davischallenge.org",
-        "CC BY-NC 4.0 in its terms of use; the films have terms of their own",
+        "CC BY-NC 4.0 in its terms of use; the videos have terms of their own",
         "JPEGImages/480p/<sequence>, Annotations/480p/<sequence>, ImageSets/<year>",
         inventories.is_davis,
         inventories.list_davis,
@@ -141,7 +141,7 @@ ENTRIES = (
     ),
     DatasetEntry(
         "hofam",
-        "composite pictures of HOFAM's programs",
+        "composite images of HOFAM's programs",
         "https://github.com/WeiZongqi/HOFAM",
         "none is stated",
         "*.png of 768x256 pixels: frame, optical flow and labels side by side",
@@ -153,7 +153,7 @@ ENTRIES = (
         "coco",
         "COCO 2017",
         "https://cocodataset.org",
-        "annotations CC BY 4.0; the pictures have terms of their own",
+        "annotations CC BY 4.0; the images have terms of their own",
         "annotations/instances_train2017.json, train2017/*.jpg",
         lambda root: any((root / "annotations").glob("instances_train*.json")),
         inventories.list_stills,
@@ -222,7 +222,7 @@ ENTRIES = (
 
 @dataclass(frozen=True, slots=True)
 class DataCheck:
-    """What the folder ``root`` holds of the data set ``kind``.
+    """The parts of data set ``kind`` in the folder ``root``.
 
     Attributes:
         videos: every video that is there, in order.
@@ -264,7 +264,7 @@ def check_data(
 ) -> DataCheck:
     """Say what a folder holds of a data set.
 
-    The header of every picture is read, so that damaged downloads show; nothing is decoded.
+    The header of every image is read, so that damaged downloads show; nothing is decoded.
 
     >>> check = check_data("CDnet2014")
     >>> check.kind, len(check.videos), check.missing
@@ -275,7 +275,7 @@ def check_data(
         progress: called after each video with the number done, the number of all and its name.
 
     Returns:
-        The videos that are there, each with the numbers of its pictures and labelled frames and with its
+        The videos that are there, each with the numbers of its images and labelled frames and with its
         problems; the names of missing videos; and the problems of the whole data set. ``complete`` is true
         where nothing is missing or wrong.
 

@@ -5,7 +5,7 @@ Layout, with or without the resolution level::
     JPEGImages/480p/<sequence>/00000.jpg ...
     Annotations/480p/<sequence>/00000.png ...   8-bit PNG: palette with ids 0..n and 255 = void, or grey 0/255
     ImageSets/2017/{train,val,...}.txt          one sequence name in a line
-    ImageSets/480p/{train,val,...}.txt          release of 2016: the paths of a picture and its mask in a line
+    ImageSets/480p/{train,val,...}.txt          release of 2016: the paths of an image and its mask in a line
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ RESOLUTIONS = ("480p", "Full-Resolution", "1080p")
 
 @dataclass(frozen=True)
 class Sequence:
-    """One video as a folder of pictures, some or all of them annotated.
+    """One video as a folder of images, some or all of them annotated.
 
     Attributes:
         name: name of the folder.
-        frames: pictures in natural order.
+        frames: images in natural order.
         annotations: mask file by frame index, in the order of the frames.
     """
 
@@ -81,7 +81,7 @@ class Sequence:
         return False
 
     def read_image(self, i: int) -> RgbImage:
-        """Read the picture of a frame.
+        """Read the image of a frame.
 
         Args:
             i: index of the frame.
@@ -101,7 +101,7 @@ class Sequence:
             i: index of the frame.
 
         Returns:
-            (H, W), uint8, of the picture's size; a 0/255 mask comes as 0/1, in others 255 is void.
+            (H, W), uint8, of the image's size; a 0/255 mask comes as 0/1, in others 255 is void.
 
         Raises:
             DatasetError: the frame is not annotated, or its mask cannot be read or has another size.
@@ -139,7 +139,7 @@ class DavisFolder(ByName[Sequence]):
         root: folder that holds ``JPEGImages`` and the annotations.
         split: name of a file in ``ImageSets/<year>``, or names of sequences; default: every sequence.
         resolution: folder between ``JPEGImages`` and the sequences; default: the first of
-            :data:`RESOLUTIONS` that pictures and masks both have, else none.
+            :data:`RESOLUTIONS` that images and masks both have, else none.
         year: which ``ImageSets`` a split is read from.
         annotations: folder of the masks, for instance ``Annotations_unsupervised``.
 
@@ -148,7 +148,7 @@ class DavisFolder(ByName[Sequence]):
         split: name of the split; ``all`` without one, ``selection`` if the sequences were named.
 
     Raises:
-        DatasetError: a folder, split file, sequence, or the picture of a mask is missing.
+        DatasetError: a folder, split file, sequence, or the image of a mask is missing.
     """
 
     noun = "sequence"
@@ -172,7 +172,7 @@ class DavisFolder(ByName[Sequence]):
             self.split, names = "selection", list(split)
         self._videos = {name: _find_sequence(name, images / name, masks / name) for name in names}
         if not self._videos:
-            raise DatasetError(f"{images} holds no sequence; it must hold one folder of pictures for each")
+            raise DatasetError(f"{images} holds no sequence; it must hold one folder of images for each")
 
     def _names_in(self, split: str, year: int) -> list[str]:
         folders = (str(year), *RESOLUTIONS) if year == 2016 else (str(year),)
@@ -193,11 +193,11 @@ class ImageMaskFolder:
     """Still images with index masks of the same stem, in natural order.
 
     Attributes:
-        images: picture files.
+        images: image files.
         masks: mask files, in the same order.
 
     Raises:
-        DatasetError: a folder is missing or empty, or a picture or mask has no partner.
+        DatasetError: a folder is missing or empty, or an image or mask has no partner.
     """
 
     def __init__(self, images: Path | str, masks: Path | str) -> None:
@@ -205,7 +205,7 @@ class ImageMaskFolder:
         if lonely := [stem for stem in pictures if stem not in labels]:
             raise DatasetError(f"{masks} lacks the mask of {first_few(lonely)}")
         if lonely := [stem for stem in labels if stem not in pictures]:
-            raise DatasetError(f"{images} lacks the picture of {first_few(lonely)}")
+            raise DatasetError(f"{images} lacks the image of {first_few(lonely)}")
         self.images = tuple(pictures.values())
         self.masks = tuple(labels[stem] for stem in pictures)
 
@@ -214,11 +214,11 @@ class ImageMaskFolder:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the pictures without their endings."""
+        """Names of the images without their endings."""
         return tuple(path.stem for path in self.images)
 
     def read_image(self, i: int) -> RgbImage:
-        """Read a picture.
+        """Read an image.
 
         Args:
             i: its number.
@@ -232,16 +232,16 @@ class ImageMaskFolder:
         return read_rgb(self.images[i])
 
     def read_mask(self, i: int) -> UInt8Array:
-        """Read the index mask of a picture.
+        """Read the index mask of an image.
 
         Args:
-            i: number of the picture.
+            i: number of the image.
 
         Returns:
-            (H, W), uint8, of the picture's size; a 0/255 mask comes as 0/1, in others 255 is void.
+            (H, W), uint8, of the image's size; a 0/255 mask comes as 0/1, in others 255 is void.
 
         Raises:
-            DatasetError: the mask cannot be read or has another size than the picture.
+            DatasetError: the mask cannot be read or has another size than the image.
         """
         mask = read_mask_of(self.images[i], self.masks[i])
         if _is_binary(mask):
@@ -249,10 +249,10 @@ class ImageMaskFolder:
         return mask
 
     def check(self, i: int) -> None:
-        """Check by their headers that a picture and its mask have one size.
+        """Check by their headers that an image and its mask have one size.
 
         Args:
-            i: number of the picture.
+            i: number of the image.
 
         Raises:
             DatasetError: they have not, or one cannot be read.
@@ -267,7 +267,7 @@ def _is_binary(mask: UInt8Array) -> bool:
 
 
 def _at_resolution(folders: tuple[Path, Path], resolution: str | None) -> tuple[Path, Path]:
-    """The folders of pictures and of masks that hold the sequences, both at one resolution."""
+    """The folders of images and of masks that hold the sequences, both at one resolution."""
     for folder in folders:
         if not folder.is_dir():
             raise DatasetError(
@@ -283,7 +283,7 @@ def _at_resolution(folders: tuple[Path, Path], resolution: str | None) -> tuple[
 
 
 def _sequence_of(line: str, path: Path) -> str:
-    """The sequence that a line of a split names, by itself or (2016) by the paths of a picture and a mask."""
+    """The sequence that a line of a split names, by itself or (2016) by the paths of an image and a mask."""
     first = line.split()[0]
     name = PurePosixPath(first).parent.name if first.startswith("/") else line.strip()
     if name in ("", ".", "..") or "/" in name or "\\" in name:
@@ -294,6 +294,6 @@ def _sequence_of(line: str, path: Path) -> str:
 def _find_sequence(name: str, images: Path, masks: Path) -> Sequence:
     frames, labels = files_by_stem(images, PICTURES), files_by_stem(masks, {".png"})
     if lonely := [path.name for stem, path in labels.items() if stem not in frames]:
-        raise DatasetError(f"sequence {name}: {images} lacks the picture of {first_few(lonely)}")
+        raise DatasetError(f"sequence {name}: {images} lacks the image of {first_few(lonely)}")
     annotations = {i: labels[stem] for i, stem in enumerate(frames) if stem in labels}
     return Sequence(name, tuple(frames.values()), annotations)

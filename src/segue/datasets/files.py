@@ -1,4 +1,4 @@
-"""Pictures and masks in the files of data sets."""
+"""Images and masks in the files of data sets."""
 
 from __future__ import annotations
 
@@ -24,21 +24,11 @@ Video = TypeVar("Video")
 
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
-"""Endings of pictures."""
+"""Endings of images."""
 
 
 def read_rgb(path: Path) -> RgbImage:
-    """Picture as RGB, (H, W, 3), uint8, as stored: an orientation tag is not applied, for masks know none.
-
-    Args:
-        path: picture file.
-
-    Returns:
-        (H, W, 3), uint8.
-
-    Raises:
-        DatasetError: it cannot be read.
-    """
+    """Image as RGB, (H, W, 3), uint8, as stored: an orientation tag is not applied, for masks know none."""
     with opened(path) as picture:
         return np.array(picture.convert("RGB"))
 
@@ -52,19 +42,9 @@ def read_text(path: Path) -> str:
 
 
 def read_mask_file(file: Path | BytesIO, where: str = "") -> StoredMask:
-    """Read the stored values of a mask, whatever its palette says.
+    """Read the stored values of a mask, ignoring its palette.
 
-    ``where`` names a stream in messages.
-
-    Args:
-        file: file or stream.
-        where: name of a stream, for messages.
-
-    Returns:
-        (H, W), uint8 or (16-bit files) uint16.
-
-    Raises:
-        DatasetError: it cannot be read, or is a colour picture.
+    Returns (H, W), uint8 or (16-bit files) uint16.
     """
     try:
         return read_stored_mask(file, where or str(file))
@@ -73,7 +53,7 @@ def read_mask_file(file: Path | BytesIO, where: str = "") -> StoredMask:
 
 
 def read_index_mask(path: Path) -> UInt8Array:
-    """Stored values of an 8-bit mask file, (H, W), uint8, whatever its palette says."""
+    """Stored values of an 8-bit mask file, (H, W), uint8, ignoring its palette."""
     values = read_mask_file(path)
     if values.dtype != np.uint8:
         raise DatasetError(f"{path} has {8 * values.itemsize} bits a pixel; a mask must have 8")
@@ -81,14 +61,14 @@ def read_index_mask(path: Path) -> UInt8Array:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Height and width from the header of a picture."""
+    """Height and width from the header of an image."""
     with opened(path) as picture:
         return picture.height, picture.width
 
 
 @contextmanager
 def opened(file: Path | BytesIO, where: str = "") -> Iterator[Image.Image]:
-    """A picture, not decoded yet; what Pillow raises inside the block comes as a DatasetError."""
+    """An image, not decoded yet; what Pillow raises inside the block comes as a DatasetError."""
     where = where or str(file)
     if isinstance(file, Path):
         check_file(file, DatasetError)
@@ -97,31 +77,27 @@ def opened(file: Path | BytesIO, where: str = "") -> Iterator[Image.Image]:
             check_pixels(picture.height, picture.width, where)
             yield picture
     except (*PICTURE_ERRORS, SourceError) as error:
-        raise DatasetError(f"{where} is not a readable picture: {error}") from error
+        raise DatasetError(f"{where} is not a readable image: {error}") from error
 
 
 def read_mask_of(picture: Path, path: Path) -> UInt8Array:
-    """Index mask of a picture, (H, W), uint8, which must have the size in the header of the picture."""
+    """Index mask of an image, (H, W), uint8, which must have the size in the header of the image."""
     mask = read_index_mask(path)
     check_sizes(picture, path)
     return mask
 
 
 def check_sizes(picture: Path, path: Path) -> None:
-    """See by their headers that a mask has the size of its picture."""
+    """See by their headers that a mask has the size of its image."""
     mask, size = picture_size(path), picture_size(picture)
     if mask != size:
         raise DatasetError(
-            f"{path} is {mask[1]}x{mask[0]}, its picture {picture} {size[1]}x{size[0]}; "
-            "they must have one size"
+            f"{path} is {mask[1]}x{mask[0]}, its image {picture} {size[1]}x{size[0]}; they must have one size"
         )
 
 
 class ByName(Generic[Video]):
-    """The videos of a folder by name, in order.
-
-    ``noun`` is what one is called, ``split`` which of all they are.
-    """
+    """The videos of a folder by name, in order."""
 
     noun = "video"
     split: str = "all"
@@ -179,7 +155,7 @@ def files_in(folder: Path, suffixes: Collection[str]) -> list[Path]:
 
 
 def files_by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
-    """Those of :func:`files_in` by name without ending, in natural order; at least one."""
+    """The files of :func:`files_in` by stem, in natural order; at least one."""
     files: dict[str, Path] = {}
     for path in sorted(files_in(folder, suffixes), key=lambda item: natural_key(item.name)):
         if path.stem in files:

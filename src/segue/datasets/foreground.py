@@ -1,6 +1,6 @@
 """Videos with foreground labels: what the readers of CDnet2014, SBI2015, LASIESTA, LIMU and others give.
 
-Files are listed when a data set is opened and decoded when asked for. Pictures and labels belong together by
+Files are listed when a data set is opened and decoded when asked for. Images and labels belong together by
 the number at the end of their names; labels come in the values of :mod:`segue.datasets.labels`, whatever the
 data set stores.
 """
@@ -38,12 +38,12 @@ class ForegroundSequence:
     Attributes:
         name: name of the video.
         category: name of the group that it belongs to, or an empty text.
-        frames: pictures in the order of their numbers.
-        numbers: number of each picture in the data set, which may start anywhere and have gaps.
-        truths: label file by number; there may be labels without a picture and pictures without labels.
-        roi: picture of the region of interest, or None where all pixels are inside.
+        frames: images in the order of their numbers.
+        numbers: number of each image in the data set, which may start anywhere and have gaps.
+        truths: label file by number; there may be labels without an image and images without labels.
+        roi: image of the region of interest, or None where all pixels are inside.
         temporal_roi: first and last number that count, or None where all labelled frames count.
-        decode_image: reads a picture as RGB, (H, W, 3), uint8.
+        decode_image: reads an image as RGB, (H, W, 3), uint8.
         decode_labels: reads a label file as label values, (H, W), uint8.
     """
 
@@ -70,7 +70,7 @@ class ForegroundSequence:
 
         Args:
             name: name of the video.
-            pictures: picture file by number, in order.
+            pictures: image file by number, in order.
             truths: label file by number.
             category: category of the video, or "".
             more: further attributes by name.
@@ -90,7 +90,7 @@ class ForegroundSequence:
 
     @cached_property
     def labels(self) -> Mapping[int, Path]:
-        """Label file by index of the picture, in order."""
+        """Label file by index of the image, in order."""
         return {i: self.truths[number] for i, number in enumerate(self.numbers) if number in self.truths}
 
     @cached_property
@@ -101,12 +101,12 @@ class ForegroundSequence:
 
     @cached_property
     def size(self) -> tuple[int, int]:
-        """Height and width of the first picture."""
+        """Height and width of the first image."""
         height, width, _ = self.read_image(0).shape
         return height, width
 
     def read_image(self, i: int) -> RgbImage:
-        """Read the picture of a frame.
+        """Read the image of a frame.
 
         Args:
             i: index of the frame.
@@ -140,7 +140,7 @@ class ForegroundSequence:
         """Read the region of interest.
 
         Args:
-            size: height and width of the result in pixels; None takes those of the pictures.
+            size: height and width of the result in pixels; None takes the size of the images.
 
         Returns:
             (H, W), bool, true inside; everywhere true where there is no region.
@@ -206,7 +206,7 @@ class ForegroundFolder(ByName[ForegroundSequence]):
 
 @dataclass(frozen=True, slots=True)
 class FilmLayout:
-    """How a data set lies in folders: ``find`` gives name and folder of its videos, ``read`` lists one.
+    """Folder layout of a data set: ``find`` gives name and folder of each video, ``read`` lists one.
 
     ``expected`` are the names of the complete set, ``whole`` tells whether it is labelled throughout, and
     ``inside`` names a folder that a video must have to show that it is of this set.
@@ -219,7 +219,7 @@ class FilmLayout:
     inside: str = "."
 
     def fits(self, root: Path) -> bool:
-        """Whether a folder holds a video."""
+        """Whether a folder contains a video."""
         return any((folder / self.inside).is_dir() for _, folder in self.find(root))
 
 
@@ -233,7 +233,7 @@ def open_plain(root: Path | str, *, binary: bool = False) -> ForegroundFolder:
         binary: labels are foreground where they are not black, instead of values of CDnet2014.
 
     Returns:
-        The videos, by the names of their folders, in natural order. Pictures are RGB, (H, W, 3), uint8;
+        The videos, by the names of their folders, in natural order. Images are RGB, (H, W, 3), uint8;
         labels are (H, W), uint8: 0 or 255 with ``binary``, else the grey values of the file.
 
     Raises:
@@ -277,10 +277,10 @@ def read_temporal_roi(path: Path) -> tuple[int, int]:
 
 
 def numbered_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> dict[int, Path]:
-    """Pictures in a folder by the number at the end of their names, in order; at least one."""
+    """Images in a folder by the number at the end of their names, in order; at least one."""
     files = files_in(folder, suffixes)
     if not files:
-        raise DatasetError(f"{folder} holds no picture")
+        raise DatasetError(f"{folder} holds no image")
     return by_number(files)
 
 

@@ -12,7 +12,7 @@ LASIESTA", CVIU 2016): fully labelled indoor and outdoor videos, 352x288. Layout
 of the root::
 
     I_SI_01/I_SI_01-1.bmp ...
-    I_SI_01-GT/I_SI_01-GT_1.png ...      also I_SI_01_GT; beside the pictures' folder or in it
+    I_SI_01-GT/I_SI_01-GT_1.png ...      also I_SI_01_GT; beside the images' folder or in it
 
 **LIMU** (Kyushu University): videos such as CameraParameter, Intersection and LightSwitch, labelled in part.
 A manifest says where its files lie, so that any copy of the data can be read without renaming::
@@ -71,7 +71,7 @@ SBI_VIDEOS = (
 
 
 def open_sbi(root: Path | str, masks: Path | str | None = None) -> ForegroundFolder:
-    """Open SBI2015; folders with other names than those of its videos are passed over.
+    """Open SBI2015; folders that are not named after its videos are skipped.
 
     Args:
         root: folder of the videos.
@@ -79,11 +79,11 @@ def open_sbi(root: Path | str, masks: Path | str | None = None) -> ForegroundFol
             videos that have none there: ``groundtruth`` beside ``input``.
 
     Returns:
-        The videos, by their names without ``_a``, in the order of ``SBI_VIDEOS``. Pictures are RGB,
+        The videos, by their names without ``_a``, in the order of ``SBI_VIDEOS``. Images are RGB,
         (H, W, 3), uint8; labels are (H, W), uint8: 0 background, 170 unknown, 255 foreground.
 
     Raises:
-        DatasetError: a video lacks its pictures or masks or is there twice, a file does not fit, or there is
+        DatasetError: a video lacks its images or masks or is there twice, a file does not fit, or there is
             no video.
     """
     root = Path(root)
@@ -135,7 +135,7 @@ def open_lasiesta(root: Path | str, static_as: StaticAs = "foreground") -> Foreg
             ``ignore``, which are the labels 255, 0 and 170.
 
     Returns:
-        The videos, by ``category/video`` such as ``I_SI/I_SI_01``, in natural order of their names. Pictures
+        The videos, by ``category/video`` such as ``I_SI/I_SI_01``, in natural order of their names. Images
         are RGB, (H, W, 3), uint8; labels are (H, W), uint8: 0 background, 170 unknown, 255 foreground.
 
     Raises:
@@ -188,8 +188,8 @@ def _one_group(pattern: str) -> str:
     return pattern
 
 
-class Entry(BaseModel):
-    """Where the files of one video are."""
+class ManifestEntry(BaseModel):
+    """Paths of the files of one video."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -200,21 +200,21 @@ class Entry(BaseModel):
 
 
 _LIMU = {
-    name: Entry(frames_glob=f"{name}/input/*", gt_glob=f"{name}/groundtruth/*")
+    name: ManifestEntry(frames_glob=f"{name}/input/*", gt_glob=f"{name}/groundtruth/*")
     for name in ("CameraParameter", "Intersection", "LightSwitch")
 }
 """The manifest that comes with segue."""
 
 
 def open_limu(root: Path | str, manifest: Path | str | None = None) -> ForegroundFolder:
-    """Open the videos of a manifest whose pictures are there.
+    """Open the videos of a manifest whose images are there.
 
     Args:
         root: folder that the patterns of the manifest start from.
         manifest: JSON file; default: the one that comes with segue.
 
     Returns:
-        The videos, by their names in the manifest and in its order. Pictures are RGB, (H, W, 3), uint8;
+        The videos, by their names in the manifest and in its order. Images are RGB, (H, W, 3), uint8;
         labels are (H, W), uint8: 255 where the file has the grey value ``positive`` of the manifest, else 0.
         A video may have frames without labels.
 
@@ -225,12 +225,12 @@ def open_limu(root: Path | str, manifest: Path | str | None = None) -> Foregroun
     root = Path(root)
     if not root.is_dir():
         raise DatasetError(f"no folder {root}")
-    entries = _LIMU if manifest is None else read_json(dict[str, Entry], Path(manifest), "manifest")
+    entries = _LIMU if manifest is None else read_json(dict[str, ManifestEntry], Path(manifest), "manifest")
     videos = (_read_entry(root, name, entry) for name, entry in entries.items())
     return ForegroundFolder(root, (video for video in videos if video.frames))
 
 
-def _read_entry(root: Path, name: str, entry: Entry) -> ForegroundSequence:
+def _read_entry(root: Path, name: str, entry: ManifestEntry) -> ForegroundSequence:
     pictures, truths = (_matches(root, glob, entry.number) for glob in (entry.frames_glob, entry.gt_glob))
     decode = partial(read_binary_labels, positive=entry.positive)
     return ForegroundSequence.of(name, pictures, truths, decode_labels=decode)
@@ -256,11 +256,11 @@ WHITE = 128
 
 
 COMPOSITE_SIZE = (256, 768)
-"""Height and width of the composite pictures as published."""
+"""Height and width of the composite images as published."""
 
 
 def is_hofam(folder: Path) -> bool:
-    """Whether the first picture of a folder, or of one in it, has the size of a composite."""
+    """Whether the first image of a folder, or of one in it, has the size of a composite."""
     for place in (folder, *subfolders(folder)):
         first = min(place.glob("*.png"), default=None)
         if first is not None:
@@ -272,7 +272,7 @@ def is_hofam(folder: Path) -> bool:
 
 
 def open_hofam(folder: Path | str) -> ForegroundFolder:
-    """Open a folder of composite pictures as one video, or each folder in it where it holds none itself.
+    """Open a folder of composite images as one video, or each folder in it where it holds none itself.
 
     Neighbouring numbers may be of different scenes.
 
@@ -280,12 +280,12 @@ def open_hofam(folder: Path | str) -> ForegroundFolder:
         folder: folder of PNG files whose names end in a number, or of folders with such files.
 
     Returns:
-        The videos, by the names of their folders. A picture is the left third of a composite, RGB, (H, W, 3),
+        The videos, by the names of their folders. An image is the left third of a composite, RGB, (H, W, 3),
         uint8; its labels are the right third, (H, W), uint8: 0 background, 255 foreground. Every frame has
         labels.
 
     Raises:
-        DatasetError: there is no folder or no picture, or a picture has no number or the number of another
+        DatasetError: there is no folder or no image, or an image has no number or the number of another
             one.
     """
     folder = Path(folder)
@@ -301,26 +301,12 @@ def _composites(folder: Path) -> ForegroundSequence:
 
 
 def read_frame(path: Path) -> Image:
-    """Frame of a composite, RGB, (H, W, 3), uint8.
-
-    Args:
-        path: the composite.
-
-    Returns:
-        (H, W, 3), uint8.
-    """
+    """Frame of a composite, RGB, (H, W, 3), uint8."""
     return _panel(path, 0)
 
 
 def read_flow(path: Path) -> Image:
-    """Flow panel of a composite, (H, W, 3), uint8.
-
-    Args:
-        path: the composite.
-
-    Returns:
-        (H, W, 3), uint8.
-    """
+    """Flow panel of a composite, (H, W, 3), uint8."""
     return _panel(path, 1)
 
 

@@ -1,4 +1,4 @@
-"""What a folder holds of each data set, and checks of its videos."""
+"""List the parts of each data set in a folder and check its videos."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class CheckedVideo:
-    """One video of a data set, how many pictures and labelled frames it has, and what is wrong with it."""
+    """One video of a data set, how many images and labelled frames it has, and what is wrong with it."""
 
     name: str
     frames: int
@@ -36,7 +36,7 @@ class CheckedVideo:
 
 
 class _NamedFrames(Protocol):
-    """A video with picture files."""
+    """A video with image files."""
 
     @property
     def name(self) -> str:
@@ -44,12 +44,12 @@ class _NamedFrames(Protocol):
 
     @property
     def frames(self) -> Sequence[Path]:
-        """Its pictures, in order of time."""
+        """Its images, in order of time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What there is to check.
+    """Number of items to check.
 
     Attributes:
         parts: a check of each video by its name; a DatasetError is a problem of that video.
@@ -66,10 +66,7 @@ _Parts = dict[str, Callable[[], CheckedVideo]]
 
 
 def check_headers(pictures: Iterable[Path], kind: str, size: Size | None) -> tuple[Size | None, list[str]]:
-    """Read the headers of pictures that should have one size.
-
-    Gives the size, None if no picture is readable, and what is wrong.
-    """
+    """Read the headers of images that should have one size."""
     sizes: dict[Path, Size] = {}
     damaged = []
     for path in pictures:
@@ -89,7 +86,7 @@ def check_headers(pictures: Iterable[Path], kind: str, size: Size | None) -> tup
 
 
 def _check_files(name: str, frames: list[Path], masks: list[Path], problems: list[str]) -> CheckedVideo:
-    size, damaged = check_headers(frames, "pictures", None)
+    size, damaged = check_headers(frames, "images", None)
     damaged += check_headers(masks, "masks", size)[1]
     return CheckedVideo(name, len(frames), len(masks), (*problems, *damaged))
 
@@ -126,12 +123,12 @@ def list_isd(root: Path) -> Inventory:
 
 def _check_film(name: str, folder: Path, layout: FilmLayout) -> CheckedVideo:
     video = layout.read(folder)
-    size, problems = check_headers(video.frames, "pictures", None)
+    size, problems = check_headers(video.frames, "images", None)
     problems += check_headers(video.truths.values(), "labels", size)[1]
     if video.roi is not None:
         problems += _region_problems(video.roi, size)
     if lonely := sorted(set(video.truths) - set(video.numbers)):
-        problems.append(f"{len(lonely)} labels have no picture: {first_few(map(str, lonely))}")
+        problems.append(f"{len(lonely)} labels have no image: {first_few(map(str, lonely))}")
     unlabelled = [number for number in video.numbers if number not in video.truths]
     if unlabelled and layout.whole:
         problems.append(f"{len(unlabelled)} frames have no labels: {first_few(map(str, unlabelled))}")
@@ -153,7 +150,7 @@ def _region_problems(region: Path, size: Size | None) -> list[str]:
 
 
 def is_davis(root: Path) -> bool:
-    """Whether a folder holds pictures and masks side by side."""
+    """Whether a folder holds images and masks side by side."""
     return (root / "JPEGImages").is_dir() and (root / "Annotations").is_dir()
 
 
@@ -220,7 +217,7 @@ def _check_ytvos(folder: Path, name: str, title: str) -> CheckedVideo:
     frames = files_by_stem(folder / "JPEGImages" / name, PICTURES)
     masks = files_by_stem(folder / "Annotations" / name, {".png"})
     lonely = [stem for stem in masks if stem not in frames]
-    problems = [f"{len(lonely)} masks have no picture: {first_few(lonely)}"] if lonely else []
+    problems = [f"{len(lonely)} masks have no image: {first_few(lonely)}"] if lonely else []
     return _check_files(title, list(frames.values()), list(masks.values()), problems)
 
 
@@ -255,7 +252,7 @@ def list_ytvis(root: Path) -> Inventory:
             problems.append(str(error))
             continue
         if data.images is None:
-            problems.append(f"{data.path}: its pictures are not there")
+            problems.append(f"{data.path}: its images are not there")
         for video in data.videos:
             name, labelled = f"{split}/{video.name}", len(video) if data.annotated else 0
             parts[name] = partial(_check_ytvis, name, video, data.images, labelled)
@@ -269,9 +266,9 @@ def _check_ytvis(name: str, video: Video, images: Path | None, labelled: int) ->
         return CheckedVideo(name, 0, labelled)
     files = [images / file for file in video.file_names]
     there = [file for file in files if file.is_file()]
-    problems = check_headers(there, "pictures", video.size)[1]
+    problems = check_headers(there, "images", video.size)[1]
     if absent := [file.name for file in files if not file.is_file()]:
-        problems.insert(0, f"{len(absent)} pictures are missing: {first_few(absent)}")
+        problems.insert(0, f"{len(absent)} images are missing: {first_few(absent)}")
     return CheckedVideo(name, len(there), labelled, tuple(problems))
 
 
@@ -291,7 +288,7 @@ def _check_stills(stills: StillImages) -> CheckedVideo:
             stills.check(i)
         except DatasetError as error:
             wrong.append(f"{name} ({error})")
-    problems = (f"{len(wrong)} pictures are wrong: {first_few(wrong)}",) if wrong else ()
+    problems = (f"{len(wrong)} images are wrong: {first_few(wrong)}",) if wrong else ()
     return CheckedVideo("pictures", len(stills.names), len(stills.names) - len(wrong), problems)
 
 
@@ -305,5 +302,5 @@ def list_named(open_folder: Callable[[Path], Iterable[_NamedFrames]], root: Path
 
 
 def _check_named(video: _NamedFrames) -> CheckedVideo:
-    _, problems = check_headers(video.frames, "pictures", None)
+    _, problems = check_headers(video.frames, "images", None)
     return CheckedVideo(video.name, len(video.frames), len(video.frames), tuple(problems))

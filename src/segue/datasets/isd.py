@@ -36,7 +36,7 @@ _MAX_FLOW = 2**31
 
 
 class ClipMeta(BaseModel):
-    """What is known of a clip.
+    """Metadata of a clip.
 
     Attributes:
         camera: "static", "jitter", "pan", "steps" or "hand".
@@ -62,7 +62,7 @@ def open_isd(root: Path | str) -> ForegroundFolder:
         root: folder of the data set, which holds ``index.csv``, or of one split.
 
     Returns:
-        The clips in natural order, by ``split/clip`` for a data set and by ``clip`` for one split. Pictures
+        The clips in natural order, by ``split/clip`` for a data set and by ``clip`` for one split. Images
         are RGB, (H, W, 3), uint8; labels are (H, W), uint8, with the values 0, 50, 85, 170 and 255 of
         CDnet2014.
 
@@ -74,7 +74,7 @@ def open_isd(root: Path | str) -> ForegroundFolder:
 
 
 MOVING_CAMERAS = frozenset({"pan", "steps", "hand"})
-"""Cameras whose picture does not come back to where it was; one that jitters does."""
+"""Cameras whose image does not come back to where it was; one that jitters does."""
 
 
 def open_isd_part(root: Path | str, part: str) -> ForegroundFolder:
@@ -102,69 +102,34 @@ class IsdClip:
         return cls(sequence.frames[0].parent.parent)
 
     def read_meta(self) -> ClipMeta:
-        """What is known of the clip."""
+        """Metadata of the clip."""
         return read_json(ClipMeta, self.folder / "meta.json", "description of a clip")
 
     def read_background(self) -> RgbImage:
-        """The scene without foreground as the camera sees it at frame 0.
-
-        Returns:
-            RGB (H, W, 3), uint8.
-        """
+        """The scene without foreground as the camera sees it at frame 0. Returns RGB (H, W, 3), uint8."""
         return read_rgb(self.folder / "background.png")
 
     def read_depth(self, i: int) -> npt.NDArray[np.float32]:
-        """Distance along the optical axis.
-
-        Args:
-            i: frame, from 0.
-
-        Returns:
-            Metres, (H, W), float32; 0 where there is nothing.
-        """
+        """Distance along the optical axis. Returns metres, (H, W), float32."""
         return np.asarray(self._values("depth", "d", i) / 1000, np.float32)
 
     @property
     def has_depth(self) -> bool:
-        """Whether depth maps lie beside its pictures."""
+        """Whether depth maps lie beside its images."""
         return (self.folder / "depth").is_dir()
 
     def read_instances(self, i: int) -> npt.NDArray[np.uint16]:
-        """Ids of what is seen.
-
-        Args:
-            i: frame, from 0.
-
-        Returns:
-            (H, W), uint16: 0 background, 1.. foreground, from 1000 moving background.
-        """
+        """Ids of what is seen. Returns (H, W), uint16: 0 background, 1."""
         return self._values("instance", "i", i).astype(np.uint16)
 
     def read_normals(self, i: int) -> npt.NDArray[np.float32]:
-        """Unit normals in camera space (x right, y down, z away).
-
-        Args:
-            i: frame, from 0.
-
-        Returns:
-            (H, W, 3), float32.
-        """
+        """Unit normals in camera space (x right, y down, z away). Returns (H, W, 3), float32."""
         stored = read_rgb(self.folder / "normal" / f"n{i + 1:06d}.png").astype(np.float32)
         normals = stored / np.float32(127.5) - 1
         return np.asarray(normals / np.linalg.norm(normals, axis=2, keepdims=True), np.float32)
 
     def read_flow(self, i: int) -> npt.NDArray[np.float32]:
-        """Motion to the next frame.
-
-        Args:
-            i: frame, from 0.
-
-        Returns:
-            Pixels to the right and down, (2, H, W), float32.
-
-        Raises:
-            DatasetError: the file is missing, damaged or too large.
-        """
+        """Motion to the next frame. Returns pixels to the right and down, (2, H, W), float32."""
         path = self.folder / "flow" / f"f{i + 1:06d}.npz"
         try:
             with zipfile.ZipFile(path) as archive:

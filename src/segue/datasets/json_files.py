@@ -29,7 +29,7 @@ MAX_BYTES = 2**31
 MAX_RATIO = 200
 """A text that unpacks to so many times its packed size is refused; run lengths reach 10."""
 
-Entry = tuple[str, int, int, Any]
+JsonEntry = tuple[str, int, int, Any]
 """Key at the top level, place in its list (-1: the value is no list), where it starts in the text, value."""
 
 _UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, struct.error, zipfile.BadZipFile, zlib.error)
@@ -76,11 +76,8 @@ def _text_in_zip(path: Path) -> str:
         return archive.read(members[0]).decode("utf-8-sig")
 
 
-def entries(text: str, path: Path, longest: int | None = None) -> Iterator[Entry]:
-    """Values of a JSON text one after the other; lists at the top level come entry by entry.
-
-    A text that is itself a list has the empty key. Only one entry is held at a time.
-    """
+def entries(text: str, path: Path, longest: int | None = None) -> Iterator[JsonEntry]:
+    """Values of a JSON text one after the other; lists at the top level come entry by entry."""
     try:
         yield from _Reader(text, longest).entries()
     except (ValueError, RecursionError) as error:
@@ -93,7 +90,7 @@ def entry_at(text: str, start: int) -> Any:
 
 
 def read_members(path: Path) -> dict[str, Any]:
-    """What a JSON file holds at its top level, lists left out."""
+    """The top level of a JSON file, without lists."""
     return {key: value for key, i, _, value in entries(read_json_text(path), path) if i < 0}
 
 
@@ -132,7 +129,7 @@ class _Reader:
     def __init__(self, text: str, longest: int | None = None) -> None:
         self._text, self._at, self._longest = text, 0, longest
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[JsonEntry]:
         opening = self._sign()
         if opening == "[":
             yield from self._items("")
@@ -144,7 +141,7 @@ class _Reader:
         if self._sign():
             raise self._error("Extra data")
 
-    def _member(self) -> Iterator[Entry]:
+    def _member(self) -> Iterator[JsonEntry]:
         if self._sign() != '"':
             raise self._error("Expecting a name in double quotes")
         key = self._value()
@@ -154,7 +151,7 @@ class _Reader:
         else:
             yield key, -1, self._at, self._value()
 
-    def _items(self, key: str) -> Iterator[Entry]:
+    def _items(self, key: str) -> Iterator[JsonEntry]:
         for i in self._elements("]"):
             yield key, i, self._at, self._value()
 

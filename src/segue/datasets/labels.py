@@ -5,7 +5,7 @@
 | 0 | static | background |
 | 50 | hard shadow | background; foreground there also counts as a shadow error |
 | 85 | outside | not labelled: outside the region of interest or the labelled frames |
-| 170 | unknown | counts for nothing: motion blur, see-through things |
+| 170 | unknown | not counted: motion blur, transparent objects |
 | 255 | motion | foreground |
 """
 
@@ -34,7 +34,7 @@ LabelReader = Callable[[Path], Labels]
 """Reads a label file of some data set as :data:`Labels`."""
 
 StaticAs = Literal["foreground", "background", "ignore"]
-"""What a moving object that stays still for a while counts as (LASIESTA)."""
+"""Label of a moving object that stays still for a while (LASIESTA)."""
 
 STATIC_LABELS: Mapping[StaticAs, int] = {"foreground": MOTION, "background": STATIC, "ignore": UNKNOWN}
 
@@ -42,16 +42,13 @@ _GREY_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
 
 
 def read_grey(file: Path | BytesIO, where: str = "") -> Labels:
-    """Read the grey values of a picture; a palette gives its colours, not its indices.
-
-    ``where`` names a stream in messages.
-    """
+    """Read the grey values of an image; a palette gives its colours, not its indices."""
     where = where or str(file)
     with opened(file, where) as picture:
         if picture.format == "BMP":
             return _read_grey_bitmap(file)
         if picture.mode not in _GREY_MODES:
-            raise DatasetError(f"{where} is a picture of mode {picture.mode}; labels have 8 bits a pixel")
+            raise DatasetError(f"{where} is an image of mode {picture.mode}; labels have 8 bits a pixel")
         if picture.mode != "P":
             return np.array(picture if picture.mode == "L" else picture.convert("L"))
         indices, levels = np.array(picture), _grey_levels(bytes(picture.getpalette() or ()))
@@ -68,7 +65,7 @@ def _grey_levels(palette: bytes) -> Labels | None:
 
 
 def _read_grey_bitmap(file: Path | BytesIO) -> Labels:
-    # Pillow takes 8-bit pictures with a table of two colours, as CDnet2014 has them, for 1-bit pictures.
+    # Pillow takes 8-bit images with a table of two colours, as CDnet2014 has them, for 1-bit images.
     data = file.read_bytes() if isinstance(file, Path) else file.getvalue()
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     if values is None:
@@ -77,27 +74,13 @@ def _read_grey_bitmap(file: Path | BytesIO) -> Labels:
 
 
 def read_region(path: Path, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Region of interest of a file, for frames of ``size`` (H, W): every pixel that is not black.
-
-    Some published regions have another size than their frames: they are cropped, or extended with pixels
-    that are outside, at the right and at the bottom.
-
-    Args:
-        path: picture of the region.
-        size: height and width of the frames.
-
-    Returns:
-        (H, W), bool.
-
-    Raises:
-        DatasetError: it cannot be read.
-    """
+    """Region of interest of a file, for frames of ``size`` (H, W): every pixel that is not black."""
     inside = read_grey(path)[: size[0], : size[1]] > 0
     return np.pad(inside, [(0, size[0] - inside.shape[0]), (0, size[1] - inside.shape[1])])
 
 
 def read_binary_labels(path: Path, positive: int | None = None) -> Labels:
-    """255 where a picture has the grey value ``positive``, or is not black; else 0; (H, W), uint8."""
+    """255 where an image has the grey value ``positive``, or is not black; else 0; (H, W), uint8."""
     values = read_grey(path)
     marked = values > 0 if positive is None else values == positive
     return np.asarray(np.where(marked, np.uint8(MOTION), np.uint8(STATIC)))

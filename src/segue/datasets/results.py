@@ -27,7 +27,7 @@ MAX_MEMBER_BYTES = 2**27
 
 _RECORDS = ".segue.jsonl"
 _INNER = ("masks", "cdnet")
-"""What tells a folder that segue made in an output: its file of records, and its name."""
+"""Marks of a folder that segue made in an output: its file of records, and its name."""
 
 MAX_DEPTH = 4
 """Levels of folders that are searched for masks; links may lead in circles."""
@@ -53,7 +53,7 @@ class Results:
 
     Raises:
         DatasetError: by all methods: there is no such sequence or mask, it is there twice, it is damaged, a
-            colour picture (``read``), or has more than 8 bits a pixel (``read_grey``).
+            colour image (``read``), or has more than 8 bits a pixel (``read_grey``).
     """
 
     def __init__(self, store: _Store, folders: Mapping[_Parts, _Files]) -> None:
@@ -201,11 +201,7 @@ def open_results(
 def _without_inner(
     folders: Mapping[_Parts, _Files], ours: Collection[_Parts], inner: str
 ) -> dict[_Parts, _Files]:
-    """The same folders, where those that segue made in an output stand for the output.
-
-    An output may hold masks in several forms, each in a folder of its own; those that are not asked for are
-    passed over where the others are there, and else stay under their own name.
-    """
+    """The same folders; the folder that segue made in an output replaces the output."""
     wanted = {folder[:-1] for folder in ours if folder[-1] == inner and folder in folders}
     found: dict[_Parts, _Files] = {}
     for folder, files in folders.items():
@@ -220,7 +216,7 @@ def _without_inner(
 
 
 class _Folder:
-    """Where files come from, as :class:`_Archive`; both can be sent to another process."""
+    """A folder of files with the interface of :class:`_Archive`; both can be pickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

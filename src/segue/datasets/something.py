@@ -7,7 +7,7 @@ Layout, as in https://github.com/joaanna/something_else::
 
 A label has ``box2d`` (``x1``, ``y1``, ``x2``, ``y2`` in pixels), ``category``, and ``gt_annotation``, which
 tells the objects of a video apart. Objects are known by it here, not by their place in the list, as in the
-STCN report: places shift as soon as an object leaves the picture.
+STCN report: places shift as soon as an object leaves the image.
 
 Materzynska et al., "Something-Else: Compositional Action Recognition with Spatial-Temporal Interaction
 Networks", CVPR 2020.
@@ -66,7 +66,7 @@ class BoxSequence:
     """One video whose objects are known by their boxes.
 
     Attributes:
-        frames: pictures, from the first one on that has a box.
+        frames: images, from the first one on that has a box.
         annotations: for each frame, the box of every object that is there by its id. Ids count the boxes of
             the first frame; objects that come later are left out.
         labels: category of each object.
@@ -82,14 +82,7 @@ class BoxSequence:
         return len(self.frames)
 
     def read_image(self, i: int) -> RgbImage:
-        """Picture of a frame.
-
-        Args:
-            i: frame, from 0.
-
-        Returns:
-            RGB (H, W, 3), uint8.
-        """
+        """Image of a frame. Returns RGB (H, W, 3), uint8."""
         return read_rgb(self.frames[i])
 
     def read_boxes(self, i: int) -> Mapping[int, Box]:
@@ -102,7 +95,7 @@ class BoxSequence:
 
 
 class SomethingElseFolder(ByName[BoxSequence]):
-    """The annotated videos whose pictures are there, in natural order.
+    """The annotated videos whose images are there, in natural order.
 
     >>> SomethingElseFolder("something_else")["2"].read_boxes(0)
 
@@ -111,7 +104,7 @@ class SomethingElseFolder(ByName[BoxSequence]):
         videos: names of those that are wanted; None is all whose folder is there.
 
     Raises:
-        DatasetError: a file, folder, picture or wanted video is missing, or an annotation is wrong.
+        DatasetError: a file, folder, image or wanted video is missing, or an annotation is wrong.
     """
 
     split = "boxes of Something-Else"
@@ -120,7 +113,7 @@ class SomethingElseFolder(ByName[BoxSequence]):
         self.root = Path(root)
         path, folder = self.root / "annotations.json", self.root / "videos"
         if not folder.is_dir():
-            raise DatasetError(f"no folder {folder}; it must hold one folder of pictures for each video")
+            raise DatasetError(f"no folder {folder}; it must hold one folder of images for each video")
         wanted = None if videos is None else list(dict.fromkeys(videos))
         records: dict[str, list[_Frame]] = {}
         for name, i, _, value in entries(read_json_text(path), path):
@@ -140,7 +133,7 @@ class SomethingElseFolder(ByName[BoxSequence]):
 
 
 def _is_plain(name: str) -> bool:
-    """Whether a name is that of a file or folder, without any way to elsewhere."""
+    """Whether a name is a plain file or folder name without path separators or parent folders."""
     windows = PureWindowsPath(name)  # knows both kinds of separators
     return windows.parts == (name,) and not windows.drive and name != ".." and "\0" not in name
 
@@ -165,11 +158,7 @@ def _sequence(name: str, records: list[_Frame], folder: Path, path: Path) -> Box
 
 
 def _keyed(record: _Frame) -> Iterator[tuple[tuple[str, int], _Label]]:
-    """The labels of a frame with what tells their objects apart.
-
-    That is the annotation's own name; of several that have one name, such as two hands, the first is the
-    first in every frame.
-    """
+    """The labels of a frame with what tells their objects apart."""
     seen: Counter[str] = Counter()
     for label in record.labels:
         name = label.gt_annotation or label.category
@@ -181,8 +170,8 @@ def _picture(video: str, name: str, folder: Path, path: Path) -> Path:
     head, _, file = name.partition("/")
     plain = head == video and _is_plain(video) and _is_plain(file)
     if not plain or Path(file).suffix.lower() not in PICTURES:
-        raise DatasetError(f"{path}: video {video}: {name!r} is no picture of it, such as {video}/0001.jpg")
+        raise DatasetError(f"{path}: video {video}: {name!r} is no image of it, such as {video}/0001.jpg")
     picture = folder / video / file
     if not picture.is_file():
-        raise DatasetError(f"no picture {picture}; {path} has boxes for it")
+        raise DatasetError(f"no image {picture}; {path} has boxes for it")
     return picture

@@ -44,7 +44,7 @@ from segue.types import Image
 
 VOID = 255
 HALF = 128  # grey level from which on a pixel of a saliency mask is the object
-MOST_OBJECTS = 254  # of a picture; 255 is void
+MOST_OBJECTS = 254  # of an image; 255 is void
 
 Files = dict[str, Path]  # by their names without endings
 
@@ -52,14 +52,14 @@ MaskKind = Literal["index", "saliency"]
 
 
 class StillImages(Protocol):
-    """Pictures with masks, both decoded when they are asked for."""
+    """Images with masks, both decoded when they are asked for."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the pictures, in order."""
+        """Names of the images, in order."""
 
     def read_image(self, i: int) -> Image:
-        """Read a picture.
+        """Read an image.
 
         Args:
             i: its number.
@@ -72,10 +72,10 @@ class StillImages(Protocol):
         """
 
     def read_mask(self, i: int) -> UInt8Array:
-        """Read the index mask of a picture.
+        """Read the index mask of an image.
 
         Args:
-            i: number of the picture.
+            i: number of the image.
 
         Returns:
             (H, W), uint8: 0 background, 1, 2, ... objects, 255 void.
@@ -85,10 +85,10 @@ class StillImages(Protocol):
         """
 
     def check(self, i: int) -> None:
-        """Check by their headers that a picture and its mask can be read and have one size.
+        """Check by their headers that an image and its mask can be read and have one size.
 
         Args:
-            i: number of the picture.
+            i: number of the image.
 
         Raises:
             DatasetError: they cannot, or have not.
@@ -97,10 +97,10 @@ class StillImages(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StillPairs:
-    """Pictures and mask files.
+    """Images and mask files.
 
     Attributes:
-        pairs: a picture and its mask each.
+        pairs: an image and its mask each.
         kind: what the values of a mask say.
     """
 
@@ -109,22 +109,15 @@ class StillPairs:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the pictures without their endings."""
+        """Names of the images without their endings."""
         return tuple(picture.stem for picture, _ in self.pairs)
 
     def read_image(self, i: int) -> Image:
-        """A picture.
-
-        Args:
-            i: its number, from 0.
-
-        Returns:
-            RGB (H, W, 3), uint8.
-        """
+        """An image. Returns RGB (H, W, 3), uint8."""
         return read_rgb(self.pairs[i][0])
 
     def read_mask(self, i: int) -> UInt8Array:
-        """The mask of a picture."""
+        """The mask of an image."""
         picture, path = self.pairs[i]
         if self.kind == "index":
             return read_mask_of(picture, path)
@@ -134,15 +127,15 @@ class StillPairs:
         return (grey >= HALF).astype(np.uint8)
 
     def check(self, i: int) -> None:
-        """See by their headers that a picture and its mask have one size."""
+        """See by their headers that an image and its mask have one size."""
         check_sizes(*self.pairs[i])
 
 
 class CocoStills:
-    """The pictures of COCO that have instances; crowds are void.
+    """The images of COCO that have instances; crowds are void.
 
     Args:
-        images: the annotations and pictures of one split.
+        images: the annotations and images of one split.
     """
 
     def __init__(self, images: CocoImages) -> None:
@@ -151,22 +144,15 @@ class CocoStills:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the pictures without their endings."""
+        """Names of the images without their endings."""
         return tuple(Path(item.file_names[0]).stem for item in self._pictures)
 
     def read_image(self, i: int) -> Image:
-        """A picture.
-
-        Args:
-            i: its number, from 0.
-
-        Returns:
-            RGB (H, W, 3), uint8.
-        """
+        """An image. Returns RGB (H, W, 3), uint8."""
         return self._images.read_image(self._pictures[i], 0)
 
     def read_mask(self, i: int) -> UInt8Array:
-        """The mask of a picture; of two instances the smaller one lies in front."""
+        """The mask of an image; of two instances the smaller one lies in front."""
         picture = self._pictures[i]
         mask = np.zeros(picture.size, np.uint8)
         instances = sorted(self._images.annotations(picture), key=lambda item: -item.mean_area)
@@ -177,7 +163,7 @@ class CocoStills:
         return mask
 
     def check(self, i: int) -> None:
-        """See by its header that a picture has the size that its annotations have."""
+        """See by its header that an image has the size that its annotations have."""
         picture, root = self._pictures[i], self._images.images
         if root is None:
             raise DatasetError("its folder is not there")
@@ -193,22 +179,22 @@ def open_stills(folder: str | Path) -> StillImages:
         folder: folder in one of the layouts of :mod:`segue.datasets.stills`.
 
     Returns:
-        The pictures, at least one, with their masks. Pictures are RGB, (H, W, 3), uint8; masks are (H, W),
+        The images, at least one, with their masks. Images are RGB, (H, W, 3), uint8; masks are (H, W),
         uint8: 0 background, 1, 2, ... objects, 255 void. Both are read when asked for.
 
     Raises:
-        DatasetError: no layout fits, a mask or picture has no partner, or there is none at all.
+        DatasetError: no layout fits, a mask or image has no partner, or there is none at all.
     """
     folder = Path(folder)
     for layout in LAYOUTS:
         found = layout(folder)
         if found is not None:
             if not found.names:
-                raise DatasetError(f"{folder}: holds no pictures with masks")
+                raise DatasetError(f"{folder}: holds no images with masks")
             return found
     raise DatasetError(
         f"{folder}: not one of still images (images, masks; ECSSD, DUTS, HRSOD, BIG, MSRA10K, FSS-1000, "
-        "PASCAL VOC or COCO as published; pictures and masks of the same name in one folder)"
+        "PASCAL VOC or COCO as published; images and masks of the same name in one folder)"
     )
 
 
@@ -237,9 +223,9 @@ def _partners(pictures: Path, masks: Path, *, all_of_them: bool) -> Iterator[tup
 
 
 def _paired(pictures: Files, masks: Files, where: Path, masks_in: Path) -> Iterator[tuple[Path, Path]]:
-    """Pictures and masks by their names; DatasetError where one has no partner."""
+    """Images and masks by their names; DatasetError where one has no partner."""
     if lonely := sorted(masks.keys() - pictures.keys(), key=natural_key):
-        raise DatasetError(f"{where} lacks the picture of {first_few(lonely)}")
+        raise DatasetError(f"{where} lacks the image of {first_few(lonely)}")
     if lonely := sorted(pictures.keys() - masks.keys(), key=natural_key):
         raise DatasetError(f"{masks_in} lacks the mask of {first_few(lonely)}")
     for stem in sorted(masks, key=natural_key):
@@ -270,7 +256,7 @@ def _one_folder(folder: Path) -> StillImages | None:
 
 
 def _classes(folder: Path) -> StillImages | None:
-    """One folder for each class, as in FSS-1000; their masks and pictures lie side by side."""
+    """One folder for each class, as in FSS-1000; their masks and images lie side by side."""
     for place in (folder, folder / "fewshot_data"):
         parts = subfolders(place) if place.is_dir() else []
         if any(map(_holds_pairs, parts)):
@@ -281,7 +267,7 @@ def _classes(folder: Path) -> StillImages | None:
 
 @dataclass(frozen=True, slots=True)
 class _NamedByClass(StillPairs):
-    """Pictures that have the same names in each folder."""
+    """Images that have the same names in each folder."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -294,13 +280,13 @@ def _side_by_side(folder: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _holds_pairs(folder: Path) -> bool:
-    """Whether a picture and its mask lie in one folder."""
+    """Whether an image and its mask lie in one folder."""
     pictures, masks = _pictures_and_masks(folder)
     return not pictures.keys().isdisjoint(masks)
 
 
 def _pictures_and_masks(folder: Path) -> tuple[Files, Files]:
-    """Files of one folder by the names of the pairs; masks are PNG, pictures others or ``<name>_im.png``."""
+    """Files of one folder by the names of the pairs; masks are PNG, images others or ``<name>_im.png``."""
     labels = [path for path in files_in(folder, {".png"}) if not path.stem.endswith("_im")]
     pictures = set(files_in(folder, PICTURES)).difference(labels)
     return (
@@ -318,7 +304,7 @@ HRSOD = _Folders("HRSOD_train", "HRSOD_train_mask", "saliency")
 VOC = _Folders("JPEGImages", "SegmentationObject", "index")
 
 LAYOUTS: tuple[Layout, ...] = (_plain, ECSSD, DUTS, DUTS_TEST, HRSOD, VOC, _coco, _one_folder, _classes)
-"""What is tried on a folder, in order; each gives None where it does not fit."""
+"""Readers of layouts, tried in order; each returns None if the folder has another layout."""
 
 
 def is_msra10k(folder: Path) -> bool:

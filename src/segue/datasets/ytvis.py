@@ -1,4 +1,4 @@
-"""Reader of YouTube-VIS 2019 and 2021 and of OVIS; pictures and masks are decoded when they are used.
+"""Reader of YouTube-VIS 2019 and 2021 and of OVIS; images and masks are decoded when they are used.
 
 Annotation file (JSON)::
 
@@ -40,10 +40,10 @@ ANNOTATION_FILES = (
     "instances_{split}_sub.json",
     "instances.json",
 )
-"""Where the annotations of a split are, below the root: the layouts in which the sets are handed around."""
+"""Paths of the annotations of a split below the root, in the layouts in which the sets are distributed."""
 
 PICTURE_FOLDERS = ("{split}/JPEGImages", "JPEGImages", "{split}", "Images/{split}")
-"""Where the pictures are, below the root."""
+"""Paths of the images below the root."""
 
 _Number = Annotated[int, Field(ge=0, lt=2**63)]
 _Area = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -89,7 +89,7 @@ class _VideoAnnotation(_Annotation):
 
 
 class _ImageAnnotation(_Annotation):
-    """An annotation of COCO, with what that of a video of one frame has."""
+    """A COCO annotation as the annotation of a video of one frame."""
 
     video_id: _Number = Field(validation_alias="image_id")
     segmentation: Any
@@ -116,9 +116,9 @@ class Video:
     """One video, by its number.
 
     Attributes:
-        name: folder of its pictures, or the number where that would not tell videos apart.
+        name: folder of its images, or the number where that would not tell videos apart.
         size: height and width in pixels.
-        file_names: pictures in order, as paths below the folder of pictures.
+        file_names: images in order, as paths below the folder of images.
     """
 
     id: int
@@ -150,7 +150,7 @@ class YTVISDataset:
 
     Attributes:
         path: the annotation file.
-        images: folder of the pictures; None if they are not there.
+        images: folder of the images; None if they are not there.
         videos: in the order of the file.
         categories: names by number, in the order of the file.
         annotated: whether the file has annotations.
@@ -167,7 +167,7 @@ class YTVISDataset:
         self.path = Path(annotations)
         self.images = None if images is None else Path(images)
         if self.images is not None and not self.images.is_dir():
-            raise DatasetError(f"no folder {self.images} of pictures")
+            raise DatasetError(f"no folder {self.images} of images")
         self.categories: dict[int, str] = {}
         self.annotated = False
         self._instances: dict[int, list[Instance]] = {}
@@ -179,17 +179,17 @@ class YTVISDataset:
 
     @classmethod
     def open(cls, root: Path | str, split: str = "valid") -> YTVISDataset:
-        """Find annotations and pictures of a split (train, valid, test) below ``root``.
+        """Find annotations and images of a split (train, valid, test) below ``root``.
 
-        Where they are sought is in `ANNOTATION_FILES` and `PICTURE_FOLDERS`. ``root`` may also be the
-        annotation file itself; then the pictures are sought beside it.
+        The paths are in `ANNOTATION_FILES` and `PICTURE_FOLDERS`. ``root`` may also be the
+        annotation file itself; then the images are sought beside it.
 
         Args:
             root: folder of the data set, or the annotation file.
             split: ``train``, ``valid`` or ``test``.
 
         Returns:
-            The data set; ``images`` is None where the pictures are not found.
+            The data set; ``images`` is None where the images are not found.
 
         Raises:
             DatasetError: there is no annotation file, or it is wrong.
@@ -258,7 +258,7 @@ class YTVISDataset:
         return decode_clip(self.annotations(video), frames, video.size)
 
     def read_image(self, video: Video, frame: int) -> Image:
-        """Read the picture of a frame.
+        """Read the image of a frame.
 
         Args:
             video: one of ``videos``.
@@ -268,7 +268,7 @@ class YTVISDataset:
             RGB (H, W, 3), uint8.
 
         Raises:
-            DatasetError: there is no folder of pictures, the name of this one leads out of it, it cannot be
+            DatasetError: there is no folder of images, the name of this one leads out of it, it cannot be
                 read, or it has another size than the annotations.
         """
         path = self.picture_path(video, frame)
@@ -281,7 +281,7 @@ class YTVISDataset:
         return image
 
     def picture_path(self, video: Video, frame: int) -> Path:
-        """Give the file of a frame's picture, which need not exist.
+        """Give the file of a frame's image, which need not exist.
 
         Args:
             video: one of ``videos``.
@@ -291,15 +291,15 @@ class YTVISDataset:
             A path below ``images``.
 
         Raises:
-            DatasetError: there is no folder of pictures, or the name of this one leads out of it.
+            DatasetError: there is no folder of images, or the name of this one leads out of it.
         """
         root, name = self.images, video.file_names[frame]
         if root is None:
-            raise DatasetError("no folder of pictures was given, so that none can be read; give one")
+            raise DatasetError("no folder of images was given, so that none can be read; give one")
         windows = PureWindowsPath(name)  # knows both kinds of separators
         if windows.drive or windows.root or ".." in windows.parts or "\0" in name:
             raise DatasetError(
-                f"picture {name!r} leads out of its folder {root}; the annotation file is not sound"
+                f"image {name!r} leads out of its folder {root}; the annotation file is not sound"
             )
         return root / name
 
@@ -402,10 +402,7 @@ def read_class_names(path: Path | str) -> dict[int, str]:
 
 
 def read_results(path: Path | str, dataset: YTVISDataset) -> dict[int, list[DetectedInstance]]:
-    """Results by the number of their video, in the order of the file; videos without results have none.
-
-    An entry that is wrong is named by its place in the list, from 0.
-    """
+    """Results by the number of their video, in the order of the file; videos without results have none."""
     path = Path(path)
     results: dict[int, list[DetectedInstance]] = {}
     for key, i, _, value in entries(read_json_text(path), path):

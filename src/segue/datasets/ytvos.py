@@ -7,7 +7,7 @@ Layout of each part of the data set, such as ``train``::
     Annotations/<video>/00005.png    palette PNG with the ids of meta.json
 
 The first frame in an object's list is the one in which it is given. ``valid`` has every fifth frame of its
-films; all of them are published apart, as ``valid_all_frames/JPEGImages``.
+videos; all of them are published apart, as ``valid_all_frames/JPEGImages``.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class YtvosVideo:
     Attributes:
         name: name of its folders.
         objects: in the order of their ids.
-        frames: pictures by name, in natural order.
+        frames: images by name, in natural order.
         annotations: masks by name, in natural order; usually of every fifth frame.
         required: names of the frames whose masks are wanted, in natural order: those that the description
             lists for any object, and those that are annotated.
@@ -72,7 +72,7 @@ class YtvosVideo:
     required: tuple[str, ...] = ()
 
     def read_image(self, name: str) -> Image:
-        """Read the picture of a frame.
+        """Read the image of a frame.
 
         Args:
             name: name of the frame, such as ``00005``.
@@ -92,10 +92,10 @@ class YtvosVideo:
             name: name of the frame, such as ``00005``.
 
         Returns:
-            (H, W), uint8, of the picture's size.
+            (H, W), uint8, of the image's size.
 
         Raises:
-            DatasetError: there is none, it cannot be read, or it has another size than the picture.
+            DatasetError: there is none, it cannot be read, or it has another size than the image.
         """
         return read_mask_of(self._path(self.frames, name), self._path(self.annotations, name))
 
@@ -117,7 +117,7 @@ class YtvosFolder(ByName[YtvosVideo]):
         root: folder that holds ``JPEGImages`` and ``Annotations``.
         meta: description of the videos; default: ``meta.json`` in ``root``.
         videos: names of the videos to take; default: all that ``meta`` describes.
-        images: folder of the pictures; default: ``JPEGImages`` in ``root``. See :func:`all_frames_folder`.
+        images: folder of the images; default: ``JPEGImages`` in ``root``. See :func:`all_frames_folder`.
 
     Raises:
         DatasetError: a file is missing or does not fit.
@@ -146,7 +146,7 @@ class YtvosFolder(ByName[YtvosVideo]):
         frames = files_by_stem(self.images / name, PICTURES)
         annotations = files_by_stem(self.root / "Annotations" / name, {".png"})
         if lonely := [stem for stem in annotations if stem not in frames]:
-            raise DatasetError(f"video {name}: no picture of the annotated frames {first_few(lonely)}")
+            raise DatasetError(f"video {name}: no image of the annotated frames {first_few(lonely)}")
         objects = tuple(
             YtvosObject(id, item.category, item.frames[0]) for id, item in sorted(record.objects.items())
         )
@@ -157,18 +157,12 @@ class YtvosFolder(ByName[YtvosVideo]):
         listed = {frame for item in record.objects.values() for frame in item.frames}
         required = tuple(sorted({*listed, *annotations}, key=natural_key))
         if lost := [stem for stem in required if stem not in frames]:
-            raise DatasetError(
-                f"video {name}: no picture of the frames that are asked for: {first_few(lost)}"
-            )
+            raise DatasetError(f"video {name}: no image of the frames that are asked for: {first_few(lost)}")
         return YtvosVideo(name, objects, frames, annotations, required)
 
 
 def all_frames_folder(part: Path | str) -> Path | None:
-    """Where all frames of the films of a part are, such as ``valid``; None where they were not downloaded.
-
-    Looked for as ``<part>_all_frames/JPEGImages`` beside the part, and below ``all_frames`` there, where the
-    release of STCN has it.
-    """
+    """Folder of all frames of a part, such as ``valid``; None if they were not downloaded."""
     part = Path(part).absolute()
     name = f"{part.name}_all_frames"
     places = (part.parent / name / "JPEGImages", part.parent / "all_frames" / name / "JPEGImages")
@@ -176,7 +170,7 @@ def all_frames_folder(part: Path | str) -> Path | None:
 
 
 def read_categories(path: Path | str) -> frozenset[str]:
-    """Names of categories: those of a ``meta.json``, or the lines of a text file.
+    """Names of categories from a ``meta.json`` or from the lines of a text file.
 
     Args:
         path: a ``meta.json`` of YouTube-VOS, known by the ending ``.json``, or a text file in UTF-8 with one
@@ -201,14 +195,14 @@ def read_categories(path: Path | str) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class WantedMasks:
-    """What the server asks for of one video: frames that any object lists, in natural order, and all ids."""
+    """Required results of one video: the frames that any object lists, in natural order, and all ids."""
 
     frames: tuple[str, ...]
     ids: tuple[int, ...]
 
 
 def wanted_masks(part: Path | str) -> dict[str, WantedMasks]:
-    """What the server asks for of each video of a part, by its ``meta.json``; no picture need be there."""
+    """Required results of each video of a part, by its ``meta.json``; images may be missing."""
     found = {}
     for name, record in _read_meta(Path(part) / "meta.json").videos.items():
         frames = {frame for item in record.objects.values() for frame in item.frames}

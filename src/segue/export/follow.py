@@ -4,8 +4,8 @@
     first = tracker.step(frame, mask)    # frame (H, W, 3) uint8 RGB, mask (H, W) with ids 1, 2, ...
     mask = tracker.step(next_frame)      # (H, W), the ids of the first mask
 
-Inputs and outputs of the graphs stand in ``graphs.json`` beside them. All frames have one size, at least 40
-pixels each way, for STCN 80; bring pictures with a short side above 384 down to it first where the network is
+``graphs.json`` beside the graphs describes their inputs and outputs. All frames have one size, at least 40
+pixels each way, for STCN 80; bring images with a short side above 384 down to it first where the network is
 stcn-lite, which was made for that.
 """
 
@@ -103,7 +103,7 @@ class Tracker:
         return np.stack([np.pad(plane, around, constant_values=value) for plane, value in planes], 2)
 
     def _read(self, key: Array) -> Array:
-        """What each object's memory holds for the positions of a key (C, h, w), (K, V, h, w)."""
+        """Readout of each object's memory at the positions of a key (C, h, w): (K, V, h, w)."""
         self.reads += 1
         channels, height, width = key.shape
         query = key.reshape(channels, -1).T
@@ -153,7 +153,7 @@ class Tracker:
         return np.concatenate([sharp * rows, extra, sharp], 1)
 
     def _no_state(self, shape: Sequence[int], key: Array) -> Array:
-        """States of objects of which nothing is known; a map has half the size of the key (C, h, w)."""
+        """Initial states of new objects; a map has half the size of the key (C, h, w)."""
         half = (key.shape[1] // 2, key.shape[2] // 2) if len(shape) == 1 else ()
         return np.zeros((len(self.ids), *shape, *half), np.float32)
 
@@ -174,7 +174,7 @@ def enlarge(x: Array, axis: int, times: int) -> Array:
 
 
 def merge(planes: Array) -> Array:
-    """Probabilities of the objects, (K, H, W), to those of background and objects, (K+1, H, W)."""
+    """Prepend the background to probabilities of objects: (K, H, W) to (K+1, H, W)."""
     every = np.concatenate([np.prod(1 - planes, 0, keepdims=True), planes]).clip(1e-7, 1 - 1e-7)
     odds = every / (1 - every)
     shares: Array = (odds / odds.sum(0)).astype(np.float32)

@@ -2,7 +2,7 @@
 
 STCN and stcn-lite become four graphs, encode, read, decode and remember; what to do between them is
 :mod:`segue.export.follow`, which is written beside them. A network that finds foreground becomes decode and
-encode, one for each role of a frame. Sizes of pictures, frames of the memory and objects may differ from call
+encode, one for each role of a frame. Sizes of images, frames of the memory and objects may differ from call
 to call.
 """
 
@@ -42,18 +42,14 @@ from segue.sessions.empty_scene import PLANES
 from segue.video.partial import PartialFile, writing
 
 OPSET = 17
-SAMPLE = 96, 128  # height and width of the pictures that the graphs are traced with
+SAMPLE = 96, 128  # height and width of the images that the graphs are traced with
 
 
 def encode(network: STCN | STCNLite, image: Tensor) -> tuple[Tensor, ...]:
-    """Encode a picture.
+    """Encode an image.
 
-    Args:
-        network: STCN or stcn-lite.
-        image: (H, W, 3), see :func:`prepared`.
-
-    Returns:
-        Key (64, h, w), with weighting two channels more, features thin and joint, and two finer ones.
+    ``image``: (H, W, 3), see :func:`prepared`; returns key (64, h, w), with weighting two channels more,
+    features thin and joint, and two finer ones.
     """
     seen = network.encode_query(prepared(network, image))
     joint, thin, *finer = seen.features
@@ -65,25 +61,8 @@ def read(
 ) -> tuple[Tensor, Tensor]:
     """Readouts (K, Q, V), and the attention that each frame received, summed over objects, (T,).
 
-    With the L2 similarity. Same as :class:`segue.models.memory.MemoryTable`, at full resolution whatever the
-    size of the picture.
-
     Keys are (T, P, C+1), in whose last channel stand the squared norm and the confidence penalty; values are
     (K, T, P, V). The query, (Q, C), has the positions ``start`` to ``start + Q`` of a grid ``width`` wide.
-    Each of them reads the ``top_k`` best positions of all frames, of the last frame only those within
-    ``window`` rows and columns around its own place.
-
-    Args:
-        top_k: positions that a query position reads.
-        keys: (T, P, C+1).
-        values: (K, T, P, V).
-        query: (Q, C).
-        start: first position of the query.
-        width: columns of the grid.
-        window: rows and columns around a position within which the last frame is read.
-
-    Returns:
-        Readouts (K, Q, V), and attention by frame (T,).
     """
     rows = keys.flatten(0, 1)
     affinity = (2 * query @ rows[:, :-1].T - rows[:, -1]) / math.sqrt(query.shape[1])
@@ -95,17 +74,9 @@ def read_weighted(
 ) -> tuple[Tensor, Tensor]:
     """:func:`read` with the similarity ``weighted``, see :func:`segue.layers.attention.weighted_keys`.
 
-    Args:
-        top_k: positions that a query position reads.
-        keys: (T, P, C+2): keys times their sharpness s, ``s |k|²`` and the confidence penalty, and s.
-        values: (K, T, P, V).
-        query: (Q, C+2): keys, and their sharpness as memory and as query.
-        start: first position of the query.
-        width: columns of the grid.
-        window: rows and columns around a position within which the last frame is read.
-
-    Returns:
-        Readouts (K, Q, V), and attention by frame (T,).
+    ``keys``: (T, P, C+2): keys times their sharpness s, ``s |k|²`` and the confidence penalty, and s;
+    ``values``: (K, T, P, V); ``query``: (Q, C+2): keys, and their sharpness as memory and as query; returns
+    readouts (K, Q, V), and attention by frame (T,).
     """
     affinity = weighted_keys(query.T, query.T)[1].T @ keys.flatten(0, 1).T
     return read_best(top_k, affinity, keys, values, start, width, window)
@@ -116,17 +87,8 @@ def read_best(
 ) -> tuple[Tensor, Tensor]:
     """Values at the positions with the highest affinity; see :func:`read`.
 
-    Args:
-        top_k: positions that a query position reads.
-        affinity: (Q, T*P).
-        keys: (T, P, C).
-        values: (K, T, P, V).
-        start: first position of the query.
-        width: columns of the grid.
-        window: rows and columns around a position within which the last frame is read.
-
-    Returns:
-        Readouts (K, Q, V), and attention by frame (T,).
+    ``affinity``: (Q, T*P); ``keys``: (T, P, C); ``values``: (K, T, P, V); returns readouts (K, Q, V), and
+    attention by frame (T,).
     """
     own = start + torch.arange(affinity.shape[0])
     place = torch.arange(keys.shape[1])
@@ -147,15 +109,8 @@ def decode(
 ) -> Tensor:
     """Decode readouts with features of the frame, and with the states of the objects.
 
-    Args:
-        network: STCN or stcn-lite.
-        states: names of the states, see :func:`object_states`.
-        readout: (K, V, h, w).
-        thin: feature of the frame at the stride of the keys.
-        rest: two finer features, then the states, (K, ...).
-
-    Returns:
-        Log-odds (K, H/n, W/n), n 2 or (STCN) 4.
+    ``readout``: (K, V, h, w); ``rest``: two finer features, then the states, (K, ...); returns log-odds (K,
+    H/n, W/n), n 2 or (STCN) 4.
     """
     query = QueryFeatures(thin, thin, (thin, thin, *rest[:2]))  # of which decoders see features alone
     if not states:
@@ -174,16 +129,8 @@ def remember(
 ) -> Tensor | tuple[Tensor, ...]:
     """Encode a frame with its masks, and move the states of the objects on.
 
-    Args:
-        network: STCN or stcn-lite.
-        states: names of the states, see :func:`object_states`.
-        image: (H, W, 3), see :func:`prepared`.
-        joint: feature of the frame.
-        masks: soft masks (K, H, W), in [0, 1].
-        rest: the states, (K, ...); where one is ``sums``, then whether the frame stays in memory, bool.
-
-    Returns:
-        Values (K, P, V), and the next states.
+    ``image``: (H, W, 3), see :func:`prepared`; ``masks``: soft masks (K, H, W), in [0, 1]; ``rest``: the
+    states, (K, ...); returns values (K, P, V), and the next states.
     """
     seen = QueryFeatures(prepared(network, image), joint, (joint,))
     values = network.encode_memory(seen, masks)[1]
@@ -199,7 +146,7 @@ def remember(
 
 
 def object_states(network: STCN | STCNLite) -> dict[str, tuple[int, ...]]:
-    """Which states an object has beside the memory."""
+    """States of an object besides the memory."""
     shapes: dict[str, tuple[int, ...]] = {}
     if isinstance(network, STCNLite) and network.sensory is not None:
         shapes["sensory"] = (SENSORY,)
@@ -211,16 +158,7 @@ def object_states(network: STCN | STCNLite) -> dict[str, tuple[int, ...]]:
 def decode_scene(network: ForegroundNetwork, counts: Sequence[int], stride: int, *maps: Tensor) -> Tensor:
     """Decode maps of the current frame, of those around it and of the empty scene.
 
-    They come one frame after the other, so many of each as ``counts`` says.
-
-    Args:
-        network: finds foreground.
-        counts: number of maps of each frame.
-        stride: pixels of a cell of the first map.
-        maps: the maps, one frame after the other.
-
-    Returns:
-        (1, channels, H, W), in [0, 1].
+    Returns (1, channels, H, W), in [0, 1].
     """
     rest = iter(maps)
     current, *others = (tuple(itertools.islice(rest, count)) for count in counts)
@@ -231,14 +169,9 @@ def decode_scene(network: ForegroundNetwork, counts: Sequence[int], stride: int,
 
 
 def prepared(network: STCN | STCNLite, image: Tensor) -> Tensor:
-    """Normalise a picture as the network takes it.
+    """Normalise an image as the network takes it.
 
-    Args:
-        network: STCN or stcn-lite.
-        image: (H, W, 3), values of 0 to 255, padded to multiples of 16.
-
-    Returns:
-        (1, 3, H, W), float32.
+    ``image``: (H, W, 3), values of 0 to 255, padded to multiples of 16; returns (1, 3, H, W), float32.
     """
     if isinstance(network, STCNLite):
         return image.permute(2, 0, 1)[None].float() / 127.5 - 1
@@ -246,11 +179,7 @@ def prepared(network: STCN | STCNLite, image: Tensor) -> Tensor:
 
 
 def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
-    """Write a network as ONNX graphs into a folder, whose files are replaced; gives what was written.
-
-    The network names its graphs in its ``capabilities``: ``memory`` as stcn-lite and STCN, ``scene`` for one
-    that finds foreground.
-    """
+    """Write a network as ONNX graphs into a folder, whose files are replaced; gives what was written."""
     if find_spec("onnx") is None:
         raise SegueError(f"exporting needs onnx: {install_command('onnx')}")
     folded = fold_batch_norms(network).float().eval().requires_grad_(False)
@@ -268,7 +197,7 @@ def _export_tracker(network: STCN | STCNLite, folder: Path) -> list[Path]:
     schedule, stride = network.schedule, network.read_stride
     assert schedule.top_k is not None
     height, width = SAMPLE
-    # What STCN is padded with, black after normalisation, is no picture of whole numbers.
+    # What STCN is padded with, black after normalisation, is no image of whole numbers.
     lite = isinstance(network, STCNLite)
     image = torch.randint(0, 256, (height, width, 3), dtype=torch.uint8 if lite else torch.float32)
     masks = torch.rand(2, height, width) / 2

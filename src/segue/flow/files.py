@@ -1,11 +1,11 @@
-"""Optical flow that another program wrote: Middlebury's ``.flo``, KITTI's 16-bit PNG, and flow pictures.
+"""Optical flow that another program wrote: Middlebury's ``.flo``, KITTI's 16-bit PNG, and flow images.
 
 A ``.flo`` file is the number 202021.25 (float32), width and height (int32) and for each pixel its motion to
 the right and down (float32, little-endian); what is not known is larger than 1e9. KITTI's PNG has three
-channels of 16 bits: (u, v) * 64 + 2^15, and whether the pixel is known. A flow picture is a PNG of three
+channels of 16 bits: (u, v) * 64 + 2^15, and whether the pixel is known. A flow image is a PNG of three
 channels of 8 bits as in HOFAM's composites: lengths of the flow to three earlier frames, the largest distance
 in red, black where nothing moves. The first two are lengths in pixels of the file's own size, and are counted
-as those of a picture of 256 x 256, which the networks learn from.
+in pixels of a 256 x 256 image, the size of the training.
 """
 
 from __future__ import annotations
@@ -52,20 +52,20 @@ def read_flow(path: str | Path) -> Flow:
     """
     values = _values(Path(path))
     if values.dtype == np.uint8:
-        raise FlowError(f"{path}: a flow picture, where flow itself is needed")
+        raise FlowError(f"{path}: a flow image, where flow itself is needed")
     return _flow(values)
 
 
 def read_flow_picture(path: str | Path) -> Image:
-    """What a network sees of a file, uint8: (H, W, 3) of a flow picture, (H, W, 1) of one flow.
+    """The network input from a file, uint8: (H, W, 3) for a flow image, (H, W, 1) for one flow.
 
     Args:
-        path: flow picture (a PNG with three channels of 8 bits), ``.flo`` file or PNG of KITTI, of at most
+        path: flow image (a PNG with three channels of 8 bits), ``.flo`` file or PNG of KITTI, of at most
             2^26 pixels.
 
     Returns:
-        Lengths of motion as grey values, 0..255. A flow picture comes as it is stored, (H, W, 3). Flow
-        becomes (H, W, 1): its lengths are counted in pixels of a picture of 256 x 256, and 20 pixels or more
+        Lengths of motion as grey values, 0..255. A flow image comes as it is stored, (H, W, 3). Flow
+        becomes (H, W, 1): its lengths are counted in pixels of an image of 256 x 256, and 20 pixels or more
         are 255.
 
     Raises:
@@ -76,7 +76,7 @@ def read_flow_picture(path: str | Path) -> Image:
         if float((values >= _WHITE).all(axis=2).mean()) > 0.5:
             raise FlowError(
                 f"{path}: white where nothing moves, as the colour wheel paints flow; its lengths are not in "
-                "pixels. Give .flo files, PNG of KITTI, or pictures of lengths, black where nothing moves"
+                "pixels. Give .flo files, PNG of KITTI, or images of lengths, black where nothing moves"
             )
         return np.asarray(values, np.uint8)
     flow = _flow(values)
@@ -96,11 +96,11 @@ def _flow(values: npt.NDArray[np.number]) -> Flow:
 
 
 class FlowFiles:
-    """The flow pictures of a film from files, one for each frame, in the natural order of their names.
+    """The flow images of a video from files, one for each frame, in the natural order of their names.
 
-    Flow pictures lie in ``folder`` itself, and so does flow to a single earlier frame. Flow to several ones
+    Flow images lie in ``folder`` itself, and so does flow to a single earlier frame. Flow to several ones
     lies in folders below it that are called after the ``gaps``, the growing distances in frames: ``1``, ``3``
-    and ``5``. Where all ``frames`` of the film, if their number is known, have a file but the first ones,
+    and ``5``. Where all ``frames`` of the video, if their number is known, have a file but the first ones,
     which have no frame so far before them, these do not move.
 
     Raises:
@@ -116,10 +116,7 @@ class FlowFiles:
         self._files = {gap: _files_in(place, gap, frames) for gap, place in places.items()}
 
     def __call__(self, index: int) -> Image:
-        """Flow picture of the frame with this index in the film, (H, W, number of gaps), uint8.
-
-        The largest gap is the first channel, as in a flow picture.
-        """
+        """Flow image of the frame with this index in the video, (H, W, number of gaps), uint8."""
         if not self._apart:
             picture, path = self._read(self._gaps[0], index)
             if picture.shape[2] < len(self._gaps):
@@ -134,7 +131,7 @@ class FlowFiles:
             picture, path = self._read(gap, index)
             if picture.shape[2] > 1:
                 raise FlowError(
-                    f"{path}: a flow picture; in folders by distance lie .flo files or PNG of KITTI"
+                    f"{path}: a flow image; in folders by distance lie .flo files or PNG of KITTI"
                 )
             channels.append(picture)
         if len({channel.shape for channel in channels}) > 1:
@@ -168,7 +165,7 @@ def _files_in(folder: Path, gap: int, frames: int | None) -> tuple[list[Path], i
 
 
 def _values(path: Path) -> npt.NDArray[np.number]:
-    """What a file holds: flow (H, W, 2), float32, or the channels of a PNG (H, W, 3), uint8 or uint16."""
+    """Content of a file: flow (H, W, 2), float32, or the channels of a PNG (H, W, 3), uint8 or uint16."""
     check_file(path, FlowError, _FLO_HEADER + 8 * MAX_PIXELS)
     try:
         data = path.read_bytes()
@@ -198,7 +195,7 @@ def _png(path: Path, data: bytes) -> npt.NDArray[np.number]:
     width, height, _, colours = struct.unpack(">IIBB", data[16:_PNG_HEADER])
     _check_size(path, width, height)
     if colours != _COLOURS:
-        raise FlowError(f"{path}: flow in a PNG has three channels, of 8 bits (a picture) or 16 (KITTI)")
+        raise FlowError(f"{path}: flow in a PNG has three channels, of 8 bits (an image) or 16 (KITTI)")
     pixels: npt.NDArray[np.number] | None
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

@@ -1,7 +1,7 @@
-"""Dense optical flow between two pictures, by OpenCV or by a network, and pictures of it for networks.
+"""Dense optical flow between two images, by OpenCV or by a network, and images of it for networks.
 
-A flow picture says how far each pixel moved since some earlier frames, one channel for each of them. HOFAM's
-release does not say which frames, nor the scale; measured on its demo pictures, red is the brightest channel
+A flow image says how far each pixel moved since some earlier frames, one channel for each of them. HOFAM's
+release does not say which frames, nor the scale; measured on its demo images, red is the brightest channel
 and blue the darkest, about 3 : 1.7 : 1. Gaps and scale here are therefore ours.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol, get_args
 
 import cv2
 import numpy as np
@@ -21,24 +21,23 @@ import torch
 import torch.nn.functional as F
 
 from segue.errors import FlowError
+from segue.types import FlowName as FlowName
 from segue.types import Image
 from segue.weights.loading import load_strict
 
 Flow = npt.NDArray[np.float32]
-"""Where each pixel went, (H, W, 2), x and y in pixels."""
-
-FlowName = Literal["dis", "farneback", "raft"]
+"""Motion of each pixel, (H, W, 2), x and y in pixels."""
 
 RAFT_STRIDE, RAFT_SMALLEST = 8, 128  # sides that RAFT takes: multiples of the first, at least the second
 
 GAPS = (1, 3, 5)  # frames back from the current one to those of HOFAM's three channels
-SINGLE_GAP = (1,)  # the same for STAM, whose flow picture has one channel
+SINGLE_GAP = (1,)  # the same for STAM, whose flow image has one channel
 SCALE = 20.0  # pixels of motion that are white
-SIDE = 256  # sides of the picture whose pixels lengths are counted in
+SIDE = 256  # sides of the image whose pixels lengths are counted in
 
 
 class FlowProvider(Protocol):
-    """Gives the flow from one picture to another."""
+    """Gives the flow from one image to another."""
 
     def __call__(self, first: Image, second: Image) -> Flow:
         """Flow of each pixel of ``first``, (H, W, 2), to its place in ``second``; both are RGB, uint8."""
@@ -105,14 +104,14 @@ class RAFT:
 
 
 def flow_provider(name: FlowName | str | Path, weights: str | os.PathLike[str] | None = None) -> FlowProvider:
-    """A provider by its name, ``dis``, ``farneback`` or ``raft``, of which the last needs weights.
+    """A provider by its name: ``dis``, ``farneback``, or ``raft``, which needs weights.
 
     Args:
         name: ``dis``, ``farneback`` or ``raft``.
         weights: weight file of torchvision's ``raft_small``; only ``raft`` reads it.
 
     Returns:
-        A function of two pictures of one size, RGB, (H, W, 3), uint8. It gives the flow from the first to the
+        A function of two images of one size, RGB, (H, W, 3), uint8. It gives the flow from the first to the
         second, (H, W, 2), float32, x and y in pixels. ``raft`` runs on the CPU.
 
     Raises:
@@ -144,9 +143,9 @@ def _grey(picture: Image) -> npt.NDArray[np.uint8]:
 
 @dataclass(frozen=True, slots=True)
 class FlowPictures:
-    """Makes flow pictures of a frame and those ``gaps`` before it; ``scale`` pixels of motion are white.
+    """Makes flow images of a frame and those ``gaps`` before it; ``scale`` pixels of motion are white.
 
-    Pixels are those of a picture of 256 x 256, as published, whatever the size of the frames.
+    Motion is measured in pixels of a 256 x 256 image, as published, for any frame size.
     """
 
     provider: FlowProvider = field(default_factory=DIS)
@@ -154,11 +153,11 @@ class FlowPictures:
     scale: float = SCALE  # whatever the gap
 
     def __call__(self, current: Image, earlier: Sequence[Image]) -> Image:
-        """Flow picture of a frame.
+        """Flow image of a frame.
 
         Args:
             current: the frame, RGB (H, W, 3), uint8.
-            earlier: the frames of the gaps before it, growing, at the start of a film the oldest there is.
+            earlier: the frames of the gaps before it, growing, at the start of a video the oldest there is.
 
         Returns:
             (H, W, gaps), uint8; the largest gap is the first channel (red).
@@ -173,12 +172,12 @@ class FlowPictures:
             earlier: the frames of the gaps before it, growing.
 
         Returns:
-            (H, W, 2), float32, in pixels of the frame, that of the largest gap first.
+            (H, W, 2), float32, in pixels of the frame, largest gap first.
         """
         return [self.provider(current, picture) for picture in reversed(earlier)]
 
     def picture(self, flows: Sequence[Flow]) -> Image:
-        """Flow picture of what :meth:`flows` gives.
+        """Flow image of what :meth:`flows` gives.
 
         Args:
             flows: (H, W, 2) each, in pixels.
@@ -192,14 +191,6 @@ class FlowPictures:
 
 
 def lengths(flow: Flow, scale: float) -> npt.NDArray[np.uint8]:
-    """Lengths of flow (H, W, 2) as grey values, (H, W): ``scale`` pixels and more are white.
-
-    Args:
-        flow: (H, W, 2), in pixels.
-        scale: length in pixels that is white.
-
-    Returns:
-        (H, W), uint8.
-    """
+    """Lengths of flow (H, W, 2) as grey values, (H, W): ``scale`` pixels and more are white."""
     distance = np.linalg.norm(flow, axis=2)
     return np.asarray(np.rint(255 * np.clip(distance / scale, 0, 1)), np.uint8)

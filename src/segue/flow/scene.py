@@ -1,4 +1,4 @@
-"""Motion of objects apart from that of the camera."""
+"""Motion of objects without the motion of the camera."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INLIER = 1.0  # pixels by which flow may differ from the camera's and still coun
 
 
 def against_scene(flow: Flow) -> Float32Array:
-    """How far each pixel moves otherwise than the scene, (H, W), by the flow (H, W, 2), in pixels.
+    """Distance in pixels between the flow (H, W, 2) of each pixel and the motion of the scene, (H, W).
 
     Args:
         flow: (H, W, 2), float32, in pixels.

@@ -6,69 +6,50 @@ words into a job; a batch hands jobs to its workers; ``job.json`` beside every r
 
 Example:
     >>> source, model = VideoSource(place="dog.mp4"), Model(name="stcn-lite")
-    >>> job = TrackJob(source=source, model=model, prompts=(BoxValue(box=(120, 80, 310, 260)),))
+    >>> job = TrackJob(source=source, model=model, prompts=(BoxPrompt(1, (120, 80, 310, 260)),))
     >>> from_json(to_json(job)) == job
     True
     >>> outcome = run(job)
 """
 
-from segue.jobs.files import read_job, write_job
-from segue.jobs.observer import Observer
-from segue.jobs.parts import (
-    BoxValue,
-    Finding,
-    Given,
-    MaskFile,
-    MaskValue,
-    Model,
-    Outputs,
-    PointValue,
-    RemoveValue,
-    VideoSource,
-)
-from segue.jobs.plan import check_plan
-from segue.jobs.prompting import mask_values
-from segue.jobs.running import Outcome, RunInterrupted, run
-from segue.jobs.values import (
-    AnnotateJob,
-    ExportJob,
-    ForegroundJob,
-    InstancesJob,
-    Job,
-    TrackJob,
-    TrainJob,
-    VideoJob,
-    from_json,
-    to_json,
-)
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "AnnotateJob",
-    "BoxValue",
-    "ExportJob",
-    "Finding",
-    "ForegroundJob",
-    "Given",
-    "InstancesJob",
-    "Job",
-    "MaskFile",
-    "MaskValue",
-    "Model",
-    "Observer",
-    "Outcome",
-    "Outputs",
-    "PointValue",
-    "RemoveValue",
-    "RunInterrupted",
-    "TrackJob",
-    "TrainJob",
-    "VideoJob",
-    "VideoSource",
-    "check_plan",
-    "from_json",
-    "mask_values",
-    "read_job",
-    "run",
-    "to_json",
-    "write_job",
-]
+from segue.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from segue.jobs.files import read_job as read_job
+    from segue.jobs.files import write_job as write_job
+    from segue.jobs.observer import Observer as Observer
+    from segue.jobs.parts import Finding as Finding
+    from segue.jobs.parts import Given as Given
+    from segue.jobs.parts import Model as Model
+    from segue.jobs.parts import Outputs as Outputs
+    from segue.jobs.parts import VideoSource as VideoSource
+    from segue.jobs.plan import check_plan as check_plan
+    from segue.jobs.running import RunInterrupted as RunInterrupted
+    from segue.jobs.running import RunResult as RunResult
+    from segue.jobs.running import run as run
+    from segue.jobs.values import AnnotateJob as AnnotateJob
+    from segue.jobs.values import ExportJob as ExportJob
+    from segue.jobs.values import ForegroundJob as ForegroundJob
+    from segue.jobs.values import InstancesJob as InstancesJob
+    from segue.jobs.values import Job as Job
+    from segue.jobs.values import TrackJob as TrackJob
+    from segue.jobs.values import TrainJob as TrainJob
+    from segue.jobs.values import VideoJob as VideoJob
+    from segue.jobs.values import from_json as from_json
+    from segue.jobs.values import to_json as to_json
+
+_MODULES = {
+    "segue.jobs.files": "read_job write_job",
+    "segue.jobs.observer": "Observer",
+    "segue.jobs.parts": "Finding Given Model Outputs VideoSource",
+    "segue.jobs.plan": "check_plan",
+    "segue.jobs.running": "RunResult RunInterrupted run",
+    "segue.jobs.values": "AnnotateJob ExportJob ForegroundJob InstancesJob Job TrackJob TrainJob VideoJob "
+    "from_json to_json",
+}
+
+__all__ = [*" ".join(_MODULES.values()).split()]
+
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -1,4 +1,4 @@
-"""Frames in order of which the next one can be seen before it is taken."""
+"""Iterator over frames with a look-ahead of one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from segue.video import Source
 
 
 class Ahead:
-    """The frames of a source, once, and the picture of the next one where a click asks for it.
+    """The frames of a source, once, and the image of the next one where a click asks for it.
 
     Args:
         source: where the frames come from; nothing is read before the first one is taken.
@@ -19,7 +19,7 @@ class Ahead:
         self._source = source
         self._frames: Iterator[Frame] | None = None
         self._next: Frame | None = None
-        # A program that gives its pictures once may fill one array again and again.
+        # A program that gives its images once may fill one array again and again.
         self._sees = not (source.request.place is None and source.once)
 
     def __iter__(self) -> Iterator[Frame]:
@@ -32,14 +32,7 @@ class Ahead:
         return next(self._frames) if frame is None else frame
 
     def picture(self, _: Image) -> Image | None:
-        """The picture of the frame after the one that was taken last.
-
-        Args:
-            _: picture of the frame that was taken last.
-
-        Returns:
-            RGB (H, W, 3), uint8; None after the last frame, and where pictures may be filled again.
-        """
+        """The image of the frame after the one that was taken last. Returns RGB (H, W, 3), uint8."""
         if not self._sees or self._frames is None:
             return None
         if self._next is None:

@@ -1,4 +1,4 @@
-"""What a detector finds on one frame, and files of it."""
+"""Run a detector on one frame and write its results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from segue.errors import SinkError, SourceError
+from segue.errors import SourceError
 from segue.masks import overlay
 from segue.masks.files import encode_index_mask
 from segue.prompts.detectors import Detector
@@ -16,7 +16,7 @@ from segue.prompts.selection import Found
 from segue.types import Frame
 from segue.video import Source
 from segue.video.images import write_picture
-from segue.video.partial import prepare, write_complete
+from segue.video.partial import write_complete
 
 
 def detect_first(source: Source, find: Detector) -> tuple[Frame, Found]:
@@ -28,21 +28,13 @@ def detect_first(source: Source, find: Detector) -> tuple[Frame, Found]:
     if len(frames) == 1 and find.lookahead:
         raise SourceError(
             f"{source.name}: to find what moves takes a further frame; "
-            "for a still picture choose another detector with --with"
+            "for a still image choose another detector with --with"
         )
     return frames[0], find(*frames)
 
 
-def require_free(targets: Sequence[Path], overwrite: bool) -> None:
-    """See that files can be written."""
-    for path in targets:
-        if path.exists() and not overwrite:
-            raise SinkError(f"{path}: exists already; give --overwrite or another place")
-        prepare(path)
-
-
 def write_found(frame: Frame, found: Found, targets: Sequence[Path]) -> None:
-    """Write what a detector has found: an index mask, a picture with it, and JSON files of its objects."""
+    """Write what a detector has found: an index mask, an image with it, and JSON files of its objects."""
     captions = {item.id: f"{item.label} {item.score:.2f}" for item in found.objects if item.label}
     write_complete(targets[0], encode_index_mask(found.mask))
     write_picture(targets[1], overlay(frame.image, found.mask, captions=captions))

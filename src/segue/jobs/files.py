@@ -27,7 +27,7 @@ def write_record(job: VideoJob, folder: Path, written: Mapping[str, Path]) -> No
 
 
 def record_path(folder: Path, written: Mapping[str, Path]) -> Path:
-    """Where the record of results is: in their folder, or beside their only file as ``NAME.job.json``."""
+    """Path of the record of results: in their folder, or beside a single file as ``NAME.job.json``."""
     alone = folder in written.values()
     return folder.with_name(f"{folder.name}.{RECORD}") if alone else folder / RECORD
 

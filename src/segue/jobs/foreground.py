@@ -18,15 +18,13 @@ from torch import nn
 from segue.arrays import as_array
 from segue.errors import ArgumentError, FlowError, PromptError, SegueError, SinkError, SourceError
 from segue.flow import FlowFiles
-from segue.flow.providers import FlowName
 from segue.inputs import exists, kind_of
+from segue.jobs.opened import Inputs, OpenJob, open_video
 from segue.jobs.options import ForegroundOptions
-from segue.jobs.prepared import Extras, Objects, Prepared, open_video
 from segue.jobs.values import ForegroundJob
 from segue.masks import read_stored_mask
 from segue.models.base import ForegroundNetwork, foreground_capabilities
 from segue.naming import natural_key
-from segue.prompts.detectors import Refinement
 from segue.registry import DETECTORS, MODELS
 from segue.sessions.background import MaskedMedian
 from segue.sessions.backgrounds import Background, FixedBackground
@@ -39,15 +37,13 @@ from segue.sessions.networks import check_path, foreground_model
 from segue.sessions.segmenters import Segmenter
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
 from segue.sessions.two_passes import SceneLearner, TwoPasses
-from segue.types import Frame, Segmentation
+from segue.types import BackgroundModel, FlowName, Frame, Refinement, Segmentation
 from segue.video import Source
 from segue.video.images import IMAGE_SUFFIXES, read_image, write_picture
 from segue.video.readers import DamageError, as_rgb
 from segue.video.zones import Zone
 
 DEPTH_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
-
-BackgroundModel = Literal["median", "mog2", "knn"]
 
 
 def foreground_session(
@@ -66,13 +62,11 @@ def foreground_session(
 ) -> tuple[ForegroundSession, Iterable[Frame]]:
     """A session that finds foreground as options ask for, and the frames of a source that it is given.
 
-    The arguments are those of :func:`segue.foreground`.
+    Takes the arguments of :func:`segue.foreground`.
 
     Lengths are in pixels, thresholds are probabilities in [0, 1].
     """
     fps = options.fps
-    if fps is not None and fps <= 0:
-        raise ArgumentError(f"fps is {fps}, but must be a number above 0")
     paths = {"weights": weights, "flow_weights": flow_weights, "depth": depth, "flow": flow}
     for name, value in paths.items():
         check_path(name, value)
@@ -141,30 +135,32 @@ def _check_passes(source: Source, scene: Any) -> None:
         raise SegueError("two passes learn the empty scene: give either passes=2 or a scene")
 
 
-def prepare_foreground(job: ForegroundJob, objects: Objects) -> Prepared:
-    """Open the source and load the network of a job; see :func:`segue.jobs.running.prepare`."""
+def open_foreground(job: ForegroundJob, inputs: Inputs) -> OpenJob:
+    """Open the source and load the network of a job; see :func:`segue.jobs.running.open_job`."""
     zones = tuple(Zone.parse(text) for text in job.zones)
     if len({zone.name for zone in zones}) < len(zones):
         raise SegueError("two zones have one name; give each a name of its own")
     needs_events = zones or job.notify or job.snapshots or job.name_events
     if needs_events and job.events is None and "events" not in job.outputs.formats:
         raise SegueError("zones, messages, names and snapshots need events; add --events FILE")
-    source = objects.source or open_video(job.source)
+    source = inputs.get("source") or open_video(job.source)
     _check_composites(source)
     _check_background(job.background, job.outputs.overwrite or job.outputs.resume)
     session, frames = foreground_session(
         source,
-        job.model.name if objects.model is None else objects.model,
+        inputs.get("model", job.model.name),
         job.options,
         weights=job.model.weights,
         flow=job.flow,
         flow_weights=job.flow_weights,
-        roi=job.roi if objects.roi is None else objects.roi,
-        scene=job.scene if objects.scene is None else objects.scene,
+        roi=inputs.get("roi", job.roi),
+        scene=inputs.get("scene", job.scene),
         depth=job.depth,
         device=job.device,
         fast=job.fast,
     )
+
+    source.varies = not isinstance(frames, TwoPasses)
 
     def finish() -> dict[str, Path]:
         if job.background is None:
@@ -173,7 +169,8 @@ def prepare_foreground(job: ForegroundJob, objects: Objects) -> Prepared:
         return {"background": job.background}
 
     total = _expected(source, job.options.fps)
-    return Prepared(
+    return OpenJob(
+        job,
         session,
         source,
         frames,
@@ -181,14 +178,14 @@ def prepare_foreground(job: ForegroundJob, objects: Objects) -> Prepared:
         total=total,
         saves=session.restorable,
         zones=zones,
-        extras=Extras(job.explain, job.events, job.snapshots, job.notify),
         name_object=None if job.name_events is None else object_namer(job.name_events, job.device),
+        inputs=inputs,
         finish=finish,
     )
 
 
 def object_namer(name: str, device: str | None) -> ObjectNamer:
-    """What names objects by a detector; masks of boxes are left out where these come first."""
+    """The labeller of objects by a detector; it computes no masks."""
     entry = DETECTORS.find(name)
     if "classes" not in entry.supported_options:
         classed = ", ".join(other.name for other in DETECTORS if "classes" in other.supported_options)
@@ -200,7 +197,7 @@ def object_namer(name: str, device: str | None) -> ObjectNamer:
 def _write_background(path: Path, session: ForegroundSession, model: str) -> None:
     picture, scenes = session.background, session.scenes
     if picture is None or scenes is None:
-        raise SinkError(f"{path}: {model} makes no picture of the empty scene")
+        raise SinkError(f"{path}: {model} makes no image of the empty scene")
     if path.suffix.lower() == LEARNT:
         scenes.save(path)
     else:
@@ -208,12 +205,12 @@ def _write_background(path: Path, session: ForegroundSession, model: str) -> Non
 
 
 def share(result: Segmentation) -> str:
-    """How much of a picture is foreground, in words."""
+    """Share of foreground in an image, in words."""
     return f"{float((result.mask > 0).mean()):.1%} foreground"
 
 
 def _background(scene: Any) -> Background:
-    """What gives the picture of the empty scene."""
+    """The source of the background image."""
     if isinstance(scene, FilmScenes):
         return LearntBackground(scene)
     if isinstance(scene, str) and scene == "median":
@@ -225,7 +222,7 @@ def _background(scene: Any) -> Background:
     path = Path(scene)
     if not exists(path):
         raise SourceError(
-            f"{scene}: no such picture; the scene is median, mog2, knn, a picture file or a learnt scene"
+            f"{scene}: no such image; the scene is median, mog2, knn, an image file or a learnt scene"
         )
     if path.suffix.lower() == LEARNT:
         return LearntBackground(FilmScenes.load(path))
@@ -247,7 +244,7 @@ def _region(roi: Any) -> npt.NDArray[Any] | None:
     if not isinstance(values, np.ndarray) or values.ndim != 2:
         raise ArgumentError(
             f"roi: {kind_of(roi)}; give an array or tensor (H, W), non-zero where there can be foreground, "
-            "or a picture file"
+            "or an image file"
         )
     return values
 
@@ -255,7 +252,7 @@ def _region(roi: Any) -> npt.NDArray[Any] | None:
 def _chosen_frames(
     frames: Iterable[Frame], fps: float | None, depth: str | Path | None, flow: FlowFiles | None
 ) -> Iterator[Frame]:
-    """The frames that are needed, with their depth maps and flow pictures."""
+    """The frames that are needed, with their depth maps and flow images."""
     maps = None if depth is None else _depth_maps(Path(depth))
     for frame in frames if fps is None else at_rate(frames, fps):
         chosen = frame if flow is None else replace(frame, flow=flow(frame.index))
@@ -301,7 +298,7 @@ def at_rate(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
 def _check_composites(source: Source) -> None:
     """Refuse HOFAM's composites, whose flow and labels would be taken for parts of the scene.
 
-    One is known by its first picture: 768 x 256 pixels, of which the right third is a grey label.
+    One is known by its first image: 768 x 256 pixels, of which the right third is a grey label.
     """
     if source.size != (256, 768) or not source.files or source.files[0].suffix.lower() not in IMAGE_SUFFIXES:
         return

@@ -1,23 +1,22 @@
-"""What a job rests on: the identity of its source, the digests of its weights and of its prompts' files."""
+"""Identity of the inputs of a job: source, weights, and files of prompts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from segue.inputs import exists
-from segue.jobs.describing import network_digest
+from segue.inputs import exists, sha256
 from segue.jobs.options import Value
-from segue.jobs.parts import FilePath, MaskFile, Model, Text
-from segue.jobs.prepared import Objects
+from segue.jobs.parts import FilePath, Model, Text
 from segue.jobs.values import TrackJob, VideoJob, values_of
 from segue.registry import MODELS
+from segue.types import MaskPrompt
+from segue.video.addresses import is_url, stored_address
 from segue.video.identity import SourceIdentity
-from segue.video.live import is_url, stored_address
-from segue.weights.checkpoint import sha256
 from segue.weights.download import cached
 
 J = TypeVar("J", bound=VideoJob)
@@ -28,8 +27,8 @@ NON_RESULT_FIELDS = frozenset(
 """Fields of jobs on which masks that are there do not depend."""
 
 
-def identified(job: J, objects: Objects | None = None) -> J:
-    """The job with the identity of its source and the digests of its files, as they are now."""
+def identified(job: J, model: Any = None) -> J:
+    """The job with the identity of its source and the digests of its files and of a program's network."""
     changes: dict[str, Any] = {}
     if job.source.place is not None:
         identity = SourceIdentity.of(job.source.place)
@@ -37,19 +36,17 @@ def identified(job: J, objects: Objects | None = None) -> J:
     by_object = {item.argument for item in job.given}
     if "model" not in by_object:
         changes["model"] = job.model.model_copy(update={"digest": model_digest(job.model)})
-    elif objects is not None:
+    elif model is not None:
         changes["given"] = tuple(
-            item.model_copy(update={"digest": network_digest(objects.model)})
-            if item.argument == "model"
-            else item
+            item.model_copy(update={"digest": network_digest(model)}) if item.argument == "model" else item
             for item in job.given
         )
     if isinstance(job, TrackJob):
         changes["prompts"] = tuple(
-            value.model_copy(update={"digest": file_digest(Path(value.path))})
-            if isinstance(value, MaskFile)
-            else value
-            for value in job.prompts
+            replace(item, digest=file_digest(Path(item.path)))
+            if isinstance(item, MaskPrompt) and item.path
+            else item
+            for item in job.prompts
         )
     return job.model_copy(update=changes)
 
@@ -78,7 +75,7 @@ def result_settings(job: VideoJob, *, whole: bool = True) -> dict[str, Any]:
 
 
 def record(job: VideoJob) -> dict[str, Any]:
-    """The job as it stands beside its results: without where they are, and without passwords of addresses."""
+    """The job as recorded beside its results: without output paths and passwords of addresses."""
     values = values_of(job)
     values["device"] = None  # results of one kind of device do not tell which one it was
     values["outputs"] = {name: values["outputs"][name] for name in ("formats", "side_by_side", "rotate")}
@@ -101,8 +98,17 @@ def model_digest(model: Model) -> str | None:
     return "+".join(digests) or None
 
 
+def network_digest(network: Any) -> str | None:
+    """SHA-256 over the weights of a network that a program gave; None of what has none."""
+    from torch import nn  # late: options are checked before
+
+    from segue.weights.identity import WeightsIdentity
+
+    return WeightsIdentity.of(network).digest if isinstance(network, nn.Module) else None
+
+
 def weights_digest(path: Path) -> str | None:
-    """SHA-256 of a weight file; of a folder of another library those of its files, joined by +."""
+    """SHA-256 of a weight file; for a folder of another library those of its files, joined by +."""
     if not path.is_dir():
         return file_digest(path)
     files = sorted(file for kind in ("*.json", "*.safetensors") for file in path.glob(kind))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +11,26 @@ import torch
 
 from segue.errors import ArgumentError, PromptError, SegueError
 from segue.inputs import kind_of
+from segue.jobs.opened import Inputs, OpenJob, open_video
 from segue.jobs.options import InstanceOptions
-from segue.jobs.prepared import Extras, Objects, Prepared, open_video
 from segue.jobs.values import InstancesJob
 from segue.models.base import InstanceNetwork
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
-from segue.registry import DETECTORS, MODELS, DetectorEntry, Entry
+from segue.registry import DETECTORS, MODELS
 from segue.sessions import TrackSession
 from segue.sessions.detected import DetectionOptions, DetectionSession
 from segue.sessions.detecting import as_classes, detector
-from segue.sessions.instances import InstanceOptions as WindowOptions
-from segue.sessions.instances import InstanceSession, allowed_classes
-from segue.sessions.networks import check_path, instance_network
+from segue.sessions.instances import InstanceSession, WindowOptions, allowed_classes
+from segue.sessions.networks import instance_network
 from segue.types import Segmentation
-from segue.weights import load_for, read_checkpoint, recognise
-from segue.weights.download import is_available
-
-DEFAULT_MODEL = "msstsvis-lite"
-"""The network that comes with segue; what is taken for a weight file that nothing recognises."""
+from segue.weights import load_for
 
 EDITIONS = {"ytvis2019": YOUTUBE_VIS_2019, "ytvis2021": YOUTUBE_VIS_2021}
 """Class names that need no file."""
 
 
 def instance_session(
-    model: str | InstanceNetwork | None,
+    model: str | InstanceNetwork,
     options: InstanceOptions,
     *,
     weights: str | Path | None = None,
@@ -46,12 +41,9 @@ def instance_session(
 ) -> tuple[DetectionSession | InstanceSession, Mapping[int, str]]:
     """A session that finds instances as options ask for, and its class names by number.
 
-    The arguments are those of :func:`segue.instances`.
+    Takes the arguments of :func:`segue.instances`.
     """
-    check_path("weights", weights)
     wanted, class_names = as_classes(classes), as_class_names(names)
-    if model is None:
-        model = default_model(weights)
     if isinstance(model, str) and "+" in model:
         if class_names is not None:
             raise PromptError(f"{model} knows the names of its classes; leave the names out")
@@ -84,25 +76,25 @@ def instance_session(
     return InstanceSession(network, windows, names=known, device=device, fast=fast), known
 
 
-def prepare_instances(job: InstancesJob, objects: Objects) -> Prepared:
-    """Open the source and load the network of a job; see :func:`segue.jobs.running.prepare`."""
-    source = objects.source or open_video(job.source)
+def open_instances(job: InstancesJob, inputs: Inputs) -> OpenJob:
+    """Open the source and load the network of a job; see :func:`segue.jobs.running.open_job`."""
+    source = inputs.get("source") or open_video(job.source)
     session, names = instance_session(
-        job.model.name if objects.model is None else objects.model,
+        inputs.get("model", job.model.name),
         job.options,
         weights=job.model.weights,
-        names=job.names if objects.names is None else objects.names,
+        names=inputs.get("names", job.names),
         classes=job.classes,
         device=job.device,
         fast=job.fast,
     )
     if job.explain is not None and not isinstance(session, InstanceSession):
         raise SegueError(f"--explain shows where a network's queries look; {job.model.name} has none")
-    return Prepared(session, source, source, counted, names=names, extras=Extras(explain=job.explain))
+    return OpenJob(job, session, source, source, counted, names=names, inputs=inputs)
 
 
 def counted(result: Segmentation) -> str:
-    """How many objects are visible, in words."""
+    """Number of visible objects, in words."""
     return f"{sum(item.area > 0 for item in result.objects)} objects"
 
 
@@ -122,40 +114,3 @@ def as_class_names(names: Mapping[int, str] | str | Path | None) -> Mapping[int,
 def _given(**options: Any) -> dict[str, Any]:
     """The options that are not None."""
     return {name: value for name, value in options.items() if value is not None}
-
-
-def default_model(weights: str | Path | None = None, *, detectors: bool = True) -> str:
-    """What finds instances where nothing is named.
-
-    It is the network of the weight file, if there is one. Else it is the best whose official weights are in
-    the cache folder: a SeqFormer by its published AP, then a detector of torchvision or Detectron 2 with a
-    network that follows its finds; and where there are none, what comes with segue: the small detector with
-    a tracker, or alone msstsvis-lite. Without ``detectors`` no detector with a tracker is named.
-    """
-    classed = [entry for entry in DETECTORS if "classes" in entry.supported_options]
-    by_network = {entry.network or entry.name: entry for entry in reversed(classed)}
-    if weights is not None:
-        checkpoint = read_checkpoint(weights)
-        known = recognise(checkpoint.tensors, checkpoint.metadata)
-        name = DEFAULT_MODEL if known is None else known.name
-        finds = by_network[name].name if name in by_network else None
-    else:
-        best = _best((entry, entry) for entry in MODELS if entry.task == "instances")
-        if best is not None:
-            return best
-        name = DEFAULT_MODEL
-        finds = _best((entry, MODELS.find(key)) for key, entry in by_network.items() if key in MODELS)
-    if finds is None or not detectors:
-        return name
-    follows = _best((entry, entry) for entry in MODELS if entry.task == "track")
-    return f"{finds}+{follows or 'stcn-lite'}"
-
-
-def _best(entries: Iterable[tuple[Entry | DetectorEntry, Entry]]) -> str | None:
-    """The name of the lowest rank of those whose networks come with segue or are in the cache folder."""
-    ranked = [
-        (entry.rank, entry.name)
-        for entry, network in entries
-        if entry.rank is not None and is_available(network)
-    ]
-    return min(ranked, default=(0, None))[1]

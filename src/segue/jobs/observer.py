@@ -1,14 +1,16 @@
-"""Who receives the progress of a job: a terminal, a worker of a batch, or a program."""
+"""Receivers of the progress of a job: a terminal, a batch worker, or a program."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from segue.types import Frame, Segmentation
-from segue.video import Source
-from segue.video.events import Event
-from segue.video.zones import Zone
+if TYPE_CHECKING:
+    from segue.types import Frame, Segmentation
+    from segue.video import Source
+    from segue.video.events import Event
+    from segue.video.zones import Zone
 
 
 class Observer:

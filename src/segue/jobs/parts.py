@@ -1,20 +1,26 @@
-"""What jobs are made of: source, model, prompts, outputs, and what a program gave beside them."""
+"""Parts of jobs: source, model, prompts, outputs, and Python objects."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainValidator
 
 from segue.inputs import kind_of
-from segue.jobs.options import Value, option
-from segue.models.dino import FeatureName
-from segue.prompts.detectors import Refinement
-from segue.types import Box, Point
+from segue.jobs.options import Names, Value, by_commas, option
+from segue.types import (
+    BoxPrompt,
+    DamagePolicy,
+    FeatureName,
+    MaskPrompt,
+    PointPrompt,
+    Refinement,
+    RemovePrompt,
+    WhenLate,
+)
 from segue.video.identity import SourceIdentity
-from segue.video.source import DamagePolicy, WhenLate
 
 DEFAULT_FORMATS = ("png", "overlay")
 
@@ -31,11 +37,10 @@ Text = Annotated[str, PlainValidator(_text)]
 
 FilePath = Annotated[Path, PlainValidator(lambda value: Path(_text(value)))]
 
-Position = str | int | float | None
+SourcePosition = str | int | float | None
 """A place in a source: see :func:`segue.open_source`."""
 
-Frame = Annotated[int, Field(ge=0)]
-Id = Annotated[int, Field(ge=1, le=65535)]
+FrameIndex = Annotated[int, Field(ge=0)]
 
 
 class Given(Value):
@@ -63,24 +68,24 @@ class Given(Value):
 
 
 class VideoSource(Value):
-    """Where the frames of a job come from; see :func:`segue.open_source`."""
+    """Source of the frames of a job; see :func:`segue.open_source`."""
 
     place: Text | None = option(..., "Source", "source!")
     """Video, image folder, glob, camera number or address."""
 
-    start: Position = option(None, "Source")
+    start: SourcePosition = option(None, "Source")
     """First frame: 250, 12.5s or 1:30."""
 
-    end: Position = option(None, "Source")
+    end: SourcePosition = option(None, "Source")
     """End before this frame."""
 
     stride: int = option(1, "Source")
     """Take every so many frames from `--start` on; frames keep the index of the source."""
 
-    duration: Position = option(None, "Source")
+    duration: SourcePosition = option(None, "Source")
     """End so long after the first frame that is taken: seconds, or "90s", "10min", "1:30:00"."""
 
-    max_size: int | None = option(None, "Source")
+    max_size: int | None = option(None, "Source", ge=1)
     """Bound on the longer side in pixels; larger frames are reduced by averaging."""
 
     fps: float | None = None
@@ -95,7 +100,7 @@ class VideoSource(Value):
     wait, "all" takes every frame and falls behind."""
 
     identity: SourceIdentity | None = None
-    """What the source was known by when the job was planned; None where nobody looked."""
+    """Identity of the source when the job was planned, or None."""
 
     origin: Text | None = None
     """The address that ``place`` was fetched from; None where it was not."""
@@ -114,106 +119,33 @@ class Model(Value):
     """SHA-256 of the weights when the job was planned; None where nobody looked."""
 
 
-class MaskFile(Value):
-    """Masks in a file: indexed, or binary.
-
-    Attributes:
-        frame: frame index; None is the first frame of the source.
-        id: of the one object in the file; None takes the ids of the file, or of several files 1, 2, ...
-        path: the file.
-        digest: SHA-256 of the file when the job was planned; None where nobody looked.
-    """
-
-    kind: Literal["file"] = "file"
-    frame: Frame | None = None
-    id: Id | None = None
-    path: Text
-    digest: str | None = None
-
-
-class MaskValue(Value):
-    """The mask of one object, as COCO's compressed run lengths.
-
-    Attributes:
-        frame: frame index; None is the first frame of the source.
-        id: of the object.
-        size: height and width.
-        counts: run lengths down the columns, see :mod:`segue.masks.rle`.
-        iou: what a prompter that made the mask expects of it, in [0, 1]; None where a person gave it.
-        label: class or name.
-    """
-
-    kind: Literal["mask"] = "mask"
-    frame: Frame | None = None
-    id: Id = 1
-    size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
-    counts: str
-    iou: Annotated[float, Field(ge=0, le=1)] | None = None
-    label: str | None = None
-
-
-class BoxValue(Value):
-    """A box around one object, in pixels of the source; see :class:`segue.BoxPrompt`."""
-
-    kind: Literal["box"] = "box"
-    frame: Frame | None = None
-    id: Id = 1
-    box: Box
-    fill: bool = False
-    label: str | None = None
-
-
-class PointValue(Value):
-    """Points on one object and beside it, in pixels of the source; see :class:`segue.PointPrompt`."""
-
-    kind: Literal["point"] = "point"
-    frame: Frame | None = None
-    id: Id = 1
-    positive: tuple[Point, ...] = ()
-    negative: tuple[Point, ...] = ()
-    label: str | None = None
-
-
-class RemoveValue(Value):
-    """The object is followed no longer from this frame on."""
-
-    kind: Literal["remove"] = "remove"
-    frame: Frame | None = None
-    id: Id
-
-
-PromptValue = Annotated[
-    MaskFile | MaskValue | BoxValue | PointValue | RemoveValue, Field(discriminator="kind")
-]
-"""The prompts of one object on a frame."""
-
-
-def _found_names(value: object) -> object:
-    """Labels in a list, also as one text with commas."""
-    if not isinstance(value, str):
-        return value
-    names = tuple(name.strip() for name in value.split(",") if name.strip())
-    if not names:
-        raise ValueError("must be names separated by commas, such as person,car")
-    return names
+AnyPrompt = Annotated[MaskPrompt | BoxPrompt | PointPrompt | RemovePrompt, Field(discriminator="kind")]
+"""Prompt of one object on a frame, in pixels of the source."""
 
 
 class Finding(Value):
-    """What finds objects by itself, and when; see :func:`segue.detector`."""
+    """Automatic detection and its interval; see :func:`segue.detector`."""
 
     name: str | None = option(None, "Objects and events", "with")
-    """Detector that finds the objects; `segue detect --help` lists them.  [default: motion]"""
+    """Detector that finds the objects; `segue detect --help` lists them.  [default: motion; with `--text`
+    nanodet, or an open-vocabulary detector of the user's cache]"""
 
-    classes: Annotated[tuple[str, ...] | None, BeforeValidator(_found_names)] = option(
-        None, "Objects and events", text=True
+    text: Names | None = option(None, "Objects and events", text=True)
+    """Phrases to look for every 5 frames (see `--auto-every`), such as "person, red car"."""
+
+    frames: Annotated[tuple[FrameIndex, ...] | None, BeforeValidator(by_commas)] = option(
+        None, "Objects and events", "text-at", text=True
     )
+    """Look for the text on these frames only, such as 0,120."""
+
+    classes: Names | None = option(None, "Objects and events", text=True)
     """Labels to keep, such as person,car."""
 
-    score: float | None = option(None, "Objects and events")
-    """Least score of an object, in 0..1.  [default: 0.5]"""
+    score: float | None = option(None, "Objects and events", ge=0, le=1)
+    """Least score of an object, in 0..1.  [default: 0.5; of open-vocabulary detectors their own]"""
 
-    max_objects: int | None = option(None, "Objects and events")
-    """Most objects of a frame, at least 1.  [default: 10 with classes, else 1]"""
+    max_objects: int | None = option(None, "Objects and events", ge=1)
+    """Most objects of a frame, at least 1.  [default: 10 with classes or text, else 1]"""
 
     every: int | None = option(None, "Objects and events", "auto-every", ge=1)
     """Look for new objects every so many frames.  [default: never]"""
@@ -225,7 +157,7 @@ class Finding(Value):
     """What draws the mask to the edges; without `--auto`, what makes masks of boxes and points: network
     (segue-prompt) or grabcut.  [default: network; for lost crf]"""
 
-    tiles: int | None = option(None, ge=1)
+    tiles: int | None = option(None, ge=1, le=8)
     """For `nanodet`, 1 to 8: look also at so many overlapping parts a side, for small objects in large
     images.  [default: the whole alone]"""
 
@@ -241,7 +173,7 @@ def _formats(value: object) -> object:
 
 
 class Outputs(Value):
-    """What a job writes, and where."""
+    """Outputs of a job."""
 
     folder: FilePath | None = option(None, "Output", "output,o")
     """Output folder, or the file of a single format.  [default: segue-out/NAME]"""

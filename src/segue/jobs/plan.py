@@ -1,4 +1,4 @@
-"""What is wrong with a plan of several jobs, found before anything starts: conflicts, and what is missing."""
+"""Check a plan of several jobs before the start: conflicts and missing parts."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ from segue.errors import (
     SinkError,
     SourceError,
 )
-from segue.flow.providers import FlowName
 from segue.inputs import exists
-from segue.jobs.parts import MaskFile, Outputs, VideoSource
-from segue.jobs.tracking import make_schedule
+from segue.jobs.parts import Outputs
 from segue.jobs.values import (
     ExportJob,
     ForegroundJob,
@@ -29,13 +27,14 @@ from segue.jobs.values import (
     VideoJob,
     to_json,
 )
-from segue.models.base import Schedule
-from segue.registry import DETECTORS, MODELS, PROMPTERS
+from segue.registry import DETECTORS, MODELS, PROMPTERS, SINKS
+from segue.types import BackgroundModel, FlowName, MaskPrompt
+from segue.video.addresses import is_url
 from segue.video.images import match_images
-from segue.video.live import is_url
 from segue.video.outputs import output_paths
+from segue.video.span import Span
 from segue.video.zones import Zone
-from segue.weights.loading import check_available
+from segue.weights.available import check_available
 
 
 def check_plan(jobs: Sequence[Job]) -> None:
@@ -104,23 +103,28 @@ def inputs_of(job: Job) -> Iterator[Path]:
 
 
 def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Collection[Path] = ()) -> None:
-    """See that everything is there that jobs name, and that their options fit, without loading anything."""
+    """See that everything is there that jobs name, and that their options fit.
+
+    Nothing is loaded, and PyTorch is not imported, which takes longer than all of this.
+    """
     seen: set[str] = set()
     for job in jobs:  # what all share is looked at once
-        own = {"source": VideoSource(place=None), "outputs": Outputs()}
+        own = {"source": job.source.model_copy(update={"place": None}), "outputs": Outputs()}
         options = job.model_copy(update={**own, **({"prompts": ()} if isinstance(job, TrackJob) else {})})
         if (key := to_json(options)) not in seen:
             seen.add(key)
             if job.model.weights is None or job.model.weights.parent not in coming:
                 _check_model(job)
             _check_options(job)
+        for name in job.outputs.formats:
+            SINKS.find(name)
     if not sources:
         return
     missing = [job.source.place for job in jobs if job.source.place and not _is_there(job.source.place)]
     if missing:
         raise SourceError(_counted("no such file or folder", missing))
     prompts = [item for job in jobs if isinstance(job, TrackJob) for item in job.prompts]
-    files = dict.fromkeys(item.path for item in prompts if isinstance(item, MaskFile))
+    files = dict.fromkeys(item.path for item in prompts if isinstance(item, MaskPrompt) and item.path)
     lost = [path for path in files if not is_url(path) and not exists(Path(path))]
     if lost:
         raise PromptError(_counted("no such mask file", lost))
@@ -148,14 +152,15 @@ def _check_model(job: VideoJob) -> None:
         task = "instances"
         if "+" in name:  # a detector, whose weights are given, and what follows its finds
             found, _, name = name.partition("+")
-            _check_detector(found, weights)
+            check_detector(found, weights)
             task, weights = "track", None
     check_available(task, name, weights)
     if isinstance(job, TrackJob) and job.finding is not None:
-        _check_detector(job.finding.name, job.finding.weights)
+        check_detector(job.finding.name, job.finding.weights)
 
 
-def _check_detector(name: str | None, weights: Path | None) -> None:
+def check_detector(name: str | None, weights: Path | None) -> None:
+    """See that a detector and its weights are there."""
     entry = None if name is None else DETECTORS.find(name)
     if weights is not None and not exists(weights):
         raise CheckpointError(f"{weights}: no such file")
@@ -165,16 +170,16 @@ def _check_detector(name: str | None, weights: Path | None) -> None:
 
 def _check_options(job: VideoJob) -> None:
     """Options of a job, and the files that they name."""
+    source = job.source
+    Span.of(source.start, source.end, source.stride, source.duration)
     if isinstance(job, TrackJob):
-        # Settings are those of the network, and checked where it is loaded.
-        make_schedule(Schedule(), job.options.model_copy(update={"settings": {}}))
         name = job.prompter
         files = [] if name is None or name in PROMPTERS else name.split(",")
         if not all(exists(Path(file)) for file in files):
             raise PromptError(f"prompter {name!r}: neither a file nor one of {', '.join(PROMPTERS.names)}")
     if isinstance(job, ForegroundJob):
-        from segue.jobs.foreground import BackgroundModel  # late, as all that other jobs do not need
-
+        if job.name_events is not None:
+            check_detector(job.name_events, None)
         for text in job.zones:
             Zone.parse(text)
         needed: list[tuple[object, type[SegueError], str]] = [
@@ -182,13 +187,17 @@ def _check_options(job: VideoJob) -> None:
             (job.roi, SourceError, "no such region of interest"),
             (job.depth, SourceError, "no such folder of depth maps"),
             (None if job.flow in get_args(FlowName) else job.flow, FlowError, "no such folder of flow files"),
-            (None if job.scene in get_args(BackgroundModel) else job.scene, SourceError, "no such picture"),
+            (
+                None if job.scene in get_args(BackgroundModel) else job.scene,
+                SourceError,
+                f"no such image; the scene is {' or '.join(get_args(BackgroundModel))}, or a file",
+            ),
         ]
         for path, error, what in needed:
             if path is not None and not is_url(str(path)) and not exists(Path(str(path))):
                 raise error(f"{path}: {what}")
     if isinstance(job, InstancesJob) and job.names is not None:
-        from segue.jobs.instances import EDITIONS
+        from segue.jobs.instances import EDITIONS  # few jobs name an edition
 
         if job.names not in EDITIONS and not exists(Path(job.names)):
             raise DatasetError(f"{job.names}: no such annotation file")

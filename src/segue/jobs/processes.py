@@ -12,18 +12,18 @@ from pkgutil import resolve_name
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
+from segue import weights
 from segue.cancel import LOOK_SECONDS, CancelToken, cancel_on_signals
 from segue.errors import SinkError, TrainingError
 from segue.extras import missing_packages
 from segue.jobs.files import write_job
 from segue.jobs.observer import Observer
-from segue.jobs.values import AnnotateJob, ExportJob, Setting, TrainJob
+from segue.jobs.values import AnnotateJob, ExportJob, TrainJob, TrainSetting
 from segue.system import end_group, interrupt_group, killed_by, own_group, was_interrupted
 from segue.video.partial import locked, remove_partial
-from segue.weights import load
 
 LISTEN_SECONDS = 5.0
-"""How long the last lines of an ended program are waited for: what it left behind may hold its output."""
+"""Seconds to wait for the last lines of an ended program; its child processes may hold its output."""
 
 
 def train(job: TrainJob, observer: Observer, cancel: CancelToken | None = None) -> Path:
@@ -101,9 +101,9 @@ def value_of(words: Sequence[str], name: str) -> str | None:
     return None
 
 
-def settings_of(words: Sequence[str]) -> dict[str, Setting]:
+def settings_of(words: Sequence[str]) -> dict[str, TrainSetting]:
     """Options as they are typed, by their names: ``--name value``, ``--name=value``, or ``--flag``."""
-    found: dict[str, Setting] = {}
+    found: dict[str, TrainSetting] = {}
     rest = list(words)
     while rest:
         word = rest.pop(0)
@@ -151,7 +151,7 @@ def export(job: ExportJob) -> list[Path]:
             remove_partial(folder)  # of an export that was killed
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not job.overwrite:
             raise SinkError(f"{folder}: exists and is not empty; give --overwrite or another name")
-        return list(export_onnx(load(job.model.name, job.model.weights), folder))
+        return list(export_onnx(weights.load(job.model.name, job.model.weights), folder))
 
 
 def live_page(observer: Observer, port: int, browser: bool) -> AbstractContextManager[Observer]:
@@ -162,6 +162,6 @@ def live_page(observer: Observer, port: int, browser: bool) -> AbstractContextMa
 
 
 def annotate(job: AnnotateJob, observer: Observer) -> None:
-    """Serve the page for a film until it is closed."""
+    """Serve the page for a video until it is closed."""
     serve: Any = resolve_name("segue_web.running:run_job")
     serve(job, observer)

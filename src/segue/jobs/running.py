@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -12,11 +12,10 @@ from segue.errors import SinkError, SourceError
 from segue.jobs.describing import FramesDigest
 from segue.jobs.files import write_record
 from segue.jobs.identity import identified, result_settings
+from segue.jobs.loop import first_pass, forget_state, run_frames
 from segue.jobs.observer import Observer
-from segue.jobs.prepared import Explains, Objects, Prepared, first_frame, own_pictures
+from segue.jobs.opened import Explains, Inputs, OpenJob, check_inputs, first_frame, own_pictures
 from segue.jobs.processes import annotate, export, train
-from segue.jobs.resumable import first_pass, forget_state
-from segue.jobs.resumable import run as run_frames
 from segue.jobs.values import (
     AnnotateJob,
     ExportJob,
@@ -41,8 +40,8 @@ class RunInterrupted(KeyboardInterrupt):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a job has done.
+class RunResult:
+    """Result of a job.
 
     Attributes:
         paths: what it has written, by format or kind.
@@ -55,7 +54,9 @@ class Outcome:
     seconds: float = 0.0
 
 
-def run(job: Job | VideoJob, observer: Observer | None = None, cancel: CancelToken | None = None) -> Outcome:
+def run(
+    job: Job | VideoJob, observer: Observer | None = None, cancel: CancelToken | None = None
+) -> RunResult:
     """Carry out a job.
 
     Results appear under their names when they are complete; a run that is interrupted can be resumed by
@@ -68,7 +69,7 @@ def run(job: Job | VideoJob, observer: Observer | None = None, cancel: CancelTok
         cancel: asks the job to stop after the frame in work, as Ctrl-C does.
 
     Returns:
-        What was written.
+        Written files.
 
     Raises:
         RunInterrupted: it was interrupted, and everything before is saved.
@@ -76,106 +77,105 @@ def run(job: Job | VideoJob, observer: Observer | None = None, cancel: CancelTok
 
     Example:
         >>> source, model = VideoSource(place="dog.mp4"), Model(name="stcn-lite")
-        >>> job = TrackJob(source=source, model=model, prompts=(BoxValue(box=(120, 80, 310, 260)),))
+        >>> job = TrackJob(source=source, model=model, prompts=(BoxPrompt(1, (120, 80, 310, 260)),))
         >>> run(job).paths["png"]
         PosixPath('segue-out/dog/masks')
     """
     observer = observer or Observer()
     if isinstance(job, TrainJob):
-        return Outcome({"weights": train(job, observer, cancel)})
+        return RunResult({"weights": train(job, observer, cancel)})
     if isinstance(job, ExportJob):
-        return Outcome({path.name: path for path in export(job)})
+        return RunResult({path.name: path for path in export(job)})
     if isinstance(job, AnnotateJob):
         annotate(job, observer)
-        return Outcome()
-    Objects().check(job)
+        return RunResult()
+    check_inputs(job, {})
     if isinstance(job, InstancesJob) and job.whole:
         from segue.jobs.whole import run_whole
 
         paths, count, seconds = run_whole(identified(job), observer, cancel)
-        return Outcome(paths, count, seconds)
-    return run_prepared(job, prepare(job), observer, cancel)
+        return RunResult(paths, count, seconds)
+    return run_open(open_job(job), observer, cancel)
 
 
-def prepare(job: VideoJob, objects: Objects | None = None) -> Prepared:
+def open_job(job: VideoJob, inputs: Inputs | None = None) -> OpenJob:
     """Open the source of a job, load its network and read its prompts."""
-    objects = objects or Objects()
-    objects.check(job)
+    inputs = inputs or {}
+    check_inputs(job, inputs)
     # Late: a job needs the sessions of its own kind.
     if isinstance(job, TrackJob):
-        from segue.jobs.tracking import prepare_track
+        from segue.jobs.tracking import open_track
 
-        return prepare_track(job, objects)
+        return open_track(job, inputs)
     if isinstance(job, ForegroundJob):
-        from segue.jobs.foreground import prepare_foreground
+        from segue.jobs.foreground import open_foreground
 
-        return prepare_foreground(job, objects)
+        return open_foreground(job, inputs)
     assert isinstance(job, InstancesJob)
-    from segue.jobs.instances import prepare_instances
+    from segue.jobs.instances import open_instances
 
-    return prepare_instances(job, objects)
+    return open_instances(job, inputs)
 
 
-def run_prepared(
-    job: VideoJob,
-    prepared: Prepared,
-    observer: Observer | None = None,
-    cancel: CancelToken | None = None,
-    objects: Objects | None = None,
-) -> Outcome:
+def run_open(
+    opened: OpenJob, observer: Observer | None = None, cancel: CancelToken | None = None
+) -> RunResult:
     """Take the frames of a job through its session into its outputs, and close the source."""
     observer = observer or Observer()
-    if prepared.notice:
-        observer.notice(prepared.notice)
-    with prepared.source:
-        return _run_video(identified(job, objects), prepared, observer, cancel or CancelToken())
+    if opened.notice:
+        observer.notice(opened.notice)
+    with opened:
+        job = identified(opened.job, opened.inputs.get("model"))
+        return _run_video(replace(opened, job=job), observer, cancel or CancelToken())
 
 
-def _run_video(job: VideoJob, prepared: Prepared, observer: Observer, cancel: CancelToken) -> Outcome:
-    outputs, source = job.outputs, prepared.source
+def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunResult:
+    job, source = opened.job, opened.source
+    outputs = job.outputs
     part = None if outputs.rotate is None else parse_duration(outputs.rotate, "--rotate")
-    passes = prepared.frames if isinstance(prepared.frames, Passes) else None
+    passes = opened.frames if isinstance(opened.frames, Passes) else None
     if passes is None:
-        first, frames = first_frame(source.name, prepared.frames)
-        prepared.begin(first)
+        first, frames = first_frame(source.name, opened.frames)
+        opened.begin(first)
     else:
         frames = passes.second()
     if part is not None and not source.endless:
         raise SourceError(f"{source.name}: has an end; --rotate is for cameras and live streams")
     if outputs.resume and source.endless:
         raise SourceError(f"{source.name}: what a live source gave is gone; leave out --resume")
-    resumable = not (source.endless or prepared.in_memory)
+    resumable = not (source.endless or opened.in_memory)
     if outputs.resume and not resumable:
-        raise SinkError(f"{source.name}: a run over pictures in memory cannot be resumed; leave out resume")
-    explain, explaining = prepared.extras.explain, cast(Explains, prepared.session)
+        raise SinkError(f"{source.name}: a run over images in memory cannot be resumed; leave out resume")
+    explain = job.explain if isinstance(job, (ForegroundJob, InstancesJob)) else None
+    explaining = cast(Explains, opened.session)
     if explain is not None:
         explaining.explain()
     written: dict[str, Path] = {}
-    sink = _open_sink(job, prepared, part, written, observer)
+    sink = _open_sink(opened, part, written, observer)
     masks = written.get("png")
-    states = masks if prepared.saves and resumable else None
+    states = masks if opened.saves and resumable else None
     taken = FramesDigest()
-    if prepared.in_memory:
+    if opened.in_memory:
         frames = own_pictures(frames)
     begun, count = time.perf_counter(), 0
     lost: SourceError | None = None
     cancel.on_cancel(source.stop)
-    observer.ready(source, prepared.zones)
+    observer.ready(source, opened.zones)
 
     def report(frame: Frame, result: Segmentation) -> None:
         nonlocal count
         count += 1
-        if prepared.in_memory:
+        if opened.in_memory:
             taken.add(frame)
         # A run that is resumed goes through its first results again, without a strip.
         if explain is not None:
             for kind, picture in explaining.explanations.items():
                 write_picture(explain / f"{result.index:06d}{kind}.png", picture)
-        observer.frame(frame, result, prepared.note(result))
+        observer.frame(frame, result, opened.note(result))
 
     try:
         with interrupt_on_signals(), sink:
-            total = prepared.total or source.frame_count
+            total = opened.total or source.frame_count
             if passes is not None:
                 observer.begin(passes.title, passes.total or total)
                 sink.flush()  # the folder says from now on which run it belongs to
@@ -184,14 +184,14 @@ def _run_video(job: VideoJob, prepared: Prepared, observer: Observer, cancel: Ca
             observer.begin("frames", total)
             try:
                 run_frames(
-                    prepared.session,
+                    opened.session,
                     frames,
-                    prepared.step,
+                    opened.step,
                     sink,
                     folder=states,
                     resume=outputs.resume,
                     report=report,
-                    sparse=prepared.required is not None,
+                    sparse=opened.required is not None,
                     cancel=cancel,
                     endless=source.endless,
                 )
@@ -216,19 +216,21 @@ def _run_video(job: VideoJob, prepared: Prepared, observer: Observer, cancel: Ca
         observer.written(name, path)
     if lost is not None:
         raise lost
-    for name, path in prepared.finish().items():
+    for name, path in opened.finish().items():
         observer.written(name, path)
         written[name] = path
-    if text := prepared.summary():
+    if text := opened.summary():
         observer.notice(text)
-    return Outcome(written, count, seconds)
+    return RunResult(written, count, seconds)
 
 
-def _open_sink(
-    job: VideoJob, prepared: Prepared, part: float | None, written: dict[str, Path], observer: Observer
-) -> Sink:
+def _open_sink(opened: OpenJob, part: float | None, written: dict[str, Path], observer: Observer) -> Sink:
     """Open everything that a job writes; the places go into ``written``."""
-    outputs, source, extras = job.outputs, prepared.source, prepared.extras
+    job, source = opened.job, opened.source
+    outputs = job.outputs
+    events = snapshots = notify = None
+    if isinstance(job, ForegroundJob):
+        events, snapshots, notify = job.events, job.snapshots, job.notify
 
     def encoding(done: int, total: int) -> None:
         if not done:
@@ -237,35 +239,35 @@ def _open_sink(
 
     def open_part(begin: float, name: str | None = None) -> Sink:
         folder = outputs.folder or default_folder(source)
-        places = {} if extras.events is None else {"events": extras.events}
-        snapshots = extras.snapshots
+        places = {} if events is None else {"events": events}
+        pictures = snapshots
         if name is not None:
             folder = part_path(folder, name)
             places = {kind: part_path(path, name) for kind, path in places.items()}
-            snapshots = None if snapshots is None else snapshots / name
-        opened = open_sinks(
+            pictures = None if pictures is None else pictures / name
+        sinks = open_sinks(
             folder,
             outputs.formats,
             source,
             overwrite=outputs.overwrite,
             resume=outputs.resume,
-            settings=result_settings(job, whole=isinstance(prepared.frames, Passes)),
+            settings=result_settings(job, whole=isinstance(opened.frames, Passes)),
             side_by_side=outputs.side_by_side,
             background=name is None,
             places=places,
-            categories={label: number for number, label in prepared.names.items()},
+            categories={label: number for number, label in opened.names.items()},
             begin=begin,
-            zones=prepared.zones,
-            notify=extras.notify,
+            zones=opened.zones,
+            notify=notify,
             on_clip=encoding if name is None else None,
             on_event=observer.event,
-            name_object=prepared.name_object,
-            snapshots=snapshots,
+            name_object=opened.name_object,
+            snapshots=pictures,
         )
-        written.update(opened.paths)
+        written.update(sinks.paths)
         if name is not None:
-            write_record(job, folder, opened.paths)
-        return opened.sink
+            write_record(job, folder, sinks.paths)
+        return sinks.sink
 
     if part is None:
         return open_part(0.0)
@@ -273,7 +275,7 @@ def _open_sink(
 
 
 def default_folder(source: Source) -> Path:
-    """Where the results of a source go if nobody says."""
+    """Default output path of a source."""
     return Path("segue-out") / source.name
 
 

@@ -12,22 +12,30 @@ from pydantic import TypeAdapter, ValidationError
 
 from segue.errors import ArgumentError, PromptError, SourceError
 from segue.jobs.ahead import Ahead
-from segue.jobs.options import Setting, TrackOptions
-from segue.jobs.prepared import Objects, Prepared, first_frame, nothing, open_video
-from segue.jobs.prompting import DEFAULT_NOTICE, make_detector, make_prompter, plan_prompts, settled
-from segue.jobs.values import TrackJob
-from segue.models.base import Schedule, TrackNetwork
+from segue.jobs.opened import Inputs, OpenJob, first_frame, open_video
+from segue.jobs.options import SettingValue, TrackOptions
+from segue.jobs.parts import Finding
+from segue.jobs.prompting import DEFAULT_NOTICE, make_detector, make_prompter, plan_prompts
+from segue.jobs.values import TrackJob, check_prompts
+from segue.models.base import FramePrompts, Schedule, TrackNetwork
+from segue.models.detection.released import SAM3_VIDEO, licence_of
 from segue.prompts import MakePrompter, prompter_of
-from segue.prompts.given import PromptPlan
 from segue.prompts.motion import with_motion
+from segue.prompts.phrases import parse_phrases
+from segue.prompts.proposals import Detector
+from segue.prompts.selection import Rules
 from segue.sessions import TrackSession
 from segue.sessions.auto import AutoSession
+from segue.sessions.concepts import ConceptSession
+from segue.sessions.detected import DetectionOptions, DetectionSession
+from segue.sessions.detecting import ask, choose_for_text, concept_session
 from segue.sessions.networks import track_network
 from segue.sessions.reverse import ReversePass
 from segue.sessions.review import ReviewList
 from segue.types import ATTENTION_BELOW, Frame, Prompt, Segmentation
 from segue.video import Source
 
+EVERY = 5  # frames from one look for a text to the next
 NAMED = 5  # frames to look at that a run names at its end
 
 
@@ -43,18 +51,10 @@ def make_schedule(published: Schedule, options: TrackOptions) -> Schedule:
         schedule = replace(published, **changes, **checked_settings(published, options.settings))
     except ValueError as error:  # what the schedule itself refuses
         raise ArgumentError(str(error)) from None
-    for name in ("mem_every", "memory_frames", "top_k", "short_side"):
-        value = getattr(schedule, name)
-        if value is not None and value < 1:
-            raise ArgumentError(f"{name} is {value}, but must be at least 1")
-    if schedule.max_jump is not None and not 0 < schedule.max_jump < 1:
-        raise ArgumentError(
-            f"max_jump is {schedule.max_jump}, but must be a part of the diagonal, from 0 to 1"
-        )
     return schedule
 
 
-def checked_settings(published: Schedule, given: Mapping[str, Setting]) -> dict[str, Any]:
+def checked_settings(published: Schedule, given: Mapping[str, SettingValue]) -> dict[str, Any]:
     """Settings of a network, of the types that its schedule declares."""
     types = get_type_hints(type(published))
     found = {}
@@ -72,7 +72,7 @@ def checked_settings(published: Schedule, given: Mapping[str, Setting]) -> dict[
 
 
 def in_words(kind: Any) -> str:
-    """What values a type of a schedule has."""
+    """Possible values of a schedule's type."""
     if get_origin(kind) is Literal:
         return f"one of {', '.join(map(str, get_args(kind)))}"
     words = {bool: "true or false", int: "a whole number", float: "a number", type(None): "none"}
@@ -100,20 +100,23 @@ def track_session(
     )
 
 
-def prepare_track(job: TrackJob, objects: Objects) -> Prepared:
-    """Open the source, load the network and read the prompts; see :func:`segue.jobs.running.prepare`."""
-    if objects.prompts is None:
+def open_track(job: TrackJob, inputs: Inputs) -> OpenJob:
+    """Open the source and load the network of a job; see :func:`segue.jobs.running.open_job`."""
+    own_source = "source" not in inputs
+    if own_source:
         check_prompts(job)
-    if job.options.reverse and (job.finding or job.required is not None or objects.required is not None):
+    required = inputs.get("required")
+    if job.required is not None:
+        required = frozenset(job.required)
+    if job.options.reverse and (job.finding or required is not None):
         raise ArgumentError("reverse follows given objects, on all frames: leave out auto and required")
-    source = objects.source or open_video(job.source)
+    source: Source = inputs.get("source") or open_video(job.source)
     if job.options.reverse and source.once:
         raise SourceError(
             f"{source.name}: can be read only once, and nothing is followed backwards; leave out reverse"
         )
-    model = job.model.name if objects.model is None else objects.model
-    network = track_network(model, job.model.weights)
-    make = objects.prompter
+    network = track_network(inputs.get("model", job.model.name), job.model.weights)
+    make: MakePrompter | None = inputs.get("prompter")
     if make is None and not job.finding:
         make = make_prompter(job.refine, job.prompter, job.model.name, job.device)
     tracker = track_session(
@@ -125,45 +128,31 @@ def prepare_track(job: TrackJob, objects: Objects) -> Prepared:
         prompter=make,
         frames=source.frame_count,
     )
-    if make is None and objects.model is None:
+    if make is None and "model" not in inputs:
         tracker.prompter = prompter_of(job.model.name, device=tracker.device)
     if job.finding is not None:
-        find = objects.detector or make_detector(job.finding, job.device)
-        finder = AutoSession(tracker, find, job.finding.every)
-
-        def check_found() -> dict[str, Path]:
-            if finder.found == 0:
-                raise PromptError("no object was found in any frame; choose another detector, or give a box")
-            return {}
-
-        notice = "" if job.finding.name or objects.detector else DEFAULT_NOTICE
-        # A program that gave the source sees in the results that nothing was found.
-        finish = check_found if objects.source is None else nothing
-        return Prepared(finder, source, source, visible, notice=notice, finish=finish)
+        return _open_finding(job, job.finding, inputs, tracker, source)
     ahead = Ahead(source)
     # Two passes read the frames anew, and a prompter of a program may know clicks alone.
-    if objects.prompter is None and not job.options.reverse:
+    if "prompter" not in inputs and not job.options.reverse:
         tracker.prompter = with_motion(tracker.prompter, ahead.picture)
-    if objects.prompts is not None:
-        return _prepare_given(job, objects, objects.prompts, tracker, source, ahead)
-    with_first = False
-    try:
-        first, frames = first_frame(source.name, ahead)
-        size = source.original_size or first.size
-        plan = plan_prompts(job.prompts, first, size, job.source.stride, fit=job.fit)
-        if first.index in plan:
-            plan[first.index] = settled(first, plan[first.index], tracker.prompter, tracker.native)
-        with_first = True
-    finally:
-        if not with_first:
-            source.close()
-    required = None if job.required is None else frozenset(job.required)
-    pending = {*plan, *(required or ())}
+    plan: dict[int, list[Prompt] | FramePrompts] = {}
+    pending = set(job.required or () if own_source else ())
     review = ReviewList()
 
-    def prompts(frame: Frame) -> list[Prompt] | None:
+    def planned(first: Frame) -> dict[int, list[Prompt] | FramePrompts]:
+        if not plan:
+            size = source.original_size or first.size
+            plan.update(plan_prompts(job.prompts, first, size, job.source.stride, fit=job.fit))
+            if first.index in plan:
+                plan[first.index] = tracker.resolve(first, plan[first.index])
+            pending.update(plan)
+        return plan
+
+    def prompts(frame: Frame) -> list[Prompt] | FramePrompts | None:
+        given = planned(frame).get(frame.index)
         pending.discard(frame.index)
-        return plan.get(frame.index)
+        return given
 
     def note(result: Segmentation) -> str:
         # Of a run that goes on the first results come once more, not the frames between that have none.
@@ -178,73 +167,89 @@ def prepare_track(job: TrackJob, objects: Objects) -> Prepared:
             raise PromptError(f"there {what} frame {min(pending)}, but the source has no such frame")
         return {}
 
-    if job.options.reverse:
-        source.close()
-        passes = ReversePass(tracker, source, lambda _: plan)
-        return Prepared(
-            tracker,
-            source,
-            passes,
-            note,
-            prompts,
-            complete=passes.complete,
-            summary=lambda: review_notice(review),
-            finish=check_reached,
-        )
-    return Prepared(
+    passes = ReversePass(tracker, source, planned) if job.options.reverse else None
+    if passes is not None and own_source:
+        with source:  # wrong prompts show before anything is written
+            planned(first_frame(source.name, source)[0])
+    return OpenJob(
+        job,
         tracker,
         source,
-        frames,
+        passes or ahead,
         note,
         prompts,
         required,
-        total=None if required is None else len(required),
+        begin=planned,
+        total=None if job.required is None else len(job.required),
+        complete=None if passes is None else passes.complete,
+        inputs=inputs,
         summary=lambda: review_notice(review),
         finish=check_reached,
     )
 
 
-def _prepare_given(
-    job: TrackJob, objects: Objects, plan: PromptPlan, tracker: TrackSession, source: Source, ahead: Ahead
-) -> Prepared:
-    """A job whose prompts a program gave: frames are read when results are asked for."""
-    required = objects.required if job.required is None else frozenset(job.required)
+def _open_finding(
+    job: TrackJob, finding: Finding, inputs: Inputs, tracker: TrackSession, source: Source
+) -> OpenJob:
+    """A job with objects from a detector: for a text as instances, otherwise as they appear."""
+    pending = set(finding.frames or ())
+    given = inputs.get("detector")
+    names: Mapping[int, str] = {}
+    finder: AutoSession | ConceptSession | DetectionSession
+    if finding.text is None:
+        if finding.frames is not None:
+            raise ArgumentError("frames say where to look for a text: give text")
+        notice = "" if finding.name or given else DEFAULT_NOTICE
+        finder = AutoSession(tracker, given or make_detector(finding, job.device), finding.every)
+    elif finding.name == SAM3_VIDEO.name and given is None:
+        for option in ("frames", "every", "classes", "features", "refine", "tiles"):
+            if getattr(finding, option) is not None:
+                raise ArgumentError(f"{finding.name} tracks all that the text names: leave out {option}")
+        finder = concept_session(
+            finding.text,
+            weights=finding.weights,
+            score=finding.score,
+            max_objects=finding.max_objects,
+            device=job.device,
+            fast=job.fast,
+        )
+        names, wanted = finder.names, ", ".join(finder.names.values())
+        notice = f"looking for {wanted} ({finding.name}{licence_of(finding.name)})"
+    else:
+        phrases, notice = parse_phrases(finding.text), ""
+        if given is not None:
+            find: Detector = ask(given, phrases)
+        else:
+            name = finding.name or choose_for_text(phrases)
+            find = make_detector(finding.model_copy(update={"name": name}), job.device)
+            notice = f"looking for {', '.join(phrase.text for phrase in phrases)} ({name}{licence_of(name)})"
+        rules, names = getattr(find, "rules", None) or Rules(), find.names
+        score = rules.score if finding.score is None else finding.score
+        looks = DetectionOptions(finding.every or EVERY, score, rules.max_objects, finding.frames)
+        finder = DetectionSession(tracker, find, looks)
 
     def note(result: Segmentation) -> str:
-        plan.pass_over(result.index)
+        pending.difference_update([index for index in pending if index <= result.index])
         return visible(result)
 
-    def check_reached() -> dict[str, Path]:
-        plan.check_reached()
+    def check_found() -> dict[str, Path]:
+        if pending:
+            raise PromptError(f"text is asked for on frame {min(pending)}, but the source has no such frame")
+        if finder.found == 0:
+            raise PromptError(
+                "no object was found in any frame; choose another detector or a lower --score, or give a box"
+            )
         return {}
 
-    passes = ReversePass(tracker, source, plan.by_frame) if job.options.reverse else None
-    return Prepared(
-        tracker,
-        source,
-        passes or ahead,
-        note,
-        plan,
-        required,
-        begin=lambda first: plan.begin(first.index),
-        saves=required is None,
-        complete=None if passes is None else passes.complete,
-        finish=check_reached,
+    # A program that gave the source sees in the results that nothing was found.
+    finish = dict if "source" in inputs else check_found
+    return OpenJob(
+        job, finder, source, source, note, names=names, notice=notice, inputs=inputs, finish=finish
     )
 
 
-def check_prompts(job: TrackJob) -> None:
-    """See that a job says what to follow: objects are either given or found."""
-    if job.finding is not None and (job.prompts or job.prompter is not None):
-        raise PromptError(
-            "--auto finds the objects: leave out --mask, --box, --point, --remove and --prompter"
-        )
-    if job.finding is None and not any(value.kind != "remove" for value in job.prompts):
-        raise PromptError("say what to follow: give --mask, --box or --point, or --auto to have it found")
-
-
 def review_notice(review: ReviewList) -> str:
-    """Which frames of a track to look at, in words."""
+    """Frames of a track to review, in words."""
     frames = dict.fromkeys(doubt.index for doubt in review.worst(most=NAMED))
     if not frames:
         return ""
@@ -252,5 +257,5 @@ def review_notice(review: ReviewList) -> str:
 
 
 def visible(result: Segmentation) -> str:
-    """How many of the objects are visible, in words."""
+    """Number of visible objects, in words."""
     return f"{sum(item.area > 0 for item in result.objects)} of {len(result.objects)} visible"

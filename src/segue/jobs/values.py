@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pkgutil import resolve_name
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
-from segue.errors import ArgumentError
+from segue.errors import ArgumentError, PromptError
 from segue.inputs import parse_json
 from segue.jobs.options import (
     ForegroundOptions,
@@ -21,12 +20,22 @@ from segue.jobs.options import (
     error_text,
     option,
 )
-from segue.jobs.parts import FilePath, Finding, Frame, Given, Model, Outputs, PromptValue, Text, VideoSource
-from segue.prompts.detectors import Refinement
+from segue.jobs.parts import (
+    AnyPrompt,
+    FilePath,
+    Finding,
+    FrameIndex,
+    Given,
+    Model,
+    Outputs,
+    Text,
+    VideoSource,
+)
+from segue.types import Refinement
 
 
 class VideoJob(Value):
-    """What jobs over the frames of a video have in common."""
+    """Shared fields of jobs over the frames of a video."""
 
     source: VideoSource
     """Where the frames come from."""
@@ -41,7 +50,7 @@ class VideoJob(Value):
     """Where networks run: cpu, cuda, cuda:1 ...  [default: a GPU if there is one]"""
 
     fast: bool = option(False, "Model")
-    """Use bfloat16 where the hardware has it."""
+    """Use bfloat16 on GPUs and processors with AMX."""
 
     given: tuple[Given, ...] = ()
     """Objects of a program that took part; a job with some is run by a program that has them."""
@@ -51,7 +60,7 @@ class TrackJob(VideoJob):
     """Follow objects through a video: ``segue track``, :func:`segue.track`."""
 
     kind: Literal["track"] = "track"
-    prompts: tuple[PromptValue, ...] = ()
+    prompts: tuple[AnyPrompt, ...] = ()
     """What to follow; empty where the objects are found."""
 
     finding: Finding | None = None
@@ -68,10 +77,20 @@ class TrackJob(VideoJob):
     fit: bool = option(False)
     """Resize masks of another size."""
 
-    required: tuple[Frame, ...] | None = None
+    required: tuple[FrameIndex, ...] | None = None
     """Indices of the frames whose results are wanted, as in YouTube-VOS; None is all of them."""
 
     options: TrackOptions = TrackOptions()
+
+
+def check_prompts(job: TrackJob) -> None:
+    """See that a job says what to follow: objects are either given or found."""
+    if job.finding is not None and (job.prompts or job.prompter is not None):
+        raise PromptError(
+            "--text and --auto find the objects: leave out --mask, --box, --point, --remove and --prompter"
+        )
+    if job.finding is None and not any(value.kind != "remove" for value in job.prompts):
+        raise PromptError("say what to follow: give --mask, --box, --point or --text, or --auto")
 
 
 class ForegroundJob(VideoJob):
@@ -126,7 +145,7 @@ class InstancesJob(VideoJob):
     """Find, classify, segment and follow all instances: ``segue instances``, :func:`segue.instances`."""
 
     kind: Literal["instances"] = "instances"
-    classes: Names = option(None, "Objects and events", text=True)
+    classes: Names | None = option(None, "Objects and events", text=True)
     """Classes to keep, separated by commas.  [default: all]"""
 
     explain: FilePath | None = option(None, "Output")
@@ -138,13 +157,13 @@ class InstancesJob(VideoJob):
     YouTube-VIS."""
 
     names: Text | None = option(None)
-    """What the class channels are: ytvis2019, ytvis2021, or an annotation file.
+    """Class channels: ytvis2019, ytvis2021, or an annotation file.
     [default: what the weights say]"""
 
     options: InstanceOptions = InstanceOptions()
 
 
-Setting = str | int | float | bool | None | tuple[str, ...]
+TrainSetting = str | int | float | bool | None | tuple[str, ...]
 
 
 class TrainJob(Value):
@@ -163,16 +182,18 @@ class TrainJob(Value):
 
     kind: Literal["train"] = "train"
     network: str
-    settings: Mapping[str, Setting] = Field(default_factory=dict)
+    settings: Mapping[str, TrainSetting] = Field(default_factory=dict)
     folder: FilePath
     overwrite: bool = False
     resume: bool = False
 
     @field_validator("settings")
     @classmethod
-    def _declared(cls, settings: Mapping[str, Setting], info: ValidationInfo) -> Mapping[str, Setting]:
+    def _declared(
+        cls, settings: Mapping[str, TrainSetting], info: ValidationInfo
+    ) -> Mapping[str, TrainSetting]:
         checked: Any = resolve_name("segue_train.running:checked_settings")  # recipes are not in this package
-        found: Mapping[str, Setting] = checked(info.data["network"], settings)
+        found: Mapping[str, TrainSetting] = checked(info.data["network"], settings)
         return found
 
 
@@ -197,7 +218,7 @@ class AnnotateJob(Value):
     """Annotate in the browser: ``segue annotate``.
 
     Attributes:
-        film: video file or folder of pictures.
+        film: video file or folder of images.
         project: project folder; None is ``segue-out/NAME.project``.
         imports: masks, COCO, YouTube-VIS or CVAT to begin with.
         model: what tracks.
@@ -264,13 +285,4 @@ def from_json(text: str) -> Job:
 
 def values_of(job: Value) -> dict[str, Any]:
     """A job as values of JSON."""
-    found: dict[str, Any] = _plain(job.model_dump())
-    return found
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, os.PathLike) else value
+    return job.model_dump(mode="json")

@@ -11,9 +11,9 @@ from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import SegueError, SinkError
 from segue.jobs.files import write_record
 from segue.jobs.observer import Observer
+from segue.jobs.opened import first_frame, open_video
 from segue.jobs.options import InstanceOptions
 from segue.jobs.parts import DEFAULT_FORMATS
-from segue.jobs.prepared import first_frame, open_video
 from segue.jobs.values import InstancesJob
 from segue.sessions.networks import instance_network
 from segue.sessions.official import sure_results, whole_clip
@@ -43,7 +43,7 @@ def run_whole(
             nonlocal total
             for total, frame in enumerate(frames, start=1):
                 if token.cancelled:
-                    raise KeyboardInterrupt("interrupted; a film that is one clip begins anew")
+                    raise KeyboardInterrupt("interrupted; a video that is one clip begins anew")
                 if observer.sees_results:
                     seen.append(frame)
                 observer.count(total)

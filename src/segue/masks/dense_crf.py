@@ -20,10 +20,7 @@ from segue.types import Image, IndexMask
 
 @dataclass(frozen=True, slots=True)
 class CrfParameters:
-    """The Gaussian and the bilateral kernel, and mean-field steps; the defaults are those of the STCN report.
-
-    Reaches are deviations in pixels, the range one of colours in 0..255; a weight of 0 leaves one out.
-    """
+    """Gaussian kernel, bilateral kernel and mean-field steps, by default those of the STCN report."""
 
     smooth_reach: float = 3.0
     smooth_weight: float = 3.0
@@ -34,16 +31,10 @@ class CrfParameters:
 
 
 def refine(mask: IndexMask, image: Image) -> IndexMask:
-    """Draw a rough index mask to the edges of its picture.
+    """Draw a rough index mask to the edges of its image.
 
-    A pixel starts with 10 for background, 100 for the object that has it and 1 for the others, normalised.
-
-    Args:
-        mask: index mask (H, W).
-        image: RGB (H, W, 3), uint8.
-
-    Returns:
-        (H, W), of the mask's type, with the same ids.
+    ``mask``: index mask (H, W); ``image``: RGB (H, W, 3), uint8; returns (H, W), of the mask's type, with the
+    same ids.
     """
     ids = np.unique(mask[mask != 0])
     if len(ids) == 0:
@@ -62,15 +53,7 @@ def refine(mask: IndexMask, image: Image) -> IndexMask:
 def mean_field(unary: Float64Array, image: Image, parameters: CrfParameters) -> Float64Array:
     """Run the mean-field steps of a dense CRF with Potts compatibility (Krähenbühl and Koltun, 2011).
 
-    ``unary`` are negative log probabilities (L, N) of the N pixels of an RGB picture (H, W, 3), row by row.
-
-    Args:
-        unary: negative log probabilities (L, N) of the N pixels, row by row.
-        image: RGB (H, W, 3), uint8, with H · W = N.
-        parameters: weights and widths of the two kernels, number of steps.
-
-    Returns:
-        Marginals (L, N); each column sums to 1.
+    ``unary`` are negative log probabilities (L, N) of the N pixels of an RGB image (H, W, 3), row by row.
     """
     height, width = image.shape[:2]
     y, x = np.mgrid[:height, :width].reshape(2, -1).astype(np.float64)

@@ -24,7 +24,7 @@ def composed(
     index: int,
     time: float,
 ) -> Segmentation:
-    """One result of the masks of single objects; a pixel of several objects is that of the best."""
+    """Merge the masks of single objects into one result; the object with the best score wins."""
     masks = [np.asarray(plane) != 0 for plane in planes]
     numbers = list(range(1, len(masks) + 1)) if ids is None else [int(i) for i in ids]
     if len(set(numbers)) < len(numbers) or any(not 1 <= i <= MAX_ID for i in numbers):
@@ -52,7 +52,7 @@ def from_coco(
     index: int,
     time: float,
 ) -> Segmentation:
-    """COCO results or annotations of one picture; see :meth:`segue.Segmentation.from_coco`."""
+    """COCO results or annotations of one image; see :meth:`segue.Segmentation.from_coco`."""
     planes, ids, labels, scores = [], [], [], []
     for number, record in enumerate(records, start=1):
         if record.get("segmentation") is None:
@@ -68,10 +68,10 @@ def from_coco(
 
 
 def from_supervision(detections: Any, size: tuple[int, int] | None, index: int, time: float) -> Segmentation:
-    """supervision's ``Detections`` of one picture; see :meth:`segue.Segmentation.from_supervision`."""
+    """supervision's ``Detections`` of one image; see :meth:`segue.Segmentation.from_supervision`."""
     if detections.mask is None:
         if size is None:
-            raise PromptError("these detections have boxes alone: give the size of the picture as well")
+            raise PromptError("these detections have boxes alone: give the size of the image as well")
         planes = [fill_boxes({1: (x0, y0, x1, y1)}, size) > 0 for x0, y0, x1, y1 in detections.xyxy.tolist()]
     else:
         planes = list(detections.mask)

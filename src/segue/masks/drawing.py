@@ -1,4 +1,4 @@
-"""Objects drawn over a picture: tinted areas, bright outlines, ids with a halo."""
+"""Objects drawn over an image: tinted areas, bright outlines, ids with a halo."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def overlay(
     ids: bool = True,
     captions: Mapping[int, str] | None = None,
 ) -> Image:
-    """Draw the objects of an index mask over a picture.
+    """Draw the objects of an index mask over an image.
 
     Args:
         image: RGB, (H, W, 3), uint8; it is not changed.
@@ -39,18 +39,18 @@ def overlay(
         captions: text to write after the id, by id.
 
     Returns:
-        A new picture, (H, W, 3), uint8. Pixels of the background stay as they are, but for letters.
+        A new image, (H, W, 3), uint8. Pixels of the background stay as they are, but for letters.
 
     Raises:
-        ValueError: picture and mask differ in size.
+        ValueError: image and mask differ in size.
 
     Example:
-        >>> picture = np.zeros((4, 4, 3), np.uint8)
-        >>> overlay(picture, np.ones((4, 4), np.uint8), alpha=1.0, outlines=False, ids=False)[0, 0]
+        >>> image = np.zeros((4, 4, 3), np.uint8)
+        >>> overlay(image, np.ones((4, 4), np.uint8), alpha=1.0, outlines=False, ids=False)[0, 0]
         array([128,   0,   0], dtype=uint8)
     """
     if image.shape[:2] != mask.shape:
-        raise ValueError(f"picture of {image.shape[:2]} and mask of {mask.shape} do not fit")
+        raise ValueError(f"image of {image.shape[:2]} and mask of {mask.shape} do not fit")
     entries = np.ascontiguousarray(fold_ids(mask))
     drawn = np.array(image, np.uint8)
     thickness = max(1, round(min(entries.shape) / 240))
@@ -70,19 +70,10 @@ def overlay(
 def attention_strip(
     image: Image, mask: IndexMask, maps: npt.NDArray[np.floating], ids: Sequence[int]
 ) -> Image:
-    """A picture with its objects, and beside it once for each object, by id, with what is attended to for it.
+    """An image with its objects, and beside it once for each object, by id, with what is attended to for it.
 
-    The picture is RGB, (h, w, 3), uint8, the strip (h, (K + 1) w, 3). The mask may have any size, and so may
+    The image is RGB, (h, w, 3), uint8, the strip (h, (K + 1) w, 3). The mask may have any size, and so may
     the ``maps`` (K, rows, columns) of what counts for each of the K ``ids``, which are not negative.
-
-    Args:
-        image: RGB (h, w, 3), uint8.
-        mask: index mask of any size.
-        maps: what counts for each object, (K, rows, columns) of any size, not negative.
-        ids: ids of the K objects.
-
-    Returns:
-        The strip, (h, (K + 1) w, 3), uint8.
     """
     size = image.shape[1], image.shape[0]
     whole = np.asarray(cv2.resize(fold_ids(mask), size, interpolation=cv2.INTER_NEAREST), np.uint8)
@@ -99,15 +90,10 @@ def attention_strip(
 
 
 def heated(image: Image, plane: FloatingArray, most: float | None = None) -> Image:
-    """Tint a picture where a map is high: blue is low, red is the most, and 0 leaves it as it is.
+    """Tint an image where a map is high: blue is low, red is the most, and 0 leaves it as it is.
 
-    Args:
-        image: RGB, (h, w, 3), uint8.
-        plane: (rows, columns) of any size, not negative.
-        most: value of full colour; None is the maximum of the map.
-
-    Returns:
-        RGB, (h, w, 3), uint8.
+    ``image``: RGB, (h, w, 3), uint8; ``plane``: (rows, columns) of any size, not negative; returns RGB, (h,
+    w, 3), uint8.
     """
     size = image.shape[1], image.shape[0]
     heat = cv2.resize(plane.astype(np.float32), size, interpolation=cv2.INTER_CUBIC).clip(0)
@@ -147,7 +133,7 @@ def _widest_point(mask: IndexMask, number: int, box: Box) -> tuple[int, int]:
 
 
 def _write(drawn: Image, text: str, centre: tuple[int, int]) -> None:
-    """White letters with a dark halo, moved so that they stay inside the picture."""
+    """White letters with a dark halo, moved so that they stay inside the image."""
     letters = _letters(text, min(drawn.shape[:2]))[: drawn.shape[0], : drawn.shape[1]]
     height, width = letters.shape
     x = min(max(centre[0] - width // 2, 0), drawn.shape[1] - width)
@@ -160,7 +146,7 @@ def _write(drawn: Image, text: str, centre: tuple[int, int]) -> None:
 
 
 def _letters(text: str, short_side: int) -> npt.NDArray[np.uint8]:
-    """How much of each pixel a line of text covers, 0 to 255, for a picture with that shorter side."""
+    """Coverage of each pixel by a line of text, 0 to 255, for an image with that shorter side."""
     scale = max(0.4, short_side / 480)
     thickness = max(1, round(scale * 1.8))
     (width, height), baseline = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)

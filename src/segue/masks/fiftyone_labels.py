@@ -43,7 +43,7 @@ def detection_values(result: Segmentation) -> Iterator[dict[str, Any]]:
 
 
 def from_fiftyone(labels: Any, size: tuple[int, int], index: int, time: float) -> Segmentation:
-    """FiftyOne's labels of one picture; see :meth:`segue.Segmentation.from_fiftyone`."""
+    """FiftyOne's labels of one image; see :meth:`segue.Segmentation.from_fiftyone`."""
     if hasattr(labels, "detections"):
         found = list(labels.detections)
         planes = [_plane(item, size) for item in found]

@@ -59,36 +59,36 @@ StoredMask: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 """Values of a mask file, (H, W)."""
 
 MAX_PIXELS = 2**28
-"""A picture with more pixels is refused: no camera makes it, but a damaged header can claim it."""
+"""An image with more pixels is refused: no camera makes it, but a damaged header can claim it."""
 
 MAX_ID = 65535
 """Largest id that an index mask file can hold."""
 
 PICTURE_FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""What Pillow may open. Left to itself it tries all formats that it knows, and hands EPS to Ghostscript."""
+"""Formats that Pillow may open. By default it tries all formats and passes EPS to Ghostscript."""
 
 PICTURE_ERRORS = (
     *(OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, KeyError, MemoryError),
     Image.DecompressionBombError,
 )
-"""What Pillow and its codecs raise for damaged files."""
+"""Errors of Pillow and its codecs for damaged files."""
 
 
 def read_index_mask(path: str | Path) -> StoredMask:
     """Read a mask file as an index mask, (H, W), uint8 or (16-bit files) uint16.
 
-    A grey picture gives its values, and so does a palette picture whose palette is grey; another palette
-    picture gives its indices. A grey picture with no values but 0 and 255 (as in DAVIS 2016), or with one bit
+    A grey image gives its values, and so does a palette image whose palette is grey; another palette
+    image gives its indices. A grey image with no values but 0 and 255 (as in DAVIS 2016), or with one bit
     a pixel, is binary: its object gets id 1.
 
     Args:
-        path: picture file, of any of the formats BMP, PNG, PPM, TIFF and WebP.
+        path: image file, of any of the formats BMP, PNG, PPM, TIFF and WebP.
 
     Returns:
         Index mask, (H, W): 0 is background, every other value an id, up to 255 (uint8) or 65535 (uint16).
 
     Raises:
-        SourceError: the file is missing or damaged, is a colour picture, has more than 2**28 pixels or ids
+        SourceError: the file is missing or damaged, is a colour image, has more than 2**28 pixels or ids
             outside 0 to 65535, or was stored as JPEG, whose compression changes ids.
     """
     with _opened(path, str(path)) as picture:
@@ -96,17 +96,9 @@ def read_index_mask(path: str | Path) -> StoredMask:
 
 
 def index_values(picture: Image.Image, where: str) -> StoredMask:
-    """The index mask of a decoded picture, as :func:`read_index_mask` gives it.
+    """The index mask of a decoded image, as :func:`read_index_mask` gives it.
 
-    Args:
-        picture: PIL picture.
-        where: its name for messages.
-
-    Returns:
-        (H, W), uint8 or uint16.
-
-    Raises:
-        SourceError: it is a colour picture, or holds ids that no mask file can hold.
+    Returns (H, W), uint8 or uint16.
     """
     values = _stored_values(picture, where)
     is_object = values == 255
@@ -119,8 +111,8 @@ def index_values(picture: Image.Image, where: str) -> StoredMask:
 def read_stored_mask(file: str | Path | IO[bytes], where: str) -> StoredMask:
     """Values of a mask file as they are stored, (H, W), uint8 or (16-bit files) uint16.
 
-    A grey picture gives its values, 0/255 too, and so does a palette picture whose palette is grey; another
-    palette picture gives its indices; one bit a pixel gives 0/1.
+    A grey image gives its values, 0/255 too, and so does a palette image whose palette is grey; another
+    palette image gives its indices; one bit a pixel gives 0/1.
 
     Args:
         file: path of the file, or a binary stream of its bytes; BMP, PNG, PPM, TIFF or WebP.
@@ -130,7 +122,7 @@ def read_stored_mask(file: str | Path | IO[bytes], where: str) -> StoredMask:
         Stored values, (H, W), uint8 (0 to 255) or uint16 (0 to 65535).
 
     Raises:
-        SourceError: the file is missing or damaged, is a colour picture, has more than 2**28 pixels or values
+        SourceError: the file is missing or damaged, is a colour image, has more than 2**28 pixels or values
             outside 0 to 65535, or was stored as JPEG.
     """
     with _opened(file, where) as picture:
@@ -139,7 +131,7 @@ def read_stored_mask(file: str | Path | IO[bytes], where: str) -> StoredMask:
 
 @contextmanager
 def _opened(file: str | Path | IO[bytes], where: str) -> Iterator[Image.Image]:
-    """The picture of a file, decoded; errors of Pillow come as SourceError."""
+    """The image of a file, decoded; errors of Pillow come as SourceError."""
     try:
         if isinstance(file, str | Path):
             check_file(Path(file), SourceError)
@@ -151,7 +143,7 @@ def _opened(file: str | Path | IO[bytes], where: str) -> Iterator[Image.Image]:
             picture.load()
             yield picture
     except PICTURE_ERRORS as error:
-        raise SourceError(f"{where}: not a readable mask picture ({first_line(error)})") from error
+        raise SourceError(f"{where}: not a readable mask image ({first_line(error)})") from error
 
 
 def _stored_values(picture: Image.Image, where: str) -> StoredMask:
@@ -171,16 +163,12 @@ def _stored_values(picture: Image.Image, where: str) -> StoredMask:
         if (channels == channels[..., :1]).all():
             return np.array(channels[..., 0], np.uint8)
     raise SourceError(
-        f"{where}: a colour picture (mode {picture.mode}) is no index mask; save it as indexed or grey PNG"
+        f"{where}: a colour image (mode {picture.mode}) is no index mask; save it as indexed or grey PNG"
     )
 
 
 def _grey_levels(picture: Image.Image) -> npt.NDArray[np.uint8] | None:
-    """The grey level of each entry of a grey palette, (256,), uint8; None where the indices are what counts.
-
-    That is so with colours, which name objects, and where entries that occur look the same. Pictures of
-    regions and labels come with grey palettes, of which that of CDnet2014 begins with white.
-    """
+    """Grey level of each entry of a grey palette, (256,), uint8; None where the indices are the values."""
     if picture.mode != "P":
         return None
     colours = np.zeros((256, 3), np.uint8)
@@ -203,15 +191,7 @@ def encode_index_mask(mask: IndexMask, *, wide: bool = False) -> bytes:
 
 
 def encode_png(values: npt.NDArray[Any], palette: bytes | None = None) -> bytes:
-    """PNG file of grey values, (H, W), uint8 or uint16, of palette entries, or of RGB, (H, W, 3), uint8.
-
-    Args:
-        values: (H, W), uint8 or uint16, or RGB (H, W, 3), uint8.
-        palette: 768 bytes, for values that are palette entries.
-
-    Returns:
-        Content of the file.
-    """
+    """PNG file of grey values, (H, W), uint8 or uint16, of palette entries, or of RGB, (H, W, 3), uint8."""
     picture = Image.fromarray(np.ascontiguousarray(values))
     if palette is not None:
         picture.putpalette(palette)
@@ -226,7 +206,7 @@ def write_index_mask(path: str | Path, mask: IndexMask) -> None:
     The indexed PNG has the colours of :data:`DAVIS_PALETTE`.
 
     Args:
-        path: file to write, PNG whatever its ending; its folder must be there, an old file is replaced.
+        path: PNG file to write, with any suffix; its folder must exist, and an old file is replaced.
         mask: index mask, (H, W), any integer type; ids from 0 to 65535.
 
     Raises:

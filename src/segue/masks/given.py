@@ -1,4 +1,4 @@
-"""Masks, boxes and points as callers have them: arrays, tensors, lists, PIL pictures, paths."""
+"""Masks, boxes and points as callers have them: arrays, tensors, lists, PIL images, paths."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from segue.types import Box, IndexMask, Point
 
 EXPECTED = (
     "an index mask (H, W) of whole numbers (0 background, other values ids of objects), a mask (H, W) of "
-    "booleans, masks (N, H, W) of N objects, a PIL picture, or the path of a mask file"
+    "booleans, masks (N, H, W) of N objects, a PIL image, or the path of a mask file"
 )
 
 
@@ -28,26 +28,15 @@ class PromptWarning(UserWarning):
 
 
 def is_mask_like(value: object) -> bool:
-    """Whether a value is an array, a tensor, a PIL picture or a path, which :func:`as_masks` reads."""
+    """Whether a value is an array, a tensor, a PIL image or a path, which :func:`as_masks` reads."""
     return isinstance(value, (np.ndarray, Image.Image, str, os.PathLike)) or hasattr(value, "detach")
 
 
 def as_masks(value: Any, where: str) -> npt.NDArray[Any]:
     """A mask of a caller as an array of whole numbers or booleans.
 
-    A mask (H, W) whose only values are 0 and 255, as pictures of masks are stored, is one object with the id
+    A mask (H, W) whose only values are 0 and 255, as images of masks are stored, is one object with the id
     1, and a :class:`PromptWarning` says so.
-
-    Args:
-        value: array, tensor, PIL picture, or path of a mask file.
-        where: its name for messages.
-
-    Returns:
-        An index mask (H, W), or the masks (N, H, W) of N objects.
-
-    Raises:
-        PromptError: it has another type or layout.
-        SourceError: the file is missing or is no mask.
     """
     if isinstance(value, (str, os.PathLike)):
         return read_index_mask(Path(value))
@@ -65,7 +54,7 @@ def as_masks(value: Any, where: str) -> npt.NDArray[Any]:
         )
         raise PromptError(f"{where}: {kind_of(given)}; a mask holds whole numbers or booleans{hint}")
     if value.ndim == 3 and value.shape[-1] in (1, 3, 4) and value.shape[0] not in (1, 3, 4):
-        hint = "take one channel, mask[..., 0]" if value.shape[-1] == 1 else "that is a colour picture"
+        hint = "take one channel, mask[..., 0]" if value.shape[-1] == 1 else "that is a colour image"
         raise PromptError(f"{where}: {kind_of(given)}; {hint}. Give {EXPECTED}")
     if value.ndim not in (2, 3) or not value.size:
         raise PromptError(f"{where}: {kind_of(given)}; give {EXPECTED}")
@@ -73,15 +62,7 @@ def as_masks(value: Any, where: str) -> npt.NDArray[Any]:
 
 
 def one_object(mask: IndexMask, where: str) -> IndexMask:
-    """An index mask (H, W); where its only id is 255, as in pictures of masks, that object gets the id 1.
-
-    Args:
-        mask: index mask (H, W).
-        where: what it is, for the notice.
-
-    Returns:
-        The mask, or a copy with the id 1.
-    """
+    """An index mask (H, W); where its only id is 255, as in images of masks, that object gets the id 1."""
     if mask.dtype.kind == "b" or int(mask.max(initial=0)) != 255:
         return mask
     inside = mask == 255

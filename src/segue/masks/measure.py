@@ -14,7 +14,7 @@ from segue.types import Box, IndexMask
 
 @dataclass(frozen=True, slots=True)
 class ObjectExtent:
-    """Where an object is.
+    """Box and area of an object.
 
     Attributes:
         area: number of pixels, at least 1.
@@ -37,7 +37,7 @@ def least_area(size: tuple[int, ...]) -> float:
 def measure(mask: IndexMask) -> dict[int, ObjectExtent]:
     """Area and box of every id that occurs in an index mask, (H, W), without 0, in order of id.
 
-    The picture is read once for all objects together, by the runs of equal neighbours in its rows.
+    The image is read once for all objects together, by the runs of equal neighbours in its rows.
 
     Args:
         mask: index mask, (H, W), any integer type; 0 is background.
@@ -71,11 +71,11 @@ def measure(mask: IndexMask) -> dict[int, ObjectExtent]:
 def fill_boxes(boxes: Mapping[int, Box], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     """Index mask, (H, W), of whole boxes by id; later ones cover earlier ones.
 
-    Corners are cut down to whole pixels, as in the STCN report. What lies beside the picture is left out.
+    Corners are cut down to whole pixels, as in the STCN report. What lies beside the image is left out.
 
     Args:
         boxes: ``(x0, y0, x1, y1)`` in pixels, ``x1`` and ``y1`` exclusive, by id, 1 to 255.
-        size: height and width of the picture in pixels.
+        size: height and width of the image in pixels.
 
     Returns:
         Index mask, (H, W), uint8; 0 where no box is.

@@ -7,7 +7,8 @@ while more follow; from the fourth number on the difference to the number two pl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict, cast
 
 import numpy as np
@@ -18,10 +19,10 @@ from segue.errors import DatasetError
 from segue.types import Box, IndexMask
 
 MAX_PIXELS = 2**26
-"""Largest picture that is accepted, 8192×8192: sizes in files of others must not decide what is allocated."""
+"""Largest image that is accepted, 8192×8192: sizes in files of others must not decide what is allocated."""
 
 _LONGEST_NUMBER = 6
-"""Characters of a number; six hold every difference of two runs of a picture of `MAX_PIXELS`."""
+"""Characters of a number; six hold every difference of two runs of an image of `MAX_PIXELS`."""
 
 _SIGNED = np.where(np.arange(64) & 16, np.arange(64) % 32 - 32, np.arange(64) % 32).astype(np.int32)
 """Value of the last five bits of a number; the highest of them is the sign."""
@@ -40,17 +41,6 @@ def check_runs(counts: Sequence[bytes], pixels: int) -> npt.NDArray[np.bool_]:
     """Check compressed run lengths of masks of one size, all masks at once.
 
     Gives whether each mask, (masks,), is free of empty runs inside, at which pycocotools may stop too early.
-    Damage is a DatasetError, whose message names no place.
-
-    Args:
-        counts: compressed run lengths, one item for each mask.
-        pixels: number of pixels of each mask.
-
-    Returns:
-        (masks,), bool: true where there are no empty runs inside, at which pycocotools may stop too early.
-
-    Raises:
-        DatasetError: the run lengths are damaged; the message names no place.
     """
     if not counts:
         return np.zeros(0, np.bool_)
@@ -94,11 +84,7 @@ def _numbers(digits: npt.NDArray[np.uint8], stops: npt.NDArray[np.intp]) -> npt.
 
 
 def _undo_differences(values: npt.NDArray[np.int32], first: npt.NDArray[np.intp]) -> npt.NDArray[np.int32]:
-    """The runs of masks that begin at ``first``.
-
-    Differences are summed up over all masks at once; then what came before each mask is taken off. Sums that
-    are too large for 32 bits wrap around as they do in pycocotools, and so show what that would see.
-    """
+    """The runs of masks that begin at ``first``."""
     sums = np.empty_like(values)
     for half in (0, 1):
         np.cumsum(values[half::2], dtype=np.int32, out=sums[half::2])
@@ -133,7 +119,7 @@ def fill_polygons(polygons: Sequence[Any], size: tuple[int, int]) -> bytes:
     """Fill polygons to one mask.
 
     A polygon of fewer than three corners covers nothing. They are checked: pairs of finite numbers, none far
-    outside the frame, no outline longer than that of any mask of this ``size`` (height, width).
+    outside the frame, no outline longer than any mask of this ``size`` (height, width) can have.
     """
     corners = [_corners(polygon, size) for polygon in polygons]
     areas = [polygon.ravel().tolist() for polygon in corners if len(polygon) >= 3]
@@ -165,6 +151,24 @@ class Rle(TypedDict):
 
     size: list[int]
     counts: str
+
+
+def stored_mask(value: object) -> str | Rle:
+    """A mask as JSON holds it: run lengths of an array (H, W), or the path of a file; else ValueError."""
+    if isinstance(value, (str, os.PathLike)):
+        return os.fspath(value) if isinstance(value, str) else str(value)
+    if isinstance(value, Mapping):
+        size, counts = value.get("size"), value.get("counts")
+        if isinstance(size, (list, tuple)) and len(size) == 2 and isinstance(counts, str):
+            try:
+                height, width = check_size(*size)
+                check_runs([counts.encode()], height * width)
+            except DatasetError as error:
+                raise ValueError(str(error)) from None
+            return Rle(size=[height, width], counts=counts)
+    elif isinstance(value, np.ndarray) and value.ndim == 2:
+        return encode_rle(value)
+    raise ValueError("must be a mask (H, W), its run lengths, or a path")
 
 
 def encode_rle(mask: npt.NDArray[np.generic]) -> Rle:

@@ -14,7 +14,7 @@ from segue.errors import DatasetError
 from segue.masks.rle import check_runs, check_size, compress_runs, fill_polygons
 
 Forms = Literal["any", "compressed"]
-"""How a mask may be written: as polygons, list or string of run lengths; or as a string only."""
+"""Allowed forms of a mask: polygons, a list or a string of run lengths; or only a string."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,14 +68,7 @@ class RleTrack:
         return {"size": list(self.size), "counts": counts}
 
     def decode(self, frame: int) -> npt.NDArray[np.bool_]:
-        """Mask of a frame.
-
-        Args:
-            frame: frame, from 0.
-
-        Returns:
-            (H, W), bool; nothing is set where the object is absent.
-        """
+        """Mask of a frame. Returns (H, W), bool."""
         if self.counts[frame] is None:
             return np.zeros(self.size, np.bool_)
         return np.asarray(coco_mask.decode(self.rle(frame)), np.bool_)
@@ -83,12 +76,7 @@ class RleTrack:
     def box(self, frame: int) -> npt.NDArray[np.float32]:
         """Tight box of a frame.
 
-        Args:
-            frame: frame, from 0.
-
-        Returns:
-            ``(x0, y0, x1, y1)`` in pixels, exclusive at the far side, (4,), float32; zeros if no pixel is
-            set.
+        Returns ``(x0, y0, x1, y1)`` in pixels, exclusive at the far side, (4,), float32.
         """
         if not self.areas[frame]:
             return np.zeros(4, np.float32)

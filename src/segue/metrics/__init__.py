@@ -1,6 +1,6 @@
 """Measures of segmentation quality; their numbers equal those of the official tools.
 
-What is missing or does not fit together is a :class:`~segue.errors.DatasetError`.
+Missing or inconsistent data raise a :class:`~segue.errors.DatasetError`.
 """
 
 from segue.metrics.cdnet import evaluate_foreground

@@ -1,7 +1,7 @@
 """Average precision and recall of tracks, as COCO and YouTube-VIS match and summarise them.
 
 Yang, Fan and Xu, "Video Instance Segmentation", ICCV 2019, section 3: overlap is measured over the whole
-video. Greedy matching in the order of the scores is that of COCO.
+video. Matching is greedy in the order of the scores, as in COCO.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ MAX_DETECTIONS = 100
 """Detections that count for a category in a video: those with the highest scores."""
 
 _OFFICIAL = "sml"
-"""How the official summary calls the groups by size, which stand behind that of all objects."""
+"""Names of the size groups in the official summary; they follow the group of all objects."""
 
 _CEILING = 1 - 1e-10
-"""What an overlap has to reach at most."""
+"""Largest overlap threshold."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,10 +56,7 @@ class Matches:
 
 
 def match_tracks(detections: Sequence[DetectedInstance], objects: Sequence[Instance]) -> Matches:
-    """Match the detections of one category in one video with its objects.
-
-    Detections of equal score keep their order; equal overlaps go to the later object.
-    """
+    """Match the detections of one category in one video with its objects."""
     scores = np.array([item.score for item in detections], np.float64)
     order = np.argsort(-scores, kind="stable")[:MAX_DETECTIONS]
     chosen = [detections[i] for i in order]
@@ -79,10 +76,7 @@ def match_tracks(detections: Sequence[DetectedInstance], objects: Sequence[Insta
 def _frame_areas(
     detections: Sequence[DetectedInstance], objects: Sequence[Instance]
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
-    """Pixels on each frame of the objects: shared (T, D, G), of the detections (T, D), of the objects (T, G).
-
-    Detections may have more or fewer frames than the objects; what is more is cut, what is less is empty.
-    """
+    """Pixels on each frame: shared (T, D, G), of the detections (T, D), of the objects (T, G)."""
     frames = len(objects[0].masks) if objects else 0
     found = np.zeros((frames, len(detections)))
     for d, detection in enumerate(detections):
@@ -142,7 +136,7 @@ def _match(overlaps: Float64Array, left_out: BoolArray, crowd: BoolArray) -> npt
 def _frame_overlaps(
     matched: npt.NDArray[np.intp], shared: Float64Array, found: Float64Array, true: Float64Array
 ) -> Float64Array:
-    """IoU by object and frame, (G, T); of a crowd, which may have several detections, that of the first."""
+    """IoU by object and frame, (G, T); for a crowd with several detections, the first counts."""
     values: Float64Array = np.where(true > 0, 0.0, np.nan).T
     for d in np.flatnonzero(matched >= 0)[::-1]:
         g = matched[d]
@@ -189,7 +183,7 @@ class TrackScores:
     """Scores of a set of videos.
 
     Attributes:
-        categories: score by the number of the category; without those of which nothing has to be found.
+        categories: score by category number, without categories that have no objects to be found.
     """
 
     categories: Mapping[int, CategoryScore]
@@ -207,7 +201,7 @@ class TrackScores:
 
     @property
     def groups(self) -> dict[str, dict[str, float]]:
-        """AP, AP50 and AP75 of the objects of each group that has any, but for that of all."""
+        """AP, AP50 and AP75 of each group with objects, without the group of all objects."""
         return {
             group.name: self._precisions(a)
             for a, group in enumerate(GROUPS)
@@ -276,10 +270,7 @@ def _score_category(matches: Sequence[Matches]) -> CategoryScore | None:
 
 
 def _sample(recall: Float64Array, precision: Float64Array) -> Float64Array:
-    """Precision at the recall points, (thresholds, points), from curves (thresholds, detections).
-
-    It is the best one at that recall or a higher one, 0 if no detection reaches the recall.
-    """
+    """Precision at the recall points, (thresholds, points), from curves (thresholds, detections)."""
     best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     best = np.concatenate([best, np.zeros((len(best), 1))], axis=1)
     places = [np.searchsorted(row, RECALL_POINTS, side="left") for row in recall]

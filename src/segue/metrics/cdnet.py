@@ -38,15 +38,12 @@ OFFICIAL = ForegroundSettings()
 BY_SIZE = tuple(f"F {size}" for size in SIZES)
 
 HOFAM = ForegroundSettings(threshold=15, ignored=(UNKNOWN, OUTSIDE, SHADOW))
-"""How the released program of HOFAM counts: foreground from a probability of 0.059 on, against 0 and 255."""
+"""Settings of the released program of HOFAM: foreground from a probability of 0.059 on, labels 0 and 255."""
 
 
 @dataclass(frozen=True, slots=True)
-class Protocol:
-    """How the videos of a data set, of which those ``expected`` are known, are scored together.
-
-    ``finish`` makes another evaluation of the means over videos and categories, and the counts.
-    """
+class CdnetProtocol:
+    """Grouping of the videos of a data set for the overall score; ``expected`` are its known videos."""
 
     title: str
     expected: Collection[str] = ()
@@ -77,9 +74,9 @@ def evaluate_foreground(
     without those that have foreground neither in their labels nor in their result.
 
     Args:
-        results: folder or zip archive of PNG, JPEG, BMP or PPM pictures, read as grey values 0 to 255, or
+        results: folder or zip archive of PNG, JPEG, BMP or PPM images, read as grey values 0 to 255, or
             what :func:`segue.datasets.open_results` gives; the names of the files end in the numbers of the
-            frames. Each picture has the size of its labels.
+            frames. Each image has the size of its labels.
         videos: the ground truth.
         protocol: one of :data:`PROTOCOLS`, or the name of another data set for the report.
         settings: how to score; default: the way of the protocol.
@@ -102,7 +99,7 @@ def evaluate_foreground(
         DatasetError: results are missing or do not fit, or a video has no labelled frame left to score.
         SegueError: a process that scored videos died.
     """
-    rules = PROTOCOLS.get(protocol) or Protocol(protocol)
+    rules = PROTOCOLS.get(protocol) or CdnetProtocol(protocol)
     settings = settings or rules.settings
     tasks = pair_results(results, videos, missing, exclude or {})
     count = partial(VideoTask.count, settings=settings, skip=missing == "skip")
@@ -161,7 +158,7 @@ def _total(scores: Collection[VideoScore]) -> Counts:
 
 
 def _deviations(settings: ForegroundSettings, missing: Missing) -> str:
-    """What is not scored in the official way; numbers of different ways must not be compared."""
+    """Deviations from the official protocol; never compare numbers of different protocols."""
     descriptions = {
         "threshold": f"foreground from {settings.threshold}",
         "ignored": f"ignored labels: {', '.join(map(str, settings.ignored)) or 'none'}",
@@ -288,12 +285,12 @@ def _share(part: float, whole: float) -> float:
     return part / whole if whole else math.nan
 
 
-PROTOCOLS: Mapping[str, Protocol] = {
-    "cdnet": Protocol("CDnet2014", VIDEO_KEYS, finish=_official),
-    "sbi": Protocol("SBI2015", SBI_VIDEOS),
-    "lasiesta": Protocol("LASIESTA", LASIESTA_VIDEOS, finish=_static_camera),
-    "limu": Protocol("LIMU"),
-    "isd": Protocol("ISD of segue"),
-    "hofam": Protocol("HOFAM, pooled pixels", settings=HOFAM, finish=_pooled_pixels),
+PROTOCOLS: Mapping[str, CdnetProtocol] = {
+    "cdnet": CdnetProtocol("CDnet2014", VIDEO_KEYS, finish=_official),
+    "sbi": CdnetProtocol("SBI2015", SBI_VIDEOS),
+    "lasiesta": CdnetProtocol("LASIESTA", LASIESTA_VIDEOS, finish=_static_camera),
+    "limu": CdnetProtocol("LIMU"),
+    "isd": CdnetProtocol("ISD of segue"),
+    "hofam": CdnetProtocol("HOFAM, pooled pixels", settings=HOFAM, finish=_pooled_pixels),
 }
 """By the name of the data set."""

@@ -71,7 +71,7 @@ def compare(
     in both results, :data:`RESAMPLES` times; the interval holds the middle :data:`CONFIDENCE` of the mean
     differences (Efron and Tibshirani, "An Introduction to the Bootstrap", chapter 13). It is about the mean
     over sequences; where the protocol averages over something else (objects, classes, categories), the
-    difference of the overall numbers is another one, and stands beside it.
+    difference of the overall numbers is given separately.
 
     Args:
         first: scores of the first result.

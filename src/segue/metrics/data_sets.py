@@ -1,4 +1,4 @@
-"""How each data set is scored, for ``segue eval`` and ``segue compare`` alike: one row a data set."""
+"""Scoring of each data set for ``segue eval`` and ``segue compare``: one row per data set."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from segue.errors import DatasetError
 from segue.inputs import whole_number
 from segue.metrics import foreground
 from segue.metrics.cdnet import OFFICIAL, PROTOCOLS, evaluate_foreground
-from segue.metrics.davis_results import Protocol, evaluate_davis
+from segue.metrics.davis_results import DavisProtocol, evaluate_davis
 from segue.metrics.evaluation import Evaluation, Progress
 from segue.metrics.ytvis import evaluate_ytvis
 from segue.metrics.ytvos import evaluate_ytvos
@@ -76,7 +76,7 @@ class Request:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What all evaluations of masks are given."""
+        """Arguments that all evaluations of masks share."""
         return {"missing": self.missing, "workers": self.workers}
 
 
@@ -111,13 +111,13 @@ def open_masks(request: Request) -> DavisFolder | SomethingElseFolder | ByName[S
 
 
 def _objects(results: Path, request: Request, progress: Progress) -> Evaluation:
-    protocol: Protocol = "unsupervised" if request.task == "unsupervised" else request.year
+    protocol: DavisProtocol = "unsupervised" if request.task == "unsupervised" else request.year
     videos = open_masks(request)
     return evaluate_davis(results, videos, protocol=protocol, progress=progress, **request.settings)
 
 
 def open_ytvos(request: Request) -> YtvosFolder:
-    """The videos of a request for ``ytvos``, with all frames of their films where those are there."""
+    """The videos of a request for ``ytvos``, with all frames of their videos where those are there."""
     part = request.data / (request.subset or ".")
     return YtvosFolder(part, videos=request.sequences or None, images=all_frames_folder(part))
 
@@ -146,7 +146,7 @@ Kind = Literal["masks", "instances", "films"]
 
 
 def kind_of_data(name: str) -> Kind:
-    """What the videos of a data set are labelled with, by the registry: the first of what it has."""
+    """First kind of label that the registry lists for a data set."""
     entry = DATASETS.find(name)
     kinds: tuple[Kind, ...] = ("masks", "instances", "films")
     found = next((kind for kind in kinds if getattr(entry, kind) is not None), None)
@@ -166,7 +166,7 @@ UNTRAINED: Mapping[str, Callable[[Path], ForegroundFolder]] = {
     "limu": open_limu,
     "foreground": open_plain,
 }
-"""Readers of videos with foreground labels that are scored, and no films of the registry to train on."""
+"""Readers of videos with foreground labels that are scored, and no videos of the registry to train on."""
 
 
 def open_films(request: Request) -> ForegroundFolder:
@@ -176,7 +176,7 @@ def open_films(request: Request) -> ForegroundFolder:
         opener = partial(open_isd_part, part=request.subset or "test")
     if opener is None:
         raise DatasetError(
-            f"{request.dataset} has no films of still cameras; segue knows no other scores of it"
+            f"{request.dataset} has no videos of still cameras; segue knows no other scores of it"
         )
     films = opener(request.data)
     return films.select(request.sequences) if request.sequences else films
@@ -210,7 +210,7 @@ class DataSet:
     examples: tuple[str, ...] = ()
     score: Callable[[Path, Request, Progress], Evaluation] = _films
     options: str = "sequences threshold missing workers"
-    results: str = "Folder or zip with pictures VIDEO/*000001.png."
+    results: str = "Folder or zip with images VIDEO/*000001.png."
     defaults: Mapping[str, Any] | None = None
     texts: Mapping[str, str] | None = None
     csv: bool = False
@@ -317,7 +317,7 @@ DATA_SETS: Mapping[str, DataSet] = {
         texts={"subset": "Split: train, val or test."},
     ),
     "hofam": DataSet(
-        "Composite pictures of HOFAM: Mean Dice, recall, precision, F, as its program counts.",
+        "Composite images of HOFAM: Mean Dice, recall, precision, F, as its program counts.",
         ("results/ --data demo --report scores.html",),
     ),
     "foreground": DataSet(
@@ -325,13 +325,13 @@ DATA_SETS: Mapping[str, DataSet] = {
         ("results/ --data my_videos --report scores.html",),
     ),
 }
-"""By the name of the command; :func:`data_sets` adds those of other packages."""
+"""Data sets by command name; :func:`data_sets` adds those of other packages."""
 
 
 def data_sets() -> dict[str, DataSet]:
     """All data sets by the name of their command, segue's own first; others are imported when scored."""
     text = "of another package: J and F, AP, or F and its like, by what its labels are."
-    results = "Folder or zip with masks, pictures, or a result file, as its labels are."
+    results = "Folder or zip with masks, images, or a result file, as its labels are."
     return {**DATA_SETS} | {
         name: DataSet(f"{name}, {text}", score=_added, results=results) for name in DATASETS.added
     }

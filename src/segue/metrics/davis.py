@@ -205,7 +205,7 @@ class UnsupervisedAccumulator:
 
         Args:
             prediction: index mask (H, W), any integer type, with proposals from 1 to ``MAX_PROPOSALS``; ids
-                need not be those of the truth.
+                may differ from the annotated ones.
             truth: index mask (H, W); 255 is void.
 
         Raises:

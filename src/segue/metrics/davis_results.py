@@ -31,11 +31,11 @@ from segue.metrics.report import DavisReport, SequenceScore
 from segue.naming import first_few
 from segue.types import IndexMask
 
-Protocol = Literal["2017", "unsupervised", "2016", "2016-toolkit"]
+DavisProtocol = Literal["2017", "unsupervised", "2016", "2016-toolkit"]
 """``2017``: semi-supervised, each object for itself. ``unsupervised``: proposals, matched with the objects.
 ``2016``, ``2016-toolkit``: all objects as one, see :data:`segue.metrics.davis.SemiSupervised`."""
 
-_TITLES: Mapping[Protocol, str] = {
+_TITLES: Mapping[DavisProtocol, str] = {
     "2017": "DAVIS 2017 semi-supervised",
     "unsupervised": "DAVIS 2017 unsupervised",
     "2016": "DAVIS 2016",
@@ -47,7 +47,7 @@ def evaluate_davis(
     results: Results | Path | str,
     davis: DavisFolder | SomethingElseFolder | ByName[Sequence],
     *,
-    protocol: Protocol = "2017",
+    protocol: DavisProtocol = "2017",
     bound_th: float = DEFAULT_BOUND_TH,
     missing: Missing = "error",
     workers: int = 1,
@@ -64,8 +64,8 @@ def evaluate_davis(
         results: index masks ``<sequence>/<frame>.png`` in a folder or zip archive, or what
             :func:`segue.datasets.open_results` gives; each mask has the size of its annotation.
         davis: the ground truth; for ``unsupervised`` opened with ``annotations="Annotations_unsupervised"``.
-            Of Something-Else it is the boxes, filled.
-        protocol: see :data:`Protocol`.
+            For Something-Else these are the filled boxes.
+        protocol: see :data:`DavisProtocol`.
         bound_th: tolerance of the contour accuracy, see :func:`segue.metrics.contour_accuracy`.
         missing: what to do about scored frames without a result: ``"error"`` refuses to score, ``"empty"``
             scores them as empty masks. If all scored frames lack a result, that is an error in any case.
@@ -85,7 +85,7 @@ def evaluate_davis(
         SegueError: a process that scored sequences died.
     """
     results = open_results(results)
-    check_choice("protocol", protocol, Protocol, DatasetError)
+    check_choice("protocol", protocol, DavisProtocol, DatasetError)
     scored = {video.name: tuple(_scored_frames(video, protocol).values()) for video in davis}
     found, remarks = find_results(results, scored, missing)
     tasks = {name: _Task(davis[name], found[name], protocol, bound_th) for name in scored}
@@ -117,7 +117,7 @@ def evaluate_davis(
 class _Task:
     sequence: Sequence | BoxSequence
     results: SequenceResults
-    protocol: Protocol
+    protocol: DavisProtocol
     bound_th: float
 
     def prediction(self, i: int, truth: IndexMask) -> IndexMask:
@@ -127,7 +127,7 @@ class _Task:
         return prediction
 
 
-def _scored_frames(sequence: Sequence | BoxSequence, protocol: Protocol) -> dict[int, str]:
+def _scored_frames(sequence: Sequence | BoxSequence, protocol: DavisProtocol) -> dict[int, str]:
     """Name by index of the frames that the protocol scores."""
     frames = [(i, sequence.frames[i].stem) for i in sequence.annotations]
     return dict(frames if protocol in ("unsupervised", "2016-toolkit") else frames[1:-1])
@@ -149,7 +149,7 @@ def _score_sequence(task: _Task) -> SequenceScore:
     return accumulator.score()
 
 
-def _remarks(report: DavisReport, results: Results, protocol: Protocol) -> Iterator[str]:
+def _remarks(report: DavisReport, results: Results, protocol: DavisProtocol) -> Iterator[str]:
     if unseen := [f"{score.name}_{k}" for score in report.sequences for k in score.missing]:
         yield f"objects that the results never show, scored as empty masks: {first_few(unseen)}"
     known = {score.name for score in report.sequences}

@@ -1,4 +1,4 @@
-"""What every evaluation gives, and what all of them do: frames without a result, sequences side by side."""
+"""Shared parts of all evaluations: results, frames without a result, sequences in parallel."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class FrameView:
         truth: what is right, index mask (H, W).
         result: what was scored, index mask (H, W).
         ignored: pixels that count for nothing, (H, W), bool.
-        image: the picture itself, RGB, if the data set holds it.
+        image: the image itself, RGB, if the data set holds it.
     """
 
     truth: IndexMask
@@ -91,7 +91,7 @@ class Evaluation:
 
 
 Missing = Literal["error", "empty"]
-"""What to do about frames without a result: refuse to score, or score them as empty masks."""
+"""Handling of frames without a result: an error, or an empty mask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +104,7 @@ class SequenceResults:
     missing: tuple[str, ...]
 
     def read(self, frame: str, truth: IndexMask) -> IndexMask:
-        """Mask of a scored frame, as it was stored.
-
-        Args:
-            frame: name of the frame.
-            truth: its annotation, (H, W).
-
-        Returns:
-            (H, W); an empty mask where the result is missing.
-
-        Raises:
-            DatasetError: the result has another size than the annotation.
-        """
+        """Mask of a scored frame, as it was stored. ``truth``: its annotation, (H, W); returns (H, W)."""
         if self.results is None or frame in self.missing:
             return np.zeros_like(truth)
         mask = self.results.read(self.sequence, frame)
@@ -130,10 +119,7 @@ class SequenceResults:
 def find_results(
     results: Results, scored: Mapping[str, tuple[str, ...]], missing: Missing
 ) -> tuple[dict[str, SequenceResults], tuple[str, ...]]:
-    """Find the masks of every sequence, before any work.
-
-    ``scored`` are the names of the frames that are scored, by sequence.
-    """
+    """Find the masks of every sequence, before any work."""
     check_choice("missing", missing, Missing, DatasetError)
     found = {}
     for name, frames in scored.items():
@@ -160,7 +146,7 @@ def find_results(
 def object_series(
     region: Scores, contour: Scores, frames: tuple[str, ...], ids: list[int]
 ) -> dict[str, Series]:
-    """J and F over time, averaged over the objects scored there; of each object too where there are several.
+    """J and F over time, averaged over the scored objects, and of each object if there are several.
 
     Both are (objects, frames), NaN where an object is not scored.
     """
@@ -186,10 +172,7 @@ def map_sequences(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> list[_Score]:
-    """Apply ``score``, which other processes must be able to import, to the task of each sequence, in order.
-
-    One worker is this process; ``progress`` is called in this process in any case.
-    """
+    """Apply ``score``, which other processes must be able to import, to each task, in order."""
     if min(workers, len(tasks)) > 1:
         return _map_in_processes(score, tasks, workers, progress)
     scores = []

@@ -1,7 +1,7 @@
 """Pixel counts of foreground masks, the measures of CDnet2014 on them, and the results of many videos.
 
 Goyette et al., "changedetection.net: A New Change Detection Benchmark Dataset", CVPR Workshops 2012; the
-numbers equal those of the comparator and the statistics script that come with the data set.
+numbers equal the comparator and the statistics script of the data set.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class ForegroundAccumulator:
         """Count a frame.
 
         Args:
-            prediction: the result, (H, W): bool, or integers of which the threshold tells the foreground.
+            prediction: the result, (H, W): bool, or integers to be compared with the threshold.
             labels: label values of CDnet2014, (H, W), uint8.
 
         Returns:
@@ -159,7 +159,7 @@ class ForegroundAccumulator:
 
 
 def _count(marked: BoolArray, used: BoolArray, found: BoolArray) -> tuple[int, int]:
-    """Marked pixels that are used, and those of them that were found."""
+    """Numbers of marked pixels that count and of those that were found."""
     marked &= used
     count = int(np.count_nonzero(marked))
     return count, int(np.count_nonzero(np.logical_and(marked, found, out=marked))) if count else 0
@@ -169,22 +169,22 @@ RESULT_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".ppm"})
 """Endings of result files that the comparator of CDnet2014 takes."""
 
 Missing = Literal["error", "empty", "skip"]
-"""What a labelled frame without a result is: an error, a frame without foreground, or not counted (as in the
-comparator that comes with FgSegNet_v2)."""
+"""Handling of a labelled frame without a result: an error, a frame without foreground, or not counted (as
+in the comparator of FgSegNet_v2)."""
 
 Empty = Literal["official", "skip", "one"]
-"""What a video without foreground in its labels is: F = 0 by the official formula, left out of all means, or
-1 for Re, Pr and F if its result has no foreground either."""
+"""Handling of a video without foreground in its labels: F = 0 by the official formula, left out of all means,
+or 1 for Re, Pr and F if its result has no foreground either."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForegroundSettings:
-    """How foreground is scored; the defaults are those of the official program of CDnet2014.
+    """Settings of foreground scoring; the defaults are those of the official CDnet2014 program.
 
     Attributes:
         threshold: results are foreground from this value on; 1 for masks of 0 and 1.
-        ignored: labels whose pixels count for nothing; with 85 among them frames that nobody labelled
-            count for nothing too.
+        ignored: labels whose pixels are not counted; with 85 among them, unlabelled frames are not
+            counted either.
         alpha: see :data:`segue.metrics.foreground.ALPHA`.
         empty: see :data:`Empty`.
     """
@@ -204,11 +204,7 @@ class ForegroundSettings:
 
 @dataclass(frozen=True)
 class VideoScore:
-    """Counts of one video by number of the frame, in order.
-
-    Results of the frames ``missing`` are not there; ``unlabelled`` frames are labelled 85 throughout. The
-    counts by size of object, ``sizes``, are of the whole video.
-    """
+    """Counts of one video by number of the frame, in order."""
 
     video: ForegroundSequence
     frames: Mapping[int, Counts] = field(hash=False)
@@ -245,15 +241,7 @@ class VideoTask:
         return tuple(number for number, name in self.names.items() if name is None)
 
     def read(self, number: int, labels: Labels) -> npt.NDArray[np.uint8]:
-        """Grey values of a result.
-
-        Args:
-            number: number of the frame.
-            labels: its labels, (H, W).
-
-        Returns:
-            (H, W), uint8; zeros where there is no result.
-        """
+        """Grey values of a result. ``labels``: its labels, (H, W); returns (H, W), uint8."""
         name = self.names[number]
         if name is None or self.results is None:
             return np.zeros(labels.shape, np.uint8)
@@ -299,10 +287,7 @@ def pair_results(
     missing: Missing,
     exclude: Mapping[str, Collection[int]],
 ) -> dict[str, VideoTask]:
-    """The labelled frames of all videos with their results, before anything is counted.
-
-    What counts in the name of a result is the number at its end.
-    """
+    """The labelled frames of all videos with their results, before anything is counted."""
     check_choice("missing", missing, Missing, DatasetError)
     found = open_results(results, suffixes=RESULT_SUFFIXES, inner="cdnet")
     tasks = {video.key: _pair(found, video, exclude.get(video.key, ())) for video in videos}

@@ -1,4 +1,4 @@
-"""Whether objects keep their ids: HOTA, IDF1 and id switches, with the definitions of TrackEval.
+"""HOTA, IDF1 and id switches, with the definitions of TrackEval.
 
 HOTA: Luiten et al., "HOTA: A Higher Order Metric for Evaluating Multi-Object Tracking" (IJCV 2021). IDF1:
 Ristani et al., "Performance Measures and a Data Set for Multi-Target, Multi-Camera Tracking" (ECCV workshops
@@ -32,13 +32,13 @@ _Frames = Sequence[tuple[Integers, Integers, Float64Array]]
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """How well ids were kept in a video.
+    """Identity scores of a video.
 
     Attributes:
         hota: geometric mean of detection and association, mean over ``ALPHAS``, in 0..1.
-        deta, assa: accuracy of detection and of association, likewise.
-        idf1: F1 score of the one-to-one assignment of ids that suits the whole video best, in 0..1.
-        switches: how often a true object was matched with another id than before.
+        deta, assa: accuracy of detection and of association, in 0..1.
+        idf1: F1 score of the best one-to-one assignment of ids over the whole video, in 0..1.
+        switches: number of times that a true object was matched with another id than before.
         objects: true objects, summed over the frames.
     """
 
@@ -51,17 +51,9 @@ class Identity:
 
 
 def identity(truth: Iterable[IndexMask], results: Iterable[IndexMask]) -> Identity:
-    """Compare the ids of two videos of index masks, frame by frame; classes do not count.
+    """Compare the ids of two videos of index masks, frame by frame; classes are ignored.
 
-    Args:
-        truth: true masks, (H, W) each, 0 is background.
-        results: masks to be judged, of the same sizes.
-
-    Returns:
-        HOTA with its parts, IDF1 and id switches.
-
-    Raises:
-        ValueError: one has more frames than the other.
+    ``truth``: true masks, (H, W) each, 0 is background.
     """
     frames = [_similarity(a, b) for a, b in zip(truth, results, strict=True)]
     none = np.zeros(0, np.intp)

@@ -24,7 +24,7 @@ BinaryMask = npt.NDArray[np.bool_ | np.number]
 
 
 DEFAULT_BOUND_TH = 0.008
-"""Tolerance of F as a share of the picture's diagonal."""
+"""Tolerance of F as a share of the image's diagonal."""
 
 GATHER_COST = 1.5  # time to look up one pixel, in units of the time to dilate one by a disk; measured
 
@@ -68,7 +68,7 @@ def contour_accuracy(
 
     Returns:
         F in [0, 1]: 1 if neither mask has a contour, 0 if only one has. A mask that is foreground everywhere
-        has no contour, for the border of the picture is none.
+        has no contour, for the border of the image is none.
 
     Raises:
         DatasetError: the masks differ in size, are not two-dimensional or have no pixel, or ``bound_th`` is
@@ -79,9 +79,9 @@ def contour_accuracy(
 
 
 def tolerance_squared(shape: tuple[int, ...], bound_th: float) -> int:
-    """Square of the matching radius in pixels for pictures of ``shape`` (H, W), rounded down.
+    """Square of the matching radius in pixels for images of ``shape`` (H, W), rounded down.
 
-    Squared distances on the grid are integers, so the part behind the point never decides.
+    Squared distances on the grid are integers, so rounding down changes nothing.
     """
     if not (math.isfinite(bound_th) and bound_th > 0):
         raise DatasetError(f"bound_th is {bound_th}; it must be positive: pixels or a share of the diagonal")
@@ -122,30 +122,20 @@ def _foreground(
 
 
 def crop_to_objects(result: UInt8Array, reference: UInt8Array) -> tuple[UInt8Array, UInt8Array]:
-    """The part of two masks (H, W), binary or of ids, that holds all objects, grown by a pixel in the frame.
-
-    Every contour pixel lies there, so contours, their distances and all counts stay the same.
-    """
+    """Crop two masks (H, W), binary or of ids, to all objects and one pixel around them."""
     x, y, width, height = cv2.boundingRect(result | reference)
     part = np.s_[max(y - 1, 0) : y + height + 1, max(x - 1, 0) : x + width + 1]
     return result[part], reference[part]
 
 
 def boundary_map(mask: UInt8Array) -> UInt8Array:
-    """Pixels that differ from their right, lower or lower right neighbour inside the picture.
-
-    This is maximum minus minimum over the 2 x 2 window that starts at the pixel; outside counts for neither.
-    """
+    """Pixels that differ from their right, lower or lower right neighbour inside the image."""
     window = np.ones((2, 2), np.uint8)
     return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, window, anchor=(0, 0)), np.uint8)
 
 
 def _count_near(edge: UInt8Array, other: UInt8Array, count: int, radius_squared: int) -> int:
-    """How many of the ``count`` pixels of ``edge`` are within the radius of a pixel of ``other``.
-
-    The square inside the disk finds most of those that are, the square around it most of those that are not,
-    at little cost. Of the few in between each looks around for itself; if they are many, the disk decides.
-    """
+    """Number of the ``count`` pixels of ``edge`` within the radius of a pixel of ``other``."""
     inner, outer = math.isqrt(radius_squared // 2), math.isqrt(radius_squared)
     left = edge & (_dilate_square(other, inner) ^ 1)
     n_left = cv2.countNonZero(left)
@@ -168,10 +158,7 @@ def _dilate_square(edge: UInt8Array, reach: int) -> UInt8Array:
 
 
 def _dilate_disk(edge: UInt8Array, radius_squared: int) -> UInt8Array:
-    """Dilation with a disk, as the union of dilations with the rectangles that make up the disk.
-
-    A rectangle is separable, so this costs less than the disk itself, and the union is the same to the pixel.
-    """
+    """Dilation with a disk, as the union of dilations with the rectangles that make up the disk."""
     parts = (np.asarray(cv2.dilate(edge, part), np.uint8) for part in _disk_rectangles(radius_squared))
     return reduce(np.bitwise_or, parts)
 
@@ -199,18 +186,9 @@ _Positions = npt.NDArray[np.intp]
 
 
 def count_pairs(prediction: IndexMask, truth: IndexMask, proposals: int, objects: int) -> Counts:
-    """How many pixels have each pair of ids, (proposals + 1, objects + 1).
+    """Number of pixels with each pair of ids, (proposals + 1, objects + 1).
 
     The masks may have any shape, both the same; their ids go up to ``proposals`` and ``objects``.
-
-    Args:
-        prediction: index mask of any shape.
-        truth: index mask of the same shape.
-        proposals: largest id of the prediction.
-        objects: largest id of the truth.
-
-    Returns:
-        Pixels, (proposals + 1, objects + 1), background first.
     """
     size = (proposals + 1, objects + 1)
     smallest = np.min_scalar_type(size[0] * size[1] - 1)  # narrow numbers make this the cheap part of a frame
@@ -225,11 +203,7 @@ def count_pairs(prediction: IndexMask, truth: IndexMask, proposals: int, objects
 
 
 def _count_values(values: npt.NDArray[np.unsignedinteger], count: int) -> Counts:
-    """How often each of 0 … ``count`` − 1 occurs, (count,).
-
-    Neighbours are mostly equal in masks. To add up the lengths of such runs takes a fraction of the time of
-    counting pixels, which waits at each for the sum of the one before.
-    """
+    """Occurrences of each of 0 … ``count`` − 1, (count,)."""
     changes = values[1:] != values[:-1]
     if values.size == 0 or 8 * np.count_nonzero(changes) > values.size:
         return np.bincount(values, minlength=count)
@@ -253,17 +227,7 @@ def region_table(counts: Counts) -> Scores:
 def contour_accuracies(
     prediction: IndexMask, truth: IndexMask, ids: Iterable[int], bound_th: float = DEFAULT_BOUND_TH
 ) -> Scores:
-    """F of the objects with these ids, (ids,), for two index masks (H, W) of one size.
-
-    Args:
-        prediction: index mask (H, W).
-        truth: index mask (H, W).
-        ids: ids of the objects.
-        bound_th: see :func:`contour_accuracy`.
-
-    Returns:
-        (ids,), in [0, 1].
-    """
+    """F of the objects with these ids, (ids,), for two index masks (H, W) of one size."""
     radius_squared = tolerance_squared(truth.shape, bound_th)
     if prediction.dtype == truth.dtype == np.uint8:
         # Comparing small parts with each id is cheaper than whole frames.
@@ -282,16 +246,6 @@ def contour_table(
     """F of every proposal with every object, (proposals, objects); each contour is found and grown once.
 
     The index masks (H, W) have ids up to ``proposals`` and ``objects``.
-
-    Args:
-        prediction: index mask (H, W).
-        truth: index mask (H, W).
-        proposals: largest id of the prediction.
-        objects: largest id of the truth.
-        bound_th: see :func:`contour_accuracy`.
-
-    Returns:
-        (proposals, objects), in [0, 1].
     """
     radius_squared = tolerance_squared(truth.shape, bound_th)
     found = [_contour(prediction == k) for k in range(1, proposals + 1)]
@@ -320,7 +274,7 @@ def _contour(mask: npt.NDArray[np.bool_]) -> _Positions:
 def _near_table(
     counted: list[_Positions], grown: list[_Positions], shape: tuple[int, ...], radius_squared: int
 ) -> Counts:
-    """How many pixels of each ``counted`` contour are near each ``grown`` one, (grown, counted)."""
+    """Number of pixels of each ``counted`` contour inside each ``grown`` one, (grown, counted)."""
     positions = np.concatenate(counted)
     owners = np.repeat(np.arange(len(counted)), [len(item) for item in counted])
     near = np.zeros((len(grown), len(counted)), np.int64)

@@ -1,10 +1,9 @@
-"""Foreground by the size of what moves: which pixels are those of small, medium and large objects.
+"""Foreground scores by object size: small, medium and large.
 
-An object is a connected region of moving pixels of the labels (8 neighbours), in one frame: things that touch
-are one, and a thing behind a pole is two. Sizes are those of COCO, areas in pixels of the labels. A pixel
-that moves belongs to its object. A false alarm has no object: it goes with the region of the result that it
-is a part of, which belongs to the object that most of it covers, or, where it covers none, to its own area.
-So the counts of the three sizes add up to those of all pixels.
+An object is a connected region of foreground in the labels of one frame (8 neighbours). Sizes follow COCO,
+with areas in pixels of the labels. Foreground pixels belong to their object. A false positive belongs to a
+connected region of the result; the region has the size of the object that it covers most, or its own area if
+it covers none. The counts of the three sizes add up to the counts of all pixels.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a DAVIS evaluation finds: scores per frame, statistics per object, per sequence and over all."""
+"""Results of a DAVIS evaluation: scores per frame, statistics per object, per sequence and overall."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _HasStatistics(Protocol):
 
 
 class _Scored:
-    """What follows from J and F."""
+    """Measures derived from J and F."""
 
     @property
     def j_and_f(self: _HasStatistics) -> float:
@@ -80,7 +80,7 @@ class _HasObjects(Protocol):
 
 
 class _Averaged(_Scored):
-    """What has several objects, of which each counts the same."""
+    """Scores of several objects with equal weight."""
 
     @property
     def region(self: _HasObjects) -> Statistics:

@@ -21,7 +21,7 @@ class Group:
     """Tracks whose property lies between two bounds, both included.
 
     Attributes:
-        name: what such objects are called.
+        name: name of the group.
         of: the property: mean area in pixels, see :func:`stillness`, or see :func:`aspect_change`.
         low, high: the bounds.
     """
@@ -39,7 +39,7 @@ SIZES = (
     Group("medium", "area", 128.0**2, 256.0**2),
     Group("large", "area", 256.0**2, 1e10),
 )
-"""Those of the official evaluation."""
+"""Groups of the official evaluation."""
 
 MOTIONS = (
     Group("slow", "stillness", 0.9, 1.0),
@@ -59,11 +59,7 @@ GROUPS = (ALL, *SIZES, *MOTIONS, *SHAPES)
 
 
 def stillness(masks: RleTrack) -> float:
-    """Mean IoU of the boxes of an object on neighbouring frames that both show it; 1 where there are none.
-
-    The paper compares a frame with the ten before and behind it; the frames of YouTube-VIS are five film
-    frames apart, so that each is compared with the next one here.
-    """
+    """Mean IoU of the boxes of an object on neighbouring frames that both show it; 1 where there are none."""
     boxes, frames = _boxes(masks)
     both = np.flatnonzero(np.diff(frames) == 1)
     if not len(both):
@@ -86,15 +82,7 @@ def aspect_change(masks: RleTrack) -> float:
 
 
 def outside(areas: Sequence[float], tracks: Sequence[RleTrack]) -> npt.NDArray[np.bool_]:
-    """Whether tracks are outside of each group, (groups, tracks).
-
-    Args:
-        areas: mean areas of the tracks, for annotations as their file has them.
-        tracks: their masks.
-
-    Returns:
-        (groups, tracks), bool.
-    """
+    """Whether tracks are outside of each group, (groups, tracks)."""
     values = {
         "area": np.array(areas, np.float64),
         "stillness": np.array([stillness(track) for track in tracks], np.float64),

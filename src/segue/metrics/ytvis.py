@@ -117,7 +117,7 @@ def evaluate_ytvis(results: Path | str, ground_truth: YTVISDataset | Path | str)
 
     Args:
         results: JSON list of the official form, or a zip file with one.
-        ground_truth: the annotations, or their file; a data set that was opened with pictures shows them in
+        ground_truth: the annotations, or their file; a data set that was opened with images shows them in
             :attr:`Evaluation.view`.
 
     Returns:
@@ -182,7 +182,7 @@ def _of_category(items: Iterable[_Item], number: int) -> list[_Item]:
 def _remarks(
     dataset: YTVISDataset, detections: Mapping[int, Sequence[DetectedInstance]], scores: TrackScores
 ) -> Iterable[str]:
-    """What the official tool does not say."""
+    """Tables beyond the official tool."""
     if empty := [video.name for video in dataset if video.id not in detections]:
         yield (
             f"{len(empty)} of {len(dataset)} videos have no results, their objects count as missed: "
@@ -213,10 +213,7 @@ def _frame_view(
     detections: Sequence[DetectedInstance],
     matches: Mapping[int, Matches],
 ) -> FrameView:
-    """A frame with each object and the detection that was matched with it at a threshold of 0.5.
-
-    An object and its detection have the same id. Crowds are ignored.
-    """
+    """A frame with each object and the detection that was matched with it at a threshold of 0.5."""
     t = video.frame_names.index(frame)
     objects = dataset.annotations(video)
     ids = {item.id: k for k, item in enumerate(objects, start=1)}
@@ -239,11 +236,7 @@ def _drawn(
     detections: Sequence[DetectedInstance],
     matches: Mapping[int, Matches],
 ) -> list[tuple[int, DetectedInstance]]:
-    """Detections with the ids they are drawn with, the best last.
-
-    Of those that matched nothing, the ones are drawn that score no worse than all matched ones: a user who
-    wants the right ones gets them too.
-    """
+    """Detections with the ids they are drawn with, the best last."""
     right: list[tuple[int, DetectedInstance]] = []
     wrong: list[DetectedInstance] = []
     for number, found in matches.items():

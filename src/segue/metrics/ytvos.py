@@ -2,7 +2,7 @@
 
 Xu et al., "YouTube-VOS: A Large-Scale Video Object Segmentation Benchmark", section 5. The annotations of the
 public validation sets are not released and the exact rule of the server is not public, so that this number
-must not be mixed with those of the server.
+must not be mixed with numbers of the server.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def evaluate_ytvos(
 class _VideoScore:
     """J and F, (objects, scored frames), NaN where an object is not scored.
 
-    ``unknown`` are ids in the result that no object has, ``hidden`` those of objects that it never shows.
+    ``unknown`` are result ids without an object, ``hidden`` ids of objects without a result.
     """
 
     region: Scores

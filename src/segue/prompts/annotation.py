@@ -1,18 +1,19 @@
-"""One annotation of a frame out of all that was said of it."""
+"""The prompts of a frame in the form of trackers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from segue.errors import PromptError
 from segue.masks import fill_boxes
+from segue.models.base import FramePrompts
 from segue.prompts.answers import MakePrompter, PicturePrompter, Prompts
 from segue.prompts.parse import check_id, check_points, clip_box, errors_name, fit_mask
 from segue.prompts.prompter import Prompter
@@ -25,38 +26,7 @@ from segue.types import (
     PointPrompt,
     Prompt,
     RemovePrompt,
-    same_values,
 )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Annotation:
-    """What was said of one frame, as a tracker takes it.
-
-    Attributes:
-        mask: index mask of the objects given on this frame, (H, W), int32; 0 elsewhere.
-        ids: ids of these objects, in the order in which they were given; each has at least one pixel, or
-            stands in ``prompts``.
-        labels: label of every object that has one.
-        removed: ids that are followed no longer from this frame on.
-        prompts: boxes and points that stay as they are, for a network that understands them.
-        expected: predicted IoU of the masks that a prompter made and judged, by id, in [0, 1].
-    """
-
-    mask: npt.NDArray[np.int32]
-    ids: tuple[int, ...]
-    labels: dict[int, str] = field(default_factory=dict)
-    removed: tuple[int, ...] = ()
-    prompts: tuple[BoxPrompt | PointPrompt, ...] = ()
-    expected: dict[int, float] = field(default_factory=dict)
-
-    __eq__ = same_values
-    __hash__ = None  # type: ignore[assignment]
-
-    @property
-    def native_ids(self) -> frozenset[int]:
-        """Ids of the objects in ``prompts``, which have no mask."""
-        return frozenset(prompt.id for prompt in self.prompts)
 
 
 def resolve(
@@ -67,14 +37,14 @@ def resolve(
     native: Collection[PromptKind] = (),
     prompter: MakePrompter | None = None,
     known: Mapping[int, npt.NDArray[np.float32]] | None = None,
-) -> Annotation:
-    """Turn an index mask or a list of prompts into one annotation of ``frame``.
+) -> FramePrompts:
+    """Turn an index mask or a list of prompts into the form that trackers take.
 
     Several prompts of one id describe one object: its points are joined, and points correct its box or its
     mask. Where objects overlap, the later one wins.
 
     Args:
-        frame: the frame of the prompts, whose picture is (H, W, 3), uint8.
+        frame: the frame of the prompts, whose image is (H, W, 3), uint8.
         prompts: index mask, (H, W), integers, 0 is background; or prompts, at least one.
         fit: resize masks of another size (nearest neighbour) instead of refusing them.
         native: kinds of prompts that the network understands itself: objects without other prompts
@@ -84,20 +54,21 @@ def resolve(
             float32; points of such an id, without a box or mask, correct that.
 
     Returns:
-        The annotation. Its mask is (H, W), int32, at the size of the frame. Ids of :class:`RemovePrompt` are
-        in ``removed``, and prompts that the network understands itself in ``prompts``.
+        The prompts of the frame. Their mask is (H, W), int32, at the size of the frame, on the CPU. Ids of
+        :class:`RemovePrompt` are in ``removed``, and prompts that the network understands itself in
+        ``prompts``.
 
     Raises:
-        PromptError: a mask is empty or of the wrong size, a box or point lies outside the picture, nothing
+        PromptError: a mask is empty or of the wrong size, a box or point lies outside the image, nothing
             is found there, prompts contradict each other, or an id is not in 1..65535.
 
     Example:
         >>> frame = Frame(0, 0.0, np.zeros((4, 6, 3), np.uint8))
         >>> resolve(frame, [BoxPrompt(7, (1, 1, 3, 2), fill=True)]).mask
-        array([[0, 0, 0, 0, 0, 0],
-               [0, 7, 7, 0, 0, 0],
-               [0, 0, 0, 0, 0, 0],
-               [0, 0, 0, 0, 0, 0]], dtype=int32)
+        tensor([[0, 0, 0, 0, 0, 0],
+                [0, 7, 7, 0, 0, 0],
+                [0, 0, 0, 0, 0, 0],
+                [0, 0, 0, 0, 0, 0]], dtype=torch.int32)
     """
 
     @cache
@@ -125,17 +96,18 @@ def resolve(
             if id not in present:
                 raise PromptError(f"object {id} is completely covered by later objects; change their order")
         labels = {item.id: item.label for item in prompts if item.label is not None}
-        return Annotation(mask, tuple(groups), labels, removed, tuple(kept), expected)
+        masked = tuple(id for id in groups if id not in {prompt.id for prompt in kept})
+        return FramePrompts(torch.from_numpy(mask), masked, tuple(kept), labels, removed, expected)
 
 
-def _resolve_index_mask(frame: Frame, mask: npt.NDArray[np.generic], fit: bool) -> Annotation:
+def _resolve_index_mask(frame: Frame, mask: npt.NDArray[np.generic], fit: bool) -> FramePrompts:
     if mask.dtype.kind not in "biu":
         raise PromptError(f"an index mask holds integers, not {mask.dtype}; give ids, 0 is background")
     fitted = fit_mask(mask, frame.size, fit).astype(np.int64)
     ids = tuple(check_id(int(id)) for id in np.unique(fitted) if id != 0)
     if not ids:
         raise PromptError("the mask is empty; draw at least one object")
-    return Annotation(fitted.astype(np.int32), ids)
+    return FramePrompts(torch.from_numpy(fitted.astype(np.int32)), ids)
 
 
 def _group(prompts: Sequence[Prompt]) -> tuple[dict[int, list[Prompt]], tuple[int, ...]]:
@@ -160,7 +132,7 @@ def _group(prompts: Sequence[Prompt]) -> tuple[dict[int, list[Prompt]], tuple[in
 def _understood(
     group: list[Prompt], native: Collection[PromptKind], size: tuple[int, int]
 ) -> TypeGuard[list[BoxPrompt | PointPrompt]]:
-    """Whether the network itself understands all prompts of an object; it lies in the picture then."""
+    """Whether the network itself understands all prompts of an object; it lies in the image then."""
     for prompt in group:
         if isinstance(prompt, BoxPrompt) and "box" in native and not prompt.fill:
             clip_box(prompt.box, size)
@@ -172,7 +144,7 @@ def _understood(
 
 
 def _expected(prompt: MaskPrompt) -> float:
-    """What is expected of a mask that is given, NaN where nothing is."""
+    """Expected IoU of a given mask, or NaN."""
     if prompt.iou is None:
         return math.nan
     if not 0 <= prompt.iou <= 1:

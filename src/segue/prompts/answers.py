@@ -1,6 +1,6 @@
-"""What a prompter is asked, what it answers, and its interface: the one entrance for boxes, clicks and masks.
+"""Prompts, answers and the interface of prompters.
 
-Whoever answers, segue-prompt, GrabCut or a network from elsewhere, takes a picture once and is then asked as
+Whoever answers, segue-prompt, GrabCut or a network from elsewhere, takes an image once and is then asked as
 often as a person clicks.
 """
 
@@ -24,12 +24,12 @@ from segue.prompts.parse import check_points, clip_box
 from segue.types import Box, Image, Point
 
 Stroke = Sequence[Point]
-Place = tuple[int, int, int, int]  # a window in whole pixels
+PixelWindow = tuple[int, int, int, int]  # a window in whole pixels
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """All prompts of one object on one picture, in pixels.
+    """All prompts of one object on one image, in pixels.
 
     Attributes:
         box: ``(x0, y0, x1, y1)`` around it, ends exclusive.
@@ -54,16 +54,16 @@ class Prompts:
         return [*self.points, *(point for stroke in self.scribble for point in stroke)]
 
     def checked(self, size: tuple[int, int]) -> Prompts:
-        """Check the prompts against a picture, and clip their box to it.
+        """Check the prompts against an image, and clip their box to it.
 
         Args:
-            size: height and width of the picture in pixels.
+            size: height and width of the image in pixels.
 
         Returns:
             The same prompts, the mask as float32 in [0, 1], or None where it was empty.
 
         Raises:
-            PromptError: nothing says where the object is, something lies outside the picture, or has another
+            PromptError: nothing says where the object is, something lies outside the image, or has another
                 form than is expected.
         """
         check_choice("extent", self.extent, Extent, PromptError)
@@ -106,7 +106,7 @@ def _mask(value: Any, size: tuple[int, int]) -> Float32Array | None:
         return None
     mask = np.asarray(as_array(value))
     if mask.shape != size:
-        raise PromptError(f"the mask has shape {mask.shape}, the picture {size}")
+        raise PromptError(f"the mask has shape {mask.shape}, the image {size}")
     if mask.dtype.kind != "f":
         mask = mask != 0
     elif not ((mask >= 0) & (mask <= 1)).all():
@@ -119,8 +119,8 @@ class Answer:
     """Masks of an object, the one to take first.
 
     Attributes:
-        size: height and width of the picture.
-        window: part of the picture ``(x0, y0, x1, y1)`` outside of which all masks are empty, in pixels.
+        size: height and width of the image.
+        window: part of the image ``(x0, y0, x1, y1)`` in pixels that contains all masks.
         iou: predicted IoU of each mask with what was meant, (K,), in [0, 1].
         planes: probability of each mask in the window, at any resolution, (K, h, w).
         extent: what of :data:`Extent` the masks show.
@@ -128,7 +128,7 @@ class Answer:
     """
 
     size: tuple[int, int]
-    window: Place
+    window: PixelWindow
     iou: Float32Array
     planes: Float32Array = field(repr=False)
     extent: Extent = "whole"
@@ -169,7 +169,7 @@ class Answer:
         return replace(self, window=(0, 0, self.size[1], self.size[0]), planes=planes)
 
     def probability_of(self, k: int) -> Float32Array:
-        """Give the probability of one mask at the size of the picture.
+        """Give the probability of one mask at the size of the image.
 
         Args:
             k: number of the mask, from 0.
@@ -184,7 +184,7 @@ class Answer:
 
 
 class PicturePrompter(Protocol):
-    """Answers prompts on one picture."""
+    """Answers prompts on one image."""
 
     def answer(self, prompts: Prompts) -> Answer:
         """Segment the object that prompts point at.
@@ -201,4 +201,4 @@ class PicturePrompter(Protocol):
 
 
 MakePrompter = Callable[[Image], PicturePrompter]
-"""What takes a picture, RGB (H, W, 3), uint8."""
+"""Makes a prompter for an image, RGB (H, W, 3), uint8."""

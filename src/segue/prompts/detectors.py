@@ -1,14 +1,13 @@
-"""Find the objects of a picture without prompts: every way of it behind one interface."""
+"""Find the objects of an image without prompts: every way of it behind one interface."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Protocol, get_args
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,14 +16,16 @@ from segue.errors import PromptError
 from segue.layers.running import weights_apart
 from segue.models.base import MemoryNetwork
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
-from segue.models.detection.boxes import COCO_ORDER, suppress
-from segue.models.dino import FeatureName
+from segue.models.detection.boxes import suppress
+from segue.models.detection.classes import COCO_ORDER
 from segue.prompts.answers import Answer, MakePrompter, Prompts
 from segue.prompts.grabcut import refine_box
 from segue.prompts.lost import Discovery, discover
 from segue.prompts.planes import pixels
+from segue.prompts.proposals import Detector as Detector
+from segue.prompts.proposals import Proposals, ProposingDetector, prompted
 from segue.prompts.selection import Found, Rules, found_in, select
-from segue.types import Box, Frame, Image
+from segue.types import FeatureName, Frame, Image, Refinement
 from segue.video.readers import FrameLike, as_frame
 
 if TYPE_CHECKING:
@@ -32,24 +33,8 @@ if TYPE_CHECKING:
     from segue.models.detection.nanodet import Boxes, NanoDetPlus
     from segue.models.detection.pointrend import PointRend
 
-Refinement = Literal["crf", "network", "grabcut", "none"]
-"""What draws the mask of an object to the edges of the picture; ``network`` is segue-prompt."""
-
 DISCOVERY_MASKS = ("crf", "grabcut", "none")  # what may draw the mask of a discovered object
 SAME_OBJECT = 0.8  # IoU of boxes of different classes above which the weaker one is the same object again
-
-
-class Detector(Protocol):
-    """Finds objects in a frame."""
-
-    names: Mapping[int, str]
-    """Labels that it gives, by class number; empty where it knows none."""
-
-    lookahead: int
-    """Frames after a frame that it looks at as well."""
-
-    def __call__(self, frame: Frame, *following: Frame) -> Found:
-        """The objects of a frame, best first; ``lookahead`` frames follow, fewer at the end of a video."""
 
 
 class NetworkDetector:
@@ -80,7 +65,7 @@ class NetworkDetector:
 
     @torch.inference_mode()
     def detections(self, image: Image) -> Detections:
-        """Find objects in a picture, before any rule is applied.
+        """Find objects in an image, before any rule is applied.
 
         Args:
             image: RGB (H, W, 3), uint8.
@@ -106,7 +91,7 @@ class FilledBox:
         return Answer(self._size, (x0, y0, x1, y1), np.array([np.nan], np.float32), plane)
 
 
-class BoxDetector:
+class BoxDetector(ProposingDetector):
     """NanoDet-Plus, in evaluation mode, and a prompter that makes masks of its boxes.
 
     For ``tiles`` see :meth:`segue.models.detection.nanodet.NanoDetPlus.detect`.
@@ -116,7 +101,6 @@ class BoxDetector:
     """
 
     names: Mapping[int, str] = COCO_ORDER
-    lookahead = 0
 
     def __init__(
         self, network: NanoDetPlus, prompter: MakePrompter, rules: Rules | None = None, *, tiles: int = 1
@@ -124,40 +108,14 @@ class BoxDetector:
         self.rules, self.tiles = (rules or Rules()).checked(self.names), tiles
         self._network, self._prompter = network, prompter
 
-    def __call__(self, frame: FrameLike, *_: FrameLike) -> Found:
-        """The objects of a frame, best first: by the score of the box times the expected IoU of the mask."""
-        frame = as_frame(frame)
-        found = self.propose(frame, self.rules.score)
-        masks = [found.mask(number) for number in range(len(found.boxes))]
-        scores = np.array([score * found.quality(number) for number, score in enumerate(found.scores)])
-        # The rules' score is for boxes, which have been chosen by it.
-        rules = replace(self.rules, score=0.0)
-        return select(np.reshape(masks, (-1, *frame.size)), scores, found.labels, rules)
-
     def propose(self, frame: Frame, least_score: float) -> Proposals:
-        """Find objects and prepare their masks; see :func:`propose`.
-
-        Args:
-            frame: the frame.
-            least_score: score in [0, 1] below which finds are left out.
-
-        Returns:
-            Boxes, scores and class names, best first; a mask is computed when it is asked for.
-        """
         found = self.boxes(frame.image, least_score)
         boxes = tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in found.boxes.tolist())
-        prompter = self._prompter(frame.image)
-
-        @cache
-        def answer(number: int) -> Answer:
-            return prompter.answer(Prompts(box=boxes[number]))
-
-        return Proposals(
+        return prompted(
             boxes,
             tuple(found.scores.tolist()),
             tuple(self.names[label] for label in found.labels.tolist()),
-            lambda number: answer(number).probability,
-            lambda number: float(np.nan_to_num(answer(number).iou[0], nan=1.0)),
+            cache(lambda: self._prompter(frame.image)),
         )
 
     def boxes(self, image: Image, least_score: float) -> Boxes:
@@ -181,31 +139,6 @@ class BoxDetector:
         # An object that two classes claim, as car and truck do, is one object.
         one = suppress(found.boxes, found.scores, torch.zeros_like(found.labels), SAME_OBJECT)
         return found.take(one[: rules.max_objects])
-
-
-@dataclass(frozen=True)
-class Proposals:
-    """What a detector finds in a frame, best first, before it becomes objects."""
-
-    boxes: tuple[Box, ...]
-    scores: tuple[float, ...]  # in 0..1
-    labels: tuple[str | None, ...]
-    mask: Callable[[int], npt.NDArray[np.float32]]  # probabilities (H, W) by number, made when asked for
-    quality: Callable[[int], float] = lambda _: 1.0  # expected IoU of that mask, 1 where nobody says
-
-
-def propose(detector: Detector, frame: Frame, least_score: float) -> Proposals:
-    """The finds of a detector that needs no further frames, below its own threshold too if it can tell."""
-    if isinstance(detector, BoxDetector):
-        return detector.propose(frame, least_score)
-    found = detector(frame)
-    seen = [(item, plane) for item, plane in zip(found.objects, found.planes, strict=True) if item.box]
-    return Proposals(
-        tuple(item.box for item, _ in seen if item.box),
-        tuple(item.score for item, _ in seen),
-        tuple(item.label for item, _ in seen),
-        lambda number: seen[number][1].astype(np.float32),
-    )
 
 
 class SemanticDetector:
@@ -243,14 +176,14 @@ class SemanticDetector:
 
 
 class DenseFeatures(Protocol):
-    """What object discovery stands on: features of a picture on a grid of patches."""
+    """Features for object discovery on a grid of patches."""
 
     @property
     def patch(self) -> int:
         """Pixels of a patch in each direction."""
 
     def dense(self, images: Tensor, which: FeatureName = "keys") -> tuple[Tensor, tuple[int, int]]:
-        """Compute features of a picture on a grid of patches.
+        """Compute features of an image on a grid of patches.
 
         Args:
             images: RGB (1, 3, H, W), float in [0, 1].
@@ -272,10 +205,10 @@ class FeatureMaps:
     """Pixels of a feature in each direction."""
 
     stride: int
-    """The sides of its pictures are multiples of this, and this of ``patch``."""
+    """The sides of its images are multiples of this, and this of ``patch``."""
 
     def dense(self, images: Tensor, which: FeatureName = "keys") -> tuple[Tensor, tuple[int, int]]:
-        """Compute features of a picture whose sides are filled up by repeating its border.
+        """Compute features of an image whose sides are filled up by repeating its border.
 
         Args:
             images: RGB (1, 3, H, W), float in [0, 1].
@@ -302,11 +235,11 @@ def key_features(network: MemoryNetwork) -> FeatureMaps:
     """The query keys of a memory network as dense features.
 
     Args:
-        network: memory network such as STCN, on the device of the pictures.
+        network: memory network such as STCN, on the device of the images.
 
     Returns:
         Dense features whose ``maps`` takes RGB (1, 3, H, W) in [0, 1] and returns the keys of the network,
-        (1, Ck, h, w). Pictures are rounded to 8 bits first. One feature covers ``network.read_stride`` pixels
+        (1, Ck, h, w). Images are rounded to 8 bits first. One feature covers ``network.read_stride`` pixels
         in each direction.
     """
 
@@ -368,7 +301,7 @@ class DiscoveryDetector:
         return found_in(mask)
 
     def finds(self, image: Image) -> list[Discovery]:
-        """Discover objects in a picture.
+        """Discover objects in an image.
 
         Args:
             image: RGB (H, W, 3), uint8.
@@ -384,12 +317,5 @@ class DiscoveryDetector:
 
 
 def as_planes(image: Image) -> Tensor:
-    """Picture (H, W, 3), uint8 → (1, 3, H, W), float32 in [0, 1].
-
-    Args:
-        image: RGB (H, W, 3), uint8.
-
-    Returns:
-        (1, 3, H, W), float32 in [0, 1], on the CPU.
-    """
+    """Image (H, W, 3), uint8 → (1, 3, H, W), float32 in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255

@@ -20,7 +20,7 @@ sure of first clicks, since it is the surest of several crops that is taken."""
 
 
 def evidence(answer: Answer) -> Float32Array:
-    """What the IoU of masks is expected from: (3, K), log-odds of numbers in [0.01, 0.99].
+    """Features for the expected IoU of masks: (3, K), log-odds of numbers in [0.01, 0.99].
 
     Rows are what the network predicts; what the probabilities of the mask let one expect, as in
     :func:`segue.sessions.track.expected_overlap`; and the least IoU with one of the other masks. Where the

@@ -1,4 +1,4 @@
-"""How much a click means: the object, a part of it, or more than it."""
+"""Granularity of a click: object, part, or group."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 Extent = Literal["whole", "part", "group"]
-"""How much is meant by clicks alone: the object, a part of it, or more than it, as a rider with the horse."""
+"""Granularity of clicks: the object, a part of it, or a group, such as rider and horse."""
 
 CONTAINED = 0.85  # share of a part that lies in the whole, and of the whole in a group
 PART_AREA, GROUP_AREA = 0.6, 1.5  # a part is smaller than the whole by so much, a group larger
@@ -22,16 +22,11 @@ WHOLE_AREA, WHOLE_SHARE = 1.2, 0.8  # how much larger it is, and the share of th
 
 
 def whole_of(masks: Sequence[npt.NDArray[np.bool_]], scores: Sequence[float]) -> int:
-    """Which of several masks at a click is the whole object: the surest, or a larger one about as sure.
+    """Choose the whole object among masks of a click: the best score, or a larger one with a similar score.
 
     A click on a face is answered best, close up, by the face; a person mostly means the whole.
 
-    Args:
-        masks: each (h, w); at least one.
-        scores: their predicted IoU, in [0, 1].
-
-    Returns:
-        Number of the mask; of an empty one only where all are.
+    ``masks``: each (h, w).
     """
     sure = [score if mask.any() else -1.0 for mask, score in zip(masks, scores, strict=True)]
     surest = chosen = int(np.argmax(sure))
@@ -48,14 +43,7 @@ def related(
 ) -> dict[Extent, int]:
     """The best part and the best group of a mask among others, as far as there are any.
 
-    Args:
-        whole: the mask, (h, w).
-        masks: the others, each (h, w), all of which hold every click.
-        scores: their predicted IoU, in [0, 1].
-
-    Returns:
-        Number of the mask with the best score, of those that lie inside ``whole`` and are much smaller, and
-        of those that hold it and are much larger; ``part`` comes before ``group``.
+    ``whole``: the mask, (h, w); ``masks``: the others, each (h, w), all of which hold every click.
     """
     best: dict[Extent, int] = {}
     area = int(whole.sum())

@@ -15,34 +15,17 @@ from segue.errors import PromptError
 from segue.inputs import kind_of
 from segue.masks.files import read_index_mask
 from segue.masks.given import EXPECTED, as_box, as_masks, as_points, is_mask_like
-from segue.types import BoxPrompt, Frame, IndexMask, MaskPrompt, PointPrompt, Prompt
+from segue.types import BoxPrompt, IndexMask, MaskPrompt, PointPrompt, Prompt
 
 PromptsLike = Any
 """The prompts of one frame: see :func:`as_prompts`."""
 
-FrameSaid = PromptsLike  # the former name, kept for one release
-
 
 def as_prompts(value: PromptsLike, where: str = "prompts") -> IndexMask | list[Prompt]:
-    """What a caller says of one frame, as sessions take it.
+    """Prompts of a caller for one frame, in the form of sessions.
 
-    Args:
-        value: one of
-
-            - an index mask (H, W), or masks (N, H, W) whose objects get the ids 1 to N: an array, a tensor,
-              a PIL picture, or the path of a mask file;
-            - a prompt, such as ``BoxPrompt(1, (x0, y0, x1, y1))``, or a list of prompts;
-            - a box ``(x0, y0, x1, y1)`` in pixels of the frame, whose object gets the id 1, or a list of
-              boxes, whose objects get the ids 1, 2, ...;
-            - a mapping from the id of an object to its mask, box or path.
-        where: its name for messages.
-
-    Returns:
-        An index mask (H, W), or prompts.
-
-    Raises:
-        PromptError: it is none of these.
-        SourceError: a mask file is missing or is no mask.
+    ``value``: one of - an index mask (H, W), or masks (N, H, W) whose objects get the ids 1 to N: an array, a
+    tensor, a PIL image, or the path of a mask file; returns an index mask (H, W), or prompts.
     """
     if isinstance(value, Prompt):
         return [_checked(value, where)]
@@ -55,7 +38,7 @@ def as_prompts(value: PromptsLike, where: str = "prompts") -> IndexMask | list[P
         masks = as_masks(value, where)
         if isinstance(value, (str, os.PathLike)) and masks.any():
             # A file says itself whether 255 is an id; of an array that is guessed, see `one_object`.
-            return [MaskPrompt(int(i), masks == i) for i in np.unique(masks) if i]
+            return [*MaskPrompt.each(masks)]
         return as_objects(masks)
     if isinstance(value, Sequence):
         return list(_listed(value, where))
@@ -86,7 +69,7 @@ def _listed(values: Sequence[Any], where: str) -> Iterator[Prompt]:
         if not isinstance(value, Prompt):
             raise PromptError(
                 f"{where}[{place}]: {kind_of(value)}; expected prompts such as MaskPrompt, BoxPrompt or "
-                "PointPrompt, or only boxes (x0, y0, x1, y1); masks are arrays, tensors or PIL pictures"
+                "PointPrompt, or only boxes (x0, y0, x1, y1); masks are arrays, tensors or PIL images"
             )
         yield _checked(value, f"{where}[{place}]")
 
@@ -195,126 +178,59 @@ def _check_meaning(prompts: Mapping[Any, Any]) -> None:
         )
 
 
-class PromptPlan:
-    """The prompts of each frame of a video.
+def given_prompts(
+    prompts: Any = None,
+    box: Any = None,
+    points: Any = None,
+    negative: Any = None,
+    labels: Any = None,
+    masks: Any = None,
+    start: object = 0,
+) -> list[Prompt]:
+    """All prompts of a caller for a video by frame; None is the first frame.
 
-    Args:
-        prompts: by frame index what :func:`as_prompts` takes; anything but a mapping is for the first frame.
-        box: ``(x0, y0, x1, y1)`` around the object with the id 1 on the first frame.
-        points: ``(x, y)`` on that object, one or several, on the first frame.
-        negative: points beside it, which go with ``points``.
-        labels: 1 for each of ``points`` on the object, 0 for each beside it, in place of ``negative``.
-        masks: objects of the first frame by their ids, or an index mask.
-        start: index of the first frame, where it is known.
-
-    Raises:
-        PromptError: there are no prompts, or one cannot be read.
-        SourceError: a mask file is missing or is no mask.
+    ``prompts`` has by frame index what :func:`as_prompts` takes; the others are for the first frame, as
+    :func:`segue.track` has them. ``start`` is the index of the first frame, where it is known.
     """
-
-    def __init__(
-        self,
-        prompts: Any = None,
-        box: Any = None,
-        points: Any = None,
-        negative: Any = None,
-        labels: Any = None,
-        masks: Any = None,
-        start: object = 0,
-    ) -> None:
-        self._first: IndexMask | list[Prompt] | None = None
-        self._by_frame: dict[int, IndexMask | list[Prompt]] = {}
-        self._files: dict[int | None, dict[int | None, str]] = {}
-        marks = _marks(box, points, negative, labels)
-        if marks:
-            self._first = marks
-        if masks is not None:
-            if prompts is not None or marks:
-                raise PromptError("masks: give them, or prompts, or box and points, for the first frame")
-            self._first = as_prompts(masks, "masks")
-            self._files[None] = _files(masks)
-        if isinstance(prompts, Mapping):
-            for index, value in prompts.items():
-                if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or index < 0:
-                    raise PromptError(
-                        f"prompts: the key {index!r} ({kind_of(index)}) is no frame index; prompts are given "
-                        "by frame index, as in {0: mask}"
-                    )
-                self._by_frame[int(index)] = as_prompts(value, f"prompts[{index}]")
-                self._files[int(index)] = _files(value)
-            if not {0, start} & prompts.keys():
-                _check_meaning(prompts)
-        elif prompts is not None:
-            if marks:
-                raise PromptError("give prompts, or box and points, for the first frame, not both")
-            self._first = as_prompts(prompts)
-            self._files[None] = _files(prompts)
-        if self._first is None and not self._by_frame:
-            raise PromptError(
-                "no prompts: say what to follow, for example {0: first_mask}, box=(x0, y0, x1, y1) or "
-                "points=[(x, y)]"
-            )
-
-    def begin(self, index: int) -> None:
-        """Make the prompts of the first frame those of a frame by its index."""
-        first, self._first = self._first, None
-        if first is None:
-            return
-        if index in self._by_frame:
-            raise PromptError(
-                f"frame {index}: has prompts, and box or points are for it as well; give one of them"
-            )
-        self._by_frame = {index: first, **self._by_frame}
-        self._files[index] = self._files.pop(None, {})
-
-    def pass_over(self, index: int) -> None:
-        """Drop the prompts of a frame whose result is there from before."""
-        self._by_frame.pop(index, None)
-
-    def __call__(self, frame: Frame) -> IndexMask | list[Prompt] | None:
-        """The prompts of a frame, or None; without :meth:`begin` the first call is for the first frame."""
-        self.begin(frame.index)
-        return self._by_frame.pop(frame.index, None)
-
-    def statements(
-        self,
-    ) -> Iterator[tuple[int | None, IndexMask | list[Prompt], Mapping[int | None, str]]]:
-        """The prompts of frames that have not come yet.
-
-        Returns:
-            For each frame its index (None is the first one, whichever that is), its prompts, and which mask
-            files that was read from: by the id of the object, or under None a file that holds all of it.
-        """
-        if self._first is not None:
-            yield None, self._first, self._files.get(None, {})
-        for index, given in self._by_frame.items():
-            yield index, given, self._files[index]
-
-    def by_frame(self, first: Frame) -> dict[int, IndexMask | list[Prompt]]:
-        """The prompts of frames that have not come yet, by frame index; see :meth:`begin`.
-
-        Args:
-            first: first frame of the video.
-
-        Returns:
-            An index mask (H, W), or prompts, by frame index.
-        """
-        self.begin(first.index)
-        return dict(self._by_frame)
-
-    def check_reached(self) -> None:
-        """Check that every frame with prompts has come."""
-        if self._by_frame:
-            raise PromptError(
-                f"there is a prompt for frame {min(self._by_frame)}, but the source has no such frame"
-            )
+    found = _marks(box, points, negative, labels)
+    if masks is not None:
+        if prompts is not None or found:
+            raise PromptError("masks: give them, or prompts, or box and points, for the first frame")
+        found = _said(masks, None, "masks")
+    if isinstance(prompts, Mapping):
+        for index, value in prompts.items():
+            if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or index < 0:
+                raise PromptError(
+                    f"prompts: the key {index!r} ({kind_of(index)}) is no frame index; prompts are given "
+                    "by frame index, as in {0: mask}"
+                )
+            found += _said(value, int(index), f"prompts[{index}]")
+        if not {0, start} & prompts.keys():
+            _check_meaning(prompts)
+    elif prompts is not None:
+        if found:
+            raise PromptError("give prompts, or box and points, for the first frame, not both")
+        found = _said(prompts, None, "prompts")
+    if not found:
+        raise PromptError(
+            "no prompts: say what to follow, for example {0: first_mask}, box=(x0, y0, x1, y1) or "
+            "points=[(x, y)]"
+        )
+    return found
 
 
-def _files(value: PromptsLike) -> dict[int | None, str]:
-    """The mask files among the prompts of a frame, by the ids of their objects; None holds all of them."""
+def _said(value: PromptsLike, frame: int | None, where: str) -> list[Prompt]:
+    """Prompts of a caller for one frame; mask files stay paths, so that a record names them."""
+    given = as_prompts(value, where)
     if isinstance(value, (str, os.PathLike)):
-        return {None: os.fspath(value)}
-    if isinstance(value, Mapping):
-        items = value.items()
-        return {int(key): os.fspath(item) for key, item in items if isinstance(item, (str, os.PathLike))}
-    return {}
+        given = [MaskPrompt(0, os.fspath(value))]
+    elif not isinstance(given, list):
+        if not given.any():
+            raise PromptError(f"{where}: the mask is empty; draw at least one object")
+        given = [*MaskPrompt.each(given)]
+    elif isinstance(value, Mapping):
+        files = {int(key): item for key, item in value.items() if isinstance(item, (str, os.PathLike))}
+        given = [
+            MaskPrompt(item.id, os.fspath(files[item.id])) if item.id in files else item for item in given
+        ]
+    return given if frame is None else [replace(item, frame=frame) for item in given]

@@ -2,8 +2,8 @@
 
 GrabCut learns colours from a first guess and cuts where colours change. What the guess is decides most of
 the result: a box alone lets thin or dark objects vanish, so the middle of the box counts as certain; points
-say nothing of the extent, so geodesic distance, to the points and to the rim of the picture, makes a guess.
-Everything runs on a small copy of the picture, so that the time does not depend on its size.
+say nothing of the extent, so geodesic distance, to the points and to the rim of the image, makes a guess.
+Everything runs on a small copy of the image, so that the time does not depend on its size.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ Labels = npt.NDArray[np.uint8]
 Pixels = tuple[npt.NDArray[np.intp], ...]  # rows and columns
 
 ITERATIONS = 4
-BOX_SIDE = 320  # longest side of the working picture around a box, in pixels
-POINT_SIDE = 240  # longest side of the working picture for points, which is the whole frame, in pixels
+BOX_SIDE = 320  # longest side of the working image around a box, in pixels
+POINT_SIDE = 240  # longest side of the working image for points, which is the whole frame, in pixels
 MARGIN = 0.3  # background around a box, as a share of its longer side
 CORE = 0.3
 """Certain part of a box: an ellipse with this share of its width and height. Without it GrabCut lost whole
-objects on DAVIS pictures; with points, the region this much nearer to them than to the background."""
+objects on DAVIS images; with points, the region this much nearer to them than to the background."""
 FAR = 3.0  # certain background with points: this many times nearer to the background than to a point
 STEP = 4.0  # price of one pixel of way, in units of Lab distance: how much distance counts beside colour
 SPECK = 0.05  # pieces smaller than this share of the largest piece are dropped
@@ -44,18 +44,12 @@ def refine_box(
     positive: Sequence[Point] = (),
     negative: Sequence[Point] = (),
 ) -> npt.NDArray[np.bool_]:
-    """Mask (H, W) of the object in a box of a picture, RGB (H, W, 3); all false where GrabCut finds nothing.
+    """Mask (H, W) of the object in a box of an image, RGB (H, W, 3); all false where GrabCut finds nothing.
 
-    The box is not empty and inside the picture, ends exclusive, with the positive points in it.
+    The box is not empty and inside the image, ends exclusive, with the positive points in it.
 
-    Args:
-        image: RGB (H, W, 3), uint8.
-        box: ``(x0, y0, x1, y1)`` in whole pixels, ends exclusive.
-        positive: points on the object, ``(x, y)`` in pixels.
-        negative: points beside it, likewise.
-
-    Returns:
-        (H, W), bool.
+    ``box``: ``(x0, y0, x1, y1)`` in whole pixels, ends exclusive; ``positive``: points on the object, ``(x,
+    y)`` in pixels.
     """
     height, width = image.shape[:2]
     x0, y0, x1, y1 = box
@@ -76,18 +70,12 @@ def refine_box(
 def refine_points(
     image: Image, positive: Sequence[Point], negative: Sequence[Point]
 ) -> npt.NDArray[np.bool_]:
-    """Mask (H, W) of the object under the positive points, of which there is one at least.
+    """Mask (H, W) of the object under at least one positive point.
 
     A pixel starts as object where it is nearer to a positive point than to a negative one or to the rim of
-    the picture; near means a way of small colour changes. Only pieces that hold a positive point are kept.
+    the image; near means a way of small colour changes. Only pieces that hold a positive point are kept.
 
-    Args:
-        image: RGB (H, W, 3), uint8.
-        positive: points on the object, ``(x, y)`` in pixels; one at least.
-        negative: points beside it, likewise.
-
-    Returns:
-        (H, W), bool.
+    ``image``: RGB (H, W, 3), uint8; ``positive``: points on the object, ``(x, y)`` in pixels.
     """
     small, scale = _shrink(image, POINT_SIDE)
     size = small.shape[:2]
@@ -126,7 +114,7 @@ def _box_labels(size: tuple[int, ...], corners: Sequence[Point], scale: float) -
     y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     inside[(x * x + y * y) <= CORE**2] = cv2.GC_FGD
     if not (labels == cv2.GC_BGD).any():
-        # A box over the whole picture leaves no background to learn from: the rim has to do.
+        # A box over the whole image leaves no background to learn from: the rim has to do.
         labels[_rim(size)] = cv2.GC_PR_BGD
     return labels
 

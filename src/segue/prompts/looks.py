@@ -1,4 +1,4 @@
-"""Looks at parts of a picture: joined, and whether they show all of an object."""
+"""Looks at parts of an image: joined, and whether they show all of an object."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ CLOSER_WEIGHT = 2.0
 
 
 def joined(found: Answer, closer: Answer) -> Answer:
-    """The mean of two looks where both show the picture, of which the closer counts twice, at its resolution.
+    """Weighted mean of two crops at the resolution of the closer one, which counts twice.
 
-    Where one alone shows it, the masks are those of that look.
+    Regions of a single crop take its masks.
     """
     x0, y0 = np.minimum(found.window[:2], closer.window[:2]).tolist()
     x1, y1 = np.maximum(found.window[2:], closer.window[2:]).tolist()
@@ -41,7 +41,7 @@ def joined(found: Answer, closer: Answer) -> Answer:
 
 
 def cut_off(found: Answer) -> bool:
-    """Whether the first mask reaches an edge of its window that is not one of the picture."""
+    """Whether the first mask reaches an edge of its window that is not one of the image."""
     inside = found.planes[0] > 0.5
     x0, y0, x1, y1 = found.window
     return bool(

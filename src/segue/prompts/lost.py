@@ -15,7 +15,7 @@ from segue.errors import PromptError
 from segue.prompts.planes import tight_box
 
 POTENTIAL = 100  # patches of lowest degree among which the seed's companions are sought; k of the paper
-LEAST_PATCHES, MOST = 4, 0.5  # of several objects: patches, and share of the picture
+LEAST_PATCHES, MOST = 4, 0.5  # of several objects: patches, and share of the image
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,7 @@ class Discovery:
         return x0, y0, min(x1, int(size[1])), min(y1, int(size[0]))
 
     def pixels(self, patch: int, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-        """The mask at the size of the picture.
-
-        Args:
-            patch: side of a cell in pixels.
-            size: height and width of the picture.
-
-        Returns:
-            (H, W), bool.
-        """
+        """The mask at the size of the image. Returns (H, W), bool."""
         grown = self.mask.repeat(patch, 0).repeat(patch, 1)
         return np.ascontiguousarray(grown[: size[0], : size[1]])
 
@@ -50,11 +42,11 @@ class Discovery:
 def discover(
     features: Float32Array, grid: tuple[int, int], max_objects: int = 1, *, k: int = POTENTIAL
 ) -> list[Discovery]:
-    """The most prominent objects of a picture, by one row of features per patch, (N, d).
+    """The most prominent objects of an image, by one row of features per patch, (N, d).
 
     Features are neither normalised nor centred; the grid is rows and columns of the patches. The paper finds
     a single object. Looking for more, each among what is left, is ours, and ends with the first find of fewer
-    patches than :data:`LEAST_PATCHES` or more than the share :data:`MOST` of the picture.
+    patches than :data:`LEAST_PATCHES` or more than the share :data:`MOST` of the image.
     """
     least, most = (0, 1.0) if max_objects == 1 else (LEAST_PATCHES, MOST)
     left = np.arange(len(features))
@@ -62,7 +54,7 @@ def discover(
     while len(found) < max_objects and len(left) >= least:
         find = _discover_among(features, left, grid, k)
         if find is None and not found:
-            raise PromptError("object discovery: the features of the seed are zero; is the picture empty?")
+            raise PromptError("object discovery: the features of the seed are zero; is the image empty?")
         if find is None or find.mask.sum() < least or find.mask.mean() > most:
             break
         found.append(find)

@@ -1,6 +1,6 @@
-"""How far a clicked object reaches, by what moves with it: a click on a shirt means the dancer who turns.
+"""Extend a clicked mask to regions that move with it: from a shirt to the dancer.
 
-A click in one picture cannot tell a part from the whole. Between two frames of a film all of an object moves
+A click in one image cannot tell a part from the whole. Between two frames of a video all of an object moves
 otherwise than the scene ("common fate", Wertheimer 1923), so that the region that moves with what was clicked
 says how much is meant; the prompter that found the first mask draws it anew within the box of that region.
 """
@@ -23,22 +23,22 @@ from segue.prompts.extents import Extent
 from segue.prompts.planes import tight_box
 from segue.types import Box, Image
 
-LONG_SIDE = 320  # longer side of the pictures whose flow is computed, in pixels
+LONG_SIDE = 320  # longer side of the images whose flow is computed, in pixels
 LEAST_MOTION = 1.0  # pixels of those that half of the first mask must move against the scene
 LEAST_SHARE = 0.5  # share of that motion from which on a pixel moves with the mask
 FRINGE = np.ones((5, 5), np.uint8)  # by which flow blurs what moves beyond its outline
 
 LARGER = 1.3  # how much larger than the first mask what moves is, so that the mask is a part
 INSIDE = 0.6  # share of the first mask that it holds
-MOST = 0.5  # share of the picture above which it is the scene that was taken for what moves
+MOST = 0.5  # share of the image above which it is the scene that was taken for what moves
 LEAST_MATCH = 0.4  # IoU of the new mask with it
 LEAST_GAIN = 0.1  # how much more that is than the first one's
 LEAST_EXPECTED = 0.55  # predicted IoU of the new mask
 
 SAME_SCENE = 0.7
-"""Correlation of the first picture with the second one, moved back by the flow, below which there is a cut
-between them. On 28 frames of the seven development films it is at least 0.94 from one frame to the next, and
-at most 0.45 between frames of two of these films."""
+"""Correlation of the first image with the second one, moved back by the flow, below which there is a cut
+between them. On 28 frames of the seven development videos it is at least 0.94 from one frame to the next, and
+at most 0.45 between frames of two of these videos."""
 
 
 def moves_with(mask: BoolArray, motion: Float32Array) -> BoolArray | None:
@@ -59,12 +59,12 @@ class MotionPrompter:
     """A prompter that extends a clicked part to all that moves with it.
 
     Only where clicks alone are given: a box, or an earlier mask, says how much is meant. The mask of the
-    picture alone is then the ``part`` of :data:`~segue.prompts.extents.Extent`.
+    image alone is then the ``part`` of :data:`~segue.prompts.extents.Extent`.
 
     Args:
-        prompter: answers prompts on the picture.
-        image: the picture, RGB (H, W, 3), uint8.
-        neighbour: gives the next or previous frame of the film, of the same size, or None; called at most
+        prompter: answers prompts on the image.
+        image: the image, RGB (H, W, 3), uint8.
+        neighbour: gives the next or previous frame of the video, of the same size, or None; called at most
             once, with the first click.
     """
 
@@ -107,7 +107,7 @@ class MotionPrompter:
         return replace(self._prompter.answer(prompts), extents=extents)
 
     def _extended(self, prompts: Prompts, still: Answer) -> Answer | None:
-        """What moves with a first mask, drawn anew; None where that is not clearly more than the mask."""
+        """Refined mask of regions that move with a first mask; None if they add little."""
         motion = self._motion
         if motion is None or not still.mask.any():
             return None
@@ -131,7 +131,7 @@ class MotionPrompter:
 
     @cached_property
     def _motion(self) -> Float32Array | None:
-        """How far each pixel moves against the scene, (h, w), in pixels of a small picture."""
+        """Motion of each pixel relative to the scene, (h, w), in pixels of a small image."""
         other = self._neighbour()
         if other is None or other.shape != self._image.shape:
             return None
@@ -143,18 +143,13 @@ class MotionPrompter:
 def with_motion(make: MakePrompter, neighbour: Callable[[Image], Image | None]) -> MakePrompter:
     """Prompters that extend a clicked part to all that moves with it.
 
-    Args:
-        make: makes a prompter of a picture.
-        neighbour: gives the next or previous frame to a picture, or None.
-
-    Returns:
-        What takes a picture, RGB (H, W, 3), uint8, and gives a :class:`MotionPrompter`.
+    Returns what takes an image, RGB (H, W, 3), uint8, and gives a :class:`MotionPrompter`.
     """
     return lambda image: MotionPrompter(make(image), image, partial(neighbour, image))
 
 
 def _same_scene(first: Image, second: Image, flow: Flow) -> bool:
-    """Whether the flow makes the second picture look like the first."""
+    """Whether the flow makes the second image look like the first."""
     height, width = flow.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
     back = cv2.remap(

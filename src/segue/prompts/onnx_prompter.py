@@ -4,11 +4,11 @@ The names of its inputs say which of the published layouts a pair has:
 
 * **SAM**, and MobileSAM, SAM-HQ and others exported alike (``segment_anything/utils/onnx.py``): the decoder
   takes ``image_embeddings``, ``point_coords``, ``point_labels``, ``mask_input``, ``has_mask_input`` and
-  ``orig_im_size``; pictures keep their ratio, the long side is 1024, the rest of the square is filled up.
+  ``orig_im_size``; images keep their ratio, the long side is 1024, the rest of the square is filled up.
 * **SAM 2**, as samexporter writes it: ``image_embed``, ``high_res_feats_0`` and ``high_res_feats_1`` instead
-  of ``image_embeddings``; pictures are stretched to the square.
+  of ``image_embeddings``; images are stretched to the square.
 * **EfficientSAM** (its ``export_to_onnx.py``): ``image_embeddings``, ``batched_point_coords``,
-  ``batched_point_labels`` and ``orig_im_size``; pictures go in as they are, and no earlier mask does. The
+  ``batched_point_labels`` and ``orig_im_size``; images go in as they are, and no earlier mask does. The
   export in a single file takes ``batched_images`` itself.
 
 Labels of points are 1 on the object, 0 beside it, 2 and 3 for the corners of a box, -1 for none.
@@ -85,14 +85,7 @@ class OnnxNetwork:
         return shape[-1] if len(shape) == 4 and isinstance(shape[-1], int) else SIDE
 
     def encode(self, image: Image) -> dict[str, npt.NDArray[Any]]:
-        """What the decoder asks of a picture.
-
-        Args:
-            image: RGB (H, W, 3), uint8.
-
-        Returns:
-            Arrays by the names of its inputs.
-        """
+        """Inputs of the decoder for an image. ``image``: RGB (H, W, 3), uint8."""
         if self.encoder is None:
             return {"batched_images": _planes(image / np.float32(255))}
         first = self.encoder.get_inputs()[0]
@@ -114,7 +107,7 @@ class OnnxNetwork:
         return {name: by_name.get(name, found[i]) for i, name in enumerate(wanted)}
 
     def inner(self, size: tuple[int, ...]) -> tuple[int, int]:
-        """Size that a picture has inside the square."""
+        """Size that an image has inside the square."""
         if self.layout == "sam2":
             return self.side, self.side
         scale = self.side / max(size[0], size[1])
@@ -122,7 +115,7 @@ class OnnxNetwork:
 
 
 class OnnxPrompter:
-    """Such a network on one picture, RGB (H, W, 3), uint8."""
+    """Such a network on one image, RGB (H, W, 3), uint8."""
 
     def __init__(self, image: Image, network: OnnxNetwork) -> None:
         self.image, self._network = image, network
@@ -168,7 +161,7 @@ class OnnxPrompter:
         return square
 
     def _inside(self, planes: Float32Array) -> Float32Array:
-        """Masks of the square, cut to what the picture takes of it; masks of the picture stay."""
+        """Masks of the square, cut to what the image takes of it; masks of the image stay."""
         network = self._network
         if network.layout != "sam" or planes.shape[1:] == self.image.shape[:2]:
             return planes
@@ -202,7 +195,7 @@ def _planes(picture: npt.NDArray[Any]) -> Float32Array:
 
 
 def _pair(files: str) -> list[Path]:
-    """The file of the encoder and that of the decoder, or the single one."""
+    """Files of encoder and decoder, or the single file."""
     paths = [Path(part.strip()) for part in files.split(",")]
     if len(paths) > 2:
         raise CheckpointError(f"{files}: give ENCODER.onnx,DECODER.onnx")

@@ -92,67 +92,19 @@ def parse_point(text: str, *, id: int = 1) -> PointPrompt:
 _NAMED = re.compile(r"(\d{1,9})=(.+)")
 
 
-def read_prompt_masks(
-    paths: Sequence[str | Path], size: tuple[int, int], *, fit: bool = False
-) -> npt.NDArray[np.int32]:
-    """Read the mask files of one frame of ``size`` (height, width) into one index mask, (H, W), int32.
-
-    One file is an index mask, or a binary mask whose object gets id 1. Several files hold one object each;
-    the objects get the ids 1, 2, ... in the order of the files. ``id=path`` chooses the id of a file, which
-    then holds one object too. Where objects overlap, the later file wins. Masks of another size are refused,
-    unless ``fit`` asks to resize them (nearest neighbour).
-
-    Args:
-        paths: mask files, or ``id=path`` as text; at least one.
-        size: height and width of the frame in pixels.
-        fit: resize masks of another size instead of refusing them.
-
-    Returns:
-        Index mask (H, W), int32, of the given size; 0 is background.
-
-    Raises:
-        PromptError: no file is given, a mask is empty or of the wrong size, holds several objects where one
-            belongs, two files have the same id, or an id is out of range.
-        SourceError: a file is missing or is no mask.
-    """
-    if not paths:
-        raise PromptError("no mask file given")
-    entries = [_entry(path) for path in paths]
-    if len(entries) == 1 and entries[0][0] is None:
-        return _read(entries[0][1], size, fit, one=False)
-    merged = np.zeros(size, np.int32)
-    ids: set[int] = set()
-    for position, (named, path) in enumerate(entries, start=1):
-        id = named or position
-        if id in ids:
-            raise PromptError(f"{path}: object {id} already has a mask file; name ids as id=path")
-        ids.add(id)
-        merged[_read(path, size, fit, one=True) > 0] = id
-    return merged
-
-
-def _entry(text: str | Path) -> tuple[int | None, Path]:
-    number, path = split_mask(str(text))
-    return number, Path(path)
-
-
 def split_mask(text: str) -> tuple[int | None, str]:
     """Id and path of ``[ID=]PATH``; the id is None where there is none."""
     match = _NAMED.fullmatch(text)
     return (None, text) if match is None else (check_id(int(match[1])), match[2])
 
 
-def _read(path: Path, size: tuple[int, int], fit: bool, *, one: bool) -> npt.NDArray[np.int32]:
-    with errors_name(path):
-        mask = fit_mask(read_index_mask(path), size, fit).astype(np.int32)
-        count = len(np.unique(mask[mask > 0]))
-        if count == 0:
-            raise PromptError("the mask is empty; draw at least one object")
-        if one and count > 1:
-            raise PromptError(
-                f"holds {count} objects, but one is expected; give an index mask as the only file"
-            )
-        return mask
+def read_prompt_mask(path: Path, *, one: bool) -> npt.NDArray[Any]:
+    """The mask of a file, (H, W), whole numbers: ids, or of one object where ``one`` says so."""
+    mask = read_index_mask(path)
+    count = len(np.unique(mask[mask > 0])) if one else 1
+    if count > 1:
+        raise PromptError(f"holds {count} objects, but one is expected; give an index mask as the only file")
+    return mask
 
 
 @contextmanager
@@ -172,19 +124,7 @@ def check_id(id: int) -> int:
 
 
 def fit_mask(mask: npt.NDArray[Any], size: tuple[int, int], fit: bool) -> npt.NDArray[Any]:
-    """A mask at ``size`` (H, W); only with ``fit`` may it have had another one.
-
-    Args:
-        mask: (h, w).
-        size: height and width that it must have.
-        fit: resize it by nearest neighbour where it has another size.
-
-    Returns:
-        (H, W), of the mask's type.
-
-    Raises:
-        PromptError: it has another size and may not be resized.
-    """
+    """A mask at ``size`` (H, W); only with ``fit`` may it have had another one. ``mask``: (h, w)."""
     if mask.ndim != 2:
         raise PromptError(f"a mask has two dimensions (height, width), not shape {mask.shape}")
     if mask.shape != size and not fit:
@@ -196,15 +136,15 @@ def fit_mask(mask: npt.NDArray[Any], size: tuple[int, int], fit: bool) -> npt.ND
 
 
 def check_points(points: Sequence[Point], size: tuple[int, int]) -> None:
-    """See that points lie in a picture of ``size`` (H, W)."""
+    """See that points lie in an image of ``size`` (H, W)."""
     height, width = size
     for x, y in points:
         if not (0 <= x < width and 0 <= y < height):
-            raise PromptError(f"point ({x:g}, {y:g}) is outside the {width}x{height} picture")
+            raise PromptError(f"point ({x:g}, {y:g}) is outside the {width}x{height} image")
 
 
 def clip_box(box: Box, size: tuple[int, int]) -> Box:
-    """``box`` in whole pixels inside a picture of ``size`` (H, W)."""
+    """``box`` in whole pixels inside an image of ``size`` (H, W)."""
     name = "box (" + ", ".join(f"{value:g}" for value in box) + ")"
     if len(box) != 4 or not all(math.isfinite(value) for value in box):
         raise PromptError(f"{name} does not have four finite numbers x0, y0, x1, y1")
@@ -214,5 +154,5 @@ def clip_box(box: Box, size: tuple[int, int]) -> Box:
     x0, x1 = (min(max(round(value), 0), width) for value in (box[0], box[2]))
     y0, y1 = (min(max(round(value), 0), height) for value in (box[1], box[3]))
     if x1 <= x0 or y1 <= y0:
-        raise PromptError(f"{name} covers no pixel of the {width}x{height} picture")
+        raise PromptError(f"{name} covers no pixel of the {width}x{height} image")
     return x0, y0, x1, y1

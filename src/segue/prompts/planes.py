@@ -1,4 +1,4 @@
-"""Prompts as planes of a crop, and which part of a picture a crop shows."""
+"""Prompts as planes of a crop, and which part of an image a crop shows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from segue.arrays import UInt8Array
 from segue.types import Box, Point
 
 Window = tuple[float, float, float, float]
-"""Part of a picture, ``(x0, y0, x1, y1)`` in pixels; it may have any shape and becomes a square crop."""
+"""Part of an image, ``(x0, y0, x1, y1)`` in pixels; it may have any shape and becomes a square crop."""
 
 MOST_ASPECT = 2.0  # longer windows are filled up on their short side: a crop is stretched by no more
 
@@ -21,11 +21,7 @@ MOST_ASPECT = 2.0  # longer windows are filled up on their short side: a crop is
 def tight_box(mask: npt.NDArray[np.generic]) -> Box:
     """Smallest box around the non-zero pixels of a mask that has some.
 
-    Args:
-        mask: (H, W); not empty.
-
-    Returns:
-        ``(x0, y0, x1, y1)`` in pixels, ends exclusive.
+    ``mask``: (H, W); returns ``(x0, y0, x1, y1)`` in pixels, ends exclusive.
     """
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
@@ -39,7 +35,7 @@ def grown(box: Box, margin: float) -> Box:
 
 
 def box_window(box: Box, size: tuple[int, int]) -> Window:
-    """The window that shows ``box`` of a picture of ``size`` (H, W): clipped, and not too long."""
+    """The window that shows ``box`` of an image of ``size`` (H, W): clipped, and not too long."""
     x0, y0, x1, y1 = box
     width, height = x1 - x0, y1 - y0
     width, height = max(width, height / MOST_ASPECT), max(height, width / MOST_ASPECT)
@@ -48,7 +44,7 @@ def box_window(box: Box, size: tuple[int, int]) -> Window:
 
 
 def pixels(window: Window, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """A window in whole pixels inside a picture of ``size`` (H, W), with one pixel at least."""
+    """A window in whole pixels inside an image of ``size`` (H, W), with one pixel at least."""
     x0, y0 = min(int(window[0]), size[1] - 1), min(int(window[1]), size[0] - 1)
     x1, y1 = min(math.ceil(window[2]), size[1]), min(math.ceil(window[3]), size[0])
     return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
@@ -82,6 +78,6 @@ def around(boxes: Sequence[Box]) -> Box:
 
 
 def clipped(box: Box, size: tuple[int, int]) -> Box:
-    """The part of a box inside a picture of ``size`` (H, W)."""
+    """The part of a box inside an image of ``size`` (H, W)."""
     x0, y0, x1, y1 = box
     return max(0.0, x0), max(0.0, y0), min(float(size[1]), x1), min(float(size[0]), y1)

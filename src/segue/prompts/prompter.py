@@ -1,4 +1,4 @@
-"""segue-prompt on one picture: crops around the prompts, the network on each, and the mask of the object."""
+"""segue-prompt on one image: crops around the prompts, the network on each, and the mask of the object."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from segue.arrays import Float32Array
 from segue.layers.running import choose_device, inference_copy, weights_apart
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
-from segue.prompts.answers import Answer, Place, Prompts, Stroke
+from segue.prompts.answers import Answer, PixelWindow, Prompts, Stroke
 from segue.prompts.expected import calibration_of, evidence, expected_iou
 from segue.prompts.extents import Extent, related, whole_of
 from segue.prompts.looks import cut_off, joined
@@ -51,20 +51,20 @@ CROPS = 8  # crops whose features are kept
 CLICK_SIDE = 160  # side of the crops where only clicks are given, in pixels: they only find the object
 
 Look = Literal["find", "around", "close"]
-"""What a crop is for: to find what is clicked, to see an object with what is around it, or little else."""
+"""Purpose of a crop: find the clicked object, show it with context, or show it alone."""
 
 CLICK_CROPS = (0.5, 0.25)
-"""Squares around clicks that are looked at in addition to the whole picture, their sides as shares of its
+"""Squares around clicks that are looked at in addition to the whole image, their sides as shares of its
 longer side. The whole alone takes small things for a part of what is around them, or finds nothing."""
 
 COMPARED_SIDE = 160  # long side, in pixels, of the masks that are compared with one another
 
 
 class Prompter:
-    """segue-prompt on one picture, whose features are kept while a person clicks.
+    """segue-prompt on one image, whose features are kept while a person clicks.
 
     Args:
-        picture: a frame, or RGB (H, W, 3), uint8: an array, a tensor or a PIL picture.
+        picture: a frame, or RGB (H, W, 3), uint8: an array, a tensor or a PIL image.
         network: a network, or its name, ``segue-prompt`` or ``segue-prompt-free``.
         device: where it runs; None takes a GPU if there is one. A network that was prepared by
             :func:`prepared` stays where it is.
@@ -87,8 +87,8 @@ class Prompter:
         self._size = self.image.shape[0], self.image.shape[1]
         self._network = prepared(network, device)
         self._device = next(chain(self._network.parameters(), self._network.buffers())).device
-        self._crops: dict[tuple[int, Place], tuple[Tensor, ...]] = {}  # what was asked last is the last
-        self._places: dict[Look, set[Place]] = {"find": set(), "around": set(), "close": set()}
+        self._crops: dict[tuple[int, PixelWindow], tuple[Tensor, ...]] = {}  # what was asked last is the last
+        self._places: dict[Look, set[PixelWindow]] = {"find": set(), "around": set(), "close": set()}
 
     def __call__(
         self,
@@ -110,7 +110,7 @@ class Prompter:
         far from that mask have nothing to take away, and change neither it nor the predicted IoU; where all
         lie beside it, they do not raise the predicted IoU, for they say of no pixel that it was wrong.
 
-        Without an earlier mask the answer depends on the picture and the prompts alone. A correction of an
+        Without an earlier mask the answer depends on the image and the prompts alone. A correction of an
         earlier mask may use crops of the answers before it again.
 
         Args:
@@ -186,7 +186,7 @@ class Prompter:
         return self._ask(replace(prompts, mask=found.probability), window, "close")
 
     def _window(self, prompts: Prompts) -> Window:
-        """What to look at: box, mask, points and some margin; a crop that is known, if it does as well."""
+        """Crop around box, mask and points with some margin; reuses a known crop if it fits."""
         extents = [] if prompts.box is None else [prompts.box]
         if prompts.mask is not None:
             extents.append(tight_box(prompts.mask > 0.5))
@@ -217,7 +217,7 @@ class Prompter:
         iou, seen = (values.float().sigmoid().cpu().numpy() for values in (quality.mean(0), logits[0]))
         return Answer(self._size, place, iou, seen)
 
-    def _features(self, place: Place, side: int) -> tuple[Tensor, ...]:
+    def _features(self, place: PixelWindow, side: int) -> tuple[Tensor, ...]:
         features = self._crops.pop((side, place), None)
         if features is None:
             x0, y0, x1, y1 = place
@@ -258,14 +258,9 @@ def _mirrored(planes: Tensor, side: int) -> Tensor:
 
 
 def resized(picture: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
-    """A picture as a square of ``side`` pixels, of its type; where it shrinks, areas are averaged.
+    """An image as a square of ``side`` pixels, of its type; where it shrinks, areas are averaged.
 
-    Args:
-        picture: (h, w) or (h, w, C).
-        side: side of the square in pixels.
-
-    Returns:
-        (side, side) or (side, side, C).
+    ``picture``: (h, w) or (h, w, C); returns (side, side) or (side, side, C).
     """
     shrinks = min(picture.shape[:2]) > side
     flags = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
@@ -273,7 +268,7 @@ def resized(picture: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
 
 
 def _click_crops(points: Sequence[Point], size: tuple[int, int]) -> list[Window]:
-    """The whole picture and the squares of :data:`CLICK_CROPS`, each with all points in it."""
+    """The whole image and the squares of :data:`CLICK_CROPS`, each with all points in it."""
     windows: list[Window] = [(0.0, 0.0, float(size[1]), float(size[0]))]
     x0, y0, x1, y1 = around([(x, y, x + 1, y + 1) for x, y in points])
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
@@ -305,7 +300,7 @@ def _choices(tried: Sequence[Answer], first: Answer, points: Sequence[Point]) ->
 
 
 def _within_reach(points: Sequence[Point], mask: npt.NDArray[np.bool_]) -> tuple[Point, ...]:
-    """The points in the part of the picture that a crop around a mask, (H, W), shows."""
+    """The points in the part of the image that a crop around a mask, (H, W), shows."""
     if not mask.any():
         return ()
     x0, y0, x1, y1 = grown(tight_box(mask), MASK_MARGIN)
@@ -324,7 +319,7 @@ def _small(answer: Answer, k: int) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def _draw(prompts: Prompts, place: Place, side: int) -> Float32Array:
+def _draw(prompts: Prompts, place: PixelWindow, side: int) -> Float32Array:
     """Prompt planes (4, side, side) of a crop, in [0, 1]."""
     x0, y0, x1, y1 = place
     sx, sy = side / (x1 - x0), side / (y1 - y0)

@@ -68,7 +68,7 @@ def find_prompter(
     *,
     device: str | torch.device | None = None,
 ) -> MakePrompter:
-    """What makes masks of boxes and clicks, by its name or its weight file.
+    """A prompter by name or weight file.
 
     Args:
         name: a name of ``segue.registry.PROMPTERS``, such as ``sam2-tiny``; or a weight file of the network
@@ -77,7 +77,7 @@ def find_prompter(
         device: where it runs; None takes a GPU if there is one.
 
     Returns:
-        What takes a picture, RGB (H, W, 3), uint8, and answers prompts on it.
+        Makes a prompter for an image, RGB (H, W, 3), uint8.
 
     Raises:
         PromptError: there is no such name or file, or the file belongs to no prompter.
@@ -85,7 +85,7 @@ def find_prompter(
 
     Example:
         >>> make = find_prompter("grabcut")
-        >>> make(picture).answer(Prompts(box=(10, 20, 90, 80))).mask.shape  # doctest: +SKIP
+        >>> make(image).answer(Prompts(box=(10, 20, 90, 80))).mask.shape  # doctest: +SKIP
     """
     if name in PROMPTERS:
         entry = PROMPTERS.find(name)
@@ -98,14 +98,14 @@ def find_prompter(
 
 
 def prompter_of(model: str, *, device: str | torch.device | None = None) -> MakePrompter:
-    """What makes masks of the boxes and clicks that a network for tracking does not take itself.
+    """Prompter for boxes and clicks that a tracking network does not take itself.
 
     Args:
         model: name of the network; its entry names the one for prompts.
         device: where that runs; None takes a GPU if there is one.
 
     Returns:
-        What takes a picture, RGB (H, W, 3), uint8; the weights are loaded with the first one.
+        Makes a prompter for an image, RGB (H, W, 3), uint8; loads the weights with the first one.
     """
     return partial(Prompter, network=MODELS.find(model).prompter, device=device)
 

@@ -1,4 +1,4 @@
-"""SAM 2.1 on one picture, as the image predictor of the release (arXiv 2408.00714, section 4)."""
+"""SAM 2.1 on one image, as the image predictor of the release (arXiv 2408.00714, section 4)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from segue.prompts.planes import thinned
 from segue.types import Image
 
 LIMIT = 32.0
-"""Logits that are given back, and those of an earlier mask, are clamped to this."""
+"""Bound of returned logits and of earlier masks."""
 
 CERTAIN = 10.0
 """Logit of an earlier mask where it is certain, as of masks that the tracker is given."""
 
 
 class SAM2Stills:
-    """A network for pictures of one side, and what depends on the side alone.
+    """A network for images of one side, and what depends on the side alone.
 
     Args:
         network: prepared for inference.
@@ -43,13 +43,9 @@ class SAM2Stills:
 
     @torch.inference_mode()
     def encode(self, image: Image) -> tuple[Encoded, Tensor]:
-        """What the network sees in a picture, and the map that its decoder reads.
+        """Features of an image, and the map that the decoder reads.
 
-        Args:
-            image: RGB (H, W, 3), uint8, of any size; it is stretched to the square.
-
-        Returns:
-            The levels of features, and the coarsest with what stands for no memory, for :meth:`predict`.
+        ``image``: RGB (H, W, 3), uint8, of any size.
         """
         picture = still_picture(image, self.constants.side).to(self.device, self.dtype)
         with weights_apart(self.network):
@@ -68,15 +64,9 @@ class SAM2Stills:
     ) -> tuple[Tensor, Tensor]:
         """Masks of B prompts.
 
-        Args:
-            encoded: what :meth:`encode` gave.
-            points: (B, N, 2), x before y, in pixels of the square; a box is two points before the others.
-            labels: (B, N).
-            mask: logits of the mask so far, (B, 1, side/4, side/4).
-            multimask: give three masks; else one, which is one of the three where it would not be stable.
-
-        Returns:
-            Logits (B, K, side/4, side/4), clamped to ±32, and predicted IoU, (B, K).
+        ``points``: (B, N, 2), x before y, in pixels of the square; ``labels``: (B, N); ``mask``: logits of
+        the mask so far, (B, 1, side/4, side/4); returns logits (B, K, side/4, side/4), clamped to ±32, and
+        predicted IoU, (B, K).
         """
         looked, image = encoded
         with weights_apart(self.network):
@@ -88,7 +78,7 @@ class SAM2Stills:
 
 
 class SAM2Prompter:
-    """SAM 2.1 on one picture, RGB (H, W, 3), uint8.
+    """SAM 2.1 on one image, RGB (H, W, 3), uint8.
 
     A single click gives three masks, a box, several clicks or an earlier mask give one.
     """
@@ -104,7 +94,7 @@ class SAM2Prompter:
     def answer(self, prompts: Prompts) -> Answer:
         """The object that ``prompts`` point at, the masks in order of their predicted IoU.
 
-        Of the three masks of a click the one asked for by ``prompts.extent`` comes first, if there is one.
+        The mask of ``prompts.extent`` comes first, if a click has one.
         """
         size = self.image.shape[0], self.image.shape[1]
         prompts = prompts.checked(size)

@@ -16,11 +16,11 @@ from segue.types import IndexMask, ObjectInfo, same_values
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What of the detections becomes an object."""
+    """Selection of detections as objects."""
 
     score: float = 0.5  # at least, in 0..1
     probability: float = 0.5  # pixels of at least this probability belong to a mask
-    min_area: float = 0.0005  # masks of fewer pixels are dropped; a share of the picture
+    min_area: float = 0.0005  # masks of fewer pixels are dropped; a share of the image
     covered: float = 0.8  # so is one that shares more than this of the smaller of both with a better one
     max_objects: int = 10
     classes: frozenset[str] | None = None  # labels that are wanted; None is all
@@ -37,7 +37,7 @@ class Rules:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Objects of one picture."""
+    """Objects of one image."""
 
     mask: IndexMask  # (H, W), uint8; ids from 1 in descending score
     objects: tuple[ObjectInfo, ...]
@@ -64,7 +64,7 @@ def select(
     labels: Collection[str | None],
     rules: Rules | None = None,
 ) -> Found:
-    """Apply the rules to the detections of a picture: probabilities (N, H, W) and scores (N,), both in 0..1.
+    """Apply the rules to the detections of an image: probabilities (N, H, W) and scores (N,), both in 0..1.
 
     A pixel that several objects claim goes to the most probable of them, of equals to the better one.
     """
@@ -133,7 +133,7 @@ def nearest_detections(
     least: float = 0.01,
     unique: bool = False,
 ) -> list[int | None]:
-    """Index of the detection that stands for each known box, or None: the rule of the STCN report.
+    """Index of the detection assigned to each known box, or None: the rule of the STCN report.
 
     Boxes (K, 4) and (N, 4) are x0, y0, x1, y1 in pixels. Of the detections that score at least ``least`` it
     is the one whose four numbers are nearest (Euclidean); the first of equals. One detection may serve

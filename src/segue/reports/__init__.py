@@ -16,7 +16,7 @@ _MODULES = {
     "segue.reports.files": "comparison_values evaluation_values write_csv write_json",
     "segue.reports.html": "write_comparison write_report",
 }
-"""Where the names are; they are imported when first used: commands that score nothing show progress, too."""
+"""Modules of the names; imported on first use to keep start-up short."""
 
 __all__ = [
     "comparison_values",

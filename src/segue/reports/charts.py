@@ -65,7 +65,7 @@ def pairs(values: Mapping[str, tuple[float, float]]) -> Element:
 
 
 def drawn(series: Mapping[str, Series]) -> list[str]:
-    """The measures that have a line: the first two, but not those of single objects, such as ``J_1``."""
+    """The measures with a line: the first two, without measures of single objects such as ``J_1``."""
     means = [key for key in series if not any(key.startswith(f"{other}_") for other in series)]
     return [key for key in means if len(series[key].values)][:2]
 
@@ -182,11 +182,7 @@ def _shortened(name: str, length: int) -> str:
 
 
 def node(tag: str, text: str | None, *children: Element, **attributes: str | float) -> Element:
-    """An element with a text and elements inside; whatever they hold is escaped when the page is written.
-
-    A trailing underscore in the name of an attribute goes away (``class_``), inner ones become hyphens;
-    numbers have one decimal, or none.
-    """
+    """An element with a text and child elements; their text is escaped when the page is written."""
     shown = {
         name.rstrip("_").replace("_", "-"): value if isinstance(value, str) else decimal(value)
         for name, value in attributes.items()

@@ -20,7 +20,7 @@ from segue.reports.pictures import COLOURS, closer, colour_errors, data_uri, wor
 from segue.video.partial import prepare, write_complete
 
 WORST = 12
-"""Pictures of a page at most."""
+"""Images of a page at most."""
 
 CHARTS = 120
 """Sequences shown as charts at most; of more, those with the lowest scores."""
@@ -33,7 +33,7 @@ def write_report(evaluation: Evaluation, path: Path | str, *, about: Mapping[str
     """Write an evaluation as one HTML page.
 
     It holds the protocol, the remarks, all tables, bars by sequence, the measures over time and the worst
-    frames as pictures. Its size is bounded: :data:`WORST` pictures, :data:`CHARTS` charts.
+    frames as images. Its size is bounded: :data:`WORST` images, :data:`CHARTS` charts.
 
     Args:
         evaluation: what to show.
@@ -117,7 +117,7 @@ def write_comparison(comparison: Comparison, path: Path | str) -> None:
 
 
 def describe_interval(seed: int) -> str:
-    """What the numbers of a comparison's intervals are."""
+    """Explanation of the intervals of a comparison."""
     return (
         f"Every sequence counts the same; {CONFIDENCE:.0%} percentile interval of a paired bootstrap over "
         f"sequences ({RESAMPLES:,} resamples, seed {seed})."

@@ -1,4 +1,4 @@
-"""Pictures of errors: what a result got right, what it added, what it missed."""
+"""Images of errors: what a result got right, what it added, what it missed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from segue.metrics.evaluation import FrameView, Series
 from segue.types import Image
 
 LONG_SIDE = 640
-"""Longer side of a picture in a report, in pixels, at most; small ones are enlarged up to it."""
+"""Longer side of an image in a report, in pixels, at most; small ones are enlarged up to it."""
 
 ENLARGED = 4
-"""How much larger than its frame a part of it is shown, at most."""
+"""Largest magnification of a part of a frame."""
 
 PER_SEQUENCE = 2
-"""Pictures of one sequence at most."""
+"""Images of one sequence at most."""
 
 COLOURS: dict[str, tuple[int, int, int]] = {
     "true positive": (255, 255, 255),
@@ -35,10 +35,10 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 shades of Okabe and Ito that colour-blind people tell apart."""
 
 _WEIGHTS = (0.6, 0.75, 0.75, 0.75, 0.5)
-"""How much of each colour lies over the picture."""
+"""Opacity of the colours over the image."""
 
 _DIMMED = 0.5
-"""Brightness that is left of the picture, so that white still stands out."""
+"""Brightness that is left of the image, so that white still stands out."""
 
 
 class Worst(NamedTuple):
@@ -51,10 +51,7 @@ class Worst(NamedTuple):
 
 
 def worst_frames(series: Mapping[str, Mapping[str, Series]], count: int) -> list[Worst]:
-    """The frames with the lowest values of their sequence's first measure, lowest first.
-
-    At most :data:`PER_SEQUENCE` of one sequence, at least a tenth of it apart: neighbours look the same.
-    """
+    """The frames with the lowest values of their sequence's first measure, lowest first."""
     found = []
     for sequence, measures in series.items():
         for measure, item in list(measures.items())[:1]:
@@ -75,16 +72,9 @@ def _lowest(values: npt.NDArray[np.float64]) -> list[int]:
 
 
 def colour_errors(view: FrameView) -> Image:
-    """Every pixel in one of :data:`COLOURS` by its outcome, over the dimmed picture if there is one.
+    """Every pixel in one of :data:`COLOURS` by its outcome, over the dimmed image if there is one.
 
-    Args:
-        view: frame with truth and result.
-
-    Returns:
-        RGB (H, W, 3), uint8.
-
-    Raises:
-        SegueError: truth, result and ignored pixels differ in size.
+    Returns RGB (H, W, 3), uint8.
     """
     truth, result = view.truth, view.result
     if not truth.shape == result.shape == view.ignored.shape:
@@ -98,16 +88,13 @@ def colour_errors(view: FrameView) -> Image:
         return flat
     grey = cv2.cvtColor(cv2.cvtColor(view.image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     if grey.shape != flat.shape:
-        raise SegueError(f"picture is {grey.shape[:2]}, its masks {truth.shape}; they must have one size")
+        raise SegueError(f"image is {grey.shape[:2]}, its masks {truth.shape}; they must have one size")
     weight = np.array([0, *_WEIGHTS], np.float32)[kinds][..., None]
     return np.asarray(np.rint(grey * _DIMMED * (1 - weight) + flat * weight), np.uint8)
 
 
 def closer(view: FrameView) -> tuple[slice, slice]:
-    """Rows and columns around all that truth and result hold, in the shape of the frame.
-
-    Small things are enlarged, at most :data:`ENLARGED` times; all of the frame where that would gain little.
-    """
+    """Rows and columns around all that truth and result hold, in the shape of the frame."""
     marked = ((view.truth > 0) | (view.result > 0)) & ~view.ignored
     height, width = marked.shape
     x, y, w, h = cv2.boundingRect(marked.astype(np.uint8))
@@ -124,10 +111,7 @@ def _span(centre: float, length: float, size: int) -> slice:
 
 
 def data_uri(picture: Image) -> str:
-    """A picture (H, W, 3) as a JPEG inside an address, its longer side near :data:`LONG_SIDE`.
-
-    Small pictures are enlarged in whole steps, for a JPEG loses the colour of single pixels.
-    """
+    """An image (H, W, 3) as a JPEG inside an address, its longer side near :data:`LONG_SIDE`."""
     height, width = picture.shape[:2]
     scale = LONG_SIDE / max(height, width)
     if scale < 1:
@@ -138,5 +122,5 @@ def data_uri(picture: Image) -> str:
     quality = [cv2.IMWRITE_JPEG_QUALITY, 85]
     done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)
     if not done:
-        raise SegueError(f"a picture of {width}x{height} cannot be encoded")
+        raise SegueError(f"an image of {width}x{height} cannot be encoded")
     return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode('ascii')}"

@@ -1,4 +1,4 @@
-"""What commands show: progress, tables for people or tab-separated lines for other programs, files."""
+"""Output of commands: progress, tables for people, tab-separated lines for programs, and files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Files:
 
     Attributes:
         json: file for all scores in full precision.
-        report: file for a page with charts and pictures.
+        report: file for a page with charts and images.
         csv: folder for the official result files.
         submission: zip with all results as the evaluation server takes them.
     """
@@ -80,10 +80,7 @@ class Files:
 
 
 def bars(field: str, *columns: ProgressColumn, quiet: bool = False) -> Progress:
-    """Bars of progress, gone when they end; nothing is shown where no terminal is.
-
-    Between a bar and the text ``field`` stand the columns, or how many of how many and the time that remains.
-    """
+    """Bars of progress, gone when they end; nothing is shown where no terminal is."""
     console = Console(stderr=True, quiet=quiet or is_quiet(), highlight=False, soft_wrap=True)
     return Progress(
         TextColumn("{task.description}", markup=False),

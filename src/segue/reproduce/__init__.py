@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from segue.errors import SegueError
 from segue.reproduce.papers import TABLES
-from segue.reproduce.tables import SPEED, Row, Table, Training
+from segue.reproduce.tables import SPEED, Table, TableRow, Training
 
-__all__ = ["SPEED", "TABLES", "Row", "Table", "Training", "tables_of"]
+__all__ = ["SPEED", "TABLES", "Table", "TableRow", "Training", "tables_of"]
 
 
 def tables_of(paper: str, names: Sequence[str] = ()) -> list[Table]:
-    """The tables of a paper, or those of them that are named.
+    """The tables of a paper, or only the named ones.
 
     Args:
         paper: name of the paper, such as ``stm``.

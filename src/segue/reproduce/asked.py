@@ -1,4 +1,4 @@
-"""What ``segue reproduce`` is asked: data, weights, rows, and options for one row or for all."""
+"""Arguments of ``segue reproduce``: data, weights, rows, and options for one row or all."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from annotated_types import Ge
 
 from segue.errors import SegueError
 from segue.registry import DATASETS, DETECTORS, MODELS
-from segue.reproduce.tables import Row, Table
+from segue.reproduce.tables import Table, TableRow
 
 _NAMED = re.compile(r"([^=-][^=]*)=(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Options as they are typed, for all rows and for those of a name.
+    """Options as typed, for all rows and for rows by name.
 
     Attributes:
         common: options of all rows.
@@ -38,7 +38,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """What is run for the rows of tables, and how.
+    """The rows to run and their options.
 
     Attributes:
         data: where a data set is, NAME=FOLDER; may be given several times.
@@ -68,11 +68,8 @@ class How:
     resume: bool = False
     quiet: bool = False
 
-    def weights_of(self, row: Row, model: str) -> str | None:
-        """The weight file that is given for the network of a row: for this row, or for all rows of it.
-
-        A row of first frames may be called as its detector is; what is given by that name is the detector's.
-        """
+    def weights_of(self, row: TableRow, model: str) -> str | None:
+        """The weight file that is given for the network of a row: for this row, or for all rows of it."""
         given = self.weights.get(model)
         return given if row.first is not None else self.weights.get(row.key, given)
 

@@ -1,4 +1,4 @@
-"""What a row costs: time and memory of its network, measured over the first frames of a video."""
+"""Cost of a row: time and memory of its network over the first frames of a video."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import torch
 
 from segue.allocation import prepare_process
 from segue.jobs.foreground import foreground_session
-from segue.jobs.prepared import open_video
+from segue.jobs.opened import open_video
 from segue.jobs.values import ForegroundJob, from_json
 from segue.layers.running import choose_device
 from segue.sessions.foreground import ForegroundSession
 from segue.types import Frame
 
 FRAMES, WARM_UP = 60, 10
-"""Frames that are looked at, of which the first do not count for the time."""
+"""Number of frames; the first ones do not count for the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Cost:
 
     Attributes:
         milliseconds: time of a frame, without reading and writing, see :func:`seconds_of`.
-        mebibytes: most memory in use: on a GPU that of tensors, else what the process took beyond its start.
+        mebibytes: peak memory: of tensors on a GPU, otherwise of the process above its start.
     """
 
     milliseconds: float
@@ -74,11 +74,7 @@ def _measured(text: str) -> Cost:
 def seconds_of(
     session: ForegroundSession, frames: Iterable[Frame], settle: Callable[[], None] | None = None
 ) -> float:
-    """Seconds that a session takes for a frame of a film.
-
-    A network that looks ahead gives nothing at first, and those steps are no frames: counted are steps with a
-    result, after the warm-up. A film that is too short for them is taken as a whole, with what is still due.
-    """
+    """Seconds that a session takes for a frame of a video."""
     times, found = [], []
     for frame in frames:
         begun = time.perf_counter()

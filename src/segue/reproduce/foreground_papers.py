@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from segue.reproduce.tables import Row, Table, Training
+from segue.reproduce.tables import Table, TableRow, Training
 from segue.sessions.foreground import SHORT_SIDE
 
 MEASURES = {"F": "F", "recall": "Re", "precision": "Pr", "PWC": "PWC"}
@@ -16,16 +16,16 @@ BY_SIZE = {f"F {size}": f"F {size}" for size in ("small", "medium", "large")}
 BOTH = ("cdnet", "isd")
 
 AS_IS = ("--without", "align,rain", "--short-side", "0")
-"""Films as MUSTAN sees them: no frame is aligned, no rain is removed, no picture is reduced."""
+"""Videos as MUSTAN sees them: no frame is aligned, no rain is removed, no image is reduced."""
 
 AS_IS_256 = ("--without", "align,rain", "--short-side", "256")
-"""Films as HOFAM sees them: at its size, and as they are."""
+"""Videos as HOFAM sees them: at its size, and as they are."""
 
 AS_SHIPPED = ("--without", "", "--short-side", str(SHORT_SIDE))
-"""Films as segue shows them to its own networks."""
+"""Videos as segue shows them to its own networks."""
 
 LISTED = ("--frame-list", "published")
-"""Of CDnet2014 the frames that FgSegNet_v2 was trained on."""
+"""The frames of CDnet2014 that FgSegNet_v2 was trained on."""
 
 RESNET18, VGG16 = "a ResNet-18 of ImageNet (--init)", "a VGG-16 of ImageNet (--init)"
 
@@ -37,21 +37,21 @@ def _mustan(
     *options: str,
     folds: bool = False,
     published: Mapping[str, float] | None = None,
-) -> Row:
+) -> TableRow:
     """A row of MUSTAN, which is trained for it."""
     training = Training(network, data, options, folds, pretrained=RESNET18)
-    return Row(name, published or {}, network, training=training)
+    return TableRow(name, published or {}, network, training=training)
 
 
-def _fgsegnet(*, folds: bool, published: Mapping[str, float] | None = None) -> tuple[Row, Row]:
-    """FgSegNet_v2 as one network of all films, from 200 and from 25 frames of each."""
+def _fgsegnet(*, folds: bool, published: Mapping[str, float] | None = None) -> tuple[TableRow, TableRow]:
+    """FgSegNet_v2 as one network of all videos, from 200 and from 25 frames of each."""
     many, few = (
         Training("fgsegnet", ("cdnet",), ("--frames", count, *LISTED), folds, pretrained=VGG16)
         for count in ("200", "25")
     )
     return (
-        Row("FgSegNet_v2, 200 frames", published or {}, "fgsegnet", training=many),
-        Row("FgSegNet_v2, 25 frames", model="fgsegnet", training=few),
+        TableRow("FgSegNet_v2, 200 frames", published or {}, "fgsegnet", training=many),
+        TableRow("FgSegNet_v2, 25 frames", model="fgsegnet", training=few),
     )
 
 
@@ -101,18 +101,18 @@ def _context() -> Table:
     )
 
 
-def _row_with(row: Row, *options: str) -> Row:
+def _row_with(row: TableRow, *options: str) -> TableRow:
     return replace(row, options=options)
 
 
 def _hofam(name: str, title: str, published: Mapping[str, float], columns: Mapping[str, str]) -> Table:
     """HOFAM as released, and the same trained on CDnet2014 without one of its parts."""
 
-    def without(part: str, *options: str, network: str = "hofam") -> Row:
-        return Row(part, model=network, training=Training("hofam", ("cdnet",), options))
+    def without(part: str, *options: str, network: str = "hofam") -> TableRow:
+        return TableRow(part, model=network, training=Training("hofam", ("cdnet",), options))
 
     rows = (
-        Row("HOFAM", published),
+        TableRow("HOFAM", published),
         without("HOFAM, trained here"),
         without("without attention", "--no-attention"),
         without("without class-in scale", "--class-in-scale", "as_run"),
@@ -121,7 +121,7 @@ def _hofam(name: str, title: str, published: Mapping[str, float], columns: Mappi
     )
     remark = (
         "the README prints one row, of scenes of CDnet2014 that were trained on; of LASIESTA, of LIMU and of "
-        "what each part brings it shows pictures alone"
+        "what each part brings it shows images alone"
     )
     shown = {**columns, **BY_SIZE}
     return Table("hofam", name, title, name, shown, rows, model="hofam", remark=remark, options=AS_IS_256)
@@ -130,15 +130,15 @@ def _hofam(name: str, title: str, published: Mapping[str, float], columns: Mappi
 def _plug_in(name: str, title: str, dataset: str) -> Table:
     """HOFAM's parts in mustan-lite, trained on from what ships, each for as many steps on the same data."""
 
-    def trained(part: str, *options: str) -> Row:
+    def trained(part: str, *options: str) -> TableRow:
         start = ("--samples", "0", "--start", "shipped")
-        return Row(
+        return TableRow(
             part, model="mustan-lite", training=Training("mustan-lite", ("cdnet",), (*start, *options))
         )
 
     flow, scale = ("--flow", "dis"), ("--class-in-scale", "always")
     rows = (
-        Row("mustan-lite, as shipped", model="mustan-lite"),
+        TableRow("mustan-lite, as shipped", model="mustan-lite"),
         trained("mustan-lite, trained on"),
         trained("with class-in scale", *scale),
         trained("with flow, without attention", *flow, "--no-flow-attention"),
@@ -168,12 +168,12 @@ FOREGROUND: tuple[Table, ...] = (
             _mustan("MUSTAN2, CDnet, 200 frames", "mustan2", ("cdnet",), *LISTED),
             _mustan("MUSTAN1, CDnet + ISD", "mustan1", BOTH),
             *_fgsegnet(folds=False, published={"F": 0.7595}),
-            Row("mustan-lite", model="mustan-lite"),
-            Row("mustan-lite, as shipped", model="mustan-lite", options=AS_SHIPPED),
+            TableRow("mustan-lite", model="mustan-lite"),
+            TableRow("mustan-lite, as shipped", model="mustan-lite", options=AS_SHIPPED),
         ),
         model="mustan2",
         remark="how the paper trained FgSegNet_v2 is not public (its 489 M values are 53 networks, one a "
-        "scene); here it is one network of all films",
+        "scene); here it is one network of all videos",
         options=AS_IS,
     ),
     Table(
@@ -198,7 +198,7 @@ FOREGROUND: tuple[Table, ...] = (
     _ablation("ablation-unseen", "The paper's checks on CDnet2014 in four folds", "cdnet", folds=True),
     _hofam(
         "hofam",
-        "Composite pictures, counted as the released program does",
+        "Composite images, counted as the released program does",
         {"Mean Dice": 0.9466, "recall": 0.9661, "precision": 0.9893, "F": 0.9776},
         {"Mean Dice": "Mean Dice", "recall": "Re", "precision": "Pr", "F": "F"},
     ),

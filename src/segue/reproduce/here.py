@@ -1,4 +1,4 @@
-"""What of a table runs on this machine: rows whose data and weights are here, or a network of segue."""
+"""Rows of a table that can run on this machine: data and weights are present, or the network ships."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ from segue.naming import first_few
 from segue.registry import MODELS
 from segue.reproduce.asked import How
 from segue.reproduce.needs import other_data
-from segue.reproduce.tables import Row, Table
+from segue.reproduce.tables import Table, TableRow
 from segue.reproduce.trained import training_lacks
 from segue.weights.download import is_available
 
 
 def runs_here(table: Table, how: How) -> str:
-    """The rows of a table that run here, with what else they need.
-
-    A row runs whose weights come with segue, are downloaded or are given, or whose training has its data.
-    """
+    """The rows of a table that run here, with what else they need."""
     rows = [row.name for row in table.rows if _has_weights(row, table, how)]
     bundled = (entry for entry in MODELS if entry.bundled is not None)
     task = MODELS.find(table.model).task
@@ -41,7 +38,7 @@ def runs_here(table: Table, how: How) -> str:
     return f"{parts[0]}, on {folder}" if here else f"{parts[0]}, with --data {table.dataset}=FOLDER"
 
 
-def _has_weights(row: Row, table: Table, how: How) -> bool:
+def _has_weights(row: TableRow, table: Table, how: How) -> bool:
     model = row.model or how.model or table.model
     if row.training is not None and not (row.model is None and how.model is not None):
         given = row.key in how.weights

@@ -1,4 +1,4 @@
-"""What of a data set a table takes, and what is missing of it."""
+"""The part of a data set that a table uses, and what is missing."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from segue.reproduce.asked import How
 from segue.reproduce.tables import Table
 
 FILMS = ("cdnet", "sbi", "lasiesta", "limu", "isd")
-"""Data sets of labelled films; what is there of them is run."""
+"""Data sets of labelled videos; what is there of them is run."""
 
 
 def request_of(table: Table, how: How) -> tuple[Request | None, tuple[str, ...]]:
-    """What is run of the data set of a table, and what is missing of it."""
+    """The videos of a data set that a table runs, and the missing ones."""
     if table.dataset not in how.data:
         return None, (absent(table.dataset),)
     root, names = how.data[table.dataset], how.sequences
@@ -35,12 +35,7 @@ def request_of(table: Table, how: How) -> tuple[Request | None, tuple[str, ...]]
 
 
 def other_data(table: Table, how: How) -> str | None:
-    """What is wrong with the data of a table where they are of the right kind, and yet not what it takes.
-
-    Editions of YouTube-VIS have one layout and as many classes, whose numbers mean something else: results of
-    one, scored or sent as those of the other, would look right and be wrong. Rendered clips may all be of the
-    part that is trained on.
-    """
+    """Problems of data of the right kind that a table cannot use."""
     root = how.data.get(table.dataset)
     if root is None:
         return None
@@ -58,10 +53,7 @@ def other_data(table: Table, how: How) -> str | None:
 
 
 def videos_of(table: Table, root: Path) -> tuple[list[str] | None, tuple[str, ...]]:
-    """The videos of a table that are in a folder, and remarks on what is missing.
-
-    None stands for all that the reader of the data set finds there.
-    """
+    """The videos of a table that are in a folder, and remarks on what is missing."""
     if table.dataset in FILMS:
         return None, _films_remarks(table, root)
     if table.subset is None or table.dataset not in ("davis", "ytvos"):
@@ -92,10 +84,7 @@ def videos_of(table: Table, root: Path) -> tuple[list[str] | None, tuple[str, ..
 
 
 def _films_remarks(table: Table, root: Path) -> tuple[str, ...]:
-    """See that a folder has films of a data set; of rendered clips, say which it lacks.
-
-    The scores of the other sets say so themselves, see :mod:`segue.metrics.cdnet`.
-    """
+    """See that a folder has videos of a data set; of rendered clips, say which it lacks."""
     if not root.is_dir():
         raise DatasetError(f"no folder {root}")
     entry = DATASETS.find(table.dataset)
@@ -115,7 +104,7 @@ def _lost(missing: list[str], wanted: list[str], what: str) -> str:
 
 
 def _davis_split(root: Path, year: str, part: str) -> list[str]:
-    """Names of the sequences of a split; those of the validation sets are known without ``ImageSets``."""
+    """Names of the sequences of a split; validation sets are known without ``ImageSets``."""
     file = root / "ImageSets" / year / f"{part}.txt"
     if file.is_file():
         return list(filter(None, map(str.strip, file.read_text("utf-8", "replace").splitlines())))

@@ -1,4 +1,4 @@
-"""What a reader of a table must know of how a row was done: options, weights, how films were seen."""
+"""Notes on how a row was run: options, weights, and image sizes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from segue.batch.protocols import protocol_of
 from segue.reproduce.asked import How
-from segue.reproduce.tables import Row, Table
+from segue.reproduce.tables import Table, TableRow
 from segue.reproduce.trained import names_its_start, training_of
 from segue.sessions.foreground import SHORT_SIDE
 
@@ -18,8 +18,8 @@ NON_RESULT_OPTIONS = frozenset(
 """Options that say how something is done and not what: no number of a table depends on them."""
 
 
-def notes_of(row: Row, model: str, table: Table, how: How) -> Iterator[str]:
-    """What is said below a table of a row that was done."""
+def notes_of(row: TableRow, model: str, table: Table, how: How) -> Iterator[str]:
+    """Notes below a table about a finished row."""
     given = how.run.of(model, row.key)
     if protocol_of(table.dataset).command == "foreground":
         yield seen_as((*table.options, *row.options, *given))
@@ -35,8 +35,8 @@ def notes_of(row: Row, model: str, table: Table, how: How) -> Iterator[str]:
     yield from _start_of(row, how)
 
 
-def _start_of(row: Row, how: How) -> Iterator[str]:
-    """What a training began from, where its authors published that."""
+def _start_of(row: TableRow, how: How) -> Iterator[str]:
+    """Published initial weights of a training."""
     training = training_of(row)
     start = training.start
     if start is None:
@@ -63,13 +63,13 @@ def result_options(words: Sequence[str]) -> list[str]:
 
 
 def seen_as(options: Sequence[str]) -> str:
-    """How a foreground network sees films, by the options of its command; of two, the last counts."""
+    """Preprocessing of a foreground network by the options of its command; the last one counts."""
     given = _last(options, "--short-side")
     side = SHORT_SIDE if given is None else int(given)
     left_out = (_last(options, "--without") or "").split(",")
     align = "without alignment" if "align" in left_out else "with frames aligned"
     rain = "rain as it is" if "rain" in left_out else "rain removed"
-    size = f"at a short side of {side} at most" if side else "at the size of the film"
+    size = f"at a short side of {side} at most" if side else "at the size of the video"
     return f"seen {align}, {rain}, {size}"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from segue.reproduce.foreground_papers import FOREGROUND
-from segue.reproduce.tables import PACE, SPEED, Row, Start, Table, Training
+from segue.reproduce.tables import PACE, SPEED, Start, Table, TableRow, Training
 
 DAVIS = {"J&F": "J&F-Mean", "J": "J-Mean", "F": "F-Mean"}
 YOUTUBE = {"overall": "G", "J seen": "J_s", "F seen": "F_s", "J unseen": "J_u", "F unseen": "F_u"}
@@ -18,7 +18,7 @@ NEVER = ("--mem-every", "1000000")
 """No frame is kept but those with given masks."""
 
 SHORT_480 = ("--short-side", "480")
-"""Larger frames are reduced, as STM and STCN did with those of YouTube-VOS."""
+"""Larger frames are reduced, as STM and STCN did on YouTube-VOS."""
 
 ONLY_PREVIOUS = ("--mem-every", "1", "--memory-frames", "1", "--memory-policy", "fifo", "--no-include-last")
 """Every frame takes the place of the one before."""
@@ -42,8 +42,8 @@ SEVERAL = "LOST stcn-lite, several"
 """The row that looks for more than one object, which is ours."""
 
 Front = Literal["later", "smaller", "lower"]
-"""Which of two boxes that overlap is in front: as the report draws them, that of the larger id; or, ours, the
-one of the smaller area, or the one whose lower side is lower in the picture, as things on one floor are."""
+"""Order of overlapping boxes: the larger id in front, as the report draws them; or, ours, the
+smaller area, or the box whose lower side is lower in the image, in front."""
 
 FRONTS: dict[str, Front] = {
     "boxes, filled": "later",
@@ -59,22 +59,24 @@ def source_names(truth: Truth) -> tuple[str, ...]:
     return ("ground truth", *filled, "boxes, GrabCut", *INSTANCES, "DeepLabV3", *DISCOVERIES, "motion")
 
 
-def every(n: int) -> Row:
+def every(n: int) -> TableRow:
     """Row with every n-th frame and the previous one in memory (the paper: n = 5)."""
     options = ("--mem-every", str(n), "--include-last")
-    return Row(f"every {n} frames", options=options)
+    return TableRow(f"every {n} frames", options=options)
 
 
-def first_frames(published: Mapping[str, tuple[float, float, float, float]], truth: Truth) -> tuple[Row, ...]:
+def first_frames(
+    published: Mapping[str, tuple[float, float, float, float]], truth: Truth
+) -> tuple[TableRow, ...]:
     """A row for each source of first frames."""
     numbers = {name: dict(zip((*DAVIS, SPEED), values, strict=True)) for name, values in published.items()}
     return tuple(
-        Row(name, numbers.get(name, {}), first=None if name == "ground truth" else name)
+        TableRow(name, numbers.get(name, {}), first=None if name == "ground truth" else name)
         for name in source_names(truth)
     )
 
 
-def _davis(paper: str, name: str, title: str, rows: tuple[Row, ...], **more: Any) -> Table:
+def _davis(paper: str, name: str, title: str, rows: tuple[TableRow, ...], **more: Any) -> Table:
     return Table(paper, name, title, "davis", DAVIS, rows, subset="val", percent=True, options=ALL, **more)
 
 
@@ -99,30 +101,30 @@ COCO = {
     "r101": _coco("r101", "1dxPfPQiTFoN-hfyGvVxpmF2cwFYjeJgI"),
     "swin-l": _coco("swin-l", "19A4mgRqq6b-TTFN_ntYLQ3dQcaHYOD_p"),
 }
-"""What SeqFormer and MS-STS VIS begin from, by trunk."""
+"""Initial weights of SeqFormer and MS-STS VIS by backbone."""
 
 
 def _tracks(numbers: tuple[float, ...]) -> dict[str, float]:
     return dict(zip(TRACKS, numbers, strict=False))
 
 
-def _seqformer(name: str, model: str, numbers: tuple[float, ...] = ()) -> Row:
+def _seqformer(name: str, model: str, numbers: tuple[float, ...] = ()) -> TableRow:
     """SeqFormer as released."""
-    return Row(name, _tracks(numbers), model)
+    return TableRow(name, _tracks(numbers), model)
 
 
-def _msstsvis(name: str, backbone: str, numbers: tuple[float, ...] = (), *options: str) -> Row:
+def _msstsvis(name: str, backbone: str, numbers: tuple[float, ...] = (), *options: str) -> TableRow:
     """MS-STS VIS, which is trained: nobody published its weights."""
     given = ("--backbone", backbone, *options)
     training = Training("msstsvis", ("ytvis", "coco"), given, start=COCO[backbone])
     model = None if backbone == "r50" and not options else f"msstsvis-{backbone}"
-    return Row(name, _tracks(numbers), model, training=training)
+    return TableRow(name, _tracks(numbers), model, training=training)
 
 
-def _plain(name: str, *options: str) -> Row:
+def _plain(name: str, *options: str) -> TableRow:
     """SeqFormer with a ResNet-50, trained here."""
     training = Training("seqformer", ("ytvis", "coco"), ("--backbone", "r50", *options), start=COCO["r50"])
-    return Row(name, {}, "seqformer-r50", training=training)
+    return TableRow(name, {}, "seqformer-r50", training=training)
 
 
 MSSTS = (
@@ -133,7 +135,7 @@ MSSTS = (
 
 
 def _ytvis(
-    name: str, title: str, rows: tuple[Row, ...], remark: str | None = None, edition: str = "ytvis2019"
+    name: str, title: str, rows: tuple[TableRow, ...], remark: str | None = None, edition: str = "ytvis2019"
 ) -> Table:
     return Table(
         "ms-sts",
@@ -159,12 +161,12 @@ TABLES: tuple[Table, ...] = (
         "ytvos",
         YOUTUBE,
         (
-            Row(
+            TableRow(
                 "STM",
                 dict(zip(YOUTUBE, (79.4, 79.7, 84.2, 72.8, 80.9), strict=True)),
                 options=(*SHORT_480, "--mem-every", "5", "--include-last"),
             ),
-            Row(
+            TableRow(
                 "STCN",
                 dict(zip(YOUTUBE, (84.3, 83.2, 87.9, 79.0, 87.2), strict=True)),
                 "stcn",
@@ -183,7 +185,7 @@ TABLES: tuple[Table, ...] = (
         "stm",
         "davis-2016",
         "Table 2: DAVIS 2016 val",
-        (Row("STM", {"J": 88.7, PACE: 0.16}),),
+        (TableRow("STM", {"J": 88.7, PACE: 0.16}),),
         model="stm",
         year="2016",
         remark=f"{_DATA}; 0.16 s a frame are of a GPU, without reading and writing",
@@ -193,7 +195,7 @@ TABLES: tuple[Table, ...] = (
         "stm",
         "davis-2017",
         "Table 3: DAVIS 2017 val",
-        (Row("STM", {"J": 79.2}),),
+        (TableRow("STM", {"J": 79.2}),),
         model="stm",
         remark=_DATA,
         pace=True,
@@ -203,9 +205,9 @@ TABLES: tuple[Table, ...] = (
         "memory",
         "Figure 7: which frames are memory, DAVIS 2017 val",
         (
-            Row("first frame only", options=(*NEVER, "--no-include-last")),
-            Row("previous frame only", options=ONLY_PREVIOUS),
-            Row("first and previous", options=(*NEVER, "--include-last")),
+            TableRow("first frame only", options=(*NEVER, "--no-include-last")),
+            TableRow("previous frame only", options=ONLY_PREVIOUS),
+            TableRow("first and previous", options=(*NEVER, "--include-last")),
             *map(every, (10, 5, 2)),
         ),
         model="stm",

@@ -1,4 +1,4 @@
-"""What is wrong with the rows of tables, found before the first one starts: a run may take days."""
+"""Errors in the rows of tables, found before the first row starts: a run may take days."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, TrainJob
 from segue.metrics.data_sets import Request
 from segue.reproduce.asked import How
 from segue.reproduce.needs import request_of
-from segue.reproduce.tables import Row, Table
+from segue.reproduce.tables import Table, TableRow
 from segue.reproduce.trained import training_job, training_lacks, training_words
 from segue.weights import load
 
@@ -44,7 +44,7 @@ def check_tables(tables: Sequence[Table], how: How, template: Template) -> list[
     return wrong
 
 
-def _training(row: Row, how: How) -> TrainJob | None:
+def _training(row: TableRow, how: How) -> TrainJob | None:
     """The training of a row, apart from its fold; None where there is none or its weights are given."""
     if row.training is None or row.key in how.weights:
         return None
@@ -53,7 +53,7 @@ def _training(row: Row, how: How) -> TrainJob | None:
 
 def _job_of(
     table: Table,
-    row: Row,
+    row: TableRow,
     model: str,
     request: Request,
     how: How,
@@ -79,7 +79,7 @@ def _job_of(
     return job.model_copy(update={"source": source, "outputs": outputs})
 
 
-def _rows(tables: Sequence[Table], how: How) -> Iterator[tuple[Table, Row, Request]]:
+def _rows(tables: Sequence[Table], how: How) -> Iterator[tuple[Table, TableRow, Request]]:
     """The rows whose data are there, with what is run of the data set; what others lack is reported later."""
     for table in tables:
         table = replace(table, subset=table.subset if how.subset is None else how.subset)

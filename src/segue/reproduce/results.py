@@ -1,4 +1,4 @@
-"""What came of a table: its rows, and what a reader must know of them."""
+"""Results of a table: its rows and notes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from segue.reports import evaluation_values
 from segue.reports.charts import write_percentiles
 from segue.reproduce.asked import How
 from segue.reproduce.cost import Cost
-from segue.reproduce.tables import COSTS, PACE, SPEED, Row, Table
+from segue.reproduce.tables import COSTS, PACE, SPEED, Table, TableRow
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What came of a row: its scores and frames a second of one worker, or what must be there first.
+    """Result of a row: scores and frames per second of one worker, or what is missing.
 
     Attributes:
         row, model: what was done.
@@ -37,7 +37,7 @@ class Done:
         cost: time and memory of its network, where the table has them.
     """
 
-    row: Row
+    row: TableRow
     model: str
     evaluation: Evaluation | None = None
     speed: float = math.nan
@@ -51,17 +51,17 @@ class Done:
 
     @property
     def name(self) -> str:
-        """What stands in front of the row."""
+        """Heading of the row."""
         return self.row.name + (" (from random weights)" if self.random else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a table.
+    """Results of a table.
 
     Attributes:
         table, rows, remarks: the table, the rows that were done, and the notes below it.
-        percentiles: those of its curve at 0, 10, ... 100 percent by row.
+        percentiles: of the curve at 0, 10, ... 100 percent by row.
         broken: what ended it before its last row, such as Ctrl-C.
     """
 
@@ -115,7 +115,7 @@ class Result:
 def result_of(
     table: Table, done: list[Done], missing: Iterable[str], how: How, broken: BaseException | None
 ) -> Result:
-    """The result of a table of which some rows were done."""
+    """The result of a partly finished table."""
     remarks = [*remarks_of(table, done, tuple(missing), how)]
     percentiles: dict[str, list[float]] = {}
     scored = [(item, item.evaluation) for item in done if item.evaluation is not None]

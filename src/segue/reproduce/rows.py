@@ -1,4 +1,4 @@
-"""How ``segue reproduce`` does a table: find what is there, train, run and score row by row."""
+"""Run a table for ``segue reproduce``: check data and weights, train, run and score row by row."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from segue.batch.work import JobConfig
 from segue.cancel import interrupt_on_signals
 from segue.errors import CheckpointError, DatasetError, SegueError
 from segue.jobs.processes import value_of
-from segue.jobs.prompting import mask_values
 from segue.jobs.values import TrainJob
 from segue.masks import read_index_mask, write_index_mask
 from segue.masks.files import encode_index_mask
@@ -41,8 +40,9 @@ from segue.reproduce.stcn_report import (
     first_frame,
     start_of,
 )
-from segue.reproduce.tables import Row, Table
+from segue.reproduce.tables import Table, TableRow
 from segue.reproduce.trained import Trainer, random_start, training_lacks
+from segue.types import MaskPrompt
 from segue.video.images import write_picture
 from segue.video.partial import write_complete
 from segue.weights import load
@@ -50,7 +50,7 @@ from segue.weights import load
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """Who has the rows done: it runs the videos of a data set, scores them, and trains.
+    """Runs the videos of a data set, scores them, and trains.
 
     Attributes:
         run_videos: runs a model over the videos of a request, or over those that are given; gives the number
@@ -67,12 +67,7 @@ class Face:
 
 
 def do_table(table: Table, how: How, face: Face) -> Result:
-    """Do the rows of a table whose data and weights are there.
-
-    What is wrong with one row ends that row; what ends the program, such as Ctrl-C or SIGTERM, ends the
-    table, and the rows before it are in the result. So is what is wrong with the table as a whole, such as
-    data that are not where they were said to be, or results of another run.
-    """
+    """Do the rows of a table whose data and weights are there."""
     table = replace(table, subset=table.subset if how.subset is None else how.subset)
     rows = [row for row in table.rows if how.rows is None or row.key in how.rows]
     done: list[Done] = []
@@ -89,7 +84,7 @@ def do_table(table: Table, how: How, face: Face) -> Result:
     return result_of(table, done, missing, how, broken)
 
 
-def _done(row: Row, table: Table, request: Request | None, how: How, face: Face) -> Done:
+def _done(row: TableRow, table: Table, request: Request | None, how: How, face: Face) -> Done:
     """Do a row; what is wrong with it is in its result."""
     model = row.model or how.model or table.model
     if row.model is None and how.model is not None:
@@ -104,7 +99,7 @@ def _done(row: Row, table: Table, request: Request | None, how: How, face: Face)
     return found if found.lacks or found.ended else replace(found, random=random)
 
 
-def _check_new(table: Table, rows: Iterable[Row], how: How) -> None:
+def _check_new(table: Table, rows: Iterable[TableRow], how: How) -> None:
     """See that there are no results of another run, unless that is resumed."""
     for row in rows:
         home = how.output / table.name / row.key / SUBFOLDER
@@ -112,7 +107,7 @@ def _check_new(table: Table, rows: Iterable[Row], how: How) -> None:
             raise SegueError(f"{home}: there is a batch already; give --resume, or another output")
 
 
-def _do(row: Row, model: str, table: Table, request: Request | None, how: How, face: Face) -> Done:
+def _do(row: TableRow, model: str, table: Table, request: Request | None, how: How, face: Face) -> Done:
     lacks = tuple(_lacks(row, model, table, how))
     if request is None or lacks:
         return Done(row, model, lacks=lacks)
@@ -172,10 +167,7 @@ def _packed(done: Done, request: Request, folder: Path) -> Done:
 def _from_first_frames(
     source: FirstFrame, found: list[npt.NDArray[np.floating]], request: Request, folder: Path
 ) -> Iterator[DatasetVideo]:
-    """The videos with the masks that a source draws; where it draws none, the results are empty masks.
-
-    Where the source chooses among what it has put into ``found``, a picture of each video shows both.
-    """
+    """The videos with the masks that a source draws; where it draws none, the results are empty masks."""
     sequences = open_masks(request)
     for video in dataset_videos(request, folder):
         sequence = sequences[video.name]
@@ -190,7 +182,7 @@ def _from_first_frames(
             write_complete(drawn, encode_index_mask(chosen))
         mask = read_index_mask(drawn)
         if mask.any():
-            yield replace(video, prompts=mask_values(mask, video.prompts[0].frame))
+            yield replace(video, prompts=tuple(MaskPrompt.each(mask, video.prompts[0].frame)))
             continue
         (folder / video.name).mkdir(parents=True, exist_ok=True)
         for frame in sequence.frames:
@@ -198,20 +190,20 @@ def _from_first_frames(
 
 
 def _pictures(folder: Path) -> Path:
-    """Where pictures of the first frames of a row are, beside its results."""
+    """Folder of the first-frame images of a row, beside its results."""
     return folder.with_name(f"{folder.name}-first-frames")
 
 
-def _source(row: Row, model: str, table: Table, how: How, show: Show | None = None) -> FirstFrame:
-    """What draws the first frames of a row."""
+def _source(row: TableRow, model: str, table: Table, how: How, show: Show | None = None) -> FirstFrame:
+    """Writer of the first-frame images of a row."""
     assert row.first is not None
     device = value_of(how.run.of(model, row.key), "--device")
     truth: Truth = "boxes" if table.dataset == "something" else "masks"
     return first_frame(row.first, truth, how.weights, device, show)
 
 
-def _lacks(row: Row, model: str, table: Table, how: How) -> Iterator[str]:
-    """What a row needs and is not there, with what brings it."""
+def _lacks(row: TableRow, model: str, table: Table, how: How) -> Iterator[str]:
+    """Missing requirements of a row, with the command that provides each."""
     if row.training is not None and row.key not in how.weights:
         yield from training_lacks(row, how)
         return
@@ -232,10 +224,7 @@ def _lacks(row: Row, model: str, table: Table, how: How) -> Iterator[str]:
 
 
 def _with_cost(done: Done, folder: Path) -> Done:
-    """A row with time and memory of its network over the first frames of the first video that was done.
-
-    What is wrong with that costs no scores: the process that measures may find no memory beside this one.
-    """
+    """A row with time and memory of its network over the first frames of the first video that was done."""
     with Ledger(folder / SUBFOLDER / LEDGER, create=False) as ledger:
         job = next(task.job for task in ledger.tasks("done"))
     try:

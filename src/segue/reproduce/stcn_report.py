@@ -1,6 +1,6 @@
 """First frames of the STCN report: they come from a detector instead of a person.
 
-Where the ground truth is masks, masks are followed; where it is boxes, as in Something-Else, whole boxes are.
+Objects are given by masks, or by whole boxes if the ground truth has boxes, as in Something-Else.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from segue.masks import fill_boxes, measure, overlay
 from segue.metrics.davis import VOID
 from segue.models.detection.mask_rcnn import MaskRCNN
 from segue.models.detection.pointrend import PointRend
-from segue.prompts.detectors import Detector, NetworkDetector, Refinement
+from segue.prompts.detectors import Detector, NetworkDetector
 from segue.prompts.grabcut import refine_box
 from segue.prompts.selection import nearest_detections
 from segue.registry import DETECTORS
 from segue.reproduce.papers import DISCOVERIES, FRONTS, INSTANCES, SEVERAL, Front, Truth
 from segue.sessions.detecting import detector
-from segue.types import Box, Frame, Image, IndexMask
+from segue.types import Box, Frame, Image, IndexMask, Refinement
 from segue.weights import load
 
 LEAST_SCORE = 0.01
 """Detections of less are not chosen from."""
 
 MANY = 100
-"""Detections of a picture that are chosen from."""
+"""Detections of an image that are chosen from."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """How a video begins: up to three frames, the annotation of the first, and boxes of its objects."""
+    """Start of a video: up to three frames, the annotation of the first, and boxes of its objects."""
 
     frames: tuple[Frame, ...]
     truth: IndexMask
@@ -49,7 +49,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What stands for one object on the first frame: its box, and the probability of each pixel, (H, W)."""
+    """Candidate for an object on the first frame: box, and probability of each pixel, (H, W)."""
 
     box: Box
     plane: FloatingArray
@@ -109,7 +109,7 @@ def first_frame(
 
 
 def detector_file(name: str, weights: Mapping[str, str | os.PathLike[str]]) -> str | os.PathLike[str] | None:
-    """The file that is given for the detector of a source, by its name or by that of its network."""
+    """The weight file of a detector, by its name or the name of its network."""
     model = INSTANCES.get(name) or DISCOVERIES.get(name, ("deeplab" if name == "DeepLabV3" else "",))[0]
     if not model:
         return None
@@ -117,7 +117,7 @@ def detector_file(name: str, weights: Mapping[str, str | os.PathLike[str]]) -> s
 
 
 def truth_itself(start: Start) -> Chosen:
-    """Each object stands for itself."""
+    """Each object is its own candidate."""
     return {
         number: Candidate(box, (start.truth == number).astype(np.float32))
         for number, box in start.boxes.items()
@@ -155,7 +155,7 @@ def _nearest(start: Start, planes: FloatingArray, boxes: FloatingArray, scores: 
 
 
 def discovered(find: Detector, start: Start, *, show: Show | None = None) -> Chosen:
-    """What is found stands for the object whose box is nearest; an object is found once."""
+    """Assign each candidate to the object with the nearest box; each object once."""
     found = find(start.frames[0], *start.frames[1 : 1 + find.lookahead])
     if show is not None:
         show(found.planes.astype(np.float32))
@@ -197,12 +197,12 @@ def back_to_front(boxes: Mapping[int, Box], front: Front) -> dict[int, Box]:
 
 
 def cut_boxes(start: Start, chosen: Chosen) -> UInt8Array:
-    """What GrabCut finds in each box, as where a person gives a box; later ones cover earlier ones."""
+    """GrabCut masks of the boxes; later ones cover earlier ones."""
     image = start.frames[0].image
     mask = np.zeros(image.shape[:2], np.uint8)
     for number, item in chosen.items():
         inside = measure(fill_boxes({1: item.box}, start.frames[0].size))
-        if inside:  # else the box lies beside the picture
+        if inside:  # else the box lies beside the image
             x0, y0, x1, y1 = (int(side) for side in inside[1].box)
             mask[refine_box(image, (x0, y0, x1, y1))] = number
     return mask
@@ -211,13 +211,8 @@ def cut_boxes(start: Start, chosen: Chosen) -> UInt8Array:
 def filtering_picture(start: Start, found: FloatingArray, chosen: IndexMask) -> Image:
     """A first frame three times, as figure 3 of the report: all that was found, what was chosen, the truth.
 
-    Args:
-        start: how the video begins.
-        found: probabilities (N, H, W) in [0, 1] of all that was found, the best first; it covers the others.
-        chosen: index mask (H, W) that is followed.
-
-    Returns:
-        RGB, (H, 3 W, 3), uint8.
+    ``found``: probabilities (N, H, W) in [0, 1] of all that was found, the best first; ``chosen``: index mask
+    (H, W) that is followed.
     """
     everything = np.zeros(start.truth.shape, np.uint16)
     for i in reversed(range(len(found))):
@@ -227,7 +222,7 @@ def filtering_picture(start: Start, found: FloatingArray, chosen: IndexMask) -> 
 
 
 def start_of(video: Sequence | BoxSequence) -> Start:
-    """How a video begins, of which the first frame must be annotated."""
+    """Start of a video; its first frame must be annotated."""
     if 0 not in video.annotations:
         raise DatasetError(
             f"sequence {video.name}: its first frame is not annotated; nothing says what to follow"

@@ -1,4 +1,4 @@
-"""What a table of a paper is: its rows, what they need, and what was published."""
+"""Tables of papers: rows, requirements, and published numbers."""
 
 from __future__ import annotations
 
@@ -22,14 +22,7 @@ COSTS = ("ms", "MiB")
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Weights that trainings begin from.
-
-    Attributes:
-        name: for ``--weights``.
-        source: where their authors published them.
-        training: what makes them otherwise.
-        file: what that leaves in its folder.
-    """
+    """Weights that trainings begin from."""
 
     name: str
     source: str
@@ -39,7 +32,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """How the network of a row is trained.
+    """Training of the network of a row.
 
     Attributes:
         network: the command of ``segue train``.
@@ -64,15 +57,15 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """One row: a model over the data set of its table.
 
     Attributes:
-        name: what stands in front of it.
+        name: heading of the row.
         published: the numbers of the paper, by heading of the table.
-        model: the network; None is that of the table, or the one that the user wants instead.
+        model: the network; None is the network of the table or the user's replacement.
         options: of the command that runs it, see ``segue run``.
-        training: what makes its weights, where they are not those of the network.
+        training: training of its weights, unless the network's own are used.
         first: where the masks of first frames come from, see :mod:`segue.reproduce.stcn_report`; None takes
             those of the data set.
     """
@@ -98,7 +91,7 @@ class Table:
         paper, name: what the user types.
         title: what it is, and where in the paper it stands.
         dataset: name of the data set, as ``segue run`` and ``--data`` have it.
-        columns: measure of the evaluation by heading; ``moving/F`` is that of a category.
+        columns: measure of the evaluation by heading; ``moving/F`` is the F of a category.
         rows: from top to bottom.
         model: the network of the rows that name none.
         subset, year: part of the data set, and edition of DAVIS.
@@ -117,7 +110,7 @@ class Table:
     title: str
     dataset: str
     columns: Mapping[str, str]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     model: str
     subset: str | None = None
     year: SemiSupervised = "2017"
@@ -137,7 +130,7 @@ class Table:
 
     @property
     def headings(self) -> tuple[str, ...]:
-        """Headings of which a row has a published number."""
+        """Headings with a published number."""
         names = self.measures
         return tuple(name for name in names if any(name in row.published for row in self.rows))
 

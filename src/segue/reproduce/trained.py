@@ -17,7 +17,7 @@ from segue.jobs.processes import settings_of
 from segue.jobs.values import TrainJob
 from segue.reproduce.asked import How
 from segue.reproduce.needs import absent
-from segue.reproduce.tables import Row, Training
+from segue.reproduce.tables import TableRow, Training
 from segue.weights import read_checkpoint
 
 
@@ -33,7 +33,7 @@ class Trainer:
         notice: called with a line of text.
     """
 
-    row: Row
+    row: TableRow
     model: str
     how: How
     train: Callable[[TrainJob], None]
@@ -73,7 +73,7 @@ class Trainer:
         return weights
 
 
-def training_of(row: Row) -> Training:
+def training_of(row: TableRow) -> Training:
     """The training of a row that has one."""
     assert row.training is not None
     return row.training
@@ -93,8 +93,8 @@ def training_job(training: Training, words: list[str], output: Path) -> TrainJob
     return checked(TrainJob, {"network": training.network, "settings": settings, "folder": folder})
 
 
-def training_lacks(row: Row, how: How) -> Iterator[str]:
-    """What the training of a row needs and is not there, with what brings it."""
+def training_lacks(row: TableRow, how: How) -> Iterator[str]:
+    """Missing requirements of the training of a row, with the command that provides each."""
     training = training_of(row)
     if missing := missing_packages("train"):
         yield f"training needs {missing}"
@@ -111,8 +111,8 @@ def training_lacks(row: Row, how: How) -> Iterator[str]:
     yield from (absent(name) for name in dict.fromkeys(needed) if name not in how.data)
 
 
-def random_start(row: Row, how: How) -> str | None:
-    """What the paper begins the training of a row from, where this training begins at random."""
+def random_start(row: TableRow, how: How) -> str | None:
+    """Initial weights in the paper if this training starts from random weights."""
     training = row.training
     if training is None or training.pretrained is None or row.key in how.weights:
         return None
@@ -120,6 +120,6 @@ def random_start(row: Row, how: How) -> str | None:
 
 
 def names_its_start(training: Training, how: How, *row: str) -> bool:
-    """Whether the options say what a training begins from."""
+    """Whether the options name initial weights."""
     words = (*training.options, *how.train.of(training.network, *row))
     return not {"--start", "--init"}.isdisjoint(word.partition("=")[0] for word in words)

@@ -10,17 +10,17 @@ import numpy as np
 from segue.types import Box, Frame, Image
 
 SURROUNDINGS = 4.0
-"""Side of a view in longer sides of the object's box: detectors know things by what is around them."""
+"""Side of a view in longer sides of the object's box; detectors need the surroundings."""
 
 LEAST_SIDE = 64.0  # pixels of a view
 
-CUT_OFF = 0.5  # weight of the area of an object at the border of the picture, which may be a part of it
+CUT_OFF = 0.5  # weight of the area of an object at the border of the image, which may be a part of it
 
 GAIN = 1.2
 """By how much a view must be larger than the one that gave the name before it is looked at again."""
 
 Name = Callable[[Image, Box], tuple[str, float] | None]
-"""Says what is in a box of a picture: label and score, or None."""
+"""Says what is in a box of an image: label and score, or None."""
 
 
 @dataclass(slots=True)
@@ -35,10 +35,10 @@ class _View:
 
 
 class BestViews:
-    """Keeps for each object the part of a frame on which it was largest, and names it when it is asked.
+    """Keeps the largest view of each object and labels it on request.
 
     Args:
-        name: says what is in a box of a picture; called at most once for each :meth:`name`.
+        name: labels a box of an image; called at most once per :meth:`name`.
     """
 
     def __init__(self, name: Name) -> None:
@@ -82,5 +82,5 @@ class BestViews:
 
 
 def _part(centre: float, half: float, length: int) -> tuple[int, int]:
-    """First pixel and end of a part around a point, inside the picture."""
+    """First pixel and end of a part around a point, inside the image."""
     return max(0, int(centre - half)), min(length, int(np.ceil(centre + half)))

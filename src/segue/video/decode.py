@@ -1,4 +1,4 @@
-"""Video files: from a container of PyAV to upright RGB pictures with true times, damage included."""
+"""Video files: from a container of PyAV to upright RGB images with true times, damage included."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import heapq
 import itertools
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, partial
@@ -26,7 +26,7 @@ from segue.errors import SourceError
 from segue.types import Image
 from segue.video.readers import DEFAULT_FPS, DamageError, Picture, Reader, check_pixels
 
-# Titles are not always the UTF-8 that the formats want; the film is none the worse for that. From version 19
+# Titles are not always the UTF-8 that the formats want; the video is none the worse for that. From version 19
 # on PyAV takes them as they come.
 _TITLES: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
@@ -34,22 +34,18 @@ FEW = 50
 """Frames that are rather decoded than sought."""
 
 MOST_REORDERED = 32
-"""Most places between the order of packets and that of frames; codecs hold 16 frames back at most."""
+"""Largest offset between packet order and frame order; codecs delay at most 16 frames."""
 
 _EARLY_END = 5
 """Missing frames at the end from which on a file counts as cut off; fewer are rounding of durations."""
 
 DisplayMatrix = npt.NDArray[np.int32]
-"""How a player turns the pictures: 3x3, 16.16 fixed point, as in ISO/IEC 14496-12, 8.2.2."""
+"""Display matrix: 3x3, 16.16 fixed point, as in ISO/IEC 14496-12, 8.2.2."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What the decoder gave next in order of presentation; no frame where one was lost to damage.
-
-    Times are in seconds on the clock of the container; None, and duration 0, if the file does not say. The
-    stamp is the time in ticks of the stream.
-    """
+    """Next frame in order of presentation; None if it was lost to damage."""
 
     time: float | None
     frame: VideoFrame | None
@@ -62,18 +58,14 @@ USUAL_CODECS = ("h264", "hevc", "vp9", "av1", "mjpeg")
 
 
 def known_codecs() -> list[str]:
-    """Those of the usual codecs that this build of FFmpeg has."""
+    """The usual codecs that this build of FFmpeg has."""
     return [name for name in USUAL_CODECS if name in av.codecs_available]
 
 
 def open_container(
     address: str, where: str, options: dict[str, str] | None = None, timeout: float | None = None
 ) -> av.container.InputContainer:
-    """Open what has a video stream.
-
-    ``where`` names it in messages, ``options`` are those of the protocol or format, and ``timeout`` is in
-    seconds, for the network.
-    """
+    """Open what has a video stream."""
     try:
         container = cast(
             "av.container.InputContainer",
@@ -90,7 +82,7 @@ def open_container(
 
 
 def video_stream(container: av.container.InputContainer) -> VideoStream:
-    """The stream that a player would show: cover pictures and previews come last."""
+    """The stream that a player would show: cover images and previews come last."""
     return cast("VideoStream", container.streams.best("video"))
 
 
@@ -102,7 +94,7 @@ def describe(error: BaseException) -> str:
 
 
 def decode(container: av.container.InputContainer, stream: VideoStream) -> Iterator[Decoded]:
-    """Everything the stream holds, in order of presentation; lost and damaged frames stand in their places.
+    """All frames of the stream in order of presentation; lost and damaged frames keep their positions.
 
     A demuxer that cannot go on at all raises the error of PyAV.
     """
@@ -144,18 +136,7 @@ def _seconds(pts: int | None, time_base: Fraction | None) -> float | None:
 
 
 def to_rgb(item: Decoded, where: str) -> Image:
-    """Convert a decoded frame to an upright picture.
-
-    Args:
-        item: what :func:`decode` gave.
-        where: its name for messages.
-
-    Returns:
-        RGB (H, W, 3), uint8.
-
-    Raises:
-        DamageError: the frame was lost or cannot be converted.
-    """
+    """Convert a decoded frame to an upright image. Returns RGB (H, W, 3), uint8."""
     if item.frame is None:
         raise DamageError(f"{where} is damaged")
     check_pixels(item.frame.height, item.frame.width, where)
@@ -176,15 +157,7 @@ def display_matrix(frame: VideoFrame) -> DisplayMatrix | None:
 def turn_upright(image: npt.NDArray[np.uint8], matrix: DisplayMatrix | None) -> Image:
     """Apply a display matrix to the nearest multiple of 90 degrees, mirroring included.
 
-    A pixel at column p and row q is shown at column ``a p + c q`` and row ``b p + d q``, up to a shift, where
-    a, b begin the first row of the matrix and c, d the second.
-
-    Args:
-        image: RGB (h, w, 3), uint8.
-        matrix: display matrix; None leaves the picture as it is.
-
-    Returns:
-        The turned picture, sides swapped where need be.
+    ``image``: RGB (h, w, 3), uint8.
     """
     if matrix is None:
         return image
@@ -212,54 +185,67 @@ def promised_duration(stream: VideoStream) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class FrameOrder:
-    """Where the frames of a video stream are, by its packets alone.
+    """Index of the frames of a video stream, made from its packets without decoding.
 
     Attributes:
-        stamps: time stamp of each frame in order of presentation; none where packets do not tell it for sure.
+        stamps: time stamp of each frame in order of presentation, without repetition.
         keys: indices of the key frames, in order.
-        begin: time of the first frame in seconds.
         base: seconds of a tick of the stamps.
+        sure: whether decoding gives exactly these frames; False of damaged and of ambiguous packets.
     """
 
     stamps: tuple[int, ...] = ()
     keys: tuple[int, ...] = ()
-    begin: float = 0.0
     base: float = 0.0
+    sure: bool = False
 
     @classmethod
-    def of(cls, container: av.container.InputContainer, stream: VideoStream) -> FrameOrder:
-        """Read all packets of a stream, and decode its first frame."""
+    def of(
+        cls,
+        container: av.container.InputContainer,
+        stream: VideoStream,
+        report: Callable[[int], None] | None = None,
+    ) -> FrameOrder:
+        """Read all packets of a stream, and decode its first frame; ``report`` gets positions in the file."""
         stamps: list[int] = []
         keys: list[int] = []
         first: int | None = None
+        base, sure = stream.time_base, True
         try:
-            for packet in container.demux(stream):
+            for number, packet in enumerate(container.demux(stream)):
                 if packet.size == 0:
                     continue
-                if packet.pts is None or packet.is_corrupt or packet.is_discard:
-                    return cls()
+                if report is not None and number % 500 == 0:
+                    report(packet.pos or 0)
+                sure = sure and not (packet.pts is None or packet.is_corrupt or packet.is_discard)
+                if packet.pts is None or packet.is_discard:
+                    continue
                 stamps.append(packet.pts)
                 if packet.is_keyframe:
                     keys.append(packet.pts)
-                if first is None:
+                if sure and first is None:
                     first = next((frame.pts for frame in packet.decode()), None)
         except (av.error.FFmpegError, OSError):
-            return cls()
-        order = sorted(stamps)
+            sure = False  # what follows a damaged place is not reached by a player either
+        order = sorted(set(stamps))
         rank = {stamp: place for place, stamp in enumerate(order)}
         # Two parts with clocks of their own, or frames that no player shows: count them by decoding.
         moved = max((abs(rank[stamp] - place) for place, stamp in enumerate(stamps)), default=0)
-        base = stream.time_base
-        if len(rank) < len(order) or moved > MOST_REORDERED or base is None or first != order[0]:
-            return cls()
-        return cls(
-            tuple(order), tuple(sorted(rank[stamp] for stamp in keys)), float(order[0] * base), float(base)
-        )
+        sure = sure and len(order) == len(stamps) and moved <= MOST_REORDERED and base is not None
+        sure = sure and bool(order) and first == order[0]
+        return cls(tuple(order), tuple(sorted({rank[stamp] for stamp in keys})), float(base or 0), sure)
+
+    @property
+    def begin(self) -> float:
+        """Time of the first frame in seconds."""
+        return self.stamps[0] * self.base if self.stamps else 0.0
 
     def keys_before(self, start: int | float) -> tuple[int, ...]:
         """Key frames from which on the frame at an index or a time can be decoded, the best one first."""
+        if not self.sure:
+            return ()
         if isinstance(start, float):
-            start = bisect_left(self.stamps, self.stamps[0] + start / self.base - 1) if self.stamps else 0
+            start = bisect_left(self.stamps, self.stamps[0] + start / self.base - 1)
         place = bisect_right(self.keys, start)
         return tuple(key for key in reversed(self.keys[max(place - 3, 0) : place]) if key)
 
@@ -280,10 +266,7 @@ class VideoFileReader(Reader):
             self.size = self._first_size(decode(container, stream))
 
     def pictures(self, start: int | float = 0) -> Iterator[Picture]:
-        """All frames in order; a frame lost to damage stands in its place and raises when it is loaded.
-
-        Frames before the last key frame that is not after ``start`` are left out where this is exact.
-        """
+        """All frames in order; a frame lost to damage keeps its position and raises when loaded."""
         index = -1
         begin = time = end = 0.0
         step = 1 / (self.fps or DEFAULT_FPS)
@@ -307,7 +290,7 @@ class VideoFileReader(Reader):
             return FrameOrder.of(container, video_stream(container))
 
     def _from(self, start: int | float) -> tuple[int, Iterator[Decoded]]:
-        """An index not after ``start``, that of a key frame or 0, and the frames from there on."""
+        """Index of the last key frame not after ``start`` (or 0), and the frames from there on."""
         if start >= (FEW if isinstance(start, int) else FEW / (self.fps or DEFAULT_FPS)):
             keys = [self._order.stamps[key] for key in self._order.keys_before(start)]
             for earlier in keys:  # a container without an index may be entered too late

@@ -32,7 +32,7 @@ Kind = Literal["enter", "leave", "end", "zone-enter", "zone-leave", "cross"]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An object has come or gone, or has entered, left or crossed something.
+    """An object appeared, left, or crossed or entered a zone.
 
     Attributes:
         event: ``enter``; ``leave`` when it has not been seen for a while; ``end`` when it was still there at
@@ -43,12 +43,12 @@ class Event:
         x0, y0, x1, y1: its box there, in pixels; the far side is exclusive.
         area: its pixels there.
         seconds: time since it came, 0 for ``enter``; for ``zone-leave`` the time that it was in the zone.
-        largest: most pixels that it had so far.
-        label: its class, where one is known so far; None where none is.
-        label_score: score of that class, in [0, 1], where a detector has named it.
-        zone: name of the zone or line; for other events the zone in which it stands there, if any.
-        direction: ``right`` or ``left`` for ``cross``: the side to which it went, for who looks along the
-            line from its first point to its second.
+        largest: largest area so far, in pixels.
+        label: its class, or None if unknown.
+        label_score: score of that class, in [0, 1], if a detector gave it.
+        zone: name of the zone or line; for other events the zone that contains it, if any.
+        direction: ``right`` or ``left`` for ``cross``: the side to which it went, as seen when
+            facing from the first point of the line to the second.
     """
 
     event: Kind
@@ -75,7 +75,7 @@ class Event:
 
 @dataclass(slots=True)
 class _Place:
-    """How an object stands to a zone or line: since when it is inside; where it was last, off the line."""
+    """State of an object at a zone or line: time of entry; last side of the line."""
 
     inside: Event | None = None
     frames: int = 0  # in a row on which it was otherwise
@@ -102,19 +102,19 @@ class EventSink(SpooledSink):
 
     Args:
         path: file to write, ending in ``.csv`` or ``.json``.
-        size: height and width that boxes and areas refer to; None takes those of each mask.
+        size: height and width for boxes and areas; None takes the size of each mask.
         zones: regions and lines that are watched.
         notify: address that receives each event as soon as it is known, see
             :class:`segue.video.notify.Notifier`.
         live: write each event to the file as soon as it is known; else the file appears when it is complete.
-        snapshots: takes a picture and a clip of each event.
+        snapshots: takes an image and a clip of each event.
         on_event: called with each event as soon as it is known.
         name: says what an object without a label is, from the best view of it so far; called at most once for
             each event.
 
     Raises:
         SinkError: the file has another ending, or cannot be written.
-        SegueError: a zone lies outside the picture; where the size is not known yet it is raised with the
+        SegueError: a zone lies outside the image; where the size is not known yet it is raised with the
             first result.
     """
 

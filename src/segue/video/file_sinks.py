@@ -40,7 +40,7 @@ class SpooledSink(FileSink):
             self._spool.write(_LENGTH.pack(len(entry)) + entry)
 
     def _entries(self) -> Iterator[bytes]:
-        """What was put, in order; nothing more may come meanwhile."""
+        """All items in order; none may be added meanwhile."""
         self._spool.seek(0)
         while header := self._spool.read(_LENGTH.size):
             yield self._spool.read(_LENGTH.unpack(header)[0])
@@ -59,7 +59,7 @@ class NpzSink(SpooledSink):
 
     Args:
         path: file to write, ending in ``.npz``.
-        size: height and width of the masks; None keeps that of the first one.
+        size: height and width of the masks; None keeps the size of the first one.
     """
 
     def __init__(self, path: str | Path, *, size: Size = None) -> None:
@@ -124,8 +124,8 @@ class CocoSink(SpooledSink):
     Args:
         path: file to write, ending in ``.json``.
         flavour: "coco" or "ytvis".
-        size: height and width of the masks; None keeps that of each mask.
-        names: file name of the picture by frame index; others are called ``00012.jpg``.
+        size: height and width of the masks; None keeps the size of each mask.
+        names: file name of the image by frame index; others are called ``00012.jpg``.
         video_id: number of the video.
         categories: category number by label; other labels get the next free numbers as they come. An
             object without label is an "object".

@@ -1,4 +1,4 @@
-"""What a source is known by, so that a run goes on only with the frames that it was begun with."""
+"""Identity of a source, so that a run resumes only with the same frames."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any, Literal
 
 from segue.errors import SourceError
 from segue.inputs import exists
-from segue.video.images import list_images, match_images
-from segue.video.live import is_url, stored_address
+from segue.video.addresses import is_url, stored_address
 
 END_BYTES = 1 << 18
 """Bytes at each end of a file that go into its digest: headers and indices of video files lie there."""
@@ -22,19 +21,16 @@ Kind = Literal["file", "folder", "address", "camera"]
 
 @dataclass(frozen=True, slots=True)
 class SourceIdentity:
-    """What a source is known by, whatever it is called.
-
-    A file is known by its size, its time and a digest of its two ends; a folder or pattern of pictures by the
-    same of the list of its pictures; an address by itself, without its password and with a hash of its query.
+    """Identity of a source, independent of its path.
 
     Attributes:
         place: path as it was given, address without its password, or number of the camera.
         kind: file, folder (also a pattern), address or camera.
-        size: bytes of the file, or of all pictures; None where it is not known.
-        modified_ns: time of the last change in nanoseconds since 1970, of the newest picture for a folder;
+        size: bytes of the file, or of all images; None where it is not known.
+        modified_ns: time of the last change in nanoseconds since 1970, of the newest image for a folder;
             None where it is not known.
         digest: SHA-256, hexadecimal, over both ends of a file, or over the names, sizes and times of the
-            pictures of a folder; of an address over what its server calls the version; None where nothing is.
+            images of a folder; of an address over what its server calls the version; None where nothing is.
     """
 
     place: str
@@ -47,6 +43,8 @@ class SourceIdentity:
     def of(cls, source: str | Path) -> SourceIdentity:
         """The identity of a source as it is now."""
         text = os.fspath(source)
+        from segue.video.images import list_images, match_images  # late: options are checked before
+
         if is_url(text):
             return cls(stored_address(text), "address")
         path = Path(text)
@@ -76,10 +74,7 @@ class SourceIdentity:
         return cls(place, "folder", total, newest, digest.hexdigest())
 
     def difference(self, now: SourceIdentity) -> str | None:
-        """What has changed since this identity was taken; None if it is the same source.
-
-        A file or folder that only has another path is the same.
-        """
+        """The change since this identity was taken; None if it is the same source."""
         if self.kind != now.kind:
             return f"its kind was {self.kind}, now it is {now.kind}"
         if self.kind in ("address", "camera") and self.place != now.place:
@@ -87,7 +82,7 @@ class SourceIdentity:
         if _differ(self.size, now.size):
             return f"its size was {self.size} bytes, now it is {now.size}"
         if self.kind == "folder":
-            return None if self.digest == now.digest else "names, sizes or times of its pictures have changed"
+            return None if self.digest == now.digest else "names, sizes or times of its images have changed"
         if _differ(self.digest, now.digest):
             return "its content has changed"
         changed = _differ(self.modified_ns, now.modified_ns)
@@ -114,7 +109,7 @@ class SourceIdentity:
 
 
 def _differ(one: object, other: object) -> bool:
-    """Whether two values differ that are both known; of addresses not everything is."""
+    """Whether two known values differ; addresses leave some unknown."""
     return one is not None and other is not None and one != other
 
 

@@ -1,4 +1,4 @@
-"""A folder, a glob pattern or a single file of still pictures as a source."""
+"""A folder, a glob pattern or a single file of still images as a source."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from segue.video.partial import write_complete, writing
 from segue.video.readers import DEFAULT_FPS, DamageError, Picture, Reader, as_rgb, check_pixels
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
-"""File name endings that are taken for still pictures."""
+"""File name endings that are taken for still images."""
 
 
 def list_images(source: Path) -> list[Path]:
-    """Pictures of a folder, in natural order of their names, without hidden files."""
+    """Images of a folder, in natural order of their names, without hidden files."""
     try:
         found = [
             path
@@ -45,17 +45,7 @@ def match_images(pattern: str) -> list[Path]:
 
 
 def read_image(path: Path) -> Image:
-    """RGB picture of a file, (H, W, 3), uint8, turned upright as its EXIF data say.
-
-    Args:
-        path: the file.
-
-    Returns:
-        RGB (H, W, 3), uint8.
-
-    Raises:
-        DamageError: the file cannot be decoded, or holds a film.
-    """
+    """RGB image of a file, (H, W, 3), uint8, turned upright as its EXIF data say."""
     with _opened(path) as picture:
         if _frames_of(picture) > 1:
             raise DamageError(
@@ -65,47 +55,36 @@ def read_image(path: Path) -> Image:
 
 
 def decode_image(data: bytes, where: str) -> Image:
-    """RGB picture of the bytes of a picture file, (H, W, 3), uint8, turned upright as its EXIF data say.
-
-    Args:
-        data: a file that came over a network, in one of the formats of picture files.
-        where: its name for messages.
-
-    Returns:
-        RGB (H, W, 3), uint8.
-
-    Raises:
-        SourceError: the bytes cannot be decoded, hold a film, or are a picture of too many pixels.
-    """
+    """RGB image of the bytes of an image file, (H, W, 3), uint8, turned upright as its EXIF data say."""
     try:
         with _decoding(where), PillowImage.open(io.BytesIO(data), formats=PICTURE_FORMATS) as picture:
             check_pixels(picture.height, picture.width, where)
             if _frames_of(picture) > 1:
-                raise SourceError(f"{where}: holds {_frames_of(picture)} frames; give one picture")
+                raise SourceError(f"{where}: holds {_frames_of(picture)} frames; give one image")
             return _to_rgb(picture, where)
     except DamageError as error:
         raise SourceError(str(error)) from error
 
 
 def write_picture(path: Path, picture: Image) -> None:
-    """Write an RGB picture, (H, W, 3), uint8, as PNG; folders are made, and it appears when complete."""
+    """Write an RGB image, (H, W, 3), uint8, as PNG; folders are made, and it appears when complete."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_complete(path, encode_png(picture))
 
 
 def count_frames(path: Path) -> int:
-    """Number of frames of a picture file: 1, but for animations and TIFF files of several pages."""
+    """Number of frames of an image file: 1, but for animations and TIFF files of several pages."""
     try:
         with _opened(path) as picture:
             return _frames_of(picture)
-    except DamageError:  # reported when the picture is wanted
+    except DamageError:  # reported when the image is wanted
         return 1
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[PillowImage.Image]:
-    """A picture file, not decoded yet; what Pillow raises inside the block comes as a DamageError."""
+    """An image file, not decoded yet; what Pillow raises inside the block comes as a DamageError."""
     with _decoding(str(path)):
         check_file(path, SourceError)
         with PillowImage.open(path, formats=PICTURE_FORMATS) as picture:
@@ -115,18 +94,18 @@ def _opened(path: Path) -> Iterator[PillowImage.Image]:
 
 @contextmanager
 def _decoding(where: str) -> Iterator[None]:
-    """What goes wrong with a picture inside the block comes as a DamageError."""
+    """Errors of an image inside the block are raised as DamageError."""
     try:
         yield
     except SourceError as error:
         raise DamageError(str(error)) from error
     except PICTURE_ERRORS as error:
-        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error).split("\n")[0]
-        raise DamageError(f"{where}: unreadable picture ({reason or type(error).__name__})") from error
+        reason = "not an image" if isinstance(error, UnidentifiedImageError) else str(error).split("\n")[0]
+        raise DamageError(f"{where}: unreadable image ({reason or type(error).__name__})") from error
 
 
 def _frames_of(picture: PillowImage.Image) -> int:
-    # The further pictures of a JPEG are views for other screens.
+    # The further images of a JPEG are views for other screens.
     return 1 if picture.format == "MPO" else int(getattr(picture, "n_frames", 1))
 
 
@@ -139,11 +118,11 @@ def _to_rgb(picture: PillowImage.Image, path: Path | str) -> Image:
 
 
 class ImageReader(Reader):
-    """Still pictures as the frames of a video."""
+    """Still images as the frames of a video."""
 
     def __init__(self, files: list[Path], name: str, where: str, fps: float | None) -> None:
         if not files:
-            raise SourceError(f"{where}: no pictures here ({', '.join(sorted(IMAGE_SUFFIXES))})")
+            raise SourceError(f"{where}: no images here ({', '.join(sorted(IMAGE_SUFFIXES))})")
         self.name = name
         self.where = where
         self.files = tuple(files)
@@ -152,7 +131,7 @@ class ImageReader(Reader):
         with suppress(DamageError):  # reported when the frame is wanted, as the caller chose
             self.size = read_image(files[0]).shape[:2]
         stems = tuple(path.stem for path in files)
-        # Two pictures that differ only in folder or ending must not share one mask file.
+        # Two images that differ only in folder or ending must not share one mask file.
         self.names = stems if len(set(stems)) == len(stems) else None
 
     def pictures(self, start: int | float = 0) -> Iterator[Picture]:
@@ -163,10 +142,7 @@ class ImageReader(Reader):
 
 
 class AnimationReader(Reader):
-    """The frames of an animated WebP or PNG file, or the pages of a TIFF file, at the times that it says.
-
-    ``fps`` counts where the file does not say how long a frame is shown.
-    """
+    """The frames of an animated WebP or PNG file, or the pages of a TIFF file, at the times that it says."""
 
     def __init__(self, path: Path, fps: float | None) -> None:
         self._path = path

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ import numpy.typing as npt
 from segue.cancel import CancelToken
 from segue.errors import SourceError
 from segue.types import Image
+from segue.video.addresses import public_address
 from segue.video.decode import (
     Decoded,
     decode,
@@ -31,11 +30,6 @@ from segue.video.decode import (
 )
 from segue.video.readers import Picture, Reader
 
-SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt"})
-"""Schemes of addresses that are read over the network."""
-
-_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-
 _LEAST_STEP = 1e-3
 """Least distance in seconds of two frames of a live source."""
 
@@ -43,7 +37,7 @@ _LAST_CAMERA = 99
 """OpenCV reads the hundreds of a number as the driver to take."""
 
 _EARLY_END = 0.5
-"""Seconds by which a film may end before its promised length without counting as broken off."""
+"""Seconds by which a video may end before its promised length without counting as broken off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,44 +66,6 @@ class Reconnect:
             Seconds; doubled with each failure, up to ``max_delay``.
         """
         return float(min(self.max_delay, self.first_delay * 2.0 ** (failures - 1)))
-
-
-def is_address(text: str) -> bool:
-    """Whether a string is a network address and no path."""
-    scheme, separator, _ = text.partition("://")
-    return bool(separator) and scheme.lower() in SCHEMES
-
-
-def is_url(text: str) -> bool:
-    """Whether a string is an address of any kind, also of an object store such as ``s3://``."""
-    return _URL.match(text) is not None
-
-
-def public_address(address: str) -> str:
-    """The address without user name, password and query, fit for messages."""
-    try:
-        parts = urlsplit(address)
-        host, port = parts.hostname, parts.port
-        if not parts.netloc and parts.scheme not in SCHEMES and is_url(address):
-            return f"{parts.scheme}://{parts.path}"  # such as file:///videos/a.mp4
-    except ValueError:
-        host, port = None, None
-    if not host:
-        # The whole of it may hold a password where nobody expects one.
-        raise SourceError(
-            f"{address.partition('://')[0]}://...: is no address; write it as rtsp://host:554/name, with a "
-            "port up to 65535"
-        )
-    host = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
-
-
-def stored_address(address: str) -> str:
-    """The public part of an address, and a hash of its query, which may name the camera and hold a key."""
-    public = public_address(address)
-    query = urlsplit(address).query
-    digest = hashlib.sha256(query.encode("utf-8", "surrogateescape")).hexdigest()
-    return f"{public}?sha256={digest[:16]}" if query else public
 
 
 class _LiveReader(Reader):
@@ -146,7 +102,7 @@ class _LiveReader(Reader):
             self._stopped.wait(self._reconnect.delay(self._failures))
 
     def _connection(self) -> Generator[Picture, None, str | None]:
-        """The pictures of one connection, and why it ended; None where nothing more is to come."""
+        """The images of one connection, and why it ended; None where nothing more is to come."""
         raise NotImplementedError
 
     def _picture(self, time: float, load: Callable[[], Image]) -> Picture:
@@ -156,15 +112,11 @@ class _LiveReader(Reader):
 
 
 class NetworkReader(_LiveReader):
-    """A stream behind an address.
-
-    A live stream continues with the next frame that arrives; its times continue by the wall clock. A film,
-    which has a length in seconds or bytes, is read on from where it broke, and its end is the end.
-    """
+    """A stream behind an address."""
 
     @property
     def endless(self) -> bool:
-        """Whether this is a live stream and no film; known from the first frame on."""
+        """Whether this is a live stream and no video; known from the first frame on."""
         return not (self._duration or self._bytes)
 
     def __init__(self, address: str, fps: float | None, reconnect: Reconnect) -> None:
@@ -196,10 +148,7 @@ class NetworkReader(_LiveReader):
         return reason
 
     def _new_items(self) -> Iterator[tuple[float, Decoded]]:
-        """Items of one connection that were not given before.
-
-        Frames lost at the beginning and at the end of a connection belong to the break, not to the stream.
-        """
+        """Items of one connection that were not given before."""
         lost: list[tuple[float, Decoded]] = []
         started = False
         for place, item in enumerate(self._items()):
@@ -244,7 +193,7 @@ class NetworkReader(_LiveReader):
                 yield item
 
     def _is_complete(self) -> bool:
-        """Whether this is a film, not a live stream, and was read to its end."""
+        """Whether this is a video, not a live stream, and was read to its end."""
         if not self._duration:
             return self._by_range and self._bytes > 0 and self._passed > 0
         return self._last >= 0 and self._last > self._promised - _EARLY_END
@@ -286,7 +235,7 @@ class CameraReader(_LiveReader):
 
     @property
     def endless(self) -> bool:
-        """A camera gives pictures until it is stopped."""
+        """A camera gives images until it is stopped."""
         return True
 
     def __init__(self, number: int, reconnect: Reconnect) -> None:
@@ -310,7 +259,7 @@ class CameraReader(_LiveReader):
                 yield self._picture(self._clock.time_of(None), partial(_bgr_to_rgb, image))
         finally:
             camera.release()
-        return "no picture arrives; is it connected and free?"
+        return "no image arrives; is it connected and free?"
 
 
 def _opened(number: int) -> cv2.VideoCapture:

@@ -44,7 +44,7 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is known of a mask file, by its plain name; boxes and areas of the objects are not kept."""
+    """Record of a mask file by its name; boxes and areas of the objects are not stored."""
 
     file: str
     index: int
@@ -76,14 +76,10 @@ class Record:
 
 
 class MaskFolderSink(Sink):
-    """Writes one mask file a frame into a folder, and knows which files there segue wrote.
-
-    Every file is on record before it is there, so that whatever a run leaves behind, a later one knows. The
-    files of an earlier run stay until the first result is there, and then go if ``anew``.
+    """Writes one mask file per frame into a folder and records which files segue wrote.
 
     After a power cut the records that were written since the last :meth:`flush` may be missing while files of
-    theirs are there: ``continues`` takes files of frames behind the last record for such. With
-    ``syncs_records`` there are none, at the price of one more sync a frame.
+    theirs are there: ``continues`` takes files of frames behind the last record for such.
     """
 
     def __init__(
@@ -208,7 +204,7 @@ class PngSink(MaskFolderSink):
         self._settings = json.loads(json.dumps(dict(settings or {})))
         if marker is None:
             if any(path.suffix.lower() == ".png" for path in folder.iterdir()):
-                raise SinkError(f"{folder}: has pictures that segue did not write; choose another folder")
+                raise SinkError(f"{folder}: has images that segue did not write; choose another folder")
         elif resume:
             done = max(records_of(folder), default=-2)
             _check_settings(folder, _until(marker["settings"], done), _until(self._settings, done))
@@ -273,14 +269,14 @@ class PngSink(MaskFolderSink):
 class CdnetSink(MaskFolderSink):
     """Writes ``bin000001.png`` ..., as the evaluation of CDnet2014 wants them.
 
-    255 is foreground, 50 what is labelled shadow, 0 the rest. A frame from a picture ``in000123.jpg`` gets
+    255 is foreground, 50 what is labelled shadow, 0 the rest. A frame from an image ``in000123.jpg`` gets
     that number; others are counted from 1 on. The masks that an earlier run wrote there are removed when the
     first new one is written.
 
     Args:
         folder: folder to write to; made if it is not there.
         size: height and width of the files; masks are brought to it by nearest neighbour. None keeps them.
-        names: name (without ending) of the picture by frame index.
+        names: name (without ending) of the image by frame index.
 
     Raises:
         SinkError: the folder cannot be written to, or holds such files that segue did not write.
@@ -305,13 +301,13 @@ class CdnetSink(MaskFolderSink):
 
 
 def frame_number(name: str, index: int) -> int:
-    """Number of CDnet2014 of a frame, by the name of its picture, without ending, and its index."""
+    """Number of CDnet2014 of a frame, by the name of its image, without ending, and its index."""
     match = _CDNET_PICTURE.fullmatch(name)
     return int(match[1]) if match else index + 1
 
 
 def read_marker(folder: Path) -> dict[str, Any] | None:
-    """What the marker of a mask folder says (``complete``, ``settings``), or None if there is none.
+    """Content of the marker of a mask folder (``complete``, ``settings``), or None.
 
     Args:
         folder: mask folder of a run.
@@ -338,10 +334,7 @@ def read_marker(folder: Path) -> dict[str, Any] | None:
 
 
 def read_records(folder: Path) -> dict[int, Record]:
-    """The record of each frame of a mask folder whose mask file is there, by frame index, in order.
-
-    Where a frame was written twice, the later record counts.
-    """
+    """The record of each frame of a mask folder whose mask file is there, by frame index, in order."""
     records = records_of(folder)
     try:
         present = {path.name for path in folder.iterdir()}
@@ -380,7 +373,7 @@ def records_of(folder: Path) -> dict[int, Record]:
 def replay(folder: str | Path, before: int | None = None) -> Iterator[Segmentation]:
     """Results of an earlier run, read from its mask folder, in order of frames.
 
-    Labels and scores come back as they were; boxes and areas are those of the pixels in the file.
+    Labels and scores are restored; boxes and areas are computed from the pixels.
 
     Args:
         folder: a folder that :class:`PngSink` wrote.
@@ -409,10 +402,7 @@ def replay(folder: str | Path, before: int | None = None) -> Iterator[Segmentati
 
 
 def _until(settings: Settings, last: int) -> Settings:
-    """The settings without the prompts of frames behind ``last``, which may still change.
-
-    Prompts are under ``prompts`` by frame index; those of the first frame, whichever that is, under -1.
-    """
+    """The settings without the prompts of frames behind ``last``, which may still change."""
     prompts = settings.get("prompts")
     if not isinstance(prompts, dict):
         return settings

@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from segue.errors import SinkError
 from segue.extras import install_command
-from segue.video.live import public_address
+from segue.video.addresses import public_address
 
 TIMEOUT = 5.0  # seconds for one message
 WAITING = 1000  # messages that may wait; when there are more, new ones are dropped
@@ -42,14 +42,9 @@ Deliver = Callable[[bytes], None]
 class Notifier:
     """Sends values as JSON, in a thread and in order, so that nobody waits for the answer.
 
-    A message that fails is not sent again; the first failure in a row warns.
-
     Args:
         address: where to: ``http://`` or ``https://``; ``mqtt://HOST/TOPIC`` or, encrypted, ``mqtts://``,
             with ``USER:PASSWORD@`` before the host where the broker wants it.
-
-    Raises:
-        SinkError: the address is of another kind, or a package for it is missing.
     """
 
     def __init__(self, address: str) -> None:

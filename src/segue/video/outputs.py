@@ -6,21 +6,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segue.errors import ResumeError, SinkError
+from segue.lazy import LazyCallable
 from segue.registry import SINKS, SinkEntry, SinkOptions
 from segue.types import Frame, Segmentation
 from segue.video.best_views import Name
-from segue.video.events import EventSink
-from segue.video.file_sinks import CocoSink, NpzSink
-from segue.video.mask_folder import CdnetSink, PngSink, Settings, replay
+from segue.video.mask_folder import Settings, replay
 from segue.video.partial import locked
 from segue.video.sinks import BackgroundSink, MultiSink, Sink
-from segue.video.snapshots import Snapshots
-from segue.video.source import Source
-from segue.video.video_sink import OverlayVideoSink
 from segue.video.zones import Zone
+
+if TYPE_CHECKING:
+    from segue.video.source import Source
 
 MASKS = "png"
 """The format that a run can be resumed from. It is completed last: a mask folder that is marked complete
@@ -28,7 +27,7 @@ means that everything is."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outputs:
+class OpenSinks:
     """The sink of a run and the places it writes to.
 
     Attributes:
@@ -93,10 +92,10 @@ def open_sinks(
     on_clip: Callable[[int, int], None] | None = None,
     on_event: Callable[[Any], None] | None = None,
     name_object: Name | None = None,
-) -> Outputs:
+) -> OpenSinks:
     """Open everything that a run writes.
 
-    What an earlier run wrote stays as it is until the first result is written, and no other run can write
+    Output of an earlier run is kept until the first result is written, and no other run can write
     there until the sink is closed.
 
     Masks are written at the size of the source, and zones and the boxes of events refer to it, whatever
@@ -112,12 +111,12 @@ def open_sinks(
         settings: what the masks depend on; a resumed run must have the same.
         side_by_side: put the plain frame beside the drawn one in the overlay video.
         background: write in a thread.
-        places: other files than those of :func:`output_paths` for some formats.
+        places: files that replace those of :func:`output_paths` for some formats.
         categories: number of each label, for the formats that number classes; others get free numbers.
         begin: time in seconds of the source at which the overlay video begins.
         zones: regions and lines that are watched for events.
         notify: address that receives each event.
-        snapshots: folder for a picture and a clip of each event.
+        snapshots: folder for an image and a clip of each event.
         on_clip: called while clips of events are left to encode when all frames are written, see
             :class:`segue.video.snapshots.Snapshots`.
         on_event: called with each :class:`segue.video.events.Event` as it becomes known.
@@ -173,7 +172,7 @@ def open_sinks(
             opened.callback(sinks[-1].abort)
         opened.pop_all()
         together = _LockedSinks(sinks, locks.pop_all())
-    return Outputs(BackgroundSink(together) if background else together, paths)
+    return OpenSinks(BackgroundSink(together) if background else together, paths)
 
 
 class _LockedSinks(MultiSink):
@@ -241,20 +240,22 @@ def replayed(
         yield frame, result
 
 
-def _opener(sink: Callable[..., Sink], *takes: str, **fixed: Any) -> Callable[[Path, SinkOptions], Sink]:
-    """Opens a sink with those of a run's options that it takes, by their names.
-
-    ``names:pictures`` gives the sink as its ``names`` the option ``pictures``.
-    """
+def _opener(place: str, *takes: str, **fixed: Any) -> Callable[[Path, SinkOptions], Sink]:
+    """Opens a sink of a module of this package with the options of a run that it accepts, by name."""
+    sink = LazyCallable(f"segue.video.{place}")
     pairs = [(name, option or name) for name, _, option in (each.partition(":") for each in takes)]
 
     def open_sink(path: Path, options: SinkOptions) -> Sink:
-        return sink(path, **{name: getattr(options, option) for name, option in pairs}, **fixed)
+        made: Sink = sink(path, **{name: getattr(options, option) for name, option in pairs}, **fixed)
+        return made
 
     return open_sink
 
 
 def _open_events(path: Path, options: SinkOptions) -> Sink:
+    from segue.video.events import EventSink
+    from segue.video.snapshots import Snapshots
+
     snapshots = None
     if options.snapshots is not None:
         replace = options.overwrite or options.resume
@@ -273,19 +274,21 @@ def _open_events(path: Path, options: SinkOptions) -> Sink:
     )
 
 
+_SIZE, _COCO = "size:source_size", "file_sinks:CocoSink"
+_KEPT = ("names", "settings", "overwrite", "resume")
+
 ENTRIES = (
+    SinkEntry(MASKS, "masks", _opener("mask_folder:PngSink", _SIZE, *_KEPT)),
     SinkEntry(
-        MASKS, "masks", _opener(PngSink, "size:source_size", "names", "settings", "overwrite", "resume")
+        "overlay",
+        "overlay.mp4",
+        _opener("video_sink:OverlayVideoSink", "fps", "side_by_side", "begin"),
+        needs_frames=True,
     ),
-    SinkEntry(
-        "overlay", "overlay.mp4", _opener(OverlayVideoSink, "fps", "side_by_side", "begin"), needs_frames=True
-    ),
-    SinkEntry("coco", "coco.json", _opener(CocoSink, "size:source_size", "names:pictures", "categories")),
-    SinkEntry(
-        "ytvis", "ytvis.json", _opener(CocoSink, "size:source_size", "names", "categories", flavour="ytvis")
-    ),
-    SinkEntry("npz", "masks.npz", _opener(NpzSink, "size:source_size")),
-    SinkEntry("cdnet", "cdnet", _opener(CdnetSink, "size:source_size", "names")),
+    SinkEntry("coco", "coco.json", _opener(_COCO, _SIZE, "names:pictures", "categories")),
+    SinkEntry("ytvis", "ytvis.json", _opener(_COCO, _SIZE, "names", "categories", flavour="ytvis")),
+    SinkEntry("npz", "masks.npz", _opener("file_sinks:NpzSink", _SIZE)),
+    SinkEntry("cdnet", "cdnet", _opener("mask_folder:CdnetSink", _SIZE, "names")),
     SinkEntry("events", "events.csv", _open_events),
 )
 """The formats of segue, for the registry."""

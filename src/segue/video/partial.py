@@ -49,7 +49,7 @@ def writing(path: Path) -> Iterator[None]:
 class PartialFile:
     """Path to write to in place of ``final``; renamed by :meth:`commit`, removed by :meth:`discard`.
 
-    No two of them share a path, so that two runs never write into one file.
+    Paths are unique, so two runs never write into one file.
     """
 
     def __init__(self, final: Path) -> None:
@@ -84,10 +84,7 @@ class PartialFile:
 
 @contextmanager
 def replacing(final: Path, *, sync_name: bool = True) -> Iterator[Path]:
-    """A path to write to in place of ``final``, which is complete afterwards or as it was before.
-
-    See :meth:`PartialFile.commit` for ``sync_name``.
-    """
+    """A path to write to in place of ``final``, which is complete afterwards or as it was before."""
     partial = PartialFile(final)
     try:
         with writing(final):
@@ -98,20 +95,14 @@ def replacing(final: Path, *, sync_name: bool = True) -> Iterator[Path]:
 
 
 def prepare(path: Path) -> None:
-    """See that a file can be written, before any work is spent on it; no new file is there afterwards.
-
-    Folders that are missing are made, and stay. A file that is there already is not touched.
-    """
+    """See that a file can be written, before any work is spent on it; no new file is there afterwards."""
     partial = PartialFile(path)
     partial.prepare()
     partial.discard()
 
 
 def write_complete(path: Path, data: bytes, *, sync_name: bool = True) -> None:
-    """Write a whole file in one step: afterwards it is there with all of ``data``, or as it was before.
-
-    See :meth:`PartialFile.commit` for ``sync_name``.
-    """
+    """Write a whole file in one step: afterwards it is there with all of ``data``, or as it was before."""
     with replacing(path, sync_name=sync_name) as partial:
         partial.write_bytes(data)
 
@@ -126,9 +117,9 @@ def make_folder(folder: Path) -> None:
 
 @contextmanager
 def locked(paths: Iterable[Path]) -> Iterator[None]:
-    """Keep outputs to this run; what an earlier run left half-written beside them is removed.
+    """Lock outputs for this run; partial files of earlier runs are removed.
 
-    The locks end with the process, however that ends. Where another run has one, it is a SinkError.
+    The locks end with the process. If another run has one, a SinkError is raised.
     """
     with ExitStack() as stack:
         for path in sorted(paths):
@@ -148,9 +139,9 @@ def locked(paths: Iterable[Path]) -> Iterator[None]:
 
 
 def remove_partial(folder: Path, final: Path | None = None) -> None:
-    """Remove what a run that was killed left half-written: of one file, or of all files of a folder.
+    """Remove the partial files of a killed run: of one file, or of all files of a folder.
 
-    Only whoever holds the lock of that file or folder may do so.
+    The caller must hold the lock of that file or folder.
     """
     start = "." if final is None else f".{_stem(final)}."
     with suppress(OSError):

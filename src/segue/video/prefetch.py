@@ -13,16 +13,14 @@ from segue.system import lower_thread_priority
 Item = TypeVar("Item")
 
 CLOSE_SECONDS = 2.0
-"""How long the end of a thread is waited for that may be inside a camera."""
+"""Seconds to wait for the end of a thread that may block in a camera."""
 
 
 class Prefetcher(Generic[Item]):
     """Iterator over ``items`` that takes them in a thread, at most ``depth`` ahead.
 
-    An exception of ``items`` is raised to the consumer after the items before it. :meth:`close` stops the
-    thread: one that waits for room ends at once, one that is inside ``items`` when that gives way, for which
-    ``on_close`` is called. Once ``stopped`` is cancelled, the iterator has ended, also for a consumer that
-    waits for an item. Where no room is left and ``drops`` says so, the oldest waiting item is dropped.
+    :meth:`close` stops the thread: at once if it waits for room, otherwise when ``items`` returns, for
+    which ``on_close`` is called.
 
     Attributes:
         dropped: number of items that were dropped.

@@ -1,4 +1,4 @@
-"""What every kind of source gives to :class:`segue.video.Source`, and the parts that they share."""
+"""Interface of all readers of :class:`segue.video.Source`, and shared parts."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from segue.masks.files import MAX_PIXELS
 from segue.types import Frame, Image
 
 DEFAULT_FPS = 25.0
-"""Frames a second of pictures that have no clock: image folders and arrays."""
+"""Frames a second of images that have no clock: image folders and arrays."""
 
 
 class DamageError(Exception):
-    """A picture that cannot be read while its neighbours perhaps can; the message is one line."""
+    """An image that cannot be read while its neighbours perhaps can; the message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture of a source, not decoded yet.
+    """One image of a source, not decoded yet.
 
     Attributes:
         index: position in the source, from 0.
         time: seconds from the start of the source.
-        load: gives RGB, (H, W, 3), uint8; may raise :class:`DamageError`. Valid until the next picture.
+        load: gives RGB, (H, W, 3), uint8; may raise :class:`DamageError`. Valid until the next image.
     """
 
     index: int
@@ -46,12 +46,12 @@ class Reader:
     Attributes:
         name: short name for files and titles.
         where: file, folder or address, for messages.
-        total: number of pictures, if known; only a promise of the file's header.
-        fps: mean number of pictures a second, if known.
+        total: number of images, if known; only a promise of the file's header.
+        fps: mean number of images a second, if known.
         size: height and width, if known before reading.
-        names: a name for every picture, where pictures are files with different names.
-        files: the files that the pictures come from; none for arrays, cameras and addresses.
-        once: whether the pictures can be iterated only once.
+        names: a name for every image, where images are files with different names.
+        files: the files that the images come from; none for arrays, cameras and addresses.
+        once: whether the images can be iterated only once.
         works_ahead: whether reading in a thread pays and is allowed.
     """
 
@@ -67,42 +67,33 @@ class Reader:
 
     @property
     def endless(self) -> bool:
-        """Whether pictures come until somebody stops it, as from a camera."""
+        """Whether it delivers images until it is stopped, as a camera does."""
         return False
 
     def pictures(self, start: int | float = 0) -> Iterator[Picture]:
-        """The pictures in order; those before ``start``, an index or a time in seconds, may be left out.
+        """The images in order; those before ``start``, an index or a time in seconds, may be left out.
 
         They are decoded when they are loaded. Raises a SourceError where the source breaks.
         """
         raise NotImplementedError
 
     def delay(self, time: float) -> float | None:
-        """Seconds since a picture of this time was there to be read; None for what is not live."""
+        """Seconds since an image of this time was there to be read; None for what is not live."""
 
     def interrupt(self) -> None:
         """Make a blocked :meth:`pictures` in another thread end soon; files do not block for long."""
 
 
 def check_pixels(height: int, width: int, where: str) -> None:
-    """Refuse picture sizes that only a damaged or hostile header can have."""
+    """Refuse image sizes that only a damaged or hostile header can have."""
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
-        raise SourceError(f"{where}: pictures of {width}x{height} are refused (limit {MAX_PIXELS} pixels)")
+        raise SourceError(f"{where}: images of {width}x{height} are refused (limit {MAX_PIXELS} pixels)")
 
 
 def as_rgb(value: Any, where: str) -> Image:
-    """A picture as RGB, (H, W, 3), uint8.
+    """An image as RGB, (H, W, 3), uint8.
 
-    Args:
-        value: array or tensor, (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8, or a PIL picture. A grey
-            picture is repeated, an alpha channel dropped.
-        where: its name for messages.
-
-    Returns:
-        RGB (H, W, 3), uint8; the array itself where it has this form.
-
-    Raises:
-        SourceError: it has another type, layout or size.
+    ``value``: array or tensor, (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8, or a PIL image.
     """
     if isinstance(value, PillowImage.Image):
         if value.mode.startswith(("I", "F")):
@@ -112,9 +103,9 @@ def as_rgb(value: Any, where: str) -> Image:
         value = np.asarray(value.convert("RGB"))
     value = as_array(value)
     if not isinstance(value, np.ndarray):
-        hint = "; give the picture of each frame, frame.image" if isinstance(value, Frame) else ""
+        hint = "; give the image of each frame, frame.image" if isinstance(value, Frame) else ""
         raise SourceError(
-            f"{where}: expected a picture (array or tensor (H, W, 3) of uint8, or PIL), not "
+            f"{where}: expected an image (array or tensor (H, W, 3) of uint8, or PIL), not "
             f"{kind_of(value)}{hint}"
         )
     if value.dtype != np.uint8:
@@ -124,7 +115,7 @@ def as_rgb(value: Any, where: str) -> Image:
         value = value[..., None]
     if value.ndim != 3 or value.shape[2] not in (1, 3, 4):
         hint = "; move the channels last" if value.ndim == 3 and value.shape[0] in (1, 3, 4) else ""
-        raise SourceError(f"{where}: expected a picture of (H, W, 3), not {value.shape}{hint}")
+        raise SourceError(f"{where}: expected an image of (H, W, 3), not {value.shape}{hint}")
     check_pixels(value.shape[0], value.shape[1], where)
     if value.shape[2] == 1:
         return np.repeat(value, 3, axis=2)
@@ -132,11 +123,11 @@ def as_rgb(value: Any, where: str) -> Image:
 
 
 FrameLike = Any
-"""A :class:`Frame`, or a picture: array or tensor (H, W, 3) of uint8, or a PIL picture."""
+"""A :class:`Frame`, or an image: array or tensor (H, W, 3) of uint8, or a PIL image."""
 
 
 def as_frame(value: FrameLike, index: int = 0) -> Frame:
-    """A frame as it is; a picture as the frame ``index`` of a video of 25 frames a second."""
+    """A frame as it is; an image as the frame ``index`` of a video of 25 frames a second."""
     if not isinstance(value, Frame):
         return Frame(index, index / DEFAULT_FPS, as_rgb(value, "frame"))
     image = as_rgb(value.image, f"frame {value.index}")  # whoever made the frame may have taken anything
@@ -145,9 +136,9 @@ def as_frame(value: FrameLike, index: int = 0) -> Frame:
 
 
 class ArrayReader(Reader):
-    """A sequence or iterator of pictures, or one array or tensor (T, H, W, 3).
+    """A sequence or iterator of images, or one array or tensor (T, H, W, 3).
 
-    They are not read ahead: an iterator may be bound to the caller's thread, and arrays need no decoding.
+    Nothing is read ahead: an iterator may be bound to the caller's thread, and arrays need no decoding.
     """
 
     name = where = "array"
@@ -158,7 +149,7 @@ class ArrayReader(Reader):
         shape = getattr(values, "shape", None)
         if shape is not None and len(shape) != 4:
             raise SourceError(
-                f"source: {kind_of(values)}; a video is (T, H, W, 3), uint8; put one picture in a list"
+                f"source: {kind_of(values)}; a video is (T, H, W, 3), uint8; put one image in a list"
             )
         self._values = values
         self.total = len(values) if isinstance(values, Sized) else None
@@ -175,7 +166,7 @@ class ArrayReader(Reader):
             yield Picture(index, index / rate, partial(self._picture, value, f"{self.where}, frame {index}"))
 
     def _picture(self, value: Any, where: str) -> Image:
-        """A picture as RGB, (H, W, 3), uint8; those of PIL know the order of their channels."""
+        """An image as RGB, (H, W, 3), uint8; PIL images have a known channel order."""
         image = as_rgb(value, where)
         swapped = self._bgr and not isinstance(value, PillowImage.Image)
         return np.ascontiguousarray(image[..., ::-1]) if swapped else image

@@ -12,11 +12,11 @@ from segue.video.sinks import Sink
 
 
 class RotatingSink(Sink):
-    """Writes to one sink after the other; each is completed before the next one is opened.
+    """Writes to one sink after another; each is completed before the next one is opened.
 
     Args:
-        open_part: opens the sink of the part that begins at a time in seconds; that of the first one, which
-            begins at 0, is opened now.
+        open_part: opens the sink of the part that begins at a time in seconds; the first one begins at 0
+            and is opened now.
         seconds: length of a part, by the times of the frames.
     """
 
@@ -56,10 +56,7 @@ def part_name(now: datetime | None = None) -> str:
 
 
 def part_path(output: Path, part: str) -> Path:
-    """Where a part goes: a folder in ``output``, or a file beside where ``output`` is a file.
-
-    A number is added to the name of a part that is there already.
-    """
+    """Path of a part: a folder in ``output``, or a file beside it if ``output`` is a file."""
     is_file = output.suffix != "" and any(output.suffix.lower() == entry.suffix for entry in SINKS)
     number, path = 1, output
     while number == 1 or path.exists():

@@ -1,4 +1,4 @@
-"""Where results go: the interface of all sinks, that of sinks of one file, and sinks made of sinks."""
+"""Interfaces of sinks and of sinks with one file, and sinks that combine sinks."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 Size = tuple[int, int] | Callable[[], tuple[int, int] | None] | None
-"""Height and width of what a sink writes, or what tells them when the first result comes; None keeps those of
-each result."""
+"""Output height and width of a sink, or a function that gives them at the first result; None keeps the
+size of each result."""
 
 
 class Sink:
@@ -91,7 +91,7 @@ class FileSink(Sink):
         raise NotImplementedError
 
     def _release(self) -> None:
-        """Close what is open, whatever its state; it may be closed already."""
+        """Close it in any state, also if it is closed already."""
         raise NotImplementedError
 
 
@@ -107,7 +107,7 @@ def sized_mask(segmentation: Segmentation, size: Size) -> IndexMask:
 
 
 def frame_name(names: Sequence[str] | None, index: int) -> str:
-    """Name of a frame's picture, without ending; ``00012`` where it has none."""
+    """Name of a frame's image, without ending; ``00012`` where it has none."""
     return names[index] if names is not None and index < len(names) else f"{index:05d}"
 
 
@@ -152,7 +152,7 @@ class MultiSink(Sink):
 class BackgroundSink(Sink):
     """Writes to another sink in a thread, at most ``depth`` results behind.
 
-    What goes wrong there is raised by the next call of :meth:`write`, :meth:`flush` or :meth:`close`.
+    Errors in the thread are raised by the next :meth:`write`, :meth:`flush` or :meth:`close`.
 
     Args:
         sink: sink to write to; it is used by that thread only, until this one is flushed.

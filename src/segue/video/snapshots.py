@@ -1,4 +1,4 @@
-"""A picture and a short clip of each event."""
+"""An image and a short clip of each event."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ most, and at the end of a run no more than four are open, however many events th
 ROUNDING = 1e-6  # seconds by which times may differ
 
 MOST_FRAMES = 200
-"""Frames that are kept for clips that may begin, whatever the frame rate."""
+"""Frames that are kept for clips that may begin, at any frame rate."""
 
 WAITING = 16
 """Clips that may wait to be encoded; a live source drops further ones, a file waits."""
@@ -84,9 +84,7 @@ class _Clip:
 class Snapshots:
     """Writes ``00007-enter-3.jpg`` and ``.mp4`` for the seventh event, about object 3.
 
-    The picture is the frame of the event with a box around the object, the clip some seconds before and after
-    it with the masks drawn. Events of one second have the same clip, from before the first of them to after
-    the last. Clips are encoded in a thread.
+    Clips are encoded in a thread.
 
     Args:
         folder: where they go; made if it is not there.
@@ -95,9 +93,6 @@ class Snapshots:
         live: drop clips rather than wait for the encoder.
         on_clip: called by :meth:`close` with the number of clips that are encoded, 0 first, and of those that
             were left to encode; not where none was left.
-
-    Raises:
-        SinkError: there is something in the folder and ``replace`` is False, or it cannot be made.
     """
 
     def __init__(
@@ -137,7 +132,7 @@ class Snapshots:
             self._encode(clip)
 
     def add(self, number: int, event: Event) -> None:
-        """Write the picture of an event and begin its clip."""
+        """Write the image of an event and begin its clip."""
         if not self._past:
             return
         name = f"{number:05d}-{event.event}-{event.object}"

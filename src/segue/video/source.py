@@ -1,4 +1,4 @@
-"""Where frames come from: one interface for files, folders, arrays, cameras and addresses."""
+"""One interface for files, folders, arrays, cameras and addresses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from PIL import Image as PillowImage
 from segue.cancel import CancelToken
 from segue.errors import SourceError
 from segue.inputs import check_choice, check_file, check_number, exists, kind_of, whole_number
-from segue.types import Frame, Image
+from segue.types import DamagePolicy, Frame, Image, WhenLate
+from segue.video.addresses import is_address
 from segue.video.decode import VideoFileReader
 from segue.video.images import (
     IMAGE_SUFFIXES,
@@ -28,17 +29,10 @@ from segue.video.images import (
     list_images,
     match_images,
 )
-from segue.video.live import CameraReader, NetworkReader, Reconnect, is_address
+from segue.video.live import CameraReader, NetworkReader, Reconnect
 from segue.video.prefetch import Prefetcher
 from segue.video.readers import ArrayReader, DamageError, Reader
 from segue.video.span import Span
-
-DamagePolicy = Literal["stop", "skip", "hold"]
-"""What to do with a frame that cannot be read: raise, leave it out, or repeat the frame before it."""
-
-
-WhenLate = Literal["newest", "all"]
-"""What to do when a live source is faster than its reader: take the newest frames, or all, ever later."""
 
 WAITING = 2
 """Frames of a live source that may wait for their reader before the oldest one is dropped."""
@@ -49,15 +43,15 @@ class DamageWarning(UserWarning):
 
 
 _Read = tuple[int, float, Image | DamageError]
-"""Index, time and picture of a frame, or why it cannot be read."""
+"""Index, time and image of a frame, or why it cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRequest:
-    """What :func:`open_source` was asked for, so that a record can say it.
+    """Arguments of :func:`open_source`, for the record of a run.
 
     Attributes:
-        place: path, pattern, address or camera number; None for pictures in memory.
+        place: path, pattern, address or camera number; None for images in memory.
         start, end, stride, duration, max_size, fps, on_damage, when_late: see :func:`open_source`.
         type: class of what was given, with its module.
     """
@@ -89,9 +83,12 @@ class Source(AbstractContextManager["Source"]):
         total: frames of the whole source as its header says, or None.
         original_size: height and width before ``max_size``, or None before the first frame of a live source.
         files: files that the frames come from; none for arrays, cameras and addresses.
-        names: name of each picture by frame index (stem of the file), for image folders; otherwise None.
+        names: name of each image by frame index (stem of the file), for image folders; otherwise None.
         request: what :func:`open_source` was asked for.
+        varies: whether frames may change their size; otherwise that is an error.
     """
+
+    varies = False
 
     def __init__(
         self,
@@ -131,14 +128,18 @@ class Source(AbstractContextManager["Source"]):
 
     @property
     def once(self) -> bool:
-        """Whether the frames can be iterated only once, as those of cameras, addresses and iterators."""
+        """Whether the frames can be iterated only once, as for cameras, addresses and iterators."""
         return self._reader.once
 
     @property
     def size(self) -> tuple[int, int] | None:
         """Height and width of the frames that an iteration gives, or None while unknown."""
-        size, longest = self.original_size, self._max_size
-        if size is None or longest is None or max(size) <= longest:
+        return None if self.original_size is None else self._bounded(self.original_size)
+
+    def _bounded(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The size of frames whose images have ``size``."""
+        longest = self._max_size
+        if longest is None or max(size) <= longest:
             return size
         height, width = (max(1, round(side * longest / max(size))) for side in size)
         return height, width
@@ -182,7 +183,7 @@ class Source(AbstractContextManager["Source"]):
             end: index before which it ends, at the latest where this source does.
 
         Returns:
-            A source of its own, with the same stride and size of pictures.
+            A source of its own, with the same stride and size of images.
         """
         span = self._span
         if span.duration is not None and self._first_time is None:
@@ -270,13 +271,13 @@ class Source(AbstractContextManager["Source"]):
         height, width = image.shape[:2]
         if self.original_size is None:
             self.original_size = (height, width)
-        if self.original_size != (height, width):
+        if self.original_size != (height, width) and not self.varies:
             first = f"{self.original_size[1]}x{self.original_size[0]}"
             raise SourceError(
                 f"{self._reader.where}: frame {index} is {width}x{height}, the frames before it are {first}"
             )
-        size = self.size
-        if size is None or size == (height, width):
+        size = self._bounded((height, width))
+        if size == (height, width):
             return image
         return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
 
@@ -301,8 +302,8 @@ def open_source(
 
     Args:
         source: video file, image file, folder of images, glob pattern or list of them; RTSP, RTMP or
-            HTTP(S) address; number of a camera; or pictures in memory: an array or tensor (T, H, W, 3), a
-            PIL picture, or a sequence or iterator of PIL pictures or of (H, W, 3), (H, W, 4) or (H, W), all
+            HTTP(S) address; number of a camera; or images in memory: an array or tensor (T, H, W, 3), a
+            PIL image, or a sequence or iterator of PIL images or of (H, W, 3), (H, W, 4) or (H, W), all
             uint8, RGB.
         start: first frame wanted: an int counts frames, a float seconds, a string is either ("250",
             "12.5s", "1:30").
@@ -311,18 +312,18 @@ def open_source(
         duration: end so long after the first frame that is taken: seconds, or "90s", "10min", "1:30:00".
         max_size: bound on the longer side in pixels; larger frames are reduced by averaging.
         fps: frames a second of sources that have no clock (images, arrays: 25 if not given).
-        colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
+        colour: channel order of arrays and tensors; ``bgr`` as from ``cv2.imread``.
         on_damage: what a frame that cannot be read does: "stop" ends with an error after the frames before
             it, "skip" leaves it out, "hold" repeats the frame before it; both of these warn.
         when_late: what happens when a camera or live stream is faster than its frames are taken: "newest"
             drops the oldest frames that wait, "all" takes every frame and falls behind.
         prefetch: number of frames to decode ahead in a thread; 0 decodes when asked. Arrays and other
-            pictures in memory are never read ahead.
+            images in memory are never read ahead.
         reconnect: patience with cameras and addresses that fail; None is ``Reconnect()``.
         warn: called with the message of a skipped or held frame instead of :func:`warnings.warn`.
 
     Returns:
-        The opened source. Iterating it gives frames with an RGB picture (H, W, 3), uint8, their index in the
+        The opened source. Iterating it gives frames with an RGB image (H, W, 3), uint8, their index in the
         source, and their time in seconds.
 
     Raises:
@@ -330,8 +331,8 @@ def open_source(
             raises it too.
 
     Examples:
-        >>> pictures = [np.zeros((4, 6, 3), np.uint8)] * 3
-        >>> with open_source(pictures, stride=2) as source:
+        >>> images = [np.zeros((4, 6, 3), np.uint8)] * 3
+        >>> with open_source(images, stride=2) as source:
         ...     [frame.index for frame in source]
         [0, 2]
     """
@@ -389,12 +390,12 @@ def _reader_of(
         return ArrayReader([source], fps)
     if isinstance(source, (list, tuple)) and source and all(isinstance(one, (str, Path)) for one in source):
         files = [Path(one) for one in source]
-        return ImageReader(files, files[0].resolve().parent.name or "images", "list of pictures", fps)
+        return ImageReader(files, files[0].resolve().parent.name or "images", "list of images", fps)
     if isinstance(source, Iterable) and not isinstance(source, (bool, bytes, Mapping)):
         return ArrayReader(source, fps, bgr=bgr)
     raise SourceError(
-        f"source: {kind_of(source)}; give a path, an address, a camera number, or pictures: an array or "
-        "tensor (T, H, W, 3) of uint8, a PIL picture, or a list or iterator of such"
+        f"source: {kind_of(source)}; give a path, an address, a camera number, or images: an array or "
+        "tensor (T, H, W, 3) of uint8, a PIL image, or a list or iterator of such"
     )
 
 

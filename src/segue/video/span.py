@@ -1,4 +1,4 @@
-"""Which frames of a source are taken: from where, to where, every how many."""
+"""Range of frames of a source: start, end and stride."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Span:
     """Frames from ``start`` up to but without ``end``, every ``stride``-th of them, for ``duration`` seconds.
 
     The duration counts from the first frame that is taken. ``until`` is a time at which the frames end at the
-    latest, whatever ``end`` is.
+    latest, regardless of ``end``.
     """
 
     start: Position = 0

@@ -72,7 +72,10 @@ class OverlayVideoSink(FileSink):
                 )
                 self._stream = _add_stream(self._container, self._fps, picture)
             raw = VideoFrame.from_ndarray(picture, format="rgb24").reformat(
-                format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+                *(self._stream.width, self._stream.height),  # a source may change its size
+                format="yuv420p",
+                dst_colorspace=Colorspace.ITU709,
+                dst_color_range=ColorRange.MPEG,
             )
             # The format wants rising time stamps, a camera may give two frames the same.
             self._last_tick = max(round((frame.time - self._begin) * _CLOCK), self._last_tick + 1)
@@ -105,13 +108,13 @@ class OverlayVideoSink(FileSink):
 
 
 def _add_stream(container: OutputContainer, fps: float, like: Image) -> VideoStream:
-    """The stream for pictures of the size of ``like``, which has even sides."""
+    """The stream for images of the size of ``like``, which has even sides."""
     stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
     stream.height, stream.width = like.shape[:2]
     stream.pix_fmt = "yuv420p"
     stream.codec_context.time_base = Fraction(1, _CLOCK)
     stream.codec_context.options = {"preset": "veryfast", "crf": "20"}
-    # With several threads x264 now and then chooses otherwise: equal pictures, other bytes.
+    # With several threads x264 now and then chooses otherwise: equal images, other bytes.
     stream.codec_context.thread_count = 1
     stream.codec_context.colorspace = stream.codec_context.color_primaries = _BT709
     stream.codec_context.color_trc = _BT709
@@ -130,14 +133,9 @@ def encoding(path: Path) -> Iterator[None]:
 
 
 def even_sides(picture: Image, border: int = cv2.BORDER_REPLICATE) -> Image:
-    """A picture whose odd sides are extended by one pixel, as codecs with reduced colour want it.
+    """An image whose odd sides are extended by one pixel, as codecs with reduced colour want it.
 
-    Args:
-        picture: (h, w, C), uint8.
-        border: OpenCV's kind of border.
-
-    Returns:
-        A picture with even sides; the same one where they are even.
+    ``picture``: (h, w, C), uint8.
     """
     height, width = picture.shape[:2]
     if height % 2 == 0 and width % 2 == 0:

@@ -1,4 +1,4 @@
-"""Named regions and lines of the picture, and how somebody who moves stands to them."""
+"""Named regions and lines of the image, and how somebody who moves stands to them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ZONE = re.compile(rf"([^=\s][^=]{{0,99}})=\s*({_NUMBER},{_NUMBER}(?:[\s;]+{_NUM
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A polygon with a name, or with two points a line that is crossed in one of two directions.
+    """A named polygon, or with two points a line that can be crossed in two directions.
 
     Attributes:
         name: what events call it.
@@ -58,7 +58,7 @@ class Zone:
 
     @property
     def is_line(self) -> bool:
-        """Whether it is crossed, rather than entered."""
+        """Whether it is a line rather than a polygon."""
         return len(self.points) == 2
 
     def check(self, size: tuple[int, int]) -> None:
@@ -68,7 +68,7 @@ class Zone:
         if not seen.any():
             (left, top), (right, down) = (edge(self.points, axis=0) for edge in (np.min, np.max))
             raise SegueError(
-                f"zone {self.name}: lies outside the picture of {size[1]}x{size[0]}: its x are {left:g} to "
+                f"zone {self.name}: lies outside the image of {size[1]}x{size[0]}: its x are {left:g} to "
                 f"{right:g}, its y {top:g} to {down:g}"
             )
 
@@ -78,12 +78,12 @@ class Zone:
         return not self.is_line and cv2.pointPolygonTest(corners, point, False) >= 0
 
     def side(self, point: Point) -> float:
-        """Distance of a point from the line in pixels: above 0 on the right for who looks along it."""
+        """Distance of a point from the line in pixels; positive on the right of its direction."""
         (ax, ay), (bx, by) = self.points[:2]
         return ((bx - ax) * (point[1] - ay) - (by - ay) * (point[0] - ax)) / math.hypot(bx - ax, by - ay)
 
     def crossed(self, before: Point, now: Point) -> bool:
-        """Whether the way between two points on either side leads between the ends of the line."""
+        """Whether the segment between two points crosses the line between its ends."""
         one, other = self.side(before), self.side(now)
         if (one > 0) == (other > 0):
             return False

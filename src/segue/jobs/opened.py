@@ -1,10 +1,10 @@
-"""What is made of a job before its first frame."""
+"""A job that is open: its source, network and prompts, from before its first frame to after its last."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,9 +14,6 @@ from segue.errors import ArgumentError, SourceError
 from segue.jobs.loop import Complete, PromptSource, Step, no_prompts, only_required, prompted
 from segue.jobs.parts import VideoSource
 from segue.jobs.values import VideoJob
-from segue.prompts.answers import MakePrompter
-from segue.prompts.detectors import Detector
-from segue.prompts.given import PromptPlan
 from segue.sessions.base import Session
 from segue.sessions.track import TrackSession
 from segue.types import Frame, Image, Segmentation
@@ -24,96 +21,54 @@ from segue.video import Source, open_source
 from segue.video.best_views import Name
 from segue.video.zones import Zone
 
+Inputs = Mapping[str, Any]
+"""Objects of a program by the argument that they were given as, in place of what the job names.
 
-def nothing() -> dict[str, Path]:
-    """For jobs that have nothing to do after their last frame."""
-    return {}
+``source`` (opened), ``model``, ``prompter``, ``detector``, ``required``, ``roi``, ``scene`` and ``names``.
+"""
 
 
-@dataclass(frozen=True, slots=True)
-class Objects:
-    """What a program gives to a job as objects, in place of what the job names; None leaves it to the job.
-
-    Attributes:
-        source: the frames, opened.
-        model: network or segmenter.
-        prompter: what makes masks of boxes and points.
-        detector: what finds objects.
-        prompts: those of each frame.
-        required: indices of the frames whose results are wanted.
-        roi: where to look, (H, W), see :func:`segue.foreground`.
-        scene: the empty scene, see :func:`segue.foreground`.
-        names: class names by number.
-    """
-
-    source: Source | None = None
-    model: Any = None
-    prompter: MakePrompter | None = None
-    detector: Detector | None = None
-    prompts: PromptPlan | None = None
-    required: Container[int] | None = None
-    roi: Any = None
-    scene: Any = None
-    names: Mapping[int, str] | None = None
-
-    def check(self, job: VideoJob) -> None:
-        """See that everything is there that a job was run with."""
-        there = {item.name for item in fields(self) if getattr(self, item.name) is not None}
-        for item in job.given:
-            if item.argument not in there:
-                shown = f"{item.type} of shape {item.shape}" if item.shape else item.type
-                raise ArgumentError(
-                    f"{item.argument}: this job was run with an object of a program ({shown}), which JSON "
-                    f"does not hold; call segue.{job.kind} with it"  # type: ignore[attr-defined]
-                )
+def check_inputs(job: VideoJob, inputs: Inputs) -> None:
+    """See that everything is there that a job was run with."""
+    for item in job.given:
+        if inputs.get(item.argument) is None:
+            shown = f"{item.type} of shape {item.shape}" if item.shape else item.type
+            raise ArgumentError(
+                f"{item.argument}: this job was run with an object of a program ({shown}), which JSON "
+                f"does not hold; call segue.{job.kind} with it"  # type: ignore[attr-defined]
+            )
 
 
 class Explains(Protocol):
     """A session that shows where its network looked."""
 
     def explain(self) -> None:
-        """Keep the pictures of each result from now on."""
+        """Keep the images of each result from now on."""
 
     @property
     def explanations(self) -> Mapping[str, Image]:
-        """The pictures of the last result by what their files end with, RGB (rows, columns, 3), uint8."""
+        """The images of the last result by what their files end with, RGB (rows, columns, 3), uint8."""
 
 
 @dataclass(frozen=True, slots=True)
-class Extras:
-    """What a job gives beside its masks; None leaves it out.
+class OpenJob:
+    """A job that can begin: everything is loaded, and the first frame can be read; a context manager.
 
     Attributes:
-        explain: folder for pictures of where the network looked; the session is one that :class:`Explains`.
-        events: table of objects that come and go.
-        snapshots: folder for a picture and a clip of each event.
-        notify: address that receives each event.
-    """
-
-    explain: Path | None = None
-    events: Path | None = None
-    snapshots: Path | None = None
-    notify: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A job that can begin: everything is loaded, and the first frame can be read.
-
-    Attributes:
+        job: what is done.
         session: takes the frames.
-        source: where they come from; who runs the job closes it.
+        source: where they come from; closed when a ``with`` block ends.
         frames: what the session is given: the source, or what is made of it.
         note: gives a few words about a result, for the progress.
         prompts: gives the prompts of a frame.
         required: indices of the frames whose results are wanted; None is all of them.
         begin: called with the first frame, before it is taken; also of a run that goes on.
-        total: expected number of frames, where it is not that of the source.
+        total: expected number of frames if it differs from the source.
         saves: whether the session can be saved; otherwise a resumed run goes through all frames again.
         names: class names by number, as files of results number them.
         zones: what is watched for events.
         name_object: says what an object of an event is: label and score; None leaves it open.
-        extras: what the job gives beside its masks.
+        inputs: objects of a program that take part.
         complete: makes the result of a frame whole, by what a pass before has found; None leaves it as it
             is.
         notice: what the person who runs the job should know; empty for nothing.
@@ -122,23 +77,30 @@ class Prepared:
             job could not mean what it says.
     """
 
+    job: VideoJob
     session: Session
     source: Source
     frames: Iterable[Frame]
     note: Callable[[Segmentation], str]
     prompts: PromptSource = no_prompts
     required: Container[int] | None = None
-    begin: Callable[[Frame], None] = no_prompts
+    begin: Callable[[Frame], object] = no_prompts
     total: int | None = None
     saves: bool = True
     names: Mapping[int, str] = field(default_factory=dict)
     zones: tuple[Zone, ...] = ()
     name_object: Name | None = None
-    extras: Extras = Extras()
+    inputs: Inputs = field(default_factory=dict)
     complete: Complete | None = None
     notice: str = ""
     summary: Callable[[], str] = str
-    finish: Callable[[], Mapping[str, Path]] = nothing
+    finish: Callable[[], Mapping[str, Path]] = dict
+
+    def __enter__(self) -> OpenJob:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.source.close()
 
     @property
     def step(self) -> Step:
@@ -150,19 +112,19 @@ class Prepared:
 
     @property
     def in_memory(self) -> bool:
-        """Whether the frames are pictures in memory, of which a program may fill one again and again."""
+        """Whether the frames are images in memory, of which a program may fill one again and again."""
         return self.source.request.place is None
 
 
 def open_video(source: VideoSource) -> Source:
     """Open the source of a job."""
     if source.place is None:
-        raise ArgumentError("source: the job says no place; its frames were pictures of a program")
+        raise ArgumentError("source: the job says no place; its frames were images of a program")
     return open_source(source.place, **source.model_dump(exclude={"place", "identity", "origin"}))
 
 
 def own_pictures(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """The frames with copies of their pictures, which stay as they are when an array is filled again."""
+    """The frames with copies of their images, which stay as they are when an array is filled again."""
     for frame in frames:
         yield replace(frame, image=np.array(frame.image))
 

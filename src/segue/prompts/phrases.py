@@ -1,0 +1,153 @@
+"""Phrases such as "people" or "red cars", and which labels and colours they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+
+from segue.arrays import BoolArray, UInt8Array
+from segue.errors import ArgumentError, PromptError
+from segue.inputs import kind_of
+from segue.types import Image
+
+ARTICLES = frozenset({"a", "an", "the", "all", "any", "every", "each", "some"})
+
+COLOURS = (
+    *("black", "grey", "white", "red", "orange", "yellow"),
+    *("green", "blue", "purple", "pink", "brown"),
+)
+"""Colour words, in the order of the numbers of :func:`colour_numbers`."""
+
+SPELLINGS = {"gray": "grey", "silver": "grey", "violet": "purple"}
+
+ANYTHING = frozenset({"object", "thing", "anything", "everything"})
+"""Nouns that fit every label."""
+
+SYNONYMS = {
+    "person": ("people", "human", "pedestrian"),
+    "bicycle": ("bike", "cycle"),
+    "car": ("automobile",),
+    "motorcycle": ("motorbike",),
+    "airplane": ("aeroplane", "plane", "aircraft"),
+    "truck": ("lorry",),
+    "boat": ("ship",),
+    "dog": ("puppy",),
+    "cat": ("kitten",),
+    "cow": ("cattle",),
+    "couch": ("sofa",),
+    "potted plant": ("pottedplant", "houseplant"),
+    "dining table": ("diningtable", "table"),
+    "tv": ("television", "tvmonitor", "tv monitor"),
+    "cell phone": ("phone", "mobile phone", "smartphone", "cellphone"),
+    "refrigerator": ("fridge",),
+    "hair drier": ("hair dryer", "hairdryer"),
+    "donut": ("doughnut",),
+    "sports ball": ("ball",),
+    "backpack": ("rucksack",),
+    "traffic light": ("traffic signal",),
+}
+"""Other words for a label."""
+
+GROUPS = {
+    "vehicle": ("bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat"),
+    "animal": ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"),
+}
+"""Labels that belong to a noun."""
+
+LEAST_SHARE = 0.3
+"""Share of an object's pixels that must have the colour of a phrase, unless it is the most frequent one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A phrase of a text: label of results, noun, and an optional colour."""
+
+    text: str
+    noun: str
+    colour: str | None = None
+
+    def fits(self, label: str | None) -> bool:
+        """Whether an object of a label may be meant."""
+        if self.noun in ANYTHING or label == self.text:
+            return True
+        if label is None:
+            return False
+        meant = _meanings(self.noun).union(*(GROUPS.get(form, ()) for form in _forms(self.noun)))
+        return not meant.isdisjoint(_meanings(label))
+
+    def has_colour(self, image: Image, mask: BoolArray) -> bool:
+        """Whether an object, mask (H, W), of an image, RGB (H, W, 3) of uint8, has the phrase's colour."""
+        if self.colour is None:
+            return True
+        counts = np.bincount(colour_numbers(image[mask]), minlength=len(COLOURS))
+        own = int(counts[COLOURS.index(self.colour)])
+        return own > 0 and (own == counts.max() or own >= LEAST_SHARE * counts.sum())
+
+
+def parse_phrases(text: object) -> tuple[Phrase, ...]:
+    """The phrases of a text with commas between them, or of several texts.
+
+    Raises:
+        ArgumentError: it is no text.
+        PromptError: there is no phrase in it, or one has no noun.
+    """
+    texts = [text] if isinstance(text, str) else text
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(item, str) for item in texts):
+        raise ArgumentError(f"text: {kind_of(text)}; give phrases such as 'person' or ['person', 'red car']")
+    shown = [" ".join(part.split()) for item in texts for part in item.split(",") if part.strip()]
+    if not shown:
+        raise PromptError("text: it is empty; give phrases such as 'person' or 'person, red car'")
+    return tuple(_parse(item) for item in dict.fromkeys(shown))
+
+
+def _parse(text: str) -> Phrase:
+    words = text.lower().strip(" .!?").replace("-", " ").split()
+    while words and words[0] in ARTICLES:
+        del words[0]
+    colour = None
+    if len(words) > 1 and SPELLINGS.get(words[0], words[0]) in COLOURS:
+        colour = SPELLINGS.get(words[0], words[0])
+        del words[0]
+    if not words:
+        raise PromptError(f"text {text!r}: name what to look for, such as 'person' or 'red car'")
+    noun = " ".join(words)
+    return Phrase(text, next((form for form in _forms(noun) if form in ANYTHING), noun), colour)
+
+
+def unmatched(phrases: Iterable[Phrase], names: Mapping[int, str]) -> list[Phrase]:
+    """The phrases that fit none of a detector's labels."""
+    return [phrase for phrase in phrases if not any(phrase.fits(name) for name in names.values())]
+
+
+def _forms(noun: str) -> Iterator[str]:
+    """A noun as it is, and what it may be in the singular."""
+    yield noun
+    for ending, singular in (("s", ""), ("es", ""), ("ies", "y"), ("ves", "fe"), ("mice", "mouse")):
+        if noun.endswith(ending):
+            yield noun.removesuffix(ending) + singular
+
+
+@cache
+def _meanings(noun: str) -> frozenset[str]:
+    """Labels in the singular that a noun may mean."""
+    forms = {*_forms(noun.lower().replace("-", " "))}
+    found = {label for label, words in SYNONYMS.items() if not forms.isdisjoint(words)}
+    return frozenset(forms | found)
+
+
+def colour_numbers(pixels: UInt8Array) -> UInt8Array:
+    """The number in :data:`COLOURS` of each pixel, RGB (N, 3); returns (N,)."""
+    hue, saturation, value = np.moveaxis(cv2.cvtColor(pixels[None], cv2.COLOR_RGB2HSV)[0], -1, 0)
+    # Hues of OpenCV are halved degrees; red begins anew at 172.
+    bounds, named = (8, 20, 34, 85, 130, 150, 172), (3, 4, 5, 6, 7, 8, 9, 3)
+    numbers: UInt8Array = np.array(named, np.uint8)[np.searchsorted(bounds, hue, side="right")]
+    numbers[(numbers == 4) & (value < 160)] = COLOURS.index("brown")
+    numbers[(numbers == 3) & (saturation < 130) & (value > 170)] = COLOURS.index("pink")
+    plain = saturation < 50
+    numbers[plain] = np.where(value[plain] > 170, COLOURS.index("white"), COLOURS.index("grey"))
+    numbers[value < 50] = COLOURS.index("black")
+    return numbers
