@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
@@ -20,21 +21,23 @@ from segue_web import messages
 from segue_web.edits import Edits
 from segue_web.exports import export_job, free_path, remove_unfinished, snapshot, steps
 from segue_web.exports.matting import need_matting
-from segue_web.film import Film
+from segue_web.importing import Effect, Import, effects, read_import, store, summary
 from segue_web.job_runner import Job, JobRunner
-from segue_web.label_files import read_complete_labels
-from segue_web.labels import LONGEST_NAME, Labels
 from segue_web.project import Mark, Project
 from segue_web.server import Backend
 from segue_web.shared import SharedProject
 from segue_web.store import UPLOAD
 from segue_web.tracking import Corrected, corrected_frames, planned, resumed, steps_of, track_job
+from segue_web.video import Video
 from segue_web.worker import Suggestion, Worker
 
 UPLOADS = (".png", ".zip", ".json", ".xml")
 
 KEPT_LOOKS = 16
 """Answers of detectors that objects can still be made of; several windows may look at once."""
+
+KEPT_IMPORTS = 4
+"""Uploaded files that wait until a person has seen what they would change."""
 
 
 class AnnotateBackend(Backend):
@@ -48,7 +51,7 @@ class AnnotateBackend(Backend):
 
     def __init__(
         self,
-        film: Film,
+        video: Video,
         folder: Path,
         *,
         model: str = "stcn-lite",
@@ -57,19 +60,27 @@ class AnnotateBackend(Backend):
         device: str | None = None,
         classes: tuple[str, ...] = (),
     ) -> None:
-        super().__init__(film)
-        self.project = Project(folder, film.describe(), film.size)
+        super().__init__(video)
+        self.project = Project(folder, video.describe(), video.size)
         self.exports = folder / "exports"
         self._classes = classes
         remove_unfinished(self.exports)
         self._shared = SharedProject(self.project, self._to_pages)
-        self._worker = Worker(film, (model, weights), prompter, device, self._on_step)
+        self._worker = Worker(video, (model, weights), prompter, device, self._on_step)
         self._runner = JobRunner(self._shared, self._worker, self._to_pages)
-        self._edits = Edits(film, self._shared, self._worker)
+        edits = Edits(video, self._shared, self._worker)
+        self._handlers: dict[type[messages.AnyMessage], Callable[..., Any]] = {
+            messages.ClickEdit: edits.click,
+            messages.StrokeEdit: edits.stroke,
+            messages.PolygonEdit: edits.polygon,
+            messages.ForgetEdit: edits.forget,
+        }
         self._prepares = False  # whether a frame is prepared for the first click
-        self._next: int | None = None  # that to be prepared after it
+        self._next: messages.Prepare | None = None  # that to be prepared after it
         self._looks = 0
         self._found: dict[int, tuple[int, list[Suggestion]]] = {}
+        self._uploads = 0
+        self._imports: dict[int, Import] = {}
 
     def _to_pages(self, event: dict[str, Any]) -> None:
         self.send(event)  # set anew when the server starts
@@ -88,30 +99,35 @@ class AnnotateBackend(Backend):
 
     async def handle(self, message: messages.AnyMessage) -> dict[str, Any]:
         frame = getattr(message, "frame", 0)
-        if frame >= self.film.count:
-            raise SegueError(f"there is no frame {frame}; the last one is {self.film.count - 1}")
+        if frame >= self.video.count:
+            raise SegueError(f"there is no frame {frame}; the last one is {self.video.count - 1}")
+        if isinstance(message, messages.Score):
+            raise SegueError("there is nothing to compare with here; use `segue view`")
         if not isinstance(message, messages.Hello | messages.Look | messages.Settings):
             self._refuse_while_reading()
-        method = getattr(self, f"_{type(message).__name__.lower()}")
+        method = self._handlers.get(type(message)) or getattr(self, f"_{type(message).__name__.lower()}")
         if inspect.iscoroutinefunction(method):
             return await method(message) or {}
         return await self._shared.run(partial(method, message)) or {}
 
     def _refuse_while_reading(self) -> None:
-        if not self.film.exact:
+        if not self.video.exact:
             raise SegueError(
-                f"the film is still being read through ({self.film.progress:.0%}); look around meanwhile"
+                f"the video is still being read through ({self.video.progress:.0%}); look around meanwhile"
             )
 
-    async def import_file(self, name: str, path: Path) -> str:
+    async def import_file(self, name: str, path: Path) -> dict[str, Any]:
         self._refuse_while_reading()
         # Not in the thread of the project, which all pages wait for.
-        labels = await asyncio.to_thread(read_complete_labels, path, self.film, name)
-        count = await self._shared.run(lambda: self.import_labels(labels))
-        return f"added {len(labels.names)} objects on {count} frames; nothing was replaced"
+        given = await asyncio.to_thread(read_import, path, self.video, name)
+        self._uploads += 1
+        self._imports[self._uploads] = given
+        self._imports.pop(self._uploads - KEPT_IMPORTS, None)
+        found = await self._shared.run(lambda: effects(self.project, given))
+        return {"upload": self._uploads, "objects": _listed(found)}
 
     def upload_path(self, name: str) -> Path:
-        """Where an uploaded file waits; its own name is used for its ending only."""
+        """Path of an uploaded file; only the suffix of its name is used."""
         suffix = Path(name).suffix.lower()
         return self.project.folder / f"{UPLOAD}{token_hex(8)}{suffix if suffix in UPLOADS else '.bin'}"
 
@@ -119,23 +135,22 @@ class AnnotateBackend(Backend):
         known = {path.name: path for path in self.exports.iterdir()} if self.exports.is_dir() else {}
         return known.get(name)
 
-    def import_labels(self, labels: Labels) -> int:
-        """Add objects and masks that another program made, as one change."""
-        count = 0
+    def import_all(self, given: Import, wanted: list[Effect]) -> None:
+        """Import what was read of a file, as one change."""
+        self._runner.refuse_while_running("import")
         with self._shared.change("import"):
-            ids = {number: self.project.add_object(name) for number, name in labels.names.items()}
-            for number, given in labels.attributes.items():
-                own = dict(given)
-                group = own.pop("group", "")[:LONGEST_NAME]
-                self.project.set_object(ids[number], group=group, attributes=own)
-            for index in sorted(labels.masks):
-                found = {
-                    ids[number]: (plane, Mark("imported", labels.score(index, number)))
-                    for number, plane in labels.objects(index).items()
-                }
-                self.project.put(index, found)
-                count += bool(found)
-        return count
+            store(self.project, given, wanted)
+
+    def _import(self, message: messages.Import) -> dict[str, Any]:
+        given = self._imports.get(message.upload)
+        if given is None:
+            raise PromptError("the file was uploaded too long ago; choose it again")
+        wanted = effects(self.project, given, message.targets)
+        if message.preview:
+            return {"objects": _listed(wanted)}
+        self.import_all(given, wanted)
+        del self._imports[message.upload]
+        return {"message": summary(wanted)}
 
     async def _hello(self, _: messages.Hello) -> dict[str, Any]:
         while True:
@@ -149,18 +164,21 @@ class AnnotateBackend(Backend):
         return {**known, "running": job and job.progress}
 
     def _known(self) -> dict[str, Any]:
-        """What a page begins with but for the job that runs; in the project's thread."""
+        """The first answer to a page, without the running job; in the project's thread."""
         interrupted = self.project.interrupted()
         if interrupted is not None:
             interrupted = {"done": interrupted["done"], "total": interrupted["total"], **interrupted["spec"]}
         # Detectors that need no weights, or whose weights are here.
         ready = [
-            entry for entry in DETECTORS if not entry.network or is_available(MODELS.find(entry.network))
+            entry
+            for entry in DETECTORS
+            if "text" not in entry.supported_options
+            and (not entry.network or is_available(MODELS.find(entry.network)))
         ]
         return {
             "mode": "annotate",
             "revision": self.project.revision,
-            "film": self.film.describe(),
+            "video": self.video.describe(),
             "objects": self.project.objects(),
             "timeline": self.project.timeline(),
             "history": self.project.history(),
@@ -172,38 +190,26 @@ class AnnotateBackend(Backend):
         }
 
     async def _look(self, message: messages.Look) -> dict[str, Any]:
-        frames = [index for index in message.frames if index < self.film.count]
+        frames = [index for index in message.frames if index < self.video.count]
         # One by one, so that what is to be saved need not wait for all.
         return {"frames": [await self._shared.run(partial(self._shared.frame, index)) for index in frames]}
 
     async def _prepare(self, message: messages.Prepare) -> None:
         # At most one at a time, then the newest: a click does not wait for all frames that were passed.
-        self._next = message.frame
+        self._next = message
         if self._prepares:
             return
         self._prepares = True
         try:
             while self._next is not None and self._runner.job is None:
-                frame, self._next = self._next, None
-                await self._worker.ask("prepare", frame)
+                coming, self._next = self._next, None
+                await self._worker.ask("prepare", coming.frame, coming.at)
         finally:
             self._prepares, self._next = False, None
 
     def _before(self, message: messages.Before) -> dict[str, Any]:
-        label, masks = self._shared.before(message.frame)
+        label, masks = self.project.masks_before(message.frame) or (None, {})
         return {"label": label, "masks": masks}
-
-    async def _clickedit(self, message: messages.ClickEdit) -> dict[str, Any]:
-        return await self._edits.click(message)
-
-    def _strokeedit(self, message: messages.StrokeEdit) -> dict[str, Any]:
-        return self._edits.stroke(message)
-
-    def _polygonedit(self, message: messages.PolygonEdit) -> dict[str, Any]:
-        return self._edits.polygon(message)
-
-    def _forgetedit(self, message: messages.ForgetEdit) -> None:
-        self._edits.forget(message)
 
     def _objectedit(self, message: messages.ObjectEdit) -> None:
         fields = {"name", "category", "group", "colour", "visible", "locked"}
@@ -233,12 +239,9 @@ class AnnotateBackend(Backend):
     def _settings(self, message: messages.Settings) -> None:
         self.project.set_settings(message.values)
 
-    def _score(self, _: messages.Score) -> None:
-        raise SegueError("there is nothing to compare with here; use `segue view`")
-
     async def _track(self, message: messages.Track) -> dict[str, Any]:
         def plan() -> tuple[Job, dict[str, Any], dict[int, Corrected]]:
-            spec = resumed(self.project) if message.resume else planned(self.project, self.film, message)
+            spec = resumed(self.project) if message.resume else planned(self.project, self.video, message)
             total = steps_of(spec)
             corrected = corrected_frames(self.project, spec)
             return Job(spec["direction"], total, row=self.project.begin_job(spec, total)), spec, corrected
@@ -247,7 +250,7 @@ class AnnotateBackend(Backend):
             job, spec, corrected = await self._shared.run(plan)
             start, stop = spec["start"], spec["stop"]
             join = spec["direction"] == "between"
-            kept = range(spec.get("first", 0), spec.get("last", self.film.count - 1) + 1)
+            kept = range(spec.get("first", 0), spec.get("last", self.video.count - 1) + 1)
             self._runner.begin(job, track_job, corrected, start, stop, spec["objects"], join, kept)
         return {"start": start, "stop": stop}
 
@@ -261,13 +264,13 @@ class AnnotateBackend(Backend):
             wanted = message.model_dump(include={"objects", "all_frames", "first", "last", "soft"})
             taken = await self._shared.run(partial(snapshot, self.project, **wanted))
             self.exports.mkdir(exist_ok=True)
-            target = free_path(self.exports, self.film.name, message.format)
-            job = Job("export", steps(self.film, taken, message.format), target=target)
+            target = free_path(self.exports, self.video.name, message.format)
+            job = Job("export", steps(self.video, taken, message.format), target=target)
             self._runner.begin(job, export_job, taken, message.format, target)
         return {"name": target.name, "path": str(target)}
 
     async def _find(self, message: messages.Find) -> dict[str, Any]:
-        proposed = await self._worker.ask("find", message.frame, message.detector)
+        proposed = await self._worker.ask("find", message.frame, message.detector, message.text)
         self._looks += 1
         self._found[self._looks] = message.frame, proposed
         self._found.pop(self._looks - KEPT_LOOKS, None)
@@ -287,3 +290,8 @@ class AnnotateBackend(Backend):
             for item in chosen:
                 mark = Mark("given", 1.0 if item.score is None else item.score)
                 self.project.put(frame, {self.project.add_object(item.label): (item.plane, mark)})
+
+
+def _listed(found: list[Effect]) -> list[dict[str, Any]]:
+    """Preview of an import for the page."""
+    return [{"number": one.number, "name": one.name, "target": one.target, "text": one.text} for one in found]

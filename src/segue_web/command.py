@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 import typer
 
 from segue.cli.running import show
+from segue.errors import SourceError
 from segue.jobs.parts import Model
 from segue.jobs.values import AnnotateJob
-from segue.sessions.detecting import as_classes
 from segue_web.running import need_web, serve_page
 
 Measure = Literal["davis", "foreground"]
@@ -30,7 +30,7 @@ PROMPTER = Annotated[
 
 
 def annotate(
-    film: Annotated[Path, typer.Argument(help="Video file or folder of pictures.")],
+    video: Annotated[Path, typer.Argument(help="Video file or folder of images.")],
     project: Annotated[
         Path | None, typer.Option(help="Project folder.  [default: segue-out/NAME.project]")
     ] = None,
@@ -80,11 +80,12 @@ def annotate(
         need_web()
         from segue_web.running import copy_project
 
-        typer.echo(f"copied: {copy_project(film, project, copy_to)}")
+        typer.echo(f"copied: {copy_project(video, project, copy_to)}")
         return
+    _check_there(video, *(import_ or ()))
     show(
         AnnotateJob(
-            film=film,
+            film=video,
             project=project,
             imports=tuple(import_ or ()),
             model=Model(name=model, weights=weights),
@@ -92,7 +93,7 @@ def annotate(
             device=device,
             port=port,
             browser=browser,
-            classes=tuple(as_classes(classes) or ()),
+            classes=() if classes is None else tuple(name.strip() for name in classes.split(",")),
         )
     )
 
@@ -124,8 +125,8 @@ def serve(
     """Answer annotation tools: an ML backend of Label Studio, a remote server of X-AnyLabeling.
 
     Files that were uploaded to Label Studio are read with the token in LABEL_STUDIO_API_KEY. Beyond this
-    machine (`--host`) requests need the token in SEGUE_TOKEN; without one, a new one is printed. CVAT runs
-    segue by itself, see `examples/cvat` in the repository.
+    machine (`--host`) requests need the token in SEGUE_TOKEN; without one, a new one is printed. CVAT calls
+    `segue_web.services.cvat` through an agent of its cvat-cli.
 
     Examples:
 
@@ -151,7 +152,7 @@ def serve(
 
         app = x_anylabeling.make_app(assistant)
     token = None if host in LOOPBACK else os.environ.get("SEGUE_TOKEN") or secrets.token_urlsafe(24)
-    refuse_pages(app, host, port, token)
+    refuse_pages(app, host, token)
     listener = listening(host, port)
     found = f"{tool} finds segue at http://{host}:{port}"
     if token is not None and "SEGUE_TOKEN" not in os.environ:
@@ -162,8 +163,8 @@ def serve(
 
 def view(
     results: Annotated[Path, typer.Argument(help="Folder or .zip of masks, COCO, YouTube-VIS or CVAT file.")],
-    film: Annotated[
-        Path | None, typer.Option(help="Film of the results.  [default: the one that they were made of]")
+    video: Annotated[
+        Path | None, typer.Option(help="Video of the results.  [default: the one that they were made of]")
     ] = None,
     against: Annotated[
         Path | None, typer.Option(help="A second result, or the truth, to compare with.")
@@ -188,10 +189,18 @@ def view(
 
         segue view segue-out/dog --against truth/
 
-        segue view results/highway --film highway/input --against highway/groundtruth
+        segue view results/highway --video highway/input --against highway/groundtruth
     """
     need_web()
-    from segue_web.film import Film
-    from segue_web.viewing import ViewBackend, film_of
+    _check_there(results, video, against)
+    from segue_web.video import Video
+    from segue_web.viewing import ViewBackend, video_of
 
-    serve_page(ViewBackend(Film(film or film_of(results)), results, against, measure), port, browser)
+    serve_page(ViewBackend(Video(video or video_of(results)), results, against, measure), port, browser)
+
+
+def _check_there(*places: Path | None) -> None:
+    """See that files and folders are there, before PyTorch is imported."""
+    for place in places:
+        if place is not None and not place.exists():
+            raise SourceError(f"{place}: no such file or folder")

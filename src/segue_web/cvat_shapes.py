@@ -1,9 +1,10 @@
-"""Tracks and pictures of CVAT's XML, their shapes as masks: polygons, boxes, run lengths along rows."""
+"""Tracks and images of CVAT's XML, their shapes as masks: polygons, boxes, run lengths along rows."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,13 @@ MAX_TEXT = 10_000
 """Characters of an attribute that are read."""
 
 _NO_RUNS = re.compile(r"[^0-9, ]|[0-9]{19}|[0-9] |,[^0-9 ]|, [^0-9]|^[^0-9]|[^0-9]$")
-"""What is nowhere in numbers separated by commas. A match of the whole would take memory for each number."""
+"""Never occurs in numbers separated by commas; matching the whole text would take memory for each number."""
 
 
 class CvatTracks:
     """Reads the shapes of a file of CVAT for video 1.1, or for images 1.1, one element at a time.
 
-    Tracks of one group are one object, and so are shapes of pictures with one group and label; those without
+    Tracks of one group are one object, and so are shapes of images with one group and label; those without
     a group are objects of their own. ``take`` gets frame, number of the object, and shape of every mask, and
     whether it is only a box;
     ``attribute`` number, and name and text of an attribute; ``check`` the number of objects so far, before
@@ -39,7 +40,9 @@ class CvatTracks:
 
     Attributes:
         names: label of each object, by number from 1 on.
-        pictures: names of the pictures of a file for images, in its order; ``take`` gets places in this list
+        ids: the groups that are objects, by number.
+        levels: how high an object lies over others (``z_order``), by number.
+        pictures: names of the images of a file for images, in its order; ``take`` gets places in this list
             instead of frames then.
     """
 
@@ -52,12 +55,14 @@ class CvatTracks:
         check: Callable[[int], None],
     ) -> None:
         self.names: dict[int, str | None] = {}
+        self.ids: dict[int, int] = {}
+        self.levels: dict[int, float] = defaultdict(float)
         self.pictures: list[str] = []
         self._size, self._count = size, count
         self._take, self._attribute, self._check = take, attribute, check
         self._numbers: dict[tuple[str, ...], int] = {}
         self._number = 0  # of the object that a track or a shape is of
-        self._image: int | None = None  # place of the picture that is being read
+        self._image: int | None = None  # place of the image that is being read
         self._name: str | None = None  # of the attribute that is being read
         self._text = ""
 
@@ -79,12 +84,12 @@ class CvatTracks:
             self._image = len(self.pictures)
             self.pictures.append(wanted(given, "name", tag))
             if len(self.pictures) > self._count:
-                raise DatasetError(f"it has more pictures than the film has frames, {self._count}")
+                raise DatasetError(f"it has more images than the video has frames, {self._count}")
         elif tag in ("mask", "polygon", "box") and given.get("outside") != "1":
             if self._image is None:
                 index = number_of(given, "frame", tag)
                 if index != int(index) or not 0 <= index < self._count:
-                    raise DatasetError(f"frame {index:g} is none of the film, which has {self._count}")
+                    raise DatasetError(f"frame {index:g} is none of the video, which has {self._count}")
             else:
                 index, group = self._image, _group(given)
                 label = wanted(given, "label", tag)
@@ -92,13 +97,17 @@ class CvatTracks:
                 self._begin(("group", group, label) if group else alone, given, tag)
             if not self._number:
                 raise DatasetError(f"a {tag} belongs to no track")
+            if self._number not in self.levels:
+                self.levels[self._number] = _as_number(given.get("z_order", "0"), "a z_order")
             self._take(int(index), self._number, shape_of(tag, given, self._size), tag == "box")
 
     def _begin(self, same: tuple[str, ...], given: Mapping[str, str], tag: str) -> None:
-        """What follows is of an object: of the one that is called the same, or of a new one."""
+        """The following shapes belong to an object: the one of the same name, or a new one."""
         self._number = self._numbers.setdefault(same, len(self._numbers) + 1)
         self._check(len(self._numbers))
         self.names.setdefault(self._number, wanted(given, "label", tag))
+        if same[0] == "group" and same[1].isdecimal() and len(same[1]) < 10:
+            self.ids[self._number] = int(same[1])
 
     def _characters(self, part: str) -> None:
         if self._name is not None and len(self._text) <= MAX_TEXT:
@@ -123,7 +132,7 @@ def _no_entities(*_: Any) -> None:
 
 
 def wanted(given: Mapping[str, str], key: str, tag: str) -> str:
-    """What an element says under a key."""
+    """Value of an element under a key."""
     if key not in given:
         raise DatasetError(f"a {tag} has no {key}")
     return given[key]
@@ -165,7 +174,7 @@ def _mask(given: dict[str, str], size: tuple[int, int]) -> BoolArray:
         int(number_of(given, key, "mask")) for key in ("left", "top", "width", "height")
     )
     if min(left, top, width, height) < 0 or left + width > size[1] or top + height > size[0]:
-        raise DatasetError("a mask lies outside the film")
+        raise DatasetError("a mask lies outside the video")
     text = wanted(given, "rle", "mask")
     if not text or _NO_RUNS.search(text) or text.count(",") > width * height:
         raise DatasetError("the run lengths of a mask are not numbers separated by commas, or too many")

@@ -1,4 +1,4 @@
-"""What a person says of an object on a frame: clicks, boxes, strokes, polygons, and that it is not there."""
+"""Edits of an object on a frame: clicks, boxes, strokes, polygons, and "not visible"."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from segue.errors import PromptError
 from segue.prompts import Prompts
 from segue.types import Box
 from segue_web import messages
-from segue_web.film import Film
 from segue_web.interpolation import filled, matched, neighbours
 from segue_web.project import Mark
 from segue_web.shared import SharedProject
+from segue_web.video import Video
 from segue_web.worker import Worker
 
 MOST_INTERPOLATED = 300
 """Frames that a polygon may change; all pages wait while they are saved."""
 
 Click = tuple[float, float, bool]
-"""A point of the film, and whether it lies on the object."""
+"""A point of the video, and whether it lies on the object."""
 
 
 class Edits:
     """Saves what a person says; the worker makes masks of clicks, and polygons are interpolated here."""
 
-    def __init__(self, film: Film, shared: SharedProject, worker: Worker) -> None:
-        self._film, self._shared, self._worker = film, shared, worker
+    def __init__(self, video: Video, shared: SharedProject, worker: Worker) -> None:
+        self._video, self._shared, self._worker = video, shared, worker
         self._project = shared.project
 
     async def click(self, message: messages.ClickEdit) -> dict[str, Any]:
         """Make a mask of all clicks and the box of an object on a frame, and save it."""
-        points, box = message.within(*self._film.size)
+        points, box = message.within(*self._video.size)
         previous, added = await self._shared.run(lambda: self._corrected_by(message, points, box))
         on, off = ([(x, y) for x, y, inside in points if inside is wanted] for wanted in (True, False))
         prompts = Prompts(box, on, off, mask=previous, extent=message.extent)
@@ -68,7 +68,7 @@ class Edits:
 
     def stroke(self, message: messages.StrokeEdit) -> dict[str, Any]:
         """Add the pixels of a stroke to an object, or take them away."""
-        stroke = message.plane(*self._film.size)
+        stroke = message.plane(*self._video.size)
         if message.object is None and not message.add:
             raise PromptError("choose an object before you erase")
         if message.add:
@@ -76,13 +76,13 @@ class Edits:
         return self._give(message, "eraser", lambda plane: plane & ~stroke)
 
     def polygon(self, message: messages.PolygonEdit) -> dict[str, Any]:
-        """Save a polygon, and the masks between it and those of the frames next to it."""
+        """Save a polygon, and the interpolated masks between it and the neighbouring polygons."""
         project, frame = self._project, message.frame
         project.check_edit(frame, message.seen, message.object)
-        corners = message.within(*self._film.size)
-        plane = filled(corners, self._film.size)
+        corners = message.within(*self._video.size)
+        plane = filled(corners, self._video.size)
         if not plane.any():
-            raise PromptError("the polygon holds no pixel of the film; draw it anew")
+            raise PromptError("the polygon holds no pixel of the video; draw it anew")
         with self._shared.change("polygon"):
             number = message.object or project.add_object()
             project.put(frame, {number: (plane, Mark("given"))})
@@ -120,7 +120,7 @@ class Edits:
             one, two = matched(keys[first], keys[last])
             for index in sorted(inside & set(range(first + 1, last))):
                 share = (index - first) / (last - first)
-                plane = filled((1 - share) * one + share * two, self._film.size)
+                plane = filled((1 - share) * one + share * two, self._video.size)
                 project.put(index, {number: (plane, Mark("interpolated"))})
                 project.set_prompt(index, number, None)
         return len(inside)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import mimetypes
 import secrets
 import socket
 import threading
@@ -12,13 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI, HTTPException, Request, Response, WebSocket
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segue.errors import SegueError
 
 STATIC = Path(__file__).parent / "static"
-_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+mimetypes.add_type(
+    "text/javascript", ".js"
+)  # whatever the system says: browsers refuse scripts of other types
+
+LOOPBACK = ("127.0.0.1", "localhost")
+"""Names of this machine; with others a foreign address could point here (DNS rebinding)."""
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -31,64 +41,49 @@ HEADERS = {
 }
 
 Life = Callable[[FastAPI], AbstractAsyncContextManager[None]]
-"""What is done before the first request and after the last one."""
+"""Runs before the first request and after the last one."""
 
 
 class Guard:
-    """Knows who may ask: requests name this host, and the address holds the secret.
+    """Middleware: paths begin with the secret, and changes and sockets come from our own page."""
 
-    So no foreign name that points here reaches the server (DNS rebinding); what changes something or opens a
-    socket must come from this page as well.
-    """
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app, self._token = app, token.encode()
 
-    def __init__(self, token: str, port: int) -> None:
-        self._token = token.encode()
-        self._hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, with our headers on its answer, or refuse it."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        origin = headers.get("origin")
+        changes = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD")
+        answer: ASGIApp = self._app
+        if (origin or changes) and origin != f"http://{headers['host']}":
+            answer = Response("this page answers only itself", 403)
+        elif not secrets.compare_digest(scope["path"].split("/")[1].encode(), self._token):
+            answer = Response("the address lacks its secret; take the one that the terminal shows", 403)
 
-    def is_foreign(self, headers: Any, *, needs_origin: bool) -> bool:
-        """Whether a request names another host, or comes from another page."""
-        origin, host = headers.get("origin"), headers.get("host", "")
-        return host not in self._hosts or (bool(origin or needs_origin) and origin != f"http://{host}")
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
 
-    def is_secret(self, path: str) -> bool:
-        """Whether a path begins with the secret."""
-        return secrets.compare_digest(path.split("/")[1].encode(), self._token)
-
-    def lets_in(self, page: WebSocket) -> bool:
-        """Whether a socket may be opened."""
-        return not self.is_foreign(page.headers, needs_origin=True) and self.is_secret(page.url.path)
+        await answer(scope, receive, sent)
 
 
-def guarded_app(guard: Guard, page: str, life: Life) -> FastAPI:
-    """An application that serves a page and its parts below ``/TOKEN/``, to those whom the guard lets in."""
+def guarded_app(token: str, page: str, life: Life) -> FastAPI:
+    """An application that serves a page and its parts below ``/TOKEN/``."""
     app = FastAPI(lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Guard, token=token)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK, www_redirect=False)
+    app.mount(f"/{token}/static", StaticFiles(directory=STATIC))
 
-    @app.middleware("http")
-    async def check(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-        if guard.is_foreign(request.headers, needs_origin=request.method not in ("GET", "HEAD")):
-            return Response("this page answers only itself", 403)
-        if not guard.is_secret(request.url.path):
-            return Response("the address lacks its secret; take the one that the terminal shows", 403)
-        response = await go_on(request)
-        response.headers.update(HEADERS)
-        return response
-
-    @app.get("/{_}/")
-    async def index(_: str) -> Response:
+    @app.get(f"/{token}/")
+    async def index() -> Response:
         return FileResponse(STATIC / page, headers={"Cache-Control": "no-store"})
 
-    @app.get("/{_}/static/{name}")
-    async def static(_: str, name: str) -> Response:
-        known = {path.name: path for path in STATIC.iterdir()}
-        if name not in known:
-            raise HTTPException(404)
-        kind = _TYPES.get(known[name].suffix, "application/octet-stream")
-        return FileResponse(known[name], media_type=kind, headers={"Cache-Control": "no-cache"})
-
     return app
-
-
-LOOPBACK = ("127.0.0.1", "localhost")
 
 
 def brings_token(headers: Any, token: str) -> bool:
@@ -101,23 +96,22 @@ def brings_token(headers: Any, token: str) -> bool:
     return any(secrets.compare_digest(each.encode(), token.encode()) for each in given)
 
 
-def refuse_pages(app: FastAPI, host: str, port: int, token: str | None) -> None:
+def refuse_pages(app: FastAPI, host: str, token: str | None) -> None:
     """Let programs ask, with the token if there is one, and no web pages, which could come from anywhere.
 
-    Browsers name the page with every request that it makes to another server; annotation tools do not. On an
-    address of this machine requests must name it, too (DNS rebinding).
+    Browsers name the page with every request that it makes to another server; annotation tools do not.
     """
-    own = {f"{name}:{port}" for name in LOOPBACK}
 
     @app.middleware("http")
     async def check(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-        from_page = "origin" in request.headers or "sec-fetch-site" in request.headers
-        foreign = host in LOOPBACK and request.headers.get("host") not in own
-        if from_page or foreign:
+        if "origin" in request.headers or "sec-fetch-site" in request.headers:
             return Response("only programs may ask", 403)
         if token is not None and not brings_token(request.headers, token):
             return Response("the token is missing", 401, {"WWW-Authenticate": "Basic"})
         return await go_on(request)
+
+    if host in LOOPBACK:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK, www_redirect=False)
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -164,7 +158,7 @@ class LocalServer:
     """Serves an application on 127.0.0.1, at an address with a new secret.
 
     Args:
-        make: makes the application of the secret and the port.
+        make: makes the application of the secret.
         port: 0 takes a free one.
         announce: gets the address once it answers.
         longest: most bytes of a message of a page.
@@ -174,13 +168,13 @@ class LocalServer:
     """
 
     def __init__(
-        self, make: Callable[[str, int], FastAPI], port: int, announce: Callable[[str], None], *, longest: int
+        self, make: Callable[[str], FastAPI], port: int, announce: Callable[[str], None], *, longest: int
     ) -> None:
         self._listener = listening("127.0.0.1", port)
         number, token = self._listener.getsockname()[1], secrets.token_urlsafe(24)
         self._thread: threading.Thread | None = None
         address = f"http://127.0.0.1:{number}/{token}/"
-        self._server = ReportingServer(make(token, number), lambda: announce(address), longest=longest)
+        self._server = ReportingServer(make(token), lambda: announce(address), longest=longest)
 
     def run(self) -> None:
         """Serve until Ctrl-C."""

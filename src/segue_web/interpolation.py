@@ -12,7 +12,7 @@ from segue.arrays import BoolArray
 from segue.masks.tracks import RleTrack
 
 Corners = npt.NDArray[np.float64]
-"""Corners of a closed polygon, (N, 2), x before y, in pixels of the film."""
+"""Corners of a closed polygon, (N, 2), x before y, in pixels of the video."""
 
 SAMPLES = 256
 """Places on two outlines that are compared, where these have unequal numbers of corners."""
@@ -89,7 +89,7 @@ def _area(corners: Corners) -> float:
 
 
 def _start(first: Corners, last: Corners) -> int:
-    """How far to turn the last of as many corners so that it lies nearest to the first."""
+    """Rotation of the corners of the last polygon that brings it nearest to the first."""
     one, two = (np.array([complex(x, y) for x, y in corners - corners.mean(0)]) for corners in (first, last))
     likeness = [float((one.conj() * np.roll(two, -turn)).real.sum()) for turn in range(len(two))]
     return int(np.argmax(likeness))

@@ -1,4 +1,4 @@
-"""What is computed for a project meanwhile: one tracking or export at a time, with its progress."""
+"""Background jobs of a project: one tracking or export at a time, with its progress."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from segue_web.worker import DEFECT, Worker
 
 @dataclass
 class Job:
-    """What is computed, in ``total`` steps.
+    """A tracking or an export, in ``total`` steps.
 
     Attributes:
         what: direction of a tracking, or ``export``.

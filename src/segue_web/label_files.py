@@ -21,8 +21,8 @@ from segue.naming import natural_key
 from segue.types import IndexMask
 from segue.video.mask_folder import read_records
 from segue_web.cvat_shapes import CvatTracks
-from segue_web.film import Film
-from segue_web.labels import Collector, Labels, Limit, Planes, add_attributes, errors_named
+from segue_web.labels import Collector, Labels, Planes, add_attributes, errors_named
+from segue_web.video import Video
 
 MAX_MASK_BYTES = 64 << 20
 """Largest mask file in an archive, unpacked."""
@@ -37,7 +37,7 @@ MAX_ENTRIES = 1_000_000
 """Entries of a JSON file."""
 
 WRITTEN = ("masks", "cdnet", "ytvis.json", "coco.json")
-"""What the commands of segue write into the folder of a film, in the order in which it is looked for."""
+"""Results of segue in the folder of a video, in the order of search."""
 
 OF_SHAPES = {"track_id", "occluded", "rotation", "keyframe"}
 """Attributes in COCO files of CVAT that are of a shape, not of its object, which the first one names."""
@@ -45,20 +45,20 @@ OF_SHAPES = {"track_id", "occluded", "rotation", "keyframe"}
 _ANNOTATION = ("annotations", True)
 
 
-def read_labels(path: Path, film: Film, name: str | None = None) -> Labels:
-    """Read whatever it is: a folder, an archive or a picture of masks, a JSON or an XML file.
+def read_labels(path: Path, video: Video, name: str | None = None) -> Labels:
+    """Read labels: a folder, an archive or an image of masks, a JSON or an XML file.
 
     Masks in files of their own are read when they are asked for; all else is checked now.
     """
     where = name or str(path)
-    reader = _Reader(Collector(film, where))
+    reader = _Reader(Collector(video, where))
     readers = {
         ".zip": reader.read_archive,
         ".png": reader.read_picture,
         ".json": reader.read_json,
         ".xml": reader.read_cvat,
     }
-    with errors_named(where):
+    with errors_named(where, path):
         if path.is_dir():
             path = next((path / name for name in WRITTEN if (path / name).exists()), path)
         read = reader.read_folder if path.is_dir() else readers.get(path.suffix.lower())
@@ -67,16 +67,6 @@ def read_labels(path: Path, film: Film, name: str | None = None) -> Labels:
     raise SegueError(
         f"{where}: give a folder or .zip of PNG masks, a .png, a COCO or YouTube-VIS .json, or a CVAT .xml"
     )
-
-
-def read_complete_labels(path: Path, film: Film, name: str | None = None) -> Labels:
-    """As :func:`read_labels`; every mask has been read once, so that none is found to be damaged later."""
-    limit = Limit()
-    labels = read_labels(path, film, name)
-    with errors_named(labels.where):
-        for _ in labels.frames():
-            limit.check()
-    return labels
 
 
 class _Reader:
@@ -140,7 +130,7 @@ class _Reader:
             elif key == "images" and place >= 0:
                 images[str(value.get("file_name", value["id"]))] = value["id"]
                 if len(images) > self._labels.count:
-                    raise DatasetError(f"it has more pictures than the film has frames, {self._labels.count}")
+                    raise DatasetError(f"it has more images than the video has frames, {self._labels.count}")
         if not annotated:
             raise DatasetError("has no annotations")
         found = (item for key, place, item in self._entries(text, path) if (key, place >= 0) == _ANNOTATION)
@@ -160,20 +150,22 @@ class _Reader:
         scores: dict[tuple[int, int], float] = {}
         names: dict[int, str | None] = {}
         attributes: dict[int, dict[str, str]] = {}
+        ids: dict[int, object] = {}
         for number, (item, name) in enumerate(items, 1):
             self._labels.check_objects(number)
             names[number] = name
+            ids[number] = item.get("id")
             add_attributes(attributes, number, item.get("attributes"))
             segmentations = item["segmentations"]
             if len(segmentations) > self._labels.count:
-                raise DatasetError(f"it has {len(segmentations)} frames, the film {self._labels.count}")
+                raise DatasetError(f"it has {len(segmentations)} frames, the video {self._labels.count}")
             track = RleTrack.parse(segmentations, self._labels.size)
             score = _score(item)
             self._labels.check_masks(len(scores))
             for t in np.flatnonzero(track.areas).tolist():
                 planes[t].append((number, partial(track.decode, t)))
                 scores[t, number] = score
-        return self._labels.of_planes(names, planes, scores, attributes)
+        return self._labels.of_planes(names, planes, scores, attributes, ids)
 
     def _coco(self, images: Mapping[str, Any], items: Iterable[tuple[dict[str, Any], str | None]]) -> Labels:
         ordered = dict(sorted(images.items(), key=lambda image: natural_key(image[0])))
@@ -198,7 +190,10 @@ class _Reader:
             shape = RleTrack.parse([item["segmentation"]], self._labels.size)
             planes[index].append((number, partial(shape.decode, 0)))
             scores[index, number] = _score(item)
-        return self._labels.of_planes(names, planes, scores, attributes)
+        ids = {number: track for track, number in numbers.items()}
+        if all(isinstance(track, int) for track in numbers):  # else in the order of the file
+            names = {number: names[number] for number in sorted(names, key=ids.__getitem__)}
+        return self._labels.of_planes(names, planes, scores, attributes, ids)
 
     def read_cvat(self, path: Path) -> Labels:
         """Masks, polygons and boxes on the frames that the file lists, keyframes or not; CVAT lists all."""
@@ -230,13 +225,16 @@ class _Reader:
             planes[index][:0] = [(number, partial(box.decode, 0)) for box in boxes[index, number]]
         frames = self._frames_of(tracks.pictures) or {index: index for index in planes}
         found = {index: planes[place] for index, place in frames.items() if place in planes}
-        return self._labels.of_planes(tracks.names, found, {}, attributes)
+        # What lies on top comes last in the list of objects.
+        ordered = sorted(tracks.names, key=tracks.levels.__getitem__)
+        names = {number: tracks.names[number] for number in ordered}
+        return self._labels.of_planes(names, found, {}, attributes, tracks.ids)
 
     def _frames_of(self, pictures: Sequence[str]) -> dict[int, int]:
-        """The places of pictures in a list, by the frame that each of them is."""
+        """The places of images in a list, by the frame that each of them is."""
         places = {name: place for place, name in enumerate(pictures)}
         if len(places) < len(pictures):
-            raise DatasetError("two of its pictures have one name")
+            raise DatasetError("two of its images have one name")
         ordered = dict(sorted(places.items(), key=lambda named: natural_key(named[0])))
         return self._labels.by_frame(ordered) if ordered else {}
 

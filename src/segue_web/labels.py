@@ -1,4 +1,4 @@
-"""What another program says of a film: objects and their masks, within what the page can hold."""
+"""Labels of another program: objects and their masks, within the limits of the page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 from xml.parsers import expat
 
@@ -20,9 +20,9 @@ from segue.errors import DatasetError, SegueError
 from segue.inputs import first_line
 from segue.masks import measure
 from segue.types import IndexMask
-from segue_web.film import Film, number_in
 from segue_web.project import MOST_ATTRIBUTES
 from segue_web.text import without_controls
+from segue_web.video import Video, number_in
 
 MAX_OBJECTS = 10_000
 """Objects that are taken from one file; the page has to list them."""
@@ -43,7 +43,7 @@ DAMAGED = (
     *(OSError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RuntimeError, EOFError),
     *(zipfile.BadZipFile, zlib.error, expat.ExpatError, MemoryError),
 )
-"""What readers raise for files that are not what they seem; a RecursionError is a RuntimeError."""
+"""Errors of readers for malformed files; a RecursionError is a RuntimeError."""
 
 Read = Callable[[], IndexMask]
 """Reads the mask of a frame."""
@@ -55,18 +55,20 @@ T = TypeVar("T")
 
 
 @contextmanager
-def errors_named(where: str) -> Iterator[None]:
-    """Errors of readers, in one line that names the file."""
+def errors_named(where: str, path: Path | None = None) -> Iterator[None]:
+    """Errors of readers, in one line that calls the file ``where``, wherever it lies (``path``)."""
     try:
         yield
     except SegueError as error:
-        raise SegueError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from None
+        text = str(error).replace(str(path or where), where)
+        raise SegueError(f"{where}: {text.removeprefix(f'{where}: ')}") from None
     except KeyError as error:
         raise SegueError(f"{where}: an entry has no {str(error)[:80]}") from None
     except DAMAGED as error:
-        reason = first_line(error)
-        shown = reason if len(reason) <= 200 else f"{reason[:200]} ..."
-        raise SegueError(f"{where}: cannot be read ({type(error).__name__}: {shown})") from None
+        reason = "it is damaged, or of another format"
+        if isinstance(error, OSError | zipfile.BadZipFile | zlib.error | expat.ExpatError):
+            reason = getattr(error, "strerror", None) or first_line(error)
+        raise SegueError(f"{where}: cannot be read ({reason[:200]})") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Labels:
         planes: of formats whose objects may overlap, what decodes each of them, by frame.
         scores: those that are known, by frame and object.
         where: the file that they come from, for messages.
+        ids: the numbers that objects have in the file itself, by id; objects without one are left out.
         attributes: of the objects that have any, by name; ``group`` is the group of an object.
     """
 
@@ -88,6 +91,7 @@ class Labels:
     scores: Mapping[tuple[int, int], float] = field(default_factory=dict)
     where: str = ""
     attributes: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    ids: Mapping[int, int] = field(default_factory=dict)
 
     def frames(self) -> Iterator[tuple[int, IndexMask]]:
         """Index and mask of every frame that has one, in order; SegueError where one is damaged."""
@@ -109,12 +113,7 @@ class Labels:
     def mask(self, index: int, size: tuple[int, int]) -> IndexMask:
         """Index mask of a frame; empty where there is none. SegueError where it is damaged.
 
-        Args:
-            index: number of the frame.
-            size: height and width of an empty mask.
-
-        Returns:
-            (H, W), 0 background, 1.. objects.
+        Returns (H, W), 0 background, 1.
         """
         return self._read(index) if index in self.masks else np.zeros(size, np.uint8)
 
@@ -140,20 +139,20 @@ class Limit:
 
 
 class Collector:
-    """Makes :class:`Labels` of a film out of what a file says, and refuses what is too much.
+    """Makes :class:`Labels` of a video from the content of a file, within limits.
 
     Attributes:
-        size: height and width of the film.
+        size: height and width of the video.
         count: number of its frames.
         where: what messages call the file.
         limit: the time that reading may take.
     """
 
-    def __init__(self, film: Film, where: str) -> None:
-        self.size, self.count, self.where = film.size, film.count, where
+    def __init__(self, video: Video, where: str) -> None:
+        self.size, self.count, self.where = video.size, video.count, where
         self.limit = Limit()
-        self._numbers = film.numbers
-        self._named = {name: index for index, name in enumerate(film.names or ())}
+        self._numbers = video.numbers
+        self._named = {name: index for index, name in enumerate(video.names or ())}
 
     def check_objects(self, objects: int) -> None:
         """Refuse more objects than the page can list."""
@@ -166,9 +165,9 @@ class Collector:
             raise DatasetError(f"has more than {MAX_MASKS} masks; import it in parts")
 
     def by_frame(self, named: Mapping[str, T]) -> dict[int, T]:
-        """What is named, by frame: in order if there is one for each frame, else by the names.
+        """Named items by frame: in order if there is one for each frame, else by the names.
 
-        A name is that of a picture of the film, or has its number; where these have none, the index itself.
+        A name is the name or the number of an image of the video, else the index.
         """
         if len(named) == self.count:
             return dict(enumerate(named.values()))
@@ -180,7 +179,7 @@ class Collector:
             index = self._named.get(stem, None if number is None else known.get(number))
             if index is None:
                 raise DatasetError(
-                    f"{name} names no frame of the film, which has {self.count}; the masks are {len(named)}"
+                    f"{name} names no frame of the video, which has {self.count}; the masks are {len(named)}"
                 )
             if index in numbered:
                 raise DatasetError(f"{name} is a second mask of frame {index}")
@@ -197,7 +196,7 @@ class Collector:
         masks = {index: partial(self._checked, read) for index, read in reads.items()}
         if not names:
             names = dict.fromkeys(sorted(self._ids_in(masks.values())))
-        return self._labels(names, masks, scores, {})
+        return self._labels(names, masks, scores, {}, {number: number for number in names})
 
     def of_planes(
         self,
@@ -205,20 +204,15 @@ class Collector:
         planes: Mapping[int, Planes],
         scores: Mapping[tuple[int, int], float],
         attributes: Mapping[int, Mapping[str, str]],
+        ids: Mapping[int, object],
     ) -> Labels:
-        """Labels of masks that stand object by object.
+        """Labels of masks that stand object by object; ``names`` has the objects in the order of the page.
 
-        Args:
-            names: name of each object, by id.
-            planes: by frame each object with what decodes its mask, (H, W), bool; later ones cover earlier.
-            scores: those that are known, by frame and object.
-            attributes: of the objects that have any, by name.
-
-        Returns:
-            The labels.
+        ``planes``: by frame each object with what decodes its mask, (H, W), bool.
         """
         masks = {index: partial(_stacked, found, self.size) for index, found in planes.items()}
-        return self._labels(names, masks, scores, attributes, planes)
+        numbers = {number: own for number, own in ids.items() if isinstance(own, int)}
+        return self._labels(names, masks, scores, attributes, numbers, planes)
 
     def _labels(
         self,
@@ -226,11 +220,12 @@ class Collector:
         masks: Mapping[int, Read],
         scores: Mapping[tuple[int, int], float] | None,
         attributes: Mapping[int, Mapping[str, str]],
+        ids: Mapping[int, int],
         planes: Mapping[int, Planes] | None = None,
     ) -> Labels:
         self.check_objects(len(names))
         known = {i: without_controls(name or "")[:LONGEST_NAME] or f"Object {i}" for i, name in names.items()}
-        return Labels(known, masks, planes or {}, scores or {}, self.where, attributes)
+        return Labels(known, masks, planes or {}, scores or {}, self.where, attributes, ids)
 
     def _ids_in(self, reads: Iterable[Read]) -> set[int]:
         found: set[int] = set()
@@ -242,8 +237,8 @@ class Collector:
     def _checked(self, read: Read) -> IndexMask:
         mask = read()
         if mask.shape != self.size:
-            shape, film = (f"{width}x{height}" for height, width in (mask.shape, self.size))
-            raise DatasetError(f"{self.where}: a mask is {shape}, the film {film}")
+            shape, video = (f"{width}x{height}" for height, width in (mask.shape, self.size))
+            raise DatasetError(f"{self.where}: a mask is {shape}, the video {video}")
         return mask
 
 

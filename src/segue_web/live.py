@@ -1,7 +1,7 @@
 """The page of a run: an observer that shows in the browser what a job does, while it does it.
 
-The run only notes the frame that it has done. A page asks for the next picture when it has drawn the last
-one, and gets the newest there is; a picture is compressed then, once for all pages.
+The run only notes the frame that it has done. A page asks for the next image when it has drawn the last
+one, and gets the newest there is; an image is compressed then, once for all pages.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from segue.types import Frame, Segmentation
 from segue.video import Source
 from segue.video.events import Event
 from segue.video.zones import Zone
-from segue_web.guard import Guard, LocalServer, guarded_app
+from segue_web.guard import LocalServer, guarded_app
 from segue_web.project import COLOURS
 from segue_web.running import report_address
 
@@ -38,15 +38,15 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 MOST_SIDE = 1280
-"""Longer side of the pictures of the page; larger frames are reduced."""
+"""Longer side of the images of the page; larger frames are reduced."""
 
 QUALITY = 80  # of JPEG, in percent
 
 PAUSE = 0.04
-"""Seconds between two pictures of a page, at least."""
+"""Seconds between two images of a page, at least."""
 
 PATIENCE = 1.0
-"""Seconds after which a page hears of the run although there is no new picture."""
+"""Seconds after which a page hears of the run although there is no new image."""
 
 EVENTS = 100
 """Last events that are kept; a page that is opened later gets these."""
@@ -67,7 +67,7 @@ class _Done:
 
     Attributes:
         number: of the frame in the run, from 1.
-        frame: the picture, perhaps reduced.
+        frame: the image, perhaps reduced.
         result: its masks.
         full: height and width of the source, which zones refer to.
     """
@@ -177,22 +177,18 @@ class LivePage(Observer):
 
     # What pages get
 
-    def make_app(self, token: str, port: int) -> FastAPI:
+    def make_app(self, token: str) -> FastAPI:
         """The application; everything is below ``/TOKEN/``."""
-        guard = Guard(token, port)
 
         @asynccontextmanager
         async def life(_: FastAPI) -> AsyncIterator[None]:
             lower_thread_priority()
             yield
 
-        app = guarded_app(guard, "live.html", life)
+        app = guarded_app(token, "live.html", life)
 
-        @app.websocket("/{_}/ws")
-        async def show(page: WebSocket, _: str) -> None:
-            if not guard.lets_in(page):
-                await page.close(1008)
-                return
+        @app.websocket(f"/{token}/ws")
+        async def show(page: WebSocket) -> None:
             if len(self._pages) >= MOST_PAGES:
                 await page.close(1013)
                 return
@@ -235,7 +231,7 @@ class LivePage(Observer):
                 return
 
     async def _next(self, number: int) -> tuple[str, _Picture | None]:
-        """How the run has ended, if it has, and a picture newer than that one, if there is one in time."""
+        """End of the run, if it has ended, and a newer image, if one comes in time."""
         until = time.monotonic() + PATIENCE
         await asyncio.sleep(PAUSE)
         while True:
@@ -248,33 +244,22 @@ class LivePage(Observer):
             await asyncio.sleep(PAUSE / 2)
 
     def _compressed(self, done: _Done) -> _Picture:
-        """The picture of a frame, made once; a newer one that is made already stands for it."""
+        """The image of a frame, encoded once; a newer encoded image replaces it."""
         if self._picture is None or self._picture.number < done.number:
             self._picture = _picture(done)
         return self._picture
 
     def _run(self) -> dict[str, Any]:
-        times = self._times
-        with suppress(IndexError):  # the run may just have begun anew
-            first, last, now = times[0], times[-1], time.monotonic()
-            rate = (len(times) - 1) / max(last - first, 1e-6) if len(times) > 1 else None
-            return {
-                "what": self._what,
-                "done": self._count,
-                "total": self._total,
-                "rate": rate,
-                "age": now - last,
-                "delay": self._delay,
-                "dropped": self._source.dropped if self._source is not None else 0,
-            }
+        times = list(self._times)  # the run may begin anew at any time
+        rate = (len(times) - 1) / max(times[-1] - times[0], 1e-6) if len(times) > 1 else None
         return {
             "what": self._what,
-            "done": 0,
+            "done": self._count if times else 0,
             "total": self._total,
-            "rate": None,
-            "age": None,
-            "delay": None,
-            "dropped": 0,
+            "rate": rate,
+            "age": time.monotonic() - times[-1] if times else None,
+            "delay": self._delay if times else None,
+            "dropped": self._source.dropped if self._source is not None else 0,
         }
 
     def _events_after(self, last: int) -> list[tuple[int, dict[str, Any]]]:

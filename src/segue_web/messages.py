@@ -1,4 +1,4 @@
-"""What a page may ask of the server: every field is bounded before anything looks at it."""
+"""Requests of a page; every field is bounded."""
 
 from __future__ import annotations
 
@@ -68,10 +68,11 @@ class Look(Message):
 
 
 class Prepare(Message):
-    """The frame that is looked at: the next click will be there."""
+    """The frame that is looked at, and where the pointer rests: the next click will be there."""
 
     op: Literal["prepare"]
     frame: Index
+    at: tuple[Coordinate, Coordinate] | None = None
 
 
 class Before(Message):
@@ -90,9 +91,9 @@ class Edit(Message):
 
 
 class ClickEdit(Edit):
-    """All clicks and the box of the object on this frame, those of before included.
+    """All clicks and the box of the object on this frame, earlier ones included.
 
-    ``extent`` says how much clicks alone mean: the object, a part of it, or more than it.
+    ``extent`` is the granularity of clicks: object, part, or group.
     """
 
     op: Literal["click"]
@@ -122,18 +123,7 @@ class StrokeEdit(Edit):
     counts: Annotated[str, Field(max_length=MAX_BYTES)]
 
     def plane(self, height: int, width: int) -> npt.NDArray[np.bool_]:
-        """The pixels, (H, W).
-
-        Args:
-            height: of the frame in pixels.
-            width: of the frame in pixels.
-
-        Returns:
-            (H, W), bool.
-
-        Raises:
-            SegueError: the run lengths do not fit the frame.
-        """
+        """The pixels, (H, W)."""
         try:
             check_runs([self.counts.encode("utf-8", "surrogatepass")], height * width)
         except DatasetError as error:
@@ -142,21 +132,13 @@ class StrokeEdit(Edit):
 
 
 class PolygonEdit(Edit):
-    """A polygon that becomes the object's mask on this frame, and is interpolated to those of others."""
+    """A polygon that becomes the object's mask on this frame, and is interpolated to other frames."""
 
     op: Literal["polygon"]
     corners: Annotated[list[tuple[Coordinate, Coordinate]], Field(min_length=3, max_length=500)]
 
     def within(self, height: int, width: int) -> npt.NDArray[np.float64]:
-        """The corners inside a frame of that size, (N, 2).
-
-        Args:
-            height: of the frame in pixels.
-            width: of the frame in pixels.
-
-        Returns:
-            (N, 2), float64, x in [0, width] and y in [0, height].
-        """
+        """The corners inside a frame of that size, (N, 2)."""
         return np.clip(np.array(self.corners, np.float64), 0, (width, height))
 
 
@@ -212,7 +194,7 @@ class Track(Message):
     """Follow objects from the corrected frame nearest to ``frame``; ``resume`` continues the last.
 
     Without ``objects`` all that are not locked are followed.
-    Only frames from ``first`` to ``last`` get masks; None is the last one of the film.
+    Only frames from ``first`` to ``last`` get masks; None is the last one of the video.
     """
 
     op: Literal["track"]
@@ -231,11 +213,12 @@ class Stop(Message):
 
 
 class Find(Message):
-    """Propose objects of a frame."""
+    """Propose objects of a frame; with a text, what its phrases name."""
 
     op: Literal["find"]
     frame: Index
     detector: Annotated[str, Field(max_length=40)]
+    text: Annotated[str, Field(max_length=200)] = ""
 
 
 class Adopt(Message):
@@ -249,7 +232,7 @@ class Adopt(Message):
 class Export(Message):
     """Write the masks of some frames for another program.
 
-    Frames of which nothing is known go out only if ``all_frames``; ``soft`` gives cut-outs soft edges.
+    Frames without annotation are exported only with ``all_frames``; ``soft`` gives cut-outs soft edges.
     """
 
     op: Literal["export"]
@@ -261,8 +244,21 @@ class Export(Message):
     soft: bool = False
 
 
+class Import(Message):
+    """Bring an uploaded file into the project, or only say what that would change.
+
+    ``upload`` is what the answer to the upload said; ``targets`` the object whose masks each object of the
+    file replaces, None for a new object.
+    """
+
+    op: Literal["import"]
+    upload: Index
+    targets: Annotated[dict[Index, Number | None], Field(max_length=10_000)]
+    preview: bool = False
+
+
 class Settings(Message):
-    """What the page should remember."""
+    """View settings that the server stores."""
 
     op: Literal["settings"]
     values: Annotated[dict[str, str | int | float | bool], Field(max_length=40)]
@@ -276,7 +272,7 @@ class Settings(Message):
 
 
 class Score(Message):
-    """How well two results agree on a frame."""
+    """Agreement of two results on a frame."""
 
     op: Literal["score"]
     frame: Index
@@ -284,7 +280,7 @@ class Score(Message):
 
 AnyMessage = (
     Hello | Look | Prepare | Before | ClickEdit | StrokeEdit | PolygonEdit | ForgetEdit | ObjectEdit | Remove
-    | Undo | Track | Stop | Find | Adopt | Export | Settings | Score
+    | Undo | Track | Stop | Find | Adopt | Export | Import | Settings | Score
 )  # fmt: skip
 
 _ADAPTER: TypeAdapter[AnyMessage] = TypeAdapter(Annotated[AnyMessage, Field(discriminator="op")])
@@ -299,4 +295,4 @@ def parse(text: str) -> AnyMessage:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise SegueError(f"a message that is none: {place + ': ' if place else ''}{first['msg']}") from None
+        raise SegueError(f"the request is not valid: {place + ': ' if place else ''}{first['msg']}") from None

@@ -24,7 +24,7 @@ from segue_web.interpolation import Corners
 from segue_web.store import POLYGON, Row, StaleError, Store
 
 Kind = Literal["given", "tracked", "found", "imported", "interpolated"]
-"""Where the mask of an object on a frame comes from; ``given`` ones are a person's and stay."""
+"""Origin of the mask of an object on a frame; ``given`` masks are a person's and are kept."""
 
 COLOURS = ("#f2495c", "#ffb020", "#37c978", "#35b6f2", "#b877f2", "#f277b6", "#8fd14f", "#f28b54", "#5c7cfa",
            "#20c9b4", "#e6d34a", "#c98a5e")  # fmt: skip
@@ -37,12 +37,12 @@ MOST_ATTRIBUTES = 40
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What is known of one object on one frame.
+    """Origin and confidence of the mask of an object on a frame.
 
     Attributes:
         kind: where its mask comes from.
         score: the IoU to be expected, in 0..1, as the tracker, the prompter of a click or a detector says;
-            1 where a person drew it, or nobody can say.
+            1 where a person drew it, or it is unknown.
         area: pixels.
         weight: share of the later correction where two directions were joined, in 0..1; None elsewhere.
         agreement: IoU of the two directions there.
@@ -75,17 +75,17 @@ def composed(masks: Mapping[int, str], size: tuple[int, int]) -> IndexMask:
 
 
 class Project(Store):
-    """An open project about a film, which JSON values describe; one process at a time.
+    """An open project about a video, which JSON values describe; one process at a time.
 
     Raises:
-        SegueError: another process has it open, it belongs to another film, or is damaged.
+        SegueError: another process has it open, it belongs to another video, or is damaged.
         SinkError: the folder cannot be written to.
     """
 
-    def __init__(self, folder: Path, film: Mapping[str, Any], size: tuple[int, int]) -> None:
+    def __init__(self, folder: Path, video: Mapping[str, Any], size: tuple[int, int]) -> None:
         self.size = size
         self._polygons: tuple[int, dict[int, dict[int, Corners]]] = (-1, {})
-        super().__init__(folder, film)
+        super().__init__(folder, video)
 
     def objects(self) -> list[Row]:
         """All objects: id, name, colour, category, group, attributes, visible, locked; empty means none."""
@@ -100,7 +100,7 @@ class Project(Store):
         ]
 
     def unlocked(self, wanted: Iterable[int] | None = None) -> list[int]:
-        """Those of the wanted objects that are there and may change; None wants all."""
+        """The wanted objects that exist and may change; None wants all."""
         unlocked = [row["id"] for row in self.objects() if not row["locked"]]
         return unlocked if wanted is None else [i for i in wanted if i in unlocked]
 
@@ -111,7 +111,7 @@ class Project(Store):
         ]
 
     def marks(self, frame: int) -> dict[int, Mark]:
-        """What is known of the objects of a frame."""
+        """Marks of the objects of a frame."""
         rows = self._db.execute(f"SELECT {_TIMELINE} FROM marks WHERE frame=?", (frame,))
         return {row["object"]: Mark(*tuple(row)[2:]) for row in rows}
 
@@ -138,6 +138,11 @@ class Project(Store):
         sql = "SELECT object, mask FROM marks WHERE frame=? AND area>0 ORDER BY object"
         return self._checked({row["object"]: row["mask"] for row in self._db.execute(sql, (frame,))}, frame)
 
+    def masks_of(self, number: int) -> dict[int, tuple[str, str]]:
+        """Kind and run lengths of the masks of an object, by frame; empty where it is not visible."""
+        sql = "SELECT frame, kind, mask FROM marks WHERE object=?"
+        return {row["frame"]: (row["kind"], row["mask"]) for row in self._db.execute(sql, (number,))}
+
     def masks_before(self, frame: int) -> tuple[str, dict[int, str]] | None:
         """Label of the last step that changed a frame and is not undone, and the masks before it."""
         found = self.rows_before(frame)
@@ -157,8 +162,7 @@ class Project(Store):
         try:
             check_runs([counts.encode() for counts in masks.values()], height * width)
         except DatasetError as error:
-            where = f"{self.folder / 'project.db'}: frame {frame}"
-            where = f"{self.folder / 'project.db'}: frame {frame}"
+            where = f"project.db: frame {frame}"
             raise SourceError(f"{where}: a mask is damaged ({error})") from None
         return masks
 
@@ -231,18 +235,26 @@ class Project(Store):
 
         A mask that a person gave is replaced only by one that a person gives.
 
-        Args:
-            frame: its number.
-            objects: mask (H, W), bool, and mark by object; areas are taken from the masks.
+        ``objects``: mask (H, W), bool, and mark by object.
         """
         known = self.marks(frame)
         for number, (plane, mark) in objects.items():
             if mark.kind != "given" and number in known and known[number].kind == "given":
                 continue
             area = int(np.count_nonzero(plane))
-            row = {"frame": frame, "object": number, **asdict(replace(mark, area=area))}
-            self._set("marks", (frame, number), row | {"mask": encode_rle(plane)["counts"] if area else ""})
+            self._put(frame, number, encode_rle(plane)["counts"] if area else "", replace(mark, area=area))
+
+    def _put(self, frame: int, number: int, counts: str, mark: Mark) -> None:
+        row = {"frame": frame, "object": number, "mask": counts, **asdict(mark)}
+        self._set("marks", (frame, number), row)
         self._changed.frames.add(frame)
+
+    def replace_mask(self, frame: int, number: int, counts: str, mark: Mark) -> None:
+        """Replace a mask, also one that a person gave, and forget its clicks, inside :meth:`change`."""
+        self._put(frame, number, counts, mark)
+        if (known := self.prompts(frame).get(number)) is not None:
+            polygon = known.get("polygon")
+            self.set_prompt(frame, number, polygon and {"points": [], "box": None, "polygon": polygon})
 
     def hide(self, frame: int, number: int) -> None:
         """Say that an object is not visible on a frame, inside :meth:`change`."""

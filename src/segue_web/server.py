@@ -1,4 +1,4 @@
-"""The server of the page of a project or of results: see :mod:`segue_web.guard` for who is let in."""
+"""The server of the page of a project or of results; :mod:`segue_web.guard` controls access."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from fastapi.responses import FileResponse, JSONResponse
 from segue.errors import SegueError
 from segue.video.partial import replacing
 from segue_web import messages
-from segue_web.film import Film
-from segue_web.guard import Guard, LocalServer, guarded_app
+from segue_web.guard import LocalServer, guarded_app
 from segue_web.store import StaleError
+from segue_web.video import Video
 
 MAX_UPLOAD = 1 << 30
 """Largest file that may be imported."""
@@ -34,8 +34,8 @@ class Backend:
     ``send`` sends an event to all pages, once there are any. By itself a backend imports and exports nothing.
     """
 
-    def __init__(self, film: Film) -> None:
-        self.film = film
+    def __init__(self, video: Video) -> None:
+        self.video = video
         self.send: Send = lambda _: None
 
     def open(self) -> None:
@@ -43,26 +43,25 @@ class Backend:
 
     def close(self) -> None:
         """Save and end."""
-        self.film.close()
+        self.video.close()
 
     async def handle(self, message: messages.AnyMessage) -> dict[str, Any]:
         """Answer a request; raises SegueError with one line for the page."""
         raise NotImplementedError
 
     def upload_path(self, name: str) -> Path | None:
-        """Where a file of that name waits until it is imported; None where nothing is."""
+        """Path of an uploaded file until it is imported, or None."""
 
-    async def import_file(self, name: str, path: Path) -> str:
-        """Import an uploaded file; returns what to show."""
+    async def import_file(self, name: str, path: Path) -> dict[str, Any]:
+        """Read an uploaded file; returns what importing it would change."""
         raise NotImplementedError
 
     def export_file(self, name: str) -> Path | None:
         """File or folder of an export by its name."""
 
 
-def make_app(backend: Backend, token: str, port: int) -> FastAPI:
+def make_app(backend: Backend, token: str) -> FastAPI:
     """The application of a backend; everything is below ``/TOKEN/``."""
-    guard = Guard(token, port)
     pages: dict[WebSocket, asyncio.Queue[str]] = {}
 
     def send(event: dict[str, Any]) -> None:
@@ -79,19 +78,19 @@ def make_app(backend: Backend, token: str, port: int) -> FastAPI:
         reading.cancel()
         backend.close()
 
-    app = guarded_app(guard, "index.html", life)
+    app = guarded_app(token, "index.html", life)
 
-    @app.get("/{_}/frame/{index}.jpg")
-    def frame(_: str, index: int, near: bool = False, exact: bool = True) -> Response:
+    @app.get(f"/{token}/frame/{{index}}.jpg")
+    def frame(index: int, near: bool = False, exact: bool = True) -> Response:
         try:
-            data = backend.film.jpeg(index, near=near)
+            data = backend.video.jpeg(index, near=near)
         except SegueError as error:
             raise HTTPException(404, str(error)) from None
         cache = "private, max-age=3600" if exact and not near else "no-store"
         return Response(data, media_type="image/jpeg", headers={"Cache-Control": cache})
 
-    @app.get("/{_}/exports/{name}")
-    def export(_: str, name: str) -> Response:
+    @app.get(f"/{token}/exports/{{name}}")
+    def export(name: str) -> Response:
         path = backend.export_file(name)
         if path is None:
             raise HTTPException(404, "there is no such export")
@@ -101,8 +100,8 @@ def make_app(backend: Backend, token: str, port: int) -> FastAPI:
             raise HTTPException(507, str(error)) from None
         return FileResponse(file, filename=file.name)
 
-    @app.post("/{_}/import/{name}")
-    async def import_file(_: str, name: str, request: Request) -> Response:
+    @app.post(f"/{token}/import/{{name}}")
+    async def import_file(name: str, request: Request) -> Response:
         coming = backend.upload_path(name)
         if coming is None:
             return JSONResponse({"error": "nothing can be imported here"}, 400)
@@ -114,7 +113,7 @@ def make_app(backend: Backend, token: str, port: int) -> FastAPI:
                     if size > MAX_UPLOAD:
                         return JSONResponse({"error": f"the file is larger than {MAX_UPLOAD >> 20} MiB"}, 413)
                     await asyncio.to_thread(file.write, part)
-            return JSONResponse({"message": await backend.import_file(name, coming)})
+            return JSONResponse(await backend.import_file(name, coming))
         except OSError as error:
             return JSONResponse({"error": f"cannot be saved ({error.strerror or error})"}, 507)
         except SegueError as error:
@@ -122,11 +121,8 @@ def make_app(backend: Backend, token: str, port: int) -> FastAPI:
         finally:
             coming.unlink(missing_ok=True)
 
-    @app.websocket("/{_}/ws")
-    async def talk(page: WebSocket, _: str) -> None:
-        if not guard.lets_in(page):
-            await page.close(1008)
-            return
+    @app.websocket(f"/{token}/ws")
+    async def talk(page: WebSocket) -> None:
         await page.accept()
         queue: asyncio.Queue[str] = asyncio.Queue()
         pages[page] = queue
@@ -148,10 +144,10 @@ def make_app(backend: Backend, token: str, port: int) -> FastAPI:
 
 
 async def _report_index(backend: Backend) -> None:
-    """Tell all pages how far a long film is read through, and its exact length in the end."""
-    while not backend.film.exact:
+    """Tell all pages how far a long video is read through, and its exact length in the end."""
+    while not backend.video.exact:
         await asyncio.sleep(0.5)
-        backend.send({"event": "film", "film": backend.film.describe()})
+        backend.send({"event": "video", "video": backend.video.describe()})
 
 
 async def _forward(queue: asyncio.Queue[str], page: WebSocket) -> None:

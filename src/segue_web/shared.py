@@ -74,10 +74,6 @@ class SharedProject:
             "marks": {i: astuple(mark) for i, mark in marks.items()},
         }
 
-    def before(self, index: int) -> tuple[str | None, dict[int, str]]:
-        """The masks of a frame before the last step that changed it."""
-        return self.project.masks_before(index) or (None, {})
-
     def _polygons(self, index: int, marks: Mapping[int, Mark]) -> dict[int, Shown]:
         """The polygons that a page offers to be moved, by object."""
         found = {}

@@ -11,8 +11,9 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from segue.errors import SegueError, SinkError
-from segue.masks import encode_objects, read_index_mask
 from segue.video.partial import writing
 
 FORMAT = 2
@@ -37,15 +38,11 @@ CREATE TABLE history (id INTEGER PRIMARY KEY, label TEXT NOT NULL, undone INTEGE
 CREATE TABLE steps (id INTEGER PRIMARY KEY, entry INTEGER NOT NULL, tbl TEXT NOT NULL, key TEXT NOT NULL,
                     before TEXT);
 CREATE INDEX steps_of_entry ON steps (entry);
+CREATE INDEX steps_of_row ON steps (tbl, key);
 """
-
-_LATER_INDEX = "CREATE INDEX IF NOT EXISTS steps_of_row ON steps (tbl, key)"
 
 POLYGON = '"polygon"'
 """Stands in the JSON of prompts that hold a polygon."""
-
-LATER_COLUMNS = ("category", "team", "attributes")
-"""Columns of objects that projects of before lack, in the order in which they came."""
 
 _COLUMNS = {
     "objects": (("id",), ("name", "colour", "visible", "locked", "category", "team", "attributes")),
@@ -63,7 +60,7 @@ class StaleError(SegueError):
 
 @dataclass(slots=True)
 class Changed:
-    """What a change has touched; the page asks for these again.
+    """Frames and lists that a change has touched; the page asks for these again.
 
     Attributes:
         frames: numbers of frames with other masks, marks or prompts.
@@ -79,7 +76,7 @@ class Changed:
 class Store:
     """Rows that can be changed, undone and redone; see :class:`segue_web.project.Project`."""
 
-    def __init__(self, folder: Path, film: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, video: Mapping[str, Any]) -> None:
         self.folder = folder
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -88,16 +85,12 @@ class Store:
         self._changed = Changed(set())
         self._frame_revisions: dict[int, int] = {}
         self._prompt_revision = 0  # grows with every change of a prompt, and where one is taken back
-        self._lock = sqlite3.connect(
-            folder / "lock.db", timeout=0, isolation_level=None, check_same_thread=False
-        )
-        try:
-            self._lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            self._lock.close()
-            raise SegueError(
-                f"{folder}: is open in another process ({error}); close that one first"
-            ) from None
+        self._lock = FileLock(folder / "project.lock", blocking=False, thread_local=False)
+        with writing(folder):
+            try:
+                self._lock.acquire()
+            except Timeout:
+                raise SegueError(f"{folder}: is open in another process; close that one first") from None
         try:
             self._db = sqlite3.connect(folder / "project.db", isolation_level=None, check_same_thread=False)
             self._db.row_factory = sqlite3.Row
@@ -105,12 +98,13 @@ class Store:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute("PRAGMA wal_autocheckpoint=64")  # so that project.db alone is seldom far behind
-            self._prepare(dict(film))
-        except sqlite3.DatabaseError as error:
+            self._prepare(dict(video))
+        except BaseException as error:
             self.close()
-            raise SegueError(f"{folder / 'project.db'}: damaged or not a project ({error})") from None
-        except SegueError:
-            self.close()
+            if isinstance(error, sqlite3.OperationalError):
+                raise SinkError(f"{folder / 'project.db'}: cannot be opened or written ({error})") from None
+            if isinstance(error, sqlite3.DatabaseError | ValueError):  # ValueError: what is stored as JSON
+                raise SegueError(f"{folder / 'project.db'}: damaged or not a project ({error})") from None
             raise
 
     @staticmethod
@@ -144,11 +138,11 @@ class Store:
         """Let another process open it."""
         if hasattr(self, "_db"):
             self._db.close()
-        self._lock.close()
+        self._lock.release()
 
     @property
     def revision(self) -> int:
-        """Number of the last change, which grows with every change, also those of earlier days."""
+        """Number of the last change; it grows with every change and survives restarts."""
         return int(self._meta("revision"))
 
     def frame_revision(self, frame: int) -> int:
@@ -156,7 +150,7 @@ class Store:
         return self._frame_revisions.get(frame, 0)
 
     def history(self) -> dict[str, str | None]:
-        """What would be undone and redone next."""
+        """Names of the next undo and redo steps."""
         rows = {"undo": self._next_entry(redo=False), "redo": self._next_entry(redo=True)}
         return {name: None if row is None else str(row["label"]) for name, row in rows.items()}
 
@@ -185,15 +179,9 @@ class Store:
         return int(self._db.execute("SELECT coalesce(max(id), 0) FROM history").fetchone()[0])
 
     def _refuse_empty_database(self) -> None:
-        """Raise SegueError where masks or a database lie here that a new database would hide."""
+        """Raise SegueError where an empty database lies, which a new one would hide."""
         path = self.folder / "project.db"
-        if not path.exists():
-            if any((self.folder / "masks").glob("*.png")):
-                raise SegueError(
-                    f"{self.folder}: there are masks but no project.db; nothing was changed. Bring back "
-                    "project.db (and project.db-wal), or begin another project with --project"
-                )
-        elif path.stat().st_size == 0 and not path.with_name("project.db-wal").exists():
+        if path.exists() and path.stat().st_size == 0 and not path.with_name("project.db-wal").exists():
             raise SegueError(
                 f"{path}: is empty, as in a copy of an open project without project.db-wal; nothing was "
                 "changed. Copy with `segue annotate --copy-to`, or begin another project with --project"
@@ -245,7 +233,7 @@ class Store:
         return str(row["label"]), changed
 
     def settings(self) -> Row:
-        """What the pages remember of the project."""
+        """View settings of the project."""
         return dict(json.loads(self._meta("settings")))
 
     def set_settings(self, values: Row) -> None:
@@ -281,54 +269,44 @@ class Store:
         row = self._one("SELECT * FROM jobs WHERE state IN ('running', 'stopped') ORDER BY id DESC")
         return None if row is None else {**dict(row), "spec": json.loads(row["spec"])}
 
-    def _prepare(self, film: Row) -> None:
-        if not self._one("SELECT 1 FROM sqlite_master WHERE name='meta'"):
+    def _prepare(self, video: Row) -> None:
+        if not self._one("SELECT 1 FROM sqlite_master"):
             self._db.executescript("BEGIN;" + _SCHEMA + "COMMIT;")
-            start = {"format": FORMAT, "film": json.dumps(film), "revision": 0, "settings": "{}", "last": 0}
+            start = {"format": FORMAT, "film": json.dumps(video), "revision": 0, "settings": "{}", "last": 0}
             for key, value in start.items():
                 self._set_meta(key, value)
-        if self._meta("format") not in ("1", str(FORMAT)):
+        known = _columns(self._db)
+        if "meta" not in known:
+            raise SegueError(f"{self.folder / 'project.db'}: damaged or not a project")
+        if self._meta("format") != str(FORMAT):
             raise SegueError(f"{self.folder}: a project of another version of segue")
-        known = json.loads(self._meta("film"))
+        made = json.loads(self._meta("film"))
+        values = made, self.settings(), self.revision, int(self._meta("last"))  # ValueError where damaged
+        if not all(isinstance(value, dict | int) for value in values):
+            raise SegueError(f"{self.folder / 'project.db'}: damaged, its video is no video")
         for key in ("width", "height", "frames"):
-            if known.get(key) != film.get(key):
+            if made.get(key) != video.get(key):
                 raise SegueError(
-                    f"{self.folder}: a project of another film ({known.get('name')}, {key} {known.get(key)}, "
-                    f"not {film.get(key)}); choose another folder with --project"
+                    f"{self.folder}: a project of another video ({made.get('name')}, {key} {made.get(key)}, "
+                    f"not {video.get(key)}); choose another folder with --project"
                 )
-        known = {row["name"] for row in self._db.execute("PRAGMA table_info(objects)")}
-        for name in LATER_COLUMNS:
-            if name not in known:
-                self._db.execute(f"ALTER TABLE objects ADD COLUMN {name} TEXT NOT NULL DEFAULT ''")
-        self._db.execute(_LATER_INDEX)
-        if self._meta("format") == "1":
-            self._take_over_masks()
+        self._check_tables()
         self._tidy()
+
+    def _check_tables(self) -> None:
+        known = _columns(self._db)
+        with closing(sqlite3.connect(":memory:")) as complete:
+            complete.executescript(_SCHEMA)
+            for table, columns in _columns(complete).items():
+                if lost := columns - known.get(table, set()):
+                    names = ", ".join(sorted(lost))
+                    raise SegueError(f"{self.folder / 'project.db'}: damaged, table {table} lacks {names}")
 
     def _tidy(self) -> None:
         """Remove uploads that a kill left; no other file is ever removed."""
         for path in self.folder.glob(f"{UPLOAD}*"):
             with suppress(OSError):
                 path.unlink()
-
-    def _take_over_masks(self) -> None:
-        """Bring a project of format 1, whose masks were index PNGs, to the present one; the PNGs stay."""
-        with self._transaction():
-            self._db.execute("ALTER TABLE marks ADD COLUMN mask TEXT NOT NULL DEFAULT ''")
-            for frame, name in self._db.execute("SELECT frame, file FROM frames").fetchall():
-                if Path(name).name != name:
-                    raise SegueError(
-                        f"{self.folder / 'project.db'}: frame {frame} names no file of the project"
-                    )
-                mask = read_index_mask(self.folder / "masks" / name)
-                sql = "SELECT object FROM marks WHERE frame=? AND area>0"
-                ids = [row[0] for row in self._db.execute(sql, (frame,))]
-                for number, rle in encode_objects(mask, ids).items():
-                    sql = "UPDATE marks SET mask=? WHERE frame=? AND object=?"
-                    self._db.execute(sql, (rle["counts"], frame, number))
-            for sql in ("DROP TABLE frames", "DELETE FROM steps", "DELETE FROM history"):
-                self._db.execute(sql)
-            self._set_meta("format", FORMAT)
 
     @contextmanager
     def _transaction(self) -> Iterator[Changed]:
@@ -370,7 +348,7 @@ class Store:
         if row is None:
             self._db.execute(f"DELETE FROM {table} WHERE {where}", tuple(key))
         else:
-            values = [row.get(name, "") for name in (*keys, *others)]  # steps of before do not know all
+            values = [row[name] for name in (*keys, *others)]
             places = ", ".join("?" * len(values))
             names = ", ".join((*keys, *others))
             self._db.execute(f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({places})", values)
@@ -387,3 +365,12 @@ class Store:
 
     def _set_meta(self, key: str, value: Any) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, str(value)))
+
+
+def _columns(database: sqlite3.Connection) -> dict[str, set[str]]:
+    """Names of the columns of each table."""
+    tables = database.execute("SELECT name FROM sqlite_master WHERE type='table'").fetchall()
+    return {
+        name: {row[1] for row in database.execute("SELECT * FROM pragma_table_info(?)", (name,))}
+        for (name,) in map(tuple, tables)
+    }

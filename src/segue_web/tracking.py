@@ -1,4 +1,4 @@
-"""Follow objects through a part of a film, from corrected frames, in either direction or between two."""
+"""Follow objects through a part of a video, from corrected frames, in either direction or between two."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from segue.models.base import MemoryNetwork
 from segue.sessions import TrackSession
 from segue.sessions.track import with_first
 from segue.types import Frame, IndexMask, MaskPrompt, Segmentation
-from segue_web.film import Film
 from segue_web.messages import Track
 from segue_web.project import Mark, MarkedMask, Project
+from segue_web.video import Video
 from segue_web.worker import Tools
 
 MOST_BETWEEN = 1000
-"""Frames between two corrected ones that are joined in one go; what one direction says waits in memory."""
+"""Frames between two corrected ones that are merged at once; the results of one direction wait in memory."""
 
 SHOWN_AHEAD = 24
 """Corrected frames that a tracking is shown before it starts; those nearest to its way."""
@@ -34,11 +34,11 @@ _NO_MASK: IndexMask = np.zeros((0, 0), np.uint8)
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
-    """A frame on which a person looked at the objects: those without a pixel are known to be out of sight.
+    """A corrected frame; known objects without a pixel are not visible there.
 
     Attributes:
         mask: ids of the objects, (H, W), 0 is background.
-        known: ids that were looked at.
+        known: ids of the objects that were checked.
         expected: IoU to be expected of the masks that no person drew, by id.
     """
 
@@ -48,11 +48,11 @@ class Corrected:
 
 
 Steps = Iterator[tuple[int, dict[int, MarkedMask]]]
-"""Frame index, and the objects there: scores are those of the tracker (expected IoU), 0 where not visible."""
+"""Frame index and its objects; scores are the tracker's (expected IoU), 0 if not visible."""
 
 
-def planned(project: Project, film: Film, message: Track) -> dict[str, Any]:
-    """What a request to track means."""
+def planned(project: Project, video: Video, message: Track) -> dict[str, Any]:
+    """Start, end, direction and objects of a request to track."""
     objects = project.unlocked(message.objects)
     if not objects:
         raise PromptError("there is no unlocked object to track; click one first")
@@ -72,12 +72,12 @@ def planned(project: Project, film: Film, message: Track) -> dict[str, Any]:
             side = "up to here" if forward else "from here on"
             raise PromptError(f"no frame {side} has a corrected object to start from; click one here first")
         start = before[-1] if forward else after[0]
-        stop = film.count - 1 if forward else 0
+        stop = video.count - 1 if forward else 0
         if start == stop:
             raise PromptError("there is no frame to track in this direction")
-    last = film.count - 1 if message.last is None else min(message.last, film.count - 1)
+    last = video.count - 1 if message.last is None else min(message.last, video.count - 1)
     found = [index for index in _way(message.direction, start, stop) if message.first <= index <= last]
-    if not found and (message.first, last) != (0, film.count - 1):
+    if not found and (message.first, last) != (0, video.count - 1):
         raise PromptError(f"none of the frames from {message.first} to {last} lies on this way")
     stop = stop if message.direction == "between" else found[-1]
     wanted = {"objects": objects, "first": message.first, "last": last}
@@ -92,7 +92,7 @@ def _way(direction: str, start: int, stop: int) -> range:
 
 
 def steps_of(spec: Mapping[str, Any]) -> int:
-    """How many frames a tracking saves; those between two corrections count once for each direction."""
+    """Number of frames that a tracking saves; frames between two corrections count once per direction."""
     way = _way(spec["direction"], spec["start"], spec["stop"])
     first, last = int(spec.get("first", 0)), int(spec.get("last", max(spec["start"], spec["stop"])))
     kept = sum(first <= index <= last for index in way)
@@ -100,17 +100,17 @@ def steps_of(spec: Mapping[str, Any]) -> int:
 
 
 def resumed(project: Project) -> dict[str, Any]:
-    """What is left of the tracking that was interrupted."""
+    """The remaining part of the interrupted tracking."""
     job = project.interrupted()
     if job is None:
         raise PromptError("there is no interrupted tracking to resume")
     spec = dict(job["spec"])
-    # Two directions are joined from the beginning: what the first one said is not kept.
+    # Between starts again: the results of its first direction are not saved.
     if spec["direction"] != "between" and job["at"] is not None:
         spec["start"] = job["at"]
     spec["objects"] = project.unlocked(spec["objects"])
     if spec["start"] == spec["stop"] or not spec["objects"]:
-        raise PromptError("nothing of the interrupted tracking is left to do")
+        raise PromptError("the interrupted tracking has no frames left")
     return spec
 
 
@@ -139,17 +139,17 @@ def track_job(
     kept: range,
 ) -> Steps:
     """Job of :meth:`segue_web.worker.Worker.begin` that tracks."""
-    network, film, device = tools.network, tools.film, tools.device
+    network, video, device = tools.network, tools.video, tools.device
     if join:
-        steps = between(network, film, corrected, start, stop, objects, device=device)
+        steps = between(network, video, corrected, start, stop, objects, device=device)
     else:
-        steps = one_way(follow(network, film, corrected, start, stop, device=device), objects)
+        steps = one_way(follow(network, video, corrected, start, stop, device=device), objects)
     yield from (step for step in steps if step[0] in kept)
 
 
 def follow(
     network: MemoryNetwork,
-    film: Film,
+    video: Video,
     corrected: Mapping[int, Corrected],
     start: int,
     stop: int,
@@ -168,7 +168,7 @@ def follow(
     others = sorted((i for i in corrected if i != start), key=lambda i: (len(corrected[i].known), i))
     for index in others:
         if corrected[index].mask.any():
-            _show(session, film.frame(index), corrected[index])
+            _show(session, video.frame(index), corrected[index])
 
     def step(frame: Frame) -> Segmentation:
         given = corrected.get(frame.index)
@@ -178,7 +178,7 @@ def follow(
             raise PromptError(f"frame {start} shows no pixel of the objects; start where one is visible")
         return session.step(frame)
 
-    for frame, result in FrameLoop(session, step).over(film.walk(start, stop)):
+    for frame, result in FrameLoop(session, step).over(video.walk(start, stop)):
         if frame.index != start:
             yield result
 
@@ -199,7 +199,7 @@ def one_way(results: Iterable[Segmentation], objects: Sequence[int]) -> Steps:
 
 def between(
     network: MemoryNetwork,
-    film: Film,
+    video: Video,
     corrected: Mapping[int, Corrected],
     first: int,
     last: int,
@@ -218,10 +218,10 @@ def between(
             f"{last - first} frames are more than {MOST_BETWEEN} to join; correct one in between"
         )
     ahead: dict[int, Segmentation] = {}
-    for result in follow(network, film, corrected, first, last - 1, device=device):
+    for result in follow(network, video, corrected, first, last - 1, device=device):
         ahead[result.index] = replace(result, mask=_NO_MASK)  # its probabilities are kept in a compact form
         yield from one_way([result], objects)
-    for back in follow(network, film, corrected, last, first + 1, device=device):
+    for back in follow(network, video, corrected, last, first + 1, device=device):
         weight, ends = (back.index - first) / (last - first), (corrected[first], corrected[last])
         yield back.index, _joined(ahead.pop(back.index), back, weight, objects, ends)
 

@@ -26,17 +26,17 @@ from segue.metrics.measures import contour_accuracy, region_similarity
 from segue.naming import distinct_ends
 from segue.types import IndexMask
 from segue_web import messages
-from segue_web.film import Film
 from segue_web.label_files import read_labels
 from segue_web.labels import Labels
 from segue_web.project import COLOURS
 from segue_web.server import Backend
+from segue_web.video import Video
 
 LABELS = frozenset({SHADOW, OUTSIDE, UNKNOWN, MOTION})
 """Values of CDnet2014 that a reader of index masks takes for objects."""
 
 MATCHED_FRAMES = 24
-"""Frames, spread over the film, on which objects of two results are matched."""
+"""Frames, spread over the video, on which objects of two results are matched."""
 
 
 class OfObjects:
@@ -45,7 +45,7 @@ class OfObjects:
     columns: tuple[str, ...] = ("J", "F")
 
     def scored(self, frames: Sequence[int]) -> Sequence[int]:
-        """Of all frames of the truth those that count: not the first, which is given, nor the last."""
+        """Scored frames of the ground truth: not the first, which is given, nor the last."""
         return frames[1:-1]
 
     def look(self, index: int, found: BoolArray, truth: BoolArray) -> tuple[float, float]:
@@ -61,7 +61,7 @@ class OfObjects:
 class OfForeground:
     """Recall, precision and F of CDnet2014, of the pixels of all frames together.
 
-    Where the truth holds labels of CDnet2014, what is unknown or outside does not count.
+    For labels of CDnet2014, unknown and outside pixels do not count.
     """
 
     columns: tuple[str, ...] = ("Re", "Pr", "F")
@@ -88,7 +88,7 @@ class OfForeground:
 
 
 class Comparison:
-    """Two results of one film, of which the second may be the truth.
+    """Two results of one video; the second may be the ground truth.
 
     ``measure`` None takes ``foreground`` for labels of CDnet2014, else ``davis``. ``ids`` are those of the
     second result's objects among the first one's.
@@ -104,18 +104,11 @@ class Comparison:
         self._scores: dict[int, dict[int, Any]] = {}
 
     def masks(self, index: int) -> tuple[IndexMask, IndexMask]:
-        """The masks of both results on a frame.
-
-        Args:
-            index: number of the frame.
-
-        Returns:
-            Two index masks (H, W).
-        """
+        """The masks of both results on a frame. Returns two index masks (H, W)."""
         return self.first.mask(index, self._size), self.second.mask(index, self._size)
 
     def frame_scores(self, index: int) -> dict[int, Any]:
-        """What the measure says of the second result's objects on a frame, by the first one's ids."""
+        """Measure of the second result's objects on a frame, by ids of the first."""
         if index not in self._scores:
             one, two = self.masks(index)
             pairs = {mine: (one == mine, two == theirs) for theirs, mine in self.ids.items()}
@@ -164,7 +157,7 @@ def is_labels(labels: Labels) -> bool:
 
 
 def measure_of(truth: Labels) -> str:
-    """The measure that suits a truth."""
+    """Default measure for a ground truth."""
     return "foreground" if is_labels(truth) else "davis"
 
 
@@ -172,7 +165,7 @@ def foreground_of(labels: Labels) -> Labels:
     """All foreground as one object: everything but shadow, or of labels of CDnet2014 what moves."""
     shadow = {i for i, name in labels.names.items() if name == "shadow"}
     others = set() if is_labels(labels) else set(labels.names)
-    moving = sorted({MOTION, 1} | others - shadow)  # a picture of labels without shadow reads as 1
+    moving = sorted({MOTION, 1} | others - shadow)  # an image of labels without shadow reads as 1
     masks = {index: partial(_merged, read, moving) for index, read in labels.masks.items()}
     return Labels({1: "foreground"}, masks)
 
@@ -181,34 +174,34 @@ def _merged(read: Callable[[], IndexMask], moving: list[int]) -> IndexMask:
     return np.isin(read(), moving).astype(np.uint8)
 
 
-def film_of(results: Path) -> Path:
-    """The film that results of segue were made of, by the record of the job beside them."""
+def video_of(results: Path) -> Path:
+    """The video that results of segue were made of, by the record of the job beside them."""
     if not results.exists():
         raise SegueError(f"{results}: no such file or folder")
     records = (results / RECORD, results.with_name(f"{results.name}.{RECORD}"), results.parent / RECORD)
     record = next((path for path in records if path.is_file()), None)
     job = None if record is None else read_job(record)
     if not isinstance(job, VideoJob) or job.source.place is None:
-        raise SegueError(f"{results}: does not say of which film it is; give --film")
-    film = Path(job.source.place)
-    if not film.exists():
-        raise SegueError(f"{results}: is of {film}, which is not there; give --film")
-    return film
+        raise SegueError(f"{results}: does not name its video; give --video")
+    video = Path(job.source.place)
+    if not video.exists():
+        raise SegueError(f"{results}: is of {video}, which is not there; give --video")
+    return video
 
 
 class ViewBackend(Backend):
     """Results that are shown, perhaps against a second result or the truth; see :class:`Comparison`."""
 
     def __init__(
-        self, film: Film, results: Path, against: Path | None = None, measure: str | None = None
+        self, video: Video, results: Path, against: Path | None = None, measure: str | None = None
     ) -> None:
-        super().__init__(film)
-        film.wait()  # results name frames by number
+        super().__init__(video)
+        video.wait()  # results name frames by number
         self._names = distinct_ends(results, against) if against else (results.name, "")
-        self._first = read_labels(results, film)
+        self._first = read_labels(results, video)
         self._comparison: Comparison | None = None
         if against:
-            self._comparison = Comparison(self._first, read_labels(against, film), film.size, measure)
+            self._comparison = Comparison(self._first, read_labels(against, video), video.size, measure)
             self._first = self._comparison.first
         self._ended = threading.Event()
 
@@ -225,7 +218,7 @@ class ViewBackend(Backend):
         if isinstance(message, messages.Hello):
             return await asyncio.to_thread(self._everything)
         if isinstance(message, messages.Look):
-            frames = [index for index in message.frames if index < self.film.count]
+            frames = [index for index in message.frames if index < self.video.count]
             return {"frames": await asyncio.to_thread(lambda: [self._frame(index) for index in frames])}
         if isinstance(message, messages.Score) and self._comparison:
             return {"score": await asyncio.to_thread(self._comparison.score, message.frame)}
@@ -249,7 +242,7 @@ class ViewBackend(Backend):
         ]
         return {
             "mode": "compare" if self._comparison else "view",
-            "film": self.film.describe(),
+            "video": self.video.describe(),
             "objects": objects,
             "timeline": timeline,
             "names": self._names,
@@ -264,11 +257,11 @@ class ViewBackend(Backend):
         }
 
     def _frame(self, index: int) -> dict[str, Any]:
-        mask = self._first.mask(index, self.film.size)
+        mask = self._first.mask(index, self.video.size)
         marks = self._marks(index, mask)
         shown = {"frame": index, "revision": 0, "masks": _counts(mask, marks), "prompts": {}, "marks": marks}
         if self._comparison:
-            other = self._comparison.second.mask(index, self.film.size)
+            other = self._comparison.second.mask(index, self.video.size)
             counts = _counts(other, measure(other))
             shown["other"] = {self._comparison.ids[i]: text for i, text in counts.items()}
         return shown

@@ -25,21 +25,25 @@ from segue.prompts import Answer, Extent, MakePrompter, PicturePrompter, Prompts
 from segue.prompts.motion import MotionPrompter
 from segue.registry import DETECTORS
 from segue.sessions.detecting import detector
-from segue.types import Image
+from segue.types import Image, Point
+from segue.video.decode import FrameOrder
 from segue.weights.loading import load_for
-from segue_web.film import Film, Stamps
+from segue_web.video import Video
 
 Model = tuple[str, Path | None]
 """Name of the tracker's network, and its weight file, if it is to be another than its own."""
 
 DEFECT = "this failed inside segue; the terminal has the details"
-"""What a page says of an error that is no :class:`SegueError`."""
+"""Message of the page for errors that are not :class:`SegueError`."""
 
 STEPS_AHEAD = 4
 """Steps of a job that are computed before the first of them is saved."""
 
 KEPT_FRAMES = 4
 """Frames whose features are kept for further clicks."""
+
+KEPT_DETECTORS = 6
+"""Detectors that stay loaded, one for each text too."""
 
 KEPT_ANSWERS = 8
 """Answers to clicks whose probabilities are kept for further clicks, a byte a pixel."""
@@ -64,12 +68,12 @@ class Clicked:
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """What a detector found on a frame.
+    """An object that a detector found on a frame.
 
     Attributes:
         plane: its mask, (H, W).
         label: its class, None where the detector knows none.
-        score: how sure it is, in [0, 1]; None where nobody can say.
+        score: its confidence, in [0, 1]; None if unknown.
     """
 
     plane: BoolArray
@@ -78,25 +82,25 @@ class Suggestion:
 
 
 class Tools:
-    """What the process keeps between requests: the film, the networks, and features of frames."""
+    """State of the process between requests: the video, the networks, and features of frames."""
 
-    def __init__(self, film: Film | None, model: Model, prompter: str, device: str | None) -> None:
+    def __init__(self, video: Video | None, model: Model, prompter: str, device: str | None) -> None:
         self.device = device
-        if film is not None:
-            self.film = film
+        if video is not None:
+            self.video = video
         self._model, self._prompter_name = model, prompter
         self.prompter = lru_cache(KEPT_FRAMES)(self._prompter)
-        self._detector = lru_cache(None)(partial(detector, device=device))
+        self._detector = lru_cache(KEPT_DETECTORS)(partial(detector, device=device))
         self._answers: deque[tuple[int, UInt8Array]] = deque(maxlen=KEPT_ANSWERS)
 
     @cached_property
-    def film(self) -> Film:
+    def video(self) -> Video:
         """Opened by the first request: where it was moved away meanwhile, that one fails."""
-        return self._open_film()
+        return self._open_video_file()
 
-    def use(self, path: Path, index: Stamps | None) -> None:
-        """Use a film, with the time stamps that the server has read."""
-        self._open_film = partial(Film, path, index)
+    def use(self, path: Path, index: FrameOrder | None) -> None:
+        """Use a video, with the index that the server has read."""
+        self._open_video_file = partial(Video, path, index)
 
     @cached_property
     def network(self) -> Any:
@@ -108,18 +112,21 @@ class Tools:
 
     def _prompter(self, index: int) -> PicturePrompter:
         """The prompter on a frame; what it computed of the frame is kept for the next click."""
-        image = self.film.frame(index).image
+        image = self.video.frame(index).image
         return MotionPrompter(self._make_prompter(image), image, partial(self._neighbour, index))
 
     def _neighbour(self, index: int) -> Image | None:
-        """The picture of the next frame, or of the one before the last; None of a single picture."""
-        other = index + 1 if index + 1 < self.film.count else index - 1
-        return None if other < 0 else self.film.frame(other).image
+        """The image of the next frame, or of the one before the last; None of a single image."""
+        other = index + 1 if index + 1 < self.video.count else index - 1
+        return None if other < 0 else self.video.frame(other).image
 
-    def prepare(self, index: int) -> None:
-        """Load what a click and a tracking need, and look at the frame as the first click will."""
-        height, width = self.film.size
-        self.prompter(index).answer(Prompts(points=[(width / 2, height / 2)]))
+    def prepare(self, index: int, at: Point | None = None) -> None:
+        """Load what a click and a tracking need, and answer a first click at a place, or in the middle.
+
+        A :class:`MotionPrompter` keeps its last answer, so that a click there takes no time.
+        """
+        height, width = self.video.size
+        self.prompter(index).answer(Prompts(points=[at or (width / 2, height / 2)]))
         self.network  # noqa: B018  loaded now, so that the first tracking begins at once
 
     def click(self, index: int, prompts: Prompts, bound: BoolArray | None) -> Clicked:
@@ -130,13 +137,13 @@ class Tools:
             answer = answer.within(bound)
         if not answer.mask.any():
             raise PromptError("nothing is found there; add a point, draw a box, or paint it")
-        # Rounded away from one half, so that the mask stays the same.
-        levels = np.where(answer.mask, np.ceil(answer.probability * 255), answer.probability * 255)
-        self._answers.append((index, levels.astype(np.uint8)))
+        levels = (answer.probability * 255).astype(np.uint8)
+        np.maximum(levels, answer.mask * np.uint8(128), out=levels)  # so that the mask stays the same
+        self._answers.append((index, levels))
         return Clicked(answer.mask, _iou(answer), answer.extent, answer.extents)
 
     def _probability(self, index: int, mask: BoolArray) -> Float32Array | BoolArray:
-        """How sure each pixel of a mask of a frame was, where that mask was answered here; else the mask.
+        """Probabilities of a mask of a frame if it was computed here, else the mask.
 
         The project keeps masks alone, but a correction is better where the prompter sees what it doubted.
         """
@@ -145,14 +152,19 @@ class Tools:
                 return np.divide(levels, 255, dtype=np.float32)
         return mask
 
-    def find(self, index: int, name: str) -> list[Suggestion]:
-        """What a detector of :func:`segue.detector` finds.
+    def find(self, index: int, name: str, text: str = "") -> list[Suggestion]:
+        """Objects found by a detector of :func:`segue.detector`; with a text, those that the phrases name.
 
-        Where its scores say only the order, the prompter says how good each mask may be.
+        A detector without classes leaves a text to the one that suits it. Where scores say only the order,
+        the prompter says how good each mask may be.
         """
-        find = self._detector(name)
-        found = find(*self.film.walk(index, min(index + find.lookahead, self.film.count - 1)))
-        scored = "score" in DETECTORS.find(name).supported_options
+        taken = DETECTORS.find(name).supported_options
+        if text.strip():
+            find = self._detector(name if "classes" in taken else None, text=text)
+        else:
+            find = self._detector(name)
+        found = find(*self.video.walk(index, min(index + find.lookahead, self.video.count - 1)))
+        scored = "score" in taken or bool(text.strip())
         return [
             Suggestion(plane, item.label, item.score if scored else self._quality(index, plane))
             for plane, item in zip(found.planes.astype(np.bool_), found.objects, strict=True)
@@ -203,7 +215,7 @@ def work(connection: Connection, model: Model, prompter: str, device: str | None
 
 
 def _attempt(call: Callable[..., Any], *arguments: Any) -> tuple[Any, str | None]:
-    """What it gives, or one line for the page; a defect leaves its traceback on the terminal."""
+    """Its result, or one line for the page; a defect prints its traceback on the terminal."""
     try:
         return call(*arguments), None
     except SegueError as error:
@@ -222,7 +234,7 @@ class _Process:
         connection: this end of its pipe.
         waiting: answers that are due, by the number of the request.
         job: number of the job that runs, None where none does.
-        has_film: whether it was told the film.
+        has_video: whether it was told the video.
         ended: whether its end was noticed.
     """
 
@@ -230,7 +242,7 @@ class _Process:
     connection: Connection
     waiting: dict[int, asyncio.Future[Any]] = field(default_factory=dict)
     job: int | None = None
-    has_film: bool = False
+    has_video: bool = False
     ended: bool = False
 
 
@@ -243,13 +255,13 @@ class Worker:
 
     def __init__(
         self,
-        film: Film,
+        video: Video,
         model: Model,
         prompter: str,
         device: str | None,
         report: Callable[[Any, str | None], None],
     ) -> None:
-        self._film = film
+        self._video = video
         self._arguments = (model, prompter, device)
         self._report = report
         self._numbers = count(1)
@@ -276,7 +288,7 @@ class Worker:
         return self._current
 
     async def ask(self, method: Literal["prepare", "click", "find"], *arguments: Any) -> Any:
-        """What a method of :class:`Tools` gives there."""
+        """Call a method of :class:`Tools` in the process, and return its result."""
         current = self._running()
         number = next(self._numbers)
         answer = current.waiting[number] = asyncio.get_running_loop().create_future()
@@ -292,10 +304,10 @@ class Worker:
         self._request(current, "job", current.job, make, arguments)
 
     def _request(self, current: _Process, *message: Any) -> None:
-        """Send what needs the film, and before the first one which film: its index is exact by then."""
-        if not current.has_film:
-            current.has_film = True
-            self._send(current, "ask", 0, "use", (self._film.path, self._film.index))
+        """Send what needs the video, and before the first one which video: its index is exact by then."""
+        if not current.has_video:
+            current.has_video = True
+            self._send(current, "ask", 0, "use", (self._video.path, self._video.index))
         self._send(current, *message)
 
     def taken(self) -> None:
@@ -311,7 +323,7 @@ class Worker:
             self._send(current, "stop")
 
     def close(self) -> None:
-        """End the process; nothing more of its job is reported, and who waits for an answer gets an error."""
+        """End the process; its job reports nothing more, and waiting requests get an error."""
         current, self._current = self._current, None
         if current is not None:
             current.job = None

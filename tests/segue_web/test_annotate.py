@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,12 @@ from segue.video.images import write_picture
 from segue_web import messages
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import matting, snapshot
-from segue_web.film import Film
-from segue_web.job_runner import Job
-from segue_web.labels import Labels
 from segue_web.project import Mark, MarkedMask, Project
 from segue_web.store import StaleError
+from segue_web.video import Video
 from segue_web.worker import Clicked, Suggestion, Tools
 from tests.prompts.test_motion import BODY, SHIRT, Stub, filled, overlap, scene
-from tests.segue_web.films import numbered, write_film
+from tests.segue_web.videos import numbered, write_video
 
 
 class CircleWorker:
@@ -64,7 +61,7 @@ class DirectWorker(CircleWorker):
     """Answers with the tools themselves, in this process."""
 
     def __init__(self, tools: Tools) -> None:
-        super().__init__(tools.film.size)
+        super().__init__(tools.video.size)
         self.tools = tools
 
     async def ask(self, method: str, frame: int, asked: Any, bound: Any = None) -> Any:
@@ -73,10 +70,10 @@ class DirectWorker(CircleWorker):
 
 @pytest.fixture
 def backend(tmp_path: Path) -> Iterator[AnnotateBackend]:
-    film = Film(write_film(tmp_path / "film.mp4", numbered(12)))
+    video = Video(write_video(tmp_path / "video.mp4", numbered(12)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("segue_web.annotate.Worker", lambda *_: CircleWorker(film.size))
-        backend = AnnotateBackend(film, tmp_path / "p")
+        patch.setattr("segue_web.annotate.Worker", lambda *_: CircleWorker(video.size))
+        backend = AnnotateBackend(video, tmp_path / "p")
     yield backend
     backend.close()
 
@@ -126,8 +123,8 @@ def test_a_click_means_what_moves_with_it(
     """On the last frame the one before it tells."""
     monkeypatch.setattr("segue_web.worker.find_prompter", lambda *_, **__: lambda _: Stub())
     for index, shift in enumerate(shifts):
-        write_picture(tmp_path / "film" / f"{index}.png", scene(shift))
-    tools = Tools(Film(tmp_path / "film"), ("stcn-lite", None), "segue-prompt", None)
+        write_picture(tmp_path / "video" / f"{index}.png", scene(shift))
+    tools = Tools(Video(tmp_path / "video"), ("stcn-lite", None), "segue-prompt", None)
 
     clicked = tools.click(frame, Prompts(points=[(160, 60)]), None)
     part = tools.click(frame, Prompts(points=[(160, 60)], extent="part"), None)
@@ -138,15 +135,15 @@ def test_a_click_means_what_moves_with_it(
 
 
 def test_what_a_prompter_that_expects_nothing_finds_is_saved_too(tmp_path: Path) -> None:
-    film = Film(write_film(tmp_path / "film.mp4", numbered(2)))
-    grabcut = Tools(film, ("stcn-lite", None), "grabcut", None)
+    video = Video(write_video(tmp_path / "video.mp4", numbered(2)))
+    grabcut = Tools(video, ("stcn-lite", None), "grabcut", None)
 
     clicked = grabcut.click(0, Prompts(box=(4, 4, 40, 40)), None)
 
     assert clicked.iou is None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("segue_web.annotate.Worker", lambda *_: DirectWorker(grabcut))
-        backend = AnnotateBackend(film, tmp_path / "p")
+        backend = AnnotateBackend(video, tmp_path / "p")
     edit = messages.ClickEdit(id=1, op="click", frame=0, object=None, points=[], box=(4, 4, 40, 40), seen=0)
     asyncio.run(backend.handle(edit))
     assert np.array_equal(backend.project.mask(0) == 1, clicked.plane)
@@ -172,8 +169,8 @@ class Doubting:
 def test_a_correction_sees_how_sure_the_mask_was_as_long_as_it_is_the_one_that_was_answered(
     tmp_path: Path,
 ) -> None:
-    film = Film(write_film(tmp_path / "film.mp4", numbered(2)))
-    tools, doubting = Tools(film, ("stcn-lite", None), "grabcut", None), Doubting(film.size)
+    video = Video(write_video(tmp_path / "video.mp4", numbered(2)))
+    tools, doubting = Tools(video, ("stcn-lite", None), "grabcut", None), Doubting(video.size)
     tools.prompter = lambda index: doubting  # type: ignore[assignment, method-assign, misc]
     mask = tools.click(0, Prompts(points=[(20, 20)]), None).plane
     painted = mask.copy()
@@ -196,7 +193,7 @@ def test_a_page_may_look_at_a_frame_as_it_was_before_its_last_change(
     number = click(ask, 3, 20, 30)
     first = encode_rle(backend.project.mask(3) == number)["counts"]
     assert ask("before", frame=3) == {"label": "click", "masks": {}}
-    plane = np.zeros(backend.film.size, np.bool_)
+    plane = np.zeros(backend.video.size, np.bool_)
     plane[:4, :4] = True
     seen = ask("look", frames=[3])["frames"][0]["revision"]
     ask("stroke", frame=3, object=number, add=True, counts=encode_rle(plane)["counts"], seen=seen)
@@ -247,24 +244,10 @@ def test_further_clicks_correct_the_mask_so_far_and_negative_ones_stay_within_it
     assert backend._worker.asked[-1][2].mask is None, "a box is asked for anew"  # type: ignore[attr-defined]
 
 
-def test_negative_clicks_alone_correct_a_mask_that_was_painted_or_tracked(
-    backend: AnnotateBackend, ask: Ask
-) -> None:
-    stroke = np.zeros(backend.film.size, np.bool_)
-    stroke[2:20, 2:20] = True
-    ask("stroke", frame=4, object=None, add=True, counts=encode_rle(stroke)["counts"], seen=0)
-    _, _, prompts, bound = clicks(backend, ask, 4, (3, 3, False))
-    assert np.array_equal(prompts.mask, stroke)
-    assert np.array_equal(bound, stroke)
-    now = backend.project.mask(4) == 1
-    _, _, prompts, bound = clicks(backend, ask, 4, (3, 3, False), (9, 9, False))
-    assert (prompts.points, prompts.negative) == ([], [(3, 3), (9, 9)])
-    assert np.array_equal(bound, now)
-
-
 def test_each_window_adopts_what_it_was_shown(backend: AnnotateBackend, ask: Ask) -> None:
     first = ask("find", frame=2, detector="motion")
-    second = ask("find", frame=7, detector="nanodet")
+    second = ask("find", frame=7, detector="nanodet", text="red car")
+    assert backend._worker.asked[-1] == ("find", 7, "nanodet", "red car")  # type: ignore[attr-defined]
     ask("adopt", look=first["look"], chosen=[0])
 
     assert [row["name"] for row in backend.project.objects()] == ["motion"]
@@ -285,7 +268,7 @@ def test_soft_edges_without_the_extra_are_one_line(ask: Ask, monkeypatch: pytest
 
 
 def test_strokes_add_and_erase(backend: AnnotateBackend, ask: Ask) -> None:
-    plane = np.zeros(backend.film.size, np.bool_)
+    plane = np.zeros(backend.video.size, np.bool_)
     plane[10:20, 10:20] = True
     ask("stroke", frame=0, object=None, add=True, counts=encode_rle(plane)["counts"], seen=0)
     hole = np.zeros_like(plane)
@@ -429,10 +412,29 @@ def test_without_a_correction_on_that_side_it_says_so(ask: Ask, direction: str, 
         ask("track", direction=direction, frame=frame)
 
 
-def test_an_imported_mask_is_a_start_until_something_is_corrected(backend: AnnotateBackend, ask: Ask) -> None:
-    mask = np.zeros(backend.film.size, np.uint8)
+def import_file(backend: AnnotateBackend, path: Path, **targets: int | None) -> list[dict[str, Any]]:
+    """Upload a file and import what is listed; ``o2=None`` makes a new object of the file's second one."""
+
+    async def run() -> list[dict[str, Any]]:
+        answer = await backend.import_file(path.name, path)
+        wanted = {item["number"]: item["target"] for item in answer["objects"]}
+        wanted |= {int(name.removeprefix("o")): target for name, target in targets.items()}
+        message = messages.Import(id=1, op="import", upload=answer["upload"], targets=wanted)
+        await backend.handle(message)
+        return list(answer["objects"])
+
+    return asyncio.run(run())
+
+
+def test_an_imported_mask_is_a_start_until_something_is_corrected(
+    backend: AnnotateBackend, ask: Ask, tmp_path: Path
+) -> None:
+    mask = np.zeros(backend.video.size, np.uint8)
     mask[10:20, 10:20] = 3
-    assert backend.import_labels(Labels({3: "koi"}, {6: lambda: mask})) == 1
+    (tmp_path / "masks").mkdir()
+    for index in range(12):
+        write_index_mask(tmp_path / "masks" / f"{index:05d}.png", mask * (index == 6))
+    import_file(backend, tmp_path / "masks")
 
     assert ask("track", direction="forward", frame=7)["start"] == 6
     backend._runner.job = None
@@ -457,7 +459,7 @@ def with_job(
 
 
 def tracked(backend: AnnotateBackend, x: int) -> dict[int, MarkedMask]:
-    plane = np.zeros(backend.film.size, np.bool_)
+    plane = np.zeros(backend.video.size, np.bool_)
     plane[10:20, x : x + 5] = True
     return {1: (plane, Mark("tracked", 0.6))}
 
@@ -545,7 +547,7 @@ def test_of_the_frames_that_are_passed_the_last_is_prepared(
     async def pass_by() -> None:
         gate = asyncio.Event()
 
-        async def prepare(_: str, frame: int) -> None:
+        async def prepare(_: str, frame: int, at: object) -> None:
             prepared.append(frame)
             await gate.wait()
 
@@ -558,22 +560,6 @@ def test_of_the_frames_that_are_passed_the_last_is_prepared(
 
     asyncio.run(pass_by())
     assert prepared == [0, 4], "a click waits for one frame at most, not for all that were passed"
-
-
-def test_a_tracking_that_ends_while_a_page_begins_is_not_shown_as_running(
-    backend: AnnotateBackend, ask: Ask, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    known, read = backend._known, []
-
-    def meanwhile() -> dict[str, Any]:
-        read.append(known())
-        backend._runner.job = None
-        return read[-1]
-
-    backend._runner.job = Job("forward", 3)
-    monkeypatch.setattr(backend, "_known", meanwhile)
-    assert ask("hello")["running"] is None
-    assert len(read) == 2, "what was read before the end is read again"
 
 
 def test_of_two_trackings_at_once_one_is_refused(backend: AnnotateBackend, ask: Ask) -> None:
@@ -594,79 +580,14 @@ def test_of_two_trackings_at_once_one_is_refused(backend: AnnotateBackend, ask: 
         assert "stop it first" in str(refused)
 
 
-def test_after_a_tracking_that_could_not_begin_another_one_can(backend: AnnotateBackend, ask: Ask) -> None:
-    with pytest.raises(PromptError):
-        ask("track", direction="forward", frame=4)
-    click(ask, 4, 20, 30)
-    assert ask("track", direction="forward", frame=4)["start"] == 4
-
-
-def test_an_end_that_cannot_be_saved_is_reported(
-    backend: AnnotateBackend, ask: Ask, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    click(ask, 4, 20, 30)
-
-    class Full:
-        def execute(self, *_: object) -> None:
-            raise sqlite3.OperationalError("database or disk is full")
-
-    async def steps() -> None:
-        monkeypatch.setattr(backend.project, "_db", Full())
-        await backend.handle(messages.Stop(id=2, op="stop"))
-
-    database = backend.project._db
-    events = with_job(backend, ask, steps)
-    monkeypatch.setattr(backend.project, "_db", database)
-    (ended,) = [event for event in events if event["event"] == "ended"]
-    assert "cannot be saved (database or disk is full)" in ended["error"]
-
-
-def test_a_defect_while_a_frame_is_saved_ends_the_tracking_and_is_reported(
-    backend: AnnotateBackend, ask: Ask, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    click(ask, 4, 20, 30)
-
-    def broken(*_: object, **__: object) -> None:
-        raise RuntimeError("a defect")
-
-    async def steps() -> None:
-        monkeypatch.setattr(backend.project, "put", broken)
-        backend._on_step((5, tracked(backend, 8)), None)
-        while backend._runner._tasks:
-            await asyncio.sleep(0.01)
-        assert backend._runner.job is None
-
-    events = with_job(backend, ask, steps)
-    (ended,) = [event for event in events if event["event"] == "ended"]
-    assert ended["error"] == "this failed inside segue; the terminal has the details"
-    assert "a defect" in capsys.readouterr().err
-
-
-def test_a_full_disk_is_reported_of_settings_too(backend: AnnotateBackend, ask: Ask) -> None:
-    database = backend.project._db
-
-    class Full:
-        def execute(self, sql: str, *values: Any) -> Any:
-            if sql.startswith("INSERT"):
-                raise sqlite3.OperationalError("database or disk is full")
-            return database.execute(sql, *values)
-
-    backend.project._db = Full()
-    try:
-        with pytest.raises(SegueError, match="cannot be saved"):
-            ask("settings", values={"theme": "dark"})
-    finally:
-        backend.project._db = database
-
-
 def test_uploads_at_once_wait_in_files_of_their_own(backend: AnnotateBackend) -> None:
     one, two = backend.upload_path("a.png"), backend.upload_path("a.png")
     assert one != two
     assert one.suffix == ".png"
     one.write_bytes(b"left by a kill")
-    folder, film = backend.project.folder, backend.film
+    folder, video = backend.project.folder, backend.video
     backend.project.close()
-    backend.project = Project(folder, film.describe(), film.size)
+    backend.project = Project(folder, video.describe(), video.size)
     assert not one.exists()
 
 
@@ -676,7 +597,7 @@ def test_an_import_that_is_damaged_in_its_last_mask_stores_nothing(
     folder = tmp_path / "masks"
     folder.mkdir()
     for index in range(12):
-        write_index_mask(folder / f"{index:05d}.png", np.ones(backend.film.size, np.uint8))
+        write_index_mask(folder / f"{index:05d}.png", np.ones(backend.video.size, np.uint8))
     path = folder / "00011.png"
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(SegueError, match="00011"):
@@ -685,24 +606,53 @@ def test_an_import_that_is_damaged_in_its_last_mask_stores_nothing(
     assert sorted({row[0] for row in backend.project.timeline()}) == []
 
 
-def test_ids_of_a_project_end_where_mask_files_do(backend: AnnotateBackend, ask: Ask) -> None:
-    backend.project._set_meta("last", 65534)
-    click(ask, 3, 20, 30)
-    with pytest.raises(SegueError, match="ids up to 65535"):
-        click(ask, 3, 40, 30)
-    assert [row["id"] for row in backend.project.objects()] == [65535]
+def test_an_import_lists_and_replaces_masks_of_the_same_object_alone_and_is_undone(
+    backend: AnnotateBackend, ask: Ask, tmp_path: Path
+) -> None:
+    click(ask, 4, 20, 30)
+    click(ask, 5, 20, 30, 1)
+    ask("forget", frame=7, object=1, seen=ask("look", frames=[7])["frames"][0]["revision"], hidden=True)
+    click(ask, 4, 40, 30)
+    before = {i: (backend.project.masks(i), backend.project.marks(i)) for i in range(12)}
+    (tmp_path / "masks").mkdir()
+    for index in range(12):
+        mask = np.zeros(backend.video.size, np.uint8)
+        mask[10:20, 10:20] = 1 if 5 <= index < 8 else 0
+        if index == 4:
+            mask = np.where(backend.project.plane(4, 1), 1, 0).astype(np.uint8)
+        mask[30:, 50:] = 9 * (index == 8)
+        write_index_mask(tmp_path / "masks" / f"{index:05d}.png", mask)
+
+    listed = import_file(backend, tmp_path / "masks")
+
+    assert [(item["name"], item["target"]) for item in listed] == [("Object 1", 1), ("Object 9", None)]
+    assert listed[0]["text"] == "adds frame 6; replaces frames 5, 7 (2 corrected by hand); 1 unchanged"
+    assert [row["id"] for row in backend.project.objects()] == [1, 2, 3]
+    assert [backend.project.plane(i, 1).sum() for i in (5, 6, 7)] == [100] * 3
+    assert backend.project.marks(5)[1].kind == "imported"
+    assert 1 not in backend.project.prompts(5)
+    assert backend.project.marks(4) == before[4][1]
+    assert backend.project.masks(4) == before[4][0]
+    assert ask("undo")["label"] == "import"
+    assert {i: (backend.project.masks(i), backend.project.marks(i)) for i in range(12)} == before
+    import_file(backend, tmp_path / "masks", o1=None)
+    assert len(backend.project.objects()) == 4
+    assert backend.project.masks(5)[1] == before[5][0][1]
 
 
-def test_names_of_exports_are_plain_and_free(backend: AnnotateBackend, ask: Ask) -> None:
-    click(ask, 0, 20, 20)
-    first = ask("export", format="coco")["name"]
-    (backend.exports / first).write_text("{}")
-    backend._runner.job = None
-    second = ask("export", format="coco")["name"]
-
-    assert (first, second) == ("film-coco.json", "film-coco-2.json")
-    assert backend.export_file(first) == backend.exports / first
-    assert backend.export_file("../project.db") is None
+def test_objects_of_a_file_cannot_share_an_object_nor_change_a_locked_one(
+    backend: AnnotateBackend, ask: Ask, tmp_path: Path
+) -> None:
+    click(ask, 4, 20, 30)
+    mask = np.ones(backend.video.size, np.uint8)
+    mask[:, 32:] = 2
+    write_index_mask(tmp_path / "0.png", mask)
+    with pytest.raises(PromptError, match="another"):
+        import_file(backend, tmp_path / "0.png", o1=1, o2=1)
+    ask("object", object=1, locked=True)
+    assert [item["target"] for item in import_file(backend, tmp_path / "0.png")] == [None, None]
+    with pytest.raises(PromptError, match="unlocked"):
+        import_file(backend, tmp_path / "0.png", o1=1)
 
 
 def test_frames_that_are_not_there_are_refused(ask: Ask) -> None:

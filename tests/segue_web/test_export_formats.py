@@ -20,18 +20,18 @@ from segue.errors import SegueError
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import FORMATS, Snapshot, export_job, snapshot, steps
 from segue_web.exports.outlines import parts_of, single_outline
-from segue_web.film import Film
-from segue_web.label_files import read_complete_labels
+from segue_web.importing import effects, read_import
 from segue_web.project import Mark, Project
-from tests.segue_web.films import numbered, write_film
+from segue_web.video import Video
+from tests.segue_web.videos import numbered, write_video
 
 COUNT, SIZE = 6, (48, 64)
 FRAMES = (1, 2, 4)
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
-    return Film(write_film(tmp_path_factory.mktemp("film") / "film.mp4", numbered(COUNT)))
+def video(tmp_path_factory: pytest.TempPathFactory) -> Video:
+    return Video(write_video(tmp_path_factory.mktemp("video") / "video.mp4", numbered(COUNT)))
 
 
 def planes(index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -44,8 +44,8 @@ def planes(index: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def project(film: Film, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = Project(tmp_path_factory.mktemp("p") / "p", film.describe(), film.size)
+def project(video: Video, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project(tmp_path_factory.mktemp("p") / "p", video.describe(), video.size)
     with project.change("draw"):
         ids = [project.add_object(name) for name in ("person", "<box> & co")]
         for index in FRAMES:
@@ -54,10 +54,10 @@ def project(film: Film, tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-def exported(film: Film, taken: Snapshot, form: str, folder: Path) -> Path:
-    target = folder / f"film-{form}{FORMATS[form].suffix}"
-    job = export_job(SimpleNamespace(film=film), taken, form, target)
-    assert list(job) == list(range(1, steps(film, taken, form) + 1))
+def exported(video: Video, taken: Snapshot, form: str, folder: Path) -> Path:
+    target = folder / f"video-{form}{FORMATS[form].suffix}"
+    job = export_job(SimpleNamespace(video=video), taken, form, target)
+    assert list(job) == list(range(1, steps(video, taken, form) + 1))
     return target
 
 
@@ -67,23 +67,23 @@ def overlap(one: np.ndarray, two: np.ndarray) -> float:
 
 @pytest.mark.parametrize("form", sorted(FORMATS))
 def test_only_the_frames_from_first_to_last_go_out(
-    form: str, film: Film, project: Project, tmp_path: Path
+    form: str, video: Video, project: Project, tmp_path: Path
 ) -> None:
     taken = snapshot(project, None, first=2, last=3)
-    assert taken.frames(film) == [2]
-    assert list(taken.span(film)) == [2, 3]
-    path = exported(film, taken, form, tmp_path)
+    assert taken.frames(video) == [2]
+    assert list(taken.span(video)) == [2, 3]
+    path = exported(video, taken, form, tmp_path)
     pictures = sorted(p.name for p in path.rglob("*.jpg")) if path.is_dir() else []
     if pictures:
         assert pictures in (["00002.jpg"], ["000001.jpg"])
     if form == "overlay":
-        assert Film(path).count == 2
+        assert Video(path).count == 2
     with pytest.raises(SegueError, match="no masks to export on the frames from 5 to the end"):
         snapshot(project, None, first=5)
 
 
-def test_coco_with_pictures_beside_it(film: Film, project: Project, tmp_path: Path) -> None:
-    folder = exported(film, snapshot(project, None), "coco_images", tmp_path)
+def test_coco_with_pictures_beside_it(video: Video, project: Project, tmp_path: Path) -> None:
+    folder = exported(video, snapshot(project, None), "coco_images", tmp_path)
 
     read = COCO(str(folder / "annotations" / "instances_default.json"))
     assert set(read.dataset) == {"info", "licenses", "images", "annotations", "categories"}
@@ -93,8 +93,8 @@ def test_coco_with_pictures_beside_it(film: Film, project: Project, tmp_path: Pa
     assert sorted(path.name for path in (folder / "images" / "default").iterdir()) == names
 
 
-def test_yolo(film: Film, project: Project, tmp_path: Path) -> None:
-    folder = exported(film, snapshot(project, None), "yolo", tmp_path)
+def test_yolo(video: Video, project: Project, tmp_path: Path) -> None:
+    folder = exported(video, snapshot(project, None), "yolo", tmp_path)
 
     about = yaml.safe_load((folder / "data.yaml").read_text())
     assert "path" not in about, "ultralytics would take it from the working directory"
@@ -112,9 +112,9 @@ def test_yolo(film: Film, project: Project, tmp_path: Path) -> None:
             assert overlap(found, plane) > (0.97 if kind == "0" else 0.9), "parts are joined by a line"
 
 
-def test_ultralytics_reads_its_labels(film: Film, project: Project, tmp_path: Path) -> None:
+def test_ultralytics_reads_its_labels(video: Video, project: Project, tmp_path: Path) -> None:
     utils = pytest.importorskip("ultralytics.data.utils", reason="ultralytics is not installed")
-    folder = exported(film, snapshot(project, None), "yolo", tmp_path)
+    folder = exported(video, snapshot(project, None), "yolo", tmp_path)
     given = (
         str(folder / kind / "train" / f"00001.{end}") for kind, end in (("images", "jpg"), ("labels", "txt"))
     )
@@ -138,8 +138,8 @@ def challenge(folder: Path) -> tuple[dict[str, str], list[str]]:
     return dict(ini["Sequence"]), (folder / "gt" / "gt.txt").read_text().splitlines()
 
 
-def test_mot(film: Film, project: Project, tmp_path: Path) -> None:
-    folder = exported(film, snapshot(project, None), "mot", tmp_path)
+def test_mot(video: Video, project: Project, tmp_path: Path) -> None:
+    folder = exported(video, snapshot(project, None), "mot", tmp_path)
     about, lines = challenge(folder)
     names = (folder / "gt" / "labels.txt").read_text().splitlines()
     assert (names[0], names[2], names[13]) == ("pedestrian", "car", "<box> & co")
@@ -153,8 +153,8 @@ def test_mot(film: Film, project: Project, tmp_path: Path) -> None:
     assert rows[2][2:6] == [xs.min() + 1, ys.min() + 1, np.ptp(xs) + 1, np.ptp(ys) + 1]
 
 
-def test_mots(film: Film, project: Project, tmp_path: Path) -> None:
-    folder = exported(film, snapshot(project, None), "mots", tmp_path)
+def test_mots(video: Video, project: Project, tmp_path: Path) -> None:
+    folder = exported(video, snapshot(project, None), "mots", tmp_path)
     _, lines = challenge(folder)
     assert (folder / "gt" / "labels.txt").read_text() == "car\npedestrian\n<box> & co\n"
 
@@ -168,11 +168,11 @@ def test_mots(film: Film, project: Project, tmp_path: Path) -> None:
             assert np.array_equal(coco_mask.decode(rle) > 0, plane)
 
 
-def test_trackeval_reads_mots(film: Film, project: Project, tmp_path: Path) -> None:
+def test_trackeval_reads_mots(video: Video, project: Project, tmp_path: Path) -> None:
     trackeval = pytest.importorskip("trackeval", reason="TrackEval is not installed")
     root = tmp_path / "gt" / "MOTS-train"
     root.mkdir(parents=True)
-    folder = exported(film, snapshot(project, None), "mots", root)
+    folder = exported(video, snapshot(project, None), "mots", root)
     theirs = tmp_path / "trackers" / "MOTS-train" / "ours" / "data"
     theirs.mkdir(parents=True)
     (theirs / f"{folder.name}.txt").write_text((folder / "gt" / "gt.txt").read_text())
@@ -190,10 +190,10 @@ def test_trackeval_reads_mots(film: Film, project: Project, tmp_path: Path) -> N
     assert np.mean(scores["HOTA"]) == pytest.approx(1)
 
 
-def test_an_object_beyond_the_room_of_mots_is_refused(film: Film, tmp_path: Path) -> None:
+def test_an_object_beyond_the_room_of_mots_is_refused(video: Video, tmp_path: Path) -> None:
     taken = Snapshot({}, {1000: ("cat", "#000000")}, {}, all_frames=True)
     with pytest.raises(SegueError, match="up to 999"):
-        exported(film, taken, "mots", tmp_path)
+        exported(video, taken, "mots", tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -207,9 +207,9 @@ def test_outlines_hold_what_is_thin_empty_or_full() -> None:
     assert found[noise].all()
 
 
-def test_soft_edges_are_between_inside_and_outside(film: Film, project: Project, tmp_path: Path) -> None:
+def test_soft_edges_are_between_inside_and_outside(video: Video, project: Project, tmp_path: Path) -> None:
     pytest.importorskip("pymatting", reason="PyMatting is not installed (pip install 'segue[matting]')")
-    folder = exported(film, snapshot(project, None, first=1, last=2, soft=True), "png", tmp_path)
+    folder = exported(video, snapshot(project, None, first=1, last=2, soft=True), "png", tmp_path)
     for index in (1, 2):
         alpha = cv2.imread(str(folder / f"{index:05d}.png"), cv2.IMREAD_UNCHANGED)[..., 3]
         parts = planes(index)[1].astype(np.uint8)
@@ -240,8 +240,8 @@ def test_soft_edges_follow_the_picture_not_the_mask() -> None:
     assert soft_cut_out(image, dot)[..., 3].sum() == 255, "too thin to learn from: as it is"
 
 
-def test_attributes_and_groups_go_where_a_format_has_a_place(film: Film, tmp_path: Path) -> None:
-    project = Project(tmp_path / "p", film.describe(), film.size)
+def test_attributes_and_groups_go_where_a_format_has_a_place(video: Video, tmp_path: Path) -> None:
+    project = Project(tmp_path / "p", video.describe(), video.size)
     with project.change("draw"):
         ids = [project.add_object(name) for name in ("person", "car")]
         project.put(1, dict(zip(ids, [(plane, Mark("given")) for plane in planes(1)], strict=True)))
@@ -251,9 +251,9 @@ def test_attributes_and_groups_go_where_a_format_has_a_place(film: Film, tmp_pat
     own = {"group": "left", "pose": "sits & <reads>"}
 
     for form in ("coco", "ytvis"):
-        read = json.loads(exported(film, taken, form, tmp_path).read_text())
+        read = json.loads(exported(video, taken, form, tmp_path).read_text())
         assert [item.get("attributes") for item in read["annotations"]] == [own, None]
-    folder = exported(film, taken, "labelstudio", tmp_path)
+    folder = exported(video, taken, "labelstudio", tmp_path)
     (task,) = json.loads((folder / "tasks.json").read_text())
     brush, *texts, other = task["annotations"][0]["result"]
     assert [(item["type"], item["id"]) for item in texts] == [("textarea", brush["id"])] * 2
@@ -264,7 +264,7 @@ def test_attributes_and_groups_go_where_a_format_has_a_place(film: Film, tmp_pat
     )
     assert {(area.get("toName"), area.get("perRegion")) for area in areas} == {("image", "true")}
 
-    root = ET.parse(exported(film, taken, "cvat", tmp_path)).getroot()
+    root = ET.parse(exported(video, taken, "cvat", tmp_path)).getroot()
     masks = [{item.get("name"): item.text for item in mask.iter("attribute")} for mask in root.iter("mask")]
     assert masks == [own, {}]
     assert [
@@ -273,16 +273,17 @@ def test_attributes_and_groups_go_where_a_format_has_a_place(film: Film, tmp_pat
 
 
 @pytest.mark.parametrize("form", ["coco", "ytvis", "cvat"])
-def test_attributes_and_groups_come_back(form: str, film: Film, tmp_path: Path) -> None:
-    project = Project(tmp_path / "p", film.describe(), film.size)
+def test_attributes_and_groups_come_back(form: str, video: Video, tmp_path: Path) -> None:
+    project = Project(tmp_path / "p", video.describe(), video.size)
     with project.change("draw"):
         ids = [project.add_object(name) for name in ("person", "car")]
         project.put(1, dict(zip(ids, [(plane, Mark("given")) for plane in planes(1)], strict=True)))
         project.set_object(ids[0], group="left", attributes={"pose": "sits & <reads>", "empty": ""})
-    path = exported(film, snapshot(project, None), form, tmp_path)
+    path = exported(video, snapshot(project, None), form, tmp_path)
     project.close()
-    backend = AnnotateBackend(film, tmp_path / "again")
-    backend.import_labels(read_complete_labels(path, film))
+    backend = AnnotateBackend(video, tmp_path / "again")
+    given = read_import(path, video)
+    backend.import_all(given, effects(backend.project, given))
     shown = [(row["name"], row["group"], row["attributes"]) for row in backend.project.objects()]
     backend.project.close()
     assert shown == [("person", "left", {"pose": "sits & <reads>", "empty": ""}), ("car", "", {})]

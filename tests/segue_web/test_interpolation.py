@@ -12,49 +12,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from segue.errors import PromptError
 from segue.masks import encode_rle
 from segue_web import messages
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import export_job, snapshot
-from segue_web.film import Film
-from segue_web.interpolation import filled, interpolated, matched
-from segue_web.label_files import read_complete_labels
-from tests.segue_web.films import numbered, write_film
+from segue_web.label_files import read_labels
+from segue_web.video import Video
+from tests.segue_web.videos import numbered, write_video
 
 SQUARE = np.array([(10, 10), (30, 10), (30, 30), (10, 30)], np.float64)
-PENTAGON = np.array([(0, 10), (5, 0), (10, 10), (10, 20), (0, 20)], np.float64)
-
-
-@given(turn=st.integers(0, 3), back=st.booleans(), by=st.tuples(st.floats(-50, 50), st.floats(-50, 50)))
-def test_a_polygon_that_only_moves_keeps_its_form_wherever_it_was_begun(
-    turn: int, back: bool, by: tuple[float, float]
-) -> None:
-    moved = np.roll(SQUARE + by, turn, axis=0)
-    half = interpolated(SQUARE, moved[::-1] if back else moved, 0.5)
-    assert np.allclose(half, SQUARE + np.array(by) / 2, atol=1e-9)
-
-
-def test_a_polygon_of_more_corners_gives_both_as_they_were_drawn() -> None:
-    wide = np.array([(40, 40), (60, 40), (60, 60), (40, 60)], np.float64)
-    one, two = matched(PENTAGON, wide)
-    assert one.shape == two.shape
-    for drawn, found in ((PENTAGON, one), (wide, two)):
-        assert all(np.abs(found - corner).sum(1).min() < 1e-6 for corner in drawn), "every corner is there"
-        assert np.array_equal(filled(drawn, (80, 80)), filled(found, (80, 80)))
-    half = filled(interpolated(PENTAGON, wide, 0.5), (80, 80))
-    ys, xs = np.nonzero(half)
-    assert abs(xs.mean() - 27.5) < 1.5, "half way"
-    assert abs(ys.mean() - 31.3) < 2
-    assert filled(PENTAGON, (80, 80)).sum() < half.sum() < filled(wide, (80, 80)).sum(), "and no bow tie"
 
 
 @pytest.fixture
 def backend(tmp_path: Path) -> Iterator[AnnotateBackend]:
-    backend = AnnotateBackend(Film(write_film(tmp_path / "film.mp4", numbered(12))), tmp_path / "p")
+    backend = AnnotateBackend(Video(write_video(tmp_path / "video.mp4", numbered(12))), tmp_path / "p")
     yield backend
     backend.close()
 
@@ -106,7 +79,7 @@ def test_two_polygons_fill_the_frames_between_them_in_one_step(backend: Annotate
 
 
 def test_what_was_corrected_between_two_polygons_stays(backend: AnnotateBackend, ask: Ask) -> None:
-    stroke = np.zeros(backend.film.size, np.bool_)
+    stroke = np.zeros(backend.video.size, np.bool_)
     stroke[40:44, 50:60] = True
     draw(ask, 2, 10, None)
     draw(ask, 6, 30)
@@ -161,36 +134,9 @@ def test_clearing_a_frame_between_far_polygons_leaves_what_lies_between_empty(
 
 def strip(backend: AnnotateBackend, left: int, right: int) -> str:
     """Run lengths of a strip across the polygons of :func:`draw`."""
-    stroke = np.zeros(backend.film.size, np.bool_)
+    stroke = np.zeros(backend.video.size, np.bool_)
     stroke[8:11, left:right] = True
     return encode_rle(stroke)["counts"]
-
-
-def test_polygons_are_read_once_for_each_change(backend: AnnotateBackend, ask: Ask) -> None:
-    draw(ask, 2, 10, None)
-    draw(ask, 6, 30)
-    statements: list[str] = []
-    backend.project._db.set_trace_callback(statements.append)
-    for _ in range(3):
-        ask("look", frames=[*range(12)])
-    read = [text for text in statements if "FROM prompts" in text and "WHERE frame=" not in text]
-    assert len(read) <= 1
-    draw(ask, 8, 40)
-    assert [len(item["polygons"]) for item in ask("look", frames=[8])["frames"]] == [1]
-    ask("undo")
-    ask("undo")
-    (shown,) = ask("look", frames=[6])["frames"]
-    assert shown["polygons"][1]["kind"] == "near", "the polygons that were undone are forgotten"
-
-
-def test_pages_hear_that_a_polygon_is_shown_on_all_frames(backend: AnnotateBackend, ask: Ask) -> None:
-    events: list[dict[str, Any]] = []
-    backend.send = events.append
-    draw(ask, 2, 10, None)
-    ask("stroke", frame=3, object=1, add=True, counts=strip(backend, 0, 5))
-    ask("undo")
-    ask("undo")
-    assert [event.get("polygons", False) for event in events] == [True, False, False, True]
 
 
 def test_cvat_gets_polygons_with_their_keyframes_and_masks_elsewhere(
@@ -202,7 +148,7 @@ def test_cvat_gets_polygons_with_their_keyframes_and_masks_elsewhere(
     ask("stroke", frame=3, object=None, add=True, counts=strip(backend, 0, 20))  # lies over the polygon
     ask("object", object=1, attributes={"pose": "sits"})
     path = tmp_path / "a.xml"
-    list(export_job(SimpleNamespace(film=backend.film), snapshot(backend.project, None), "cvat", path))  # type: ignore[arg-type]
+    list(export_job(SimpleNamespace(video=backend.video), snapshot(backend.project, None), "cvat", path))  # type: ignore[arg-type]
 
     root = ET.parse(path).getroot()
     polygons, *masks = root.findall("track")
@@ -219,25 +165,7 @@ def test_cvat_gets_polygons_with_their_keyframes_and_masks_elsewhere(
     ]
     assert [label.findtext("type") for label in root.iter("label")] == ["any", "mask"]
 
-    labels = read_complete_labels(path, backend.film)
+    labels = read_labels(path, backend.video)
     assert labels.attributes == {1: {"pose": "sits"}}
     for index in range(2, 8):
-        assert np.array_equal(labels.mask(index, backend.film.size), backend.project.mask(index)), index
-
-
-def test_polygons_that_cover_each_other_go_to_cvat_as_they_lie(
-    backend: AnnotateBackend, ask: Ask, tmp_path: Path
-) -> None:
-    draw(ask, 2, 10, None)
-    draw(ask, 2, 15, None)  # over the first one
-    draw(ask, 4, 15, 2)
-    draw(ask, 4, 10, 1)  # over the second one
-    path = tmp_path / "a.xml"
-    list(export_job(SimpleNamespace(film=backend.film), snapshot(backend.project, None), "cvat", path))  # type: ignore[arg-type]
-    labels = read_complete_labels(path, backend.film)
-    for index in range(2, 5):
-        assert np.array_equal(labels.mask(index, backend.film.size), backend.project.mask(index)), index
-    tags = [
-        (shape.tag, shape.get("frame")) for shape in ET.parse(path).getroot().iter() if shape.get("frame")
-    ]
-    assert ("polygon", "2") in tags
+        assert np.array_equal(labels.mask(index, backend.video.size), backend.project.mask(index)), index

@@ -1,9 +1,8 @@
-"""What labels of other programs say, file by file, of a film of three frames that does not exist."""
+"""What labels of other programs say, file by file, of a video of three frames that does not exist."""
 
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +18,7 @@ from segue.video.mask_folder import PngSink
 from segue_web.label_files import read_labels
 
 SIZE = (6, 9)
-FILM: Any = SimpleNamespace(size=SIZE, count=3, numbers=None, names=None)
+VIDEO: Any = SimpleNamespace(size=SIZE, count=3, numbers=None, names=None)
 
 
 def plane(*rows_columns: tuple[int, int]) -> np.ndarray:
@@ -36,14 +35,14 @@ def written(path: Path, content: object) -> Path:
 
 def test_what_segue_wrote_comes_with_names_and_scores(tmp_path: Path) -> None:
     with PngSink(tmp_path / "masks", size=SIZE) as sink:
-        for index in range(4):  # one more than the film has
+        for index in range(4):  # one more than the video has
             mask = plane((1, index)).astype(np.uint8) * 7
             info = ObjectInfo(7, "koi", (index + 1) / 8)
             sink.write(
                 Frame(index, index / 10, np.zeros((*SIZE, 3), np.uint8)),
                 Segmentation(index, 0.0, mask, (info,)),
             )
-    labels = read_labels(tmp_path / "masks", FILM)
+    labels = read_labels(tmp_path / "masks", VIDEO)
     assert labels.names == {7: "koi"}
     assert [index for index, _ in labels.frames()] == [0, 1, 2]
     assert [labels.score(index, 7) for index in range(3)] == [0.125, 0.25, 0.375]
@@ -53,59 +52,10 @@ def test_what_segue_wrote_comes_with_names_and_scores(tmp_path: Path) -> None:
 
 def test_a_frame_without_a_mask_is_empty(tmp_path: Path) -> None:
     Image.fromarray(plane((1, 1)).astype(np.uint8)).save(tmp_path / "0.png")
-    labels = read_labels(tmp_path / "0.png", FILM)
+    labels = read_labels(tmp_path / "0.png", VIDEO)
     assert labels.mask(0, SIZE).sum() == 1
     assert labels.mask(1, SIZE).shape == SIZE
     assert not labels.mask(1, SIZE).any()
-
-
-@pytest.mark.parametrize(("values", "ids"), [((0, 255), {1}), ((0, 3, 255), {3, 255})])
-def test_black_and_white_masks_of_an_archive_are_one_object(
-    values: tuple[int, ...], ids: set[int], tmp_path: Path
-) -> None:
-    mask = np.resize(np.array(values, np.uint8), SIZE)
-    Image.fromarray(mask).save(tmp_path / "0.png")
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        for index in range(3):
-            archive.write(tmp_path / "0.png", f"{index}.png")
-    labels = read_labels(tmp_path / "a.zip", FILM)
-    assert set(labels.names) == ids
-    assert set(np.unique(labels.mask(1, SIZE))) == {0, *ids}
-
-
-def test_pictures_of_coco_stand_in_the_order_of_their_names(tmp_path: Path) -> None:
-    first, second = plane((0, 0)), plane((5, 8), (4, 8))
-    annotations = [
-        {"id": 1, "image_id": 30, "category_id": 2, "segmentation": encode_rle(first), "track_id": 5},
-        {
-            "id": 2,
-            "image_id": 20,
-            "category_id": 2,
-            "segmentation": encode_rle(second),
-            "track_id": 5,
-            "score": 0.5,
-        },
-        {"id": 3, "image_id": 20, "category_id": 9, "segmentation": encode_rle(plane((2, 2)))},
-        {"id": 4, "image_id": 10, "category_id": 9, "segmentation": encode_rle(plane((3, 3)))},
-    ]
-    images = [
-        {"id": 20, "file_name": "f10.png"},
-        {"id": 10, "file_name": "f9.png"},
-        {"id": 30, "file_name": "f2.png"},
-    ]
-    content = {"images": images, "annotations": annotations, "categories": [{"id": 2, "name": "cat"}]}
-    labels = read_labels(written(tmp_path / "a.json", content), FILM)
-    assert labels.names == {1: "cat", 2: "Object 2", 3: "Object 3"}
-    assert np.array_equal(labels.mask(0, SIZE), first)
-    assert np.array_equal(labels.mask(1, SIZE), plane((3, 3)) * 3)
-    assert np.array_equal(labels.mask(2, SIZE), second + plane((2, 2)) * 2)
-    assert (labels.score(0, 1), labels.score(2, 1)) == (1.0, 0.5)
-
-
-def test_pictures_of_coco_without_names_go_by_their_ids(tmp_path: Path) -> None:
-    annotation = {"id": 1, "image_id": 2, "category_id": 1, "segmentation": encode_rle(plane((0, 0)))}
-    content = {"images": [{"id": 3}, {"id": 1}, {"id": 2}], "annotations": [annotation]}
-    assert list(read_labels(written(tmp_path / "a.json", content), FILM).masks) == [1]
 
 
 def test_results_of_youtube_vis_are_one_object_a_line(tmp_path: Path) -> None:
@@ -114,14 +64,14 @@ def test_results_of_youtube_vis_are_one_object_a_line(tmp_path: Path) -> None:
         {"category_id": 4, "segmentations": [None, shown, shown], "score": 0.25},
         {"category_id": 6, "segmentations": [shown]},
     ]
-    labels = read_labels(written(tmp_path / "a.json", results), FILM)
+    labels = read_labels(written(tmp_path / "a.json", results), VIDEO)
     assert labels.names == {1: "class 4", 2: "class 6"}
     assert sorted(labels.masks) == [0, 1, 2]
     assert [int(labels.mask(index, SIZE)[1, 1]) for index in range(3)] == [2, 1, 1]
     assert [labels.score(index, 1) for index in (1, 2)] == [0.25, 0.25]
     results[0]["segmentations"] = [shown] * 4
-    with pytest.raises(SegueError, match="it has 4 frames, the film 3"):
-        read_labels(written(tmp_path / "b.json", results), FILM)
+    with pytest.raises(SegueError, match="it has 4 frames, the video 3"):
+        read_labels(written(tmp_path / "b.json", results), VIDEO)
 
 
 def cvat(path: Path, *shapes: str) -> Path:
@@ -129,38 +79,28 @@ def cvat(path: Path, *shapes: str) -> Path:
     return path
 
 
-def test_a_mask_of_cvat_may_touch_every_side_of_the_film_and_no_more(tmp_path: Path) -> None:
+def test_a_mask_of_cvat_may_touch_every_side_of_the_video_and_no_more(tmp_path: Path) -> None:
     shape = "<mask frame='0' rle='{}' left='{}' top='{}' width='{}' height='{}'/>"
-    whole = read_labels(cvat(tmp_path / "a.xml", shape.format("0, 54", 0, 0, 9, 6)), FILM)
+    whole = read_labels(cvat(tmp_path / "a.xml", shape.format("0, 54", 0, 0, 9, 6)), VIDEO)
     assert whole.mask(0, SIZE).all()
-    corner = read_labels(cvat(tmp_path / "b.xml", shape.format("1, 2, 1", 7, 4, 2, 2)), FILM)
+    corner = read_labels(cvat(tmp_path / "b.xml", shape.format("1, 2, 1", 7, 4, 2, 2)), VIDEO)
     assert np.array_equal(corner.mask(0, SIZE) > 0, plane((4, 8), (5, 7)))
     for left, top in ((8, 4), (7, 5), (-1, 0), (0, -1)):
-        with pytest.raises(SegueError, match="outside the film"):
-            read_labels(cvat(tmp_path / "c.xml", shape.format("1, 2, 1", left, top, 2, 2)), FILM)
+        with pytest.raises(SegueError, match="outside the video"):
+            read_labels(cvat(tmp_path / "c.xml", shape.format("1, 2, 1", left, top, 2, 2)), VIDEO)
     for runs in ("1, 2", "1, 2, 2", "5", "1, 2, 0, 0, 1, 0, 0"):
         with pytest.raises(SegueError, match=r"do not add up|or too many"):
-            read_labels(cvat(tmp_path / "d.xml", shape.format(runs, 0, 0, 2, 2)), FILM)
+            read_labels(cvat(tmp_path / "d.xml", shape.format(runs, 0, 0, 2, 2)), VIDEO)
 
 
-def test_shapes_of_cvat_have_a_frame_of_the_film(tmp_path: Path) -> None:
+def test_shapes_of_cvat_have_a_frame_of_the_video(tmp_path: Path) -> None:
     box = "<box frame='{}' xtl='1' ytl='2' xbr='4' ybr='3'/>"
-    labels = read_labels(cvat(tmp_path / "a.xml", box.format(2)), FILM)
+    labels = read_labels(cvat(tmp_path / "a.xml", box.format(2)), VIDEO)
     assert list(labels.masks) == [2]
     assert np.array_equal(labels.mask(2, SIZE) > 0, plane((2, 1), (2, 2), (2, 3)))
     for frame in (3, -1):
-        with pytest.raises(SegueError, match=f"frame {frame} is none of the film, which has 3"):
-            read_labels(cvat(tmp_path / "b.xml", box.format(frame)), FILM)
-
-
-def test_tracks_of_cvat_without_a_group_are_objects_of_their_own(tmp_path: Path) -> None:
-    track = (
-        "<track id='{}' label='a' group_id='{}'><box frame='0' xtl='{}' ytl='1' xbr='{}' ybr='3'/></track>"
-    )
-    tracks = [track.format(i, group, 2 * i, 2 * i + 1) for i, group in enumerate((0, 0, 4, 4))]
-    (tmp_path / "a.xml").write_text(f"<annotations>{''.join(tracks)}</annotations>")
-    labels = read_labels(tmp_path / "a.xml", FILM)
-    assert labels.mask(0, SIZE)[1].tolist() == [1, 0, 2, 0, 3, 0, 3, 0, 0]
+        with pytest.raises(SegueError, match=f"frame {frame} is none of the video, which has 3"):
+            read_labels(cvat(tmp_path / "b.xml", box.format(frame)), VIDEO)
 
 
 def test_shapes_of_pictures_of_cvat_are_objects_by_their_groups(tmp_path: Path) -> None:
@@ -175,20 +115,20 @@ def test_shapes_of_pictures_of_cvat_are_objects_by_their_groups(tmp_path: Path) 
     ]
     images = "".join(f"<image id='{i}' name='{i}.png'>{shapes}</image>" for i, shapes in pictures)
     (tmp_path / "a.xml").write_text(f"<annotations>{images}</annotations>")
-    labels = read_labels(tmp_path / "a.xml", FILM)
+    labels = read_labels(tmp_path / "a.xml", VIDEO)
     assert labels.names == {1: "a", 2: "b", 3: "b", 4: "b"}
     assert labels.attributes == {1: {"pose": "sits"}}
     assert labels.mask(0, SIZE)[1].tolist() == [1, 0, 2, 0, 0, 0, 0, 0, 0]
     assert labels.mask(2, SIZE)[1].tolist() == [0, 0, 0, 0, 1, 0, 3, 0, 4]
     for names, match in (
-        (("3.png",), r"3\.png names no frame of the film, which has 3"),
-        (("1.png", "1.png"), "two of its pictures have one name"),
-        (("a", "b", "c", "d"), "more pictures than the film has frames, 3"),
+        (("3.png",), r"3\.png names no frame of the video, which has 3"),
+        (("1.png", "1.png"), "two of its images have one name"),
+        (("a", "b", "c", "d"), "more images than the video has frames, 3"),
     ):
         images = "".join(f"<image id='0' name='{name}'/>" for name in names)
         (tmp_path / "b.xml").write_text(f"<annotations>{images}</annotations>")
         with pytest.raises(SegueError, match=match):
-            read_labels(tmp_path / "b.xml", FILM)
+            read_labels(tmp_path / "b.xml", VIDEO)
 
 
 def test_coco_files_of_cvat_name_tracks_among_the_attributes(tmp_path: Path) -> None:
@@ -204,19 +144,9 @@ def test_coco_files_of_cvat_name_tracks_among_the_attributes(tmp_path: Path) -> 
         for n, track in enumerate((0, 0, 1))
     ]
     content = {"images": [{"id": n} for n in range(3)], "annotations": annotations}
-    labels = read_labels(written(tmp_path / "a.json", content), FILM)
+    labels = read_labels(written(tmp_path / "a.json", content), VIDEO)
     assert set(labels.names) == {1, 2}
     assert labels.attributes == {1: {"pose": "sits"}, 2: {"pose": "sits"}}
     del annotations[1]["category_id"]
     with pytest.raises(SegueError, match="an entry has no 'category_id'"):
-        read_labels(written(tmp_path / "b.json", content), FILM)
-
-
-def test_a_box_of_cvat_counts_where_an_object_has_nothing_else(tmp_path: Path) -> None:
-    shapes = (
-        "<mask frame='0' rle='0, 2' left='0' top='0' width='2' height='1'/>",
-        "<box frame='0' xtl='0' ytl='0' xbr='9' ybr='6'/>",
-        "<box frame='1' xtl='0' ytl='0' xbr='9' ybr='6'/>",
-    )
-    labels = read_labels(cvat(tmp_path / "a.xml", *shapes), FILM)
-    assert [int(labels.mask(index, SIZE).sum()) for index in (0, 1)] == [2, 54]
+        read_labels(written(tmp_path / "b.json", content), VIDEO)

@@ -63,7 +63,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[LivePage]:
 
 @pytest.fixture
 def client(page: LivePage) -> Iterator[TestClient]:
-    with TestClient(page.make_app(TOKEN, 8123), base_url=HOST) as client:
+    with TestClient(page.make_app(TOKEN), base_url=HOST) as client:
         yield client
 
 
@@ -74,7 +74,7 @@ def connect(client: TestClient, token: str = TOKEN, **headers: str) -> Any:
 
 
 def ask(socket: Any) -> tuple[dict[str, Any], np.ndarray | None]:
-    """What a page gets: the news, and the picture where there is one."""
+    """What a page gets: the news, and the image where there is one."""
     socket.send_text("next")
     news = json.loads(socket.receive_text())
     if "picture" not in news:
@@ -183,7 +183,7 @@ def test_a_foreign_page_sees_nothing(client: TestClient, wrong: dict[str, str]) 
     with pytest.raises(WebSocketDisconnect), connect(client, **wrong):
         pass
     assert client.get("/wrong/").status_code == 403
-    assert client.get(f"/{TOKEN}/", headers={"host": "evil.example"}).status_code == 403
+    assert client.get(f"/{TOKEN}/", headers={"host": "evil.example"}).status_code == 400
     assert client.get(f"/{TOKEN}/frame/0.jpg").status_code == 404, "nothing but the page is served"
     assert "default-src 'none'" in client.get(f"/{TOKEN}/").headers["content-security-policy"]
 
@@ -202,7 +202,7 @@ def test_only_so_many_pages_are_open_at_once(
 
 
 class Camera:
-    """A square that goes down the picture; it waits before each frame until somebody allows some."""
+    """A square that goes down the image; it waits before each frame until somebody allows some."""
 
     allowed = threading.Semaphore(0)
     given = 0

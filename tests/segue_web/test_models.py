@@ -23,15 +23,15 @@ from segue.prompts import Prompts, find_prompter
 from segue.sessions import TrackSession
 from segue.weights import write_checkpoint
 from tests.clips import clip
-from tests.segue_web.films import write_film
+from tests.segue_web.videos import write_video
 
 pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 from fastapi.testclient import TestClient
 
 from segue_web.annotate import AnnotateBackend
-from segue_web.film import Film
 from segue_web.server import make_app
+from segue_web.video import Video
 
 FRAMES = clip(7, 4, 48, 72, 2)[0]
 CLICK = (26.0, 34.0)
@@ -63,7 +63,7 @@ def written(files: dict[str, Path], cutie_network: Cutie, sam2_network: SAM2) ->
 
 def talk(backend: AnnotateBackend, say: Callable[[Callable[..., dict[str, Any]]], None]) -> None:
     """Speak with the server as the page does: ``ask`` sends a message, and waits for what it names."""
-    with TestClient(make_app(backend, TOKEN, PORT), base_url=HOST) as client:
+    with TestClient(make_app(backend, TOKEN), base_url=HOST) as client:
         headers = {"host": f"127.0.0.1:{PORT}", "origin": HOST}
         with client.websocket_connect(f"/{TOKEN}/ws", headers=headers) as socket:
 
@@ -85,9 +85,9 @@ def talk(backend: AnnotateBackend, say: Callable[[Callable[..., dict[str, Any]]]
 def test_what_the_page_clicks_and_tracks_is_what_the_networks_say(
     model: str, written: dict[str, Path], tmp_path: Path
 ) -> None:
-    film = Film(write_film(tmp_path / "film.mp4", FRAMES))
+    video = Video(write_video(tmp_path / "video.mp4", FRAMES))
     backend = AnnotateBackend(
-        film,
+        video,
         tmp_path / "p",
         model=model,
         weights=written[model],
@@ -97,25 +97,25 @@ def test_what_the_page_clicks_and_tracks_is_what_the_networks_say(
     found: dict[int, Any] = {}
 
     def say(ask: Callable[..., dict[str, Any]]) -> None:
-        while not film.exact:
+        while not video.exact:
             time.sleep(0.05)
         seen = ask("look", frames=[START])["frames"][0]["revision"]
         ask("click", frame=START, object=None, points=[(*CLICK, True)], seen=seen)
         for direction in ("forward", "back"):
             ended = ask("track", until="ended", direction=direction, frame=START)
             assert ended["state"] == "done"
-        found.update({i: backend.project.mask(i) for i in range(film.count)})
+        found.update({i: backend.project.mask(i) for i in range(video.count)})
 
     talk(backend, say)
-    film = Film(tmp_path / "film.mp4")  # the server has closed its own
-    answer = find_prompter(str(written["sam2-tiny"]), device="cpu")(film.frame(START).image).answer(
+    video = Video(tmp_path / "video.mp4")  # the server has closed its own
+    answer = find_prompter(str(written["sam2-tiny"]), device="cpu")(video.frame(START).image).answer(
         Prompts(points=[CLICK])
     )
     assert answer.mask.any()
     assert np.array_equal(found[START] == 1, answer.mask)
     for way in ((3,), (1, 0)):
         session = TrackSession(segue.load(model, written[model]), device="cpu")  # type: ignore[arg-type]
-        session.step(film.frame(START), answer.mask.astype(np.uint8), predict=False)
+        session.step(video.frame(START), answer.mask.astype(np.uint8), predict=False)
         for index in way:
-            expected = session.step(film.frame(index)).mask
+            expected = session.step(video.frame(index)).mask
             assert np.array_equal(found[index], expected)

@@ -1,6 +1,6 @@
 """The page in a real Chromium: click, track, correct, track back, export; and what must not break it.
 
-With SEGUE_PICTURES set to a folder, the pictures of the documentation are written there.
+With SEGUE_PICTURES set to a folder, the images of the documentation are written there.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ import segue
 from segue.masks import read_index_mask, write_index_mask
 from segue.sessions import TrackSession
 from segue.sessions.detecting import detector
-from segue_web.film import Film
 from segue_web.guard import STATIC
+from segue_web.video import Video
 from tests.segue_web.chromium import needs_chromium
-from tests.segue_web.films import SAMPLE, cut_of_sample
+from tests.segue_web.videos import SAMPLE, cut_of_sample
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
 pytestmark = needs_chromium
@@ -37,6 +37,8 @@ pytestmark = needs_chromium
 FRAMES = 9
 WAIT = 150_000
 """Milliseconds; a busy machine is no defect."""
+
+playwright.expect.set_options(timeout=WAIT)
 
 
 @dataclass
@@ -77,12 +79,12 @@ def serve() -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
+def video(tmp_path: Path) -> Path:
     return cut_of_sample(tmp_path / "pond.mp4", FRAMES)
 
 
 class Page:
-    """The page as a person uses it; coordinates are pixels of the film."""
+    """The page as a person uses it; coordinates are pixels of the video."""
 
     def __init__(
         self, browser: Any, address: str, size: tuple[int, int] = (1360, 820), scheme: str = "dark"
@@ -134,7 +136,7 @@ class Page:
 
     def here(self, text: str) -> None:
         """Wait until the panel says this of the chosen object on this frame."""
-        playwright.expect(self.page.locator("#here-text")).to_contain_text(text, timeout=WAIT)
+        playwright.expect(self.page.locator("#here-text")).to_contain_text(text)
 
     def tracked(self) -> None:
         """Wait until a tracking that was begun has ended."""
@@ -172,10 +174,10 @@ def check_accessibility(page: Any) -> None:
     assert found.violations_count == 0, found.generate_report()
 
 
-def expected_masks(film: Path, given: dict[int, np.ndarray]) -> list[np.ndarray]:
+def expected_masks(video: Path, given: dict[int, np.ndarray]) -> list[np.ndarray]:
     """What the Python API says: forwards from frame 0, then back from the corrected frame."""
-    masks = [result.mask for result in segue.track(film, {0: given[0]}, device="cpu")]
-    opened, session = Film(film), TrackSession(segue.load("stcn-lite"), device="cpu")
+    masks = [result.mask for result in segue.track(video, {0: given[0]}, device="cpu")]
+    opened, session = Video(video), TrackSession(segue.load("stcn-lite"), device="cpu")
     session.step(opened.frame(0), given[0], predict=False)
     last = max(given)
     session.step(opened.frame(last), given[last], predict=False)
@@ -186,19 +188,19 @@ def expected_masks(film: Path, given: dict[int, np.ndarray]) -> list[np.ndarray]
 
 
 def test_click_track_correct_track_back_export(
-    serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path
+    serve: Callable[..., Server], browser: Any, video: Path, tmp_path: Path
 ) -> None:
-    page = Page(browser, serve("annotate", film, "--project", tmp_path / "p", "--device", "cpu").address)
+    page = Page(browser, serve("annotate", video, "--project", tmp_path / "p", "--device", "cpu").address)
     truth = read_index_mask(SAMPLE / "first.png")
     page.key("r")
     page.drag((34, 2), (176, 108))
     page.here("Object 1: corrected by you")
     page.key("c")
     page.page.mouse.click(*page.at(100, 60))
-    playwright.expect(page.page.locator('[data-command="redo"]')).to_be_disabled(timeout=WAIT)
+    playwright.expect(page.page.locator('[data-command="redo"]')).to_be_disabled()
     page.key("z")
     page.key("z")
-    playwright.expect(page.page.locator("#objects li")).to_have_count(0, timeout=WAIT)
+    playwright.expect(page.page.locator("#objects li")).to_have_count(0)
     page.key("p")
     page.outline(truth == 1)
     page.here("Object 2: corrected by you")
@@ -224,7 +226,7 @@ def test_click_track_correct_track_back_export(
     folder = page.export("davis")
 
     masks = [read_index_mask(path) for path in sorted(folder.glob("Annotations/Full-Resolution/*/*.png"))]
-    expected = expected_masks(film, {0: masks[0], 6: masks[6]})
+    expected = expected_masks(video, {0: masks[0], 6: masks[6]})
     assert len(masks) == FRAMES
     for index, mask in enumerate(masks):
         assert np.array_equal(mask, expected[index]), f"frame {index}"
@@ -246,10 +248,11 @@ def test_click_track_correct_track_back_export(
     assert np.median(np.abs(both[0] - both[1])) == 0, "the same part of the same frame"
     page.key("Shift+B")
     page.key("z")
-    playwright.expect(page.page.locator("#here-text")).not_to_contain_text("merged", timeout=WAIT)
+    playwright.expect(page.page.locator("#here-text")).not_to_contain_text("merged")
     assert page.errors == []
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_midst_of_tracking_is_gone_on_with(
     serve: Callable[..., Server], browser: Any, tmp_path: Path
 ) -> None:
@@ -268,16 +271,14 @@ def test_a_kill_in_the_midst_of_tracking_is_gone_on_with(
     shutil.copy(SAMPLE / "first.png", first / "00000.png")
     server = serve(*arguments, "--import", first)
     page = Page(browser, server.address)
-    playwright.expect(page.page.locator("#objects li")).to_have_count(3, timeout=WAIT)
+    playwright.expect(page.page.locator("#objects li")).to_have_count(3)
     page.key("b")
     page.drag((120, 70), (121, 71))
     page.here("corrected by you")
     page.key("t")
-    playwright.expect(page.page.locator("#progress-what")).to_contain_text(
-        re.compile(r"[3-9] of 79"), timeout=WAIT
-    )
+    playwright.expect(page.page.locator("#progress-what")).to_contain_text(re.compile(r"[3-9] of 79"))
     server.kill()
-    playwright.expect(page.page.locator("#offline")).to_contain_text("trying again", timeout=WAIT)
+    playwright.expect(page.page.locator("#offline")).to_contain_text("trying again")
     page.page.close()
 
     page = Page(browser, serve(*arguments).address)
@@ -287,16 +288,16 @@ def test_a_kill_in_the_midst_of_tracking_is_gone_on_with(
     page.go(done - 1)
     page.here("tracked, confidence")
     notice.get_by_role("button", name="Go on").click()
-    playwright.expect(page.page.locator("#progress-what")).to_contain_text(f"of {79 - done}", timeout=WAIT)
+    playwright.expect(page.page.locator("#progress-what")).to_contain_text(f"of {79 - done}")
     page.key("Escape")
     page.page.locator("#progress").wait_for(state="hidden")
     assert page.errors == []
 
 
 def test_two_tabs_do_not_destroy_each_others_work(
-    serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path
+    serve: Callable[..., Server], browser: Any, video: Path, tmp_path: Path
 ) -> None:
-    address = serve("annotate", film, "--project", tmp_path / "p", "--device", "cpu").address
+    address = serve("annotate", video, "--project", tmp_path / "p", "--device", "cpu").address
     one, two = Page(browser, address), Page(browser, address)
     one.key("b")
     one.drag((100, 60), (140, 60))
@@ -304,20 +305,19 @@ def test_two_tabs_do_not_destroy_each_others_work(
     two.key("p")
     for corner in ((100, 150), (160, 150), (160, 190), (100, 190), (100, 150)):
         two.page.mouse.click(*two.at(*corner))
-    playwright.expect(one.page.locator("#here-text")).to_contain_text(
-        re.compile(r"3,\d\d\d pixels"), timeout=WAIT
-    )
+    playwright.expect(one.page.locator("#here-text")).to_contain_text(re.compile(r"3,\d\d\d pixels"))
     text = one.page.locator("#here-text").inner_text()
-    playwright.expect(two.page.locator("#here-text")).to_have_text(text, timeout=WAIT)
+    playwright.expect(two.page.locator("#here-text")).to_have_text(text)
     two.key("z")
-    playwright.expect(one.page.locator("#here-text")).not_to_contain_text("3,", timeout=WAIT)
+    playwright.expect(one.page.locator("#here-text")).not_to_contain_text("3,")
     assert one.errors + two.errors == []
 
 
+@pytest.mark.slow
 def test_the_picture_stays_where_it_is_and_what_cannot_be_done_looks_so(
-    serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path
+    serve: Callable[..., Server], browser: Any, video: Path, tmp_path: Path
 ) -> None:
-    page = Page(browser, serve("annotate", film, "--project", tmp_path / "p", "--device", "cpu").address)
+    page = Page(browser, serve("annotate", video, "--project", tmp_path / "p", "--device", "cpu").address)
     canvas, track = page.page.locator("#canvas"), page.page.locator('[data-command="trackForward"]')
     playwright.expect(page.page.locator("#frame-count")).to_have_text(f"of {FRAMES} frames")
     playwright.expect(track).to_be_disabled()
@@ -326,9 +326,9 @@ def test_the_picture_stays_where_it_is_and_what_cannot_be_done_looks_so(
     for number in range(5):
         page.key("n")
         page.drag((60 + 20 * number, 60), (70 + 20 * number, 60))
-        playwright.expect(page.page.locator("#objects li")).to_have_count(number + 1, timeout=WAIT)
+        playwright.expect(page.page.locator("#objects li")).to_have_count(number + 1)
     playwright.expect(track).to_be_enabled()
-    assert canvas.bounding_box() == before, "objects do not move the picture"
+    assert canvas.bounding_box() == before, "objects do not move the image"
     assert canvas.evaluate("node => getComputedStyle(node).outlineStyle") == "none", (
         "a click and keys of tools"
     )
@@ -338,17 +338,17 @@ def test_the_picture_stays_where_it_is_and_what_cannot_be_done_looks_so(
 
 
 def test_what_is_found_becomes_objects(
-    serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path
+    serve: Callable[..., Server], browser: Any, video: Path, tmp_path: Path
 ) -> None:
     found = detector("motion", device="cpu")
-    opened = Film(film)
+    opened = Video(video)
     expected = found(*opened.walk(0, found.lookahead))
     assert expected.objects
-    page = Page(browser, serve("annotate", film, "--project", tmp_path / "p", "--device", "cpu").address)
+    page = Page(browser, serve("annotate", video, "--project", tmp_path / "p", "--device", "cpu").address)
     page.page.locator("#detector").select_option("motion")
     page.key("f")
     proposals = page.page.locator("#found li")
-    playwright.expect(proposals).to_have_count(len(expected.objects), timeout=WAIT)
+    playwright.expect(proposals).to_have_count(len(expected.objects))
     page.check_accessibility()
     page.picture("annotate-found")
     playwright.expect(proposals.first).not_to_contain_text("1.00")
@@ -358,7 +358,7 @@ def test_what_is_found_becomes_objects(
     playwright.expect(add).to_be_disabled()
     proposals.get_by_role("checkbox").first.check()
     add.click()
-    playwright.expect(page.page.locator("#objects li")).to_have_count(1, timeout=WAIT)
+    playwright.expect(page.page.locator("#objects li")).to_have_count(1)
     page.here("corrected by you")
     playwright.expect(proposals).to_have_count(0)
 
@@ -366,17 +366,17 @@ def test_what_is_found_becomes_objects(
     mask = read_index_mask(next(iter(sorted(folder.glob("Annotations/Full-Resolution/*/*.png")))))
     assert np.array_equal(mask > 0, expected.planes[0])
     page.key("z")
-    playwright.expect(page.page.locator("#objects li")).to_have_count(0, timeout=WAIT)
+    playwright.expect(page.page.locator("#objects li")).to_have_count(0)
     page.page.locator("#detector").select_option("nanodet")
     page.key("f")
     playwright.expect(
         page.page.locator(".notice", has_text="nanodet finds nothing on this frame")
-    ).to_be_visible(timeout=WAIT)
+    ).to_be_visible()
     assert page.errors == []
 
 
-def test_by_keyboard_alone(serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path) -> None:
-    page = Page(browser, serve("annotate", film, "--project", tmp_path / "p", "--device", "cpu").address)
+def test_by_keyboard_alone(serve: Callable[..., Server], browser: Any, video: Path, tmp_path: Path) -> None:
+    page = Page(browser, serve("annotate", video, "--project", tmp_path / "p", "--device", "cpu").address)
     page.key("c")
     page.key("d")  # the cross begins in the middle
     for _ in range(3):
@@ -385,12 +385,12 @@ def test_by_keyboard_alone(serve: Callable[..., Server], browser: Any, film: Pat
     page.key("Enter")
     page.here("corrected by you")
     page.key("ArrowRight")
-    playwright.expect(page.page.locator("#frame")).to_have_value("1", timeout=WAIT)
+    playwright.expect(page.page.locator("#frame")).to_have_value("1")
     page.here("has no mask here")
     page.key("End")
-    playwright.expect(page.page.locator("#frame")).to_have_value(str(FRAMES - 1), timeout=WAIT)
+    playwright.expect(page.page.locator("#frame")).to_have_value(str(FRAMES - 1))
     page.key(",")
-    playwright.expect(page.page.locator("#frame")).to_have_value("0", timeout=WAIT)
+    playwright.expect(page.page.locator("#frame")).to_have_value("0")
     page.key("Backspace")
     page.here("not visible")
     page.key("z")
@@ -407,9 +407,9 @@ def test_by_keyboard_alone(serve: Callable[..., Server], browser: Any, film: Pat
 
 
 def test_classes_a_range_to_track_and_opacity_by_keys(
-    serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path
+    serve: Callable[..., Server], browser: Any, video: Path, tmp_path: Path
 ) -> None:
-    arguments = ("annotate", film, "--project", tmp_path / "p", "--device", "cpu")
+    arguments = ("annotate", video, "--project", tmp_path / "p", "--device", "cpu")
     page = Page(browser, serve(*arguments, "--classes", "fish,leaf").address)
     truth = read_index_mask(SAMPLE / "first.png")
     page.key("p")
@@ -419,19 +419,19 @@ def test_classes_a_range_to_track_and_opacity_by_keys(
     page.page.keyboard.type("bird")
     page.key("Enter")
     refusal = page.page.locator(".notice.bad", has_text="bird is none of the classes: fish, leaf")
-    playwright.expect(refusal).to_be_visible(timeout=WAIT)
-    playwright.expect(page.page.locator("#category")).to_have_value("", timeout=WAIT)
+    playwright.expect(refusal).to_be_visible()
+    playwright.expect(page.page.locator("#category")).to_have_value("")
     page.key("k")
     page.page.locator("#category").fill("fish")
     page.key("Enter")
-    playwright.expect(page.page.locator("#objects li")).to_contain_text("fish", timeout=WAIT)
+    playwright.expect(page.page.locator("#objects li")).to_contain_text("fish")
     page.key("q")
     page.page.keyboard.type("left")
     page.key("Enter")
     page.key("j")
     page.page.keyboard.type("side: up: right")
     page.key("Enter")
-    playwright.expect(page.page.locator("#attributes input")).to_have_value("up: right", timeout=WAIT)
+    playwright.expect(page.page.locator("#attributes input")).to_have_value("up: right")
     page.key("Escape")
     page.key("n")
     page.key("p")
@@ -441,16 +441,16 @@ def test_classes_a_range_to_track_and_opacity_by_keys(
     page.key("u")
     page.here("The group left: one object. Track and Export take nothing else.")
     page.key("l")
-    playwright.expect(page.page.locator('[data-command="trackForward"]')).to_be_disabled(timeout=WAIT)
+    playwright.expect(page.page.locator('[data-command="trackForward"]')).to_be_disabled()
     page.key("l")
-    playwright.expect(page.page.locator('[data-command="trackForward"]')).to_be_enabled(timeout=WAIT)
+    playwright.expect(page.page.locator('[data-command="trackForward"]')).to_be_enabled()
     page.key("Shift+Digit3")
-    playwright.expect(page.page.locator("#opacity")).to_have_value("0.3", timeout=WAIT)
+    playwright.expect(page.page.locator("#opacity")).to_have_value("0.3")
     page.go(3)
     page.key("<")
     page.go(5)
     page.key(">")
-    playwright.expect(page.page.locator("#range")).to_have_text("frames 3 to 5", timeout=WAIT)
+    playwright.expect(page.page.locator("#range")).to_have_text("frames 3 to 5")
     page.picture("annotate-range")
     page.check_accessibility()
     page.key("t")
@@ -475,16 +475,16 @@ def test_classes_a_range_to_track_and_opacity_by_keys(
 
 
 def test_a_polygon_with_keyframes_is_moved_and_the_frames_between_follow(
-    serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path
+    serve: Callable[..., Server], browser: Any, video: Path, tmp_path: Path
 ) -> None:
-    page = Page(browser, serve("annotate", film, "--project", tmp_path / "p", "--device", "cpu").address)
+    page = Page(browser, serve("annotate", video, "--project", tmp_path / "p", "--device", "cpu").address)
     page.keyframe()
     page.go(4)
     page.here("has no mask here")
     page.drag((130, 90), (150, 80), (170, 90))  # all of it, 40 to the right
     page.here("corrected by you")
     told = page.page.locator(".notice", has_text="Interpolated on 3 frames.")
-    playwright.expect(told).to_be_visible(timeout=WAIT)
+    playwright.expect(told).to_be_visible()
     page.go(2)
     page.here("interpolated between two polygons; 3,600 pixels.")
     page.picture("annotate-keyframes")
@@ -508,10 +508,11 @@ def test_a_polygon_with_keyframes_is_moved_and_the_frames_between_follow(
     assert page.errors == []
 
 
+@pytest.mark.slow
 def test_enter_on_a_frame_whose_polygons_are_not_known_yet_waits_for_them(
-    serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path
+    serve: Callable[..., Server], browser: Any, video: Path, tmp_path: Path
 ) -> None:
-    page = Page(browser, serve("annotate", film, "--project", tmp_path / "p", "--device", "cpu").address)
+    page = Page(browser, serve("annotate", video, "--project", tmp_path / "p", "--device", "cpu").address)
     page.keyframe()
     page.go(4)
     page.here("has no mask here")
@@ -548,13 +549,57 @@ def test_enter_on_a_frame_whose_polygons_are_not_known_yet_waits_for_them(
     assert page.errors == []
 
 
-def test_other_windows(serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path) -> None:
+def test_objects_overlap_and_an_import_lists_what_it_replaces(
+    serve: Callable[..., Server], browser: Any, video: Path, tmp_path: Path
+) -> None:
+    page = Page(browser, serve("annotate", video, "--project", tmp_path / "p", "--device", "cpu").address)
+    page.key("b")
+    page.drag((100, 60), (200, 60))
+    page.here("Object 1: corrected by you")
+    area = page.page.locator("#here-text").inner_text()
+    page.key("n")
+    page.drag((150, 60), (250, 60))
+    page.here("Object 2: corrected by you")
+    page.key("1")
+    page.here(area)  # the new object takes no pixel of it
+    page.picture("overlap")
+    page.key("2")
+    page.drag((150, 90), (250, 90))
+    page.page.get_by_role("button", name="Remove Object 2").click()
+    playwright.expect(page.page.locator("#objects li")).to_have_count(1)
+    page.here(area)
+
+    file = page.export("coco")
+    page.drag((100, 120), (200, 120))
+    playwright.expect(page.page.locator("#here-text")).not_to_contain_text(area)
+    changed = page.page.locator("#here-text").inner_text()
+    page.page.locator('[data-command="importDialog"]').click()
+    page.page.locator("#dialog input[type=file]").set_input_files(file)
+    row = page.page.locator("#dialog .imports li")
+    playwright.expect(row).to_contain_text("replaces frame 0 (1 corrected by hand)")
+    page.picture("import")
+    page.check_accessibility()
+    row.locator("select").focus()
+    row.locator("select").select_option("")
+    playwright.expect(row).to_contain_text("adds frame 0")
+    row.locator("select").select_option("1")
+    playwright.expect(row).to_contain_text("replaces frame 0")
+    page.page.locator("#dialog button.primary").click()
+    page.here(area.partition(":")[2].partition(";")[2])
+    page.here("imported")
+    page.key("z")
+    page.here(changed)
+    assert page.errors == []
+
+
+@pytest.mark.slow
+def test_other_windows(serve: Callable[..., Server], browser: Any, video: Path, tmp_path: Path) -> None:
     masks = tmp_path / "first.png"
     shutil.copy(SAMPLE / "first.png", masks)
-    server = serve("annotate", film, "--project", tmp_path / "p", "--device", "cpu", "--import", masks)
+    server = serve("annotate", video, "--project", tmp_path / "p", "--device", "cpu", "--import", masks)
     for size, scheme in (((1360, 820), "light"), ((800, 600), "dark"), ((390, 760), "light")):
         page = Page(browser, server.address, size, scheme)
-        playwright.expect(page.page.locator("#objects li")).to_have_count(3, timeout=WAIT)
+        playwright.expect(page.page.locator("#objects li")).to_have_count(3)
         page.picture(f"annotate-{size[0]}")
         if size[0] < 980:
             page.page.locator('[data-command="drawer"]').click()
@@ -565,21 +610,19 @@ def test_other_windows(serve: Callable[..., Server], browser: Any, film: Path, t
 
 
 def test_results_are_compared_with_the_truth(
-    serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path
+    serve: Callable[..., Server], browser: Any, video: Path, tmp_path: Path
 ) -> None:
     truth = read_index_mask(SAMPLE / "first.png")
     for name, shift in (("result", 4), ("truth", 0)):
         (tmp_path / name).mkdir()
         for index in range(5):
             write_index_mask(tmp_path / name / f"{index:05d}.png", np.roll(truth, shift, axis=1))
-    server = serve("view", tmp_path / "result", "--film", film, "--against", tmp_path / "truth")
+    server = serve("view", tmp_path / "result", "--video", video, "--against", tmp_path / "truth")
     page = Page(browser, server.address)
     one, two = np.roll(truth, 4, axis=1) == 1, truth == 1
     overlap = (one & two).sum() / (one | two).sum()
-    playwright.expect(page.page.locator("#score tbody tr").first).to_contain_text(
-        f"{overlap:.3f}", timeout=WAIT
-    )
-    playwright.expect(page.page.locator("#score")).to_contain_text("over 3 frames", timeout=WAIT)
+    playwright.expect(page.page.locator("#score tbody tr").first).to_contain_text(f"{overlap:.3f}")
+    playwright.expect(page.page.locator("#score")).to_contain_text("over 3 frames")
     page.picture("view-slider")
     page.key("c")
     modes = page.page.locator("#compare-modes")
@@ -598,6 +641,7 @@ def test_results_are_compared_with_the_truth(
     assert page.errors == []
 
 
+@pytest.mark.slow
 def test_foreground_is_compared_by_recall_and_precision(
     serve: Callable[..., Server], browser: Any, tmp_path: Path
 ) -> None:
@@ -611,11 +655,11 @@ def test_foreground_is_compared_by_recall_and_precision(
         cv2.imwrite(str(pictures / f"in{number:06d}.jpg"), np.full((240, 432, 3), 90, np.uint8))
         cv2.imwrite(str(tmp_path / f"result/bin{number:06d}.png"), found)
     cv2.imwrite(str(tmp_path / "truth/gt000031.png"), truth)
-    server = serve("view", tmp_path / "result", "--film", pictures, "--against", tmp_path / "truth")
+    server = serve("view", tmp_path / "result", "--video", pictures, "--against", tmp_path / "truth")
     page = Page(browser, server.address)
     page.go(1)
     cells = page.page.locator("#score tbody tr").first
-    playwright.expect(cells).to_have_text("foreground0.5001.0000.6670.5001.0000.667", timeout=WAIT)
+    playwright.expect(cells).to_have_text("foreground0.5001.0000.6670.5001.0000.667")
     playwright.expect(page.page.locator("#score thead")).to_contain_text("Re herePr hereF hereRePrF")
     page.check_accessibility()
     assert page.errors == []

@@ -85,9 +85,9 @@ class Desk:
         """Answer with what is known now, and with these."""
         known: Message = {}
         if message["op"] == "hello":
-            film = {"name": "pond", "width": WIDTH, "height": HEIGHT, "frames": FRAMES, "fps": 25}
+            video = {"name": "pond", "width": WIDTH, "height": HEIGHT, "frames": FRAMES, "fps": 25}
             known = {
-                "mode": "annotate", "film": film | {"exact": True, "progress": 1}, "objects": self.about(),
+                "mode": "annotate", "video": video | {"exact": True, "progress": 1}, "objects": self.about(),
                 "timeline": self.timeline(), "history": {"undo": self.undo, "redo": None}, "settings": {},
                 "detectors": ["motion"], "running": None, "interrupted": None, "folder": "p", "classes": [],
                 "revision": self.revision,
@@ -135,6 +135,15 @@ class Desk:
             self.page.wait_for_timeout(10)
         raise AssertionError(f"the page does not ask to {op}")
 
+    def next_asked(self, op: str, place: int = 0) -> Message:
+        """Wait for a request of this kind, the first one or a later one."""
+        for _ in range(WAIT // 10):
+            found = [message for message in self.asked if message["op"] == op]
+            if len(found) > place:
+                return found[place]
+            self.page.wait_for_timeout(10)
+        raise AssertionError(f"the page does not ask to {op}")
+
     def ops(self, *wanted: str) -> list[str]:
         return [message["op"] for message in self.asked if message["op"] in wanted]
 
@@ -143,7 +152,7 @@ class Desk:
         self.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def here(self, text: str) -> None:
-        playwright.expect(self.page.locator("#here-text")).to_contain_text(text, timeout=WAIT)
+        playwright.expect(self.page.locator("#here-text")).to_contain_text(text)
 
     def click(self, x: float, y: float) -> None:
         box = self.page.locator("#canvas").bounding_box()
@@ -161,25 +170,10 @@ def test_the_page_of_a_run_asks_for_one_picture_at_a_time(desk: Desk) -> None:
     desk.page.goto(ADDRESS)
     while not asked:
         desk.page.wait_for_timeout(10)
-    for _ in range(4):  # held and on again, before the first picture has come
+    for _ in range(4):  # held and on again, before the first image has come
         desk.page.keyboard.press("Space")
     desk.settle()
     assert asked == ["next"]
-
-
-def test_a_look_from_before_an_edit_does_not_take_the_edit_back(desk: Desk) -> None:
-    desk.held = {"look"}
-    desk.open()
-    first = desk.next("look")
-    old = desk.look(0)
-    desk.change(0, 1)
-    desk.here("Object 1: corrected by you")
-    desk.answer(first, frames=[old])
-    desk.settle()
-    desk.here("Object 1: corrected by you")
-    desk.held = {"forget"}
-    desk.page.keyboard.press("Delete")
-    assert desk.next("forget")["seen"] == desk.revision, "the edit is of the frame as it is now"
 
 
 def test_a_look_from_before_a_change_of_many_frames_is_asked_for_again(desk: Desk) -> None:
@@ -198,17 +192,6 @@ def test_a_look_from_before_a_change_of_many_frames_is_asked_for_again(desk: Des
     again = desk.next("look")
     while again["frames"] != first["frames"]:  # the event itself asks for the frame that is shown
         again = desk.next("look")
-
-
-def test_what_a_page_begins_with_is_not_older_than_what_it_has_heard(desk: Desk) -> None:
-    desk.held = {"hello"}
-    desk.page.goto(ADDRESS)
-    hello = desk.next("hello")
-    old = {"objects": [], "timeline": [], "revision": 0}
-    desk.change(0, 1)
-    desk.answer(hello, **old)
-    desk.answer(desk.next("hello"))
-    desk.here("Object 1: corrected by you")
 
 
 def test_a_new_object_is_begun_while_the_click_before_is_not_answered(desk: Desk) -> None:
@@ -239,19 +222,6 @@ def test_an_object_that_is_chosen_while_a_click_is_not_answered_stays_chosen(des
     desk.answer(first, object=1, extents=["whole"], extent="whole")
     desk.settle()
     desk.here("Object 2: corrected by you")
-
-
-def test_a_mask_is_forgotten_of_the_object_that_was_chosen(desk: Desk) -> None:
-    desk.objects = [1, 2]
-    desk.held = {"object", "forget"}
-    desk.open()
-    desk.change(0, 1, 2)
-    desk.here("Object 1: corrected by you")
-    desk.page.keyboard.press("l")  # takes a while
-    desk.page.keyboard.press("Delete")
-    desk.page.keyboard.press("2")
-    desk.answer(desk.next("object"))
-    assert desk.next("forget")["object"] == 1
 
 
 @pytest.mark.parametrize(("refused", "left"), [(True, ["undo"]), (False, ["undo", "undo"])])
@@ -304,10 +274,10 @@ def test_the_picture_stays_where_it_is_while_something_is_tracked(desk: Desk) ->
         desk.page.wait_for_timeout(10)
     desk.send(json.dumps({"event": "progress", "what": "forward", "done": 1, "total": 8, "rate": 1}))
     desk.change(2, 1, kind="tracked", label="track")
-    playwright.expect(desk.page.locator("#progress-what")).to_contain_text("1 of 8", timeout=WAIT)
+    playwright.expect(desk.page.locator("#progress-what")).to_contain_text("1 of 8")
     desk.change(7, 2, label="click")  # of a person in the other window
-    playwright.expect(desk.page.locator("#objects li")).to_have_count(2, timeout=WAIT)
-    playwright.expect(desk.page.locator("#frame")).to_have_value("0", timeout=WAIT)
+    playwright.expect(desk.page.locator("#objects li")).to_have_count(2)
+    playwright.expect(desk.page.locator("#frame")).to_have_value("0")
 
 
 def test_an_export_has_the_click_before(desk: Desk) -> None:
@@ -315,7 +285,7 @@ def test_an_export_has_the_click_before(desk: Desk) -> None:
     desk.open()
     desk.click(0.4, 0.4)
     click = desk.next("click")
-    playwright.expect(desk.page.locator("#saved")).to_have_text("Saving …", timeout=WAIT)
+    playwright.expect(desk.page.locator("#saved")).to_have_text("Saving …")
     desk.page.locator('[data-command="exportDialog"]').click()
     desk.page.locator('[data-format="coco"]').click()
     desk.settle()
@@ -324,22 +294,6 @@ def test_an_export_has_the_click_before(desk: Desk) -> None:
     desk.answer(click, object=1, extents=["whole"], extent="whole")
     while not desk.ops("export"):
         desk.page.wait_for_timeout(10)
-
-
-def test_a_click_with_the_keyframe_tool_waits_for_the_polygons(desk: Desk) -> None:
-    desk.held = {"look"}
-    desk.open()
-    desk.page.keyboard.press("i")
-    for x, y in ((0.4, 0.4), (0.6, 0.4), (0.6, 0.6)):
-        desk.click(x, y)
-    begun = desk.next("look")
-    for look in [desk.next("look") for _ in range(3)]:
-        desk.answer(look)
-    desk.settle()
-    desk.answer(begun)
-    desk.held = {"polygon"}
-    desk.page.keyboard.press("Enter")
-    assert len(desk.next("polygon")["corners"]) == 3
 
 
 def test_a_polygon_that_is_moved_twice_is_moved_from_where_it_was_left(desk: Desk) -> None:
@@ -384,4 +338,84 @@ def test_suggestions_are_added_once(desk: Desk) -> None:
     refused = desk.next("adopt")
     assert desk.ops("adopt") == ["adopt"]
     desk.answer(refused, error="the disk is full")
-    playwright.expect(desk.page.locator("#found li")).to_have_count(1, timeout=WAIT)
+    playwright.expect(desk.page.locator("#found li")).to_have_count(1)
+
+
+def test_between_can_be_used_between_two_corrected_frames_alone(desk: Desk) -> None:
+    desk.open()
+    between = desk.page.locator('[data-command="trackBetween"]')
+    desk.change(0, 1)
+    desk.here("corrected by you")
+    playwright.expect(between).to_be_disabled()
+    desk.change(8, 1)
+    playwright.expect(between).to_be_enabled()
+    desk.page.keyboard.press("End")
+    playwright.expect(between).to_be_disabled()
+    desk.page.keyboard.press("ArrowLeft")
+    playwright.expect(between).to_be_enabled()
+    desk.page.keyboard.press("g")
+    assert desk.next_asked("track")["direction"] == "between"
+
+
+def test_caps_lock_does_not_change_what_keys_do(desk: Desk) -> None:
+    desk.open()
+    desk.change(0, 1)
+    desk.here("corrected by you")
+    desk.page.keyboard.press("T")  # without the Shift key
+    assert desk.next_asked("track")["direction"] == "forward"
+
+
+def test_an_attribute_needs_no_value(desk: Desk) -> None:
+    desk.open()
+    desk.change(0, 1)
+    desk.here("corrected by you")
+    desk.page.locator("#attribute").fill("occluded")
+    desk.page.keyboard.press("Enter")
+    desk.page.locator("#attribute").fill("pose: sits: still")
+    desk.page.keyboard.press("Enter")
+    assert desk.next_asked("object")["attributes"] == {"occluded": ""}
+    assert desk.next_asked("object", 1)["attributes"] == {"pose": "sits: still"}
+
+
+def test_groups_may_be_called_anything(desk: Desk) -> None:
+    name = 'left "door" \\ <b>'
+    desk.open()
+    desk.change(0, 1, 2)
+    desk.here("corrected by you")
+    desk.revision += 1
+    grouped = [item | {"group": name} for item in desk.about()]
+    desk.send(json.dumps({"event": "changed", "revision": desk.revision, "objects": grouped}))
+    row = desk.page.locator("#objects li.team")
+    playwright.expect(row).to_contain_text(name)
+    row.locator("button.pick").click()
+    playwright.expect(desk.page.locator("#here-text")).to_contain_text(f"The group {name}: 2 objects")
+    assert desk.page.evaluate("document.activeElement.className") == "pick", "the focus stays in the list"
+
+
+def test_loading_is_shown_and_is_no_part_of_the_time_left(desk: Desk) -> None:
+    desk.open()
+    rate = desk.page.locator("#progress-rate")
+    progress = {"event": "progress", "what": "forward", "done": 0, "total": 10, "rate": 0}
+    desk.send(json.dumps(progress))
+    playwright.expect(rate).to_have_text("loading the network …")
+    desk.send(json.dumps(progress | {"done": 2, "rate": 2.0}))
+    playwright.expect(rate).to_have_text("2.0 frames/s, 4 s left")
+
+
+def test_a_press_on_a_list_is_not_lost_while_something_is_tracked(desk: Desk) -> None:
+    desk.open()
+    desk.change(0, 1, 2)
+    desk.change(1, 1, kind="tracked", label="track")
+    desk.here("corrected by you")
+    progress = {"event": "progress", "what": "forward", "done": 1, "total": 9, "rate": 1}
+    for button, frames in (("#objects [data-focus=lock2]", (2, 3)), ("#objects [data-focus=pick2]", (4, 5))):
+        box = desk.page.locator(button).bounding_box()
+        desk.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        desk.page.mouse.down()
+        for frame in frames:
+            desk.change(frame, 1, kind="tracked", label="track")
+            desk.send(json.dumps(progress))
+            desk.settle()
+        desk.page.mouse.up()
+    assert desk.next_asked("object")["locked"] is True
+    desk.here("Object 2")

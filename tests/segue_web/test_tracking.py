@@ -12,74 +12,60 @@ import segue
 from segue.errors import PromptError
 from segue.sessions import TrackSession
 from segue.types import Frame
-from segue_web.film import Film
 from segue_web.project import Mark, Project
 from segue_web.tracking import Corrected, between, corrected_frames, follow, one_way
+from segue_web.video import Video
 from tests.clips import clip
 from tests.lite import lively_lite
-from tests.segue_web.films import write_film
+from tests.segue_web.videos import write_video
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Film, np.ndarray]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Video, np.ndarray]:
     frames, masks = clip(3, 7, 64, 96, 2)
-    return Film(write_film(tmp_path_factory.mktemp("film") / "film.mp4", frames, gap=4)), masks
+    return Video(write_video(tmp_path_factory.mktemp("video") / "video.mp4", frames, gap=4)), masks
 
 
 def corrected(mask: np.ndarray, *ids: int) -> Corrected:
     return Corrected(np.where(np.isin(mask, ids), mask, 0).astype(np.uint8), frozenset(ids))
 
 
-def test_forwards_it_is_the_api(made: tuple[Film, np.ndarray]) -> None:
-    film, masks = made
+def test_forwards_it_is_the_api(made: tuple[Video, np.ndarray]) -> None:
+    video, masks = made
     network = lively_lite()
-    expected = list(segue.track(film.path, {0: masks[0]}, model=network, device="cpu"))
+    expected = list(segue.track(video.path, {0: masks[0]}, model=network, device="cpu"))
 
-    found = list(follow(network, film, {0: corrected(masks[0], 1, 2)}, 0, 6, device="cpu"))
+    found = list(follow(network, video, {0: corrected(masks[0], 1, 2)}, 0, 6, device="cpu"))
 
     assert [item.index for item in found] == [1, 2, 3, 4, 5, 6]
     for item in found:
         assert np.array_equal(item.mask, expected[item.index].mask)
 
 
-def test_backwards_it_is_a_session_that_sees_the_frames_in_reverse(made: tuple[Film, np.ndarray]) -> None:
-    film, masks = made
+def test_backwards_it_is_a_session_that_sees_the_frames_in_reverse(made: tuple[Video, np.ndarray]) -> None:
+    video, masks = made
     network = lively_lite()
     session = TrackSession(network, device="cpu")
-    session.step(film.frame(0), masks[0], predict=False)  # corrected as well: memory from the beginning
-    expected = {5: session.step(film.frame(5), masks[5], predict=False).mask}
-    expected |= {i: session.step(film.frame(i)).mask for i in (4, 3, 2)}
+    session.step(video.frame(0), masks[0], predict=False)  # corrected as well: memory from the beginning
+    expected = {5: session.step(video.frame(5), masks[5], predict=False).mask}
+    expected |= {i: session.step(video.frame(i)).mask for i in (4, 3, 2)}
 
     given = {0: corrected(masks[0], 1, 2), 5: corrected(masks[5], 1, 2)}
-    found = {item.index: item.mask for item in follow(network, film, given, 5, 2, device="cpu")}
+    found = {item.index: item.mask for item in follow(network, video, given, 5, 2, device="cpu")}
 
     assert sorted(found) == [2, 3, 4]
     for index, mask in found.items():
         assert np.array_equal(mask, expected[index])
 
 
-def test_an_object_that_came_later_is_not_hidden_in_the_memory_of_before(
-    made: tuple[Film, np.ndarray],
-) -> None:
-    film, masks = made
-    session = TrackSession(lively_lite(), device="cpu")
-    session.step(film.frame(0), np.where(masks[0] == 1, 1, 0), predict=False)
-    session.step(film.frame(3), masks[3], predict=False)
-
-    given = {3: corrected(masks[3], 1, 2), 0: corrected(masks[0], 1)}
-    found = next(iter(follow(lively_lite(), film, given, 3, 6, device="cpu")))
-
-    assert np.array_equal(found.mask, session.step(film.frame(4)).mask)
-
-
-def test_between_two_corrections_the_nearer_one_weighs_more(made: tuple[Film, np.ndarray]) -> None:
-    film, masks = made
+def test_between_two_corrections_the_nearer_one_weighs_more(made: tuple[Video, np.ndarray]) -> None:
+    video, masks = made
     network = lively_lite()
     given = {0: corrected(masks[0], 1, 2), 6: corrected(masks[6], 1, 2)}
-    ahead = {item.index: item.probabilities for item in follow(network, film, given, 0, 5, device="cpu")}
-    back = {item.index: item.probabilities for item in follow(network, film, given, 6, 1, device="cpu")}
+    ahead = {item.index: item.probabilities for item in follow(network, video, given, 0, 5, device="cpu")}
+    back = {item.index: item.probabilities for item in follow(network, video, given, 6, 1, device="cpu")}
 
-    steps = list(between(network, film, given, 0, 6, [1, 2], device="cpu"))
+    steps = list(between(network, video, given, 0, 6, [1, 2], device="cpu"))
 
     assert [index for index, _ in steps] == [1, 2, 3, 4, 5, 5, 4, 3, 2, 1]
     for index, objects in steps[5:]:
@@ -92,23 +78,11 @@ def test_between_two_corrections_the_nearer_one_weighs_more(made: tuple[Film, np
             assert mark.agreement == pytest.approx((one & two).sum() / max((one | two).sum(), 1))
 
 
-def test_scores_on_the_page_are_those_of_the_tracker(made: tuple[Film, np.ndarray]) -> None:
-    film, masks = made
-    results = list(follow(lively_lite(), film, {0: corrected(masks[0], 1, 2)}, 0, 2, device="cpu"))
-
-    for result, (index, objects) in zip(results, one_way(iter(results), [1, 2]), strict=True):
-        assert index == result.index
-        scores = {item.id: item.score for item in result.objects}
-        for number, (plane, mark) in objects.items():
-            np.testing.assert_array_equal(plane, result.mask == number)
-            assert mark.score == scores[number]
-
-
 def test_tracks_on_the_page_count_what_the_prompter_doubts(
-    made: tuple[Film, np.ndarray], tmp_path: Path
+    made: tuple[Video, np.ndarray], tmp_path: Path
 ) -> None:
-    film, masks = made
-    project = Project(tmp_path / "p", film.describe(), film.size)
+    video, masks = made
+    project = Project(tmp_path / "p", video.describe(), video.size)
     with project.change("click"):
         for index in (0, 3):
             for number in (1, 2):
@@ -123,9 +97,9 @@ def test_tracks_on_the_page_count_what_the_prompter_doubts(
     def scores(given: dict[int, Corrected], join: bool) -> list[dict[int, float]]:
         network = lively_lite()
         if join:
-            steps = list(between(network, film, given, 0, 3, [1, 2], device="cpu"))[2:]
+            steps = list(between(network, video, given, 0, 3, [1, 2], device="cpu"))[2:]
         else:
-            steps = list(one_way(follow(network, film, given, 0, 2, device="cpu"), [1, 2]))
+            steps = list(one_way(follow(network, video, given, 0, 2, device="cpu"), [1, 2]))
         return [{i: mark.score for i, (_, mark) in objects.items()} for _, objects in steps]
 
     assert doubted[0].expected == {1: 0.4}
@@ -135,29 +109,29 @@ def test_tracks_on_the_page_count_what_the_prompter_doubts(
             assert with_doubt[2] == without[2]
 
 
-def test_without_a_corrected_frame_there_is_nothing_to_follow(made: tuple[Film, np.ndarray]) -> None:
-    film, masks = made
+def test_without_a_corrected_frame_there_is_nothing_to_follow(made: tuple[Video, np.ndarray]) -> None:
+    video, masks = made
     with pytest.raises(PromptError, match="frame 2 has no corrected object"):
-        next(follow(lively_lite(), film, {0: corrected(masks[0], 1)}, 2, 4, device="cpu"))
+        next(follow(lively_lite(), video, {0: corrected(masks[0], 1)}, 2, 4, device="cpu"))
     empty = Corrected(np.zeros_like(masks[0]), frozenset({1}))
     with pytest.raises(PromptError, match="shows no pixel"):
-        next(follow(lively_lite(), film, {0: empty}, 0, 4, device="cpu"))
+        next(follow(lively_lite(), video, {0: empty}, 0, 4, device="cpu"))
 
 
-def test_the_film_is_read_once_and_not_kept(
-    made: tuple[Film, np.ndarray], monkeypatch: pytest.MonkeyPatch
+def test_the_video_is_read_once_and_not_kept(
+    made: tuple[Video, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    film, masks = made
+    video, masks = made
     read: list[int] = []
-    frame = film.frame
+    frame = video.frame
 
     def counted(index: int) -> Frame:
         read.append(index)
         return frame(index)
 
-    monkeypatch.setattr(film, "frame", counted)
+    monkeypatch.setattr(video, "frame", counted)
     with torch.inference_mode():
-        steps = follow(lively_lite(), film, {0: corrected(masks[0], 1, 2)}, 0, 6, device="cpu")
+        steps = follow(lively_lite(), video, {0: corrected(masks[0], 1, 2)}, 0, 6, device="cpu")
         next(steps)
 
     assert read == [0, 1]

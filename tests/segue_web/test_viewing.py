@@ -16,11 +16,9 @@ from segue_web.labels import Labels
 from segue_web.viewing import (
     Comparison,
     OfForeground,
-    OfObjects,
     distinct_ends,
-    film_of,
     foreground_of,
-    measure_of,
+    video_of,
 )
 
 TRUTH = np.array([[255, 255, 0, 0], [50, 85, 170, 0]], np.uint8)
@@ -28,13 +26,6 @@ TRUTH = np.array([[255, 255, 0, 0], [50, 85, 170, 0]], np.uint8)
 
 def labels(mask: np.ndarray, names: dict[int, str | None]) -> Labels:
     return Labels({i: name or f"Object {i}" for i, name in names.items()}, {0: lambda: mask})
-
-
-def test_labels_of_cdnet_are_known_by_their_values() -> None:
-    assert measure_of(labels(TRUTH, dict.fromkeys((50, 85, 170, 255)))) == "foreground"
-    assert measure_of(labels(TRUTH, {1: None, 170: None})) == "foreground"
-    assert measure_of(labels(TRUTH, {1: None, 2: None})) == "davis"
-    assert measure_of(labels(TRUTH, {1: None})) == "davis"
 
 
 def test_foreground_is_everything_but_shadow_or_what_moves() -> None:
@@ -53,17 +44,6 @@ def test_what_is_unknown_or_outside_does_not_count_and_pixels_of_all_frames_do()
     assert (look.tp, look.fp, look.fn, look.tn) == (1, 1, 1, 3)
     none = measure.look(1, np.zeros_like(found), np.zeros_like(found))  # no labels
     assert measure.values([look, none]) == pytest.approx([0.5, 0.5, 0.5], abs=1e-4)
-
-
-def test_objects_have_means_over_frames() -> None:
-    whole = np.zeros((20, 20), np.bool_)
-    whole[5:15, 5:15] = True
-    half = whole.copy()
-    half[:10] = False
-    measure = OfObjects()
-    values = measure.values([measure.look(0, whole, whole), measure.look(1, half, whole)])
-    assert values[0] == pytest.approx(0.75)
-    assert 0.5 < values[1] < 1
 
 
 def test_means_are_those_of_the_scorer() -> None:
@@ -105,18 +85,18 @@ def test_both_sides_have_names_of_their_own(one: str, other: str, names: tuple[s
     assert distinct_ends(Path(one), Path(other)) == names
 
 
-def test_results_know_the_film_that_they_were_made_of(tmp_path: Path) -> None:
-    film, out = tmp_path / "film", tmp_path / "out"
-    film.mkdir()
+def test_results_know_the_video_that_they_were_made_of(tmp_path: Path) -> None:
+    video, out = tmp_path / "video", tmp_path / "out"
+    video.mkdir()
     for index in range(2):
-        write_picture(film / f"{index}.png", np.zeros((32, 48, 3), np.uint8))
-    segue.foreground(film, model="difference").save(out, formats=["png", "coco"])
-    segue.foreground(film, model="difference").save(tmp_path / "alone.json", formats="coco")
+        write_picture(video / f"{index}.png", np.zeros((32, 48, 3), np.uint8))
+    segue.foreground(video, model="difference").save(out, formats=["png", "coco"])
+    segue.foreground(video, model="difference").save(tmp_path / "alone.json", formats="coco")
     for results in (out, out / "masks", out / "coco.json", tmp_path / "alone.json"):
-        assert film_of(results) == film
-    for results, said in ((tmp_path / "nothing", "no such file"), (film, "does not say of which film")):
+        assert video_of(results) == video
+    for results, said in ((tmp_path / "nothing", "no such file"), (video, "does not name its video")):
         with pytest.raises(SegueError, match=said):
-            film_of(results)
-    film.rename(tmp_path / "elsewhere")
-    with pytest.raises(SegueError, match="film, which is not there; give --film"):
-        film_of(out)
+            video_of(results)
+    video.rename(tmp_path / "elsewhere")
+    with pytest.raises(SegueError, match="video, which is not there; give --video"):
+        video_of(out)

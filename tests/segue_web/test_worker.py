@@ -9,15 +9,18 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from segue.errors import SegueError
-from segue_web.film import Film
-from segue_web.worker import DEFECT, STEPS_AHEAD, Worker, _Process, work
-from tests.segue_web.films import numbered, write_film
+from segue.errors import PromptError, SegueError
+from segue.prompts import Prompter, Prompts
+from segue_web.video import Video
+from segue_web.worker import DEFECT, STEPS_AHEAD, Tools, Worker, work
+from tests.segue_web.videos import numbered, write_video
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills by signals")
 
@@ -30,8 +33,8 @@ def counting(tools: Any, count: int) -> Iterator[int]:
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
-    return write_film(tmp_path / "film.mp4", numbered(12))
+def video(tmp_path: Path) -> Path:
+    return write_video(tmp_path / "video.mp4", numbered(12))
 
 
 class Pipe:
@@ -42,15 +45,6 @@ class Pipe:
 
     def send(self, message: Any) -> None:
         self.sent.append(message)
-
-
-class Alive:
-    def is_alive(self) -> bool:
-        return True
-
-    def terminate(self) -> None: ...
-
-    def join(self, _: float) -> None: ...
 
 
 class Asking(Pipe):
@@ -75,10 +69,10 @@ def failing(tools: Any) -> Iterator[int]:
 
 
 def frames_of(tools: Any) -> Iterator[int]:
-    yield tools.film.count
+    yield tools.video.count
 
 
-def test_a_film_that_was_moved_away_is_told_to_each_request(film: Path, tmp_path: Path) -> None:
+def test_a_video_that_was_moved_away_is_told_to_each_request(video: Path, tmp_path: Path) -> None:
     gone = tmp_path / "gone.mp4"
     use = ("ask", 0, "use", (gone, None))
     asking = Asking(use, ("ask", 1, "find", (0, "motion")), ("job", 2, frames_of, ()))
@@ -87,12 +81,36 @@ def test_a_film_that_was_moved_away_is_told_to_each_request(film: Path, tmp_path
     assert asking.sent[1:] == [(1, None, reason), ("job", 2, None, reason)]
 
 
-def test_the_process_uses_the_index_of_the_server(film: Path) -> None:
-    """Of a long film without an index it would otherwise guess which frame a number means."""
+def test_a_text_finds_what_it_names() -> None:
+    with resources.as_file(resources.files("segue") / "assets" / "sample" / "video.mp4") as video:
+        tools = Tools(None, ("stcn-lite", None), "grabcut", "cpu")
+        tools.use(video, None)
+        for name in ("motion", "nanodet"):
+            assert tools.find(0, name, "person") == []
+        with pytest.raises(PromptError, match="text"):
+            tools.find(0, "nanodet", "the")
+
+
+def test_a_click_where_the_pointer_rested_is_answered_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    with resources.as_file(resources.files("segue") / "assets" / "sample" / "video.mp4") as video:
+        tools = Tools(None, ("stcn-lite", None), "segue-prompt", "cpu")
+        tools.use(video, None)
+        tools.prepare(0, (100.0, 60.0))
+        answer = Prompter.answer
+        monkeypatch.setattr(Prompter, "answer", lambda *given: asked.append(given) or answer(*given))
+        assert tools.click(0, Prompts(points=[(100.0, 60.0)]), None).plane[60, 100]
+        assert asked == []
+        tools.click(0, Prompts(points=[(101.0, 60.0)]), None)
+        assert asked
+
+
+def test_the_process_uses_the_index_of_the_server(video: Path) -> None:
+    """Of a long video without an index it would otherwise guess which frame a number means."""
     reports: list[Any] = []
-    known = Film(film)
+    known = Video(video)
     assert known.index is not None
-    known.index = known.index[0][:7], known.index[1][:1]
+    known.index = replace(known.index, stamps=known.index.stamps[:7], keys=known.index.keys[:1])
     worker = Worker(known, ("stcn-lite", None), "grabcut", None, lambda *report: reports.append(report))
 
     async def run() -> None:
@@ -105,10 +123,12 @@ def test_the_process_uses_the_index_of_the_server(film: Path) -> None:
     assert reports[0] == (7, None)
 
 
-def test_a_job_waits_until_its_steps_are_saved(film: Path) -> None:
+def test_a_job_waits_until_its_steps_are_saved(video: Path) -> None:
     """Saving may be slower than tracking: masks of the frames between would fill the memory."""
     reports: list[Any] = []
-    worker = Worker(Film(film), ("stcn-lite", None), "grabcut", None, lambda *report: reports.append(report))
+    worker = Worker(
+        Video(video), ("stcn-lite", None), "grabcut", None, lambda *report: reports.append(report)
+    )
 
     async def run() -> None:
         worker.begin(counting, 12)
@@ -125,68 +145,13 @@ def test_a_job_waits_until_its_steps_are_saved(film: Path) -> None:
     asyncio.run(asyncio.wait_for(run(), 60))
 
 
-def test_a_defect_shows_no_exception_of_python(film: Path) -> None:
+def test_a_defect_shows_no_exception_of_python(video: Path) -> None:
     asking = Asking(("job", 3, failing, ()))
     work(asking, ("stcn-lite", None), "grabcut", "cpu")  # type: ignore[arg-type]
     assert asking.sent == [("job", 3, None, DEFECT)]
 
 
-def test_the_end_of_a_process_is_reported_to_those_who_waited_for_it_alone(film: Path) -> None:
-    """Its listener may come late: when another process is at work already."""
-    reports: list[Any] = []
-    worker = Worker(
-        Film(film), ("stcn-lite", None), "segue-prompt", None, lambda *report: reports.append(report)
-    )
-
-    async def run() -> None:
-        first, second = (_Process(Alive(), Pipe()) for _ in range(2))  # type: ignore[arg-type]
-        worker._current = first
-        old = asyncio.ensure_future(worker.ask("prepare", 0))
-        await asyncio.sleep(0)
-        worker._current = second
-        new = asyncio.ensure_future(worker.ask("prepare", 1))
-        worker.begin(counting, 3)
-        await asyncio.sleep(0)
-        worker._end(first)
-        with pytest.raises(SegueError, match="has ended"):
-            await old
-        number = next(iter(second.waiting))
-        worker._hear(first, (1, "late", None))
-        worker._hear(second, (number, "answer", None))
-        assert await new == "answer"
-        assert second.job is not None
-        worker._end(first)
-        assert reports == []
-        worker._end(second)
-        assert reports == [
-            (None, "the process that computes has ended, perhaps for lack of memory; do it again")
-        ]
-
-    asyncio.run(run())
-
-
-def test_a_pipe_that_breaks_while_a_job_begins_ends_the_job(film: Path) -> None:
-    reports: list[Any] = []
-    worker = Worker(
-        Film(film), ("stcn-lite", None), "segue-prompt", None, lambda *report: reports.append(report)
-    )
-
-    class Broken(Pipe):
-        def send(self, message: Any) -> None:
-            raise BrokenPipeError
-
-    async def run() -> None:
-        worker._current = _Process(Alive(), Broken())  # type: ignore[arg-type]
-        worker.begin(counting, 3)
-        assert len(reports) == 1
-        worker._current = _Process(Alive(), Broken())  # type: ignore[arg-type]
-        with pytest.raises(SegueError, match="has ended"):
-            await worker.ask("prepare", 0)
-
-    asyncio.run(run())
-
-
-def killed_again_and_again(film: Path, kills: int) -> None:
+def killed_again_and_again(video: Path, kills: int) -> None:
     """Ask and begin jobs while the process is killed at random; everything ends, nothing waits."""
     chance = random.Random(kills)
     ended: list[tuple[Any, Any]] = []
@@ -200,7 +165,7 @@ def killed_again_and_again(film: Path, kills: int) -> None:
         else:
             steps += 1
 
-    worker = Worker(Film(film), ("stcn-lite", None), "segue-prompt", None, report)
+    worker = Worker(Video(video), ("stcn-lite", None), "segue-prompt", None, report)
 
     async def run() -> None:
         nonlocal steps
@@ -229,10 +194,5 @@ def killed_again_and_again(film: Path, kills: int) -> None:
     asyncio.run(asyncio.wait_for(run(), 60 + 40 * kills))
 
 
-def test_a_process_that_is_killed_is_replaced(film: Path) -> None:
-    killed_again_and_again(film, 2)
-
-
-@pytest.mark.slow
-def test_a_process_that_is_killed_again_and_again_is_replaced(film: Path) -> None:
-    killed_again_and_again(film, 30)
+def test_a_process_that_is_killed_is_replaced(video: Path) -> None:
+    killed_again_and_again(video, 2)

@@ -7,12 +7,12 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from segue_web.exports import data_sets, films
+from segue_web.exports import data_sets, videos
 from segue_web.exports import tools as annotation_tools
 from segue_web.exports.cvat import cvat
 from segue_web.exports.snapshot import Snapshot, snapshot
 from segue_web.exports.writing import Writer, remove_unfinished
-from segue_web.film import Film
+from segue_web.video import Video
 from segue_web.worker import Tools
 
 __all__ = [
@@ -28,12 +28,12 @@ __all__ = [
 
 
 class Format(NamedTuple):
-    """How masks are exported.
+    """Options of an export.
 
     Attributes:
         suffix: ending of the file, none for a folder.
         write: what writes it.
-        known_only: whether it lists frames one by one, and so can leave out those of which nothing is known.
+        known_only: whether it lists frames one by one, and so can leave out frames without annotation.
     """
 
     suffix: str
@@ -51,26 +51,26 @@ FORMATS = {
     "mots": Format("", data_sets.mots, known_only=True),
     "cvat": Format(".xml", cvat),
     "labelstudio": Format("", annotation_tools.labelstudio, known_only=True),
-    "overlay": Format(".mp4", films.overlay),
-    "prores": Format(".mov", films.prores),
-    "vp9": Format(".webm", films.vp9),
-    "png": Format("", films.pictures),
+    "overlay": Format(".mp4", videos.overlay),
+    "prores": Format(".mov", videos.prores),
+    "vp9": Format(".webm", videos.vp9),
+    "png": Format("", videos.pictures),
 }
 
 
 def free_path(folder: Path, name: str, form: str) -> Path:
-    """Where an export goes: a path that is not there yet."""
-    plain = "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in name)[:60] or "film"
+    """Output path of an export; it must not exist."""
+    plain = "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in name)[:60] or "video"
     taken = {path.name for path in folder.iterdir()}
     ends = (f"{'' if number == 1 else f'-{number}'}{FORMATS[form].suffix}" for number in count(1))
     return folder / next(path for end in ends if (path := f"{plain}-{form}{end}") not in taken)
 
 
-def steps(film: Film, taken: Snapshot, form: str) -> int:
-    """How many frames an export goes through."""
-    return len(taken.frames(film) if FORMATS[form].known_only else taken.span(film))
+def steps(video: Video, taken: Snapshot, form: str) -> int:
+    """Number of frames in an export."""
+    return len(taken.frames(video) if FORMATS[form].known_only else taken.span(video))
 
 
 def export_job(tools: Tools, taken: Snapshot, form: str, target: Path) -> Iterator[int]:
     """Job of :meth:`segue_web.worker.Worker.begin` that writes an export."""
-    yield from FORMATS[form].write(tools.film, taken, target)
+    yield from FORMATS[form].write(tools.video, taken, target)

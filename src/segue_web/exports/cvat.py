@@ -13,26 +13,26 @@ from segue.arrays import BoolArray
 from segue.masks import measure
 from segue.video.partial import write_complete
 from segue_web.exports.snapshot import Snapshot
-from segue_web.film import Film
 from segue_web.interpolation import Corners, filled
 from segue_web.text import without_controls
+from segue_web.video import Video
 
 
-def cvat(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
+def cvat(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     """CVAT for video 1.1: polygons where a person drew keyframes, masks elsewhere.
 
     CVAT follows no masks, so each is a track of one frame, as CVAT itself writes them; those of one object
     share its group. Polygons with keyframes, and those interpolated between them, are one track; a frame
     whose mask is no longer that of its polygon has the mask.
     """
-    tracks = _Tracks(film, taken)
-    for done, index in enumerate(taken.span(film), 1):
-        tracks.add(index, dict(taken.planes(index, film.size)))
+    tracks = _Tracks(video, taken)
+    for done, index in enumerate(taken.span(video), 1):
+        tracks.add(index, dict(taken.planes(index, video.size)))
         yield done
     root = ET.Element("annotations")
     _add(root, version="1.1")
-    root.append(_meta(film, taken, {taken.names[i][0] for i in tracks.polygons}))
-    tracks.end(taken.span(film).stop)
+    root.append(_meta(video, taken, {taken.names[i][0] for i in tracks.polygons}))
+    tracks.end(taken.span(video).stop)
     for number, track in enumerate([*tracks.polygons.values(), *tracks.masks]):
         track.set("id", str(number))
         root.append(track)
@@ -40,12 +40,12 @@ def cvat(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
     write_complete(target, ET.tostring(root, encoding="utf-8", xml_declaration=True))
 
 
-def _meta(film: Film, taken: Snapshot, mixed: set[str]) -> ET.Element:
-    """What CVAT says of a task; labels in ``mixed`` have polygons as well as masks."""
+def _meta(video: Video, taken: Snapshot, mixed: set[str]) -> ET.Element:
+    """Task metadata of CVAT; labels in ``mixed`` have polygons as well as masks."""
     meta = ET.Element("meta")
     task = ET.SubElement(meta, "task")
-    last = film.count - 1
-    _add(task, name=film.name, size=film.count, mode="interpolation", start_frame=0, stop_frame=last)
+    last = video.count - 1
+    _add(task, name=video.name, size=video.count, mode="interpolation", start_frame=0, stop_frame=last)
     labels = ET.SubElement(task, "labels")
     for name, colour in dict(taken.names.values()).items():
         label = ET.SubElement(labels, "label")
@@ -54,7 +54,7 @@ def _meta(film: Film, taken: Snapshot, mixed: set[str]) -> ET.Element:
         for attribute in taken.attribute_names():
             about = {"name": attribute, "mutable": False, "input_type": "text"}
             _add(ET.SubElement(attributes, "attribute"), **about, default_value="", values="")
-    height, width = film.size
+    height, width = video.size
     _add(ET.SubElement(task, "original_size"), width=width, height=height)
     return meta
 
@@ -68,8 +68,8 @@ class _Tracks:
         masks: one track for each mask.
     """
 
-    def __init__(self, film: Film, taken: Snapshot) -> None:
-        self._film, self._taken = film, taken
+    def __init__(self, video: Video, taken: Snapshot) -> None:
+        self._video, self._taken = video, taken
         self.polygons: dict[int, ET.Element] = {}
         self.masks: list[ET.Element] = []
         self._open: dict[int, str] = {}  # corners of the polygons of the frame before, by object
@@ -80,7 +80,7 @@ class _Tracks:
         kept: set[int] = set()
         for i in sorted(drawn):
             corners, key = drawn[i]
-            if np.array_equal(planes[i], filled(_read_back(corners), self._film.size)):
+            if np.array_equal(planes[i], filled(_read_back(corners), self._video.size)):
                 kept.add(i)
                 self._polygon(index, i, _written(corners), key=key)
         for i in [i for i in self._open if i not in kept]:
@@ -111,7 +111,7 @@ class _Tracks:
     def _hide(self, index: int, i: int) -> None:
         """CVAT shows a polygon until its track says that it is outside."""
         points = self._open.pop(i)
-        if index < self._film.count:
+        if index < self._video.count:
             self._shape(self.polygons[i], "polygon", index, i, outside=1, points=points)
 
     def _track(self, i: int) -> ET.Element:
@@ -143,14 +143,7 @@ def _add(parent: ET.Element, **texts: object) -> None:
 
 
 def row_runs(mask: npt.NDArray[np.bool_]) -> list[int]:
-    """Run lengths along the rows, the first one of zeros, as CVAT has them.
-
-    Args:
-        mask: (H, W), bool.
-
-    Returns:
-        Lengths in pixels, in turn of zeros and ones.
-    """
+    """Run lengths along the rows, the first one of zeros, as CVAT has them. ``mask``: (H, W), bool."""
     flat = mask.ravel()
     ends = np.flatnonzero(np.diff(flat)) + 1
     runs = np.diff([0, *ends.tolist(), flat.size]).tolist()

@@ -16,13 +16,13 @@ from segue.video.partial import write_complete
 from segue_web.exports.outlines import single_outline
 from segue_web.exports.snapshot import Snapshot
 from segue_web.exports.writing import complete_folder, write_pictures
-from segue_web.film import Film
+from segue_web.video import Video
 
 RESOLUTION = "Full-Resolution"
-"""The folder of DAVIS between ``JPEGImages`` and the sequences, for pictures of any size."""
+"""The folder of DAVIS between ``JPEGImages`` and the sequences, for images of any size."""
 
 COCO_SUBSET = "default"
-"""What CVAT and datumaro call the pictures of a task that has one part only."""
+"""Name that CVAT and datumaro give to the images of a task with one part."""
 
 MOT_NAMES = (
     "pedestrian", "person on vehicle", "car", "bicycle", "motorbike", "non-motorized vehicle",
@@ -48,7 +48,7 @@ MOTS_OBJECTS = 1000
 """MOTS writes an object as this number times its class, plus its own number, which is smaller."""
 
 
-def davis(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
+def davis(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     """The tree of DAVIS 2017, which `segue eval davis` and the official tools read."""
     name = target.name
     with complete_folder(target) as folder:
@@ -58,53 +58,53 @@ def davis(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
         lists.mkdir(parents=True)
         for part in ("train", "val"):
             (lists / f"{part}.txt").write_text(f"{name}\n")
-        frames = list(taken.frames(film))
-        for place in write_pictures(film, frames, pictures):
+        frames = list(taken.frames(video))
+        for place in write_pictures(video, frames, pictures):
             index = frames[place]
-            write_index_mask(masks / f"{film.frame_name(index)}.png", taken.mask(index, film.size))
+            write_index_mask(masks / f"{video.frame_name(index)}.png", taken.mask(index, video.size))
             yield place + 1
 
 
-def coco(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """One annotation file of COCO; its pictures are those of the film, or called ``00012.jpg``."""
-    yield from _coco(film, taken, target, film.file_name)
+def coco(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
+    """One COCO annotation file; its images are those of the video, or named ``00012.jpg``."""
+    yield from _coco(video, taken, target, video.file_name)
 
 
-def _coco(film: Film, taken: Snapshot, target: Path, name: Callable[[int], str]) -> Iterator[int]:
-    names = tuple(name(index) for index in range(film.count))
-    with CocoSink(target, names=names, size=film.size, attributes=taken.attributes) as sink:
-        for done, index in enumerate(taken.frames(film), 1):
-            sink.write_lengths(taken.result(index, film), taken.lengths(index, film.size), film.size)
+def _coco(video: Video, taken: Snapshot, target: Path, name: Callable[[int], str]) -> Iterator[int]:
+    names = tuple(name(index) for index in range(video.count))
+    with CocoSink(target, names=names, size=video.size, attributes=taken.attributes) as sink:
+        for done, index in enumerate(taken.frames(video), 1):
+            sink.write_lengths(taken.result(index, video), taken.lengths(index, video.size), video.size)
             yield done
 
 
-def coco_images(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """The annotation file of COCO and its pictures, in the folders that CVAT and datumaro look for."""
+def coco_images(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
+    """The annotation file of COCO and its images, in the folders that CVAT and datumaro look for."""
     with complete_folder(target) as folder:
-        frames = list(taken.frames(film))
+        frames = list(taken.frames(video))
         place = folder / "images" / COCO_SUBSET
-        pictures = write_pictures(film, frames, place)
+        pictures = write_pictures(video, frames, place)
         (folder / "annotations").mkdir()
         file = folder / "annotations" / f"instances_{COCO_SUBSET}.json"
-        named = _coco(film, taken, file, lambda index: f"{film.frame_name(index)}.jpg")
+        named = _coco(video, taken, file, lambda index: f"{video.frame_name(index)}.jpg")
         for _, done in zip(pictures, named, strict=True):
             yield done
 
 
-def ytvis(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
+def ytvis(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     """An annotation file of YouTube-VIS: videos, annotations, and the objects' names as categories."""
-    height, width = film.size
+    height, width = video.size
     tracks: dict[int, list[Any]] = {i: [] for i in taken.names}
-    span = taken.span(film)
+    span = taken.span(video)
     for done, index in enumerate(span, 1):
-        lengths = taken.lengths(index, film.size)
+        lengths = taken.lengths(index, video.size)
         for i, track in tracks.items():
             track.append(lengths.get(i))
         yield done
     categories = taken.categories()
     annotations = [
         {
-            "id": n,
+            "id": i,
             "video_id": 1,
             "category_id": categories[taken.names[i][0]],
             "iscrowd": 0,
@@ -116,12 +116,12 @@ def ytvis(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
             "bboxes": [entry and _left_top_width_height(rle_box(entry)) for entry in track],
             **({"attributes": taken.attributes[i]} if i in taken.attributes else {}),
         }
-        for n, (i, track) in enumerate(tracks.items(), 1)
+        for i, track in tracks.items()
     ]
-    names = [f"{film.name}/{film.file_name(index)}" for index in span]
-    video = {"id": 1, "width": width, "height": height, "length": len(span), "file_names": names}
+    names = [f"{video.name}/{video.file_name(index)}" for index in span]
+    entry = {"id": 1, "width": width, "height": height, "length": len(span), "file_names": names}
     listed = [{"id": n, "name": name, "supercategory": "object"} for name, n in categories.items()]
-    found = {"videos": [video], "categories": listed, "annotations": annotations}
+    found = {"videos": [entry], "categories": listed, "annotations": annotations}
     write_complete(target, json.dumps({"info": info(), "licenses": [], **found}).encode())
 
 
@@ -129,13 +129,13 @@ def _left_top_width_height(box: tuple[float, float, float, float] | None) -> lis
     return box and [box[0], box[1], box[2] - box[0], box[3] - box[1]]
 
 
-def yolo(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """Pictures and outlines as ultralytics' segmentation models are trained on.
+def yolo(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
+    """Images and outlines as ultralytics' segmentation models are trained on.
 
     A line of a label file is the class and the corners of one object, as shares of width and height. An
     object of several parts is one polygon, whose parts are joined by a line; so are its holes.
     """
-    height, width = film.size
+    height, width = video.size
     classes = {name: number - 1 for name, number in taken.categories().items()}
     with complete_folder(target) as folder:
         labels = folder / "labels" / "train"
@@ -144,58 +144,60 @@ def yolo(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
         # Without "path", which ultralytics takes from the working directory, all begins beside this file.
         text = f"train: images/train\nval: images/train\nnames:\n{names}"
         (folder / "data.yaml").write_text(text, "utf-8")
-        frames = list(taken.frames(film))
+        frames = list(taken.frames(video))
         pictures = folder / "images" / "train"
-        for place in write_pictures(film, frames, pictures):
+        for place in write_pictures(video, frames, pictures):
             lines = []
-            for i, plane in taken.planes(frames[place], film.size):
+            for i, plane in taken.planes(frames[place], video.size):
                 corners = (single_outline(plane) + 0.5) / (width, height)
                 if len(corners) > 2:
                     numbers = " ".join(f"{value:.6f}" for value in corners.ravel().tolist())
                     lines.append(f"{classes[taken.names[i][0]]} {numbers}\n")
-            (labels / f"{film.frame_name(frames[place])}.txt").write_text("".join(lines))
+            (labels / f"{video.frame_name(frames[place])}.txt").write_text("".join(lines))
             yield place + 1
 
 
-def mot(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
+def mot(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     """A sequence of the MOT Challenge: boxes in ``gt/gt.txt``, counted from 1, frames too.
 
-    The frames that are exported are numbered without gaps; ``frames.txt`` names those of the film, and
+    The frames that are exported are numbered without gaps; ``frames.txt`` names those of the video, and
     ``gt/labels.txt`` the classes, one a line, as CVAT and datumaro read them.
     """
     classes = _classes(taken.categories(), MOT_CLASSES, (number for number in count(MOT_FREE)))
 
     def lines(number: int, index: int) -> Iterator[str]:
-        for i, rle in taken.lengths(index, film.size).items():
+        for i, rle in taken.lengths(index, video.size).items():
             x0, y0, x1, y1 = (int(side) for side in rle_box(rle) or (0, 0, 0, 0))
             kind = classes[taken.names[i][0]]
             yield f"{number},{i},{x0 + 1},{y0 + 1},{x1 - x0},{y1 - y0},1,{kind},1"
 
-    yield from _challenge(film, taken, target, lines, _listed(MOT_NAMES, classes))
+    yield from _challenge(video, taken, target, lines, _listed(MOT_NAMES, classes))
 
 
-def mots(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
+def mots(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     """A sequence of MOTS: run lengths in ``gt/gt.txt``; frames as in :func:`mot`."""
     if max(taken.names) >= MOTS_OBJECTS:
         raise SegueError(f"MOTS has room for objects up to {MOTS_OBJECTS - 1}; leave {max(taken.names)} out")
     free = (number for number in count(MOTS_FREE) if number != MOTS_IGNORED)
     classes = _classes(taken.categories(), MOTS_CLASSES, free)
-    height, width = film.size
+    height, width = video.size
 
     def lines(number: int, index: int) -> Iterator[str]:
-        mask = taken.mask(index, film.size)
+        mask = taken.mask(index, video.size)
         for i, rle in encode_objects(mask, measure(mask)).items():
             kind = classes[taken.names[i][0]]
             yield f"{number} {MOTS_OBJECTS * kind + i} {kind} {height} {width} {rle['counts']}"
 
-    yield from _challenge(film, taken, target, lines, _listed(MOTS_NAMES, classes))
+    yield from _challenge(video, taken, target, lines, _listed(MOTS_NAMES, classes))
 
 
-def _challenge(film: Film, taken: Snapshot, target: Path, lines: Any, names: Sequence[str]) -> Iterator[int]:
+def _challenge(
+    video: Video, taken: Snapshot, target: Path, lines: Any, names: Sequence[str]
+) -> Iterator[int]:
     """The folder of a sequence of the MOT Challenge; ``lines`` of a frame by its number and its index."""
-    frames = list(taken.frames(film))
-    height, width = film.size
-    about = {"name": target.name, "imDir": "img1", "frameRate": round(film.fps), "seqLength": len(frames),
+    frames = list(taken.frames(video))
+    height, width = video.size
+    about = {"name": target.name, "imDir": "img1", "frameRate": round(video.fps), "seqLength": len(frames),
              "imWidth": width, "imHeight": height, "imExt": ".jpg"}  # fmt: skip
     with complete_folder(target) as folder:
         (folder / "gt").mkdir()
@@ -204,7 +206,7 @@ def _challenge(film: Film, taken: Snapshot, target: Path, lines: Any, names: Seq
         (folder / "gt" / "labels.txt").write_text("".join(f"{name}\n" for name in names), "utf-8")
         (folder / "frames.txt").write_text("".join(f"{index}\n" for index in frames))
         with (folder / "gt" / "gt.txt").open("w", encoding="utf-8") as stream:
-            for place in write_pictures(film, frames, folder / "img1", lambda n: f"{n + 1:06d}.jpg"):
+            for place in write_pictures(video, frames, folder / "img1", lambda n: f"{n + 1:06d}.jpg"):
                 stream.writelines(f"{line}\n" for line in lines(place + 1, frames[place]))
                 yield place + 1
 

@@ -14,7 +14,7 @@ from segue.types import Image
 
 BAND = 0.012
 """Half the width of the band along the edge of a mask in which the transparency is estimated, as a share of
-the shorter side of the picture."""
+the shorter side of the image."""
 
 LEAST_BAND = 2
 """The same in pixels, at least."""
@@ -29,13 +29,9 @@ def need_matting() -> None:
 def soft_cut_out(image: Image, mask: npt.NDArray[np.bool_]) -> Image:
     """The pixels of a mask with soft edges.
 
-    Args:
-        image: RGB (H, W, 3), uint8.
-        mask: (H, W); the edge of what is meant lies near its own.
-
-    Returns:
-        RGBA, (H, W, 4), uint8: the transparency of closed-form matting in a band along the edge of the mask,
-        and colours without those of what lies behind (multi-level foreground estimation, Germer et al. 2020).
+    ``image``: RGB (H, W, 3), uint8; ``mask``: (H, W); returns RGBA, (H, W, 4), uint8: the transparency of
+    closed-form matting in a band along the edge of the mask, and colours without those of what lies behind
+    (multi-level foreground estimation, Germer et al.
     """
     found = np.zeros((*mask.shape, 4), np.uint8)
     band = max(LEAST_BAND, round(BAND * min(mask.shape)))
@@ -48,13 +44,13 @@ def soft_cut_out(image: Image, mask: npt.NDArray[np.bool_]) -> Image:
         max(0, y - band) : min(mask.shape[0], y + height + band),
         max(0, x - band) : min(mask.shape[1], x + width + band),
     ]
-    # Outside the picture the object goes on, so that its edge there is none.
+    # Outside the image the object goes on, so that its edge there is none.
     inside = cv2.erode(mask.astype(np.uint8), brush, borderType=cv2.BORDER_CONSTANT, borderValue=1) > 0
     trimap = np.where(inside, 1.0, np.where(reach, 0.5, 0.0))[here]
     colours = np.asarray(image[here], np.float64) / 255
     if (trimap == 1).any() and (trimap == 0).any():
         alpha = _alpha(colours, trimap)
-    else:  # too thin, or all of the picture: there is nothing to learn its colours from
+    else:  # too thin, or all of the image: there is nothing to learn its colours from
         alpha = mask[here].astype(np.float64)
     found[here] = np.round(255 * np.dstack([_colours(colours, alpha), alpha]))
     found[found[..., 3] == 0] = 0

@@ -30,14 +30,7 @@ class Part:
 
 
 def parts_of(mask: npt.NDArray[np.bool_]) -> list[Part]:
-    """The connected parts of a mask.
-
-    Args:
-        mask: (H, W), bool.
-
-    Returns:
-        Outline and holes of each part, in pixels; the largest outline first.
-    """
+    """The connected parts of a mask. ``mask``: (H, W), bool."""
     contours, tree = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     if not contours:
         return []
@@ -56,11 +49,7 @@ def single_outline(mask: npt.NDArray[np.bool_]) -> Corners:
 
     Filled by the even-odd rule, as OpenCV does, it gives the mask, and lines of one pixel between parts.
 
-    Args:
-        mask: (H, W), bool.
-
-    Returns:
-        Corners x, y in pixels, (M, 2), int32; (0, 2) of an empty mask.
+    ``mask``: (H, W), bool; returns corners x, y in pixels, (M, 2), int32.
     """
     parts = parts_of(mask)
     if not parts:

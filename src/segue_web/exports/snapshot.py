@@ -1,4 +1,4 @@
-"""What is exported: objects of a project on some of its frames, as they were when it was asked for."""
+"""Snapshots of a project for exports: its objects on some of its frames, at the time of the request."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from segue.arrays import BoolArray
 from segue.errors import SegueError
 from segue.masks import Rle, measure
 from segue.types import Frame, IndexMask, ObjectInfo, Segmentation
-from segue_web.film import Film
 from segue_web.interpolation import Corners, interpolated, neighbours
 from segue_web.project import Project, composed, decoded
-from segue_web.text import without_controls
+from segue_web.video import Video
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What is exported.
+    """The objects and frames of an export.
 
     Attributes:
         masks: by frame on which something is known of one of the objects, also that it is not there, the
@@ -26,7 +25,7 @@ class Snapshot:
         scores: by frame and object.
         all_frames: whether data sets get the other frames as well, as if nothing were there.
         first: the first frame that is exported.
-        last: the last one; None is that of the film.
+        last: the last one; None takes the last frame of the video.
         soft: whether cut-outs have soft edges.
         attributes: of each object that has any, by name; its group is one of them, called ``group``.
         polygons: those that a person drew to be interpolated, by object and frame.
@@ -48,24 +47,19 @@ class Snapshot:
         """The names of all attributes, in their order."""
         return list(dict.fromkeys(name for of_object in self.attributes.values() for name in of_object))
 
-    def span(self, film: Film) -> range:
-        """The frames from the first to the last one, of which films are made."""
-        return range(self.first, film.count if self.last is None else min(self.last + 1, film.count))
+    def span(self, video: Video) -> range:
+        """The frames from the first to the last one; exported videos have all of them."""
+        return range(self.first, video.count if self.last is None else min(self.last + 1, video.count))
 
-    def frames(self, film: Film) -> Sequence[int]:
+    def frames(self, video: Video) -> Sequence[int]:
         """The frames that go into a data set, in order."""
-        span = self.span(film)
+        span = self.span(video)
         return span if self.all_frames else [index for index in sorted(self.masks) if index in span]
 
     def mask(self, index: int, size: tuple[int, int]) -> IndexMask:
         """Index mask of a frame with the chosen objects; empty where nothing is saved.
 
-        Args:
-            index: number of the frame.
-            size: height and width of the film.
-
-        Returns:
-            (H, W), uint8 or uint16, 0 and ids of ``names``.
+        Returns (H, W), uint8 or uint16, 0 and ids of ``names``.
         """
         return composed(self._chosen(index), size)
 
@@ -93,9 +87,9 @@ class Snapshot:
                 found[i] = interpolated(keys[before], keys[after], share), False
         return found
 
-    def result(self, index: int, film: Film) -> Segmentation:
+    def result(self, index: int, video: Video) -> Segmentation:
         """The objects of a frame, as tracking gives them."""
-        mask = self.mask(index, film.size)
+        mask = self.mask(index, video.size)
         extents = measure(mask)
         objects = tuple(
             ObjectInfo(i, name, self.scores.get((index, i), 0.0), extents[i].box, extents[i].area)
@@ -103,12 +97,12 @@ class Snapshot:
             else ObjectInfo(i, name, 0.0)
             for i, (name, _) in self.names.items()
         )
-        return Segmentation(index, film.time(index), mask, objects)
+        return Segmentation(index, video.time(index), mask, objects)
 
-    def shown(self, film: Film) -> Iterator[tuple[Frame, Segmentation]]:
-        """Every frame of the span with its picture."""
-        for index in self.span(film):
-            yield film.frame(index), self.result(index, film)
+    def shown(self, video: Video) -> Iterator[tuple[Frame, Segmentation]]:
+        """Every frame of the span with its image."""
+        for index in self.span(video):
+            yield video.frame(index), self.result(index, video)
 
     def categories(self) -> dict[str, int]:
         """Number of each class, from 1 on: the names of the objects, in their order."""
@@ -126,13 +120,8 @@ def snapshot(
 ) -> Snapshot:
     """The chosen objects of a project as they are now."""
     rows = [row for row in project.objects() if objects is None or row["id"] in objects]
-    # Projects of earlier versions may hold any text, and attributes that are called like the group.
-    about = {}
-    for row in rows:
-        group = {"group": without_controls(row["group"])} if row["group"] else {}
-        given = {without_controls(name): without_controls(text) for name, text in row["attributes"].items()}
-        about[row["id"]] = group | given | group
-    names = {row["id"]: (without_controls(row["category"] or row["name"]), row["colour"]) for row in rows}
+    about = {row["id"]: ({"group": row["group"]} if row["group"] else {}) | row["attributes"] for row in rows}
+    names = {row["id"]: (row["category"] or row["name"], row["colour"]) for row in rows}
     timeline = project.timeline()
     known = {row[0] for row in timeline if row[1] in names}
     wanted = [i for i in sorted(known) if i >= first and (last is None or i <= last)]
@@ -141,7 +130,7 @@ def snapshot(
         end = "the end" if last is None else last
         where = f"on the frames from {first} to {end}" if known else "yet"
         raise SegueError(f"there are no masks to export {where}")
-    # What a person looked at and left so is right, whatever the prompter expected of it.
+    # A mask that a person looked at and kept counts as right, whatever the prompter expected.
     scores = {(row[0], row[1]): 1.0 if row[2] == "given" else row[3] for row in timeline}
     return Snapshot(
         masks,

@@ -14,24 +14,24 @@ import numpy.typing as npt
 
 from segue_web.exports.snapshot import Snapshot
 from segue_web.exports.writing import complete_folder, write_pictures
-from segue_web.film import Film
+from segue_web.video import Video
 
 _RUN_BITS = (3, 4, 9, 16)
 """Bits for the length of a run in Label Studio's format; runs are written in the shortest that holds them."""
 
 
-def labelstudio(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """Tasks of Label Studio with brush labels, one a frame, beside the pictures they are of."""
+def labelstudio(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
+    """Tasks of Label Studio with brush labels, one a frame, beside the images they are of."""
     about: dict[str, Any] = {"type": "brushlabels", "from_name": "tag", "to_name": "image"}
-    about["original_height"], about["original_width"] = film.size
+    about["original_height"], about["original_width"] = video.size
     fields = {name: f"attribute{number}" for number, name in enumerate(taken.attribute_names(), 1)}
     with complete_folder(target) as folder:
         tasks = []
-        frames = list(taken.frames(film))
-        for place in write_pictures(film, frames, folder / "frames"):
+        frames = list(taken.frames(video))
+        for place in write_pictures(video, frames, folder / "frames"):
             index = frames[place]
             results = []
-            for i, plane in taken.planes(index, film.size):
+            for i, plane in taken.planes(index, video.size):
                 value = {"format": "rle", "rle": brush_rle(plane), "brushlabels": [taken.names[i][0]]}
                 region = {"id": f"f{index}o{i}", "image_rotation": 0}
                 results.append({**region, "value": value, **about})
@@ -42,7 +42,7 @@ def labelstudio(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
                         "value": {"text": [text]},
                     }
                     results.append({**about, **region, **of_region})
-            picture = quote(f"{target.name}/frames/{film.frame_name(index)}.jpg")
+            picture = quote(f"{target.name}/frames/{video.frame_name(index)}.jpg")
             annotations = [{"id": place + 1, "result": results}]
             data = {"image": f"/data/local-files/?d={picture}", "frame": index}
             tasks.append({"id": place + 1, "data": data, "annotations": annotations})
@@ -66,11 +66,7 @@ def brush_rle(mask: npt.NDArray[np.generic]) -> list[int]:
     The bits: number of values (32), size of a value less 1 (5), four sizes of run lengths less 1 (4 each);
     then for each run a 1, which of the four sizes (2), the length less 1, and the value.
 
-    Args:
-        mask: (H, W), inside where not 0.
-
-    Returns:
-        Bytes, 0 to 255.
+    ``mask``: (H, W), inside where not 0.
     """
     flat = mask.ravel() != 0
     ends = np.append(np.flatnonzero(np.diff(flat)) + 1, flat.size)

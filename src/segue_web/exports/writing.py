@@ -1,4 +1,4 @@
-"""Where exports go: under names that are not taken, and complete before they bear them."""
+"""Write exports under free names, complete before they are renamed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 from segue.video.partial import remove_partial, writing
 from segue_web.exports.snapshot import Snapshot
-from segue_web.film import Film
+from segue_web.video import Video
 
-Writer = Callable[[Film, Snapshot, Path], Iterator[int]]
+Writer = Callable[[Video, Snapshot, Path], Iterator[int]]
 """Writes an export, yielding how many frames are done."""
 
 
@@ -23,13 +23,13 @@ def remove_unfinished(folder: Path, target: Path | None = None) -> None:
 
 
 def write_pictures(
-    film: Film, frames: list[int], folder: Path, name: Callable[[int], str] | None = None
+    video: Video, frames: list[int], folder: Path, name: Callable[[int], str] | None = None
 ) -> Iterator[int]:
-    """Write frames as JPEG pictures."""
+    """Write frames as JPEG images."""
     folder.mkdir(parents=True)
     for place, index in enumerate(frames):
-        called = f"{film.frame_name(index)}.jpg" if name is None else name(place)
-        (folder / called).write_bytes(film.jpeg(index))
+        called = f"{video.frame_name(index)}.jpg" if name is None else name(place)
+        (folder / called).write_bytes(video.jpeg(index))
         yield place
 
 

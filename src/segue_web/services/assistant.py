@@ -1,4 +1,4 @@
-"""The backend of all services: masks of prompts on a picture, and objects followed through frames."""
+"""The backend of all services: masks of prompts on an image, and objects followed through frames."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ from segue.video.images import decode_image
 from segue.weights import load_for
 
 PICTURES = 4
-"""Pictures whose features are kept, so that a further click costs the decoder alone."""
+"""Images whose features are kept, so that a further click costs the decoder alone."""
 
 LARGEST_PICTURE = 64 << 20
-"""Bytes beyond which no picture is decoded."""
+"""Bytes beyond which no image is decoded."""
 
 
 class RequestError(SegueError):
     """A request that is not of the tool's form, or cannot be carried out; its text is for the annotator."""
+
+    status = 400
 
 
 class Assistant:
@@ -64,15 +66,7 @@ class Assistant:
     def answer(self, picture: Image, prompts: Prompts) -> Answer:
         """The mask of what prompts point at; see :class:`segue.prompts.Prompts`.
 
-        Args:
-            picture: RGB (H, W, 3), uint8.
-            prompts: clicks, a box or a mask, in pixels.
-
-        Returns:
-            Masks of the size of the picture, the one to take first.
-
-        Raises:
-            PromptError: nothing says where the object is, or it lies outside.
+        ``picture``: RGB (H, W, 3), uint8.
         """
         key = hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).digest()
         with self._lock:
@@ -94,12 +88,12 @@ class Assistant:
 
 
 def picture_of(text: str) -> Image:
-    """The picture in a request, RGB (H, W, 3), uint8: base64, by itself or as a ``data:`` address."""
+    """The image in a request, RGB (H, W, 3), uint8: base64, by itself or as a ``data:`` address."""
     return decode_image(picture_file(text), "image")
 
 
 def picture_file(text: str) -> bytes:
-    """The file of a picture in a request, not decoded yet."""
+    """The file of an image in a request, not decoded yet."""
     if text.startswith("data:"):
         text = text.partition(",")[2]
     if len(text) > LARGEST_PICTURE * 4 // 3:

@@ -1,7 +1,7 @@
 """An ML backend of Label Studio: clicks, boxes and brushes become masks, boxes in videos are followed.
 
 The protocol is that of ``label-studio-ml-backend``: Label Studio posts tasks and what the annotator has just
-drawn to ``/predict`` and takes regions from the answer. What it draws is in percent of the picture, frames of
+drawn to ``/predict`` and takes regions from the answer. What it draws is in percent of the image, frames of
 videos count from 1, and masks are brush run lengths (:func:`segue_web.exports.tools.brush_rle`).
 """
 
@@ -17,10 +17,8 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field, model_validator
 
-from segue.errors import SegueError
 from segue.prompts.answers import Prompts
 from segue.types import Box, BoxPrompt, Image, Point, Prompt, Segmentation
 from segue.video import open_source
@@ -29,7 +27,7 @@ from segue_web.exports.outlines import parts_of
 from segue_web.exports.tools import brush_rle
 from segue_web.services.assistant import Assistant, RequestError, picture_of
 from segue_web.services.media import Media
-from segue_web.services.requests import Body, Coordinate, Threads, body_of, parse, status_of
+from segue_web.services.requests import Body, Coordinate, Threads, body_of, parse, service
 
 MOST_TASKS = 1000
 MOST_REGIONS = 1000
@@ -49,7 +47,7 @@ class Key(Body):
 
 
 class Value(Body):
-    """What was drawn, in percent of the picture; labels stand under the name of the tag."""
+    """A drawn shape in percent of the image; labels are under the name of the tag."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     x: Coordinate = 0
@@ -91,25 +89,25 @@ class Region(Body):
 
 
 class Task(Body):
-    """A picture or video, by the fields of a task's data."""
+    """An image or video, by the fields of a task's data."""
 
     data: dict[str, Any] = Field({})
 
 
 class Context(Body):
-    """What the annotator has just drawn."""
+    """The latest shapes of the annotator."""
 
     result: Annotated[list[Region], Field(max_length=MOST_REGIONS)] | None = None
 
 
 class Params(Body):
-    """What goes with the tasks."""
+    """Parameters of a request."""
 
     context: Context | None = None
 
 
 class Prediction(Body):
-    """What Label Studio posts to ``/predict``."""
+    """Request of Label Studio to ``/predict``."""
 
     tasks: Annotated[list[Task], Field(min_length=1, max_length=MOST_TASKS)]
     label_config: Annotated[str, Field(max_length=1 << 20)] = ""
@@ -117,19 +115,19 @@ class Prediction(Body):
 
     @property
     def regions(self) -> list[Region]:
-        """What was drawn, if anything."""
+        """The drawn shapes, if any."""
         context = self.params and self.params.context
         return (context and context.result) or []
 
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """What of a labelling configuration the backend works with.
+    """Supported tags of a labelling configuration.
 
     Attributes:
         kind: ``brushlabels``, ``polygonlabels`` or ``videorectangle``.
         from_name: the tag that gets the regions.
-        to_name: the tag of the picture or video.
+        to_name: the tag of the image or video.
         key: the field of a task's data that has it.
     """
 
@@ -161,7 +159,7 @@ class Tags:
 
 
 def predictions(assistant: Assistant, media: Media, request: Prediction, frames: int = 50) -> dict[str, Any]:
-    """What is answered to ``/predict``."""
+    """The answer to ``/predict``."""
     regions = request.regions
     if not regions:
         nothing = {"result": [], "score": 0.0, "model_version": assistant.name}
@@ -227,7 +225,7 @@ def _labels(regions: Sequence[Region], kind: str) -> dict[str, list[str]]:
 
 
 def prompts_of(regions: Sequence[Region], size: tuple[int, int]) -> Prompts:
-    """What was drawn on a picture, as prompts in its pixels."""
+    """Drawn shapes of an image as prompts in pixels."""
     height, width = size
     points: list[Point] = []
     negative: list[Point] = []
@@ -255,7 +253,7 @@ def _box(drawn: Value | Key, size: tuple[int, int]) -> Box:
 
 
 def decode_brush(values: Sequence[int], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Where the alpha channel of Label Studio's brush run lengths is not 0, (H, W); ``values`` are bytes."""
+    """Mask (H, W) of non-zero alpha in Label Studio's brush run lengths; ``values`` are bytes."""
     height, width = size
     bits = "".join(f"{byte:08b}" for byte in values)
     place = 0
@@ -270,7 +268,7 @@ def decode_brush(values: Sequence[int], size: tuple[int, int]) -> npt.NDArray[np
     total, word = take(32), take(5) + 1
     sizes = [take(4) + 1 for _ in range(4)]
     if total != 4 * height * width or word != 8:
-        raise RequestError(f"brush: is not of a picture of {width}x{height} pixels")
+        raise RequestError(f"brush: is not of an image of {width}x{height} pixels")
     flat, done = np.zeros(total, np.uint8), 0
     while done < total:
         run = take(1)
@@ -288,7 +286,7 @@ def decode_brush(values: Sequence[int], size: tuple[int, int]) -> npt.NDArray[np
 def _followed(
     assistant: Assistant, path: Path, regions: Sequence[Region], tags: Tags, frames: int
 ) -> list[dict[str, Any]]:
-    """The boxes of each object of a video, with those of the frames after the last one that was drawn."""
+    """Boxes of each object of a video, continued to the frames after the last drawn one."""
     drawn = [region for region in regions if region.type == "videorectangle"]
     sequences = [sorted(region.value.sequence, key=lambda key: key.frame) for region in drawn]
     if not any(sequences):
@@ -353,7 +351,7 @@ def _video_region(
 
 def make_app(assistant: Assistant, media: Media, frames: int = 50) -> FastAPI:
     """The backend as an application."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = service(lambda text: {"error": text})
     threads = Threads()
 
     @app.get("/")
@@ -370,12 +368,8 @@ def make_app(assistant: Assistant, media: Media, frames: int = 50) -> FastAPI:
         return {}  # nothing is trained
 
     @app.post("/predict")
-    async def predict(request: Request) -> JSONResponse:
-        try:
-            body = await body_of(request)
-            answer = await threads.run(lambda: predictions(assistant, media, parse(Prediction, body), frames))
-            return JSONResponse(answer)
-        except SegueError as error:
-            return JSONResponse({"error": str(error).splitlines()[0]}, status_of(error))
+    async def predict(request: Request) -> dict[str, Any]:
+        body = await body_of(request)
+        return await threads.run(lambda: predictions(assistant, media, parse(Prediction, body), frames))
 
     return app

@@ -1,8 +1,9 @@
-"""Pictures and videos that tasks name by an address: which are read, and from where."""
+"""Images and videos that tasks name by an address: which are read, and from where."""
 
 from __future__ import annotations
 
 import http.client
+import json
 import tempfile
 import time
 import urllib.error
@@ -18,6 +19,8 @@ from segue_web.services.assistant import RequestError
 
 LARGEST_MEDIA = 4 << 30
 BLOCK = 1 << 20
+MOST_ANSWER = 1 << 16
+"""Bytes of an answer that has a token."""
 
 DOWNLOAD_SECONDS = 90.0
 """Longest download; Label Studio itself waits 100 seconds for an answer."""
@@ -28,7 +31,7 @@ SILENT_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """Where pictures and videos of tasks are.
+    """Locations of the images and videos of tasks.
 
     Attributes:
         folder: what Label Studio calls the document root of local files; None where there are none.
@@ -47,7 +50,7 @@ class Media:
         Only files in the folder, and files that Label Studio itself serves, are read.
         """
         if not isinstance(place, str) or not place:
-            raise RequestError("the task names no picture or video")
+            raise RequestError("the task names no image or video")
         try:
             parts = urllib.parse.urlsplit(place)
             whole = urllib.parse.urljoin(self.address or "", place)
@@ -80,10 +83,10 @@ class Media:
         return path
 
     def _download(self, address: str, target: Path) -> None:
-        headers = {} if self.token is None else {"Authorization": f"Token {self.token}"}
         end = time.monotonic() + DOWNLOAD_SECONDS
         try:
-            answer = _OPENER.open(urllib.request.Request(address, headers=headers), timeout=SILENT_SECONDS)
+            asked = urllib.request.Request(address, headers=self._authorization())
+            answer = _OPENER.open(asked, timeout=SILENT_SECONDS)
             with answer, target.open("wb") as file:
                 while block := answer.read1(BLOCK):
                     file.write(block)
@@ -91,8 +94,19 @@ class Media:
                         raise RequestError(f"{address}: is larger than {LARGEST_MEDIA >> 30} GiB")
                     if time.monotonic() > end:
                         raise RequestError(f"{address}: took longer than {DOWNLOAD_SECONDS:.0f} seconds")
-        except (OSError, ValueError, http.client.HTTPException) as error:
+        except (OSError, ValueError, LookupError, TypeError, http.client.HTTPException) as error:
             raise RequestError(f"{address}: cannot be downloaded ({error})") from None
+
+    def _authorization(self) -> dict[str, str]:
+        """Header of a legacy token, or of a personal access token, which Label Studio exchanges."""
+        if self.token is None:
+            return {}
+        if self.token.count(".") != 2:  # no JSON web token
+            return {"Authorization": f"Token {self.token}"}
+        place = urllib.parse.urljoin(self.address or "", "/api/token/refresh/")
+        body, kind = json.dumps({"refresh": self.token}).encode(), {"Content-Type": "application/json"}
+        with _OPENER.open(urllib.request.Request(place, body, kind), timeout=SILENT_SECONDS) as answer:
+            return {"Authorization": f"Bearer {json.loads(answer.read(MOST_ANSWER))['access']}"}
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

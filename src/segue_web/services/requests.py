@@ -1,4 +1,4 @@
-"""What the services share: bodies of requests, their limits, and threads that a Ctrl-C need not wait for."""
+"""Shared parts of the services: request bodies, limits, and threads that do not delay Ctrl-C."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import threading
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Request
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from segue.errors import SegueError
 from segue_web.services.assistant import RequestError
 
 LARGEST_REQUEST = 64 << 20
@@ -38,11 +40,15 @@ class Body(BaseModel):
 
 
 class TooLargeError(RequestError):
-    """A body beyond a limit; the status is 413."""
+    """A body beyond a limit."""
+
+    status = 413
 
 
 class BusyError(RequestError):
-    """Too many requests wait; the status is 503."""
+    """Too many requests wait."""
+
+    status = 503
 
 
 B = TypeVar("B", bound=Body)
@@ -80,9 +86,16 @@ async def body_of(request: Request) -> bytes:
     raise TooLargeError(f"the request has more than {LARGEST_REQUEST >> 20} MiB")
 
 
-def status_of(error: Exception) -> int:
-    """The status of HTTP that says what is wrong."""
-    return 413 if isinstance(error, TooLargeError) else 503 if isinstance(error, BusyError) else 400
+def service(said: Callable[[str], dict[str, Any]]) -> FastAPI:
+    """An application that answers errors in the words of a tool."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.exception_handler(SegueError)
+    async def refuse(_: Request, error: Exception) -> JSONResponse:
+        status = error.status if isinstance(error, RequestError) else 400
+        return JSONResponse(said(str(error).splitlines()[0]), status)
+
+    return app
 
 
 class Threads:
@@ -93,7 +106,7 @@ class Threads:
         self._waiting = 0
 
     async def run(self, call: Callable[[], T]) -> T:
-        """What a call gives, in a thread of its own."""
+        """Run a call in a thread of its own, and return its result."""
         if self._waiting >= MOST_WAITING:
             raise BusyError("too many requests wait; try again later")
         self._waiting += 1

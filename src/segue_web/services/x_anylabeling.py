@@ -1,8 +1,8 @@
 """A remote server for X-AnyLabeling: clicks and boxes become polygons, objects are followed through a folder.
 
 The protocol is that of X-AnyLabeling-Server, which the model type ``remote_server`` of X-AnyLabeling speaks:
-``/v1/models`` lists what there is, ``/v1/predict`` answers for a picture, and ``/v1/video/...`` for the
-pictures of a folder.
+``/v1/models`` lists what there is, ``/v1/predict`` answers for an image, and ``/v1/video/...`` for the
+images of a folder.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from pydantic import Field
 
 from segue.errors import SegueError
@@ -29,13 +29,13 @@ from segue.types import Box, Image, Point, PointPrompt, Prompt
 from segue.video.images import decode_image
 from segue_web.exports.outlines import parts_of
 from segue_web.services.assistant import Assistant, RequestError, picture_file, picture_of
-from segue_web.services.requests import Body, Coordinate, Pair, Threads, body_of, parse, status_of
+from segue_web.services.requests import Body, Coordinate, Pair, Threads, body_of, parse, service
 
 SESSIONS = 2
-"""Clips that are kept; X-AnyLabeling sends all pictures of a folder at once."""
+"""Clips that are kept; X-AnyLabeling sends all images of a folder at once."""
 
 LABEL = "AUTOLABEL_OBJECT"
-"""What X-AnyLabeling asks the annotator to name."""
+"""Label that X-AnyLabeling asks the annotator to name."""
 
 STILLS, CLIPS = "segue", "segue_video"
 _CLICKS = ("button_add_point", "button_remove_point", "button_clear", "button_finish_object")
@@ -54,11 +54,11 @@ MODELS: dict[str, dict[str, Any]] = {
         "params": {},
     },
 }
-"""What is listed, with the controls that X-AnyLabeling shows for it."""
+"""The listed models, with the controls that X-AnyLabeling shows for each."""
 
 
 class MarkBody(Body):
-    """A point or rectangle on a picture."""
+    """A point or rectangle on an image."""
 
     type: Annotated[str, Field(max_length=100)]
     data: Annotated[list[Coordinate], Field(max_length=4)]
@@ -66,26 +66,26 @@ class MarkBody(Body):
 
 
 class ParamsBody(Body):
-    """What the program has set."""
+    """Settings of the program."""
 
     marks: Annotated[list[MarkBody], Field(max_length=1000)] | None = None
     epsilon_factor: Annotated[float, Field(ge=0, le=1e9)] = 0.001
 
     @property
     def fineness(self) -> float:
-        """How far outlines are simplified, as a share of their length."""
+        """Tolerance of simplified outlines, as a share of their length."""
         return min(self.epsilon_factor, 0.1)
 
 
 class PredictBody(Body):
-    """A picture, and what was marked on it."""
+    """An image, and what was marked on it."""
 
     image: str = ""
     params: ParamsBody = ParamsBody()
 
 
 class InitBody(Body):
-    """The pictures of a folder."""
+    """The images of a folder."""
 
     frames: Annotated[list[str], Field(min_length=1, max_length=100_000)]
 
@@ -97,7 +97,7 @@ class SessionBody(Body):
 
 
 class PromptBody(SessionBody):
-    """Clicks on a picture of a clip, in shares of its width and height."""
+    """Clicks on an image of a clip, in shares of its width and height."""
 
     text_prompt: str | None = None
     frame_index: Annotated[int, Field(ge=0)]
@@ -108,7 +108,7 @@ class PromptBody(SessionBody):
 
 
 def predict(assistant: Assistant, request: PredictBody) -> dict[str, Any]:
-    """The polygons of what marks on a picture point at."""
+    """The polygons of what marks on an image point at."""
     if not request.params.marks:
         return {"shapes": [], "description": "", "replace": False}
     answer = assistant.answer(picture_of(request.image), prompts_of(request.params.marks))
@@ -150,14 +150,14 @@ def polygons(
 
 @dataclass
 class _Clip:
-    """The pictures of a folder, as files, and what was pointed at on each."""
+    """The images of a folder, as files, and what was pointed at on each."""
 
     files: list[bytes]
     prompts: dict[int, list[Prompt]] = field(default_factory=dict)
 
     def picture(self, index: int) -> Image:
         """One of them, RGB (H, W, 3), uint8."""
-        return decode_image(self.files[index], f"picture {index}")
+        return decode_image(self.files[index], f"image {index}")
 
 
 class Clips:
@@ -173,7 +173,7 @@ class Clips:
         self._lock = threading.Lock()
 
     def init(self, request: InitBody) -> dict[str, Any]:
-        """Take the pictures of a folder."""
+        """Take the images of a folder."""
         files = [picture_file(frame) for frame in request.frames]
         name = secrets.token_hex(8)
         with self._lock:
@@ -183,7 +183,7 @@ class Clips:
         return {"session_id": name, "total_frames": len(files)}
 
     def prompt(self, request: PromptBody) -> dict[str, Any]:
-        """Take clicks on a picture; they replace earlier ones on the same object and picture."""
+        """Take clicks on an image; they replace earlier ones on the same object and image."""
         if request.text_prompt:
             raise RequestError("segue has no text prompts: click on the object")
         clip, index, number = self._clip(request), request.frame_index, request.obj_id
@@ -197,7 +197,7 @@ class Clips:
         return {"masks": polygons(answer.mask, float(answer.iou[0]), number, request.params.fineness)}
 
     def propagate(self, request: SessionBody) -> Iterator[dict[str, Any]]:
-        """Follow what was pointed at from its first picture on."""
+        """Follow what was pointed at from its first image on."""
         clip = self._clip(request)
         if not clip.prompts:
             raise RequestError("click on an object first")
@@ -239,7 +239,7 @@ def _clicks(request: PromptBody, picture: Image) -> tuple[list[Point], list[Poin
 
 def make_app(assistant: Assistant) -> FastAPI:
     """The server as an application."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = service(lambda text: _failed("INFERENCE_ERROR", text))
     clips, threads = Clips(assistant), Threads()
 
     @app.get("/health")
@@ -257,31 +257,24 @@ def make_app(assistant: Assistant) -> FastAPI:
             return _failed("MODEL_NOT_FOUND", f"Model '{name}' not loaded")
         return {"success": True, "data": {"model_id": name, **MODELS[name]}}
 
-    async def answered(request: Request, act: Callable[[bytes], dict[str, Any]]) -> Response:
-        try:
-            body = await body_of(request)
-            return JSONResponse({"success": True, "data": await threads.run(lambda: act(body))})
-        except SegueError as error:
-            return JSONResponse(_failed("INFERENCE_ERROR", str(error).splitlines()[0]), status_of(error))
-
     @app.post("/v1/predict")
-    async def predicted(request: Request) -> Response:
-        return await answered(request, lambda body: predict(assistant, parse(PredictBody, body)))
+    async def predicted(request: Request) -> dict[str, Any]:
+        body = await body_of(request)
+        return _done(await threads.run(lambda: predict(assistant, parse(PredictBody, body))))
 
     @app.post("/v1/video/init")
-    async def init(request: Request) -> Response:
-        return await answered(request, lambda body: clips.init(parse(InitBody, body)))
+    async def init(request: Request) -> dict[str, Any]:
+        body = await body_of(request)
+        return _done(await threads.run(lambda: clips.init(parse(InitBody, body))))
 
     @app.post("/v1/video/prompt")
-    async def prompt(request: Request) -> Response:
-        return await answered(request, lambda body: clips.prompt(parse(PromptBody, body)))
+    async def prompt(request: Request) -> dict[str, Any]:
+        body = await body_of(request)
+        return _done(await threads.run(lambda: clips.prompt(parse(PromptBody, body))))
 
     @app.post("/v1/video/propagate/stream")
     async def propagate(request: Request) -> Response:
-        try:
-            wanted = parse(SessionBody, await body_of(request))
-        except SegueError as error:
-            return JSONResponse(_failed("INFERENCE_ERROR", str(error).splitlines()[0]), status_of(error))
+        wanted = parse(SessionBody, await body_of(request))
         return StreamingResponse(_events(clips, wanted), media_type="text/event-stream")
 
     return app
@@ -293,6 +286,10 @@ def _events(clips: Clips, request: SessionBody) -> Iterator[str]:
             yield f"data: {json.dumps(event)}\n\n"
     except SegueError as error:
         yield f"data: {json.dumps({'type': 'error', 'message': str(error).splitlines()[0]})}\n\n"
+
+
+def _done(data: dict[str, Any]) -> dict[str, Any]:
+    return {"success": True, "data": data}
 
 
 def _failed(code: str, message: str) -> dict[str, Any]:

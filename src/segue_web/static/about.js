@@ -1,7 +1,7 @@
 // What is known of the chosen object: its class, its group and its attributes.
 
 import { icon } from "./icons.js";
-import { element, make } from "./panels.js";
+import { element, fill, make } from "./panels.js";
 
 /**
  * @typedef {import("./state.js").State} State
@@ -71,12 +71,8 @@ export function showAbout(state) {
     input(name).disabled = Boolean(item?.locked);
   }
   input("attribute").disabled = Boolean(item?.locked);
-  const list = element("attributes");
   const rows = Object.entries(item?.attributes ?? {});
-  const shown = JSON.stringify([item?.id, item?.locked, rows]);
-  if (list.dataset.shown === shown) return;
-  list.dataset.shown = shown;
-  list.replaceChildren(...rows.map(([name, value]) => make("li", {}, [
+  fill(element("attributes"), [item?.id, item?.locked, rows], () => rows.map(([name, value]) => make("li", {}, [
     make("label", {}, [make("span", { textContent: name }), make("input", { value, maxLength: 200, disabled: item?.locked, "data-name": name })]),
     make("button", { className: "icon", disabled: item?.locked, title: `Remove ${name}`, "aria-label": `Remove ${name}`, "data-name": name }, [icon("close")]),
   ])));
@@ -89,8 +85,5 @@ function used(state, name) {
 
 /** @param {string} id @param {string[]} names */
 function offer(id, names) {
-  const list = element(id);
-  if (list.dataset.known === names.join()) return;
-  list.dataset.known = names.join();
-  list.replaceChildren(...names.map((name) => make("option", { value: name })));
+  fill(element(id), names, () => names.map((name) => make("option", { value: name })));
 }

@@ -69,7 +69,7 @@ function begin(all) {
   const first = state.mode === "loading";
   state.mode = all.mode;
   document.body.dataset.mode = all.mode;
-  state.film = state.index ?? all.film;
+  state.video = state.index ?? all.video;
   state.revision = all.revision ?? 0;
   state.setObjects(all.objects);
   state.history = all.history ?? state.history;
@@ -81,13 +81,13 @@ function begin(all) {
   state.setTimeline(all.timeline);
   state.forgetLooks(state.revision);
   if (first) {
-    document.title = `${state.film.name} – segue`;
-    element("film-name").textContent = state.film.name;
-    element("film-name").title = all.folder ?? "";
+    document.title = `${state.video.name} – segue`;
+    element("video-name").textContent = state.video.name;
+    element("video-name").title = all.folder ?? "";
     page.suggestions.fill(all.detectors ?? []);
     fillModes();
     state.choose(state.objects[0]?.id ?? null);
-    state.frame = Math.min(Number(state.settings.frame) || 0, state.film.frames - 1);
+    state.frame = Math.min(Number(state.settings.frame) || 0, state.video.frames - 1);
     applySettings();
     view.resize(true);
     timeline.reset();
@@ -107,16 +107,16 @@ async function resume() {
   await start("track", { direction: "forward", frame: state.frame, resume: true });
 }
 
-/** The film is read through, or a part of it is: only then are frame numbers exact. @param {import("./state.js").Film} film */
-function readIndex(film) {
-  state.saved = film.exact ? "" : `reading the film's index, ${Math.round(100 * film.progress)} %`;
-  if (!film.exact) return;
-  state.index = film;
+/** The video is read through, or a part of it is: only then are frame numbers exact. @param {import("./state.js").Video} video */
+function readIndex(video) {
+  state.saved = video.exact ? "" : `reading the video's index, ${Math.round(100 * video.progress)} %`;
+  if (!video.exact) return;
+  state.index = video;
   if (state.mode === "loading") return;
-  state.film = film;
+  state.video = video;
   view.reset();
   timeline.reset();
-  playback.go(Math.min(state.frame, film.frames - 1), false);
+  playback.go(Math.min(state.frame, video.frames - 1), false);
 }
 
 /** @param {import("./state.js").ServerEvent} event */
@@ -134,8 +134,8 @@ function onEvent(event) {
       void view.load(false, 0);
     }
     state.saved = "Saved";
-  } else if (event.event === "film") {
-    readIndex(event.film);
+  } else if (event.event === "video") {
+    readIndex(event.video);
   } else if (event.event === "progress") {
     state.running = /** @type {any} */ (event);
   } else if (event.event === "ended") {

@@ -1,4 +1,4 @@
-// Times of a film as text, the same on every page.
+// Times of a video as text, the same on every page.
 
 /**
  * Minutes, seconds and hundredths, after the hours if there are any.

@@ -13,23 +13,26 @@ const FORMATS = [
   ["Data sets", [
     ["davis", "DAVIS folder", "indexed PNG, JPEG and lists"],
     ["coco", "COCO", "one JSON, run lengths for each frame"],
-    ["coco_images", "COCO with pictures", "the same, and the frames as JPEG"],
+    ["coco_images", "COCO with images", "the same, and the frames as JPEG"],
     ["ytvis", "YouTube-VIS", "one JSON, a track for each object"],
-    ["yolo", "YOLO segmentation", "pictures and outlines, for ultralytics"],
-    ["mot", "MOT Challenge", "boxes in gt.txt, with pictures"],
-    ["mots", "MOTS", "run lengths in gt.txt, with pictures"],
+    ["yolo", "YOLO segmentation", "images and outlines, for ultralytics"],
+    ["mot", "MOT Challenge", "boxes in gt.txt, with images"],
+    ["mots", "MOTS", "run lengths in gt.txt, with images"],
   ]],
   ["Annotation tools", [
     ["cvat", "CVAT for video 1.1", "one XML of masks and polygons"],
-    ["labelstudio", "Label Studio", "brush labels, pictures, set-up"],
+    ["labelstudio", "Label Studio", "brush labels, images, set-up"],
   ]],
-  ["Films", [
-    ["overlay", "Overlay film", "mp4 with the masks drawn over it"],
+  ["Videos", [
+    ["overlay", "Overlay video", "mp4 with the masks drawn over it"],
     ["prores", "Cut-out, ProRes 4444", "mov with transparency"],
     ["vp9", "Cut-out, VP9", "webm with transparency"],
-    ["png", "Cut-out, PNG sequence", "pictures with transparency"],
+    ["png", "Cut-out, PNG sequence", "images with transparency"],
   ]],
 ];
+
+/** objects of a file that are listed before it is imported */
+const MOST_LISTED = 200;
 
 /** @param {State} state @param {(fields: object) => void} run */
 export function exportDialog(state, run) {
@@ -39,7 +42,7 @@ export function exportDialog(state, run) {
     box.onchange = () => (box.checked ? chosen.add(item.id) : chosen.delete(item.id));
     return make("li", {}, [make("label", {}, [box, make("span", { textContent: item.name })])]);
   });
-  const last = state.film.frames - 1;
+  const last = state.video.frames - 1;
   const limit = (/** @type {string} */ name, /** @type {number} */ value) => make("input", { type: "number", min: 0, max: last, value, "aria-label": name });
   const [from, to] = [limit("First frame", state.wanted[0]), limit("Last frame", state.wanted[1])];
   const whole = make("input", { type: "checkbox" });
@@ -65,7 +68,8 @@ export function exportDialog(state, run) {
   ]);
 }
 
-export function importDialog() {
+/** @param {State} state @param {(op: string, fields: object) => Promise<any>} ask */
+export function importDialog(state, ask) {
   const input = make("input", { type: "file", accept: ".png,.zip,.json,.xml", "aria-label": "File to import" });
   input.onchange = async () => {
     const file = input.files?.[0];
@@ -74,12 +78,45 @@ export function importDialog() {
     try {
       const answer = await fetch(`import/${encodeURIComponent(file.name)}`, { method: "POST", body: file });
       const reply = await answer.json();
-      if (answer.ok) notice(`Imported ${reply.message}.`, "good");
+      if (answer.ok) importPreview(state, ask, reply.upload, reply.objects);
       else notice(reply.error ?? "The file could not be imported.", "bad");
     } catch { notice("The file could not be sent; the connection was lost.", "bad"); }
   };
   const box = dialog("Import masks", [
-    make("p", { textContent: "A zip of PNG masks or a single one, a COCO or YouTube-VIS JSON, or the XML of CVAT for video or for images 1.1. Everything in the file is added as new objects. Objects and masks that are here stay as they are." }), input]);
+    make("p", { textContent: "A zip of PNG masks or a single one, a COCO or YouTube-VIS JSON, or the XML of CVAT for video or for images 1.1. The next step lists what is added and what is replaced." }), input]);
+}
+
+/**
+ * What an import changes, object by object, before it is done.
+ * @param {State} state @param {(op: string, fields: object) => Promise<any>} ask
+ * @param {number} upload @param {{number: number, name: string, target: number | null, text: string}[]} objects
+ */
+function importPreview(state, ask, upload, objects) {
+  const targets = Object.fromEntries(objects.map(({ number, target }) => [number, target]));
+  const choice = (/** @type {number | null} */ id) => make("option", { value: String(id ?? ""), textContent: id === null ? "new object" : state.objects.find((item) => item.id === id)?.name ?? `Object ${id}` });
+  const button = make("button", { className: "primary", textContent: "Import" });
+  const rows = objects.slice(0, MOST_LISTED).map(({ number, name, target, text }) => {
+    const [about, select] = [make("span", { className: "quiet", textContent: text }), make("select", { "aria-label": `${name} becomes` }, [choice(target)])];
+    select.onfocus = () => {
+      select.onfocus = null;
+      select.replaceChildren(choice(null), ...state.objects.filter((item) => !item.locked).map((item) => choice(item.id)));
+      select.value = String(target ?? "");
+    };
+    select.onchange = async () => {
+      targets[number] = select.value ? Number(select.value) : null;
+      const answer = await ask("import", { upload, targets, preview: true });
+      button.disabled = !answer;
+      about.textContent = answer?.objects.find((/** @type {any} */ item) => item.number === number).text ?? "choose another object";
+    };
+    return make("li", {}, [make("b", { textContent: name }), " → ", select, about]);
+  });
+  if (objects.length > rows.length) rows.push(make("li", { textContent: `and ${objects.length - rows.length} more objects` }));
+  const box = dialog("Import masks", [
+    make("p", { textContent: "Masks that are replaced come back with Undo. All other masks stay as they are." }), make("ul", { className: "imports" }, rows), button]);
+  button.onclick = async () => {
+    const answer = await ask("import", { upload, targets });
+    if (answer) { box.close(); notice(`Imported: ${answer.message}.`, "good"); }
+  };
 }
 
 /** @param {State} state @param {Command[]} commands */

@@ -80,6 +80,13 @@ export class Edits {
     }).catch(this.complain).finally(() => this.onAnswered(points));
   }
 
+  /** The pointer rests: have the mask of a first click there computed. @param {[number, number]} at */
+  rest(at) {
+    const { state } = this;
+    if (!state.editable || state.running || (state.object !== null && state.marksOf(state.object).has(state.frame))) return;
+    void this.link.ask("prepare", { frame: state.frame, at }).catch(() => undefined);
+  }
+
   /** What clicks alone may mean on this frame, if there is a choice. @returns {{extent: string, extents: string[]} | null} */
   meant() {
     const given = this.state.object === null ? null : this.state.look?.prompts[this.state.object];

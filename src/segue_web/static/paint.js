@@ -1,4 +1,9 @@
-// Index masks as pictures: areas with a tint, and a rim.
+// Masks as pictures: areas with a tint, and a rim.
+
+import { maskBox } from "./runs.js";
+
+/** Width of the rims in a video of a size. @param {number} width @param {number} height */
+export const rimOf = (width, height) => Math.max(1, Math.round(Math.min(width, height) / 360));
 
 /** @param {string} colour @returns {[number, number, number]} */
 export function rgb(colour) {
@@ -7,21 +12,36 @@ export function rgb(colour) {
 }
 
 /**
+ * A picture of a mask, as large as the box around it.
+ * @param {string} counts its run lengths
+ * @param {number} height of the video
+ * @param {number} rim its width in pixels
+ * @param {string} colour
+ * @param {number} alpha of the area within the rim, 0 to 1
+ * @returns {{picture: HTMLCanvasElement, x: number, y: number}}
+ */
+export function paintedMask(counts, height, rim, colour, alpha) {
+  const box = maskBox(counts, height);
+  const picture = painted(box.labels, box.width, box.height, (_, edge) => [...rgb(colour), edge ? 255 : 255 * alpha], rim);
+  return { picture, x: box.x, y: box.y };
+}
+
+/**
  * A picture of an index mask.
  * @param {Uint16Array} labels row by row
  * @param {number} width
  * @param {number} height
  * @param {(id: number, rim: boolean) => number[] | null} colour RGBA
+ * @param {number} [thick] width of the rim
  * @returns {HTMLCanvasElement}
  */
-export function painted(labels, width, height, colour) {
+export function painted(labels, width, height, colour, thick = rimOf(width, height)) {
   const picture = document.createElement("canvas");
   picture.width = width;
   picture.height = height;
   const context = /** @type {CanvasRenderingContext2D} */ (picture.getContext("2d"));
   const image = context.createImageData(width, height);
   const words = new Uint32Array(image.data.buffer);
-  const thick = Math.max(1, Math.round(Math.min(width, height) / 360));
   /** @type {Map<number, number>} */
   const cache = new Map();
   /** @param {number} id @param {boolean} rim */

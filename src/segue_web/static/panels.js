@@ -23,6 +23,19 @@ export function make(tag, values = {}, children = []) {
 }
 
 /**
+ * Make the parts of a list anew where what it shows has changed: a press on a part that is replaced is lost.
+ * @param {HTMLElement} list
+ * @param {any} shown what the parts are made of
+ * @param {() => Node[]} parts
+ */
+export function fill(list, shown, parts) {
+  const text = JSON.stringify(shown);
+  if (list.dataset.shown === text) return;
+  list.dataset.shown = text;
+  list.replaceChildren(...parts());
+}
+
+/**
  * One line for the person, which goes by itself unless it is bad.
  * @param {string} text
  * @param {"" | "bad" | "good"} [kind]
@@ -30,9 +43,10 @@ export function make(tag, values = {}, children = []) {
  */
 export function notice(text, kind = "", more = []) {
   const box = element("notices");
-  for (const old of box.children) if (old.firstElementChild?.textContent === text) old.remove();
+  const isHint = kind === "" && !more.length;  // of what was done last: one is enough
+  for (const old of [...box.children]) if (old.firstElementChild?.textContent === text || (isHint && old.className === "notice hint")) old.remove();
   const close = make("button", { className: "icon", "aria-label": "Close", title: "Close" }, [icon("close")]);
-  const node = make("div", { className: `notice ${kind}` }, [make("span", { textContent: text }), ...more, close]);
+  const node = make("div", { className: `notice ${isHint ? "hint" : kind}` }, [make("span", { textContent: text }), ...more, close]);
   close.onclick = () => node.remove();
   box.append(node);
   while (box.children.length > 3) box.firstElementChild?.remove();
@@ -69,12 +83,15 @@ export function showObjects(state, actions) {
   element("objects-empty").hidden = state.objects.length > 0 || state.mode !== "annotate";
   if (list.contains(document.activeElement) && document.activeElement?.matches("input.name, input[type=color]")) return;
   const focused = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset?.focus;
-  const rows = state.objects.map((item, i) => ({ item, row: objectRow(state, item, i, actions) }));
-  const groups = [...new Set(state.objects.map((item) => item.group ?? "").filter((name) => name))];
-  list.replaceChildren(...["", ...groups].flatMap((name) => [
-    ...(name ? [groupRow(state, name, actions)] : []),
-    ...rows.filter(({ item }) => (item.group ?? "") === name).map(({ row }) => row),
-  ]));
+  fill(list, [state.mode, state.objects, state.object, state.group], () => {
+    const rows = state.objects.map((item, i) => ({ item, row: objectRow(state, item, i, actions) }));
+    const groups = [...new Set(state.objects.map((item) => item.group ?? "").filter((name) => name))];
+    return ["", ...groups].flatMap((name) => [
+      ...(name ? [groupRow(state, name, actions)] : []),
+      ...rows.filter(({ item }) => (item.group ?? "") === name).map(({ row }) => row),
+    ]);
+  });
+  for (const button of /** @type {NodeListOf<HTMLButtonElement>} */ (list.querySelectorAll("[data-focus^=trash]"))) button.disabled = Boolean(state.running);
   if (focused) /** @type {HTMLElement | null} */ (list.querySelector(`[data-focus="${CSS.escape(focused)}"]`))?.focus();
 }
 
@@ -121,7 +138,7 @@ function objectRow(state, item, i, actions) {
   if (edits) {
     row.append(
       toggle(item.locked ? "lock" : "open", `Lock ${item.name}`, item.locked, `lock${item.id}`, () => actions.change(item.id, { locked: !item.locked })),
-      toggle("trash", `Remove ${item.name}`, null, `trash${item.id}`, () => actions.remove(item.id), Boolean(state.running)),
+      toggle("trash", `Remove ${item.name}`, null, `trash${item.id}`, () => actions.remove(item.id)),
     );
   }
   return row;
@@ -150,10 +167,9 @@ function groupRow(state, name, actions) {
 
 /**
  * @param {string} name @param {string} label @param {boolean | null} on @param {string} focus @param {() => void} run
- * @param {boolean} [disabled]
  */
-function toggle(name, label, on, focus, run, disabled = false) {
-  const button = make("button", { className: "icon", disabled, title: label, "aria-label": label, "data-focus": focus, onclick: run }, [icon(name)]);
+function toggle(name, label, on, focus, run) {
+  const button = make("button", { className: "icon", title: label, "aria-label": label, "data-focus": focus, onclick: run }, [icon(name)]);
   if (on !== null) button.setAttribute("aria-pressed", String(on));
   return button;
 }
@@ -185,7 +201,8 @@ export function showNext(state, go) {
   const empty = element("next-empty");
   empty.hidden = items.length > 0;
   empty.textContent = state.isTracked ? `No frame has a confidence below ${state.settings.threshold}.` : "Nothing is tracked yet. Frames on which the tracker is unsure will be listed here.";
-  element("next").replaceChildren(...items.map(({ frame, object, value }) => {
+  const shown = items.map(({ frame, object, value }) => [frame, object.id, object.name, object.colour, value.toFixed(2)]);
+  fill(element("next"), shown, () => items.map(({ frame, object, value }) => {
     const swatch = make("i", { className: "swatch" });
     swatch.style.background = object.colour;
     const button = make("button", { onclick: () => go(frame, object.id) }, [

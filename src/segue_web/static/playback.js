@@ -1,4 +1,4 @@
-// Going through the film: to a frame, and playing it.
+// Going through the video: to a frame, and playing it.
 
 export class Playback {
   /**
@@ -20,7 +20,7 @@ export class Playback {
   /** @param {number} frame @param {boolean} dragging */
   go(frame, dragging) {
     const { state } = this;
-    state.frame = Math.min(Math.max(Math.round(frame), 0), state.film.frames - 1);
+    state.frame = Math.min(Math.max(Math.round(frame), 0), state.video.frames - 1);
     this.timeline.follow();
     void this.view.load(dragging, dragging ? 0 : state.playing ? 12 : 2);
     clearTimeout(this.timer);
@@ -47,8 +47,8 @@ export class Playback {
     const { state } = this;
     if (!state.playing) return;
     if (now >= this.due && this.view.ready) {
-      this.due = Math.max(this.due + 1000 / state.film.fps, now - 100);
-      if (state.frame + 1 >= state.film.frames) { this.toggle(); return; }
+      this.due = Math.max(this.due + 1000 / state.video.fps, now - 100);
+      if (state.frame + 1 >= state.video.frames) { this.toggle(); return; }
       this.go(state.frame + 1, false);
     }
     requestAnimationFrame((later) => this.play(later));

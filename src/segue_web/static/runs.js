@@ -70,6 +70,38 @@ export function fillLabels(labels, text, id, width, height) {
 }
 
 /**
+ * A mask within the box around it, row by row; one pixel where it is empty.
+ * @param {string} text
+ * @param {number} height of the whole mask
+ */
+export function maskBox(text, height) {
+  const runs = decodeRuns(text);
+  let [left, top, right, bottom] = [Infinity, Infinity, 0, 0];
+  for (let i = 0, position = 0; i < runs.length; position += runs[i++]) {
+    if (i % 2 === 0 || !runs[i]) continue;
+    const end = position + runs[i] - 1;
+    const [first, last] = [Math.floor(position / height), Math.floor(end / height)];
+    left = Math.min(left, first);
+    right = Math.max(right, last);
+    top = Math.min(top, first < last ? 0 : position % height);
+    bottom = Math.max(bottom, first < last ? height - 1 : end % height);
+  }
+  if (left > right) return { labels: new Uint16Array(1), x: 0, y: 0, width: 1, height: 1 };
+  const width = right - left + 1;
+  const labels = new Uint16Array(width * (bottom - top + 1));
+  for (let i = 0, position = 0; i < runs.length; position += runs[i++]) {
+    if (i % 2 === 0) continue;
+    let x = Math.floor(position / height);
+    let y = position - x * height;
+    for (let n = 0; n < runs[i]; n++) {
+      labels[(y - top) * width + x - left] = 1;
+      if (++y === height) { y = 0; x++; }
+    }
+  }
+  return { labels, x: left, y: top, width, height: bottom - top + 1 };
+}
+
+/**
  * Run lengths of what is opaque in a picture.
  * @param {ImageData} image
  * @returns {{counts: string, area: number}}

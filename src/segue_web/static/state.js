@@ -1,7 +1,7 @@
 // What the page knows, and who wants to hear of it.
 
 /**
- * @typedef {{name: string, width: number, height: number, frames: number, fps: number, exact: boolean, progress: number}} Film
+ * @typedef {{name: string, width: number, height: number, frames: number, fps: number, exact: boolean, progress: number}} Video
  * @typedef {{id: number, name: string, colour: string, visible: boolean, locked: boolean, category?: string, group?: string,
  *   attributes?: Record<string, string>}} Thing
  * @typedef {{kind: string, score: number, area: number, weight: number | null, agreement: number | null}} Mark
@@ -28,8 +28,8 @@ export class State {
   constructor() {
     /** @type {"loading" | "annotate" | "view" | "compare"} */
     this.mode = "loading";
-    /** @type {Film} */
-    this.film = { name: "", width: 1, height: 1, frames: 1, fps: 25, exact: true, progress: 1 };
+    /** @type {Video} */
+    this.video = { name: "", width: 1, height: 1, frames: 1, fps: 25, exact: true, progress: 1 };
     /** @type {Thing[]} */
     this.objects = [];
     /** marks by object, then frame @type {Map<number, Map<number, Mark>>} */
@@ -46,7 +46,7 @@ export class State {
     this.former = undefined;
     /** @type {History} */
     this.history = { undo: null, redo: null };
-    /** the film once it was read through while the page was open @type {Film | null} */
+    /** the video once it was read through while the page was open @type {Video | null} */
     this.index = null;
     /** @type {Running | null} */
     this.running = null;
@@ -59,7 +59,7 @@ export class State {
     this.target = { id: null, fresh: false };
     /** changes that the server has not answered yet */
     this.pending = 0;
-    /** what stands beside the buttons while there are none: whether all is saved, or how far the film is read */
+    /** what stands beside the buttons while there are none: whether all is saved, or how far the video is read */
     this.saved = "";
     /** whether a tracking or an export was asked for and has not begun yet */
     this.starting = false;
@@ -153,7 +153,7 @@ export class State {
 
   /** the frames that tracking and export are for @returns {[number, number]} */
   get wanted() {
-    const last = this.film.frames - 1;
+    const last = this.video.frames - 1;
     const [from, to] = [Number(this.settings.from), Number(this.settings.to)];
     return [from >= 0 ? Math.min(from, last) : 0, to >= 0 ? Math.min(to, last) : last];
   }
@@ -196,7 +196,7 @@ export class State {
 
   /** whether the project can be changed now */
   get editable() {
-    return this.mode === "annotate" && this.online && this.film.exact;
+    return this.mode === "annotate" && this.online && this.video.exact;
   }
 
   /** the object that is chosen @returns {number | null} */

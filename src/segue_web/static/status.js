@@ -3,7 +3,7 @@
 import { showAbout } from "./about.js";
 import { clock } from "./clock.js";
 import { icon } from "./icons.js";
-import { element, make, showFound, showHere, showNext, showObjects } from "./panels.js";
+import { element, fill, make, showFound, showHere, showNext, showObjects } from "./panels.js";
 import { stepName } from "./edits.js";
 import { written } from "./dialogs.js";
 import { TOOLS } from "./tools.js";
@@ -50,10 +50,8 @@ function showExtents(edits) {
   const meant = edits.meant();
   const row = element("extents");
   row.hidden = !meant;
-  if (!meant || row.dataset.shown === JSON.stringify(meant)) return;
-  row.dataset.shown = JSON.stringify(meant);
-  row.replaceChildren(...meant.extents.map((extent) => make("button", {
-    role: "radio", "aria-checked": extent === meant.extent, textContent: EXTENT_NAMES[extent],
+  fill(row, meant, () => (meant?.extents ?? []).map((extent) => make("button", {
+    role: "radio", "aria-checked": extent === meant?.extent, textContent: EXTENT_NAMES[extent],
     title: "What the clicks mean (O: the next)", onclick: () => edits.click([], null, () => extent),
   })));
 }
@@ -126,10 +124,10 @@ function showTransport(state) {
   const input = /** @type {HTMLInputElement} */ (element("frame"));
   button("play").replaceChildren(icon(state.playing ? "pause" : "play"));
   if (document.activeElement !== input) input.value = String(state.frame);
-  input.max = String(state.film.frames - 1);
-  element("frame-count").textContent = `of ${state.film.frames} frames`;
-  element("clock").textContent = `${clock(state.frame / state.film.fps)} / ${clock(state.film.frames / state.film.fps)}`;
+  input.max = String(state.video.frames - 1);
+  element("frame-count").textContent = `of ${state.video.frames} frames`;
+  element("clock").textContent = `${clock(state.frame / state.video.fps)} / ${clock(state.video.frames / state.video.fps)}`;
   const [first, last] = state.wanted;
-  element("range").textContent = last - first + 1 < state.film.frames ? `frames ${first} to ${last}` : "";
+  element("range").textContent = last - first + 1 < state.video.frames ? `frames ${first} to ${last}` : "";
 }
 

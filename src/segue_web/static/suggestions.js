@@ -13,6 +13,8 @@ export class Suggestions {
     this.ask = ask;
     this.remember = remember;
     this.select = /** @type {HTMLSelectElement} */ (element("detector"));
+    this.text = /** @type {HTMLInputElement} */ (element("wanted"));
+    this.text.onkeydown = (event) => { if (event.key === "Enter") void this.find(); };
   }
 
   /** @param {string[]} names */
@@ -30,7 +32,7 @@ export class Suggestions {
     state.finding = { detector, since: performance.now() };
     state.changed();
     const timer = setInterval(() => state.changed(), 500);
-    const answer = await this.ask("find", { frame, detector });
+    const answer = await this.ask("find", { frame, detector, text: this.text.value.trim() });
     clearInterval(timer);
     const took = (performance.now() - state.finding.since) / 1000;
     state.finding = null;
@@ -42,7 +44,7 @@ export class Suggestions {
     state.foundLook = answer.look;
     state.chosen = new Set(answer.found.map((/** @type {any} */ _, /** @type {number} */ i) => i));
     element("found").replaceChildren();
-    if (!answer.found.length) notice(`${detector} finds nothing on this frame.`);
+    if (!answer.found.length) notice(`${this.text.value.trim() || detector} finds nothing on this frame.`);
     state.changed();
   }
 

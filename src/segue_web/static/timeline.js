@@ -27,7 +27,7 @@ export class Timeline {
   }
 
   reset() {
-    this.range = [0, Math.max(1, this.state.film.frames - 1)];
+    this.range = [0, Math.max(1, this.state.video.frames - 1)];
     this.draw();
   }
 
@@ -41,12 +41,12 @@ export class Timeline {
     const box = this.canvas.getBoundingClientRect();
     const share = (event.clientX - box.left) / box.width;
     const frame = Math.round(this.range[0] + share * (this.range[1] - this.range[0]));
-    return Math.min(Math.max(frame, 0), this.state.film.frames - 1);
+    return Math.min(Math.max(frame, 0), this.state.video.frames - 1);
   }
 
   /** @param {WheelEvent} event */
   wheel(event) {
-    const last = Math.max(1, this.state.film.frames - 1);
+    const last = Math.max(1, this.state.video.frames - 1);
     const span = this.range[1] - this.range[0];
     if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
       const by = ((event.deltaX || event.deltaY) / 600) * span;
@@ -61,7 +61,7 @@ export class Timeline {
 
   /** @param {number} start @param {number} span */
   show(start, span) {
-    const last = Math.max(1, this.state.film.frames - 1);
+    const last = Math.max(1, this.state.video.frames - 1);
     const from = Math.min(Math.max(0, start), Math.max(0, last - span));
     this.range = [from, Math.min(last, from + span)];
     this.draw();
@@ -86,7 +86,7 @@ export class Timeline {
     const [left, right] = [this.x(first) - step / 2, this.x(last) + step / 2];
     context.fillStyle = "rgb(0 0 0 / 45%)";
     if (first > 0 && left > 0) context.fillRect(0, 0, left, height);
-    if (last < state.film.frames - 1 && right < this.width) context.fillRect(right, 0, this.width - right, height);
+    if (last < state.video.frames - 1 && right < this.width) context.fillRect(right, 0, this.width - right, height);
   }
 
   draw() {
@@ -101,9 +101,9 @@ export class Timeline {
       canvas.height = Math.round(height * ratio);
       canvas.style.height = `${height}px`;
     }
-    canvas.setAttribute("aria-valuemax", String(state.film.frames - 1));
+    canvas.setAttribute("aria-valuemax", String(state.video.frames - 1));
     canvas.setAttribute("aria-valuenow", String(state.frame));
-    canvas.setAttribute("aria-valuetext", `frame ${state.frame} of ${state.film.frames}`);
+    canvas.setAttribute("aria-valuetext", `frame ${state.frame} of ${state.video.frames}`);
     const style = getComputedStyle(document.documentElement);
     const [line, quiet, accent, raised, text] = ["--line", "--quiet", "--accent", "--raised", "--text"].map((name) => style.getPropertyValue(name));
     context.setTransform(ratio, 0, 0, ratio, 0, 0);

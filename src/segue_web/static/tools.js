@@ -18,8 +18,14 @@ export const TOOLS = [
   { id: "eraser", key: "e", icon: "eraser", label: "Eraser", name: "Eraser", hint: "Erase what does not belong to the object. [ and ] change the size." },
   { id: "polygon", key: "p", icon: "polygon", label: "Polygon", name: "Polygon", hint: "Click corner after corner; click the first one again, or press Enter, to close. Escape gives up." },
   { id: "keyframe", key: "i", icon: "keyframe", label: "Keyframe", name: "Polygon with keyframes: interpolated on the frames between", hint: "Draw a polygon corner by corner. Go to a later frame and drag its corners, sides, or all of it; the frames between follow. Right click removes a corner." },
-  { id: "hand", key: "v", icon: "hand", label: "Move", name: "Move the picture", hint: "Drag to move, turn the wheel to zoom." },
+  { id: "hand", key: "v", icon: "hand", label: "Move", name: "Move the image", hint: "Drag to move, turn the wheel to zoom." },
 ];
+
+/** milliseconds that the pointer rests before the mask of a click there is computed */
+const REST = 60;
+
+/** A place as clicks have it. @param {Point} at @returns {[number, number]} */
+const rounded = (at) => [Math.round(at.x * 10) / 10, Math.round(at.y * 10) / 10];
 
 export class Tools {
   /**
@@ -27,7 +33,7 @@ export class Tools {
    * @param {import("./state.js").State} state
    * @param {{click: (points: [number, number, boolean][], box: number[] | null) => void,
    *   stroke: (counts: string, add: boolean) => void, polygon: (corners: [number, number][]) => Promise<void>,
-   *   look: (frames: number[]) => Promise<void>}} actions
+   *   look: (frames: number[]) => Promise<void>, rest: (at: [number, number]) => void}} actions
    * @param {() => void} hold called when something is drawn: the frame stays
    */
   constructor(view, state, actions, hold) {
@@ -45,6 +51,8 @@ export class Tools {
     this.pending = [];
     /** what draws these points @type {((context: CanvasRenderingContext2D, pixel: number) => void) | null} */
     this.shown = null;
+    /** the timer of a pointer that rests */
+    this.resting = 0;
     this.keyframes = new Keyframes(view, state, (corners) => actions.polygon(corners));
     const { canvas } = view;
     canvas.addEventListener("pointerdown", (event) => this.down(event));
@@ -89,7 +97,7 @@ export class Tools {
     this.state.cursor = null;
     this.pointers.set(event.pointerId, this.view.place(event));
     if (this.pointers.size > 1) { this.cancel(); this.doing = "pan"; return; }
-    const at = this.view.filmPoint(event);
+    const at = this.view.videoPoint(event);
     if (this.state.mode === "compare" && this.state.compare === "slider" && event.button === 0 && this.nearSplit(at)) this.doing = "split";
     else if (event.button === 1 || this.tool === "hand") this.doing = "pan";
     else if (event.button === 0 || event.button === 2) this.press(at, event.button === 2 || event.altKey);
@@ -98,9 +106,9 @@ export class Tools {
   /** @param {Point} at @param {boolean} opposite */
   press(at, opposite) {
     this.hold();
-    const inside = at.x >= 0 && at.y >= 0 && at.x < this.state.film.width && at.y < this.state.film.height;
+    clearTimeout(this.resting);
     if (this.tool === "click" || this.tool === "minus") {
-      if (inside) this.click(at, (this.tool === "click") !== opposite);
+      if (this.isInside(at)) this.click(at, (this.tool === "click") !== opposite);
     } else if (this.hasCorners) {
       if (this.waits) { this.pressLater(at, opposite); return; }
       if (this.tool === "keyframe" && !this.path.length && this.keyframes.grab(at, opposite)) this.doing = "move";
@@ -110,6 +118,11 @@ export class Tools {
       this.path = [at];
       this.preview();
     }
+  }
+
+  /** @param {Point} at */
+  isInside(at) {
+    return at.x >= 0 && at.y >= 0 && at.x < this.state.video.width && at.y < this.state.video.height;
   }
 
   /** Press once it is known what is there; the pointer may be up again by then. @param {Point} at @param {boolean} opposite */
@@ -126,7 +139,7 @@ export class Tools {
     const before = this.pointers.get(event.pointerId);
     const now = this.view.place(event);
     if (before) this.pointers.set(event.pointerId, now);
-    const at = this.view.filmPoint(event);
+    const at = this.view.videoPoint(event);
     if (before && this.doing === "pan") this.panOrPinch(event.pointerId, before, now);
     else if (before && this.doing === "split") this.moveSplit(at);
     else if (before && this.doing === "move") this.keyframes.drag(at);
@@ -159,12 +172,12 @@ export class Tools {
 
   /** @param {Point} at */
   nearSplit(at) {
-    return Math.abs(at.x - this.state.split * this.state.film.width) * this.view.scale < 24 * devicePixelRatio;
+    return Math.abs(at.x - this.state.split * this.state.video.width) * this.view.scale < 24 * devicePixelRatio;
   }
 
   /** @param {Point} at */
   moveSplit(at) {
-    this.state.split = Math.min(Math.max(at.x / this.state.film.width, 0), 1);
+    this.state.split = Math.min(Math.max(at.x / this.state.video.width, 0), 1);
     this.state.changed();
   }
 
@@ -174,6 +187,8 @@ export class Tools {
     const brushes = this.tool === "brush" || this.tool === "eraser";
     canvas.style.cursor = this.state.mode === "compare" && at && this.state.compare === "slider" && this.nearSplit(at) ? "ew-resize"
       : this.tool === "hand" ? "grab" : brushes ? "none" : "crosshair";
+    clearTimeout(this.resting);
+    if (at && this.tool === "click" && this.isInside(at)) this.resting = setTimeout(() => this.actions.rest(rounded(at)), REST);
     if (this.hasCorners && this.path.length) { this.drawPolygon(at); return; }
     this.view.draft = brushes && at ? (context, pixel) => this.ring(context, at, pixel) : null;
     if (brushes || this.view.draft !== null) this.state.changed();
@@ -193,7 +208,7 @@ export class Tools {
   /** @param {Point} at @param {boolean} positive */
   click(at, positive) {
     /** @type {[number, number, boolean]} */
-    const given = [Math.round(at.x * 10) / 10, Math.round(at.y * 10) / 10, positive];
+    const given = [...rounded(at), positive];
     this.pending.push(given);
     const colour = this.colour;
     this.view.draft = this.shown = (context, pixel) => { for (const [x, y, on] of this.pending) point(context, x, y, on, colour, pixel); };
@@ -255,7 +270,7 @@ export class Tools {
 
   /** @param {(context: CanvasRenderingContext2D) => void} draw @param {boolean} add */
   rasterise(draw, add) {
-    const { width, height } = this.state.film;
+    const { width, height } = this.state.video;
     const sheet = document.createElement("canvas");
     sheet.width = width;
     sheet.height = height;
@@ -321,9 +336,9 @@ export class Tools {
 
   // By keyboard: a cross that moves, and Enter in place of the button.
 
-  /** @param {number} dx @param {number} dy in pixels of the film */
+  /** @param {number} dx @param {number} dy in pixels of the video */
   moveCross(dx, dy) {
-    const { width, height } = this.state.film;
+    const { width, height } = this.state.video;
     const { x, y } = this.state.cursor ?? { x: width / 2, y: height / 2 };
     this.state.cursor = { x: Math.min(Math.max(x + dx, 0), width - 1), y: Math.min(Math.max(y + dy, 0), height - 1) };
     if (this.path.length && this.tool === "box") { this.path = [this.path[0], this.state.cursor]; this.preview(); }

@@ -1,9 +1,10 @@
 // The picture: frame, masks, prompts and cross on one canvas, with zoom and pan.
 
-import { painted, rgb } from "./paint.js";
+import { painted, paintedMask, rgb, rimOf } from "./paint.js";
 import { fillLabels } from "./runs.js";
 
 const KEPT_FRAMES = 64;
+/** pictures of masks that are kept, in pixels of so many frames */
 const KEPT_MASKS = 24;
 
 export class View {
@@ -24,9 +25,13 @@ export class View {
     this.bitmaps = new Map();
     /** @type {Map<number, Promise<void>>} */
     this.loading = new Map();
-    /** @type {Map<string, HTMLCanvasElement>} */
-    this.overlays = new Map();
-    /** what a tool draws over everything, in pixels of the film @type {((context: CanvasRenderingContext2D, scale: number) => void) | null} */
+    /** @type {Map<string, {picture: HTMLCanvasElement, x: number, y: number}>} */
+    this.masks = new Map();
+    /** pixels of these pictures */
+    this.painted = 0;
+    /** the last comparison that was painted */
+    this.compared = { key: "", picture: /** @type {HTMLCanvasElement | null} */ (null) };
+    /** what a tool draws over everything, in pixels of the video @type {((context: CanvasRenderingContext2D, scale: number) => void) | null} */
     this.draft = null;
     /** what can be moved, over the masks @type {((context: CanvasRenderingContext2D, scale: number) => void) | null} */
     this.handles = null;
@@ -81,7 +86,7 @@ export class View {
   }
 
   fit() {
-    const { width, height } = this.state.film;
+    const { width, height } = this.state.video;
     const margin = 20 * devicePixelRatio;
     this.scale = Math.min((this.paneWidth - 2 * margin) / width, (this.canvas.height - 2 * margin) / height);
     this.scale = Math.max(this.scale, 0.01);
@@ -114,8 +119,8 @@ export class View {
     return { x: (event.clientX - box.left) * devicePixelRatio, y: (event.clientY - box.top) * devicePixelRatio };
   }
 
-  /** @param {PointerEvent | MouseEvent} event @returns {{x: number, y: number}} pixels of the film */
-  filmPoint(event) {
+  /** @param {PointerEvent | MouseEvent} event @returns {{x: number, y: number}} pixels of the video */
+  videoPoint(event) {
     const { x, y } = this.place(event);
     return { x: (this.inPane(x) - this.offset.x) / this.scale, y: (y - this.offset.y) / this.scale };
   }
@@ -136,10 +141,10 @@ export class View {
    * @param {number} ahead frames to load in advance
    */
   async load(quick, ahead) {
-    const { frame, film } = this.state;
+    const { frame, video } = this.state;
     const wanted = [frame];
     for (let n = 1; n <= ahead; n++) wanted.push(frame + n);
-    const frames = wanted.filter((index) => index < film.frames);
+    const frames = wanted.filter((index) => index < video.frames);
     const missing = frames.filter((index) => !this.state.looks.has(index));
     if (missing.length) void this.look(missing);
     if (quick && !this.bitmaps.has(frame)) void this.fetchFrame(frame, true);
@@ -154,7 +159,7 @@ export class View {
     const key = near ? -1 - index : index;
     const running = this.loading.get(key);
     if (running) return running;
-    const exact = this.state.film.exact;
+    const exact = this.state.video.exact;
     /** @type {Promise<void>} */
     let work = Promise.resolve();
     work = (async () => {
@@ -162,7 +167,7 @@ export class View {
         const answer = await fetch(`frame/${index}.jpg?exact=${exact}${near ? "&near=true" : ""}`);
         if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail || `frame ${index} cannot be read`);
         const bitmap = await createImageBitmap(await answer.blob());
-        if (exact !== this.state.film.exact) return;  // it may be another frame than that of the number now
+        if (exact !== this.state.video.exact) return;  // it may be another frame than that of the number now
         if (near) {
           if (this.state.frame === index && !this.bitmaps.has(index)) this.shown = bitmap;
         } else {
@@ -181,7 +186,7 @@ export class View {
   }
 
   forget() {
-    const pixels = this.state.film.width * this.state.film.height;
+    const pixels = this.state.video.width * this.state.video.height;
     const most = Math.max(6, Math.min(KEPT_FRAMES, Math.round(120e6 / pixels)));
     for (const index of this.bitmaps.keys()) {
       if (this.bitmaps.size <= most) return;
@@ -192,11 +197,13 @@ export class View {
     }
   }
 
-  /** Forget all pictures, as when the film's index has become exact. */
+  /** Forget all pictures, as when the video's index has become exact. */
   reset() {
     this.bitmaps.clear();
     this.loading.clear();
-    this.overlays.clear();
+    this.masks.clear();
+    this.painted = 0;
+    this.compared.key = "";
   }
 
   draw() {
@@ -228,7 +235,7 @@ export class View {
   /** @param {number} pane its number, from the left */
   drawPane(pane) {
     const { context, state } = this;
-    const { width, height } = state.film;
+    const { width, height } = state.video;
     context.imageSmoothingEnabled = this.scale < 3 * devicePixelRatio;
     if (this.shown) context.drawImage(this.shown, 0, 0, width, height);
     else { context.fillStyle = "#0003"; context.fillRect(0, 0, width, height); }
@@ -247,27 +254,27 @@ export class View {
   /** @param {import("./state.js").Look} look @param {number} pane */
   drawMasks(look, pane) {
     const { context, state } = this;
-    const { width, height } = state.film;
+    const { width, height } = state.video;
     if (state.mode !== "compare") {
       const { before } = state;
-      if (pane === this.panes - 1) context.drawImage(this.overlay(look.masks, `a${look.frame}.${look.revision}`), 0, 0, width, height);
-      else if (before?.frame === look.frame) context.drawImage(this.overlay(before.masks, `p${before.key}`), 0, 0, width, height);
+      if (pane === this.panes - 1) this.drawOverlay(look.masks);
+      else if (before?.frame === look.frame) this.drawOverlay(before.masks);
       return;
     }
-    const first = () => this.overlay(look.masks, `a${look.frame}`);
-    const second = () => this.overlay(look.other ?? {}, `b${look.frame}`);
+    const first = () => this.drawOverlay(look.masks);
+    const second = () => this.drawOverlay(look.other ?? {});
     const side = state.compare === "both" ? ["first", "second"][pane] : state.compare;
-    if (side === "first") context.drawImage(first(), 0, 0, width, height);
-    else if (side === "second") context.drawImage(second(), 0, 0, width, height);
+    if (side === "first") first();
+    else if (side === "second") second();
     else if (side === "difference") context.drawImage(this.difference(look), 0, 0, width, height);
     else {
       const x = state.split * width;
-      for (const [make, left, right] of /** @type {[() => HTMLCanvasElement, number, number][]} */ ([[first, 0, x], [second, x, width]])) {
+      for (const [drawSide, left, right] of /** @type {[() => void, number, number][]} */ ([[first, 0, x], [second, x, width]])) {
         context.save();
         context.beginPath();
         context.rect(left, 0, right - left, height);
         context.clip();
-        context.drawImage(make(), 0, 0, width, height);
+        drawSide();
         context.restore();
       }
       const pixel = devicePixelRatio / this.scale;
@@ -299,30 +306,32 @@ export class View {
     context.fillText(text, x, y);
   }
 
-  /**
-   * The masks of a frame as a picture, made once.
-   * @param {Record<string, string>} masks
-   * @param {string} name
-   */
-  overlay(masks, name) {
-    const { width, height } = this.state.film;
-    const visible = this.state.objects.filter((item) => item.visible && masks[item.id] !== undefined);
-    const opacity = Number(this.state.settings.opacity);
-    const key = [name, opacity, this.state.object, ...visible.map((item) => item.id + item.colour)].join();
-    const known = this.overlays.get(key);
-    if (known) return known;
-    const labels = new Uint16Array(width * height);
-    /** @type {Map<number, [number, number, number]>} */
-    const colours = new Map();
-    for (const item of visible) {
-      fillLabels(labels, masks[item.id], item.id, width, height);
-      colours.set(item.id, rgb(item.colour));
+  /** Draw the masks of a frame; later objects lie on top. @param {Record<string, string>} masks */
+  drawOverlay(masks) {
+    const { context, state } = this;
+    for (const { id, visible, colour } of state.objects) {
+      if (!visible || !masks[id]) continue;
+      context.globalAlpha = state.object === null || id === state.object ? 1 : 0.75;
+      this.drawMask(masks[id], colour, Number(state.settings.opacity));
     }
-    return this.keep(key, labels, (id, rim) => {
-      const colour = colours.get(id);
-      if (!colour) return null;
-      return [...colour, rim ? 255 : 255 * opacity * (this.state.object === null || id === this.state.object ? 1 : 0.75)];
-    });
+    context.globalAlpha = 1;
+  }
+
+  /** Draw a mask, which is painted once. @param {string} counts @param {string} colour @param {number} alpha */
+  drawMask(counts, colour, alpha) {
+    const { width, height } = this.state.video;
+    const key = `${colour}.${alpha}.${counts}`;
+    let mask = this.masks.get(key);
+    if (!mask) {
+      this.masks.set(key, (mask = paintedMask(counts, height, rimOf(width, height), colour, alpha)));
+      this.painted += mask.picture.width * mask.picture.height;
+      for (const [old, { picture }] of this.masks) {
+        if (old === key || this.painted <= KEPT_MASKS * width * height) break;
+        this.masks.delete(old);
+        this.painted -= picture.width * picture.height;
+      }
+    }
+    this.context.drawImage(mask.picture, mask.x, mask.y);
   }
 
   /**
@@ -330,11 +339,10 @@ export class View {
    * @param {import("./state.js").Look} look
    */
   difference(look) {
-    const { width, height } = this.state.film;
+    const { width, height } = this.state.video;
     const visible = this.state.objects.filter((item) => item.visible);
     const key = ["d", look.frame, ...visible.map((item) => item.id)].join();
-    const known = this.overlays.get(key);
-    if (known) return known;
+    if (this.compared.picture && this.compared.key === key) return this.compared.picture;
     const one = new Uint16Array(width * height);
     const two = new Uint16Array(width * height);
     for (const { id } of visible) {
@@ -344,40 +352,15 @@ export class View {
     const labels = new Uint16Array(width * height);
     for (let i = 0; i < labels.length; i++) labels[i] = one[i] && one[i] === two[i] ? 1 : two[i] ? 2 : one[i] ? 3 : 0;
     const colours = DIFFERENCE.map(({ colour }) => rgb(colour));
-    return this.keep(key, labels, (id, rim) => [...colours[id - 1], rim ? 255 : 150]);
-  }
-
-  /**
-   * @param {string} key
-   * @param {Uint16Array} labels
-   * @param {(id: number, rim: boolean) => number[] | null} colour RGBA
-   */
-  keep(key, labels, colour) {
-    const { width, height } = this.state.film;
-    const picture = painted(labels, width, height, colour);
-    this.overlays.set(key, picture);
-    for (const old of this.overlays.keys()) {
-      if (this.overlays.size <= KEPT_MASKS) break;
-      this.overlays.delete(old);
-    }
+    const picture = painted(labels, width, height, (id, rim) => [...colours[id - 1], rim ? 255 : 150]);
+    this.compared = { key, picture };
     return picture;
   }
 
   drawFound() {
-    const { context, state } = this;
+    const { state } = this;
     if (state.foundFrame !== state.frame) return;
-    const { width, height } = state.film;
-    state.found.forEach((item, i) => {
-      const key = `f${state.foundFrame}.${i}.${state.chosen.has(i)}.${item.counts.length}`;
-      let picture = this.overlays.get(key);
-      if (!picture) {
-        const labels = new Uint16Array(width * height);
-        fillLabels(labels, item.counts, 1, width, height);
-        const alpha = state.chosen.has(i) ? 110 : 40;
-        picture = this.keep(key, labels, (_, rim) => [255, 255, 255, rim ? 255 : alpha]);
-      }
-      context.drawImage(picture, 0, 0, width, height);
-    });
+    state.found.forEach((item, i) => this.drawMask(item.counts, "#ffffff", state.chosen.has(i) ? 0.43 : 0.16));
   }
 
   /** @param {import("./state.js").Look} look @param {number} pixel */

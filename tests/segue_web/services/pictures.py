@@ -1,4 +1,4 @@
-"""The bundled film in the forms in which tools post it, and what is on it."""
+"""The bundled video in the forms in which tools post it, and what is on it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from segue.masks import read_index_mask
 from segue.types import Image
 from segue_web.services.assistant import Assistant
 
-FILM = Path(segue.__file__).parent / "assets" / "sample" / "video.mp4"
+VIDEO = Path(segue.__file__).parent / "assets" / "sample" / "video.mp4"
 
 
 @functools.cache
@@ -27,15 +27,15 @@ def assistant() -> Assistant:
 
 @functools.cache
 def pictures(count: int = 4) -> list[Image]:
-    """The first frames of the bundled film."""
-    with segue.open_source(FILM, end=count) as source:
+    """The first frames of the bundled video."""
+    with segue.open_source(VIDEO, end=count) as source:
         return [frame.image for frame in source]
 
 
 @functools.cache
 def truth(number: int = 1) -> npt.NDArray[np.bool_]:
     """Where an object is on the first frame."""
-    return np.asarray(read_index_mask(FILM.with_name("first.png"))) == number
+    return np.asarray(read_index_mask(VIDEO.with_name("first.png"))) == number
 
 
 def centre() -> tuple[int, int]:
@@ -52,14 +52,14 @@ def tight(number: int = 1) -> tuple[int, int, int, int]:
 
 
 def png(picture: Image) -> bytes:
-    """A picture as a file."""
+    """An image as a file."""
     stream = io.BytesIO()
     PillowImage.fromarray(picture).save(stream, "png", compress_level=1)
     return stream.getvalue()
 
 
 def encoded(picture: Image) -> str:
-    """A picture in base64."""
+    """An image in base64."""
     return base64.b64encode(png(picture)).decode()
 
 

@@ -33,7 +33,7 @@ def test_the_server_of_a_tool_listens_and_answers(
                 for headers in ({"origin": f"http://127.0.0.1:{port}"}, {"sec-fetch-site": "cross-site"})
             ),
         ]
-        assert [answer.status_code for answer in refused] == [403, 403, 403]
+        assert [answer.status_code for answer in refused] == [400, 403, 403]
         server._ready()
 
     monkeypatch.setattr(ReportingServer, "run", run)

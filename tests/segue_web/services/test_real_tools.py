@@ -1,7 +1,7 @@
-"""The client code of X-AnyLabeling asks our service.
+"""Label Studio, and the client code of X-AnyLabeling, ask our services.
 
-It pins many packages and has an environment of its own: SEGUE_X_ANYLABELING names the Python that
-has ``x-anylabeling-cvhub[cpu]``.
+Both pin many packages and have environments of their own: SEGUE_LABEL_STUDIO names the command
+``label-studio``, SEGUE_X_ANYLABELING the Python that has ``x-anylabeling-cvhub[cpu]``.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ import subprocess
 import sys
 import time
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from segue_web.services.label_studio import decode_brush
 from tests.segue_web.services.pictures import centre, overlap, pictures, png, truth
 
 pytestmark = pytest.mark.slow
@@ -55,13 +58,83 @@ def running(command: list[str], address: str, env: dict[str, str], log: Path) ->
 
 
 @contextmanager
-def service(tool: str, tmp_path: Path, *arguments: str) -> Iterator[str]:
+def service(tool: str, tmp_path: Path, *arguments: str, **env: str) -> Iterator[str]:
     """Our service for a tool; gives its address."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "segue", "serve", tool, "--port", str(port), *arguments]
-    with running(command, f"{address}/health", {}, tmp_path / "segue.log"):
+    with running(command, f"{address}/health", env, tmp_path / "segue.log"):
         yield address
+
+
+TOKEN = "0123456789abcdef0123456789abcdef01234567"
+CONFIGURATIONS = Path(__file__).resolve().parents[3] / "examples" / "label_studio"
+
+
+@contextmanager
+def label_studio(tmp_path: Path) -> Iterator[str]:
+    """A Label Studio with an empty database; gives its address."""
+    command = os.environ.get("SEGUE_LABEL_STUDIO")
+    if command is None:
+        pytest.skip("SEGUE_LABEL_STUDIO names no label-studio")
+    port = free_port()
+    env = {
+        "LABEL_STUDIO_BASE_DATA_DIR": str(tmp_path / "data"), "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
+        "SSRF_PROTECTION_ENABLED": "false", "ML_BLOCK_LOCAL_IP": "false", "LATEST_VERSION_CHECK": "false",
+        "COLLECT_ANALYTICS": "false", "HOME": str(tmp_path),
+    }  # fmt: skip
+    user = ["--username", "a@example.org", "--password", "only-for-a-test", "--user-token", TOKEN]
+    run = [command, "start", "--no-browser", "--internal-host", "127.0.0.1", "--port", str(port), *user]
+    address = f"http://127.0.0.1:{port}"
+    with running(run, f"{address}/health", env, tmp_path / "label-studio.log"):
+        yield address
+
+
+def ask(address: str, body: object = None, kind: str = "application/json") -> Any:
+    """What the interface of Label Studio answers."""
+    data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+    headers = {"Authorization": f"Token {TOKEN}", "Content-Type": kind}
+    with urllib.request.urlopen(urllib.request.Request(address, data, headers), timeout=120) as answer:
+        return json.load(answer)
+
+
+def upload(address: str, name: str, data: bytes) -> None:
+    """Upload a file to a project, as its page does."""
+    edge = uuid.uuid4().hex
+    head = f'--{edge}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'
+    ask(
+        address,
+        head.encode() + data + f"\r\n--{edge}--\r\n".encode(),
+        f"multipart/form-data; boundary={edge}",
+    )
+
+
+def test_label_studio_gets_a_mask_of_a_click_on_an_uploaded_picture(tmp_path: Path) -> None:
+    height, width = truth().shape
+    x, y = centre()
+    with label_studio(tmp_path) as tool:
+        personal = ask(f"{tool}/api/token/", {})["token"]
+        own = service("label-studio", tmp_path, "--label-studio", tool, LABEL_STUDIO_API_KEY=personal)
+        with own as address:
+            configuration = (CONFIGURATIONS / "pictures.xml").read_text()
+            project = ask(f"{tool}/api/projects/", {"title": "pond", "label_config": configuration})["id"]
+            upload(f"{tool}/api/projects/{project}/import", "pond.png", png(pictures(1)[0]))
+            (task,) = ask(f"{tool}/api/tasks/?project={project}")["tasks"]
+            backend = {"url": address, "project": project, "title": "segue", "is_interactive": True}
+            model = ask(f"{tool}/api/ml/", backend)
+            assert model["state"] == "CO", "Label Studio calls the backend connected"
+            click = {
+                "type": "keypointlabels", "from_name": "point", "to_name": "image", "id": "a",
+                "original_width": width, "original_height": height, "image_rotation": 0, "is_positive": True,
+                "value": {"x": 100 * x / width, "y": 100 * y / height, "keypointlabels": ["object"]},
+            }  # fmt: skip
+            asked = {"task": task["id"], "context": {"result": [click]}}
+            answer = ask(f"{tool}/api/ml/{model['id']}/interactive-annotating", asked)
+    (region,) = answer["data"]["result"]
+    mask = decode_brush(region["value"]["rle"], (height, width))
+    assert (region["type"], region["from_name"]) == ("brushlabels", "mask")
+    assert region["value"]["brushlabels"] == ["object"]
+    assert overlap(mask, truth()) > 0.6
 
 
 ASK = """
@@ -72,17 +145,17 @@ import anylabeling.config
 settings = {"remote_server_settings": {"server_url": sys.argv[1], "api_key": ""}}
 anylabeling.config.current_config_file = json.dumps(settings)
 from anylabeling.services.auto_labeling.remote_server import RemoteServer
-picture, marks = sys.argv[2], json.loads(sys.argv[3])
+image, marks = sys.argv[2], json.loads(sys.argv[3])
 complaints = []
 config = {"type": "remote_server", "name": "r", "display_name": "r", "timeout": 120}
 client = RemoteServer(config, complaints.append)
 models = client.get_available_models()
 client.set_model_id("segue")
 client.set_auto_labeling_marks(marks)
-result = client.predict_shapes("picture", picture)
+result = client.predict_shapes("image", image)
 still = [[(point.x(), point.y()) for point in shape.points] for shape in result.shapes]
 client.set_model_id("segue_video")
-result = client.predict_shapes("picture", picture, run_tracker=False)
+result = client.predict_shapes("image", image, run_tracker=False)
 clip = [[(point.x(), point.y()) for point in shape.points] for shape in result.shapes]
 found = {"models": list(models), "still": still, "clip": clip, "complaints": complaints}
 print("ANSWER " + json.dumps(found))

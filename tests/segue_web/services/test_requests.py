@@ -108,7 +108,7 @@ def test_beyond_this_machine_a_token_is_needed() -> None:
     async def health() -> dict[str, str]:
         return {}
 
-    refuse_pages(app, "0.0.0.0", 9090, "secret")
+    refuse_pages(app, "0.0.0.0", "secret")
     client = TestClient(app)
 
     def status(**headers: str) -> int:

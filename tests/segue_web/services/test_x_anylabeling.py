@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -15,7 +14,6 @@ import segue
 from segue_web.services.x_anylabeling import make_app
 from tests.segue_web.services.pictures import assistant, centre, encoded, overlap, pictures, tight, truth
 
-EXAMPLE = Path(segue.__file__).parents[2] / "examples" / "x_anylabeling" / "segue.yaml"
 HEIGHT, WIDTH = truth().shape
 
 
@@ -144,14 +142,6 @@ def test_what_cannot_be_followed_says_why(client: TestClient) -> None:
     assert last["type"] == "error"
     assert "the frames before" in last["message"]
     damaged = client.post("/v1/video/prompt", json={**prompt, "frame_index": 2})
-    assert "picture 2: unreadable picture" in damaged.json()["error"]["message"]
+    assert "image 2: unreadable image" in damaged.json()["error"]["message"]
     empty = client.post("/v1/video/init", json={"frames": []})
     assert "frames: " in empty.json()["error"]["message"]
-
-
-@pytest.mark.skipif(not EXAMPLE.exists(), reason="the examples are not beside the package")
-def test_the_custom_model_of_the_examples_is_a_remote_server() -> None:
-    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
-    values = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
-    assert {"type", "name", "display_name"} <= set(values)
-    assert values["type"] == "remote_server"

@@ -1,4 +1,4 @@
-"""Films that the tests of the page are run on."""
+"""Videos that the tests of the page are run on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 SAMPLE = Path(__file__).resolve().parents[2] / "src" / "segue" / "assets" / "sample"
 
 
-def write_film(
+def write_video(
     path: Path,
     frames: npt.NDArray[np.uint8],
     *,
@@ -20,7 +20,7 @@ def write_film(
     gap: int = 12,
     form: str = "mp4",
 ) -> Path:
-    """An H.264 film with B-frames of (T, H, W, 3); ``ticks`` are time stamps in thousandths of a second."""
+    """An H.264 video with B-frames of (T, H, W, 3); ``ticks`` are time stamps in thousandths of a second."""
     container = av.open(str(path), "w", format=form)
     stream = container.add_stream("libx264", rate=25)
     stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"

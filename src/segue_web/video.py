@@ -1,10 +1,11 @@
-"""Frames of a film by their index, in any order: for a page that scrubs and a tracker that runs back."""
+"""Frames of a video by their index, in any order: for a page that scrubs and a tracker that runs back."""
 
 from __future__ import annotations
 
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -12,7 +13,6 @@ import av.container
 import av.error
 import cv2
 import numpy as np
-import numpy.typing as npt
 from av.video.stream import VideoStream
 
 from segue.errors import SourceError
@@ -20,6 +20,7 @@ from segue.types import Frame, Image
 from segue.video.decode import (
     Decoded,
     DisplayMatrix,
+    FrameOrder,
     describe,
     display_matrix,
     open_container,
@@ -34,16 +35,12 @@ SCAN_BYTES = 256 << 20
 """Files without an index of their frames are read through when they open; larger ones meanwhile."""
 
 CACHE_BYTES = 96 << 20
-"""JPEG pictures that are kept."""
+"""JPEG images that are kept."""
 
 CHUNK_BYTES = 256 << 20
-"""Decoded frames that :meth:`Film.walk` holds when it runs backwards."""
+"""Decoded frames that :meth:`Video.walk` holds when it runs backwards."""
 
 QUALITY = 88
-
-
-Stamps = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
-"""Time stamps of all frames in order of presentation, and indices of the key frames."""
 
 
 def number_in(name: str) -> int | None:
@@ -52,23 +49,23 @@ def number_in(name: str) -> int | None:
     return int(digits) if 0 < len(digits) < 10 else None
 
 
-class Film:
-    """A video file or a folder of pictures whose frames can be asked for by index.
+class Video:
+    """A video file or a folder of images whose frames can be asked for by index.
 
     Attributes:
         size: height and width.
         fps: mean frames a second.
-        names: name of each picture without its ending, by frame, for folders of pictures; None for others,
-            and where two pictures share a name.
+        names: name of each image without its ending, by frame, for folders of images; None for others,
+            and where two images share a name.
         exact: whether index and time belong together for sure; False while a long file without an index is
             read through, when both are guessed from the frame rate.
-        index: the time stamps of a video file, for another process that opens it; None for pictures.
+        index: the frames of a video file, for another process that opens it; None for images.
 
     Raises:
-        SourceError: it cannot be read as a film.
+        SourceError: it cannot be read as a video.
     """
 
-    def __init__(self, path: Path, index: Stamps | None = None) -> None:
+    def __init__(self, path: Path, index: FrameOrder | None = None) -> None:
         self.path, self.name = path, path.stem if path.is_file() else path.resolve().name
         self._lock = threading.Lock()
         self._jpegs: dict[int, bytes] = {}  # the one that was asked for last stands last
@@ -91,7 +88,7 @@ class Film:
     def _open_pictures(self, path: Path) -> None:
         files = list_images(path) if path.is_dir() else [path]
         if not files:
-            raise SourceError(f"{path}: no pictures here")
+            raise SourceError(f"{path}: no images here")
         self._files, self.count, self.fps = files, len(files), DEFAULT_FPS
         names = tuple(file.stem for file in files)
         self.names = names if len(set(names)) == len(names) else None
@@ -100,7 +97,7 @@ class Film:
 
     @property
     def numbers(self) -> dict[int, int]:
-        """Frame index by the number in the name of its picture; empty for video files and names without."""
+        """Frame index by the number in the name of its image; empty for video files and names without."""
         found = [number_in(path.stem) for path in self._files]
         whole = {number: index for index, number in enumerate(found) if number is not None}
         return whole if len(whole) == len(found) else {}
@@ -116,15 +113,15 @@ class Film:
         self.fps = float(self._stream.average_rate or DEFAULT_FPS)
         self._matrix: DisplayMatrix | None = None
         self._frames: Iterator[av.VideoFrame] = iter(())
-        stamps = self.index or _indexed(self._stream)
-        if stamps is None and path.stat().st_size <= SCAN_BYTES:
-            stamps = _scanned(path)
-        self.exact = stamps is not None
-        self._take(stamps or _guessed(self._container, self._stream, self.fps))
+        index = self.index or _indexed(self._stream)
+        if index is None and path.stat().st_size <= SCAN_BYTES:
+            index = _scanned(path)
+        self.exact = index is not None
+        self._take(index or _guessed(self._container, self._stream, self.fps))
         self.size = self._decode(0).shape[:2]
         if not self.exact:
             self.progress = 0.0
-            self._scanner = threading.Thread(target=self._scan, daemon=True, name="segue-film-index")
+            self._scanner = threading.Thread(target=self._scan, daemon=True, name="segue-video-index")
             self._scanner.start()
 
     def wait(self) -> None:
@@ -132,28 +129,31 @@ class Film:
         if self._scanner is not None:
             self._scanner.join()
 
-    def _take(self, stamps: Stamps) -> None:
-        self.index = stamps
-        self._pts, self._keys = stamps
+    def _take(self, index: FrameOrder) -> None:
+        self.index = index
+        self._pts, self._keys = np.array(index.stamps, np.int64), index.keys
         self.count = len(self._pts)
         if not self.count:
             raise SourceError(f"{self.path}: has no frames that can be decoded")
         self._times = (self._pts - self._pts[0]) * self._base
 
     def _scan(self) -> None:
-        def report(share: float) -> bool:
-            self.progress = share
-            return not self._closed
+        size = max(self.path.stat().st_size, 1)
 
-        stamps = _scanned(self.path, report)
-        if stamps is not None:
+        def report(position: int) -> None:
+            if self._closed:
+                raise _ClosedError
+            self.progress = position / size
+
+        with suppress(_ClosedError):
+            index = _scanned(self.path, report)
             with self._lock:
-                self._take(stamps)
+                self._take(index)
                 self._jpegs.clear()
                 self._next, self.exact, self.progress = -1, True, 1.0
 
     def frame_name(self, index: int) -> str:
-        """What files of a frame are called, without ending: as its picture, else by its number."""
+        """Stem of the files of a frame: as its image, else its number."""
         return frame_name(self.names, index)
 
     def file_name(self, index: int) -> str:
@@ -195,7 +195,7 @@ class Film:
             yield from reversed([self.frame(i) for i in range(max(stop, last - chunk + 1), last + 1)])
 
     def describe(self) -> dict[str, object]:
-        """What the page shows of a film."""
+        """Video information for the page."""
         return {
             "name": self.name,
             "width": self.size[1],
@@ -213,11 +213,12 @@ class Film:
                 self._container.close()
 
     def _key_of(self, index: int) -> int:
-        return int(self._keys[bisect_right(self._keys, index) - 1])
+        place = bisect_right(self._keys, index)
+        return self._keys[place - 1] if place else 0
 
     def _checked(self, index: int) -> int:
         if not 0 <= index < self.count:
-            raise SourceError(f"{self.path}: there is no frame {index}; the last one is {self.count - 1}")
+            raise SourceError(f"{self.path.name}: has no frame {index}; the last one is {self.count - 1}")
         return index
 
     def _picture(self, index: int) -> Image:
@@ -228,7 +229,7 @@ class Film:
         except DamageError as error:
             raise SourceError(str(error)) from error
         if hasattr(self, "size") and picture.shape[:2] != self.size:
-            raise SourceError(f"{self._files[index]}: has another size than the first picture")
+            raise SourceError(f"{self._files[index].name}: has another size than the first image")
         return picture
 
     def _decode(self, index: int) -> Image:
@@ -245,15 +246,16 @@ class Film:
                 if self._matrix is None:
                     self._matrix = display_matrix(frame)
                 self._next = index + 1
-                return to_rgb(Decoded(None, frame, 0.0, self._matrix), f"{self.path}: frame {index}")
+                return to_rgb(Decoded(None, frame, 0.0, self._matrix), f"{self.path.name}: frame {index}")
         except (av.error.FFmpegError, OSError, DamageError) as error:
             self._next = self.count + 1
-            raise SourceError(f"{self.path}: frame {index} cannot be decoded ({describe(error)})") from error
+            reason = f"frame {index} cannot be decoded ({describe(error)})"
+            raise SourceError(f"{self.path.name}: {reason}") from error
         self._next = self.count + 1
-        raise SourceError(f"{self.path}: ends before frame {index}; cut off or damaged")
+        raise SourceError(f"{self.path.name}: ends before frame {index}; cut off or damaged")
 
 
-def _indexed(stream: VideoStream) -> Stamps | None:
+def _indexed(stream: VideoStream) -> FrameOrder | None:
     """From the index of the container, if it lists every frame and their distance is constant.
 
     The index of MP4 has decoding times; with a constant distance the times of presentation are as far apart.
@@ -263,40 +265,28 @@ def _indexed(stream: VideoStream) -> Stamps | None:
     if count == 0 or count != stream.frames:
         return None
     times = np.fromiter((entry.timestamp for entry in entries), np.int64, count)
-    keys = np.fromiter((entry.is_keyframe for entry in entries), np.bool_, count)
+    keys = np.flatnonzero(np.fromiter((entry.is_keyframe for entry in entries), np.bool_, count))
     gaps = np.diff(times)
-    if not keys.any() or (count > 1 and (gaps != gaps[0]).any()):
+    if not len(keys) or (count > 1 and (gaps != gaps[0]).any()):
         return None
     first = stream.start_time if stream.start_time is not None else int(times[0])
-    return times - times[0] + first, np.flatnonzero(keys)
+    return FrameOrder(tuple((times - times[0] + first).tolist()), tuple(keys.tolist()))
 
 
-def _scanned(path: Path, report: Callable[[float], bool] | None = None) -> Stamps | None:
-    """By reading all packets; None if ``report``, called with the share that is read, says to stop."""
-    stamps: list[int] = []
-    keys: list[int] = []
-    size = max(path.stat().st_size, 1)
+class _ClosedError(Exception):
+    """The video was closed while it was read through."""
+
+
+def _scanned(path: Path, report: Callable[[int], None] | None = None) -> FrameOrder:
+    """By reading all packets."""
     with open_container(f"file:{path}", str(path)) as container:
-        try:
-            for number, packet in enumerate(container.demux(video_stream(container))):
-                if packet.pts is None or packet.is_discard:
-                    continue
-                stamps.append(packet.pts)
-                if packet.is_keyframe:
-                    keys.append(packet.pts)
-                if report is not None and number % 500 == 0 and not report((packet.pos or 0) / size):
-                    return None
-        except (av.error.FFmpegError, OSError):
-            pass  # what follows a damaged place is not reached by a player either
-    pts = np.unique(np.array(stamps, np.int64))
-    found = np.searchsorted(pts, np.array(keys or stamps[:1], np.int64))
-    return pts, np.unique(np.append(found, 0) if len(pts) else found)
+        return FrameOrder.of(container, video_stream(container), report)
 
 
-def _guessed(container: av.container.InputContainer, stream: VideoStream, fps: float) -> Stamps:
+def _guessed(container: av.container.InputContainer, stream: VideoStream, fps: float) -> FrameOrder:
     """From the length and the frame rate of the header; every second counts as a place to seek to."""
     base = float(stream.time_base or 1)
     seconds = float(stream.duration * base) if stream.duration else (container.duration or 0) / av.time_base
     count = max(1, round(seconds * fps))
     pts = (stream.start_time or 0) + np.round(np.arange(count) / fps / base).astype(np.int64)
-    return pts, np.arange(0, count, max(1, round(fps)))
+    return FrameOrder(tuple(pts.tolist()), tuple(range(0, count, max(1, round(fps)))))

@@ -1,4 +1,4 @@
-"""Films of a project: masks drawn over the pictures, and objects cut out."""
+"""Videos of a project: masks drawn over the images, and objects cut out."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ from segue.video.video_sink import encoding, even_sides
 from segue_web.exports.matting import soft_cut_out
 from segue_web.exports.snapshot import Snapshot
 from segue_web.exports.writing import complete_folder
-from segue_web.film import Film
+from segue_web.video import Video
 
 _VP9 = {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6", "auto-alt-ref": "0"}
 """Quality and speed; alternative reference frames do not go with transparency."""
 
 
-def overlay(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """The film with the masks drawn over it."""
-    with OverlayVideoSink(target, film.fps) as sink:
-        for done, (frame, result) in enumerate(taken.shown(film), 1):
+def overlay(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
+    """The video with the masks drawn over it."""
+    with OverlayVideoSink(target, video.fps) as sink:
+        for done, (frame, result) in enumerate(taken.shown(video), 1):
             sink.write(frame, result)
             yield done
 
 
-def prores(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
+def prores(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     """The objects cut out, as ProRes 4444."""
-    yield from _matte(film, taken, target, "prores_ks", "yuva444p10le", {"profile": "4444"})
+    yield from _matte(video, taken, target, "prores_ks", "yuva444p10le", {"profile": "4444"})
 
 
-def vp9(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
+def vp9(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     """The objects cut out, as VP9 with transparency."""
-    yield from _matte(film, taken, target, "libvpx-vp9", "yuva420p", _VP9)
+    yield from _matte(video, taken, target, "libvpx-vp9", "yuva420p", _VP9)
 
 
-def pictures(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-    """The objects cut out, as RGBA pictures, one a frame."""
+def pictures(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
+    """The objects cut out, as RGBA images, one a frame."""
     with complete_folder(target) as folder:
-        for done, (frame, result) in enumerate(taken.shown(film), 1):
+        for done, (frame, result) in enumerate(taken.shown(video), 1):
             picture = cv2.cvtColor(_cut_out(frame.image, result.mask, taken.soft), cv2.COLOR_RGBA2BGRA)
             (folder / f"{frame.index:05d}.png").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
             yield done
 
 
 def _matte(
-    film: Film, taken: Snapshot, target: Path, codec: str, pixels: str, options: dict[str, str]
+    video: Video, taken: Snapshot, target: Path, codec: str, pixels: str, options: dict[str, str]
 ) -> Iterator[int]:
     form = target.suffix.removeprefix(".")
     with (
@@ -61,10 +61,10 @@ def _matte(
         encoding(target),
         av.open(f"file:{path}", "w", format=form) as container,
     ):
-        stream: Any = container.add_stream(codec, rate=Fraction(film.fps).limit_denominator(1001))
-        stream.height, stream.width = (side + side % 2 for side in film.size)
+        stream: Any = container.add_stream(codec, rate=Fraction(video.fps).limit_denominator(1001))
+        stream.height, stream.width = (side + side % 2 for side in video.size)
         stream.pix_fmt, stream.options = pixels, options
-        for done, (frame, result) in enumerate(taken.shown(film), 1):
+        for done, (frame, result) in enumerate(taken.shown(video), 1):
             cut = even_sides(_cut_out(frame.image, result.mask, taken.soft), cv2.BORDER_CONSTANT)
             picture = VideoFrame.from_ndarray(cut, format="rgba")
             picture.pts = None

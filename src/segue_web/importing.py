@@ -1,0 +1,145 @@
+"""Bring masks of a file into a project: match the objects, list what changes, and make the change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segue.errors import PromptError
+from segue.masks import encode_rle
+from segue_web.label_files import read_labels
+from segue_web.labels import LONGEST_NAME, Labels, Limit, errors_named
+from segue_web.project import Mark, Project
+from segue_web.video import Video
+
+MOST_RANGES = 4
+"""Ranges of frames that one line lists."""
+
+Targets = Mapping[int, int | None]
+"""The object of the project whose masks an object of a file replaces, by number; None makes a new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """The objects of a file, and their masks by object and frame: run lengths and number of pixels."""
+
+    labels: Labels
+    masks: Mapping[int, Mapping[int, tuple[str, int]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Changes made by importing one object of a file.
+
+    Attributes:
+        number: the object in the file.
+        name: its name there.
+        target: the object of the project that it is, None for a new one.
+        added: frames on which the target has no mask yet.
+        replaced: frames on which its mask is another one.
+        corrected: how many of these a person corrected.
+        same: how many frames have this mask already.
+    """
+
+    number: int
+    name: str
+    target: int | None
+    added: Sequence[int]
+    replaced: Sequence[int]
+    corrected: int = 0
+    same: int = 0
+
+    @property
+    def text(self) -> str:
+        """The changes, in one line."""
+        parts = []
+        if self.added:
+            parts.append(f"adds {_ranges(self.added)}")
+        if self.replaced:
+            corrected = f" ({self.corrected} corrected by hand)" if self.corrected else ""
+            parts.append(f"replaces {_ranges(self.replaced)}{corrected}")
+        if self.same:
+            parts.append(f"{self.same} unchanged")
+        return "; ".join(parts) or "no masks"
+
+
+def _ranges(frames: Sequence[int]) -> str:
+    """Frames as a person reads them: ``frames 0 to 7, 9``."""
+    runs = [[i for _, i in run] for _, run in groupby(enumerate(frames), lambda item: item[1] - item[0])]
+    texts = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs[:MOST_RANGES]]
+    rest = sum(map(len, runs[MOST_RANGES:]))
+    return f"frame{'s' if len(frames) > 1 else ''} {', '.join(texts)}" + (f" and {rest} more" if rest else "")
+
+
+def read_import(path: Path, video: Video, name: str | None = None) -> Import:
+    """Read a file whole, as :func:`segue_web.label_files.read_labels`, so that no damage is found later."""
+    limit = Limit()
+    labels = read_labels(path, video, name)
+    masks: dict[int, dict[int, tuple[str, int]]] = {number: {} for number in labels.names}
+    for index in sorted(labels.masks):
+        with errors_named(labels.where):
+            limit.check()
+        for number, plane in labels.objects(index).items():
+            masks[number][index] = encode_rle(plane)["counts"], int(np.count_nonzero(plane))
+    return Import(labels, masks)
+
+
+def effects(project: Project, given: Import, targets: Targets | None = None) -> list[Effect]:
+    """Changes of an import, object by object.
+
+    Without ``targets`` an object of the file is the unlocked one of the project with the same number and the
+    same class or name. Raises PromptError where two would replace the masks of one object.
+    """
+    if targets is None:
+        targets = _same_objects(project, given.labels)
+    unlocked = set(project.unlocked())
+    chosen = [i for i in targets.values() if i is not None]
+    if len(set(chosen)) < len(chosen) or not unlocked.issuperset(chosen):
+        raise PromptError("choose another unlocked object for each object of the file, or a new one")
+    found = []
+    for number, name in given.labels.names.items():
+        target = targets.get(number)
+        known = {} if target is None else project.masks_of(target)
+        masks = given.masks[number]
+        replaced = [index for index in masks if index in known and known[index][1] != masks[index][0]]
+        added = [index for index in masks if index not in known]
+        corrected = sum(known[index][0] == "given" for index in replaced)
+        same = len(masks) - len(added) - len(replaced)
+        found.append(Effect(number, name, target, added, replaced, corrected, same))
+    return found
+
+
+def _same_objects(project: Project, labels: Labels) -> dict[int, int]:
+    names = {row["id"]: row["category"] or row["name"] for row in project.objects() if not row["locked"]}
+    same: dict[int, int] = {}
+    for number, own in labels.ids.items():
+        if names.get(own) == labels.names[number] and own not in same.values():
+            same[number] = own
+    return same
+
+
+def store(project: Project, given: Import, wanted: Sequence[Effect]) -> None:
+    """Bring what was read into a project, inside :meth:`segue_web.project.Project.change`."""
+    labels = given.labels
+    for effect in wanted:
+        number = project.add_object(effect.name) if effect.target is None else effect.target
+        about: dict[str, Any] = dict(labels.attributes.get(effect.number, {}))
+        group = about.pop("group", "")[:LONGEST_NAME]
+        if about or group:
+            project.set_object(number, attributes=about, **({"group": group} if group else {}))
+        for index in (*effect.added, *effect.replaced):
+            counts, area = given.masks[effect.number][index]
+            mark = Mark("imported", labels.score(index, effect.number), area)
+            project.replace_mask(index, number, counts, mark)
+
+
+def summary(done: Sequence[Effect]) -> str:
+    """Changes of an import, in one line."""
+    new = sum(effect.target is None for effect in done)
+    added, replaced = (sum(len(getattr(effect, name)) for effect in done) for name in ("added", "replaced"))
+    return f"{new} new objects, {added} masks added, {replaced} replaced"

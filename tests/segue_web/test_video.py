@@ -1,0 +1,107 @@
+"""Frames by index are those that a source gives one after the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from segue.errors import SourceError
+from segue.video import open_source
+from segue_web import video as video_module
+from segue_web.video import Video
+from tests.segue_web.videos import SAMPLE, numbered, write_video
+
+
+@pytest.fixture
+def constant(tmp_path: Path) -> Path:
+    return write_video(tmp_path / "constant.mp4", numbered(40))
+
+
+@pytest.fixture
+def varying(tmp_path: Path) -> Path:
+    ticks = np.cumsum([0, *[40 + 17 * (i % 5) for i in range(39)]]).tolist()
+    return write_video(tmp_path / "varying.mkv", numbered(40), ticks=ticks, form="matroska")
+
+
+@pytest.mark.parametrize("kind", ["constant", "varying"])
+def test_any_order_gives_the_frames_of_the_source(kind: str, request: pytest.FixtureRequest) -> None:
+    path = request.getfixturevalue(kind)
+    expected = list(open_source(path))
+    video = Video(path)
+
+    assert video.count == len(expected) == 40
+    assert video.exact
+    for index in [0, 39, 3, 4, 5, 38, 12, 11, 13, 0, 25]:
+        frame = video.frame(index)
+        assert np.array_equal(frame.image, expected[index].image), index
+        assert frame.time == pytest.approx(expected[index].time, abs=1e-6)
+
+
+def test_a_long_video_without_an_index_opens_at_once_and_is_exact_later(
+    varying: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = [frame.image for frame in open_source(varying)]
+    monkeypatch.setattr(video_module, "SCAN_BYTES", 0)
+    threads = []
+    monkeypatch.setattr(video_module.threading.Thread, "start", lambda thread: threads.append(thread))
+
+    video = Video(varying)
+    assert not video.exact
+    assert video.frame(2).image.shape == (48, 64, 3)
+    video._scan()
+
+    assert video.exact
+    assert video.count == 40
+    assert np.array_equal(video.frame(31).image, expected[31])
+    assert len(threads) == 1
+
+
+def test_another_process_that_gets_the_index_shows_the_same_frames(
+    varying: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By itself it would guess, and clicks and masks would land on other frames."""
+    expected = [frame.image for frame in open_source(varying)]
+    monkeypatch.setattr(video_module, "SCAN_BYTES", 0)
+    video = Video(varying)
+    video.wait()
+
+    other = Video(varying, video.index)
+
+    assert other.exact
+    assert other.count == 40
+    assert all(np.array_equal(frame.image, expected[frame.index]) for frame in other.walk(0, 39))
+
+
+def test_near_is_the_key_frame_before(constant: Path) -> None:
+    video = Video(constant)
+    assert video.index is not None
+    keys = video.index.keys
+    assert keys[1] <= 12
+
+    near = video.jpeg(keys[1] + 3, near=True)
+
+    assert near == video.jpeg(keys[1])
+    picture = cv2.imdecode(np.frombuffer(near, np.uint8), cv2.IMREAD_COLOR)
+    assert abs(picture[..., ::-1].astype(int) - video.frame(keys[1]).image).mean() < 8
+
+
+def test_a_folder_of_pictures_is_a_video(tmp_path: Path) -> None:
+    for index, picture in enumerate(numbered(3)):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), picture)
+
+    video = Video(tmp_path)
+
+    assert video.count == 3
+    assert np.array_equal(video.frame(2).image, numbered(3)[2])
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all", (SAMPLE / "video.mp4").read_bytes()[:3000]])
+def test_what_is_no_video_is_one_clear_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "video.mp4"
+    path.write_bytes(content)
+
+    with pytest.raises(SourceError, match=r"video\.mp4: [^\n]+$"):
+        Video(path)
