@@ -1,4 +1,4 @@
-"""Who and what moves through a scene: people, what they carry and push, pets, robots, balls and cars."""
+"""Moving objects of a scene: people, what they carry and push, pets, robots, balls and cars."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from segue_isd.parts import (
 from segue_isd.paths import Walk
 
 AWAY = placed(0, 0, -50.0)
-"""Where things are that are not in the scene."""
+"""Position of objects outside of the scene."""
 
 Sphere = tuple[float, float, float, float]
 """Centre and radius."""
@@ -41,24 +41,13 @@ class Actor(Protocol):
     kind: str
 
     def parts(self, time: float) -> list[Part]:
-        """Its solids at a moment in seconds; always as many and in the same order.
-
-        Args:
-            time: seconds of the actors' day.
-
-        Returns:
-            Solids in the world, metres; who is not there is far away.
-        """
+        """Its solids at a moment in seconds; always as many and in the same order."""
         ...
 
     def spheres(self, time: float) -> list[Sphere]:
-        """What keeps light from its surroundings.
+        """Shadow casters.
 
-        Args:
-            time: seconds of the actors' day.
-
-        Returns:
-            Middle and radius of each sphere, (x, y, z, radius) in metres.
+        Returns middle and radius of each sphere, (x, y, z, radius) in metres.
         """
         ...
 
@@ -74,25 +63,11 @@ class Spell:
     pose: Pose = STANDING
 
     def gone(self, time: float) -> float:
-        """Metres of the way behind somebody.
-
-        Args:
-            time: seconds, within the stretch.
-
-        Returns:
-            Metres; 0 for a stretch without a way.
-        """
+        """Metres of the way behind somebody."""
         return 0.0 if self.walk is None else (time - self.start) / (self.end - self.start) * self.walk.length
 
     def at(self, time: float) -> tuple[float, float, float]:
-        """x, y and direction.
-
-        Args:
-            time: seconds, within the stretch.
-
-        Returns:
-            x and y in metres, direction in radians.
-        """
+        """x, y and direction."""
         if self.walk is None:
             return self.place
         distance = self.gone(time)
@@ -105,7 +80,7 @@ TURNING = 0.5
 
 @dataclass
 class Person:
-    """Somebody who walks, stays and does things by a schedule; outside of it nobody is there."""
+    """A person who walks, stays and acts by a schedule, and is absent outside of it."""
 
     id: int
     build: Build
@@ -121,14 +96,7 @@ class Person:
         return self._posed(time)[0]
 
     def hand(self, time: float) -> Float64Array:
-        """Place of the right hand, (3,).
-
-        Args:
-            time: seconds of the actors' day.
-
-        Returns:
-            (3,), float64, metres.
-        """
+        """Place of the right hand, (3,)."""
         return np.asarray(self._posed(time)[1][1])
 
     def spheres(self, time: float) -> list[Sphere]:
@@ -137,14 +105,7 @@ class Person:
         return [(x, y, 0.1, 0.16), (x, y, 0.35 * h, 0.16), (x, y, 0.68 * h, 0.2)]
 
     def place(self, time: float) -> tuple[float, float, float]:
-        """x, y and direction; far away outside of the schedule.
-
-        Args:
-            time: seconds of the actors' day.
-
-        Returns:
-            x and y in metres, direction in radians.
-        """
+        """x, y and direction; far away outside of the schedule."""
         spell = self._spell(time)
         return (-50.0, -50.0, 0.0) if spell is None else spell.at(time)
 
@@ -297,15 +258,7 @@ class Roller:
 
 
 def pet_solids(coat: Surface, size: float) -> list[Part]:
-    """Body, head, ears and tail of a four-legged animal; ``size`` is the height of its shoulders.
-
-    Args:
-        coat: its look.
-        size: height of its shoulders, metres.
-
-    Returns:
-        Solids without legs around the origin, head at +x.
-    """
+    """Body, head, ears and tail of a four-legged animal; ``size`` is the height of its shoulders."""
     s = size
     starts = s * np.array([(-0.55, 0, 0.85), (0.5, 0, 0.95), (0.8, 0, 1.25), (-0.6, 0, 0.95)])
     ends = s * np.array([(0.5, 0, 0.9), (0.75, 0, 1.2), (1.05, 0, 1.15), (-1.0, 0, 1.3)])
@@ -327,14 +280,7 @@ def _pet_legs(coat: Surface, radius: float, phase: float) -> list[Part]:
 
 
 def trolley(rng: np.random.Generator) -> list[Part]:
-    """A cart with boxes on it.
-
-    Args:
-        rng: draws the height of the upper box.
-
-    Returns:
-        Solids around the origin, 0.8 m x 0.5 m.
-    """
+    """A cart with boxes on it."""
     frame = Surface((0.55, 0.57, 0.6), "metal", 0.5, gloss=0.5)
     load = Surface((1, 1, 1), "cardboard", 0)
     parts = [box((0.8, 0.5, 0.04), (0, 0, z), frame) for z in (0.18, 0.7)]
@@ -350,11 +296,7 @@ def trolley(rng: np.random.Generator) -> list[Part]:
 
 
 def wheelchair() -> list[Part]:
-    """A wheelchair around somebody who sits.
-
-    Returns:
-        Solids around the origin, which faces +x.
-    """
+    """A wheelchair around somebody who sits."""
     frame, tyre = Surface((0.3, 0.3, 0.32), gloss=0.5), Surface((0.1, 0.1, 0.1))
     parts = [
         box((0.45, 0.48, 0.05), (0.05, 0, 0.42), frame),
@@ -368,14 +310,7 @@ def wheelchair() -> list[Part]:
 
 
 def robot_solids(rng: np.random.Generator) -> list[Part]:
-    """A floor-cleaning or delivery robot.
-
-    Args:
-        rng: draws colour, and which of the two it is.
-
-    Returns:
-        Solids around the origin, which faces +x.
-    """
+    """A floor-cleaning or delivery robot."""
     look = Surface((0.85, 0.85, 0.87) if rng.random() < 0.5 else (0.15, 0.15, 0.17), gloss=0.6)
     parts = [
         cylinder(0.18, 0.09, (0, 0, 0.01), look),

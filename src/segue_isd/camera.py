@@ -21,7 +21,7 @@ class View:
 
     Attributes:
         pose: (3, 4), world to camera, metres; the camera looks along z, x is right and y down.
-        focal: focal length in widths of the picture.
+        focal: focal length in widths of the image.
     """
 
     pose: Float64Array
@@ -32,40 +32,21 @@ class View:
         return np.asarray(-self.pose[:, :3].T @ self.pose[:, 3])
 
     def intrinsics(self, size: tuple[int, int]) -> Float64Array:
-        """K, (3, 3), for a picture of ``size`` (height, width); pixel centres are at whole numbers + 0.5.
-
-        Args:
-            size: height and width of the picture.
-
-        Returns:
-            (3, 3), float64, pixels.
-        """
+        """K, (3, 3), for an image of ``size`` (height, width); pixel centres are at whole numbers + 0.5."""
         height, width = size
         f = self.focal * width
         return np.array([[f, 0, width / 2], [0, f, height / 2], [0, 0, 1]])
 
     def projection(self, size: tuple[int, int]) -> Float64Array:
-        """(4, 4), world to OpenGL's clip space, with row 0 of the picture at the bottom.
-
-        Args:
-            size: height and width of the picture.
-
-        Returns:
-            (4, 4), float64.
-        """
+        """(4, 4), world to OpenGL's clip space, with row 0 of the image at the bottom."""
         height, width = size
         return perspective(2 * self.focal, 2 * self.focal * width / height, NEAR, FAR) @ whole(self.pose)
 
     def see(self, points: Float64Array, size: tuple[int, int]) -> tuple[Float64Array, Float64Array]:
-        """Where world points are in the picture.
+        """Project world points into the image.
 
-        Args:
-            points: (N, 3), metres.
-            size: height and width of the picture.
-
-        Returns:
-            Pixels (N, 2), x and y, and distances along the axis (N,) in metres; points with distance 0 or
-            less are behind.
+        ``points``: (N, 3), metres; returns pixels (N, 2), x and y, and distances along the axis (N,) in
+        metres.
         """
         inside = points @ self.pose[:, :3].T + self.pose[:, 3]
         distance = inside[:, 2]
@@ -73,45 +54,22 @@ class View:
         return flat[:, :2] / np.where(np.abs(distance) < 1e-6, 1e-6, distance)[:, None], distance
 
     def shows(self, points: Float64Array, size: tuple[int, int], nearest: float) -> npt.NDArray[np.bool_]:
-        """Whether world points (N, 3) are inside the picture and farther away than ``nearest`` metres.
+        """Whether world points (N, 3) are inside the image and farther away than ``nearest`` metres.
 
-        Args:
-            points: (N, 3), metres.
-            size: height and width of the picture.
-            nearest: metres.
-
-        Returns:
-            (N,), bool.
+        Returns (N,), bool.
         """
         pixels, distance = self.see(points, size)
         return (distance > nearest) & (pixels >= 0).all(axis=1) & (pixels < size[::-1]).all(axis=1)
 
 
 def perspective(across: float, down: float, near: float, far: float) -> Float64Array:
-    """Projection of what is seen from the origin along z to OpenGL's clip space.
-
-    Args:
-        across: focal length in half widths of the picture.
-        down: focal length in half heights of the picture.
-        near: distance of the nearest visible plane, metres.
-        far: distance of the farthest one, metres.
-
-    Returns:
-        (4, 4), float64.
-    """
+    """Projection of what is seen from the origin along z to OpenGL's clip space. Returns (4, 4), float64."""
     depth = ((far + near) / (far - near), -2 * far * near / (far - near))
     return np.array([[across, 0, 0, 0], [0, down, 0, 0], [0, 0, *depth], [0, 0, 1, 0]])
 
 
 def whole(pose: Float64Array) -> Float64Array:
-    """(4, 4) matrix of a (3, 4) pose.
-
-    Args:
-        pose: (3, 4).
-
-    Returns:
-        (4, 4), float64, with the last row 0 0 0 1.
-    """
+    """(4, 4) matrix of a (3, 4) pose."""
     return np.vstack([pose, [0, 0, 0, 1]])
 
 
@@ -120,14 +78,7 @@ def facing(
 ) -> Float64Array:
     """Pose of a camera or lamp that looks in a direction.
 
-    Args:
-        place: (3,), metres.
-        forward: (3,), unit vector.
-        aside: direction to which x is at a right angle; not along ``forward``.
-        roll: radians about ``forward``.
-
-    Returns:
-        (3, 4), float64, world to camera.
+    ``place``: (3,), metres; ``forward``: (3,), unit vector; returns (3, 4), float64, world to camera.
     """
     right = np.cross(forward, aside)
     right /= np.linalg.norm(right)
@@ -140,14 +91,7 @@ def facing(
 def looking(at: Float64Array, place: Float64Array, focal: float, roll: float = 0.0) -> View:
     """A camera that looks at a point.
 
-    Args:
-        at: (3,), the point, metres.
-        place: (3,), where it hangs, metres.
-        focal: focal length in widths of the picture.
-        roll: radians about its axis.
-
-    Returns:
-        The camera, with the world's z upwards in its picture if ``roll`` is 0.
+    ``at``: (3,), the point, metres; ``place``: (3,), where it hangs, metres.
     """
     return View(facing(place, (at - place) / np.linalg.norm(at - place), (0, 0, 1), roll), focal)
 
@@ -161,30 +105,14 @@ class Shake:
     phase: Float64Array
 
     def at(self, time: float) -> Float64Array:
-        """(axes,) displacement at a moment in seconds.
-
-        Args:
-            time: seconds.
-
-        Returns:
-            In the unit of the amplitudes.
-        """
+        """(axes,) displacement at a moment in seconds."""
         return np.asarray((self.amplitude * np.sin(self.speed * time + self.phase)).sum(axis=1))
 
 
 def smooth_shake(
     rng: np.random.Generator, amplitudes: tuple[float, ...], rates: tuple[float, float]
 ) -> Shake:
-    """Shake with the given amplitudes (root mean square) of its axes and ``rates`` in Hz between limits.
-
-    Args:
-        rng: draws speeds, phases and shares of five sines for each axis.
-        amplitudes: root mean square of each axis.
-        rates: least and most frequency, Hz.
-
-    Returns:
-        Shake with as many axes as amplitudes.
-    """
+    """Shake with the given amplitudes (root mean square) of its axes and ``rates`` in Hz between limits."""
     waves = 5
     shape = (len(amplitudes), waves)
     share = rng.dirichlet(np.ones(waves), len(amplitudes))
@@ -194,12 +122,12 @@ def smooth_shake(
 
 @dataclass(frozen=True)
 class CameraPath:
-    """Where the camera looks through a clip.
+    """Path of the camera through a clip.
 
     Attributes:
         kind: "static", "jitter", "pan", "steps" or "hand".
-        target: (3,), the point in the middle of the picture.
-        focal: in widths of the picture.
+        target: (3,), the point in the middle of the image.
+        focal: in widths of the image.
         shake: of right, down (radians) and roll, or None.
         pan: radians to each side and seconds of a whole turn, or None.
         step: a moment and (right, down, zoom) from then on, or None.
@@ -216,14 +144,7 @@ class CameraPath:
     bend: float = 0.0
 
     def at(self, time: float) -> View:
-        """The camera at a moment.
-
-        Args:
-            time: seconds.
-
-        Returns:
-            Pose and focal length then.
-        """
+        """The camera at a moment."""
         right, down, roll, zoom = 0.0, 0.0, 0.0, 1.0
         if self.shake is not None:
             right, down, roll = (float(v) for v in self.shake.at(time))
@@ -246,9 +167,9 @@ class CameraPath:
 TRIES = 12
 """Places that are compared."""
 CLEAR = 1.6
-"""Distance in metres within which a thing in front of the camera is in the way."""
+"""Distance in metres within which an object blocks the camera."""
 WIDE = 0.85
-"""Focal length in widths of the picture below which lenses may distort: 61 degrees and more."""
+"""Focal length in widths of the image below which lenses may distort: 61 degrees and more."""
 _SHAKES = {"jitter": ((0.4, 3.0), 0.25, (0.5, 6.0)), "hand": ((2.0, 8.0), 0.4, (0.15, 1.5))}
 """Limits of the amplitude in pixels of 320, share of it in the roll, and limits of the rate in Hz."""
 
@@ -256,18 +177,7 @@ _SHAKES = {"jitter": ((0.4, 3.0), 0.25, (0.5, 6.0)), "hand": ((2.0, 8.0), 0.4, (
 def draw_camera(
     rng: np.random.Generator, room: Room, kind: str, size: tuple[int, int], length: float
 ) -> CameraPath:
-    """A camera in a corner or at a wall that sees much of the free floor of a room.
-
-    Args:
-        rng: draws places, directions and lenses to choose from.
-        room: with its furniture.
-        kind: of the motion, see :class:`CameraPath`.
-        size: height and width of the picture.
-        length: of the clip in seconds.
-
-    Returns:
-        The best of several cameras; some wide ones have radial distortion.
-    """
+    """A camera in a corner or at a wall that sees much of the free floor of a room."""
     free = (np.argwhere(~room.taken) + 0.5) * CELL
     chosen = free[rng.permutation(len(free))[:80]]
     spots = np.column_stack([chosen, np.full(len(chosen), 0.9)])

@@ -1,4 +1,4 @@
-"""Who appears in a scene, and what everybody does there."""
+"""Choose the people of a scene and their activities."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _SITTING_POSES = (figures.SITTING, figures.TYPING, figures.TYPING)
 
 @dataclass(frozen=True)
 class CastOptions:
-    """What a preset wants to see more of; chances in [0, 1].
+    """Probabilities of a preset, in [0, 1].
 
     Attributes:
         people: limits of their number, the upper one exclusive.
@@ -81,12 +81,7 @@ class Cast:
         self.tags: set[str] = set()
 
     def draw(self) -> list[Actor]:
-        """All actors; their ids count from 1.
-
-        Returns:
-            People with what they carry and push, and other things that move; none where the camera sees no
-            free floor.
-        """
+        """All actors; their ids count from 1."""
         rng, options = self._rng, self._options
         actors: list[Actor] = []
         if not len(self._seen):
@@ -113,7 +108,7 @@ class Cast:
         return float(x), float(y)
 
     def _outside(self) -> tuple[float, float]:
-        """Where somebody may appear unseen, else at a door."""
+        """Positions where a person can appear out of view, else at a door."""
         rng, room = self._rng, self._room
         if room.openings and (not len(self._hidden) or rng.random() < 0.4):
             return room.openings[rng.integers(len(room.openings))]

@@ -51,7 +51,7 @@ def isd(
     still: Annotated[bool, typer.Option("--still", help="Cameras that stand still, all of them.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 1,
     preview: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a contact sheet of pictures and labels (PNG).")
+        Path | None, typer.Option(metavar="FILE", help="Write a contact sheet of images and labels (PNG).")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the data set in the folder.")] = False,
 ) -> None:
@@ -84,7 +84,7 @@ def isd(
         order = replace(order, size=_size(size))
     total = frames or PRESETS[preset].clips * PRESETS[preset].length
     check_opengl()
-    begun = time.perf_counter()
+    started = time.perf_counter()
     with progress("frames", "interrupted; give the same command with --resume to go on") as show:
         clips = generate(
             out,
@@ -95,7 +95,7 @@ def isd(
             resume=resume,
             report=lambda done: show(done, total, ""),
         )
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - started
     notice(f"{out}: {total} frames in {len(clips)} clips, {seconds:.0f} s")
     if preview is not None:
         write_sheet(preview, clips)

@@ -1,4 +1,4 @@
-"""Larger and rarer things that stand in rooms: see :mod:`.furniture`."""
+"""Larger and rarer furniture: see :mod:`.furniture`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,7 @@ from segue_isd.parts import Part, Surface, ball, box, cylinder, moved, panel, pl
 
 
 def bed(rng: np.random.Generator) -> Piece:
-    """A bed, head at +y.
-
-    Args:
-        rng: draws the colours of frame and cover.
-
-    Returns:
-        Parts around the origin and a place to work beside the bed; footprint 1.1 m x 2.1 m.
-    """
+    """A bed, head at +y."""
     frame, cover = f.metal(rng), Surface(f.pick(rng, (*f.CLOTHS, (0.9, 0.92, 0.95)), 0.1), "fabric", 0.7)
     parts = [
         box((1.0, 2.0, 0.12), (0, 0, 0.3), frame),
@@ -31,14 +24,7 @@ def bed(rng: np.random.Generator) -> Piece:
 
 
 def counter(rng: np.random.Generator) -> Piece:
-    """A long counter; staff stands behind it.
-
-    Args:
-        rng: draws the width (1.8 to 3.2 m), surfaces and the things on top.
-
-    Returns:
-        Parts around the origin, with one standing place behind and one before; 1.2 m deep.
-    """
+    """A long counter; staff stands behind it."""
     width = rng.uniform(1.8, 3.2)
     front, top = f.wood(rng), Surface(f.pick(rng, f.GREYS), "speckles", 0.6, gloss=0.4)
     parts = [box((width, 0.55, 1.0), (0, 0, 0), front), box((width + 0.1, 0.68, 0.05), (0, 0, 1.0), top)]
@@ -48,14 +34,7 @@ def counter(rng: np.random.Generator) -> Piece:
 
 
 def kitchen_block(rng: np.random.Generator) -> Piece:
-    """Kitchen cupboards with a stove or sink, and cupboards above.
-
-    Args:
-        rng: draws the width (1.8 to 3 m), surfaces and the things on top.
-
-    Returns:
-        Parts around the origin, with a standing place before them; 0.64 m deep without it.
-    """
+    """Kitchen cupboards with a stove or sink, and cupboards above."""
     width = rng.uniform(1.8, 3.0)
     body, top = f.wood(rng), Surface(f.pick(rng, f.GREYS), "speckles", 0.5, gloss=0.4)
     parts = [box((width, 0.58, 0.86), (0, 0, 0), body), box((width + 0.04, 0.64, 0.05), (0, 0, 0.86), top)]
@@ -71,14 +50,7 @@ def kitchen_block(rng: np.random.Generator) -> Piece:
 
 
 def fridge(rng: np.random.Generator) -> Piece:
-    """A refrigerator or vending machine.
-
-    Args:
-        rng: draws height (1.6 to 1.95 m), colour, and which of the two it is.
-
-    Returns:
-        Parts around the origin; footprint 0.75 m x 0.75 m.
-    """
+    """A refrigerator or vending machine."""
     look = Surface(f.pick(rng, (*f.GREYS, (0.6, 0.15, 0.15))), "plain", 0.8, gloss=0.5)
     parts = [box((0.7, 0.7, rng.uniform(1.6, 1.95)), (0, 0, 0), look)]
     if rng.random() < 0.4:
@@ -90,14 +62,7 @@ def fridge(rng: np.random.Generator) -> Piece:
 
 
 def plant(rng: np.random.Generator) -> Piece:
-    """A plant in a pot; its leaves may sway.
-
-    Args:
-        rng: draws height (0.7 to 1.6 m), pot and leaves.
-
-    Returns:
-        Pot and stem as parts, five leaf sheets as ``plants``; footprint 0.5 m x 0.5 m.
-    """
+    """A plant in a pot; its leaves may sway."""
     tall = rng.uniform(0.7, 1.6)
     tone = f.pick(rng, ((0.6, 0.35, 0.22), (0.9, 0.9, 0.88), (0.25, 0.25, 0.27)))
     pot, stem = Surface(tone, "plain", 0.4, gloss=0.2), Surface((0.35, 0.28, 0.2))
@@ -112,14 +77,7 @@ def plant(rng: np.random.Generator) -> Piece:
 
 
 def lab_bench(rng: np.random.Generator) -> Piece:
-    """A laboratory bench with apparatus.
-
-    Args:
-        rng: draws the width (1.8 to 2.6 m) and up to four pieces of apparatus.
-
-    Returns:
-        Parts around the origin, with a standing place at each long side; 1.2 m deep.
-    """
+    """A laboratory bench with apparatus."""
     width = rng.uniform(1.8, 2.6)
     body = Surface(f.pick(rng, f.GREYS), "plain", 0.8)
     top = Surface((0.25, 0.26, 0.28), "speckles", 0.6, gloss=0.5)
@@ -135,14 +93,7 @@ def lab_bench(rng: np.random.Generator) -> Piece:
 
 
 def school_desk(rng: np.random.Generator) -> Piece:
-    """A pupils' desk with two chairs, looking towards +y.
-
-    Args:
-        rng: draws surfaces, the turn of the chairs and the things on top.
-
-    Returns:
-        Parts around the origin with two seats; footprint 1.25 m x 1.2 m.
-    """
+    """A pupils' desk with two chairs, looking towards +y."""
     top, frame = f.wood(rng), f.metal(rng)
     parts = [box((1.2, 0.5, 0.03), (0, 0, 0.72), top), *f.legs_of(1.2, 0.5, 0.72, frame, 0.03)]
     seats = []
@@ -156,14 +107,7 @@ def school_desk(rng: np.random.Generator) -> Piece:
 
 
 def dining(rng: np.random.Generator) -> Piece:
-    """A table with chairs around it.
-
-    Args:
-        rng: draws table, chair and the turn of each chair.
-
-    Returns:
-        Parts around the origin with four seats; 1 m deeper than the table.
-    """
+    """A table with chairs around it."""
     base = f.table(rng)
     seat = f.chair(rng)
     parts, seats = list(base.parts), []
@@ -177,14 +121,7 @@ def dining(rng: np.random.Generator) -> Piece:
 
 
 def pillar(rng: np.random.Generator) -> Piece:
-    """A column.
-
-    Args:
-        rng: draws form, material and thickness (0.3 to 0.55 m).
-
-    Returns:
-        Parts around the origin, 3.6 m high, with a square footprint.
-    """
+    """A column."""
     look = Surface(f.pick(rng, f.GREYS), str(rng.choice(["concrete", "plaster", "tiles"])), 1.0)
     side = rng.uniform(0.3, 0.55)
     if rng.random() < 0.5:
@@ -195,26 +132,12 @@ def pillar(rng: np.random.Generator) -> Piece:
 
 
 def car(rng: np.random.Generator) -> Piece:
-    """A parked car, its nose at +x.
-
-    Args:
-        rng: draws the paint.
-
-    Returns:
-        Parts around the origin; footprint 4.4 m x 2 m.
-    """
+    """A parked car, its nose at +x."""
     return Piece(car_parts(rng), 4.4, 2.0)
 
 
 def car_parts(rng: np.random.Generator) -> list[Part]:
-    """The solids of a car about 4.2 m long.
-
-    Args:
-        rng: draws the paint.
-
-    Returns:
-        Parts in metres around the origin, standing on z = 0, the nose at +x.
-    """
+    """The solids of a car about 4.2 m long."""
     tones = [(0.6, 0.1, 0.1), (0.15, 0.2, 0.4), (0.85, 0.85, 0.87), (0.1, 0.1, 0.11), (0.5, 0.52, 0.55)]
     r, g, b = rng.choice(tones)
     paint, glass = Surface((r, g, b), gloss=0.8), Surface((0.1, 0.13, 0.16), gloss=0.9)
@@ -231,14 +154,7 @@ def car_parts(rng: np.random.Generator) -> list[Part]:
 
 
 def stairs(rng: np.random.Generator) -> Piece:
-    """A flight of stairs that rises towards +y.
-
-    Args:
-        rng: draws the width (1.6 to 2.6 m), 7 to 11 steps, and material.
-
-    Returns:
-        Parts around the origin; each step is 0.29 m deep and 0.17 m high.
-    """
+    """A flight of stairs that rises towards +y."""
     width, count = rng.uniform(1.6, 2.6), int(rng.integers(7, 12))
     look = Surface(f.pick(rng, f.GREYS), str(rng.choice(["concrete", "speckles", "tiles"])), 0.8)
     edge, rail = Surface((0.25, 0.25, 0.25)), f.metal(rng)

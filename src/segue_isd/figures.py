@@ -17,7 +17,7 @@ X, Y, Z = np.eye(3)
 
 @dataclass(frozen=True)
 class Wardrobe:
-    """What a figure wears; None where there is none."""
+    """Clothes of a figure; None for missing ones."""
 
     skin: Surface
     hair: Surface
@@ -76,16 +76,7 @@ class Pose:
 
 
 def blend(first: Pose, second: Pose, share: float) -> Pose:
-    """Between two poses.
-
-    Args:
-        first: pose at ``share`` 0.
-        second: pose at ``share`` 1.
-        share: how far towards the second pose, in [0, 1].
-
-    Returns:
-        Pose whose every angle is interpolated linearly, in radians.
-    """
+    """Between two poses."""
 
     def between(a: Any, b: Any) -> Any:
         return tuple(map(between, a, b)) if isinstance(a, tuple) else a + (b - a) * share
@@ -94,15 +85,7 @@ def blend(first: Pose, second: Pose, share: float) -> Pose:
 
 
 def walking(phase: float, vigour: float) -> Pose:
-    """Pose in a walk: ``phase`` in radians, 2 pi for two steps; ``vigour`` about 1 (running: 1.7).
-
-    Args:
-        phase: radians; 2 pi are two steps.
-        vigour: width of the movements; 1 for a walk, about 1.7 for a run.
-
-    Returns:
-        Pose at that phase.
-    """
+    """Pose in a walk: ``phase`` in radians, 2 pi for two steps; ``vigour`` about 1 (running: 1.7)."""
     swing = 0.42 * min(vigour, 1.4)
     left, right = np.sin(phase), -np.sin(phase)
     lifted = 0.75 * vigour**0.7
@@ -227,17 +210,7 @@ class _Body:
 
 
 def figure(build: Build, wear: Wardrobe, pose: Pose) -> tuple[list[Part], Float64Array]:
-    """Solids of a body on the floor in its own frame, and where its hands are, (2, 3): left, right.
-
-    Args:
-        build: proportions.
-        wear: surfaces of skin and clothes.
-        pose: angles in radians.
-
-    Returns:
-        Parts in metres, x forward, y left, z up, the lower foot ``pose.lift`` above z = 0; and the
-        hands, (2, 3), left and right.
-    """
+    """Solids of a body on the floor in its own frame, and where its hands are, (2, 3): left, right."""
     h, wide = build.height, build.breadth
     body = _Body(build, wear, pose)
     trunk = _turn(pose.lean, pose.sway, pose.twist)
@@ -322,16 +295,7 @@ _PATTERNS = ("fabric", "fabric", "fabric", "denim", "stripes", "plaid", "dots", 
 
 
 def dressed(rng: np.random.Generator, camouflage: tuple[Surface, Surface] | None = None) -> Wardrobe:
-    """Clothes of one person; ``camouflage`` are surfaces that the upper and the lower body look like.
-
-    Args:
-        rng: draws colours, patterns, and what is worn.
-        camouflage: surfaces of the scene that top and trousers look like, with half of their tile; None for
-            clothes of their own colours.
-
-    Returns:
-        Surfaces of skin and clothes.
-    """
+    """Clothes of one person; ``camouflage`` are surfaces that the upper and the lower body look like."""
     skin_tone = pick(rng, _SKIN, 0.03)
     skin, face = Surface(skin_tone, "plain", 0, gloss=0.08), Surface(skin_tone, "face", 0, gloss=0.08)
     hair = Surface(pick(rng, _HAIR, 0.03), "hair", 0, gloss=0.15)
@@ -361,13 +325,6 @@ def dressed(rng: np.random.Generator, camouflage: tuple[Surface, Surface] | None
 
 
 def grown(rng: np.random.Generator) -> Build:
-    """Proportions of one person, now and then a child.
-
-    Args:
-        rng: draws height, breadth and belly.
-
-    Returns:
-        An adult of 1.5 to 2 m, or for one in ten a child of 1.2 to 1.5 m.
-    """
+    """Proportions of one person, now and then a child."""
     height = rng.uniform(1.2, 1.5) if rng.random() < 0.1 else np.clip(rng.normal(1.71, 0.1), 1.5, 2.0)
     return Build(float(height), rng.uniform(0.92, 1.2), rng.uniform(0.92, 1.35))

@@ -1,4 +1,4 @@
-"""Things that stand in rooms. Each faces -y, stands around the origin, and tells its footprint."""
+"""Furniture of rooms. Each piece faces -y, is centred at the origin, and has a footprint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from segue_isd.parts import Colour, Part, Surface, ball, box, cylinder, moved, p
 
 @dataclass(frozen=True)
 class Seat:
-    """Where somebody may sit or work, in the frame of its owner: place, direction, and whether on a chair."""
+    """A seat or workplace in the coordinates of its owner: position, direction, and whether on a chair."""
 
     x: float
     y: float
@@ -22,10 +22,7 @@ class Seat:
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of furniture, ``width`` metres along x and ``depth`` along y.
-
-    ``screens`` are panels whose picture changes, ``plants`` leaf sheets that sway.
-    """
+    """A piece of furniture, ``width`` metres along x and ``depth`` along y."""
 
     parts: list[Part]
     width: float
@@ -62,54 +59,24 @@ CLOTHS: tuple[Colour, ...] = (
 
 
 def pick(rng: np.random.Generator, colours: tuple[Colour, ...], spread: float = 0.06) -> Colour:
-    """One of some colours, a little changed.
-
-    Args:
-        rng: chooses, and draws the change.
-        colours: RGB in [0, 1].
-        spread: deviation of the change of brightness; half of it is that of each channel by itself.
-
-    Returns:
-        RGB in [0.03, 1].
-    """
+    """One of some colours, a little changed."""
     base = np.asarray(colours[rng.integers(len(colours))])
     r, g, b = np.clip(base + rng.normal(0, spread, 3) * 0.5 + rng.normal(0, spread), 0.03, 1)
     return float(r), float(g), float(b)
 
 
 def wood(rng: np.random.Generator) -> Surface:
-    """A wooden or painted surface.
-
-    Args:
-        rng: chooses one of :data:`WOODS`.
-
-    Returns:
-        Surface with the texture "wood", a repeat every 0.8 m.
-    """
+    """A wooden or painted surface."""
     return Surface(pick(rng, WOODS), "wood", 0.8, gloss=0.15)
 
 
 def metal(rng: np.random.Generator) -> Surface:
-    """Painted or bare metal.
-
-    Args:
-        rng: chooses one of :data:`GREYS`.
-
-    Returns:
-        Surface with the texture "metal", a repeat every 0.6 m.
-    """
+    """Painted or bare metal."""
     return Surface(pick(rng, GREYS), "metal", 0.6, gloss=0.35)
 
 
 def cloth(rng: np.random.Generator) -> Surface:
-    """Upholstery.
-
-    Args:
-        rng: chooses one of :data:`CLOTHS` and a weave.
-
-    Returns:
-        Surface without much gloss, a repeat every 0.5 m.
-    """
+    """Upholstery."""
     colour = pick(rng, CLOTHS)
     return Surface(colour, str(rng.choice(["fabric", "fabric", "denim", "plaid"])), 0.5, gloss=0.02)
 
@@ -117,18 +84,7 @@ def cloth(rng: np.random.Generator) -> Surface:
 def legs_of(
     width: float, depth: float, height: float, surface: Surface, thickness: float = 0.05
 ) -> list[Part]:
-    """Four legs at the corners of a rectangle.
-
-    Args:
-        width: of the rectangle along x, metres.
-        depth: of the rectangle along y, metres.
-        height: of the legs, which stand on z = 0, metres.
-        surface: their look.
-        thickness: of a leg, metres.
-
-    Returns:
-        Four boxes, whose outer faces are half a ``thickness`` inside of the rectangle.
-    """
+    """Four legs at the corners of a rectangle."""
     x, y = width / 2 - thickness, depth / 2 - thickness
     return [
         box((thickness, thickness, height), (sx * x, sy * y, 0), surface) for sx in (-1, 1) for sy in (-1, 1)
@@ -136,14 +92,7 @@ def legs_of(
 
 
 def table(rng: np.random.Generator) -> Piece:
-    """A table, perhaps with things on it.
-
-    Args:
-        rng: draws size (up to 1.9 m x 0.95 m), wood and things.
-
-    Returns:
-        Parts around the origin; the footprint is the top.
-    """
+    """A table, optionally with objects on it."""
     width, depth, height = rng.uniform(1.0, 1.9), rng.uniform(0.65, 0.95), rng.uniform(0.7, 0.78)
     top = wood(rng)
     parts = [box((width, depth, 0.04), (0, 0, height), top), *legs_of(width, depth, height, top)]
@@ -151,17 +100,7 @@ def table(rng: np.random.Generator) -> Piece:
 
 
 def things(rng: np.random.Generator, width: float, depth: float, height: float) -> list[Part]:
-    """Cups, books and boxes on a top.
-
-    Args:
-        rng: draws one to five things, their places and colours.
-        width: of the top along x, metres.
-        depth: of the top along y, metres.
-        height: z of the top's surface, metres.
-
-    Returns:
-        Parts that stand on the top, in metres.
-    """
+    """Cups, books and boxes on a top."""
     parts = []
     for _ in range(rng.integers(1, 6)):
         x, y = rng.uniform(-0.42, 0.42) * width, rng.uniform(-0.38, 0.38) * depth
@@ -179,14 +118,7 @@ def things(rng: np.random.Generator, width: float, depth: float, height: float) 
 
 
 def chair(rng: np.random.Generator) -> Piece:
-    """A chair; who sits on it looks towards -y.
-
-    Args:
-        rng: draws cloth and legs.
-
-    Returns:
-        Parts around the origin with one seat; footprint 0.5 m x 0.5 m.
-    """
+    """A chair; who sits on it looks towards -y."""
     seat, legs = cloth(rng), metal(rng)
     parts = [
         box((0.44, 0.44, 0.06), (0, 0, 0.42), seat),
@@ -197,14 +129,7 @@ def chair(rng: np.random.Generator) -> Piece:
 
 
 def office_chair(rng: np.random.Generator) -> Piece:
-    """A swivel chair.
-
-    Args:
-        rng: draws the cloth.
-
-    Returns:
-        Parts around the origin with one seat; footprint 0.6 m x 0.6 m.
-    """
+    """A swivel chair."""
     seat, foot = cloth(rng), Surface((0.15, 0.15, 0.16), gloss=0.3)
     parts = [
         box((0.5, 0.48, 0.08), (0, 0, 0.43), seat),
@@ -217,16 +142,7 @@ def office_chair(rng: np.random.Generator) -> Piece:
 
 
 def desk(rng: np.random.Generator) -> Piece:
-    """An office desk with a screen and a chair; who works there looks towards +y.
-
-    Args:
-        rng: draws the width (1.3 to 1.8 m), surfaces, the chair's turn, and whether the screen's picture
-            changes.
-
-    Returns:
-        Parts around the origin with one seat; a screen that changes is in ``screens``, not in ``parts``. 1.85
-        m deep.
-    """
+    """An office desk with a screen and a chair; who works there looks towards +y."""
     width, depth, height = rng.uniform(1.3, 1.8), 0.75, 0.73
     top, frame = wood(rng), metal(rng)
     parts = [
@@ -251,14 +167,7 @@ def desk(rng: np.random.Generator) -> Piece:
 
 
 def shelf(rng: np.random.Generator) -> Piece:
-    """A full shelf.
-
-    Args:
-        rng: draws the size (up to 1.8 m x 0.45 m, 2.2 m high), wood and content.
-
-    Returns:
-        Parts around the origin; the content is a texture on the front.
-    """
+    """A full shelf."""
     width, depth, height = rng.uniform(0.8, 1.8), rng.uniform(0.3, 0.45), rng.uniform(1.4, 2.2)
     frame = wood(rng)
     content = Surface((1, 1, 1), str(rng.choice(["books", "goods"])), 0)
@@ -270,14 +179,7 @@ def shelf(rng: np.random.Generator) -> Piece:
 
 
 def rack(rng: np.random.Generator) -> Piece:
-    """An open rack with boxes on each board.
-
-    Args:
-        rng: draws the size (up to 2.6 m x 0.9 m, 2.6 m high), three or four boards and their boxes.
-
-    Returns:
-        Parts around the origin; the footprint is that of the boards.
-    """
+    """An open rack with boxes on each board."""
     width, depth, height = rng.uniform(1.6, 2.6), rng.uniform(0.5, 0.9), rng.uniform(1.8, 2.6)
     frame = Surface(pick(rng, ((0.2, 0.3, 0.6), (0.8, 0.4, 0.1), (0.5, 0.5, 0.5))), "metal", 0.5, gloss=0.3)
     parts = legs_of(width, depth, height, frame, 0.07)
@@ -302,14 +204,7 @@ def _carton(rng: np.random.Generator) -> Surface:
 
 
 def cartons(rng: np.random.Generator) -> Piece:
-    """A pile of boxes.
-
-    Args:
-        rng: draws one to three boxes, each smaller than the one below.
-
-    Returns:
-        Parts around the origin; footprint 1 m x 1 m.
-    """
+    """A pile of boxes."""
     parts, z = [], 0.0
     side = rng.uniform(0.5, 1.0)
     for _ in range(rng.integers(1, 4)):
@@ -321,14 +216,7 @@ def cartons(rng: np.random.Generator) -> Piece:
 
 
 def cabinet(rng: np.random.Generator) -> Piece:
-    """A closed cabinet with drawers.
-
-    Args:
-        rng: draws the size (up to 1.3 m x 0.6 m, 1.9 m high), material and things on top.
-
-    Returns:
-        Parts around the origin, drawers at -y.
-    """
+    """A closed cabinet with drawers."""
     width, depth, height = rng.uniform(0.5, 1.3), rng.uniform(0.4, 0.6), rng.uniform(0.7, 1.9)
     body = wood(rng) if rng.random() < 0.5 else metal(rng)
     handle = Surface((0.2, 0.2, 0.2), gloss=0.4)
@@ -342,14 +230,7 @@ def cabinet(rng: np.random.Generator) -> Piece:
 
 
 def lockers(rng: np.random.Generator) -> Piece:
-    """A row of lockers.
-
-    Args:
-        rng: draws three to six lockers of one height (1.7 to 1.95 m) and two colours.
-
-    Returns:
-        Parts around the origin; 0.38 m wide for each locker, 0.5 m deep.
-    """
+    """A row of lockers."""
     count, height = int(rng.integers(3, 7)), rng.uniform(1.7, 1.95)
     first, second = metal(rng), Surface(pick(rng, CLOTHS, 0.1), "metal", 0.6, gloss=0.3)
     parts = [box((0.38 * count, 0.48, height), (0, 0, 0), first)]
@@ -361,14 +242,7 @@ def lockers(rng: np.random.Generator) -> Piece:
 
 
 def sofa(rng: np.random.Generator) -> Piece:
-    """A sofa for two or three.
-
-    Args:
-        rng: draws the width (1.5 to 2.2 m), cloth and pillow.
-
-    Returns:
-        Parts around the origin with two seats; 0.9 m deep.
-    """
+    """A sofa for two or three."""
     width = rng.uniform(1.5, 2.2)
     look = cloth(rng)
     pillow = Surface(pick(rng, CLOTHS, 0.2), str(rng.choice(["stripes", "dots", "plaid"])), 0.4)
@@ -384,13 +258,6 @@ def sofa(rng: np.random.Generator) -> Piece:
 
 
 def bin_(rng: np.random.Generator) -> Piece:
-    """A waste bin.
-
-    Args:
-        rng: draws radius (0.13 to 0.24 m), height (0.35 to 0.8 m) and colour.
-
-    Returns:
-        One cylinder around the origin; footprint 0.5 m x 0.5 m.
-    """
+    """A waste bin."""
     look = Surface(pick(rng, GREYS), "metal", 0.4, gloss=0.3)
     return Piece([cylinder(rng.uniform(0.13, 0.24), rng.uniform(0.35, 0.8), (0, 0, 0), look)], 0.5, 0.5)

@@ -34,14 +34,7 @@ class RendererError(SegueError):
 
 
 def open_context() -> moderngl.Context:
-    """An OpenGL 3.3 context without a display.
-
-    Returns:
-        Context of moderngl; whoever opens it releases it.
-
-    Raises:
-        RendererError: the binding is missing, or there is no usable OpenGL.
-    """
+    """An OpenGL 3.3 context without a display."""
     if missing := missing_packages("synth"):
         raise RendererError(f"the ISD generator needs {missing}")
     import moderngl
@@ -64,15 +57,7 @@ Uniform = bytes | int
 
 
 def packed(values: Mapping[str, Any]) -> dict[str, Uniform]:
-    """Values for programs; whole numbers are counts and texture units.
-
-    Args:
-        values: numbers and arrays by the name of their uniform; int stays a count or texture unit, all else
-            becomes float32.
-
-    Returns:
-        Values for :meth:`Program.assign`: int, or the bytes of float32.
-    """
+    """Values for programs; whole numbers are counts and texture units."""
     return {
         name: value if isinstance(value, (bytes, int)) else np.asarray(value, np.float32).tobytes()
         for name, value in values.items()
@@ -80,14 +65,7 @@ def packed(values: Mapping[str, Any]) -> dict[str, Uniform]:
 
 
 def matrix(values: Float64Array) -> bytes:
-    """Bytes as OpenGL wants them: column after column.
-
-    Args:
-        values: (R, C), a matrix in rows.
-
-    Returns:
-        Bytes of float32, C columns of R values.
-    """
+    """Bytes as OpenGL wants them: column after column. ``values``: (R, C), a matrix in rows."""
     return np.asarray(values.T, np.float32).tobytes()
 
 
@@ -99,12 +77,7 @@ class Program:
         self._members: dict[str, Any] = {name: self.handle[name] for name in self.handle}
 
     def assign(self, values: Mapping[str, Uniform]) -> None:
-        """Set those values that the program has.
-
-        Args:
-            values: by the name of their uniform, from :func:`packed`; names that the program lacks are passed
-                over.
-        """
+        """Set those values that the program has."""
         for name, value in values.items():
             member = self._members.get(name)
             if member is None:
@@ -115,16 +88,7 @@ class Program:
                 member.write(value)
 
     def layout(self, formats: str, names: Sequence[str]) -> tuple[Any, ...]:
-        """Layout of a buffer, with padding in place of what the compiler left out.
-
-        Args:
-            formats: of moderngl, a word for each attribute, with a last "/i" for one row an instance.
-            names: of the attributes, as many as words.
-
-        Returns:
-            The format with padding for unused attributes, and the names that are used: the rest of an entry
-            of a vertex array after its buffer.
-        """
+        """Layout of a buffer, with padding in place of what the compiler left out."""
         per = formats.endswith("/i")
         kinds = zip(formats.removesuffix("/i").split(), names, strict=True)
         layout = [kind if name in self._members else f"{int(kind[0]) * 4}x" for kind, name in kinds]
@@ -159,14 +123,7 @@ class Batch:
         times: tuple[float, float],
         layers: Mapping[str, int],
     ) -> None:
-        """Take parts as they are now and at the next frame, at ``times``; textures by their layer.
-
-        Args:
-            parts: solids now.
-            next_parts: the same solids, in the same order, at the next frame.
-            times: seconds of both moments, for waving sheets.
-            layers: layer of the texture array by the texture's name.
-        """
+        """Take parts as they are now and at the next frame, at ``times``; textures by their layer."""
         for shape, group in self._groups.items():
             pairs = [pair for pair in zip(parts, next_parts, strict=True) if pair[0].shape is shape]
             group.count = len(pairs)
@@ -182,14 +139,7 @@ class Batch:
     def draw(
         self, program: Program, *, casting: bool = False, sheets: bool = True, culled: bool = False
     ) -> None:
-        """Draw parts, the nearer ones hiding others.
-
-        Args:
-            program: what runs for each vertex and pixel.
-            casting: draw only foreground, whose shadows have a label.
-            sheets: draw sheets too.
-            culled: leave out back faces, except of sheets.
-        """
+        """Draw parts, the nearer ones hiding others."""
         context = self._context
         for shape, group in self._groups.items():
             count = group.casting if casting else group.count
@@ -209,14 +159,7 @@ class Batch:
 
 
 def casts(part: Part) -> bool:
-    """Whether a part is foreground, whose shadows have a label of their own.
-
-    Args:
-        part: a solid of a scene.
-
-    Returns:
-        True for ids from 1 to below :data:`~.parts.MOVING_BACKGROUND`.
-    """
+    """Whether a part is foreground, whose shadows have a label of their own."""
     return 0 < part.id < MOVING_BACKGROUND
 
 

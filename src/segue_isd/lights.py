@@ -94,14 +94,7 @@ class LightEvent:
     phase: float = 0.0
 
     def gain(self, time: float) -> float:
-        """Factor at a moment in seconds.
-
-        Args:
-            time: seconds, on the clock of the events.
-
-        Returns:
-            Factor of the light's power; 1 where the event does nothing.
-        """
+        """Factor at a moment in seconds."""
         since = time - self.start
         if self.kind == "switch":
             return 1 - self.strength if 0 <= since < self.length else 1.0
@@ -123,17 +116,7 @@ class Gains:
 
 
 def gains_at(events: tuple[LightEvent, ...], count: int, time: float, automatic: float) -> Gains:
-    """Gains of so many lights at a moment.
-
-    Args:
-        events: all changes of the clip.
-        count: number of lights that cast shadows.
-        time: seconds, on the clock of the events.
-        automatic: share of a change that the camera's exposure takes back within half a second, in [0, 1].
-
-    Returns:
-        Factors of each light, of the light around, and of the exposure.
-    """
+    """Gains of so many lights at a moment."""
     lights, ambient = _power(events, count, time)
     before = [_power(events, count, time - lag) for lag in (0.15, 0.35, 0.6)]
     level = float(np.mean([np.mean([*group, around]) for group, around in before]))
@@ -171,16 +154,7 @@ LIGHTINGS = {
 
 
 def draw_lighting(rng: np.random.Generator, room: Room, name: str) -> Lighting:
-    """The light of a room, one of :data:`LIGHTINGS`.
-
-    Args:
-        rng: draws lamps, sun, colours and brightness.
-        room: gives windows, ceiling and the floor's colour.
-        name: of one of :data:`LIGHTINGS`.
-
-    Returns:
-        The light, with exposure 1; a "day" in a room that the sun cannot enter becomes "neon".
-    """
+    """The light of a room, one of :data:`LIGHTINGS`."""
     lights: list[Light] = []
     if name in ("day", "mixed"):
         lights += _daylight(rng, room)
@@ -247,17 +221,7 @@ def _lamps(
 def draw_events(
     rng: np.random.Generator, lighting: Lighting, length: float, chance: float
 ) -> tuple[LightEvent, ...]:
-    """Changes of light in a clip of ``length`` seconds; ``chance`` is that of the common ones.
-
-    Args:
-        rng: draws which events there are, and their strength.
-        lighting: light of the room; screens glow only in the evening and at night.
-        length: of the clip in seconds.
-        chance: of a slow drift, in [0, 1]; the other kinds have fixed shares of it.
-
-    Returns:
-        At most one event of each kind, all of one light or of all of them.
-    """
+    """Changes of light in a clip of ``length`` seconds; ``chance`` is the probability of the common ones."""
     events = []
     count = max(len(lighting.lights), 1)
     draws = rng.random(5)

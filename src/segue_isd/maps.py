@@ -1,4 +1,4 @@
-"""What is rendered of a frame, and what becomes of it: exposures, radial distortion, labels of CDnet2014."""
+"""Rendered maps of a frame and their processing: exposures, radial distortion, labels of CDnet2014."""
 
 from __future__ import annotations
 
@@ -48,15 +48,7 @@ class Maps:
 
 
 def labels(maps: Maps) -> Labels:
-    """Ground truth of a frame, (H, W).
-
-    Args:
-        maps: of one frame.
-
-    Returns:
-        (H, W), uint8, labels of CDnet2014. Doors, mirror images of foreground, and pixels that foreground
-        covers in part are unknown; other background that moves is background.
-    """
+    """Ground truth of a frame, (H, W)."""
     truth = np.zeros(maps.ids.shape, np.uint8)
     truth[maps.shadow > SHADOW_SHARE * 255] = SHADOW
     truth[(maps.ids >= UNDECIDED) | (maps.ids >= MIRRORED)] = UNKNOWN
@@ -66,15 +58,7 @@ def labels(maps: Maps) -> Labels:
 
 
 def averaged(maps: Maps, others: Sequence[Maps]) -> Maps:
-    """The maps of a frame with the light and the shares of further moments of its exposure.
-
-    Args:
-        maps: of the frame; all but light and shares are taken from here.
-        others: of the further moments of the exposure, at the same size.
-
-    Returns:
-        Maps whose picture is averaged as linear light, and whose coverage and shadow are averaged, uint8.
-    """
+    """The maps of a frame with the light and the shares of further moments of its exposure."""
     moments = [maps, *others]
     light = sum(np.square(moment.image, dtype=np.float32) for moment in moments) / np.float32(len(moments))
 
@@ -87,29 +71,16 @@ def averaged(maps: Maps, others: Sequence[Maps]) -> Maps:
 
 
 def instances(maps: Maps) -> npt.NDArray[np.uint16]:
-    """Ids of what is seen, (H, W), uint16, without the marks of mirrors.
-
-    Args:
-        maps: of one frame.
-
-    Returns:
-        (H, W), uint16: 0 background, 1.. foreground, from :data:`~.parts.MOVING_BACKGROUND` what else moves.
-    """
+    """Ids of what is seen, (H, W), uint16, without the marks of mirrors."""
     return np.asarray(maps.ids % MIRRORED, np.uint16)
 
 
 _STEPS = 5
-"""Of Newton's method; the radius is then exact to a thousandth of a pixel."""
+"""Steps of Newton's method; the radius is then exact to a thousandth of a pixel."""
 
 
 class Lens:
-    """Bends what a pinhole camera saw; corners keep their place.
-
-    A point at the distance r from the middle, in half diagonals, shows what a pinhole camera has at
-    r (1 + bend r^2) / (1 + bend).
-
-    Above 0 straight lines bulge; ``size`` is height and width.
-    """
+    """Bends what a pinhole camera saw; corners keep their place."""
 
     def __init__(self, bend: float, size: tuple[int, int]) -> None:
         height, width = size
@@ -121,25 +92,11 @@ class Lens:
         self._sources = (self._middle + self._half * away * stretch - 0.5).astype(np.float32)
 
     def picture(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """A picture or share, (H, W) or (H, W, 3), smoothly.
-
-        Args:
-            image: (H, W) or (H, W, 3), uint8, as a pinhole camera sees it.
-
-        Returns:
-            The bent picture, of the same shape and type, interpolated linearly.
-        """
+        """An image or share, (H, W) or (H, W, 3), smoothly."""
         return np.asarray(self._taken(image, cv2.INTER_LINEAR), np.uint8)
 
     def maps(self, maps: Maps) -> Maps:
-        """All maps of a frame; what must not be mixed is taken from the nearest pixel.
-
-        Args:
-            maps: of one frame, as a pinhole camera sees it.
-
-        Returns:
-            Bent maps of the same size; the flow is that between bent pictures, in pixels.
-        """
+        """All maps of a frame; what must not be mixed is taken from the nearest pixel."""
         flow = self._taken(maps.flow, cv2.INTER_NEAREST)
         ids = self._taken(maps.ids.astype(np.float32), cv2.INTER_NEAREST)
         return replace(
@@ -157,7 +114,7 @@ class Lens:
         return cv2.remap(values, self._sources, None, how, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload,no-any-return]
 
     def _bent_flow(self, flow: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Motion in the bent picture of points that move by ``flow`` (H, W, 2) in the straight one."""
+        """Motion in the bent image of points that move by ``flow`` (H, W, 2) in the straight one."""
         if not flow.any():
             return flow
         ends = (self._sources + 0.5 + flow - self._middle) / self._half

@@ -18,28 +18,20 @@ Corners = npt.NDArray[np.uint32]
 
 @dataclass(frozen=True)
 class Detail:
-    """How round things are: corners of a circle, and rows of a half ball."""
+    """Tessellation: corners of a circle, and rows of a half sphere."""
 
     segments: int
     rings: int
 
 
 COARSE = Detail(10, 2)
-"""Enough for pictures of people; every triangle costs, however small it is."""
+"""Enough for images of people; every triangle costs, however small it is."""
 FINE = Detail(64, 16)
 """Within a thousandth of the true shape."""
 
 
 def mesh(shape: Shape, detail: Detail = COARSE) -> tuple[Vertices, Corners]:
-    """Vertices and triangles of a shape, seen from outside counter-clockwise.
-
-    Args:
-        shape: unit shape.
-        detail: how finely round shapes are cut.
-
-    Returns:
-        Vertices, float32, one row each without repetitions, and corners, uint32, three for each triangle.
-    """
+    """Vertices and triangles of a shape, seen from outside counter-clockwise."""
     flat = {Shape.BOX: _box, Shape.SHEET: _sheet}
     round_ = {Shape.BALL: _ball, Shape.CYLINDER: _cylinder, Shape.TUBE: _tube}
     rows = (flat[shape]() if shape in flat else round_[shape](detail)).astype(np.float32)
@@ -68,7 +60,7 @@ def _box() -> Float64Array:
             point[:, u], point[:, v], point[:, axis] = corners[:, 0], corners[:, 1], 0.5 * sign
             normal = np.zeros((6, 3))
             normal[:, axis] = sign
-            # Pictures stand upright and are not mirrored, whichever side is looked at.
+            # Images stand upright and are not mirrored, whichever side is looked at.
             across = corners[:, 0] * (sign if axis == 0 else -sign if axis == 1 else 1.0)
             rows = _rows(point, normal, np.stack([0.5 + across, 0.5 - corners[:, 1]], axis=1), (u, v))
             inside_out = np.cross(np.eye(3)[u], np.eye(3)[v])[axis] * sign < 0

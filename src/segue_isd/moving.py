@@ -33,14 +33,7 @@ class Mover(Protocol):
     def kind(self) -> str: ...
 
     def parts(self, time: float) -> list[Part]:
-        """Its solids at a moment in seconds; always as many and in the same order.
-
-        Args:
-            time: seconds.
-
-        Returns:
-            Solids in the world, metres.
-        """
+        """Its solids at a moment in seconds; always as many and in the same order."""
         ...
 
 
@@ -132,15 +125,7 @@ def curtain(
 ) -> Still:
     """A curtain in a draught; ``pose`` is the middle of its lower edge.
 
-    Args:
-        rng: draws the wave.
-        width: metres.
-        height: metres.
-        pose: (3, 4), the middle of its lower edge to the world.
-        surface: its look.
-
-    Returns:
-        A waving sheet with the label of moving background.
+    ``pose``: (3, 4), the middle of its lower edge to the world.
     """
     hanging = sheet(width, height, chained(pose, placed(0, 0, height / 2)), surface)
     wave = Wave(rng.uniform(0.02, 0.09), rng.uniform(2, 5), rng.uniform(0.6, 3.0), rng.uniform(0, 6))
@@ -148,16 +133,7 @@ def curtain(
 
 
 def swaying(rng: np.random.Generator, leaves: Sequence[Part], pose: Float64Array) -> Still:
-    """The leaves of a plant in a draught.
-
-    Args:
-        rng: draws a wave for each leaf.
-        leaves: sheets in the plant's own frame.
-        pose: (3, 4), the plant's frame to the world.
-
-    Returns:
-        Waving sheets with the label of moving background.
-    """
+    """The leaves of a plant in a draught. ``pose``: (3, 4), the plant's frame to the world."""
     solids = []
     for leaf in leaves:
         wave = Wave(rng.uniform(0.02, 0.07), rng.uniform(0.3, 0.8), rng.uniform(1, 4), rng.uniform(0, 6))
@@ -168,12 +144,7 @@ def swaying(rng: np.random.Generator, leaves: Sequence[Part], pose: Float64Array
 def hanging_sign(rng: np.random.Generator, place: tuple[float, float, float]) -> Swing:
     """A sign on two cords below the ceiling.
 
-    Args:
-        rng: draws drop, direction, and how it swings.
-        place: (x, y, z) where the cords meet the ceiling, metres.
-
-    Returns:
-        A sign of 0.9 m x 0.35 m, 0.2 to 0.5 m below that place, and its swinging.
+    ``place``: (x, y, z) where the cords meet the ceiling, metres.
     """
     look = Surface((1, 1, 1), "sign", 0, gloss=0.3)
     cord = Surface((0.2, 0.2, 0.2))

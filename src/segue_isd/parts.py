@@ -1,4 +1,4 @@
-"""What scenes are made of: simple solids, each an affine picture of a unit shape, with a surface."""
+"""Solids of scenes: affine images of unit shapes, with a surface."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Triple = Sequence[float] | Float64Array
 MOVING_BACKGROUND = 1000
 """Ids from here on belong to background that moves."""
 UNDECIDED = 2000
-"""Ids from here on belong to things whose label is unknown, such as doors."""
+"""First id of objects with an unknown label, such as doors."""
 
 
 class Shape(IntEnum):
@@ -37,7 +37,7 @@ class Shape(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """How a part looks.
+    """Surface of a part.
 
     Attributes:
         colour: tint in [0, 1], as displayed (not linear); it multiplies the texture.
@@ -90,46 +90,20 @@ class Part:
 
 
 def placed(x: float, y: float, z: float = 0.0, turn: float = 0.0) -> Float64Array:
-    """Pose that turns about z and then moves.
-
-    Args:
-        x: metres.
-        y: metres.
-        z: metres.
-        turn: radians about z, counter-clockwise seen from above.
-
-    Returns:
-        (3, 4), float64.
-    """
+    """Pose that turns about z and then moves. Returns (3, 4), float64."""
     c, s = np.cos(turn), np.sin(turn)
     return np.array([[c, -s, 0, x], [s, c, 0, y], [0, 0, 1, z]])
 
 
 def chained(outer: Float64Array, inner: Float64Array) -> Float64Array:
-    """(..., 3, 4) pose that does ``inner`` first.
-
-    Args:
-        outer: (..., 3, 4), what is done second.
-        inner: (..., 3, 4), what is done first.
-
-    Returns:
-        (..., 3, 4), float64.
-    """
+    """(..., 3, 4) pose that does ``inner`` first."""
     result = outer[..., :3] @ inner
     result[..., 3] += outer[..., 3]
     return np.asarray(result)
 
 
 def scaled(size: Triple, at: Triple = (0, 0, 0)) -> Float64Array:
-    """(3, 4) pose that stretches by ``size`` and moves to ``at``.
-
-    Args:
-        size: factors along x, y and z.
-        at: where the origin goes, metres.
-
-    Returns:
-        (3, 4), float64.
-    """
+    """(3, 4) pose that stretches by ``size`` and moves to ``at``."""
     pose = np.zeros((3, 4))
     pose[:, :3] = np.diag(size)
     pose[:, 3] = at
@@ -137,93 +111,37 @@ def scaled(size: Triple, at: Triple = (0, 0, 0)) -> Float64Array:
 
 
 def box(size: Triple, at: Triple, surface: Surface, turn: float = 0.0) -> Part:
-    """Box of ``size`` metres; ``at`` is the middle of its underside.
-
-    Args:
-        size: along x, y and z, metres.
-        at: middle of its underside, metres.
-        surface: its look.
-        turn: radians about z.
-
-    Returns:
-        A BOX with id 0.
-    """
+    """Box of ``size`` metres; ``at`` is the middle of its underside."""
     middle = (at[0], at[1], at[2] + size[2] / 2)
     return Part(Shape.BOX, chained(placed(*middle, turn), scaled(size)), surface)
 
 
 def cylinder(radius: float, height: float, at: Triple, surface: Surface) -> Part:
-    """Upright cylinder; ``at`` is the middle of its underside.
-
-    Args:
-        radius: metres.
-        height: metres.
-        at: middle of its underside, metres.
-        surface: its look.
-
-    Returns:
-        A CYLINDER with id 0.
-    """
+    """Upright cylinder; ``at`` is the middle of its underside."""
     return Part(Shape.CYLINDER, scaled((radius, radius, height), at), surface)
 
 
 def wheel(radius: float, width: float, at: Triple, surface: Surface) -> Part:
-    """Cylinder that reaches ``width`` metres from ``at`` along -y.
-
-    Args:
-        radius: metres.
-        width: metres along -y.
-        at: middle of the face at +y, metres.
-        surface: its look.
-
-    Returns:
-        A CYLINDER with id 0 whose axis is y.
-    """
+    """Cylinder that reaches ``width`` metres from ``at`` along -y."""
     across = np.array([[1.0, 0, 0, at[0]], [0, 0, -1, at[1]], [0, 1, 0, at[2]]])
     return Part(Shape.CYLINDER, chained(across, scaled((radius, radius, width))), surface)
 
 
 def ball(radii: Triple, at: Triple, surface: Surface) -> Part:
-    """Ellipsoid around ``at``.
-
-    Args:
-        radii: along x, y and z, metres.
-        at: its middle, metres.
-        surface: its look.
-
-    Returns:
-        A BALL with id 0.
-    """
+    """Ellipsoid around ``at``."""
     return Part(Shape.BALL, scaled(radii, at), surface)
 
 
 def sheet(width: float, height: float, pose: Float64Array, surface: Surface) -> Part:
     """Sheet whose middle is at the origin of ``pose``, upright there.
 
-    Args:
-        width: along x of its pose, metres.
-        height: along z of its pose, metres.
-        pose: (3, 4), its frame to the world.
-        surface: its look.
-
-    Returns:
-        A SHEET with id 0 that does not wave.
+    ``pose``: (3, 4), its frame to the world.
     """
     return Part(Shape.SHEET, chained(pose, scaled((width, 1, height))), surface)
 
 
 def panel(width: float, height: float, at: Triple, surface: Surface) -> Part:
-    """Thin upright board; ``at`` is the middle of its lower edge, it faces -y.
-
-    Args:
-        width: along x, metres.
-        height: metres.
-        at: middle of its lower edge, metres.
-        surface: its look.
-
-    Returns:
-        A BOX with id 0, 2 cm thick.
-    """
+    """Thin upright board; ``at`` is the middle of its lower edge, it faces -y."""
     return box((width, 0.02, height), at, surface)
 
 
@@ -232,14 +150,9 @@ def stems(
 ) -> Float64Array:
     """Poses of tubes or cylinders between points.
 
-    Args:
-        starts: (N, 3), where they begin, metres.
-        ends: (N, 3), where they end, metres.
-        radii: (N, 2), along ``across`` and at a right angle to it, metres.
-        across: (N, 3), directions about at a right angle to the tubes.
-
-    Returns:
-        (N, 3, 4), float64.
+    ``starts``: (N, 3), where they begin, metres; ``ends``: (N, 3), where they end, metres; ``radii``: (N, 2),
+    along ``across`` and at a right angle to it, metres; ``across``: (N, 3), directions about at a right angle
+    to the tubes; returns (N, 3, 4), float64.
     """
     axis = ends - starts
     second = np.cross(axis, across)
@@ -251,15 +164,7 @@ def stems(
 
 
 def moved(parts: Iterable[Part], pose: Float64Array) -> list[Part]:
-    """The parts after another pose.
-
-    Args:
-        parts: solids.
-        pose: (3, 4), done after the parts' own.
-
-    Returns:
-        As many parts in the same order.
-    """
+    """The parts after another pose. ``pose``: (3, 4), done after the parts' own."""
     parts = list(parts)
     if not parts:
         return []
@@ -271,27 +176,12 @@ def moved(parts: Iterable[Part], pose: Float64Array) -> list[Part]:
 
 
 def numbered(parts: Iterable[Part], id: int) -> list[Part]:
-    """The parts with an id.
-
-    Args:
-        parts: solids.
-        id: 0 background, 1.. foreground, see :data:`MOVING_BACKGROUND` and :data:`UNDECIDED`.
-
-    Returns:
-        As many parts in the same order.
-    """
+    """The parts with an id."""
     return [Part(part.shape, part.pose, part.surface, part.taper, id, part.wave) for part in parts]
 
 
 def bounds(parts: Sequence[Part]) -> tuple[Float64Array, Float64Array]:
-    """Lower and upper corners (N, 3) of upright boxes that hold one part each, metres.
-
-    Args:
-        parts: N solids, at least one; sheets with all of their waving.
-
-    Returns:
-        Lower and upper corners, each (N, 3), float64, metres.
-    """
+    """Lower and upper corners (N, 3) of upright boxes that hold one part each, metres."""
     poses = np.stack([part.pose for part in parts])
     axes, middle = poses[..., :3], poses[..., 3]
     shapes = np.array([part.shape for part in parts])[:, None]

@@ -22,12 +22,7 @@ _STEPS = tuple((dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if (dx, dy) !=
 def nearest_free(point: tuple[float, float], grid: OccupancyGrid) -> Cell | None:
     """The free cell nearest to a point, or None if there is none.
 
-    Args:
-        point: x and y in metres.
-        grid: (X, Y), bool, True where a cell is taken.
-
-    Returns:
-        Column and row of the cell, or None if all are taken.
+    ``grid``: (X, Y), bool, True where a cell is taken.
     """
     free = np.argwhere(~grid)
     if not len(free):
@@ -38,17 +33,7 @@ def nearest_free(point: tuple[float, float], grid: OccupancyGrid) -> Cell | None
 
 
 def find_way(grid: OccupancyGrid, start: Cell, goal: Cell) -> list[Cell] | None:
-    """Shortest way between free cells (A*), or None.
-
-    Args:
-        grid: (X, Y), bool, True where a cell is taken.
-        start: a free cell.
-        goal: a free cell.
-
-    Returns:
-        Cells from start to goal, both included, each one of the eight neighbours of the one before; None if
-        there is no way. No step cuts the corner of a taken cell.
-    """
+    """Shortest way between free cells (A*), or None. ``grid``: (X, Y), bool, True where a cell is taken."""
     queue: list[tuple[float, float, Cell]] = [(0.0, 0.0, start)]
     came: dict[Cell, Cell | None] = {start: None}
     cost = {start: 0.0}
@@ -84,12 +69,7 @@ def _clear(grid: OccupancyGrid, first: Cell, second: Cell) -> bool:
 def smooth_way(grid: OccupancyGrid, way: list[Cell]) -> Float64Array:
     """Points (N, 2) in metres along a way without detours, its corners rounded.
 
-    Args:
-        grid: (X, Y), bool, True where a cell is taken.
-        way: cells from :func:`find_way`.
-
-    Returns:
-        (N, 2), float64, metres, from the middle of the first cell to that of the last.
+    ``grid``: (X, Y), bool, True where a cell is taken.
     """
     kept, last = [way[0]], 0
     while last < len(way) - 1:
@@ -123,25 +103,11 @@ class Walk:
         return float(self.lengths[-1])
 
     def at(self, distance: float) -> tuple[float, float]:
-        """Place at a distance along the way.
-
-        Args:
-            distance: metres from the begin; clipped to the way.
-
-        Returns:
-            x and y in metres.
-        """
+        """Place at a distance along the way."""
         x, y = (float(np.interp(distance, self.lengths, self.points[:, axis])) for axis in (0, 1))
         return x, y
 
     def heading(self, distance: float) -> float:
-        """Direction of the way in radians, smoothed over a quarter of a metre to both sides.
-
-        Args:
-            distance: metres from the begin.
-
-        Returns:
-            Radians, 0 along x, counter-clockwise.
-        """
+        """Direction of the way in radians, smoothed over a quarter of a metre to both sides."""
         (x0, y0), (x1, y1) = self.at(distance - 0.25), self.at(distance + 0.25)
         return float(np.arctan2(y1 - y0, x1 - x0))

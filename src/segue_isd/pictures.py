@@ -26,13 +26,7 @@ V, U = np.mgrid[:SIDE, :SIDE].astype(np.float32) / np.float32(SIDE)
 def noise(rng: np.random.Generator, power: float, stretch: tuple[float, float] = (1, 1)) -> Field:
     """Noise that joins at the borders, amplitude falling with frequency to ``power``; deviation 1.
 
-    Args:
-        rng: draws the noise.
-        power: exponent with which amplitude falls; 0 is white noise, larger is smoother.
-        stretch: factors of the vertical and the horizontal frequency: structures get so much longer that way.
-
-    Returns:
-        (SIDE, SIDE), float32.
+    Returns (SIDE, SIDE), float32.
     """
     v, u = np.fft.fftfreq(SIDE)[:, None] * stretch[0], np.fft.rfftfreq(SIDE) * stretch[1]
     strength = (np.hypot(v, u) + 1.0 / SIDE) ** -power
@@ -43,28 +37,12 @@ def noise(rng: np.random.Generator, power: float, stretch: tuple[float, float] =
 
 
 def grey(field: npt.NDArray[np.floating[Any]]) -> Picture:
-    """Equal channels.
-
-    Args:
-        field: (H, W), of any float type.
-
-    Returns:
-        (H, W, 3), float32.
-    """
+    """Equal channels. ``field``: (H, W), of any float type; returns (H, W, 3), float32."""
     return np.repeat(np.asarray(field, np.float32)[..., None], 3, axis=2)
 
 
 def tinted(field: Field, low: npt.ArrayLike, high: npt.ArrayLike) -> Picture:
-    """Between two colours by ``field`` in [0, 1].
-
-    Args:
-        field: (H, W); values outside of [0, 1] are clipped.
-        low: RGB where the field is 0.
-        high: RGB where it is 1.
-
-    Returns:
-        (H, W, 3), float32.
-    """
+    """Between two colours by ``field`` in [0, 1]. ``field``: (H, W); returns (H, W, 3), float32."""
     share = np.clip(field, 0, 1)[..., None]
     return np.asarray(np.asarray(low) * (1 - share) + np.asarray(high) * share, np.float32)
 
@@ -72,13 +50,7 @@ def tinted(field: Field, low: npt.ArrayLike, high: npt.ArrayLike) -> Picture:
 def cells(rows: int, columns: int, shift: float = 0.0) -> tuple[npt.NDArray[np.intp], Field]:
     """Numbers of the cells of a grid, odd rows shifted, and the distance to the cell's border in pixels.
 
-    Args:
-        rows: of the grid.
-        columns: of the grid.
-        shift: of every second row, in cells.
-
-    Returns:
-        Numbers from 0 row after row, and distances, float32; both (SIDE, SIDE).
+    Returns numbers from 0 row after row, and distances, float32.
     """
     row = (V * rows).astype(int)
     u = (U + shift / columns * (row % 2)) % 1.0
@@ -89,16 +61,9 @@ def cells(rows: int, columns: int, shift: float = 0.0) -> tuple[npt.NDArray[np.i
 
 
 def shelf(rng: np.random.Generator, rows: int, widths: tuple[int, int], depth: float) -> Picture:
-    """Shelf boards with upright things of all colours between them.
+    """Shelves with coloured books.
 
-    Args:
-        rng: draws widths, heights and colours.
-        rows: number of boards.
-        widths: least width of a thing and the end of the range, pixels.
-        depth: least height of a thing, as a share of the space between boards; the most is 0.86.
-
-    Returns:
-        (SIDE, SIDE, 3), float32, RGB in [0, 1].
+    Returns (SIDE, SIDE, 3), float32, RGB in [0, 1].
     """
     picture = np.full((SIDE, SIDE, 3), 0.12, np.float32)
     step = SIDE // rows
@@ -118,14 +83,7 @@ def shelf(rng: np.random.Generator, rows: int, widths: tuple[int, int], depth: f
 
 
 def papers(rng: np.random.Generator) -> Picture:
-    """Notes on a board or table.
-
-    Args:
-        rng: draws the board's tint and 5 to 11 notes.
-
-    Returns:
-        (SIDE, SIDE, 3), float32, RGB, about in [0, 1].
-    """
+    """Notes on a board or table. Returns (SIDE, SIDE, 3), float32, RGB, about in [0, 1]."""
     picture = grey(0.8 + 0.03 * noise(rng, 1.0)) * np.asarray(rng.uniform(0.6, 1, 3), np.float32)
     for _ in range(rng.integers(5, 12)):
         x, y = rng.integers(0, SIDE - 30, 2).tolist()
@@ -138,14 +96,7 @@ def papers(rng: np.random.Generator) -> Picture:
 
 
 def whiteboard(rng: np.random.Generator) -> Picture:
-    """A board with scribbles.
-
-    Args:
-        rng: draws 3 to 8 lines in four inks.
-
-    Returns:
-        (SIDE, SIDE, 3), float32, RGB, about in [0, 1].
-    """
+    """A board with scribbles. Returns (SIDE, SIDE, 3), float32, RGB, about in [0, 1]."""
     picture = grey(0.96 + 0.01 * noise(rng, 1.6))
     for _ in range(rng.integers(3, 9)):
         start = rng.integers(8, SIDE - 40, 2)
@@ -160,12 +111,7 @@ def whiteboard(rng: np.random.Generator) -> Picture:
 def portrait(rng: np.random.Generator) -> Picture:
     """A print with people on it: they look like people and never move.
 
-    Args:
-        rng: draws one to three people and their background.
-
-    Returns:
-        (SIDE, SIDE, 3), float32, RGB; colours may pass 1 and are clipped by
-        :func:`~.textures.paint_textures`.
+    Returns (SIDE, SIDE, 3), float32, RGB.
     """
     low, high = rng.uniform(0.1, 0.9, (2, 3))
     picture = tinted(V + 0.1 * noise(rng, 1.8), low, high)
@@ -186,14 +132,7 @@ def portrait(rng: np.random.Generator) -> Picture:
 
 
 def landscape(rng: np.random.Generator) -> Picture:
-    """A framed landscape.
-
-    Args:
-        rng: draws three ridges.
-
-    Returns:
-        (SIDE, SIDE, 3), float32, RGB in [0, 1].
-    """
+    """A framed landscape. Returns (SIDE, SIDE, 3), float32, RGB in [0, 1]."""
     picture = tinted(V * 1.6, (0.5, 0.7, 0.95), (0.9, 0.92, 0.95))
     for layer in range(3):
         ridge = 0.45 + 0.15 * layer + 0.06 * noise(rng, 2.2)[0]
@@ -204,13 +143,9 @@ def landscape(rng: np.random.Generator) -> Picture:
 
 
 def street(rng: np.random.Generator) -> Picture:
-    """What is seen through a window by day.
+    """View through a window by day.
 
-    Args:
-        rng: draws sky, five houses and a hedge.
-
-    Returns:
-        (SIDE, SIDE, 3), float32, RGB in [0, 1], within a window's frame.
+    Returns (SIDE, SIDE, 3), float32, RGB in [0, 1], within a window's frame.
     """
     picture = tinted(V * 1.3 + 0.05 * noise(rng, 2.0), (0.62, 0.78, 1.0), (0.95, 0.97, 1.0))
     for _ in range(5):
@@ -233,13 +168,9 @@ def _framed(picture: Picture) -> Picture:
 
 
 def night(rng: np.random.Generator) -> Picture:
-    """What is seen through a window by night.
+    """View through a window by night.
 
-    Args:
-        rng: draws the places of 40 lit windows.
-
-    Returns:
-        (SIDE, SIDE, 3), float32, RGB in [0, 1], within a window's frame.
+    Returns (SIDE, SIDE, 3), float32, RGB in [0, 1], within a window's frame.
     """
     picture = np.full((SIDE, SIDE, 3), (0.03, 0.04, 0.08), np.float32)
     for _ in range(40):
@@ -249,14 +180,7 @@ def night(rng: np.random.Generator) -> Picture:
 
 
 def desktop(rng: np.random.Generator) -> Picture:
-    """A computer screen with windows.
-
-    Args:
-        rng: draws the background and one to three windows.
-
-    Returns:
-        (SIDE, SIDE, 3), float32, RGB in [0, 1].
-    """
+    """A computer screen with windows. Returns (SIDE, SIDE, 3), float32, RGB in [0, 1]."""
     picture: Picture = np.broadcast_to(rng.uniform(0, 0.6, 3).astype(np.float32), (SIDE, SIDE, 3)).copy()
     for _ in range(rng.integers(1, 4)):
         x, y = rng.integers(0, 60, 2).tolist()
@@ -269,13 +193,9 @@ def desktop(rng: np.random.Generator) -> Picture:
 
 
 def broadcast(rng: np.random.Generator) -> Picture:
-    """Moving pictures of a television; the screen shows parts of it in turn.
+    """Moving images of a television; the screen shows parts of it in turn.
 
-    Args:
-        rng: draws the background and six blots.
-
-    Returns:
-        (SIDE, SIDE, 3), float32, RGB in [0, 1].
+    Returns (SIDE, SIDE, 3), float32, RGB in [0, 1].
     """
     picture = tinted(0.5 + 0.3 * noise(rng, 1.7), *rng.uniform(0, 1, (2, 3)))
     for _ in range(6):
@@ -289,11 +209,7 @@ def broadcast(rng: np.random.Generator) -> Picture:
 def face(rng: np.random.Generator) -> Picture:
     """Once around a head, lowest row the chin; the face is at u = 0.
 
-    Args:
-        rng: draws the grain of the skin.
-
-    Returns:
-        (SIDE, SIDE, 3), float32, factors of the skin's colour.
+    Returns (SIDE, SIDE, 3), float32, factors of the skin's colour.
     """
     picture = grey(0.95 + 0.02 * noise(rng, 1.5))
     for side in (-1, 1):
@@ -308,14 +224,7 @@ def face(rng: np.random.Generator) -> Picture:
 
 
 def sign(rng: np.random.Generator) -> Picture:
-    """Large letters of no language.
-
-    Args:
-        rng: draws both colours and the strokes.
-
-    Returns:
-        (SIDE, SIDE, 3), float32, RGB in [0, 1].
-    """
+    """Large letters of no language. Returns (SIDE, SIDE, 3), float32, RGB in [0, 1]."""
     low, high = rng.uniform(0, 0.4, 3), rng.uniform(0.7, 1, 3)
     picture: Picture = np.broadcast_to(np.asarray(low, np.float32), (SIDE, SIDE, 3)).copy()
     for x in range(12, 100, 27):  # strokes between the corners of a letter's frame

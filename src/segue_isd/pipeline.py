@@ -59,14 +59,7 @@ class Sight:
     mirrored: Any = None
 
     def values(self, size: tuple[int, int]) -> dict[str, Uniform]:
-        """What the camera gives to the programs.
-
-        Args:
-            size: height and width of the picture.
-
-        Returns:
-            Uniforms by name, as :meth:`~.gl.Program.assign` takes them.
-        """
+        """Camera uniforms of the programs."""
         view = self.view
         return packed(
             {
@@ -85,14 +78,7 @@ class Sight:
         )
 
     def part(self, size: tuple[int, int]) -> Rect | None:
-        """Part of the picture outside of which nothing moves; None if nothing does.
-
-        Args:
-            size: height and width of the picture.
-
-        Returns:
-            Left, top, width and height in pixels, cut to the picture; or None.
-        """
+        """Region of the image with motion, or None."""
         height, width = size
         if not len(self.corners):
             return None
@@ -109,7 +95,7 @@ class Sight:
 
 
 class Kit:
-    """What all pipelines share: programs, shadow maps and textures."""
+    """Shared part of all pipelines: programs, shadow maps and textures."""
 
     def __init__(self, context: moderngl.Context, detail: Detail) -> None:
         self.context = context
@@ -127,15 +113,7 @@ class Kit:
         self.light: dict[str, Uniform] = {}
 
     def program(self, name: str, **switches: bool) -> Program:
-        """A program, compiled on its first use.
-
-        Args:
-            name: of the fragment program, without ``.frag``; the vertex program goes with it.
-            switches: macros of the programs.
-
-        Returns:
-            The same program for the same arguments.
-        """
+        """A program, compiled on its first use."""
         key = name, tuple(sorted(switches.items()))
         if key not in self._programs:
             files = f"{_VERTEX.get(name, 'screen')}.vert", f"{name}.frag"
@@ -143,14 +121,7 @@ class Kit:
         return self._programs[key]
 
     def fill(self, program: Program, values: dict[str, Uniform], level: float, mark: str) -> None:
-        """Run a program for every pixel, or for those whose depth stands in a relation to ``level``.
-
-        Args:
-            program: what runs for each pixel.
-            values: uniforms by name.
-            level: depth to compare with.
-            mark: comparison of OpenGL that a pixel must meet, such as "<" or "!=".
-        """
+        """Run a program for every pixel, or for pixels by a depth test against ``level``."""
         if program not in self._screens:
             content = [(self._corners, "2f", "in_corner")]
             self._screens[program] = self.context.vertex_array(program.handle, content)
@@ -161,11 +132,7 @@ class Kit:
         self.context.depth_func = "<="
 
     def set_stage(self, stage: Stage) -> None:
-        """Take the textures and still things of a scene, and their shadows.
-
-        Args:
-            stage: of the scene; the textures of the scene before are released.
-        """
+        """Load the textures, static parts and shadows of a scene."""
         if self.textures is not None:
             self.textures.release()
         names = sorted(stage.textures)
@@ -177,12 +144,7 @@ class Kit:
         self._cast(self.still_shadows, self.still, stage.lighting.lights, casting=False)
 
     def set_moving(self, moment: Moment, lights: Sequence[Light]) -> None:
-        """Take what moves, as it is now and at the next frame, and its shadows.
-
-        Args:
-            moment: parts and times of the frame.
-            lights: those whose shadows are drawn.
-        """
+        """Take what moves, as it is now and at the next frame, and its shadows."""
         self.moving.fill(moment.parts, moment.next_parts, (moment.time, moment.next_time), self._layers)
         self._cast(self.moving_shadows, self.moving, lights, casting=True)
 
@@ -206,7 +168,7 @@ class Kit:
 
 
 class _Surfaces:
-    """Pictures to draw into, with a depth buffer."""
+    """Images to draw into, with a depth buffer."""
 
     def __init__(self, context: moderngl.Context, size: tuple[int, int], kinds: str, samples: int) -> None:
         height, width = size
@@ -224,7 +186,7 @@ class _Surfaces:
         self.target.clear()
 
     def show(self, pictures: bool) -> None:
-        """Whether drawing changes the pictures, or the depth alone."""
+        """Whether drawing changes the images, or the depth alone."""
         self.target.color_mask = ((pictures,) * 4,) * len(self.textures)
 
 
@@ -248,7 +210,7 @@ class Pipeline:
 
     @property
     def picture(self) -> Any:
-        """The last picture, with the share of foreground."""
+        """The last image, with the share of foreground."""
         return self._out.textures[0]
 
     def forget(self) -> None:
@@ -256,11 +218,7 @@ class Pipeline:
         self._drawn = None
 
     def draw(self, sight: Sight) -> None:
-        """Draw one frame; what stands still is drawn again only if the camera moved.
-
-        Args:
-            sight: camera, mirror, and where things move.
-        """
+        """Draw one frame; what stands still is drawn again only if the camera moved."""
         context, kit = self._kit.context, self._kit
         values = {**kit.light, **sight.values(self._size)}
         for unit, texture in enumerate((kit.textures, kit.still_map, kit.moving_map, kit.plans)):
@@ -269,7 +227,7 @@ class Pipeline:
         if mirroring:
             context.enable_direct(_CLIP_DISTANCE0)
         smooth_still = self._smooth and sight.still
-        context.front_face = "cw"  # the picture is drawn upside down, so that row 0 comes first
+        context.front_face = "cw"  # the image is drawn upside down, so that row 0 comes first
         if self._drawn != values["projection"] or not sight.still:
             self._draw_still(values, smooth_still, culled=not mirroring)
             self._drawn = values["projection"]
@@ -285,11 +243,7 @@ class Pipeline:
         self._compose(values, places, smooth_still, sight.mirrored or kit.nothing)
 
     def read(self) -> Maps:
-        """The maps of the frame that was drawn last.
-
-        Returns:
-            Arrays of the pipeline's size in the memory of the CPU.
-        """
+        """The maps of the frame that was drawn last."""
         height, width = self._size
         colour, normal = (
             np.frombuffer(texture.read(), np.uint8).reshape(height, width, 4)

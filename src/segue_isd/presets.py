@@ -1,4 +1,4 @@
-"""What may be ordered: sizes and contents of generated data sets."""
+"""Presets: sizes and contents of generated data sets."""
 
 from __future__ import annotations
 
@@ -56,21 +56,13 @@ class Preset:
 
     @property
     def order(self) -> str:
-        """What sets its scenes apart from those of a preset as it is; empty for these."""
+        """Difference of its scenes from the plain preset; empty for the plain preset."""
         cameras = "" if len(self.options.cameras) > 1 else "/still"
         lights = "" if self.lights is None else f"/{self.lights} lights of all rooms"
         return ("" if self.rooms is None else f"/{self.rooms} rooms") + lights + cameras
 
     def setting(self, seed: int, number: int) -> Setting:
-        """What the clip with a number shares with others, in a data set with a seed.
-
-        Args:
-            seed: of the data set.
-            number: of the clip, from 0.
-
-        Returns:
-            Room and light that the clip shares; None in place of what it has for itself.
-        """
+        """Shared properties of clip ``number`` in a data set with a seed."""
         light = None if self.lights is None else number // (self.rooms or 1) % self.lights
         if self.rooms is None:
             return Setting(None, light)
@@ -79,46 +71,18 @@ class Preset:
         return Setting((scene_seed(seed, place, "/room"), str(kinds[place % len(kinds)])), light)
 
     def scene(self, seed: int, number: int, frames: int) -> Scene:
-        """The scene of a clip.
-
-        Args:
-            seed: of the data set.
-            number: of the clip, from 0.
-            frames: length of the clip.
-
-        Returns:
-            The same scene for the same arguments.
-        """
+        """The scene of a clip."""
         own = scene_seed(seed, number, self.order)
         _, templates = self.split(number)
         return build_scene(own, frames, self.size, self.options, templates, self.setting(seed, number))
 
     def split(self, number: int) -> tuple[str, tuple[str, ...]]:
-        """Split of the clip with a number and its kinds of rooms; shared rooms are all there to train.
-
-        Args:
-            number: of the clip, from 0.
-
-        Returns:
-            "train", "val" or "test", and the names of :data:`~.templates.TEMPLATES` it may show.
-        """
+        """Split of the clip with a number and its kinds of rooms; shared rooms are all there to train."""
         return split_of(number) if self.rooms is None else ("train", TRAINED)
 
 
 def composed(preset: Preset, rooms: int | None, lights: int | None, *, still: bool) -> Preset:
-    """A preset with shared rooms, shared lights that stay as they are, and cameras that stand still.
-
-    With lights there are no thermal cameras, which see none.
-
-    Args:
-        preset: what to start from.
-        rooms: number of rooms that the clips share; None for one each.
-        lights: conditions of light that the clips share; None for one each.
-        still: whether no camera moves.
-
-    Returns:
-        The preset with these changes.
-    """
+    """A preset with shared rooms, shared lights that stay as they are, and cameras that stand still."""
     options = preset.options
     if lights is not None:
         options = replace(options, events=0.0, thermal=0.0)
@@ -136,14 +100,7 @@ PRESETS: dict[str, Preset] = {
 
 
 def split_of(index: int) -> tuple[str, tuple[str, ...]]:
-    """Split of the scene with a number, and the kinds of rooms it may show: 8 in 10 train, 1 val, 1 test.
-
-    Args:
-        index: number of the scene, from 0.
-
-    Returns:
-        "train", "val" or "test", and names of :data:`~.templates.TEMPLATES`.
-    """
+    """Split of the scene with a number, and the kinds of rooms it may show: 8 in 10 train, 1 val, 1 test."""
     if index % 10 == 4:
         return "val", HELD_OUT["val"]
     if index % 10 == 9:

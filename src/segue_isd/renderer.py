@@ -1,4 +1,4 @@
-"""Scenes as pictures and truth.
+"""Scenes as images and truth.
 
 What stands still is drawn once for as long as the camera does, with the light that each lamp throws on it.
 Every frame draws what moves and composes all maps (see :mod:`.shaders`): that takes from the still light
@@ -41,11 +41,7 @@ class Renderer:
         self._stage: Stage | None = None
 
     def set_stage(self, stage: Stage) -> None:
-        """Take a scene; its still shadows are computed here, once.
-
-        Args:
-            stage: of the scene; the one before is given up.
-        """
+        """Take a scene; its still shadows are computed here, once."""
         with self._context:
             self._kit.set_stage(stage)
         self._stage = stage
@@ -53,17 +49,7 @@ class Renderer:
             pipeline.forget()
 
     def render(self, moment: Moment) -> Maps:
-        """Draw one frame of the scene.
-
-        Args:
-            moment: what there is now and at the next frame.
-
-        Returns:
-            All maps of the frame.
-
-        Raises:
-            RuntimeError: no scene was set.
-        """
+        """Draw one frame of the scene."""
         if self._stage is None:
             raise RuntimeError("set_stage comes first")
         with self._context:

@@ -47,17 +47,7 @@ class Room:
 
 
 def furnish(rng: np.random.Generator, template: str, liveliness: float, night: bool) -> Room:
-    """A furnished room of a kind.
-
-    Args:
-        rng: draws size, surfaces, furniture and what moves.
-        template: one of :data:`~.templates.TEMPLATES`.
-        liveliness: chance of each kind of background that moves, in [0, 1].
-        night: whether it is dark behind the windows.
-
-    Returns:
-        The room; ``taken`` marks the cells of its floor that furniture covers.
-    """
+    """A furnished room of a kind."""
     plan = TEMPLATES[template]
     size = np.array([rng.uniform(*plan.width), rng.uniform(*plan.depth), rng.uniform(*plan.height)])
     texture, colours, tile, mirror = plan.floors[rng.integers(len(plan.floors))]
@@ -75,11 +65,7 @@ def furnish(rng: np.random.Generator, template: str, liveliness: float, night: b
 
 
 def darken(room: Room) -> None:
-    """Make it night behind the windows of a room that was furnished by day; all else stays.
-
-    Args:
-        room: changed in place.
-    """
+    """Make it night behind the windows of a room that was furnished by day; all else stays."""
     room.parts = [
         replace(part, surface=replace(part.surface, texture="night", glow=NIGHT_GLOW))
         if part.surface.texture == "street"

@@ -26,19 +26,19 @@ from segue_isd.presets import Preset
 from segue_isd.renderer import Renderer
 from segue_isd.scene import Scene, scene_seed
 from segue_isd.sensor import Sensor
-from segue_isd.writer import BEGUN, META, ClipWriter, youtube_vis
+from segue_isd.writer import META, UNFINISHED, ClipWriter, youtube_vis
 
 CLASSES = ("person", "bag", "trolley", "wheelchair", "pet", "robot", "ball", "car")
 """Classes of instances; their numbers in YouTube-VIS files count from 1."""
 INDEX, INSTANCES = "index.csv", "instances.json"
 """Tables of all clips, in the folder of the data set, and of the clips of a split, in the folder of that."""
 THERMAL_BRIGHTNESS = 0.28
-"""Mean of an empty picture of thermal cameras, in which people must not burn out."""
+"""Mean of an empty image of thermal cameras, in which people must not burn out."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """One clip to make: number of its scene, from 0, and its folder, which lies in that of its split."""
+    """One clip to make: number of its scene, from 0, and its folder below the folder of its split."""
 
     number: int
     frames: int
@@ -46,16 +46,7 @@ class Order:
 
 
 def plan(out: Path, preset: Preset, frames: int) -> list[Order]:
-    """The clips that make up ``frames`` frames; the last one may be shorter.
-
-    Args:
-        out: folder of the data set.
-        preset: length and rooms of the clips.
-        frames: of all clips together.
-
-    Returns:
-        One order for each clip, by number.
-    """
+    """The clips that make up ``frames`` frames; the last one may be shorter."""
     orders = []
     for number, first in enumerate(range(0, frames, preset.length)):
         folder = out / preset.split(number)[0] / f"scene{number:05d}"
@@ -73,24 +64,7 @@ def generate(
     resume: bool = False,
     report: Callable[[int], None] = lambda frames: None,
 ) -> list[Path]:
-    """Make a data set of so many frames.
-
-    Args:
-        out: its folder; it is made.
-        preset: size and contents of the clips.
-        frames: of all clips together.
-        seed: of everything random; the same arguments give the same files on one machine.
-        workers: processes that render.
-        resume: keep the clips that are complete.
-        report: called with the number of finished frames after every clip.
-
-    Returns:
-        Folders of the clips.
-
-    Raises:
-        SinkError: ``out`` holds something and ``resume`` is not set, or a file cannot be written.
-        RendererError: there is no usable OpenGL, or a worker was ended from outside.
-    """
+    """Make a data set of so many frames."""
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()) and not resume:
@@ -123,13 +97,9 @@ def generate(
 
 
 def _complete(order: Order, preset: Preset, seed: int) -> bool:
-    """Whether a clip is there. One that was begun is rendered once more, over its files; nothing is removed.
-
-    Raises:
-        SinkError: the folder holds something else than this clip.
-    """
-    complete, begun = (_record(order.folder / name) for name in (META, BEGUN))
-    found = begun if complete is None else complete
+    """Whether a clip is complete; one that was started is rendered again, over its files."""
+    complete, started = (_record(order.folder / name) for name in (META, UNFINISHED))
+    found = started if complete is None else complete
     if found is None:
         _check_empty(order.folder)
         return False
@@ -146,7 +116,7 @@ def _complete(order: Order, preset: Preset, seed: int) -> bool:
 
 
 def _record(path: Path) -> dict[str, Any] | None:
-    """What a clip's description says, or None if it is not there."""
+    """Description of a clip, or None if it is missing."""
     try:
         found = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
@@ -162,11 +132,11 @@ def _check_empty(folder: Path) -> None:
     """See that nothing of somebody else is where a clip is to go; a run that was killed may leave a trace."""
     if not folder.exists():
         return
-    remove_partial(folder, folder / BEGUN)
+    remove_partial(folder, folder / UNFINISHED)
     with writing(folder):
         if any(folder.iterdir()):
             raise SinkError(
-                f"{folder}: holds files that no clip of this command has begun; move them away, or give "
+                f"{folder}: holds files that no clip of this command has started; move them away, or give "
                 "another folder"
             )
 
@@ -206,13 +176,7 @@ def _make(order: Order) -> None:
 
 
 def make_clip(renderer: Renderer, scene: Scene, folder: Path) -> None:
-    """Render and write one clip.
-
-    Args:
-        renderer: takes the scene in place of the one before.
-        scene: what to show; its exposure is measured first.
-        folder: of the clip.
-    """
+    """Render and write one clip."""
     scene = exposed(renderer, scene)
     renderer.set_stage(scene.stage)
     sensor = Sensor(scene.sensor, scene.size, np.random.default_rng((scene.seed, 1)))
@@ -234,15 +198,7 @@ def make_clip(renderer: Renderer, scene: Scene, folder: Path) -> None:
 
 
 def exposed(renderer: Renderer, scene: Scene) -> Scene:
-    """The scene with an exposure that shows the empty room as bright as its light asks for.
-
-    Args:
-        renderer: renders the empty room twice to measure it.
-        scene: with exposure 1.
-
-    Returns:
-        The scene with another exposure of its light, all else the same.
-    """
+    """The scene with an exposure that shows the empty room as bright as its light asks for."""
     goal = THERMAL_BRIGHTNESS if scene.thermal else LIGHTINGS[scene.stage.lighting.name].brightness
     renderer.set_stage(scene.stage)
     empty, factor = scene.empty(), 1.0

@@ -25,7 +25,7 @@ from segue_isd.textures import paint_textures
 
 @dataclass(frozen=True)
 class Moment:
-    """What changes from frame to frame: camera, parts that move (always in the same order), and light.
+    """State of a frame: camera, moving parts (always in the same order), and light.
 
     ``occluders`` (N, 4) are spheres of the foreground that keep ambient light away: centre and radius.
     """
@@ -42,7 +42,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Stage:
-    """What stays through a clip.
+    """Constants of a clip.
 
     Attributes:
         room: (3,), size in metres; one corner is the origin.
@@ -61,12 +61,12 @@ DARK = ("night", "evening")
 """Lights with which it is dark outside."""
 
 VERSION = 2
-"""Of the generator; another one gives other scenes for the same seed."""
+"""Version of the generator; another version gives other scenes for the same seed."""
 
 
 @dataclass(frozen=True)
 class SceneOptions:
-    """What a preset wants of its scenes: names with their chances, and chances in [0, 1].
+    """Scene options of a preset: names with weights, and probabilities in [0, 1].
 
     Attributes:
         liveliness: of each kind of moving background.
@@ -85,7 +85,7 @@ class SceneOptions:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a clip shares with others of its data set.
+    """Properties that a clip shares with others of its data set.
 
     Attributes:
         room: seed of the room and its kind; None for a room of its own.
@@ -101,7 +101,7 @@ class Scene:
     """Everything that a clip shows.
 
     Attributes:
-        size: height and width of the pictures.
+        size: height and width of the images.
         events: of the light.
         automatic: how far the exposure follows the light, in [0, 1].
         begin: seconds of the actors' day at frame 0.
@@ -126,37 +126,18 @@ class Scene:
     tags: tuple[str, ...]
 
     def moment(self, index: int) -> Moment:
-        """What there is at a frame.
-
-        Args:
-            index: of the frame, from 0.
-
-        Returns:
-            Solids now and at the next frame, with lights and camera.
-        """
+        """State at a frame."""
         return self._at(*(self.begin + i / self.fps for i in (index, index + 1)))
 
     def exposures(self, index: int) -> list[Moment]:
-        """What the open shutter sees before and after frame ``index``, without motion; mostly nothing.
-
-        Args:
-            index: of the frame, from 0.
-
-        Returns:
-            Moments at even distances over the shutter's opening, without the middle; empty if the camera has
-            no motion blur.
-        """
+        """States within the exposure of frame ``index``; empty without motion."""
         middle, sensor = self.begin + index / self.fps, self.sensor
         shares = np.linspace(-0.5, 0.5, sensor.exposures) if sensor.exposures > 1 else ()
         times = [middle + sensor.shutter * float(share) for share in shares if share]
         return [self._at(time, time) for time in times]
 
     def empty(self) -> Moment:
-        """The first frame without foreground, in full light.
-
-        Returns:
-            Solids of the background, still and moving, at frame 0.
-        """
+        """The first frame without foreground, in full light."""
         moment = self.moment(0)
         stays = [part.id == 0 or part.id >= MOVING_BACKGROUND for part in moment.parts]
         return replace(
@@ -168,14 +149,7 @@ class Scene:
         )
 
     def exposed(self, factor: float) -> Scene:
-        """The scene with a brighter or darker exposure.
-
-        Args:
-            factor: of the exposure before the tone curve.
-
-        Returns:
-            All else stays.
-        """
+        """The scene with a brighter or darker exposure."""
         lighting = replace(self.stage.lighting, exposure=self.stage.lighting.exposure * factor)
         return replace(self, stage=replace(self.stage, lighting=lighting))
 
@@ -205,16 +179,7 @@ class Scene:
 
 
 def scene_seed(root: int, index: int, order: str = "") -> int:
-    """Seed of a scene, or of what is called ``order``, the same on every machine.
-
-    Args:
-        root: seed of the data set.
-        index: number of the scene, from 0.
-        order: further text, for what must differ with the same numbers.
-
-    Returns:
-        From 0 to 2^64 - 1.
-    """
+    """Seed of a scene, or of what is called ``order``, the same on every machine."""
     text = f"segue-synth/{VERSION}/{root}/{index}{order}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
@@ -227,19 +192,7 @@ def build_scene(
     templates: Sequence[str] = tuple(TEMPLATES),
     setting: Setting | None = None,
 ) -> Scene:
-    """The scene of a seed, see :func:`scene_seed`, in a room of one of the kinds ``templates``.
-
-    Args:
-        seed: of everything that the scene does not share.
-        frames: length of the clip.
-        size: height and width of the pictures.
-        options: what to draw from.
-        templates: kinds of rooms to choose from.
-        setting: room and light that the scene shares with others; None for none.
-
-    Returns:
-        The same scene for the same arguments.
-    """
+    """The scene of a seed, see :func:`scene_seed`, in a room of one of the kinds ``templates``."""
     setting = setting or Setting()
     children = np.random.SeedSequence(seed).spawn(8)
     for_choice, for_room, for_light, for_camera, for_actors, for_sensor, for_textures, for_events = (
@@ -308,10 +261,7 @@ def _chosen(rng: np.random.Generator, options: Sequence[tuple[str, float]]) -> s
 
 
 def _condition(options: SceneOptions, number: int) -> str:
-    """The light with a number, the likeliest of the preset first.
-
-    Day is none of them: a room without windows has none, and the conditions are those of the whole set.
-    """
+    """The light with a number, the likeliest of the preset first."""
     lights = sorted(options.lightings, key=lambda item: -item[1])
     return [name for name, _ in lights if name != "day"][number]
 

@@ -1,4 +1,4 @@
-"""What a surveillance camera makes of a picture: noise, blur, colour, hum, exposure, or warmth."""
+"""Sensor model of a surveillance camera: noise, blur, colour, hum, exposure, or thermal."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from segue_isd.parts import Part, Surface
 Image = npt.NDArray[np.uint8]
 
 _BANK = 32
-"""By how many pixels the stored noise is larger than a picture."""
+"""By how many pixels the stored noise is larger than an image."""
 
 
 @dataclass(frozen=True)
 class SensorPlan:
-    """How a camera looks; drawn once a clip.
+    """Sensor parameters, drawn once per clip.
 
     Attributes:
         noise: deviation of read noise in grey levels.
@@ -32,10 +32,10 @@ class SensorPlan:
         grey: whether there is no colour.
         contrast: factor about the middle grey.
         saturation: factor of colour.
-        scale: size of the picture inside the camera relative to the stored one.
+        scale: size of the image inside the camera relative to the stored one.
         interlace: whether odd lines come from the frame before.
         quality: of the JPEG files.
-        exposures: moments that are averaged to a picture, odd; 1 for a picture without motion blur.
+        exposures: moments that are averaged to an image, odd; 1 for an image without motion blur.
         shutter: seconds from the first to the last of them.
     """
 
@@ -55,25 +55,12 @@ class SensorPlan:
     shutter: float = 0.0
 
     def thermal(self) -> SensorPlan:
-        """The same camera with a thermal sensor: without colour, soft, and as bright everywhere.
-
-        Returns:
-            All else stays.
-        """
+        """The same camera with a thermal sensor: without colour, soft, and as bright everywhere."""
         return replace(self, grey=True, blur=max(self.blur, 0.8), sharpen=0.0, vignette=0.0, hum=0.0)
 
 
 def draw_sensor(rng: np.random.Generator, dark: bool, fps: float) -> SensorPlan:
-    """A camera; ``dark`` ones have more noise and motion blur.
-
-    Args:
-        rng: draws every number.
-        dark: whether the scene is, with more noise and motion blur.
-        fps: frames a second; the shutter opens for at most 0.9 of a frame or 0.09 s.
-
-    Returns:
-        How the camera looks.
-    """
+    """A camera; ``dark`` ones have more noise and motion blur."""
     exposures = int(rng.choice([1, 3, 5], p=(0.6, 0.2, 0.2) if dark else (0.88, 0.1, 0.02)))
     gain = rng.uniform(1.2, 2.2) if dark else 1.0
     return SensorPlan(
@@ -95,7 +82,7 @@ def draw_sensor(rng: np.random.Generator, dark: bool, fps: float) -> SensorPlan:
 
 
 class Sensor:
-    """Applies a plan to the pictures of a clip, whose size is height and width."""
+    """Applies a plan to the images of a clip, whose size is height and width."""
 
     def __init__(self, plan: SensorPlan, size: tuple[int, int], rng: np.random.Generator) -> None:
         self._plan = plan
@@ -115,16 +102,9 @@ class Sensor:
         self._seed = int(rng.integers(2**63))
 
     def expose(self, image: Image, index: int, before: Image | None = None) -> Image:
-        """What the camera gives of a frame; the same index always has the same noise.
+        """Camera output of a frame; the same index always has the same noise.
 
-        Args:
-            image: as rendered, RGB, (H, W, 3), uint8.
-            index: of the frame, from 0.
-            before: the frame before as rendered, whose odd lines an interlaced camera shows; None at the
-                first.
-
-        Returns:
-            RGB, (H, W, 3), uint8.
+        ``image``: as rendered, RGB, (H, W, 3), uint8; returns RGB, (H, W, 3), uint8.
         """
         if self._plan.interlace and before is not None:
             image = image.copy()
@@ -132,13 +112,9 @@ class Sensor:
         return self._noisy(self.clean(image), index)
 
     def clean(self, image: Image) -> Image:
-        """The picture through lens and colours, without noise.
+        """The image through lens and colours, without noise.
 
-        Args:
-            image: as rendered, RGB, (H, W, 3), uint8.
-
-        Returns:
-            RGB, (H, W, 3), uint8.
+        ``image``: as rendered, RGB, (H, W, 3), uint8; returns RGB, (H, W, 3), uint8.
         """
         plan, (height, width) = self._plan, self._size
         picture: cv2.typing.MatLike = image
@@ -185,15 +161,7 @@ _LUMA = (0.3, 0.59, 0.11)
 
 
 def warmth(parts: Iterable[Part], kinds: dict[int, str]) -> list[Part]:
-    """The parts in shades of their temperature; ``kinds`` are classes of the foreground by their ids.
-
-    Args:
-        parts: solids of a scene.
-        kinds: classes of the foreground by their ids.
-
-    Returns:
-        As many parts in the same order, grey.
-    """
+    """The parts in shades of their temperature; ``kinds`` are classes of the foreground by their ids."""
     known: dict[tuple[Surface, bool], Surface] = {}
     result = []
     for part in parts:
@@ -206,14 +174,7 @@ def warmth(parts: Iterable[Part], kinds: dict[int, str]) -> list[Part]:
 
 
 def heat(lighting: Lighting) -> Lighting:
-    """Light without lamps, in which everything shines by itself.
-
-    Args:
-        lighting: any light.
-
-    Returns:
-        Light that comes from everywhere, a little less from below, with the same name and exposure.
-    """
+    """Light without lamps, in which everything shines by itself."""
     return replace(lighting, lights=(), up=(0.7, 0.7, 0.7), down=(1.0, 1.0, 1.0), tint=(1.0, 1.0, 1.0))
 
 

@@ -1,4 +1,4 @@
-"""The GLSL programs, which stand in ``glsl``, and numbers that they share with Python.
+"""The GLSL programs in ``glsl`` and constants that they share with Python.
 
 What stands still and what moves are put together once a pixel. Light that moving things keep away is looked
 up only where some can: a first pass marks these pixels in the depth buffer, and the dear one runs on them
@@ -17,7 +17,7 @@ OCCLUDERS = 32
 REACH = 5.0
 """Radii beyond which a sphere keeps no light away."""
 GRID = 64
-"""Fields along one side of the plans that say where moving things may keep light away."""
+"""Cells along one side of the grids that bound moving shadows."""
 FAR, SHADED, FRONT = 0.75, 0.5, 0.25
 """Depths that mark pixels: background as it stands, background that may lack light, and what moves."""
 
@@ -25,15 +25,7 @@ _FOLDER = Path(__file__).with_name("glsl")
 
 
 def source(name: str, **switches: bool) -> str:
-    """Text of a program with what it includes; the numbers above and its switches are macros.
-
-    Args:
-        name: file in ``glsl``.
-        switches: macros that become 0 or 1.
-
-    Returns:
-        GLSL 3.30.
-    """
+    """Text of a program with what it includes; the numbers above and its switches are macros."""
     numbers = {"LIGHTS": LIGHTS, "OCCLUDERS": OCCLUDERS, "REACH": REACH, "GRID": GRID}
     values = numbers | {switch: int(value) for switch, value in switches.items()}
     macros = "".join(f"#define {macro} {value}\n" for macro, value in values.items())

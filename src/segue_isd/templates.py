@@ -1,4 +1,4 @@
-"""What twelve kinds of rooms are made of."""
+"""Templates of twelve kinds of rooms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from segue_isd.parts import Colour
 
 @dataclass(frozen=True)
 class Template:
-    """What a kind of room is made of.
+    """Template of a kind of room.
 
     Attributes:
         width: limits in metres; so are ``depth`` and ``height``.

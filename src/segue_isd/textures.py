@@ -1,4 +1,4 @@
-"""The pictures on all surfaces: materials, prints, screens and faces, painted anew for each scene."""
+"""The images on all surfaces: materials, prints, screens and faces, painted anew for each scene."""
 
 from __future__ import annotations
 
@@ -13,14 +13,7 @@ from segue_isd.pictures import SIDE, Painter, Picture, Texture, U, V, cells, gre
 
 
 def paint_textures(rng: np.random.Generator) -> dict[str, Texture]:
-    """Paint all textures.
-
-    Args:
-        rng: draws them; another one gives other textures.
-
-    Returns:
-        (SIDE, SIDE, 4), uint8, RGBA, by name; opaque, except for "leaves".
-    """
+    """Paint all textures. Returns (SIDE, SIDE, 4), uint8, RGBA, by name."""
     children = rng.spawn(len(_PAINTERS))
     textures = {}
     for child, (name, painter) in zip(children, _PAINTERS.items(), strict=True):

@@ -27,8 +27,8 @@ from segue_isd.scene import VERSION, Scene
 
 META = "meta.json"
 """Written last: a clip without it is not complete."""
-BEGUN = "unfinished.json"
-"""Written first, and gone when the clip is complete: says of which scene the files beside it are."""
+UNFINISHED = "unfinished.json"
+"""Marker of an unfinished clip with the name of its scene; removed when the clip is complete."""
 DEPTH_UNIT = 1000
 """Values of a depth file in one metre."""
 _FAST_PNG: tuple[int, ...] = (cv2.IMWRITE_PNG_COMPRESSION, 1)
@@ -37,18 +37,14 @@ if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # older versions choose a filter for eve
 
 
 class ClipWriter:
-    """Writes the frames of one scene into a folder, which bears its name and lies in that of its split.
-
-    Raises:
-        SinkError: the folder cannot be made, or a file cannot be written.
-    """
+    """Writes the frames of one scene into a folder of its name below the folder of its split."""
 
     def __init__(self, folder: Path, scene: Scene) -> None:
         self._folder, self._scene = folder, scene
         about = {"seed": str(scene.seed), "frames": scene.frames, "size": list(scene.size)}
         with writing(folder):
             make_folder(folder)
-        write_complete(folder / BEGUN, json.dumps(about).encode())
+        write_complete(folder / UNFINISHED, json.dumps(about).encode())
         self._hash = hashlib.sha256()
         self._cameras: list[dict[str, Any]] = []
         self._seen: dict[int, dict[int, Any]] = {}
@@ -57,13 +53,7 @@ class ClipWriter:
                 (folder / name).mkdir(parents=True, exist_ok=True)
 
     def write(self, index: int, image: npt.NDArray[np.uint8], maps: Maps) -> None:
-        """Write frame ``index`` (from 0): the picture (H, W, 3), labels, ids, and the other maps.
-
-        Args:
-            index: of the frame, from 0; its files count from 1.
-            image: RGB, (H, W, 3), uint8.
-            maps: of the same size; depth is written in millimetres.
-        """
+        """Write frame ``index`` (from 0): the image (H, W, 3), labels, ids, and the other maps."""
         number, truth, ids = f"{index + 1:06d}", labels(maps), instances(maps)
         depth = np.clip(np.rint(maps.depth * DEPTH_UNIT), 0, 65535).astype(np.uint16)
         quality = (cv2.IMWRITE_JPEG_QUALITY, self._scene.sensor.quality)
@@ -83,11 +73,7 @@ class ClipWriter:
         self._note(index, ids)
 
     def finish(self, plate: npt.NDArray[np.uint8]) -> None:
-        """Write what belongs to the whole clip: ``plate`` is the background without foreground, (H, W, 3).
-
-        Args:
-            plate: background without foreground, RGB, (H, W, 3), uint8.
-        """
+        """Write what belongs to the whole clip: ``plate`` is the background without foreground, (H, W, 3)."""
         region = io.BytesIO()
         Picture.fromarray(np.full(self._scene.size, 255, np.uint8)).save(region, format="BMP")
         write_complete(self._folder / "ROI.bmp", region.getvalue())
@@ -95,8 +81,8 @@ class ClipWriter:
         write_complete(self._folder / "background.png", _encoded(".png", plate[..., ::-1], _FAST_PNG))
         text = json.dumps(self._meta(), indent=1, sort_keys=True)
         write_complete(self._folder / META, text.encode())
-        with writing(self._folder / BEGUN):
-            (self._folder / BEGUN).unlink()
+        with writing(self._folder / UNFINISHED):
+            (self._folder / UNFINISHED).unlink()
 
     def _note(self, index: int, ids: npt.NDArray[np.uint16]) -> None:
         view = self._scene.camera.at(index / self._scene.fps)
@@ -140,7 +126,7 @@ class ClipWriter:
 def _encoded(kind: str, pixels: npt.NDArray[np.generic], options: tuple[int, ...]) -> bytes:
     done, data = cv2.imencode(kind, np.ascontiguousarray(pixels), list(options))
     if not done:
-        raise SinkError(f"a picture of {pixels.shape} {pixels.dtype} cannot be stored as {kind}")
+        raise SinkError(f"an image of {pixels.shape} {pixels.dtype} cannot be stored as {kind}")
     return bytes(data)
 
 
@@ -155,15 +141,7 @@ def _packed(flow: npt.NDArray[np.float32]) -> bytes:
 
 
 def youtube_vis(metas: list[dict[str, Any]], classes: tuple[str, ...]) -> dict[str, Any]:
-    """Annotations in YouTube-VIS' layout of clips by their ``meta.json``.
-
-    Args:
-        metas: contents of the clips' ``meta.json``, in the order of the videos' ids.
-        classes: names whose place + 1 is the category's id.
-
-    Returns:
-        Content of a YouTube-VIS file: ``videos``, ``annotations`` and ``categories``.
-    """
+    """Annotations in YouTube-VIS' layout of clips by their ``meta.json``."""
     videos: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, meta in enumerate(metas, start=1):
@@ -197,20 +175,11 @@ COLUMNS = 4
 MOST = 16
 """Clips on a sheet."""
 WIDTH = 240
-"""Of each picture, in pixels."""
+"""Size of each image in pixels."""
 
 
 def write_sheet(path: Path, clips: Sequence[Path]) -> None:
-    """Write a contact sheet: the fullest frame of clips, evenly chosen, with its labels below.
-
-    Args:
-        path: of the PNG.
-        clips: folders of complete clips, at least one.
-
-    Raises:
-        SinkError: the file cannot be written.
-        DatasetError: a clip cannot be read.
-    """
+    """Write a contact sheet: the fullest frame of clips, evenly chosen, with its labels below."""
     chosen = np.unique(np.linspace(0, len(clips) - 1, min(MOST, len(clips))).astype(int))
     cells = [_cell(clips[i]) for i in chosen]
     columns = min(COLUMNS, len(cells))

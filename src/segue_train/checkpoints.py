@@ -1,4 +1,4 @@
-"""What a training keeps on disk: checkpoints to go on from, and weights to use."""
+"""Files of a training: checkpoints for resuming, and weights."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 
 from segue.errors import CheckpointError, SinkError
 from segue.inputs import first_line
@@ -27,10 +26,7 @@ _LOG_FILE = re.compile(r"metrics\.csv|hparams\.yaml|events\.out\.tfevents\..+")
 
 
 class Progress:
-    """Where a run stands: steps so far, the seconds they took, the best score of a validation and when.
-
-    It also keeps what the run was begun with. Not a dataclass, for Fabric would restore a copy of it.
-    """
+    """Progress of a run: steps so far, their seconds, the best validation score and its step."""
 
     def __init__(self, recipe: str, seed: int, origin: Mapping[str, str]) -> None:
         self.recipe, self.seed, self.origin = recipe, seed, dict(origin)
@@ -38,7 +34,7 @@ class Progress:
         self.best_score, self.best_step = float("-inf"), 0
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of the run."""
+        """State of the run in a checkpoint."""
         return dict(vars(self))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -49,34 +45,6 @@ class Progress:
         require_same(state["origin"], self.origin)
         for name, value in state.items():
             setattr(self, name, value)
-
-
-class Average:
-    """Exponential moving average of the weights; a young average follows faster."""
-
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.count = 0
-        self.weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
-        """Move the average towards the weights as they are after a step."""
-        self.count += 1
-        decay = min(self.decay, self.count / (self.count + 10))
-        for name, value in network.state_dict().items():
-            if value.is_floating_point():
-                self.weights[name].lerp_(value, 1 - decay)
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of the average."""
-        return {"count": self.count, "weights": self.weights}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
-        self.count = state["count"]
-        for name, value in self.weights.items():
-            value.copy_(state["weights"][name])
 
 
 def claim_folder(out: Path, name: str, *, resume: bool, overwrite: bool) -> None:
@@ -102,7 +70,7 @@ def clear_folder(out: Path, name: str, *, resume: bool) -> None:
 
 
 def _remove_logs(folder: Path) -> None:
-    """Remove what trainings have logged; people keep other things in folders of that name, too."""
+    """Remove the logs of trainings and keep other files in the folder."""
     for logged in [
         path for path in folder.glob("from-*") if _LOG_FOLDER.fullmatch(path.name) and path.is_dir()
     ]:
@@ -139,7 +107,7 @@ def restore(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
         raise CheckpointError(f"{path}: damaged or of another network: {first_line(error)}") from error
 
 
-def export(path: Path, module: nn.Module, weights: dict[str, Tensor], progress: Progress, steps: int) -> None:
+def export(path: Path, module: nn.Module, progress: Progress, steps: int) -> None:
     """Write the weights of ``module.network``, with its options and what made them in the metadata."""
     notes = {
         "recipe": progress.recipe,
@@ -148,14 +116,12 @@ def export(path: Path, module: nn.Module, weights: dict[str, Tensor], progress: 
         "steps": str(steps),
         "seconds": str(round(progress.seconds)),
     }
+    assert isinstance(module.network, nn.Module)
     options = getattr(module.network, "options", None)
     if options:
         notes[OPTIONS] = json.dumps(options)
     # What else the module has, such as a discriminator, is for the training only.
-    network = {
-        name.removeprefix("network."): value for name, value in weights.items() if name.startswith("network.")
-    }
-    write_checkpoint(path, network, notes)
+    write_checkpoint(path, module.network.state_dict(), notes)
 
 
 def _files_of_run(out: Path, name: str) -> list[Path]:

@@ -24,15 +24,9 @@ def clip_logits(
 ) -> Tensor:
     """Segment frames 1 to T-1 of a batch of clips.
 
-    Args:
-        network: a memory network.
-        frames: prepared pictures, (B, T, 3, H, W).
-        masks: masks of the first frame, (B, K, H, W) in [0, 1].
-        exists: (B, K), 1 where the object slot is in use; an unused slot has probability 0 everywhere.
-        schedule: read the memory as its session does, see :func:`_penalised`; densely where it is None.
-
-    Returns:
-        Aggregated log-odds, (B, T-1, K+1, H, W), float32, background first.
+    ``frames``: prepared images, (B, T, 3, H, W); ``masks``: masks of the first frame, (B, K, H, W) in [0,
+    1]; ``exists``: (B, K), 1 where the object slot is in use; returns aggregated log-odds, (B, T-1, K+1, H,
+    W), float32, background first.
     """
     batch, length = frames.shape[:2]
     queries = _split(network.encode_query(frames.flatten(0, 1)), batch)
@@ -80,11 +74,7 @@ def _read_memory(
 
 
 def _penalised(scores: Tensor, schedule: Schedule, query: Tensor) -> Tensor:
-    """Scores (B, T, positions of a frame, positions of the query) less what a session takes from them.
-
-    The first frame, whose masks were given, has no penalty; of the last frame each position reads what lies
-    within the window. Unlike in a session every frame is kept.
-    """
+    """Scores (B, T, positions of a frame, positions of the query) less what a session takes from them."""
     between = [schedule.penalty] * (scores.shape[1] - 2)
     scores = scores - scores.new_tensor([0.0, *between, schedule.last_penalty])[:, None, None]
     if schedule.last_window is None:
@@ -97,12 +87,8 @@ def _penalised(scores: Tensor, schedule: Schedule, query: Tensor) -> Tensor:
 def class_targets(masks: Tensor, exists: Tensor) -> Tensor:
     """Class of each pixel for the loss: absent objects are background, void stays void.
 
-    Args:
-        masks: ids 0..K and void, (B, T, H, W), int64.
-        exists: non-zero where the object slot is in use, (B, K).
-
-    Returns:
-        (B, T, H, W), int64.
+    ``masks``: ids 0..K and void, (B, T, H, W), int64; ``exists``: non-zero where the object slot is in use,
+    (B, K); returns (B, T, H, W), int64.
     """
     slots = exists.shape[1]
     classes = torch.zeros(len(masks), VOID + 1, dtype=masks.dtype, device=masks.device)
@@ -112,21 +98,13 @@ def class_targets(masks: Tensor, exists: Tensor) -> Tensor:
 
 
 def object_masks(masks: Tensor, slots: int) -> Tensor:
-    """One plane per object.
-
-    Args:
-        masks: ids, (B, H, W).
-        slots: number of planes; plane k is of id k + 1.
-
-    Returns:
-        (B, slots, H, W), float32, 0 or 1.
-    """
+    """One plane per object. ``masks``: ids, (B, H, W); returns (B, slots, H, W), float32, 0 or 1."""
     ids = torch.arange(1, slots + 1, device=masks.device)
     return (masks[:, None] == ids[:, None, None]).float()
 
 
 def _split(encoded: QueryFeatures, batch: int) -> list[QueryFeatures]:
-    """Features of (B*T, ...) pictures as one entry per frame; one unbind keeps the backward pass cheap."""
+    """Features of (B*T, ...) images as one entry per frame; one unbind keeps the backward pass cheap."""
     parts = [
         x.view(batch, -1, *x.shape[1:]).unbind(1) for x in (encoded.image, encoded.key, *encoded.features)
     ]

@@ -31,7 +31,7 @@ BACKDROP = Motion(rotation=3, log_scale=0.04, shear=2, shift=0.03)
 class ClipShape:
     """Size of one batch: clips, frames of a clip, side of the square crop, object slots.
 
-    ``pace`` scales all artificial motion. A calm clip (below 1) is like a fixed camera: most of its backdrops
+    ``pace`` scales all artificial motion. A slow clip (below 1) is like a fixed camera: most of its backdrops
     stand still, and what an object uncovers was never seen before.
     """
 
@@ -44,7 +44,7 @@ class ClipShape:
 
 @dataclass(frozen=True, slots=True)
 class Curriculum:
-    """What a batch looks like at a point of training, ``progress`` in [0, 1]."""
+    """Shape of a batch at a point of training, ``progress`` in [0, 1]."""
 
     video_share: float
     max_gap: int
@@ -84,9 +84,6 @@ class ClipSampler:
     Args:
         videos: labelled videos; may be empty.
         stills: labelled still images, from which clips are animated and objects pasted; may be empty.
-
-    Raises:
-        DatasetError: there are neither videos nor still images.
     """
 
     def __init__(self, videos: Sequence[Footage], stills: Sequence[Footage]) -> None:
@@ -110,10 +107,10 @@ class ClipSampler:
         return recolour(rng, clip)
 
     def _video_clip(self, rng: Rng, max_gap: int, shape: ClipShape) -> Clip:
-        pairs = self._film(rng, max_gap, shape)
+        pairs = self._video_frames(rng, max_gap, shape)
         chosen = random_object(rng, pairs[0][1])
         matrix = crop_around(rng, pairs[0][1] == chosen, shape.side)
-        camera = HAND_HELD.scaled(_still_or_calm(rng, shape.pace))
+        camera = HAND_HELD.scaled(_still_or_slow(rng, shape.pace))
         drift = warp.walk(rng, camera, shape.frames, (shape.side / 2,) * 2, shape.side)
         return Clip.moved(_only(chosen, pairs), matrix, [(step, None) for step in drift], shape.side)
 
@@ -127,7 +124,7 @@ class ClipSampler:
     def _cut_out_still(self, rng: Rng, shape: ClipShape) -> Clip:
         backdrop, backdrop_mask = self._any_frame(rng)
         matrix = crop_around(rng, backdrop_mask > 0, shape.side)
-        pace = _still_or_calm(rng, shape.pace)
+        pace = _still_or_slow(rng, shape.pace)
         frames = [
             warp.apply(backdrop, step @ matrix, shape.side, field)
             for step, field in animation(rng, BACKDROP, shape, pace)
@@ -139,7 +136,7 @@ class ClipSampler:
     def _paste_object(self, rng: Rng, clip: Clip, shape: ClipShape, max_gap: int, index: int) -> None:
         """Paste an object of another source with its own motion; an occluder may enter late."""
         if self.videos and rng.random() < 0.4:
-            pairs = self._film(rng, max_gap, shape)
+            pairs = self._video_frames(rng, max_gap, shape)
         else:
             pairs = [picked(rng, self.stills).read(0)] * shape.frames
         chosen = random_object(rng, pairs[0][1])
@@ -159,7 +156,7 @@ class ClipSampler:
         footage = picked(rng, self.videos if self.videos and rng.random() < 0.3 else self.stills)
         return footage.read(int(rng.integers(len(footage))))
 
-    def _film(self, rng: Rng, max_gap: int, shape: ClipShape) -> Pairs:
+    def _video_frames(self, rng: Rng, max_gap: int, shape: ClipShape) -> Pairs:
         """Frames of a random video."""
         footage = picked(rng, self.videos)
         order = frame_order(rng, len(footage), shape.frames, max(1, max_gap // footage.spacing))
@@ -215,12 +212,12 @@ def frame_order(rng: Rng, count: int, length: int, max_gap: int) -> list[int]:
 
 
 def solid(chosen: int, pairs: Pairs) -> Pairs:
-    """Pictures with masks that are 255 in one object."""
+    """Images with masks that are 255 in one object."""
     return [(picture, (mask == chosen).astype(np.uint8) * np.uint8(255)) for picture, mask in pairs]
 
 
 def _only(chosen: int, pairs: Pairs) -> list[Pair]:
-    """Pictures with masks of one object, or of none for 0."""
+    """Images with masks of one object, or of none for 0."""
     return [(picture, relabel(mask, [chosen] if chosen else [])) for picture, mask in pairs]
 
 
@@ -231,7 +228,7 @@ def random_object(rng: Rng, mask: Picture, least: int = 30) -> int:
 
 
 def _box(mask: BoolArray) -> tuple[float, float, float]:
-    """Centre (x, y) and side (square root of the box area) of a mask; the whole picture if it is empty."""
+    """Centre (x, y) and side (square root of the box area) of a mask; the whole image if it is empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
         height, width = mask.shape
@@ -263,8 +260,8 @@ def place_object(rng: Rng, mask: BoolArray, side: int) -> warp.Matrix:
     return matrix
 
 
-def _still_or_calm(rng: Rng, pace: float) -> float:
-    """Pace of a camera: in calm clips it mostly stands still."""
+def _still_or_slow(rng: Rng, pace: float) -> float:
+    """Pace of a camera: in slow clips it mostly stands still."""
     return 0.0 if pace < 1 and rng.random() < 0.6 else pace
 
 

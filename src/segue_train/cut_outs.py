@@ -1,4 +1,4 @@
-"""Things that move through artificial clips: cut-outs of labelled stills, and whole labelled films."""
+"""Things that move through artificial clips: cut-outs of labelled stills, and whole labelled videos."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LONGEST = 240  # cut-outs with a longer side are reduced to it when they are loa
 
 @dataclass(frozen=True, slots=True)
 class CutOut:
-    """An object on its own: one picture, or the pictures of a film in which it moves its limbs."""
+    """An object on its own: one image, or the images of a video in which it moves its limbs."""
 
     pictures: tuple[Picture, ...]  # RGB, (h, w, 3)
     alphas: tuple[Picture, ...]  # (h, w), 255 inside
@@ -57,7 +57,7 @@ def _cut_out(pictures: Sequence[Picture], solids: Sequence[BoolArray]) -> CutOut
 
 
 def _patch(picture: Picture, solid: BoolArray) -> tuple[Picture, Picture]:
-    """Picture and soft alpha around an object; its rim is eroded, for labels are generous there."""
+    """Image and soft alpha around an object; its rim is eroded, for labels are generous there."""
     rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     patch, alpha = picture[box], solid[box].astype(np.uint8) * np.uint8(255)
@@ -75,7 +75,7 @@ def _patch(picture: Picture, solid: BoolArray) -> tuple[Picture, Picture]:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """Where a mover is at each time: straight at a steady pace, with stops."""
+    """Position of a mover over time: straight at a steady pace, with stops."""
 
     place: tuple[float, float]  # (x, y) of its foot at time 0
     velocity: tuple[float, float]  # pixels per frame while it moves
@@ -99,35 +99,6 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Pane:
-    """A window in a mover, through which the scene is seen; it belongs to the mover all the same."""
-
-    top: float  # edges in parts of the height and the width of the picture
-    bottom: float
-    left: float
-    right: float
-    clear: float  # share of the scene's light that comes through
-
-    def cut(self, alpha: Picture) -> Picture:
-        """How much of each pixel of the picture covers the scene, (h, w), from its alpha."""
-        height, width = alpha.shape
-        seen: Picture = alpha.copy()
-        part = seen[
-            int(self.top * height) : int(self.bottom * height),
-            int(self.left * width) : int(self.right * width),
-        ]
-        part[:] = (part * (1 - self.clear)).astype(np.uint8)
-        return seen
-
-
-def draw_pane(rng: Rng) -> Pane:
-    """A pane in the upper part of a mover."""
-    top, left = rng.uniform(0.08, 0.35), rng.uniform(0.08, 0.5)
-    height, width = rng.uniform(0.15, 0.4), rng.uniform(0.15, 0.45)
-    return Pane(top, top + height, left, min(left + width, 0.92), float(rng.uniform(0.5, 0.97)))
-
-
-@dataclass(frozen=True, slots=True)
 class Mover:
     """A cut-out on its way through a clip."""
 
@@ -135,11 +106,10 @@ class Mover:
     path: Path
     scale: float  # of its pixels at time 0; negative mirrors it
     stretch: float  # width over height, relative to the original
-    first: int  # picture shown at time 0
-    pace: float  # pictures per frame of motion, back and forth
+    first: int  # image shown at time 0
+    pace: float  # images per frame of motion, back and forth
     comes: float = -np.inf  # time from which it is there without having been seen to come
     leaves: float = np.inf  # time from which it is gone again
-    pane: Pane | None = None
 
     def present(self, time: float) -> bool:
         """Whether it is in the scene."""
@@ -152,7 +122,7 @@ class Mover:
         return -reach < x < size[1] + reach and -reach < y < size[0] + reach
 
     def picture(self, time: float) -> int:
-        """Number of the picture that is shown; films run forwards and backwards in turn."""
+        """Number of the image that is shown; videos run forwards and backwards in turn."""
         count = len(self.cut_out.pictures)
         if count == 1:
             return 0
@@ -160,12 +130,12 @@ class Mover:
         return min(position, 2 * count - 2 - position)
 
     def patch(self, time: float) -> Picture:
-        """Its picture, with alpha as the fourth channel, (h, w, 4)."""
+        """Its image, with alpha as the fourth channel, (h, w, 4)."""
         index = self.picture(time)
         return np.asarray(cv2.merge([self.cut_out.pictures[index], self.cut_out.alphas[index]]), np.uint8)
 
     def matrix(self, time: float) -> Matrix:
-        """Affine map (2, 3) from its picture to the canvas: the foot, bottom centre, goes to the path."""
+        """Affine map (2, 3) from its image to the canvas: the foot, bottom centre, goes to the path."""
         height, width = self.cut_out.alphas[self.picture(time)].shape
         x, y, growth, angle = self.path.at(time)
         sy = abs(self.scale) * growth
@@ -192,10 +162,7 @@ def place(patch: Picture, matrix: Matrix, size: Size) -> tuple[tuple[slice, slic
 
 
 def shape_cut_out(rng: Rng, picture: Picture) -> CutOut:
-    """Something of no kind: a box, a polygon or a disc, cut from a picture or of one colour.
-
-    Such movers teach that a change is one whatever it looks like.
-    """
+    """Something of no kind: a box, a polygon or a disc, cut from an image or of one colour."""
     whole = picture.shape[0], picture.shape[1]
     height, width = (min(int(log_uniform(rng, 30, 120)), side) for side in whole)
     alpha = np.zeros((height + 2 * MARGIN, width + 2 * MARGIN), np.uint8)
@@ -224,12 +191,7 @@ def draw_mover(
     heights: tuple[float, float] = HEIGHTS,
     from_start: bool = False,
 ) -> Mover:
-    """A random mover that is somewhere on a canvas of ``size`` (H, W) at time 0.
-
-    Height, by default 14 to 230 pixels, and pace, 0.4 to 6 pixels a frame, are log-uniform. Some came to a
-    halt up to 120 frames ago and stay; some stood all the time and have just left or just begun to move,
-    which leaves a ghost in the background; with ``from_start`` all did.
-    """
+    """A random mover that is somewhere on a canvas of ``size`` (H, W) at time 0."""
     cut_out = picked(rng, cut_outs)
     height = log_uniform(rng, *heights)
     pace = log_uniform(rng, 0.4, 6) * np.sqrt(height / 60)
@@ -260,7 +222,7 @@ def draw_mover(
     )
     reduced, scale = _reduced(cut_out, height / cut_out.height)
     return Mover(
-        _dressed(rng, reduced),
+        _relit(rng, reduced),
         path,
         scale=float(scale * rng.choice([-1, 1])),
         stretch=float(np.exp(rng.normal(0, 0.08))),
@@ -272,10 +234,7 @@ def draw_mover(
 
 
 def _reduced(cut_out: CutOut, scale: float) -> tuple[CutOut, float]:
-    """A cut-out that is shown much smaller than it is, reduced, and its scale from there.
-
-    A bilinear warp that shrinks skips pixels and sparkles.
-    """
+    """A cut-out that is shown much smaller than it is, reduced, and its scale from there."""
     if scale >= 0.6:
         return cut_out, scale
     shrink = scale / 0.9
@@ -288,22 +247,9 @@ def _reduced(cut_out: CutOut, scale: float) -> tuple[CutOut, float]:
     return CutOut(pictures, alphas, cut_out.height * shrink), 0.9
 
 
-def _dressed(rng: Rng, cut_out: CutOut) -> CutOut:
-    """A cut-out in other light, sometimes in plain trousers.
-
-    Dark movers and plain trousers teach that not all that is like other light on a plain wall is light.
-    """
+def _relit(rng: Rng, cut_out: CutOut) -> CutOut:
+    """A cut-out in other light."""
     light = rng.uniform(0.2, 0.65) if rng.random() < 0.2 else rng.uniform(0.65, 1.35)
     gain = np.diag(light * rng.uniform(0.9, 1.1, 3))
-    waist = rng.uniform(0, 0.75) if rng.random() < 0.4 else 1.0
-    colour = np.clip(rng.uniform(5, 250) * rng.uniform(0.85, 1.15, 3), 0, 255)
-    cover = rng.uniform(0.5, 1)
-    trousers = np.column_stack([(1 - cover) * np.eye(3), cover * colour])
-    dressed = []
-    for picture in cut_out.pictures:
-        lit = np.asarray(cv2.transform(picture, gain), np.uint8)
-        below = lit[int(waist * len(lit)) :]
-        if len(below):
-            below[:] = cv2.transform(below, trousers)
-        dressed.append(lit)
-    return CutOut(tuple(dressed), cut_out.alphas, cut_out.height)
+    pictures = tuple(np.asarray(cv2.transform(picture, gain), np.uint8) for picture in cut_out.pictures)
+    return CutOut(pictures, cut_out.alphas, cut_out.height)

@@ -1,4 +1,4 @@
-"""How many processes a training has: those that it starts itself, or those of ``torchrun``."""
+"""Processes of a training: started here or by ``torchrun``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,7 @@ from segue.errors import TrainingError
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """Processes of a training, each with a device.
-
-    Attributes:
-        local: on each machine.
-        nodes: machines.
-    """
+    """Processes of a training, each with a device."""
 
     local: int
     nodes: int = 1
@@ -29,10 +24,7 @@ class Devices:
 
 
 def devices_of(wanted: int) -> Devices:
-    """The processes of a training that is asked for so many devices on a machine.
-
-    Under ``torchrun`` they are those that it started, on one machine or on several.
-    """
+    """The processes of a training that is asked for so many devices on a machine."""
     if not torch.distributed.is_available() or not torch.distributed.is_torchelastic_launched():
         return Devices(wanted)
     local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])

@@ -17,12 +17,12 @@ from segue.sessions.sharpness import Blur
 from segue_train.scenery import rng_at
 from segue_train.warp import Picture, Rng, log_uniform
 
-MOST_POSES = 17  # pictures that are averaged for the longest exposure
+MOST_POSES = 17  # images that are averaged for the longest exposure
 
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """What the path of a camera does to each frame.
+    """Effect of the path of a camera on each frame.
 
     Attributes:
         reach: spread of the length of the path during an exposure, in pixels.
@@ -37,7 +37,7 @@ class Exposure:
     seed: int
 
     def act(self, picture: Picture, time: int) -> Picture:
-        """A picture or plane, (H, W, 3) or (H, W), as it is exposed at a time."""
+        """An image or plane, (H, W, 3) or (H, W), as it is exposed at a time."""
         height, width = picture.shape[:2]
         path, turn, skew = self._path(time)
         poses = int(np.clip(np.ceil(np.hypot(*path)), 1, MOST_POSES))
@@ -54,7 +54,7 @@ class Exposure:
         return np.asarray(total / poses + 0.5, np.uint8)
 
     def blur(self, time: int) -> Blur | None:
-        """The blur at a time, the same for the whole picture, or None for a sharp frame."""
+        """The blur at a time, the same for the whole image, or None for a sharp frame."""
         path, _, _ = self._path(time)
         return Blur(float(path[0]), float(path[1])) if np.hypot(*path) >= 1 else None
 

@@ -1,4 +1,4 @@
-"""What training reads: videos of DAVIS-style folders and still images with masks, decoded when used."""
+"""Training data: videos in DAVIS-style folders and still images with masks, decoded on use."""
 
 from __future__ import annotations
 
@@ -24,33 +24,26 @@ _TIMES = re.compile(r"([1-9][0-9]*)@(.+)")  # how often ``5@SOURCE`` counts, and
 
 @dataclass(frozen=True, slots=True)
 class Footage:
-    """The labelled pictures of one video or, with a single one, a labelled still image."""
+    """The labelled images of one video or, with a single one, a labelled still image."""
 
     name: str
     source: Sequence | StillImages
     frames: tuple[int, ...]  # their indices in ``source``, in order of time
-    spacing: int = 1  # frames of the film from one labelled picture to the next; 5 in YouTube-VOS
+    spacing: int = 1  # frames of the video from one labelled image to the next; 5 in YouTube-VOS
 
     def __len__(self) -> int:
         return len(self.frames)
 
     def read(self, index: int) -> tuple[Image, UInt8Array]:
-        """RGB picture (H, W, 3) and index mask (H, W), 0 background, :data:`VOID` unlabelled."""
+        """RGB image (H, W, 3) and index mask (H, W), 0 background, :data:`VOID` unlabelled."""
         return self.read_image(index), self.source.read_mask(self.frames[index])
 
     def read_image(self, index: int) -> Image:
-        """A picture without its mask.
-
-        Args:
-            index: of the labelled pictures, from 0.
-
-        Returns:
-            RGB (H, W, 3), uint8.
-        """
+        """An image without its mask. Returns RGB (H, W, 3), uint8."""
         return self.source.read_image(self.frames[index])
 
     def as_stills(self) -> list[Footage]:
-        """Each labelled picture as a still image."""
+        """Each labelled image as a still image."""
         return [Footage(f"{self.name}/{frame}", self.source, (frame,)) for frame in self.frames]
 
 
@@ -119,7 +112,7 @@ def read_subset(path: Path) -> list[str]:
 
 
 def _holds_videos(folder: Path) -> bool:
-    """Whether pictures lie in folders of their own; in PASCAL VOC they lie side by side."""
+    """Whether images lie in folders of their own; in PASCAL VOC they lie side by side."""
     return (folder / "JPEGImages").is_dir() and not (folder / "SegmentationObject").is_dir()
 
 
@@ -163,7 +156,7 @@ def _stills(text: str) -> list[Footage]:
                 "as IMAGES:MASKS"
             ) from None
     else:
-        raise DatasetError(f"no folder {text}; folders of pictures and masks can be given as IMAGES:MASKS")
+        raise DatasetError(f"no folder {text}; folders of images and masks can be given as IMAGES:MASKS")
     return [Footage(name, pictures, (i,)) for i, name in enumerate(pictures.names)]
 
 

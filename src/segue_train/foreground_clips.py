@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import BoolArray, Float32Array
+from segue.arrays import BoolArray
 from segue.datasets.labels import MOTION, SHADOW, STATIC, UNKNOWN
 from segue.errors import DatasetError
 from segue.sessions.empty_scene import Scene
-from segue_train import living, scenery
-from segue_train.cut_outs import HEIGHTS, CutOut, Mover, draw_mover, draw_pane, place, shape_cut_out
+from segue_train import dynamic_background, scenery
+from segue_train.cut_outs import HEIGHTS, CutOut, Mover, draw_mover, place, shape_cut_out
 from segue_train.exposure import Exposure, draw_exposure
 from segue_train.footage import Footage
 from segue_train.foreground_samples import UNLIT, VISIBLE, Sample, past_times, with_past
@@ -31,7 +31,6 @@ MARGIN = 14  # pixels of canvas around what the camera sees, for it to shake in
 WHOLE_ALPHA, NO_ALPHA = 0.6, 0.2
 SHADOW_DEPTH = 0.12  # share of the light that a shadow takes away at least where it is labelled as one
 SHAPES = 0.2  # share of movers that are mere shapes
-PANES = 0.22  # share of movers with a pane of glass
 # Shares of the clips of a shaken camera, of low contrast, with branches before the scene, and with movers
 # that were there from the start; all others are of no kind.
 SHAKEN, DIM, BRANCHES, FROM_START = 0.2, 0.22, 0.18, 0.2
@@ -47,14 +46,13 @@ cv2.ellipse(_CONTACT, (24, 12), (20, 8), 0, 0, 360, 255, -1)
 
 @dataclass(frozen=True, slots=True)
 class Sun:
-    """How the shadows of a scene fall; each kind takes a share of the light away, 0 has none of it."""
+    """Shadows of a scene; each kind removes a share of the light, 0 for none."""
 
     shear: float  # of the shape on the ground, relative to the object, as is its height
     height: float
     cast: float
     contact: float  # soft, under the feet
     blur: float  # sigma in pixels
-    mirror: float  # share of a reflection in the floor
     slab: float = 0.0  # under a vehicle from side to side
     slab_height: float = 0.0  # of the object's height
     slab_side: float = 0.0  # of half its width, to one side
@@ -71,7 +69,6 @@ class Clip:
     camera: Camera
     sensor: Sensor
     sun: Sun
-    occluder: Float32Array | None
     unlit: bool
     noise: npt.NDArray[np.int8] = field(repr=False)
     haze: Haze | None = None
@@ -96,7 +93,6 @@ class Clip:
         canvas = self.plate
         for effect in self.effects:
             canvas = effect(canvas, time)
-        scene = canvas
         canvas = canvas.copy()
         size = canvas.shape[:2]
         solid, shade = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
@@ -105,10 +101,6 @@ class Clip:
             _cast(canvas, shade, mover, time, self.sun)
         for mover in present:
             paint(canvas, solid, mover, time)
-        if self.occluder is not None and present:
-            weight = self.occluder[..., None]
-            canvas = np.asarray(scene * weight + canvas * (1 - weight), np.uint8)
-            solid, shade = (np.asarray(plane * (1 - self.occluder), np.uint8) for plane in (solid, shade))
         canvas = self.light.act(canvas, time)
         if self.haze is not None:
             canvas = self.haze.act(canvas)
@@ -126,9 +118,6 @@ def _cast(canvas: Picture, shade: Picture, mover: Mover, time: int, sun: Sun) ->
     alpha = mover.cut_out.alphas[mover.picture(time)]
     height, width = alpha.shape
     x, y = matrix @ [width / 2, height, 1]
-    if sun.mirror:
-        flip = np.array([[1, 0, 0], [0, -0.8, 1.8 * y]])
-        _mirror(canvas, mover, time, flip @ square, sun.mirror)
     if sun.cast:
         lie = np.array([[1, -sun.shear, sun.shear * y], [0, sun.height, (1 - sun.height) * y]])
         _darken(canvas, shade, alpha, lie @ square, sun.cast, sun.blur)
@@ -146,29 +135,16 @@ def _cast(canvas: Picture, shade: Picture, mover: Mover, time: int, sun: Sun) ->
 
 
 def paint(canvas: Picture, solid: Picture, mover: Mover, time: int) -> None:
-    """Draw a mover over a picture, if it is there."""
+    """Draw a mover over an image, if it is there."""
     matrix = mover.matrix(time)
     laid = place(mover.patch(time), matrix, canvas.shape[:2])
     if laid is None:
         return
     where, patch = laid
-    cover = alpha = patch[..., 3]
-    if mover.pane is not None:
-        seen = place(mover.pane.cut(mover.cut_out.alphas[mover.picture(time)]), matrix, canvas.shape[:2])
-        cover = alpha if seen is None else seen[1]
-    weight = cover[..., None].astype(np.float32) / 255
+    alpha = patch[..., 3]
+    weight = alpha[..., None].astype(np.float32) / 255
     canvas[where] = canvas[where] * (1 - weight) + patch[..., :3] * weight
     solid[where] = np.maximum(solid[where], alpha)
-
-
-def _mirror(canvas: Picture, mover: Mover, time: int, matrix: Matrix, share: float) -> None:
-    """Mix a share of a mover into the canvas, as the floor mirrors it."""
-    laid = place(mover.patch(time), matrix, canvas.shape[:2])
-    if laid is None:
-        return
-    where, patch = laid
-    weight = patch[..., 3:].astype(np.float32) * (share / 255)
-    canvas[where] = canvas[where] * (1 - weight) + patch[..., :3] * weight
 
 
 def _darken(
@@ -185,10 +161,7 @@ def _darken(
 
 
 class ClipMaker:
-    """Draws samples of ``size`` (H, W) from clips in which cut-outs move through pictures.
-
-    ``offsets`` are the times of the frames of a window, in frames from the current one.
-    """
+    """Draws samples of ``size`` (H, W) from clips in which cut-outs move through images."""
 
     def __init__(
         self, cut_outs: Sequence[CutOut], pictures: Pictures, offsets: Sequence[int], size: Size
@@ -205,7 +178,7 @@ class ClipMaker:
         kind = rng.random()
         times = past_times(rng)
         clip = self.clip(rng, times, switched=kind < 0.025, empty=0.04 <= kind < 0.16)
-        if 0.16 <= kind < 0.18:  # the first frame of a film is its own context and background
+        if 0.16 <= kind < 0.18:  # the first frame of a video is its own context and background
             current, labels = clip.frame_with_labels(0)
             scene = Scene.of(current, 1).planes.transpose(1, 2, 0)
             untold = np.where(labels == MOTION, np.uint8(UNKNOWN), labels)
@@ -242,9 +215,9 @@ class ClipMaker:
         if dim and not empty:
             count += int(rng.integers(0, 5))
         sun = draw_sun(rng)
-        effects, unlit = living.draw_effects(rng, self.canvas, self.pictures)
+        effects, unlit = dynamic_background.draw_effects(rng, self.canvas, self.pictures)
         if behind:
-            effects = [*effects, living.branches(rng, self.canvas, self.pictures)]
+            effects = [*effects, dynamic_background.branches(rng, self.canvas, self.pictures)]
         heights = SMALL if dim and rng.random() < 0.7 else HEIGHTS
         movers = [self._mover(rng, heights, from_start and rng.random() < 0.7) for _ in range(count)]
         sensor = draw_dim_sensor(rng) if dim and rng.random() < 0.5 else scenery.draw_sensor(rng)
@@ -256,7 +229,6 @@ class ClipMaker:
             scenery.draw_camera(rng),
             sensor,
             sun,
-            _occluder(rng, self.canvas) if rng.random() < 0.05 else None,
             unlit,
             self.noise,
             haze=draw_haze(rng, self.canvas) if dim and rng.random() < 0.7 else None,
@@ -265,19 +237,15 @@ class ClipMaker:
         )
 
     def _mover(self, rng: Rng, heights: tuple[float, float] = HEIGHTS, from_start: bool = False) -> Mover:
-        """Mostly an object, sometimes a shape, some with a pane."""
+        """Mostly an object, sometimes a shape."""
         cut_outs = self.cut_outs
         if rng.random() < SHAPES:
             picture = picked(rng, self.pictures)()
             cut_outs = [shape_cut_out(rng, picture)]
-        mover = draw_mover(rng, cut_outs, self.canvas, heights=heights, from_start=from_start)
-        return replace(mover, pane=draw_pane(rng)) if rng.random() < PANES else mover
+        return draw_mover(rng, cut_outs, self.canvas, heights=heights, from_start=from_start)
 
     def _furnished(self, rng: Rng, sun: Sun) -> Picture:
-        """A scene, mostly with things that were cut out and pasted as movers are, but belong to it.
-
-        Without them a network learns what pasting looks like, not what has changed.
-        """
+        """A scene, mostly with pasted objects that do not move."""
         plate = scenery.draw_plate(rng, self.pictures, self.canvas)
         aside = np.zeros(self.canvas, np.uint8)
         for _ in range(int(rng.choice(5, p=[0.2, 0.25, 0.25, 0.2, 0.1]))):
@@ -303,12 +271,12 @@ def passers_by(rng: Rng, movers: list[Mover], times: list[int]) -> list[Mover]:
 
 
 def scenes_of(footage: Sequence[Footage]) -> Pictures:
-    """What scenes are made of: stills and every sixth frame of videos."""
+    """Images for scenes: stills and every sixth frame of videos."""
     return [partial(item.read_image, i) for item in footage for i in range(0, len(item), 6)]
 
 
 def draw_sun(rng: Rng) -> Sun:
-    """Shadows and reflections as a light would cast them, often none."""
+    """Shadows as a light would cast them, often none."""
     kind = rng.random()
     cast = float(rng.uniform(0.15, 0.9)) if kind < 0.7 else 0.0
     slab = float(rng.uniform(0.35, 0.85)) if kind > 0.5 else 0.0
@@ -321,16 +289,4 @@ def draw_sun(rng: Rng) -> Sun:
         slab_height=float(rng.uniform(0.08, 0.5)),
         slab_side=float(rng.uniform(-0.4, 0.4)),
         blur=float(rng.uniform(0.5, 4)),
-        mirror=float(rng.uniform(0.08, 0.35)) if rng.random() < 0.04 else 0.0,
     )
-
-
-def _occluder(rng: Rng, size: Size) -> Float32Array:
-    """Part of the scene that is in front of everything: a pole, a fence, a bush."""
-    if rng.random() < 0.5:
-        return scenery.blob(rng, size, rng.uniform(0.05, 0.3))
-    plane = np.zeros(size, np.float32)
-    for _ in range(int(rng.integers(1, 5))):
-        start, width = rng.uniform(0, size[1]), rng.uniform(3, 0.15 * size[1])
-        plane[:, int(start) : int(start + width)] = 1
-    return np.asarray(cv2.GaussianBlur(plane, (3, 3), 0.6), np.float32)

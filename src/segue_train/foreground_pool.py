@@ -1,7 +1,7 @@
 """A pool of samples on disk for foreground networks, and batches from it.
 
 Drawing a clip costs more than a few looks at it, so that samples are drawn once and then seen several times,
-each time as another part of the picture, mirrored or not, with other colours.
+each time as another part of the image, mirrored or not, with other colours.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from segue.errors import DatasetError
 from segue.flow.providers import FlowPictures, FlowProvider
 from segue_train.foreground_samples import Sample, collate
-from segue_train.recipe import Batch, Batches, order_of_pass
+from segue_train.recipe import Batch, Batches, in_passes
 from segue_train.warp import Matrix, Picture, Rng, random_part
 
 SHARD = 128  # samples of one pair of files
@@ -31,7 +31,7 @@ KINDS = {"frames": "window", "scenes": "background", "labels": "labels"}
 
 
 class Maker(Protocol):
-    """What draws samples, all of one size."""
+    """A function that draws samples, all of one size."""
 
     def samples(self, rng: Rng) -> Sequence[Sample]:
         """Draw samples, with their augmentation.
@@ -94,11 +94,7 @@ def fill(
     settings: dict[str, object],
     report: Callable[[str], None],
 ) -> Pool:
-    """Complete a pool: what is there stays, what is missing is drawn by ``workers`` processes, or this one.
-
-    Each maker draws its number of samples, rounded up to whole files. A pool whose samples depend on other
-    ``settings`` is refused.
-    """
+    """Draw the missing samples of a pool with ``workers`` processes, or in this one."""
     try:
         _claim(folder, {"seed": seed, **settings})
         shards = _Shards(folder, makers, seed)
@@ -161,12 +157,8 @@ class PoolBatches(Batches):
 
     def batch_of(self, number: int) -> Batch:
         rng = np.random.default_rng([self.seed, number])
-        shown = []
-        for place in range(number * self.batch, (number + 1) * self.batch):
-            epoch, rank = divmod(place, len(self.pool))
-            sample = self.pool[order_of_pass(len(self.pool), self.seed, epoch, 1)[rank]]
-            shown.append(self._with_flow(jitter(rng, sample, self.size)))
-        return collate(shown)
+        chosen = in_passes(len(self.pool), number, self.batch, self.seed, 1)
+        return collate([self._with_flow(jitter(rng, self.pool[i], self.size)) for i in chosen])
 
     def _with_flow(self, sample: Sample) -> Sample:
         if self.provider is None:
@@ -185,8 +177,7 @@ def _made(provider: Callable[[], FlowProvider]) -> FlowProvider:
 def jitter(rng: Rng, sample: Sample, size: tuple[int, int]) -> Sample:
     """Show a sample anew: a part of it, maybe mirrored, in other light, each frame with some of its own.
 
-    Colours are changed one by one, so that quantiles stay quantiles. One kind of them at times takes the
-    place of the other: a network must not rely on either alone.
+    One kind of them at times takes the place of the other: a network must not rely on either alone.
     """
     rows, columns = random_part(rng, sample.labels.shape, size)
     turn = -1 if rng.random() < 0.5 else 1

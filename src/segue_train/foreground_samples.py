@@ -38,10 +38,10 @@ class Sample:
     Attributes:
         window: RGB frames (T, H, W, 3) in the order of time.
         background: the scene as a session would know it, (H, W, 21), see
-            :class:`~segue.sessions.empty_scene.Scene`, or an RGB picture of it alone, (H, W, 3).
+            :class:`~segue.sessions.empty_scene.Scene`, or an RGB image of it alone, (H, W, 3).
         labels: of the current frame, (H, W), in the values of CDnet and :data:`UNLIT`.
         depth: map of the current frame, (H, W), see :class:`segue.sessions.extra_inputs.DepthScale`.
-        flow: flow picture of the current frame, (H, W, gaps), see :class:`segue.flow.FlowPictures`.
+        flow: flow image of the current frame, (H, W, gaps), see :class:`segue.flow.FlowPictures`.
     """
 
     window: Picture
@@ -89,10 +89,7 @@ def with_past(
     *,
     visible: float = VISIBLE,
 ) -> Sample:
-    """A sample with what is known of kept frames.
-
-    Movers most of which differ by fewer than ``visible`` grey levels from all other pictures are unknown.
-    """
+    """A sample with what is known of kept frames."""
     planar = np.ascontiguousarray(past.transpose(0, 3, 1, 2))
     scene = scene_planes(planar, past_masks(rng, past, solids), _SETTINGS.least).transpose(1, 2, 0)
     pictures = [*window, scene[..., 3:6], scene[..., 12:15]]
@@ -112,7 +109,7 @@ def in_usual_contrast(sample: Sample) -> Sample:
 
 
 def past_masks(rng: Rng, frames: Picture, solids: BoolArray) -> BoolArray:
-    """What a session may have taken for foreground on kept frames."""
+    """Simulated foreground masks of a session on kept frames."""
     kind = rng.random()
     if kind < 0.15:
         return np.zeros_like(solids)
@@ -124,7 +121,7 @@ def past_masks(rng: Rng, frames: Picture, solids: BoolArray) -> BoolArray:
             masks = solids | (masks & part)
     masks = np.stack([cv2.dilate(mask.view(np.uint8), _GROW) > 0 for mask in masks])
     masks[rng.random(len(masks)) < 0.1] = False
-    if rng.random() < 0.5:  # nothing is foreground on the first frame of a film
+    if rng.random() < 0.5:  # nothing is foreground on the first frame of a video
         masks[0] = False
     return np.asarray(masks)
 
@@ -140,10 +137,7 @@ def _crude(rng: Rng, frames: Picture) -> BoolArray:
 def without_evidence_unknown(
     current: Picture, others: Sequence[Picture], labels: Picture, visible: float = VISIBLE
 ) -> Picture:
-    """Labels in which movers take no part if most of them looks the same in all other pictures.
-
-    Where fewer than :data:`VISIBLE` levels are to count, neighbours are averaged first: noise is no evidence.
-    """
+    """Labels in which movers take no part if most of them looks the same in all other images."""
     if visible < VISIBLE:
         current, *others = (np.asarray(cv2.blur(picture, (3, 3)), np.uint8) for picture in (current, *others))
     change = np.max([_difference(current, other) for other in others], axis=0) > visible

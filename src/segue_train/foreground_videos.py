@@ -1,8 +1,7 @@
-"""Samples for foreground networks from real and rendered films with labels.
+"""Samples for foreground networks from labelled real and rendered videos.
 
-Films of a camera that stands still give frames, context and a background as a session would have it. Films of
-a moving camera serve too, once what came before is warped onto the current frame: what is left of the motion
-of the camera, parallax above all, is what a network has to see through.
+Videos of fixed cameras give frames, context and a background as in a session. Frames of a moving camera are
+first warped onto the current frame; the network must ignore the remaining motion, above all parallax.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ TRIES = 500  # random frames that are looked at for one whose past can be warped
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Consecutive frames of a film, and those of them that are labelled."""
+    """Consecutive frames of a video, and the labelled ones."""
 
     video: ForegroundSequence
     first: int
@@ -37,10 +36,7 @@ class Run:
 
 
 class StillCameras:
-    """Draws samples of ``size`` (H, W) from labelled films of cameras that stand still.
-
-    ``offsets`` are the times of the frames of a window, in frames from the current one.
-    """
+    """Draws samples of ``size`` (H, W) from labelled videos of cameras that stand still."""
 
     def __init__(
         self, videos: Sequence[ForegroundSequence], offsets: Sequence[int], size: Size, *, shadows: bool
@@ -49,7 +45,7 @@ class StillCameras:
         self.runs = runs_of(videos)
 
     def samples(self, rng: Rng) -> list[Sample]:
-        """A random labelled frame; half of the films run backwards."""
+        """A random labelled frame; half of the videos run backwards."""
         run = picked(rng, self.runs)
         now = picked(rng, run.labelled)
         sense = 1 if rng.random() < 0.5 else -1
@@ -65,10 +61,7 @@ class StillCameras:
 
 
 class MovingCameras:
-    """Draws samples from labelled films of moving cameras, warped so that the camera stands still.
-
-    All objects are foreground; ``offsets`` and ``size`` are as for :class:`StillCameras`.
-    """
+    """Draws samples from labelled videos of moving cameras, warped so that the camera stands still."""
 
     def __init__(self, videos: Sequence[Footage], offsets: Sequence[int], size: Size) -> None:
         self.videos, self.offsets, self.size = list(videos), tuple(offsets), size
@@ -124,19 +117,19 @@ class MovingCameras:
         return np.asarray(total if start <= end else np.linalg.inv(total), np.float64)
 
 
-def runs_of(films: Sequence[ForegroundSequence], *, scored: bool = False) -> list[Run]:
-    """Stretches of films without a gap between their frames and with two or more labelled ones."""
+def runs_of(videos: Sequence[ForegroundSequence], *, scored: bool = False) -> list[Run]:
+    """Stretches of videos without a gap between their frames and with two or more labelled ones."""
     runs = []
-    for film in films:
-        breaks = [i for i in range(1, len(film)) if film.numbers[i] - film.numbers[i - 1] != 1]
-        kept = set(film.scored) if scored else film.truths
-        for first, end in itertools.pairwise([0, *breaks, len(film)]):
-            labelled = [i for i in film.labels if first <= i < end]
-            counting = [i for i in labelled if film.numbers[i] in kept]
+    for video in videos:
+        breaks = [i for i in range(1, len(video)) if video.numbers[i] - video.numbers[i - 1] != 1]
+        kept = set(video.scored) if scored else video.truths
+        for first, end in itertools.pairwise([0, *breaks, len(video)]):
+            labelled = [i for i in video.labels if first <= i < end]
+            counting = [i for i in labelled if video.numbers[i] in kept]
             if len(labelled) > 1 and counting:
-                runs.append(Run(film, first, end - 1, counting))
+                runs.append(Run(video, first, end - 1, counting))
     if not runs:
-        raise DatasetError("no film with labelled frames that follow one another")
+        raise DatasetError("no video with labelled frames that follow one another")
     return runs
 
 
@@ -147,7 +140,7 @@ def _sample(
     masks: Sequence[Picture],
     labels: Picture,
 ) -> Sample:
-    """A part of a film: frames are those of the window and then of the past, masks the labels of the past."""
+    """Part of a video: its frames are the window, then the past; its masks are the labels of the past."""
     cut = _cut(rng, maker.size, [*frames, *masks, labels])
     count, length = len(maker.offsets), len(frames)
     window, past, solids = (np.stack(cut[i:j]) for i, j in ((0, count), (count, length), (length, -1)))
@@ -155,7 +148,7 @@ def _sample(
 
 
 def _cut(rng: Rng, size: Size, pictures: Sequence[Picture]) -> list[Picture]:
-    """The same random part of all pictures, enlarged or reduced a little; the last one is an index mask."""
+    """The same random part of all images, enlarged or reduced a little; the last one is an index mask."""
     height, width = pictures[0].shape[:2]
     scale = max(float(rng.uniform(0.7, 1.3)), size[0] / height, size[1] / width)
     shown = min(height, int(size[0] / scale)), min(width, int(size[1] / scale))

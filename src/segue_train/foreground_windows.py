@@ -1,7 +1,7 @@
-"""Windows of frames from labelled films, straight from their files, for networks without a picture pool.
+"""Windows of frames from labelled videos, straight from their files, for networks without an image pool.
 
-They are changed, the same for all frames or growing over time, in ways that leave the labels true. The paper
-of MUSTAN does not tell its augmentations; the ranges are our reading (see docs/systems/mustan.md).
+All frames of a window are changed alike. The paper of MUSTAN does not tell its augmentations; the ranges are
+our reading (see docs/systems/mustan.md).
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from segue_train.foreground_samples import Sample, collate
 from segue_train.foreground_videos import Run, runs_of
 from segue_train.photo import Jitter
 from segue_train.recipe import Batch, Batches
-from segue_train.scenery import blob
 from segue_train.warp import Picture, Rng, Size, log_uniform, picked, random_part
 
 LONGEST_STEP = 6  # most frames from one frame of a window to the next; networks learn steps from one on
@@ -30,15 +29,11 @@ BACKGROUND_FRAMES = 9  # past frames whose median is the background
 
 
 class WindowSampler:
-    """Draws windows of ``size`` (H, W) from films; their frames are evenly spaced, one offset is 0.
-
-    Where the network takes no picture of the empty scene as background none is made, and the current frame
-    stands in its place. Depth maps of films that have none are 0.
-    """
+    """Draws windows of ``size`` (H, W) from videos; their frames are evenly spaced, one offset is 0."""
 
     def __init__(
         self,
-        films: Sequence[ForegroundSequence],
+        videos: Sequence[ForegroundSequence],
         offsets: tuple[int, ...],
         size: Size,
         *,
@@ -47,16 +42,16 @@ class WindowSampler:
     ) -> None:
         self.offsets, self.size, self.background, self.depth = offsets, size, background, depth
         self.spacing = int(np.gcd.reduce(np.abs(offsets))) or 1
-        self.runs = runs_of(films, scored=True)
+        self.runs = runs_of(videos, scored=True)
 
     def sample(self, rng: Rng) -> Sample:
-        """A random window, of a film that runs forwards or backwards, faster or slower."""
+        """A random window, of a video that runs forwards or backwards, faster or slower."""
         run = picked(rng, self.runs)
         now = picked(rng, run.labelled)
         step = int(rng.integers(1, LONGEST_STEP + 1)) * (1 if rng.random() < 0.5 else -1)
         if rng.random() < FROZEN:
             step = 0
-        # Beyond the ends of the film stands its first or last frame.
+        # Beyond the ends of the video stands its first or last frame.
         wanted = (now + offset // self.spacing * step for offset in self.offsets)
         places = [min(max(place, run.first), run.last) for place in wanted]
         read = {i: run.video.read_image(i) for i in {*places, now}}
@@ -69,14 +64,11 @@ class WindowSampler:
         pictures = [*(read[i] for i in places), background, labels, depth]
         *window, background, labels, depth = cut(rng, pictures, self.size)
         sample = Sample(np.stack(window), background, labels, depth if self.depth else None)
-        return augment(rng, sample, self.offsets.index(0))
+        return augment(rng, sample)
 
 
 def _background(run: Run, now: int, step: int) -> Picture:
-    """Median of frames that are spread evenly over the past, in the direction of the window.
-
-    Of an even number it is the lower middle one; without a past it is the current frame.
-    """
+    """Median of frames that are spread evenly over the past, in the direction of the window."""
     past = range(run.first, now) if step >= 0 else range(now + 1, run.last + 1)
     places = np.unique(np.linspace(past.start, past.stop - 1, BACKGROUND_FRAMES).round().astype(int))
     frames = np.stack([run.video.read_image(int(i)) for i in (places if past else [now])])
@@ -84,11 +76,11 @@ def _background(run: Run, now: int, step: int) -> Picture:
     return np.asarray(np.partition(frames, middle, axis=0)[middle], np.uint8)
 
 
-def read_depth(film: ForegroundSequence, i: int) -> Picture:
-    """Depth map of a frame over the range of the film's first one."""
-    clip = IsdClip.of(film)
+def read_depth(video: ForegroundSequence, i: int) -> Picture:
+    """Depth map of a frame over the range of the video's first one."""
+    clip = IsdClip.of(video)
     if not clip.has_depth:
-        return np.zeros(film.read_image(i).shape[:2], np.uint8)
+        return np.zeros(video.read_image(i).shape[:2], np.uint8)
     scale = DepthScale()
     scale(clip.read_depth(0))
     return scale(clip.read_depth(i))
@@ -111,19 +103,14 @@ class WindowBatches(Batches):
 
 COLOUR = Jitter(brightness=0.4, contrast=0.4, saturation=0.3, hue=0.05)
 GAMMA = (0.7, 1.5)
-SCALE = (0.75, 1.5)  # enlargement of a picture whose short side was brought to that of the crop
+SCALE = (0.75, 1.5)  # enlargement of an image whose short side was brought to that of the crop
 NOISE = 0.04  # largest deviation of the noise, of 1
 BLUR = (0.3, 1.2)  # range of the blur's deviation in pixels
-DRIFT = 0.1  # largest change of the light from one end of a window to the other, in parts
-SHIFT = 0.02  # most that a context frame lies beside the current one, in parts of the sides
-OFTEN, SELDOM = 0.5, 0.3  # shares of the windows with noise or drift; with blur, shifted context or shadows
+OFTEN, SELDOM = 0.5, 0.3  # shares of the windows with noise, and with blur
 
 
 def cut(rng: Rng, pictures: Sequence[Picture], size: Size) -> list[Picture]:
-    """The same random part of all pictures, every second time mirrored.
-
-    Colours are resampled, labels take the nearest pixel.
-    """
+    """The same random part of all images, every second time mirrored."""
     height, width = pictures[0].shape[:2]
     scale = min(size) / min(height, width) * rng.uniform(*SCALE)
     shown = min(height, round(size[0] / scale)), min(width, round(size[1] / scale))
@@ -132,20 +119,11 @@ def cut(rng: Rng, pictures: Sequence[Picture], size: Size) -> list[Picture]:
     return [_resize(np.ascontiguousarray(picture[part][:, ::step]), size) for picture in pictures]
 
 
-def augment(rng: Rng, sample: Sample, now: int) -> Sample:
+def augment(rng: Rng, sample: Sample) -> Sample:
     """Change the light, the colours and the sensor of a window and its background."""
     frames = [*sample.window, sample.background]
-    times = [*(i - now for i in range(len(sample.window))), 0]
-    if rng.random() < SELDOM:
-        frames = _shade(rng, frames, times)
-    if rng.random() < SELDOM:
-        frames = [frame if i == now else _shift(rng, frame) for i, frame in enumerate(frames)]
     change, table = COLOUR.draw(rng), _gamma(rng)
     frames = [cv2.LUT(change(frame), table) for frame in frames]
-    if rng.random() < OFTEN:
-        slope = rng.uniform(-DRIFT, DRIFT) / max(1, len(sample.window) - 1)
-        gains = [max(1 + slope * time, 0.0) for time in times]
-        frames = [cv2.convertScaleAbs(frame, alpha=gain) for frame, gain in zip(frames, gains, strict=True)]
     if rng.random() < SELDOM:
         deviation = rng.uniform(*BLUR)
         frames = [cv2.GaussianBlur(frame, (0, 0), deviation) for frame in frames]
@@ -154,28 +132,6 @@ def augment(rng: Rng, sample: Sample, now: int) -> Sample:
         frames = [_noise(rng, frame, deviation) for frame in frames]
     *window, background = frames
     return replace(sample, window=np.stack(window), background=background)
-
-
-def _shade(rng: Rng, frames: Sequence[Picture], times: Sequence[int]) -> list[Picture]:
-    """Darken a soft region that moves on from frame to frame; it is no foreground."""
-    height, width = frames[0].shape[:2]
-    field = blob(rng, (2 * height, 2 * width), rng.uniform(0.05, 0.3))
-    depth, (down, right) = rng.uniform(0.1, 0.6), rng.uniform(-0.06, 0.06, 2)
-    shaded = []
-    for frame, time in zip(frames, times, strict=True):
-        top = int(np.clip(height * (0.5 + down * time), 0, height))
-        left = int(np.clip(width * (0.5 + right * time), 0, width))
-        shade = field[top : top + height, left : left + width, None]
-        shaded.append(np.asarray(frame * (1 - depth * shade), np.uint8))
-    return shaded
-
-
-def _shift(rng: Rng, frame: Picture) -> Picture:
-    height, width = frame.shape[:2]
-    right, down = rng.uniform(-SHIFT, SHIFT, 2) * [width, height]
-    matrix = np.array([[1, 0, right], [0, 1, down]])
-    shifted = cv2.warpAffine(frame, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(shifted, np.uint8)
 
 
 def _gamma(rng: Rng) -> Picture:

@@ -45,7 +45,7 @@ STILLS = Sizes(tuple(range(480, 769, 32)), longest=1333)  # those of the trainin
 class InstanceClip:
     """Frames of one size with their objects."""
 
-    frames: Sequence[Image]  # T pictures, (H, W, 3)
+    frames: Sequence[Image]  # T images, (H, W, 3)
     labels: npt.NDArray[np.int64]  # class channels, (K,)
     masks: BoolArray  # (K, T, H, W)
     boxes: Float32Array  # (x0, y0, x1, y1) in pixels, (K, T, 4); zeros where there is none
@@ -96,7 +96,7 @@ def size_for(size: Size, short: int, longest: int | None) -> Size:
 
 
 def resized(clip: InstanceClip, size: Size) -> InstanceClip:
-    """Pictures by Pillow's bilinear filter, masks by the nearest pixel."""
+    """Images by Pillow's bilinear filter, masks by the nearest pixel."""
     height, width = clip.size
     if size == (height, width):
         return clip
@@ -121,14 +121,7 @@ def cropped(clip: InstanceClip, rows: slice, columns: slice) -> InstanceClip:
 def distorted(rng: Rng, picture: Image) -> Image:
     """Brightness, contrast, saturation, hue and the order of the channels, each changed half of the time.
 
-    As in the release the picture is taken for BGR, and what leaves 0..255 comes in again on the other side.
-
-    Args:
-        rng: source of random numbers.
-        picture: RGB (H, W, 3), uint8.
-
-    Returns:
-        (H, W, 3), uint8.
+    ``picture``: RGB (H, W, 3), uint8; returns (H, W, 3), uint8.
     """
     image = picture.astype(np.float32)
     if rng.random() < 0.5:
@@ -158,24 +151,17 @@ def _empty(boxes: Float32Array) -> BoolArray:
 
 BRIGHTNESS, COLOUR = 40, 5  # most that is added to all values, and to hue and saturation
 PERSPECTIVE = 0.08  # deviation of how far the corners of what is shown lie inside, in parts of a side
-SHIFT, TURN = 0.1, 20.0  # most that a picture is moved, in parts of a side, and turned, in degrees
+SHIFT, TURN = 0.1, 20.0  # most that an image is moved, in parts of a side, and turned, in degrees
 BLUR_SHARE, BLUR_SIZES = 0.25, (9, 11)
 
 
 def pseudo_clip(
     rng: Rng, picture: Image, masks: BoolArray, labels: npt.NDArray[np.int64], frames: int
 ) -> InstanceClip:
-    """A clip of views of a picture.
+    """A clip of views of an image.
 
-    Args:
-        rng: source of random numbers.
-        picture: RGB (H, W, 3), uint8.
-        masks: of the objects, (K, H, W), at most 254; where they overlap, the later one counts.
-        labels: class of each object, (K,).
-        frames: length of the clip.
-
-    Returns:
-        Frames, masks and boxes.
+    ``picture``: RGB (H, W, 3), uint8; ``masks``: of the objects, (K, H, W), at most 254; ``labels``: class of
+    each object, (K,).
     """
     index = np.zeros(picture.shape[:2], np.uint8)
     for number, mask in enumerate(masks, start=1):
@@ -189,7 +175,7 @@ def pseudo_clip(
 
 
 def _view(rng: Rng, picture: Image, index: Image) -> tuple[Image, Image]:
-    """Another view of a picture and its index mask; what comes in from outside is black and 0."""
+    """Another view of an image and its index mask; what comes in from outside is black and 0."""
     height, width = index.shape
     matrix = _moved(rng, height, width) @ _perspective(rng, height, width)
     size = (width, height)
@@ -216,7 +202,7 @@ def _recoloured(rng: Rng, picture: Image) -> Image:
 
 
 def _perspective(rng: Rng, height: int, width: int) -> Matrix:
-    """Map that brings a quadrangle inside the picture to its corners."""
+    """Map that brings a quadrangle inside the image to its corners."""
     inward = np.abs(rng.normal(0, PERSPECTIVE, (4, 2))) % 0.5
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
     inner = np.where(corners == 0, inward, 1 - inward)

@@ -16,7 +16,7 @@ from segue.arrays import UInt8Array
 from segue.datasets.instances import Instance
 from segue.datasets.ytvis import Video, YTVISDataset
 from segue.errors import DatasetError
-from segue.models.detection.boxes import COCO_NAMES
+from segue.models.detection.classes import COCO_NAMES
 from segue.naming import first_few
 from segue.types import Image
 from segue_train import clips
@@ -42,13 +42,13 @@ def coco_number(name: str) -> int:
 
 
 SLOTS = 12  # most objects of a clip
-MOST_OBJECTS = 254  # objects of a picture that an index mask has room for
+MOST_OBJECTS = 254  # objects of an image that an index mask has room for
 LEAST_PIXELS = 64  # objects that are smaller on every frame are not asked for
 
 
 @dataclass(frozen=True, slots=True)
 class ClassedFootage:
-    """A video or picture of a data set with categories; crowds are background."""
+    """A video or image of a data set with categories; crowds are background."""
 
     dataset: YTVISDataset
     video: Video
@@ -64,7 +64,7 @@ class ClassedFootage:
         return coco_number(self.dataset.categories[self._objects[number - 1].category])
 
     def read(self, index: int) -> tuple[Image, UInt8Array]:
-        """Picture (H, W, 3) and index mask (H, W); where objects overlap, the smaller one counts."""
+        """Image (H, W, 3) and index mask (H, W); where objects overlap, the smaller one counts."""
         mask = np.zeros(self.video.size, np.uint8)
         areas = [int(item.masks.areas[index]) for item in self._objects]
         for i in np.argsort(areas)[::-1]:
@@ -106,24 +106,16 @@ class NamedFootage:
         return coco_number(self.names[number - 1]) if number <= len(self.names) else UNKNOWN
 
     def read(self, index: int) -> tuple[Image, UInt8Array]:
-        """A labelled picture; what is unlabelled is background.
+        """A labelled image; what is unlabelled is background.
 
-        Args:
-            index: of the labelled pictures, from 0.
-
-        Returns:
-            RGB (H, W, 3) and index mask (H, W), both uint8.
+        Returns RGB (H, W, 3) and index mask (H, W), both uint8.
         """
         picture, mask = self.footage.read(index)
         return picture, np.where(mask == VOID, np.uint8(0), mask)
 
 
 def read_class_names(path: Path) -> dict[str, str | tuple[str, ...]]:
-    """What objects of footage are called, by names of COCO's categories, from a JSON object.
-
-    Its keys are names of videos and still images, or kinds, see :meth:`NamedFootage.of`; its values are one
-    name for all objects, or a list with that of object 1, 2, ...
-    """
+    """COCO category names of the objects of footage, from a JSON object."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -185,9 +177,9 @@ class InstanceClipSampler:
         pairs = _frames(rng, source, shape, 6)
         chosen = clips.random_object(rng, pairs[0][1], least=LEAST_PIXELS)
         matrix = clips.crop_around(rng, pairs[0][1] == chosen, shape.side)
-        film = len(source) > 1
-        steps = clips.animation(rng, clips.HAND_HELD if film else clips.WHOLE_PICTURE, shape, shape.pace)
-        if film:  # which bends by itself
+        moving = len(source) > 1
+        steps = clips.animation(rng, clips.HAND_HELD if moving else clips.WHOLE_PICTURE, shape, shape.pace)
+        if moving:  # a video bends by itself
             steps = [(step, None) for step, _ in steps]
         clip = Clip.moved(pairs, matrix, steps, shape.side)
         keep = object_ids(np.stack(clip.masks))
@@ -225,8 +217,6 @@ class InstanceBatches(Batches):
 
     Items hold ``frames`` (N, T, S, S, 3) and ``masks`` (N, T, S, S), uint8; ``labels`` (N, SLOTS), 0 for
     none; ``complete`` (N,), bool.
-
-    ``single_share`` of the batches, the first ones, have clips of a single frame, and as many frames in all.
     """
 
     sampler: InstanceClipSampler
@@ -254,12 +244,7 @@ class InstanceBatches(Batches):
 def targets(masks: Tensor, labels: Tensor) -> list[ClipTargets]:
     """Objects of each clip.
 
-    Args:
-        masks: index masks, (N, T, H, W).
-        labels: class of each object, (N, slots); 0 where there is none.
-
-    Returns:
-        Classes, boxes and masks of each clip.
+    ``masks``: index masks, (N, T, H, W); ``labels``: class of each object, (N, slots).
     """
     return [_targets(*clip) for clip in zip(masks, labels, strict=True)]
 

@@ -21,6 +21,7 @@ from torch.func import functional_call
 
 from segue.models.seqformer import Memory, SeqFormer
 from segue.models.seqformer.decoder import Decoded, to_maps
+from segue_train.losses import dice_distance
 
 # What each loss counts, in every decoder layer alike.
 WEIGHTS = {"loss_ce": 2.0, "loss_bbox": 5.0, "loss_giou": 2.0, "loss_mask": 2.0, "loss_dice": 5.0}
@@ -47,11 +48,7 @@ class ClipTargets:
 def corners(boxes: Tensor) -> Tensor:
     """Boxes by their corners.
 
-    Args:
-        boxes: centre, width and height, (..., 4).
-
-    Returns:
-        x0, y0, x1, y1, (..., 4).
+    ``boxes``: centre, width and height, (..., 4); returns x0, y0, x1, y1, (..., 4).
     """
     centre, half = boxes[..., :2], boxes[..., 2:] / 2
     return torch.cat((centre - half, centre + half), -1)
@@ -60,12 +57,7 @@ def corners(boxes: Tensor) -> Tensor:
 def centred(boxes: Tensor, size: Sequence[int]) -> Tensor:
     """Boxes by their centres, relative to a frame.
 
-    Args:
-        boxes: corners in pixels, (..., 4).
-        size: height and width of the frame.
-
-    Returns:
-        cx, cy, width, height in 0..1, (..., 4).
+    ``boxes``: corners in pixels, (..., 4); returns cx, cy, width, height in 0..1, (..., 4).
     """
     x0, y0, x1, y1 = (boxes / boxes.new_tensor([size[1], size[0]] * 2)).unbind(-1)
     return torch.stack(((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0), -1)
@@ -74,11 +66,7 @@ def centred(boxes: Tensor, size: Sequence[int]) -> Tensor:
 def tight_boxes(planes: Tensor) -> Tensor:
     """Boxes around masks.
 
-    Args:
-        planes: (..., H, W), bool.
-
-    Returns:
-        Corners in pixels, ends exclusive, (..., 4), float32; zeros where no pixel is set.
+    ``planes``: (..., H, W), bool; returns corners in pixels, ends exclusive, (..., 4), float32.
     """
     sides = []
     for axis in (-2, -1):
@@ -89,15 +77,7 @@ def tight_boxes(planes: Tensor) -> Tensor:
 
 
 def generalized_iou(a: Tensor, b: Tensor) -> Tensor:
-    """GIoU of boxes (Rezatofighi et al., CVPR 2019).
-
-    Args:
-        a: corners, (..., 4).
-        b: corners, of a shape that broadcasts.
-
-    Returns:
-        (...), in (-1, 1].
-    """
+    """GIoU of boxes (Rezatofighi et al., CVPR 2019). ``a``: corners, (..., 4)."""
     inner = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
     outer = torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])
     intersection, hull = inner.prod(-1), outer.clamp(min=0).prod(-1)
@@ -119,13 +99,7 @@ def focal(logits: Tensor, target: Tensor) -> Tensor:
 def matching_cost(logits: Tensor, boxes: Tensor, targets: ClipTargets) -> Tensor:
     """Cost of matching each query of a clip with each object.
 
-    Args:
-        logits: class logits, (Q, classes).
-        boxes: centre form in 0..1, (T, Q, 4).
-        targets: objects of the clip.
-
-    Returns:
-        (Q, n).
+    ``logits``: class logits, (Q, classes); ``boxes``: centre form in 0..1, (T, Q, 4); returns (Q, n).
     """
     p = logits.float().sigmoid()[:, targets.labels]
     positive = FOCAL_ALPHA * (1 - p) ** 2 * -(p + 1e-8).log()
@@ -142,13 +116,8 @@ def matching_cost(logits: Tensor, boxes: Tensor, targets: ClipTargets) -> Tensor
 def match(logits: Tensor, boxes: Tensor, targets: ClipTargets) -> Matches:
     """The cheapest assignment of queries to objects.
 
-    Args:
-        logits: class logits, (Q, classes).
-        boxes: centre form in 0..1, (T, Q, 4).
-        targets: objects of the clip.
-
-    Returns:
-        Queries and their objects, (min(Q, n),) both, int64.
+    ``logits``: class logits, (Q, classes); ``boxes``: centre form in 0..1, (T, Q, 4); returns queries and
+    their objects, (min(Q, n),) both, int64.
     """
     cost = matching_cost(logits, boxes, targets)
     queries, objects = linear_sum_assignment(cost.cpu().numpy())
@@ -164,15 +133,7 @@ def class_loss(
 ) -> Tensor:
     """Focal loss over all classes and queries, per object.
 
-    Args:
-        logits: (N, Q, classes).
-        targets: objects of each clip.
-        matches: queries and their objects, of each clip.
-        count: number of objects to divide by.
-        counted: which queries count, (N, Q), bool; None is all.
-
-    Returns:
-        A scalar.
+    ``logits``: (N, Q, classes); ``counted``: which queries count, (N, Q), bool.
     """
     wanted = torch.zeros_like(logits)
     for sample, (clip, (queries, objects)) in enumerate(zip(targets, matches, strict=True)):
@@ -186,14 +147,7 @@ def box_losses(
 ) -> tuple[Tensor, Tensor]:
     """L1 and GIoU losses of the matched boxes, means over the frames, per object.
 
-    Args:
-        boxes: centre form in 0..1, (N, T, Q, 4).
-        targets: objects of each clip.
-        matches: queries and their objects, of each clip.
-        count: number of objects to divide by.
-
-    Returns:
-        Two scalars.
+    ``boxes``: centre form in 0..1, (N, T, Q, 4).
     """
     predicted = torch.cat(
         [clip[:, queries].transpose(0, 1) for clip, (queries, _) in zip(boxes, matches, strict=True)]
@@ -210,28 +164,17 @@ def box_losses(
 def mask_losses(logits: Tensor, wanted: Tensor, count: float) -> tuple[Tensor, Tensor]:
     """Focal and dice loss of matched masks, over all frames jointly, per object.
 
-    Args:
-        logits: (n, T, h, w).
-        wanted: masks, (n, T, h, w).
-        count: number of objects to divide by.
-
-    Returns:
-        Two scalars.
+    ``logits``: (n, T, h, w); ``wanted``: masks, (n, T, h, w).
     """
     logits, wanted = logits.flatten(1), wanted.flatten(1).to(logits)
-    p = logits.sigmoid()
-    dice = 1 - (2 * (p * wanted).sum(1) + 1) / (p.sum(1) + wanted.sum(1) + 1)
+    dice = dice_distance(logits.sigmoid(), wanted, 1)
     return focal(logits, wanted).mean(1).sum() / count, dice.sum() / count
 
 
 def mask_targets(targets: Sequence[ClipTargets]) -> list[Tensor]:
     """Masks at stride 4, on frames padded alike to a multiple of 32.
 
-    Args:
-        targets: objects of each clip.
-
-    Returns:
-        Of each clip (n, T, h, w), bool.
+    Returns of each clip (n, T, h, w), bool.
     """
     height, width = (-(-max(clip.size[axis] for clip in targets) // 32) * 32 for axis in (0, 1))
     padded = (F.pad(c.masks, (0, width - c.size[1], 0, height - c.size[0])) for c in targets)
@@ -239,10 +182,7 @@ def mask_targets(targets: Sequence[ClipTargets]) -> list[Tensor]:
 
 
 def objects_per_device(targets: Sequence[ClipTargets]) -> float:
-    """Objects of a batch, at least 1; of several devices that train together the mean, as published.
-
-    A device whose clips show few objects then weighs each of them as the others do.
-    """
+    """Objects of a batch, at least 1; of several devices that train together the mean, as published."""
     count = torch.tensor(float(sum(len(clip.labels) for clip in targets)), device=targets[0].labels.device)
     if distributed.is_available() and distributed.is_initialized():
         distributed.all_reduce(count)
@@ -269,16 +209,6 @@ def instance_losses(
     """All losses of a forward pass, per object; see :func:`objects_per_device`.
 
     ``counted`` are the queries that take part in the loss of the classes, (N, Q), bool; None is all.
-
-    Args:
-        network: the network.
-        memory: what it encoded.
-        decoded: what it decoded.
-        targets: objects of each clip.
-        counted: which queries count, (N, Q), bool; None is all.
-
-    Returns:
-        Scalars by name.
     """
     count = objects_per_device(targets)
     wanted_masks = mask_targets(targets)
@@ -312,18 +242,7 @@ def separability_losses(
 ) -> tuple[Tensor, Tensor]:
     """Loss of the network and loss of the discriminator, from one forward pass.
 
-    The network's loss does not reach the discriminator's parameters and the other way round, so that both can
-    be added and differentiated at once.
-
-    Args:
-        discriminator: see :class:`segue.models.msstsvis.Discriminator`.
-        memory: of the clips.
-        frames: normalised frames, (N, T, 3, H, W).
-        true: foreground at stride 4, (N, T, h, w), bool.
-        predicted: foreground at stride 4 in 0..1, of the same shape.
-
-    Returns:
-        Two scalars.
+    ``frames``: normalised frames, (N, T, 3, H, W); ``true``: foreground at stride 4, (N, T, h, w), bool.
     """
     levels = to_maps(memory.tokens.flatten(0, 1), memory.levels.shapes, 3)
     size = levels[0].shape[-2:]
@@ -347,14 +266,8 @@ def separability_losses(
 def soft_union(logits: Sequence[Tensor], like: Tensor) -> Tensor:
     """Probability that any object has a pixel.
 
-    Computed as ``1 - exp(-Σ softplus(logit))``, which stays exact for logits of thousands.
-
-    Args:
-        logits: mask logits of each clip, (n, T, h, w).
-        like: gives the shape and type of the result, (N, T, h, w).
-
-    Returns:
-        (N, T, h, w) in [0, 1].
+    ``logits``: mask logits of each clip, (n, T, h, w); ``like``: gives the shape and type of the result, (N,
+    T, h, w); returns (N, T, h, w) in [0, 1].
     """
     unions = [
         1 - torch.exp(-F.softplus(masks).sum(0)) if len(masks) else torch.zeros_like(empty)

@@ -29,13 +29,14 @@ from lightning_fabric import Fabric
 from lightning_fabric.loggers.csv_logs import CSVLogger
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Subset
 
 from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import DatasetError, TrainingError
 from segue.system import killed_by, let_signals_through, signals_blocked, stop_signals
 from segue_train import checkpoints
-from segue_train.checkpoints import Average, Progress
+from segue_train.checkpoints import Progress
 from segue_train.devices import devices_of
 from segue_train.recipe import Batch, Recipe, RunSettings
 
@@ -101,7 +102,7 @@ class _Run:
             "precision": fabric.strategy.precision,
             "progress": self.progress,
         }
-        self.average = Average(self.raw, recipe.average_decay) if recipe.average_decay else None
+        self.average = _averaged(self.raw, recipe.average_decay) if recipe.average_decay else None
         if self.average:
             self.state["average"] = self.average
         if settings.resume:
@@ -174,7 +175,7 @@ class _Run:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.average:
-            self.average.update(self.raw)
+            self.average.update_parameters(self.raw)
         progress.step += 1
         self.log.step(totals, factor)
         return stop
@@ -193,7 +194,7 @@ class _Run:
         return values
 
     def _cut_gradient(self, norm: float) -> None:
-        """Cut the gradient of the network; that of what helps it to learn, as a discriminator, is left."""
+        """Clip the gradient of the network, not of helpers such as a discriminator."""
         assert isinstance(self.raw.network, nn.Module)
         self.fabric.strategy.precision.unscale_gradients(self.plain_optimizer)
         nn.utils.clip_grad_norm_(self.raw.network.parameters(), norm)
@@ -207,8 +208,7 @@ class _Run:
 
     def _validate(self, score: Callable[[nn.Module], float]) -> None:
         if self.fabric.is_global_zero:
-            network = copy.deepcopy(self.raw)
-            network.load_state_dict(self._weights())
+            network = copy.deepcopy(self._exported())
             assert isinstance(network.network, nn.Module)
             value, progress = score(network.network.eval()), self.progress
             self.log.score(value)
@@ -225,10 +225,24 @@ class _Run:
 
     def _export(self, suffix: str) -> None:
         path = self.settings.out / f"{self.recipe.name}{suffix}.safetensors"
-        checkpoints.export(path, self.raw, self._weights(), self.progress, self.settings.steps)
+        checkpoints.export(path, self._exported(), self.progress, self.settings.steps)
 
-    def _weights(self) -> dict[str, Tensor]:
-        return self.average.weights if self.average else self.raw.state_dict()
+    def _exported(self) -> nn.Module:
+        return self.average.module if self.average else self.raw
+
+
+def _averaged(network: nn.Module, decay: float) -> AveragedModel:
+    """Exponential moving average of the weights; a young average follows faster."""
+
+    def follow(average: Tensor, value: Tensor, count: Tensor | int) -> Tensor:
+        if not value.is_floating_point():
+            return value
+        return average.lerp(value, 1 - min(decay, int(count) / (int(count) + 10)))
+
+    average = AveragedModel(network, avg_fn=follow, use_buffers=True)
+    assert isinstance(average.n_averaged, Tensor)
+    average.n_averaged.fill_(1)  # the first step moves the average, too, instead of replacing it
+    return average
 
 
 class _Log:

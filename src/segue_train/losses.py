@@ -45,15 +45,8 @@ def bootstrap_fraction(iteration: int) -> float:
 def bootstrapped_cross_entropy(logits: Tensor, target: Tensor, exists: Tensor, fraction: float) -> Tensor:
     """Cross-entropy of the hardest pixels, averaged over them and then over the samples.
 
-    Args:
-        logits: aggregated log-odds, (B, K+1, H, W), background first.
-        target: class of each pixel, (B, H, W), int64 in 0..K or void.
-        exists: (B, K), non-zero where the object slot is in use; the class of an unused slot takes no part
-            in the softmax of its sample.
-        fraction: share of the pixels of each sample that counts, in (0, 1].
-
-    Returns:
-        A scalar.
+    ``logits``: aggregated log-odds, (B, K+1, H, W), background first; ``target``: class of each pixel, (B, H,
+    W), int64 in 0..K or void; ``exists``: (B, K), non-zero where the object slot is in use.
     """
     absent = F.pad(exists, (1, 0), value=1)[:, :, None, None] == 0
     masked = logits.float().masked_fill(absent, -torch.inf)
@@ -62,15 +55,9 @@ def bootstrapped_cross_entropy(logits: Tensor, target: Tensor, exists: Tensor, f
 
 
 def hardest_mean(losses: Tensor, target: Tensor, fraction: float) -> Tensor:
-    """Mean over the pixels with the largest losses of each picture; 0 if no pixel is known.
+    """Mean over the pixels with the largest losses of each image; 0 if no pixel is known.
 
-    Args:
-        losses: (..., H, W), 0 where the pixel is void.
-        target: (..., H, W); only its void pixels matter.
-        fraction: share of the pixels of each picture that counts, in (0, 1]; where fewer are known, those.
-
-    Returns:
-        (...), the mean of each picture.
+    ``losses``: (..., H, W), 0 where the pixel is void; ``target``: (..., H, W).
     """
     pixels, known = losses.flatten(-2), (target != VOID).flatten(-2).sum(-1)
     if fraction < 1:
@@ -82,56 +69,40 @@ def hardest_mean(losses: Tensor, target: Tensor, fraction: float) -> Tensor:
 def dice_loss(logits: Tensor, target: Tensor, exists: Tensor) -> Tensor:
     """1 - Dice of the object channels, averaged over the objects that exist.
 
-    Args:
-        logits: aggregated log-odds, (B, T, K+1, H, W).
-        target: (B, T, H, W), 0..K or void.
-        exists: (B, K).
-
-    Returns:
-        A scalar in [0, 1].
+    ``logits``: aggregated log-odds, (B, T, K+1, H, W); ``target``: (B, T, H, W), 0..K or void; ``exists``:
+    (B, K).
     """
     probability = torch.softmax(logits, dim=2)[:, :, 1:] * (target != VOID)[:, :, None]
     ids = torch.arange(1, probability.shape[2] + 1, device=target.device)
     truth = (target[:, :, None] == ids[:, None, None]).float()
-    shared = (probability * truth).sum((-1, -2))
-    total = (probability + truth).sum((-1, -2))
-    dice = 1 - (2 * shared + 1) / (total + 1)
+    dice = dice_distance(probability, truth, (-1, -2))
     weight = exists[:, None].expand_as(dice).float()
     return (dice * weight).sum() / weight.sum().clamp(min=1)
+
+
+def dice_distance(probability: Tensor, truth: Tensor, over: int | tuple[int, ...]) -> Tensor:
+    """1 - Dice over some dimensions, smoothed by 1. Both tensors: one shape, in [0, 1]."""
+    shared, total = (probability * truth).sum(over), (probability + truth).sum(over)
+    return 1 - (2 * shared + 1) / (total + 1)
 
 
 def foreground_target(labels: Tensor) -> Tensor:
     """1 where something moves; shadow is 0.
 
-    Args:
-        labels: labels of CDnet 2014, (N, H, W).
-
-    Returns:
-        (N, H, W), float32.
+    ``labels``: labels of CDnet 2014, (N, H, W); returns (N, H, W), float32.
     """
     return (labels == MOTION).float()
 
 
 def shadow_target(labels: Tensor) -> Tensor:
-    """1 where there is shadow.
-
-    Args:
-        labels: labels of CDnet 2014, (N, H, W).
-
-    Returns:
-        (N, H, W), float32.
-    """
+    """1 where there is shadow. ``labels``: labels of CDnet 2014, (N, H, W); returns (N, H, W), float32."""
     return (labels == SHADOW).float()
 
 
 def known(labels: Tensor) -> Tensor:
     """1 where the label counts: 0 outside of the region of interest and where nobody knows.
 
-    Args:
-        labels: labels of CDnet 2014, (N, H, W).
-
-    Returns:
-        (N, H, W), float32.
+    ``labels``: labels of CDnet 2014, (N, H, W); returns (N, H, W), float32.
     """
     return ((labels != OUTSIDE) & (labels != UNKNOWN)).float()
 
@@ -139,15 +110,7 @@ def known(labels: Tensor) -> Tensor:
 def pixel_weights(labels: Tensor, shadow: float) -> Tensor:
     """:func:`known` with a weight of its own for shadow.
 
-    A dark garment before a plain wall and a shadow on it look alike up close. Where they do, whichever weighs
-    more in training wins; people who lose their legs are the worse mistake.
-
-    Args:
-        labels: labels of CDnet 2014, (N, H, W).
-        shadow: weight of shadow.
-
-    Returns:
-        (N, H, W), float32.
+    ``labels``: labels of CDnet 2014, (N, H, W); returns (N, H, W), float32.
     """
     return known(labels) * torch.where(labels == SHADOW, shadow, 1.0)
 
@@ -155,11 +118,7 @@ def pixel_weights(labels: Tensor, shadow: float) -> Tensor:
 def shadow_known(labels: Tensor) -> Tensor:
     """1 where the label tells shadow from no shadow.
 
-    Args:
-        labels: labels of CDnet 2014, (N, H, W).
-
-    Returns:
-        (N, H, W), float32.
+    ``labels``: labels of CDnet 2014, (N, H, W); returns (N, H, W), float32.
     """
     return known(labels) * (labels != UNLIT)
 
@@ -169,14 +128,7 @@ def weighted_cross_entropy(
 ) -> Tensor:
     """Binary cross-entropy, averaged over the weight of the batch; 0 where nothing counts.
 
-    Args:
-        logits: (N, H, W).
-        target: (N, H, W) in [0, 1].
-        weight: of each pixel, (N, H, W).
-        foreground: factor on the loss of foreground, a scalar; None is 1.
-
-    Returns:
-        A scalar.
+    ``logits``: (N, H, W); ``target``: (N, H, W) in [0, 1]; ``weight``: of each pixel, (N, H, W).
     """
     losses = F.binary_cross_entropy_with_logits(
         logits.float(), target, reduction="none", pos_weight=foreground
@@ -194,20 +146,9 @@ def tversky_loss(
     *,
     pooled: bool = False,
 ) -> Tensor:
-    """1 - Tversky index (Salehi et al. 2017), averaged over pictures.
+    """1 - Tversky index (Salehi et al. 2017), averaged over images.
 
-    Args:
-        logits: (N, H, W).
-        target: (N, H, W) in [0, 1].
-        weight: of each pixel, (N, H, W).
-        alpha: price of false alarms; with 0.5 for both prices this is the Dice coefficient.
-        beta: price of misses.
-        smooth: added above and below, so that an empty picture without false alarms scores 1.
-        pooled: count over all pictures together, as F is counted over a clip. Picture by picture, one without
-            foreground costs its full price for a handful of pixels, which makes a network timid.
-
-    Returns:
-        A scalar in [0, 1].
+    ``logits``: (N, H, W); ``target``: (N, H, W) in [0, 1]; ``weight``: of each pixel, (N, H, W).
     """
     probability = torch.sigmoid(logits.float())
     over = (0, 1, 2) if pooled else (1, 2)
@@ -229,8 +170,8 @@ class ForegroundObjective(nn.Module):
             they are known.
         tversky: prices of false alarms and misses.
         shadow: weight of pixels in shadow in the loss of foreground.
-        pooled: the Tversky index is that of a batch, not the mean of those of its pictures.
-        background: the network takes a picture of the empty scene.
+        pooled: the Tversky index is computed over the batch instead of averaged over images.
+        background: the network takes an image of the empty scene.
         class_in_scale: when rare foreground weighs more in the cross-entropy of foreground, as in HOFAM.
     """
 
@@ -269,7 +210,7 @@ class ForegroundObjective(nn.Module):
         return loss, parts
 
     def _run(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Logits of a network that takes all that is known of the scene, its picture, or nothing of it."""
+        """Logits of a network that takes all that is known of the scene, its image, or nothing of it."""
         inputs = [batch["window"].float() / 255]
         if self.background:
             known = batch["background"].float() / 255
@@ -297,15 +238,8 @@ def fgsegnet_loss(
 ) -> Tensor:
     """Mean over the known pixels of the batch; 0 where none is known.
 
-    Args:
-        probability: of foreground, (N, H, W) in [0, 1].
-        target: 1 where something moves, else 0, (N, H, W).
-        known: 0 where a pixel takes no part, else 1, (N, H, W).
-        kind: ``bce`` is what was meant (ours by default), ``l1_as_run`` what the release ran with.
-        class_weight: ``balanced`` weighs the classes of each picture by ``n / (2 n_c)``, as was meant.
-
-    Returns:
-        A scalar.
+    ``probability``: of foreground, (N, H, W) in [0, 1]; ``target``: 1 where something moves, else 0, (N, H,
+    W); ``known``: 0 where a pixel takes no part, else 1, (N, H, W).
     """
     losses = cross_entropy(probability, target) if kind == "bce" else cross_entropy(target, probability)
     weight = known * balanced_weights(target, known) if class_weight == "balanced" else known
@@ -313,16 +247,9 @@ def fgsegnet_loss(
 
 
 def balanced_weights(target: Tensor, known: Tensor) -> Tensor:
-    """Weights of the pixels: classes count equally in each picture, and the weights have mean 1.
+    """Weights of the pixels: classes count equally in each image, and the weights have mean 1.
 
-    A picture with one class has weight 1/2 everywhere, by the formula.
-
-    Args:
-        target: 0 or 1, (N, H, W).
-        known: 1 where the label counts, (N, H, W).
-
-    Returns:
-        (N, H, W), float32.
+    ``target``: 0 or 1, (N, H, W); ``known``: 1 where the label counts, (N, H, W); returns (N, H, W), float32.
     """
     pixels = known.sum((-1, -2), keepdim=True)
     moving = (known * target).sum((-1, -2), keepdim=True)
@@ -345,17 +272,7 @@ def hofam_loss(
 ) -> Loss:
     """Weighted sum of the mean absolute difference and the mean focal loss; Dice is reported with them.
 
-    Args:
-        probability: of foreground, (N, H, W) in [0, 1].
-        target: (N, H, W) in [0, 1]; grey values up to 200 of 255 count as background.
-        class_in_scale: when rare foreground weighs more: never, as the release ran; once the Dice coefficient
-            of the batch exceeds 0.95, as it was meant; or always.
-        gamma: exponent of the focal factor; 0, as released, leaves it out.
-        balance_batch: pictures that the scale assumes; the release has 16 written into it, None takes the
-            real number (ours).
-
-    Returns:
-        A scalar, and its parts by name.
+    ``probability``: of foreground, (N, H, W) in [0, 1]; ``target``: (N, H, W) in [0, 1].
     """
     y = torch.where(target > BINARISE, target, 0.0)
     absolute = ABSOLUTE * (y - probability).abs().mean()
@@ -368,14 +285,7 @@ def hofam_loss(
 def focal_loss(probability: Tensor, y: Tensor, scale: Tensor, gamma: float) -> Tensor:
     """Mean of ``(α·scale·y + (1 - α)(1 - y)) (1 - p_t)^γ`` times the cross-entropy.
 
-    Args:
-        probability: (N, H, W) in [0, 1].
-        y: target in [0, 1], (N, H, W).
-        scale: factor of the foreground, of a shape that broadcasts.
-        gamma: exponent; 0 leaves the focal factor out.
-
-    Returns:
-        A scalar.
+    ``probability``: (N, H, W) in [0, 1]; ``y``: target in [0, 1], (N, H, W).
     """
     losses = cross_entropy(probability, y) * (ALPHA * scale * y + (1 - ALPHA) * (1 - y))
     if gamma:

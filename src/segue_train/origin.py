@@ -1,4 +1,4 @@
-"""What a training was begun with: a run that is resumed must have the same options and the same data."""
+"""Options and data of a training; a resumed run must have the same."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def origin_of(*options: Mapping[str, Any]) -> Origin:
 
 
 def require_same(known: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """See that a run is resumed with what it was begun with."""
+    """See that a run is resumed with what it was started with."""
     for name in sorted({*known, *now}):
         if known.get(name) != now.get(name):
             raise CheckpointError(
-                f"it was begun with {name} {known.get(name)}, not {now.get(name)}; "
-                "give --overwrite to begin anew"
+                f"it was started with {name} {known.get(name)}, not {now.get(name)}; "
+                "give --overwrite to start again"
             )
 
 

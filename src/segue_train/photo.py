@@ -1,7 +1,7 @@
-"""Augmentations of labelled pictures as STCN's training draws them (its release, on pillow pictures).
+"""Augmentations of labelled images as STCN's training draws them (its release, on pillow images).
 
-A mask is warped together with its picture: index masks take the nearest pixel, soft masks of still images are
-resampled as the picture is. What a warp brings in from outside is grey in the picture and 0 in the mask.
+A mask is warped together with its image: index masks take the nearest pixel, soft masks of still images are
+resampled as the image is. What a warp brings in from outside is grey in the image and 0 in the mask.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from scipy.interpolate import RBFInterpolator
 
 from segue_train.warp import Matrix, Picture, Rng, Size, log_uniform, random_part
 
-FILL = (124, 116, 104)  # colour outside of a picture: the ImageNet mean
+FILL = (124, 116, 104)  # colour outside of an image: the ImageNet mean
 SPLINE_POINTS = 12
 SPLINE_SPREAD = 0.02
 """Control points of the spline warp and the deviation of their shift, in parts of the side."""
 
 
 Change = Callable[[Picture, int, tuple[int, ...]], Picture]
-"""Gives a picture changed by a flag of OpenCV, and with a colour where it shows what was outside."""
+"""Gives an image changed by a flag of OpenCV, and with a colour where it shows what was outside."""
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A picture (H, W, 3) and its mask, (H, W) or (H, W, planes), uint8."""
+    """An image (H, W, 3) and its mask, (H, W) or (H, W, planes), uint8."""
 
     picture: Picture
     mask: Picture
@@ -67,7 +67,7 @@ class Jitter:
 
 
 def affine(angle: float, scale: float, shear: float, size: Size) -> Matrix:
-    """Rotation, shear and scaling around the centre of a picture."""
+    """Rotation, shear and scaling around the centre of an image."""
     rotation, skew = np.deg2rad([angle, shear])
     turn = np.array([[np.cos(rotation), -np.sin(rotation)], [np.sin(rotation), np.cos(rotation)]])
     centre = np.array([size[1] - 1, size[0] - 1]) / 2
@@ -89,10 +89,7 @@ def warp_affine(item: Labelled, matrix: Matrix, *, picture: int, mask: int) -> L
 
 
 def warp_spline(rng: Rng, item: Labelled) -> Labelled:
-    """Bend by a random thin-plate spline; the picture is bilinear, the mask takes the nearest pixel.
-
-    The control points lie on distinct random rows and columns.
-    """
+    """Bend by a random thin-plate spline; the image is bilinear, the mask takes the nearest pixel."""
     height, width = item.picture.shape[:2]
     rows = rng.choice(height, SPLINE_POINTS, replace=False) / height
     columns = rng.choice(width, SPLINE_POINTS, replace=False) / width
@@ -117,7 +114,7 @@ def flip(item: Labelled) -> Labelled:
 
 
 def resize(item: Labelled, height: int, width: int) -> Labelled:
-    """Bicubic for the picture, nearest for the mask."""
+    """Bicubic for the image, nearest for the mask."""
     picture = Image.fromarray(item.picture).resize((width, height), Image.Resampling.BICUBIC)
     mask = cv2.resize(item.mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     return Labelled(np.asarray(picture), np.asarray(mask, np.uint8))
@@ -131,7 +128,7 @@ def resize_short_side(item: Labelled, side: int) -> Labelled:
 
 
 def random_crop(rng: Rng, item: Labelled, side: int) -> Labelled:
-    """A random square; pictures that are smaller are padded on both sides first."""
+    """A random square; images that are smaller are padded on both sides first."""
     height, width = item.picture.shape[:2]
     pad_y, pad_x = max(side - height, 0), max(side - width, 0)
 
@@ -144,16 +141,12 @@ def random_crop(rng: Rng, item: Labelled, side: int) -> Labelled:
 
 
 def crop(item: Labelled, part: tuple[slice, slice]) -> Labelled:
-    """Some rows and columns of a picture and of its mask."""
+    """Some rows and columns of an image and of its mask."""
     return Labelled(item.picture[part], item.mask[part])
 
 
 def draw_window(rng: Rng, size: Size, least_area: float) -> tuple[slice, slice]:
-    """A random part of a picture.
-
-    Its share of the area is uniform in [``least_area``, 1], the logarithm of its aspect ratio uniform between
-    those of 3:4 and 4:3; after ten draws that do not fit it is the largest centred part of such a ratio.
-    """
+    """A random part of an image."""
     height, width = size
     for _ in range(10):
         area = height * width * rng.uniform(least_area, 1)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue_train.footage import VOID
+from segue_train.losses import dice_distance
 
 OVERSAMPLING = 3
 UNCERTAIN_SHARE = 0.75
@@ -24,53 +25,33 @@ Uniform = Callable[[Sequence[int]], Tensor]
 def slot_dice(logits: Tensor, target: Tensor) -> Tensor:
     """1 - Dice of probabilities, averaged over the samples and all object slots (XMem).
 
-    Args:
-        logits: aggregated log-odds, (B, K+1, H, W).
-        target: class of each pixel, (B, H, W), 0..K or void.
-
-    Returns:
-        A scalar in [0, 1].
+    ``logits``: aggregated log-odds, (B, K+1, H, W); ``target``: class of each pixel, (B, H, W), 0..K or void.
     """
     known = (target != VOID)[:, None]
     probability = logits.softmax(1)[:, 1:] * known
     ids = torch.arange(1, logits.shape[1], device=target.device)
     truth = (target[:, None] == ids[:, None, None]).float()
-    shared, total = ((x).flatten(2).sum(2) for x in (probability * truth, probability + truth))
-    return (1 - (2 * shared + 1) / (total + 1)).mean()
+    return dice_distance(probability.flatten(2), truth.flatten(2), 2).mean()
 
 
 def point_losses(logits: Tensor, truth: Tensor, points: int, uniform: Uniform) -> tuple[Tensor, Tensor]:
     """Cross-entropy and Dice at uncertain and random points of the frames of one sample (Cutie).
 
-    Args:
-        logits: aggregated log-odds, (T, K+1, h, w), background first.
-        truth: one plane for each class, (T, K+1, H, W), 0 where the pixel is void.
-        points: points of a frame.
-        uniform: where random numbers come from.
-
-    Returns:
-        Both summed over the frames; means over points, and over objects.
+    ``logits``: aggregated log-odds, (T, K+1, h, w), background first; ``truth``: one plane for each class,
+    (T, K+1, H, W), 0 where the pixel is void.
     """
     with torch.no_grad():
         places = uncertain_points(logits, points, uniform)
         labels = sample_points(truth, places)
     values = sample_points(logits, places)
     entropy = F.cross_entropy(values, labels, reduction="none").sum(0).mean()
-    probability, wanted = values.softmax(1)[:, 1:], labels[:, 1:]
-    shared, total = (probability * wanted).sum(2), (probability + wanted).sum(2)
-    return entropy, (1 - (2 * shared + 1) / (total + 1)).sum(0).mean()
+    return entropy, dice_distance(values.softmax(1)[:, 1:], labels[:, 1:], 2).sum(0).mean()
 
 
 def uncertain_points(logits: Tensor, points: int, uniform: Uniform) -> Tensor:
     """The most uncertain of many random points, and some at random (PointRend, section 3.1).
 
-    Args:
-        logits: (T, C, h, w).
-        points: how many of each frame.
-        uniform: gives random numbers in [0, 1) of a shape.
-
-    Returns:
-        x before y in [0, 1], (T, points, 2).
+    ``logits``: (T, C, h, w); returns x before y in [0, 1], (T, points, 2).
     """
     frames = len(logits)
     drawn = uniform((frames, OVERSAMPLING * points, 2)).to(logits)
@@ -91,12 +72,7 @@ def uncertain_points(logits: Tensor, points: int, uniform: Uniform) -> Tensor:
 def sample_points(planes: Tensor, places: Tensor) -> Tensor:
     """Bilinear samples, zero outside.
 
-    Args:
-        planes: (T, C, h, w).
-        places: x before y in [0, 1], (T, P, 2).
-
-    Returns:
-        (T, C, P).
+    ``planes``: (T, C, h, w); ``places``: x before y in [0, 1], (T, P, 2); returns (T, C, P).
     """
     grid = 2 * places[:, :, None] - 1
     return F.grid_sample(planes, grid, align_corners=False)[..., 0]

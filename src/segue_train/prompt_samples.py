@@ -1,4 +1,4 @@
-"""Samples for networks that are prompted: crops of labelled pictures with what a person might say of them."""
+"""Samples for networks that are prompted: crops of labelled images with what a person might say of them."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def left_out(name: str) -> bool:
 
 
 def read_sources(groups: Sequence[tuple[float, Sequence[Footage]]]) -> Kinds[Pair]:
-    """Decode all pictures with objects; each is kept with its mask as uint8, about 0.5 MB a picture."""
+    """Decode all images with objects; each is kept with its mask as uint8, about 0.5 MB an image."""
     sources = []
     for share, footage in groups:
         pairs = (item.read(i) for item in footage for i in range(len(item)))
         sources.append((share, [pair for pair in pairs if object_ids(pair[1], LEAST_PIXELS)]))
     if not any(pairs for _, pairs in sources):
-        raise DatasetError("no picture with an object of 60 pixels or more; see --data")
+        raise DatasetError("no image with an object of 60 pixels or more; see --data")
     return Kinds(sources)
 
 
@@ -49,11 +49,7 @@ class Sample:
 
 
 class PromptSampler:
-    """Draws crops with a first prompt.
-
-    Four parts in ten are boxes, as many clicks, the rest both or an earlier mask with faults. A third of the
-    objects are pasted onto another picture, as many get something before or behind them.
-    """
+    """Draws crops with a first prompt."""
 
     def __init__(self, sources: Kinds[Pair]) -> None:
         self.sources = sources
@@ -87,7 +83,7 @@ class PromptSampler:
         return Sample(_photographed(rng, crop), target, _prompts(rng, inside, kind))
 
     def _on_other_ground(self, rng: Rng, crop: Picture, target: Picture, side: int) -> Pair:
-        """The object alone on a part of another picture."""
+        """The object alone on a part of another image."""
         other, _ = self.sources.draw(rng)
         height, width = other.shape[:2]
         part = min(height, width) * float(rng.uniform(0.4, 1))
@@ -166,7 +162,7 @@ def largest_error(found: BoolArray, target: Picture) -> tuple[BoolArray, bool]:
 
 
 def _window(rng: Rng, inside: BoolArray, wide: bool) -> Window:
-    """What a crop shows of the picture: the object with some margin, or up to the whole picture."""
+    """Region of a crop: the object with some margin, up to the whole image."""
     height, width = inside.shape
     x0, y0, x1, y1 = tight_box(inside)
     if wide:
@@ -178,7 +174,7 @@ def _window(rng: Rng, inside: BoolArray, wide: bool) -> Window:
 
 
 def _placed(rng: Rng, window: Window, side: int) -> warp.Matrix:
-    """Map from the picture to the crop: the window, stretched, turned by up to 15 degrees, mirrored."""
+    """Map from the image to the crop: the window, stretched, turned by up to 15 degrees, mirrored."""
     x0, y0, x1, y1 = window
     sx, sy = side / max(x1 - x0, 2), side / max(y1 - y0, 2)
     base = np.array([[sx, 0, -sx * x0], [0, sy, -sy * y0], [0, 0, 1.0]])
@@ -192,7 +188,7 @@ def _placed(rng: Rng, window: Window, side: int) -> warp.Matrix:
 
 
 def _shrunk_warp(picture: Picture, matrix: warp.Matrix, side: int) -> Picture:
-    """Warp with the picture halved beforehand as often as the warp skips pixels."""
+    """Warp with the image halved beforehand as often as the warp skips pixels."""
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
     while scale < 0.6 and min(picture.shape[:2]) > 16:
         h, w = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2

@@ -1,9 +1,9 @@
-"""What a recipe is, and how it is run; :mod:`segue_train.loop` runs it."""
+"""Interface of recipes and settings of a run; :mod:`segue_train.loop` runs it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +22,7 @@ Loss = tuple[Tensor, dict[str, Tensor]]  # what is made smaller, and its parts b
 
 
 class Recipe(Protocol):
-    """What differs from one training to the next."""
+    """The parts that differ between trainings."""
 
     @property
     def name(self) -> str:
@@ -97,12 +97,14 @@ class Recipe(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommonRecipe:
-    """What most recipes share: Adam at one rate on all that learns; nothing is cut or averaged.
+    """Defaults of most recipes: Adam at one rate for all trainable parameters, no clipping, no averaging.
 
-    The rate has factors by beginnings of the names of parameters, of which the first that fits counts.
+    A recipe whose rate falls in steps gives the shares of the run after which it does as ``falls``.
     """
 
     factors: ClassVar[Mapping[str, float]] = {"": 1.0}
+    optimise: ClassVar[Any] = torch.optim.Adam
+    fall_factor: ClassVar[float] = 0.1
     rate: float
     gradient_clip: float | None = None
     average_decay: float | None = None
@@ -120,12 +122,18 @@ class CommonRecipe:
         ]
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """Adam, with PyTorch's own betas."""
-        return torch.optim.Adam(groups)
+        """The optimiser of the recipe with its own constants."""
+        made: torch.optim.Optimizer = type(self).optimise(groups)
+        return made
+
+    @property
+    def falls(self) -> tuple[float, ...]:
+        """Shares of the run after which the rate falls."""
+        return ()
 
     def learning_rate(self, progress: float, step: int) -> float:
-        """A constant rate."""
-        return 1.0
+        """A rate that falls in steps."""
+        return self.fall_factor ** sum(progress >= fall for fall in self.falls)
 
 
 def warmed_cosine(progress: float, step: int, warm_up: int, floor: float) -> float:
@@ -147,10 +155,7 @@ class Objective(nn.Module):
 
 @dataclass(frozen=True)
 class Batches(Dataset[Batch]):
-    """Whole batches by number, each from generators seeded by the seed of the run and its number.
-
-    A run can thus be resumed at any step, and two runs with one seed see the same data.
-    """
+    """Whole batches by number, each from generators seeded by the seed of the run and its number."""
 
     count: int
     seed: int
@@ -170,16 +175,15 @@ class Batches(Dataset[Batch]):
 
 @lru_cache(maxsize=2)  # a batch may reach into the next pass
 def order_of_pass(total: int, *seed: int) -> npt.NDArray[np.int64]:
-    """The random order in which a pass goes through all items.
-
-    Args:
-        total: number of items.
-        seed: whole numbers that name the pass.
-
-    Returns:
-        (total,), int64.
-    """
+    """The random order in which a pass goes through all items. Returns (total,), int64."""
     return np.random.default_rng(seed).permutation(total)
+
+
+def in_passes(total: int, number: int, batch: int, *seed: int) -> Iterator[int]:
+    """Items of a batch of passes, each of which has every item once in an order of its own."""
+    for place in range(number * batch, (number + 1) * batch):
+        epoch, rank = divmod(place, total)
+        yield int(order_of_pass(total, *seed, epoch)[rank])
 
 
 def stacked(arrays: Iterable[npt.NDArray[Any]]) -> Tensor:
@@ -189,7 +193,7 @@ def stacked(arrays: Iterable[npt.NDArray[Any]]) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """How a recipe is run.
+    """Settings of a run.
 
     Attributes:
         out: folder for weights, checkpoints and logs.

@@ -1,4 +1,4 @@
-"""Training samples of XMem and Cutie: eight frames of a video; objects of one film pasted into another."""
+"""Training samples of XMem and Cutie: eight frames of a video; objects of one video pasted into another."""
 
 from __future__ import annotations
 
@@ -19,20 +19,11 @@ LENGTH = 8
 OBJECTS = 3
 """Objects of a clip of a video, at most."""
 
+JUMPS = ((0.1, 10), (0.3, 15))
+"""Rises of the gap between frames, see :class:`~segue_train.stcn_data.SkipCurriculum`."""
+
 PASTED = 0.5
 """Share of the clips that objects are pasted into, if they have room (Cutie)."""
-
-
-@dataclass(frozen=True, slots=True)
-class JumpCurriculum:
-    """How far a frame may be from the nearest of a clip: 5, 10, 15, and 5 again after the share ``fall``."""
-
-    fall: float
-
-    def max_skip(self, epoch: int, epochs: int) -> int:
-        """Distance in frames in pass ``epoch`` of ``epochs``."""
-        shares = ((0.1, 10), (0.3, 15), (self.fall, 5))
-        return next((then for share, then in reversed(shares) if epoch >= round(epochs * share)), 5)
 
 
 def frames_near(length: int) -> Callable[[Rng, int, int], list[int]]:
@@ -64,7 +55,7 @@ class PastedVideos(VideoSamples):
 
 
 def paste(clip: Clip, other: Clip, first: int, room: int) -> Clip:
-    """Put objects of another clip before those of a clip, with soft edges."""
+    """Paste objects of another clip in front of a clip, with soft edges."""
     frames, masks = [], []
     for picture, mask, front, shapes in zip(clip.frames, clip.masks, other.frames, other.masks, strict=True):
         inside = (shapes > 0) & (shapes != VOID) & (shapes <= room)

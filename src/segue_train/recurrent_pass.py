@@ -23,12 +23,12 @@ DEEP_SHARE = 0.2
 """Share of the frames, but for the first, whose value encoder moves the recurrent states on."""
 
 References = Callable[[int], "Tensor | None"]
-"""Which earlier frames a frame reads, (B, n) int64 by the number of the frame; None is all of them."""
+"""Earlier frames that a frame reads, (B, n) int64 by frame number; None for all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """What is random in a pass.
+    """Random choices of a pass.
 
     Attributes:
         references: which frames are read.
@@ -41,12 +41,12 @@ class Draws:
 
 @dataclass(slots=True)
 class Output:
-    """What a network says of a clip; frames from the second on.
+    """Output of a network for a clip, from the second frame on.
 
     Attributes:
         logits: aggregated log-odds, (B, T-1, K+1, H, W), background first.
         sensory: those from the recurrent states, (B, T-1, K+1, h, w); None for XMem.
-        queries: those of the object transformer, (B, T-1, K+1, 4, h, w); None for XMem.
+        queries: of the object transformer, (B, T-1, K+1, 4, h, w); None for XMem.
     """
 
     logits: Tensor
@@ -101,7 +101,7 @@ class _Memory:
         self.values.append(value)
 
     def read(self, query: XMemFeatures, references: Tensor | None) -> Tensor:
-        """What the objects read of all frames, or of those that are named, (B, K, Cv, h, w)."""
+        """Readout of the objects from all or the named frames, (B, K, Cv, h, w)."""
         # Frames are the last but two dimensions, so that positions follow one another frame by frame.
         key, shrinkage, value = (
             _chosen(torch.stack(parts, 1), references) for parts in (self.keys, self.shrinkages, self.values)
@@ -125,15 +125,8 @@ def _chosen(frames: Tensor, references: Tensor | None) -> Tensor:
 def xmem_pass(network: XMem, frames: Tensor, masks: Tensor, exists: Tensor, draws: Draws) -> Output:
     """Segment frames 1 to T-1 of a batch of clips (XMem, section 3; release).
 
-    Args:
-        network: XMem.
-        frames: prepared pictures, (B, T, 3, H, W).
-        masks: masks of the first frame, (B, K, H, W) in [0, 1].
-        exists: (B, K), 1 where the object slot is in use.
-        draws: what is random.
-
-    Returns:
-        Logits of each frame, and what the losses need.
+    ``frames``: prepared images, (B, T, 3, H, W); ``masks``: masks of the first frame, (B, K, H, W) in [0,
+    1]; ``exists``: (B, K), 1 where the object slot is in use.
     """
     queries = split(network.encode_query(frames.flatten(0, 1)), len(frames))
     hidden, memory = _fresh(network.hidden_channels, queries[0], masks), _Memory()
@@ -158,15 +151,8 @@ def xmem_pass(network: XMem, frames: Tensor, masks: Tensor, exists: Tensor, draw
 def cutie_pass(network: Cutie, frames: Tensor, masks: Tensor, exists: Tensor, draws: Draws) -> Output:
     """The same for Cutie (section 3; release), with the outputs of its auxiliary losses.
 
-    Args:
-        network: Cutie.
-        frames: prepared pictures, (B, T, 3, H, W).
-        masks: masks of the first frame, (B, K, H, W) in [0, 1].
-        exists: 1 where the object slot is in use, (B, K).
-        draws: what is random.
-
-    Returns:
-        Logits of each frame, and what the losses need.
+    ``frames``: prepared images, (B, T, 3, H, W); ``masks``: masks of the first frame, (B, K, H, W) in [0,
+    1]; ``exists``: 1 where the object slot is in use, (B, K).
     """
     queries = split(network.encode_query(frames.flatten(0, 1)), len(frames))
     sensory, memory = _fresh(network.sensory_channels, queries[0], masks), _Memory()

@@ -17,23 +17,11 @@ from segue.cli.running import COMMAND_LINE_ERROR
 from segue.errors import ArgumentError, TrainingError
 from segue.jobs.options import error_text
 from segue.jobs.processes import words_of
-from segue.jobs.values import Setting, TrainJob
+from segue.jobs.values import TrainJob, TrainSetting
 
 
-def checked_settings(network: str, settings: Mapping[str, Setting]) -> dict[str, Setting]:
-    """Settings of a training as its recipe declares them.
-
-    Args:
-        network: the recipe, as after ``segue train``.
-        settings: by the names of the options, without ``--``; values may be texts, as they are typed.
-
-    Returns:
-        The same names with numbers, booleans and texts; tuples of texts for options that may be given several
-        times.
-
-    Raises:
-        ArgumentError: there is no such recipe or option, or a value has another type or range.
-    """
+def checked_settings(network: str, settings: Mapping[str, TrainSetting]) -> dict[str, TrainSetting]:
+    """Settings of a training as its recipe declares them."""
     known = _recipes()
     if network not in known:
         raise ArgumentError(f"no recipe is called {network!r}; known are {', '.join(known)}")
@@ -44,7 +32,7 @@ def checked_settings(network: str, settings: Mapping[str, Setting]) -> dict[str,
     return {name: _typed(name, value, options[name]) for name, value in settings.items()}
 
 
-def _typed(name: str, value: Setting, kind: Any) -> Setting:
+def _typed(name: str, value: TrainSetting, kind: Any) -> TrainSetting:
     """The value of an option as its type; texts are read."""
     if value is None:
         return None
@@ -97,14 +85,7 @@ def _is_union(kind: Any) -> bool:
 
 
 def run_job(job: TrainJob) -> None:
-    """Train a network; ends the program where the training is interrupted or an option is wrong.
-
-    Args:
-        job: the training. Its settings are read as those of ``segue train`` are.
-
-    Raises:
-        TrainingError: an option is wrong, or the training ended with an error.
-    """
+    """Train a network; ends the program where the training is interrupted or an option is wrong."""
     from segue_train.commands import app
 
     try:

@@ -1,7 +1,7 @@
-"""Scenes of artificial clips: an empty picture with all that changes in it and yet is no foreground.
+"""Scenes of artificial clips: an empty image with all that changes in it and yet is no foreground.
 
-Leaves that wave, water, screens, lamps that flicker, clouds, light that is switched, a camera that shakes and
-a sensor that is noisy: each is a function of time, so that any frame of a clip can be drawn on its own.
+Lamps that flicker, clouds, light that is switched, a camera that shakes and a noisy sensor: each is a
+function of time, so that any frame of a clip can be drawn on its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from segue.arrays import Float32Array
 from segue_train.warp import Picture, Rng, Size, log_uniform, picked, random_part
 
 Pictures = Sequence[Callable[[], Picture]]
-"""Functions that read an RGB picture."""
+"""Functions that read an RGB image."""
 
 Effect = Callable[[Picture, int], Picture]
 """Changes a canvas (H, W, 3) as it is at a time in frames; it may write into it."""
@@ -30,7 +30,7 @@ def rng_at(seed: int, time: int) -> Rng:
 
 
 def draw_plate(rng: Rng, pictures: Pictures, size: Size) -> Picture:
-    """An empty scene: part of a random picture, one time in ten of none."""
+    """An empty scene: part of a random image, one time in ten of none."""
     if rng.random() < 0.1:
         return procedural(rng, size)
     picture = picked(rng, pictures)()
@@ -45,7 +45,7 @@ def draw_plate(rng: Rng, pictures: Pictures, size: Size) -> Picture:
 
 
 def procedural(rng: Rng, size: Size) -> Picture:
-    """A scene of no picture: a gradient, rectangles and noise of several scales."""
+    """A scene of no image: a gradient, rectangles and noise of several scales."""
     canvas = np.full((*size, 3), rng.uniform(40, 200, 3), np.float32)
     canvas += clouds(rng, size, 2)[..., None] * rng.uniform(20, 70) * rng.uniform(0.5, 1, 3)
     for _ in range(int(rng.integers(0, 12))):
@@ -69,31 +69,6 @@ def blob(rng: Rng, size: Size, share: float) -> Float32Array:
     field = clouds(rng, size, int(rng.integers(2, 5)))
     level = np.quantile(field[::4, ::4], 1 - share)
     return np.asarray(np.clip((field - level) * 4 + 0.5, 0, 1), np.float32)
-
-
-def screen(rng: Rng, size: Size, pictures: Pictures) -> Effect:
-    """A screen or window behind which another picture runs, so fast that each frame tells.
-
-    One that changed and then stood still would be like a thing that was put there, and teach a network that
-    straight edges are the rim of a screen.
-    """
-    spans = []
-    for side in size:
-        length = int(side * rng.uniform(0.08, 0.3))
-        start = int(rng.integers(side - length))
-        spans.append(slice(start, start + length))
-    rows, columns = spans
-    film = draw_plate(rng, pictures, size)
-    speed = rng.choice([-1, 1], 2) * rng.uniform(1.5, 7, 2)
-
-    def act(canvas: Picture, time: int) -> Picture:
-        shift = speed * time
-        shown = np.roll(film, (int(shift[0]), int(shift[1])), (0, 1))
-        canvas = canvas.copy()
-        canvas[rows, columns] = shown[rows, columns]
-        return canvas
-
-    return act
 
 
 def flicker(rng: Rng, size: Size) -> Effect:
@@ -122,13 +97,13 @@ def passing_cloud(rng: Rng, size: Size) -> Effect:
 
 
 def scaled(canvas: Picture, gain: Float32Array) -> Picture:
-    """A picture times a plane, clipped."""
+    """An image times a plane, clipped."""
     return np.asarray(np.minimum(canvas * gain[..., None], 255), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """How bright the scene is over time."""
+    """Brightness of the scene over time."""
 
     before: tuple[float, float, float]  # factors on red, green and blue before time ``step``; 1 from there on
     step: int
@@ -172,13 +147,12 @@ class Camera:
     amplitude: float
     speeds: npt.NDArray[np.float64]
     phases: npt.NDArray[np.float64]
-    drift: tuple[float, float]
     seed: int
 
     def view(self, canvas: Picture, time: int, margin: int, *, mask: bool = False) -> Picture:
         """The part of a canvas that it sees: all but ``margin`` pixels on each side, as it is held."""
         height, width = (side - 2 * margin for side in canvas.shape[:2])
-        if self.amplitude == 0 and not any(self.drift):
+        if self.amplitude == 0:
             return canvas[margin : margin + height, margin : margin + width]
         x, y, angle = self._pose(time)
         matrix = cv2.getRotationMatrix2D((width / 2 + margin, height / 2 + margin), angle, 1)
@@ -193,26 +167,24 @@ class Camera:
         swing = np.sin(self.speeds * time + self.phases).sum(1) * 0.6
         shock = rng_at(self.seed, time).normal(0, 0.35, 3)
         x, y, turn = self.amplitude * (swing + shock)
-        return x + self.drift[0] * time, y + self.drift[1] * time, 0.06 * turn
+        return x, y, 0.06 * turn
 
 
 def draw_camera(rng: Rng) -> Camera:
     """Half of the cameras stand still, others tremble by less than a pixel or shake by up to 4."""
     kind = rng.random()
     amplitude = 0.0 if kind < 0.55 else rng.uniform(0.2, 1) if kind < 0.92 else rng.uniform(1, 4)
-    drift = rng.uniform(-0.4, 0.4, 2) if rng.random() < 0.01 else np.zeros(2)
     return Camera(
         float(amplitude),
         rng.uniform(0.02, 0.9, (3, 2)),
         rng.uniform(0, 2 * np.pi, (3, 2)),
-        (float(drift[0]), float(drift[1])),
         int(rng.integers(1 << 31)),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """What a camera makes of light."""
+    """Response of a camera to light."""
 
     blur: float  # sigma in pixels, or 0
     noise: float  # spread in grey levels
@@ -224,13 +196,8 @@ class Sensor:
     def expose(self, view: Picture, time: int, noise: npt.NDArray[np.int8]) -> Picture:
         """The frame of a time; ``noise`` is a stock of unit normal noise times 32.
 
-        Args:
-            view: RGB (H, W, 3), uint8, without noise.
-            time: in frames; the same time always has the same noise.
-            noise: unit normal noise times 32, int8, (K,) with K above the values of the frame.
-
-        Returns:
-            RGB (H, W, 3), uint8.
+        ``view``: RGB (H, W, 3), uint8, without noise; ``noise``: unit normal noise times 32, int8, (K,) with
+        K above the values of the frame; returns RGB (H, W, 3), uint8.
         """
         blurred = cv2.GaussianBlur(view, (0, 0), self.blur) if self.blur else view
         picture: npt.NDArray[Any] = np.asarray(cv2.LUT(blurred, self.tone))
@@ -270,11 +237,7 @@ def draw_sensor(rng: Rng) -> Sensor:
 def noise_stock(count: int = 1 << 21) -> npt.NDArray[np.int8]:
     """Unit normal noise times 32, to be cut at random places; drawing it anew costs more than all else.
 
-    Args:
-        count: how many values.
-
-    Returns:
-        (count,), int8.
+    Returns (count,), int8.
     """
     normal = np.random.default_rng(0).standard_normal(count, np.float32)
     return np.asarray(np.clip(normal * 32, -127, 127), np.int8)

@@ -1,14 +1,14 @@
 """Training samples of STCN and STM: three frames of a still image or of a video.
 
 For STCN every draw is the published one (its release; paper, section 4), in its order, where it is known.
-What STM does otherwise has fields with STCN's value as their default.
+STM's differences are fields with STCN's values as defaults.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -39,11 +39,7 @@ def choose_frames(rng: Rng, count: int, max_skip: int) -> tuple[int, int, int]:
 
 @dataclass(frozen=True, slots=True)
 class StillSamples:
-    """Objects of a still image, moved and bent into three frames (stage 0).
-
-    The shared draws come first, then those of each frame; the spline is the last step of a frame. Published
-    masks of STCN hold one object; of an image with more than ``slots``, some are drawn.
-    """
+    """Objects of a still image, moved and bent into three frames (stage 0)."""
 
     footage: Sequence[Footage]
     side: int
@@ -83,28 +79,24 @@ class StillSamples:
 
 @dataclass(frozen=True, slots=True)
 class VideoSamples:
-    """Three frames of a video, see :func:`long_enough`, with some of its objects (stages 1 to 3).
-
-    With ``drop`` objects are passed over that are too small to learn from, which BL30K has: all of at most
-    100 pixels in the first frame, and those of at most 900 there that grow to 400 or more in another frame.
-    """
+    """Three frames of a video, see :func:`long_enough`, with some of its objects (stages 1 to 3)."""
 
     footage: Sequence[Footage]
     side: int
-    least_area: float = 0.36  # smallest share of the picture that a crop shows
+    least_area: float = 0.36  # smallest share of the image that a crop shows
     small_objects: Literal["keep", "drop"] = "keep"
     slots: int = 2
     choose: Callable[[Rng, int, int], Sequence[int]] = choose_frames
     clip_affine: tuple[float, float] = (0, 0)  # largest rotation and shear of all frames alike, in degrees
     frame_affine: tuple[float, float] = (15, 10)  # and of each frame of its own
     frame_jitter: Jitter = FAINT
-    interpolation: int = cv2.INTER_CUBIC  # of pictures that are turned
-    film_frames: bool = True  # whether distances count frames of the video, or else labelled frames
+    interpolation: int = cv2.INTER_CUBIC  # of images that are turned
+    video_frames: bool = True  # whether distances count frames of the video, or else labelled frames
 
     def draw(self, rng: Rng, index: int, max_skip: int) -> Clip:
         """A clip of footage ``index`` whose frames are at most about ``max_skip`` frames apart."""
         footage = self.footage[index]
-        reach = max(1, max_skip // (footage.spacing if self.film_frames else 1))
+        reach = max(1, max_skip // (footage.spacing if self.video_frames else 1))
         for _ in range(1 + REDRAWS):
             order = self.choose(rng, len(footage), reach)
             clip = self._augment(rng, [Labelled(*footage.read(i)) for i in order])
@@ -152,16 +144,11 @@ class VideoSamples:
 
 @dataclass(frozen=True)
 class SampleBatches(Batches):
-    """Whole passes over the footage, each in its own random order.
-
-    Items are as those of :class:`segue_train.clips.ClipBatches`; the first object always exists, even
-    where its mask is empty. As in the release, footage that does not fill a batch at the end of a pass is
-    left out; where a pass has less than one batch, footage is repeated.
-    """
+    """Whole passes over the footage, each in its own random order."""
 
     samples: StillSamples | VideoSamples
     batch: int
-    skips: Skips | None = None
+    skips: Callable[[int, int], int] | None = None  # largest gap in a pass of so many
 
     def __post_init__(self) -> None:
         if not self.samples.footage:
@@ -173,7 +160,7 @@ class SampleBatches(Batches):
         epoch, position = divmod(number, per_epoch)
         order = order_of_pass(total, self.seed, 1, epoch)
         rng = np.random.default_rng([self.seed, 0, number])
-        max_skip = self.skips.max_skip(epoch, -(-self.count // per_epoch)) if self.skips else 1
+        max_skip = self.skips(epoch, -(-self.count // per_epoch)) if self.skips else 1
         places = (position * self.batch + np.arange(self.batch)) % total
         clips = [self.samples.draw(rng, int(order[place]), max_skip) for place in places]
         batch = collate(clips, self.samples.slots)
@@ -189,34 +176,20 @@ def long_enough(footage: Sequence[Footage], stage: int, frames: int = FRAMES) ->
     return videos
 
 
-class Skips(Protocol):
-    """How far apart the three frames may be; changes between passes over the data."""
-
-    def max_skip(self, epoch: int, epochs: int) -> int:
-        """Schedule the distance between the frames of a sample.
-
-        Args:
-            epoch: number of the pass over the data, from 0.
-            epochs: number of all passes.
-
-        Returns:
-            Largest distance in frames.
-        """
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class SkipCurriculum:
-    """The curriculum of STCN; after the share ``fall`` of the training the gap is back at its start."""
+    """Largest gap between frames: 5, rising at shares of the training, and 5 again from ``fall`` on.
+
+    The rises are those of STCN by default.
+    """
 
     fall: float
+    rises: tuple[tuple[float, int], ...] = ((0.1, 10), (0.2, 15), (0.3, 20), (0.4, 25))
 
-    def max_skip(self, epoch: int, epochs: int) -> int:
-        value = 5
-        for share, then in ((0.1, 10), (0.2, 15), (0.3, 20), (0.4, 25), (self.fall, 5)):
-            if epoch >= round(epochs * share):
-                value = then
-        return value
+    def __call__(self, epoch: int, epochs: int) -> int:
+        """Distance in frames in pass ``epoch`` of ``epochs``."""
+        shares = (*self.rises, (self.fall, 5))
+        return next((gap for share, gap in reversed(shares) if epoch >= round(epochs * share)), 5)
 
 
 def _index_mask(inside: BoolArray) -> Picture:

@@ -16,7 +16,7 @@ from segue.weights import load, read_checkpoint
 from segue.weights.checkpoint import match
 
 SHIPPED = Path("shipped")
-"""What ``--start`` calls the weights that come with segue."""
+"""Name of the shipped weights for ``--start``."""
 
 
 def tensors_to_start_from(path: Path, network: str) -> dict[str, Tensor]:
@@ -70,7 +70,7 @@ def _fold(conv: nn.Conv2d, state: Mapping[str, Tensor], weight: str, norm: str) 
 
 @torch.no_grad()
 def take(path: Path, wanted: dict[str, Tensor]) -> None:
-    """Fill tensors in place from those of the same names in a file, which may hold more."""
+    """Fill tensors in place from tensors of the same names in a file."""
     tensors = read_checkpoint(path).tensors
     present = {name: tensors[name] for name in wanted if name in tensors}
     for name, tensor in match(path, present, wanted).items():

@@ -31,10 +31,7 @@ from segue_train.foreground_windows import read_depth
 
 
 class JAndF:
-    """Mean J&F of a memory network over sequences, with its published schedule, by the DAVIS 2017 protocol.
-
-    All frames are followed, the labelled ones scored.
-    """
+    """Mean J&F of a memory network over sequences, by its published schedule and the DAVIS 2017 protocol."""
 
     def __init__(self, sequences: Iterable[Sequence]) -> None:
         self.sequences = list(sequences)
@@ -56,35 +53,31 @@ def _score(network: MemoryNetwork, sequence: Sequence) -> float:
 
 
 class FMeasure:
-    """Mean over films of CDnet's F measure, in a session as users run it, cold from the first frame on.
-
-    All frames are segmented, the labelled ones scored; ``flow`` gives the flow pictures of a film, for
-    networks whose frames bring them.
-    """
+    """Mean over videos of CDnet's F measure, in a session as users run it, cold from the first frame on."""
 
     def __init__(
         self,
-        films: Iterable[ForegroundSequence],
+        videos: Iterable[ForegroundSequence],
         flow: Callable[[ForegroundSequence], FlowFiles] | None = None,
     ) -> None:
-        self.films = list(films)
-        self._flows = [None if flow is None else flow(film) for film in self.films]
+        self.videos = list(videos)
+        self._flows = [None if flow is None else flow(video) for video in self.videos]
 
     def __call__(self, network: nn.Module) -> float:
-        model, films = cast(ForegroundNetwork, network), zip(self.films, self._flows, strict=True)
-        return float(np.mean([_f_measure(model, film, flow) for film, flow in films]))
+        model, videos = cast(ForegroundNetwork, network), zip(self.videos, self._flows, strict=True)
+        return float(np.mean([_f_measure(model, video, flow) for video, flow in videos]))
 
 
-def _f_measure(network: ForegroundNetwork, film: ForegroundSequence, flow: FlowFiles | None) -> float:
-    accumulator = ForegroundAccumulator(film.key, roi=film.read_roi(), threshold=1)
+def _f_measure(network: ForegroundNetwork, video: ForegroundSequence, flow: FlowFiles | None) -> float:
+    accumulator = ForegroundAccumulator(video.key, roi=video.read_roi(), threshold=1)
 
     def frame(i: int) -> Frame:
-        depth = read_depth(film, i) if foreground_capabilities(network).depth else None
-        return Frame(i, float(i), film.read_image(i), depth, None if flow is None else flow(i))
+        depth = read_depth(video, i) if foreground_capabilities(network).depth else None
+        return Frame(i, float(i), video.read_image(i), depth, None if flow is None else flow(i))
 
-    for result in results(ForegroundSession(network), map(frame, range(len(film)))):
-        if result.index in film.labels:
-            accumulator.update(result.mask, film.read_labels(result.index))
+    for result in results(ForegroundSession(network), map(frame, range(len(video)))):
+        if result.index in video.labels:
+            accumulator.update(result.mask, video.read_labels(result.index))
     return accumulator.counts.measures()["F"]
 
 

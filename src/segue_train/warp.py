@@ -14,7 +14,7 @@ from segue.arrays import Float32Array
 
 Matrix = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.uint8]
-Pair = tuple[Picture, Picture]  # a picture and its index mask
+Pair = tuple[Picture, Picture]  # an image and its index mask
 Size = tuple[int, int]
 Rng = np.random.Generator
 Item = TypeVar("Item")
@@ -31,7 +31,7 @@ def picked(rng: Rng, items: Sequence[Item]) -> Item:
 
 
 class Kinds(Generic[Item]):
-    """Items of several kinds, of which each is drawn as often as its share says."""
+    """Items of several kinds, drawn by their shares."""
 
     def __init__(self, groups: Sequence[tuple[float, Sequence[Item]]]) -> None:
         self.kinds = [items for _, items in groups if items]
@@ -44,7 +44,7 @@ class Kinds(Generic[Item]):
 
 
 def random_part(rng: Rng, size: Size, part: Size) -> tuple[slice, slice]:
-    """Rows and columns of a random part of a picture."""
+    """Rows and columns of a random part of an image."""
     top, left = (int(rng.integers(whole - length + 1)) for whole, length in zip(size, part, strict=True))
     return slice(top, top + part[0]), slice(left, left + part[1])
 
@@ -86,7 +86,7 @@ def walk(rng: Rng, motion: Motion, length: int, centre: tuple[float, float], sid
 
 
 def crop_matrix(centre: tuple[float, float], scale: float, side: int, flip: bool) -> Matrix:
-    """Map from a picture to a square crop of it."""
+    """Map from an image to a square crop of it."""
     sign = -scale if flip else scale
     return np.array(
         [[sign, 0, side / 2 - sign * centre[0]], [0, scale, side / 2 - scale * centre[1]], [0, 0, 1]]
@@ -102,9 +102,9 @@ def displacement(rng: Rng, side: int, strength: float) -> Float32Array:
 def apply(
     picture: Picture, matrix: Matrix, side: int, field: Float32Array | None = None, *, mask: bool = False
 ) -> Picture:
-    """Warp a picture or an index mask to a square.
+    """Warp an image or an index mask to a square.
 
-    Pictures are reflected at the border; a mask is 0 outside and never interpolated.
+    Images are reflected at the border; a mask is 0 outside and never interpolated.
     """
     flags = cv2.INTER_NEAREST if mask else cv2.INTER_LINEAR
     border = cv2.BORDER_CONSTANT if mask else cv2.BORDER_REFLECT_101

@@ -1,4 +1,4 @@
-"""What lies between scene and sensor: fog, cameras that see little, headlights, insects before the lens."""
+"""Effects between scene and sensor: fog, low contrast, headlights, insects in front of the lens."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Haze:
 
 
 def draw_haze(rng: Rng, size: Size) -> Haze:
-    """Fog or haze, thicker towards the top of the picture, which is far away, in slow swathes."""
+    """Fog or haze, thicker towards the top of the image, which is far away, in slow swathes."""
     near = rng.uniform(0.15, 0.7)
     far = near * rng.uniform(0.3, 1)
     rows = np.linspace(far, near, size[0], dtype=np.float32)[:, None]

@@ -1,7 +1,7 @@
 """Training clips of YouTube-VIS, OVIS and COCO, drawn and batched as the training of SeqFormer does.
 
 Wu et al., "SeqFormer" (ECCV 2022), and its release. An epoch has one clip for every frame of every video,
-which is its key frame, and one for every COCO picture with one of the classes.
+which is its key frame, and one for every COCO image with one of the classes.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from segue.naming import first_few
 from segue.registry import DATASETS
 from segue_train.instance_augment import PUBLISHED, InstanceClip, Sizes, augmented, pseudo_clip
 from segue_train.instance_losses import ClipTargets, centred
-from segue_train.recipe import Batch, Batches, order_of_pass
+from segue_train.recipe import Batch, Batches, in_passes
 from segue_train.warp import Rng
 
 FRAMES = 5  # frames of a clip
 NEAREST = 3  # farthest from the key frame that its two neighbours in the clip are taken
-MOST_OBJECTS = 25  # objects of a COCO picture from which on another one is taken
+MOST_OBJECTS = 25  # objects of a COCO image from which on another one is taken
 ATTEMPTS = 1000  # clips without any object in a row after which the data are no good
 CHANNELS = 42  # class channels of the published networks
 COCO_CHANNELS = 91  # those of their training on COCO: the numbers of its 80 categories go up to 90
@@ -53,7 +53,7 @@ COCO_TO_2021: Mapping[int, int] = dict(
 
 
 class ClipSource(Protocol):
-    """What training clips are drawn from."""
+    """Videos and images for training clips."""
 
     def __len__(self) -> int:
         """Clips of an epoch."""
@@ -97,10 +97,7 @@ class VideoClips:
 
 
 class StillClips:
-    """One clip for every COCO picture with one of the classes, which are ``channels`` by category.
-
-    A clip of one frame is the picture as it is annotated, one of several is made of views of it.
-    """
+    """One clip for every COCO image with one of the classes, which are ``channels`` by category."""
 
     def __init__(
         self,
@@ -165,11 +162,8 @@ class ClipBatches(Batches):
 
     def batch_of(self, number: int) -> Batch:
         rng = np.random.default_rng((self.seed, 1, number))
-        clips = []
-        for place in range(number * self.batch, (number + 1) * self.batch):
-            epoch, rank = divmod(place, self.clips)
-            clips.append(self._draw(rng, int(order_of_pass(self.clips, self.seed, 0, epoch)[rank])))
-        return collate(clips)
+        places = in_passes(self.clips, number, self.batch, self.seed, 0)
+        return collate([self._draw(rng, place) for place in places])
 
     def _draw(self, rng: Rng, place: int) -> InstanceClip:
         """The clip at a place, or another one where that shows nothing."""
@@ -219,15 +213,9 @@ def clip_targets(batch: Mapping[str, Tensor]) -> list[ClipTargets]:
 
 
 def valid_places(sizes: Tensor, height: int, width: int) -> Tensor:
-    """Where the frames of each clip are in the padded ones.
+    """Valid regions of the padded frames of each clip.
 
-    Args:
-        sizes: height and width of each, (N, 2).
-        height: of the padded frames.
-        width: of the padded frames.
-
-    Returns:
-        (N, H, W), bool.
+    ``sizes``: height and width of each, (N, 2); returns (N, H, W), bool.
     """
     rows = torch.arange(height, device=sizes.device) < sizes[:, :1]
     columns = torch.arange(width, device=sizes.device) < sizes[:, 1:]
@@ -248,7 +236,7 @@ def opened(text: str) -> YTVISDataset:
 
 
 def clip_sources(data: list[str], sizes: Sizes = PUBLISHED) -> tuple[list[ClipSource], dict[int, str]]:
-    """What ``--data`` names, in clips of some sizes."""
+    """Clips of the data of ``--data``, in given sizes."""
     datasets = [opened(text) for text in data]
     stills = [dataset for dataset in datasets if isinstance(dataset, CocoImages)]
     videos = [dataset for dataset in datasets if not isinstance(dataset, CocoImages)]
@@ -259,7 +247,7 @@ def clip_sources(data: list[str], sizes: Sizes = PUBLISHED) -> tuple[list[ClipSo
 
 
 def still_sources(data: list[str], frames: int, sizes: Sizes) -> list[ClipSource]:
-    """What ``--data`` names of COCO, in clips whose channels are the numbers of categories."""
+    """Clips of the COCO data of ``--data``; class channels are category numbers."""
     found: list[ClipSource] = []
     for text in data:
         dataset = opened(text)
@@ -273,7 +261,7 @@ def still_sources(data: list[str], frames: int, sizes: Sizes) -> list[ClipSource
 
 
 def _names(videos: list[YTVISDataset]) -> dict[int, str]:
-    """Categories of the videos; those of YouTube-VIS 2019 where there are only pictures."""
+    """Categories of the videos, or of YouTube-VIS 2019 if there are only images."""
     if not videos:
         return dict(YOUTUBE_VIS_2019)
     names = videos[0].categories
@@ -291,10 +279,7 @@ def _names(videos: list[YTVISDataset]) -> dict[int, str]:
 
 
 def coco_channels(categories: Mapping[int, str], names: Mapping[int, str]) -> dict[int, int]:
-    """Class channel of each COCO category, by number, that is among the classes, by channel.
-
-    As published for YouTube-VIS; for other classes those of the same name.
-    """
+    """Class channel of each COCO category, by number, that is among the classes, by channel."""
     for edition, published in ((YOUTUBE_VIS_2019, COCO_TO_2019), (YOUTUBE_VIS_2021, COCO_TO_2021)):
         if names == edition:
             return dict(published)

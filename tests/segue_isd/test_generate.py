@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +13,11 @@ import pytest
 from segue.datasets.davis import DavisFolder
 from segue.datasets.isd import MOVING_BACKGROUND, IsdClip, export_davis, open_isd
 from segue.datasets.ytvis import YTVISDataset
-from segue.errors import DatasetError, SegueError, SinkError
+from segue.errors import DatasetError, SinkError
 from segue_isd.command import isd
 from segue_isd.gl import RendererError, check_opengl
-from segue_isd.presets import PRESETS, composed
-from segue_isd.runner import CLASSES, generate, plan
+from segue_isd.presets import PRESETS
+from segue_isd.runner import CLASSES, generate
 from segue_isd.writer import ClipWriter
 
 ORDER = replace(PRESETS["tiny"], length=3, size=(48, 64))
@@ -80,20 +78,6 @@ def test_a_folder_with_other_clips_is_refused(root: Path) -> None:
         generate(root, ORDER, frames=FRAMES, seed=6, resume=True)
 
 
-def test_the_composition_of_the_paper_is_rendered_and_known_again(opengl: None, tmp_path: Path) -> None:
-    del opengl
-    order = composed(ORDER, 1, 2, still=True)
-    clips = generate(tmp_path, order, frames=6, seed=5)
-    assert [clip.parent.name for clip in clips] == ["train", "train"]
-    with (tmp_path / "index.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert len({row["template"] for row in rows}) == 1
-    assert len({row["light"] for row in rows}) == 2
-    assert {row["camera"] for row in rows} == {"static"}
-    with pytest.raises(SinkError, match="another seed, order, size or length"):
-        generate(tmp_path, ORDER, frames=6, seed=5, resume=True)
-
-
 @pytest.mark.parametrize("name", ["meta.json", "unfinished.json"])
 def test_a_folder_with_a_foreign_description_is_refused(name: str, tmp_path: Path) -> None:
     clip = tmp_path / "train" / "scene00000"
@@ -101,19 +85,6 @@ def test_a_folder_with_a_foreign_description_is_refused(name: str, tmp_path: Pat
     (clip / name).write_text("[half")
     with pytest.raises(SinkError, match=rf"{name}: is not of a generated clip"):
         generate(tmp_path, ORDER, frames=3, seed=5, resume=True)
-
-
-def test_clips_add_up_to_the_frames_that_were_asked_for(tmp_path: Path) -> None:
-    orders = plan(tmp_path, ORDER, FRAMES)
-    assert [order.frames for order in orders] == [3, 3, 3, 3, 3, 1]
-    assert [order.folder.parent.name for order in orders] == ["train"] * 4 + ["val", "train"]
-
-
-def test_the_index_lists_every_clip(root: Path) -> None:
-    with (root / "index.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["scene_id"] for row in rows] == [f"scene{i:05d}" for i in range(6)]
-    assert sum(int(row["frames"]) for row in rows) == FRAMES
 
 
 def test_clips_are_read_as_videos_of_cdnet(root: Path) -> None:
@@ -170,15 +141,6 @@ def test_youtube_vis_annotations_are_the_instances(root: Path) -> None:
     assert seen > 0
 
 
-def test_clips_can_be_exported_for_networks_that_follow_objects(root: Path, tmp_path: Path) -> None:
-    export_davis(open_isd(root / "train"), tmp_path)
-    davis = DavisFolder(tmp_path)
-    assert len(davis) == 5
-    sequence = davis["scene00000"]
-    ids = IsdClip(root / "train" / "scene00000").read_instances(0)
-    np.testing.assert_array_equal(sequence.read_mask(0), np.where(ids < MOVING_BACKGROUND, ids, 0))
-
-
 def test_damaged_maps_are_named(root: Path, tmp_path: Path) -> None:
     clip = tmp_path / "clip"
     (clip / "flow").mkdir(parents=True)
@@ -201,16 +163,13 @@ def test_the_command_writes_a_data_set_and_a_preview(
     assert "preview" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("size", ["64", "64x", "8x8", "axb", "64x48x3"])
-def test_a_wrong_size_is_refused(size: str, tmp_path: Path) -> None:
-    with pytest.raises(SegueError, match="--size"):
-        isd(tmp_path, size=size)
-
-
-def test_without_the_binding_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "moderngl", None)
-    with pytest.raises(RendererError, match=r"needs moderngl: pip install .*\[synth\]"):
-        check_opengl()
+def test_clips_can_be_exported_for_networks_that_follow_objects(root: Path, tmp_path: Path) -> None:
+    export_davis(open_isd(root / "train"), tmp_path)
+    davis = DavisFolder(tmp_path)
+    assert len(davis) == 5
+    sequence = davis["scene00000"]
+    ids = IsdClip(root / "train" / "scene00000").read_instances(0)
+    np.testing.assert_array_equal(sequence.read_mask(0), np.where(ids < MOVING_BACKGROUND, ids, 0))
 
 
 def test_without_opengl_the_error_names_the_system_packages(monkeypatch: pytest.MonkeyPatch) -> None:

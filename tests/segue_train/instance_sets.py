@@ -20,7 +20,7 @@ BRIGHT, DARK = 1, 2
 
 
 def picture(seed: int, shift: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """A picture, and the masks of its bright and its dark square, (2, H, W)."""
+    """An image, and the masks of its bright and its dark square, (2, H, W)."""
     image = np.random.default_rng(seed).integers(90, 150, (*SIZE, 3)).astype(np.uint8)
     masks = np.zeros((2, *SIZE), np.bool_)
     masks[0, 10:34, 10 + shift : 40 + shift] = True
@@ -55,7 +55,7 @@ def save_ytvis(root: Path, names: Mapping[int, str], length: int = 6, split: str
 
 
 def save_coco(root: Path, names: Mapping[int, str]) -> Path:
-    """Two pictures with a square of categories 1 and 2 each, and one without any."""
+    """Two images with a square of categories 1 and 2 each, and one without any."""
     (root / "train2017").mkdir(parents=True)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []

@@ -14,7 +14,7 @@ from tests.clips import Bytes, clip
 def write_video(
     root: Path, name: str, frames: Bytes, masks: Bytes, stems: Sequence[str] | None = None
 ) -> Path:
-    """A sequence of a DAVIS-style folder; masks are palette pictures."""
+    """A sequence of a DAVIS-style folder; masks are palette images."""
     stems = stems or [f"{i:05d}" for i in range(len(frames))]
     for kind in ("JPEGImages", "Annotations"):
         (root / kind / name).mkdir(parents=True)

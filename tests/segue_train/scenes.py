@@ -1,4 +1,4 @@
-"""Tiny labelled films of still cameras for the tests of training."""
+"""Tiny labelled videos of still cameras for the tests of training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.datasets.foreground_videos import save, save_cdnet_video
 def save_scene(
     root: Path, category: str, name: str, frames: int = 9, size: tuple[int, int] = (48, 64)
 ) -> Path:
-    """A film in the layout of CDnet 2014: a bright square moves by 6 pixels a frame over a ramp."""
+    """A video in the layout of CDnet 2014: a bright square moves by 6 pixels a frame over a ramp."""
     height, width = size
     ramp = np.broadcast_to(np.linspace(40, 120, width, dtype=np.uint8)[:, None], (height, width, 3))
     numbers = range(1, frames + 1)
@@ -30,7 +30,7 @@ def save_scene(
 
 
 def save_composites(root: Path, count: int = 3) -> Path:
-    """Composite pictures of HOFAM: frame, flow that is its number in red, truth in the upper half."""
+    """Composite images of HOFAM: frame, flow that is its number in red, truth in the upper half."""
     for number in range(1, count + 1):
         panels = np.full((256, 768, 3), 60, np.uint8)
         panels[:, 256:512] = (10 * number, 2, 1)

@@ -1,4 +1,4 @@
-"""F during training is the F of a session over a film."""
+"""F during training is the F of a session over a video."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import nn
 from segue.datasets.foreground import open_plain
 from segue.models.mustan_lite import MustanLite
 from segue_train.validation import FMeasure
-from tests.segue_train.test_foreground_videos import save_film
+from tests.segue_train.test_foreground_videos import save_video
 
 
 class Everything(MustanLite):
-    """Takes all of the picture for foreground, or nothing."""
+    """Takes all of the image for foreground, or nothing."""
 
     def __init__(self, logit: float) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class Everything(MustanLite):
 
 @pytest.mark.parametrize("logit", [9.0, -9.0])
 def test_f_follows_from_what_is_foreground(tmp_path: Path, logit: float) -> None:
-    save_film(tmp_path, "walk", range(1, 5))
+    save_video(tmp_path, "walk", range(1, 5))
     found = FMeasure(list(open_plain(tmp_path)))(Everything(logit).eval())
     share = 100 / (60 * 90)
     precision, recall = (share, 1.0) if logit > 0 else (0.0, 0.0)

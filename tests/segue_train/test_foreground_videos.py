@@ -1,4 +1,4 @@
-"""Samples of films: a background without movers, and moving cameras brought to rest."""
+"""Samples of videos: a background without movers, and moving cameras brought to rest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from segue_train import foreground_pool
 from segue_train.footage import gather
 from segue_train.foreground_material import fill_pool, gather_foreground, refuse_trained
 from segue_train.foreground_samples import UNLIT
-from segue_train.foreground_videos import MovingCameras, StillCameras, camera_motion
+from segue_train.foreground_videos import MovingCameras, StillCameras
 from tests.clips import Bytes
 from tests.datasets.foreground_videos import save
 from tests.segue_train.making import write_all, write_video
@@ -24,7 +24,7 @@ OFFSETS = (-2, -1, 0)
 SIZE = (48, 64)
 
 
-def save_film(root: Path, name: str, numbers: range, shadow: bool = True) -> None:
+def save_video(root: Path, name: str, numbers: range, shadow: bool = True) -> None:
     """A white square of 10 pixels that moves by 4 pixels a frame over grey, with a dark stripe below."""
     for k, number in enumerate(numbers):
         frame, labels = np.full((60, 90, 3), 100, np.uint8), np.zeros((60, 90), np.uint8)
@@ -36,54 +36,28 @@ def save_film(root: Path, name: str, numbers: range, shadow: bool = True) -> Non
 
 
 def panned(frames: int, step: tuple[int, int]) -> Bytes:
-    """A camera that pans over a picture of many corners."""
+    """A camera that pans over an image of many corners."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
     picture = cv2.GaussianBlur(cv2.resize(coarse, (450, 300), interpolation=cv2.INTER_NEAREST), (0, 0), 1)
     return np.stack([picture[k * step[1] :, k * step[0] :][:120, :160] for k in range(frames)])
 
 
-def test_many_backgrounds_of_a_still_camera_have_no_movers(tmp_path: Path) -> None:
-    save_film(tmp_path, "walk", range(1, 15))
-    maker = StillCameras(list(open_plain(tmp_path)), OFFSETS, SIZE, shadows=True)
-    clean = 0
-    for seed in range(30):
-        (sample,) = maker.samples(np.random.default_rng(seed))
-        assert sample.window.shape == (3, *SIZE, 3)
-        moving = sample.labels == MOTION
-        assert (sample.window[-1][moving] > 150).sum() >= 0.8 * 3 * moving.sum()
-        assert set(np.unique(sample.labels)) <= {STATIC, SHADOW, UNKNOWN, MOTION}
-        clean += int((sample.background[..., 3:6] < 120).all())
-    # The others are single past frames, and medians of the few frames of the beginning.
-    assert 5 <= clean < 25
-
-
 def test_shadows_that_are_not_labelled_are_no_example_of_their_absence(tmp_path: Path) -> None:
-    save_film(tmp_path, "walk", range(1, 15), shadow=False)
+    save_video(tmp_path, "walk", range(1, 15), shadow=False)
     maker = StillCameras(list(open_plain(tmp_path)), OFFSETS, SIZE, shadows=False)
     assert set(np.unique(maker.samples(np.random.default_rng(0))[0].labels)) <= {UNLIT, UNKNOWN, MOTION}
 
 
 def test_a_gap_in_the_numbers_separates_scenes(tmp_path: Path) -> None:
-    save_film(tmp_path, "a", range(1, 4))
-    save_film(tmp_path, "a", range(10, 14))
-    save_film(tmp_path, "a", range(20, 21))
+    save_video(tmp_path, "a", range(1, 4))
+    save_video(tmp_path, "a", range(10, 14))
+    save_video(tmp_path, "a", range(20, 21))
     maker = StillCameras(list(open_plain(tmp_path)), OFFSETS, SIZE, shadows=True)
     assert [(run.first, run.last) for run in maker.runs] == [(0, 2), (3, 6)]
-    save_film(tmp_path / "short", "a", range(1, 2))
-    with pytest.raises(DatasetError, match="no film with labelled frames"):
+    save_video(tmp_path / "short", "a", range(1, 2))
+    with pytest.raises(DatasetError, match="no video with labelled frames"):
         StillCameras(list(open_plain(tmp_path / "short")), OFFSETS, SIZE, shadows=True)
-
-
-def test_the_motion_of_a_camera_is_found() -> None:
-    first, second = panned(2, (7, 3))
-    empty = np.zeros(first.shape[:2], np.uint8)
-    matrix = camera_motion((first, empty), (second, empty))
-    assert matrix is not None
-    moved = cv2.perspectiveTransform(np.array([[[40.0, 30.0], [120.0, 90.0]]]), matrix)
-    np.testing.assert_allclose(moved[0], [[33, 27], [113, 87]], atol=0.5)
-    flat = np.full_like(first, 90)
-    assert camera_motion((flat, empty), (flat, empty)) is None
 
 
 def test_what_came_before_is_brought_onto_the_current_frame(tmp_path: Path) -> None:
@@ -99,20 +73,20 @@ def test_what_came_before_is_brought_onto_the_current_frame(tmp_path: Path) -> N
         assert set(np.unique(sample.labels)) <= {UNLIT, UNKNOWN, MOTION}
 
 
-def test_films_that_are_too_short_are_told_of(tmp_path: Path) -> None:
+def test_videos_that_are_too_short_are_told_of(tmp_path: Path) -> None:
     videos = gather([str(write_all(tmp_path)[0])], report=print).videos
     with pytest.raises(DatasetError, match="give longer ones"):
         MovingCameras(videos, OFFSETS, SIZE).samples(np.random.default_rng(0))
 
 
-def test_a_pool_is_filled_from_clips_and_films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pool_is_filled_from_clips_and_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(foreground_pool, "SHARD", 4)
     videos, stills = write_all(tmp_path)
-    save_film(tmp_path / "films", "walk", range(1, 9))
-    save_film(tmp_path / "films", "held", range(1, 9))
-    folders = [str(videos), str(stills), f"isd={tmp_path / 'films'}"]
+    save_video(tmp_path / "videos", "walk", range(1, 9))
+    save_video(tmp_path / "videos", "held", range(1, 9))
+    folders = [str(videos), str(stills), f"isd={tmp_path / 'videos'}"]
     material = gather_foreground(folders, exclude=["held", "boat"], report=print)
-    assert [film.name for films in material.films.values() for film in films] == ["walk"]
+    assert [video.name for videos in material.videos.values() for video in videos] == ["walk"]
     assert [video.name for video in material.footage.videos] == ["kite"]
     folder = tmp_path / "pool"
     pool = fill_pool(folder, material, OFFSETS, SIZE, samples=16, seed=1, workers=0, report=print)
@@ -129,7 +103,7 @@ def test_a_pool_is_filled_from_clips_and_films(tmp_path: Path, monkeypatch: pyte
 
 
 def test_unknown_names_and_empty_data_are_refused(tmp_path: Path) -> None:
-    save_film(tmp_path, "walk", range(1, 9))
+    save_video(tmp_path, "walk", range(1, 9))
     with pytest.raises(DatasetError, match="no sequence wak to exclude"):
         gather_foreground([f"isd={tmp_path}"], exclude=["wak"], report=print)
     material = gather_foreground([f"isd={tmp_path}"], exclude=["walk"], report=print)

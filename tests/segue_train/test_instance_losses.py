@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 
 from segue.models.seqformer import SeqFormer
 from segue_train.instance_losses import (
@@ -15,15 +15,11 @@ from segue_train.instance_losses import (
     ClipTargets,
     box_losses,
     class_loss,
-    corners,
-    focal,
-    generalized_iou,
     instance_losses,
     mask_losses,
     mask_targets,
     match,
     matching_cost,
-    objects_per_device,
 )
 from tests.fill import fill_plainly
 from tests.golden_arrays import Golden, load_golden
@@ -72,37 +68,6 @@ def test_losses_and_their_gradients_are_the_published_ones(units: Golden) -> Non
     for name, leaf in zip(("logits", "boxes", "masks0", "masks1"), (logits, boxes, *masks), strict=True):
         assert leaf.grad is not None
         units.check(f"grad_{name}", leaf.grad)
-
-
-def test_generalized_iou_is_the_published_one(units: Golden) -> None:
-    a, b = tensor(units, "giou_a"), tensor(units, "giou_b")
-    units.check("giou", generalized_iou(a[:, None], b[None]))
-
-
-def test_focal_loss_has_the_slope_of_its_formula() -> None:
-    logits = torch.linspace(-3, 3, 7, dtype=torch.float64, requires_grad=True)
-    target = torch.tensor([0, 1, 0, 1, 0, 1, 0], dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda x: focal(x, target), (logits,))
-
-
-def test_objects_are_counted_over_all_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    def clip(count: int) -> ClipTargets:
-        return ClipTargets(torch.ones(count, dtype=torch.int64), torch.zeros(count, 1, 4), torch.zeros(count))
-
-    assert objects_per_device([clip(4), clip(3)]) == 7
-    assert objects_per_device([clip(0)]) == 1
-    elsewhere = torch.tensor(5.0)
-    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
-    monkeypatch.setattr(distributed, "all_reduce", lambda count: count.add_(elsewhere))
-    assert objects_per_device([clip(1)]) == 3
-
-
-def test_generalized_iou_falls_from_one_to_minus_one() -> None:
-    box = torch.tensor([[0.5, 0.5, 0.2, 0.2]])
-    far = torch.tensor([[1e6, 1e6, 0.2, 0.2]])
-    assert float(generalized_iou(corners(box), corners(box))) == pytest.approx(1.0)
-    assert float(generalized_iou(corners(box), corners(far))) == pytest.approx(-1.0, abs=1e-6)
 
 
 def test_a_training_step_gives_the_published_losses_and_gradients(golden: GoldenReader) -> None:

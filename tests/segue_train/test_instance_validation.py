@@ -15,7 +15,6 @@ from segue.masks import encode_rle
 from segue.metrics.ytvis import evaluate_ytvis
 from segue.models.seqformer import SeqFormer, Size
 from segue.sessions import official
-from segue_train import validation
 from segue_train.validation import ClipAP
 from tests.segue_train.instance_sets import BRIGHT, DARK, save_ytvis
 
@@ -50,32 +49,10 @@ def records(dataset: YTVISDataset, video: Video, label: dict[int, int], seen: li
     ]
 
 
-@pytest.mark.parametrize(
-    ("label", "seen", "expected"),
-    [
-        ({BRIGHT: BRIGHT, DARK: DARK}, [BRIGHT, DARK], 1.0),
-        ({BRIGHT: BRIGHT, DARK: DARK}, [BRIGHT], 0.5),
-        ({BRIGHT: DARK, DARK: BRIGHT}, [BRIGHT, DARK], 0.0),
-        ({}, [], 0.0),
-    ],
-)
-def test_masks_and_classes_count(
-    dataset: YTVISDataset,
-    monkeypatch: pytest.MonkeyPatch,
-    label: dict[int, int],
-    seen: list[int],
-    expected: float,
-) -> None:
-    monkeypatch.setattr(
-        validation, "video_records", lambda _, data, video, *__: records(data, video, label, seen)
-    )
-    assert ClipAP(dataset)(tiny()) == pytest.approx(expected)
-
-
 def test_a_network_is_scored_as_its_results_would_be(dataset: YTVISDataset, tmp_path: Path) -> None:
     network = tiny()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(official, "resized", lambda picture, _: picture)  # small pictures are quick
+        patch.setattr(official, "resized", lambda picture, _: picture)  # small images are quick
         results = tmp_path / "results.json"
         records = []
         for video in dataset:

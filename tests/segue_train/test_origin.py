@@ -1,4 +1,4 @@
-"""A training goes on only with the options and data that it was begun with."""
+"""A training goes on only with the options and data that it was started with."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_data_are_the_same_elsewhere_and_others_with_one_file_more(
 
     (moved / "images/c.png").write_bytes(b"more")
 
-    with pytest.raises(CheckpointError, match=r"it was begun with data .*files"):
+    with pytest.raises(CheckpointError, match=r"it was started with data .*files"):
         require_same(before, origin_of({"data": [form.format(moved)]}, {"batch": 4}))
 
 
@@ -40,8 +40,8 @@ def test_a_file_counts_by_its_content_and_options_by_value(tmp_path: Path) -> No
     require_same(before, origin_of(options))
 
     for change in ({"rate": 0.2}, {"exclude": "a"}, {"seen": True}, {"more": 1}):
-        with pytest.raises(CheckpointError, match=f"begun with {next(iter(change))} "):
+        with pytest.raises(CheckpointError, match=f"started with {next(iter(change))} "):
             require_same(before, origin_of({**options, **change}))
     (tmp_path / "teacher").write_bytes(b"two")
-    with pytest.raises(CheckpointError, match="begun with teacher"):
+    with pytest.raises(CheckpointError, match="started with teacher"):
         require_same(before, origin_of(options))

@@ -40,7 +40,7 @@ def test_hofam_is_trained_resumed_and_loaded_as_it_was_built(root: Path, tmp_pat
         "--workers", 0, "--device", "cpu", "--out", tmp_path,
     )  # fmt: skip
     first = run(*command, "--until", 1)
-    assert "1 real and 0 rendered films to learn from, 1 left out" in first
+    assert "1 real and 0 rendered videos to learn from, 1 left out" in first
     assert "step 1/2  score 0." in first
     assert "step 2/2" in run(*command, "--resume")
     for name in ("stam.safetensors", "stam-best.safetensors"):
@@ -78,8 +78,8 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return found
 
 
-def test_depth_is_refused_where_no_film_brings_it(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="no film brings depth maps"):
+def test_depth_is_refused_where_no_video_brings_it(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no video brings depth maps"):
         run("mustan2", "--data", f"cdnet={root}", "--out", tmp_path, "--depth")
 
 
@@ -98,7 +98,7 @@ def test_options_of_mustan_reach_the_network(root: Path, tmp_path: Path, seen: d
     options = {"frames": 3, "causal": True, "frm": "attention", "context": "early"}
     small = {"background": False, "depth_channels": 0, "rlim": False, "width": 0.5}
     assert seen["recipe"].options == {**options, **small}
-    assert [film.name for film in seen["validate"].films] == ["office", "office"]
+    assert [video.name for video in seen["validate"].videos] == ["office", "office"]
 
 
 def test_mustan2_learns_from_a_pool_and_sees_the_past(root: Path, tmp_path: Path) -> None:
@@ -116,11 +116,11 @@ def test_mustan2_learns_from_a_pool_and_sees_the_past(root: Path, tmp_path: Path
     network = segue.load("mustan2", weights=tmp_path / "run/mustan2.safetensors")
     assert isinstance(network, MUSTAN2)
     assert network.capabilities.temporal_quantiles
-    film = np.random.default_rng(0).integers(0, 256, (3, 32, 40, 3), np.uint8)
-    assert len(list(segue.foreground(film, model=network))) == 3
+    video = np.random.default_rng(0).integers(0, 256, (3, 32, 40, 3), np.uint8)
+    assert len(list(segue.foreground(video, model=network))) == 3
 
-    with pytest.raises(TrainingError, match="films do not tell the ranges"):
-        run("mustan2", "--data", f"cdnet={root}", "--background", "--ranges", "--out", tmp_path / "films")
+    with pytest.raises(TrainingError, match="videos do not tell the ranges"):
+        run("mustan2", "--data", f"cdnet={root}", "--background", "--ranges", "--out", tmp_path / "videos")
     with pytest.raises(DatasetError, match=r"frames \[-6, -3, 0\]; this network takes \[-3, 0, 3\]"):
         run(*command, "--size", "32x40", "--out", tmp_path / "both")
     with pytest.raises(DatasetError, match="samples of 36x40 pixels; 240x320 is too large"):
@@ -152,9 +152,9 @@ def test_mustan_learns_from_the_frames_of_a_list(root: Path, tmp_path: Path, see
     lists.write_text(json.dumps({"baseline": frames}), encoding="utf-8")
     order = ("mustan2", "--data", f"cdnet={root}", "--frame-list", lists, "--out", tmp_path / "run")
     run(*order)
-    assert {tuple(film.truths) for films in seen["recipe"].sources for film in films} == {(1, 3, 4)}
+    assert {tuple(video.truths) for videos in seen["recipe"].sources for video in videos} == {(1, 3, 4)}
     run(*order, "--labelled", 25)
-    assert {tuple(film.truths) for films in seen["recipe"].sources for film in films} == {(3,)}
+    assert {tuple(video.truths) for videos in seen["recipe"].sources for video in videos} == {(3,)}
     with pytest.raises(TrainingError, match="--pool takes the place of"):
         run("mustan2", "--pool", tmp_path, "--frame-list", "published", "--out", tmp_path / "run")
 
@@ -162,15 +162,17 @@ def test_mustan_learns_from_the_frames_of_a_list(root: Path, tmp_path: Path, see
 def test_one_fgsegnet_learns_from_several_scenes(root: Path, tmp_path: Path, seen: dict[str, Any]) -> None:
     data = ("--data", f"cdnet={root}", "--out", tmp_path)
     said = run("fgsegnet", *data, "--frames", 3, "--epochs", 10)
-    films = [film.key for film, _ in seen["recipe"].scenes]
-    assert f"{len(films)} scenes: {2 * len(films)} frames to learn from, {len(films)} to validate" in said
-    assert seen["steps"] == 20 * len(films)
+    videos = [video.key for video, _ in seen["recipe"].scenes]
+    assert f"{len(videos)} scenes: {2 * len(videos)} frames to learn from, {len(videos)} to validate" in said
+    assert seen["steps"] == 20 * len(videos)
     run("fgsegnet", *data, "--frames", 5, "--exclude", "office")
-    assert [film.key for film, _ in seen["recipe"].scenes] == [name for name in films if "office" not in name]
+    assert [video.key for video, _ in seen["recipe"].scenes] == [
+        name for name in videos if "office" not in name
+    ]
     run(
         "fgsegnet", root / "baseline" / "office", root / "baseline" / "yard", "--frames", 5, "--out", tmp_path
     )
-    assert [film.name for film, _ in seen["recipe"].scenes] == ["office", "yard"]
+    assert [video.name for video, _ in seen["recipe"].scenes] == ["office", "yard"]
     with pytest.raises(TrainingError, match="nothing to learn from: give folders of scenes, or --data"):
         run("fgsegnet", "--out", tmp_path)
     with pytest.raises(TrainingError, match="leave out scenes of --data"):

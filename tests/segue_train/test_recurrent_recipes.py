@@ -10,16 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segue.errors import TrainingError
 from segue.models.cutie import Cutie
 from segue.models.xmem import XMem
 from segue.weights import write_checkpoint
 from segue_train.clips import Clip
 from segue_train.footage import Material, gather
-from segue_train.recipes import cutie, stcn
-from segue_train.recipes.cutie import CutieRecipe
+from segue_train.recipes import stcn
+from segue_train.recipes.cutie import GROWING, CutieRecipe
 from segue_train.recipes.xmem import XMemRecipe
-from segue_train.recurrent_data import JumpCurriculum, frames_near, paste
+from segue_train.recurrent_data import paste
 from segue_train.stcn_data import SampleBatches, VideoSamples
 from tests.segue_train.making import write_all
 
@@ -75,49 +74,6 @@ def test_a_step_of_cutie_trains_all_but_the_statistics_of_norms(material: Materi
     assert len(moved & learned) > 0.9 * len(learned)
 
 
-def test_the_same_step_of_a_run_draws_the_same(material: Material) -> None:
-    recipe = XMemRecipe(0, material.stills, batch=1, side=32)
-    module, batch = recipe.network(), recipe.batches(1, 0)[0]
-    first, again, later = (float(module(batch, 0.0, number)[0].detach()) for number in (5, 5, 5))
-    assert first == again == later
-
-
-def test_stages_of_xmem_are_the_published_ones() -> None:
-    recipe = XMemRecipe(3, [])
-    assert (recipe.plan.batch, recipe.plan.references, recipe.steps) == (8, 3, 100_000)
-    assert recipe.learning_rate(79_999 / 100_000, 79_999) == 1
-    assert recipe.learning_rate(80_000 / 100_000, 80_000) == 0.1
-    assert XMemRecipe(0, []).learning_rate(0.999, 149_999) == 1
-    assert XMemRecipe(2, [], finetune=True).steps == 10_000
-    with pytest.raises(TrainingError, match="stage 1 has no finetuning"):
-        XMemRecipe(1, [], finetune=True)
-
-
-def test_stages_of_cutie_are_the_published_ones() -> None:
-    recipe = CutieRecipe(1, [])
-    assert (recipe.plan.side, recipe.plan.steps, recipe.plan.points) == (480, 125_000, 12_544)
-    rates = [recipe.learning_rate(done / 125_000, done) for done in (0, 99_999, 100_001, 115_001)]
-    assert rates == pytest.approx([1, 1, 0.1, 0.01])
-    groups = recipe.parameter_groups(recipe.network())
-    assert [group["lr"] for group in groups] == pytest.approx([1e-5, 1e-4, 1e-4])
-    assert [len(groups[-1]["params"]), groups[-1]["weight_decay"]] == [2, 0.0]
-    assert recipe.gradient_clip == 3
-
-
-def test_the_curricula_widen_and_narrow() -> None:
-    jumps = JumpCurriculum(0.9)
-    assert [jumps.max_skip(epoch, 100) for epoch in (0, 9, 10, 29, 30, 89, 90)] == [5, 5, 10, 10, 15, 15, 5]
-
-
-def test_frames_of_a_clip_are_near_one_another() -> None:
-    rng, choose = np.random.default_rng(0), frames_near(8)
-    for _ in range(50):
-        chosen = choose(rng, 60, 5)
-        assert len(set(chosen)) == 8
-        assert chosen in (sorted(chosen), sorted(chosen)[::-1])
-        assert np.diff(sorted(chosen)).max() <= 5
-
-
 def test_pasted_objects_cover_and_get_the_next_ids() -> None:
     grey, white = np.full((20, 20, 3), 90, np.uint8), np.full((20, 20, 3), 255, np.uint8)
     mask, front = np.zeros((20, 20), np.uint8), np.zeros((20, 20), np.uint8)
@@ -135,7 +91,7 @@ def test_a_video_stage_adds_orthogonal_channels_to_stage_0(tmp_path: Path) -> No
     first = Cutie("small", single_object=True)
     write_checkpoint(tmp_path / "c0.safetensors", first.state_dict(), {})
     second = Cutie("small")
-    cutie.fill(second, tmp_path / "c0.safetensors")
+    stcn.fill(second, tmp_path / "c0.safetensors", GROWING)
     stem = second.mask_encoder.conv1.weight
     assert torch.equal(stem[:, :4], first.mask_encoder.conv1.weight)
     torch.testing.assert_close(stem[:, 4].flatten(1).T @ stem[:, 4].flatten(1), torch.eye(49))
@@ -155,9 +111,13 @@ def test_trunks_start_from_torchvision_names(tmp_path: Path) -> None:
     }
     write_checkpoint(tmp_path / "r50.safetensors", key, {})
     write_checkpoint(tmp_path / "r18.safetensors", value, {})
-    stcn.load_trunks(network, tmp_path / "r50.safetensors", tmp_path / "r18.safetensors")
+    stcn.load_trunks(
+        network.key_encoder, network.value_encoder, tmp_path / "r50.safetensors", tmp_path / "r18.safetensors"
+    )
     assert torch.equal(network.key_encoder.conv1.weight, source.key_encoder.conv1.weight)
     other: Any = Cutie("base")
-    cutie.load_trunks(other, tmp_path / "r50.safetensors", tmp_path / "r18.safetensors")
+    stcn.load_trunks(
+        other.pixel_encoder, other.mask_encoder, tmp_path / "r50.safetensors", tmp_path / "r18.safetensors"
+    )
     assert torch.equal(other.pixel_encoder.res2[0].conv1.weight, source.key_encoder.res2[0].conv1.weight)
     assert torch.equal(other.mask_encoder.conv1.weight[:, :3], source.value_encoder.conv1.weight[:, :3])

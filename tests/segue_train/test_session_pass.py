@@ -9,7 +9,6 @@ import torch
 
 from segue.sessions import TrackSession
 from segue.types import Frame
-from segue.weights import load
 from segue_train.clip_pass import clip_logits, object_masks
 from tests.clips import clip
 from tests.models.test_lite_parts import with_parts
@@ -31,20 +30,3 @@ def test_states_of_objects_move_on_as_in_a_session() -> None:
         logits = clip_logits(network, pictures, first, torch.ones(1, 2), schedule)
     assert len(np.unique(followed[3])) == 3
     assert np.mean(logits[0, 2].argmax(0).numpy() == followed[3]) > 0.999
-
-
-def test_three_frames_are_read_as_in_a_session() -> None:
-    network = load("stcn-lite")
-    frames, masks = clip(21, 3, 144, 160, 2)
-    schedule = replace(network.schedule, max_jump=None, last_window=2, last_penalty=6.0, top_k=8)
-    session = TrackSession(network, schedule)
-    given = (masks[0], None, None)
-    followed = [session.step(Frame(i, i / 24, frames[i]), given[i]).mask for i in range(3)]
-    pictures = torch.cat([network.prepare(torch.from_numpy(frame)) for frame in frames])[None]
-    first = object_masks(torch.from_numpy(masks[:1]).long(), 2)
-    with torch.no_grad():
-        logits = clip_logits(network, pictures, first, torch.ones(1, 2), schedule)
-        dense = clip_logits(network, pictures, first, torch.ones(1, 2))
-    for i in (1, 2):
-        assert np.mean(logits[0, i - 1].argmax(0).numpy() == followed[i]) > 0.9995
-    assert np.mean(dense[0, 1].argmax(0).numpy() == followed[2]) < 0.9995

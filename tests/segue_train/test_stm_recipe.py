@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -18,14 +17,12 @@ from segue.models.stm import STM
 from segue.weights import write_checkpoint
 from segue_train.clip_pass import clip_logits, object_masks
 from segue_train.footage import gather
-from segue_train.losses import bootstrapped_cross_entropy
 from segue_train.recipes import stm
-from segue_train.recipes.stm import GrowingGap, STMRecipe, frames_in_order
-from segue_train.stcn_data import VideoSamples
+from segue_train.recipes.stm import STMRecipe
 from tests.clips import clip
-from tests.golden_arrays import Golden, load_golden
+from tests.golden_arrays import Golden
 from tests.segue_train.commands import run
-from tests.segue_train.making import write_all, write_stills, write_video
+from tests.segue_train.making import write_all, write_stills
 
 
 @torch.no_grad()
@@ -46,43 +43,6 @@ def test_the_pass_of_a_clip_is_the_published_inference(
     labels = Golden("stm_clip2", {"argmax": expected["argmax"][1:3]})
     labels.check("argmax", found.argmax(1).to(torch.uint8))
     np.testing.assert_allclose(found.mean((2, 3)).T, expected["meanprob"][:3, 1:3], atol=1e-5)
-
-
-def test_the_loss_is_the_cross_entropy_of_the_published_probabilities(stm_network: STM, shared: Path) -> None:
-    published = load_golden("stm_clip2", shared / "golden")["prob"][:, 1].astype(np.float64)  # frame 1
-    logits, ids = golden_clip(stm_network)
-    loss = bootstrapped_cross_entropy(logits[:, 0], ids[:, 1], torch.ones(1, 2), 1.0)
-    right = np.take_along_axis(published, ids[0, 1].numpy()[None], axis=0)
-    assert float(loss) == pytest.approx(float(-np.log(right.clip(1e-7)).mean()), rel=1e-3)
-
-
-def test_gaps_count_labelled_frames_in_every_data_set(tmp_path: Path) -> None:
-    frames, masks = np.full((40, 40, 40, 3), 9, np.uint8), np.ones((40, 40, 40), np.uint8)
-    folder = write_video(tmp_path, "a", frames, masks, [f"{5 * i:05d}" for i in range(40)])  # as YouTube-VOS
-    footage = gather([str(folder)], report=print).videos
-    assert footage[0].spacing == 5
-    gaps = []
-
-    def choose(rng: np.random.Generator, count: int, max_gap: int) -> list[int]:
-        gaps.append(max_gap)
-        return frames_in_order(rng, count, max_gap)
-
-    samples = cast(VideoSamples, STMRecipe(1, footage, batch=1, side=32).batches(1, 0).samples)
-    replace(samples, choose=choose).draw(np.random.default_rng(0), 0, 26)
-    assert gaps == [26]
-
-
-def test_gaps_grow_by_five_every_twenty_passes() -> None:
-    gaps = [GrowingGap().max_skip(epoch, 1000) for epoch in (0, 19, 20, 40, 100, 999)]
-    assert gaps == [1, 1, 6, 11, 26, 26]
-
-
-def test_frames_come_in_order_of_time() -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(100):
-        first, second, third = frames_in_order(rng, 30, 6)
-        assert 0 <= first < second <= first + 6
-        assert second < third <= min(second + 6, 29)
 
 
 def test_three_steps_are_trained_and_the_result_follows(tmp_path: Path) -> None:

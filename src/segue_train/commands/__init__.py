@@ -1,4 +1,4 @@
-"""``segue train``: train a network on labelled pictures."""
+"""``segue train``: train a network on labelled images."""
 
 from segue_train.commands import foreground, instances, objects
 from segue_train.commands.making import app

@@ -30,15 +30,15 @@ from segue_train.recipes import mustan_lite as pool_recipes
 
 @dataclass(frozen=True, slots=True)
 class Pooled(Data):
-    """What artificial clips and a pool of samples are made of.
+    """Data for artificial clips and the pool of samples.
 
     Attributes:
         data: what clips are made of: a folder with JPEGImages/ and Annotations/ (videos) or images/ and
-            masks/ (still images). Films of still cameras: LAYOUT=FOLDER with LAYOUT one of cdnet, isd,
+            masks/ (still images). Videos of still cameras: LAYOUT=FOLDER with LAYOUT one of cdnet, isd,
             lasiesta, hofam. Several may be given.
         pool: folder of the samples that are drawn.  [default: OUT/pool]
-        samples: samples of artificial clips; those of films come on top.
-        validate: folder of films in CDnet's layout to measure F on while training.
+        samples: samples of artificial clips; those of videos come on top.
+        validate: folder of videos in CDnet's layout to measure F on while training.
     """
 
     pool: Path | None = None
@@ -54,16 +54,16 @@ class Pooled(Data):
         validation = None
         if self.validate is not None:
             held_out = list(open_plain(self.validate))
-            foreground.refuse_trained(material, [film.name for film in held_out])
+            foreground.refuse_trained(material, [video.name for video in held_out])
             validation = FMeasure(held_out)
         pool = self.pool or run["out"] / "pool"
         recipe = make(pool)
         # A pool takes minutes; nothing is drawn for a run that may not write.
         claim_folder(run["out"], recipe.name, resume=run["resume"], overwrite=run["overwrite"])
-        footage, films = material.footage, sum(map(len, material.films.values()))
+        footage, videos = material.footage, sum(map(len, material.videos.values()))
         say(
             f"{len(footage.videos)} videos and {len(footage.stills)} still images for clips, "
-            f"{films} films of still cameras"
+            f"{videos} videos of still cameras"
         )
         foreground.fill_pool(
             pool,
@@ -98,7 +98,7 @@ POOLED = Options(Pooled, "data pool samples exclude include_val validate")
 def mustan_lite(pooled: Pooled, options: Values, run: Values) -> Prepared:
     """Train mustan-lite: what moves, and its shadows.
 
-    Objects are cut out of the data and move through its pictures. torchvision's own MobileNetV2 needs
+    Objects are cut out of the data and move through its images. torchvision's own MobileNetV2 needs
     `--init-scaling imagenet`.
 
     Examples:
@@ -115,11 +115,11 @@ def mustan_lite(pooled: Pooled, options: Values, run: Values) -> Prepared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FilmData:
-    """Labelled films.
+class VideoData:
+    """Labelled videos.
 
     Attributes:
-        data: labelled films, LAYOUT=FOLDER with LAYOUT one of cdnet, isd, lasiesta, hofam; several may be
+        data: labelled videos, LAYOUT=FOLDER with LAYOUT one of cdnet, isd, lasiesta, hofam; several may be
             given.
         exclude: scenes or categories to leave out, separated by commas.
         fold: leave out the scenes of this fold of CDnet 2014.
@@ -131,46 +131,46 @@ class FilmData:
     fold: Annotated[int | None, Ge(0), Le(FOLDS - 1)] = None
     validate: bool = False
 
-    def gather(self) -> foreground.Films:
-        films = foreground.gather_films(self.data or (), exclude=names_in(self.exclude), fold=self.fold)
+    def gather(self) -> foreground.ForegroundVideos:
+        videos = foreground.gather_videos(self.data or (), exclude=names_in(self.exclude), fold=self.fold)
         say(
-            f"{len(films.real)} real and {len(films.rendered)} rendered films to learn from, "
-            f"{len(films.left_out)} left out"
+            f"{len(videos.real)} real and {len(videos.rendered)} rendered videos to learn from, "
+            f"{len(videos.left_out)} left out"
         )
-        return films
+        return videos
 
     def validation(
         self,
-        films: foreground.Films,
+        videos: foreground.ForegroundVideos,
         wrap: Callable[[Any], nn.Module] | None = None,
         flow: Callable[[ForegroundSequence], FlowFiles] | None = None,
     ) -> Callable[[nn.Module], float] | None:
-        """What measures F on the films that are left out, of networks as they are or wrapped."""
+        """Measure F on the left-out videos, of plain or wrapped networks."""
         if not self.validate:
             return None
-        if not films.left_out:
+        if not videos.left_out:
             raise TrainingError(
                 "--validate measures F on scenes that are left out; name some with --exclude or --fold"
             )
         from segue_train.validation import FMeasure
 
-        score = FMeasure(films.left_out, flow)
+        score = FMeasure(videos.left_out, flow)
         return score if wrap is None else lambda network: score(wrap(network))
 
 
-FILMS = Options(FilmData, "data exclude fold validate", types={"data": list[str]})
+VIDEOS = Options(VideoData, "data exclude fold validate", types={"data": list[str]})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FilmsOrPool(FilmData):
-    """Labelled films, or samples that were drawn for mustan-lite.
+class VideosOrPool(VideoData):
+    """Labelled videos, or samples that were drawn for mustan-lite.
 
     Attributes:
-        pool: folder of samples of `segue train mustan-lite` to learn from instead of films; they know the
+        pool: folder of samples of `segue train mustan-lite` to learn from instead of videos; they know the
             past of each pixel. Wants --causal, and a --size up to 160x208.
-        frame_list: learn of real films only from the labels of some frames: `published` for those of
+        frame_list: learn of real videos only from the labels of some frames: `published` for those of
             FgSegNet_v2 in CDnet2014, or a JSON file in their form.  [default: all labelled frames]
-        labelled: how many frames of each film the list is to have.
+        labelled: how many frames of each video the list is to have.
     """
 
     data: list[str] | None = None
@@ -178,25 +178,25 @@ class FilmsOrPool(FilmData):
     frame_list: str | None = None
     labelled: Literal[200, 25] = 200
 
-    def gather(self) -> foreground.Films:
+    def gather(self) -> foreground.ForegroundVideos:
         if self.pool is None and not self.data:
             raise TrainingError("nothing to learn from: give --data, or --pool")
         if self.pool is None:
-            films = FilmData.gather(self)
+            videos = VideoData.gather(self)
             if self.frame_list is not None:
-                films.real = [only_frames(film, self.frame_list, self.labelled) for film in films.real]
-            return films
+                videos.real = [only_frames(video, self.frame_list, self.labelled) for video in videos.real]
+            return videos
         if self.data or self.validate or self.exclude or self.fold is not None or self.frame_list:
             raise TrainingError(
                 "--pool takes the place of --data, --exclude, --fold, --validate and --frame-list"
             )
-        return foreground.Films()
+        return foreground.ForegroundVideos()
 
 
 _OF_MUSTAN: Values = {
     "types": {"frames": Literal[3, 5, 7], "depth_channels": bool},
     "defaults": {"depth_channels": False},
-    "help": {"depth_channels": "Take the depth map of the frame, too; rendered films bring some."},
+    "help": {"depth_channels": "Take the depth map of the frame, too; rendered videos bring some."},
 }
 _MUSTAN_RECIPE = Options(
     mustan_recipe.MustanRecipe,
@@ -207,36 +207,36 @@ _MUSTAN_RECIPE = Options(
 
 
 def _mustan(
-    name: Literal["mustan1", "mustan2"], data: FilmsOrPool, network: Values, recipe: Values
+    name: Literal["mustan1", "mustan2"], data: VideosOrPool, network: Values, recipe: Values
 ) -> Prepared:
-    films = data.gather()
-    rendered = (*films.real, *films.rendered)
-    if network["depth_channels"] and not any(IsdClip.of(film).has_depth for film in rendered):
-        raise TrainingError("--depth: no film brings depth maps; `segue synth isd` renders films that do")
+    videos = data.gather()
+    rendered = (*videos.real, *videos.rendered)
+    if network["depth_channels"] and not any(IsdClip.of(video).has_depth for video in rendered):
+        raise TrainingError("--depth: no video brings depth maps; `segue synth isd` renders videos that do")
     height, _, width = recipe["size"].partition("x")
     if not (height.isdecimal() and width.isdecimal()):
         raise TrainingError(f"--size is {recipe['size']}; it must be height and width, as 240x320")
     options = network | {"depth_channels": int(network["depth_channels"])}
     size = int(height), int(width)
     made = mustan_recipe.MustanRecipe(
-        name, films.sources, options, **recipe | {"size": size, "pool": data.pool}
+        name, videos.sources, options, **recipe | {"size": size, "pool": data.pool}
     )
-    return made, {"validate": data.validation(films)}
+    return made, {"validate": data.validation(videos)}
 
 
-FILMS_OR_POOL = Options(FilmsOrPool, "data exclude fold validate pool frame_list labelled")
+VIDEOS_OR_POOL = Options(VideosOrPool, "data exclude fold validate pool frame_list labelled")
 
 
 @training(
     "mustan1",
-    FILMS_OR_POOL,
+    VIDEOS_OR_POOL,
     Options(MUSTAN1, "frames causal frm context background depth_channels:depth rlim width", **_OF_MUSTAN),
     _MUSTAN_RECIPE,
     **PAPER,
     steps=mustan_recipe.STEPS,
     save_every=1000,
 )
-def mustan1(data: FilmsOrPool, network: Values, recipe: Values, run: Values) -> Prepared:
+def mustan1(data: VideosOrPool, network: Values, recipe: Values, run: Values) -> Prepared:
     """Train MUSTAN1: a context network and a frame network, joined by attention.
 
     Examples:
@@ -250,7 +250,7 @@ def mustan1(data: FilmsOrPool, network: Values, recipe: Values, run: Values) -> 
 
 @training(
     "mustan2",
-    FILMS_OR_POOL,
+    VIDEOS_OR_POOL,
     Options(
         MUSTAN2,
         "frames causal frm background ranges depth_channels:depth rlim share_encoders width",
@@ -261,10 +261,10 @@ def mustan1(data: FilmsOrPool, network: Values, recipe: Values, run: Values) -> 
     steps=mustan_recipe.STEPS,
     save_every=1000,
 )
-def mustan2(data: FilmsOrPool, network: Values, recipe: Values, run: Values) -> Prepared:
+def mustan2(data: VideosOrPool, network: Values, recipe: Values, run: Values) -> Prepared:
     """Train MUSTAN2: encoders for past, present and future, joined by fusion blocks.
 
-    With films of several kinds, half of each batch is real and half rendered.
+    With videos of several kinds, half of each batch is real and half rendered.
 
     Examples:
 
@@ -285,7 +285,7 @@ def mustan2(data: FilmsOrPool, network: Values, recipe: Values, run: Values) -> 
 
 @training(
     "hofam",
-    FILMS,
+    VIDEOS,
     Options(
         hofam_recipe.HofamRecipe,
         "name:flow-mode flow flow_weights gf levels train_fusion attention gamma class_in_scale start batch",
@@ -298,10 +298,10 @@ def mustan2(data: FilmsOrPool, network: Values, recipe: Values, run: Values) -> 
     validate_every=2000,
     save_every=2000,
 )
-def hofam(data: FilmData, options: Values, run: Values) -> Prepared:
+def hofam(data: VideoData, options: Values, run: Values) -> Prepared:
     """Train HOFAM, or STAM with a single flow.
 
-    Composite pictures of the release (`hofam=FOLDER`) bring their flow, that of films is computed.
+    Composite images of the release (`hofam=FOLDER`) bring their flow, that of videos is computed.
 
     Examples:
 
@@ -313,20 +313,20 @@ def hofam(data: FilmData, options: Values, run: Values) -> Prepared:
 
         segue train hofam --data cdnet=CDNET --flow FLOW --no-attention --gamma 2 --out runs/ablation
     """
-    films = data.gather()
+    videos = data.gather()
     name = "stam" if options["name"] == "single" else "hofam"
-    recipe = hofam_recipe.HofamRecipe(films=[*films.real, *films.rendered], **options | {"name": name})
-    flow = None if recipe.files is None else partial(hofam_recipe.film_flow, recipe.files, recipe.gaps)
-    return recipe, {"validate": data.validation(films, recipe.runnable, flow)}
+    recipe = hofam_recipe.HofamRecipe(videos=[*videos.real, *videos.rendered], **options | {"name": name})
+    flow = None if recipe.files is None else partial(hofam_recipe.video_flow, recipe.files, recipe.gaps)
+    return recipe, {"validate": data.validation(videos, recipe.runnable, flow)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scenes(FilmData):
+class Scenes(VideoData):
     """Frames of scenes.
 
     Attributes:
-        scene: folders of films in CDnet's layout; of several one network is made.
-        data: further labelled films, as for the other networks; several may be given.
+        scene: folders of videos in CDnet's layout; of several one network is made.
+        data: further labelled videos, as for the other networks; several may be given.
         exclude: scenes or categories of --data to leave out, separated by commas.
         frames: labelled frames of each scene to learn from; published are 200 and 25.
         frame_list: numbers of 200 or 25 frames of each scene: `published` for those of CDnet2014, or a JSON
@@ -340,16 +340,16 @@ class Scenes(FilmData):
     frame_list: str | None = None
     epochs: Annotated[int, Ge(1)] = fgsegnet_recipe.EPOCHS
 
-    def films(self) -> list[ForegroundSequence]:
-        films = [read_video(folder, folder.resolve().parent.name) for folder in self.scene or ()]
+    def videos(self) -> list[ForegroundSequence]:
+        videos = [read_video(folder, folder.resolve().parent.name) for folder in self.scene or ()]
         if self.data:
             gathered = self.gather()
-            films += [*gathered.real, *gathered.rendered]
+            videos += [*gathered.real, *gathered.rendered]
         elif self.exclude or self.fold is not None:
             raise TrainingError("--exclude and --fold leave out scenes of --data; give some")
-        if not films:
+        if not videos:
             raise TrainingError("nothing to learn from: give folders of scenes, or --data")
-        return films
+        return videos
 
 
 @training(
@@ -376,11 +376,11 @@ def fgsegnet(data: Scenes, options: Values, run: Values) -> Prepared:
     """
     published = None if data.frame_list is None else read_training_frames(data.frame_list, data.frames)
     scenes = []
-    for film in data.films():
-        if published is not None and film.key not in published:
-            raise DatasetError(f"{data.frame_list}: no list for {film.key}")
-        numbers = None if published is None else published[film.key]
-        scenes.append((film, fgsegnet_recipe.split_frames(film, data.frames, numbers)))
+    for video in data.videos():
+        if published is not None and video.key not in published:
+            raise DatasetError(f"{data.frame_list}: no list for {video.key}")
+        numbers = None if published is None else published[video.key]
+        scenes.append((video, fgsegnet_recipe.split_frames(video, data.frames, numbers)))
     recipe = fgsegnet_recipe.FgSegNetRecipe(scenes, **options)
     count = sum(len(split.train) for _, split in scenes)
     held_back = sum(len(split.held_back) for _, split in scenes)

@@ -30,10 +30,10 @@ R18_SHORT_SIDE = 180  # at which ``msstsvis-r18`` is validated; it learns at hal
 
 @dataclass(frozen=True, slots=True)
 class Tubes:
-    """Annotated videos and pictures.
+    """Annotated videos and images.
 
     Attributes:
-        data: ytvis=ROOT, ovis=ROOT or isd=ROOT (videos), coco=ROOT (pictures as clips); several may be given.
+        data: ytvis=ROOT, ovis=ROOT or isd=ROOT (videos), coco=ROOT (images as clips); several may be given.
             ROOT may also be the annotation file.
         validate: annotated videos to measure AP on while training: an annotation file, or a folder with a
             part valid.
@@ -43,7 +43,7 @@ class Tubes:
     validate: Path | None = None
 
     def validation(self, sources: list[ClipSource], names: dict[int, str], short_side: int) -> Any:
-        """What measures AP on videos that are not trained on."""
+        """Measure AP on videos that are not trained on."""
         if self.validate is None:
             return None
         from segue_train.validation import ClipAP
@@ -132,11 +132,11 @@ def seqformer(tubes: Tubes, network: Values, recipe: Values, run: Values) -> Pre
 
 @dataclass(frozen=True, slots=True)
 class Stills:
-    """Annotated pictures.
+    """Annotated images.
 
     Attributes:
         data: coco=ROOT; several may be given. ROOT may also be the annotation file.
-        frames: frames of a sample: 1 is the picture itself, as published; 5 are views of it, as in the
+        frames: frames of a sample: 1 is the image itself, as published; 5 are views of it, as in the
             training on videos.
     """
 
@@ -164,7 +164,7 @@ class Stills:
 def seqformer_coco(stills: Stills, network: Values, recipe: Values, run: Values) -> Prepared:
     """Train SeqFormer on the still images of COCO, from which the training on videos begins.
 
-    As its authors did: one frame, all 80 categories by their numbers, 50 epochs of 16 pictures a step, the
+    As its authors did: one frame, all 80 categories by their numbers, 50 epochs of 16 images a step, the
     rate to a tenth after 40. The result is for `--start`: its class heads are those of COCO.
 
     Examples:
@@ -184,7 +184,7 @@ def seqformer_coco(stills: Stills, network: Values, recipe: Values, run: Values)
         drops=STILL_DROPS,
         **recipe,
     )
-    say(f"{sum(map(len, made.sources))} pictures an epoch")
+    say(f"{sum(map(len, made.sources))} images an epoch")
     return made, _sized(made, run)
 
 
@@ -243,7 +243,7 @@ def msstsvis(tubes: Tubes, network: Values, parts: Values, recipe: Values, run: 
     steps=None,
 )
 def msstsvis_r18(tubes: Tubes, recipe: Values, run: Values) -> Prepared:
-    """Train a small MS-STS VIS on ResNet-18 that a processor can train: half the layers and picture sizes.
+    """Train a small MS-STS VIS on ResNet-18 that a processor can train: half the layers and image sizes.
 
     The rest is the recipe of `segue train msstsvis`.
 
@@ -258,7 +258,7 @@ def msstsvis_r18(tubes: Tubes, recipe: Values, run: Values) -> Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Classed(Pictures):
-    """Labelled pictures by kind, and what their objects are.
+    """Labelled images by kind, and what their objects are.
 
     Attributes:
         data: folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/ (still images), or

@@ -1,4 +1,4 @@
-"""``segue train``: train a network on labelled pictures.
+"""``segue train``: train a network on labelled images.
 
 Each function below prepares the recipe of one network. Its options are those of the data, of the recipe and
 of the run, which :mod:`segue.cli.options` makes from their dataclasses.
@@ -39,7 +39,7 @@ class Beginning:
 
     Attributes:
         text: which weights, for people.
-        ways: options of which all must be there, one tuple for each way to begin.
+        ways: tuples of options that must be given together, one per way to begin.
     """
 
     text: str
@@ -57,7 +57,7 @@ TWO_TRUNKS = Beginning(
     "--start with weights of the stage before, or --init with a ResNet-50 and --init-value with a ResNet-18",
     (("start",), ("init", "init_value")),
 )
-"""What the trainings of STCN, XMem and Cutie can start from; Cutie small takes two ResNet-18."""
+"""Initial weights of STCN, XMem and Cutie; Cutie small takes two ResNet-18."""
 
 
 _EMPTY: tuple[Any, ...] = (None, [], ())
@@ -154,7 +154,7 @@ def train(recipe: Recipe, **settings: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What is trained on.
+    """Training data.
 
     Attributes:
         exclude: sequences to leave out, separated by commas.
@@ -167,7 +167,7 @@ class Data:
 
     @property
     def choice(self) -> Values:
-        """What is left out, for functions that list what folders hold."""
+        """Excluded names, for functions that list folders."""
         return {"exclude": names_in(self.exclude), "include_val": self.include_val, "report": say}
 
 

@@ -77,7 +77,7 @@ class Clips(Labelled):
         return material
 
     def validation(self, material: Material) -> Callable[..., float] | None:
-        """What measures J&F on sequences that are not trained on."""
+        """Measure J&F on sequences that are not trained on."""
         if self.validate is None:
             return None
         from segue_train.validation import JAndF
@@ -267,7 +267,7 @@ def stm(clips: Clips, options: Values, run: Values) -> Prepared:
     CLIPS,
     Options(
         stcn_lite_recipe.STCNLiteRecipe,
-        "backbone:init scaling:init-scaling start reading edges large weighting sensory summaries freeze",
+        "backbone:init scaling:init-scaling start reading weighting sensory summaries",
     ),
     begins=MOBILENET,
     **LITE,
@@ -300,7 +300,7 @@ Kept = TypeVar("Kept", bound=Sized)
 
 @dataclass(frozen=True, slots=True)
 class Pictures(Labelled):
-    """Labelled pictures by kind.
+    """Labelled images by kind.
 
     Attributes:
         data: folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/ (still images), COCO,
@@ -329,7 +329,7 @@ class Pictures(Labelled):
                 raise TrainingError(f"--share {item!r}: give KIND=NUMBER; kinds are {', '.join(kinds)}")
             shares[match[1]] = float(match[2])
         for kind, items in kinds.items():
-            say(f"{kind}: {sum(map(len, items))} pictures, share {shares[kind] / sum(shares.values()):.2f}")
+            say(f"{kind}: {sum(map(len, items))} images, share {shares[kind] / sum(shares.values()):.2f}")
         return [(shares[kind], items) for kind, items in kinds.items()]
 
 
@@ -342,7 +342,7 @@ class Pictures(Labelled):
     steps=prompt_recipe.STEPS,
 )
 def prompt(pictures: Pictures, options: Values, run: Values) -> Prepared:
-    """Train segue-prompt on still images and videos; every labelled picture is a still image to it.
+    """Train segue-prompt on still images and videos; every labelled image is a still image to it.
 
     One still image in ten, by the hash of its name, is left out, for scores. Still images whose names begin
     alike up to an underscore (coco_1, coco_7) are a kind, all videos another; `--share` weighs the kinds.

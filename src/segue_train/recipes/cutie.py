@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -17,18 +18,15 @@ from torch import Tensor, nn
 
 from segue.models.cutie import Cutie
 from segue.models.cutie.network import Size
-from segue.weights import read_checkpoint
-from segue.weights.checkpoint import match
 from segue_train.clip_pass import class_targets, object_masks
 from segue_train.footage import Footage
 from segue_train.photo import Jitter
 from segue_train.point_losses import Uniform, point_losses
 from segue_train.recipe import Batch, CommonRecipe, Loss, Objective
-from segue_train.recipes.stcn import check_side, prepared_frames
-from segue_train.recurrent_data import LENGTH, OBJECTS, JumpCurriculum, PastedVideos, frames_near
+from segue_train.recipes.stcn import check_side, fill, load_trunks, prepared_frames
+from segue_train.recurrent_data import JUMPS, LENGTH, OBJECTS, PastedVideos, frames_near
 from segue_train.recurrent_pass import Output, any_random, cutie_pass, deep_at_random, step_draws
-from segue_train.stcn_data import SampleBatches, StillSamples, long_enough
-from segue_train.trunks import take
+from segue_train.stcn_data import SampleBatches, SkipCurriculum, StillSamples, long_enough
 
 RATE = 1e-4
 AUXILIARY = 0.01
@@ -76,6 +74,7 @@ class CutieRecipe(CommonRecipe):
         points: points of a frame that the losses look at.  [default: as published]
     """
 
+    optimise: ClassVar[Any] = partial(torch.optim.AdamW, weight_decay=0.001)
     factors: ClassVar[Mapping[str, float]] = {"network.pixel_encoder.": 0.1, "": 1.0}
     stage: Annotated[int, Ge(0), Le(2)]
     footage: Sequence[Footage]
@@ -103,9 +102,9 @@ class CutieRecipe(CommonRecipe):
     def network(self) -> nn.Module:
         network = Cutie(self.size, single_object=self.plan.objects == 1)
         if self.start is not None:
-            fill(network, self.start)
+            fill(network, self.start, GROWING)
         elif self.init is not None and self.init_value is not None:
-            load_trunks(network, self.init, self.init_value)
+            load_trunks(network.pixel_encoder, network.mask_encoder, self.init, self.init_value)
         return Objective(network, self.loss)
 
     def loss(self, network: Cutie, batch: Batch, progress: float, step: int) -> Loss:
@@ -138,10 +137,10 @@ class CutieRecipe(CommonRecipe):
             frame_affine=(0, 0),
             frame_jitter=Jitter(0.1, 0.05, 0.05),
         )
-        return SampleBatches(count, seed, samples, self.batch, JumpCurriculum(0.8))
+        return SampleBatches(count, seed, samples, self.batch, SkipCurriculum(0.8, JUMPS))
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        """As those of all recipes; the first queries and their embeddings do not decay."""
+        """Parameter groups; the initial queries and their embeddings have no weight decay."""
         groups = CommonRecipe.parameter_groups(self, network)
         free = {
             id(p) for name, p in network.named_parameters() if ".query_init." in name or ".query_emb." in name
@@ -151,27 +150,16 @@ class CutieRecipe(CommonRecipe):
             group["params"] = [p for p in group["params"] if id(p) not in free]
         return [*groups, {"params": undecayed, "lr": self.rate, "weight_decay": 0.0}]
 
-    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(groups, weight_decay=0.001)
-
-    def learning_rate(self, progress: float, step: int) -> float:
-        """A tenth for each fall that is behind, at the same share of a run that was shortened."""
-        done = progress * self.plan.steps
-        return float(0.1 ** sum(done >= fall for fall in self.plan.falls))
+    @property
+    def falls(self) -> tuple[float, ...]:
+        return tuple(fall / self.plan.steps for fall in self.plan.falls)
 
 
 def cutie_loss(output: Output, target: Tensor, exists: Tensor, points: int, uniform: Uniform) -> Loss:
     """Cross-entropy and Dice at points: of the masks, and weakly of the states and the queries.
 
-    Args:
-        output: output of the network for frames 1 to T-1.
-        target: class of each pixel there, (B, T-1, H, W), 0..K or void.
-        exists: (B, K), 1 where the slot is in use; the slots in use come first.
-        points: points of a frame.
-        uniform: where random numbers come from.
-
-    Returns:
-        The loss, and its parts by the names of the release.
+    ``target``: class of each pixel there, (B, T-1, H, W), 0..K or void; ``exists``: (B, K), 1 where the slot
+    is in use.
     """
     assert output.sensory is not None
     assert output.queries is not None
@@ -192,34 +180,3 @@ def cutie_loss(output: Output, target: Tensor, exists: Tensor, points: int, unif
                 key = name.format(kind)
                 parts[key] = parts.get(key, torch.zeros_like(loss)) + weight * loss / batch
     return torch.stack(list(parts.values())).sum(), parts
-
-
-def fill(network: Cutie, path: Path) -> None:
-    """Start from the weights of a former stage.
-
-    Weights of stage 0 lack the masks of other objects; a network with that input gets new channels, last,
-    with orthogonal weights.
-    """
-    tensors = read_checkpoint(path).tensors
-    expected = network.state_dict()
-    for name in GROWING:
-        there, wanted = tensors.get(name), expected[name]
-        if there is not None and there.dim() == 4 and there.shape[1] + 1 == wanted.shape[1]:
-            others = nn.init.orthogonal_(torch.empty_like(wanted[:, :1]))
-            tensors[name] = torch.cat([there.to(others.dtype), others], dim=1)
-    network.load_state_dict(match(path, tensors, expected))
-
-
-@torch.no_grad()
-def load_trunks(network: Cutie, pixel: Path, mask: Path) -> None:
-    """Start both encoders from ImageNet classifiers in torchvision's layout.
-
-    The channels of the mask encoder's first convolution that see masks keep their orthogonal start.
-    """
-    state = network.pixel_encoder.state_dict()
-    take(pixel, {name.replace("res2.", "layer1."): tensor for name, tensor in state.items()})
-    encoder = network.mask_encoder
-    trunk = {"conv1.weight": encoder.conv1.weight[:, :3]}
-    for part in ("bn1", "layer1", "layer2", "layer3"):
-        trunk |= {f"{part}.{name}": tensor for name, tensor in getattr(encoder, part).state_dict().items()}
-    take(mask, trunk)

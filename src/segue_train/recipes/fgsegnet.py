@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from segue.errors import DatasetError
 from segue.models.fgsegnet import BACKBONE, FgSegNetV2
 from segue.weights import load
 from segue_train.losses import ClassWeight, Kind, fgsegnet_loss, foreground_target, known
-from segue_train.recipe import Batch, Batches, CommonRecipe, Loss, Objective, order_of_pass
+from segue_train.recipe import Batch, Batches, CommonRecipe, Loss, Objective, in_passes
 from segue_train.trunks import take
 
 EPOCHS = 100
@@ -44,15 +44,17 @@ class Split:
 
 
 def split_frames(
-    film: ForegroundSequence, count: int = FRAMES, numbers: Collection[int] | None = None
+    video: ForegroundSequence, count: int = FRAMES, numbers: Collection[int] | None = None
 ) -> Split:
     """Choose the frames of a scene as the release does."""
-    scored = set(film.scored if numbers is None else numbers)
-    labelled = [i for i in film.labels if film.numbers[i] in scored]
+    scored = set(video.scored if numbers is None else numbers)
+    labelled = [i for i in video.labels if video.numbers[i] in scored]
     if numbers is None and len(labelled) > count:
         labelled = [labelled[i] for i in np.linspace(0, len(labelled) - 1, count).round().astype(int)]
     if len(labelled) < 2:
-        raise DatasetError(f"{film.key}: {len(labelled)} labelled frames to learn from; 2 or more are needed")
+        raise DatasetError(
+            f"{video.key}: {len(labelled)} labelled frames to learn from; 2 or more are needed"
+        )
     order = np.random.default_rng(ORDER_SEED).permutation(labelled).tolist()
     held = max(1, round(HELD_BACK * len(order)))
     return Split(tuple(order[:-held]), tuple(order[-held:]))
@@ -63,13 +65,14 @@ class FgSegNetRecipe(CommonRecipe):
     """Everything that a training needs.
 
     Attributes:
-        scenes: films with their frames.
+        scenes: videos with their frames.
         trunk: VGG-16 of torchvision; with neither it nor weights all layers start at random and learn.
         start: weights of a network for some scene, such as a published one, to start from.
         loss: as meant, or as the release ran.
         class_weight: as meant, or none as the release ran.
     """
 
+    optimise: ClassVar[Any] = partial(torch.optim.RMSprop, alpha=0.9, eps=1e-8)
     scenes: Sequence[tuple[ForegroundSequence, Split]]
     trunk: Path | None = None
     start: Path | None = None
@@ -95,23 +98,21 @@ class FgSegNetRecipe(CommonRecipe):
         return Objective(network, partial(scene_loss, kind=self.loss, class_weight=self.class_weight))
 
     def batches(self, count: int, seed: int) -> SceneFrames:
-        frames = [(film, i) for film, split in self.scenes for i in split.train]
+        frames = [(video, i) for video, split in self.scenes for i in split.train]
         return SceneFrames(count, seed, frames)
 
-    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return torch.optim.RMSprop(groups, alpha=0.9, eps=1e-8)
-
-    def learning_rate(self, progress: float, step: int) -> float:
-        return float(0.1 ** sum(progress >= fall for fall in FALLS))
+    @property
+    def falls(self) -> tuple[float, ...]:
+        return FALLS
 
     @torch.inference_mode()
     def validate(self, network: nn.Module) -> float:
         """Minus the loss on the frames that are held back, for a network in evaluation mode."""
         device = next(network.parameters()).device
         losses = []
-        for film, split in self.scenes:
+        for video, split in self.scenes:
             for i in split.held_back:
-                batch = {name: value.to(device) for name, value in scene_batch(film, i).items()}
+                batch = {name: value.to(device) for name, value in scene_batch(video, i).items()}
                 losses.append(float(scene_loss(network, batch, 0.0, 0, self.loss, self.class_weight)[0]))
         return -float(np.mean(losses))
 
@@ -123,14 +124,14 @@ class SceneFrames(Batches):
     frames: Sequence[tuple[ForegroundSequence, int]]
 
     def batch_of(self, number: int) -> Batch:
-        epoch, place = divmod(number, len(self.frames))
-        return scene_batch(*self.frames[order_of_pass(len(self.frames), self.seed, epoch)[place]])
+        (place,) = in_passes(len(self.frames), number, 1, self.seed)
+        return scene_batch(*self.frames[place])
 
 
-def scene_batch(film: ForegroundSequence, i: int) -> Batch:
+def scene_batch(video: ForegroundSequence, i: int) -> Batch:
     """A labelled frame as a batch."""
-    frames = torch.from_numpy(np.array(film.read_image(i))).movedim(-1, 0)[None]
-    return {"frames": frames, "labels": torch.from_numpy(np.array(film.read_labels(i)))[None]}
+    frames = torch.from_numpy(np.array(video.read_image(i))).movedim(-1, 0)[None]
+    return {"frames": frames, "labels": torch.from_numpy(np.array(video.read_labels(i)))[None]}
 
 
 def scene_loss(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import cv2
 import numpy as np
@@ -31,11 +31,11 @@ from segue.models.hofam import HOFAM
 from segue.sessions.extra_inputs import FlowNetwork
 from segue.weights import load_strict
 from segue_train.losses import hofam_loss
-from segue_train.recipe import Batch, Batches, CommonRecipe, Loss, Objective, order_of_pass, stacked
+from segue_train.recipe import Batch, Batches, CommonRecipe, Loss, Objective, in_passes, stacked
 from segue_train.warp import Picture
 
 STEPS = 64_000
-SIDE = 256  # side of the pictures
+SIDE = 256  # side of the images
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class HofamRecipe(CommonRecipe):
 
     Attributes:
         name: which of the two networks.
-        films: labelled films, or HOFAM's composites (frame, flow and labels side by side); none of them may
+        videos: labelled videos, or HOFAM's composites (frame, flow and labels side by side); none of them may
             be used for scores.
         gf: width of the network; 16 is for computers without a GPU.
         levels: 6 takes other sizes than 256 x 256.
@@ -52,15 +52,16 @@ class HofamRecipe(CommonRecipe):
         attention: weigh both encoders by attention; without is an ablation.
         gamma: exponent of the focal loss; the release has 0, which is none.
         class_in_scale: when rare foreground weighs more: as meant, as the release ran, always.
-        flow: what computes the flow of films: dis, farneback or raft; or a folder with the flow files of
-            another program, in a folder for each film that is called after it, such as baseline/highway.
+        flow: what computes the flow of videos: dis, farneback or raft; or a folder with the flow files of
+            another program, in a folder for each video that is called after it, such as baseline/highway.
         flow_weights: weights of torchvision's raft_small.
         start: weights of this network to start from.
-        batch: pictures of a batch, per device.
+        batch: images of a batch, per device.
     """
 
+    optimise: ClassVar[Any] = partial(torch.optim.Adam, betas=(0.95, 0.999))
     name: Literal["hofam", "stam"]
-    films: Sequence[ForegroundSequence]
+    videos: Sequence[ForegroundSequence]
     gf: Annotated[int, Ge(1), Le(64)] = 64
     levels: Literal[6, 8] = 8
     train_fusion: bool = True
@@ -95,7 +96,7 @@ class HofamRecipe(CommonRecipe):
         return Objective(network, loss)
 
     def batches(self, count: int, seed: int) -> FlowBatches:
-        samples = FlowSamples(self.films, self.provider, self.gaps, self.files)
+        samples = FlowSamples(self.videos, self.provider, self.gaps, self.files)
         return FlowBatches(count, seed, samples, self.batch)
 
     @property
@@ -109,15 +110,12 @@ class HofamRecipe(CommonRecipe):
         return None if self.flow in get_args(FlowName) else Path(self.flow)
 
     def provider(self) -> FlowProvider:
-        """What computes the flow."""
+        """The flow method."""
         return flow_provider(self.flow, self.flow_weights)
 
     def runnable(self, network: HOFAM) -> FlowNetwork:
         """The network as sessions run it, with the flow that it learns from."""
         return FlowNetwork(network, None if self.files else self.provider())
-
-    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(groups, betas=(0.95, 0.999))
 
 
 def flow_loss(
@@ -129,65 +127,57 @@ def flow_loss(
     return hofam_loss(probability, labels, class_in_scale=class_in_scale, gamma=gamma)
 
 
-@dataclass(frozen=True, slots=True)
-class FlowSample:
-    """RGB (256, 256, 3), its flow (256, 256, 3 or 1), the largest gap first, and labels (256, 256); uint8.
-
-    Foreground is 255; what nobody knows is background, as in the release.
-    """
-
-    frame: Picture
-    flow: Picture
-    labels: Picture
-
-
 class FlowSamples:
-    """All labelled frames of films; those of composite pictures bring their flow.
+    """All labelled frames of videos; composite images bring their flow.
 
-    The flow of the others comes from files, see :func:`film_flow`, or from the provider, which is made once
+    The flow of the others comes from files, see :func:`video_flow`, or from the provider, which is made once
     in each process. A composite gives STAM its red channel, that of the largest gap, as the released demo
     does.
     """
 
     def __init__(
         self,
-        films: Sequence[ForegroundSequence],
+        videos: Sequence[ForegroundSequence],
         provider: Callable[[], FlowProvider],
         gaps: tuple[int, ...],
         files: Path | None = None,
     ) -> None:
-        scored = ((film, set(film.scored)) for film in films)
-        self.places = [(film, i) for film, kept in scored for i in film.labels if film.numbers[i] in kept]
+        scored = ((video, set(video.scored)) for video in videos)
+        self.places = [(video, i) for video, kept in scored for i in video.labels if video.numbers[i] in kept]
         if not self.places:
-            raise DatasetError("no film has a labelled frame")
+            raise DatasetError("no video has a labelled frame")
         self._provider, self._gaps = provider, gaps
         self._pictures: FlowPictures | None = None
-        computed = [film for film in films if film.decode_image is not read_frame]
-        self._files = {film.key: film_flow(files, gaps, film) for film in computed} if files else {}
+        computed = [video for video in videos if video.decode_image is not read_frame]
+        self._files = {video.key: video_flow(files, gaps, video) for video in computed} if files else {}
 
     def __len__(self) -> int:
         return len(self.places)
 
-    def __getitem__(self, index: int) -> FlowSample:
-        film, i = self.places[index]
-        frame, labels = _fit(film.read_image(i)), film.read_labels(i)
+    def __getitem__(self, index: int) -> tuple[Picture, Picture, Picture]:
+        """RGB (256, 256, 3), flow (256, 256, 3 or 1), the largest gap first, and labels (256, 256), uint8.
+
+        Foreground is 255; unknown pixels are background, as in the release.
+        """
+        video, i = self.places[index]
+        frame, labels = _fit(video.read_image(i)), video.read_labels(i)
         moving = np.where(labels == MOTION, np.uint8(MOTION), np.uint8(0))
         truth = cv2.resize(moving, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST_EXACT)
-        return FlowSample(frame, self._flow(film, i, frame), np.asarray(truth, np.uint8))
+        return frame, self._flow(video, i, frame), np.asarray(truth, np.uint8)
 
-    def _flow(self, film: ForegroundSequence, i: int, frame: Picture) -> Picture:
-        if film.decode_image is read_frame:
-            return _fit(read_flow(film.frames[i]))[..., : len(self._gaps)]
-        if film.key in self._files:
-            return np.atleast_3d(_fit(self._files[film.key](i)))
+    def _flow(self, video: ForegroundSequence, i: int, frame: Picture) -> Picture:
+        if video.decode_image is read_frame:
+            return _fit(read_flow(video.frames[i]))[..., : len(self._gaps)]
+        if video.key in self._files:
+            return np.atleast_3d(_fit(self._files[video.key](i)))
         if self._pictures is None:
             self._pictures = FlowPictures(self._provider(), self._gaps)
-        return self._pictures(frame, [_fit(film.read_image(max(i - gap, 0))) for gap in self._gaps])
+        return self._pictures(frame, [_fit(video.read_image(max(i - gap, 0))) for gap in self._gaps])
 
 
-def film_flow(folder: Path, gaps: tuple[int, ...], film: ForegroundSequence) -> FlowFiles:
-    """Flow files of a film, in a folder called after it."""
-    return FlowFiles(folder / film.key, gaps, len(film))
+def video_flow(folder: Path, gaps: tuple[int, ...], video: ForegroundSequence) -> FlowFiles:
+    """Flow files of a video, in a folder called after it."""
+    return FlowFiles(folder / video.key, gaps, len(video))
 
 
 @dataclass(frozen=True)
@@ -198,15 +188,9 @@ class FlowBatches(Batches):
     batch: int
 
     def batch_of(self, number: int) -> Batch:
-        chosen = []
-        for place in range(number * self.batch, (number + 1) * self.batch):
-            epoch, rank = divmod(place, len(self.samples))
-            chosen.append(self.samples[order_of_pass(len(self.samples), self.seed, epoch)[rank]])
-        return {
-            "frames": stacked(sample.frame for sample in chosen).movedim(-1, 1),
-            "flow": stacked(sample.flow for sample in chosen).movedim(-1, 1),
-            "labels": stacked(sample.labels for sample in chosen),
-        }
+        places = in_passes(len(self.samples), number, self.batch, self.seed)
+        frames, flow, labels = map(stacked, zip(*(self.samples[i] for i in places), strict=True))
+        return {"frames": frames.movedim(-1, 1), "flow": flow.movedim(-1, 1), "labels": labels}
 
 
 def _fit(picture: Picture) -> Picture:

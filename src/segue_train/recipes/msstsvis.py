@@ -1,4 +1,4 @@
-"""Recipes of SeqFormer and MS-STS VIS: the published one, and that of our small network ``msstsvis-lite``.
+"""Recipes of SeqFormer and MS-STS VIS, published and for our small network ``msstsvis-lite``.
 
 As published are Wu et al., "SeqFormer" (ECCV 2022), and Thawakar et al., "MS-STS VIS" (ECCV 2022), with the
 constants of their releases: YouTube-VIS and COCO together, 12 epochs, learning rates to a tenth after epochs
@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from annotated_types import Ge
@@ -82,19 +83,13 @@ class InstanceObjective(nn.Module):
 def asked(
     clips: Sequence[ClipTargets], decoded: DecodedTubes, logits: Tensor, complete: Tensor
 ) -> tuple[list[ClipTargets], Tensor]:
-    """What is asked of queries that start from detections, and which of them count as found or not.
+    """Targets of queries that start from detections, and the queries that count as matched.
 
     Objects that no query is about are not asked for. Those of unknown class have the one that the query says
     which is most about them. Where a clip is not complete, queries that are about no object may be right.
 
-    Args:
-        clips: objects of each clip.
-        decoded: what the network decoded.
-        logits: class logits of the detections, (N, Q, classes).
-        complete: whether all objects of a clip are annotated, (N,).
-
-    Returns:
-        The objects, and which queries count, (N, Q), bool.
+    ``logits``: class logits of the detections, (N, Q, classes); ``complete``: whether all objects of a clip
+    are annotated, (N,); returns the objects, and which queries count, (N, Q), bool.
     """
     wanted, counted = [], []
     for clip, boxes, scores, whole in zip(clips, decoded.references[0], logits, complete, strict=True):
@@ -110,12 +105,7 @@ def asked(
 def overlaps(objects: Tensor, boxes: Tensor) -> Tensor:
     """Mean IoU of objects with boxes over the frames that show the object.
 
-    Args:
-        objects: centre form, (n, T, 4).
-        boxes: centre form, (T, Q, 4).
-
-    Returns:
-        (n, Q) in [0, 1].
+    ``objects``: centre form, (n, T, 4); ``boxes``: centre form, (T, Q, 4); returns (n, Q) in [0, 1].
     """
     there = (objects[..., 2] > 0).float()[:, None]
     a, b = corners(objects)[:, None], corners(boxes).transpose(0, 1)[None]
@@ -127,8 +117,9 @@ def overlaps(objects: Tensor, boxes: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _InstanceRecipe(CommonRecipe):
-    """What both recipes share: trunk, slow ones, and the discriminator at half the rate of the rest."""
+    """Parameter groups of both recipes: backbone, slow parameters, and the discriminator at half the rate."""
 
+    optimise: ClassVar[Any] = partial(torch.optim.AdamW, weight_decay=1e-4)
     trunk_rate: float | None = None  # None is the rate of the rest
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
@@ -146,13 +137,10 @@ class _InstanceRecipe(CommonRecipe):
             groups.setdefault(own, []).append(parameter)
         return [{"params": parameters, "lr": own} for own, parameters in groups.items()]
 
-    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(groups, weight_decay=1e-4)
-
 
 @dataclass(frozen=True, slots=True)
 class LiteRecipe(_InstanceRecipe):
-    """The recipe of ``msstsvis-lite``: small crops, single pictures first and then short clips.
+    """The recipe of ``msstsvis-lite``: small crops, single images first and then short clips.
 
     Attributes:
         groups: classed footage of each kind, and how often it is drawn; none of it may be used for scores.
@@ -226,7 +214,7 @@ class PublishedRecipe(_InstanceRecipe):
         batch: clips of a batch, per device.
         separability: the discriminator and its adversarial loss.
         trunk: classifier of the trunk, in torchvision's layout.
-        start: weights to start from, such as those of a training on COCO.
+        start: initial weights, such as from a training on COCO.
         clips: clips of a step on all devices together; batches are accumulated to as many. None takes one
             batch of each device.
         epochs: passes over all clips.
@@ -274,12 +262,13 @@ class PublishedRecipe(_InstanceRecipe):
     def batches(self, count: int, seed: int) -> ClipBatches:
         return ClipBatches(count, seed, self.sources, self.batch)
 
-    def learning_rate(self, progress: float, step: int) -> float:
-        return float(0.1 ** sum(progress >= drop for drop in self.drops))
+    @property
+    def falls(self) -> tuple[float, ...]:
+        return self.drops
 
 
 def start_from(network: SeqFormer, path: Path) -> None:
-    """Start from other weights, such as those of a training on COCO.
+    """Start from other weights, such as from a training on COCO.
 
     Class heads of another number of classes begin anew, as published; so do the parts of MS-STS VIS where the
     file is one of SeqFormer. All else must fit.

@@ -1,6 +1,6 @@
-"""Recipe of MUSTAN1 and MUSTAN2: windows of labelled films, half of each batch real, half rendered.
+"""Recipe of MUSTAN1 and MUSTAN2: windows of labelled videos, half of each batch real, half rendered.
 
-A pool of mustan-lite's samples may take the place of the films: it knows the past of each pixel.
+A pool of mustan-lite's samples may take the place of the videos: it knows the past of each pixel.
 
 From the paper: Tversky loss and binary cross-entropy, Adam with a rate of 1e-4, ResNet-18 encoders. Ours: the
 weights of the losses, the sizes, the augmentations, and how the rate falls.
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from annotated_types import Ge
@@ -42,7 +42,7 @@ class MustanRecipe(CommonRecipe):
 
     Attributes:
         name: which of the two networks.
-        sources: labelled films by kind, such as real and rendered ones; each kind gives the same share of
+        sources: labelled videos by kind, such as real and rendered ones; each kind gives the same share of
             every batch. None of them may be used for scores. With a pool there are none.
         options: what the network is built with.
         trunk: ResNet-18 of torchvision, for all encoders.
@@ -50,9 +50,10 @@ class MustanRecipe(CommonRecipe):
         batch: windows of a batch, per device.
         size: height and width that a window shows, at least 32.
         rate: learning rate; narrow networks from random weights want 1e-3.
-        pool: folder of samples of mustan-lite to learn from instead of films; causal windows of three frames.
+        pool: folder of samples of mustan-lite instead of videos; causal windows of three frames.
     """
 
+    fall_factor: ClassVar[float] = 0.5
     name: Literal["mustan1", "mustan2"]
     sources: Sequence[Sequence[ForegroundSequence]]
     options: dict[str, Option] = field(default_factory=dict)
@@ -70,9 +71,9 @@ class MustanRecipe(CommonRecipe):
         if not self.rate > 0:
             raise TrainingError(f"rate is {self.rate}; it must be above 0")
         if self.pool is None and not (self.sources and all(self.sources)):
-            raise TrainingError("no films to train on")
+            raise TrainingError("no videos to train on")
         if self.pool is None and self.options.get("ranges"):
-            raise TrainingError("films do not tell the ranges of the past; learn from a pool of mustan-lite")
+            raise TrainingError("videos do not tell the ranges of the past; learn from a pool of mustan-lite")
 
     def build(self) -> MUSTAN1 | MUSTAN2:
         """The network with random weights."""
@@ -98,20 +99,21 @@ class MustanRecipe(CommonRecipe):
             return PoolBatches(count, seed, samples, self.batch, self.size)
         background, depth = network.background is not None, network.capabilities.depth
         samplers = [
-            WindowSampler(films, network.offsets, self.size, background=background, depth=depth)
-            for films in self.sources
+            WindowSampler(videos, network.offsets, self.size, background=background, depth=depth)
+            for videos in self.sources
         ]
         return WindowBatches(count, seed, samplers, self.batch)
 
-    def learning_rate(self, progress: float, step: int) -> float:
-        return float(0.5 ** sum(progress >= fall for fall in FALLS))
+    @property
+    def falls(self) -> tuple[float, ...]:
+        return FALLS
 
 
 @torch.no_grad()
 def load_trunks(network: nn.Module, path: Path) -> None:
     """Start all encoders from an ImageNet classifier in torchvision's layout.
 
-    A context network over a whole window takes the first kernel once for each picture of the window, divided
+    A context network over a whole window takes the first kernel once for each image of the window, divided
     by their number; the convolution of a depth map stays at zero.
     """
     tensors = read_checkpoint(path).tensors

@@ -1,4 +1,4 @@
-"""Recipe of segue-prompt: stills and videos picture by picture, samples that stay for corrections.
+"""Recipe of segue-prompt: stills and videos image by image, samples that stay for corrections.
 
 What mattered in trials: a sample stays for some steps with the network's own mask as previous mask and a
 click in its largest error (streaming); without this, corrections never improve a mask. Most steps are taken
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -22,6 +23,7 @@ from segue.models.segue_prompt import NEGATIVE, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts.planes import draw_disk
 from segue.weights import load_strict
 from segue_train.footage import VOID, Footage
+from segue_train.losses import dice_distance
 from segue_train.prompt_samples import PromptBatches, PromptSampler, click_on, largest_error, read_sources
 from segue_train.recipe import Batch, CommonRecipe, Loss, warmed_cosine
 from segue_train.trunks import load_mobilenet
@@ -45,6 +47,7 @@ class PromptRecipe(CommonRecipe):
         scaling: input that the backbone was trained with: ``unit`` is [-1, 1], ``imagenet`` torchvision's.
     """
 
+    optimise: ClassVar[Any] = partial(torch.optim.AdamW, betas=(0.9, 0.99), weight_decay=1e-2)
     groups: Sequence[tuple[float, Sequence[Footage]]]
     backbone: Path | None = None
     start: Path | None = None
@@ -74,9 +77,6 @@ class PromptRecipe(CommonRecipe):
             return side, fresh
 
         return PromptBatches(count, seed, PromptSampler(read_sources(self.groups)), shape)
-
-    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=1e-2)
 
     def learning_rate(self, progress: float, step: int) -> float:
         return warmed_cosine(progress, step, warm_up=100, floor=0.01)
@@ -138,14 +138,8 @@ def losses(logits: Tensor, quality: Tensor, targets: Tensor, planes: Tensor) -> 
     they come to hold what else the prompt may mean. Pixels near edges count up to seven times, clicked ones
     three times.
 
-    Args:
-        logits: (N, 3, S/2, S/2).
-        quality: logits of the IoU, (N, 3).
-        targets: (N, S, S), 0, 1 or void.
-        planes: prompt planes (N, 4, S, S), uint8.
-
-    Returns:
-        A scalar, and its parts by name.
+    ``logits``: (N, 3, S/2, S/2); ``quality``: logits of the IoU, (N, 3); ``targets``: (N, S, S), 0, 1 or
+    void; ``planes``: prompt planes (N, 4, S, S), uint8.
     """
     known = (targets != VOID).float()
     truth = (targets == 1).float()
@@ -157,8 +151,7 @@ def losses(logits: Tensor, quality: Tensor, targets: Tensor, planes: Tensor) -> 
     entropy = F.binary_cross_entropy_with_logits(logits, each, reduction="none")
     entropy = (entropy * weight[:, None]).sum((2, 3)) / weight.sum((1, 2)).clamp(min=1)[:, None]
     probability = logits.sigmoid() * known[:, None]
-    shared, total = (probability * each).sum((2, 3)), (probability + each).sum((2, 3))
-    dice = 1 - (2 * shared + 1) / (total + 1)
+    dice = dice_distance(probability, each, (2, 3))
     whole = entropy + dice
     found = (probability > 0.5).float()
     both = (found * each).sum((2, 3))

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import torch
 from annotated_types import Ge, Le
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from segue.errors import TrainingError
 from segue.layers.colours import normalise
+from segue.models.cutie import Cutie
 from segue.models.stcn import STCN
 from segue.models.stm import STM
 from segue.models.xmem import XMem
@@ -56,9 +58,12 @@ STAGES = (
 """The published stages; a training is 0, 3 or 0, 1, 2."""
 
 
+N = TypeVar("N", STCN, XMem)
+
+
 @dataclass(frozen=True, slots=True)
-class STCNRecipe(CommonRecipe):
-    """Everything that one stage needs.
+class StagedRecipe(CommonRecipe):
+    """One stage of a training that begins with still images, of a network with two trunks.
 
     Attributes:
         stage: 0 still images, 1 BL30K, 2 and 3 videos after 1 and 0.
@@ -77,14 +82,29 @@ class STCNRecipe(CommonRecipe):
     init_value: Path | None = None
     batch: Annotated[int | None, Ge(1)] = None
     side: int = 384
-    name: str = "stcn"
-    _: KW_ONLY
-    rate: float = RATE
 
     def __post_init__(self) -> None:
         check_side(self.side)
         if self.batch is not None and self.batch < 1:
             raise TrainingError(f"batch is {self.batch}; it must be at least 1")
+
+    def started(self, network: N) -> N:
+        """The network with the weights of ``start``, or with its trunks."""
+        if self.start is not None:
+            fill(network, self.start)
+        elif self.init is not None and self.init_value is not None:
+            load_trunks(network.key_encoder, network.value_encoder, self.init, self.init_value)
+        return network
+
+
+@dataclass(frozen=True, slots=True)
+class STCNRecipe(StagedRecipe):
+    """Everything that one stage needs."""
+
+    optimise: ClassVar[Any] = partial(torch.optim.Adam, weight_decay=1e-7)
+    name: str = "stcn"
+    _: KW_ONLY
+    rate: float = RATE
 
     @property
     def plan(self) -> Stage:
@@ -92,12 +112,7 @@ class STCNRecipe(CommonRecipe):
         return STAGES[self.stage]
 
     def network(self) -> nn.Module:
-        network = STCN(single_object=self.plan.objects == 1)
-        if self.start is not None:
-            fill(network, self.start)
-        elif self.init is not None and self.init_value is not None:
-            load_trunks(network, self.init, self.init_value)
-        return Objective(network, clip_loss)
+        return Objective(self.started(STCN(single_object=self.plan.objects == 1)), clip_loss)
 
     def batches(self, count: int, seed: int) -> SampleBatches:
         samples: StillSamples | VideoSamples = StillSamples(self.footage, self.side)
@@ -106,11 +121,9 @@ class STCNRecipe(CommonRecipe):
             samples = VideoSamples(videos, self.side, area, "drop" if self.stage == 1 else "keep")
         return SampleBatches(count, seed, samples, self.batch or self.plan.batch, self.plan.skips)
 
-    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(groups, weight_decay=1e-7)
-
-    def learning_rate(self, progress: float, step: int) -> float:
-        return 1.0 if progress < self.plan.fall else 0.1
+    @property
+    def falls(self) -> tuple[float, ...]:
+        return (self.plan.fall,)
 
 
 def check_side(side: int) -> None:
@@ -139,47 +152,41 @@ def clip_loss(
 
 
 def prepared_frames(pictures: Tensor) -> Tensor:
-    """Pictures less the ImageNet mean and over its deviation.
-
-    Args:
-        pictures: (B, T, 3, H, W), uint8.
-
-    Returns:
-        Of the same shape, float32.
-    """
+    """Images less the ImageNet mean and over its deviation. ``pictures``: (B, T, 3, H, W), uint8."""
     planes = normalise(pictures.permute(0, 1, 3, 4, 2).flatten(0, 1))[0]
     return planes.transpose(0, 1).reshape(pictures.shape)
 
 
-def fill(network: STCN | XMem, path: Path) -> None:
+def fill(network: STCN | XMem | Cutie, path: Path, growing: Sequence[str] = (VALUE_STEM,)) -> None:
     """Start from the weights of a former stage.
 
     Weights of stage 0 lack the mask of the other objects; a network with that input gets a new channel, last,
-    with orthogonal weights.
+    with orthogonal weights, in the tensors that are ``growing``.
     """
-    tensors = read_checkpoint(path).tensors
-    stem, wanted = tensors.get(VALUE_STEM), network.value_encoder.conv1.weight
-    if stem is not None and stem.dim() == 4 and stem.shape[1] == 4 and wanted.shape[1] == 5:
-        others = nn.init.orthogonal_(torch.empty_like(wanted[:, :1]))
-        tensors[VALUE_STEM] = torch.cat([stem.to(others.dtype), others.detach()], dim=1)
-    network.load_state_dict(match(path, tensors, network.state_dict()))
+    tensors, expected = read_checkpoint(path).tensors, network.state_dict()
+    for name in growing:
+        there, wanted = tensors.get(name), expected[name]
+        if there is not None and there.dim() == 4 and there.shape[1] + 1 == wanted.shape[1]:
+            others = nn.init.orthogonal_(torch.empty_like(wanted[:, :1]))
+            tensors[name] = torch.cat([there.to(others.dtype), others], dim=1)
+    network.load_state_dict(match(path, tensors, expected))
 
 
 @torch.no_grad()
-def load_trunks(network: STCN | XMem, resnet50: Path, resnet18: Path) -> None:
+def load_trunks(key: nn.Module, value: nn.Module, resnet50: Path, resnet18: Path) -> None:
     """Start from ImageNet classifiers in torchvision's layout.
 
     The key side takes ResNet-50 to its third stage, the value side ResNet-18; torchvision calls ``layer1``
     what the key side calls ``res2``. Biases of the value side, which the classifier lacks, start at 0; the
     channels of its first convolution that see masks keep their orthogonal start.
     """
-    key, value = network.key_encoder.state_dict(), network.value_encoder
-    take(resnet50, {name.replace("res2.", "layer1."): tensor for name, tensor in key.items()})
-    trunk = {"conv1.weight": value.conv1.weight[:, :3]}
-    for part in ("bn1", "layer1", "layer2", "layer3"):
-        trunk |= {f"{part}.{name}": tensor for name, tensor in getattr(value, part).state_dict().items()}
-    biases = {name for name in trunk if name.endswith(("conv1.bias", "conv2.bias", "downsample.0.bias"))}
-    for bias in (value.conv1.bias, *(trunk.pop(name) for name in biases)):
-        if bias is not None:  # XMem has none
-            bias.zero_()
+    take(resnet50, {name.replace("res2.", "layer1."): tensor for name, tensor in key.state_dict().items()})
+    trunk = {
+        name: tensor
+        for name, tensor in value.state_dict().items()
+        if name.startswith(("conv1.", "bn1.", "layer1.", "layer2.", "layer3."))
+    }
+    trunk["conv1.weight"] = trunk["conv1.weight"][:, :3]
+    for name in [name for name in trunk if name.endswith(("conv1.bias", "conv2.bias", "downsample.0.bias"))]:
+        trunk.pop(name).zero_()
     take(resnet18, trunk)

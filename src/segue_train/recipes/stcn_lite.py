@@ -17,10 +17,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from segue.errors import TrainingError
 from segue.models.base import Schedule
 from segue.models.stcn import FEATURE_GAIN, STCNLite
 from segue.weights.checkpoint import match
@@ -33,13 +32,11 @@ from segue_train.trunks import load_mobilenet, tensors_to_start_from
 from segue_train.warp import Rng, picked
 
 STEPS = 13_000
-CALM_FROM = 0.74  # progress from which calm clips are shown; a further training shows them from a tenth on
-CALM_SHARE = 0.6
+SLOW_FROM = 0.74  # progress from which slow clips are shown; a further training shows them from a tenth on
+SLOW_SHARE = 0.6
 HARDEST = 0.25  # share of the pixels that count in the end
 LONGER = ((3, 192), (4, 192), (5, 192), (3, 256))  # frames of a clip and sides of the crop, drawn at random
-CALM = ((5, 192), (6, 192), (8, 160))
-LARGE_SIDE = 384  # the short side to which a session reduces larger pictures
-EDGE_BOX = 9  # pixels across; a pixel is at an edge as far as its class is not that of this box around it
+SLOW = ((5, 192), (6, 192), (8, 160))
 NEW = ("network.weighting.", "network.sensory.", "network.summaries.")  # learn from nothing
 PIXELS_PER_STEP = 12 * 192 * 192  # of one batch with one object; larger and longer clips are fewer
 
@@ -55,29 +52,24 @@ class STCNLiteRecipe(CommonRecipe):
         scaling: input that the backbone was trained with: ``unit`` is [-1, 1], ``imagenet`` torchvision's.
         reading: how a clip's memory is read: ``dense`` takes the softmax over all of it, ``session`` what a
             session reads by the network's schedule (best positions, penalties, window).
-        edges: how much more a pixel at an edge of a mask counts than one far from all edges.
-        large: share of a further training's clips that are as large as a session sees 480p: 3 frames of 384².
-        weighting: learn how sharply each position of the memory and of the picture is read, as in XMem;
+        weighting: learn how sharply each position of the memory and of the image is read, as in XMem;
             weights to start from may lack it.
         sensory: add a recurrent state of each object, updated on every frame, as in XMem; weights to start
             from may lack it.
         summaries: add means of each object's values over all frames kept, as in Cutie; weights to start
             from may lack them.
-        freeze: let only these parts learn; the weights to start from stay as they are.
     """
 
+    optimise: ClassVar[Any] = partial(torch.optim.AdamW, weight_decay=1e-2)
     videos: Sequence[Footage]
     stills: Sequence[Footage]
     backbone: Path | None = None
     start: Path | None = None
     scaling: Literal["unit", "imagenet"] = "unit"
     reading: Literal["dense", "session"] = "dense"
-    edges: float = 0.0
-    large: float = 0.0
     weighting: bool = False
     sensory: bool = False
     summaries: bool = False
-    freeze: bool = False
     name: str = "stcn-lite"
     _: KW_ONLY
     gradient_clip: float | None = 3.0
@@ -92,7 +84,7 @@ class STCNLiteRecipe(CommonRecipe):
     }
 
     def sampler(self) -> ClipSampler:
-        """What draws the clips."""
+        """The sampler of the clips."""
         return ClipSampler(self.videos, self.stills)
 
     def network(self) -> nn.Module:
@@ -104,35 +96,20 @@ class STCNLiteRecipe(CommonRecipe):
             initialise_key(network, self.sampler())
         for layer in (network.key_encoder.stem, *network.key_encoder.blocks[:3]):
             layer.requires_grad_(False)
-        if self.freeze:
-            self._freeze(network)
         loss = partial(
             clip_loss,
             schedule=network.schedule if self.reading == "session" else None,
             share=HARDEST if self.start else None,
-            edges=self.edges,
         )
         return Objective(convert_conv2d_weight_memory_format(network, torch.channels_last), loss)
 
-    def _freeze(self, network: STCNLite) -> None:
-        if self.start is None or not (self.weighting or self.sensory or self.summaries):
-            raise TrainingError(
-                "--freeze takes --start, and parts that learn: --sensory, --summaries, --weighting"
-            )
-        for name, parameter in network.named_parameters(prefix="network"):
-            parameter.requires_grad_(name.startswith(NEW))
-
     def batches(self, count: int, seed: int) -> ClipBatches:
-        plan = partial(further, large=self.large) if self.start else curriculum
-        return ClipBatches(count, seed, self.sampler(), plan)
+        return ClipBatches(count, seed, self.sampler(), further if self.start else curriculum)
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         """A network that follows already learns at two fifths of the rate."""
         own = replace(self, rate=0.4 * self.rate) if self.start else self
         return CommonRecipe.parameter_groups(own, network)
-
-    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(groups, weight_decay=1e-2)
 
     def learning_rate(self, progress: float, step: int) -> float:
         """60 warm-up steps, constant to 30 %, cosine down to 3 %."""
@@ -150,39 +127,37 @@ def start_from(network: STCNLite, path: Path) -> None:
 
 
 def curriculum(progress: float, rng: Rng) -> Curriculum:
-    """Video share 0.3 → 0.75, gap 2 → 12 until half time; longer clips and larger crops, then calm ones.
+    """Video share 0.3 → 0.75, gap 2 → 12 until half time; longer clips and larger crops, then slow ones.
 
-    Without the calm clips, in which things move little from frame to frame, the network leaves trails: on a
+    Without the slow clips, in which things move little from frame to frame, the network leaves trails: on a
     still backdrop what an object uncovers looks most like the same place one frame before, when the object's
     rim was on it.
     """
     if progress > 0.7:
-        return _late(progress, rng, CALM_FROM, CALM, slowest=0.1)
+        return _late(progress, rng, SLOW_FROM, SLOW, slowest=0.1)
     ramp = min(1.0, 2 * progress)
     frames, side = picked(rng, LONGER) if progress > 0.35 else (3, 192)
     return Curriculum(0.3 + 0.45 * ramp, round(2 + 10 * ramp), _shape(rng, frames, side, 1.0))
 
 
-def further(progress: float, rng: Rng, large: float = 0.0) -> Curriculum:
-    """What a network sees that follows already: wide gaps and long clips at once, calm ones from a tenth on.
+def further(progress: float, rng: Rng) -> Curriculum:
+    """Curriculum of a fine-tuning: wide gaps and long clips at once, slow clips after a tenth.
 
-    The calm ones are slower and longer than those of :func:`curriculum`: a trail grows from frame to frame.
+    The slow ones are slower and longer than those of :func:`curriculum`: a trail grows from frame to frame.
     """
-    if large and rng.random() < large:
-        return Curriculum(0.75, 8 if progress > 0.8 else 12, _shape(rng, 3, LARGE_SIDE, 1.0))
-    return _late(progress, rng, 0.1, (*CALM, (10, 144)), slowest=0.05)
+    return _late(progress, rng, 0.1, (*SLOW, (10, 144)), slowest=0.05)
 
 
 def _late(
-    progress: float, rng: Rng, calm_from: float, calm: Sequence[tuple[int, int]], slowest: float
+    progress: float, rng: Rng, slow_from: float, slow: Sequence[tuple[int, int]], slowest: float
 ) -> Curriculum:
-    """Long clips and large crops, and calm ones of these frames and sides from ``calm_from`` on."""
+    """Long clips and large crops, and slow ones of these frames and sides from ``slow_from`` on."""
     max_gap, pace = 8 if progress > 0.8 else 12, 1.0
     frames, side = picked(rng, LONGER)
     if rng.random() < 0.15:
         frames, side = 3, 320
-    if progress > calm_from and rng.random() < CALM_SHARE:
-        frames, side = picked(rng, calm)
+    if progress > slow_from and rng.random() < SLOW_SHARE:
+        frames, side = picked(rng, slow)
         pace, max_gap = float(rng.uniform(slowest, 0.5)), int(rng.integers(1, 3))
     return Curriculum(0.75, max_gap, _shape(rng, frames, side, pace))
 
@@ -202,7 +177,6 @@ def clip_loss(
     *,
     schedule: Schedule | None = None,
     share: float | None = None,
-    edges: float = 0.0,
 ) -> Loss:
     """Cross-entropy of the hardest pixels, and half the Dice loss."""
     frames, exists = batch["frames"].float() / 127.5 - 1, batch["exists"]
@@ -210,29 +184,9 @@ def clip_loss(
     logits = clip_logits(network, frames, masks, exists, schedule)
     target = class_targets(batch["masks"], exists)[:, 1:]
     losses = F.cross_entropy(logits.transpose(1, 2), target, reduction="none", ignore_index=VOID)
-    if edges:
-        losses = losses * (1 + edges * edge_weights(target, exists.shape[1]))
     entropy = hardest_mean(losses, target, share or hardest_share(progress))
     overlap = dice_loss(logits, target, exists)
     return entropy + 0.5 * overlap, {"entropy": entropy, "dice": overlap}
-
-
-def edge_weights(target: Tensor, slots: int, box: int = EDGE_BOX) -> Tensor:
-    """How much of a square around each pixel is of another class.
-
-    The weight of a pixel on a straight edge is about a half. Void counts as background.
-
-    Args:
-        target: (B, T, H, W), 0..K or void.
-        slots: number K of object slots.
-        box: side of the square in pixels, odd.
-
-    Returns:
-        (B, T, H, W) in [0, 1].
-    """
-    planes = object_masks(target.flatten(0, 1), slots)
-    near = F.avg_pool2d(planes, box, stride=1, padding=box // 2, count_include_pad=False)
-    return (planes - near).abs().amax(1).view(target.shape)
 
 
 def hardest_share(progress: float) -> float:

@@ -73,7 +73,7 @@ class STMRecipe(CommonRecipe):
             stills = StillSamples(self.footage, self.side, OBJECTS, spline_share=0)
             return SampleBatches(count, seed, stills, self.batch)
         videos = long_enough(self.footage, self.stage)
-        samples = VideoSamples(videos, self.side, slots=OBJECTS, choose=frames_in_order, film_frames=False)
+        samples = VideoSamples(videos, self.side, slots=OBJECTS, choose=frames_in_order, video_frames=False)
         return SampleBatches(count, seed, samples, self.batch, GrowingGap())
 
 
@@ -83,7 +83,7 @@ class GrowingGap:
 
     passes: int = 20
 
-    def max_skip(self, epoch: int, epochs: int) -> int:
+    def __call__(self, epoch: int, epochs: int) -> int:
         """Distance in frames: neighbours, from whom none is left out, are 1 apart."""
         return 1 + min(5 * (epoch // self.passes), 25)
 

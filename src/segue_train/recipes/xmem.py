@@ -6,27 +6,24 @@ draws of a step come from generators seeded by its number, so that a run can be 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from functools import partial
+from typing import Any, ClassVar
 
 import cv2
 import torch
-from annotated_types import Ge, Le
 from torch import nn
 
 from segue.errors import TrainingError
 from segue.models.xmem import XMem
 from segue_train.clip_pass import class_targets, object_masks
-from segue_train.footage import Footage
 from segue_train.losses import bootstrap_fraction, bootstrapped_cross_entropy
 from segue_train.point_losses import slot_dice
-from segue_train.recipe import Batch, CommonRecipe, Loss, Objective
-from segue_train.recipes.stcn import RATE, check_side, fill, load_trunks, prepared_frames
-from segue_train.recurrent_data import LENGTH, OBJECTS, JumpCurriculum, frames_near
+from segue_train.recipe import Batch, Loss, Objective
+from segue_train.recipes.stcn import RATE, StagedRecipe, prepared_frames
+from segue_train.recurrent_data import JUMPS, LENGTH, OBJECTS, frames_near
 from segue_train.recurrent_pass import deep_at_random, first_and_random, step_draws, xmem_pass
-from segue_train.stcn_data import SampleBatches, StillSamples, VideoSamples, long_enough
+from segue_train.stcn_data import SampleBatches, SkipCurriculum, StillSamples, VideoSamples, long_enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +37,14 @@ class Stage:
     fall: float  # share of the steps after which the learning rate falls to a tenth
     least_area: float = 0.36
     affine: tuple[float, float] = (15, 10)
-    jumps: JumpCurriculum | None = None
+    jumps: SkipCurriculum | None = None
 
 
 STAGES = (
     Stage(1, 16, 2, 150_000, 1.0),  # still images
-    Stage(OBJECTS, 8, 3, 250_000, 200_000 / 250_000, 0.25, (0, 0), JumpCurriculum(0.8)),  # BL30K
-    Stage(OBJECTS, 8, 3, 150_000, 120_000 / 150_000, jumps=JumpCurriculum(0.9)),  # videos, after 1
-    Stage(OBJECTS, 8, 3, 100_000, 80_000 / 100_000, jumps=JumpCurriculum(0.9)),  # videos, after 0
+    Stage(OBJECTS, 8, 3, 250_000, 200_000 / 250_000, 0.25, (0, 0), SkipCurriculum(0.8, JUMPS)),  # BL30K
+    Stage(OBJECTS, 8, 3, 150_000, 120_000 / 150_000, jumps=SkipCurriculum(0.9, JUMPS)),  # videos, after 1
+    Stage(OBJECTS, 8, 3, 100_000, 80_000 / 100_000, jumps=SkipCurriculum(0.9, JUMPS)),  # videos, after 0
 )
 """The published stages; a training is 0, 3 or 0, 1, 2; without still images 2 alone."""
 
@@ -56,34 +53,21 @@ FINETUNE_STEPS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class XMemRecipe(CommonRecipe):
+class XMemRecipe(StagedRecipe):
     """Everything that one stage needs.
 
     Attributes:
-        stage: 0 still images, 1 BL30K, 2 and 3 videos after 1 and 0.
-        footage: still images for stage 0, videos for the others; none of it may be used for scores.
-        start: weights of a former stage or run of this network.
-        init: ResNet-50 of torchvision, for the key side, where nothing else is to start from.
-        init_value: ResNet-18 of torchvision, for the value side.
-        batch: clips of a batch, per device.  [default: as published]
-        side: side of the square frames, a multiple of 16.
         finetune: the finetuning after stages 2 and 3: frames are not turned, at the low learning rate.
     """
 
-    stage: Annotated[int, Ge(0), Le(3)]
-    footage: Sequence[Footage]
-    start: Path | None = None
-    init: Path | None = None
-    init_value: Path | None = None
-    batch: Annotated[int | None, Ge(1)] = None
-    side: int = 384
+    optimise: ClassVar[Any] = partial(torch.optim.AdamW, weight_decay=0.05)
     finetune: bool = False
     name: str = "xmem"
     _: KW_ONLY
     rate: float = RATE
 
     def __post_init__(self) -> None:
-        check_side(self.side)
+        StagedRecipe.__post_init__(self)
         if self.finetune and self.stage < 2:
             raise TrainingError(f"stage {self.stage} has no finetuning; stages 2 and 3 have")
 
@@ -98,12 +82,7 @@ class XMemRecipe(CommonRecipe):
         return FINETUNE_STEPS if self.finetune else self.plan.steps
 
     def network(self) -> nn.Module:
-        network = XMem(single_object=self.plan.objects == 1)
-        if self.start is not None:
-            fill(network, self.start)
-        elif self.init is not None and self.init_value is not None:
-            load_trunks(network, self.init, self.init_value)
-        return Objective(network, self.loss)
+        return Objective(self.started(XMem(single_object=self.plan.objects == 1)), self.loss)
 
     def loss(self, network: XMem, batch: Batch, progress: float, step: int) -> Loss:
         """Bootstrapped cross-entropy and Dice of the predicted frames."""
@@ -138,8 +117,6 @@ class XMemRecipe(CommonRecipe):
         )
         return SampleBatches(count, seed, samples, self.batch or plan.batch, plan.jumps)
 
-    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(groups, weight_decay=0.05)
-
-    def learning_rate(self, progress: float, step: int) -> float:
-        return 0.1 if self.finetune or progress >= self.plan.fall else 1.0
+    @property
+    def falls(self) -> tuple[float, ...]:
+        return (0.0,) if self.finetune else (self.plan.fall,)

@@ -1,6 +1,6 @@
-"""Dynamic background: leaves, water, rain, snow, shadows that move, screens, lamps.
+"""Dynamic background: leaves, water, rain, snow, shadows that move, lamps.
 
-All of it moves and is no foreground; "living" scenes are those that have some.
+All of it moves and is no foreground.
 Each effect is a function of a canvas and a time, see :mod:`segue_train.scenery`. Most scenes have some.
 """
 
@@ -24,33 +24,28 @@ from segue_train.scenery import (
     passing_cloud,
     rng_at,
     scaled,
-    screen,
 )
-from segue_train.warp import Picture, Rng, Size, log_uniform, random_part
+from segue_train.warp import Picture, Rng, Size, log_uniform
 from segue_train.weather import headlights, insects
 
 Sway = Callable[[Any, int], Any]
-"""Gives a picture or plane as it sways at a time."""
+"""Gives an image or plane as it sways at a time."""
 
 
 def draw_effects(rng: Rng, size: Size, pictures: Pictures) -> tuple[list[Effect], bool]:
-    """What goes on in a scene."""
+    """Motion in a scene."""
     if rng.random() < 0.2:
         return [], False
     makers: tuple[tuple[float, Callable[[Rng, Size], Effect]], ...] = (
         (0.36, waving),
         (0.24, foliage),
         (0.14, water),
-        (0.14, trembling),
-        (0.05, bars),
         (0.08, flicker),
-        (0.06, lambda rng, size: screen(rng, size, pictures)),
         (0.20, tree_shade),
         (0.10, stray_shadow),
         (0.06, passing_cloud),
         (0.08, rain),
-        (0.05, snow),
-        (0.07, snowfall),
+        (0.12, snow),
         (0.08, lambda rng, size: branches(rng, size, pictures)),
         (0.08, headlights),
         (0.05, insects),
@@ -112,7 +107,7 @@ def foliage(rng: Rng, size: Size) -> Effect:
 
 
 def branches(rng: Rng, size: Size, pictures: Pictures) -> Effect:
-    """A trunk with branches and leaves before the scene, which bends by up to 25 pixels as one thing."""
+    """A trunk with branches and leaves in front of the scene, which bends by up to 25 pixels as a whole."""
     alpha = np.zeros(size, np.float32)
     height, width = size
     foot = np.array([rng.uniform(-0.1, 1.1) * width, height * rng.choice([-0.05, 1.05])])
@@ -162,7 +157,7 @@ def tree_shade(rng: Rng, size: Size) -> Effect:
 
 
 def stray_shadow(rng: Rng, size: Size) -> Effect:
-    """The shadow of something that is out of the picture, on its way through it."""
+    """The shadow of something that is out of the image, on its way through it."""
     plane = np.zeros(size, np.float32)
     height, width = (max(4, int(side * rng.uniform(0.08, 0.4))) for side in size)
     corners = rng.uniform(-0.5, 0.5, (int(rng.integers(5, 12)), 2)) * [width, height]
@@ -203,36 +198,6 @@ def water(rng: Rng, size: Size) -> Effect:
     return act
 
 
-def trembling(rng: Rng, size: Size) -> Effect:
-    """What is left of a shake once the picture is aligned: things near and far move by different amounts."""
-    near = blob(rng, size, rng.uniform(0.2, 0.8)) + rng.uniform(0, 0.5)
-    strength, seed = log_uniform(rng, 0.2, 4), int(rng.integers(1 << 31))
-    grid = np.meshgrid(np.arange(size[1], dtype=np.float32), np.arange(size[0], dtype=np.float32))
-
-    def act(canvas: Picture, time: int) -> Picture:
-        x, y = rng_at(seed, time).normal(0, strength, 2).astype(np.float32)
-        moved = cv2.remap(canvas, grid[0] + x * near, grid[1] + y * near, cv2.INTER_LINEAR, borderMode=2)
-        return np.asarray(moved, np.uint8)
-
-    return act
-
-
-def bars(rng: Rng, size: Size) -> Effect:
-    """A screen with bars of interference that roll over it."""
-    height, width = (int(side * rng.uniform(0.2, 0.9)) for side in size)
-    part = random_part(rng, size, (height, width))
-    strength, length, speed = rng.uniform(0.08, 0.6), rng.uniform(8, 90), rng.uniform(-1.5, 1.5)
-    rows = np.arange(height, dtype=np.float32)[:, None]
-
-    def act(canvas: Picture, time: int) -> Picture:
-        gain = np.ones(size, np.float32)
-        wave = np.sin(2 * np.pi * rows / length + speed * time)
-        gain[part] = 1 + strength * wave
-        return scaled(canvas, gain)
-
-    return act
-
-
 def rain(rng: Rng, size: Size) -> Effect:
     """Streaks of rain, other ones on each frame."""
     streaks = np.zeros(size, np.uint8)
@@ -252,31 +217,6 @@ def snow(rng: Rng, size: Size) -> Effect:
         cv2.circle(flakes, centre, int(rng.integers(0, 4)), float(rng.uniform(40, 220)), -1, cv2.LINE_AA)
     flakes = np.asarray(cv2.GaussianBlur(flakes, (0, 0), rng.uniform(0.4, 1.2)), np.uint8)
     return _falling(rng, flakes, rng.uniform([1, -3], [9, 3]))
-
-
-def snowfall(rng: Rng, size: Size) -> Effect:
-    """Snow at several distances: what is near is large, soft, fast, and hides what is behind it."""
-    layers, wind = [], rng.uniform(-3, 3)
-    for _ in range(int(rng.integers(2, 5))):
-        near = rng.uniform(0, 1)
-        flakes = np.zeros(size, np.float32)
-        for _ in range(int(rng.integers(10, 160) * (1.2 - near))):
-            centre = int(rng.integers(size[1])), int(rng.integers(size[0]))
-            axes = int(rng.integers(0, 2 + round(4 * near))), int(rng.integers(0, 2 + round(6 * near)))
-            cv2.ellipse(flakes, centre, axes, 15 * wind, 0, 360, float(rng.uniform(0.2, 1)), -1)
-        soft = cv2.GaussianBlur(flakes, (0, 0), 0.5 + 1.5 * near * rng.random())
-        velocity = np.array([1 + 9 * near, wind * (0.3 + near)])
-        layers.append((soft, velocity, rng.uniform(0, 2), rng.uniform(0.1, 1.5)))
-    white = np.float32(rng.uniform(150, 255))
-
-    def act(canvas: Picture, time: int) -> Picture:
-        for flakes, velocity, flutter, speed in layers:
-            down, right = (velocity * time + [0, flutter * np.sin(speed * time)]).round().astype(int)
-            cover = np.roll(flakes, (down, right), (0, 1))[..., None]
-            canvas = np.asarray(canvas + cover * (white - canvas.astype(np.float32)), np.uint8)
-        return canvas
-
-    return act
 
 
 def _falling(rng: Rng, drops: Picture, velocity: npt.NDArray[np.float64] | None) -> Effect:
