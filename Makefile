@@ -12,7 +12,7 @@
 # PYTHON=python3.12   interpreter, 3.10 or newer
 # TORCH_INDEX=URL     package index of the build of PyTorch; the default is the CPU index where there is no
 #                     NVIDIA GPU and that index can be reached, TORCH_INDEX=none takes what pip finds
-# BENCH_ARGS=--force  measure on a busy machine as well; --long takes what takes longer, --only stm,scores
+# BENCH_ARGS=--force  measure on a busy machine as well; --long takes what takes longer, --only stm,start
 # JOBS=1              processes of the tests, default one for each core
 # MUTATE="segue.masks.*"   mutants to test; configured in pyproject.toml, results: mutmut results
 

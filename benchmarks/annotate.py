@@ -1,7 +1,7 @@
-"""How soon the page answers: clicks, and a film of two hours at 1920x1080.
+"""How soon the page answers: clicks, and a video of two hours at 1920x1080.
 
-Run on an idle machine: ``python benchmarks/annotate.py``. The long film is made of ten seconds that are
-encoded once and copied; its frames are as hard to decode as those of any film of its bit rate.
+Run on an idle machine: ``python benchmarks/annotate.py``. The long video is made of ten seconds that are
+encoded once and copied; its frames are as hard to decode as those of any video of its bit rate.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from machine import describe
-from segue_web.film import Film
+from segue_web.video import Video
 from segue_web.worker import Tools
 
 SAMPLE = Path(__file__).resolve().parents[1] / "src" / "segue" / "assets" / "sample" / "video.mp4"
@@ -30,10 +30,10 @@ def main() -> None:
     """Print all figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=int, default=120)
-    parser.add_argument("--film", type=Path, default=SAMPLE, help="film to click on")
+    parser.add_argument("--video", type=Path, default=SAMPLE, help="video to click on")
     arguments = parser.parse_args()
     print(describe(torch.get_num_threads()))
-    clicks(arguments.film)
+    clicks(arguments.video)
     with tempfile.TemporaryDirectory() as folder:
         for form in ("mp4", "matroska"):
             long_film(Path(folder) / f"long.{form}", form, arguments.minutes)
@@ -41,11 +41,11 @@ def main() -> None:
 
 def clicks(path: Path) -> None:
     """First and further clicks, as the process behind the page answers them."""
-    tools = Tools(Film(path), ("stcn-lite", None), "segue-prompt", "cpu")
+    tools = Tools(Video(path), ("stcn-lite", None), "segue-prompt", "cpu")
     tools.prepare(0)
-    height, width = tools.film.size
+    height, width = tools.video.size
     first, further, generator = [], [], np.random.default_rng(0)
-    for index in range(0, min(tools.film.count, 40), 2):
+    for index in range(0, min(tools.video.count, 40), 2):
         points = [(float(x), float(y)) for x, y in generator.uniform((0, 0), (width, height), (3, 2))]
         first.append(seconds(lambda: tools.prompter(index)(points=points[:1])))  # noqa: B023  called at once
         for count in (2, 3):
@@ -56,23 +56,23 @@ def clicks(path: Path) -> None:
 def long_film(path: Path, form: str, minutes: int) -> None:
     """Opening, and frames at random places."""
     write_long_film(path, form, minutes)
-    made: list[Film] = []
-    opening = seconds(lambda: made.append(Film(path)))
-    film = made[0]
+    made: list[Video] = []
+    opening = seconds(lambda: made.append(Video(path)))
+    video = made[0]
     since = time.perf_counter()
-    while not film.exact:
+    while not video.exact:
         time.sleep(0.05)
     scanned = time.perf_counter() - since
-    places = np.random.default_rng(1).integers(0, film.count, 12).tolist()
-    near = [seconds(lambda: film.jpeg(place, near=True)) for place in places]  # noqa: B023
-    exact = [seconds(lambda: film.jpeg(place)) for place in places]  # noqa: B023
+    places = np.random.default_rng(1).integers(0, video.count, 12).tolist()
+    near = [seconds(lambda: video.jpeg(place, near=True)) for place in places]  # noqa: B023
+    exact = [seconds(lambda: video.jpeg(place)) for place in places]  # noqa: B023
     size = path.stat().st_size / 2**20
     print(
-        f"{form}, {film.count} frames of {film.size[1]}x{film.size[0]}, {size:.0f} MiB: "
+        f"{form}, {video.count} frames of {video.size[1]}x{video.size[0]}, {size:.0f} MiB: "
         f"opened in {opening:.2f} s, index exact {scanned:.1f} s later, "
         f"key frame {ms(near)}, exact frame {ms(exact)}"
     )
-    film.close()
+    video.close()
 
 
 def write_long_film(path: Path, form: str, minutes: int) -> None:

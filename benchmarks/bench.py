@@ -12,7 +12,6 @@ Example::
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shlex
 import subprocess
@@ -26,14 +25,12 @@ from subprocess import PIPE, Popen
 from tempfile import TemporaryFile
 
 import segue
-from load import IDLE, Load, busiest, others_use, said
+from machine import IDLE, Load, busiest, others_use, said
 from segue.allocation import prepare_process
 from segue.video.partial import write_complete
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
-SHARED = "../shared"
-"""How the commands call the folder of data, which ``SEGUE_SHARED`` names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +47,7 @@ class Section:
 
     def arguments(self) -> list[str]:
         """The command as it is run here."""
-        shared = os.environ.get("SEGUE_SHARED", str(ROOT / SHARED))
-        return [sys.executable, *(word.replace(SHARED, shared) for word in shlex.split(self.command)[1:])]
+        return [sys.executable, *shlex.split(self.command)[1:]]
 
 
 SECTIONS = {
@@ -61,26 +57,12 @@ SECTIONS = {
     "recurrent": Section(
         "python benchmarks/recurrent.py --models xmem,cutie --objects 1 --size 240x432 --frames 4 --no-memory"
     ),
-    "scores": Section("python benchmarks/metrics.py --rounds 20"),
     "foreground": Section("python benchmarks/foreground.py --models mustan-lite,median --frames 60"),
     "start": Section("python benchmarks/startup.py --repeats 3"),
     "faces": Section("python benchmarks/faces.py --rounds 3"),
-    "long-track": Section(
-        f"python benchmarks/long_run.py {SHARED}/data/vos/davis2016_240p/JPEGImages/soapbox "
-        f"--mask {SHARED}/data/vos/davis2016_240p/Annotations/soapbox/00000.png --fast --threads 1",
-        long=True,
-    ),
-    "long-foreground": Section("python benchmarks/foreground_long_run.py --model mustan-lite", long=True),
-    "batch": Section("python benchmarks/batch.py", long=True),
-    "annotate": Section("python benchmarks/annotate.py", long=True),
     "costs": Section(
         "python benchmarks/costs.py --models stcn-lite,stcn,xmem,cutie-small,sam2-tiny,mustan-lite,"
         "msstsvis-lite,seqformer-r50 --limit 45 --keep runs/costs.jsonl",
-        long=True,
-    ),
-    "prompts": Section(
-        f"python benchmarks/prompts.py --davis {SHARED}/data/vos/davis2016_480p --clicks 3 "
-        "--ways segue-prompt",
         long=True,
     ),
 }

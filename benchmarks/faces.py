@@ -19,8 +19,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from machine import describe
-from usage import processor_seconds
+from machine import describe, processor_seconds
 
 SAMPLE = Path(__file__).resolve().parents[1] / "src" / "segue" / "assets" / "sample"
 FILM, FIRST = SAMPLE / "video.mp4", SAMPLE / "first.png"

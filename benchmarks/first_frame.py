@@ -32,7 +32,7 @@ from segue.models.stcn import STCNLite
 from segue.prompts import GrabCut, MakePrompter, Prompter
 from segue.prompts.detectors import Detector, DiscoveryDetector, FeatureMaps
 from segue.sessions import TrackSession
-from segue.sessions.detecting import MotionDetector, cut_out
+from segue.sessions.motion import MotionDetector, cut_out
 from segue.types import Frame, IndexMask
 
 Way = Callable[..., IndexMask]

@@ -28,11 +28,10 @@ import numpy as np
 import torch
 
 from foreground_methods import CLASSICAL, Clocked, untrained
-from machine import describe, names_of
+from machine import describe, names_of, resident_peak
 from segue.allocation import prepare_process
 from segue.sessions.foreground import ForegroundSession
 from segue.types import Frame, Image
-from usage import resident_peak
 
 MODELS = ("mustan-lite", "mustan2")
 PEERS = ("median", "mog2", "knn", "fgsegnet")

@@ -183,7 +183,13 @@ class Fresh:
 
     def __call__(self) -> ForegroundSession:
         options = self._options
-        return session(options.model, weights=options.weights, device=options.device, fast=options.fast)
+        return session(
+            options.model,
+            weights=options.weights,
+            without=options.without or (),
+            device=options.device,
+            fast=options.fast,
+        )
 
 
 def run(options: argparse.Namespace) -> list[Check]:
@@ -220,6 +226,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add("--isd", type=Path, help="films of `segue synth isd`, with their instance maps")
     add("--only", type=lambda text: text.split(","), help=f"events by name, or {STANDS}, with commas between")
+    add("--without", action="append", help="stage to leave out; may be given several times")
     add("--fast", action="store_true", help="bfloat16 where the hardware has it")
     add("--device", default="cpu")
     add("--threads", type=int, default=torch.get_num_threads())

@@ -39,7 +39,7 @@ from segue.sessions.foreground_masks import ComponentTracker, ForegroundMasks
 from segue.types import Frame, Image, Segmentation
 from segue.video import open_source
 from segue.video.events import Event, EventSink
-from segue_train import living, weather
+from segue_train import dynamic_background, weather
 from segue_train.scenery import Effect
 from segue_train.warp import Rng, Size
 
@@ -70,8 +70,8 @@ EMPTY: dict[str, tuple[str, Make | None]] = {
     "calm office": ("office", None),
     "calm road": ("highway", None),
     "shaken road": ("highway", shaking),
-    "rain": ("highway", living.rain),
-    "snow": ("office", living.snow),
+    "rain": ("highway", dynamic_background.rain),
+    "snow": ("office", dynamic_background.snow),
     "headlights at night": ("highway, night", weather.headlights),
     "insects": ("office", weather.insects),
 }
@@ -220,8 +220,8 @@ def real_films(root: Path, length: int) -> list[Film]:
         replace(office, shots=lambda: islice(office.shots(), length)),
         dark,
         altered(dark, "headlights", weather.headlights, 14, length),
-        altered(highway, "rain", living.rain, 3, length),
-        altered(office, "snow", living.snow, 22, length),
+        altered(highway, "rain", dynamic_background.rain, 3, length),
+        altered(office, "snow", dynamic_background.snow, 22, length),
     ]
 
 

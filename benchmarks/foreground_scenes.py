@@ -25,7 +25,7 @@ from segue.datasets.labels import MOTION, STATIC, UNKNOWN
 from segue.masks import read_stored_mask
 from segue.types import Image
 from segue.video.images import read_image
-from segue_train import living, scenery, weather
+from segue_train import dynamic_background, scenery, weather
 from segue_train.cut_outs import CutOut, Mover, cut_outs_of_videos, draw_mover
 from segue_train.footage import gather
 from segue_train.foreground_clips import MARGIN, Clip, Sun
@@ -60,18 +60,18 @@ def development_scenes(root: Path) -> dict[str, list[Film]]:
     ]
     living_films += [
         altered(highway, "waved", _strong_waves, 1),
-        altered(office, "leaves", living.foliage, 2),
-        altered(highway, "rain", living.rain, 3),
-        altered(office, "water", living.water, 4),
+        altered(office, "leaves", dynamic_background.foliage, 2),
+        altered(highway, "rain", dynamic_background.rain, 3),
+        altered(office, "water", dynamic_background.water, 4),
     ]
     return {
         "calm": calm,
         "shaken": [shaken(film) for film in calm],
         "living": living_films,
         "shadow": [
-            altered(highway, "shadows of trees", living.tree_shade, 5),
-            altered(office, "shadows of trees", living.tree_shade, 6),
-            altered(highway, "stray shadow", living.stray_shadow, 7),
+            altered(highway, "shadows of trees", dynamic_background.tree_shade, 5),
+            altered(office, "shadows of trees", dynamic_background.tree_shade, 6),
+            altered(highway, "stray shadow", dynamic_background.stray_shadow, 7),
         ],
         "light": [
             altered(highway, "dusk", _dusk, 8),
@@ -82,7 +82,7 @@ def development_scenes(root: Path) -> dict[str, list[Film]]:
         "hand-held": [
             hard.hand_held(highway, 1, LENGTH),
             hard.hand_held(office, 2, LENGTH),
-            hard.hand_held(altered(office, "leaves", living.foliage, 12), 3, LENGTH),
+            hard.hand_held(altered(office, "leaves", dynamic_background.foliage, 12), 3, LENGTH),
         ],
         "dim": [
             hard.changed(highway, "fog", hard.fog, LENGTH),
@@ -91,7 +91,7 @@ def development_scenes(root: Path) -> dict[str, list[Film]]:
             hard.changed(highway, "night", hard.night, LENGTH),
         ],
         "weather": [
-            altered(highway, "snow", living.snow, 13),
+            altered(highway, "snow", dynamic_background.snow, 13),
             altered(hard.changed(highway, "dark", hard.night, LENGTH), "headlights", weather.headlights, 14),
             altered(office, "insects", weather.insects, 15),
             altered(highway, "branches", _branches, 16),
@@ -107,8 +107,8 @@ def empty_scenes(root: Path) -> list[Film]:
     highway, office = (hard.empty_scene(film) for film in films)
     length = hard.EMPTY_LENGTH
     return [
-        altered(highway, "rain", living.rain, 21, length),
-        altered(office, "snow", living.snow, 22, length),
+        altered(highway, "rain", dynamic_background.rain, 21, length),
+        altered(office, "snow", dynamic_background.snow, 22, length),
         altered(
             hard.changed(highway, "dark", hard.night, length), "headlights", weather.headlights, 23, length
         ),
@@ -230,7 +230,7 @@ def pasted(
         rng = np.random.default_rng(seed)
         canvas = size[0] + 2 * MARGIN, size[1] + 2 * MARGIN
         wide = [cv2.copyMakeBorder(p, *(MARGIN,) * 4, cv2.BORDER_REFLECT_101) for p in plate]
-        still = Camera(0.0, np.zeros((3, 2)), np.zeros((3, 2)), (0.0, 0.0), 0)
+        still = Camera(0.0, np.zeros((3, 2)), np.zeros((3, 2)), 0)
         clip = Clip(
             plate=np.asarray(wide[0], np.uint8),
             effects=[lambda _, time: np.asarray(wide[_there_and_back(time, len(wide))], np.uint8)],
@@ -238,8 +238,7 @@ def pasted(
             light=Light((1.0, 1.0, 1.0), -1000, None, 0.0, 1.0),
             camera=still,
             sensor=Sensor(0.5, 1.0, np.arange(256, dtype=np.uint8), False, None, 0),
-            sun=Sun(0.5, 0.3, 0.3, 0.4, 1.5, 0.0),
-            occluder=None,
+            sun=Sun(0.5, 0.3, 0.3, 0.4, 1.5),
             unlit=False,
             noise=scenery.noise_stock(count=1 << 20),
         )
@@ -268,7 +267,7 @@ def _there_and_back(time: int, count: int) -> int:
 
 def _strong_waves(rng: Rng, size: Size) -> Effect:
     """Waves of three pixels over half of the picture."""
-    sway = living.swaying(rng, size, 8, 3 * scenery.blob(rng, size, 0.5))
+    sway = dynamic_background.swaying(rng, size, 8, 3 * scenery.blob(rng, size, 0.5))
 
     def act(canvas: Picture, time: int) -> Picture:
         return np.asarray(sway(canvas, time), np.uint8)
@@ -278,7 +277,7 @@ def _strong_waves(rng: Rng, size: Size) -> Effect:
 
 def _branches(rng: Rng, size: Size) -> Effect:
     """A trunk with branches, which has the colours of clouds of noise."""
-    return living.branches(rng, size, [lambda: scenery.procedural(rng, size)])
+    return dynamic_background.branches(rng, size, [lambda: scenery.procedural(rng, size)])
 
 
 def _branches_at_rest(rng: Rng, size: Size) -> Effect:
@@ -315,7 +314,14 @@ def _dimming(rng: Rng, size: Size) -> Effect:
 
 
 LIGHTS = frozenset(
-    {_dusk, _dimming, scenery.flicker, scenery.passing_cloud, living.rain, living.snow}
+    {
+        _dusk,
+        _dimming,
+        scenery.flicker,
+        scenery.passing_cloud,
+        dynamic_background.rain,
+        dynamic_background.snow,
+    }
     | {weather.headlights, weather.insects}
 )
 """What acts on movers as well."""

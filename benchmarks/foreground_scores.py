@@ -44,12 +44,12 @@ from foreground_scenes import (
 )
 from machine import describe
 from segue.datasets.labels import OUTSIDE, SHADOW, UNKNOWN
+from segue.inputs import sha256
 from segue.metrics.foreground import Counts, ForegroundAccumulator
 from segue.sessions import foreground_masks
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.stage_list import STAGES
 from segue.types import Segmentation
-from segue.weights.checkpoint import sha256
 
 Mask = npt.NDArray[np.bool_]
 
@@ -269,8 +269,6 @@ DESIGNED = {
     "align": ("shaken", "hand-held"),
     "blur": ("hand-held",),
     "exposure": ("light",),
-    "flood": ("light",),
-    "ghosts": ("begun",),
     "contrast": ("dim",),
     "shadows": ("shadow", "begun"),
     "lights": ("weather",),

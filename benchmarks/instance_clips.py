@@ -20,7 +20,7 @@ import numpy as np
 from segue.arrays import UInt8Array
 from segue.datasets.davis import DavisFolder, ImageMaskFolder
 from segue.datasets.ytvis import Video, YTVISDataset
-from segue.models.detection.boxes import COCO_ORDER
+from segue.models.detection.classes import COCO_ORDER
 from segue.types import Frame, Image
 from segue_train.cut_outs import MARGIN, CutOut, cut_outs_of_stills, place
 from segue_train.footage import Footage

@@ -5,6 +5,7 @@ Example::
     python benchmarks/instance_scores.py --data ../shared/data --sets composites,davis
     python benchmarks/instance_scores.py --data ../shared/data --sets stills --models nanodet
     python benchmarks/instance_scores.py --data ../shared/data --models msstsvis-lite --groups
+    python benchmarks/instance_scores.py --data ../shared/data --models nanodet+stcn-lite,text --groups
     python benchmarks/instance_scores.py --annotated isd/val/instances.json --sets annotated
 
 AP is that of YouTube-VIS, over COCO's 80 classes or, with ``--groups``, over person, animal, vehicle and
@@ -12,7 +13,8 @@ object; a class counts where the set has it. Id switches, HOTA and IDF1 are thos
 classes. What a film shows beside its labelled objects counts as false, the same for all. Stills are films of
 one frame: pictures of COCO and Penn-Fudan that segue-prompt was not trained on, of which the detector was
 trained on those of COCO. ``nanodet`` is for stills: all that the detector finds, with masks of segue-prompt,
-before anything is followed. Speed counts the session alone.
+before anything is followed. ``text`` tracks the text "person, animal, vehicle, object". Speed counts the
+session alone.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ import torch
 from instance_clips import TrueClip, annotated, composites, davis, stills
 from machine import describe, names_of
 from segue.api.instances import instances
+from segue.api.track import track
 from segue.arrays import UInt8Array
 from segue.datasets.instances import DetectedInstance, Instance
 from segue.jobs.loop import results
@@ -38,8 +41,9 @@ from segue.masks.rle import encode_rle
 from segue.masks.tracks import RleTrack
 from segue.metrics.identity import Identity, identity
 from segue.metrics.ytvis import YTVISAccumulator
-from segue.models.detection.boxes import COCO_NAMES
+from segue.models.detection.classes import COCO_NAMES
 from segue.prompts.detectors import BoxDetector
+from segue.sessions.auto import Auto
 from segue.sessions.base import Session
 from segue.sessions.detecting import detector as make_detector
 from segue.types import Frame, Segmentation
@@ -264,6 +268,10 @@ def main() -> int:
 
 
 def _session(model: str, given: argparse.Namespace, score: float | None) -> Session:
+    if model == "text":
+        asked = Auto("nanodet", every=given.window, text=[*GROUPS.values()], score=score)
+        nothing = np.zeros((1, 32, 32, 3), np.uint8)  # the session is given the films
+        return track(nothing, asked, device="cpu").session
     found = instances(
         iter(()),  # the session is given the films
         model=model,

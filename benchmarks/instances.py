@@ -27,14 +27,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from machine import describe, names_of
+from machine import describe, names_of, resident_peak
 from segue.allocation import prepare_process
 from segue.layers.running import inference_copy, weights_apart
 from segue.models.msstsvis import MSSTSVIS
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer import encoder as deformable
 from segue.sessions.official import best_entries, encode_frames
-from usage import resident_peak
 
 TOP = 10
 WARM_UP = 2  # clips in which the layers of segue make their weights; they are not timed on either side

@@ -21,11 +21,11 @@ import numpy as np
 import torch
 
 import segue
+from machine import resident_peak
 from segue.allocation import prepare_process
 from segue.layers.tuning import tuner
 from segue.registry import MODELS
 from segue.types import Frame
-from usage import resident_peak
 
 FRAMES = 8
 BUDGET = 15.0

@@ -19,8 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from machine import describe
-from usage import processor_seconds
+from machine import describe, processor_seconds
 
 PATIENCE = 2.0  # times the budget from which on it is a failure
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from machine import resident_peak
 from runners import PARTS, Clock, Network, PlainRunner, Runner, SegueRunner
 from scenes import randomise, scene
 from segue.allocation import prepare_process
@@ -21,7 +22,6 @@ from segue.models.base import Schedule
 from segue.models.stcn import STCN, STCNLite
 from segue.models.stm import STM
 from segue.types import IndexMask
-from usage import resident_peak
 
 Variant = Literal["plain", "segue"]
 

@@ -16,7 +16,7 @@ from segue.models.stcn import STCN
 from segue.models.stm import STM
 from segue.models.xmem import XMem
 from tests.fill import fill
-from tests.golden_arrays import SMALL, Golden, load_golden
+from tests.golden_arrays import Golden, best_golden
 
 # A busy machine is no defect, and a failure must come back when the tests are run again.
 settings.register_profile("segue", deadline=None, derandomize=True)
@@ -26,7 +26,7 @@ settings.load_profile("segue")
 # tests of interruption need what a terminal gives.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# PyMatting is compiled for fifty seconds when it is first used; not compiled it needs two for these pictures.
+# PyMatting is compiled for fifty seconds when it is first used; not compiled it needs two for these images.
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
 
 # Choices of layers by time would make the last digits depend on the load of the machine.
@@ -44,11 +44,10 @@ def shared() -> Path:
     return folder
 
 
-@pytest.fixture(params=["small", pytest.param("full", marks=pytest.mark.shared)])
-def golden(request: pytest.FixtureRequest) -> Callable[[str], Golden]:
-    """Reader of golden files by name; runs a test on the small copies and, where present, the full arrays."""
-    folder = SMALL if request.param == "small" else request.getfixturevalue("shared") / "golden"
-    return lambda name: load_golden(name, folder)
+@pytest.fixture
+def golden() -> Callable[[str], Golden]:
+    """Reader of golden files by name: the full arrays where present, else the small copies."""
+    return best_golden
 
 
 @pytest.fixture(scope="session")

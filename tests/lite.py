@@ -12,7 +12,7 @@ from tests.fill import fill_value
 
 
 def lively_lite() -> STCNLite:
-    """A network in evaluation mode, whose masks depend on picture, given masks and memory."""
+    """A network in evaluation mode, whose masks depend on image, given masks and memory."""
     network = STCNLite()
     with torch.no_grad():
         for name, tensor in network.state_dict().items():

@@ -33,11 +33,3 @@ def test_the_command_installs_from_where_segue_came(
 ) -> None:
     monkeypatch.setattr(extras, "_direct_url", lambda: None if record is None else json.dumps(record))
     assert extras.install_command("web") == expected
-
-
-def test_missing_packages_are_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "uvicorn" else object())
-    said = extras.missing_packages("web")
-    assert said is not None
-    assert said.startswith("uvicorn: pip install ")
-    assert "[web]" in said

@@ -43,14 +43,6 @@ def test_a_module_is_imported_when_its_name_is_used(package: str) -> None:
     assert found.b.z == 2
 
 
-def test_what_is_not_there_is_an_attribute_error(package: str) -> None:
-    found = __import__(package)
-    with pytest.raises(AttributeError, match="'sleepy' has no attribute 'other'"):
-        _ = found.other
-    with pytest.raises(AttributeError, match=r"'sleepy.a' has no attribute 'y'"):
-        _ = found.y
-
-
 def test_a_lazy_callable_imports_what_it_names_when_it_is_called(package: str) -> None:
     found = LazyCallable(f"{package}.b:made")
     assert "sleepy.b" not in sys.modules

@@ -17,7 +17,6 @@ from filelock import FileLock, Timeout
 
 from segue import system
 from segue.batch.publish import publish
-from segue.cancel import cancel_on_signals
 from segue.errors import SinkError
 from segue.video.partial import locked, write_complete
 
@@ -96,25 +95,6 @@ def test_a_lock_ends_on_windows_where_its_file_cannot_be_removed_while_it_is_hel
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("busy", [0, 2])
-@pytest.mark.usefixtures("windows")
-def test_a_file_that_a_scanner_has_open_is_renamed_when_it_is_closed(
-    busy: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    left, replace = [None] * busy, Path.replace
-
-    def replace_closed(path: Path, target: Path) -> Path:
-        if left:
-            left.pop()
-            raise PermissionError(errno.EACCES, "The process cannot access the file")
-        return replace(path, target)
-
-    monkeypatch.setattr(Path, "replace", replace_closed)
-    (tmp_path / "a").write_text("a")
-    system.rename(tmp_path / "a", tmp_path / "b")
-    assert (tmp_path / "b").read_text() == "a"
-
-
 @pytest.mark.parametrize("on_windows", [False, True])
 def test_a_file_that_stays_open_is_an_error(
     on_windows: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -174,16 +154,6 @@ def _exists(number: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def test_ctrl_break_stops_a_run_as_ctrl_c_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR1, raising=False)
-    before = signal.getsignal(signal.SIGUSR1)
-    with cancel_on_signals() as token:
-        assert not token.cancelled
-        signal.raise_signal(signal.SIGUSR1)
-        assert token.cancelled
-    assert signal.getsignal(signal.SIGUSR1) == before
 
 
 @pytest.mark.usefixtures("windows")

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
-from segue.prompts.annotation import Annotation
-from segue.types import BoxPrompt, Frame, MaskPrompt, ObjectInfo, Segmentation
+from segue.types import ObjectInfo, Segmentation
 
 MASK = np.array([[0, 1], [2, 2]], np.uint8)
 OTHER = np.array([[0, 1], [2, 1]], np.uint8)
@@ -29,24 +27,3 @@ def test_segmentations_are_equal_if_they_say_the_same() -> None:
     ):
         assert one != other
     assert one in [replace(one, mask=OTHER), one]
-
-
-@pytest.mark.parametrize(
-    ("one", "same", "other"),
-    [
-        (Frame(0, 0.0, MASK), Frame(0, 0.0, MASK.copy()), Frame(0, 0.0, OTHER)),
-        (Frame(0, 0.0, MASK, OTHER), Frame(0, 0.0, MASK, OTHER.copy()), Frame(0, 0.0, MASK)),
-        (MaskPrompt(1, MASK), MaskPrompt(1, MASK.copy()), MaskPrompt(1, OTHER)),
-        (MaskPrompt(1, MASK), MaskPrompt(1, MASK), MaskPrompt(2, MASK)),
-        (Annotation(MASK, (1,)), Annotation(MASK.copy(), (1,)), Annotation(OTHER, (1,))),
-    ],
-)
-def test_whatever_holds_arrays_is_compared_by_their_content(one: object, same: object, other: object) -> None:
-    assert one == same
-    assert one != other
-    with pytest.raises(TypeError, match="unhashable"):
-        hash(one)
-
-
-def test_prompts_without_arrays_can_be_hashed() -> None:
-    assert len({BoxPrompt(1, (0, 0, 1, 1)), BoxPrompt(1, (0, 0, 1, 1))}) == 1

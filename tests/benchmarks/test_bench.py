@@ -12,10 +12,8 @@ import pytest
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))  # scripts find their siblings so
 
 import bench
-import load
-import segue
-from bench import SECTIONS, Origin, Section, between, measure, without_old, written
-from load import Load, others_use
+from bench import SECTIONS, Origin, Section, between, measure, without_old
+from machine import Load
 
 HERE = Origin("12345678", changed=False)
 
@@ -68,90 +66,12 @@ def test_a_table_is_written_with_machine_commit_and_load(page: Path, monkeypatch
     )
 
 
-def test_figures_of_another_commit_do_not_stand_beside_new_ones(
-    page: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    idle(monkeypatch)
-    old = "Measured on 2026-01-01 at commit 00000000 in 9 s; others used 0.00 cores.\n\n| 1 |"
-    own = old.replace("00000000", "12345678")
-    page.write_text(written(written(page.read_text(), "stm", old), "scores", own))
-    measure(["start"], page, force=False)
-    text = page.read_text(encoding="utf-8")
-    assert "Not measured" in between(text, "stm")
-    assert between(text, "scores") == own
-    assert "Not measured" in between(without_old(text, Origin("12345678", changed=True)), "scores")
-
-
-@pytest.mark.parametrize(("before", "meanwhile"), [(0.5, 0.0), (0.0, 0.5)])
-def test_nothing_is_written_on_a_busy_machine_unless_forced(
-    before: float,
-    meanwhile: float,
-    page: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    idle(monkeypatch, before, meanwhile)
-    was = page.read_bytes()
-    assert bench.main(["--only", "start", "--page", str(page)]) == 1
-    assert page.read_bytes() == was
-    said = capsys.readouterr().err
-    assert "others used 0.50 cores" in said
-    assert "--force" in said
-    assert ("process 7" in said) == (before > 0)
-    assert bench.main(["--only", "start", "--page", str(page), "--force"]) == 0
-    assert f"others used {meanwhile:.2f} cores" in between(page.read_text(encoding="utf-8"), "start")
-
-
-def test_a_system_that_does_not_tell_its_load_is_measured_and_said(
-    page: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(load, "STAT", Path("/nowhere"))
-    assert others_use(0.0) is None
-    assert Load.now().others() is None
-    measure(["start"], page, force=False)
-    assert "the use by other programs is not known" in between(page.read_text(encoding="utf-8"), "start")
-
-
 def test_a_command_that_fails_says_so_and_writes_nothing(
     page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     idle(monkeypatch)
-    monkeypatch.setitem(SECTIONS, "start", Section("python -c \"raise SystemExit('no such film')\""))
+    monkeypatch.setitem(SECTIONS, "start", Section("python -c \"raise SystemExit('no such video')\""))
     was = between(page.read_text(encoding="utf-8"), "start")
     assert bench.main(["--only", "start", "--page", str(page)]) == 1
-    assert "ended with 1\nno such film" in capsys.readouterr().err
+    assert "ended with 1\nno such video" in capsys.readouterr().err
     assert between(page.read_text(encoding="utf-8"), "start") == was
-
-
-@pytest.mark.parametrize("path", ["", None])
-def test_figures_without_a_git_repository_are_of_a_version(
-    path: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bench, "ROOT", tmp_path)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    if path is not None:  # no git at all
-        monkeypatch.setenv("PATH", path)
-    assert str(Origin.here()) == f"version {segue.__version__}"
-
-
-@pytest.mark.skipif(not load.STAT.is_file(), reason="the system does not tell its load")
-def test_what_this_process_computes_is_not_the_load_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    others = 0.0
-    monkeypatch.setattr(load, "_busy_seconds", lambda: others + time.process_time())
-    begun, started = Load.now(), time.process_time()  # children that have ended are part of its own seconds
-    while time.process_time() - started < 0.05:
-        pass
-    assert begun.others() == pytest.approx(0, abs=0.2)
-    others = 100 * (time.monotonic() - begun.time)
-    assert begun.others() == pytest.approx(100, rel=0.2)
-
-
-@pytest.mark.skipif(not load.STAT.is_file(), reason="the system does not tell its load")
-def test_the_load_is_read_from_the_system() -> None:
-    begun, started = Load.now(), time.process_time()
-    while time.process_time() - started < 0.1:
-        pass
-    now = Load.now()
-    assert begun.all is not None
-    assert now.all is not None
-    assert now.all - begun.all >= 0.05  # in hundredths of a second, of all processors

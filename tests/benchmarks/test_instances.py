@@ -15,7 +15,7 @@ from segue.models.seqformer import SeqFormer, Size
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))  # scripts find their siblings so
 
 import instances
-from instances import Differences, Outcome
+from instances import Differences
 
 TINY = Size(width=64, hidden=32, encoder_layers=1, decoder_layers=2, heads=4, queries=30, classes=6)
 
@@ -35,13 +35,3 @@ def test_both_forms_give_every_query_the_same(kind: type[SeqFormer]) -> None:
     assert apart.boxes < 1e-4
     assert apart.masks < 1e-4
     assert apart.pixels > 0.999
-
-
-def test_masks_are_compared_query_by_query_whatever_their_rank() -> None:
-    masks = torch.arange(4.0).view(4, 1, 1, 1) - 1.5
-    logits, boxes = torch.zeros(4, 2), torch.zeros(1, 4, 4)
-    plain = Outcome(logits, boxes, torch.arange(4), masks)
-    few = torch.tensor([3, 0])
-    assert Differences.between(plain, Outcome(logits, boxes, few, masks[few])) == Differences(0, 0, 0, 1)
-    swapped = Differences.between(plain, Outcome(logits + 0.5, boxes, few, masks[few.flip(0)]))
-    assert swapped == Differences(0.5, 0, 2, 0)

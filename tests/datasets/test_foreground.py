@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import random
 from collections import Counter
 from pathlib import Path
@@ -19,7 +18,6 @@ from segue.datasets.foreground_sets import (
     SBI_VIDEOS,
     STATIC_CAMERA,
     open_hofam,
-    open_lasiesta,
     open_limu,
     open_sbi,
     read_flow,
@@ -71,7 +69,7 @@ def test_pictures_and_labels_belong_together_by_number_not_by_place(tmp_path: Pa
     video = open_plain(tmp_path)["room"]
     assert video.numbers == (2, 3, 10)
     assert list(video.labels) == [0, 2]
-    assert video.scored == (1, 2, 10), "labels count without their pictures too"
+    assert video.scored == (1, 2, 10), "labels count without their images too"
     with pytest.raises(DatasetError, match="room: frame 1 has no labels"):
         video.read_labels(1)
 
@@ -92,12 +90,6 @@ def test_a_name_that_two_categories_have_needs_its_category(tmp_path: Path) -> N
     assert videos["night/street"].category == "night"
     with pytest.raises(DatasetError, match="street is more than one video: day/street, night/street"):
         videos["street"]
-
-
-def test_a_video_can_be_sent_to_another_process(tmp_path: Path) -> None:
-    save_cdnet(tmp_path)
-    video = open_cdnet(tmp_path)["highway"]
-    assert pickle.loads(pickle.dumps(video)).read_labels(1).sum() == video.read_labels(1).sum()
 
 
 @pytest.mark.parametrize("name", ["ROI.bmp", "temporalROI.txt", "input", "groundtruth"])
@@ -133,16 +125,6 @@ def test_a_folder_without_videos_is_an_error_that_points_to_the_check(tmp_path: 
         open_cdnet(tmp_path / "gone")
 
 
-def test_plain_folders_need_neither_region_and_can_hold_binary_masks(tmp_path: Path) -> None:
-    save(tmp_path / "room" / "input" / "0001.png", picture())
-    save(tmp_path / "room" / "groundtruth" / "mask_1.png", square(1))
-    video = open_plain(tmp_path, binary=True)["room"]
-    assert video.temporal_roi is None
-    assert video.scored == (1,)
-    assert video.read_roi().all()
-    np.testing.assert_array_equal(video.read_labels(0), square(255))
-
-
 def test_sbi_is_matched_by_number_whatever_the_names_look_like(tmp_path: Path) -> None:
     save(tmp_path / "Board" / "input" / "Board_0.png", picture())
     save(tmp_path / "Board" / "input" / "Board_7.png", picture())
@@ -163,36 +145,6 @@ def test_a_video_that_is_there_twice_is_an_error(tmp_path: Path) -> None:
         save(tmp_path / name / "groundtruth" / "gt1.png", square())
     with pytest.raises(DatasetError, match="holds video Board twice"):
         open_sbi(tmp_path)
-
-
-def test_masks_of_sbi_can_lie_in_a_folder_of_their_own(tmp_path: Path) -> None:
-    save(tmp_path / "frames" / "Foliage" / "input" / "Foliage_000001.jpg", picture())
-    save(tmp_path / "masks" / "Foliage_a" / "gt000001.png", square())
-    video = open_sbi(tmp_path / "frames", tmp_path / "masks")["Foliage"]
-    np.testing.assert_array_equal(video.read_labels(0), square())
-
-
-def colours(values: Array) -> Array:
-    """Red where there is foreground."""
-    return np.stack([values, np.zeros_like(values), np.zeros_like(values)], axis=2)
-
-
-@pytest.mark.parametrize(
-    ("pictures", "labels"),
-    [
-        ("I_SI_01", "I_SI_01-GT"),
-        ("I_SI_01", "I_SI_01_GT"),
-        ("I_SI_01/I_SI_01", "I_SI_01/I_SI_01-GT"),
-        ("indoor/I_SI/I_SI_01", "indoor/I_SI/I_SI_01/I_SI_01-GT"),
-    ],
-)
-def test_lasiesta_is_found_however_it_was_unpacked(tmp_path: Path, pictures: str, labels: str) -> None:
-    for number in (1, 2, 10):
-        save(tmp_path / pictures / f"I_SI_01-{number}.bmp", picture())
-        save(tmp_path / labels / f"I_SI_01-GT_{number}.png", colours(square() if number == 10 else EMPTY))
-    video = open_lasiesta(tmp_path)["I_SI_01"]
-    assert (video.category, video.numbers) == ("I_SI", (1, 2, 10))
-    np.testing.assert_array_equal(video.read_labels(2), square())
 
 
 def test_the_published_sets_have_their_numbers_of_videos() -> None:

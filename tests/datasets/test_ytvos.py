@@ -72,24 +72,6 @@ def test_names_that_leave_their_folder_are_refused(root: Path, name: str) -> Non
         YtvosFolder(root)
 
 
-@pytest.mark.parametrize(
-    "videos",
-    [
-        [],
-        {"0a": {}},
-        {"0a": {"objects": {"0": CAT}}},
-        {"0a": {"objects": {"255": CAT}}},
-        {"0a": {"objects": {"cat": CAT}}},
-        {"0a": {"objects": {"1": {"category": "cat", "frames": []}}}},
-        {"0a": {"objects": {"1": {"frames": ["00000"]}}}},
-    ],
-)
-def test_descriptions_of_another_form_are_refused(root: Path, videos: object) -> None:
-    describe(root, videos)
-    with pytest.raises(DatasetError, match=r"meta\.json: "):
-        YtvosFolder(root)
-
-
 def test_files_that_are_missing_are_named(root: Path) -> None:
     with pytest.raises(DatasetError, match=r"no video 0c .*; there are 0a, f-b"):
         YtvosFolder(root)["0c"]
@@ -99,7 +81,7 @@ def test_files_that_are_missing_are_named(root: Path) -> None:
     with pytest.raises(DatasetError, match=r"video 0a: .* given has no annotation: 3 \(00005\)"):
         YtvosFolder(root)
     (root / "JPEGImages" / "0a" / "00010.jpg").unlink()
-    with pytest.raises(DatasetError, match="video 0a: no picture of the annotated frames 00010"):
+    with pytest.raises(DatasetError, match="video 0a: no image of the annotated frames 00010"):
         YtvosFolder(root)
     describe(root, {})
     with pytest.raises(DatasetError, match="describes no video"):

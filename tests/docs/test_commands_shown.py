@@ -104,17 +104,6 @@ def test_examples_of_help_have_their_options(path: tuple[str, ...]) -> None:
     assert {line: unknown(line) for line in lines if unknown(line)} == {}
 
 
-@pytest.mark.parametrize("path", LEAVES, ids=" ".join)
-def test_help_is_for_people(path: tuple[str, ...]) -> None:
-    """No markup of docstrings, values as they are typed, and options called as they are given."""
-    params = LEAVES[path].params
-    texts = [LEAVES[path].help or "", *(getattr(item, "help", None) or "" for item in params)]
-    assert [text for text in texts if re.search(r":\w+:`|``|\braises\b|\bNone\b", text)] == []
-    assert [text for text in texts if re.match(r"(?:Coco|Ytvis|Folder)=", text)] == []
-    names = {item.name for item in params if item.opts[0].startswith("--")}
-    assert [word for text in texts[1:] for word in re.findall(r"`(\w+)`", text) if word in names] == []
-
-
 @pytest.mark.skipif(not PAGES[0].exists(), reason="the documentation is not beside the package")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_options_in_sentences_are_those_of_some_command(page: Path) -> None:
@@ -126,12 +115,3 @@ def test_options_in_sentences_are_those_of_some_command(page: Path) -> None:
 def test_the_help_of_batch_names_every_column_of_a_list() -> None:
     named = set(re.findall(r"`(\w+)`", LEAVES["batch",].help or ""))
     assert named >= KNOWN_COLUMNS
-
-
-def test_an_option_that_is_not_there_is_found() -> None:
-    assert broken_off("```bash\nsegue track a \\\n  --b 1\n--c 2\n```\n") == ["--c 2"]
-    assert unknown("segue track dog.mp4 --no-such 3 --device cpu") == ["--no-such"]
-    assert list(shown("Say `segue view x`:\n\n```bash\nsegue track a \\\n  --b 1  # see\n```\n")) == [
-        "segue track a    --b 1",
-        "segue view x",
-    ]

@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 
-from tools.notebooks import small_outputs
-
 FOLDER = Path(__file__).resolve().parent.parent.parent / "docs" / "notebooks"
 
 NEEDS = {
@@ -59,12 +57,3 @@ def test_a_notebook_runs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert shown[-1].keys() == {0, 1, 2}
     if name == "plug_in_a_network":
         assert shown[-1] == ([40, 80], [69, 109])
-
-
-def test_pictures_are_kept_as_jpeg_alone() -> None:
-    pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
-    output = {"data": {"image/png": pixel, "text/plain": "<PIL.Image at 0x7f00>"}}
-    cell = {"metadata": {"execution": {"iopub.status.busy": "2026"}}, "outputs": [output]}
-    small_outputs({"cells": [cell, {"metadata": {}}]})
-    assert output["data"].keys() == {"image/jpeg", "text/plain"}
-    assert cell["metadata"] == {}

@@ -27,6 +27,7 @@ LEAVES = {
     "arrays",
     "cache",
     "cancel",
+    "detectors",
     "entries",
     "errors",
     "extras",
@@ -131,12 +132,3 @@ def test_extras_are_those_of_the_distribution() -> None:
         assert tuple(re.findall(r'"([\w-]+)', listed[1])) == packages
         if extra != "hf":  # too large for the tests to need it
             assert all(find_spec(package.replace("-", "_")) for package in packages)
-
-
-@pytest.mark.skipif(not (SOURCE.parent / "docs").exists(), reason="not beside its documentation")
-def test_the_page_on_installing_lists_the_extras() -> None:
-    text = (SOURCE.parent / "pyproject.toml").read_text(encoding="utf-8")
-    part = text.partition("[project.optional-dependencies]")[2].partition("[project.scripts]")[0]
-    extras = set(re.findall(r"^([a-z]+) = \[", part, re.MULTILINE))
-    page = (SOURCE.parent / "docs/install.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| `([a-z]+)` \|", page, re.MULTILINE)) >= extras - {"mutate"}

@@ -1,4 +1,4 @@
-"""Each way into segue that the README shows can be walked with its commands; nothing is added but films."""
+"""Each way into segue that the README shows can be walked with its commands; nothing is added but videos."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from segue.datasets.davis import DavisFolder
 from segue.masks import read_index_mask, write_index_mask
 from segue.video import open_source
 from tests.segue_web.chromium import launched
-from tests.segue_web.films import SAMPLE, cut_of_sample
+from tests.segue_web.videos import SAMPLE, cut_of_sample
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 FRAMES = 5

@@ -17,7 +17,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from segue.cli.main import app
-from segue.errors import SegueError, SinkError
+from segue.errors import SinkError
 from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.models.mustan_lite import MustanLite
 from segue.models.stcn import STCN
@@ -31,6 +31,7 @@ from tests.lite import lively_lite, with_parts
 pytest.importorskip("onnx", reason="the extra export is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra export is not installed")
 
+from segue.errors import SegueError  # noqa: E402
 from segue.export import follow  # noqa: E402
 from segue.export.onnx import export_onnx  # noqa: E402
 
@@ -53,27 +54,6 @@ def test_the_tracker_gives_the_masks_of_a_session(
         expected = session.step(Frame(t, t / 10, image), first).mask
         assert (tracker.step(image, first) != expected).mean() <= 1e-3, f"frame {t}"
     assert len(np.unique(expected)) == objects + 1
-
-
-@pytest.mark.parametrize(
-    ("frame", "mask", "message"),
-    [
-        (np.zeros((48, 64, 3)), np.ones((48, 64), int), r"RGB \(H, W, 3\), uint8, not float64"),
-        (np.zeros((3, 48, 64), np.uint8), np.ones((48, 64), int), "a frame is RGB"),
-        (np.zeros((48, 64), np.uint8), np.ones((48, 64), int), "a frame is RGB"),
-        (np.zeros((48, 64, 3), np.uint8), None, "first frame needs a mask"),
-        (
-            np.zeros((48, 64, 3), np.uint8),
-            np.ones((64, 48), int),
-            r"is \(48, 64\) of whole numbers, not int64",
-        ),
-        (np.zeros((48, 64, 3), np.uint8), np.full((48, 64), 0.5), "of whole numbers, not float64"),
-        (np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64), int), "the mask is empty"),
-    ],
-)
-def test_the_tracker_says_what_it_takes(graphs: Path, frame: Any, mask: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        follow.Tracker(graphs).step(frame, mask)
 
 
 def test_the_tracker_wants_frames_of_one_size(graphs: Path) -> None:
@@ -179,12 +159,6 @@ def _compare(network: Any, folder: Path, about: dict[str, Any], height: int, wid
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
-def test_what_depends_on_more_than_a_frame_has_no_graphs(tmp_path: Path) -> None:
-    for network in (MUSTAN2(width=0.05, depth_channels=1), MUSTAN1(width=0.05, context="early")):
-        with pytest.raises(SegueError, match=r"MUSTAN. with .* cannot be exported"):
-            export_onnx(network, tmp_path)
-
-
 @pytest.mark.slow
 def test_the_tracker_gives_the_masks_of_stcn(tmp_path: Path) -> None:
     network = fill(STCN(), "stcn")
@@ -199,11 +173,6 @@ def test_the_tracker_gives_the_masks_of_stcn(tmp_path: Path) -> None:
         kept.append(len(tracker.memory))
     assert kept == [1] * 5 + [2] * 3
     assert 0 < (expected > 0).mean() < 1
-
-
-def test_other_networks_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(SegueError, match="Linear cannot be exported; give stcn-lite"):
-        export_onnx(nn.Linear(2, 2), tmp_path)
 
 
 def test_the_command_writes_into_an_empty_folder_only(tmp_path: Path) -> None:
@@ -242,3 +211,29 @@ def test_an_interrupted_export_leaves_nothing_of_its_own(
         monkeypatch.setattr(torch.onnx, "export", trace)
         assert CliRunner().invoke(app, words).exit_code == 0
         assert {path.name for path in folder.iterdir()} == {path.name for path in graphs.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("frame", "mask", "message"),
+    [
+        (np.zeros((48, 64, 3)), np.ones((48, 64), int), r"RGB \(H, W, 3\), uint8, not float64"),
+        (np.zeros((3, 48, 64), np.uint8), np.ones((48, 64), int), "a frame is RGB"),
+        (np.zeros((48, 64), np.uint8), np.ones((48, 64), int), "a frame is RGB"),
+        (np.zeros((48, 64, 3), np.uint8), None, "first frame needs a mask"),
+        (
+            np.zeros((48, 64, 3), np.uint8),
+            np.ones((64, 48), int),
+            r"is \(48, 64\) of whole numbers, not int64",
+        ),
+        (np.zeros((48, 64, 3), np.uint8), np.full((48, 64), 0.5), "of whole numbers, not float64"),
+        (np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64), int), "the mask is empty"),
+    ],
+)
+def test_the_tracker_says_what_it_takes(graphs: Path, frame: Any, mask: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        follow.Tracker(graphs).step(frame, mask)
+
+
+def test_other_networks_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SegueError, match="Linear cannot be exported; give stcn-lite"):
+        export_onnx(nn.Linear(2, 2), tmp_path)

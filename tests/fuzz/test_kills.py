@@ -40,7 +40,7 @@ LONGEST_SECONDS = 600.0
 
 @pytest.fixture
 def world(tmp_path: Path, batch: Batch) -> Path:
-    """Films, files of the user beside the output, and the results of a batch that nobody disturbed."""
+    """Videos, files of the user beside the output, and the results of a batch that nobody disturbed."""
     for number in range(FILMS):
         film(tmp_path / f"films/{'inner/' * (number % 2)}{number}.mp4", FRAMES + number, number)
     (tmp_path / "mine").mkdir()

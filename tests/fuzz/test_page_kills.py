@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 
 from segue.masks import read_index_mask
-from segue_web.film import Film
 from segue_web.project import Project
-from tests.segue_web.films import numbered, write_film
+from segue_web.video import Video
+from tests.segue_web.videos import numbered, write_video
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="kills by signals")]
 
@@ -37,16 +37,16 @@ from segue.errors import SegueError
 from segue.masks import encode_rle, write_index_mask
 from segue_web import messages
 from segue_web.annotate import AnnotateBackend
-from segue_web.film import Film
+from segue_web.video import Video
 
-film, folder, chance = Film(Path(sys.argv[1])), Path(sys.argv[2]), random.Random(int(sys.argv[3]))
+video, folder, chance = Video(Path(sys.argv[1])), Path(sys.argv[2]), random.Random(int(sys.argv[3]))
 
 def say(*words):
     sys.stdout.write(" ".join(map(str, words)) + "\\n")
     sys.stdout.flush()
 
 async def run():
-    backend = AnnotateBackend(film, folder)
+    backend = AnnotateBackend(video, folder)
     backend.open()
     say("worker", backend._worker._current.process.pid)
 
@@ -57,10 +57,10 @@ async def run():
         return (await ask("look", frames=[frame]))["frames"][0]["revision"]
 
     async def stroke():
-        frame, number = chance.randrange(film.count), None
+        frame, number = chance.randrange(video.count), None
         if backend.project.objects():
             number = chance.choice(backend.project.objects())["id"]
-        plane = np.zeros(film.size, bool)
+        plane = np.zeros(video.size, bool)
         y, x = chance.randrange(30), chance.randrange(40)
         plane[y : y + 9, x : x + 9] = True
         counts = encode_rle(plane)["counts"]
@@ -71,7 +71,7 @@ async def run():
 
     async def take():
         path = backend.upload_path("a.png")
-        mask = np.zeros(film.size, np.uint8)
+        mask = np.zeros(video.size, np.uint8)
         mask[: chance.randrange(1, 9)] = 1
         write_index_mask(path, mask)
         say("begin", 0)
@@ -112,8 +112,8 @@ def is_alive(process: int) -> bool:
 
 
 def test_a_server_that_is_killed_again_and_again_loses_nothing_that_it_acknowledged(tmp_path: Path) -> None:
-    film_path, folder = write_film(tmp_path / "film.mp4", numbered(FRAMES)), tmp_path / "p"
-    film = Film(film_path)
+    film_path, folder = write_video(tmp_path / "video.mp4", numbered(FRAMES)), tmp_path / "p"
+    video = Video(film_path)
     beside = {path.name for path in tmp_path.iterdir()} | {"p"}
     saved: dict[int, str] = {}
     acknowledged = 0
@@ -142,7 +142,7 @@ def test_a_server_that_is_killed_again_and_again_loses_nothing_that_it_acknowled
             elif what == "forget":
                 saved.clear()
         assert process.wait(60) == -signal.SIGKILL, process.communicate()
-        project = Project(folder, film.describe(), film.size)
+        project = Project(folder, video.describe(), video.size)
         for index in range(FRAMES):
             mask = np.ascontiguousarray(project.mask(index)).astype(np.uint16)
             if index in saved:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from segue.masks.dense_crf import CrfParameters, Lattice, mean_field, refine
+from segue.masks.dense_crf import CrfParameters, mean_field, refine
 from tests.golden_arrays import Golden, best_golden
 
 
@@ -29,26 +27,6 @@ def test_refining_takes_the_numbers_of_the_report(crf: Golden) -> None:
     assert np.array_equal(found, crf["report.permutohedral"].argmax(0))
     renamed = refine(crf["report.labels"].astype(np.int32) * 300, crf["report.image"])
     assert np.array_equal(renamed, found.astype(np.int32) * 300)
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 2**31), st.integers(1, 4))
-def test_the_lattice_filter_is_linear_and_positive(seed: int, dims: int) -> None:
-    generator = np.random.default_rng(seed)
-    lattice = Lattice(generator.normal(0, 2, (30, dims)))
-    a, b = generator.normal(size=(2, 1, 30))
-    assert np.allclose(lattice.filter(2 * a + b), 2 * lattice.filter(a) + lattice.filter(b))
-    ones = lattice.filter(np.ones((1, 30)))
-    assert (ones > 0).all()
-
-
-def test_the_lattice_filter_has_unit_deviation() -> None:
-    """Points on a line, and what a single one becomes."""
-    places = np.linspace(-12, 12, 481)
-    impulse = (places == 0).astype(np.float64)[None]
-    found = Lattice(places[:, None]).filter(impulse)[0]
-    assert np.allclose(found, found[::-1])
-    assert np.sqrt((places**2) @ found / found.sum()) == pytest.approx(1, abs=0.1)
 
 
 def test_a_mask_without_objects_comes_back_as_a_copy() -> None:

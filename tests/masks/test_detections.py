@@ -57,13 +57,6 @@ def test_boxes_alone_are_filled_and_need_the_size() -> None:
         Segmentation.from_supervision(boxes)
 
 
-def test_nothing_found_is_an_empty_result() -> None:
-    none = detections(
-        xyxy=np.zeros((0, 4)), mask=np.zeros((0, *SIZE), bool), confidence=None, class_id=None, data={}
-    )
-    assert Segmentation.from_supervision(none) == Segmentation(0, 0.0, np.zeros(SIZE, np.uint8))
-
-
 @pytest.mark.parametrize("ids", [[1, 1], [0, 1], [1, 70000]])
 def test_ids_that_cannot_be_are_refused(ids: list[int]) -> None:
     with pytest.raises(PromptError, match="each object needs one of its own"):
@@ -88,22 +81,6 @@ def test_results_of_coco_become_one_result() -> None:
     assert [item.label for item in unnamed.objects] == ["18", "17"]
     partly = Segmentation.from_coco(boxes, SIZE, names={17: "cat"})
     assert [item.label for item in partly.objects] == ["18", "cat"]
-
-
-def test_records_of_coco_keep_their_ids_and_are_sure_where_they_say_nothing() -> None:
-    records = [
-        {"category_id": 1, "bbox": [0, 1, 4, 4], "track_id": 9},
-        {"category_id": 1, "bbox": [3, 2, 5, 4], "track_id": 4, "score": 0.9},
-        {"category_id": 1, "bbox": [20, 20, 5, 4], "track_id": 2},
-    ]
-    found = Segmentation.from_coco(records, SIZE, index=7, time=0.5)
-    assert (found.index, found.time) == (7, 0.5)
-    assert [(item.id, item.score, item.area) for item in found.objects] == [
-        (2, 0.0, 0),  # beside the picture: nothing of it is seen
-        (4, 0.9, 17),
-        (9, 1.0, 16),
-    ]
-    assert found.mask[2, 3] == 9, "the surer one has the pixels of both"
 
 
 def test_a_mask_of_another_size_is_refused() -> None:

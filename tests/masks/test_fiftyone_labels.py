@@ -37,15 +37,6 @@ def labels(**changes: Any) -> SimpleNamespace:
     )
 
 
-def test_visible_objects_have_box_mask_id_and_score() -> None:
-    dog, other = detection_values(RESULT)
-    assert (dog["label"], dog["index"], dog["confidence"]) == ("dog", 3, 0.75)
-    assert dog["bounding_box"] == pytest.approx([5 / 40, 2 / 20, 10 / 40, 7 / 20])
-    assert dog["mask"].shape == (7, 10)
-    assert not dog["mask"][2, 3]
-    assert (other["label"], other["index"]) == ("object", 7)
-
-
 def test_what_is_written_comes_back() -> None:
     found = Segmentation.from_fiftyone(labels(), (20, 40), index=4, time=0.16)
     assert np.array_equal(found.mask, MASK)
@@ -54,13 +45,6 @@ def test_what_is_written_comes_back() -> None:
         (7, "object", 0.5),
     ]
     assert [prompt.id for prompt in found.prompts] == [3, 7]
-
-
-def test_masks_at_another_resolution_are_brought_to_the_box_and_boxes_are_filled() -> None:
-    found = Segmentation.from_fiftyone(labels(), (40, 80))
-    assert np.array_equal(found.mask, np.kron(MASK, np.ones((2, 2), np.uint8)))
-    boxes = Segmentation.from_fiftyone(labels(mask=None, index=None, confidence=None), (20, 40))
-    assert [(item.id, item.area, item.score) for item in boxes.objects] == [(1, 70, 1.0), (2, 100, 1.0)]
 
 
 def test_index_masks_are_read_and_others_are_refused() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from PIL import Image
 
 from segue.errors import PromptError, SourceError
 from segue.masks import write_index_mask
-from segue.masks.given import PromptWarning, as_masks, is_mask_like, one_object
+from segue.masks.given import as_masks, is_mask_like
 
 INDEX = np.array([[0, 2, 2, 0, 0], [0, 0, 7, 0, 0]], np.uint8)
 TWO = np.stack([INDEX == 2, INDEX == 7])
@@ -59,8 +58,8 @@ def test_masks_of_several_objects_stay_as_they_are(masks: Any) -> None:
         ([[0, 1]], "first: .*list.*; give an index mask"),
         (np.zeros((2, 3), np.float32), r"first: .*float32.*; a mask holds .* as in mask > 0\.5"),
         (np.zeros((2, 3), np.complex64), "a mask holds whole numbers or booleans$"),
-        (np.zeros((2, 3, 3), np.uint8), "that is a colour picture"),
-        (np.zeros((2, 3, 4), np.uint8), "that is a colour picture"),
+        (np.zeros((2, 3, 3), np.uint8), "that is a colour image"),
+        (np.zeros((2, 3, 4), np.uint8), "that is a colour image"),
         (np.zeros((2, 3, 1), np.uint8), r"take one channel, mask\[\.\.\., 0\]"),
         (np.zeros(3, np.uint8), "give an index mask"),
         (np.zeros((1, 1, 2, 3), np.uint8), "give an index mask"),
@@ -75,19 +74,3 @@ def test_what_is_no_mask_is_refused(value: Any, words: str) -> None:
 
 def test_what_is_none_of_them_is_not_like_a_mask() -> None:
     assert not any(map(is_mask_like, ([[0, 1]], 3, None, b"a.png")))
-
-
-def test_0_and_255_alone_are_one_object_with_a_notice() -> None:
-    with pytest.warns(PromptWarning, match="first: a mask of 0 and 255 is taken as one object"):
-        found = as_masks(np.where(INDEX == 7, 255, 0).astype(np.uint8), "first")
-    assert found.dtype == np.uint8
-    assert np.array_equal(found, INDEX == 7)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for mask in (
-            np.where(INDEX == 7, 255, INDEX),
-            INDEX.astype(bool),
-            np.zeros((2, 3), np.uint8),
-            INDEX * 40,
-        ):
-            assert np.array_equal(one_object(mask, "first"), mask)

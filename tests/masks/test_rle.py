@@ -11,14 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from segue.masks import (
-    ObjectExtent,
     decode_rle,
     encode_objects,
     encode_rle,
-    measure,
     resize_mask,
     rle_area,
-    rle_box,
 )
 
 # pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
@@ -44,30 +41,6 @@ def test_a_decoded_mask_is_the_encoded_one(mask: np.ndarray) -> None:
     for number, rle in encode_objects(mask, range(1, 5)).items():
         assert np.array_equal(decode_rle(rle), mask == number)
         assert rle_area(rle) == np.count_nonzero(mask == number)
-
-
-@settings(deadline=None, max_examples=50)
-@given(MASKS)
-def test_areas_and_boxes_agree_with_counting(mask: np.ndarray) -> None:
-    extents = measure(mask)
-    assert list(extents) == [number for number in np.unique(mask) if number]
-    for number, extent in extents.items():
-        rows, columns = np.nonzero(mask == number)
-        box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-        assert extent == ObjectExtent(len(rows), box)
-        assert rle_box(encode_rle(mask == number)) == box
-
-
-def test_an_object_that_is_not_there_has_no_box() -> None:
-    assert rle_box(encode_rle(np.zeros((3, 4), bool))) is None
-    assert measure(np.zeros((3, 4), np.uint8)) == {}
-
-
-@settings(deadline=None, max_examples=50)
-@given(MASKS, st.integers(1, 4), st.integers(1, 4))
-def test_enlarging_by_whole_numbers_repeats_pixels(mask: np.ndarray, down: int, right: int) -> None:
-    size = (mask.shape[0] * down, mask.shape[1] * right)
-    assert np.array_equal(resize_mask(mask, size), mask.repeat(down, axis=0).repeat(right, axis=1))
 
 
 @settings(deadline=None, max_examples=50)

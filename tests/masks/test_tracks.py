@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 
 from segue.errors import DatasetError
 from segue.masks import encode_rle
-from segue.masks.rle import check_runs, check_size
+from segue.masks.rle import check_size
 from segue.masks.tracks import RleTrack
 
 # pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
@@ -97,37 +97,8 @@ def test_polygons_are_filled_together() -> None:
     assert np.array_equal(track.decode(0), expected)
 
 
-def test_a_polygon_may_reach_one_frame_beyond_its_own() -> None:
-    corners = [-6, -4, 12, -4, 12, 8, -6, 8]
-    assert parse([corners], size=(4, 6)).areas[0] == 24
-    for place, beyond in ((0, -7), (1, -5), (4, 13), (5, 9)):
-        far = [*corners]
-        far[place] = beyond
-        with pytest.raises(DatasetError, match="far outside its frame of 6x4"):
-            parse([far], size=(4, 6))
-
-
-def test_the_damaged_one_of_many_strings_is_named() -> None:
-    sound = {"size": [2, 3], "counts": "6"}
-    with pytest.raises(DatasetError, match=r"segmentations\[3\]: run lengths do not add up to the 6"):
-        parse(sound, None, sound, {**sound, "counts": "5"}, sound)
-
-
 def test_a_polygon_of_two_corners_has_no_pixels() -> None:
     assert parse([[0, 0, 2, 2]]).areas[0] == 0
-
-
-def test_null_and_empty_entries_are_absent_but_an_empty_mask_is_present() -> None:
-    track = parse(None, [], {}, {"size": [2, 3], "counts": [6]})
-    assert [counts is None for counts in track.counts] == [True, True, True, False]
-    assert not track.areas.any()
-    assert not track.decode(0).any()
-    assert track.mean_area == 0
-
-
-def test_the_mean_area_is_taken_over_the_frames_with_pixels() -> None:
-    entries = [{"size": [2, 3], "counts": counts} for counts in ([6], [2, 4], [0, 2, 4])]
-    assert parse(None, *entries).mean_area == 3
 
 
 def test_an_empty_run_inside_a_mask_is_as_if_it_was_not_there() -> None:
@@ -174,20 +145,7 @@ def test_a_damaged_entry_is_refused_with_its_frame(entry: Any, message: str) -> 
         parse(None, entry)
 
 
-def test_only_strings_pass_where_results_must_be_compressed() -> None:
-    assert parse({"size": [2, 3], "counts": "6"}, forms="compressed").areas[0] == 0
-    with pytest.raises(DatasetError, match="counts are a list; they must be a string"):
-        parse({"size": [2, 3], "counts": [6]}, forms="compressed")
-    with pytest.raises(DatasetError, match="not a mask"):
-        parse([[0, 0, 1, 0, 1, 1]], forms="compressed")
-
-
 @pytest.mark.parametrize("size", [(0, 4), (4, -1), (2.0, 4), ("2", 4), (2**14, 2**13)])
 def test_sizes_that_no_video_has_are_refused(size: tuple[Any, Any]) -> None:
     with pytest.raises(DatasetError, match=r"^size .* \(height x width\)"):
         check_size(*size)
-
-
-def test_no_masks_are_no_trouble() -> None:
-    assert len(check_runs([], 6)) == 0
-    assert len(parse()) == 0

@@ -30,7 +30,7 @@ def save_masks(folder: Path, masks: Masks, step: int = 1) -> None:
 
 
 def save_davis(root: Path, sequences: dict[str, Masks], split: str | None = None) -> DavisFolder:
-    """Write a data set in the layout of DAVIS, its pictures grey, and open it."""
+    """Write a data set in the layout of DAVIS, its images grey, and open it."""
     for name, masks in sequences.items():
         save_masks(root / "Annotations" / "480p" / name, masks)
         save_masks(root / "JPEGImages" / "480p" / name, masks * np.uint8(40))

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from segue.datasets.cdnet import open_cdnet
-from segue.datasets.foreground import open_plain
 from segue.datasets.foreground_sets import open_hofam, open_lasiesta
 from segue.errors import DatasetError
 from segue.metrics.cdnet import evaluate_foreground
@@ -98,37 +97,12 @@ def test_workers_change_nothing_and_progress_is_reported(tmp_path: Path) -> None
     assert steps == [(1, 3, "x/a"), (2, 3, "x/b"), (3, 3, "x/c")]
 
 
-@pytest.mark.parametrize("level", ["baseline/office", "office", "team/results/baseline/office"])
-def test_results_are_found_below_their_category_or_alone(tmp_path: Path, level: str) -> None:
-    save_cdnet_video(tmp_path / "data" / "baseline" / "office", {1: LABELS})
-    save_results(tmp_path / "results" / level, [LABELS])
-    evaluation = evaluate_foreground(tmp_path / "results", open_cdnet(tmp_path / "data"))
-    assert evaluation.overall["F"] == pytest.approx(1, abs=1e-5)
-
-
-def test_only_exactly_255_is_foreground_unless_the_threshold_says_otherwise(tmp_path: Path) -> None:
-    save_cdnet_video(tmp_path / "data" / "baseline" / "office", {1: LABELS})
-    save_results(tmp_path / "results" / "baseline" / "office", [(LABELS > 0).astype(np.uint8)])
-    videos = open_cdnet(tmp_path / "data")
-    assert evaluate_foreground(tmp_path / "results", videos).overall["Re"] == 0
-    settings = ForegroundSettings(threshold=1)
-    evaluation = evaluate_foreground(tmp_path / "results", videos, settings=settings)
-    assert evaluation.overall["Re"] == pytest.approx(1, abs=1e-5)
-    assert evaluation.protocol == "CDnet2014 (foreground from 1)"
-
-
 def missing_case(root: Path) -> tuple[Path, Path]:
     """Three labelled frames, the second one without result."""
     save_cdnet_video(root / "data" / "baseline" / "office", {1: LABELS, 2: LABELS, 3: LABELS})
     save_results(root / "results" / "baseline" / "office", [LABELS, LABELS, LABELS])
     (root / "results" / "baseline" / "office" / "bin000002.png").unlink()
     return root / "results", root / "data"
-
-
-def test_a_frame_without_result_is_an_error_that_names_it(tmp_path: Path) -> None:
-    results, data = missing_case(tmp_path)
-    with pytest.raises(DatasetError, match="lacks results of 000002 of baseline/office"):
-        evaluate_foreground(results, open_cdnet(data))
 
 
 def test_a_frame_without_result_can_be_taken_as_empty_or_left_out(tmp_path: Path) -> None:
@@ -203,16 +177,6 @@ def test_a_video_without_foreground_is_scored_as_the_settings_say(
     assert evaluation.overall["F"] == pytest.approx(expected, abs=1e-5)
 
 
-def test_f_is_a_mean_of_categories_of_means_of_videos(tmp_path: Path) -> None:
-    for key, mask in (("x/a", LABELS), ("x/b", EMPTY), ("x/c", EMPTY), ("y/d", LABELS)):
-        save_cdnet_video(tmp_path / "data" / key, {1: LABELS})
-        save_results(tmp_path / "results" / key, [mask])
-    evaluation = evaluate_foreground(tmp_path / "results", open_cdnet(tmp_path / "data"))
-    assert evaluation.categories["x"]["F"] == pytest.approx(1 / 3, abs=1e-5)
-    assert evaluation.overall["F"] == pytest.approx((1 / 3 + 1) / 2, abs=1e-5)
-    assert evaluation.protocol == "measures of CDnet2014"
-
-
 def test_frames_have_their_own_f_and_can_be_looked_at(tmp_path: Path) -> None:
     labels = LABELS.copy()
     labels[0, 0] = 170
@@ -234,16 +198,6 @@ def test_frames_have_their_own_f_and_can_be_looked_at(tmp_path: Path) -> None:
     assert view.ignored.sum() == 1 + 8
     assert view.image is not None
     assert view.image.shape == (6, 8, 3)
-
-
-def test_videos_without_categories_have_the_mean_over_videos(tmp_path: Path) -> None:
-    for name, mask in (("Board", LABELS), ("Snellen", EMPTY)):
-        save_cdnet_video(tmp_path / "data" / name, {1: LABELS})
-        save_results(tmp_path / "results" / name, [mask])
-    evaluation = evaluate_foreground(tmp_path / "results", open_plain(tmp_path / "data"), "sbi")
-    assert evaluation.protocol == "SBI2015"
-    assert evaluation.overall["F"] == pytest.approx(0.5, abs=1e-5)
-    assert evaluation.categories == {}
 
 
 def test_lasiesta_has_the_static_cameras_for_its_headline_and_the_moving_ones_apart(tmp_path: Path) -> None:

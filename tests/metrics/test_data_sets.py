@@ -12,8 +12,7 @@ import pytest
 from segue.errors import DatasetError
 from segue.metrics import data_sets
 from segue.metrics.cdnet import OFFICIAL, PROTOCOLS
-from segue.metrics.data_sets import Request, kind_of_data, open_films, open_masks, open_ytvis, open_ytvos
-from segue.metrics.foreground import pair_results
+from segue.metrics.data_sets import Request, kind_of_data, open_films, open_masks, open_ytvis
 
 
 class Videos(list[str]):
@@ -126,15 +125,6 @@ def test_parts_of_data_sets_have_their_defaults(calls: list[Any]) -> None:
     ]
 
 
-def test_films_of_youtube_vos_lie_below_their_part(calls: list[Any]) -> None:
-    open_ytvos(asked("ytvos", subset="train", sequences=["v"]))
-    open_ytvos(asked("ytvos"))
-    assert calls == [
-        ("YtvosFolder", (Path("data/train"),), {"videos": ["v"], "images": Path("data/train/all")}),
-        ("YtvosFolder", (Path("data"),), {"videos": None, "images": Path("data/all")}),
-    ]
-
-
 def test_each_data_set_is_scored_by_its_measures(calls: list[Any]) -> None:
     def scored(request: Request) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
         calls.clear()
@@ -184,11 +174,6 @@ def test_foreground_is_scored_by_the_rules_of_its_data_set(calls: list[Any]) -> 
 def test_options_that_mean_nothing_to_a_data_set_are_refused(request_: Request, name: str) -> None:
     with pytest.raises(DatasetError, match=f"--{name} means nothing for {request_.dataset}; leave it out"):
         request_.score(Path("results"), progress=print)
-
-
-def test_what_a_missing_result_is_has_three_names(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="missing"):
-        pair_results(tmp_path, [], "perhaps", {})  # type: ignore[arg-type]
 
 
 def test_a_data_set_that_is_not_known_is_refused_with_those_that_are() -> None:

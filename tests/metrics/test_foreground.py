@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import astuple
 from typing import Any
 
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from segue.errors import DatasetError
-from segue.metrics.foreground import MEASURES, Counts, ForegroundAccumulator
+from segue.metrics.foreground import Counts, ForegroundAccumulator
 
 Array = npt.NDArray[np.uint8]
 
@@ -56,80 +55,6 @@ def test_counts_are_those_of_the_rules_of_the_comparator(
     assert count(results, labels, roi=roi) == count_plainly(results, labels, roi)
 
 
-@few
-@given(videos(), st.data())
-def test_splitting_a_video_in_two_adds_the_counts(
-    video: tuple[Array, Array, npt.NDArray[np.bool_]], data: st.DataObject
-) -> None:
-    results, labels, roi = video
-    cut = data.draw(st.integers(0, len(labels)))
-    parts = (count(results[part], labels[part], roi=roi) for part in (slice(cut), slice(cut, None)))
-    assert sum(parts, Counts()) == count(results, labels, roi=roi)
-
-
-@few
-@given(videos(), st.integers(0, 3), st.integers(0, 3), st.data())
-def test_padding_outside_the_region_changes_nothing(
-    video: tuple[Array, Array, npt.NDArray[np.bool_]], below: int, right: int, data: st.DataObject
-) -> None:
-    results, labels, roi = video
-    widths = ((0, 0), (0, below), (0, right))
-    fill = data.draw(st.sampled_from(GREYS)), data.draw(st.sampled_from(LABELS))
-    padded = [
-        np.pad(values, widths, constant_values=value)
-        for values, value in zip((results, labels), fill, strict=True)
-    ]
-    assert count(*padded, roi=np.pad(roi, widths[1:])) == count(results, labels, roi=roi)
-
-
-@few
-@given(videos())
-def test_pixels_outside_the_region_can_be_anything(
-    video: tuple[Array, Array, npt.NDArray[np.bool_]],
-) -> None:
-    results, labels, roi = video
-    changed = np.where(roi, results, 255 - results)
-    assert count(changed, labels, roi=roi) == count(results, labels, roi=roi)
-
-
-@few
-@given(videos())
-def test_every_used_pixel_is_counted_once(video: tuple[Array, Array, npt.NDArray[np.bool_]]) -> None:
-    results, labels, roi = video
-    counts = count(results, labels, roi=roi)
-    assert counts.tp + counts.fp + counts.fn + counts.tn == int((roi & (labels != 170)).sum())
-    assert counts.se <= min(counts.fp, counts.shadow)
-
-
-@few
-@given(videos())
-def test_a_perfect_result_has_no_errors(video: tuple[Array, Array, npt.NDArray[np.bool_]]) -> None:
-    _, labels, roi = video
-    counts = count(labels, labels, roi=roi)
-    assert (counts.fp, counts.fn, counts.se) == (0, 0, 0)
-
-
-@few
-@given(st.integers(1000, 10**9), st.integers(1000, 10**9))
-def test_a_perfect_result_scores_1_up_to_the_constant_of_the_formulas(tp: int, tn: int) -> None:
-    measures = Counts(tp=tp, tn=tn).measures()
-    perfect = {"Re": 1, "Sp": 1, "FPR": 0, "FNR": 0, "PWC": 0, "Pr": 1, "F": 1, "MCC": 1}
-    assert {name: measures[name] for name in perfect} == pytest.approx(perfect, abs=1e-5)
-
-
-@few
-@given(arrays(np.int64, 6, elements=st.integers(0, 10**12)))
-def test_measures_stay_in_their_ranges(values: npt.NDArray[np.int64]) -> None:
-    tp, fp, fn, tn, se, shadow = map(int, values)
-    measures = Counts(tp, fp, fn, tn, min(se, shadow), shadow).measures()
-    assert tuple(measures)[:7] == MEASURES
-    for name in ("Re", "Sp", "FPR", "FNR", "Pr", "F"):
-        assert 0 <= measures[name] <= 1
-    assert 0 <= measures["PWC"] <= 100
-    assert -1 <= measures["MCC"] <= 1
-    assert math.isnan(measures["FPR-S"]) if shadow == 0 else 0 <= measures["FPR-S"] <= 1
-
-
 def test_counts_beyond_32_bits_do_not_overflow() -> None:
     counts = Counts(tp=2**40, fp=2**40, fn=2**40, tn=2**40)
     assert counts.measures()["MCC"] == 0
@@ -156,14 +81,6 @@ def test_ignored_labels_count_for_nothing_and_85_is_officially_background() -> N
     assert count(result, labels, ignored=()) == Counts(tp=1, fp=4, se=1, shadow=1)
 
 
-def test_a_frame_gives_its_own_counts() -> None:
-    accumulator = ForegroundAccumulator()
-    labels = np.full((3, 3), 255, np.uint8)
-    assert accumulator.update(labels, labels) == Counts(tp=9)
-    assert accumulator.update(np.zeros_like(labels), labels) == Counts(fn=9)
-    assert accumulator.counts == Counts(tp=9, fn=9)
-
-
 def test_frames_that_do_not_fit_are_refused() -> None:
     accumulator = ForegroundAccumulator("baseline/office", roi=np.ones((4, 5), np.bool_))
     labels = np.zeros((4, 5), np.uint8)
@@ -173,9 +90,3 @@ def test_frames_that_do_not_fit_are_refused() -> None:
         accumulator.update(labels.T, labels.T)
     with pytest.raises(DatasetError, match="the result is float32; give integers or bool"):
         accumulator.update(labels.astype(np.float32), labels)
-
-
-@pytest.mark.parametrize("threshold", [0, 256])
-def test_a_threshold_that_no_mask_can_mean_is_refused(threshold: int) -> None:
-    with pytest.raises(DatasetError, match=f"threshold is {threshold}"):
-        ForegroundAccumulator(threshold=threshold)

@@ -2,63 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from segue.metrics.identity import identity
-
-Mask = npt.NDArray[np.uint8]
-
-
-def squares(*ids: int) -> Mask:
-    """A picture with one square for each id, side by side."""
-    mask = np.zeros((4, 6 * max(len(ids), 1)), np.uint8)
-    for place, number in enumerate(ids):
-        mask[:, 6 * place : 6 * place + 4] = number
-    return mask
-
-
-TRUTH = [squares(1, 2)] * 10
-
-
-def test_the_truth_under_other_ids_is_perfect() -> None:
-    found = identity(TRUTH, [squares(7, 3)] * 10)
-    assert (found.hota, found.deta, found.assa, found.idf1, found.switches) == (1, 1, 1, 1, 0)
-    assert found.objects == 20
-
-
-def test_ids_that_change_places_at_half_time() -> None:
-    found = identity(TRUTH, [squares(1, 2)] * 5 + [squares(2, 1)] * 5)
-    # Each object shares 5 frames with each id, and 10 + 10 - 5 frames have one of them.
-    assert found.deta == 1
-    assert found.assa == pytest.approx(1 / 3)
-    assert found.hota == pytest.approx(math.sqrt(1 / 3))
-    assert found.idf1 == pytest.approx(0.5)
-    assert found.switches == 2
-
-
-def test_an_object_that_is_never_found() -> None:
-    found = identity(TRUTH, [squares(1, 0)] * 10)
-    assert (found.deta, found.assa, found.switches) == (0.5, 1, 0)
-    assert found.idf1 == pytest.approx(2 / 3)
-
-
-def test_a_new_id_after_a_gap_is_a_switch_and_the_old_one_is_none() -> None:
-    gap = [squares(0, 2)] * 2
-    for number, switches in ((1, 0), (9, 1)):
-        results = [squares(1, 2)] * 4 + gap + [squares(number, 2)] * 4
-        assert identity(TRUTH, results).switches == switches
-
-
-def test_the_similarity_decides_how_many_alphas_count() -> None:
-    half = squares(1)
-    half[:, :2] = 0  # 8 of 16 pixels: IoU 0.5
-    found = identity([squares(1)] * 3, [half] * 3)
-    assert found.hota == pytest.approx(10 / 19)  # alphas .05 to .50
-    assert found.idf1 == 1
 
 
 def test_a_restless_video_gets_the_numbers_of_trackeval() -> None:
@@ -89,24 +36,3 @@ def test_a_restless_video_gets_the_numbers_of_trackeval() -> None:
     assert found.assa == pytest.approx(0.18885996304709743)
     assert found.idf1 == pytest.approx(0.36792452830188677)
     assert found.switches == 12
-
-
-def test_false_objects_alone_and_nothing_at_all() -> None:
-    false = identity([squares(0)] * 4, [squares(3)] * 4)
-    assert (false.hota, false.idf1, false.switches) == (0, 0, 0)
-    assert math.isnan(identity([squares(0)] * 4, [squares(0)] * 4).idf1)
-
-
-def test_videos_of_different_lengths_are_refused() -> None:
-    with pytest.raises(ValueError, match="argument 2 is shorter"):
-        identity(TRUTH, TRUTH[:-1])
-
-
-def test_only_a_match_of_the_frame_just_before_is_kept() -> None:
-    """After a frame without one, both halves of the object are as good, and TrackEval takes the first."""
-    whole, halves = squares(1), squares(5)
-    halves[2:, :4] = 6
-    only = np.where(halves == 6, halves, 0)
-    for between, switches in (([], 0), ([squares(0)], 1)):
-        results = [only, *between, halves]
-        assert identity([whole] * len(results), results).switches == switches

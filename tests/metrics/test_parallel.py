@@ -36,7 +36,3 @@ def test_the_error_of_a_task_ends_the_work(workers: int) -> None:
 def test_a_process_that_dies_is_reported() -> None:
     with pytest.raises(SegueError, match=r"died.*use fewer workers"):
         map_sequences(die, {"a": 3, "b": 3}, workers=2)
-
-
-def test_nothing_to_do_needs_no_process() -> None:
-    assert map_sequences(double, {}, workers=4) == []

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import zipfile
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from PIL import Image
 from segue.datasets.instances import DetectedInstance, Instance
 from segue.datasets.ytvis import YTVISDataset, read_results
 from segue.errors import DatasetError
-from segue.metrics.average_precision import TrackScores, match_tracks
+from segue.metrics.average_precision import TrackScores
 from segue.metrics.ytvis import YTVISAccumulator, evaluate_ytvis
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.file_sinks import CocoSink
@@ -104,54 +102,6 @@ def test_zipped_results_score_the_same(golden: Path, tmp_path: Path) -> None:
     assert evaluate_ytvis(tmp_path / "results.zip", golden / "gt.json").overall == plain.overall
 
 
-def test_one_right_and_one_wrong_detection_by_hand() -> None:
-    """The wrong one scores higher: precision is 1/2 at every recall."""
-    right, wrong = found(0, 0, 2, 2, 0.5), found(4, 4, 6, 6, 0.8)
-    stats = score([([entry()], [right, wrong])]).stats
-    assert stats["AP"] == stats["AP50"] == stats["APs"] == pytest.approx(0.5)
-    assert stats["AR1"] == 0
-    assert stats["AR10"] == stats["AR100"] == 1
-    assert stats["APm"] == stats["APl"] == stats["ARm"] == stats["ARl"] == -1
-
-
-@pytest.mark.parametrize(("width", "passed"), [(3, 4), (4, 1)])
-def test_thresholds_from_a_half_on_are_passed_by_an_overlap_of_two_thirds_or_a_half(
-    width: int, passed: int
-) -> None:
-    """4 of 6 pixels pass 0.5, 0.55, 0.6 and 0.65; 4 of 8 pass 0.5 alone, which they reach exactly."""
-    stats = score([([entry()], [found(0, 0, 2, width)])]).stats
-    assert stats["AP"] == pytest.approx(passed / 10)
-    assert stats["AP50"] == pytest.approx(1)
-    assert stats["AP75"] == 0
-
-
-def test_overlap_is_taken_over_the_whole_video() -> None:
-    """Right on two of three frames and absent on the third: 2/3."""
-    masks = rectangle(0, 0, 2, 2)
-    masks[1] = False
-    stats = score([([entry()], [DetectedInstance(1, 0.9, track(masks))])]).stats
-    assert stats["AP"] == pytest.approx(0.4)
-
-
-def test_a_detection_in_a_crowd_counts_neither_as_right_nor_as_wrong() -> None:
-    person = Instance(2, 1, track(rectangle(3, 3, 6, 6)), 9.0)
-    in_crowd = [found(0, 0, 2, 2, 0.9), found(0, 0, 2, 2, 0.8)]
-    stats = score([([entry(crowd=True), person], [*in_crowd, found(3, 3, 6, 6, 0.5)])]).stats
-    assert stats["AP"] == pytest.approx(1)
-
-
-def test_only_the_hundred_best_detections_of_a_category_count() -> None:
-    wrong = [found(4, 4, 6, 6, 0.9)] * 100
-    assert score([([entry()], [found(0, 0, 2, 2, 0.5), *wrong])]).stats["AR100"] == 0
-    assert score([([entry()], [found(0, 0, 2, 2, 0.5), *wrong[1:]])]).stats["AR100"] == 1
-
-
-def test_nothing_to_find_scores_minus_one_as_in_the_official_tool() -> None:
-    scores = score([([], [found(0, 0, 2, 2)])])
-    assert set(scores.stats.values()) == {-1}
-    assert all(math.isnan(value) for value in scores.headlines.values())
-
-
 @laws
 @given(st.lists(videos(), min_size=1, max_size=3))
 def test_the_truth_itself_is_a_perfect_result(content: list[Video]) -> None:
@@ -173,80 +123,6 @@ def distinct(objects: list[Instance]) -> list[Instance]:
     return list(kept.values())
 
 
-@laws
-@given(st.lists(videos(), min_size=1, max_size=3))
-def test_all_scores_lie_between_0_and_1(content: list[Video]) -> None:
-    assert all(value == -1 or 0 <= value <= 1 for value in score(content).stats.values())
-
-
-@laws
-@given(st.lists(videos(), min_size=1, max_size=3), st.data())
-def test_a_detection_below_all_others_never_lowers_average_precision(
-    content: list[Video], data: st.DataObject
-) -> None:
-    before = score(content).stats
-    objects, _ = data.draw(st.sampled_from(content))
-    last = found(0, 0, *data.draw(st.tuples(st.integers(1, 6), st.integers(1, 8))), value=0.01)
-    after = score([(o, [*d, last] if o is objects else d) for o, d in content]).stats
-    for name in ("AP", "AP50", "AP75", "AR1", "AR10", "AR100"):
-        assert after[name] >= before[name] - 1e-12
-
-
-@laws
-@given(st.lists(videos(), min_size=1, max_size=3))
-def test_false_positives_below_all_others_never_raise_average_precision(content: list[Video]) -> None:
-    """They are where no object is: on a picture twice as high."""
-    before = score([(double(o), double(d)) for o, d in content]).stats
-    height, width = SIZE
-    masks = np.zeros((FRAMES, 2 * height, width), np.bool_)
-    masks[:, height + 1 :] = True
-    last = [DetectedInstance(number, 0.01, track(masks)) for number in CATEGORIES]
-    assert score([(double(o), [*double(d), *last]) for o, d in content]).stats == before
-
-
-def double(items: Iterable[Any]) -> list[Any]:
-    """The same tracks on a picture twice as high."""
-    doubled = []
-    for item in items:
-        masks = np.stack([item.masks.decode(t) for t in range(FRAMES)])
-        doubled.append(replace(item, masks=track(np.concatenate([masks, np.zeros_like(masks)], axis=1))))
-    return doubled
-
-
-@laws
-@given(st.lists(videos(), min_size=1, max_size=3), st.randoms(use_true_random=False))
-def test_the_order_in_which_videos_are_added_changes_nothing(content: list[Video], random: Any) -> None:
-    accumulator = YTVISAccumulator(CATEGORIES)
-    numbered = list(enumerate(content, start=1))
-    random.shuffle(numbered)
-    for number, (objects, detections) in numbered:
-        accumulator.update(number, objects, detections)
-    assert accumulator.score().stats == score(content).stats
-
-
-@laws
-@given(st.lists(videos(), min_size=1, max_size=2))
-def test_scores_may_be_stretched_but_not_reordered(content: list[Video]) -> None:
-    stretched = [
-        (o, [DetectedInstance(item.category, 100 * item.score - 7, item.masks) for item in d])
-        for o, d in content
-    ]
-    assert score(stretched).stats == score(content).stats
-
-
-def test_detections_of_equal_score_keep_their_order() -> None:
-    right, wrong = found(0, 0, 2, 2), found(4, 4, 6, 6)
-    assert score([([entry()], [right, wrong])]).stats["AR1"] == 1
-    assert score([([entry()], [wrong, right])]).stats["AR1"] == 0
-
-
-def test_equal_scores_in_different_videos_are_ranked_by_the_number_of_the_video() -> None:
-    empty: Video = ([], [found(4, 4, 6, 6)])
-    full: Video = ([entry()], [found(0, 0, 2, 2)])
-    assert score([full, empty]).stats["AP"] == pytest.approx(1)
-    assert score([empty, full]).stats["AP"] == pytest.approx(0.5)
-
-
 def test_tables_name_videos_and_classes_and_remarks_what_is_missing(tmp_path: Path) -> None:
     content: list[Video] = [
         ([entry()], [found(0, 0, 2, 2), found(0, 0, 2, 2, category=9)]),
@@ -263,18 +139,6 @@ def test_tables_name_videos_and_classes_and_remarks_what_is_missing(tmp_path: Pa
         "1 results of categories that the set does not have are left out: 9",
         "1 of 2 categories have no object and do not count: class 2",
     )
-
-
-def test_the_series_holds_the_overlap_on_each_frame_with_the_track_that_was_matched(tmp_path: Path) -> None:
-    masks = rectangle(0, 0, 2, 2)
-    masks[1] = rectangle(0, 0, 2, 3)[1]
-    masks[2] = False
-    content: list[Video] = [([entry()], [DetectedInstance(1, 0.9, track(masks))])]
-    write_truth(tmp_path / "truth.json", content)
-    write_results(tmp_path / "results.json", content)
-    series = evaluate_ytvis(tmp_path / "results.json", tmp_path / "truth.json").series["clip1"]["IoU"]
-    assert series.frames == ("00000", "00001", "00002")
-    np.testing.assert_allclose(series.values, [1, 2 / 3, 0])
 
 
 def test_a_frame_to_look_at_shows_object_and_detection_under_one_id(tmp_path: Path) -> None:
@@ -333,15 +197,3 @@ def test_results_on_a_set_without_annotations_are_refused(tmp_path: Path) -> Non
     (tmp_path / "valid.json").write_text(json.dumps({"videos": [video], "categories": []}))
     with pytest.raises(DatasetError, match="no annotations; results on it can only be scored by"):
         evaluate_ytvis(tmp_path / "results.json", tmp_path / "valid.json")
-
-
-def test_equal_overlaps_go_to_the_later_object_that_is_free() -> None:
-    """As COCO's matching does; an object that must be found comes before one that is left out."""
-    twins = [entry(number=1), entry(number=2)]
-    found_twice = [found(0, 0, 2, 2, 0.9), found(0, 0, 2, 2, 0.8)]
-    assert match_tracks(found_twice, twins).matched[0, 0].tolist() == [1, 0]
-    small = [entry(number=1), entry(number=2, area=1e11)]  # larger than any range
-    assert match_tracks(found_twice, small).matched[0, 0].tolist() == [0, 1]
-    crowd = [entry(number=1), entry(number=2, crowd=True)]
-    thrice = [*found_twice, found(0, 0, 2, 2, 0.7)]
-    assert match_tracks(thrice, crowd).matched[0, 0].tolist() == [0, 1, 1]

@@ -74,12 +74,6 @@ def test_objects_are_scored_after_the_frame_in_which_they_are_given(
     assert evaluation.remarks == ()
 
 
-def test_the_score_is_named_local(tmp_path: Path, ytvos: YtvosFolder) -> None:
-    evaluation = evaluate_ytvos(tmp_path / "data" / "Annotations", ytvos)
-    assert evaluation.protocol.startswith("local YouTube-VOS score")
-    assert evaluation.headline == "G"
-
-
 def test_perfect_results_score_one_and_a_split_without_objects_does_not_count(
     tmp_path: Path, ytvos: YtvosFolder
 ) -> None:
@@ -89,18 +83,6 @@ def test_perfect_results_score_one_and_a_split_without_objects_does_not_count(
         assert math.isnan(evaluation.overall[empty])
         assert len(evaluation.remarks) == 1
         assert "G is the mean of" in evaluation.remarks[0]
-
-
-def test_an_object_that_has_left_counts_one_where_both_masks_are_empty(tmp_path: Path) -> None:
-    masks = moving_squares(objects=1)
-    masks[3:] = 0
-    ytvos = save_ytvos(tmp_path / "data", {"b": masks}, {"b": {"1": ("cat", 0)}})
-    result = masks.copy()
-    result[5, :4, :4] = 1
-    save_masks(tmp_path / "results" / "b", result, step=5)
-    evaluation = evaluate_ytvos(tmp_path / "results", ytvos)
-    assert evaluation.series["b"]["J"].values.tolist() == [1, 1, 1, 1, 0]
-    assert evaluation.objects["b_1"] == {"J": 0.8, "F": 0.8}
 
 
 def test_missing_frames_are_an_error_or_empty_masks(tmp_path: Path, ytvos: YtvosFolder) -> None:

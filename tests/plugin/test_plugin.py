@@ -20,13 +20,7 @@ from safetensors.torch import save_file
 
 import segue
 from segue.batch.protocols import protocol_of
-from segue.errors import CheckpointError, PromptError, SegueError
-from segue.models.base import (
-    ForegroundCapabilities,
-    TrackCapabilities,
-    foreground_capabilities,
-    track_capabilities,
-)
+from segue.errors import CheckpointError, SegueError
 from segue.prompts import Prompts, find_prompter
 from segue.registry import COMMANDS, DATASETS, DETECTORS, MODELS, PROMPTERS, SINKS, Entry, register
 from segue.sessions import SessionState, TrackSession
@@ -94,7 +88,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    """A folder of pictures."""
+    """A folder of images."""
     folder = tmp_path / "film"
     folder.mkdir()
     for t, shown in enumerate(FILM):
@@ -104,10 +98,6 @@ def film(tmp_path: Path) -> Path:
 
 def masks_of(folder: Path) -> list[Bytes]:
     return [np.asarray(Image.open(path)) for path in sorted((folder / "masks").glob("*.png"))]
-
-
-def forbidden(*_: Any, **__: Any) -> Any:
-    raise AssertionError("a prompt that the network understands was made a mask before")
 
 
 def test_names_are_known_before_anything_is_imported() -> None:
@@ -133,42 +123,12 @@ def test_a_recurrent_tracker_follows_as_the_command_line_asks(
     assert lines == [f"{t},{i},{144 if i == 1 else 120}" for t in range(8) for i in (1, 2)]
 
 
-def test_boxes_and_clicks_go_into_a_network_that_takes_them(
-    film: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("segue.sessions.track.Prompter", forbidden)
-    monkeypatch.setattr("segue.prompts.annotation.Prompter", forbidden)
-    prompts = {0: [BoxPrompt(1, (3, 9, 17, 23)), PointPrompt(2, ((50, 35),))]}
-    found = list(segue.track(FILM, prompts, model="clicked-colour", device="cpu"))
-    assert np.array_equal([result.mask for result in found], TRUE)
-    outcome = command(
-        "track", film, "--box", "1:3,9,17,23", "--point", "2:50,35", "--model", "clicked-colour",
-        "--format", "png", "--output", tmp_path / "out",
-    )  # fmt: skip
-    assert outcome.code == 0, outcome.err
-    assert np.array_equal(masks_of(tmp_path / "out"), TRUE)
-
-
 def session(name: str = "clicked-colour") -> TrackSession:
     return TrackSession(segue.load(name), device="cpu")  # type: ignore[arg-type]
 
 
 def steps(following: TrackSession, prompts: dict[int, Any], first: int = 0) -> list[Segmentation]:
     return [following.step(Frame(t, t / 10, FILM[t]), prompts.get(t)) for t in range(first, 8)]
-
-
-def test_a_box_outside_the_picture_is_refused_before_the_network_sees_it() -> None:
-    with pytest.raises(PromptError, match="covers no pixel"):
-        session().step(Frame(0, 0.0, FILM[0]), [BoxPrompt(1, (70, 0, 80, 9))])
-
-
-def test_what_the_network_refuses_changes_nothing() -> None:
-    following = session()
-    following.step(Frame(0, 0.0, FILM[0]), [BoxPrompt(1, (3, 9, 17, 23), label="red")])
-    with pytest.raises(PromptError, match="object 2: click on it"):
-        following.step(Frame(1, 0.1, FILM[1]), [PointPrompt(2, (), ((1, 1),), label="none")])
-    result = following.step(Frame(1, 0.1, FILM[1]))
-    assert [(item.id, item.label) for item in result.objects] == [(1, "red")]
 
 
 @pytest.mark.parametrize("stop", [1, 4])
@@ -264,7 +224,7 @@ def test_a_prompter_has_weights_of_its_own(command: Command, film: Path, tmp_pat
     make = find_prompter("same-colour", file)
     assert np.array_equal(make(FILM[0]).answer(Prompts(box=(4, 10, 16, 22))).mask, TRUE[0] == 1)
     refused = command("track", film, "--point", "8,14", "--prompter", "same")
-    assert "neither a weight file nor one of segue-prompt" in refused.complaint
+    assert "'same': neither a file nor one of segue-prompt" in refused.complaint
     assert "same-colour" in refused.complaint
 
 
@@ -293,9 +253,9 @@ def test_a_data_set_is_checked_and_scored_and_trained_on(command: Command, tmp_p
     assert scored.returncode == 0, scored.stderr
     assert "F" in scored.stdout
 
-    from segue_train.foreground_material import gather_films
+    from segue_train.foreground_material import gather_videos
 
-    films = gather_films([f"squares={root}"])
+    films = gather_videos([f"squares={root}"])
     assert [film.name for film in films.real] == ["walk"]
 
 
@@ -362,32 +322,6 @@ def test_a_decorator_adds_a_network_with_several_weight_files(
         segue.load("bright-too.dusk")
 
 
-def test_a_network_of_before_declares_what_it_can_do_by_attributes() -> None:
-    class Old:
-        takes_depth = True
-
-    with pytest.warns(DeprecationWarning, match="Old declares no capabilities"):
-        assert foreground_capabilities(Old()) == ForegroundCapabilities(depth=True)
-
-
-def test_a_network_for_tracking_declares_the_confidence_of_its_scores() -> None:
-    class Plain:
-        pass
-
-    class Old:
-        confidence = (1.5, -1.0)
-
-    class Sure:
-        capabilities = TrackCapabilities(confidence=(2.0, 0.5))
-
-    assert track_capabilities(Plain()) == TrackCapabilities(confidence=(1.0, 0.0), graphs=None)
-    assert track_capabilities(Sure()).confidence == (2.0, 0.5)
-    with pytest.warns(
-        DeprecationWarning, match="Old has an attribute confidence; it belongs into capabilities"
-    ):
-        assert track_capabilities(Old()) == TrackCapabilities(confidence=(1.5, -1.0))
-
-
 def test_a_command_is_listed_and_runs() -> None:
     listed = run_alone("--help")
     assert "Blobs of one colour." in listed.stdout
@@ -420,22 +354,3 @@ def test_names_that_are_taken_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
     MODELS.unregister("another")
     with pytest.raises(CheckpointError, match="no network is called 'another'; known are"):
         segue.load("another")
-
-
-def test_a_network_of_another_task_is_refused_in_one_line() -> None:
-    for ask in (
-        lambda: segue.track(FILM, {0: TRUE[0]}, model="bright"),
-        lambda: segue.foreground(FILM, model="colour-memory"),
-        lambda: segue.instances(FILM, model="colour-memory"),
-        lambda: segue.track(FILM, {0: TRUE[0]}, model="mustan-lite"),
-    ):
-        with pytest.raises(CheckpointError, match=r"is made to .*, not to .*; choose one of "):
-            ask()
-
-
-@pytest.mark.parametrize("name", [entry.name for entry in MODELS if entry.task == "track"])
-def test_every_entry_for_tracking_says_which_prompts_its_network_takes(name: str) -> None:
-    if name.endswith("-hf"):
-        pytest.importorskip("transformers")
-    entry = MODELS.find(name)
-    assert entry.prompts == entry.build().tracker.prompts | {"mask"}

@@ -13,7 +13,7 @@ HEIGHT, WIDTH = 40, 60
 
 
 def evaluation(scores: Mapping[str, float], **changes: object) -> Evaluation:
-    """An evaluation whose sequences have these scores, three frames each, and pictures of a moving square."""
+    """An evaluation whose sequences have these scores, three frames each, and images of a moving square."""
     known = [value for value in scores.values() if not math.isnan(value)]
     frames = ("00001", "00002", "00003")
     values: dict[str, object] = {

@@ -23,13 +23,6 @@ def test_every_kind_of_pixel_has_its_colour() -> None:
     assert [tuple(map(int, pixel)) for pixel in colour_errors(view)[0]] == [(0, 0, 0), *COLOURS.values()]
 
 
-def test_picture_shows_through_where_nothing_is_wrong() -> None:
-    nothing = row(0, 0)
-    image = np.array([[(200, 200, 200), (100, 100, 100)]], np.uint8)
-    shown = colour_errors(FrameView(nothing, nothing, nothing.astype(bool), image))
-    assert shown[0].tolist() == [[100, 100, 100], [50, 50, 50]]
-
-
 @pytest.mark.parametrize("wrong", ["result", "ignored", "image"])
 def test_sizes_must_agree(wrong: str) -> None:
     mask = np.zeros((4, 5), np.uint8)
@@ -55,19 +48,6 @@ def test_small_things_are_shown_enlarged_in_the_shape_of_the_frame(corner: tuple
     assert 0 <= columns.start <= x < x + 4 <= columns.stop <= 160
 
 
-@pytest.mark.parametrize(
-    "view",
-    [
-        frame_with(slice(0, 0), slice(0, 0)),
-        frame_with(slice(10, 12), slice(10, 150)),
-        frame_with(slice(10, 12), slice(10, 12), ignored=True),
-    ],
-    ids=["nothing", "wide", "ignored"],
-)
-def test_frames_are_shown_whole_where_a_part_would_gain_little(view: FrameView) -> None:
-    assert closer(view) == (slice(0, 120), slice(0, 160))
-
-
 def series(*values: float) -> dict[str, Series]:
     return {"J": Series(tuple(map(str, range(len(values)))), np.array(values, np.float64))}
 
@@ -81,7 +61,3 @@ def test_worst_frames_come_lowest_first_and_without_neighbours() -> None:
         ("flat", "0"),
     ]
     assert found[0].value == 0
-
-
-def test_frames_without_a_value_are_never_worst() -> None:
-    assert worst_frames({"a": series(math.nan, math.nan), "b": {}, "c": series()}, 10) == []

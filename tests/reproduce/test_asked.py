@@ -1,4 +1,4 @@
-"""Options for one row or for all, and what the table says of how films are seen."""
+"""Options for one row or for all, and what the table says of how videos are seen."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from segue.errors import SegueError
 from segue.reproduce import tables_of
 from segue.reproduce.asked import How, Words, read, read_words
-from segue.reproduce.papers import COCO
 from segue.reproduce.trained import random_start, training_lacks, training_words
 
 
@@ -37,14 +36,6 @@ def test_options_are_for_all_or_for_a_network_or_a_row() -> None:
     ):
         with pytest.raises(SegueError, match=message):
             read_words("train", [text], ("a", "b", "a"))
-
-
-def test_a_row_is_named_as_in_the_table_or_by_its_key() -> None:
-    tables = tables_of("stm", ["memory"])
-    given = dict.fromkeys(("data", "weights", "rows", "run", "train", "model"))
-    for name in ("every 5 frames", "every-5-frames"):
-        words = read(tables, given | {"run": [f"{name}=--size 240", "--device cpu"]})["run"]
-        assert words.of("stm", "every-5-frames") == ("--device", "cpu", "--size", "240")
 
 
 def test_a_network_that_is_not_known_ends_before_anything_runs() -> None:
@@ -101,11 +92,3 @@ def test_a_training_begins_from_what_its_authors_published_or_from_a_training_of
     assert lacks(train=["msstsvis=--init resnet50.pth"]) == []
     (absent,) = lacks(train=["seqformer-coco=--init resnet50.pth"], data=["ytvis=V"])
     assert absent.startswith("COCO 2017 is not there")
-
-
-def test_the_parts_of_ms_sts_vis_are_trained_alike() -> None:
-    (table,) = tables_of("ms-sts", ["parts"])
-    trained = [row.training for row in table.rows if row.training is not None]
-    assert len(trained) == len(table.rows) - 1
-    assert {(training.start, training.data) for training in trained} == {(COCO["r50"], ("ytvis", "coco"))}
-    assert [row.name for row in table.rows if row.training is None] == ["SeqFormer as released"]

@@ -1,4 +1,4 @@
-"""Time of a network alone, of films and of short clips."""
+"""Time of a network alone, of videos and of short clips."""
 
 from __future__ import annotations
 

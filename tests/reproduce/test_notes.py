@@ -45,7 +45,7 @@ def test_options_that_numbers_depend_on_are_said() -> None:
 
 
 def test_a_trained_row_says_what_it_was_trained_with() -> None:
-    seen = "seen without alignment, rain as it is, at the size of the film"
+    seen = "seen without alignment, rain as it is, at the size of the video"
     assert notes("mustan", "sbi2015", "mustan2-cdnet") == [seen]
     given = ["--steps 5 --devices 2", "mustan1=--seed 1"]
     assert notes("mustan", "sbi2015", "mustan2-cdnet", train=given) == [
@@ -85,9 +85,9 @@ def test_what_scores_say_names_the_rows_that_it_is_of() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (AS_IS, "seen without alignment, rain as it is, at the size of the film"),
+        (AS_IS, "seen without alignment, rain as it is, at the size of the video"),
         ((), "seen with frames aligned, rain removed, at a short side of 240 at most"),
-        ((*AS_IS, "--without", "rain"), "seen with frames aligned, rain as it is, at the size of the film"),
+        ((*AS_IS, "--without", "rain"), "seen with frames aligned, rain as it is, at the size of the video"),
         (
             (*AS_IS, "--short-side=180"),
             "seen without alignment, rain as it is, at a short side of 180 at most",

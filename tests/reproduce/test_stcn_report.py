@@ -1,4 +1,4 @@
-"""First frames of the STCN report on a small film: who gives them, and how they are drawn."""
+"""First frames of the STCN report on a small video: who gives them, and how they are drawn."""
 
 from __future__ import annotations
 
@@ -20,11 +20,9 @@ from segue.models.deeplab import DeepLabV3
 from segue.models.detection.mask_rcnn import Detections
 from segue.prompts.selection import Found
 from segue.registry import MODELS
-from segue.reproduce.papers import Front, source_names
+from segue.reproduce.papers import source_names
 from segue.reproduce.stcn_report import (
-    Candidate,
     Start,
-    back_to_front,
     cut_boxes,
     discovered,
     draw_boxes,
@@ -36,7 +34,7 @@ from segue.reproduce.stcn_report import (
     start_of,
     truth_itself,
 )
-from segue.types import Box, Frame, ObjectInfo
+from segue.types import Frame, ObjectInfo
 from segue.weights import write_checkpoint
 from tests.cli.running import command_in
 from tests.clips import clip
@@ -62,44 +60,6 @@ def davis(tmp_path: Path) -> DavisFolder:
     return DavisFolder(tmp_path)
 
 
-def test_masks_and_boxes_are_drawn_of_the_same_objects() -> None:
-    chosen = truth_itself(START)
-    assert np.array_equal(draw_masks(START, chosen), TRUTH)
-    assert np.array_equal(draw_boxes(START, chosen), TRUTH)
-    triangle = np.tril(np.full((48, 48), 3, np.uint8))
-    start = Start((Frame(0, 0.0, FRAMES[0][:, :48]),), triangle, {3: (0.9, 0.9, 48.0, 48.0)})
-    assert np.array_equal(draw_masks(start, truth_itself(start)), triangle)
-    assert (draw_boxes(start, truth_itself(start)) == 3).all()
-
-
-@pytest.mark.parametrize(
-    ("front", "order"), [("later", [1, 2, 3]), ("smaller", [2, 1, 3]), ("lower", [3, 1, 2])]
-)
-def test_boxes_that_overlap_are_drawn_from_back_to_front(front: Front, order: list[int]) -> None:
-    boxes: dict[int, Box] = {1: (0, 0, 30, 20), 2: (0, 0, 40, 40), 3: (10, 0, 20, 10)}
-    assert list(back_to_front(boxes, front)) == order
-    chosen = {number: Candidate(box, np.zeros((48, 64), np.float32)) for number, box in boxes.items()}
-    mask = draw_boxes(START, chosen, front)
-    assert mask[5, 15] == order[-1]
-    assert mask[39, 39] == 2
-
-
-def test_void_and_objects_without_a_box_are_nobody() -> None:
-    start = Start((FRAME,), TRUTH, {2: (20, 20, 40, 30)})
-    assert set(np.unique(draw_masks(start, truth_itself(start)))) == {0, 2}
-
-
-def test_a_pixel_goes_to_the_more_probable_object() -> None:
-    planes = np.zeros((2, 48, 64), np.float32)
-    planes[0, :, :40], planes[1, :, 20:], planes[1, 0] = 0.7, 0.8, 0.5
-    chosen = {i: Candidate((0, 0, 1, 1), planes[i - 1]) for i in (1, 2)}
-    drawn = draw_masks(START, chosen)
-    assert (drawn[1:, :20] == 1).all()
-    assert (drawn[1:, 20:] == 2).all()
-    assert (drawn[0, :40] == 1).all()
-    assert (drawn[0, 40:] == 2).all()
-
-
 def test_in_a_box_the_object_of_another_colour_is_cut_out() -> None:
     image = np.full((48, 64, 3), 40, np.uint8)
     image[10:30, 20:40] = (220, 60, 60)
@@ -119,18 +79,6 @@ class Seen:
         masks[0, 5:30, 5:40] = 0.8
         masks[1, :12, :12] = 0.9
         return Detections(boxes, torch.tensor([0.5, 0.2, 0.001]), torch.ones(3), masks)
-
-
-def test_each_object_gets_the_detection_with_the_nearest_box() -> None:
-    chosen = nearest_instances(Seen(), START)  # type: ignore[arg-type]
-    expected = np.zeros((48, 64), np.uint8)
-    expected[5:30, 5:40] = 2
-    expected[:12, :12] = 1
-    assert np.array_equal(draw_masks(START, chosen), expected)
-    boxes = np.zeros((48, 64), np.uint8)
-    boxes[20:30, 19:40] = 2
-    boxes[:10, :9] = 1
-    assert np.array_equal(draw_boxes(START, chosen), boxes)
 
 
 def test_the_picture_of_the_filtering_shows_all_that_was_found_the_choice_and_the_truth() -> None:
@@ -168,12 +116,6 @@ def test_what_is_discovered_stands_for_the_nearest_object() -> None:
     chosen = discovered(Finds(), START)
     assert chosen.keys() == {2}
     assert np.array_equal(draw_masks(START, chosen) == 2, draw_boxes(START, chosen) == 2)
-
-
-def test_a_region_with_a_class_may_stand_for_several_objects() -> None:
-    chosen = nearest_regions(Finds(), START)
-    assert chosen.keys() == {1, 2}
-    assert chosen[1].box == chosen[2].box == (22, 22, 44, 30)
 
 
 def test_a_video_begins_with_what_is_known_of_its_first_frame(davis: DavisFolder) -> None:
@@ -215,13 +157,6 @@ def test_a_weight_file_makes_its_source(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert source(START).shape == (48, 64)
     with pytest.raises(CheckpointError, match="there_is_none"):
         first_frame("DeepLabV3", "masks", {"deeplab": tmp_path / "there_is_none.safetensors"}, "cpu")
-
-
-def test_a_detector_takes_the_weights_of_its_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("SEGUE_HOME", str(tmp_path))
-    for name in ("dino-s16", "lost"):
-        with pytest.raises(CheckpointError, match="there_is_none"):
-            first_frame("LOST S/16, keys", "masks", {name: tmp_path / "there_is_none.safetensors"}, "cpu")
 
 
 @pytest.mark.slow

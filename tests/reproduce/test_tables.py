@@ -10,13 +10,10 @@ import pytest
 from PIL import Image
 
 from segue.batch.protocols import PROTOCOLS
-from segue.batch.work import JobConfig
-from segue.cli.run import template_of
 from segue.datasets.davis import DAVIS_VAL
 from segue.errors import DatasetError, SegueError
-from segue.jobs.values import ForegroundJob, TrackJob
 from segue.metrics.data_sets import Request, data_sets
-from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
+from segue.models.seqformer.network import YOUTUBE_VIS_2021
 from segue.registry import DATASETS, MODELS
 from segue.reports.charts import write_percentiles
 from segue.reproduce import TABLES, Table, tables_of
@@ -126,35 +123,6 @@ def test_a_folder_without_films_is_refused_before_anything_is_trained(tmp_path: 
     for name, text in (("none", "no folder"), ("", "holds no video of SBI2015")):
         with pytest.raises(DatasetError, match=text):
             request_of(table, How({"sbi": tmp_path / name}, {}, tmp_path / "out"))
-
-
-def test_no_row_of_2021_is_run_by_weights_for_the_classes_of_2019() -> None:
-    (table,) = tables_of("ms-sts", ["ytvis-2021"])
-    assert table.edition == "ytvis2021"
-    assert all(row.training is not None and "ytvis" in row.training.data for row in table.rows)
-    assert MODELS.find("seqformer-r50").build().class_names == YOUTUBE_VIS_2019
-
-
-@pytest.mark.parametrize("paper", ["stm", "stcn-report"])
-def test_rows_keep_every_memory_frame_as_the_papers_do(paper: str, tmp_path: Path) -> None:
-    for table in tables_of(paper):
-        for row in table.rows:
-            words = (*table.options, *row.options, "--model", row.model or table.model)
-            job = template_of(
-                Request(data=tmp_path, dataset=table.dataset), JobConfig(options=words, output="o")
-            )
-            assert isinstance(job, TrackJob)
-            kept = "fifo" if row.name == "previous frame only" else "all"
-            assert job.options.memory_policy == kept, row.name
-
-
-def test_hofam_sees_films_as_they_are(tmp_path: Path) -> None:
-    for table in tables_of("hofam", ["hofam", "lasiesta", "limu"]):
-        words = (*table.options, "--model", "hofam", "--weights", "w.safetensors")
-        job = template_of(Request(data=tmp_path, dataset=table.dataset), JobConfig(options=words, output="o"))
-        assert isinstance(job, ForegroundJob)
-        options = job.options
-        assert (options.without, options.short_side) == (("align", "rain"), 256)
 
 
 def test_percentiles_are_those_of_the_known_values(tmp_path: Path) -> None:

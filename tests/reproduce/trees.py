@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from segue.masks import write_index_mask
-from segue.models.detection.boxes import COCO_NAMES
+from segue.models.detection.classes import COCO_NAMES
 from tests.cli.running import FRAMES, MASKS
 from tests.datasets.foreground_videos import save
 from tests.segue_train.instance_sets import save_coco, save_ytvis
@@ -58,26 +58,26 @@ def something(root: Path) -> Path:
 
 
 def cdnet(root: Path) -> Path:
-    """Two films of CDnet2014, of different folds."""
+    """Two videos of CDnet2014, of different folds."""
     for name in ("highway", "office"):
         save_scene(root, "baseline", name, frames=LENGTH)
     return root
 
 
 def sbi(root: Path) -> Path:
-    """A film of SBI2015."""
+    """A video of SBI2015."""
     save_scene(root, "", "HighwayI", frames=LENGTH)
     return root
 
 
 def limu(root: Path) -> Path:
-    """A film of LIMU."""
+    """A video of LIMU."""
     save_scene(root, "", "LightSwitch", frames=LENGTH)
     return root
 
 
 def lasiesta(root: Path) -> Path:
-    """A film of LASIESTA: what moves is red."""
+    """A video of LASIESTA: what moves is red."""
     scene = save_scene(root.with_name("scene"), "", "film", frames=LENGTH)
     for t in range(1, LENGTH + 1):
         with Image.open(scene / "input" / f"in{t:06d}.jpg") as picture:
@@ -109,12 +109,12 @@ def isd(root: Path) -> Path:
 
 
 def hofam(root: Path) -> Path:
-    """Composite pictures of HOFAM."""
+    """Composite images of HOFAM."""
     return save_composites(root)
 
 
 def coco(root: Path) -> Path:
-    """Pictures of COCO."""
+    """Images of COCO."""
     return save_coco(root, {1: "person", 2: "bicycle"})
 
 

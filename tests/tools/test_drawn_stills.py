@@ -9,7 +9,7 @@ import pytest
 import segue
 from segue.registry import MODELS
 from segue.types import Frame
-from tools.drawn_stills import LEAST_AREA, SIZE, cut, draw_still
+from tools.drawn_stills import LEAST_AREA, SIZE, draw_still
 
 
 def plain(value: int) -> np.ndarray:
@@ -31,20 +31,6 @@ def test_a_still_shows_its_things_where_its_mask_says() -> None:
         if (mask > 0).any():
             assert np.abs(picture[mask > 0].astype(int) - 128).mean() > 8
     assert numbers >= {0, 1, 2, 3}
-
-
-def test_the_same_seed_draws_the_same_still() -> None:
-    first, again = (draw_still(np.random.default_rng(5), [lambda: plain(90)]) for _ in range(2))
-    np.testing.assert_array_equal(first[0], again[0])
-    np.testing.assert_array_equal(first[1], again[1])
-
-
-def test_a_part_of_a_picture_has_the_size_of_a_still() -> None:
-    picture = np.zeros((10, 20, 3), np.uint8)
-    picture[:, 10:] = 200
-    part = cut(np.random.default_rng(0), picture)
-    assert part.shape == (*SIZE, 3)
-    assert set(np.unique(part)) <= set(range(201))
 
 
 def test_the_weights_without_data_for_research_follow_an_object() -> None:

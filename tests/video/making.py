@@ -1,4 +1,4 @@
-"""Small films, pictures and results for the tests of sources and sinks."""
+"""Small videos, images and results for the tests of sources and sinks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def picture(index: int, size: tuple[int, int] = (48, 64)) -> npt.NDArray[np.uint
 
 
 def corners(size: tuple[int, int] = (48, 64)) -> npt.NDArray[np.uint8]:
-    """A picture that looks different in each of its eight orientations: four coloured quarters."""
+    """An image that looks different in each of its eight orientations: four coloured quarters."""
     height, width = size
     image = np.zeros((*size, 3), np.uint8)
     image[: height // 2, : width // 2] = (200, 30, 30)
@@ -63,7 +63,7 @@ def write_video(
     rotation: float = 0,
     format: str | None = None,
 ) -> Path:
-    """Encode RGB pictures; ``times`` are the time stamps in seconds (default: regular)."""
+    """Encode RGB images; ``times`` are the time stamps in seconds (default: regular)."""
     ticks = fps if times is None else TICKS
     times = [index / fps for index in range(len(pictures))] if times is None else times
     height, width = pictures[0].shape[:2] if pictures else (48, 64)

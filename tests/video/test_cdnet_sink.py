@@ -38,20 +38,6 @@ def test_shadow_is_50(tmp_path: Path) -> None:
     assert written(tmp_path / "bin000001.png") == [[0, 255, 50], [255, 0, 50]]
 
 
-def test_numbers_come_from_the_names_of_the_pictures(tmp_path: Path) -> None:
-    with CdnetSink(tmp_path, names=("in000470", "in000471", "other")) as sink:
-        for index in range(4):
-            sink.write(FRAME, Segmentation(index, 0.0, MASK))
-    numbers = sorted(path.name for path in tmp_path.glob("*.png"))
-    assert numbers == ["bin000003.png", "bin000004.png", "bin000470.png", "bin000471.png"]
-
-
-def test_masks_take_the_size_of_the_video(tmp_path: Path) -> None:
-    with CdnetSink(tmp_path, size=(4, 6)) as sink:
-        sink.write(FRAME, Segmentation(0, 0.0, MASK))
-    assert np.array_equal(written(tmp_path / "bin000001.png"), (MASK > 0).repeat(2, 0).repeat(2, 1) * 255)
-
-
 def test_the_masks_of_an_earlier_run_go_with_the_first_new_one_and_nothing_else(tmp_path: Path) -> None:
     with CdnetSink(tmp_path) as sink:
         for index in range(3):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from segue.errors import SinkError
-from segue.masks import decode_rle, overlay, resize_mask
+from segue.masks import decode_rle, overlay
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import CocoSink, NpzSink, OverlayVideoSink, Sink, open_source
 from tests.video.making import corners, fill_disk_at, needs_full_disk, result
@@ -68,31 +68,6 @@ def test_the_overlay_video_keeps_true_times(tmp_path: Path) -> None:
     assert [frame.time for frame in open_source(tmp_path / "a.mp4")] == pytest.approx(times, abs=1e-4)
 
 
-def test_equal_times_do_not_break_the_overlay_video(tmp_path: Path) -> None:
-    with OverlayVideoSink(tmp_path / "a.mp4", 25) as sink:
-        for index in range(4):
-            sink.write(*scene((48, 64), 1.0, index))
-    assert len(list(open_source(tmp_path / "a.mp4"))) == 4
-
-
-def test_the_plain_frame_can_stand_at_the_left(tmp_path: Path) -> None:
-    with OverlayVideoSink(tmp_path / "a.mp4", 10, side_by_side=True, ids=False) as sink:
-        sink.write(*scene((48, 64)))
-    image = next(iter(open_source(tmp_path / "a.mp4"))).image
-    assert image.shape == (48, 128, 3)
-    assert np.median(np.abs(image[:, :64].astype(int) - corners())) <= 4
-    assert np.abs(image[24, 94].astype(int) - image[24, 30]).max() > 30  # drawn at the right only
-
-
-def test_masks_of_the_source_size_are_drawn_on_reduced_frames(tmp_path: Path) -> None:
-    frame, segmentation = scene((48, 64))
-    large = Segmentation(0, 0.0, resize_mask(segmentation.mask, (96, 128)), segmentation.objects)
-    for name, given in (("a", segmentation), ("b", large)):
-        with OverlayVideoSink(tmp_path / f"{name}.mp4", 10) as sink:
-            sink.write(frame, given)
-    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
-
-
 def test_coco_holds_images_annotations_and_categories(tmp_path: Path) -> None:
     with CocoSink(tmp_path / "a.json", names=("x.jpg",)) as sink:
         write(sink, 3)
@@ -117,16 +92,6 @@ def test_coco_holds_images_annotations_and_categories(tmp_path: Path) -> None:
     assert len({a["id"] for a in data["annotations"]}) == 5
 
 
-def test_coco_annotations_are_read_by_pycocotools(tmp_path: Path) -> None:
-    from pycocotools.coco import COCO
-
-    with CocoSink(tmp_path / "a.json") as sink:
-        write(sink, 2)
-    coco = COCO(str(tmp_path / "a.json"))
-    annotation = coco.loadAnns(coco.getAnnIds(imgIds=[2]))[0]
-    assert np.array_equal(coco.annToMask(annotation) > 0, result(1)[1].mask == 1)
-
-
 def test_ytvis_holds_a_track_an_object_with_null_where_it_is_not_seen(tmp_path: Path) -> None:
     with CocoSink(tmp_path / "a.json", flavour="ytvis", video_id=7, categories={"dog": 40}) as sink:
         write(sink, 4)
@@ -139,32 +104,9 @@ def test_ytvis_holds_a_track_an_object_with_null_where_it_is_not_seen(tmp_path: 
         assert np.array_equal(decode_rle(dog["segmentations"][index]), result(index)[1].mask == 1)
 
 
-def test_an_object_that_comes_late_has_null_before(tmp_path: Path) -> None:
-    frame, segmentation = result(0)
-    with CocoSink(tmp_path / "a.json", flavour="ytvis") as sink:
-        sink.write(frame, Segmentation(0, 0.0, segmentation.mask * 0, ()))
-        sink.write(frame, segmentation)
-        sink.write(frame, Segmentation(2, 0.2, segmentation.mask * 0, (ObjectInfo(1, score=0.0),)))
-    for track in json.loads((tmp_path / "a.json").read_text()):
-        assert [rle is None for rle in track["segmentations"]] == [True, False, True]
-
-
 def test_an_unknown_flavour_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="flavour 'voc'"):
         CocoSink(tmp_path / "a.json", flavour="voc")
-
-
-def test_run_lengths_and_archives_can_be_enlarged(tmp_path: Path) -> None:
-    with (
-        CocoSink(tmp_path / "a.json", size=(24, 32)) as json_sink,
-        NpzSink(tmp_path / "a.npz", size=(24, 32)) as npz,
-    ):
-        json_sink.write(*result(0))
-        npz.write(*result(0))
-    expected = resize_mask(result(0)[1].mask, (24, 32))
-    first = json.loads((tmp_path / "a.json").read_text())["annotations"][0]
-    assert np.array_equal(decode_rle(first["segmentation"]), expected == 1)
-    assert np.array_equal(np.load(tmp_path / "a.npz")["masks"][0], expected)
 
 
 def test_an_archive_is_read_by_numpy_without_pickle(tmp_path: Path) -> None:
@@ -187,13 +129,6 @@ def test_an_archive_grows_to_16_bits_when_a_late_id_needs_it(tmp_path: Path) -> 
     masks = np.load(tmp_path / "a.npz")["masks"]
     assert masks.dtype == np.uint16
     assert np.array_equal(masks, [segmentation.mask, wide])
-
-
-def test_equal_results_are_equal_archives(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        with NpzSink(tmp_path / f"{name}.npz") as sink:
-            write(sink, 3)
-    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -235,13 +170,6 @@ def test_a_full_disk_is_reported_and_leaves_nothing(
         run()
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("make", MAKERS)
-def test_an_unwritable_place_is_reported_first(tmp_path: Path, make: Callable[[Path], Sink]) -> None:
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(SinkError, match=r"out\.bin: cannot be written"):
-        make(tmp_path / "file" / "out.bin")
 
 
 def test_a_video_without_frames_makes_no_overlay(tmp_path: Path) -> None:

@@ -13,11 +13,8 @@ import numpy as np
 import pytest
 
 from segue.errors import SinkError, SourceError
-from segue.masks import read_index_mask, resize_mask
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import Source, open_sinks, open_source, output_paths, replayed
-from segue.video.file_sinks import NpzSink
-from segue.video.mask_folder import read_marker
 from tests.video.making import picture, write_video
 
 ALL = ("png", "overlay", "coco", "ytvis", "npz")
@@ -37,22 +34,6 @@ def segment(frame: Frame) -> Segmentation:
 def contents(folder: Path) -> dict[str, bytes]:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != ".segue.jsonl")
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
-def test_a_folder_takes_all_formats() -> None:
-    paths = output_paths(Path("out"), ALL)
-    assert {name: str(path) for name, path in paths.items()} == {
-        "overlay": "out/overlay.mp4",
-        "coco": "out/coco.json",
-        "ytvis": "out/ytvis.json",
-        "npz": "out/masks.npz",
-        "png": "out/masks",
-    }
-
-
-def test_a_file_takes_the_format_of_its_ending() -> None:
-    assert output_paths(Path("a.mp4"), ["overlay"]) == {"overlay": Path("a.mp4")}
-    assert output_paths(Path("a.json"), ["ytvis"]) == {"ytvis": Path("a.json")}
 
 
 @pytest.mark.parametrize(
@@ -80,16 +61,6 @@ def test_a_run_writes_everything(tmp_path: Path, background: bool) -> None:
     assert names == {"masks", "overlay.mp4", "coco.json", "ytvis.json", "masks.npz"}
     assert len(list((tmp_path / "masks").glob("*.png"))) == 10
     assert len(list(open_source(tmp_path / "overlay.mp4"))) == 10
-
-
-def test_masks_of_reduced_frames_are_written_at_the_size_of_the_source(tmp_path: Path) -> None:
-    source = film(max_size=16)
-    with open_sinks(tmp_path, ["png", "npz"], source).sink as sink:
-        for frame in source:
-            sink.write(frame, segment(frame))
-    first = read_index_mask(tmp_path / "masks" / "00000.png")
-    assert np.array_equal(first, resize_mask(segment(next(iter(source))).mask, (24, 32)))
-    assert np.load(tmp_path / "masks.npz")["masks"].shape == (10, 24, 32)
 
 
 def whole_run(folder: Path, **arguments: object) -> dict[str, bytes]:
@@ -141,23 +112,6 @@ def test_existing_output_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
         with pytest.raises(SinkError, match="--overwrite or --resume"):
             open_sinks(tmp_path, formats, film())
     assert contents(tmp_path) == before
-
-
-def test_existing_output_is_replaced_when_asked(tmp_path: Path) -> None:
-    before = whole_run(tmp_path)
-    source = film()
-    with open_sinks(tmp_path, ALL, source, settings={"model": "x"}, overwrite=True).sink as sink:
-        for frame in source:
-            sink.write(frame, segment(frame))
-    assert contents(tmp_path) == before
-
-
-def test_a_refused_mask_folder_leaves_no_other_file(tmp_path: Path) -> None:
-    (tmp_path / "masks").mkdir()
-    (tmp_path / "masks" / "photo.png").write_bytes(b"precious")
-    with pytest.raises(SinkError, match="did not write"):
-        open_sinks(tmp_path, ALL, film(), overwrite=True)
-    assert list(contents(tmp_path)) == ["masks/photo.png"]
 
 
 @pytest.mark.parametrize("name", ["cdnet", "png"])
@@ -257,42 +211,3 @@ def test_resuming_needs_masks_and_excludes_overwriting(tmp_path: Path) -> None:
         open_sinks(tmp_path, ["overlay"], film(), resume=True)
     with pytest.raises(SinkError, match="exclude each other"):
         open_sinks(tmp_path, ["png"], film(), resume=True, overwrite=True)
-
-
-def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    for name in ALL:
-        with pytest.raises(SinkError, match="cannot be written"):
-            open_sinks(tmp_path / "file" / "out", [name], film())
-
-
-def test_masks_of_an_image_folder_have_the_names_of_the_images(tmp_path: Path) -> None:
-    from PIL import Image
-
-    (tmp_path / "in").mkdir()
-    for name in ("left", "right"):
-        Image.fromarray(picture(0, (24, 32))).save(tmp_path / "in" / f"{name}.png")
-    source = open_source(tmp_path / "in")
-    with open_sinks(tmp_path / "out", ["png"], source).sink as sink:
-        for frame in source:
-            sink.write(frame, segment(frame))
-    assert {path.name for path in (tmp_path / "out" / "masks").glob("*.png")} == {"left.png", "right.png"}
-
-
-def test_masks_are_completed_after_everything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mask folder that is marked complete cannot be resumed: it says that everything is there."""
-
-    def fail(sink: NpzSink) -> None:
-        raise SinkError("no space left")
-
-    source = film()
-    outputs = open_sinks(tmp_path, ["png", "npz"], source, background=False)
-    for frame in source:
-        outputs.sink.write(frame, segment(frame))
-    monkeypatch.setattr(NpzSink, "close", fail)
-    with pytest.raises(SinkError, match="no space left"):
-        outputs.sink.close()
-    marker = read_marker(tmp_path / "masks")
-    assert marker is not None
-    assert not marker["complete"]
-    assert list(outputs.paths) == ["npz", "png"]

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from segue.video import decode, open_source
-from segue.video.decode import VideoFileReader
 from tests.video.making import busy_pictures, write_video
 
 COUNT = 140
@@ -45,14 +44,6 @@ def test_frames_from_the_middle_are_those_of_plain_decoding(film: Path, start: i
     assert [(frame.index, frame.time) for frame in found] == [(frame.index, frame.time) for frame in plain]
     for one, other in zip(found, plain, strict=True):
         assert np.array_equal(one.image, other.image), one.index
-
-
-def test_frames_before_the_key_frame_are_not_decoded(tmp_path: Path) -> None:
-    suffix, options, _ = CASES["b-frames"]
-    path = write_video(tmp_path / f"film{suffix}", busy_pictures(COUNT, (48, 64)), fps=25, options=options)
-    assert next(VideoFileReader(path, None).pictures(119)).index == 100
-    assert next(VideoFileReader(path, None).pictures(4.0)).index == 100
-    assert next(VideoFileReader(path, None).pictures(20)).index == 0
 
 
 def test_a_damaged_file_is_decoded_from_its_beginning(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
-"""Pictures and clips of events."""
+"""Images and clips of events."""
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -76,59 +75,6 @@ def test_each_event_has_a_picture_with_its_object_and_a_clip_around_it(tmp_path:
     assert abs(int(last[-1][2, 2, 0]) - (40 + 60 + module.AFTER * FPS)) < 4
 
 
-def test_at_the_end_clips_are_completed_with_what_came(tmp_path: Path) -> None:
-    record(tmp_path, range(12), range(5, 12))
-    assert len(pictures(tmp_path / "seen/00001-enter-7.mp4")) == 12
-    assert len(pictures(tmp_path / "seen/00002-end-7.mp4")) == 12
-
-
-def test_who_waits_for_the_last_clips_hears_how_many_are_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    heard: list[tuple[int, int]] = []
-    begun = threading.Event()
-    write = module._write
-
-    def held(*arguments: Any) -> None:  # until the run waits for its clips
-        assert begun.wait(60)
-        write(*arguments)
-
-    def hear(done: int, total: int) -> None:
-        heard.append((done, total))
-        begun.set()
-
-    monkeypatch.setattr(module, "_write", held)
-    snapshots = Snapshots(tmp_path / "seen", FPS, on_clip=hear)
-    with EventSink(tmp_path / "events.json", snapshots=snapshots) as sink:
-        for index in range(60):
-            sink.write(*seen(index, index in range(5, 9) or index > 54))
-    assert heard == [(0, 2), (1, 2)]
-    assert len(list((tmp_path / "seen").glob("*.mp4"))) == 4
-
-
-def test_events_that_are_known_soon_after_one_another_share_the_work_for_their_clips(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[list[Path]] = []
-    write = module._write
-
-    def counted(paths: list[Path], *rest: Any) -> None:
-        made.append(paths)
-        write(paths, *rest)
-
-    monkeypatch.setattr(module, "_write", counted)
-    with EventSink(tmp_path / "events.json", snapshots=Snapshots(tmp_path / "seen", FPS)) as sink:
-        for index in range(6):
-            frame, result = seen(index, True)
-            result.mask[50:60, 50:60] = 9
-            sink.write(frame, Segmentation(index, frame.time, result.mask, (ObjectInfo(7), ObjectInfo(9))))
-    assert [len(paths) for paths in made] == [4]
-    clips = [
-        (tmp_path / f"seen/0000{n}-{name}.mp4").read_bytes() for n, name in ((1, "enter-7"), (2, "enter-9"))
-    ]
-    assert clips[0] == clips[1]
-
-
 def test_a_busy_scene_leaves_four_clips_at_most_to_the_end_and_each_event_has_its_time_around_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,23 +112,6 @@ def test_what_is_in_the_folder_is_replaced_only_if_wanted(tmp_path: Path) -> Non
     record(tmp_path, range(6), range(6), replace=True)
     assert mine.exists()
     assert not (tmp_path / "seen" / "00099-enter-7.mp4").exists()
-
-
-def test_a_run_that_fails_leaves_no_half_clip(tmp_path: Path) -> None:
-    sink = EventSink(tmp_path / "events.json", snapshots=Snapshots(tmp_path / "seen", FPS))
-    for index in range(6):
-        sink.write(*seen(index, True))
-    sink.abort()
-    assert [path.name for path in (tmp_path / "seen").iterdir()] == ["00001-enter-7.jpg"]
-
-
-def test_a_clip_that_cannot_be_written_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise SinkError("the disk is full")
-
-    monkeypatch.setattr(module, "_write", full)
-    with pytest.raises(SinkError, match="disk is full"):
-        record(tmp_path, range(6), range(6))
 
 
 def test_a_live_source_drops_clips_rather_than_frames(

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segue.errors import SourceError
-from segue.video import Span, open_source, parse_position
+from segue.video import open_source, parse_position
 from tests.video.making import picture
 
 
@@ -67,8 +67,3 @@ def test_times_select_frames_by_their_time_stamps() -> None:
     source = open_source([picture(0)] * 50, start="0.5s", end=1.1, fps=10)
     assert [frame.index for frame in source] == [5, 6, 7, 8, 9, 10]
     assert source.frame_count == 6
-
-
-def test_the_count_is_unknown_where_a_time_meets_no_clock() -> None:
-    assert Span.of("1s", None, 1).count(100, None) is None
-    assert Span.of(3, 9, 2).count(None, None) == 3

@@ -26,7 +26,7 @@ class Nearness(nn.Module):
 
 
 class ColourPrompter:
-    """It on one picture."""
+    """It on one image."""
 
     def __init__(self, image: Image, network: Nearness) -> None:
         self._pixels, self._network = torch.from_numpy(np.array(image)).float() / 255, network

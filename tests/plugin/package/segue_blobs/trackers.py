@@ -6,7 +6,6 @@ from collections.abc import Collection
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -14,16 +13,6 @@ from segue.errors import PromptError
 from segue.models.base import FramePrompts, Schedule, Setup, Tracker, TrackOutput
 from segue.registry import Entry, PromptKind
 from segue.types import BoxPrompt, Image, PointPrompt
-
-
-class Again:
-    """Probabilities that are kept as they are."""
-
-    def __init__(self, probabilities: Tensor) -> None:
-        self.array: npt.NDArray[np.float32] = probabilities.cpu().numpy().copy()
-
-    def __call__(self) -> npt.NDArray[np.float32]:
-        return self.array
 
 
 class ColourTracker:
@@ -82,8 +71,7 @@ class ColourTracker:
     def _look(self, pixels: Tensor) -> TrackOutput:
         distances = [(pixels - self._colours[i]).norm(dim=-1) for i in self.ids]
         odds = torch.stack([torch.full(pixels.shape[:2], 0.0), *(6 - 40 * item for item in distances)])
-        probabilities = odds.softmax(0)
-        return TrackOutput(self.ids, probabilities, Again(probabilities))
+        return TrackOutput(self.ids, odds.softmax(0))
 
 
 class ClickTracker(ColourTracker):

@@ -1,0 +1,146 @@
+"""What each form of running on a processor gains: whole networks with one form after the other left out.
+
+Example::
+
+    python benchmarks/forms.py                                  # all networks and forms
+    python benchmarks/forms.py --networks stcn,cutie --forms winograd,fused
+    python benchmarks/forms.py --threads 2
+
+All variants of a network take the same frame one after the other, so that other programs on the machine
+disturb them alike. Times are those of the processor: the median over frames of the time without a form,
+divided by that of the same frame with all of them. ``compile`` and ``channels`` are PyTorch's own means, in
+place of ours or left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from copy import deepcopy
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+import segue
+from one_network import Case, film, squares
+from segue.registry import MODELS
+
+NETWORKS = ("stcn-lite", "stcn", "stm", "xmem", "cutie", "sam2-tiny", "seqformer-r50", "msstsvis-r50")
+
+
+def _no_fold(module: Any, **_: object) -> Any:
+    return deepcopy(module)
+
+
+def _plain_top_k(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.topk(scores, count, sorted=False)
+
+
+def _whole(query: torch.Tensor, key: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    return F.scaled_dot_product_attention(query[None], key[None], values[None])[0]
+
+
+FORMS: dict[str, dict[str, object]] = {
+    "winograd": {"segue.layers.tuning.can_tune": lambda *_: False},
+    "fused": {
+        "segue.layers.tuning.can_tune": lambda *_: False,
+        "segue.layers.tuning.can_fuse": lambda: False,
+    },
+    "folding": {"segue.layers.running.fold_batch_norms": _no_fold},
+    "linear": {"segue.layers.running.use_fused_linear": lambda *_: None},
+    "composing": {"segue.layers.running.Composable": type("Never", (), {})},
+    "products": {"segue.models.memory.table.product_with": lambda rows, _: lambda x: x @ rows.T},
+    "selection": {"segue.models.memory.table.top_k": _plain_top_k},
+    "reading": {
+        "segue.models.sam2.memory.LEAST_MAPS": 1 << 30,
+        "segue.models.sam2.memory.attend_blocks": _whole,
+    },
+    "maps": {"segue.models.sam2.memory.LEAST_MAPS": 1 << 30},
+    "pieces": {
+        f"segue.models.{module}.one_by_one": lambda *_: [slice(None)]
+        for module in ("msstsvis.network", "seqformer.network", "seqformer.encoder")
+    },
+    "queries": {"segue.layers.attention.QUERIES": 1 << 30},
+    "window": {"segue.models.lite_parts.Window.around": lambda *_: None},
+}
+"""What replaces each form, by where it is; see docs/benchmarks.md."""
+
+
+@contextmanager
+def without(form: str | None) -> Iterator[None]:
+    """Leave a form out inside the block."""
+    with ExitStack() as stack:
+        for target, other in FORMS.get(form or "", {}).items():
+            stack.enter_context(patch(target, other))
+        yield
+
+
+def session(name: str) -> Callable[[np.ndarray[Any, Any], int], object]:
+    """A function that takes frame after frame of a network."""
+    entry = MODELS.find(name)
+    network: Any = segue.load(name) if entry.bundled else entry.build().eval()
+    if entry.task == "track":
+        tracker = segue.TrackSession(network, device="cpu")
+        return lambda image, mask: tracker.step(image, mask)
+    if entry.task == "foreground":
+        stages = segue.ForegroundSession(network, device="cpu")
+        return lambda image, _: stages.step(image)
+    windows = segue.InstanceSession(network, device="cpu", window=2, overlap=1)
+    return lambda image, _: windows.step(image)
+
+
+def gains(name: str, forms: list[str], case: Case, frames: int) -> dict[str, list[float]]:
+    """Time without each form over the time with all, for each frame."""
+    mask = np.zeros((case.height, case.width), np.uint8)
+    for number, place in enumerate(squares(case), 1):
+        mask[place] = number
+    variants: dict[str | None, Any] = {}
+    for form in (None, *forms):
+        with without(form):
+            torch.manual_seed(0)
+            variants[form] = session(name)
+    found: dict[str, list[float]] = {form: [] for form in forms}
+    for frame in film(case, frames):
+        times = {}
+        for form, step in variants.items():
+            with without(form):
+                begun = time.process_time()
+                step(frame.image, None if frame.index else mask)
+                times[form] = time.process_time() - begun
+        if frame.index >= 3:  # layers choose their forms before
+            for form in forms:
+                found[form].append(times[form] / times[None])
+    return found
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--networks", default=",".join(NETWORKS))
+    parser.add_argument("--forms", default=",".join(FORMS))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--frames", type=int, default=9)
+    parser.add_argument("--size", type=int, nargs=2, default=(240, 432), metavar=("H", "W"))
+    parser.add_argument("--objects", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    forms = options.forms.split(",")
+    print("| network | " + " | ".join(forms) + " |\n|" + " --- |" * (len(forms) + 1))
+    for name in options.networks.split(","):
+        found = gains(name, forms, Case(name, *options.size, objects=options.objects), options.frames)
+        print(
+            f"| {name} | " + " | ".join(f"{statistics.median(found[form]):.2f}" for form in forms) + " |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

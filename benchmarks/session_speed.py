@@ -1,0 +1,90 @@
+"""Frames per second of stcn-lite sessions in this checkout and in another one, in turn.
+
+Example::
+
+    git worktree add /tmp/before fe93233
+    python benchmarks/session_speed.py /tmp/before --frames DAVIS/JPEGImages/480p/goat \\
+        --mask DAVIS/Annotations/480p/goat/00000.png --threads 1
+
+Each run is a process of its own that tracks the first frames; the first six are not timed. Several objects
+are vertical parts of the mask. Prints a Markdown table with the medians of the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+
+UNTIMED = 6
+"""Frames before the clock starts: layers arrange their weights for the sizes that occur."""
+
+RUN = f"""
+import sys, time
+root, folder, mask, objects, threads, count = sys.argv[1:]
+sys.path.insert(0, root + "/src")
+import torch
+torch.set_num_threads(int(threads))
+try:
+    from segue.allocation import prepare_process
+    prepare_process()
+except ImportError:  # an older checkout prepares the process itself
+    pass
+import numpy as np
+from pathlib import Path
+from PIL import Image
+import segue
+paths = sorted(Path(folder).glob("*.jpg"))[: int(count)]
+frames = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
+first = (np.asarray(Image.open(mask)) > 0).astype(np.uint8)
+columns = np.nonzero(first)[1]
+cuts = np.quantile(columns, np.arange(1, int(objects)) / int(objects))
+first *= (1 + np.searchsorted(cuts, np.arange(first.shape[1]))).astype(np.uint8)
+session = segue.TrackSession("stcn-lite")
+session.step(frames[0], first)
+for frame in frames[1:{UNTIMED}]:
+    session.step(frame)
+begun = time.perf_counter()
+for frame in frames[{UNTIMED}:]:
+    session.step(frame)
+print((len(frames) - {UNTIMED}) / (time.perf_counter() - begun))
+"""
+"""Prints the frames per second of one session."""
+
+
+def frames_per_second(root: Path, options: argparse.Namespace) -> float:
+    """Speed of one session in the checkout ``root``."""
+    given = [options.frames, options.mask, options.objects, options.threads, options.count]
+    environment = os.environ | {"OMP_NUM_THREADS": str(options.threads)}
+    command = [sys.executable, "-c", RUN, str(root), *map(str, given)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def main() -> None:
+    """Time both checkouts in turn and print a table."""
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
+    parser.add_argument("other", type=Path, help="another checkout of segue")
+    parser.add_argument("--frames", type=Path, required=True, help="folder of JPEG images")
+    parser.add_argument("--mask", type=Path, required=True, help="mask of the first image")
+    parser.add_argument("--objects", type=int, default=1, help="objects (default: 1)")
+    parser.add_argument("--threads", type=int, default=1, help="threads (default: 1)")
+    parser.add_argument("--count", type=int, default=40, help="frames (default: 40)")
+    parser.add_argument("--rounds", type=int, default=2, help="rounds (default: 2)")
+    options = parser.parse_args()
+    here = Path(__file__).resolve().parent.parent
+    rounds = [
+        [frames_per_second(root, options) for root in (options.other, here)] for _ in range(options.rounds)
+    ]
+    before, now = (median(side) for side in zip(*rounds, strict=True))
+    print("| objects | threads | other, frames/s | here, frames/s | ratio |")
+    print("| --- | --- | --- | --- | --- |")
+    print(f"| {options.objects} | {options.threads} | {before:.2f} | {now:.2f} | {now / before:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
