@@ -1,4 +1,4 @@
-"""Still images with masks that nobody has rights in: drawn things before rendered rooms and free pictures.
+"""Still images with masks that nobody has rights in: drawn things before rendered rooms and free images.
 
 Example::
 
@@ -6,7 +6,7 @@ Example::
     python tools/drawn_stills.py --rooms out/rooms/train --count 1500 --out out/drawn
 
 A thing is a blob, a polygon or a body with limbs, filled with textures of the generator, colours or parts of
-pictures. ``--pictures FOLDER`` adds pictures to the backdrops and textures; their terms are up to you. Beside
+images. ``--pictures FOLDER`` adds images to the backdrops and textures; their terms are up to you. Beside
 the drawn stills lie the people and things of the rooms (``--from-rooms``), as the rooms' instance maps have
 them. ``segue train stcn-lite --data out/drawn`` animates them.
 """
@@ -42,7 +42,7 @@ def main() -> None:
     """Write the stills."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rooms", type=Path, required=True, help="a split that `segue synth isd` wrote")
-    parser.add_argument("--pictures", type=Path, help="folder of further pictures (JPEG, PNG)")
+    parser.add_argument("--pictures", type=Path, help="folder of further images (JPEG, PNG)")
     parser.add_argument("--count", type=int, default=1500, help="drawn stills")
     parser.add_argument("--from-rooms", type=int, default=500, help="stills that are frames of the rooms")
     parser.add_argument("--seed", type=int, default=0)
@@ -77,7 +77,7 @@ Source = Callable[[], Picture]
 
 
 def _sources(rng: Rng, clips: Sequence[ForegroundSequence], free: Sequence[Picture]) -> list[Source]:
-    """What backdrops and textures are taken from: rooms, free pictures and paint."""
+    """What backdrops and textures are taken from: rooms, free images and paint."""
     textures = paint_textures(rng)
     names = sorted(textures)
 
@@ -92,7 +92,7 @@ def _sources(rng: Rng, clips: Sequence[ForegroundSequence], free: Sequence[Pictu
 
 
 def draw_still(rng: Rng, sources: Sequence[Source]) -> tuple[Picture, Picture]:
-    """A picture of :data:`SIZE` with one to four things, and its index mask, 0 background."""
+    """An image of :data:`SIZE` with one to four things, and its index mask, 0 background."""
     backdrop = cut(rng, picked(rng, sources)())
     canvas = backdrop.astype(np.float32)
     mask = np.zeros(SIZE, np.uint8)
@@ -114,7 +114,7 @@ def draw_still(rng: Rng, sources: Sequence[Source]) -> tuple[Picture, Picture]:
 
 
 def cut(rng: Rng, picture: Picture) -> Picture:
-    """A random part of a picture, brought to :data:`SIZE`, mirrored half the time."""
+    """A random part of an image, brought to :data:`SIZE`, mirrored half the time."""
     height, width = picture.shape[:2]
     share = log_uniform(rng, 0.3, 1.0)
     rows = random_part(rng, (height, width), (max(8, int(share * height)), max(8, int(share * width))))

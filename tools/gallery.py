@@ -31,11 +31,11 @@ COMMANDS = {
     "gallery_clicks": "segue track video.mp4 --point 115,62 --point 70,25 --format overlay -o out",
     "gallery_moves": "segue foreground still.mp4 --objects --format overlay -o out",
 }
-"""What makes each clip, in a folder with the bundled film and ``still.mp4``."""
+"""What makes each clip, in a folder with the bundled video and ``still.mp4``."""
 
 
 def still_film(count: int = 60) -> Iterator[Frame]:
-    """A still picture of the pond through which a fish swims, as in the notebook on foreground."""
+    """A still image of the pond through which a fish swims, as in the notebook on foreground."""
     with segue.open_source(SAMPLE / "video.mp4") as source:
         pond = next(iter(source)).image
     mask = np.array(Image.open(SAMPLE / "first.png")) == 1
@@ -61,7 +61,7 @@ def write_still_film(path: Path) -> None:
 
 
 def write_clip(film: Path, target: Path) -> None:
-    """Write every third frame of a film as an animated WebP picture."""
+    """Write every third frame of a video as an animated WebP image."""
     with segue.open_source(film, stride=EVERY) as source:
         pictures = [Image.fromarray(cv2.resize(frame.image, (432, 240))) for frame in source]
     pictures[0].save(

@@ -1,6 +1,6 @@
 """Execute the notebooks of the documentation and keep their outputs; ``make notebooks`` calls this.
 
-Pictures are kept as JPEG alone, so that a notebook stays small.
+Images are kept as JPEG alone, so that a notebook stays small.
 
 Example::
 
@@ -21,14 +21,14 @@ QUALITY = 80
 
 
 def small_outputs(notebook: Any) -> None:
-    """Bring the pictures in the outputs of a notebook to JPEG, and drop what changes from run to run."""
+    """Bring the images in the outputs of a notebook to JPEG, and drop what changes from run to run."""
     for cell in notebook["cells"]:
         cell.get("metadata", {}).pop("execution", None)  # times of day
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             if "image/png" in data:
                 data["image/jpeg"] = _as_jpeg(data.pop("image/png"))
-                data["text/plain"] = "a picture"
+                data["text/plain"] = "an image"
 
 
 def _as_jpeg(png: str) -> str:

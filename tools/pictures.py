@@ -1,12 +1,12 @@
-"""Make pictures of the documentation again, by the commands that stand beside them.
+"""Make images of the documentation again, by the commands that stand beside them.
 
 Example::
 
-    python -m tools.pictures docs/images            # all that are made here
-    python -m tools.pictures docs/images demo live  # some
+    python -m tools.images docs/images            # all that are made here
+    python -m tools.images docs/images demo live  # some
 
 ``live`` and ``batch`` need playwright and Chromium, ``isd`` the extra ``synth``. Others make the rest: the
-clips of the gallery ``tools/gallery.py``, the pictures of `segue annotate` and `segue view` the tests in
+clips of the gallery ``tools/gallery.py``, the images of `segue annotate` and `segue view` the tests in
 ``tests/segue_web/test_page.py`` with the variable SEGUE_PICTURES set to a folder, those of `segue instances`
 ``benchmarks/instance_pictures.py``.
 """
@@ -35,7 +35,7 @@ from tools.gallery import write_still_film
 SAMPLE = Path(segue.__file__).resolve().parent / "assets" / "sample"
 
 SHOWN = 44
-"""The frame of the bundled film that stands in ``demo.png``."""
+"""The frame of the bundled video that stands in ``demo.png``."""
 
 STRIP = (0, 22, 36, 50, 64, 79)
 """Those of ``demo_strip.png``."""
@@ -44,7 +44,7 @@ TRACK = "segue track video.mp4 --mask first.png --format png -o out"
 DETECT = "segue detect video.mp4 --start 20 -o out"
 ISD = "segue synth isd out --preset isd-like --clip 20 --frames 240 --seed 3 --preview isd.png"
 BATCH = (
-    "segue batch films --do foreground --model mustan-lite --format png -o results --workers 1 --threads 1"
+    "segue batch videos --do foreground --model mustan-lite --format png -o results --workers 1 --threads 1"
 )
 LIVE = (
     "segue foreground video.mp4 --objects --events events.csv --zone 'gate=216,20 216,220' "
@@ -52,7 +52,7 @@ LIVE = (
 )
 
 HELD = 60
-"""The frame from which on the picture of the page of a run is held."""
+"""The frame from which on the image of the page of a run is held."""
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -94,7 +94,7 @@ def browser_page(width: int, height: int) -> Iterator[Any]:
 
 
 def batch(scratch: Path, target: Path) -> None:
-    """The report of a batch of three films, one of which is none."""
+    """The report of a batch of three videos, one of which is none."""
     films = scratch / "films"
     films.mkdir()
     shutil.copy(scratch / "video.mp4", films / "pond.mp4")
@@ -102,7 +102,7 @@ def batch(scratch: Path, target: Path) -> None:
     (films / "broken.mp4").write_bytes(b"no film")
     run(BATCH, scratch, codes=(0, 1))
     with browser_page(1360, 680) as page:
-        page.goto((scratch / "results" / ".segue-batch" / "report.html").as_uri())
+        page.goto((scratch / "results" / "report.html").as_uri())
         page.screenshot(path=target / "batch.jpg", quality=85)
 
 
@@ -137,7 +137,7 @@ def run(command: str, folder: Path, codes: tuple[int, ...] = (0,)) -> None:
 
 
 def save(path: Path, rows: list[list[Pixels]], gap: int = 6) -> None:
-    """Write pictures side by side with white gaps, in 256 colours to keep the file small."""
+    """Write images side by side with white gaps, in 256 colours to keep the file small."""
     lines: list[Pixels] = []
     for row in rows:
         white = np.full((row[0].shape[0], gap, 3), 255, np.uint8)
@@ -157,7 +157,7 @@ MAKERS: dict[str, Callable[[Path, Path], None]] = {
 
 
 def main(target: Path, *names: str) -> None:
-    """Make each picture in a scratch folder of its own, beside the bundled film."""
+    """Make each image in a scratch folder of its own, beside the bundled video."""
     for name in names or MAKERS:
         with tempfile.TemporaryDirectory() as scratch:
             for file in ("video.mp4", "first.png"):

@@ -17,7 +17,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from segue.weights.checkpoint import read_checkpoint, sha256
+from segue.inputs import sha256
+from segue.weights.checkpoint import read_checkpoint
 
 ASSETS = Path(__file__).resolve().parents[1] / "src" / "segue" / "assets"
 KEPT = ("format", "segue_format", "recipe", "seed", "step", "steps")

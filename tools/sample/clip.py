@@ -47,7 +47,7 @@ class SampleFrame:
     """One frame of the clip with its truth.
 
     Attributes:
-        frame: the picture, (240, 432, 3).
+        frame: the image, (240, 432, 3).
         mask: what is visible, index mask (240, 432), uint8: 1 the red koi, 2 the black one, 3 the leaf.
         whole: the same objects with their hidden parts, (3, 240, 432), bool, in the order of the ids.
     """
@@ -87,7 +87,7 @@ class SampleClip:
         return SampleFrame(Frame(index, index / FPS, image), mask, whole >= 0.5)
 
     def _expose(self, time: float) -> tuple[npt.NDArray[np.float32], ...]:
-        """Picture (H, W, 3) in 0..1, visible shares (4, H, W), whole shares (3, H, W) at a moment in 0..1."""
+        """Image (H, W, 3) in 0..1, visible shares (4, H, W), whole shares (3, H, W) at a moment in 0..1."""
         x, y = _camera(time)
         picture = self._pond.floor(time, x, y)
         shares = np.zeros((OBJECTS + 1, *x.shape), np.float32)

@@ -49,7 +49,7 @@ def mix(first: npt.ArrayLike, second: npt.ArrayLike, weight: Floats) -> npt.NDAr
     """Blend towards ``second`` by ``weight``, (H, W) in [0, 1].
 
     Args:
-        first: picture, (H, W, 3), or one colour, (3,).
+        first: image, (H, W, 3), or one colour, (3,).
         second: the same.
         weight: share of ``second``.
 

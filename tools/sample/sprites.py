@@ -21,7 +21,7 @@ Path = Callable[[float], npt.NDArray[np.float64]]
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What one thing adds to the picture.
+    """What one thing adds to the image.
 
     Attributes:
         colour: (H, W, 3), float32, 0..1.
