@@ -25,7 +25,7 @@ from segue.datasets.labels import MOTION, STATIC, UNKNOWN
 from segue.masks import read_stored_mask
 from segue.types import Image
 from segue.video.images import read_image
-from segue_train import dynamic_background, scenery, weather
+from segue_train import dynamic_background, scenery
 from segue_train.cut_outs import CutOut, Mover, cut_outs_of_videos, draw_mover
 from segue_train.footage import gather
 from segue_train.foreground_clips import MARGIN, Clip, Sun
@@ -92,8 +92,13 @@ def development_scenes(root: Path) -> dict[str, list[Film]]:
         ],
         "weather": [
             altered(highway, "snow", dynamic_background.snow, 13),
-            altered(hard.changed(highway, "dark", hard.night, LENGTH), "headlights", weather.headlights, 14),
-            altered(office, "insects", weather.insects, 15),
+            altered(
+                hard.changed(highway, "dark", hard.night, LENGTH),
+                "headlights",
+                dynamic_background.headlights,
+                14,
+            ),
+            altered(office, "insects", dynamic_background.insects, 15),
             altered(highway, "branches", _branches, 16),
         ],
         "begun": hard.sbi_films(root / "foreground/sbi2015"),
@@ -110,9 +115,13 @@ def empty_scenes(root: Path) -> list[Film]:
         altered(highway, "rain", dynamic_background.rain, 21, length),
         altered(office, "snow", dynamic_background.snow, 22, length),
         altered(
-            hard.changed(highway, "dark", hard.night, length), "headlights", weather.headlights, 23, length
+            hard.changed(highway, "dark", hard.night, length),
+            "headlights",
+            dynamic_background.headlights,
+            23,
+            length,
         ),
-        altered(office, "insects", weather.insects, 24, length),
+        altered(office, "insects", dynamic_background.insects, 24, length),
         altered(highway, "waved", _strong_waves, 25, length),
         altered(office, "branches", _branches, 26, length),
         altered(highway, "branches at rest", _branches_at_rest, 50, length),
@@ -322,6 +331,6 @@ LIGHTS = frozenset(
         dynamic_background.rain,
         dynamic_background.snow,
     }
-    | {weather.headlights, weather.insects}
+    | {dynamic_background.headlights, dynamic_background.insects}
 )
 """What acts on movers as well."""
