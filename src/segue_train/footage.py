@@ -120,7 +120,7 @@ def named_data(text: str, kind: Literal["masks", "films", "instances"]) -> tuple
     """The data set of ``LAYOUT=FOLDER``, and what it opens of a kind."""
     layout, _, folder = text.partition("=")
     entry = DATASETS.find(layout) if folder and layout in DATASETS else None
-    opener = entry and getattr(entry, kind)
+    opener: Any = entry and getattr(entry, kind)
     if entry is None or opener is None:
         known = ", ".join(sorted(other.name for other in DATASETS if getattr(other, kind)))
         raise DatasetError(f"--data {text}: give LAYOUT=FOLDER, with LAYOUT one of {known}")
