@@ -67,8 +67,8 @@ def shaking(rng: Rng, _: Size) -> Effect:
 
 
 EMPTY: dict[str, tuple[str, Make | None]] = {
-    "calm office": ("office", None),
-    "calm road": ("highway", None),
+    "empty office": ("office", None),
+    "empty road": ("highway", None),
     "shaken road": ("highway", shaking),
     "rain": ("highway", dynamic_background.rain),
     "snow": ("office", dynamic_background.snow),
