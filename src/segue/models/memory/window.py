@@ -18,9 +18,6 @@ ALIGNED = 16
 STEP = 32
 """Their sides are multiples of so many pixels, or the whole image's: layers arrange weights by size."""
 
-NEAR = 8
-"""An object is near a side of a window at fewer pixels than these."""
-
 LARGEST = 0.8
 """A window of a larger part of the image saves too little."""
 
@@ -98,7 +95,7 @@ class Window:
     def is_left(self, logits: Tensor, least: float) -> bool:
         """Whether log-odds (K, h, w) of the window exceed ``least`` near a side inside the image."""
         highest = logits.amax(0)
-        band = NEAR * logits.shape[1] // self.height
+        band = ALIGNED * logits.shape[1] // self.height
         sides = (
             (self.top > 0, highest[:band]),
             (self.left > 0, highest[:, :band]),
