@@ -68,7 +68,7 @@ class Edits:
 
     def stroke(self, message: messages.StrokeEdit) -> dict[str, Any]:
         """Add the pixels of a stroke to an object, or take them away."""
-        stroke = message.plane(*self._video.size)
+        stroke = messages.plane_of(message.counts, "the stroke", *self._video.size)
         if message.object is None and not message.add:
             raise PromptError("choose an object before you erase")
         if message.add:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from segue.errors import PromptError
+from segue.errors import DatasetError, PromptError
 from segue.masks import encode_rle
 from segue_web.label_files import read_labels
-from segue_web.labels import LONGEST_NAME, Labels, Limit, errors_named
+from segue_web.labels import LONGEST_NAME, MAX_SECONDS, Labels
 from segue_web.project import Mark, Project
 from segue_web.video import Video
 
@@ -78,12 +79,12 @@ def _ranges(frames: Sequence[int]) -> str:
 
 def read_import(path: Path, video: Video, name: str | None = None) -> Import:
     """Read a file whole, as :func:`segue_web.label_files.read_labels`, so that no damage is found later."""
-    limit = Limit()
+    end = time.monotonic() + MAX_SECONDS
     labels = read_labels(path, video, name)
     masks: dict[int, dict[int, tuple[str, int]]] = {number: {} for number in labels.names}
     for index in sorted(labels.masks):
-        with errors_named(labels.where):
-            limit.check()
+        if time.monotonic() > end:
+            raise DatasetError(f"{labels.where}: takes longer than {MAX_SECONDS:.0f} s; import it in parts")
         for number, plane in labels.objects(index).items():
             masks[number][index] = encode_rle(plane)["counts"], int(np.count_nonzero(plane))
     return Import(labels, masks)

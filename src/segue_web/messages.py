@@ -45,6 +45,17 @@ def _without_controls(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_without_controls)]
 Name = Annotated[Text, Field(min_length=1, max_length=80)]
+Runs = Annotated[str, Field(max_length=MAX_BYTES)]
+"""Run lengths of a mask, compressed as COCO does."""
+
+
+def plane_of(counts: Runs, what: str, height: int, width: int) -> npt.NDArray[np.bool_]:
+    """The mask of run lengths that a page sent, (H, W)."""
+    try:
+        check_runs([counts.encode("utf-8", "surrogatepass")], height * width)
+    except DatasetError as error:
+        raise SegueError(f"{what} is damaged: {error}") from None
+    return decode_rle(Rle(size=[height, width], counts=counts))
 
 
 class Message(BaseModel):
@@ -120,15 +131,7 @@ class StrokeEdit(Edit):
 
     op: Literal["stroke"]
     add: bool
-    counts: Annotated[str, Field(max_length=MAX_BYTES)]
-
-    def plane(self, height: int, width: int) -> npt.NDArray[np.bool_]:
-        """The pixels, (H, W)."""
-        try:
-            check_runs([self.counts.encode("utf-8", "surrogatepass")], height * width)
-        except DatasetError as error:
-            raise SegueError(f"the stroke is damaged: {error}") from None
-        return decode_rle(Rle(size=[height, width], counts=self.counts))
+    counts: Runs
 
 
 class PolygonEdit(Edit):
@@ -221,12 +224,21 @@ class Find(Message):
     text: Annotated[str, Field(max_length=200)] = ""
 
 
+class Suggestion(BaseModel):
+    """An object that a detector found; its score is None where that is unknown."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    counts: Runs
+    label: Annotated[Text, Field(max_length=200)] | None
+    score: Annotated[float, Field(allow_inf_nan=False)] | None
+
+
 class Adopt(Message):
-    """Make objects of what was proposed; ``look`` is what the answer to `find` said."""
+    """Make objects of what was proposed."""
 
     op: Literal["adopt"]
-    look: Index
-    chosen: Annotated[list[Index], Field(max_length=1000)]
+    frame: Index
+    chosen: Annotated[list[Suggestion], Field(min_length=1, max_length=1000)]
 
 
 class Export(Message):

@@ -138,7 +138,7 @@ def track_job(
     join: bool,
     kept: range,
 ) -> Steps:
-    """Job of :meth:`segue_web.worker.Worker.begin` that tracks."""
+    """Job of :meth:`segue_web.worker.Worker.steps` that tracks."""
     network, video, device = tools.network, tools.video, tools.device
     if join:
         steps = between(network, video, corrected, start, stop, objects, device=device)

@@ -237,8 +237,8 @@ class ViewBackend(Backend):
         ]
         timeline = [
             [index, i, *mark]
-            for index, mask in self._first.frames()
-            for i, mark in self._marks(index, mask).items()
+            for index in sorted(self._first.masks)
+            for i, mark in self._marks(index, self._first.mask(index, self.video.size)).items()
         ]
         return {
             "mode": "compare" if self._comparison else "view",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from segue_web.exports import matting, snapshot
 from segue_web.project import Mark, MarkedMask, Project
 from segue_web.store import StaleError
 from segue_web.video import Video
-from segue_web.worker import Clicked, Suggestion, Tools
+from segue_web.worker import Clicked, Tools
 from tests.prompts.test_motion import BODY, SHIRT, Stub, filled, overlap, scene
 from tests.segue_web.videos import numbered, write_video
 
@@ -38,21 +38,23 @@ class CircleWorker:
         self.asked.append((method, frame, asked, bound))
         mask = np.zeros(self.size, np.uint8)
         if method == "find":  # one object, as far to the right as the number of the frame
-            return [Suggestion(cv2.circle(mask, (10 + frame, 10), 5, 1, -1) > 0, asked, 0.5)]
+            plane = cv2.circle(mask, (10 + frame, 10), 5, 1, -1) > 0
+            return [{"counts": encode_rle(plane)["counts"], "label": asked, "score": 0.5}]
         x, y = [*asked.points, *asked.negative][0] if asked.box is None else asked.box[:2]
         radius = 2 if asked.extent == "part" else 5
         plane = cv2.circle(mask, (int(x), int(y)), radius, 1, -1) > 0
         return Clicked(plane, 0.75, asked.extent, ("whole", "part"))
 
-    def begin(self, make: Any, *arguments: Any) -> int:
+    def steps(self, make: Any, *arguments: Any) -> AsyncGenerator[Any, None]:
         self.jobs.append(arguments)
-        return len(self.jobs)
+        self.coming: asyncio.Queue[Any] = asyncio.Queue()
+        return self._steps(self.coming)
+
+    async def _steps(self, coming: asyncio.Queue[Any]) -> AsyncGenerator[Any, None]:
+        while True:
+            yield await coming.get()
 
     def start(self) -> None: ...
-
-    def taken(self) -> None: ...
-
-    def stop(self) -> None: ...
 
     def close(self) -> None: ...
 
@@ -245,19 +247,20 @@ def test_further_clicks_correct_the_mask_so_far_and_negative_ones_stay_within_it
 
 
 def test_each_window_adopts_what_it_was_shown(backend: AnnotateBackend, ask: Ask) -> None:
-    first = ask("find", frame=2, detector="motion")
-    second = ask("find", frame=7, detector="nanodet", text="red car")
+    first = ask("find", frame=2, detector="motion")["found"]
+    second = ask("find", frame=7, detector="nanodet", text="red car")["found"]
     assert backend._worker.asked[-1] == ("find", 7, "nanodet", "red car")  # type: ignore[attr-defined]
-    ask("adopt", look=first["look"], chosen=[0])
+    ask("adopt", frame=2, chosen=first)
 
     assert [row["name"] for row in backend.project.objects()] == ["motion"]
     assert backend.project.mask(2)[10, 12] == 1
     assert not backend.project.mask(7).any()
-    ask("adopt", look=second["look"], chosen=[0])
+    ask("adopt", frame=7, chosen=second)
     assert backend.project.mask(7)[10, 17] == 2
-    for look, chosen in ((first["look"], []), (first["look"], [5]), (99, [0])):
-        with pytest.raises(PromptError, match="choose at least one"):
-            ask("adopt", look=look, chosen=chosen)
+    for chosen in ([], [first[0] | {"counts": "zzz"}]):
+        with pytest.raises(SegueError):
+            ask("adopt", frame=2, chosen=chosen)
+    assert len(backend.project.objects()) == 2
 
 
 def test_soft_edges_without_the_extra_are_one_line(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -464,20 +467,24 @@ def tracked(backend: AnnotateBackend, x: int) -> dict[int, MarkedMask]:
     return {1: (plane, Mark("tracked", 0.6))}
 
 
+async def step(backend: AnnotateBackend, index: int, x: int) -> None:
+    """Have the tracking give a frame, and let it be saved."""
+    backend._worker.coming.put_nowait((index, tracked(backend, x)))  # type: ignore[attr-defined]
+    for _ in range(3):
+        await asyncio.sleep(0)
+        await backend._shared.run(lambda: None)
+
+
 def test_frames_are_saved_as_they_come_and_a_stop_can_be_gone_on_with(
     backend: AnnotateBackend, ask: Ask
 ) -> None:
     click(ask, 4, 20, 30)
 
     async def steps() -> None:
-        job = backend._runner.job
-        assert job is not None
-        job.done = 1
-        await backend._runner.keep(job, 5, tracked(backend, 8))
-        job.done = 2
-        await backend._runner.keep(job, 6, tracked(backend, 9))
+        await step(backend, 5, 8)
+        await step(backend, 6, 9)
         await backend.handle(messages.Stop(id=2, op="stop"))
-        await backend._runner.keep(job, 7, tracked(backend, 10))  # in work when it was stopped
+        await step(backend, 7, 10)  # in work when it was stopped
 
     events = with_job(backend, ask, steps)
 
@@ -495,14 +502,12 @@ def test_an_edit_during_a_tracking_is_a_step_of_its_own(backend: AnnotateBackend
     click(ask, 4, 20, 30)
 
     async def steps() -> None:
-        job = backend._runner.job
-        assert job is not None
-        await backend._runner.keep(job, 5, tracked(backend, 8))
+        await step(backend, 5, 8)
         await backend.handle(
             messages.ClickEdit(id=3, op="click", frame=9, object=1, points=[(30, 30, True)], seen=0)
         )
-        await backend._runner.keep(job, 6, tracked(backend, 9))
-        await backend._runner.keep(job, 9, tracked(backend, 9))  # given meanwhile: stays
+        await step(backend, 6, 9)
+        await step(backend, 9, 9)  # given meanwhile: stays
         with pytest.raises(SegueError, match="stop it first"):
             await backend.handle(messages.Undo(id=4, op="undo"))
         await backend.handle(messages.Stop(id=5, op="stop"))
@@ -525,13 +530,7 @@ def test_a_full_disk_stops_the_tracking_with_one_line(
         raise SegueError("masks: cannot be written (the disk is full; free some space)")
 
     monkeypatch.setattr(backend.project, "put", full)
-
-    async def steps() -> None:
-        job = backend._runner.job
-        assert job is not None
-        await backend._runner.keep(job, 5, tracked(backend, 8))
-
-    events = with_job(backend, ask, steps)
+    events = with_job(backend, ask, lambda: step(backend, 5, 8))
 
     assert [event["error"] for event in events if event["event"] == "ended"] == [
         "masks: cannot be written (the disk is full; free some space)"

@@ -346,8 +346,8 @@ def test_a_zip_of_masks_comes_in(video: Video, taken: Snapshot, masks: np.ndarra
     labels = read_labels(tmp_path / "masks.zip", video)
 
     assert set(labels.names) == {1, 2}
-    for index, mask in labels.frames():
-        assert np.array_equal(mask, masks[index])
+    for index in labels.masks:
+        assert np.array_equal(labels.mask(index, video.size), masks[index])
 
 
 def stills(numbers: dict[int, int]) -> Any:
@@ -361,7 +361,7 @@ def test_masks_bear_the_numbers_of_the_pictures(tmp_path: Path) -> None:
 
     labels = read_labels(tmp_path, stills({5: 0, 7: 1, 8: 2, 9: 3}))
 
-    assert {index: int(mask[0, 0]) for index, mask in labels.frames()} == {1: 7, 3: 9}
+    assert {index: int(labels.mask(index, SIZE)[0, 0]) for index in labels.masks} == {1: 7, 3: 9}
     with pytest.raises(SegueError, match="gt000009 names no frame of the video"):
         read_labels(tmp_path, stills({7: 1, 8: 2}))
 
@@ -592,7 +592,8 @@ def test_masks_of_pictures_come_back_to_the_pictures_they_are_of(
         assert [image["file_name"] for image in json.loads(target.read_text())["images"]] == ordered[1:3]
     if form == "coco_images":
         target /= "annotations/instances_default.json"
-    found = {index: mask for index, mask in read_labels(target, video).frames() if mask.any()}
+    labels = read_labels(target, video)
+    found = {index: mask for index in labels.masks if (mask := labels.mask(index, video.size)).any()}
     assert found.keys() == drawn.keys()
     assert all(np.array_equal(found[index] > 0, drawn[index] > 0) for index in drawn)
 

@@ -72,5 +72,5 @@ def steps(video: Video, taken: Snapshot, form: str) -> int:
 
 
 def export_job(tools: Tools, taken: Snapshot, form: str, target: Path) -> Iterator[int]:
-    """Job of :meth:`segue_web.worker.Worker.begin` that writes an export."""
+    """Job of :meth:`segue_web.worker.Worker.steps` that writes an export."""
     yield from FORMATS[form].write(tools.video, taken, target)

@@ -14,7 +14,7 @@
  * @typedef {{undo: string | null, redo: string | null}} History
  * @typedef {{key: string, frame: number, label: string | null, masks: Record<string, string>}} Before
  * @typedef {{what: string, done: number, total: number, rate?: number}} Running
- * @typedef {{counts: string, label: string | null, score: number | null, box: number[] | null}} Found
+ * @typedef {{counts: string, label: string | null, score: number | null}} Found
  * @typedef {{event: string, [key: string]: any}} ServerEvent
  */
 
@@ -73,7 +73,6 @@ export class State {
     this.foundFrame = -1;
     /** the detector that is at work, and since when @type {{detector: string, since: number} | null} */
     this.finding = null;
-    this.foundLook = 0;
     /** @type {Set<number>} */
     this.chosen = new Set();
     /** @type {{x: number, y: number} | null} */

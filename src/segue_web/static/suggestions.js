@@ -41,7 +41,6 @@ export class Suggestions {
     this.remember(`seconds.${detector}`, Math.round(10 * took) / 10);
     state.found = answer.found;
     state.foundFrame = frame;
-    state.foundLook = answer.look;
     state.chosen = new Set(answer.found.map((/** @type {any} */ _, /** @type {number} */ i) => i));
     element("found").replaceChildren();
     if (!answer.found.length) notice(`${this.text.value.trim() || detector} finds nothing on this frame.`);
@@ -50,12 +49,12 @@ export class Suggestions {
 
   async adopt() {
     const { state } = this;
-    const { found, foundFrame, foundLook, chosen } = state;
+    const { found, foundFrame, chosen } = state;
     if (foundFrame < 0) return;
     Object.assign(state, { found: [], foundFrame: -1 });  // at once: the same are not added twice
     state.changed();
-    if (await this.ask("adopt", { look: foundLook, chosen: [...chosen] }) || state.foundFrame >= 0) return;
-    Object.assign(state, { found, foundFrame, foundLook, chosen });
+    if (await this.ask("adopt", { frame: foundFrame, chosen: found.filter((_, i) => chosen.has(i)) }) || state.foundFrame >= 0) return;
+    Object.assign(state, { found, foundFrame, chosen });
     state.changed();
   }
 }
