@@ -53,9 +53,8 @@ class SharedProject:
         event: dict[str, Any] = {"event": "changed", **about}
         if changed.objects:
             event["objects"] = self.project.objects()
-        if changed.polygons:
-            event["polygons"] = True  # what pages know of other frames is out of date
-        if len(changed.frames) == 1:
+        # A polygon is shown on all frames: what pages know of these is out of date.
+        if len(changed.frames) == 1 and not changed.polygons:
             event["frames"] = [self.frame(index) for index in changed.frames]
         elif changed.frames:
             event["timeline"] = self.project.timeline()

@@ -2,10 +2,6 @@
 // of five bits, lowest first, as the character 48 + value, with 32 added while more groups follow; from the fourth
 // number on the difference to the number two places before it stands instead.
 
-/**
- * @param {string} text
- * @returns {number[]} run lengths
- */
 function decodeRuns(text) {
   /** @type {number[]} */
   const runs = [];
@@ -25,10 +21,6 @@ function decodeRuns(text) {
   return runs;
 }
 
-/**
- * @param {number[]} runs
- * @returns {string}
- */
 function encodeRuns(runs) {
   let text = "";
   runs.forEach((run, i) => {
@@ -44,14 +36,7 @@ function encodeRuns(runs) {
   return text;
 }
 
-/**
- * Write an object into an index mask that is stored row by row.
- * @param {Uint16Array} labels
- * @param {string} text
- * @param {number} id
- * @param {number} width
- * @param {number} height
- */
+/** Write an object into an index mask that is stored row by row. */
 export function fillLabels(labels, text, id, width, height) {
   let position = 0;
   let inside = false;
@@ -69,11 +54,7 @@ export function fillLabels(labels, text, id, width, height) {
   }
 }
 
-/**
- * A mask within the box around it, row by row; one pixel where it is empty.
- * @param {string} text
- * @param {number} height of the whole mask
- */
+/** A mask within the box around it, row by row; one pixel where it is empty. */
 export function maskBox(text, height) {
   const runs = decodeRuns(text);
   let [left, top, right, bottom] = [Infinity, Infinity, 0, 0];
@@ -101,11 +82,7 @@ export function maskBox(text, height) {
   return { labels, x: left, y: top, width, height: bottom - top + 1 };
 }
 
-/**
- * Run lengths of what is opaque in a picture.
- * @param {ImageData} image
- * @returns {{counts: string, area: number}}
- */
+/** Run lengths of what is opaque in a picture. */
 export function runsOfAlpha(image) {
   const { width, height, data } = image;
   const runs = [0];
