@@ -11,7 +11,7 @@ from segue.errors import PromptError
 from segue.prompts import Prompts
 from segue.types import Box
 from segue_web import messages
-from segue_web.interpolation import filled, matched, neighbours
+from segue_web.interpolation import filled, interpolated, neighbours
 from segue_web.project import Mark
 from segue_web.shared import SharedProject
 from segue_web.video import Video
@@ -117,10 +117,9 @@ class Edits:
             if near and index not in inside:
                 project.clear(index, number)
         for first, last in pairs:
-            one, two = matched(keys[first], keys[last])
             for index in sorted(inside & set(range(first + 1, last))):
                 share = (index - first) / (last - first)
-                plane = filled((1 - share) * one + share * two, self._video.size)
+                plane = filled(interpolated(keys[first], keys[last], share), self._video.size)
                 project.put(index, {number: (plane, Mark("interpolated"))})
                 project.set_prompt(index, number, None)
         return len(inside)

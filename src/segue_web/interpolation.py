@@ -27,7 +27,7 @@ class Shown(NamedTuple):
             that of the nearest frame with one, and no mask was made of it.
     """
 
-    corners: list[tuple[float, float]]
+    corners: Corners
     kind: Literal["key", "between", "near"]
 
 
@@ -63,12 +63,12 @@ def filled(corners: Corners, size: tuple[int, int]) -> BoolArray:
 def shown(keys: Mapping[int, Corners], frame: int, *, between: bool) -> Shown:
     """The polygon of an object on a frame."""
     if frame in keys:
-        return Shown(_pairs(keys[frame]), "key")
+        return Shown(keys[frame], "key")
     before, after = neighbours(keys, frame)
     if between and before is not None and after is not None:
         share = (frame - before) / (after - before)
-        return Shown(_pairs(interpolated(keys[before], keys[after], share)), "between")
-    return Shown(_pairs(keys[min(keys, key=lambda i: abs(i - frame))]), "near")
+        return Shown(interpolated(keys[before], keys[after], share), "between")
+    return Shown(keys[min(keys, key=lambda i: abs(i - frame))], "near")
 
 
 def neighbours(keys: Iterable[int], frame: int) -> tuple[int | None, int | None]:
@@ -76,10 +76,6 @@ def neighbours(keys: Iterable[int], frame: int) -> tuple[int | None, int | None]
     known = list(keys)
     before = max((i for i in known if i < frame), default=None)
     return before, min((i for i in known if i > frame), default=None)
-
-
-def _pairs(corners: Corners) -> list[tuple[float, float]]:
-    return [(round(x, 1), round(y, 1)) for x, y in corners.tolist()]
 
 
 def _area(corners: Corners) -> float:

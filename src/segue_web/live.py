@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +31,6 @@ from segue.video.events import Event
 from segue.video.zones import Zone
 from segue_web.guard import LocalServer, guarded_app
 from segue_web.project import COLOURS
-from segue_web.running import report_address
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -118,8 +116,7 @@ class LivePage(Observer):
         self._picture: _Picture | None = None
         self._pages: set[WebSocket] = set()
         self._encoder = ThreadPoolExecutor(1, "segue-page-picture", lower_thread_priority)
-        announce = partial(report_address, browser=browser)
-        self._server = LocalServer(self.make_app, port, announce, longest=LONGEST)
+        self._server = LocalServer(self.make_app, port, browser, LONGEST)
 
     def __enter__(self) -> Self:
         return self

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from segue.errors import DatasetError, PromptError, SegueError
+from segue.jobs.options import error_text
 from segue.masks import Rle, decode_rle
 from segue.masks.rle import check_runs
 from segue.prompts.extents import Extent
@@ -305,6 +306,4 @@ def parse(text: str) -> AnyMessage:
     try:
         return _ADAPTER.validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise SegueError(f"the request is not valid: {place + ': ' if place else ''}{first['msg']}") from None
+        raise SegueError(f"the request is not valid: {error_text(error)}") from None

@@ -182,6 +182,6 @@ def _zipped(folder: Path) -> Path:
     return path
 
 
-def serve(backend: Backend, port: int, announce: Callable[[str], None]) -> None:
-    """Run until Ctrl-C."""
-    LocalServer(partial(make_app, backend), port, announce, longest=messages.MAX_BYTES).run()
+def serve(backend: Backend, port: int, browser: bool) -> None:
+    """Serve a page until Ctrl-C, at an address that is printed and, if wanted, opened in the browser."""
+    LocalServer(partial(make_app, backend), port, browser, messages.MAX_BYTES).run()

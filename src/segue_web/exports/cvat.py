@@ -79,10 +79,10 @@ class _Tracks:
         drawn = {i: found for i, found in self._taken.polygons_on(index).items() if i in planes}
         kept: set[int] = set()
         for i in sorted(drawn):
-            corners, key = drawn[i]
+            corners, kind = drawn[i]
             if np.array_equal(planes[i], filled(_read_back(corners), self._video.size)):
                 kept.add(i)
-                self._polygon(index, i, _written(corners), key=key)
+                self._polygon(index, i, _written(corners), key=kind == "key")
         for i in [i for i in self._open if i not in kept]:
             self._hide(index, i)
         for i, plane in planes.items():

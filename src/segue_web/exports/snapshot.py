@@ -9,7 +9,7 @@ from segue.arrays import BoolArray
 from segue.errors import SegueError
 from segue.masks import Rle, measure
 from segue.types import Frame, IndexMask, ObjectInfo, Segmentation
-from segue_web.interpolation import Corners, interpolated, neighbours
+from segue_web.interpolation import Corners, Shown, shown
 from segue_web.project import Project, composed, decoded
 from segue_web.video import Video
 
@@ -75,17 +75,11 @@ class Snapshot:
     def _chosen(self, index: int) -> dict[int, str]:
         return {i: counts for i, counts in self.masks.get(index, {}).items() if i in self.names}
 
-    def polygons_on(self, index: int) -> dict[int, tuple[Corners, bool]]:
+    def polygons_on(self, index: int) -> dict[int, Shown]:
         """The polygons of a frame: those that were drawn there, and those interpolated between two."""
-        found = {}
-        for i, keys in self.polygons.items():
-            before, after = neighbours(keys, index)
-            if index in keys:
-                found[i] = keys[index], True
-            elif (index, i) in self.between and before is not None and after is not None:
-                share = (index - before) / (after - before)
-                found[i] = interpolated(keys[before], keys[after], share), False
-        return found
+        polygons = self.polygons.items()
+        found = {i: shown(keys, index, between=(index, i) in self.between) for i, keys in polygons}
+        return {i: polygon for i, polygon in found.items() if polygon.kind != "near"}
 
     def result(self, index: int, video: Video) -> Segmentation:
         """The objects of a frame, as tracking gives them."""
@@ -99,7 +93,7 @@ class Snapshot:
         )
         return Segmentation(index, video.time(index), mask, objects)
 
-    def shown(self, video: Video) -> Iterator[tuple[Frame, Segmentation]]:
+    def results(self, video: Video) -> Iterator[tuple[Frame, Segmentation]]:
         """Every frame of the span with its image."""
         for index in self.span(video):
             yield video.frame(index), self.result(index, video)

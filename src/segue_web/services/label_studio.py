@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from pydantic import ConfigDict, Field, model_validator
 
 from segue.prompts.answers import Prompts
@@ -27,7 +27,7 @@ from segue_web.exports.outlines import parts_of
 from segue_web.exports.tools import brush_rle
 from segue_web.services.assistant import Assistant, RequestError, picture_of
 from segue_web.services.media import Media
-from segue_web.services.requests import Body, Coordinate, Threads, body_of, parse, service
+from segue_web.services.requests import Body, Coordinate, Service
 
 MOST_TASKS = 1000
 MOST_REGIONS = 1000
@@ -351,8 +351,8 @@ def _video_region(
 
 def make_app(assistant: Assistant, media: Media, frames: int = 50) -> FastAPI:
     """The backend as an application."""
-    app = service(lambda text: {"error": text})
-    threads = Threads()
+    app = Service(lambda text: {"error": text})
+    app.answer("/predict", Prediction, lambda asked: predictions(assistant, media, asked, frames))
 
     @app.get("/")
     @app.get("/health")
@@ -366,10 +366,5 @@ def make_app(assistant: Assistant, media: Media, frames: int = 50) -> FastAPI:
     @app.post("/webhook", status_code=201)
     async def webhook() -> dict[str, str]:
         return {}  # nothing is trained
-
-    @app.post("/predict")
-    async def predict(request: Request) -> dict[str, Any]:
-        body = await body_of(request)
-        return await threads.run(lambda: predictions(assistant, media, parse(Prediction, body), frames))
 
     return app

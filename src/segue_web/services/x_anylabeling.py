@@ -29,7 +29,7 @@ from segue.types import Box, Image, Point, PointPrompt, Prompt
 from segue.video.images import decode_image
 from segue_web.exports.outlines import parts_of
 from segue_web.services.assistant import Assistant, RequestError, picture_file, picture_of
-from segue_web.services.requests import Body, Coordinate, Pair, Threads, body_of, parse, service
+from segue_web.services.requests import Body, Coordinate, Pair, Service, body_of, parse
 
 SESSIONS = 2
 """Clips that are kept; X-AnyLabeling sends all images of a folder at once."""
@@ -239,8 +239,11 @@ def _clicks(request: PromptBody, picture: Image) -> tuple[list[Point], list[Poin
 
 def make_app(assistant: Assistant) -> FastAPI:
     """The server as an application."""
-    app = service(lambda text: _failed("INFERENCE_ERROR", text))
-    clips, threads = Clips(assistant), Threads()
+    app = Service(lambda text: _failed("INFERENCE_ERROR", text))
+    clips = Clips(assistant)
+    app.answer("/v1/predict", PredictBody, lambda asked: _done(predict(assistant, asked)))
+    app.answer("/v1/video/init", InitBody, lambda asked: _done(clips.init(asked)))
+    app.answer("/v1/video/prompt", PromptBody, lambda asked: _done(clips.prompt(asked)))
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
@@ -256,21 +259,6 @@ def make_app(assistant: Assistant) -> FastAPI:
         if name not in MODELS:
             return _failed("MODEL_NOT_FOUND", f"Model '{name}' not loaded")
         return {"success": True, "data": {"model_id": name, **MODELS[name]}}
-
-    @app.post("/v1/predict")
-    async def predicted(request: Request) -> dict[str, Any]:
-        body = await body_of(request)
-        return _done(await threads.run(lambda: predict(assistant, parse(PredictBody, body))))
-
-    @app.post("/v1/video/init")
-    async def init(request: Request) -> dict[str, Any]:
-        body = await body_of(request)
-        return _done(await threads.run(lambda: clips.init(parse(InitBody, body))))
-
-    @app.post("/v1/video/prompt")
-    async def prompt(request: Request) -> dict[str, Any]:
-        body = await body_of(request)
-        return _done(await threads.run(lambda: clips.prompt(parse(PromptBody, body))))
 
     @app.post("/v1/video/propagate/stream")
     async def propagate(request: Request) -> Response:
