@@ -34,9 +34,6 @@ from segue.video.sinks import frame_name
 SCAN_BYTES = 256 << 20
 """Files without an index of their frames are read through when they open; larger ones meanwhile."""
 
-CACHE_BYTES = 96 << 20
-"""JPEG images that are kept."""
-
 CHUNK_BYTES = 256 << 20
 """Decoded frames that :meth:`Video.walk` holds when it runs backwards."""
 
@@ -68,7 +65,6 @@ class Video:
     def __init__(self, path: Path, index: FrameOrder | None = None) -> None:
         self.path, self.name = path, path.stem if path.is_file() else path.resolve().name
         self._lock = threading.Lock()
-        self._jpegs: dict[int, bytes] = {}  # the one that was asked for last stands last
         self._container: av.container.InputContainer | None = None
         self._files: list[Path] = []
         self.names: tuple[str, ...] | None = None
@@ -149,7 +145,6 @@ class Video:
             index = _scanned(self.path, report)
             with self._lock:
                 self._take(index)
-                self._jpegs.clear()
                 self._next, self.exact, self.progress = -1, True, 1.0
 
     def frame_name(self, index: int) -> str:
@@ -170,19 +165,14 @@ class Video:
             return Frame(index, self.time(self._checked(index)), self._picture(index))
 
     def jpeg(self, index: int, *, near: bool = False) -> bytes:
-        """A frame as JPEG."""
+        """A frame as JPEG, or with ``near`` the key frame before it, which is there sooner."""
         with self._lock:
             self._checked(index)
-            if near and index not in self._jpegs and not self._files:
-                index = self._key_of(index)
-            data = self._jpegs.pop(index, None)
-            if data is None:
-                picture = cv2.cvtColor(self._picture(index), cv2.COLOR_RGB2BGR)
-                data = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))[1].tobytes()
-            self._jpegs[index] = data
-            while sum(map(len, self._jpegs.values())) > CACHE_BYTES:
-                del self._jpegs[next(iter(self._jpegs))]
-            return data
+            picture = self._picture(self._key_of(index) if near and not self._files else index)
+        coded = cv2.imencode(
+            ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, QUALITY)
+        )
+        return coded[1].tobytes()
 
     def walk(self, start: int, stop: int) -> Iterator[Frame]:
         """Frames from ``start`` to ``stop``, both included, forwards or backwards."""
