@@ -1,7 +1,4 @@
-"""The backend of the page of ``segue annotate``: requests become computations and saved changes.
-
-Trackings, exports and detectors are at work in a process of their own, one tracking or export at a time.
-"""
+"""The backend of the page of ``segue annotate``: requests become computations and saved changes."""
 
 from __future__ import annotations
 
@@ -37,13 +34,7 @@ KEPT_IMPORTS = 4
 
 
 class AnnotateBackend(Backend):
-    """A project that is worked on, and the process that computes for it.
-
-    A request is answered by the method of its name: those that are no coroutines run in the one thread that
-    uses the project. ``weights`` is the file of the network that tracks, if it is to be another one than it
-    has by itself; ``prompter`` makes masks of clicks, see :func:`segue.prompts.find_prompter`. Raises
-    SegueError as :class:`segue_web.project.Project` does.
-    """
+    """The backend of a project that is worked on: a request is answered by the method of its name."""
 
     def __init__(
         self,

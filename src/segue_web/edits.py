@@ -51,10 +51,7 @@ class Edits:
     def _corrected_by(
         self, message: messages.ClickEdit, points: list[Click], box: Box | None
     ) -> tuple[BoolArray | None, list[Click]]:
-        """The mask that further clicks correct, and those clicks.
-
-        None for what is asked for anew: a new box, or another extent of the same clicks.
-        """
+        """The mask that further clicks correct, None where it is asked for anew, and those clicks."""
         self._project.check_edit(message.frame, message.seen, message.object)
         number, frame = message.object, message.frame
         if number is None or number not in self._project.marks(frame):
@@ -91,12 +88,7 @@ class Edits:
         return {"object": number, "frames": count}
 
     def _interpolate(self, number: int, frame: int, *, refuses: bool = False) -> int:
-        """Interpolate the polygons of an object again on both sides of a frame; returns the number of frames.
-
-        Frames that a person corrected stay as they are. Where one between two polygons says that the object
-        is not visible, nothing is interpolated between these, nor where too many frames lie between: those
-        then stay empty, or PromptError is raised if it ``refuses``.
-        """
+        """Interpolate an object's polygons again on both sides of a frame; returns the number of frames."""
         project = self._project
         keys = project.polygons().get(number, {})
         before, after = neighbours(keys, frame)

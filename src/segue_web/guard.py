@@ -99,10 +99,7 @@ def brings_token(headers: Any, token: str) -> bool:
 
 
 def refuse_pages(app: FastAPI, host: str, token: str | None) -> None:
-    """Let programs ask, with the token if there is one, and no web pages, which could come from anywhere.
-
-    Browsers name the page with every request that it makes to another server; annotation tools do not.
-    """
+    """Let programs ask, with the token if there is one, and no pages: browsers name these in each request."""
 
     @app.middleware("http")
     async def check(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -136,10 +133,7 @@ def quiet_server(app: FastAPI, longest: int = 1 << 20) -> uvicorn.Server:
 
 
 class LocalServer:
-    """Serves the application that is made for a secret on 127.0.0.1; port 0 takes a free one.
-
-    Its address is printed when it starts, and opened if there is to be a browser.
-    """
+    """Serves the application made for a secret on 127.0.0.1, and tells its address."""
 
     def __init__(self, make: Callable[[str], FastAPI], port: int, browser: bool, longest: int) -> None:
         self._listener = listening("127.0.0.1", port)

@@ -35,25 +35,15 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """Changes made by importing one object of a file.
-
-    Attributes:
-        number: the object in the file.
-        name: its name there.
-        target: the object of the project that it is, None for a new one.
-        added: frames on which the target has no mask yet.
-        replaced: frames on which its mask is another one.
-        corrected: how many of these a person corrected.
-        same: how many frames have this mask already.
-    """
+    """Changes made by importing one object of a file; the target None is a new object."""
 
     number: int
     name: str
     target: int | None
-    added: Sequence[int]
-    replaced: Sequence[int]
-    corrected: int = 0
-    same: int = 0
+    added: Sequence[int]  # frames
+    replaced: Sequence[int]  # frames
+    corrected: int = 0  # how many of the replaced a person corrected
+    same: int = 0  # how many frames have this mask already
 
     @property
     def text(self) -> str:
@@ -91,11 +81,7 @@ def read_import(path: Path, video: Video, name: str | None = None) -> Import:
 
 
 def effects(project: Project, given: Import, targets: Targets | None = None) -> list[Effect]:
-    """Changes of an import, object by object.
-
-    Without ``targets`` an object of the file is the unlocked one of the project with the same number and the
-    same class or name. Raises PromptError where two would replace the masks of one object.
-    """
+    """Changes of an import; by itself it targets unlocked objects of the same number and name or class."""
     if targets is None:
         targets = _same_objects(project, given.labels)
     unlocked = set(project.unlocked())

@@ -19,25 +19,14 @@ SAMPLES = 256
 
 
 class Shown(NamedTuple):
-    """The polygon of an object on a frame.
-
-    Attributes:
-        corners: its corners.
-        kind: ``key`` where a person drew it, ``between`` where it is interpolated, ``near`` where it is only
-            that of the nearest frame with one, and no mask was made of it.
-    """
+    """The polygon of an object on a frame: drawn there, interpolated, or of the nearest frame with one."""
 
     corners: Corners
     kind: Literal["key", "between", "near"]
 
 
 def matched(first: Corners, last: Corners) -> tuple[Corners, Corners]:
-    """Corners of both polygons in pairs, (M, 2) each; as outlines they are those that were given.
-
-    Polygons of equal numbers of corners are matched corner to corner. Otherwise a corner belongs to the place
-    on the other outline that has the same share of its length behind it, and becomes a corner there. Where
-    one outline begins on the other is chosen for the least sum of squared distances of the centred outlines.
-    """
+    """Corners of both polygons in pairs, (M, 2) each; unequal numbers by their place along the outline."""
     if _area(first) * _area(last) < 0:
         last = last[::-1]
     if len(first) == len(last):

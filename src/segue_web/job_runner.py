@@ -22,23 +22,15 @@ from segue_web.worker import DEFECT
 
 @dataclass
 class Job:
-    """A tracking or an export, in ``total`` steps.
+    """A tracking, which has a row in the project, or an export."""
 
-    Attributes:
-        what: direction of a tracking, or ``export``.
-        row: number of a tracking in the project; 0 for an export.
-        entry: the last entry of a tracking in the history.
-        target: file or folder of an export.
-        since: when its first step came; networks are loaded by then.
-    """
-
-    what: str
+    what: str  # direction of a tracking, or ``export``
     total: int
     done: int = 0
-    row: int = 0
-    entry: int | None = None
+    row: int = 0  # of a tracking in the project; 0 of an export
+    entry: int | None = None  # the tracking's last step in the history
     target: Path | None = None
-    since: float | None = None
+    since: float | None = None  # when its first step came: networks are loaded by then
 
     @property
     def progress(self) -> dict[str, Any]:
@@ -50,11 +42,7 @@ class Job:
 
 
 class JobRunner:
-    """Begins and ends jobs, saves what they give, and tells all pages how far they are.
-
-    Attributes:
-        job: what is computed now, if anything.
-    """
+    """Begins and ends jobs, saves what they give, and tells all pages how far they are."""
 
     def __init__(self, shared: SharedProject, send: Send) -> None:
         self.job: Job | None = None

@@ -47,10 +47,7 @@ _ANNOTATION = ("annotations", True)
 
 
 def read_labels(path: Path, video: Video, name: str | None = None) -> Labels:
-    """Read labels: a folder, an archive or an image of masks, a JSON or an XML file.
-
-    Masks in files of their own are read when they are asked for; all else is checked now.
-    """
+    """Read labels: a folder, an archive or an image of masks, a JSON or an XML file."""
     where = name or str(path)
     reader = _Reader(video, where)
     readers = {
@@ -170,11 +167,7 @@ class _Reader(Collector):
         return self.of_planes(self.labels.ids.__getitem__ if alike else None)
 
     def read_cvat(self, path: Path) -> Labels:
-        """Masks, polygons and boxes on the frames that the file lists, keyframes or not; CVAT lists all.
-
-        Tracks of one group are one object, and so are shapes of images with one group and label; those
-        without a group are objects of their own.
-        """
+        """Masks, polygons and boxes on the frames that the file lists; tracks of a group are one object."""
         check_file(path, DatasetError, MAX_BYTES)
         refuse_entities(path)
         numbers: dict[tuple[str, ...], int] = {}

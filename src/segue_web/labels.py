@@ -75,25 +75,15 @@ def errors_named(where: str, path: Path | None = None) -> Iterator[None]:
 
 @dataclass(slots=True)
 class Labels:
-    """Objects and masks of another program.
+    """Objects and masks of another program."""
 
-    Attributes:
-        names: name of each object, by id, in the order of the page.
-        masks: readers of the index masks, (H, W), by frame.
-        planes: of formats whose objects may overlap, what decodes each of them, by frame.
-        scores: those that are known, by frame and object.
-        where: the file that they come from, for messages.
-        ids: the numbers that objects have in the file itself, by id; objects without one are left out.
-        attributes: of the objects that have any, by name; ``group`` is the group of an object.
-    """
-
-    names: dict[int, str] = field(default_factory=dict)
-    masks: Mapping[int, Read] = field(default_factory=dict)
-    planes: Mapping[int, Planes] = field(default_factory=dict)
-    scores: dict[tuple[int, int], float] = field(default_factory=dict)
-    where: str = ""
-    attributes: dict[int, dict[str, str]] = field(default_factory=dict)
-    ids: dict[int, int] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)  # by id, in the order of the page
+    masks: Mapping[int, Read] = field(default_factory=dict)  # readers of index masks (H, W), by frame
+    planes: Mapping[int, Planes] = field(default_factory=dict)  # decoders of objects that may overlap
+    scores: dict[tuple[int, int], float] = field(default_factory=dict)  # by frame and object
+    where: str = ""  # the file, for messages
+    attributes: dict[int, dict[str, str]] = field(default_factory=dict)  # by id; ``group`` is one of them
+    ids: dict[int, int] = field(default_factory=dict)  # the objects' own numbers in the file, by id
 
     def objects(self, index: int) -> dict[int, BoolArray]:
         """Mask of each object of a frame that has one, (H, W), bool; SegueError where it is damaged."""
@@ -108,10 +98,7 @@ class Labels:
         return {number: plane for number, plane in found.items() if plane.any()}
 
     def mask(self, index: int, size: tuple[int, int]) -> IndexMask:
-        """Index mask of a frame; empty where there is none. SegueError where it is damaged.
-
-        Returns (H, W), 0 background, 1.
-        """
+        """Index mask (H, W) of a frame; empty where there is none."""
         return self._read(index) if index in self.masks else np.zeros(size, np.uint8)
 
     def score(self, frame: int, number: int) -> float:
@@ -124,13 +111,7 @@ class Labels:
 
 
 class Collector:
-    """Makes :class:`Labels` of a video from the content of a file, within limits.
-
-    Attributes:
-        labels: what was collected so far.
-        size: height and width of the video.
-        count: number of its frames.
-    """
+    """Makes :class:`Labels` of a video from the content of a file, within limits."""
 
     def __init__(self, video: Video, where: str) -> None:
         self.labels = Labels(where=where)
@@ -147,10 +128,7 @@ class Collector:
             raise DatasetError(f"takes longer than {MAX_SECONDS:.0f} s to read; import it in parts")
 
     def add_object(self, number: int, name: str | None, own: object = None, about: object = None) -> None:
-        """Take an object with its number in the file, and what of its attributes a project has room for.
-
-        Of an object that is known already only further attributes are taken.
-        """
+        """Take an object, or further attributes of a known one, as far as a project has room."""
         labels = self.labels
         if number not in labels.names:
             if len(labels.names) >= MAX_OBJECTS:
@@ -192,10 +170,7 @@ class Collector:
         return labels
 
     def by_frame(self, named: Mapping[str, T]) -> dict[int, T]:
-        """Named items by frame: in order if there is one for each frame, else by the names.
-
-        A name is the name or the number of an image of the video, else the index.
-        """
+        """Named items by frame: in order if each frame has one, else by names or numbers of images."""
         if len(named) == self.count:
             return dict(enumerate(named.values()))
         known = self._numbers or {index: index for index in range(self.count)}

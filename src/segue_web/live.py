@@ -1,8 +1,4 @@
-"""The page of a run: an observer that shows in the browser what a job does, while it does it.
-
-The run only notes the frame that it has done. A page asks for the next image when it has drawn the last
-one, and gets the newest there is; an image is compressed then, once for all pages.
-"""
+"""The page of a run: each page asks for the newest frame, which is compressed once, when it has drawn one."""
 
 from __future__ import annotations
 
@@ -61,19 +57,12 @@ FAREWELL = 2.0
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """The newest frame of a run and its result.
+    """The newest frame of a run and its result."""
 
-    Attributes:
-        number: of the frame in the run, from 1.
-        frame: the image, perhaps reduced.
-        result: its masks.
-        full: height and width of the source, which zones refer to.
-    """
-
-    number: int
+    number: int  # in the run, from 1
     frame: Frame
     result: Segmentation
-    full: tuple[int, int]
+    full: tuple[int, int]  # size of the source, which zones refer to
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +75,7 @@ class _Picture:
 
 
 class LivePage(Observer):
-    """Serves the page of a job while it runs, and passes all progress on to another observer.
-
-    Used as a context manager: the server ends with the block, and pages say how the run ended.
-
-    Args:
-        observer: receives the progress as well.
-        port: of the page; 0 takes a free one.
-        browser: open the page in the browser.
-
-    Raises:
-        SegueError: the port cannot be used.
-    """
+    """Serves the page of a job while it runs, and passes all progress on to another observer."""
 
     def __init__(self, observer: Observer, *, port: int = 0, browser: bool = False) -> None:
         self.sees_results = observer.sees_results

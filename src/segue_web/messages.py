@@ -103,10 +103,7 @@ class Edit(Message):
 
 
 class ClickEdit(Edit):
-    """All clicks and the box of the object on this frame, earlier ones included.
-
-    ``extent`` is the granularity of clicks: object, part, or group.
-    """
+    """All clicks and the box of the object on this frame, earlier ones included, and their granularity."""
 
     op: Literal["click"]
     points: Annotated[list[tuple[Coordinate, Coordinate, bool]], Field(max_length=200)] = []
@@ -155,10 +152,7 @@ class ForgetEdit(Edit):
 
 
 class ObjectEdit(Message):
-    """Name, class, group, colour, attributes, visibility and lock of an object, and of those in ``also``.
-
-    An empty class or group takes it away, and so does None of an attribute.
-    """
+    """Changes of an object and those in ``also``; empty removes a class or group, None an attribute."""
 
     op: Literal["object"]
     object: Number
@@ -195,11 +189,7 @@ class Undo(Message):
 
 
 class Track(Message):
-    """Follow objects from the corrected frame nearest to ``frame``; ``resume`` continues the last.
-
-    Without ``objects`` all that are not locked are followed.
-    Only frames from ``first`` to ``last`` get masks; None is the last one of the video.
-    """
+    """Follow unlocked objects from the nearest corrected frame; ``resume`` continues the last tracking."""
 
     op: Literal["track"]
     direction: Literal["forward", "back", "between"]
@@ -243,10 +233,7 @@ class Adopt(Message):
 
 
 class Export(Message):
-    """Write the masks of some frames for another program.
-
-    Frames without annotation are exported only with ``all_frames``; ``soft`` gives cut-outs soft edges.
-    """
+    """Write the masks of some frames for another program; ``soft`` gives cut-outs soft edges."""
 
     op: Literal["export"]
     format: ExportFormat
@@ -258,11 +245,7 @@ class Export(Message):
 
 
 class Import(Message):
-    """Bring an uploaded file into the project, or only say what that would change.
-
-    ``upload`` is what the answer to the upload said; ``targets`` the object whose masks each object of the
-    file replaces, None for a new object.
-    """
+    """Import an upload into the objects that its own are to be, or only say what would change."""
 
     op: Literal["import"]
     upload: Index

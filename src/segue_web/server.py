@@ -29,10 +29,7 @@ Send = Callable[[dict[str, Any]], None]
 
 
 class Backend:
-    """The backend of a page: a project that is worked on, or results that are shown.
-
-    ``send`` sends an event to all pages, once there are any. By itself a backend imports and exports nothing.
-    """
+    """The backend of a page, by itself one that imports and exports nothing; ``send`` reaches all pages."""
 
     def __init__(self, video: Video) -> None:
         self.video = video

@@ -18,11 +18,7 @@ T = TypeVar("T")
 
 
 class SharedProject:
-    """A project, the one thread that uses it, and the pages that are notified of its changes.
-
-    Attributes:
-        project: the project; what reads or changes it runs in :meth:`run`.
-    """
+    """A project, the one thread that reads and changes it, and the pages that are notified of changes."""
 
     def __init__(self, project: Project, send: Send) -> None:
         self.project = project

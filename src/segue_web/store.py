@@ -60,13 +60,7 @@ class StaleError(SegueError):
 
 @dataclass(slots=True)
 class Changed:
-    """Frames and lists that a change has touched; the page asks for these again.
-
-    Attributes:
-        frames: numbers of frames with other masks, marks or prompts.
-        objects: whether an object was added, changed or removed.
-        polygons: whether a polygon was, which is shown on all frames.
-    """
+    """Frames that a change has touched, and whether it has touched objects or polygons."""
 
     frames: set[int]
     objects: bool = False
@@ -109,10 +103,7 @@ class Store:
 
     @staticmethod
     def copy(folder: Path, target: Path) -> None:
-        """Copy a project as of its last saved change, also while a page has it open.
-
-        Raises SegueError where there is no project, and SinkError where ``target`` has one already.
-        """
+        """Copy a project as of its last saved change, also while a page has it open."""
         source, copied = folder / "project.db", target / "project.db"
         if not source.is_file():
             raise SegueError(f"{folder}: there is no project to copy")

@@ -47,20 +47,7 @@ def number_in(name: str) -> int | None:
 
 
 class Video:
-    """A video file or a folder of images whose frames can be asked for by index.
-
-    Attributes:
-        size: height and width.
-        fps: mean frames a second.
-        names: name of each image without its ending, by frame, for folders of images; None for others,
-            and where two images share a name.
-        exact: whether index and time belong together for sure; False while a long file without an index is
-            read through, when both are guessed from the frame rate.
-        index: the frames of a video file, for another process that opens it; None for images.
-
-    Raises:
-        SourceError: it cannot be read as a video.
-    """
+    """A video file or a folder of images whose frames can be asked for by index."""
 
     def __init__(self, path: Path, index: FrameOrder | None = None) -> None:
         self.path, self.name = path, path.stem if path.is_file() else path.resolve().name
@@ -246,10 +233,7 @@ class Video:
 
 
 def _indexed(stream: VideoStream) -> FrameOrder | None:
-    """From the index of the container, if it lists every frame and their distance is constant.
-
-    The index of MP4 has decoding times; with a constant distance the times of presentation are as far apart.
-    """
+    """From the index of the container, if it lists every frame and their distance is constant."""
     entries = stream.index_entries
     count = len(entries)
     if count == 0 or count != stream.frames:

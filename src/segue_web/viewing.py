@@ -1,7 +1,4 @@
-"""The backend of the page of ``segue view``: results to look at, or two to compare.
-
-Two are compared object by object as DAVIS does, or by all foreground as CDnet2014 does.
-"""
+"""The backend of the page of ``segue view``: results, or two by objects as in DAVIS or as in CDnet2014."""
 
 from __future__ import annotations
 
@@ -59,10 +56,7 @@ class OfObjects:
 
 
 class OfForeground:
-    """Recall, precision and F of CDnet2014, of the pixels of all frames together.
-
-    For labels of CDnet2014, unknown and outside pixels do not count.
-    """
+    """Recall, precision and F of CDnet2014 over all pixels but those that its labels leave out."""
 
     columns: tuple[str, ...] = ("Re", "Pr", "F")
 
@@ -88,11 +82,7 @@ class OfForeground:
 
 
 class Comparison:
-    """Two results of one video; the second may be the ground truth.
-
-    ``measure`` None takes ``foreground`` for labels of CDnet2014, else ``davis``. ``ids`` are those of the
-    second result's objects among the first one's.
-    """
+    """Two results of one video; ``ids`` are those of the second's objects among the first's."""
 
     def __init__(self, first: Labels, second: Labels, size: tuple[int, int], measure: str | None) -> None:
         self._measure: Any = OfObjects()

@@ -51,14 +51,7 @@ KEPT_ANSWERS = 8
 
 @dataclass(frozen=True, slots=True)
 class Clicked:
-    """The mask that clicks mean.
-
-    Attributes:
-        plane: the mask, (H, W).
-        iou: its predicted IoU with what was meant, in [0, 1]; None where the prompter does not say.
-        extent: what of :data:`segue.prompts.Extent` it shows.
-        extents: which others are available.
-    """
+    """The mask (H, W) that clicks mean, its predicted IoU if known, and its extent among others."""
 
     plane: BoolArray
     iou: float | None
@@ -107,10 +100,7 @@ class Tools:
         return None if other < 0 else self.video.frame(other).image
 
     def prepare(self, index: int, at: Point | None = None) -> None:
-        """Load what a click and a tracking need, and answer a first click at a place, or in the middle.
-
-        A :class:`MotionPrompter` keeps its last answer, so that a click there takes no time.
-        """
+        """Load what a click and a tracking need, and answer a first click at a place, or in the middle."""
         height, width = self.video.size
         self.prompter(index).answer(Prompts(points=[at or (width / 2, height / 2)]))
         self.network  # noqa: B018  loaded now, so that the first tracking begins at once
@@ -129,20 +119,14 @@ class Tools:
         return Clicked(answer.mask, _iou(answer), answer.extent, answer.extents)
 
     def _probability(self, index: int, mask: BoolArray) -> Float32Array | BoolArray:
-        """Probabilities of a mask of a frame if it was computed here, else the mask.
-
-        The project keeps masks alone, but a correction is better where the prompter sees what it doubted.
-        """
+        """Probabilities of a mask if it was computed here, which correct it better, else the mask."""
         for frame, levels in reversed(self._answers):
             if frame == index and np.array_equal(levels > 127, mask):
                 return np.divide(levels, 255, dtype=np.float32)
         return mask
 
     def find(self, index: int, name: str, text: str = "") -> list[dict[str, Any]]:
-        """Objects found by a detector of :func:`segue.detector`, or those that a text names, for the page.
-
-        Where scores say only the order, the prompter says how good each mask may be.
-        """
+        """Objects that a detector finds, or that a text names; the prompter scores those without a score."""
         taken = DETECTORS.find(name).supported_options
         if text.strip():
             find = self._detector(name if "classes" in taken else None, text=text)

@@ -28,17 +28,11 @@ __all__ = [
 
 
 class Format(NamedTuple):
-    """Options of an export.
+    """Options of an export."""
 
-    Attributes:
-        suffix: ending of the file, none for a folder.
-        write: what writes it.
-        known_only: whether it lists frames one by one, and so can leave out frames without annotation.
-    """
-
-    suffix: str
+    suffix: str  # none for a folder
     write: Writer
-    known_only: bool = False
+    known_only: bool = False  # can leave out frames without annotation
 
 
 FORMATS = {

@@ -19,12 +19,7 @@ from segue_web.video import Video
 
 
 def cvat(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
-    """CVAT for video 1.1: polygons where a person drew keyframes, masks elsewhere.
-
-    CVAT follows no masks, so each is a track of one frame, as CVAT itself writes them; those of one object
-    share its group. Polygons with keyframes, and those interpolated between them, are one track; a frame
-    whose mask is no longer that of its polygon has the mask.
-    """
+    """CVAT for video 1.1: a track for the polygons of each object, and one of a frame for each other mask."""
     tracks = _Tracks(video, taken)
     for done, index in enumerate(taken.span(video), 1):
         tracks.add(index, dict(taken.planes(index, video.size)))
@@ -60,13 +55,7 @@ def _meta(video: Video, taken: Snapshot, mixed: set[str]) -> ET.Element:
 
 
 class _Tracks:
-    """Collects tracks frame by frame.
-
-    Attributes:
-        polygons: the track of each object that has polygons. They come first in the file, for what comes
-            later covers what comes earlier.
-        masks: one track for each mask.
-    """
+    """Collects tracks frame by frame: polygons by object, which come first and lie below, and masks."""
 
     def __init__(self, video: Video, taken: Snapshot) -> None:
         self._video, self._taken = video, taken

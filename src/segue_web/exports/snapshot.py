@@ -16,32 +16,18 @@ from segue_web.video import Video
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The objects and frames of an export.
+    """The objects and frames of an export."""
 
-    Attributes:
-        masks: by frame on which something is known of one of the objects, also that it is not there, the
-            run lengths of each visible object.
-        names: class, or where it has none the name, and colour of each object; others are left out.
-        scores: by frame and object.
-        all_frames: whether data sets get the other frames as well, as if nothing were there.
-        first: the first frame that is exported.
-        last: the last one; None takes the last frame of the video.
-        soft: whether cut-outs have soft edges.
-        attributes: of each object that has any, by name; its group is one of them, called ``group``.
-        polygons: those that a person drew to be interpolated, by object and frame.
-        between: frames and objects whose masks were interpolated between two polygons.
-    """
-
-    masks: Mapping[int, Mapping[int, str]]
-    names: Mapping[int, tuple[str, str]]
+    masks: Mapping[int, Mapping[int, str]]  # run lengths by frame and object; empty where none is visible
+    names: Mapping[int, tuple[str, str]]  # class or name, and colour, of each object
     scores: Mapping[tuple[int, int], float]
-    all_frames: bool = False
+    all_frames: bool = False  # whether data sets get frames without annotation
     first: int = 0
     last: int | None = None
     soft: bool = False
-    attributes: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
-    polygons: Mapping[int, Mapping[int, Corners]] = field(default_factory=dict)
-    between: Set[tuple[int, int]] = frozenset()
+    attributes: Mapping[int, Mapping[str, str]] = field(default_factory=dict)  # ``group`` is one
+    polygons: Mapping[int, Mapping[int, Corners]] = field(default_factory=dict)  # by object and frame
+    between: Set[tuple[int, int]] = frozenset()  # frames and objects that were interpolated
 
     def attribute_names(self) -> list[str]:
         """The names of all attributes, in their order."""
@@ -57,10 +43,7 @@ class Snapshot:
         return span if self.all_frames else [index for index in sorted(self.masks) if index in span]
 
     def mask(self, index: int, size: tuple[int, int]) -> IndexMask:
-        """Index mask of a frame with the chosen objects; empty where nothing is saved.
-
-        Returns (H, W), uint8 or uint16, 0 and ids of ``names``.
-        """
+        """Index mask (H, W), uint8 or uint16, of the chosen objects on a frame."""
         return composed(self._chosen(index), size)
 
     def lengths(self, index: int, size: tuple[int, int]) -> dict[int, Rle]:

@@ -1,9 +1,4 @@
-"""An ML backend of Label Studio: clicks, boxes and brushes become masks, boxes in videos are followed.
-
-The protocol is that of ``label-studio-ml-backend``: Label Studio posts tasks and what the annotator has just
-drawn to ``/predict`` and takes regions from the answer. What it draws is in percent of the image, frames of
-videos count from 1, and masks are brush run lengths (:func:`segue_web.exports.tools.brush_rle`).
-"""
+"""An ML backend of Label Studio, by the protocol of ``label-studio-ml-backend``; frames count from 1."""
 
 from __future__ import annotations
 
@@ -122,14 +117,7 @@ class Prediction(Body):
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """Supported tags of a labelling configuration.
-
-    Attributes:
-        kind: ``brushlabels``, ``polygonlabels`` or ``videorectangle``.
-        from_name: the tag that gets the regions.
-        to_name: the tag of the image or video.
-        key: the field of a task's data that has it.
-    """
+    """The supported tags of a labelling configuration, and the field of a task of its image or video."""
 
     kind: str
     from_name: str

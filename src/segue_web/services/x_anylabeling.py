@@ -1,9 +1,4 @@
-"""A remote server for X-AnyLabeling: clicks and boxes become polygons, objects are followed through a folder.
-
-The protocol is that of X-AnyLabeling-Server, which the model type ``remote_server`` of X-AnyLabeling speaks:
-``/v1/models`` lists what there is, ``/v1/predict`` answers for an image, and ``/v1/video/...`` for the
-images of a folder.
-"""
+"""A remote server for X-AnyLabeling, by the protocol of its model type ``remote_server``."""
 
 from __future__ import annotations
 
@@ -161,11 +156,7 @@ class _Clip:
 
 
 class Clips:
-    """The clips that X-AnyLabeling has sent.
-
-    Args:
-        assistant: makes masks and tracks.
-    """
+    """The clips that X-AnyLabeling has sent."""
 
     def __init__(self, assistant: Assistant) -> None:
         self._assistant = assistant
