@@ -210,7 +210,7 @@ class Project(Store):
         self._changed.frames.add(frame)
 
     def put(self, frame: int, objects: Mapping[int, MarkedMask]) -> None:
-        """Put masks (H, W), bool, into a frame, inside :meth:`change`; a person's give way to a person's only."""
+        """Put masks (H, W), bool, into a frame, inside :meth:`change`; only a person's replace a person's."""
         known = self.marks(frame)
         for number, (plane, mark) in objects.items():
             if mark.kind != "given" and number in known and known[number].kind == "given":

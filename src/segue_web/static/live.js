@@ -2,8 +2,7 @@
 
 import { clock, element, make, otherTheme, span, swatch } from "./dom.js";
 import { icon } from "./icons.js";
-import { along, outline, painted, rgb, write } from "./paint.js";
-import { fillLabels } from "./runs.js";
+import { along, outline, paintedMask, rimOf, write } from "./paint.js";
 
 /**
  * @typedef {{name: string, points: [number, number][], line: boolean}} Zone
@@ -26,7 +25,7 @@ let about = { name: "segue", live: false, zones: [], colours: ["#f2495c"] };
 let picture = null;
 /** @type {ImageBitmap | null} */
 let bitmap = null;
-/** @type {HTMLCanvasElement | null} */
+/** masks as pictures, made when they are shown @type {{picture: HTMLCanvasElement, x: number, y: number}[] | null} */
 let overlay = null;
 /** @type {WebSocket | null} */
 let socket = null;
@@ -151,23 +150,13 @@ function draw() {
   element("clock").textContent = clock(picture.time);
   const pixel = devicePixelRatio / scale;
   if (shown.masks) {
-    context.drawImage(overlayOf(picture), 0, 0, width, height);
+    overlay ??= Object.entries(picture.masks).map(([id, counts]) => paintedMask(counts, height, rimOf(width, height), colourOf(Number(id)), shown.opacity));
+    for (const mask of overlay) context.drawImage(mask.picture, mask.x, mask.y);
     for (const [id, [x0, y0, x1]] of Object.entries(picture.boxes)) {
       if (Object.keys(picture.boxes).length > 1 || picture.labels[id]) label(`${id} ${picture.labels[id] ?? ""}`, (x0 + x1) / 2, y0 - 9 * pixel, pixel, colourOf(Number(id)));
     }
   }
   if (shown.zones) drawZones(picture, pixel);
-}
-
-function overlayOf(of) {
-  const [height, width] = of.size;
-  const tint = 255 * shown.opacity;
-  if (!overlay) {
-    const labels = new Uint16Array(width * height);
-    for (const [id, counts] of Object.entries(of.masks)) fillLabels(labels, counts, Number(id), width, height);
-    overlay = painted(labels, width, height, (id, rim) => [...rgb(colourOf(id)), rim ? 255 : tint]);
-  }
-  return overlay;
 }
 
 /** Zones are given in pixels of the source. */

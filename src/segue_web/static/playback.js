@@ -49,7 +49,7 @@ function play(now) {
 
 /** To the next frame that a person corrected. */
 export function goGiven(direction) {
-  const frames = state.givenFrames();
+  const frames = state.framesOf("given");
   const next = direction > 0 ? frames.find((frame) => frame > state.frame) : frames.reverse().find((frame) => frame < state.frame);
   if (next !== undefined) go(next);
 }

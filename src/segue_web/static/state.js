@@ -9,13 +9,9 @@
  * @typedef {{corners: [number, number][], kind: "key" | "between" | "near"}} Polygon
  * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>,
  *   prompts: Record<string, Prompts>, polygons?: Record<string, Polygon>, marks: Record<string, [string, number, number, number | null, number | null]>}} Look
- * @typedef {{id: number | null, fresh: boolean}} Target what edits are of: without an id a new object, of which all edits
- *   with the same target are; fresh: a person asked for a new one
- * @typedef {{undo: string | null, redo: string | null}} History
  * @typedef {{frame: number, label: string | null, masks: Record<string, string>}} Before
- * @typedef {{what: string, done: number, total: number, rate?: number}} Running
+ * @typedef {{event: string, what: string, done: number, total: number, rate: number}} Running
  * @typedef {{counts: string, label: string | null, score: number | null}} Found
- * @typedef {{event: string, [key: string]: any}} ServerEvent
  */
 
 /** masks of clicks and suggestions below this expected overlap are listed to be looked at; it is often too low */
@@ -48,6 +44,7 @@ class State {
     /** what an object may be; empty where it may be anything @type {string[]} */
     this.classes = [];
     this.frame = 0;
+    /** what edits are of; without an id a new object, that of all edits with this target, perhaps asked for by a person */
     this.target = { id: null, fresh: false };
     /** changes that the server has not answered yet */
     this.pending = 0;
@@ -148,10 +145,17 @@ class State {
     return [from >= 0 ? Math.min(from, last) : 0, to >= 0 ? Math.min(to, last) : last];
   }
 
-  /** whether a tracking can start from a mask of an object */
-  isStarted(object) {
-    for (const mark of this.marksOf(object).values()) if (mark.kind === "given" || mark.kind === "imported") return true;
-    return false;
+  /** frames on which an object has a mask of a kind, ascending */
+  framesOf(kind, objects = this.objects) {
+    const frames = objects.flatMap(({ id }) => [...this.marksOf(id)].filter(([, mark]) => mark.kind === kind));
+    return [...new Set(frames.map(([frame]) => frame))].sort((a, b) => a - b);
+  }
+
+  /** frames that a tracking can start from: corrected ones, or where there are none imported ones */
+  get starts() {
+    const objects = this.objects.filter((item) => !item.locked && (this.group === null || item.group === this.group));
+    const given = this.framesOf("given", objects);
+    return given.length ? given : this.framesOf("imported", objects);
   }
 
   /** whether any frame has a mask that no person drew */
@@ -161,22 +165,11 @@ class State {
   }
 
   /** whether this frame lies between two corrected ones that are not next to each other, as the server's plan */
-  canJoin() {
-    const ids = new Set(this.group === null ? this.objects.map((item) => item.id) : this.chosenIds);
-    for (const item of this.objects) if (item.locked) ids.delete(item.id);
-    const has = (kind) => [...ids].some((id) => [...this.marksOf(id).values()].some((mark) => mark.kind === kind));
-    const kind = has("given") ? "given" : "imported";
-    let [here, before, after] = [false, -1, Infinity];
-    for (const id of ids) {
-      for (const [frame, mark] of this.marksOf(id)) {
-        if (mark.kind !== kind) continue;
-        if (frame < this.frame) before = Math.max(before, frame);
-        else if (frame > this.frame) after = Math.min(after, frame);
-        else here = true;
-      }
-    }
-    const start = before >= 0 ? before : here ? this.frame : Infinity;
-    return after - start > 1 && after - start <= MOST_BETWEEN;
+  get canJoin() {
+    const { starts } = this;
+    const before = starts.filter((frame) => frame < this.frame).pop() ?? (starts.includes(this.frame) ? this.frame : Infinity);
+    const after = starts.find((frame) => frame > this.frame) ?? -1;
+    return after - before > 1 && after - before <= MOST_BETWEEN;
   }
 
   /** ways to look at two results: id and name */
@@ -233,13 +226,6 @@ class State {
 
   get chosenObject() {
     return this.objects.find((item) => item.id === this.object);
-  }
-
-  /** frames on which somebody gave a mask, ascending */
-  givenFrames() {
-    const frames = new Set();
-    for (const marks of this.marks.values()) for (const [frame, mark] of marks) if (mark.kind === "given") frames.add(frame);
-    return [...frames].sort((a, b) => a - b);
   }
 
   /** Frames to look at next: the least sure ones, no two of an object within ten frames. */
