@@ -17,12 +17,11 @@ from pydantic import (
 )
 
 from segue.errors import DatasetError, PromptError, SegueError
-from segue.jobs.options import error_text
 from segue.masks import Rle, decode_rle
 from segue.masks.rle import check_runs
 from segue.prompts.extents import Extent
 from segue.types import Box
-from segue_web.text import without_controls
+from segue_web.text import first_problem, without_controls
 
 MAX_BYTES = 4 << 20
 """Longest message."""
@@ -289,4 +288,4 @@ def parse(text: str) -> AnyMessage:
     try:
         return _ADAPTER.validate_json(text)
     except ValidationError as error:
-        raise SegueError(f"the request is not valid: {error_text(error)}") from None
+        raise SegueError(f"the request is not valid: {first_problem(error)}") from None

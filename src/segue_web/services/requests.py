@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segue.errors import SegueError
 from segue_web.services.assistant import RequestError
+from segue_web.text import first_problem
 
 LARGEST_REQUEST = 64 << 20
 """Bytes of a body."""
@@ -63,9 +64,7 @@ def parse(kind: type[B], data: bytes) -> B:
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise RequestError(f"{place or 'request'}: {first['msg']}") from None
+        raise RequestError(first_problem(error, "request: ")) from None
 
 
 async def body_of(request: Request) -> bytes:
