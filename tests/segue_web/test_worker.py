@@ -155,7 +155,7 @@ def killed_again_and_again(video: Path, kills: int) -> None:
             job = asyncio.ensure_future(count(10_000))
             await asyncio.sleep(chance.random() * chance.choice([0.05, 3.0]))
             os.kill(worker._process.pid, signal.SIGKILL)
-            with pytest.raises(SegueError, match="has ended"):
+            with pytest.raises(SegueError):
                 await asyncio.wait_for(job, 30)
         assert await count(5) == 5
         worker.close()
