@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from segue.errors import PromptError, TrainingError
+from segue.jobs.parts import Model, VideoSource
 from segue.jobs.processes import settings_of, value_of, words_of
 from segue.jobs.prompting import plan_prompts
 from segue.jobs.typed import typed_prompts
-from segue.jobs.values import TrainJob
+from segue.jobs.values import TrackJob, TrainJob
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt
 
 FIRST = Frame(4, 0.4, np.zeros((6, 8, 3), np.uint8))
@@ -46,12 +47,14 @@ def test_prompts_name_frames_and_objects() -> None:
 
 @pytest.mark.parametrize(("frame", "there"), [(4, True), (6, True), (5, False), (3, False), (2, False)])
 def test_a_prompt_has_a_frame_among_those_of_the_source(frame: int, there: bool) -> None:
-    value = BoxPrompt(1, (0, 0, 4, 4), frame=frame)
+    source = VideoSource(place="dog.mp4", stride=2)
+    prompts = (BoxPrompt(1, (0, 0, 4, 4), frame=frame),)
+    job = TrackJob(source=source, model=Model(name="stcn-lite"), prompts=prompts)
     if there:
-        assert list(plan_prompts([value], FIRST, SIZE, 2, fit=False)) == [frame]
+        assert list(plan_prompts(job, FIRST, SIZE)) == [frame]
     else:
-        with pytest.raises(PromptError, match=f"prompt for frame {frame}, but .* steps of 2 from 4 on"):
-            plan_prompts([value], FIRST, SIZE, 2, fit=False)
+        with pytest.raises(PromptError, match=f"frame {frame}"):
+            plan_prompts(job, FIRST, SIZE)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,6 @@ def test_a_session_goes_on_from_its_state_with_any_network(make: Callable[[], Me
 def test_reach_is_the_network_s_own_or_what_is_asked_for(
     max_jump: float | None, expected: float | None
 ) -> None:
-    assert make_schedule(STCNLite.schedule, TrackOptions(max_jump=max_jump)).max_jump == expected
+    assert make_schedule(STCNLite, TrackOptions(max_jump=max_jump)).max_jump == expected
     with pytest.raises(ValueError, match="part of the diagonal"):
-        make_schedule(STCNLite.schedule, TrackOptions(max_jump=3))
+        make_schedule(STCNLite, TrackOptions(max_jump=3))

@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from segue.errors import PromptError, SourceError
+from segue.jobs.parts import Model, VideoSource
 from segue.jobs.prompting import plan_prompts
 from segue.jobs.typed import typed_prompts
+from segue.jobs.values import TrackJob
 from segue.masks import write_index_mask
 from segue.prompts import resolve
 from segue.types import Frame
@@ -33,8 +35,9 @@ def save(path: Path, mask: npt.NDArray[np.uint8]) -> str:
 def index_mask(*typed: str, size: tuple[int, int] = SIZE, fit: bool = False) -> npt.NDArray[np.int32]:
     """The masks of files, as they are typed, as one index mask."""
     frame = Frame(0, 0.0, np.zeros((*size, 3), np.uint8))
-    plan = plan_prompts(typed_prompts(typed, [], [], []), frame, size, 1, fit=fit)
-    return resolve(frame, plan[0]).mask.numpy()
+    source, prompts = VideoSource(place="dog.mp4"), typed_prompts(typed, [], [], [])
+    job = TrackJob(source=source, model=Model(name="stcn-lite"), prompts=prompts, fit=fit)
+    return resolve(frame, plan_prompts(job, frame, size)[0]).mask.numpy()
 
 
 def test_one_indexed_file_is_taken_as_it_is(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import inspect
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NoReturn, TypeVar, cast
@@ -186,7 +186,8 @@ class Results(Iterator[Segmentation], Generic[S]):
         self._state.begun = True
         try:
             watch = _Watch(self.source, self._progress)
-            return run_open(replace(self._opened, job=self.job), watch).paths
+            self._opened.job = self.job
+            return run_open(self._opened, watch).paths
         finally:
             self.close()
 
@@ -266,7 +267,7 @@ def _counted(
     watch = _Watch(opened.source, progress)
     try:
         with opened:
-            loop = FrameLoop(opened.session, opened.step, copies=opened.in_memory)
+            loop = FrameLoop(opened.session, opened.step, copies=opened.in_memory, required=opened.required)
             for frame, result in loop.over(opened.frames):
                 watch.frame(frame, result, "")
                 yield frame, result

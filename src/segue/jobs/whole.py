@@ -14,6 +14,7 @@ from segue.jobs.observer import Observer
 from segue.jobs.opened import first_frame, open_video
 from segue.jobs.options import InstanceOptions
 from segue.jobs.parts import DEFAULT_FORMATS
+from segue.jobs.running import RunResult
 from segue.jobs.values import InstancesJob
 from segue.sessions.networks import instance_network
 from segue.sessions.official import sure_results, whole_clip
@@ -22,9 +23,7 @@ from segue.video.outputs import output_paths
 from segue.video.partial import prepare, write_complete
 
 
-def run_whole(
-    job: InstancesJob, observer: Observer, cancel: CancelToken | None
-) -> tuple[dict[str, Path], int, float]:
+def run_whole(job: InstancesJob, observer: Observer, cancel: CancelToken | None) -> RunResult:
     """Look at a video as one clip."""
     _check_options(job)
     source = open_video(job.source)
@@ -63,7 +62,7 @@ def run_whole(
     for frame, result in zip(seen, sure_results(records, seen, network.score) if seen else (), strict=True):
         observer.frame(frame, result, "")
     observer.written("ytvis", path)
-    return {"ytvis": path}, total, time.perf_counter() - begun
+    return RunResult({"ytvis": path}, total, time.perf_counter() - begun)
 
 
 def _check_options(job: InstancesJob) -> None:
