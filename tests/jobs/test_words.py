@@ -11,9 +11,9 @@ import pytest
 from segue.errors import PromptError, TrainingError
 from segue.jobs.parts import Model, VideoSource
 from segue.jobs.processes import settings_of, value_of, words_of
-from segue.jobs.prompting import plan_prompts
-from segue.jobs.typed import typed_prompts
+from segue.jobs.tracking import plan_prompts
 from segue.jobs.values import TrackJob, TrainJob
+from segue.prompts.parse import typed_prompts
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt
 
 FIRST = Frame(4, 0.4, np.zeros((6, 8, 3), np.uint8))

@@ -11,11 +11,11 @@ from PIL import Image
 
 from segue.errors import PromptError, SourceError
 from segue.jobs.parts import Model, VideoSource
-from segue.jobs.prompting import plan_prompts
-from segue.jobs.typed import typed_prompts
+from segue.jobs.tracking import plan_prompts
 from segue.jobs.values import TrackJob
 from segue.masks import write_index_mask
 from segue.prompts import resolve
+from segue.prompts.parse import typed_prompts
 from segue.types import Frame
 
 SIZE = (12, 20)

@@ -12,26 +12,42 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NoReturn, TypeVar, cast
 
-from segue.api.tables import to_pandas
-from segue.api.writing import as_formats, write_results
 from segue.errors import ArgumentError, SegueError
 from segue.inputs import kind_of
 from segue.jobs.describing import described, model_value, opened_source, source_value
+from segue.jobs.files import record_path
 from segue.jobs.loop import FrameLoop
 from segue.jobs.observer import Observer
 from segue.jobs.opened import OpenJob
-from segue.jobs.options import by_arguments, checked
+from segue.jobs.options import checked
 from segue.jobs.parts import Outputs
 from segue.jobs.running import open_job, run_open
 from segue.jobs.values import VideoJob
+from segue.options import by_arguments
+from segue.registry import SINKS
 from segue.sessions.base import Session
 from segue.types import Frame, Segmentation
-from segue.video import Source
+from segue.video import Source, open_sinks
 
 S = TypeVar("S", bound=Session, covariant=True)
 
 Progress = Callable[[int, int | None], None]
 """Called after each result with the number of results so far, and the expected one, if known."""
+
+
+COLUMNS = {
+    "frame": "int64",
+    "time": "float64",
+    "id": "int64",
+    "label": "object",
+    "score": "float64",
+    "x0": "float64",
+    "y0": "float64",
+    "x1": "float64",
+    "y1": "float64",
+    "area": "int64",
+}
+"""Columns of the table with their types."""
 
 
 class Results(Iterator[Segmentation], Generic[S]):
@@ -131,7 +147,26 @@ class Results(Iterator[Segmentation], Generic[S]):
             >>> table = segue.track("dog.mp4", first_mask).to_pandas()  # doctest: +SKIP
             >>> table.groupby("id").area.mean()  # doctest: +SKIP
         """
-        return to_pandas(iter(self))
+        self.__iter__()
+        try:
+            import pandas
+        except ImportError:
+            raise SegueError("a table needs pandas, which is not installed: pip install pandas") from None
+        rows = [
+            (
+                result.index,
+                result.time,
+                item.id,
+                item.label,
+                item.score,
+                *(item.box or (None,) * 4),
+                item.area,
+            )
+            for result in self
+            for item in result.objects
+        ]
+        # As objects first: pandas would turn None among labels into NaN.
+        return pandas.DataFrame(rows, columns=list(COLUMNS), dtype=object).astype(COLUMNS)
 
     def save(
         self,
@@ -274,3 +309,37 @@ def _counted(
             opened.finish()
     finally:
         state.over = True
+
+
+def as_formats(formats: Sequence[str] | str) -> tuple[str, ...]:
+    """The names of formats, as a list or a single name."""
+    names = (formats,) if isinstance(formats, str) else formats
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise ArgumentError(
+            f"formats: {kind_of(formats)}; give a name or a list of names: {', '.join(SINKS.names)}"
+        )
+    return tuple(names)
+
+
+def write_results(
+    pairs: Iterator[tuple[Frame, Segmentation]],
+    path: Path,
+    formats: Sequence[str],
+    source: Source,
+    *,
+    overwrite: bool,
+    side_by_side: bool,
+    categories: Mapping[str, int] | None = None,
+) -> dict[str, Path]:
+    """Write results with their frames.
+
+    No job is known that gives just these; the record of another one that was there is removed.
+    """
+    outputs = open_sinks(
+        path, formats, source, overwrite=overwrite, side_by_side=side_by_side, categories=categories
+    )
+    with outputs.sink as sink:
+        for frame, result in pairs:
+            sink.write(frame, result)
+    record_path(path, outputs.paths).unlink(missing_ok=True)
+    return outputs.paths

@@ -9,10 +9,11 @@ import typer
 
 from segue.cli.options import ChosenOptions, Fields, Options, Values, command
 from segue.errors import SinkError
-from segue.jobs.options import checked, nested
+from segue.jobs.options import checked
 from segue.jobs.parts import Finding
 from segue.jobs.plan import check_detector
 from segue.notices import notice
+from segue.options import nested
 from segue.prompts.selection import Found
 from segue.registry import DETECTORS
 from segue.reports.terminal import print_table
@@ -74,8 +75,12 @@ def _detect(source: Values, found: ChosenOptions, written: Values) -> None:
         prepare(path)
     finding = checked(Finding, nested({place: value for place, value in found.items() if value is not None}))
     check_detector(finding.name, finding.weights)
-    from segue.jobs.detecting import detect_first, write_found  # imports PyTorch
-    from segue.jobs.prompting import DEFAULT_NOTICE, make_detector
+    from segue.jobs.detecting import (  # imports PyTorch
+        DEFAULT_NOTICE,
+        detect_first,
+        make_detector,
+        write_found,
+    )
 
     find = make_detector(finding, out.device)
     if finding.name is None and finding.text is None:

@@ -18,10 +18,11 @@ from segue.cli.options import ChosenOptions, Fields, Options, Values, command
 from segue.errors import SegueError
 from segue.inputs import printable
 from segue.jobs.observer import Observer
-from segue.jobs.options import checked, nested
+from segue.jobs.options import checked
 from segue.jobs.plan import check_needs
 from segue.jobs.values import Job, TrackJob, VideoJob, check_prompts
 from segue.notices import notice
+from segue.options import nested
 from segue.registry import COMMANDS, DETECTORS, SINKS
 from segue.reports.terminal import bars
 

@@ -13,8 +13,8 @@ import typer
 from segue.cli.options import ChosenOptions, Options, Values
 from segue.cli.running import job_command
 from segue.errors import PromptError
-from segue.jobs.typed import typed_prompts
 from segue.jobs.values import TrackJob
+from segue.prompts.parse import typed_prompts
 from segue.registry import MODELS
 
 TRACKERS = ", ".join(entry.name for entry in MODELS if entry.task == "track")

@@ -9,12 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from segue.errors import ArgumentError
 from segue.inputs import kind_of, parse_json
-from segue.options import PANELS as PANELS
-from segue.options import by_arguments as by_arguments
-from segue.options import flags_of as flags_of
-from segue.options import nested as nested
-from segue.options import offered as offered
-from segue.options import option as option
+from segue.options import option
 from segue.types import FollowCamera, MemoryPolicy
 
 

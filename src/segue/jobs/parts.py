@@ -9,7 +9,8 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, PlainValidator
 
 from segue.inputs import kind_of
-from segue.jobs.options import Names, Value, by_commas, option
+from segue.jobs.options import Names, Value, by_commas
+from segue.options import option
 from segue.types import (
     BoxPrompt,
     DamagePolicy,

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 
 from segue.errors import ArgumentError, PromptError, SourceError
-from segue.jobs.ahead import Ahead
+from segue.jobs.detecting import DEFAULT_NOTICE, make_detector
 from segue.jobs.loop import step_required
 from segue.jobs.opened import Inputs, OpenJob, first_frame
 from segue.jobs.options import SettingValue, TrackOptions
-from segue.jobs.parts import Finding
-from segue.jobs.prompting import DEFAULT_NOTICE, make_detector, make_prompter, plan_prompts
+from segue.jobs.parts import AnyPrompt, Finding
 from segue.jobs.values import TrackJob, check_prompts
+from segue.masks import decode_rle, resize_mask
 from segue.models.base import FramePrompts, Schedule, TrackNetwork
 from segue.models.detection.released import SAM3_VIDEO, licence_of
-from segue.prompts import MakePrompter, prompter_of
+from segue.prompts import MakePrompter, find_prompter, prompter_of
 from segue.prompts.motion import with_motion
+from segue.prompts.parse import errors_name, fit_mask, read_prompt_mask
 from segue.prompts.phrases import parse_phrases
 from segue.prompts.proposals import Detector
 from segue.prompts.selection import Rules
@@ -32,7 +36,8 @@ from segue.sessions.detecting import ask, choose_for_text, concept_session
 from segue.sessions.networks import track_network
 from segue.sessions.reverse import ReversePass
 from segue.sessions.review import ReviewList
-from segue.types import ATTENTION_BELOW, Frame, Prompt, Segmentation
+from segue.types import ATTENTION_BELOW, Frame, Image, MaskPrompt, Prompt, Segmentation
+from segue.video import Source
 
 EVERY = 5  # frames from one look for a text to the next
 NAMED = 5  # frames to look at that a run names at its end
@@ -81,6 +86,92 @@ def in_words(kind: Any) -> str:
         return f"one of {', '.join(map(str, get_args(kind)))}"
     words = {bool: "true or false", int: "a whole number", float: "a number", type(None): "none"}
     return " or ".join(words[part] for part in get_args(kind) or (kind,))
+
+
+def plan_prompts(job: TrackJob, first: Frame, size: tuple[int, int]) -> dict[int, list[Prompt]]:
+    """The prompts of each frame, as a session takes them; those of the job are in pixels of ``size``."""
+    by_frame: dict[int, list[AnyPrompt]] = defaultdict(list)
+    for value in job.prompts:
+        by_frame[first.index if value.frame is None else value.frame].append(value)
+    stride = job.source.stride
+    for index in by_frame:
+        if index < first.index or (index - first.index) % stride:
+            steps = f"in steps of {stride} from {first.index} on"
+            raise PromptError(f"there is a prompt for frame {index}, but the frames go {steps}")
+    return {index: list(_prompts(given, size, first.size, job.fit)) for index, given in by_frame.items()}
+
+
+def _prompts(
+    prompts: Sequence[AnyPrompt], size: tuple[int, int], frame_size: tuple[int, int], fit: bool
+) -> Iterator[Prompt]:
+    """Read and check the prompts of one frame in pixels of ``size``; frames have ``frame_size``."""
+    for item in prompts:  # in their order: where they overlap, the later one wins
+        if not isinstance(item, MaskPrompt):
+            yield item.scaled(frame_size[1] / size[1], frame_size[0] / size[0])
+            continue
+        with errors_name(item.path or f"object {item.id}"):
+            mask: npt.NDArray[Any] = (
+                read_prompt_mask(Path(item.path), one=item.id > 0) if item.path else _decoded(item.mask)
+            )
+            if mask.shape != frame_size:  # else it is a mask of the reduced frames
+                mask = fit_mask(mask, size, fit)
+            if not mask.any():
+                raise PromptError("the mask is empty; draw at least one object")
+            mask = resize_mask(mask, frame_size)
+        if not item.id:
+            yield from MaskPrompt.each(mask)
+        elif mask.any():  # else it is too small for the reduced frames
+            yield replace(item, mask=mask != 0, digest=None)
+
+
+def _decoded(mask: Any) -> npt.NDArray[Any]:
+    return mask if isinstance(mask, np.ndarray) else decode_rle(mask)
+
+
+def make_prompter(job: TrackJob) -> MakePrompter | None:
+    """Prompter for boxes and points, by name or weight file; None leaves it to the session."""
+    if job.prompter is not None:
+        if job.refine not in (None, "network"):
+            raise PromptError(f"--prompter says what makes masks; leave out --refine {job.refine}")
+        return find_prompter(job.prompter, device=job.device)
+    if job.refine is None:
+        return None
+    if job.refine not in ("network", "grabcut"):
+        raise PromptError(f"--refine {job.refine}: boxes and points take network or grabcut")
+    network = job.refine == "network"
+    return prompter_of(job.model.name, device=job.device) if network else find_prompter("grabcut")
+
+
+class Ahead:
+    """The frames of a source, once, and the image of the next one where a click asks for it.
+
+    Args:
+        source: where the frames come from; nothing is read before the first one is taken.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._frames: Iterator[Frame] | None = None
+        self._next: Frame | None = None
+        # A program that gives its images once may fill one array again and again.
+        self._sees = not (source.request.place is None and source.once)
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        if self._frames is None:
+            self._frames = iter(self._source)
+        frame, self._next = self._next, None
+        return next(self._frames) if frame is None else frame
+
+    def picture(self, _: Image) -> Image | None:
+        """The image of the frame after the one that was taken last. Returns RGB (H, W, 3), uint8."""
+        if not self._sees or self._frames is None:
+            return None
+        if self._next is None:
+            self._next = next(self._frames, None)
+        return None if self._next is None else self._next.image
 
 
 def open_track(job: TrackJob, inputs: Inputs) -> OpenJob:

@@ -11,15 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_
 
 from segue.errors import ArgumentError, PromptError
 from segue.inputs import parse_json
-from segue.jobs.options import (
-    ForegroundOptions,
-    InstanceOptions,
-    Names,
-    TrackOptions,
-    Value,
-    error_text,
-    option,
-)
+from segue.jobs.options import ForegroundOptions, InstanceOptions, Names, TrackOptions, Value, error_text
 from segue.jobs.parts import (
     AnyPrompt,
     FilePath,
@@ -31,6 +23,7 @@ from segue.jobs.parts import (
     Text,
     VideoSource,
 )
+from segue.options import option
 from segue.types import Refinement
 
 

@@ -18,9 +18,8 @@ from segue.arrays import Float32Array
 from segue.layers.running import choose_device, inference_copy, weights_apart
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts.answers import Answer, PixelWindow, Prompts, Stroke
-from segue.prompts.expected import calibration_of, evidence, expected_iou
 from segue.prompts.extents import Extent, related, whole_of
-from segue.prompts.looks import cut_off, joined
+from segue.prompts.looks import calibration_of, cut_off, evidence, expected_iou, joined
 from segue.prompts.planes import (
     Window,
     around,
