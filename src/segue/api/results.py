@@ -331,10 +331,7 @@ def write_results(
     side_by_side: bool,
     categories: Mapping[str, int] | None = None,
 ) -> dict[str, Path]:
-    """Write results with their frames.
-
-    No job is known that gives just these; the record of another one that was there is removed.
-    """
+    """Write results with their frames; the record of another job that was there is removed."""
     outputs = open_sinks(
         path, formats, source, overwrite=overwrite, side_by_side=side_by_side, categories=categories
     )

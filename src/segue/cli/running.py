@@ -59,15 +59,9 @@ def job_command(
     without: Sequence[str] = (),
     **defaults: Any,
 ) -> Callable[..., None]:
-    """A command that carries out a job, with the options of its class.
+    """A command that carries out a job; ``parse`` changes what is typed otherwise than the job has it.
 
-    Args:
-        parse: changes the values of these options, by their places, where they are typed otherwise than the
-            job has them; is also given those of each group, and ``quiet``. Its docstring is the help.
-        kind: class of the job.
-        groups: further options.
-        without: names of options that the command lacks.
-        defaults: name of the network, or None; ``model_help`` is the help of that option.
+    It is given the values of all options by their places in the job, those of each group, and ``quiet``.
     """
     formats, detectors = ", ".join(SINKS.names), ", ".join(DETECTORS.names)
     text = {
@@ -95,15 +89,7 @@ def job_command(
 
 
 def parse_job(name: str, words: Sequence[str]) -> Job:
-    """The job that a command line means, without carrying it out.
-
-    Args:
-        name: of the command.
-        words: what is typed after it.
-
-    Raises:
-        SegueError: the command line is wrong, or the command carries out no job.
-    """
+    """The job that a command line means, without carrying it out."""
     if "--live" in words:
         raise SegueError("--live shows one run alone; leave it out")
     try:
@@ -148,11 +134,7 @@ def show(job: Job, how: Values | None = None) -> None:
 
 
 class Console(Observer):
-    """Shows on a terminal how a job goes on.
-
-    Args:
-        quiet: no progress.
-    """
+    """Shows on a terminal how a job goes on."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet

@@ -224,10 +224,7 @@ def at_rate(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
 
 
 def _check_composites(source: Source) -> None:
-    """Refuse HOFAM's composites, whose flow and labels would be taken for parts of the scene.
-
-    One is known by its first image: 768 x 256 pixels, of which the right third is a grey label.
-    """
+    """Refuse HOFAM's composites of frame, flow and label, 768 x 256 pixels with a grey label on the right."""
     if source.size != (256, 768) or not source.files or source.files[0].suffix.lower() not in IMAGE_SUFFIXES:
         return
     try:

@@ -37,10 +37,7 @@ def step_required(
     prompts: Sequence[Prompt] | FramePrompts | None,
     required: Container[int],
 ) -> Segmentation | None:
-    """Take a frame that has a result if it is required; without need of the memory it is skipped.
-
-    As in the evaluation of YouTube-VOS, a frame with prompts whose result nobody needs is memory alone.
-    """
+    """Take a frame into the session; only a required one has a result, as in YouTube-VOS."""
     if frame.index in required:
         return session.step(frame, prompts)
     if session.requires_update:

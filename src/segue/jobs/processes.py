@@ -48,11 +48,7 @@ def train(job: TrainJob, observer: Observer, cancel: CancelToken | None = None) 
 
 
 def _finished(command: Sequence[str], cancel: CancelToken | None) -> tuple[int, str]:
-    """Run a program to its end; gives its exit code and the last error that it reported.
-
-    A terminal sends Ctrl-C to a whole group of processes, and a second one interrupts a training before it
-    has saved. The program is a group of its own, which is signalled once.
-    """
+    """Run a program in a process group of its own; gives its exit code and the last error that it told."""
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

@@ -143,11 +143,7 @@ def make_prompter(job: TrackJob) -> MakePrompter | None:
 
 
 class Ahead:
-    """The frames of a source, once, and the image of the next one where a click asks for it.
-
-    Args:
-        source: where the frames come from; nothing is read before the first one is taken.
-    """
+    """The frames of a source, once, and the image of the next one where a click asks for it."""
 
     def __init__(self, source: Source) -> None:
         self._source = source

@@ -159,10 +159,7 @@ def _mask(
     prompter: Callable[[], PicturePrompter],
     known: npt.NDArray[np.float32] | None,
 ) -> tuple[npt.NDArray[np.bool_], float]:
-    """The mask of an object: given, or found by a prompter; points alone correct what is known.
-
-    With it comes its predicted IoU, NaN where a person gave it or the prompter does not say.
-    """
+    """The mask of an object, given or made by a prompter, and its predicted IoU; NaN where nobody says."""
     masks = [prompt for prompt in group if isinstance(prompt, MaskPrompt)]
     boxes = [prompt for prompt in group if isinstance(prompt, BoxPrompt)]
     points = [prompt for prompt in group if isinstance(prompt, PointPrompt)]

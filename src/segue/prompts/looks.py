@@ -14,10 +14,7 @@ CLOSER_WEIGHT = 2.0
 
 
 def joined(found: Answer, closer: Answer) -> Answer:
-    """Weighted mean of two crops at the resolution of the closer one, which counts twice.
-
-    Regions of a single crop take its masks.
-    """
+    """Mean of two looks at the resolution of the closer one, which counts twice."""
     x0, y0 = np.minimum(found.window[:2], closer.window[:2]).tolist()
     x1, y1 = np.maximum(found.window[2:], closer.window[2:]).tolist()
     left, top, right, bottom = closer.window
@@ -89,11 +86,7 @@ def expected_iou(kind: str, seen: Float32Array) -> Float32Array:
 
 
 def calibration_of(prompts: Prompts) -> str:
-    """By which line of :data:`CALIBRATION` the IoU of an answer is predicted.
-
-    It follows from what the prompts say, not from how often they were asked: a single click in the mask so
-    far tells nothing of that mask's faults, and the answer is expected to be as good as the first one was.
-    """
+    """By which line of :data:`CALIBRATION` the IoU is predicted; it follows from the prompts alone."""
     if prompts.box is not None:
         return "box"
     given = [*prompts.points, *prompts.negative, *(stroke[0] for stroke in prompts.scribble)]
