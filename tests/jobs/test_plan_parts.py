@@ -12,7 +12,7 @@ import torch
 
 from segue.errors import PromptError, SinkError
 from segue.jobs.describing import given, stored_prompts
-from segue.jobs.identity import identified, network_digest, record
+from segue.jobs.identity import identified, record
 from segue.jobs.parts import Model, Outputs, VideoSource
 from segue.jobs.plan import check_plan, outputs_of
 from segue.jobs.values import AnnotateJob, ExportJob, ForegroundJob, Job, TrackJob, TrainJob
@@ -123,19 +123,6 @@ def test_objects_are_described_by_class_shape_and_content() -> None:
     assert given("x", Gave()).type.endswith("test_plan_parts.Gave")
     assert given("model", torch.nn.Linear(1, 1)).type == "torch.nn.modules.linear.Linear"
     assert given("x", Gave()).shape is None
-
-
-def test_the_digest_of_a_network_in_memory_stands_in_the_job() -> None:
-    network = torch.nn.Linear(1, 1)
-    job = track(
-        source=VideoSource(place=None),
-        model=Model(name="Linear"),
-        given=(given("model", network), given("roi", np.ones((2, 2)))),
-    )
-    found = identified(job, network)
-    assert found.model.digest is None
-    assert [item.digest for item in found.given] == [network_digest(network), job.given[1].digest]
-    assert identified(job).given == job.given
 
 
 @pytest.fixture

@@ -60,12 +60,3 @@ def test_how_a_job_ended_is_an_exit_code_and_a_line(
     write_job(EXPORT, tmp_path / "job.json")
     assert main([str(tmp_path / "job.json")]) == code
     assert capsys.readouterr() == ("", said)
-
-
-@pytest.mark.parametrize("words", [[], ["a.json", "b.json"]])
-def test_anything_but_one_file_is_refused(
-    words: list[str], done: list[tuple[str, Job]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(words) == 2
-    assert not done
-    assert capsys.readouterr() == ("", "error: give one file with a job\n")

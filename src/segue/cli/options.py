@@ -36,8 +36,8 @@ _DEFAULT = re.compile(r"; None is ([^;]*)\.$")
 class Options:
     """Parameters of a dataclass or function that a command offers, by their ``names``.
 
-    Of these, ``trunk:init`` is offered as ``--init``, ``out:out,o`` as ``--out`` and ``-o``, and ``scene!`` as
-    an argument; ``defaults``, ``types`` and ``help`` differ from the signature: a default ``...`` is required.
+    Of these, ``trunk:init`` is offered as ``--init``, ``out:out,o`` as ``--out`` and ``-o``, and ``scene!``
+    as an argument; ``defaults``, ``types`` and ``help`` differ from the signature: ``...`` is required.
     """
 
     of: Any
