@@ -11,7 +11,7 @@ import pytest
 
 import segue
 from segue.errors import ArgumentError, PromptError, SinkError
-from segue.jobs.options import TrackOptions, checked
+from segue.jobs.parts import TrackOptions, checked
 from segue.jobs.tracking import make_schedule
 from segue.masks import read_index_mask
 from segue.models.cutie import Cutie, CutieSchedule

@@ -10,8 +10,7 @@ from PIL import Image
 from segue.cancel import CancelToken
 from segue.errors import PromptError
 from segue.jobs import run
-from segue.jobs.options import TrackOptions
-from segue.jobs.parts import Model, Outputs, VideoSource
+from segue.jobs.parts import Model, Outputs, TrackOptions, VideoSource
 from segue.jobs.running import RunInterrupted
 from segue.jobs.values import TrackJob
 from segue.masks import read_index_mask

@@ -15,8 +15,7 @@ from segue.cancel import CancelToken
 from segue.errors import SegueError, SinkError
 from segue.jobs import read_job, run
 from segue.jobs.observer import Observer
-from segue.jobs.options import InstanceOptions
-from segue.jobs.parts import Model, Outputs, VideoSource
+from segue.jobs.parts import InstanceOptions, Model, Outputs, VideoSource
 from segue.jobs.values import InstancesJob
 from segue.masks.rle import encode_rle
 from segue.types import Frame, Segmentation
@@ -59,8 +58,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         masks = [encode_rle(MASK), None, None]
         return [{"video_id": 1, "score": 0.9, "category_id": 1, "segmentations": masks}]
 
-    monkeypatch.setattr("segue.jobs.whole.whole_clip", whole_clip)
-    monkeypatch.setattr("segue.jobs.whole.instance_network", lambda name, weights: NETWORK)
+    monkeypatch.setattr("segue.jobs.instances.whole_clip", whole_clip)
+    monkeypatch.setattr("segue.jobs.instances.instance_network", lambda name, weights: NETWORK)
     return found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import segue
-from segue.jobs.options import TrackOptions
+from segue.jobs.parts import TrackOptions
 from segue.jobs.tracking import make_schedule
 from segue.models.base import MemoryNetwork
 from segue.models.stcn import STCN, STCNLite

@@ -10,7 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from segue.errors import ArgumentError
-from segue.jobs.options import TrackOptions
+from segue.jobs.parts import TrackOptions
 from segue.jobs.tracking import make_schedule
 from segue.layers.attention import Similarity, affinity
 from segue.models.memory import MemoryTable

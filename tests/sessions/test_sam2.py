@@ -11,7 +11,7 @@ import torch
 
 import segue
 from segue.errors import CheckpointError, PromptError, SegueError
-from segue.jobs.options import TrackOptions
+from segue.jobs.parts import TrackOptions
 from segue.jobs.tracking import make_schedule
 from segue.layers.running import prepare_for_inference
 from segue.models.sam2 import SAM2, FilmPredictor, SAM2Schedule, SAM2Tracker, Settings

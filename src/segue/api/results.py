@@ -19,8 +19,7 @@ from segue.jobs.files import record_path
 from segue.jobs.loop import FrameLoop
 from segue.jobs.observer import Observer
 from segue.jobs.opened import OpenJob
-from segue.jobs.options import checked
-from segue.jobs.parts import Outputs
+from segue.jobs.parts import Outputs, checked
 from segue.jobs.running import open_job, run_open
 from segue.jobs.values import VideoJob
 from segue.options import by_arguments

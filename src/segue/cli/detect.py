@@ -9,8 +9,7 @@ import typer
 
 from segue.cli.options import ChosenOptions, Fields, Options, Values, command
 from segue.errors import SinkError
-from segue.jobs.options import checked
-from segue.jobs.parts import Finding
+from segue.jobs.parts import Finding, checked
 from segue.jobs.plan import check_detector
 from segue.notices import notice
 from segue.options import nested

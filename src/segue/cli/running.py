@@ -18,7 +18,7 @@ from segue.cli.options import ChosenOptions, Fields, Options, Values, command
 from segue.errors import SegueError
 from segue.inputs import printable
 from segue.jobs.observer import Observer
-from segue.jobs.options import checked
+from segue.jobs.parts import checked
 from segue.jobs.plan import check_needs
 from segue.jobs.values import Job, TrackJob, VideoJob, check_prompts
 from segue.notices import notice

@@ -18,8 +18,7 @@ from torch import nn
 from segue.arrays import as_array
 from segue.errors import ArgumentError, PromptError
 from segue.inputs import kind_of
-from segue.jobs.options import error_text
-from segue.jobs.parts import AnyPrompt, Given, Model, VideoSource
+from segue.jobs.parts import AnyPrompt, Given, Model, VideoSource, error_text
 from segue.types import Frame, Prompt
 from segue.video import Source, open_source
 

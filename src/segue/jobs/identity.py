@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from segue.inputs import exists, sha256
-from segue.jobs.options import Value
-from segue.jobs.parts import FilePath, Model, Text
+from segue.jobs.parts import FilePath, Model, Text, Value
 from segue.jobs.values import TrackJob, VideoJob, values_of
 from segue.registry import MODELS
 from segue.types import MaskPrompt

@@ -90,9 +90,8 @@ def run(
     if isinstance(job, AnnotateJob):
         annotate(job, observer)
         return RunResult()
-    check_inputs(job, {})
     if isinstance(job, InstancesJob) and job.whole:
-        from segue.jobs.whole import run_whole  # few jobs look at a video as a whole
+        from segue.jobs.instances import run_whole  # a job needs the sessions of its own kind alone
 
         return run_whole(identified(job), observer, cancel)
     return run_open(open_job(job), observer, cancel)

@@ -16,8 +16,7 @@ from segue.errors import ArgumentError, PromptError, SourceError
 from segue.jobs.detecting import DEFAULT_NOTICE, make_detector
 from segue.jobs.loop import step_required
 from segue.jobs.opened import Inputs, OpenJob, first_frame
-from segue.jobs.options import SettingValue, TrackOptions
-from segue.jobs.parts import AnyPrompt, Finding
+from segue.jobs.parts import AnyPrompt, Finding, SettingValue, TrackOptions
 from segue.jobs.values import TrackJob, check_prompts
 from segue.masks import decode_rle, resize_mask
 from segue.models.base import FramePrompts, Schedule, TrackNetwork

@@ -11,17 +11,22 @@ from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_
 
 from segue.errors import ArgumentError, PromptError
 from segue.inputs import parse_json
-from segue.jobs.options import ForegroundOptions, InstanceOptions, Names, TrackOptions, Value, error_text
 from segue.jobs.parts import (
     AnyPrompt,
     FilePath,
     Finding,
+    ForegroundOptions,
     FrameIndex,
     Given,
+    InstanceOptions,
     Model,
+    Names,
     Outputs,
     Text,
+    TrackOptions,
+    Value,
     VideoSource,
+    error_text,
 )
 from segue.options import option
 from segue.types import Refinement
