@@ -300,9 +300,9 @@ def _counted(
     state.begun = True
     watch = _Watch(opened.source, progress)
     try:
-        with opened:
-            loop = FrameLoop(opened.session, opened.step, copies=opened.in_memory, required=opened.required)
-            for frame, result in loop.over(opened.frames):
+        with opened.source:
+            loop = FrameLoop(opened.session, opened.step, required=opened.required)
+            for frame, result in loop.over(opened.own_pictures(opened.frames)):
                 watch.frame(frame, result, "")
                 yield frame, result
             opened.finish()

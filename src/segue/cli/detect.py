@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import typer
@@ -32,21 +31,17 @@ FINDING = Fields(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+def _output(
+    output: Path | None = None, json: Path | None = None, device: str | None = None, overwrite: bool = False
+) -> None:
     """Outputs.
 
-    Attributes:
+    Args:
         output: output folder.  [default: segue-out/NAME]
         json: write the objects as JSON into this file.
         device: where networks run: cpu, cuda, cuda:1 ...  [default: a GPU if there is one]
         overwrite: replace existing output.
     """
-
-    output: Path | None = None
-    json: Path | None = None
-    device: str | None = None
-    overwrite: bool = False
 
 
 def _detect(source: Values, found: ChosenOptions, written: Values) -> None:
@@ -64,12 +59,11 @@ def _detect(source: Values, found: ChosenOptions, written: Values) -> None:
 
         segue detect my.mp4 --start 12.5s --json objects.json
     """
-    out = Output(**written)
     opened = open_source(**source)
-    folder = out.output or Path("segue-out") / opened.name
-    targets = [folder / "mask.png", folder / "overlay.png", *([out.json] if out.json else [])]
+    folder = written["output"] or Path("segue-out") / opened.name
+    targets = [folder / "mask.png", folder / "overlay.png", *([written["json"]] if written["json"] else [])]
     for path in targets:
-        if path.exists() and not out.overwrite:
+        if path.exists() and not written["overwrite"]:
             raise SinkError(f"{path}: exists already; give --overwrite or another place")
         prepare(path)
     finding = checked(Finding, nested({place: value for place, value in found.items() if value is not None}))
@@ -81,7 +75,7 @@ def _detect(source: Values, found: ChosenOptions, written: Values) -> None:
         write_found,
     )
 
-    find = make_detector(finding, out.device)
+    find = make_detector(finding, written["device"])
     if finding.name is None and finding.text is None:
         notice(DEFAULT_NOTICE)
     frame, result = detect_first(opened, find)
@@ -103,7 +97,7 @@ detect = command(
         },
     ),
     FINDING,
-    Options(Output, "output:output,o json device overwrite"),
+    Options(_output, "output:output,o json device overwrite"),
 )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -35,21 +35,17 @@ if TYPE_CHECKING:
 COMMAND_LINE_ERROR: Any = typer.BadParameter.__mro__[2]
 
 
-@dataclass(frozen=True, slots=True)
-class Display:
+def _display(
+    quiet: bool = False, live: bool = False, port: Annotated[int, Ge(0), Le(65535)] = 0, browser: bool = True
+) -> None:
     """Progress output of a command.
 
-    Attributes:
+    Args:
         quiet: no progress.
         live: show image, masks, zones and events in the browser while the run goes on.
         port: port of the page of --live; 0 takes a free one.
         browser: open that page in the browser.
     """
-
-    quiet: bool = False
-    live: bool = False
-    port: Annotated[int, Ge(0), Le(65535)] = 0
-    browser: bool = True
 
 
 def job_command(
@@ -82,7 +78,7 @@ def job_command(
         show(cast(Job, parsed(*values)), values[-1])
 
     parsed.__doc__ = carry_out.__doc__ = parse.__doc__
-    shown = Options(Display, "quiet:quiet,q live port browser", panel="Output")
+    shown = Options(_display, "quiet:quiet,q live port browser", panel="Output")
     made = command(carry_out, *groups, own, shown)
     made.parse = command(parsed, *groups, own, shown)  # type: ignore[attr-defined]
     return made
@@ -118,14 +114,15 @@ def show(job: Job, how: Values | None = None) -> None:
         check_prompts(job)
     if isinstance(job, VideoJob):
         check_needs([job])
-    from segue.jobs.processes import live_page  # imports PyTorch
-    from segue.jobs.running import run
+    from segue.jobs.running import run  # imports PyTorch
 
     how = how or {}
     with Console(quiet=bool(how.get("quiet"))) as console:
         try:
-            page = live_page(console, how["port"], how["browser"]) if how.get("live") else None
-            with page or nullcontext(console) as observer:
+            page = nullcontext(console)
+            if how.get("live"):
+                page = resolve_name("segue_web.running:live_page")(console, how["port"], how["browser"])
+            with page as observer:
                 run(job, observer)
         except KeyboardInterrupt as interrupted:
             console.close()

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import PromptError, ResumeError, SourceError
 from segue.jobs.opened import OpenJob
@@ -61,8 +59,6 @@ class FrameLoop:
     Args:
         session: gives the results, ``session.lag`` frames late at most.
         step: takes a frame through it.
-        copies: whether the images of frames that wait for their results are copied; needed where the source
-            may fill one array again and again.
         required: indices of the frames that have results; None is all of them.
 
     Attributes:
@@ -75,11 +71,9 @@ class FrameLoop:
         session: Session,
         step: Callable[[Frame], Segmentation | None],
         *,
-        copies: bool = False,
         required: Container[int] | None = None,
     ) -> None:
         self._session, self._step, self._required = session, step, required
-        self._copies = copies and session.lag > 0
         self.waiting: deque[Frame] = deque()
         self.taken: int | None = None
 
@@ -96,7 +90,7 @@ class FrameLoop:
             result = self._step(frame)
             self.taken = frame.index
             if self._required is None or frame.index in self._required:
-                self.waiting.append(replace(frame, image=np.array(frame.image)) if self._copies else frame)
+                self.waiting.append(frame)
                 if result is not None:
                     yield self.waiting.popleft(), result
             between()

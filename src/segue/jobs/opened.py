@@ -50,7 +50,7 @@ class Explains(Protocol):
 
 
 class OpenJob:
-    """A job whose network is loaded and whose frames can be read; a context manager that closes its source.
+    """A job whose network is loaded and whose frames can be read; its source is still to be closed.
 
     Each kind of job has a subclass that makes the session and refines the methods.
 
@@ -77,16 +77,15 @@ class OpenJob:
         self.frames: Iterable[Frame] = self.source
         self.names: Mapping[int, str] = {}
 
-    def __enter__(self) -> OpenJob:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.source.close()
-
     @property
     def in_memory(self) -> bool:
         """Whether the frames are images in memory, of which a program may fill one again and again."""
         return self.source.request.place is None
+
+    def own_pictures(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """The frames, with copies of images in memory, which a program may fill again."""
+        copies = (replace(frame, image=np.array(frame.image)) for frame in frames)
+        return copies if self.in_memory else iter(frames)
 
     @property
     def total(self) -> int | None:
@@ -119,12 +118,6 @@ def open_video(source: VideoSource) -> Source:
     if source.place is None:
         raise ArgumentError("source: the job says no place; its frames were images of a program")
     return open_source(source.place, **source.model_dump(exclude={"place", "identity", "origin"}))
-
-
-def own_pictures(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """The frames with copies of their images, which stay as they are when an array is filled again."""
-    for frame in frames:
-        yield replace(frame, image=np.array(frame.image))
 
 
 def first_frame(name: str, frames: Iterable[Frame]) -> tuple[Frame, Iterator[Frame]]:

@@ -15,8 +15,8 @@ from segue.jobs.files import write_record
 from segue.jobs.identity import identified, result_settings
 from segue.jobs.loop import first_pass, forget_state, run_frames
 from segue.jobs.observer import Observer
-from segue.jobs.opened import Explains, Inputs, OpenJob, check_inputs, first_frame, own_pictures
-from segue.jobs.processes import annotate, export, train
+from segue.jobs.opened import Explains, Inputs, OpenJob, check_inputs, first_frame
+from segue.jobs.processes import export, train
 from segue.jobs.values import (
     AnnotateJob,
     ExportJob,
@@ -88,7 +88,7 @@ def run(
     if isinstance(job, ExportJob):
         return RunResult({path.name: path for path in export(job)})
     if isinstance(job, AnnotateJob):
-        annotate(job, observer)
+        resolve_name("segue_web.running:run_job")(job, observer)  # until the page is closed
         return RunResult()
     if isinstance(job, InstancesJob) and job.whole:
         from segue.jobs.instances import run_whole  # a job needs the sessions of its own kind alone
@@ -119,7 +119,7 @@ def run_open(
     observer = observer or Observer()
     if opened.notice:
         observer.notice(opened.notice)
-    with opened:
+    with opened.source:
         opened.job = identified(opened.job, opened.inputs.get("model"))
         return _run_video(opened, observer, cancel or CancelToken())
 
@@ -150,8 +150,7 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
     masks = written.get("png")
     states = masks if resumable and getattr(opened.session, "restorable", True) else None
     taken = FramesDigest()
-    if opened.in_memory:
-        frames = own_pictures(frames)
+    frames = opened.own_pictures(frames)
     begun, count = time.perf_counter(), 0
     lost: SourceError | None = None
     cancel.on_cancel(source.stop)

@@ -56,7 +56,7 @@ def _measured(text: str) -> Cost:
             update={"source": job.source.model_copy(update={"end": FRAMES}), "device": str(device)}
         )
     )
-    with opened:
+    with opened.source:
         seconds = seconds_of(
             opened.session, opened.frames, partial(torch.cuda.synchronize, device) if cuda else None
         )
