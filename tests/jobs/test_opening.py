@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import segue
 from segue.errors import ArgumentError, FlowError, PromptError, SegueError, SourceError
@@ -22,8 +21,6 @@ from segue.sessions.foreground import ForegroundWarning
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt
 from segue.video import open_source
 from segue.video.images import write_picture
-from segue.weights import load, write_checkpoint
-from segue.weights.available import default_model
 from tests.clips import clip
 from tests.lite import lively_lite
 from tests.sessions.tiny_foreground import TinyForeground
@@ -135,23 +132,6 @@ def test_what_instances_cannot_mean_is_refused(film: Path) -> None:
             segue.instances(film, **options)
     found = segue.instances(film, model="nanodet+stcn-lite", classes="person", device="cpu")
     assert found.names == DETECTORS.find("nanodet").categories
-
-
-def test_the_default_model_is_that_of_the_weights_or_the_best_that_is_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "home"))
-    assert default_model() == "nanodet+stcn-lite"
-    assert default_model(detectors=False) == "msstsvis-lite"
-    write_checkpoint(tmp_path / "nanodet.safetensors", load("nanodet").state_dict(), {})
-    assert default_model(tmp_path / "nanodet.safetensors") == "nanodet+stcn-lite"
-    assert default_model(tmp_path / "nanodet.safetensors", detectors=False) == "nanodet"
-    write_checkpoint(tmp_path / "own.safetensors", {"nobody.knows": torch.zeros(1)}, {})
-    assert default_model(tmp_path / "own.safetensors") == "msstsvis-lite"
-    lite = LITE().state_dict()
-    for network in ("stcn-lite", "stcn-lite-free"):  # both have such tensors: the file says which it is of
-        write_checkpoint(tmp_path / "lite.safetensors", lite, {"network": network})
-        assert default_model(tmp_path / "lite.safetensors") == network
 
 
 @pytest.mark.parametrize(

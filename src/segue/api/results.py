@@ -7,6 +7,7 @@ import inspect
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -68,10 +69,14 @@ class Results(Iterator[Segmentation], Generic[S]):
     """
 
     def __init__(self, opened: OpenJob, *, progress: Progress | None = None) -> None:
-        if progress is not None and not _takes_two(progress):
+        progress = (lambda done, total: None) if progress is None else progress
+        try:
+            with suppress(ValueError):  # some functions that are built in do not say what they take
+                inspect.signature(progress).bind(0, None)
+        except TypeError:
             raise ArgumentError(
                 f"progress: {kind_of(progress)}; give a function of the results so far and in all"
-            )
+            ) from None
         self.job = opened.job
         self.session = cast(S, opened.session)
         self.source = opened.source
@@ -261,19 +266,6 @@ def _in_json(value: object) -> bool:
     return value is None or isinstance(value, (str, os.PathLike))
 
 
-def _takes_two(function: object) -> bool:
-    """Whether a value can be called with two values."""
-    if not callable(function):
-        return False
-    try:
-        inspect.signature(function).bind(0, None)
-    except TypeError:
-        return False
-    except ValueError:  # some functions that are built in do not say
-        return True
-    return True
-
-
 @dataclass
 class _State:
     """Progress of an iteration over results, kept apart so that the loop does not hold the results."""
@@ -285,17 +277,16 @@ class _State:
 class _Watch(Observer):
     """Calls the caller's function after each result that is written."""
 
-    def __init__(self, source: Source, progress: Progress | None) -> None:
+    def __init__(self, source: Source, progress: Progress) -> None:
         self._source, self._progress, self._done = source, progress, 0
 
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         self._done += 1
-        if self._progress is not None:
-            self._progress(self._done, self._source.frame_count)
+        self._progress(self._done, self._source.frame_count)
 
 
 def _counted(
-    opened: OpenJob, state: _State, progress: Progress | None
+    opened: OpenJob, state: _State, progress: Progress
 ) -> Generator[tuple[Frame, Segmentation], None, None]:
     state.begun = True
     watch = _Watch(opened.source, progress)

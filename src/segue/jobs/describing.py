@@ -17,8 +17,8 @@ from torch import nn
 
 from segue.arrays import as_array
 from segue.errors import ArgumentError, PromptError
-from segue.inputs import kind_of
 from segue.jobs.parts import AnyPrompt, Given, Model, VideoSource, error_text
+from segue.sessions.networks import check_path
 from segue.types import Frame, Prompt
 from segue.video import Source, open_source
 
@@ -44,8 +44,7 @@ def source_value(source: Source) -> tuple[VideoSource, tuple[Given, ...]]:
 
 def model_value(model: Any, weights: str | os.PathLike[str] | None) -> tuple[Model, tuple[Given, ...]]:
     """A network or method as a value, and as an object where it is none by name."""
-    if weights is not None and not isinstance(weights, (str, os.PathLike)):
-        raise ArgumentError(f"weights: {kind_of(weights)}; give the path of a file or folder")
+    check_path("weights", weights)
     path = None if weights is None else Path(weights)
     if isinstance(model, str):
         return Model(name=model, weights=path), ()

@@ -143,15 +143,6 @@ def _understood(
     return True
 
 
-def _expected(prompt: MaskPrompt) -> float:
-    """Expected IoU of a given mask, or NaN."""
-    if prompt.iou is None:
-        return math.nan
-    if not 0 <= prompt.iou <= 1:
-        raise PromptError(f"the mask's iou is {prompt.iou}, but must be in [0, 1]")
-    return float(prompt.iou)
-
-
 def _mask(
     frame: Frame,
     group: list[Prompt],
@@ -175,7 +166,10 @@ def _mask(
         if not mask.any():
             raise PromptError("the mask is empty; draw the object, or remove it with RemovePrompt")
         if not points:
-            return mask, _expected(masks[0])
+            expected = math.nan if masks[0].iou is None else float(masks[0].iou)
+            if expected < 0 or expected > 1:
+                raise PromptError(f"the mask's iou is {expected}, but must be in [0, 1]")
+            return mask, expected
     prompts = Prompts(
         boxes[0].box if boxes else None,
         [point for prompt in points for point in prompt.positive],
