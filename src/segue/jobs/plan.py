@@ -201,8 +201,6 @@ def _check_options(job: VideoJob) -> None:
 
 
 def _may_replace(job: Job) -> bool:
-    if isinstance(job, VideoJob):
-        return job.outputs.overwrite or job.outputs.resume
-    if isinstance(job, TrainJob):
-        return job.overwrite or job.resume
-    return isinstance(job, ExportJob) and job.overwrite
+    """Whether a job says so, of its outputs or, where it has none, of itself."""
+    says = getattr(job, "outputs", job)
+    return getattr(says, "overwrite", False) or getattr(says, "resume", False)

@@ -258,7 +258,7 @@ def to_json(job: Value) -> str:
     Returns:
         A JSON object in ASCII, without a line break at the end.
     """
-    return json.dumps(values_of(job))
+    return json.dumps(job.model_dump(mode="json"))
 
 
 def from_json(text: str) -> Job:
@@ -279,8 +279,3 @@ def from_json(text: str) -> Job:
         raise ArgumentError(f"job: {error_text(errors)}") from None
     except ValueError as error:
         raise ArgumentError(f"job: no JSON ({error})") from None
-
-
-def values_of(job: Value) -> dict[str, Any]:
-    """A job as values of JSON."""
-    return job.model_dump(mode="json")

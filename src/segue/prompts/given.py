@@ -199,8 +199,8 @@ def given_prompts(
         found = _said(prompts, None, "prompts")
     if not found:
         raise PromptError(
-            "no prompts: say what to follow, for example {0: first_mask}, box=(x0, y0, x1, y1) or "
-            "points=[(x, y)]"
+            "prompts: say what to follow, for example {0: first_mask}, box=(x0, y0, x1, y1), "
+            "points=[(x, y)], masks={1: mask}, text='person' or Auto()"
         )
     return found
 
