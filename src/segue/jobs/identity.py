@@ -20,9 +20,17 @@ from segue.weights.download import cached
 
 J = TypeVar("J", bound=VideoJob)
 
-NON_RESULT_FIELDS = frozenset(
-    {"kind", "outputs", "device", "events", "zones", "notify", "name_events", "snapshots", "background"}
-)
+NON_RESULT_FIELDS = {
+    "kind",
+    "outputs",
+    "device",
+    "events",
+    "zones",
+    "notify",
+    "name_events",
+    "snapshots",
+    "background",
+}
 """Fields of jobs on which masks that are there do not depend."""
 
 
@@ -57,9 +65,7 @@ def result_settings(job: VideoJob, *, whole: bool = True) -> dict[str, Any]:
     counts by its content, the source by its identity. Prompts are listed by the index of their frame; those
     of the first frame, whichever that is, under -1.
     """
-    values = {
-        name: value for name, value in job.model_dump(mode="json").items() if name not in NON_RESULT_FIELDS
-    }
+    values = job.model_dump(mode="json", exclude=NON_RESULT_FIELDS)
     source = values.pop("source")
     identity = source.pop("identity")
     # A run that stopped at damage may go on past it; live sources are not resumed.
