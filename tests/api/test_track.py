@@ -94,7 +94,7 @@ def test_without_prompts_there_is_nothing_to_follow(lite: STCNLite) -> None:
 def test_a_prompt_beyond_the_end_is_reported_after_all_results(lite: STCNLite) -> None:
     following = segue.track(PICTURES, {0: MASKS[0], 20: MASKS[0]}, model=lite, device="cpu")
     assert [next(following).index for _ in range(8)] == list(range(8))
-    with pytest.raises(PromptError, match="a prompt for frame 20, but the source has no such frame"):
+    with pytest.raises(PromptError, match="frame 20"):
         next(following)
 
 
@@ -137,7 +137,7 @@ def test_settings_that_a_network_does_not_have_are_refused(settings: Any, messag
 
 
 def test_what_a_schedule_itself_refuses_is_an_error_of_the_argument() -> None:
-    with pytest.raises(ArgumentError, match="stride is 0, but must be at least 1"):
+    with pytest.raises(ArgumentError, match="stride"):
         make_schedule(SAM2, TrackOptions(settings={"stride": 0}))
 
 
@@ -169,7 +169,7 @@ def test_results_of_another_source_are_refused(results: list[Segmentation], tmp_
 
 
 def test_an_overlay_needs_the_frames(results: list[Segmentation], tmp_path: Path) -> None:
-    with pytest.raises(SinkError, match="give source as well"):
+    with pytest.raises(SinkError, match="give source"):
         segue.save(results, tmp_path, formats=["overlay"])
 
 

@@ -71,7 +71,7 @@ def test_what_is_there_is_replaced_where_a_job_says_so(
     if may:
         check_plan([job])
         return
-    with pytest.raises(SinkError, match="there/masks: exists already; give --overwrite or --resume"):
+    with pytest.raises(SinkError, match="there/masks"):
         check_plan([job])
 
 
@@ -136,5 +136,5 @@ def film(tmp_path: Path) -> Path:
 
 
 def test_what_is_wrong_with_prompts_is_an_error_of_prompts(film: Path) -> None:
-    with open_source(film) as source, pytest.raises(PromptError, match="prompts: "):
+    with open_source(film) as source, pytest.raises(PromptError, match="prompts"):
         stored_prompts(given_prompts({0: [BoxPrompt(1, (0, 0, float("nan"), 5))]}), source)

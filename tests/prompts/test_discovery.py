@@ -93,15 +93,15 @@ def test_discovery_runs_on_the_features_of_any_network(size: tuple[int, int]) ->
     picture = (squares(size)[0].permute(1, 2, 0) * 255).byte().numpy()
     found = DiscoveryDetector(features, centre=True, refine="none")(Frame(0, 0.0, picture))
     assert [item.box for item in found.objects] == [(16, 8, 32, 24)]
-    with pytest.raises(PromptError, match="there are no queries among these features"):
+    with pytest.raises(PromptError, match="queries"):
         DiscoveryDetector(features, which="queries")(Frame(0, 0.0, picture))
 
 
 def test_unknown_ways_are_refused() -> None:
     features = FeatureMaps(lambda images: images, 1, 1)
-    with pytest.raises(PromptError, match="refinement 'sharp': choose crf, grabcut, none"):
+    with pytest.raises(PromptError, match="refinement 'sharp'"):
         DiscoveryDetector(features, refine="sharp")  # type: ignore[arg-type]
-    with pytest.raises(PromptError, match="features 'tokens': choose keys, queries, values"):
+    with pytest.raises(PromptError, match="features 'tokens'"):
         DiscoveryDetector(features, which="tokens")  # type: ignore[arg-type]
 
 

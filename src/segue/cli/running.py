@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
@@ -117,7 +117,7 @@ def show(job: Job, how: Values | None = None) -> None:
     from segue.jobs.running import run  # imports PyTorch
 
     how = how or {}
-    with Console(quiet=bool(how.get("quiet"))) as console:
+    with closing(Console(quiet=bool(how.get("quiet")))) as console:
         try:
             page = nullcontext(console)
             if how.get("live"):
@@ -140,13 +140,7 @@ class Console(Observer):
         self._begun = 0.0
         self._done = 0
         self._source: Source | None = None
-
-    def __enter__(self) -> Console:
         self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Take the bars away."""
