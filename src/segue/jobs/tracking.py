@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 
 from segue.errors import ArgumentError, PromptError, SourceError
@@ -18,12 +16,12 @@ from segue.jobs.loop import step_required
 from segue.jobs.opened import Inputs, OpenJob, first_frame
 from segue.jobs.parts import AnyPrompt, Finding, SettingValue, TrackOptions
 from segue.jobs.values import TrackJob, check_prompts
-from segue.masks import decode_rle, resize_mask
+from segue.masks import resize_mask
 from segue.models.base import FramePrompts, Schedule, TrackNetwork
 from segue.models.detection.released import SAM3_VIDEO, licence_of
 from segue.prompts import MakePrompter, find_prompter, prompter_of
 from segue.prompts.motion import with_motion
-from segue.prompts.parse import errors_name, fit_mask, read_prompt_mask
+from segue.prompts.parse import errors_name, fit_mask, mask_of
 from segue.prompts.phrases import parse_phrases
 from segue.prompts.proposals import Detector
 from segue.prompts.selection import Rules
@@ -109,9 +107,7 @@ def _prompts(
             yield item.scaled(frame_size[1] / size[1], frame_size[0] / size[0])
             continue
         with errors_name(item.path or f"object {item.id}"):
-            mask: npt.NDArray[Any] = (
-                read_prompt_mask(Path(item.path), one=item.id > 0) if item.path else _decoded(item.mask)
-            )
+            mask = mask_of(item)
             if mask.shape != frame_size:  # else it is a mask of the reduced frames
                 mask = fit_mask(mask, size, fit)
             if not mask.any():
@@ -121,10 +117,6 @@ def _prompts(
             yield from MaskPrompt.each(mask)
         elif mask.any():  # else it is too small for the reduced frames
             yield replace(item, mask=mask != 0, digest=None)
-
-
-def _decoded(mask: Any) -> npt.NDArray[Any]:
-    return mask if isinstance(mask, np.ndarray) else decode_rle(mask)
 
 
 def make_prompter(job: TrackJob) -> MakePrompter | None:

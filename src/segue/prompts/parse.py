@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from segue.errors import PromptError
 from segue.inputs import kind_of, whole_number
-from segue.masks import read_index_mask, resize_mask
+from segue.masks import decode_rle, read_index_mask, resize_mask
 from segue.masks.files import MAX_ID
 from segue.masks.given import as_box, as_points
 from segue.types import Box, BoxPrompt, MaskPrompt, Point, PointPrompt, Prompt, RemovePrompt
@@ -141,10 +141,12 @@ def _at(text: str) -> tuple[int | None, str]:
     return (None, text) if match is None else (int(match[1]), match[2])
 
 
-def read_prompt_mask(path: Path, *, one: bool) -> npt.NDArray[Any]:
-    """The mask of a file, (H, W), whole numbers: ids, or of one object where ``one`` says so."""
-    mask = read_index_mask(path)
-    count = len(np.unique(mask[mask > 0])) if one else 1
+def mask_of(prompt: MaskPrompt) -> npt.NDArray[Any]:
+    """The mask of a prompt, (H, W), whole numbers or booleans: its array, run lengths, or file."""
+    if prompt.path is None:
+        return prompt.mask if isinstance(prompt.mask, np.ndarray) else decode_rle(prompt.mask)
+    mask = read_index_mask(Path(prompt.path))
+    count = len(np.unique(mask[mask > 0])) if prompt.id else 1
     if count > 1:
         raise PromptError(f"holds {count} objects, but one is expected; give an index mask as the only file")
     return mask
