@@ -165,11 +165,11 @@ def _mask(
         mask = fit_mask(np.asarray(masks[0].mask) != 0, frame.size, fit)
         if not mask.any():
             raise PromptError("the mask is empty; draw the object, or remove it with RemovePrompt")
+        expected = masks[0].iou
+        if expected is not None and not 0 <= expected <= 1:
+            raise PromptError(f"the mask's iou is {expected}, but must be in [0, 1]")
         if not points:
-            expected = math.nan if masks[0].iou is None else float(masks[0].iou)
-            if expected < 0 or expected > 1:
-                raise PromptError(f"the mask's iou is {expected}, but must be in [0, 1]")
-            return mask, expected
+            return mask, math.nan if expected is None else float(expected)
     prompts = Prompts(
         boxes[0].box if boxes else None,
         [point for prompt in points for point in prompt.positive],
