@@ -246,12 +246,10 @@ def targets(masks: Tensor, labels: Tensor) -> list[ClipTargets]:
 
     ``masks``: index masks, (N, T, H, W); ``labels``: class of each object, (N, slots).
     """
-    return [_targets(*clip) for clip in zip(masks, labels, strict=True)]
-
-
-def _targets(masks: Tensor, labels: Tensor) -> ClipTargets:
-    ids = torch.arange(1, len(labels) + 1, device=masks.device)
-    planes = masks[None] == ids[:, None, None, None]
-    seen = (labels != 0) & (planes.flatten(2).sum(2).amax(1) >= LEAST_PIXELS)
-    planes = planes[seen]
-    return ClipTargets(labels[seen], centred(tight_boxes(planes), masks.shape[-2:]), planes)
+    ids, found = torch.arange(1, labels.shape[1] + 1, device=masks.device), []
+    for clip, own in zip(masks, labels, strict=True):
+        planes = clip[None] == ids[:, None, None, None]
+        seen = (own != 0) & (planes.flatten(2).sum(2).amax(1) >= LEAST_PIXELS)
+        planes = planes[seen]
+        found.append(ClipTargets(own[seen], centred(tight_boxes(planes), clip.shape[-2:]), planes))
+    return found

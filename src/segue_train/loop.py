@@ -37,8 +37,7 @@ from segue.errors import DatasetError, TrainingError
 from segue.system import killed_by, let_signals_through, signals_blocked, stop_signals
 from segue_train import checkpoints
 from segue_train.checkpoints import Progress
-from segue_train.devices import devices_of
-from segue_train.recipe import Batch, Recipe, RunSettings
+from segue_train.recipe import Batch, Recipe, RunSettings, devices_of
 
 
 def train(recipe: Recipe, settings: RunSettings) -> Path:

@@ -66,11 +66,8 @@ def _recipes() -> dict[str, dict[str, Any]]:
         options = known.setdefault(str(registered.name), {})
         for parameter in inspect.signature(registered.callback or print).parameters.values():
             kind, info = get_args(parameter.annotation)[:2]
-            kind = (
-                next((part for part in get_args(kind) if part is not NoneType), kind)
-                if _is_union(kind)
-                else kind
-            )
+            if get_origin(kind) in (Union, UnionType):
+                kind = next(part for part in get_args(kind) if part is not NoneType)
             if info.min is not None or info.max is not None:
                 kind = Annotated[kind, Field(ge=info.min, le=info.max)]
             declared = (info.default, *(info.param_decls or ()))  # Typer's first parameter is either
@@ -78,10 +75,6 @@ def _recipes() -> dict[str, dict[str, Any]]:
             for name in (*names, parameter.name):
                 options[name.removeprefix("--")] = kind
     return known
-
-
-def _is_union(kind: Any) -> bool:
-    return get_origin(kind) in (Union, UnionType)
 
 
 def run_job(job: TrainJob) -> None:

@@ -27,7 +27,7 @@ from segue.sessions.foreground import ForegroundSession
 from segue.sessions.official import SHORT_SIDE, video_records
 from segue.types import Frame
 from segue_train.footage import VOID
-from segue_train.foreground_windows import read_depth
+from segue_train.foreground_videos import read_depth
 
 
 class JAndF:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -120,7 +120,7 @@ class _InstanceRecipe(CommonRecipe):
     """Parameter groups of both recipes: backbone, slow parameters, and the discriminator at half the rate."""
 
     optimise: ClassVar[Any] = partial(torch.optim.AdamW, weight_decay=1e-4)
-    trunk_rate: float | None = None  # None is the rate of the rest
+    trunk_rate: ClassVar[float | None] = None  # None is the rate of the rest
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         groups: dict[float, list[nn.Parameter]] = {}
@@ -160,10 +160,9 @@ class LiteRecipe(_InstanceRecipe):
     shape: ClipShape = SHAPE
     name: str = "msstsvis-lite"
     single_share: float = 0.3
-    _: KW_ONLY
-    rate: float = 8e-4
-    gradient_clip: float | None = 2.0
-    average_decay: float | None = 0.99
+    rate: ClassVar[float] = 8e-4
+    gradient_clip: ClassVar[float | None] = 2.0
+    average_decay: ClassVar[float | None] = 0.99
 
     def network(self) -> nn.Module:
         parts = Parts() if self.split_attention else Parts("none", "none")
@@ -218,7 +217,7 @@ class PublishedRecipe(_InstanceRecipe):
         clips: clips of a step on all devices together; batches are accumulated to as many. None takes one
             batch of each device.
         epochs: passes over all clips.
-        drops: shares of the run after which the rate falls to a tenth.
+        falls: shares of the run after which the rate falls to a tenth.
     """
 
     name: str
@@ -230,11 +229,10 @@ class PublishedRecipe(_InstanceRecipe):
     start: Path | None = None
     clips: Annotated[int | None, Ge(1)] = None
     epochs: int = EPOCHS
-    drops: tuple[float, ...] = DROPS
-    _: KW_ONLY
-    rate: float = 2e-4
-    trunk_rate: float | None = 2e-5
-    gradient_clip: float | None = 0.1
+    falls: tuple[float, ...] = DROPS  # type: ignore[misc]  # here it depends on the data
+    rate: ClassVar[float] = 2e-4
+    trunk_rate: ClassVar[float | None] = 2e-5
+    gradient_clip: ClassVar[float | None] = 0.1
 
     def steps(self, batches: int) -> int:
         """The published number of epochs in steps of so many batches each, on all devices together."""
@@ -261,10 +259,6 @@ class PublishedRecipe(_InstanceRecipe):
 
     def batches(self, count: int, seed: int) -> ClipBatches:
         return ClipBatches(count, seed, self.sources, self.batch)
-
-    @property
-    def falls(self) -> tuple[float, ...]:
-        return self.drops
 
 
 def start_from(network: SeqFormer, path: Path) -> None:

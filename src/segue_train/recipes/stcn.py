@@ -9,7 +9,7 @@ steps, as published, so that in a run of less than 20 000 steps all pixels count
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -129,7 +129,7 @@ class StagedRecipe(CommonRecipe):
         return self.plan.steps
 
     @property
-    def falls(self) -> tuple[float, ...]:
+    def falls(self) -> tuple[float, ...]:  # type: ignore[override]
         return self.plan.falls
 
     def started(self, network: N) -> N:
@@ -162,8 +162,7 @@ class STCNRecipe(StagedRecipe):
 
     optimise: ClassVar[Any] = partial(torch.optim.Adam, weight_decay=1e-7)
     name: str = "stcn"
-    _: KW_ONLY
-    rate: float = RATE
+    rate: ClassVar[float] = RATE
 
     def network(self) -> nn.Module:
         return Objective(self.started(STCN(single_object=self.plan.objects == 1)), clip_loss)

@@ -11,7 +11,7 @@ ranges of the random transforms, at most three objects a clip, the number of ste
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -63,8 +63,7 @@ class STMRecipe(StagedRecipe):
     stage: Annotated[int, Ge(0), Le(1)]
     batch: Annotated[int | None, Ge(1)] = 4
     name: str = "stm"
-    _: KW_ONLY
-    rate: float = RATE
+    rate: ClassVar[float] = RATE
 
     def network(self) -> nn.Module:
         network = STM()
