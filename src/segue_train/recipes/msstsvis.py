@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -229,7 +229,7 @@ class PublishedRecipe(_InstanceRecipe):
     start: Path | None = None
     clips: Annotated[int | None, Ge(1)] = None
     epochs: int = EPOCHS
-    falls: tuple[float, ...] = DROPS  # type: ignore[misc]  # here it depends on the data
+    falls: tuple[float, ...] = field(default=DROPS, kw_only=True)  # type: ignore[misc]
     rate: ClassVar[float] = 2e-4
     trunk_rate: ClassVar[float | None] = 2e-5
     gradient_clip: ClassVar[float | None] = 0.1

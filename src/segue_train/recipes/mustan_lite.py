@@ -10,7 +10,7 @@ showed to help; commit 7123eb3 has them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
@@ -70,7 +70,7 @@ class MustanLiteRecipe(CommonRecipe):
     class_in_scale: ClassInScale = "as_run"
     gradient_clip: ClassVar[float | None] = 5.0
     average_decay: ClassVar[float | None] = 0.998
-    rate: float = 2e-3  # type: ignore[misc]  # here it is an option
+    rate: float = field(default=2e-3, kw_only=True)  # type: ignore[misc]
 
     factors: ClassVar[dict[str, float]] = {"network.encoder.": 0.1, "": 1.0}
 
