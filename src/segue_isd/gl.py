@@ -69,31 +69,14 @@ def matrix(values: Float64Array) -> bytes:
     return np.asarray(values.T, np.float32).tobytes()
 
 
-class Program:
-    """A program of two shader texts, and the names that its compiler left in it."""
-
-    def __init__(self, context: moderngl.Context, vertex: str, fragment: str) -> None:
-        self.handle: Any = context.program(vertex, fragment)
-        self._members: dict[str, Any] = {name: self.handle[name] for name in self.handle}
-
-    def assign(self, values: Mapping[str, Uniform]) -> None:
-        """Set those values that the program has."""
-        for name, value in values.items():
-            member = self._members.get(name)
-            if member is None:
-                continue
-            if isinstance(value, int):
-                member.value = value
-            else:
-                member.write(value)
-
-    def layout(self, formats: str, names: Sequence[str]) -> tuple[Any, ...]:
-        """Layout of a buffer, with padding in place of what the compiler left out."""
-        per = formats.endswith("/i")
-        kinds = zip(formats.removesuffix("/i").split(), names, strict=True)
-        layout = [kind if name in self._members else f"{int(kind[0]) * 4}x" for kind, name in kinds]
-        used = (name for name in names if name in self._members)
-        return (" ".join(layout) + ("/i" if per else ""), *used)
+def assign(program: moderngl.Program, values: Mapping[str, Uniform]) -> None:
+    """Set those values that the compiler left in a program."""
+    for name, value in values.items():
+        member: Any = program.get(name, None)
+        if isinstance(value, int) and member is not None:
+            member.value = value
+        elif member is not None:
+            member.write(value)
 
 
 @dataclass
@@ -103,7 +86,7 @@ class _Group:
     buffer: Any
     count: int = 0
     casting: int = 0
-    arrays: dict[Program, Any] = field(default_factory=dict)
+    arrays: dict[moderngl.Program, Any] = field(default_factory=dict)
 
 
 class Batch:
@@ -137,7 +120,7 @@ class Batch:
             group.buffer.write(data)
 
     def draw(
-        self, program: Program, *, casting: bool = False, sheets: bool = True, culled: bool = False
+        self, program: moderngl.Program, *, casting: bool = False, sheets: bool = True, culled: bool = False
     ) -> None:
         """Draw parts, the nearer ones hiding others."""
         context = self._context
@@ -148,11 +131,12 @@ class Batch:
             if program not in group.arrays:
                 vertices, corners = self._meshes[shape]
                 content = [
-                    (vertices, *program.layout(_MESH_FORMAT, _MESH_NAMES)),
-                    (group.buffer, *program.layout(_PART_FORMAT, _PART_NAMES)),
+                    (vertices, _MESH_FORMAT, *_MESH_NAMES),
+                    (group.buffer, _PART_FORMAT, *_PART_NAMES),
                 ]
-                group.arrays[program] = context.vertex_array(program.handle, content, corners)
-            program.assign({"shape": int(shape)})
+                # What the compiler left out of the program is skipped.
+                group.arrays[program] = context.vertex_array(program, content, corners, skip_errors=True)
+            assign(program, {"shape": int(shape)})
             cull = culled and shape is not Shape.SHEET
             context.enable_only(context.DEPTH_TEST | (context.CULL_FACE if cull else 0))
             group.arrays[program].render(instances=count)
