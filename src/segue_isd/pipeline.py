@@ -10,13 +10,24 @@ import numpy as np
 
 from segue.arrays import Float64Array
 from segue_isd.camera import NEAR, View
-from segue_isd.gl import Batch, Uniform, assign, matrix, packed
+from segue_isd.gl import (
+    FAR,
+    FRONT,
+    GRID,
+    LIGHTS,
+    SHADED,
+    Batch,
+    Detail,
+    Uniform,
+    assign,
+    matrix,
+    packed,
+    source,
+)
 from segue_isd.lights import Light
 from segue_isd.maps import Maps
-from segue_isd.meshes import Detail
 from segue_isd.pictures import SIDE
 from segue_isd.scene import Moment, Stage
-from segue_isd.shaders import FAR, FRONT, GRID, LIGHTS, SHADED, source
 
 if TYPE_CHECKING:
     import moderngl

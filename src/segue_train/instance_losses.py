@@ -190,25 +190,18 @@ def objects_per_device(targets: Sequence[ClipTargets]) -> float:
     return max(1.0, float(count))
 
 
-@dataclass(frozen=True)
-class Losses:
-    """Losses of a batch."""
-
-    total: Tensor  # their weighted sum over all decoder layers
-    parts: dict[str, Tensor]  # each one, unweighted; the last layer has no suffix, layer i before it ``_i``
-    masks: list[Tensor]  # mask logits of the matched queries of the last layer, per sample
-
-
 def instance_losses(
     network: SeqFormer,
     memory: Memory,
     decoded: Decoded,
     targets: Sequence[ClipTargets],
     counted: Tensor | None = None,
-) -> Losses:
+) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
     """All losses of a forward pass, per object; see :func:`objects_per_device`.
 
-    ``counted`` are the queries that take part in the loss of the classes, (N, Q), bool; None is all.
+    ``counted`` are the queries that take part in the loss of the classes, (N, Q), bool; None is all. Returns
+    the weighted sum over all decoder layers, each loss unweighted (the last layer without a suffix, layer i
+    before it ``_i``), and the mask logits of the matched queries of the last layer for each sample.
     """
     count = objects_per_device(targets)
     wanted_masks = mask_targets(targets)
@@ -231,7 +224,7 @@ def instance_losses(
         for (name, weight), value in zip(WEIGHTS.items(), values, strict=True):
             parts[name + suffix] = value
             total = total + weight * value
-    return Losses(total, parts, masks)
+    return total, parts, masks
 
 
 ADVERSARIAL_WEIGHT = 0.1  # beside the other losses (our choice; the paper gives none)

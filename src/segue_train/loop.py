@@ -90,7 +90,7 @@ def train(recipe: Recipe, settings: RunSettings) -> Path:
 class _Run:
     def __init__(self, fabric: Fabric, recipe: Recipe, settings: RunSettings, network: nn.Module) -> None:
         self.fabric, self.recipe, self.settings = fabric, recipe, settings
-        self.raw = network
+        self.raw: Any = network
         self.plain_optimizer = recipe.optimizer(recipe.parameter_groups(self.raw))
         self.network, self.optimizer = fabric.setup(self.raw, self.plain_optimizer)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
@@ -194,7 +194,6 @@ class _Run:
 
     def _cut_gradient(self, norm: float) -> None:
         """Clip the gradient of the network, not of helpers such as a discriminator."""
-        assert isinstance(self.raw.network, nn.Module)
         self.fabric.strategy.precision.unscale_gradients(self.plain_optimizer)
         nn.utils.clip_grad_norm_(self.raw.network.parameters(), norm)
 
@@ -208,7 +207,6 @@ class _Run:
     def _validate(self, score: Callable[[nn.Module], float]) -> None:
         if self.fabric.is_global_zero:
             network = copy.deepcopy(self._exported())
-            assert isinstance(network.network, nn.Module)
             value, progress = score(network.network.eval()), self.progress
             self.log.score(value)
             if value > progress.best_score:
@@ -226,7 +224,7 @@ class _Run:
         path = self.settings.out / f"{self.recipe.name}{suffix}.safetensors"
         checkpoints.export(path, self._exported(), self.progress, self.settings.steps)
 
-    def _exported(self) -> nn.Module:
+    def _exported(self) -> Any:
         return self.average.module if self.average else self.raw
 
 

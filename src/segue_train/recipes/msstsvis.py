@@ -65,11 +65,11 @@ class InstanceObjective(nn.Module):
         counted = None
         if isinstance(decoded, DecodedTubes):
             clips, counted = asked(clips, decoded, self.network.class_logits(decoded, 0), batch["complete"])
-        losses = instance_losses.instance_losses(self.network, memory, decoded, clips, counted)
-        parts, total = {name: losses.parts[name].detach() for name in instance_losses.WEIGHTS}, losses.total
+        total, losses, masks = instance_losses.instance_losses(self.network, memory, decoded, clips, counted)
+        parts = {name: losses[name].detach() for name in instance_losses.WEIGHTS}
         if self.discriminator is not None:
             true = torch.stack([planes.any(0) for planes in instance_losses.mask_targets(clips)])
-            predicted = instance_losses.soft_union(losses.masks, true.float())
+            predicted = instance_losses.soft_union(masks, true.float())
             scaled = self.network.normalise(frames.flatten(0, 1), valid, frames.shape[1])
             deceive, judge = instance_losses.separability_losses(
                 self.discriminator, memory, scaled.view_as(frames), true, predicted
