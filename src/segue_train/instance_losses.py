@@ -76,13 +76,18 @@ def tight_boxes(planes: Tensor) -> Tensor:
     return torch.stack((x0, y0, x1, y1), -1).float() * planes.flatten(-2).any(-1)[..., None]
 
 
+def intersection_union(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Areas that boxes have in common and together. ``a`` and ``b``: corners, (..., 4); returns (...) each."""
+    inner = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
+    areas = [(box[..., 2:] - box[..., :2]).prod(-1) for box in (a, b)]
+    return inner.prod(-1), areas[0] + areas[1] - inner.prod(-1)
+
+
 def generalized_iou(a: Tensor, b: Tensor) -> Tensor:
     """GIoU of boxes (Rezatofighi et al., CVPR 2019). ``a``: corners, (..., 4)."""
-    inner = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
+    intersection, union = intersection_union(a, b)
     outer = torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])
-    intersection, hull = inner.prod(-1), outer.clamp(min=0).prod(-1)
-    areas = [(box[..., 2:] - box[..., :2]).prod(-1) for box in (a, b)]
-    union = areas[0] + areas[1] - intersection
+    hull = outer.clamp(min=0).prod(-1)
     return intersection / union - (hull - union) / hull
 
 

@@ -36,19 +36,17 @@ def _typed(name: str, value: TrainSetting, kind: Any) -> TrainSetting:
     """The value of an option as its type; texts are read."""
     if value is None:
         return None
-    several = get_origin(kind) is list
-    given = value if isinstance(value, tuple) else (value,)
-    if several:
-        return tuple(map(str, given))
+    if get_origin(kind) is list:
+        return tuple(map(str, value if isinstance(value, tuple) else (value,)))
     if isinstance(value, tuple):
         raise ArgumentError(f"--{name} may be given once")
     if (kind is bool) != isinstance(value, bool):
         raise ArgumentError(f"--{name} {'takes no value' if kind is bool else 'needs a value'}")
-    choices = {str(item): item for item in get_args(kind)} if get_origin(kind) is Literal else {}
-    if choices and str(value) not in choices:
-        raise ArgumentError(f"--{name} is {value!r}; it must be one of {', '.join(choices)}")
-    if choices:
-        return choices[str(value)]  # type: ignore[no-any-return]
+    if get_origin(kind) is Literal:
+        choices: dict[str, TrainSetting] = {str(item): item for item in get_args(kind)}
+        if str(value) not in choices:
+            raise ArgumentError(f"--{name} is {value!r}; it must be one of {', '.join(choices)}")
+        return choices[str(value)]
     try:
         found = TypeAdapter(kind).validate_python(value)
     except ValidationError as errors:

@@ -30,7 +30,7 @@ from segue.weights.checkpoint import match
 from segue_train import instance_losses
 from segue_train.clips import ClipShape
 from segue_train.instance_clips import UNKNOWN, Groups, InstanceBatches, InstanceClipSampler, targets
-from segue_train.instance_losses import ClipTargets, corners
+from segue_train.instance_losses import ClipTargets, corners, intersection_union
 from segue_train.recipe import Batch, CommonRecipe, Loss, warmed_cosine
 from segue_train.trunks import load_mobilenet
 from segue_train.ytvis_clips import ClipBatches, ClipSource, clip_targets, valid_places
@@ -108,11 +108,8 @@ def overlaps(objects: Tensor, boxes: Tensor) -> Tensor:
     ``objects``: centre form, (n, T, 4); ``boxes``: centre form, (T, Q, 4); returns (n, Q) in [0, 1].
     """
     there = (objects[..., 2] > 0).float()[:, None]
-    a, b = corners(objects)[:, None], corners(boxes).transpose(0, 1)[None]
-    inner = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
-    common = inner.prod(-1)
-    areas = objects[:, None, :, 2:].prod(-1) + boxes.transpose(0, 1)[None, ..., 2:].prod(-1)
-    return (common / (areas - common).clamp(min=1e-9) * there).sum(-1) / there.sum(-1).clamp(min=1)
+    common, union = intersection_union(corners(objects)[:, None], corners(boxes).transpose(0, 1)[None])
+    return (common / union.clamp(min=1e-9) * there).sum(-1) / there.sum(-1).clamp(min=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
