@@ -77,7 +77,7 @@ def tight_boxes(planes: Tensor) -> Tensor:
 
 
 def intersection_union(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Areas that boxes have in common and together. ``a`` and ``b``: corners, (..., 4); returns (...) each."""
+    """Areas that boxes have in common and together. ``a`` and ``b``: corners, (..., 4)."""
     inner = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
     areas = [(box[..., 2:] - box[..., :2]).prod(-1) for box in (a, b)]
     return inner.prod(-1), areas[0] + areas[1] - inner.prod(-1)
