@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor, distributed, nn
 from torch.func import functional_call
 
@@ -124,6 +123,8 @@ def match(logits: Tensor, boxes: Tensor, targets: ClipTargets) -> Matches:
     ``logits``: class logits, (Q, classes); ``boxes``: centre form in 0..1, (T, Q, 4); returns queries and
     their objects, (min(Q, n),) both, int64.
     """
+    from scipy.optimize import linear_sum_assignment  # takes as long to import as half of PyTorch
+
     cost = matching_cost(logits, boxes, targets)
     queries, objects = linear_sum_assignment(cost.cpu().numpy())
     return tuple(torch.as_tensor(indices, device=logits.device) for indices in (queries, objects))  # type: ignore[return-value]
