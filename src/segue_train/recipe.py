@@ -102,7 +102,7 @@ class CommonRecipe:
     optimise: ClassVar[Any] = torch.optim.Adam
     falls: ClassVar[tuple[float, ...]] = ()
     fall_factor: ClassVar[float] = 0.1
-    rate: ClassVar[float]
+    rate: float = field(kw_only=True)
     gradient_clip: ClassVar[float | None] = None
     average_decay: ClassVar[float | None] = None
 

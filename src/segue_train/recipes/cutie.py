@@ -7,7 +7,7 @@ draws of a step come from generators seeded by its number, so that a run can be 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any, ClassVar
 
@@ -77,7 +77,7 @@ class CutieRecipe(StagedRecipe):
     size: Size = "base"
     points: int | None = None
     name: str = "cutie"
-    rate: ClassVar[float] = RATE
+    rate: float = field(default=RATE, kw_only=True)
     gradient_clip: ClassVar[float | None] = 3.0
 
     def network(self) -> nn.Module:

@@ -11,7 +11,7 @@ each scene; one for several scenes learns from the frames of all.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -74,7 +74,7 @@ class FgSegNetRecipe(CommonRecipe):
     loss: Kind = "bce"
     class_weight: ClassWeight = "balanced"
     name: str = "fgsegnet"
-    rate: ClassVar[float] = 1e-4
+    rate: float = field(default=1e-4, kw_only=True)
     falls: ClassVar[tuple[float, ...]] = (0.6, 0.85)
 
     def network(self) -> nn.Module:

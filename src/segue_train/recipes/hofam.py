@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
@@ -72,7 +72,7 @@ class HofamRecipe(CommonRecipe):
     flow_weights: Path | None = None
     start: Path | None = None
     batch: Annotated[int, Ge(1)] = 8
-    rate: ClassVar[float] = 5e-4
+    rate: float = field(default=5e-4, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.batch < 1 or not 1 <= self.gf <= 64 or not 0 <= self.gamma < math.inf:

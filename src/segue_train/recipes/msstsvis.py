@@ -157,7 +157,7 @@ class LiteRecipe(_InstanceRecipe):
     shape: ClipShape = SHAPE
     name: str = "msstsvis-lite"
     single_share: float = 0.3
-    rate: ClassVar[float] = 8e-4
+    rate: float = field(default=8e-4, kw_only=True)
     gradient_clip: ClassVar[float | None] = 2.0
     average_decay: ClassVar[float | None] = 0.99
 
@@ -227,7 +227,7 @@ class PublishedRecipe(_InstanceRecipe):
     clips: Annotated[int | None, Ge(1)] = None
     epochs: int = EPOCHS
     falls: tuple[float, ...] = field(default=DROPS, kw_only=True)  # type: ignore[misc]
-    rate: ClassVar[float] = 2e-4
+    rate: float = field(default=2e-4, kw_only=True)
     trunk_rate: ClassVar[float | None] = 2e-5
     gradient_clip: ClassVar[float | None] = 0.1
 

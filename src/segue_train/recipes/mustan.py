@@ -61,7 +61,7 @@ class MustanRecipe(CommonRecipe):
     start: Path | None = None
     batch: Annotated[int, Ge(1)] = 8
     size: tuple[int, int] = SIZE
-    rate: float = field(default=RATE, kw_only=True)  # type: ignore[misc]
+    rate: float = field(default=RATE, kw_only=True)
     pool: Path | None = None
 
     def __post_init__(self) -> None:

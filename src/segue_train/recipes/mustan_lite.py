@@ -70,7 +70,7 @@ class MustanLiteRecipe(CommonRecipe):
     class_in_scale: ClassInScale = "as_run"
     gradient_clip: ClassVar[float | None] = 5.0
     average_decay: ClassVar[float | None] = 0.998
-    rate: float = field(default=2e-3, kw_only=True)  # type: ignore[misc]
+    rate: float = field(default=2e-3, kw_only=True)
 
     factors: ClassVar[dict[str, float]] = {"network.encoder.": 0.1, "": 1.0}
 

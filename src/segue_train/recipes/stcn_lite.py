@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -73,7 +73,7 @@ class STCNLiteRecipe(CommonRecipe):
     name: str = "stcn-lite"
     gradient_clip: ClassVar[float | None] = 3.0
     average_decay: ClassVar[float | None] = 0.998
-    rate: ClassVar[float] = 6e-4
+    rate: float = field(default=6e-4, kw_only=True)
 
     factors: ClassVar[dict[str, float]] = {
         "network.key_encoder.": 0.2,

@@ -20,7 +20,7 @@ from segue.models.xmem import XMem
 from segue_train.clip_pass import class_targets, object_masks, random_draws, xmem_pass
 from segue_train.losses import bootstrap_fraction, bootstrapped_cross_entropy, object_dice
 from segue_train.recipe import Batch, Loss, Objective
-from segue_train.recipes.stcn import RATE, Stage, StagedRecipe, prepared_frames
+from segue_train.recipes.stcn import Stage, StagedRecipe, prepared_frames
 from segue_train.stcn_data import (
     JUMPS,
     LENGTH,
@@ -64,7 +64,6 @@ class XMemRecipe(StagedRecipe):
     stages: ClassVar[Sequence[Stage]] = STAGES
     finetune: bool = False
     name: str = "xmem"
-    rate: ClassVar[float] = RATE
 
     def __post_init__(self) -> None:
         StagedRecipe.__post_init__(self)
