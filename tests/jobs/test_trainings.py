@@ -19,7 +19,7 @@ from segue.errors import TrainingError
 from segue.jobs import TrainJob, run
 from segue.jobs.observer import Observer
 from segue.weights import read_checkpoint
-from segue_train.devices import devices_of
+from segue_train.recipe import devices_of
 from tests.segue_train.scenes import save_scene
 
 TINY = {"width": "0.05", "size": "32x32", "batch": "2", "workers": "0", "device": "cpu", "log-every": "1"}
