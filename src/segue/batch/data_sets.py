@@ -13,8 +13,15 @@ from segue.batch.protocols import dataset_videos, is_clips, protocol_of, results
 from segue.batch.work import JobConfig
 from segue.errors import ArgumentError
 from segue.inputs import kind_of
-from segue.jobs.options import ForegroundOptions, InstanceOptions, TrackOptions, checked
-from segue.jobs.parts import Model, Outputs, VideoSource
+from segue.jobs.parts import (
+    ForegroundOptions,
+    InstanceOptions,
+    Model,
+    Outputs,
+    TrackOptions,
+    VideoSource,
+    checked,
+)
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
 from segue.metrics.data_sets import Request
 from segue.metrics.evaluation import Evaluation, Progress
