@@ -40,7 +40,7 @@ def test_what_was_in_work_at_a_crash_is_queued_again(ledger: Ledger, tmp_path: P
     with Ledger(tmp_path / "ledger.sqlite", create=False) as later:
         later.recover()
         assert [task.name for task in later.tasks("queued")] == ["a", "c"]
-        later.recover(failed=True)
+        later.again("b")
         assert [task.name for task in later.tasks("queued")] == ["a", "b", "c"]
 
 

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import torch
 
-from segue.batch import Ledger, Outcome, Task, do, local, ray_tasks
-from segue.batch.do import open_workers
+from segue.batch import Ledger, Outcome, Task, local, ray_tasks, run
 from segue.batch.local import LocalWorkers
-from segue.batch.names import SUBFOLDER, key_of
+from segue.batch.places import SUBFOLDER
+from segue.batch.plan import key_of
 from segue.batch.ray_tasks import IDENTITY
-from segue.batch.run import News, run_batch, write_batch_report
+from segue.batch.run import News, open_workers, run_batch, write_batch_report
 from segue.batch.work import JobConfig
 from segue.cancel import CancelToken
 from segue.errors import SegueError
@@ -121,7 +121,7 @@ def test_workers_are_pinned_to_gpus(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4 if visible is None else 2)
-    monkeypatch.setattr(do.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(run.os, "cpu_count", lambda: 4)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)

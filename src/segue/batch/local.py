@@ -6,14 +6,13 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from multiprocessing.connection import Connection
 
-from segue.allocation import prepare_process
 from segue.batch.plan import Task
-from segue.batch.work import JobConfig, Outcome, attempt
+from segue.batch.work import JobConfig, Outcome, attempt, prepare_worker
 from segue.cancel import CancelToken
 from segue.errors import SegueError
 from segue.system import die_with, leave_group, signals_blocked
@@ -32,7 +31,6 @@ class LocalWorkers:
     def __init__(self, order: JobConfig, count: int, gpus: Sequence[str] | None) -> None:
         self.room, self.tries = count, order.tries
         self._order, self._gpus = order, gpus
-        self._threads = order.threads or max(1, (os.cpu_count() or 1) // count)
         self._context = multiprocessing.get_context("spawn")
         self._stopped, self._stop = self._context.Pipe(duplex=False)
         self._pools: dict[int, ProcessPoolExecutor] = {}
@@ -40,13 +38,15 @@ class LocalWorkers:
 
     def submit(self, task: Task) -> Future[Outcome]:
         """Give a video to an idle worker."""
-        idle = (n for n in range(self.room) if n not in self._last or self._last[n].done())
-        number = next(idle)
-        try:
-            self._last[number] = self._start(number, task)
-        except BrokenExecutor:  # it has died since
-            self._pools.pop(number).shutdown(wait=False)
-            self._last[number] = self._start(number, task)
+        number = next(n for n in range(self.room) if n not in self._last or self._last[n].done())
+        # The pool starts its process with its first video. Until the process leaves the group of the terminal
+        # it must not take Ctrl-C.
+        with signals_blocked({signal.SIGINT}):
+            try:
+                self._last[number] = self._pools[number].submit(_attempt, task, self._order)
+            except (KeyError, BrokenExecutor):  # it is the first, or has died since
+                self._pools[number] = self._started(number)
+                self._last[number] = self._pools[number].submit(_attempt, task, self._order)
         return self._last[number]
 
     def interrupt(self) -> None:
@@ -56,26 +56,19 @@ class LocalWorkers:
     def close(self) -> None:
         """End all workers at once."""
         self._stop.close()
-        pools = list(self._pools.values())
-        self._pools.clear()
-        for process in [process for pool in pools for process in (pool._processes or {}).values()]:
-            process.kill()
-        for pool in pools:
+        for pool in self._pools.values():
+            for process in list((pool._processes or {}).values()):
+                process.kill()
             pool.shutdown(cancel_futures=True)
         self._stopped.close()
 
-    def _start(self, number: int, task: Task) -> Future[Outcome]:
-        if number not in self._pools:
-            self._pools[number] = ProcessPoolExecutor(
-                1, self._context, _begin, (self._stopped, os.getpid(), self._threads)
-            )
-        values = {"OMP_NUM_THREADS": str(self._threads)}
+    def _started(self, number: int) -> ProcessPoolExecutor:
+        threads = self._order.threads or max(1, (os.cpu_count() or 1) // self.room)
+        environment = {"OMP_NUM_THREADS": str(threads)}
         if self._gpus is not None:
-            values["CUDA_VISIBLE_DEVICES"] = self._gpus[number % len(self._gpus)] if self._gpus else ""
-        # The pool starts its process with its first video. Until the process leaves the group of the terminal
-        # it must not take Ctrl-C.
-        with _environment(values), signals_blocked({signal.SIGINT}):
-            return self._pools[number].submit(_attempt, task, self._order)
+            environment["CUDA_VISIBLE_DEVICES"] = self._gpus[number % len(self._gpus)] if self._gpus else ""
+        begun = (self._stopped, os.getpid(), threads, environment)
+        return ProcessPoolExecutor(1, self._context, _begin, begun)
 
 
 def gpus_of(order: JobConfig) -> list[str]:
@@ -90,41 +83,22 @@ def gpus_of(order: JobConfig) -> list[str]:
     return names[:found][: order.gpus]
 
 
-def _begin(stopped: Connection, parent: int, threads: int) -> None:
+def _begin(stopped: Connection, parent: int, threads: int, environment: dict[str, str]) -> None:
     """Prepare a worker process: it stops when the batch says so, and ends with it."""
     leave_group()  # Ctrl-C reaches the batch, which passes it on
     die_with(parent)
-    prepare_process()
-    import cv2
-    import torch  # late: options are checked before
+    os.environ.update(environment)  # before PyTorch is loaded, which reads it
+    prepare_worker(threads)
+    threading.Thread(target=_watch, args=(stopped,), daemon=True).start()
 
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
 
-    def watch() -> None:
-        with suppress(EOFError, OSError):
-            stopped.recv()  # ends when the batch closes the pipe, or has died
-        _CANCEL.cancel()
-        if (batch := multiprocessing.parent_process()) is not None:
-            batch.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def _watch(stopped: Connection) -> None:
+    with suppress(EOFError, OSError):
+        stopped.recv()  # ends when the batch closes the pipe, or has died
+    _CANCEL.cancel()
+    multiprocessing.parent_process().join()  # type: ignore[union-attr]
+    os._exit(1)
 
 
 def _attempt(task: Task, order: JobConfig) -> Outcome:
     return attempt(task, order, _CANCEL)
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Environment of processes that begin in the block."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
@@ -11,14 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from segue.allocation import prepare_process
-from segue.batch.names import SUBFOLDER
-from segue.batch.places import is_remote, one_line
+from segue.batch.places import SUBFOLDER, one_line
 from segue.batch.plan import Task
-from segue.batch.work import JobConfig, Outcome, attempt
+from segue.batch.work import JobConfig, Outcome, attempt, prepare_worker
 from segue.cancel import cancel_on_signals
 from segue.errors import SegueError, SourceError
 from segue.extras import install_command
+from segue.video.addresses import is_url
 from segue.video.decode import open_container, video_stream
 
 IDENTITY = "identity"
@@ -50,41 +50,37 @@ class RayTasks:
             raise SegueError(f"--address needs Ray: {install_command('cluster')}") from None
         _require_listener(address)
         self._ray: Any = ray
-        where = None if address == "local" else address
         try:
+            where = None if address == "local" else address
             self._ray.init(address=where, log_to_driver=False, include_dashboard=False)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise SegueError(f"{address}: there is no Ray cluster ({one_line(error)})") from None
         self._order = order
         self._references: dict[Future[Outcome], Any] = {}
-        self._closed = False
+        gpus = self._ray.cluster_resources().get("GPU", 0) if order.gpus is None else order.gpus
+        self._shares = {"CPU": order.threads or 1, **({"GPU": 1 / order.per_gpu} if gpus else {})}
+        self._most = min(order.workers or math.inf, gpus * order.per_gpu or math.inf)
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        gpus = order.gpus if order.gpus is not None else sum(node.get("GPU", 0) for node in nodes)
-        self._gpu_limit = gpus * order.per_gpu if gpus else None
-        self._shares = {"CPU": order.threads or 1, "GPU": 1 / order.per_gpu if gpus else 0}
         fitting = [node for node in nodes if all(node.get(k, 0) >= v for k, v in self._shares.items())]
         if not fitting:
             self.close()
-            wanted = " and ".join(f"{share:g} {name}" for name, share in self._shares.items() if share)
+            wanted = " and ".join(f"{share:g} {name}" for name, share in self._shares.items())
             raise SegueError(f"{address}: no node has {wanted}")
-        self._most_memory = int(max(node.get("memory", 0) for node in fitting))
         self._do = self._ray.remote(_attempt)
+        self._most_memory = int(max(node.get("memory", 0) for node in fitting))
 
     @property
     def room(self) -> int:
         """Number of videos that the cluster can do at once; nodes come and go."""
         total = self._ray.cluster_resources()
-        shares = [int(total.get(name, 0) / share) for name, share in self._shares.items() if share]
-        limits = [self._order.workers, self._gpu_limit]
-        return max(1, int(min([*shares, *(limit for limit in limits if limit is not None)])))
+        return max(1, int(min(self._most, *(total.get(k, 0) / v for k, v in self._shares.items()))))
 
     def submit(self, task: Task) -> Future[Outcome]:
         """Give a video to the cluster."""
-        memory = min(_memory_of(task.source), self._most_memory)
         wanted = self._do.options(
             num_cpus=self._shares["CPU"],
-            num_gpus=self._shares["GPU"],
-            memory=memory,
+            num_gpus=self._shares.get("GPU", 0),
+            memory=min(_memory_of(task.source), self._most_memory),
             max_retries=self._order.tries - 1,
         )
         reference = wanted.remote(task, self._order)
@@ -101,22 +97,18 @@ class RayTasks:
 
     def close(self) -> None:
         """Leave the cluster, which ends the tasks."""
-        if not self._closed:
-            self._closed = True
-            thread = threading.Thread(target=self._ray.shutdown, daemon=True)  # it may hang
-            thread.start()
-            thread.join(CLOSE_SECONDS)
+        thread = threading.Thread(target=self._ray.shutdown, daemon=True)  # it may hang
+        thread.start()
+        thread.join(CLOSE_SECONDS)
 
 
 def _attempt(task: Task, order: JobConfig) -> Outcome:
     """Do a video on a node of the cluster."""
-    prepare_process()
-    import torch  # late: options are checked before
-
-    torch.set_num_threads(order.threads or 1)
+    prepare_worker(order.threads or 1)
     if Path(order.folder).is_dir():  # relative paths begin there
         os.chdir(order.folder)
-    if not is_remote(order.output) and not _is_output(order):
+    known = Path(order.output, SUBFOLDER, IDENTITY)
+    if not is_url(order.output) and not (known.is_file() and known.read_text("utf-8") == order.batch):
         text = f"{order.output}: is another folder on node {socket.gethostname()}"
         advice = "give an output that all nodes share, or an address such as s3://bucket/results"
         return Outcome("refused", error=f"{text}; {advice}")
@@ -125,17 +117,10 @@ def _attempt(task: Task, order: JobConfig) -> Outcome:
         return attempt(task, order, token)
 
 
-def _is_output(order: JobConfig) -> bool:
-    try:
-        return (Path(order.output) / SUBFOLDER / IDENTITY).read_text("utf-8") == order.batch
-    except (OSError, ValueError):
-        return False
-
-
 def _memory_of(source: str) -> int:
     """Bytes that a video is expected to take."""
     pixels = 0
-    if not is_remote(source):
+    if not is_url(source):
         with suppress(SourceError), open_container(f"file:{source}", source) as container:
             stream = video_stream(container)
             pixels = stream.width * stream.height

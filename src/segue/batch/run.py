@@ -1,26 +1,44 @@
-"""The loop of a batch: workers get videos, the ledger keeps the outcomes; and its page."""
+"""A batch: what is looked at before, the loop in which workers get videos, and the page of the outcomes."""
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
+from secrets import token_hex
 from typing import Protocol
 from urllib.parse import quote
 
-from segue.batch.ledger import Ledger, Row
-from segue.batch.names import key_of
-from segue.batch.places import hide_secrets, one_line
-from segue.batch.plan import Task
-from segue.batch.work import Outcome
+import pooch
+
+from segue.batch.ledger import Ledger, Row, only_process
+from segue.batch.local import LocalWorkers, gpus_of
+from segue.batch.places import SUBFOLDER, hide_secrets, one_line
+from segue.batch.plan import REPORT, Task, check_names, identity_now, in_threads, key_of, unique
+from segue.batch.publish import check_free, clear_leftovers, digest_of, is_own, stamp_of
+from segue.batch.ray_tasks import IDENTITY, RayTasks
+from segue.batch.work import JobConfig, Outcome
 from segue.cancel import CancelToken, cancel_on_signals
-from segue.errors import SegueError
+from segue.errors import SegueError, SinkError
 from segue.inputs import printable
-from segue.video.partial import write_complete, writing
+from segue.jobs.identity import model_digest
+from segue.jobs.values import Job, VideoJob, from_json
+from segue.video.addresses import is_url
+from segue.video.identity import SourceIdentity
+from segue.video.partial import make_folder, write_complete, writing
+
+LEDGER = "ledger.sqlite"
+"""File in the folder of a batch that has the outcome of every video."""
+
+SINGLE_FILES = ("events", "background", "explain")
+"""Fields of jobs that name a file or folder, which all videos would write."""
 
 ROUND_SECONDS = 0.5
 """The ledger is saved and progress is shown so often."""
@@ -54,6 +72,82 @@ class Workers(Protocol):
 
     def close(self) -> None:
         """End all workers at once; takes at most seconds."""
+
+
+class BatchObserver:
+    """Receives the progress of a batch; this one ignores it."""
+
+    def notice(self, text: str) -> None:
+        """Receive a notice for the person who runs the batch."""
+
+    def watching(self, ledger: Ledger) -> AbstractContextManager[Callable[[News], None]]:
+        """For the time of the batch, a function that receives the videos that have ended."""
+        return nullcontext(lambda _: None)
+
+
+def run_tasks(tasks: Iterable[Task], how: JobConfig, observer: BatchObserver) -> int:
+    """Process videos, and report the outcome; gives the number of those that failed."""
+    home = home_of(how.output)
+    if (home / LEDGER).exists() and not (how.resume or how.retry_failed):
+        raise SegueError(
+            f"{home}: there is a batch already; give --resume, --retry-failed, or another output"
+        )
+    tasks = unique(replace(task, source=_absolute(task.source)) for task in tasks)
+    how = replace(
+        how,
+        output=_absolute(how.output),
+        scratch=(how.scratch or home).absolute(),
+        folder=str(Path.cwd()),
+    )
+    _check_plan(tasks, how)
+    with writing(home):
+        make_folder(home)
+    with only_process(home / "lock"), Ledger(home / LEDGER) as ledger:
+        how = replace(how, batch=ledger.identity(token_hex(16)))
+        write_complete(home / IDENTITY, how.batch.encode())
+        if not is_url(how.output):
+            clear_leftovers(Path(how.output))
+        ledger.settle({"do": how.command, "options": list(how.options)})
+        ledger.add(
+            replace(task, identity=now) for task, now in in_threads(identity_now, ledger.unknown(tasks))
+        )
+        ledger.settle({"weights": weights_of(ledger.jobs())})
+        for notice in check_known(ledger, how):
+            observer.notice(public(notice))
+        if waiting := ledger.tasks("queued"):
+            _run_waiting(ledger, waiting, how, home, observer)
+        return ledger.counts()["failed"]
+
+
+def _run_waiting(
+    ledger: Ledger, waiting: Sequence[Task], how: JobConfig, home: Path, observer: BatchObserver
+) -> None:
+    if not is_url(how.output):
+        for task in waiting:
+            check_free(how.output, task.name, how.batch)
+    try:
+        workers = open_workers(how, waiting)
+        with observer.watching(ledger) as show:
+            run_batch(ledger, waiting, workers, pictures=home / "pictures", show=show)
+    finally:
+        report = _report_path(how, home)
+        write_batch_report(ledger, home / "pictures", report)
+        observer.notice(printable(f"report: {report}"))
+
+
+def open_workers(how: JobConfig, tasks: Sequence[Task]) -> Workers:
+    """Processes of this machine, one a GPU or a core, or with an address the tasks of a Ray cluster.
+
+    Jobs that name a device run there: their processes see all GPUs.
+    """
+    named = {job.device for job in _jobs(task.job for task in tasks)} - {None, "cuda"}
+    if how.address is not None:
+        return RayTasks(replace(how, gpus=0) if named == {"cpu"} else how, how.address)
+    gpus = [] if named else gpus_of(how)
+    cores = max(1, (os.cpu_count() or 1) // (how.threads or 1))
+    count = how.workers or (how.per_gpu if named - {"cpu"} else len(gpus) * how.per_gpu or cores)
+    pinned = gpus if gpus or (how.gpus == 0 and not named) else None
+    return LocalWorkers(how, min(count, len(tasks)), pinned)
 
 
 def run_batch(
@@ -96,10 +190,9 @@ def run_batch(
                     outcome = future.result()
                 except Exception as error:  # its worker died; Ray has errors of many kinds
                     losses[task.name] += 1
-                    if token.cancelled or losses[task.name] < workers.tries:
-                        queue.append(task)
-                        continue
-                    outcome = Outcome("failed", error=f"its worker died ({one_line(error)})")
+                    again = token.cancelled or losses[task.name] < workers.tries
+                    text = f"its worker died ({one_line(error)})"
+                    outcome = Outcome("stopped" if again else "failed", error=text)
                 if outcome.state == "stopped":
                     queue.append(task)
                 else:
@@ -121,6 +214,118 @@ def _record(ledger: Ledger, task: Task, outcome: Outcome, pictures: Path) -> Non
         with writing(place):
             pictures.mkdir(parents=True, exist_ok=True)
         write_complete(place, outcome.picture)
+
+
+def check_known(ledger: Ledger, how: JobConfig) -> Iterator[str]:
+    """Hold what the ledger says against what is there, and queue what is to be done.
+
+    A video whose source was replaced has failed, with a line that says what differs, until it is asked for
+    again; one that is done and whose results on this machine are missing or changed is queued again.
+    """
+    ledger.recover()
+    known = ledger.tasks("queued", "done")
+    if how.retry_failed:
+        for task, now in in_threads(identity_now, ledger.tasks("failed")):
+            ledger.again(task.name, now)
+    done = {} if is_url(how.output) else {row.name: row for row in ledger.rows("done")}
+
+    def look(task: Task) -> tuple[SourceIdentity | None, str | None]:
+        return identity_now(task), stamp_of(Path(how.output, task.name)) if task.name in done else None
+
+    for task, (now, stamp) in in_threads(look, known):
+        row = done.get(task.name)
+        difference = task.identity and now and task.identity.difference(now)
+        if difference:
+            error = f"its source is another than the batch was begun with: {difference}"
+            ledger.failed(task.name, f"{error}; --retry-failed does it anew")
+            yield f"{task.name}: {error}"
+        elif row is not None and (wrong := _problem(ledger, row, stamp, how)):
+            ledger.again(task.name)
+            yield f"{task.name}: its results {wrong}; it is done again"
+    ledger.save()
+
+
+def _problem(ledger: Ledger, row: Row, stamp: str | None, how: JobConfig) -> str | None:
+    """Problems of the results of a video; files are read only if names, sizes or times differ."""
+    folder = Path(how.output, row.name)
+    if stamp is not None and stamp == row.stamp:
+        return None
+    if not is_own(folder, how.batch, row.name):
+        return "are gone"
+    if stamp is None or digest_of(folder) != row.digest:
+        return "have changed"
+    ledger.stamped(row.name, stamp)
+    return None
+
+
+def _check_plan(tasks: Sequence[Task], how: JobConfig) -> None:
+    """See that networks, weights and options are there, and that each video writes into a folder of its own.
+
+    No video writes into what another one reads. Sources and mask files are not looked for here: one that is
+    missing costs its own line, not the batch.
+    """
+    check_names(task.name for task in tasks)
+    jobs = _jobs(task.job for task in tasks)
+    if how.address is None:  # else they are read on other machines
+        from segue.jobs.plan import check_needs  # late: it imports PyTorch
+
+        check_needs(jobs, sources=False)
+    if is_url(how.output):
+        return
+    written = {os.path.join(how.output, task.name) for task in tasks}  # noqa: PTH118
+    weights = {str(job.model.weights.absolute()) for job in jobs if job.model.weights is not None}
+    for place in (*(task.source for task in tasks), *weights):
+        if place.startswith(how.output + os.sep) and any(
+            str(path) in written for path in (Path(place), *Path(place).parents)
+        ):
+            raise SinkError(f"{public(place)}: results would be written there; choose another output")
+
+
+def check_single_files(job: Job) -> None:
+    """Refuse a job that names one file or folder, which all videos would write."""
+    for name in SINGLE_FILES:
+        if getattr(job, name, None) is not None:
+            raise SegueError(f"--{name} names one place for all videos; leave it out, or give --format")
+
+
+def _jobs(texts: Iterable[str]) -> list[VideoJob]:
+    """The jobs of videos, each once: most videos share one."""
+    jobs = map(from_json, dict.fromkeys(texts))
+    return [job for job in jobs if isinstance(job, VideoJob)]
+
+
+def weights_of(jobs: Iterable[str]) -> dict[str, str | None]:
+    """Digests of the weights that jobs name, by the name of the network or the path of the file."""
+    models = {job.model for job in _jobs(jobs)}
+    return {str(model.weights or model.name): model_digest(model) for model in sorted(models, key=str)}
+
+
+def _absolute(place: str) -> str:
+    """A path that means the same in every process; addresses do anyway."""
+    return place if is_url(place) or place.startswith(os.sep) else str(Path(place).absolute())
+
+
+def home_of(output: str) -> Path:
+    """Folder of the ledger: in the output, or for one elsewhere in the cache folder of the user."""
+    if not is_url(output):
+        return Path(output) / SUBFOLDER
+    return Path(pooch.os_cache("segue")) / "batch" / hashlib.sha256(output.encode()).hexdigest()[:16]
+
+
+def _report_path(how: JobConfig, home: Path) -> Path:
+    """The report is beside the results; addresses and files of somebody else leave it beside the ledger."""
+    beside = home.parent / REPORT
+    if is_url(how.output) or (os.path.lexists(beside) and how.batch not in _beginning(beside)):
+        return home / REPORT
+    return beside
+
+
+def _beginning(path: Path) -> str:
+    """The first kilobyte of a regular file."""
+    if path.is_symlink() or not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return file.read(1024).decode("utf-8", "replace")
 
 
 def write_batch_report(ledger: Ledger, pictures: Path, path: Path) -> None:
@@ -154,12 +359,11 @@ def write_batch_report(ledger: Ledger, pictures: Path, path: Path) -> None:
     )
 
 
+def _cells(row: Row) -> tuple[str, list[str]]:
+    speed = f"{row.frames / row.seconds:.1f}" if row.seconds else "–"
+    return printable(row.name), [str(row.frames), f"{row.seconds or 0:.1f}", speed, row.worker or ""]
+
+
 def public(source: str) -> str:
     """A source for a line of a terminal or page: without secrets, and without what commands a terminal."""
     return printable(hide_secrets(source))
-
-
-def _cells(row: Row) -> tuple[str, list[str]]:
-    seconds = row.seconds or 0.0
-    speed = f"{row.frames / seconds:.1f}" if seconds else "–"
-    return printable(row.name), [str(row.frames), f"{seconds:.1f}", speed, row.worker or ""]

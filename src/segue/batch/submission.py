@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segue.batch.protocols import CLIPS, all_clips
+from segue.batch.data_sets import CLIPS, all_clips
 from segue.datasets.files import picture_size
 from segue.datasets.results import open_results
 from segue.datasets.ytvis import read_results
