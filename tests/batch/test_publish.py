@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from segue.batch import publish as publishing
-from segue.batch.places import DONE, RESULT, SUBFOLDER
-from segue.batch.publish import clear_leftovers, digest_of, is_own, publish, stamp_of
+from segue.batch.places import DONE, RESULT
+from segue.batch.publish import MOVING, digest_of, is_own, publish, stamp_of
 from segue.errors import SinkError
 
 
@@ -107,16 +107,7 @@ def test_results_come_whole_from_another_disk(
 
     assert files_of(output) == {"a/masks/0.png": b"1"}
     assert not (tmp_path / "scratch" / "work").exists()
-    assert not list((output / SUBFOLDER).iterdir())
-
-
-def test_what_a_killed_batch_left_on_the_way_is_removed(output: Path) -> None:
-    for name in ("coming-01234567", "replaced-01234567", "work"):
-        (output / SUBFOLDER / name).mkdir(parents=True)
-
-    clear_leftovers(output)
-
-    assert [path.name for path in (output / SUBFOLDER).iterdir()] == ["work"]
+    assert not list((output / MOVING).iterdir())
 
 
 class Store:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -14,9 +16,10 @@ import pytest
 
 from segue.batch import Ledger, Outcome, Task
 from segue.batch import run as running
-from segue.batch.ray_tasks import IDENTITY
+from segue.batch.publish import MOVING
 from segue.batch.run import LEDGER, BatchObserver, News, check_single_files, home_of, run_tasks
 from segue.batch.work import JobConfig
+from segue.batch.workers import IDENTITY
 from segue.errors import CheckpointError, SegueError, SinkError
 from segue.jobs.parts import Model, VideoSource
 from segue.jobs.values import ForegroundJob, TrackJob, to_json
@@ -152,6 +155,29 @@ def test_what_lacks_is_found_before_anything_is_made(opened: Any, tmp_path: Path
         run_tasks([replace(inside, name="one")], JobConfig(output="films"), Watch())
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "films/.segue-batch").exists()
+
+
+def test_two_batches_on_one_output_exclude_each_other_until_one_dies(opened: Any, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from segue.video.partial import locked\n"
+        "with locked([Path('out/.segue-batch/ledger.sqlite')]): print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stdin=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(SegueError, match="another run is writing there"):
+            run_tasks([task_of("a")], JobConfig(output="out"), Watch())
+        other.kill()
+        other.wait()
+    assert run_tasks([task_of("a")], JobConfig(output="out"), Watch()) == 0
+
+
+def test_what_a_killed_batch_left_on_the_way_is_removed(opened: Any, tmp_path: Path) -> None:
+    (tmp_path / "out" / MOVING / "01234567").mkdir(parents=True)
+    run_tasks([task_of("a")], JobConfig(output="out"), Watch())
+    assert not (tmp_path / "out" / MOVING).exists()
 
 
 def test_a_place_of_somebody_else_is_told_before_any_video_begins(opened: Any, tmp_path: Path) -> None:

@@ -57,8 +57,12 @@ SCORED: Mapping[str, tuple[str, ...]] = {
 """Options with which a command writes what ``segue eval`` reads."""
 
 
-DEFAULTS = {"track": "stcn-lite", "foreground": "mustan-lite"}
-"""Networks of commands that no weight file names."""
+JOBS: Mapping[str, tuple[Any, Any, str | None, dict[str, Any]]] = {
+    "track": (TrackJob, TrackOptions, "stcn-lite", {"outputs": Outputs(formats=("png",))}),
+    "foreground": (ForegroundJob, ForegroundOptions, "mustan-lite", {"outputs": Outputs(formats=("cdnet",))}),
+    "instances": (InstancesJob, InstanceOptions, None, {"whole": True}),
+}
+"""Job of each command, its options, its network without a name, and what writes what is scored."""
 
 OWN_DEPTH = "own"
 """Asks as ``--depth`` for the depth maps that a data set brings."""
@@ -201,16 +205,15 @@ def template_for(
 ) -> VideoJob:
     """The job of every video of a data set, whose source is still to be named."""
     protocol, path = protocol_of(request.dataset), None if weights is None else Path(weights)
-    name = model or protocol.model or DEFAULTS.get(protocol.command) or default_model(path, detectors=False)
-    source, named = VideoSource(place=None), Model(name=name, weights=path)
-    if protocol.command == "instances":
-        given = checked(InstanceOptions, options)
-        return InstancesJob(source=source, model=named, whole=True, options=given)
-    if protocol.command == "foreground":
-        cdnet, finding = Outputs(formats=("cdnet",)), checked(ForegroundOptions, options)
-        return ForegroundJob(source=source, model=named, outputs=cdnet, options=finding)
-    masks, following = Outputs(formats=("png",)), checked(TrackOptions, options)
-    return TrackJob(source=source, model=named, outputs=masks, options=following)
+    kind, fields, default, given = JOBS[protocol.command]
+    name = model or protocol.model or default or default_model(path, detectors=False)
+    job: VideoJob = kind(
+        source=VideoSource(place=None),
+        model=Model(name=name, weights=path),
+        options=checked(fields, options),
+        **given,
+    )
+    return job
 
 
 def score_run(request: Request, how: JobConfig, failed: int, report: Progress | None = None) -> Evaluation:
@@ -323,7 +326,10 @@ def _ytvos(request: Request, folder: Path) -> Iterator[DatasetVideo]:
 
 
 def _foreground(request: Request, folder: Path) -> Iterator[DatasetVideo]:
-    """Every video from its first image on; outside its region of interest there is no foreground."""
+    """Every video from its first image on, with depth maps where rendered clips have some.
+
+    Outside its region of interest there is no foreground.
+    """
     for video in open_films(request):
         names = [path.stem for path in video.frames]
         if [frame_number(name, i) for i, name in enumerate(names)] != list(video.numbers):
@@ -334,15 +340,9 @@ def _foreground(request: Request, folder: Path) -> Iterator[DatasetVideo]:
             roi = folder / f"{video.key}.png"
             roi.parent.mkdir(parents=True, exist_ok=True)
             write_index_mask(roi, video.read_roi().astype(np.uint8))
-        yield DatasetVideo(video.key, source, roi=roi)
-
-
-def _isd(request: Request, folder: Path) -> Iterator[DatasetVideo]:
-    """As :func:`_foreground`, with depth maps where clips have some."""
-    clips = {film.key: IsdClip.of(film) for film in open_films(request)}
-    for video in _foreground(request, folder):
-        clip = clips[video.name]
-        yield replace(video, depth=clip.folder / "depth" if clip.has_depth else None)
+        clip = IsdClip.of(video) if request.dataset == "isd" else None
+        depth = clip.folder / "depth" if clip is not None and clip.has_depth else None
+        yield DatasetVideo(video.key, source, roi=roi, depth=depth)
 
 
 def _alone(paths: Sequence[Path], names: Sequence[str], folder: Path) -> Path:
@@ -410,9 +410,8 @@ PROTOCOLS: Mapping[str, DatasetProtocol] = {
     **dict.fromkeys(("davis", "folder", "something"), DatasetProtocol("track", _masks)),
     "ytvos": DatasetProtocol("track", _ytvos),
     **dict.fromkeys(
-        ("cdnet", "sbi", "lasiesta", "limu", "foreground"), DatasetProtocol("foreground", _foreground)
+        ("cdnet", "sbi", "lasiesta", "limu", "foreground", "isd"), DatasetProtocol("foreground", _foreground)
     ),
-    "isd": DatasetProtocol("foreground", _isd),
     "hofam": DatasetProtocol("foreground", _hofam, "hofam"),
     **dict.fromkeys(CLIPS, DatasetProtocol("instances", _ytvis)),
 }

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
-
-from filelock import FileLock, Timeout
 
 from segue.batch.places import hide_secrets
 from segue.batch.plan import Task, check_name, check_names, unique
@@ -108,18 +106,14 @@ class Ledger(AbstractContextManager["Ledger"]):
                     self._base.executescript(f"begin; {_SCHEMA} commit")
                 if self._base.execute("pragma user_version").fetchone()[0] != VERSION:
                     raise SegueError(f"{path}: the ledger of another version of segue; choose another output")
-                self._base.execute(f"select {_TASK}, {_ROW}, key, value from videos, settings limit 0")
             except BaseException:
                 self._base.close()
                 raise
 
     def close(self) -> None:
         """Save and close."""
-        try:
+        with closing(self._base):
             self.save()
-        finally:
-            with suppress(sqlite3.Error):
-                self._base.close()
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -339,16 +333,3 @@ class Ledger(AbstractContextManager["Ledger"]):
 def _bytes(text: str) -> bytes:
     """A text for SQLite, to be cast to text there: names of files need not be valid UTF-8."""
     return text.encode("utf-8", "surrogateescape")
-
-
-@contextmanager
-def only_process(path: Path) -> Iterator[None]:
-    """A lock that is held until the end of the block, or of the process."""
-    try:
-        lock = FileLock(path).acquire(timeout=0)
-    except Timeout:
-        raise SegueError(f"{path.parent}: another batch is at work here; see it with --status") from None
-    except (OSError, NotImplementedError) as error:
-        raise SegueError(f"{path}: cannot be locked ({error})") from None
-    with lock:
-        yield

@@ -39,7 +39,6 @@ PLACES = ("roi", "depth", "flow")
 
 KNOWN_COLUMNS = frozenset({"source", "name", "auto", "options", *PROMPTS, *PLACES})
 
-Item = TypeVar("Item")
 Value = TypeVar("Value")
 
 
@@ -144,10 +143,10 @@ def errors_of(task: Task) -> Iterator[None]:
         raise SegueError(f"{task.name} ({hide_secrets(task.source)}): {error}") from None
 
 
-def in_threads(function: Callable[[Item], Value], items: Sequence[Item]) -> Iterator[tuple[Item, Value]]:
-    """Items with what a function that waits for a disk says of them, in their order."""
+def in_threads(function: Callable[[Task], Value], tasks: Sequence[Task]) -> Iterator[tuple[Task, Value]]:
+    """Videos with what a function that waits for a disk says of them, in their order."""
     with ThreadPool(8) as pool:  # the disk answers several at once
-        yield from zip(items, pool.imap(function, items, chunksize=64), strict=True)
+        yield from zip(tasks, pool.imap(function, tasks, chunksize=64), strict=True)
 
 
 def identity_now(task: Task) -> SourceIdentity | None:

@@ -7,19 +7,23 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 
 from segue.batch.places import DONE, RESULT, SUBFOLDER, file_system, hide_secrets, one_line
 from segue.batch.plan import check_name
 from segue.errors import SinkError
-from segue.inputs import parse_json, sha256
+from segue.inputs import sha256
 from segue.system import rename, sync_file, sync_folder
 from segue.video.addresses import is_url
 from segue.video.partial import make_folder, write_complete, writing
 
 LARGEST_MARK = 1 << 16
 """Bytes of the mark of results; it has three short entries."""
+
+MOVING = f"{SUBFOLDER}/moving"
+"""Folder in the output of results that come and go while others take their place."""
 
 
 def mark_data(batch: str, name: str, digest: str) -> bytes:
@@ -28,23 +32,17 @@ def mark_data(batch: str, name: str, digest: str) -> bytes:
 
 
 def _is_mark(data: bytes, batch: str, name: str) -> bool:
-    """Whether the content of a file, which may come from anywhere, is the mark of a video of this batch."""
-    try:
-        found = parse_json(data.decode())
-    except ValueError:
-        return False
-    return isinstance(found, dict) and (found.get("batch"), found.get("name")) == (batch, name)
+    """Whether a file, which may come from anywhere, begins as the marks of a video of this batch do."""
+    return data.startswith(mark_data(batch, name, "").removesuffix(b'"}'))
 
 
 def is_own(folder: Path, batch: str, name: str) -> bool:
     """Whether a folder holds the results of a video of this batch."""
     path = folder / RESULT
-    try:
-        if path.is_symlink() or path.stat().st_size > LARGEST_MARK:
-            return False
-        return _is_mark(path.read_bytes(), batch, name)
-    except OSError:
-        return False
+    with suppress(OSError):
+        small = path.is_file() and not path.is_symlink() and path.stat().st_size <= LARGEST_MARK
+        return small and _is_mark(path.read_bytes(), batch, name)
+    return False
 
 
 def check_free(output: str, name: str, batch: str) -> Path:
@@ -84,11 +82,11 @@ def publish(work: Path, output: str, name: str, batch: str) -> tuple[str, str | 
         _upload(work, f"{output.rstrip('/')}/{name}", name, batch, digest)
         shutil.rmtree(work, ignore_errors=True)
         return digest, None
-    final, home = check_free(output, name, batch), Path(output) / SUBFOLDER
-    coming, old = (home / f"{kind}-{token_hex(4)}" for kind in ("coming", "replaced"))
+    final, moving = check_free(output, name, batch), Path(output, MOVING)
+    coming, old = moving / token_hex(8), moving / token_hex(8)
     with writing(final):
         make_folder(final.parent)
-        make_folder(home)
+        make_folder(moving)
         _sync(work)
         try:
             shutil.move(work, coming)  # from another disk as a copy, which is synced anew
@@ -115,14 +113,12 @@ def digest_of(folder: Path) -> str:
 
 def stamp_of(folder: Path) -> str | None:
     """SHA-256 over the names, sizes and times of all files below a folder; None if it cannot be read."""
-    lines, start = [], len(os.fspath(folder))
-    try:
-        for path in _files(folder):
-            status = os.stat(path)  # noqa: PTH116 - of very many files
-            lines.append(f"{path[start:]}\0{status.st_size} {status.st_mtime_ns}")
-    except OSError:
-        return None
-    return hashlib.sha256(os.fsencode("\n".join(sorted(lines)))).hexdigest()
+    start = len(os.fspath(folder))
+    with suppress(OSError):
+        files = [(path[start:], os.stat(path)) for path in _files(folder)]  # noqa: PTH116 - of very many files
+        lines = sorted(f"{name}\0{status.st_size} {status.st_mtime_ns}" for name, status in files)
+        return hashlib.sha256(os.fsencode("\n".join(lines))).hexdigest()
+    return None
 
 
 def _files(folder: Path) -> Iterator[str]:
@@ -139,13 +135,6 @@ def _sync(folder: Path) -> None:
         sync_folder(Path(place))
 
 
-def clear_leftovers(output: Path) -> None:
-    """Remove unpublished results of a killed batch; the caller must hold its lock."""
-    for kind in ("replaced", "coming"):
-        for folder in (output / SUBFOLDER).glob(f"{kind}-????????"):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
 def _upload(work: Path, place: str, name: str, batch: str, digest: str) -> None:
     files, root = file_system(place)
     shown, mark, done = hide_secrets(place), f"{root}/{RESULT}", f"{root}/{DONE}"
@@ -157,8 +146,6 @@ def _upload(work: Path, place: str, name: str, batch: str, digest: str) -> None:
                 f"{shown}: exists already, and this batch did not write it; choose another output"
             )
         if done in there:
-            if files.cat_file(done) == digest.encode():
-                return
             files.rm_file(done)
         wanted = {f"{root}/{Path(path).relative_to(work).as_posix()}": path for path in _files(work)}
         for target in sorted(wanted, key=lambda target: target != mark):  # first what says whose they are

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
-import time
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -16,15 +15,13 @@ from secrets import token_hex
 from typing import Protocol
 from urllib.parse import quote
 
-import pooch
-
-from segue.batch.ledger import Ledger, Row, only_process
-from segue.batch.local import LocalWorkers, gpus_of
+from segue.batch.ledger import Ledger, Row
 from segue.batch.places import SUBFOLDER, hide_secrets, one_line
 from segue.batch.plan import REPORT, Task, check_names, identity_now, in_threads, key_of, unique
-from segue.batch.publish import check_free, clear_leftovers, digest_of, is_own, stamp_of
-from segue.batch.ray_tasks import IDENTITY, RayTasks
+from segue.batch.publish import MOVING, check_free, digest_of, is_own, stamp_of
 from segue.batch.work import JobConfig, Outcome
+from segue.batch.workers import IDENTITY, LocalWorkers, RayTasks, gpus_of
+from segue.cache import cache_folder
 from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import SegueError, SinkError
 from segue.inputs import printable
@@ -32,13 +29,10 @@ from segue.jobs.identity import model_digest
 from segue.jobs.values import Job, VideoJob, from_json
 from segue.video.addresses import is_url
 from segue.video.identity import SourceIdentity
-from segue.video.partial import make_folder, write_complete, writing
+from segue.video.partial import locked, write_complete, writing
 
 LEDGER = "ledger.sqlite"
 """File in the folder of a batch that has the outcome of every video."""
-
-SINGLE_FILES = ("events", "background", "explain")
-"""Fields of jobs that name a file or folder, which all videos would write."""
 
 ROUND_SECONDS = 0.5
 """The ledger is saved and progress is shown so often."""
@@ -100,13 +94,11 @@ def run_tasks(tasks: Iterable[Task], how: JobConfig, observer: BatchObserver) ->
         folder=str(Path.cwd()),
     )
     _check_plan(tasks, how)
-    with writing(home):
-        make_folder(home)
-    with only_process(home / "lock"), Ledger(home / LEDGER) as ledger:
+    with locked([home / LEDGER]), Ledger(home / LEDGER) as ledger:
         how = replace(how, batch=ledger.identity(token_hex(16)))
         write_complete(home / IDENTITY, how.batch.encode())
         if not is_url(how.output):
-            clear_leftovers(Path(how.output))
+            shutil.rmtree(Path(how.output, MOVING), ignore_errors=True)  # what a killed batch has left
         ledger.settle({"do": how.command, "options": list(how.options)})
         ledger.add(
             replace(task, identity=now) for task, now in in_threads(identity_now, ledger.unknown(tasks))
@@ -163,26 +155,22 @@ def run_batch(
     queue = sorted(tasks, key=lambda task: task.size)  # the longest last
     running: dict[Future[Outcome], Task] = {}
     losses = Counter[str]()
-    deadline = math.inf
     with ExitStack() as stack:
         stack.callback(ledger.save)
         stack.callback(workers.close)
         token = stack.enter_context(cancel_on_signals(cancel))
         while queue or running:
-            if token.cancelled:
-                if deadline == math.inf:
-                    deadline = time.monotonic() + STOP_SECONDS
-                    workers.interrupt()
-                if not running or time.monotonic() > deadline:
-                    ledger.recover()
-                    raise KeyboardInterrupt
-            room = 0 if token.cancelled else workers.room
-            while queue and len(running) < room:
+            stopping = token.cancelled
+            while queue and not stopping and len(running) < workers.room:
                 task = queue.pop()
                 ledger.begun(task.name)
                 running[workers.submit(task)] = task
             ledger.save()
-            ended, _ = wait(running, ROUND_SECONDS, FIRST_COMPLETED)
+            if stopping:
+                workers.interrupt()
+            ended, _ = (
+                wait(running, STOP_SECONDS) if stopping else wait(running, ROUND_SECONDS, FIRST_COMPLETED)
+            )
             news: News = []
             for future in ended:
                 task = running.pop(future)
@@ -190,7 +178,7 @@ def run_batch(
                     outcome = future.result()
                 except Exception as error:  # its worker died; Ray has errors of many kinds
                     losses[task.name] += 1
-                    again = token.cancelled or losses[task.name] < workers.tries
+                    again = stopping or losses[task.name] < workers.tries
                     text = f"its worker died ({one_line(error)})"
                     outcome = Outcome("stopped" if again else "failed", error=text)
                 if outcome.state == "stopped":
@@ -200,6 +188,9 @@ def run_batch(
                     news.append((task, outcome))
             ledger.save()
             show(news)
+            if stopping:
+                ledger.recover()
+                raise KeyboardInterrupt
 
 
 def _record(ledger: Ledger, task: Task, outcome: Outcome, pictures: Path) -> None:
@@ -283,7 +274,7 @@ def _check_plan(tasks: Sequence[Task], how: JobConfig) -> None:
 
 def check_single_files(job: Job) -> None:
     """Refuse a job that names one file or folder, which all videos would write."""
-    for name in SINGLE_FILES:
+    for name in ("events", "background", "explain"):
         if getattr(job, name, None) is not None:
             raise SegueError(f"--{name} names one place for all videos; leave it out, or give --format")
 
@@ -309,23 +300,15 @@ def home_of(output: str) -> Path:
     """Folder of the ledger: in the output, or for one elsewhere in the cache folder of the user."""
     if not is_url(output):
         return Path(output) / SUBFOLDER
-    return Path(pooch.os_cache("segue")) / "batch" / hashlib.sha256(output.encode()).hexdigest()[:16]
+    return cache_folder() / "batch" / hashlib.sha256(output.encode()).hexdigest()[:16]
 
 
 def _report_path(how: JobConfig, home: Path) -> Path:
     """The report is beside the results; addresses and files of somebody else leave it beside the ledger."""
     beside = home.parent / REPORT
-    if is_url(how.output) or (os.path.lexists(beside) and how.batch not in _beginning(beside)):
-        return home / REPORT
-    return beside
-
-
-def _beginning(path: Path) -> str:
-    """The first kilobyte of a regular file."""
-    if path.is_symlink() or not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        return file.read(1024).decode("utf-8", "replace")
+    own = beside.is_file() and not beside.is_symlink() and how.batch.encode() in beside.read_bytes()
+    free = not is_url(how.output) and (own or not os.path.lexists(beside))
+    return beside if free else home / REPORT
 
 
 def write_batch_report(ledger: Ledger, pictures: Path, path: Path) -> None:
