@@ -105,10 +105,7 @@ class DatasetVideo:
 
 @dataclass(frozen=True, slots=True)
 class DatasetProtocol:
-    """Command and default model for a data set.
-
-    ``videos`` gives its videos; what must be written for them (regions, links) goes into the folder.
-    """
+    """Command, videos and default model of a data set; regions and links of videos go into the folder."""
 
     command: str
     videos: Callable[[Request, Path], Iterator[DatasetVideo]]
@@ -239,10 +236,8 @@ def tasks_of(request: Request, videos: Iterable[DatasetVideo], template: VideoJo
 
 
 def check_classes(request: Request, model: Model) -> None:
-    """See that class numbers of a network mean the classes of the data set: results hold numbers alone.
-
-    Those of YouTube-VIS 2019 and 2021 are as many, in another order. The weights are not read for it.
-    """
+    """See that class numbers of a network mean the classes of the data set; no weights are read."""
+    # Results hold numbers alone. Those of YouTube-VIS 2019 and 2021 are as many, in another order.
     dataset = _open_ytvis(request)
     from segue.weights.loading import skeleton_for  # imports PyTorch
 
@@ -309,10 +304,7 @@ def _masks(request: Request, folder: Path) -> Iterator[DatasetVideo]:
 
 
 def _ytvos(request: Request, folder: Path) -> Iterator[DatasetVideo]:
-    """Every object is given in the frame in which the description says that it appears.
-
-    Results are of the frames that are asked for; those between are seen, and count for the memory.
-    """
+    """Every object is given in the frame in which it appears; only some frames must have results."""
     for video in open_ytvos(request):
         names = list(video.frames)
         prompts: tuple[MaskPrompt, ...] = ()
@@ -326,10 +318,7 @@ def _ytvos(request: Request, folder: Path) -> Iterator[DatasetVideo]:
 
 
 def _foreground(request: Request, folder: Path) -> Iterator[DatasetVideo]:
-    """Every video from its first image on, with depth maps where rendered clips have some.
-
-    Outside its region of interest there is no foreground.
-    """
+    """Every video from its first image on, with its region of interest and rendered depth maps."""
     for video in open_films(request):
         names = [path.stem for path in video.frames]
         if [frame_number(name, i) for i, name in enumerate(names)] != list(video.numbers):

@@ -90,10 +90,7 @@ def remote_identity(place: str) -> SourceIdentity | None:
 
 
 def fetch(place: str, folder: Path) -> Path:
-    """Bring a remote file into ``folder``, which is for one video alone; one that is there is taken as it is.
-
-    Its time is that of the remote file, so that it is the same source when it is fetched again.
-    """
+    """Bring a remote file into the folder of a video, unless it is there already."""
     try:
         files, name = file_system(place)
         identity = _identity(place, files.info(name))
@@ -105,7 +102,7 @@ def fetch(place: str, folder: Path) -> Path:
             files.get_file(name, str(partial.path))
             partial.commit()
         time = identity.modified_ns or 0
-        os.utime(target, ns=(time, time))
+        os.utime(target, ns=(time, time))  # the same source when it is fetched again
     except SegueError:
         raise
     except Exception as error:

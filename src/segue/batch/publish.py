@@ -68,14 +68,7 @@ def check_free(output: str, name: str, batch: str) -> Path:
 
 
 def publish(work: Path, output: str, name: str, batch: str) -> tuple[str, str | None]:
-    """Give the results of a video their final place, all at once as seen from outside.
-
-    Returns their digest, and on this machine their stamp.
-
-    On this machine the folder is renamed; when this function returns, files and names have reached the disk.
-    At a remote place the files are uploaded one by one, each of them whole, and the mark with their digest
-    last.
-    """
+    """Give the results of a video their final place at once, and return their digest and local stamp."""
     digest = digest_of(work)
     write_complete(work / RESULT, mark_data(batch, name, digest))
     if is_url(output):

@@ -128,10 +128,8 @@ def _run_waiting(
 
 
 def open_workers(how: JobConfig, tasks: Sequence[Task]) -> Workers:
-    """Processes of this machine, one a GPU or a core, or with an address the tasks of a Ray cluster.
-
-    Jobs that name a device run there: their processes see all GPUs.
-    """
+    """Processes of this machine, one a GPU or a core, or with an address the tasks of a Ray cluster."""
+    # Jobs that name a device run there: their processes see all GPUs.
     named = {job.device for job in _jobs(task.job for task in tasks)} - {None, "cuda"}
     if how.address is not None:
         return RayTasks(replace(how, gpus=0) if named == {"cpu"} else how, how.address)
@@ -208,11 +206,7 @@ def _record(ledger: Ledger, task: Task, outcome: Outcome, pictures: Path) -> Non
 
 
 def check_known(ledger: Ledger, how: JobConfig) -> Iterator[str]:
-    """Hold what the ledger says against what is there, and queue what is to be done.
-
-    A video whose source was replaced has failed, with a line that says what differs, until it is asked for
-    again; one that is done and whose results on this machine are missing or changed is queued again.
-    """
+    """Queue what is to be done, fail what has another source, and say what differs from the ledger."""
     ledger.recover()
     known = ledger.tasks("queued", "done")
     if how.retry_failed:
@@ -250,11 +244,8 @@ def _problem(ledger: Ledger, row: Row, stamp: str | None, how: JobConfig) -> str
 
 
 def _check_plan(tasks: Sequence[Task], how: JobConfig) -> None:
-    """See that networks, weights and options are there, and that each video writes into a folder of its own.
-
-    No video writes into what another one reads. Sources and mask files are not looked for here: one that is
-    missing costs its own line, not the batch.
-    """
+    """See that networks and options are there, and that no video writes where one writes or reads."""
+    # Sources and mask files are not looked for: one that is missing costs its own line, not the batch.
     check_names(task.name for task in tasks)
     jobs = _jobs(task.job for task in tasks)
     if how.address is None:  # else they are read on other machines

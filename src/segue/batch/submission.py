@@ -34,11 +34,7 @@ def check_served(request: Request) -> None:
 
 
 def write_submission(path: Path, request: Request, output: Path) -> None:
-    """Pack what a run wrote as the server takes it.
-
-    YouTube-VOS: ``Annotations/<video>/<frame>.png`` of the frames that ``meta.json`` lists. YouTube-VIS and
-    OVIS: ``results.json``. The zip appears under its name when everything is in it.
-    """
+    """Pack what a run wrote into the zip that the server of its data set takes."""
     check_served(request)
     packed = _masks(request, output) if request.dataset == "ytvos" else _tracks(request, output)
     with replacing(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -51,10 +47,7 @@ def write_submission(path: Path, request: Request, output: Path) -> None:
 
 
 def _masks(request: Request, output: Path) -> Iterator[tuple[str, Path]]:
-    """Members and files of all masks that YouTube-VOS asks for.
-
-    Whether their ids are right is known behind the last one; it raises then.
-    """
+    """Members and files of all masks that YouTube-VOS asks for, with an error behind the last one."""
     part = request.data / (request.subset or ".")
     wanted, results = wanted_masks(part), open_results(output)
     if lost := [name for name in wanted if name not in results]:

@@ -103,11 +103,9 @@ class ProgressRecorder(Observer):
     """Counts frames, and keeps one from the middle with something on it for the report."""
 
     sees_results = True
-
-    def __init__(self) -> None:
-        self.frames = 0
-        self._kept: tuple[Frame, Segmentation] | None = None
-        self._next = 1
+    frames = 0
+    _kept: tuple[Frame, Segmentation] | None = None
+    _next = 1
 
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         self.frames += 1

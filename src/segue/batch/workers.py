@@ -42,11 +42,9 @@ _CANCEL = CancelToken()
 
 
 class LocalWorkers:
-    """Worker processes on this machine, each on its GPU; without ``threads`` they share the cores.
+    """Worker processes on this machine, each on its GPU; without ``threads`` they share the cores."""
 
-    Each worker is a pool of one process: a pool of several fails as a whole when one of its processes dies,
-    and does not say which video that one had.
-    """
+    # Each is a pool of one process: a pool of several fails as a whole when one of its processes dies.
 
     def __init__(self, order: JobConfig, count: int, gpus: Sequence[str] | None) -> None:
         self.room, self.tries = count, order.tries
@@ -125,11 +123,7 @@ def _attempt_here(task: Task, order: JobConfig) -> Outcome:
 
 
 class RayTasks:
-    """Tasks of a Ray cluster, at most ``workers`` at once, or as many as it has cores or shares of GPUs.
-
-    Ray gives them to nodes, and starts those of lost workers and nodes again. The address ``local`` starts a
-    cluster on this machine.
-    """
+    """Tasks of a Ray cluster, which Ray gives to nodes and starts again when a worker or node is lost."""
 
     tries = 1  # Ray itself tries again
 
