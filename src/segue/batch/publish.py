@@ -12,7 +12,6 @@ from pathlib import Path
 from secrets import token_hex
 
 from segue.batch.places import DONE, RESULT, SUBFOLDER, file_system, hide_secrets, one_line
-from segue.batch.plan import check_name
 from segue.errors import SinkError
 from segue.inputs import sha256
 from segue.system import rename, sync_file, sync_folder
@@ -47,7 +46,6 @@ def is_own(folder: Path, batch: str, name: str) -> bool:
 
 def check_free(output: str, name: str, batch: str) -> Path:
     """The place of a video's results on this machine; nobody else has anything there."""
-    check_name(name, SinkError)
     final, root = Path(output) / name, Path(output).resolve()
     with writing(final):
         inside = final.parent.resolve().is_relative_to(root)

@@ -99,11 +99,11 @@ def run_tasks(tasks: Iterable[Task], how: JobConfig, observer: BatchObserver) ->
         write_complete(home / IDENTITY, how.batch.encode())
         if not is_url(how.output):
             shutil.rmtree(Path(how.output, MOVING), ignore_errors=True)  # what a killed batch has left
-        ledger.settle({"do": how.command, "options": list(how.options)})
+        used = weights_of([*ledger.jobs(), *(task.job for task in tasks)])
+        ledger.settle({"do": how.command, "options": list(how.options), "weights": used})
         ledger.add(
             replace(task, identity=now) for task, now in in_threads(identity_now, ledger.unknown(tasks))
         )
-        ledger.settle({"weights": weights_of(ledger.jobs())})
         for notice in check_known(ledger, how):
             observer.notice(public(notice))
         if waiting := ledger.tasks("queued"):

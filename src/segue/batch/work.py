@@ -18,7 +18,7 @@ from PIL import Image as PillowImage
 from segue import jobs, weights
 from segue.allocation import prepare_process
 from segue.batch.places import fetch, one_line
-from segue.batch.plan import Task, check_name, key_of
+from segue.batch.plan import Task, key_of
 from segue.batch.publish import publish
 from segue.cancel import CancelToken
 from segue.errors import ResumeError, SegueError
@@ -143,7 +143,6 @@ def attempt(task: Task, order: JobConfig, cancel: CancelToken) -> Outcome:
     video = CancelToken()  # callbacks of this video end with it
     cancel.on_cancel(video.cancel)
     try:
-        check_name(task.name)
         job = _placed(task, fetched, work)
         try:
             _carry_out(job, watch, video, resume=(work / "masks" / MARKER).exists())
