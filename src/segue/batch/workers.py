@@ -169,13 +169,13 @@ class RayTasks:
         )
         reference = wanted.remote(task, self._order)
         future: Future[Outcome] = reference.future()
-        self._references = {one: ref for one, ref in self._references.items() if not one.done()}
         self._references[future] = reference
+        future.add_done_callback(self._references.pop)
         return future
 
     def interrupt(self) -> None:
         """Ask all tasks to stop after the frame in work."""
-        for reference in self._references.values():
+        for reference in list(self._references.values()):
             with suppress(Exception):
                 self._ray.cancel(reference, force=False)
 
