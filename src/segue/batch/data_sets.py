@@ -21,8 +21,15 @@ from segue.datasets.isd import IsdClip
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import ArgumentError, DatasetError
 from segue.inputs import kind_of
-from segue.jobs.options import ForegroundOptions, InstanceOptions, TrackOptions, checked
-from segue.jobs.parts import Model, Outputs, VideoSource
+from segue.jobs.parts import (
+    ForegroundOptions,
+    InstanceOptions,
+    Model,
+    Outputs,
+    TrackOptions,
+    VideoSource,
+    checked,
+)
 from segue.jobs.plan import check_needs
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob, to_json
 from segue.masks import write_index_mask
@@ -164,7 +171,7 @@ def run(
         workers: number of worker processes; None is one for each GPU, without GPUs one for each core.
         resume: continue an interrupted run.
         device: where networks run; None takes a GPU if there is one.
-        fast: bfloat16 on GPUs and processors with AMX.
+        fast: bfloat16 on GPUs and processors that are faster with it.
         observer: receives the progress.
 
     Returns:
