@@ -170,8 +170,6 @@ def test_a_detector_finds_what_the_trackers_follow(command: Command, film: Path,
 
 @pytest.mark.parametrize("stop", [2, 5])
 def test_a_recurrent_memory_network_needs_two_steps_of_its_own(tmp_path: Path, stop: int) -> None:
-    code = (PACKAGE / "segue_blobs" / "recurrent.py").read_text().splitlines()
-    assert len(code) < 120
     prompts: dict[int, Any] = {0: TRUE[0], 3: [RemovePrompt(1)], 4: [MaskPrompt(3, TRUE[4] == 1)]}
     whole = steps(session("fading-memory"), prompts)
     for t, result in enumerate(whole):
