@@ -193,5 +193,5 @@ def test_a_network_with_background_wants_one(mustan2: MUSTAN2) -> None:
     with pytest.raises(ValueError, match="takes a background"):
         network(**inputs())
     features: Sequence[Features] = [mustan2.encode(torch.zeros(1, 3, 32, 32), "past")]
-    with pytest.raises(ValueError, match="1 context frames; this network takes 2"):
+    with pytest.raises(ValueError, match="1 context frames"):
         mustan2.decode(features[0], features, None, (32, 32))

@@ -70,7 +70,7 @@ def test_wishes_are_heard(name: str) -> None:
     assert labels(classes=["car", "dog"]) == ["car"]
     assert labels(classes=["car", "dog"], score=0.3) == ["car", "dog"]
     assert labels(max_objects=1) == ["person"]
-    with pytest.raises(PromptError, match="class 'unicorn' is unknown to this detector; it knows airplane"):
+    with pytest.raises(PromptError, match="unicorn"):
         labels(classes=["unicorn"])
 
 
@@ -79,7 +79,7 @@ def test_wishes_are_heard(name: str) -> None:
 )
 def test_what_belongs_to_lost_is_refused_elsewhere(name: str) -> None:
     for wishes in ({"refine": "grabcut"}, {"features": "values"}):
-        with pytest.raises(PromptError, match=r"belong to .*lost, lost-b16, lost-lite"):
+        with pytest.raises(PromptError, match="lost, lost-b16, lost-lite"):
             detector(name, **wishes)  # type: ignore[arg-type]
 
 
@@ -101,9 +101,9 @@ def test_boxes_of_one_object_become_one_object_with_a_mask(monkeypatch: pytest.M
     ]
     trucks = detector("nanodet", refine="none", classes=["truck", "dog"], score=0.3, device="cpu")(PICTURE)
     assert [item.label for item in trucks.objects] == ["truck", "dog"]
-    with pytest.raises(PromptError, match="tiles is 9; give 1 to 8"):
+    with pytest.raises(PromptError, match="tiles is 9"):
         detector("nanodet", tiles=9)
-    with pytest.raises(PromptError, match="refine is 'crf'; for boxes choose network, grabcut, none"):
+    with pytest.raises(PromptError, match="refine is 'crf'"):
         detector("nanodet", refine="crf")
 
 

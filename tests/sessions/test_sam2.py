@@ -200,9 +200,9 @@ def test_what_the_network_does_not_have_is_refused(sam2_network: SAM2) -> None:
         with pytest.raises(SegueError, match="SAM 2"):
             TrackSession(sam2_network, replace(sam2_network.schedule, **{name: value}), device="cpu")
     run = session(sam2_network)
-    with pytest.raises(PromptError, match="object 1: needs at least one positive point or a box"):
+    with pytest.raises(PromptError, match="object 1"):
         run.step(frame(0), [PointPrompt(1, (), ((3.0, 3.0),))])
-    with pytest.raises(PromptError, match="outside the 72x48 image"):
+    with pytest.raises(PromptError, match="72x48"):
         run.step(frame(0), [PointPrompt(1, ((72.0, 3.0),))])
     with pytest.raises(PromptError, match="the mask is empty"):
         run.step(frame(0), [MaskPrompt(1, np.zeros((48, 72), np.uint8))])
