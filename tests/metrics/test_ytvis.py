@@ -133,6 +133,7 @@ def test_tables_name_videos_and_classes_and_remarks_what_is_missing(tmp_path: Pa
     evaluation = evaluate_ytvis(tmp_path / "results.json", tmp_path / "truth.json")
     precisions = {name: row["AP"] for name, row in evaluation.sequences.items()}
     assert precisions == pytest.approx({"clip1": 1, "clip2": 0})
+    assert evaluation.series["clip1"]["IoU"].values == pytest.approx([1] * FRAMES)
     assert evaluation.categories["class 1"]["AR10"] == 0.5
     assert evaluation.remarks == (
         "1 of 2 videos have no results, their objects count as missed: clip2",

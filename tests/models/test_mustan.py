@@ -96,7 +96,13 @@ VARIANTS: dict[str, Callable[[], WindowNetwork]] = {
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+SLOW = {"mustan2, five frames", "mustan2, causal, with background", "mustan2, shared encoder, with ranges"}
+"""Their parts are in the other variants; ``make test-slow`` runs all."""
+
+
+@pytest.mark.parametrize(
+    "variant", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in VARIANTS]
+)
 def test_a_stream_gives_what_whole_windows_give(variant: str) -> None:
     torch.manual_seed(0)
     network = VARIANTS[variant]().eval()

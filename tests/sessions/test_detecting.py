@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from segue.errors import PromptError
 from segue.models.detection.mask_rcnn import Detections
 from segue.models.detection.nanodet import Boxes, NanoDetPlus
+from segue.models.dino import DINO
 from segue.prompts.answers import Answer, Prompts
-from segue.prompts.detectors import BoxDetector
+from segue.prompts.detectors import BoxDetector, DiscoveryDetector
 from segue.prompts.selection import Rules
 from segue.registry import DETECTORS
 from segue.sessions.detecting import detector
@@ -81,6 +82,17 @@ def test_what_belongs_to_lost_is_refused_elsewhere(name: str) -> None:
     for wishes in ({"refine": "grabcut"}, {"features": "values"}):
         with pytest.raises(PromptError, match="lost, lost-b16, lost-lite"):
             detector(name, **wishes)  # type: ignore[arg-type]
+
+
+def test_options_of_lost_reach_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segue.sessions.detecting.load", lambda name, weights=None: DINO(64, depth=1))
+    for options, expected in (
+        ({}, ("keys", "crf")),
+        ({"features": "values", "refine": "grabcut"}, ("values", "grabcut")),
+    ):
+        find = detector("lost", device="cpu", **options)  # type: ignore[arg-type]
+        assert isinstance(find, DiscoveryDetector)
+        assert (find.which, find.refine) == expected
 
 
 class Boxed(nn.Module):

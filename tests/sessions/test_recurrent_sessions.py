@@ -155,7 +155,7 @@ def test_without_long_term_memory_the_bound_on_frames_holds(system: tuple[Any, L
 
 
 @one
-@pytest.mark.parametrize("long_term", [False, True])
+@pytest.mark.parametrize("long_term", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_permanent_frames_never_make_room(
     system: tuple[Any, LongTermSchedule], long_term: bool, tmp_path: Path
 ) -> None:

@@ -196,7 +196,7 @@ def test_frames_that_pass_unseen_count(sam2_network: SAM2) -> None:
 
 
 def test_what_the_network_does_not_have_is_refused(sam2_network: SAM2) -> None:
-    for name, value in (("flip_tta", True), ("max_jump", 0.1), ("top_k", 20), ("memory_policy", "usage")):
+    for name, value in (("flip_tta", True), ("memory_policy", "usage")):
         with pytest.raises(SegueError, match="SAM 2"):
             TrackSession(sam2_network, replace(sam2_network.schedule, **{name: value}), device="cpu")
     run = session(sam2_network)
@@ -207,11 +207,11 @@ def test_what_the_network_does_not_have_is_refused(sam2_network: SAM2) -> None:
     with pytest.raises(PromptError, match="the mask is empty"):
         run.step(frame(0), [MaskPrompt(1, np.zeros((48, 72), np.uint8))])
     assert run.ids == ()
-    schedule = replace(sam2_network.schedule, memory_policy="fifo", memory_frames=3, short_side=500)
+    schedule = replace(sam2_network.schedule, memory_policy="fifo", memory_frames=3, short_side=100)
     tracker = TrackSession(sam2_network, schedule, device="cpu").tracker
     assert isinstance(tracker, SAM2Tracker)
     assert tracker.settings.prompted_frames == 3
-    assert tracker._constants.side == 512
+    assert tracker._constants.side == 96
     options = TrackOptions(settings={"prompted_frames": 4, "keep_corrections": True}, short_side=SIDE)
     tracker = track_session(sam2_network, options, device="cpu").tracker
     assert isinstance(tracker, SAM2Tracker)
@@ -220,10 +220,10 @@ def test_what_the_network_does_not_have_is_refused(sam2_network: SAM2) -> None:
 
 def test_corrections_of_a_film_are_lost_where_it_begins_anew_unless_they_are_kept(sam2_network: SAM2) -> None:
     for keeps in (False, True):
-        whole = film(sam2_network, 8, Settings(keep_corrections=keeps))
+        whole = film(sam2_network, 5, Settings(keep_corrections=keeps))
         whole.click(0, 1, CLICK.positive)
         first = [result.masks for result in whole.propagate()]
-        whole.click(4, 1, [(60, 40)])
+        whole.click(3, 1, [(60, 40)])
         again = [result.masks for result in whole.propagate()]
         same = [np.array_equal(a, b) for a, b in zip(first, again, strict=True)]
         assert all(same) == (not keeps)
