@@ -11,8 +11,8 @@ import torch
 
 import segue
 from segue.errors import CheckpointError, PromptError, SegueError
-from segue.jobs.options import TrackOptions
-from segue.jobs.tracking import track_session
+from segue.jobs.parts import TrackOptions
+from segue.jobs.tracking import make_schedule
 from segue.layers.running import prepare_for_inference
 from segue.models.sam2 import SAM2, FilmPredictor, SAM2Schedule, SAM2Tracker, Settings
 from segue.sessions import SessionState, TrackSession
@@ -213,7 +213,7 @@ def test_what_the_network_does_not_have_is_refused(sam2_network: SAM2) -> None:
     assert tracker.settings.prompted_frames == 3
     assert tracker._constants.side == 96
     options = TrackOptions(settings={"prompted_frames": 4, "keep_corrections": True}, short_side=SIDE)
-    tracker = track_session(sam2_network, options, device="cpu").tracker
+    tracker = TrackSession(sam2_network, make_schedule(sam2_network, options), device="cpu").tracker
     assert isinstance(tracker, SAM2Tracker)
     assert tracker.settings == Settings(prompted_frames=4, keep_corrections=True)
 

@@ -13,8 +13,15 @@ from segue.batch.protocols import dataset_videos, is_clips, protocol_of, results
 from segue.batch.work import JobConfig
 from segue.errors import ArgumentError
 from segue.inputs import kind_of
-from segue.jobs.options import ForegroundOptions, InstanceOptions, TrackOptions, checked
-from segue.jobs.parts import Model, Outputs, VideoSource
+from segue.jobs.parts import (
+    ForegroundOptions,
+    InstanceOptions,
+    Model,
+    Outputs,
+    TrackOptions,
+    VideoSource,
+    checked,
+)
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
 from segue.metrics.data_sets import Request
 from segue.metrics.evaluation import Evaluation, Progress
@@ -73,7 +80,7 @@ def run(
         workers: number of worker processes; None is one for each GPU, without GPUs one for each core.
         resume: continue an interrupted run.
         device: where networks run; None takes a GPU if there is one.
-        fast: bfloat16 on GPUs and processors with AMX.
+        fast: bfloat16 on GPUs and processors that are faster with it.
         observer: receives the progress.
 
     Returns:

@@ -160,11 +160,7 @@ class Terminal(BatchObserver):
 
 
 def with_jobs(tasks: Iterable[Task], how: JobConfig) -> list[Task]:
-    """The videos with their jobs: what the options of the batch and their own mean.
-
-    Raises:
-        SegueError: an option is wrong, names one place for all videos, or is set by the batch.
-    """
+    """The videos with their jobs: what the options of the batch and their own mean."""
     found, jobs = [], dict[tuple[str, ...], str]()
     for task in tasks:
         if not task.job and task.arguments not in jobs:

@@ -12,7 +12,7 @@ from segue.batch.protocols import DatasetVideo
 from segue.datasets.cdnet import unseen_folds
 from segue.errors import DatasetError
 from segue.extras import missing_packages
-from segue.jobs.options import checked
+from segue.jobs.parts import checked
 from segue.jobs.processes import settings_of
 from segue.jobs.values import TrainJob
 from segue.reproduce.asked import How
