@@ -1,21 +1,15 @@
-"""The page of a run: an observer that shows in the browser what a job does, while it does it.
-
-The run only notes the frame that it has done. A page asks for the next image when it has drawn the last
-one, and gets the newest there is; an image is compressed then, once for all pages.
-"""
+"""The page of a run: each page asks for the newest frame, which is compressed once, when it has drawn one."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +26,6 @@ from segue.video.events import Event
 from segue.video.zones import Zone
 from segue_web.guard import LocalServer, guarded_app
 from segue_web.project import COLOURS
-from segue_web.running import report_address
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -63,19 +56,12 @@ FAREWELL = 2.0
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """The newest frame of a run and its result.
+    """The newest frame of a run and its result."""
 
-    Attributes:
-        number: of the frame in the run, from 1.
-        frame: the image, perhaps reduced.
-        result: its masks.
-        full: height and width of the source, which zones refer to.
-    """
-
-    number: int
+    number: int  # in the run, from 1
     frame: Frame
     result: Segmentation
-    full: tuple[int, int]
+    full: tuple[int, int]  # size of the source, which zones refer to
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +74,11 @@ class _Picture:
 
 
 class LivePage(Observer):
-    """Serves the page of a job while it runs, and passes all progress on to another observer.
-
-    Used as a context manager: the server ends with the block, and pages say how the run ended.
-
-    Args:
-        observer: receives the progress as well.
-        port: of the page; 0 takes a free one.
-        browser: open the page in the browser.
-
-    Raises:
-        SegueError: the port cannot be used.
-    """
+    """Serves the page of a job while it runs, and passes all progress on to another observer."""
 
     def __init__(self, observer: Observer, *, port: int = 0, browser: bool = False) -> None:
         self.sees_results = observer.sees_results
         self._observer = observer
-        self._lock = threading.Lock()
         self._about: dict[str, Any] = {}
         self._source: Source | None = None
         self._what, self._count = "", 0
@@ -112,14 +86,13 @@ class LivePage(Observer):
         self._total: int | None = None
         self._times: deque[float] = deque(maxlen=50)
         self._done: _Done | None = None
-        self._events: deque[tuple[int, dict[str, Any]]] = deque(maxlen=EVENTS)
+        self._events: list[tuple[int, dict[str, Any]]] = []  # made anew with each: pages read it meanwhile
         self._event_count = 0
         self._ended = ""
         self._picture: _Picture | None = None
         self._pages: set[WebSocket] = set()
         self._encoder = ThreadPoolExecutor(1, "segue-page-picture", lower_thread_priority)
-        announce = partial(report_address, browser=browser)
-        self._server = LocalServer(self.make_app, port, announce, longest=LONGEST)
+        self._server = LocalServer(self.make_app, port, browser, LONGEST)
 
     def __enter__(self) -> Self:
         return self
@@ -164,9 +137,8 @@ class LivePage(Observer):
         self._observer.frame(frame, result, note)
 
     def event(self, event: Event) -> None:
-        with self._lock:
-            self._event_count += 1
-            self._events.append((self._event_count, asdict(event)))
+        self._event_count += 1
+        self._events = [*self._events, (self._event_count, asdict(event))][-EVENTS:]
         self._observer.event(event)
 
     def end(self, frames: int, seconds: float) -> None:
@@ -206,18 +178,17 @@ class LivePage(Observer):
     async def _show(self, page: WebSocket) -> None:
         """Send what happens, as often as a page asks, until the run ends."""
         number = last_event = 0
-        first = True
+        about: dict[str, Any] = {"about": self._about}
         while True:
             await page.receive_text()
             ended, picture = await self._next(number)
             news: dict[str, Any] = {
                 "run": self._run(),
-                "events": self._events_after(last_event),
+                "events": [event for event in self._events if event[0] > last_event],
                 "ended": ended,
             }
-            if first:
-                news["about"] = self._about
-            first = False
+            news |= about
+            about = {}
             last_event = news["events"][-1][0] if news["events"] else last_event
             if picture is not None:
                 number = picture.number
@@ -261,10 +232,6 @@ class LivePage(Observer):
             "delay": self._delay if times else None,
             "dropped": self._source.dropped if self._source is not None else 0,
         }
-
-    def _events_after(self, last: int) -> list[tuple[int, dict[str, Any]]]:
-        with self._lock:
-            return [(number, event) for number, event in self._events if number > last]
 
 
 def _picture(done: _Done) -> _Picture:

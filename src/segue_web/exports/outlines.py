@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -18,12 +17,7 @@ COMPARED = 512
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A connected part of a mask.
-
-    Attributes:
-        outside: its outline.
-        holes: outlines of its holes, of the mask's own pixels around them.
-    """
+    """A connected part of a mask: outlines of it and of its holes, on the mask's own pixels."""
 
     outside: Corners
     holes: tuple[Corners, ...]
@@ -41,16 +35,11 @@ def parts_of(mask: npt.NDArray[np.bool_]) -> list[Part]:
         for number, outline in enumerate(outlines)
         if parents[number] < 0
     ]
-    return sorted(parts, key=lambda part: -cv2.contourArea(_drawn(part.outside)))
+    return sorted(parts, key=lambda part: -cv2.contourArea(part.outside[:, None]))
 
 
 def single_outline(mask: npt.NDArray[np.bool_]) -> Corners:
-    """One polygon of a mask, its parts and holes joined by lines.
-
-    Filled by the even-odd rule, as OpenCV does, it gives the mask, and lines of one pixel between parts.
-
-    ``mask``: (H, W), bool; returns corners x, y in pixels, (M, 2), int32.
-    """
+    """One polygon (M, 2), int32, of a mask (H, W), bool; lines join its parts and holes."""
     parts = parts_of(mask)
     if not parts:
         return np.zeros((0, 2), np.int32)
@@ -68,7 +57,3 @@ def _bridged(one: Corners, other: Corners) -> Corners:
     start, end = int(first[nearest[0]]), int(second[nearest[1]])
     around = np.roll(other, -end, axis=0)
     return np.concatenate([one[: start + 1], around, around[:1], one[start:]])
-
-
-def _drawn(corners: Corners) -> Any:
-    return corners[:, None]
