@@ -17,6 +17,7 @@ from segue.arrays import BoolArray, Float32Array
 from segue.errors import ArgumentError, PromptError
 from segue.masks import measure, resize_mask
 from segue.masks.measure import least_area
+from segue.masks.pieces import Pieces
 from segue.sessions.association import next_id
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.empty_scene import same_shape
@@ -231,10 +232,8 @@ def without_small(mask: BoolArray, min_area: int) -> BoolArray:
     """A mask, (H, W), without the connected components that have fewer than ``min_area`` pixels."""
     if min_area <= 1 or not mask.any():
         return mask
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
-    large = stats[:, cv2.CC_STAT_AREA] >= min_area
-    large[0] = False
-    return np.asarray(large[labels])
+    pieces = Pieces.of(mask)
+    return pieces.where(pieces.areas >= min_area)
 
 
 class ComponentTracker(Checkpointable):

@@ -48,9 +48,10 @@ def without_shadows(maps: Float32Array, threshold: float, image: Image, scene: I
     likely = (foreground >= threshold) & (shadow > foreground)
     if not likely.any():
         return maps
-    ratios = (image[likely] + np.float32(BLACK)) / (scene[likely] + np.float32(BLACK))
-    light = ratios.mean(axis=1)
-    is_shadow = (light > DARKEST) & (light < LIGHTEST) & (np.ptp(ratios, axis=1) < COLOURS)
+    pixels, empty = (np.ascontiguousarray(each[likely].T) for each in (image, scene))
+    ratios = (pixels + np.float32(BLACK)) / (empty + np.float32(BLACK))
+    light = ratios.mean(axis=0)
+    is_shadow = (light > DARKEST) & (light < LIGHTEST) & (np.ptp(ratios, axis=0) < COLOURS)
     likely[likely] = is_shadow
     opened = cv2.morphologyEx(likely.view(np.uint8), cv2.MORPH_OPEN, OPEN) > 0
     if not opened.any():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -49,7 +50,15 @@ class Blur:
         """An image or plane, (H, W, 3) or (H, W), with this blur."""
         if self.spread:
             return np.asarray(cv2.GaussianBlur(picture, (0, 0), self.spread))
-        return np.asarray(cv2.filter2D(picture, -1, motion_kernel(self.right, self.down)))
+        # Few places of the kernel count, while OpenCV filters with large kernels by Fourier transforms.
+        kernel, total = motion_kernel(self.right, self.down), np.zeros(picture.shape, np.float32)
+        (height, width), reach = picture.shape[:2], len(kernel) // 2
+        wide = cv2.copyMakeBorder(picture, reach, reach, reach, reach, cv2.BORDER_REFLECT_101)
+        wide = wide.astype(np.float32)
+        for row, column in np.argwhere(kernel).tolist():
+            part = wide[row : row + height, column : column + width]
+            cv2.scaleAdd(part, float(kernel[row, column]), total, total)
+        return total if picture.dtype == np.float32 else np.rint(total).astype(picture.dtype)
 
     def scaled(self, factor: float) -> Blur:
         """The same blur in an image that is larger by a factor."""
@@ -76,6 +85,7 @@ class ReferenceBlur(Stage):
             frame.scene = blur.of_scene(background.scene)
 
 
+@lru_cache(maxsize=1)
 def motion_kernel(right: float, down: float) -> Kernel:
     """Kernel of a straight motion of so many pixels, (k, k)."""
     half = int(np.ceil(max(abs(right), abs(down)) / 2)) + 1

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import Float32Array
+from segue.masks.pieces import Pieces
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import checkpointed
 from segue.sessions.empty_scene import Scene
@@ -62,12 +63,9 @@ class StationaryObjects(Stage):
 
     def _held_where_seen(self, own: Float32Array, held: Float32Array) -> Float32Array:
         """``held`` in pieces most of which are foreground to the network itself, else ``own``."""
-        sure = (held > SURE).view(np.uint8)
-        count, pieces, stats, _ = cv2.connectedComponentsWithStats(sure, connectivity=8)
-        found = np.bincount(pieces[own >= self._threshold], minlength=count)
-        seen = found > PART * stats[:, cv2.CC_STAT_AREA]
-        seen[0] = False
-        return np.where(seen[pieces], held, own)
+        pieces = Pieces.of(held > SURE)
+        seen = pieces.count(own >= self._threshold) > PART * pieces.areas
+        return np.where(pieces.where(seen), held, own)
 
     def _smooth(self, scene: Scene) -> Image:
         if self._scene is None or self._scene[0] is not scene:
