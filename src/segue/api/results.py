@@ -24,7 +24,7 @@ from segue.jobs.options import by_arguments, checked
 from segue.jobs.parts import Outputs
 from segue.jobs.running import open_job, run_open
 from segue.jobs.values import VideoJob
-from segue.sessions.base import Session
+from segue.sessions.session import Session
 from segue.types import Frame, Segmentation
 from segue.video import Source
 

@@ -14,7 +14,7 @@ from segue.errors import ArgumentError, SourceError
 from segue.jobs.loop import Complete, PromptSource, Step, no_prompts, only_required, prompted
 from segue.jobs.parts import VideoSource
 from segue.jobs.values import VideoJob
-from segue.sessions.base import Session
+from segue.sessions.session import Session
 from segue.sessions.track import TrackSession
 from segue.types import Frame, Image, Segmentation
 from segue.video import Source, open_source

@@ -34,20 +34,21 @@ class Pieces:
         """Find the pieces of a mask, (H, W)."""
         plane = mask.view(np.uint8)
         left, top, width, height = cv2.boundingRect(plane)
-        left, top, right, bottom = left & ~1, top & ~1, left + width, top + height  # OpenCV looks at 2x2 blocks
-        window = slice(top, bottom), slice(left, right)
+        # From even places on: OpenCV numbers pieces by blocks of 2x2 pixels.
+        window = slice(top & ~1, top + height), slice(left & ~1, left + width)
         if not width:
             nothing = np.zeros((1, 5), np.int32)
             return cls(np.zeros((0, 0), np.int32), nothing[:, 4], nothing[:, :4], window, plane.shape)
-        _, labels, stats, _ = cv2.connectedComponentsWithStats(plane[window], connectivity=8)
-        stats[0, cv2.CC_STAT_AREA] = 0
-        return cls(labels, stats[:, cv2.CC_STAT_AREA], stats[:, :4], window, plane.shape)
+        _, found, stats, _ = cv2.connectedComponentsWithStats(plane[window], connectivity=8)
+        labels, table = np.asarray(found, np.int32), np.asarray(stats, np.int32)
+        table[0, cv2.CC_STAT_AREA] = 0
+        return cls(labels, table[:, cv2.CC_STAT_AREA], table[:, :4], window, plane.shape)
 
     def __len__(self) -> int:
         return len(self.areas) - 1
 
     def count(self, mask: BoolArray) -> npt.NDArray[np.intp]:
-        """In how many of its pixels each piece lies in another mask, (H, W); those of number 0 do not count."""
+        """In how many of its pixels each piece lies in another mask, (H, W), by number."""
         found = np.bincount(self.labels[mask[self.window]], minlength=len(self.areas))
         found[0] = 0
         return found

@@ -56,6 +56,11 @@ class Scene:
         return cls(np.concatenate([known, np.zeros((2, height, width), np.uint8), count]))
 
     @property
+    def range(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """Low and high quantile of the background, each (3, H, W)."""
+        return self.planes[0:3], self.planes[6:9]
+
+    @property
     def range_of_all(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
         """Low and high quantile of all frames, each (3, H, W)."""
         return self.planes[9:12], self.planes[15:18]

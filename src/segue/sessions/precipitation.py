@@ -95,7 +95,7 @@ class Precipitation(Stage):
         """Probabilities without small pieces that were not there before, while it rains or snows."""
         found = foreground >= threshold
         streak = np.zeros(found.shape, np.uint8) if self._streak is None else self._streak
-        self._streak = np.asarray(cv2.add(streak, 1) * found, np.uint8)
+        self._streak = (np.minimum(streak, 254) + np.uint8(1)) * found
         if not self.falls or not found.any():
             return foreground
         # Pieces that lie close together are one object, through which drops fall.

@@ -52,6 +52,8 @@ class Segmenter(Protocol):
         restorable: whether :meth:`state` holds all that it knows.
         past: distances, below 0, of the frames before that it looks at.
         stages: names of the rules of a session that it runs with, see :mod:`segue.sessions.stage_list`.
+        explains: whether it keeps what each result was made of as ``explanation``, if it can tell.
+        explanation: that of the last result.
     """
 
     name: str
@@ -63,6 +65,8 @@ class Segmenter(Protocol):
     restorable: bool = True
     past: tuple[int, ...] = ()
     stages: tuple[str, ...] = PLAIN_STAGES
+    explains: bool = False
+    explanation: Explanation = Explanation()
 
     def step(self, image: Image, scene: Scene, plane: UInt8Array | None = None) -> Maps | None:
         """Take the next frame.
@@ -148,8 +152,6 @@ class NetworkSegmenter(Checkpointable, Segmenter):
     _planes: dict[int, UInt8Array] = checkpointed()
     _seen: int = checkpointed()
     _due: int = checkpointed()
-    explains = False
-    """Whether what each result was made of is kept as :attr:`explanation`, for networks that tell it."""
 
     def __init__(
         self,

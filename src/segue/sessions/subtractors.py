@@ -190,6 +190,8 @@ class SubtractorBackground(Background):
         every: the image changes every this many frames.
     """
 
+    restorable = False
+
     def __init__(self, subtractor: Subtractor, *, every: int = 9) -> None:
         self._subtractor = subtractor
         self._every = every
