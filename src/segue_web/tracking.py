@@ -16,7 +16,7 @@ from segue.jobs.tracking import track_session
 from segue.metrics.measures import region_similarity
 from segue.models.base import MemoryNetwork
 from segue.sessions import TrackSession
-from segue.sessions.track import with_first
+from segue.sessions.scores import with_first
 from segue.types import Frame, IndexMask, MaskPrompt, Segmentation
 from segue_web.messages import Track
 from segue_web.project import Mark, MarkedMask, Project

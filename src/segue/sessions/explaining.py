@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import cv2
 import numpy as np
 
-from segue.arrays import Float32Array, FloatingArray
+from segue.arrays import Float32Array, FloatingArray, UInt8Array
+from segue.models.base import (
+    ExplainedFlow,
+    ExplainedNetwork,
+    Features,
+    ForegroundCapabilities,
+    ForegroundNetwork,
+)
 from segue.sessions.empty_scene import Scene
 from segue.types import Image
 
@@ -31,6 +40,30 @@ class Explanation:
     lengths: Float32Array | None = None
     filtered: list[Float32Array] = field(default_factory=list)
     attention: list[Float32Array] = field(default_factory=list)
+
+    @classmethod
+    def of(
+        cls,
+        network: ForegroundNetwork,
+        able: ForegroundCapabilities,
+        current: Features,
+        context: Sequence[Features],
+        background: Features | None,
+        plane: UInt8Array | None,
+    ) -> Explanation:
+        """What a network can tell of a frame; ``plane`` is the flow that it brings, (h, w, gaps)."""
+        found = cls()
+        if able.context_maps:
+            maps = cast(ExplainedNetwork, network).context_maps(current, context, background)
+            found.context = [each[0].float().cpu().numpy() for each in maps]
+        if able.explains_flow:
+            motion, scales = cast(ExplainedFlow, network).explain_flow(current, context, background)
+            found.motion = [each[0].movedim(0, -1).float().cpu().numpy() for each in motion]
+            found.lengths = None if plane is None else np.float32(np.atleast_3d(plane)) / 255
+            found.filtered = [each.filtered[0].float().abs().mean(0).cpu().numpy() for each in scales]
+            weights = [each.attention for each in scales if each.attention is not None]
+            found.attention = [each[0].float().mean(0).cpu().numpy() for each in weights]
+        return found
 
 
 def draw(image: Image, scene: Scene | None, foreground: FloatingArray, explanation: Explanation) -> Image:

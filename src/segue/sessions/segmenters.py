@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
@@ -16,8 +16,6 @@ from segue.arrays import UInt8Array
 from segue.layers.running import prepare_for_inference, weights_apart
 from segue.models.base import (
     PLAIN_STAGES,
-    ExplainedFlow,
-    ExplainedNetwork,
     Features,
     ForegroundNetwork,
     foreground_capabilities,
@@ -258,29 +256,13 @@ class NetworkSegmenter(Checkpointable, Segmenter):
             background = self._encoded_background(scene)
             logits = network.decode(current, context, background, self._padded((height, width)))
         if self.explains:
-            self.explanation = self._explained(current, context, background)
+            plane = self._planes.get(t)
+            self.explanation = Explanation.of(
+                network, self._capabilities, current, context, background, plane
+            )
         self._due += 1
         self._evict(self._due - self._reach)
         return self._maps(logits, (height, width))
-
-    def _explained(
-        self, current: Features, context: Sequence[Features], background: Features | None
-    ) -> Explanation:
-        """Network output for the due frame, without padding."""
-        able, found = self._capabilities, Explanation()
-        if able.context_maps:
-            maps = cast(ExplainedNetwork, self._network).context_maps(current, context, background)
-            found.context = [each[0].float().cpu().numpy() for each in maps]
-        if able.explains_flow:
-            network = cast(ExplainedFlow, self._network)
-            motion, scales = network.explain_flow(current, context, background)
-            found.motion = [each[0].movedim(0, -1).float().cpu().numpy() for each in motion]
-            plane = self._planes.get(self._due)
-            found.lengths = None if plane is None else np.float32(np.atleast_3d(plane)) / 255
-            found.filtered = [each.filtered[0].float().abs().mean(0).cpu().numpy() for each in scales]
-            weights = [each.attention for each in scales if each.attention is not None]
-            found.attention = [each[0].float().mean(0).cpu().numpy() for each in weights]
-        return found
 
     @staticmethod
     def _maps(logits: Tensor, size: tuple[int, int]) -> Maps:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -30,15 +29,13 @@ from segue.prompts import MakePrompter, Prompter, prompter_of, resolve
 from segue.prompts.given import PromptsLike, as_prompts
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.networks import track_network
+from segue.sessions.scores import expected_overlap, with_first
 from segue.sessions.session import Session, check_size
 from segue.types import Frame, ObjectInfo, PointPrompt, Segmentation
 from segue.video.readers import FrameLike, as_frame
 from segue.weights.identity import WeightsIdentity
 
 MAX_OBJECTS = 1000
-
-FIRST_WEIGHT = 0.25
-"""Calibration of the predicted IoU of a first mask, see :func:`with_first`; from the development videos."""
 
 
 class TrackSession(Checkpointable, Session):
@@ -353,26 +350,3 @@ def largest(planes: Tensor) -> tuple[Tensor, Tensor]:
         place.masked_fill_(plane > best, number)
         torch.maximum(best, plane, out=best)
     return best, place
-
-
-def expected_overlap(inside: float, total: float, area: int, confidence: tuple[float, float]) -> float:
-    """IoU of a predicted mask with the truth that its probabilities let one expect, in [0, 1].
-
-    Were every pixel the object's with its own probability and apart from the others, the intersection would
-    be ``inside``, the sum of its probabilities inside the mask, and the union ``area + total - inside`` on
-    average, ``total`` being their sum over the image. Networks are overconfident; the log-odds
-    of that quotient are therefore scaled and shifted, as measured on videos that the network had not seen.
-    """
-    share = min(max(inside / (area + max(total - inside, 0.0)), 1e-6), 1 - 1e-6)
-    factor, offset = confidence
-    against: float = ((1 - share) / share) ** factor
-    return 1 / (1 + math.exp(-offset) * against)
-
-
-def with_first(score: float, first: float | None) -> float:
-    """Expected IoU of a mask tracked from a prompter's mask.
-
-    A tracker follows a wrong mask as surely as a right one. The prompter knows more of that, though little,
-    so that the geometric mean counts what tracking says three times.
-    """
-    return score if first is None else float(score ** (1 - FIRST_WEIGHT) * first**FIRST_WEIGHT)
