@@ -66,15 +66,7 @@ class _View:
 
 
 class Aligner(Checkpointable):
-    """Finds how a shaken camera has moved against the first frames of the scene.
-
-    Euclidean ECC from the best of three starts (no movement, phase correlation, the last movement), first
-    over all pixels of images of half the size, then without the fifth of the pixels that fits worst, which
-    is where things move by themselves. A movement counts if it makes the mean difference clearly smaller, in
-    half of the image at least and not only where one thing moves, and moves a corner by 1.5 pixels at least
-    and a fifth of the width at most; right after one that counts, smaller ones do as well. On a camera that
-    stands still nothing counts, and the frames stay as they are.
-    """
+    """Finds how a shaken camera has moved against the first frames of the scene."""
 
     _reference: _View | None = checkpointed()
     _kept: list[Float32Array] = checkpointed()

@@ -35,10 +35,7 @@ FlowBetween = Callable[[int, int], Flow]
 
 
 def along_motion(maps: Sequence[Float32Array], flow: FlowBetween, reach: int) -> list[Float32Array]:
-    """Mean of each map and of those near it in time, whose pixels are followed by optical flow.
-
-    An object that is found on most frames is found on all; what is foreground on a single one is not.
-    """
+    """Mean of each map and of those near it in time, whose pixels are followed by optical flow."""
     height, width = maps[0].shape
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     return [_mean(columns, rows, index, maps, flow, reach) for index in range(len(maps))]
@@ -92,12 +89,7 @@ class _Near:
 
 
 class MotionAverage(Stage):
-    """Averages the foreground of each frame with the twelve frames before and after it.
-
-    A pixel is followed by optical flow as long as it looks the same, so that what hides it does not count:
-    an object that is lost on some frames is found there as well. Pixels near which nothing may be foreground
-    on any of these frames stay as they are; where there are none, no flow is computed.
-    """
+    """Averages the foreground of each frame with the twelve frames before and after it."""
 
     name = "average"
     lag = REACH

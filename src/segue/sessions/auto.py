@@ -219,11 +219,7 @@ def _retired(tracklets: dict[int, _Tracklet], newcomers: int) -> list[int]:
 
 
 def known_as(mask: npt.NDArray[np.bool_], label: str | None, known: Segmentation) -> int | None:
-    """The followed object that a found one, (H, W), is, or None.
-
-    It is one if more than half of it lies in known objects, or if more than half of a known object of the
-    same label, or of none, lies in it.
-    """
+    """The followed object that a found one, (H, W), is, or None."""
     inside = known.mask[mask]
     if np.count_nonzero(inside) > OVERLAP * mask.sum():
         numbers, counts = np.unique(inside[inside > 0], return_counts=True)

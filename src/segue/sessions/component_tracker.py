@@ -42,19 +42,7 @@ class _Track:
 
 
 class ComponentTracker(Checkpointable):
-    """Gives every moving object a stable id.
-
-    Pieces of foreground are compared with where the objects of the frame before should be now, from their
-    motion. A piece takes the id of the object that it overlaps most with, and an object passes its id to the
-    piece that overlaps it most. Where objects that were apart meet in one piece, each keeps the part that is
-    nearest to it; where an object falls into pieces, these keep its id as long as they stay close together. A
-    piece without an id takes that of the nearest object that has been out of sight for a second at most; else
-    it is a new object. An object is in the results from the frame on that confirms it. Ids are given in order
-    and begin again at 1 after 65535.
-
-    Args:
-        confirmed: frames in a row on which an object is seen before it gets an id.
-    """
+    """Gives every moving object a stable id."""
 
     _before: Labels | None = checkpointed()
     _tracks: dict[int, _Track] = checkpointed()

@@ -273,10 +273,7 @@ class DetectionSession(FindingSession):
 
 
 class _Scene:
-    """A frame on which the detector runs: the detections, and what each known object has of it.
-
-    The mask, (H, W), changes as objects come and go; appearances are those of the detections, (N, C).
-    """
+    """A frame on which the detector runs: the detections, and what each known object has of it."""
 
     def __init__(
         self,

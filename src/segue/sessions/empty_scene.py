@@ -92,10 +92,7 @@ def gain_table(gain: float) -> npt.NDArray[np.uint8]:
 
 
 class TemporalQuantileBuffer:
-    """The values of each pixel in ascending order: of all frames, and of those in which it was background.
-
-    A frame is inserted with two operations on whole rows; at most ``keep`` frames are kept.
-    """
+    """The values of each pixel in ascending order: of all frames, and of those in which it was background."""
 
     def __init__(self, size: tuple[int, int], keep: int) -> None:
         self._height, self._width = size
@@ -156,11 +153,7 @@ class TemporalQuantileBuffer:
             self._sort_in(self._all[part], values)
 
     def planes(self, least: int, first: int, out: UInt8Array) -> None:
-        """Write what the past tells of the rows from ``first`` on to ``out``, (21, h, W), see :class:`Scene`.
-
-        Where fewer than ``least`` values are visible, all count, see :func:`too_few`; they do as well where
-        the mask flickers, see :data:`RESTLESS`, and hides a third of the past, but not its last frames.
-        """
+        """Write what the past tells of the rows from ``first`` on to ``out``, (21, h, W)."""
         count, height = self._count, out.shape[1]
         rows = slice(first, first + height)
         covered, changes = self._covered[rows], self._changes[rows]
@@ -210,7 +203,7 @@ def scene_planes(frames: UInt8Array, hidden: BoolArray, least: int) -> UInt8Arra
     """Temporal statistics of each pixel, (21, H, W), uint8; see :meth:`TemporalQuantileBuffer.planes`.
 
     Frames are (n, 3, H, W), 255 at most, in the order of time; ``hidden``, (n, H, W), is where something was
-    in front of the background. Of an even number of values the upper one of the middle two is the median.
+    in front of the background.
     """
     count, height, width = hidden.shape
     past, planes = TemporalQuantileBuffer((height, width), count), np.empty((PLANES, height, width), np.uint8)

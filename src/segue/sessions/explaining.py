@@ -69,10 +69,6 @@ class Explanation:
 def draw(image: Image, scene: Scene | None, foreground: FloatingArray, explanation: Explanation) -> Image:
     """One image of several in rows, RGB, each of the size of the frame; what is short is filled with black.
 
-    The first row is the frame, the empty scene with its low and its high quantile, the maps of the context
-    and the probability of foreground. Where there is flow, a row shows it by the colour wheel, or its lengths
-    where these alone are known; a row the filtered flow at each scale, and a row its attention.
-
     ``image``: the frame, RGB (H, W, 3), uint8; ``foreground``: probability of foreground, (H, W), in [0, 1].
     """
     height, width = image.shape[:2]

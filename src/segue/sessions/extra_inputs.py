@@ -149,12 +149,7 @@ class FlowNetwork(nn.Module):
 
 
 class ComputedFlow(nn.Module):
-    """A network that takes flow, with the flow computed of its frames.
-
-    Args:
-        network: declares the capability ``flow`` with its ``flow_gaps``.
-        provider: gives the flow from a frame to earlier ones; one instance for each session.
-    """
+    """A network that takes flow, with the flow computed of its frames."""
 
     def __init__(self, network: ForegroundNetwork, provider: FlowProvider) -> None:
         super().__init__()
@@ -251,11 +246,7 @@ def check_extra(frame: Frame, taken: Extra | None, name: str) -> None:
 
 
 class DepthScale(Checkpointable):
-    """Scales depth maps by the range of the first one of a scene.
-
-    The reading of the paper takes the range of the whole video, which a camera does not know yet; the depth
-    of a scene hardly changes.
-    """
+    """Scales depth maps by the range of the first one of a scene."""
 
     _range: tuple[float, float] | None = checkpointed()
 

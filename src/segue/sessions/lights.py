@@ -50,11 +50,6 @@ def without_lights(
 ) -> Float32Array:
     """Probabilities without the pieces that are light on a dark scene.
 
-    Light adds to the scene: nothing in it is darker than the scene, and its border is soft. An object has an
-    edge where it hides the scene, and at night mostly parts that are darker. A small light, as a lamp, falls
-    off over its own radius, which is steeper. Where the scene is full of edges itself nothing is taken for
-    light.
-
     ``foreground``: (h, w), float32 in [0, 1]; ``image``: the frame, RGB (h, w, 3), uint8; ``empty``: smoothed
     brightness of the empty scene, (h, w), float32 in [0, 255]; returns (h, w), float32.
     """

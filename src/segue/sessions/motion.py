@@ -27,14 +27,7 @@ WEAKEST = 0.25  # moving regions with less than this share of the strongest one'
 
 
 class MotionDetector:
-    """Finds what moves against the scene in a frame and the next two, at most ``max_objects`` regions.
-
-    The flow from a frame to the next two is compared with the movement of the camera, a homography. What
-    moves has to do so on the way to both: flow is wrong where something is covered, and that is elsewhere
-    each time. It is also coarse at the edges of things; so a prompter (segue-prompt) draws the mask anew, and
-    then the tracker, used for nothing else, follows it to the next frame and back. Measured beside other ways
-    on first frames of DAVIS: docs/detection.md.
-    """
+    """Finds what moves against the scene in a frame and the next two, at most ``max_objects`` regions."""
 
     names: Mapping[int, str] = {}
     lookahead = 2

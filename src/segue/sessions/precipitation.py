@@ -39,13 +39,7 @@ _NEAR = np.ones((7, 7), np.uint8)
 
 
 class Precipitation(Stage):
-    """Looks whether it rains or snows, takes drops out of the frames, and the rest of them out of masks.
-
-    A drop is a small piece that is brighter than the median of the last frames and than the empty scene.
-    Objects that were found on the frame before are left alone; a small bright one that comes new is seen
-    three frames later. An impulse is known one frame after it: until the third frame of a scene, what has
-    changed in two thirds of the parts of the image may be rain, and small pieces do not count yet.
-    """
+    """Looks whether it rains or snows, takes drops out of the frames, and the rest of them out of masks."""
 
     name = "rain"
     _past: deque[Image] = checkpointed()

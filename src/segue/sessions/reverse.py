@@ -39,13 +39,7 @@ class _Found:
 
 
 class ReversePass(Passes):
-    """The frames of a video for the pass forwards, after objects were followed backwards.
-
-    Args:
-        session: follows the objects; it is new again after the pass backwards.
-        source: the video, which can be read several times.
-        prompts: gives all prompts by frame index, once the first frame is known.
-    """
+    """The frames of a video for the pass forwards, after objects were followed backwards."""
 
     title: ClassVar[str] = "backwards"
 
@@ -94,10 +88,7 @@ class ReversePass(Passes):
         self._done = bool(state.values["done"])
 
     def complete(self, result: Segmentation) -> Segmentation:
-        """Put what was found backwards into a result of the pass forwards.
-
-        A pixel that an object has in ``result`` stays with it.
-        """
+        """Put what was found backwards into a result of the pass forwards."""
         found = self._found.get(result.index)
         if not found:
             return result

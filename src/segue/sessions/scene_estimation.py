@@ -129,10 +129,7 @@ def _regions(mask: BoolArray) -> list[BoolArray]:
 def _better(
     region: BoolArray, picture: Image, frames: Sequence[Image], support: Float32Array
 ) -> Image | None:
-    """The frame whose content of a region fits best into the image around it, if it fits clearly better.
-
-    It must have been there for some time, see :data:`RIVAL`.
-    """
+    """The frame whose content of a region fits best into the image around it, if it fits clearly better."""
     stays = [i for i, each in enumerate(support) if each[region].mean() >= RIVAL * len(frames)]
     rows, columns = (slice(max(0, at.min() - _AROUND), at.max() + 1 + _AROUND) for at in region.nonzero())
     part, around = region[rows, columns], picture[rows, columns]

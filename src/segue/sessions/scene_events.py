@@ -14,11 +14,7 @@ Follow = Literal["always", "auto", "never"]
 
 
 class SceneEvents(Checkpointable):
-    """Gives the event of each frame; ``pans`` tells whether the camera pans and is followed there.
-
-    Args:
-        follow: follow a camera always, while it pans (``auto``), or never.
-    """
+    """Gives the event of each frame; ``pans`` tells whether the camera pans and is followed there."""
 
     _changes: SceneChangeDetector = checkpointed()
     _pan: PanDetector = checkpointed()

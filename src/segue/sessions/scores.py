@@ -9,13 +9,7 @@ FIRST_WEIGHT = 0.25
 
 
 def expected_overlap(inside: float, total: float, area: int, confidence: tuple[float, float]) -> float:
-    """IoU of a predicted mask with the truth that its probabilities let one expect, in [0, 1].
-
-    Were every pixel the object's with its own probability and apart from the others, the intersection would
-    be ``inside``, the sum of its probabilities inside the mask, and the union ``area + total - inside`` on
-    average, ``total`` being their sum over the image. Networks are overconfident; the log-odds
-    of that quotient are therefore scaled and shifted, as measured on videos that the network had not seen.
-    """
+    """IoU of a predicted mask with the truth that its probabilities let one expect, in [0, 1]."""
     share = min(max(inside / (area + max(total - inside, 0.0)), 1e-6), 1 - 1e-6)
     factor, offset = confidence
     against: float = ((1 - share) / share) ** factor
@@ -23,9 +17,5 @@ def expected_overlap(inside: float, total: float, area: int, confidence: tuple[f
 
 
 def with_first(score: float, first: float | None) -> float:
-    """Expected IoU of a mask tracked from a prompter's mask.
-
-    A tracker follows a wrong mask as surely as a right one. The prompter knows more of that, though little,
-    so that the geometric mean counts what tracking says three times.
-    """
+    """Expected IoU of a mask tracked from a prompter's mask."""
     return score if first is None else float(score ** (1 - FIRST_WEIGHT) * first**FIRST_WEIGHT)

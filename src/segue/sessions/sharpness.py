@@ -104,10 +104,6 @@ def motion_kernel(right: float, down: float) -> Kernel:
 def relative_blur(image: Image, scene: Image, hidden: npt.NDArray[np.bool_] | None) -> Blur | None:
     """By what the frame is less sharp than the empty scene, or None if it is as sharp.
 
-    Along the motion of an exposure a frame loses the energy of its edges: the direction is the one in which
-    the ratio of the structure tensors (Förstner and Gülch, 1987) of frame and scene is least. The length is
-    the one after which the scene differs least from the frame.
-
     ``image``: RGB (H, W, 3), uint8, aligned with the scene; ``hidden``: (H, W), true where something is in
     front of the scene.
     """
@@ -121,7 +117,7 @@ def relative_blur(image: Image, scene: Image, hidden: npt.NDArray[np.bool_] | No
     own, other = _tensor(frame, open_), _tensor(still, open_)
     if other[0, 0] + other[1, 1] < _LEAST_ENERGY:
         return None
-    # The least ratio of u'Au to u'Bu is an eigenvalue of B^-1 A.
+    # Of structure tensors (Förstner, Gülch 1987) the least ratio of u'Au to u'Bu is an eigenvalue of B^-1 A.
     ratios, directions = np.linalg.eig(np.linalg.solve(other + 1e-3 * np.trace(other) * np.eye(2), own))
     least = int(np.argmin(ratios.real))
     if ratios.real[least] >= LESS_SHARP:

@@ -21,12 +21,7 @@ PART = 0.5  # share of a piece that the network itself must take for foreground,
 
 
 class StationaryObjects(Stage):
-    """Keeps the probability of a pixel that neither changes nor looks like the empty scene.
-
-    A network that sees changes gives up parts of an object that stops, those first that look like the scene.
-    A pixel is held only while the network takes most of its piece for foreground. The threshold is the
-    network's.
-    """
+    """Keeps the probability of a pixel that neither changes nor looks like the empty scene."""
 
     name = "stationary"
     _before: Image | None = checkpointed()

@@ -139,11 +139,7 @@ class BackgroundDifference(Segmenter):
 
 
 class Envelope(BackgroundDifference):
-    """Foreground is what leaves the temporal 10-90 % quantile range of its pixel.
-
-    Nothing that waves, flickers or glitters leaves it; what was often there does not either. The threshold
-    is levels outside of the range.
-    """
+    """Foreground is what leaves the temporal 10-90 % quantile range of its pixel."""
 
     name = "envelope"
 

@@ -341,10 +341,7 @@ def expanded(kept: Tensor, expand: Callable[[Tensor], Tensor] | None) -> npt.NDA
 
 
 def largest(planes: Tensor) -> tuple[Tensor, Tensor]:
-    """Largest value and its plane at each pixel, (K, H, W) → (H, W) and (H, W) int16; the first of equals.
-
-    One plane after the other is several times as fast as PyTorch's maximum over all of them.
-    """
+    """Largest value and its plane at each pixel, (K, H, W) → (H, W) and (H, W) int16; the first of equals."""
     best, place = planes[0].clone(), torch.zeros(planes.shape[1:], dtype=torch.int16, device=planes.device)
     for number, plane in enumerate(planes[1:], 1):
         place.masked_fill_(plane > best, number)

@@ -94,23 +94,7 @@ class _Waiting:
 
 
 class SceneLearner(Checkpointable):
-    """The first pass: takes the frames of a video, and learns the empty scene of each part of it.
-
-    A part ends at a cut, where the light is switched, or after 6000 frames. What seems to be a cut counts
-    only between twelve frames on either side without another one: leaves that sweep past the lens seem to be
-    one again and again. Of each part 64 frames at most are kept, evenly spread, each with those before it
-    that the segmenter looks at. A camera that pans sees no one empty scene: where it does in a piece of 128
-    frames, a part begins in which each frame is looked at beside those near it, see
-    :class:`segue.sessions.nearby.Nearby`, and another one with the first piece in which it does not.
-
-    Args:
-        segmenter: what says which pixels are foreground, given an empty scene.
-        short_side: as in :class:`segue.sessions.foreground.ForegroundSession`.
-        without: names of stages to leave out, as in the session.
-
-    Raises:
-        SegueError: the segmenter does not look at the empty scene, or looks at something else as well.
-    """
+    """The first pass: takes the frames of a video, and learns the empty scene of each part of it."""
 
     scenes: FilmScenes = checkpointed()
     marks: FilmMarks = checkpointed()
@@ -289,13 +273,7 @@ class SceneLearner(Checkpointable):
 
 
 class TwoPasses(Passes):
-    """The frames of a video for the second pass; the first one is made when they are asked for.
-
-    Args:
-        learner: what makes the first pass.
-        frames: gives the frames of the video from the beginning, each time.
-        background: gets the learnt scenes.
-    """
+    """The frames of a video for the second pass; the first one is made when they are asked for."""
 
     def __init__(
         self, learner: SceneLearner, frames: Callable[[], Iterable[Frame]], background: LearntBackground
