@@ -228,7 +228,9 @@ def too_few(visible: npt.NDArray[np.integer], frames: int, least: int) -> BoolAr
 
 def _lifted(values: UInt8Array, covered: BoolArray) -> UInt8Array:
     """Values (h, 3 W) with 255, which comes last, where something was in front, (h, W)."""
-    return np.asarray(np.maximum(values, np.tile(covered.view(np.uint8) * np.uint8(255), 3)))
+    height, width = covered.shape
+    hidden = (covered.view(np.uint8) * np.uint8(255))[:, None]
+    return np.asarray(np.maximum(values.reshape(height, 3, width), hidden).reshape(height, -1))
 
 
 def _ordered(wires: list[UInt8Array]) -> list[UInt8Array]:
