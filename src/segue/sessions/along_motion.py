@@ -17,6 +17,7 @@ from segue.flow.providers import Flow
 from segue.models.geometry import ResizePadGeometry
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import checkpointed
+from segue.sessions.empty_scene import resized
 from segue.sessions.stages import Change, Stage, WorkFrame
 from segue.types import Image
 
@@ -110,12 +111,8 @@ class MotionAverage(Stage):
             self._flows = {}
 
     def after(self, frame: WorkFrame, background: Background) -> None:
-        geometry = ResizePadGeometry.of(frame.image.shape[:2], SHORT_SIDE, 1)
-        image, foreground = frame.image, frame.foreground
-        if geometry.working != foreground.shape:
-            size = geometry.working[::-1]
-            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-            foreground = np.asarray(cv2.resize(foreground, size, interpolation=cv2.INTER_AREA), np.float32)
+        size = ResizePadGeometry.of(frame.image.shape[:2], SHORT_SIDE, 1).working
+        image, foreground = resized(frame.image, size), resized(frame.foreground, size)
         self._near.append(_Near(frame.index, image, foreground, not frame.known))
         first = self._near[0].index
         self._flows = {pair: flow for pair, flow in self._flows.items() if min(pair) >= first}

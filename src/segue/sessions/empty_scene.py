@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from segue.arrays import BoolArray, UInt8Array
 from segue.types import Image
+
+Level = TypeVar("Level", np.uint8, np.float32)
 
 PLANES = 21  # planes of a scene
 
@@ -79,11 +81,11 @@ def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
     return abs(height * columns - width * rows) <= max(height, width, rows, columns)
 
 
-def resized(picture: Image, size: tuple[int, int]) -> Image:
-    """An image at another height and width. ``picture``: RGB (H, W, 3), uint8."""
+def resized(picture: npt.NDArray[Level], size: tuple[int, int]) -> npt.NDArray[Level]:
+    """An image or a map, (H, W, 3) or (H, W), at another height and width."""
     if picture.shape[:2] == size:
         return picture
-    return np.asarray(cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA), picture.dtype)
 
 
 def gain_table(gain: float) -> npt.NDArray[np.uint8]:
@@ -233,7 +235,15 @@ def _lifted(values: UInt8Array, covered: BoolArray) -> UInt8Array:
     return np.asarray(np.maximum(values.reshape(height, 3, width), hidden).reshape(height, -1))
 
 
-def _ordered(wires: list[UInt8Array]) -> list[UInt8Array]:
+def median_of(arrays: Sequence[npt.NDArray[Level]]) -> npt.NDArray[Level]:
+    """Median of arrays of one shape, (H, W) or (H, W, C); of an even number the mean of the middle two."""
+    wires, middle = _ordered([each.copy() for each in arrays]), len(arrays) // 2
+    if len(wires) % 2:
+        return wires[middle]
+    return np.asarray((wires[middle - 1] + wires[middle]) / 2, wires[0].dtype)
+
+
+def _ordered(wires: list[npt.NDArray[Level]]) -> list[npt.NDArray[Level]]:
     """Arrays of one shape, which are used up, in ascending order at each place, by minima and maxima."""
     spare = np.empty_like(wires[0])
     for low, high in _comparators(len(wires)):

@@ -27,7 +27,7 @@ from segue.models.base import (
 )
 from segue.models.hofam import HOFAM
 from segue.sessions.base import Checkpointable, checkpointed
-from segue.sessions.empty_scene import same_shape
+from segue.sessions.empty_scene import resized, same_shape
 from segue.types import Frame, Image
 
 Extra = Literal["depth", "flow"]  # inputs in addition to the image
@@ -270,10 +270,9 @@ class DepthScale(Checkpointable):
 
 def plane_of(frame: Frame, size: tuple[int, int], scale: DepthScale) -> UInt8Array | None:
     """Scaled depth of a frame, or its flow image, at a height and width; None if it brings neither."""
-    height, width = size
     if frame.flow is not None:
-        return np.asarray(cv2.resize(frame.flow, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        return np.array(resized(frame.flow, size))  # the caller may fill one array again and again
     if frame.depth is None:
         return None
-    nearest = cv2.resize(scale(frame.depth), (width, height), interpolation=cv2.INTER_NEAREST)
+    nearest = cv2.resize(scale(frame.depth), size[::-1], interpolation=cv2.INTER_NEAREST)
     return np.asarray(nearest, np.uint8)

@@ -11,12 +11,12 @@ from collections import deque
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from segue.arrays import BoolArray, Float32Array, UInt8Array
 from segue.masks.pieces import Pieces
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import checkpointed
+from segue.sessions.empty_scene import median_of
 from segue.sessions.stages import Change, Stage, WorkFrame
 from segue.types import Image
 
@@ -113,7 +113,7 @@ class Precipitation(Stage):
 
     def _without_drops(self, image: Image, picture: Image, hidden: BoolArray | None) -> Image:
         past = list(self._past)
-        usual = np.maximum(picture, _median((past * PAST)[:PAST] if len(past) < PAST else past))
+        usual = np.maximum(picture, median_of((past * PAST)[:PAST] if len(past) < PAST else past))
         drops = cv2.subtract(image, usual).max(axis=2) > STICKS_OUT
         pieces = Pieces.of(drops)
         small = pieces.areas < LARGEST * drops.size
@@ -139,12 +139,3 @@ def _shares(levels: UInt8Array) -> Float32Array:
     wide = cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
     small = np.asarray(found - wide, np.float32)
     return np.asarray(cv2.resize(small, CELLS, interpolation=cv2.INTER_AREA), np.float32)
-
-
-def _median(frames: list[Image]) -> npt.NDArray[np.uint8]:
-    """Median of five arrays of one shape, by minima and maxima."""
-    a, b, c, d, e = frames
-    low, high = np.minimum(a, b), np.maximum(a, b)
-    low, other = np.maximum(low, np.minimum(c, d)), np.minimum(high, np.maximum(c, d))
-    low, high = np.minimum(low, other), np.maximum(low, other)
-    return np.asarray(np.maximum(low, np.minimum(high, e)), np.uint8)
