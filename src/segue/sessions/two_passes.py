@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -85,14 +84,6 @@ class FilmMarks(Checkpointable):
             )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Waiting:
-    """A frame after something has happened that may be a cut: its index, and it at the working size."""
-
-    index: int
-    image: Image
-
-
 class SceneLearner(Checkpointable):
     """The first pass: takes the frames of a video, and learns the empty scene of each part of it."""
 
@@ -111,12 +102,12 @@ class SceneLearner(Checkpointable):
     _every: int = checkpointed()
     _quiet: int = checkpointed()
     _doubtful: str = checkpointed()
-    _waiting: list[_Waiting] = checkpointed()
+    _waiting: dict[int, Image] = checkpointed()  # frames after something that may be a cut
     _pan: PanDetector = checkpointed()
     _pans: bool = checkpointed()
     _piece: dict[int, Image] = checkpointed()
     _before: dict[int, Image] = checkpointed()
-    state_types = (ResizePadGeometry, Sample, _Waiting)
+    state_types = (ResizePadGeometry, Sample)
 
     def __init__(
         self, segmenter: Segmenter, *, short_side: int | None, without: Collection[str] = ()
@@ -136,7 +127,7 @@ class SceneLearner(Checkpointable):
         self._first, self._begun_by, self._frames, self._every = None, Change.none.value, 0, 1
         # Frames since the last thing that seemed to be a cut; what it was, and the frames since, while nobody
         # knows whether it is one.
-        self._quiet, self._doubtful, self._waiting = QUIET, Change.none.value, []
+        self._quiet, self._doubtful, self._waiting = QUIET, Change.none.value, {}
         # The piece so far, the end of the one before it if the camera panned there, and whether it pans in
         # the part that the pieces before are.
         self.while_panning, self._piece, self._before = {}, {}, {}
@@ -151,15 +142,15 @@ class SceneLearner(Checkpointable):
         change = self._watch.look(image, frame.time)
         if change in (Change.scene, Change.light):
             may_be, before = self._quiet >= QUIET, self._waiting
-            self._waiting, self._quiet = [], 0
-            for each in before:  # what seemed to be a cut before was none
-                self._learn(each.index, each.image)
+            self._waiting, self._quiet = {}, 0
+            for index, earlier in before.items():  # what seemed to be a cut before was none
+                self._learn(index, earlier)
             self._doubtful = change.value if may_be else Change.none.value
         self._quiet += 1
         if Change(self._doubtful) is Change.none:
             self._learn(frame.index, image)
             return
-        self._waiting.append(_Waiting(frame.index, image))
+        self._waiting[frame.index] = image
         if len(self._waiting) >= QUIET:
             self._cut()
 
@@ -183,9 +174,9 @@ class SceneLearner(Checkpointable):
         self._begun_by, self._doubtful = self._doubtful, Change.none.value
         if self._aligner is not None and Change(self._begun_by) is Change.scene:
             self._aligner.restart()
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            self._learn(each.index, each.image)
+        waiting, self._waiting = self._waiting, {}
+        for index, image in waiting.items():
+            self._learn(index, image)
 
     def _learn(self, index: int, image: Image) -> None:
         """Look at the next frame of the part."""
