@@ -19,21 +19,19 @@ from segue.errors import DatasetError
 from segue.sessions.empty_scene import Scene
 from segue_train import dynamic_background, scenery
 from segue_train.cut_outs import HEIGHTS, CutOut, Mover, draw_mover, place, shape_cut_out
-from segue_train.exposure import Exposure, draw_exposure
 from segue_train.footage import Footage
 from segue_train.foreground_samples import UNLIT, VISIBLE, Sample, past_times, with_past
-from segue_train.scenery import Camera, Effect, Light, Pictures, Sensor
+from segue_train.scenery import Camera, Effect, Exposure, Haze, Light, Pictures, Sensor
 from segue_train.warp import Matrix, Picture, Rng, Size, picked
-from segue_train.weather import Haze, draw_dim_sensor, draw_haze
 
 MARGIN = 14  # pixels of canvas around what the camera sees, for it to shake in
 # A pixel with more of a mover than the first is foreground, with less than the second is not.
 WHOLE_ALPHA, NO_ALPHA = 0.6, 0.2
 SHADOW_DEPTH = 0.12  # share of the light that a shadow takes away at least where it is labelled as one
 SHAPES = 0.2  # share of movers that are mere shapes
-# Shares of the clips of a shaken camera, of low contrast, with branches before the scene, and with movers
-# that were there from the start; all others are of no kind.
-SHAKEN, DIM, BRANCHES, FROM_START = 0.2, 0.22, 0.18, 0.2
+# Shares of the clips of a shaken camera, of low contrast, with branches before the scene, with movers that
+# were there from the start, and of no kind.
+KINDS = {"shaken": 0.2, "dim": 0.22, "branches": 0.18, "from start": 0.2, "plain": 0.2}
 SMALL = (8.0, 60.0)  # heights of movers where contrast is low, in pixels
 MATCHED = 0.6  # share of the blurred frames whose background is blurred alike
 NOISE_LEVELS = 3.0  # where contrast is low, what differs by so many spreads of the noise is visible
@@ -207,20 +205,18 @@ class ClipMaker:
 
     def clip(self, rng: Rng, times: list[int], *, switched: bool = False, empty: bool = False) -> Clip:
         """A random clip."""
-        kind = float(rng.random())
-        shaken, dim = kind < SHAKEN, SHAKEN <= kind < SHAKEN + DIM
-        behind = SHAKEN + DIM <= kind < SHAKEN + DIM + BRANCHES
-        from_start = SHAKEN + DIM + BRANCHES <= kind < SHAKEN + DIM + BRANCHES + FROM_START
+        kind = rng.choice([*KINDS], p=[*KINDS.values()])
+        dim, from_start = kind == "dim", kind == "from start"
         count = 0 if empty else int(rng.choice(5, p=[0.03, 0.36, 0.31, 0.18, 0.12]))
         if dim and not empty:
             count += int(rng.integers(0, 5))
         sun = draw_sun(rng)
         effects, unlit = dynamic_background.draw_effects(rng, self.canvas, self.pictures)
-        if behind:
+        if kind == "branches":
             effects = [*effects, dynamic_background.branches(rng, self.canvas, self.pictures)]
         heights = SMALL if dim and rng.random() < 0.7 else HEIGHTS
         movers = [self._mover(rng, heights, from_start and rng.random() < 0.7) for _ in range(count)]
-        sensor = draw_dim_sensor(rng) if dim and rng.random() < 0.5 else scenery.draw_sensor(rng)
+        sensor = scenery.draw_dim_sensor(rng) if dim and rng.random() < 0.5 else scenery.draw_sensor(rng)
         return Clip(
             self._furnished(rng, sun),
             effects,
@@ -231,8 +227,8 @@ class ClipMaker:
             sun,
             unlit,
             self.noise,
-            haze=draw_haze(rng, self.canvas) if dim and rng.random() < 0.7 else None,
-            exposure=draw_exposure(rng) if shaken else None,
+            haze=scenery.draw_haze(rng, self.canvas) if dim and rng.random() < 0.7 else None,
+            exposure=scenery.draw_exposure(rng) if kind == "shaken" else None,
             visible=float(np.clip(NOISE_LEVELS * sensor.noise, LEAST_VISIBLE, VISIBLE)) if dim else VISIBLE,
         )
 

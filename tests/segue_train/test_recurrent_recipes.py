@@ -11,15 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from segue.models.cutie import Cutie
-from segue.models.xmem import XMem
 from segue.weights import write_checkpoint
 from segue_train.clips import Clip
 from segue_train.footage import Material, gather
 from segue_train.recipes import stcn
 from segue_train.recipes.cutie import GROWING, CutieRecipe
 from segue_train.recipes.xmem import XMemRecipe
-from segue_train.recurrent_data import paste
-from segue_train.stcn_data import SampleBatches, VideoSamples
+from segue_train.stcn_data import SampleBatches, VideoSamples, paste
 from tests.segue_train.making import write_all
 
 
@@ -65,7 +63,7 @@ def test_a_step_of_xmem_trains_all_but_the_statistics_of_norms(material: Materia
 @pytest.mark.parametrize("stage", [0, 1])
 def test_a_step_of_cutie_trains_all_but_the_statistics_of_norms(material: Material, stage: int) -> None:
     footage = material.stills if stage == 0 else material.videos
-    recipe = CutieRecipe(stage, footage, "small", batch=1, side=32, points=64)
+    recipe = CutieRecipe(stage, footage, size="small", batch=1, side=32, points=64)
     batch = recipe.batches(1, 0)[0] if stage == 0 else clip_batch(material, 3)
     module, moved = step(recipe, batch)
     assert not any("running" in name or "inv_freq" in name for name in moved)
@@ -98,26 +96,3 @@ def test_a_video_stage_adds_orthogonal_channels_to_stage_0(tmp_path: Path) -> No
     compress = second.pixel_fuser.sensory_compress.weight
     assert torch.equal(compress[:, :257], first.pixel_fuser.sensory_compress.weight)
     assert float(compress[:, 257].detach().norm()) == pytest.approx(1, abs=1e-4)
-
-
-def test_trunks_start_from_torchvision_names(tmp_path: Path) -> None:
-    source: Any = XMem()
-    network = XMem()
-    key = {name.replace("res2.", "layer1."): value for name, value in source.key_encoder.state_dict().items()}
-    value = {
-        name: tensor[:, :3] if name == "conv1.weight" else tensor
-        for name, tensor in source.value_encoder.state_dict().items()
-        if not name.startswith(("fuser.", "hidden"))
-    }
-    write_checkpoint(tmp_path / "r50.safetensors", key, {})
-    write_checkpoint(tmp_path / "r18.safetensors", value, {})
-    stcn.load_trunks(
-        network.key_encoder, network.value_encoder, tmp_path / "r50.safetensors", tmp_path / "r18.safetensors"
-    )
-    assert torch.equal(network.key_encoder.conv1.weight, source.key_encoder.conv1.weight)
-    other: Any = Cutie("base")
-    stcn.load_trunks(
-        other.pixel_encoder, other.mask_encoder, tmp_path / "r50.safetensors", tmp_path / "r18.safetensors"
-    )
-    assert torch.equal(other.pixel_encoder.res2[0].conv1.weight, source.key_encoder.res2[0].conv1.weight)
-    assert torch.equal(other.mask_encoder.conv1.weight[:, :3], source.value_encoder.conv1.weight[:, :3])

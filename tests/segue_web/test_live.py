@@ -23,8 +23,7 @@ from segue.cancel import CancelToken
 from segue.errors import SegueError
 from segue.jobs import run
 from segue.jobs.observer import Observer
-from segue.jobs.options import ForegroundOptions
-from segue.jobs.parts import Model, Outputs, VideoSource
+from segue.jobs.parts import ForegroundOptions, Model, Outputs, VideoSource
 from segue.jobs.values import ForegroundJob
 from segue.masks import decode_rle
 from segue.types import Frame, ObjectInfo, Segmentation

@@ -13,7 +13,6 @@ import segue
 from segue.errors import ArgumentError, CheckpointError, PromptError
 from segue.models.detection.released import Released
 from segue.prompts.phrases import parse_phrases
-from segue.sessions import detecting
 from segue.sessions.detecting import choose_for_text, detector
 
 IMAGE = np.zeros((60, 80, 3), np.uint8)
@@ -165,11 +164,11 @@ def test_texts_go_with_detectors_that_know_classes() -> None:
         detector("nanodet", text="person", classes="person")
 
 
-def test_the_detector_in_segue_looks_for_the_classes_of_phrases_alone() -> None:
-    find = detector(text="people, vehicles", device="cpu")
-    inner: Any = find._detector  # type: ignore[attr-defined]
-    assert find.names == {1: "people", 2: "vehicles"}
-    assert {"person", "car", "bus"} < inner.rules.classes
-    assert "dog" not in inner.rules.classes
-    assert inner.rules.max_objects == 10
-    assert detecting.detector(text="red car", device="cpu")._detector.rules.max_objects == 100  # type: ignore[attr-defined]
+def test_phrases_are_the_names_of_what_is_looked_for() -> None:
+    assert detector(text="people, vehicles", device="cpu").names == {1: "people", 2: "vehicles"}
+
+
+def test_grabcut_cuts_objects_out_of_their_boxes() -> None:
+    wide = BOXES + np.array([-4, -4, 4, 4])
+    find = detector(lambda image: (wide, [0.6, 0.9], ["boat", "car"]), refine="grabcut", device="cpu")
+    assert np.array_equal(find(IMAGE).mask > 0, IMAGE.any(2))

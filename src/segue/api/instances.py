@@ -10,11 +10,9 @@ import torch
 
 from segue.api.results import Progress, Results, results_of
 from segue.jobs.describing import Colour
-from segue.jobs.instances import as_class_names
 from segue.jobs.values import InstancesJob
 from segue.models.base import InstanceNetwork
 from segue.sessions.detected import DetectionSession
-from segue.sessions.detecting import as_classes
 from segue.sessions.instances import InstanceSession
 from segue.sessions.networks import check_path
 from segue.video import Source
@@ -62,7 +60,7 @@ def instances(
         short_side: resize frames to this short side in pixels; None is the network's value; not for
             detectors.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
-        fast: bfloat16 on GPUs and processors with AMX; a detector itself stays in float32.
+        fast: bfloat16 on GPUs and processors that are faster with it; a detector itself stays in float32.
         colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
         progress: called after each result with the number of results so far and the expected one, or None.
 
@@ -83,6 +81,4 @@ def instances(
     if model is None:
         check_path("weights", weights)
         given["model"] = default_model(weights)
-    given["classes"] = as_classes(classes)
-    as_class_names(names)
     return results_of(InstancesJob, given)

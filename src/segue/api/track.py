@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 
 from segue.api.results import Progress, Results, results_of
-from segue.errors import ArgumentError, PromptError
+from segue.errors import ArgumentError
 from segue.inputs import kind_of
 from segue.jobs.describing import Colour, described, opened_source, required_value, stored_prompts
 from segue.jobs.parts import Finding
@@ -96,7 +96,7 @@ def track(
         settings: further settings of the network by name, such as ``{"long_term": True}``; `segue weights
             list NAME` lists them, and the page of the network explains them.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
-        fast: bfloat16 on GPUs and processors with AMX.
+        fast: bfloat16 on GPUs and processors that are faster with it.
         colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
         fit: resize given masks of another size instead of refusing them.
         prompter: prompter for boxes and points, its name or its weight file, such as ``sam2-tiny``; None is
@@ -152,11 +152,6 @@ def track(
         )
         return results_of(
             TrackJob, given, {"detector": find}, finding=finding, given=described(detector=find)
-        )
-    if prompts is None and all(mark is None for mark in marks.values()):
-        raise PromptError(
-            "prompts: say what to follow, for example {0: first_mask}, box=(x0, y0, x1, y1), "
-            "points=[(x, y)], masks={1: mask}, text='person' or Auto()"
         )
     if required is not None and not isinstance(required, Container):
         raise ArgumentError(f"required: {kind_of(required)}; give a set of frame indices")
