@@ -120,7 +120,10 @@ def empty_scenes(root: Path) -> list[Film]:
         hard.changed(film, "dark", hard.night, length) for film in (office, *(others[name] for name in UNLIT))
     ]
     return [
-        *(altered(film, "headlights", weather.headlights, 60 + i, length) for i, film in enumerate(dark)),
+        *(
+            altered(film, "headlights", dynamic_background.headlights, 60 + i, length)
+            for i, film in enumerate(dark)
+        ),
         altered(highway, "rain", dynamic_background.rain, 21, length),
         altered(office, "snow", dynamic_background.snow, 22, length),
         altered(
