@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import segue
-from segue.batch.protocols import protocol_of
+from segue.batch.data_sets import protocol_of
 from segue.errors import CheckpointError, SegueError
 from segue.prompts import Prompts, find_prompter
 from segue.registry import COMMANDS, DATASETS, DETECTORS, MODELS, PROMPTERS, SINKS, Entry, register

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segue.batch.protocols import PROTOCOLS
+from segue.batch.data_sets import PROTOCOLS
 from segue.datasets.davis import DAVIS_VAL
 from segue.errors import DatasetError, SegueError
 from segue.metrics.data_sets import Request, data_sets
