@@ -428,20 +428,6 @@ def test_a_restored_session_goes_on_bit_by_bit(
     assert [path.name for path in tmp_path.iterdir()] == ["session.safetensors"]
 
 
-def test_a_state_in_memory_can_be_restored_again_and_again(
-    network: MemoryNetwork,
-) -> None:
-    schedule = replace(network.schedule, mem_every=2, memory_frames=2)
-    session = new_session(network, schedule=schedule)
-    follow(session, {0: FIRST}, end=3)
-    state = session.state()
-    runs = []
-    for _ in range(2):
-        session.restore(state)
-        runs.append(follow(session, {}, first=3, end=5))
-    assert_same(runs[0], runs[1])
-
-
 def test_a_state_of_another_network_or_schedule_is_refused(
     lite: STCNLite, stm_network: MemoryNetwork
 ) -> None:
