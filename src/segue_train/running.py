@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from segue.cli.running import COMMAND_LINE_ERROR
 from segue.errors import ArgumentError, TrainingError
-from segue.jobs.options import error_text
+from segue.jobs.parts import error_text
 from segue.jobs.processes import words_of
 from segue.jobs.values import TrainJob, TrainSetting
 

