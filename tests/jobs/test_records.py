@@ -1,4 +1,4 @@
-"""What a job writes, reads, may replace and is known by: each rule by itself."""
+"""What a job may replace, and what its record says."""
 
 from __future__ import annotations
 
