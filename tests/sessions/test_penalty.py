@@ -107,8 +107,8 @@ def test_a_session_hands_the_uncertainty_of_its_masks_on(monkeypatch: pytest.Mon
 
 def test_an_uncertainty_penalty_that_nothing_heeds_is_refused() -> None:
     asked = TrackOptions(settings={"uncertainty_penalty": 2.0})
-    with pytest.raises(ArgumentError, match="this network does not use it; STCN"):
+    with pytest.raises(ArgumentError, match="uncertainty_penalty"):
         make_schedule(XMem, asked)
     below = TrackOptions(settings={"uncertainty_penalty": -1.0})
-    with pytest.raises(ArgumentError, match=r"uncertainty_penalty is -1\.0, but must be at least 0"):
+    with pytest.raises(ArgumentError, match="uncertainty_penalty"):
         make_schedule(XMem, below)
