@@ -14,7 +14,7 @@ from segue.jobs.loop import FrameLoop
 from segue.metrics.measures import region_similarity
 from segue.models.base import MemoryNetwork
 from segue.sessions import TrackSession
-from segue.sessions.track import with_first
+from segue.sessions.scores import with_first
 from segue.types import Frame, IndexMask, MaskPrompt, Segmentation
 from segue_web.messages import Track
 from segue_web.project import Mark, MarkedMask, Project

@@ -28,7 +28,7 @@ from segue.jobs.running import open_job, run_open
 from segue.jobs.values import VideoJob
 from segue.options import by_arguments
 from segue.registry import SINKS
-from segue.sessions.base import Session
+from segue.sessions.session import Session
 from segue.types import Frame, Segmentation
 from segue.video import Source, open_sinks, open_source
 
