@@ -29,6 +29,7 @@ import torch.nn.functional as F
 
 import segue
 from one_network import Case, film, squares
+from segue.layers.tuning import Tuner
 from segue.registry import MODELS
 
 NETWORKS = ("stcn-lite", "stcn", "stm", "xmem", "cutie", "sam2-tiny", "seqformer-r50", "msstsvis-r50")
@@ -52,6 +53,7 @@ FORMS: dict[str, dict[str, object]] = {
         "segue.layers.tuning.can_tune": lambda *_: False,
         "segue.layers.tuning.can_fuse": lambda: False,
     },
+    "timing": {"segue.layers.tuning.tuner": lambda: Tuner(None, times=False)},
     "folding": {"segue.layers.running.fold_batch_norms": _no_fold},
     "linear": {"segue.layers.running.use_fused_linear": lambda *_: None},
     "composing": {"segue.layers.running.Composable": type("Never", (), {})},
@@ -64,7 +66,7 @@ FORMS: dict[str, dict[str, object]] = {
     "maps": {"segue.models.sam2.memory.LEAST_MAPS": 1 << 30},
     "pieces": {
         f"segue.models.{module}.one_by_one": lambda *_: [slice(None)]
-        for module in ("msstsvis.network", "seqformer.network", "seqformer.encoder")
+        for module in ("stm", "seqformer.network", "seqformer.encoder")
     },
     "queries": {"segue.layers.attention.QUERIES": 1 << 30},
     "window": {"segue.models.lite_parts.Window.around": lambda *_: None},

@@ -46,7 +46,7 @@ def measure(network: Cutie, file: str) -> dict[str, Tensor]:
     frames, ids = clip(41, 4, 96, 128, 2)
     seen = [network.encode_query(network.prepare(torch.from_numpy(frame))) for frame in frames]
     first, last = seen[0], seen[3]
-    f16, f8, f4 = network.pixel_encoder(first.image)
+    f4, f8, f16 = network.pixel_encoder(first.image)
     found = {"key": first.key[0], "shrinkage": first.shrinkage[0], "selection": first.selection[0]}
     found |= {"f16": f16[0], "f8": f8[0], "f4": f4[0]}
     found["pix_feat"] = first.pixels[0]

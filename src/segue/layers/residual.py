@@ -101,17 +101,13 @@ def conv_plus(conv: Conv, x: Tensor, skip: Tensor, *, overwrite: bool = False) -
 class ResBlock(nn.Module):
     """``skip(x) + conv2(relu(conv1(relu(x))))`` with 3x3 convolutions, (B, cin, H, W) → (B, cout, H, W).
 
-    The skip is the input itself, or a 3x3 convolution of it (`downsample`) where the channels differ.
+    The skip is the input itself, or a convolution of size ``skip`` where the channels differ.
     Once prepared for inference, the output overwrites the input.
-
-    Args:
-        cin: input channels.
-        cout: output channels.
     """
 
-    def __init__(self, cin: int, cout: int) -> None:
+    def __init__(self, cin: int, cout: int, skip: int = 3) -> None:
         super().__init__()
-        self.downsample = nn.Conv2d(cin, cout, 3, padding=1) if cin != cout else None
+        self.downsample = nn.Conv2d(cin, cout, skip, padding=skip // 2) if cin != cout else None
         self.conv1 = ActivatedConv2d.rectified(cin, cout)
         self.conv2 = nn.Conv2d(cout, cout, 3, padding=1)
 

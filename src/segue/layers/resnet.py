@@ -156,27 +156,48 @@ def residual_stages(
 
 
 class ResidualTrunk(nn.Module):
-    """ResNet-18, 50 or 101 without its classifier: (B, 3, H, W) → maps at strides 4, 8, 16 and 32.
+    """ResNet without its classifier, up to as many stages as ``blocks`` has numbers.
 
-    They differ in the kind and number of blocks per stage; ``options`` are passed to the blocks.
+    ``names`` are those of the stages, ``masks`` further input channels; ``options`` are passed to the blocks.
     """
 
     def __init__(
-        self, kind: Kind, blocks: Sequence[int], norm: Norm = ConstantBatchNorm, **options: Any
+        self,
+        kind: Kind,
+        blocks: Sequence[int],
+        norm: Norm = ConstantBatchNorm,
+        *,
+        names: Sequence[str] = ("layer1", "layer2", "layer3", "layer4"),
+        masks: int = 0,
+        stem_bias: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__()
-        widths = (64, 128, 256, 512)
+        widths = (64, 128, 256, 512)[: len(blocks)]
         self.channels = tuple(kind.expansion * width for width in widths)
-        self.conv1 = stem_conv(3)
+        self.conv1 = stem_conv(3 + masks, bias=stem_bias)
+        if masks:
+            nn.init.orthogonal_(self.conv1.weight[:, 3:])
         self.bn1 = norm(64)
-        stages = residual_stages(kind, 64, widths, blocks, norm=norm, **options)
-        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        stages = dict(
+            zip(names, residual_stages(kind, 64, widths, blocks, norm=norm, **options), strict=False)
+        )
+        for name, stage in stages.items():
+            self.add_module(name, stage)
+        self._names = tuple(stages)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        f4 = self.layer1(pool_stem(self.bn1(self.conv1(x))))
-        f8 = self.layer2(f4)
-        f16 = self.layer3(f8)
-        return f4, f8, f16, self.layer4(f16)
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3 + masks, H, W) → maps at strides 4, 8, 16 and, of four stages, 32."""
+        return self.stages(self.conv1(x))
+
+    def stages(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The maps of the output of the first convolution, (B, 64, H/2, W/2)."""
+        x = pool_stem(self.bn1(x))  # lets go of the map at stride 2
+        maps = []
+        for name in self._names:
+            x = self.get_submodule(name)(x)
+            maps.append(x)
+        return tuple(maps)
 
 
 class ResNet18(nn.Module):

@@ -22,7 +22,7 @@ from segue.layers.colours import normalise
 from segue.layers.gates import CBAM
 from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.layers.residual import JointResBlock, ResBlock, add_conv_of_frame, joint_conv
-from segue.layers.resnet import BasicBlock, Bottleneck, FrozenBatchNorm, pool_stem, residual_stages, stem_conv
+from segue.layers.resnet import BasicBlock, Bottleneck, FrozenBatchNorm, ResidualTrunk
 from segue.models.base import QueryFeatures, Schedule, TrackCapabilities, Tracker
 from segue.models.geometry import aggregate, other_masks, padding
 from segue.models.lite_parts import LiteTracker, ObjectState, ObjectSummaries, SensoryState, Weighting
@@ -109,7 +109,7 @@ class STCN(CorrespondenceNetwork):
     def __init__(self, *, single_object: bool = False) -> None:
         super().__init__()
         self.single_object = single_object
-        self.key_encoder = KeyEncoder()
+        self.key_encoder = key_trunk()
         self.value_encoder = ValueEncoder(mask_channels=1 if single_object else 2)
         key_proj = nn.Conv2d(1024, self.key_channels, 3, padding=1)
         nn.init.orthogonal_(key_proj.weight)
@@ -138,43 +138,39 @@ class STCN(CorrespondenceNetwork):
         Returns:
             Key, and the features that decoder and value encoder take of the frame.
         """
-        f16, f8, f4 = self.key_encoder(image)
+        f4, f8, f16 = self.key_encoder(image)
         return QueryFeatures(image, self.key_proj(f16), (f16, self.key_comp(f16), f8, f4))
 
 
-class KeyEncoder(nn.Module):
-    """ResNet-50 up to its third stage."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = stem_conv(3)
-        self.bn1 = FrozenBatchNorm(64)
-        self.res2, self.layer2, self.layer3 = residual_stages(Bottleneck, 64, (64, 128, 256), (3, 4, 6))
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, H, W) → 1024 channels at stride 16, 512 at stride 8, 256 at stride 4."""
-        f4 = self.res2(pool_stem(self.bn1(self.conv1(image))))
-        f8 = self.layer2(f4)
-        return self.layer3(f8), f8, f4
+def key_trunk(kind: type[BasicBlock] | type[Bottleneck] = Bottleneck, **options: Any) -> ResidualTrunk:
+    """ResNet-50, or ResNet-18, up to its third stage: maps at strides 4, 8 and 16."""
+    blocks = (3, 4, 6) if kind is Bottleneck else (2, 2, 2)
+    return ResidualTrunk(kind, blocks, FrozenBatchNorm, names=("res2", "layer2", "layer3"), **options)
 
 
-class ValueEncoder(nn.Module):
-    """ResNet-18 up to its third stage over image and masks, fused with the key feature of the frame."""
+class MaskTrunk(ResidualTrunk):
+    """ResNet-18 up to its third stage over image and masks."""
 
-    def __init__(self, mask_channels: int) -> None:
-        super().__init__()
-        self.conv1 = stem_conv(3 + mask_channels, bias=True)
-        nn.init.orthogonal_(self.conv1.weight[:, 3:])
-        self.bn1 = FrozenBatchNorm(64)
-        self.layer1, self.layer2, self.layer3 = residual_stages(BasicBlock, 64, (64, 128, 256), (2, 2, 2))
-        self.fuser = Fuser(256, 1024, VALUE_CHANNELS)
+    def __init__(self, mask_channels: int, *, bias: bool = False) -> None:
+        super().__init__(
+            BasicBlock, (2, 2, 2), FrozenBatchNorm, masks=mask_channels, stem_bias=bias, bias=bias
+        )
 
-    def forward(self, image: Tensor, f16: Tensor, planes: Tensor) -> Tensor:
+    def own(self, image: Tensor, planes: Tensor) -> Tensor:
+        """(B, 3, H, W), (B·K, 1 or 2, H, W) → (B·K, 256, H/16, W/16)."""
+        return self.stages(joint_conv(self.conv1, planes, image, frame_first=True))[-1]
+
+
+class ValueEncoder(MaskTrunk):
+    """The trunk over image and masks, fused with the key feature of the frame."""
+
+    def __init__(self, mask_channels: int, *, bias: bool = True, frame_first: bool = False) -> None:
+        super().__init__(mask_channels, bias=bias)
+        self.fuser = Fuser(256, 1024, VALUE_CHANNELS, frame_first=frame_first)
+
+    def forward(self, image: Tensor, f16: Tensor, planes: Tensor) -> Tensor:  # type: ignore[override]
         """(B, 3, H, W), (B, 1024, H/16, W/16), (B·K, 1 or 2, H, W) → (B·K, 512, H/16, W/16)."""
-        x = joint_conv(self.conv1, planes, image, frame_first=True)
-        x = pool_stem(self.bn1(x))  # lets go of the map at stride 2
-        x = self.layer1(x)
-        return self.fuser(self.layer3(self.layer2(x)), f16)
+        return self.fuser(self.own(image, planes), f16)
 
 
 class Fuser(nn.Module):

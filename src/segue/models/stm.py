@@ -19,7 +19,7 @@ from segue.layers.attention import Similarity
 from segue.layers.colours import image_statistics, normalise
 from segue.layers.pieces import joined, one_by_one
 from segue.layers.residual import ResBlock, add_frame, conv_plus, joint_conv
-from segue.layers.resnet import Bottleneck, FrozenBatchNorm, pool_stem, residual_stages, stem_conv
+from segue.layers.resnet import Bottleneck, FrozenBatchNorm, ResidualTrunk, stem_conv
 from segue.models.base import QueryFeatures, Schedule, Tracker
 from segue.models.geometry import aggregate, other_masks, padding
 from segue.models.memory import BicubicTracker
@@ -79,7 +79,7 @@ class STM(nn.Module):
         Returns:
             Key, and the value with the features that the decoder takes of the frame.
         """
-        r4, r3, r2 = self.Encoder_Q(image)
+        r2, r3, r4 = self.Encoder_Q(image)
         key, value = self.KV_Q_r4(r4)
         return QueryFeatures(image, key, (value, r3, r2))
 
@@ -120,28 +120,15 @@ class STM(nn.Module):
         return log_odds.view(*readout.shape[:-3], *log_odds.shape[1:])
 
 
-class QueryEncoder(nn.Module):
-    """ResNet-50 up to its third stage, over the image."""
+class QueryEncoder(ResidualTrunk):
+    """ResNet-50 up to its third stage, over the image: maps at strides 4, 8 and 16."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = stem_conv(3)
-        self.bn1 = FrozenBatchNorm(64)
-        self.res2, self.res3, self.res4 = residual_stages(Bottleneck, 64, (64, 128, 256), (3, 4, 6))
+        super().__init__(Bottleneck, (3, 4, 6), FrozenBatchNorm, names=("res2", "res3", "res4"))
         # Part of the official file; images come normalised by the same numbers, see STM.prepare.
         mean, std = image_statistics()
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, H, W) normalised → 1024 channels at stride 16, 512 at stride 8, 256 at stride 4."""
-        return self.stages(self.conv1(image))
-
-    def stages(self, stem: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """After the first convolution, (B, 64, H/2, W/2)."""
-        r2 = self.res2(pool_stem(self.bn1(stem)))
-        r3 = self.res3(r2)
-        return self.res4(r3), r3, r2
 
 
 class MemoryEncoder(QueryEncoder):
@@ -156,7 +143,7 @@ class MemoryEncoder(QueryEncoder):
         """(B, 3, H, W) normalised, twice (B·K, 1, H, W) → (B·K, 1024, H/16, W/16)."""
         frame = self.conv1(image)
         parts = one_by_one(self, masks) if len(frame) == 1 else [slice(None)]
-        return joined([self.stages(self._stem(masks[part], others[part], frame))[0] for part in parts])
+        return joined([self.stages(self._stem(masks[part], others[part], frame))[-1] for part in parts])
 
     def _stem(self, masks: Tensor, others: Tensor, frame: Tensor) -> Tensor:
         """The first convolutions over masks (B·K, 1, H, W), added to the frames' (B, 64, H/2, W/2)."""

@@ -14,17 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.activated import ActivatedConv2d
 from segue.layers.colours import normalise
-from segue.layers.residual import add_frame, conv_of_rectified, conv_plus, joint_conv
-from segue.layers.resnet import (
-    BasicBlock,
-    Bottleneck,
-    FrozenBatchNorm,
-    pool_stem,
-    residual_stages,
-    stem_conv,
-)
+from segue.layers.residual import ResBlock, add_frame
+from segue.layers.resnet import BasicBlock
 from segue.layers.sensory import SensoryGate, SensoryUpdate
 from segue.models.base import QueryFeatures, Schedule, Tracker
 from segue.models.cutie.tracker import CutieSchedule, CutieTracker
@@ -36,6 +28,7 @@ from segue.models.cutie.transformer import (
     PositionEncoding,
 )
 from segue.models.geometry import aggregate, other_masks, padding
+from segue.models.stcn import MaskTrunk, key_trunk
 from segue.models.xmem import KeyProjection, XMemFeatures
 
 Size = Literal["base", "small"]
@@ -81,8 +74,8 @@ class Cutie(nn.Module):
     def __init__(self, size: Size = "base", *, single_object: bool = False) -> None:
         super().__init__()
         self.single_object = single_object
-        self.pixel_encoder = PixelEncoder(size)
-        c16, c8, c4 = self.pixel_encoder.channels
+        self.pixel_encoder = key_trunk() if size == "base" else key_trunk(BasicBlock, bias=False)
+        c4, c8, c16 = self.pixel_encoder.channels
         self.pix_feat_proj = nn.Conv2d(c16, WIDTH, 1)
         self.key_proj = PixelKeyProjection(c16, self.key_channels)
         self.mask_encoder = MaskEncoder(1 if single_object else 2)
@@ -114,7 +107,7 @@ class Cutie(nn.Module):
             Key (B, 64, H/16, W/16) with shrinkage and selection, and what decoder and fusion take of the
             frame.
         """
-        f16, f8, f4 = self.pixel_encoder(image)
+        f4, f8, f16 = self.pixel_encoder(image)
         skips = self.mask_decoder.decoder_feat_proc(f8, f4)
         key, shrinkage, selection = self.key_proj(f16)
         return CutieFeatures(image, key, (self.pix_feat_proj(f16), *skips), shrinkage, selection)
@@ -226,29 +219,6 @@ class Cutie(nn.Module):
         return logits.view(*pixel.shape[:-3], *logits.shape[-2:]), moved
 
 
-class PixelEncoder(nn.Module):
-    """ResNet-50 or ResNet-18 up to its third stage."""
-
-    def __init__(self, size: Size) -> None:
-        super().__init__()
-        self.conv1 = stem_conv(3)
-        self.bn1 = FrozenBatchNorm(64)
-        widths = (64, 128, 256)
-        if size == "base":
-            stages = residual_stages(Bottleneck, 64, widths, (3, 4, 6))
-            self.channels = (1024, 512, 256)
-        else:
-            stages = residual_stages(BasicBlock, 64, widths, (2, 2, 2), bias=False)
-            self.channels = (256, 128, 64)
-        self.res2, self.layer2, self.layer3 = stages
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, H, W) → maps at strides 16, 8 and 4."""
-        f4 = self.res2(pool_stem(self.bn1(self.conv1(image))))
-        f8 = self.layer2(f4)
-        return self.layer3(f8), f8, f4
-
-
 class PixelKeyProjection(KeyProjection):
     """Key, shrinkage and selection of a feature that is reduced first."""
 
@@ -288,25 +258,17 @@ class Fusion(nn.Module):
         return self.block2(self.block1(self.distributor(frame, own)))
 
 
-class MaskEncoder(nn.Module):
-    """ResNet-18 up to its third stage over image and masks, fused with the feature of the frame."""
+class MaskEncoder(MaskTrunk):
+    """The trunk over image and masks, fused with the feature of the frame."""
 
     def __init__(self, mask_channels: int) -> None:
-        super().__init__()
-        self.conv1 = stem_conv(3 + mask_channels)
-        nn.init.orthogonal_(self.conv1.weight[:, 3:])
-        self.bn1 = FrozenBatchNorm(64)
-        stages = residual_stages(BasicBlock, 64, (64, 128, 256), (2, 2, 2), bias=False)
-        self.layer1, self.layer2, self.layer3 = stages
+        super().__init__(mask_channels)
         self.fuser = Fusion()
         self.sensory_update = SensoryGate(WIDTH, WIDTH)
 
-    def forward(self, image: Tensor, frame: Tensor, planes: Tensor) -> Tensor:
+    def forward(self, image: Tensor, frame: Tensor, planes: Tensor) -> Tensor:  # type: ignore[override]
         """(B, 3, H, W), (B, 256, H/16, W/16), (B·K, 1 or 2, H, W) → (B·K, 256, H/16, W/16)."""
-        x = joint_conv(self.conv1, planes, image, frame_first=True)
-        x = pool_stem(self.bn1(x))  # lets go of the map at stride 2
-        x = self.layer1(x)
-        return self.fuser(frame, self.layer3(self.layer2(x)))
+        return self.fuser(frame, self.own(image, planes))
 
 
 class PixelFuser(nn.Module):
@@ -348,29 +310,12 @@ class ObjectSummarizer(nn.Module):
         return self.feature_pred(x), self.weights_pred(x)
 
 
-class DecoderBlock(nn.Module):
-    """``downsample(x) + conv2(relu(conv1(relu(x))))``; unlike in STCN the skip is a 1x1 convolution."""
-
-    def __init__(self, cin: int, cout: int) -> None:
-        super().__init__()
-        self.downsample = nn.Conv2d(cin, cout, 1) if cin != cout else None
-        self.conv1 = ActivatedConv2d.rectified(cin, cout)
-        self.conv2 = nn.Conv2d(cout, cout, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, cin, h, w) to (N, cout, h, w)."""
-        inner = conv_of_rectified(self.conv1, x)
-        if self.downsample is None:
-            return conv_plus(self.conv2, inner, x)
-        return conv_plus(self.conv2, inner, self.downsample(x), overwrite=True)
-
-
 class Up(nn.Module):
     """Double the size, add the frame's feature of that size and refine."""
 
     def __init__(self, cin: int, cout: int) -> None:
         super().__init__()
-        self.out_conv = DecoderBlock(cin, cout)
+        self.out_conv = ResBlock(cin, cout, skip=1)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """(B·K, cin, h, w) and (B, cin, 2h, 2w) → (B·K, cout, 2h, 2w)."""
