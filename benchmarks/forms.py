@@ -31,6 +31,7 @@ import segue
 from one_network import Case, film, squares
 from segue.layers.tuning import Tuner
 from segue.registry import MODELS
+from segue.sessions.instances import WindowOptions
 
 NETWORKS = ("stcn-lite", "stcn", "stm", "xmem", "cutie", "sam2-tiny", "seqformer-r50", "msstsvis-r50")
 
@@ -93,7 +94,7 @@ def session(name: str) -> Callable[[np.ndarray[Any, Any], int], object]:
     if entry.task == "foreground":
         stages = segue.ForegroundSession(network, device="cpu")
         return lambda image, _: stages.step(image)
-    windows = segue.InstanceSession(network, device="cpu", window=2, overlap=1)
+    windows = segue.InstanceSession(network, WindowOptions(window=2, overlap=1), device="cpu")
     return lambda image, _: windows.step(image)
 
 

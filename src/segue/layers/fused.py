@@ -1,9 +1,4 @@
-"""Convolution and activation in one pass over memory, for inference.
-
-oneDNN computes convolution, bias and activation, which PyTorch runs one after another, at once, with weights
-that are arranged for it beforehand; it is the operator that ``torch.compile`` gives such pairs to. PyTorch
-itself leaves small convolutions to a slower path where it runs on one thread; this one does not.
-"""
+"""Convolution and activation in one pass over memory, for inference."""
 
 from __future__ import annotations
 
@@ -47,10 +42,7 @@ class InferenceConv2d(nn.Module):
 
 
 class PlainConv2d(InferenceConv2d):
-    """A convolution and the activation after it as PyTorch computes them, one after the other.
-
-    It has the methods of :class:`FusedConv2d`, for processors without it.
-    """
+    """A convolution and the activation after it as PyTorch computes them, one after the other."""
 
     def __init__(self, conv: nn.Conv2d, activation: Activation) -> None:
         super().__init__()
@@ -78,11 +70,7 @@ class PlainConv2d(InferenceConv2d):
 
 
 class FusedConv2d(InferenceConv2d):
-    """A zero-padded convolution and the activation after it, for inference; equal up to rounding.
-
-    It is in float32 or bfloat16 on a processor. The weights are held once: as they came, or arranged by
-    oneDNN.
-    """
+    """A zero-padded convolution and the activation after it, for inference; equal up to rounding."""
 
     bias: Tensor | None
 

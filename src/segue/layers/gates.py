@@ -61,11 +61,7 @@ class PositionGate(nn.Module):
 
 
 class FRM(nn.Module):
-    """Feature refinement: context maps mixed into one, compared with the frame's, as a gate on it.
-
-    The gate is ``1 + attention``: where attention is near zero, features pass as they are. Without attention
-    the compared maps take their place.
-    """
+    """Feature refinement: context maps mixed into one, compared with the frame's, as a gate on it."""
 
     norms: ClassVar[Mapping[str, str]] = {"bn1": "mix", "bn2": "conv"}
 

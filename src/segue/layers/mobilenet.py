@@ -1,8 +1,4 @@
-"""MobileNetV2 trunk up to stride 16 or 32, with its batch norms folded into the convolutions.
-
-Shapes follow torchvision's ``features``; since the norms are never trained here, each convolution carries
-their scale and shift as its own weight and bias.
-"""
+"""MobileNetV2 trunk up to stride 16 or 32, with its batch norms folded into the convolutions."""
 
 from __future__ import annotations
 
@@ -19,10 +15,7 @@ _ENDS = (0, 2, 5, 12, 15)  # the last block at strides 2, 4, 8, 16 and 32
 
 
 class SameConv(ActivatedConv2d):
-    """Convolution with TensorFlow's SAME padding for even sides: stride 2 pads right and bottom only.
-
-    The ImageNet weights that training starts from were learned with this sampling phase.
-    """
+    """Convolution with TensorFlow's SAME padding for even sides: stride 2 pads right and bottom only."""
 
     def __init__(
         self,
@@ -67,10 +60,7 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2Trunk(nn.Module):
-    """Features 0 to 13 of MobileNetV2, width 1.0: (B, 3, H, W) in [-1, 1] → maps at strides 2, 4, 8 and 16.
-
-    A stride of 32 adds features 14 to 16, and a fifth map. H and W are multiples of the stride.
-    """
+    """MobileNetV2, width 1.0: (B, 3, H, W) in [-1, 1] → maps at strides 2, 4, 8, 16 and perhaps 32."""
 
     channels: tuple[int, ...] = (16, 24, 32, 96)
 

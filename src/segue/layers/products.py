@@ -18,12 +18,7 @@ Product = Callable[[Tensor], Tensor]
 
 
 def product_with(rows: Tensor, block: int, chooser: Tuner | None = None) -> Product:
-    """A function that multiplies (B, C) with ``rows`` (N, C), giving (B, N), in float32, without gradients.
-
-    On a processor that is by oneDNN with arranged rows, or by the library that PyTorch multiplies matrices
-    with, from columns: the first takes half the time where the processor is not of the maker of that library,
-    the second two thirds where it is. Both hold a copy of the table.
-    """
+    """A function that multiplies (B, C) with ``rows`` (N, C), giving (B, N), float32, without gradients."""
     if rows.device.type != "cpu" or not can_fuse():
         return lambda x: x @ rows.T
     if len(rows) < LEAST_ROWS:

@@ -1,8 +1,4 @@
-"""Residual blocks of the decoders, and convolutions whose image part is computed once for all objects.
-
-A convolution is linear in its input channels: over ``cat[own, frame]`` it is the sum of a convolution over
-``own`` and one over ``frame``. The second does not depend on the object, so K objects pay for it once.
-"""
+"""Residual blocks of the decoders, and convolutions whose image part is computed once for all objects."""
 
 from __future__ import annotations
 
@@ -20,8 +16,6 @@ Conv = nn.Conv2d | WinogradConv2d | FusedConv2d | PlainConv2d | TunedConv2d
 
 def conv_channels(conv: Conv, x: Tensor, first: int = 0, *, bias: bool = False) -> Tensor:
     """The part of a zero-padded ``conv`` that acts on input channels ``first`` to ``first + x.shape[1]``.
-
-    The bias belongs into exactly one of the parts.
 
     ``x``: some of its input channels, (B, C, H, W); returns (B, cout, H, W), at the stride of the
     convolution.
@@ -47,10 +41,8 @@ def add_frame(own: Tensor, frame: Tensor) -> Tensor:
 def add_conv_of_frame(own: Tensor, conv: Conv, frame: Tensor) -> Tensor:
     """Add a convolution of a frame to each of its objects, ``own + conv(frame)``.
 
-    With one object per frame, ``own`` is changed in place, in one pass over memory if ``conv`` was
-    prepared for inference.
-
-    ``own``: (B·K, cout, H, W); ``frame``: (B, cin, H, W); returns (B·K, cout, H, W).
+    With one object per frame, ``own`` is changed in place, in one pass over memory if ``conv`` was prepared
+    for inference. ``own``: (B·K, cout, H, W); ``frame``: (B, cin, H, W); returns (B·K, cout, H, W).
     """
     if len(own) == len(frame):
         return conv_plus(conv, frame, own, overwrite=True)
@@ -101,7 +93,6 @@ def conv_plus(conv: Conv, x: Tensor, skip: Tensor, *, overwrite: bool = False) -
 class ResBlock(nn.Module):
     """``skip(x) + conv2(relu(conv1(relu(x))))`` with 3x3 convolutions, (B, cin, H, W) → (B, cout, H, W).
 
-    The skip is the input itself, or a convolution of size ``skip`` where the channels differ.
     Once prepared for inference, the output overwrites the input.
     """
 
@@ -119,10 +110,7 @@ class ResBlock(nn.Module):
 
 
 class JointResBlock(nn.Module):
-    """:class:`ResBlock` over ``cat[own, frame]``, where ``frame`` is the same for all objects of a frame.
-
-    With ``frame_first`` it is over ``cat[frame, own]``.
-    """
+    """:class:`ResBlock` over ``cat[own, frame]``, where ``frame`` is the same for all objects of a frame."""
 
     def __init__(self, own: int, frame: int, cout: int, *, frame_first: bool = False) -> None:
         super().__init__()

@@ -25,10 +25,7 @@ def scaled(channels: int, width: float) -> int:
 
 
 class FrozenBatchNorm(nn.BatchNorm2d):
-    """Batch norm that uses its running statistics in training as well, as STM and STCN do.
-
-    Scale and shift are still learned.
-    """
+    """Batch norm that uses its running statistics in training as well, as STM and STCN do."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
@@ -57,10 +54,7 @@ Norm = Callable[[int], nn.Module]  # makes the norm of so many channels
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions, (B, cin, H, W) → (B, width, H/stride, W/stride).
-
-    STCN's have a bias, torchvision's have none.
-    """
+    """Two 3x3 convolutions, (B, cin, H, W) → (B, width, H/stride, W/stride)."""
 
     expansion = 1
     inside = False
@@ -84,10 +78,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 convolutions without bias, (B, cin, H, W) → (B, 4·width, H/stride, W/stride).
-
-    With ``stride_first`` the stride sits on the first 1x1 convolution, as in the networks of Detectron.
-    """
+    """1x1, 3x3, 1x1 convolutions without bias, (B, cin, H, W) → (B, 4·width, H/stride, W/stride)."""
 
     expansion = 4
     inside = False
@@ -156,10 +147,7 @@ def residual_stages(
 
 
 class ResidualTrunk(nn.Module):
-    """ResNet without its classifier, up to as many stages as ``blocks`` has numbers.
-
-    ``names`` are those of the stages, ``masks`` further input channels; ``options`` are passed to the blocks.
-    """
+    """ResNet without its classifier, up to as many stages as ``blocks`` has numbers."""
 
     def __init__(
         self,
@@ -203,9 +191,7 @@ class ResidualTrunk(nn.Module):
 class ResNet18(nn.Module):
     """ResNet-18 without its classifier, with norms that learn their statistics.
 
-    A depth map of ``depth_channels`` joins the image after the first convolution. Its own convolution
-    starts at zero: a network that was trained without depth stays what it was. ``width`` is a factor on
-    ``widths``.
+    Its own convolution starts at zero: a network that was trained without depth stays what it was.
     """
 
     widths = (64, 64, 128, 256, 512)

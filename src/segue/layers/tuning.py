@@ -1,10 +1,4 @@
-"""The fastest exact form of a convolution on this machine, found by timing the forms once.
-
-Which form is fastest depends on the processor and its libraries, and its name does not tell. So the forms of
-a layer are timed when a size occurs for the first time, and the choice is kept in the user's cache folder,
-for this processor and these versions: every later run on the machine, and every process beside it, takes
-the same form and gives the same bits.
-"""
+"""The fastest exact form of a convolution on this machine, found by timing the forms once."""
 
 from __future__ import annotations
 
@@ -62,15 +56,7 @@ LOCK_SECONDS = 60.0
 
 
 class Tuner:
-    """Chooses forms by time, and keeps the choices.
-
-    Args:
-        path: file of the choices, which is read and written; None keeps them nowhere.
-        times: time what the file does not know; otherwise the rule of :func:`untimed` decides that.
-
-    Raises:
-        SegueError: the file holds something else.
-    """
+    """Chooses forms by time, and keeps the choices."""
 
     def __init__(self, path: Path | None, *, times: bool) -> None:
         self.path, self.times = path, times
@@ -104,10 +90,7 @@ class Tuner:
 
 
 def fastest(forms: Mapping[str, Callable[[], object]]) -> str:
-    """The form of the shortest time of several; the first one unless another is clearly faster.
-
-    Forms that are clearly slower than another are timed once.
-    """
+    """The form of the shortest time of several; the first one unless another is clearly faster."""
     for run in forms.values():
         run()  # the first time allocates and arranges
     best, left = dict.fromkeys(forms, math.inf), list(forms)
@@ -125,19 +108,12 @@ def fastest(forms: Mapping[str, Callable[[], object]]) -> str:
 
 
 def clock() -> float:
-    """Seconds to time forms with: CPU time of the process, which other programs on the machine hardly change.
-
-    Windows counts CPU time in steps of 16 ms, which is too coarse.
-    """
+    """Seconds of the process, which other programs hardly change; Windows counts these too coarsely."""
     return time.perf_counter() if os.name == "nt" else time.process_time()
 
 
 def tuner() -> Tuner:
-    """Tuning of this process, from the environment variable ``SEGUE_TUNE``.
-
-    ``on`` (the default) times and keeps the choices in the cache folder, ``off`` takes a fixed rule, and a
-    path of a file takes the choices of that file and the rule for the rest.
-    """
+    """Tuning of this process, from the environment variable ``SEGUE_TUNE``."""
     return _tuner(os.environ.get("SEGUE_TUNE", "on"), str(cache_folder()))
 
 
@@ -183,16 +159,7 @@ Form = FusedConv2d | PlainConv2d | WinogradConv2d
 
 
 class TunedConv2d(nn.Module):
-    """A zero-padded 3x3 convolution and the activation after it, in the form that is fastest for its input.
-
-    The weights are held once for each form that is in use.
-
-    Args:
-        conv: the convolution.
-        activation: what follows it, ``none`` or ``relu``.
-        scratch: memory that the layers of a network share.
-        chooser: chooses the forms.
-    """
+    """A zero-padded 3x3 convolution and the activation after it, in its fastest form."""
 
     def __init__(self, conv: nn.Conv2d, activation: Activation, scratch: Scratch, chooser: Tuner) -> None:
         super().__init__()
@@ -299,8 +266,6 @@ def can_tune(conv: nn.Conv2d, activation: Activation) -> bool:
 
 def size_key(x: Tensor, cout: int, names: Sequence[str] = FORMS) -> str:
     """Kind and size of a layer; sizes between two powers of two share a choice, and so do several objects.
-
-    From the positions on that :func:`part_to_time` leaves, all sizes share one.
 
     ``x``: input of the layer, (B, C, H, W).
     """

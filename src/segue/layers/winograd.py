@@ -1,15 +1,7 @@
 """3x3 convolutions with fewer multiplications, for inference on a processor.
 
-Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks" (2015), F(m x m, 3x3) for m of 2, 4 and 6: a
-tile of outputs is a product of polynomials, evaluated at points instead of multiplied out,
-``y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A`` with a kernel ``g`` and a tile ``d`` of inputs, which is two larger than
-that of the outputs. Over the channels the products ⊙ are ordinary matrix products, one for each pair of
-points: 36 for a tile of 4x4, a quarter of the multiplications of the direct form; 16 for a tile of 2x2, four
-ninths; 64 for a tile of 6x6, a fifth.
-
-``Bᵀ d B`` is ``(Bᵀ ⊗ Bᵀ) d`` with the tile as one vector, and so are the other two. All three are computed as
-matrix products over all tiles and channels at once: that takes more multiplications than sums along each axis
-and fewer passes over memory, which is what they wait for.
+Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks" (2015): ``y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A``
+for a kernel ``g`` and a tile ``d`` of inputs, each transform as one product over all tiles and channels.
 
 For tiles of 4x4 the points of the paper, {0, ±1, ±2, ∞}, lose digits. Ours are the same times 3/4, which lose
 fewer, and the constants of the input transform are still exact. Tiles of 2x2 are evaluated at {0, ±1, ∞}, as
@@ -61,21 +53,7 @@ class Scratch:
 
 
 class WinogradConv2d(nn.Module):
-    """A zero-padded 3x3 convolution of stride 1 by Winograd's algorithm; equal up to rounding.
-
-    The kernel is transformed at each call, which takes a hundredth of its time: transformed kernels are two
-    to seven times as large, and not all of them together fit anywhere near the processor. A large one is made
-    in parts, for every strip of tiles anew; there a strip has as many tiles as ``STRIP_BYTES`` hold.
-
-    Args:
-        conv: the convolution.
-        scratch: memory that the layers of a network share.
-        tile: side of the tiles of outputs.
-        activation: ``none`` or ``relu``; None takes the activation of ``conv``.
-
-    Raises:
-        ValueError: ``conv`` has another kernel, stride, padding or activation, or groups.
-    """
+    """A zero-padded 3x3 convolution of stride 1 by Winograd's algorithm; equal up to rounding."""
 
     weight: Tensor
     bias: Tensor | None
@@ -148,10 +126,7 @@ class WinogradConv2d(nn.Module):
         rectify: bool,
         rectify_input: bool = False,
     ) -> Tensor:
-        """``relu(conv(x) + bias + out)`` of input channels from ``first`` on, in the memory of ``out``.
-
-        The ReLU comes with ``rectify``, and one of the input with ``rectify_input``.
-        """
+        """``relu(conv(x) + bias + out)`` of input channels from ``first`` on, in the memory of ``out``."""
         parts, _, _, size = self.weight.shape
         tile, pictures, adds = self._tile, x.permute(0, 2, 3, 1), out is not None
         batch, height, width, channels = pictures.shape
@@ -218,9 +193,6 @@ def outputs_in_parts(cin: int, cout: int, element_size: int, tile: Tile = 4) -> 
 def transforms(tile: Tile) -> tuple[Tensor, Tensor, Tensor]:
     """``G ⊗ G``, ``Bᵀ ⊗ Bᵀ`` and ``Aᵀ ⊗ Aᵀ`` of the paper (section 4), for a number P of points.
 
-    ``Aᵀ`` has the powers of the points, ``G`` the same divided by the products of their distances, and ``Bᵀ``
-    the coefficients of the polynomials that are zero at all other points.
-
     Returns (P², 9), (P², P²) and (tile², P²), float64, with P = tile + 2.
     """
     finite = np.array(POINTS[tile])
@@ -241,13 +213,7 @@ def transforms(tile: Tile) -> tuple[Tensor, Tensor, Tensor]:
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """Outputs that are worked on at a time: several whole images, or some rows of tiles of one.
-
-    Attributes:
-        pictures: which images.
-        rows: which rows of them; the last tiles may reach beyond them.
-        grid: number of images, of tiles down and of tiles across.
-    """
+    """Outputs that are worked on at a time: several whole images, or some rows of tiles of one."""
 
     pictures: slice
     rows: slice

@@ -95,8 +95,6 @@ class ResizePadGeometry:
     def mask_to_network(self, mask: Tensor) -> Tensor:
         """Bring an index mask to the padded size, by nearest neighbour.
 
-        An object too small to be hit by any sample keeps the pixel under its centre (``keep_small``).
-
         ``mask``: index mask (H, W); returns (h', w'), of the same type.
         """
         if not self.resizes:
@@ -144,9 +142,8 @@ def other_masks(masks: Tensor, total: Tensor | None = None) -> Tensor:
 def aggregate(probabilities: Tensor, channels: int = 0) -> Tensor:
     """Soft aggregation of independent object probabilities (STM paper, section 3.4).
 
-    With ``q_0 = prod(1 - p_i)``, ``q_i = p_i``, clamped to [1e-7, 1 - 1e-7], the result is the softmax of the
-    log-odds of ``q``, which is the same as the odds divided by their sum. Of ``channels`` object channels
-    that a network was built with, those beyond K count as empty objects of probability 1e-7.
+    The odds of ``prod(1 - p_i)`` and of each ``p_i``, divided by their sum; object channels of the network
+    beyond K count as empty objects.
 
     ``probabilities``: of each object by itself, (K, H, W) in [0, 1]; returns (K+1, H, W) of (K, H, W),
     float32, background first.

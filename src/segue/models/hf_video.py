@@ -1,9 +1,4 @@
-"""Video models of Hugging Face transformers as networks of a session (extra ``hf``).
-
-``Sam2VideoModel`` and ``EdgeTamVideoModel`` share an interface: a model is called with an inference session
-and a frame. Here each object has an inference session of its own, so that it can be removed and saved; they
-share the features of the frame. What no later frame sees is dropped, see :mod:`segue.models.sam2.objects`.
-"""
+"""Video models of Hugging Face transformers as networks of a session (extra ``hf``)."""
 
 from __future__ import annotations
 
@@ -258,10 +253,7 @@ def fresh(kind: VideoClass) -> HFVideo:
 
 
 def read_folder(kind: VideoClass, path: Path) -> HFVideo:
-    """The network that a folder of transformers holds: ``config.json`` and safetensors.
-
-    Nothing is downloaded, unpickled, or run from the folder.
-    """
+    """The network that a folder of transformers holds; nothing in the folder is unpickled or run."""
     library = import_transformers()
     folder = path if path.is_dir() else path.parent
     config = folder / "config.json"

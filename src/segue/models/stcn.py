@@ -2,9 +2,6 @@
 
 Cheng, Tai, Tang, "Rethinking Space-Time Networks with Improved Memory Coverage for Efficient Video Object
 Segmentation" (NeurIPS 2021), section 3; names and shapes of the layers of STCN are those of its release.
-
-Everything that does not depend on the object (skip convolutions, the share of image and key features in
-convolutions over concatenated features) is computed once and broadcast over the objects.
 """
 
 from __future__ import annotations

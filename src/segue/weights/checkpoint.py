@@ -1,7 +1,4 @@
-"""Weight files as tensors by name: safetensors, and files of PyTorch, Keras, NumPy and Detectron 2.
-
-Whatever the file, nothing in it is executed: a PyTorch file is read with ``weights_only=True`` only.
-"""
+"""Weight files as tensors by name, of PyTorch and other programs; nothing in a file is executed."""
 
 from __future__ import annotations
 
@@ -213,11 +210,7 @@ COUNTER = "num_batches_tracked"
 VALUE_STEM = "value_encoder.conv1.weight"
 PAST_STEM = "past.stages.0.conv.weight"
 GROWN = {VALUE_STEM: (4, 5), PAST_STEM: (23, 26)}
-"""First convolutions that have more input channels than in older files, with both numbers.
-
-STCN's single-object stage has no channel for the masks of other objects; mustan-lite did not see differences
-in units of noise at first.
-"""
+"""First convolutions that have more input channels than in older files, with both numbers."""
 
 
 def match(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -233,11 +226,7 @@ def match(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tens
 def match_layout(
     path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """The tensors of a file, complete and in the shapes of ``expected``; values do not count.
-
-    Accepted differences: floating-point types; missing ``num_batches_tracked``, which become 0; a stem of
-    :data:`GROWN` from an older file, to which zero channels are appended, so that the network does the same.
-    """
+    """The tensors of a file in the shapes of ``expected``; counters may lack, :data:`GROWN` stems grow."""
     found = dict(tensors)
     for name, wanted in expected.items():
         if name.endswith(COUNTER):

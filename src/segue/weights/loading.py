@@ -139,11 +139,7 @@ def load_for(task: Task, name: str, weights: str | os.PathLike[str] | None = Non
 
 
 def skeleton_for(task: Task, name: str, weights: str | os.PathLike[str] | None = None) -> Any:
-    """A network as :func:`load_for` gives it, with all that its weight file says of it but the weights.
-
-    Its tensors lie on PyTorch's device ``meta``: they have shapes, no values, and take no memory. A network
-    of another library, and one that computes with its weights while it is built, is loaded.
-    """
+    """A network as :func:`load_for` gives it, with all that its weight file says of it but the weights."""
     entry = entry_for(task, name)
     if entry.signature is None or entry.read is not None:
         return load(name, weights)
@@ -260,12 +256,7 @@ def get(
     offline: bool = False,
     report: Report | None = None,
 ) -> Path:
-    """Download and convert the weights of a network unless that is done; the official file is not kept.
-
-    A checksum is the SHA-256 of the official file, all 64 digits, for those whose publisher gives none;
-    without one, ``trust`` is asked, see :func:`segue.weights.download.fetch`. Its SHA-256 is pinned.
-    ``offline`` uses no network; what is downloaded already is converted.
-    """
+    """Download and convert the weights of a network unless that is done; the official file is not kept."""
     target = cached(entry)
     if not target.exists():
         if entry.remote is None:

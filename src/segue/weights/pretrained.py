@@ -1,8 +1,4 @@
-"""Networks as folders in the layout of Hugging Face, on the disk and in its repositories.
-
-A folder holds ``config.json``, ``model.safetensors`` and ``README.md``, the model card. The first two are
-read, and nothing in them is executed.
-"""
+"""Networks as folders in the layout of Hugging Face, on the disk and in its repositories."""
 
 from __future__ import annotations
 
@@ -38,12 +34,7 @@ _REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class PretrainedConfig:
-    """Content of ``config.json``.
-
-    Attributes:
-        network: name of the network, as in ``segue weights list``.
-        options: options that it is built with, by name.
-    """
+    """Content of ``config.json``."""
 
     network: str
     options: dict[str, Option]

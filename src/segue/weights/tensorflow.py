@@ -1,10 +1,4 @@
-"""Weights of TensorFlow: HOFAM's variables in an ``.npz`` file, and FgSegNet_v2 as Keras saves it.
-
-TensorFlow itself is neither needed nor used. Where it is installed, it makes HOFAM's file of the checkpoint::
-
-    reader = tf.train.load_checkpoint("checkpointmodel_1")
-    np.savez("hofam.npz", **{name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()})
-"""
+"""Weights of TensorFlow: HOFAM's variables in an ``.npz`` file, and FgSegNet_v2 as Keras saves it."""
 
 from __future__ import annotations
 
@@ -126,11 +120,7 @@ KERAS_LEAVES = {"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "
 
 
 def read_keras(path: Path) -> dict[str, Tensor]:
-    """Tensors by our names, in the layout of PyTorch.
-
-    Layers of the backbone keep the names of VGG-16. Keras numbers the others as it creates them, on and on
-    through all models of a process, so that only the order of the numbers counts.
-    """
+    """Tensors by our names, in the layout of PyTorch."""
     try:
         h5py = import_module("h5py")
     except ImportError as error:

@@ -38,10 +38,7 @@ STRIDE = 16
 
 @dataclass(frozen=True, slots=True)
 class CutieFeatures(XMemFeatures):
-    """Features of a frame: for objects, and the decoder's skips.
-
-    The skips, at strides 8 and 4, have half the channels of what they are made from.
-    """
+    """Features of a frame: for objects, and the decoder's skips."""
 
     @property
     def pixels(self) -> Tensor:

@@ -250,11 +250,7 @@ class ObjectTransformer(nn.Module):
 
 
 def attention_mask(logits: Tensor, selector: Tensor | None = None) -> Tensor:
-    """Attention mask of each query.
-
-    The first half of the queries looks at the positions where its object is the likeliest, the other half at
-    the rest; a query with nowhere to look looks everywhere. There is no gradient.
-    """
+    """Where queries look: half of them where their object is the likeliest, the others at the rest."""
     with torch.no_grad():
         probability = logits.float().sigmoid()
         if selector is not None:

@@ -1,8 +1,4 @@
-"""Open-vocabulary detectors of Hugging Face transformers (extra ``hf``): boxes, or masks, for phrases.
-
-``AutoModelForZeroShotObjectDetection`` (OWLv2, Grounding DINO, OmDet-Turbo and others) gives boxes;
-``Sam3Model`` gives boxes and masks. Scores and boxes are those of the post-processing of transformers.
-"""
+"""Open-vocabulary detectors of Hugging Face transformers (extra ``hf``): boxes, or masks, for phrases."""
 
 from __future__ import annotations
 
@@ -35,11 +31,7 @@ CONCEPTS = ("sam3", "sam3_video")
 
 
 def read_model(folder: Path, types: frozenset[str] | None = None, *, video: bool = False) -> tuple[Any, Any]:
-    """The model and processor of a folder: ``config.json``, safetensors, tokenizer and preprocessor.
-
-    Nothing is downloaded, unpickled, or run from the folder. ``types``: what its ``model_type`` may be; None
-    is any that finds objects by text. ``video``: the video model of SAM 3, not its image model.
-    """
+    """The model and processor of a folder: ``config.json``, safetensors, tokenizer and preprocessor."""
     library = import_transformers()
     folder = folder if folder.is_dir() else folder.parent
     config = folder / "config.json"
@@ -77,16 +69,9 @@ def ask_phrases(
 ) -> Callable[[Image], dict[str, Any]]:
     """A function from an image to the boxes, scores, labels and perhaps masks that phrases find in it.
 
-    Args:
-        model: of ``AutoModelForZeroShotObjectDetection``, or ``Sam3Model``.
-        processor: of the model.
-        phrases: what to look for, at least one.
-        device: where the model runs.
-
-    Returns:
-        The function, for :class:`segue.prompts.own_detectors.FunctionDetector`. It takes RGB (H, W, 3),
-        uint8, and returns boxes (N, 4) in pixels, scores (N,) in [0, 1], phrases as labels, and from SAM 3
-        masks (N, H, W), bool.
+    Returns the function, for :class:`segue.prompts.own_detectors.FunctionDetector`. It takes RGB (H, W, 3),
+    uint8, and returns boxes (N, 4) in pixels, scores (N,) in [0, 1], phrases as labels, and from SAM 3 masks
+    (N, H, W), bool.
     """
     model = model.to(device).eval()
     ask = _concepts if model.config.model_type in CONCEPTS else _zero_shot

@@ -23,13 +23,7 @@ FRESH = 1e-7
 
 @dataclass(frozen=True, slots=True)
 class MemoryFrame:
-    """One remembered frame.
-
-    Attributes:
-        number: of the write, tells old from new.
-        pinned: it makes room last, or never.
-        kept: False for the previous frame, which the next write replaces.
-    """
+    """One remembered frame."""
 
     number: int
     pinned: bool

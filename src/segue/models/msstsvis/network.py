@@ -192,18 +192,8 @@ def feed_forward(width: int) -> nn.Sequential:
 class SplitAttention(nn.Module):
     """Multi-scale spatio-temporal split attention: first inside each scale, then between neighbours.
 
-    It runs beside the deformable attention of an encoder layer and is added to it. Its weights serve all
-    scales. Where the figure of the paper is silent (residuals, heads, how scales meet) this is our reading;
-    the output starts at zero, so that a network begins as SeqFormer.
-
-    Args:
-        width: channels of the tokens.
-        heads: heads of each attention.
-        dropout: on the attention between scales.
-        intra_mode: ``position`` attends over time at each place; ``joint`` over all places and times of a
-            scale of at most ``JOINT_TOKENS`` tokens; ``none`` leaves the block out.
-        inter_mode: ``sequence`` lets a scale attend to its own and its coarser neighbour's frames;
-            ``channel`` joins both on the channels first; ``none`` leaves the block out.
+    Where the figure of the paper is silent (residuals, heads, how scales meet) this is our reading; the
+    output starts at zero, so that a network begins as SeqFormer.
     """
 
     def __init__(
@@ -268,10 +258,7 @@ class SplitAttention(nn.Module):
     def _by_places(
         self, relate: Callable[..., Tensor], observe: Callable[[Tensor], None] | None, *scales: Tensor
     ) -> Tensor:
-        """Apply ``relate`` to scales (N, T, HW, C) whose positions are independent.
-
-        In inference on a processor they go through it piece by piece, in the memory of one piece.
-        """
+        """Apply ``relate`` to scales (N, T, HW, C) whose positions are independent."""
         own = scales[0]
         if self.training or own.device.type != "cpu" or own.shape[2] <= PLACES:
             return relate(*scales, observe)

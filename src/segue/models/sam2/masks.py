@@ -199,10 +199,7 @@ class Decoded:
         return torch.where(outer > 0, inner / outer, 1.0)
 
     def single(self, dynamic: bool) -> tuple[Tensor, Tensor]:
-        """The mask of a plain prompt (B, 1, 4g, 4g), and its IoU (B, 1).
-
-        With ``dynamic`` one that is not stable gives way to the best of the other three.
-        """
+        """The mask of a plain prompt (B, 1, 4g, 4g), and its IoU (B, 1)."""
         logits, iou = self.logits[:, :1], self.iou[:, :1]
         if not dynamic:
             return logits, iou

@@ -1,10 +1,4 @@
-"""Memory of SAM 2 (arXiv 2408.00714, section 4): what a frame reads from earlier ones, and what it leaves.
-
-Cross-attention reads 64 channels of memory as values of 256. Since attention weights add up to one, the
-values can be projected after they are weighted: of ``softmax(qk)(MW + b) = (softmax(qk)M)W + b`` the right
-side takes a quarter of the multiplications. :mod:`segue.models.sam2.reading` says how the scores are computed
-on a processor.
-"""
+"""Memory of SAM 2 (arXiv 2408.00714, section 4): what a frame reads from earlier ones, and what it leaves."""
 
 from __future__ import annotations
 

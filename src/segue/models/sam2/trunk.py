@@ -42,15 +42,7 @@ class Mlp(nn.Module):
 
 
 class WindowAttention(nn.Module):
-    """Multi-head attention inside each window of a map; queries may be pooled 2x2.
-
-    Args:
-        cin: channels of the input.
-        cout: channels of the output.
-        heads: attention heads.
-        window: side of the windows in tokens; 0 is the whole map.
-        pool: whether the queries are max-pooled, which halves height and width.
-    """
+    """Multi-head attention inside each window of a map; queries may be pooled 2x2."""
 
     def __init__(self, cin: int, cout: int, heads: int, window: int, pool: bool) -> None:
         super().__init__()
