@@ -169,7 +169,7 @@ def test_class_numbers_must_mean_the_same(
     request = Request(data=save_ytvis(tmp_path / "vis", names, length=1), dataset="ytvis", subset="train")
     network = lively_instances()
     network.class_names = {1: "person", 2: "Giant-Panda"}
-    monkeypatch.setattr(protocols, "skeleton_for", lambda *_: network)
+    monkeypatch.setattr("segue.weights.loading.load_for", lambda *_: network)
     if fits:
         protocols.check_classes(request, Model(name="seqformer-r50"))
         return

@@ -60,7 +60,7 @@ def test_equals_the_convolution_and_the_activation(
 def test_nothing_is_added_behind_an_activation() -> None:
     fused = FusedConv2d(nn.Conv2d(4, 4, 1), "relu6")
     with pytest.raises(ValueError, match="hardtanh"):
-        fused.joined(random(1, 4, 3, 3), None)
+        fused.run(random(1, 4, 3, 3), random(1, 4, 3, 3))
 
 
 @torch.inference_mode()

@@ -89,18 +89,15 @@ def read(weights: Tensor, values: Tensor) -> Tensor:
 class SelfAttention(nn.Module):
     """Self-attention among the n items of (B, n, C), without residual or norm."""
 
-    def __init__(self, width: int, heads: int = 8, qkv_bias: bool = False, project: bool = True) -> None:
+    def __init__(self, width: int, heads: int = 8, qkv_bias: bool = False) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"width is {width}; it must be a multiple of the {heads} heads")
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width, bias=qkv_bias) if project else None
-        self.proj = nn.Linear(width, width) if project else None
+        self.qkv = nn.Linear(width, 3 * width, bias=qkv_bias)
+        self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.qkv is None or self.proj is None:
-            heads = x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            return F.scaled_dot_product_attention(heads, heads, heads).transpose(1, 2).flatten(2)
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         return self.proj(attended)

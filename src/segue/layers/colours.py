@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from segue.layers.activated import ConvNormReLU, Stages
 from segue.layers.folding import folded_weight
-from segue.layers.residual import conv_plus, norm_relu
+from segue.layers.residual import convolve, norm_relu
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -153,7 +153,7 @@ class CuesByScene(nn.Module):
         """The layer, (N, C, h, w), for a frame (N, 3, H, W), its own parts of context frames, and a scene."""
         low, high, scale, known = scene
         cues = torch.cat([frame] * 3, 1).clamp_(low, high).mul_(scale)
-        parts = conv_plus(self.frame, frame, sum(context, known))
+        parts = convolve(self.frame, frame, sum(context, known))
         return norm_relu(self.bounded, nn.Identity(), cues, parts)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -44,12 +45,14 @@ class SameConv(ActivatedConv2d):
 class InvertedResidual(nn.Module):
     """Expand (1x1), filter (depthwise 3x3), project (1x1); ReLU6 after the first two."""
 
-    def __init__(self, cin: int, cout: int, stride: int, expansion: int) -> None:
+    def __init__(
+        self, cin: int, cout: int, stride: int, expansion: int, conv: Callable[..., Any] = SameConv
+    ) -> None:
         super().__init__()
         hidden = cin * expansion
-        self.expand = SameConv(cin, hidden, 1, activation="relu6") if expansion > 1 else None
-        self.depthwise = SameConv(hidden, hidden, 3, stride, hidden, "relu6")
-        self.project = SameConv(hidden, cout, 1)
+        self.expand = conv(cin, hidden, 1, activation="relu6") if expansion > 1 else None
+        self.depthwise = conv(hidden, hidden, 3, stride, hidden, "relu6")
+        self.project = conv(hidden, cout, 1)
         self.identity = stride == 1 and cin == cout
 
     def forward(self, x: Tensor) -> Tensor:

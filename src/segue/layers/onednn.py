@@ -14,6 +14,7 @@ After = tuple[str, list[float], str]
 """Operation after a product or convolution: oneDNN's name, its scalars, and its variant."""
 
 NOTHING: After = ("none", [], "")
+RELU: After = ("relu", [], "")
 
 
 def can_fuse() -> bool:

@@ -24,7 +24,7 @@ from segue.errors import SegueError, SinkError
 from segue.inputs import parse_json
 from segue.layers.activated import Activation
 from segue.layers.folding import folded_weight, with_own_weights
-from segue.layers.fused import FusedConv2d, PlainConv2d, replace_convolutions
+from segue.layers.fused import FusedConv2d, InferenceConv2d, PlainConv2d, replace_convolutions
 from segue.layers.onednn import can_fuse
 from segue.layers.winograd import KERNEL_BYTES, Scratch, Tile, WinogradConv2d, is_plain_3x3
 from segue.video.partial import write_complete
@@ -155,10 +155,7 @@ def untimed(cin: int, cout: int, area: int) -> str:
     return "winograd4" if min(cin, cout) >= LEAST_CHANNELS and area >= LEAST_AREA else "direct"
 
 
-Form = FusedConv2d | PlainConv2d | WinogradConv2d
-
-
-class TunedConv2d(nn.Module):
+class TunedConv2d(InferenceConv2d):
     """A zero-padded 3x3 convolution and the activation after it, in its fastest form."""
 
     def __init__(self, conv: nn.Conv2d, activation: Activation, scratch: Scratch, chooser: Tuner) -> None:
@@ -168,39 +165,15 @@ class TunedConv2d(nn.Module):
         self._outputs = conv.out_channels
         self._names = forms_of(conv.in_channels, conv.out_channels)
         self._activation, self._scratch, self._chooser = activation, scratch, chooser
-        self._forms: dict[str, Form] = {}
+        self._forms: dict[str, InferenceConv2d] = {}
         self._chosen: dict[str, str] = {}
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, cin, H, W) → (B, cout, H, W), channels last in memory if ``x`` is."""
-        result: Tensor = self._form(x, 0, bias=True)(x)
-        return result
-
-    def of_rectified(self, x: Tensor) -> Tensor:
-        """The layer over ``relu(x)``.
-
-        ``x``: (B, cin, H, W), which stays as it is; returns (B, cout, H, W).
-        """
-        return self._form(x, 0, bias=True).of_rectified(x)
-
-    def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
-        """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias.
-
-        ``x``: (B, C, H, W), the input channels ``first`` to ``first + C``; returns (B, cout, h, w), after the
-        activation.
-        """
-        return self._form(x, first, bias=bias).channels(x, first, bias=bias)
-
-    def joined(
-        self, x: Tensor, skip: Tensor | None, *, rectify: bool = False, overwrite: bool = False
+    def run(
+        self, x: Tensor, skip: Tensor | None = None, *, first: int = 0, bias: bool = True, **how: bool
     ) -> Tensor:
-        """See :meth:`segue.layers.fused.FusedConv2d.joined`.
+        return self._form(x, first, bias=bias).run(x, skip, first=first, bias=bias, **how)
 
-        ``x``: (B, cin, H, W); ``skip``: (B, cout, h, w), what is added, or None; returns (B, cout, h, w).
-        """
-        return self._form(x, 0, bias=True).joined(x, skip, rectify=rectify, overwrite=overwrite)
-
-    def _form(self, x: Tensor, first: int, *, bias: bool) -> Form:
+    def _form(self, x: Tensor, first: int, *, bias: bool) -> InferenceConv2d:
         key = size_key(x, self._outputs, self._names)
         if key not in self._chosen:
             part = part_to_time(x, self._names)
@@ -214,9 +187,9 @@ class TunedConv2d(nn.Module):
         return self._forms[self._chosen[key]]
 
     def _run(self, name: str, x: Tensor, first: int, bias: bool) -> Tensor:
-        return self._make(name).channels(x, first, bias=bias)
+        return self._make(name).run(x, first=first, bias=bias)
 
-    def _make(self, name: str) -> Form:
+    def _make(self, name: str) -> InferenceConv2d:
         if name not in self._forms:
             conv = self._convolution()
             if name == "direct":

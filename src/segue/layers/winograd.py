@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from segue.layers.activated import ActivatedConv2d, Activation
 from segue.layers.folding import folded_weight
+from segue.layers.fused import InferenceConv2d
 
 POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, 0.75, -0.75, 1.5, -1.5), 6: (0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0)}
 """Finite points at which tiles of outputs of each size are evaluated; ∞ is one more."""
@@ -52,7 +53,7 @@ class Scratch:
         return [piece.view(*shape) for piece, shape in zip(pieces, shapes, strict=True)]
 
 
-class WinogradConv2d(nn.Module):
+class WinogradConv2d(InferenceConv2d):
     """A zero-padded 3x3 convolution of stride 1 by Winograd's algorithm; equal up to rounding."""
 
     weight: Tensor
@@ -82,57 +83,29 @@ class WinogradConv2d(nn.Module):
         self._rectify = activation == "relu"
 
     def dense_weight(self) -> Tensor:
-        """The weights of the convolution, (cout, cin, 3, 3)."""
         parts, _, cin, size = self.weight.shape
         by_part = self.weight.view(parts, 3, 3, cin, size).permute(0, 4, 3, 1, 2)
         return by_part.reshape(parts * size, cin, 3, 3)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, cin, H, W) → (B, cout, H, W), channels last in memory."""
-        return self._convolve(x, 0, self.bias, None, rectify=self._rectify)
-
-    def of_rectified(self, x: Tensor) -> Tensor:
-        """The layer over ``relu(x)``, which is computed strip by strip.
-
-        ``x``: (B, cin, H, W), which stays as it is; returns (B, cout, H, W).
-        """
-        return self._convolve(x, 0, self.bias, None, rectify=self._rectify, rectify_input=True)
-
-    def joined(
-        self, x: Tensor, skip: Tensor | None, *, rectify: bool = False, overwrite: bool = False
-    ) -> Tensor:
-        """See :meth:`segue.layers.fused.FusedConv2d.joined`.
-
-        ``x``: (B, cin, H, W); ``skip``: (B, cout, H, W), what is added, or None; returns (B, cout, H, W).
-        """
-        out = skip if skip is None or overwrite else skip.clone()
-        return self._convolve(x, 0, self.bias, out, rectify=rectify or self._rectify)
-
-    def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
-        """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias.
-
-        ``x``: (B, C, H, W), the input channels ``first`` to ``first + C``; returns (B, cout, H, W), without
-        the activation.
-        """
-        return self._convolve(x, first, self.bias if bias else None, None, rectify=False)
-
-    def _convolve(
+    def run(
         self,
         x: Tensor,
-        first: int,
-        bias: Tensor | None,
-        out: Tensor | None,
+        skip: Tensor | None = None,
         *,
-        rectify: bool,
+        first: int = 0,
+        bias: bool = True,
+        rectify: bool = False,
         rectify_input: bool = False,
+        overwrite: bool = False,
     ) -> Tensor:
-        """``relu(conv(x) + bias + out)`` of input channels from ``first`` on, in the memory of ``out``."""
+        out = skip if skip is None or overwrite else skip.clone()
+        shift, rectify = self.bias if bias else None, rectify or self._rectify
         parts, _, _, size = self.weight.shape
         tile, pictures, adds = self._tile, x.permute(0, 2, 3, 1), out is not None
         batch, height, width, channels = pictures.shape
         target = x.new_empty(batch, height, width, parts * size) if out is None else out.permute(0, 2, 3, 1)
         points, outputs = len(self.input_transform), len(self.output_transform)
-        to_outputs = self.output_transform if bias is not None else self.output_transform[:, :points]
+        to_outputs = self.output_transform if shift is not None else self.output_transform[:, :points]
         rows = to_outputs.shape[1]
         most = STRIP_BYTES // (points * channels * x.element_size()) if parts > 1 else STRIP_TILES
         regions = list(strips(slice(0, batch), slice(0, height), width, most, tile))
@@ -162,8 +135,8 @@ class WinogradConv2d(nn.Module):
                     torch.mm(self.kernel_transform, weight, out=kernel.flatten(1))
                 products = _within(products_room, rows, strip.tiles, size)
                 torch.bmm(values.view(points, -1, channels), kernel, out=products[:points])
-                if bias is not None:
-                    products[points] = bias[of_part]  # what is added to all outputs
+                if shift is not None:
+                    products[points] = shift[of_part]  # what is added to all outputs
                 for piece, columns in zip(parted, spans(parted, size), strict=True):
                     found = _within(tiles_room, outputs, piece.tiles * size)
                     torch.mm(to_outputs, products.flatten(1)[:, columns], out=found)

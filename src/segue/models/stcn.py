@@ -15,15 +15,15 @@ from torch import Tensor, nn
 
 from segue.layers.activated import ActivatedConv2d
 from segue.layers.attention import Similarity
-from segue.layers.colours import normalise
 from segue.layers.gates import CBAM
 from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.layers.residual import JointResBlock, ResBlock, add_conv_of_frame, joint_conv
 from segue.layers.resnet import BasicBlock, Bottleneck, FrozenBatchNorm, ResidualTrunk
 from segue.models.base import QueryFeatures, Schedule, TrackCapabilities, Tracker
-from segue.models.geometry import aggregate, other_masks, padding
+from segue.models.geometry import padding
 from segue.models.lite_parts import LiteTracker, ObjectState, ObjectSummaries, SensoryState, Weighting
 from segue.models.memory import BicubicTracker, MemoryTracker
+from segue.models.memory.published import PublishedNetwork
 
 VALUE_CHANNELS = 512
 
@@ -35,7 +35,7 @@ SHIFT = 2
 right and down puts its receptive fields over the cells of the mask."""
 
 
-class CorrespondenceNetwork(nn.Module):
+class CorrespondenceNetwork(PublishedNetwork):
     """Shared parts of STCN and stcn-lite: keys from the image alone, values from image and mask.
 
     The features of a query are what the value encoder sees of the frame, then what the decoder does.
@@ -44,13 +44,8 @@ class CorrespondenceNetwork(nn.Module):
     value_encoder: Any
     decoder: Any
     tracker: ClassVar[type[Tracker]] = MemoryTracker
-    stride = 16
     similarity: Similarity = "l2"
     shared_keys = True
-    aggregate_prompts = True
-    masks_in_padding = True
-    aggregate = staticmethod(aggregate)
-    single_object = False
 
     def encode_memory(
         self, query: QueryFeatures, masks: Tensor, total: Tensor | None = None
@@ -65,10 +60,9 @@ class CorrespondenceNetwork(nn.Module):
         Returns:
             None, as the query key serves as memory key, and values ([B,] K, Cv, h, w).
         """
-        planes = masks[..., None, :, :]
-        if not self.single_object:
-            planes = torch.stack([masks, other_masks(masks, total)], dim=-3)
-        values: Tensor = self.value_encoder(query.image, query.features[0], planes.flatten(0, -4))
+        values: Tensor = self.value_encoder(
+            query.image, query.features[0], self.mask_planes(masks, total).flatten(0, -4)
+        )
         return None, values.view(*masks.shape[:-2], *values.shape[1:])
 
     def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
@@ -99,8 +93,6 @@ class STCN(CorrespondenceNetwork):
     schedule = Schedule(mem_every=5, top_k=20, include_last=False)
     tracker: ClassVar[type[Tracker]] = BicubicTracker
     capabilities = TrackCapabilities(graphs="memory")
-    read_stride = 16
-    key_channels = 64
     value_channels = VALUE_CHANNELS
 
     def __init__(self, *, single_object: bool = False) -> None:
@@ -114,17 +106,6 @@ class STCN(CorrespondenceNetwork):
         self.key_proj = nn.Sequential(OrderedDict(key_proj=key_proj))
         self.key_comp = nn.Conv2d(1024, 512, 3, padding=1)
         self.decoder = Decoder()
-
-    def prepare(self, image: Tensor) -> Tensor:
-        """Normalise an image and pad it with zeros, (H, W, 3) uint8 → (1, 3, H', W').
-
-        Args:
-            image: RGB, (H, W, 3), 0 to 255.
-
-        Returns:
-            (1, 3, H', W'), with sides in multiples of 16.
-        """
-        return F.pad(normalise(image), padding(image.shape[0], image.shape[1], self.stride))
 
     def encode_query(self, image: Tensor) -> QueryFeatures:
         """Encode prepared images, (B, 3, H, W); key (B, 64, H/16, W/16).
@@ -245,7 +226,6 @@ class STCNLite(CorrespondenceNetwork):
     """The confidence is fitted to the seven development clips."""
     tracker: ClassVar[type[Tracker]] = LiteTracker
     read_stride = 8
-    key_channels = 64
     value_channels = 128
 
     def __init__(self, *, weighting: bool = False, sensory: bool = False, summaries: bool = False) -> None:

@@ -15,12 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.colours import normalise
 from segue.layers.pieces import joined
 from segue.layers.sensory import SensoryGate, SensoryUpdate
 from segue.models.base import FramePrompts, QueryFeatures, Schedule, Tracker
-from segue.models.geometry import aggregate, other_masks, padding
 from segue.models.memory.long_term import LongTermSchedule, LongTermTracker
+from segue.models.memory.published import PublishedNetwork
 from segue.models.memory.steps import FramePlan
 from segue.models.stcn import VALUE_CHANNELS, Fuser, UpBlock, ValueEncoder, key_trunk
 
@@ -118,7 +117,7 @@ class XMemTracker(LongTermTracker):
         self._last_deep = values["last_deep"]
 
 
-class XMem(nn.Module):
+class XMem(PublishedNetwork):
     """XMem with all its parts, or without the recurrent state, as one of its ablations was released.
 
     Images are normalised with the ImageNet mean and deviation, then zero-padded to multiples of 16; keys
@@ -131,13 +130,7 @@ class XMem(nn.Module):
 
     schedule: Schedule = XMemSchedule()
     tracker: ClassVar[type[Tracker]] = XMemTracker
-    stride = 16
-    read_stride = 16
-    key_channels = 64
     value_channels = VALUE_CHANNELS
-    aggregate_prompts = True
-    masks_in_padding = True
-    aggregate = staticmethod(aggregate)
 
     def __init__(self, *, single_object: bool = False, hidden_channels: int = HIDDEN_CHANNELS) -> None:
         super().__init__()
@@ -146,17 +139,6 @@ class XMem(nn.Module):
         self.value_encoder = XMemValueEncoder(1 if single_object else 2, hidden_channels)
         self.key_proj = KeyProjection(1024, self.key_channels)
         self.decoder = Decoder(hidden_channels)
-
-    def prepare(self, image: Tensor) -> Tensor:
-        """Normalise an image and pad it with zeros, (H, W, 3) uint8 → (1, 3, H', W').
-
-        Args:
-            image: RGB, (H, W, 3), 0 to 255.
-
-        Returns:
-            (1, 3, H', W'), with sides in multiples of 16.
-        """
-        return F.pad(normalise(image), padding(image.shape[0], image.shape[1], self.stride))
 
     def encode_query(self, image: Tensor) -> XMemFeatures:
         """Encode prepared images, (B, 3, H, W); key (B, 64, H/16, W/16).
@@ -192,10 +174,7 @@ class XMem(nn.Module):
         Returns:
             Values ([B,] K, 512, H/16, W/16), and the new states or None.
         """
-        planes = masks[..., None, :, :]
-        if not self.single_object:
-            planes = torch.stack([masks, other_masks(masks, total)], dim=-3)
-        lead = masks.shape[:-2]
+        lead, planes = masks.shape[:-2], self.mask_planes(masks, total)
         value: Tensor = self.value_encoder(query.image, query.features[0], planes.flatten(0, -4))
         moved = None
         if hidden is not None and update:

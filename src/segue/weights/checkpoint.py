@@ -214,19 +214,7 @@ GROWN = {VALUE_STEM: (4, 5), PAST_STEM: (23, 26)}
 
 
 def match(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a file, complete and in the types and shapes of ``expected``."""
-    found = match_layout(path, tensors, expected)
-    for name, wanted in expected.items():
-        found[name] = found[name].to(wanted.dtype)
-        if wanted.is_floating_point() and not torch.isfinite(found[name]).all():
-            raise CheckpointError(f"{path}: tensor {name} holds NaN or infinite values; get the file anew")
-    return found
-
-
-def match_layout(
-    path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """The tensors of a file in the shapes of ``expected``; counters may lack, :data:`GROWN` stems grow."""
+    """The tensors of a file as ``expected`` has them; counters may lack, :data:`GROWN` stems grow."""
     found = dict(tensors)
     for name, wanted in expected.items():
         if name.endswith(COUNTER):
@@ -237,6 +225,10 @@ def match_layout(
             if (stem.shape[1], expected[name].shape[1]) == (before, now):
                 found[name] = F.pad(stem, (0, 0, 0, 0, 0, now - before))
     _require_equal_layout(path, found, expected)
+    for name, wanted in expected.items():
+        found[name] = found[name].to(wanted.dtype)
+        if wanted.is_floating_point() and not torch.isfinite(found[name]).all():
+            raise CheckpointError(f"{path}: tensor {name} holds NaN or infinite values; get the file anew")
     return found
 
 

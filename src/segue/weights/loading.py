@@ -10,7 +10,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from segue.cache import cache_folder
@@ -23,7 +22,6 @@ from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import (
     Checkpoint,
     match,
-    match_layout,
     read_checkpoint,
     read_options,
     write_checkpoint,
@@ -136,22 +134,6 @@ def load_for(task: Task, name: str, weights: str | os.PathLike[str] | None = Non
     """
     entry_for(task, name)
     return load(name, weights)
-
-
-def skeleton_for(task: Task, name: str, weights: str | os.PathLike[str] | None = None) -> Any:
-    """A network as :func:`load_for` gives it, with all that its weight file says of it but the weights."""
-    entry = entry_for(task, name)
-    if entry.signature is None or entry.read is not None:
-        return load(name, weights)
-    with _weight_file(entry, weights) as path:
-        checkpoint = read_checkpoint(path, "meta")
-        try:
-            with torch.device("meta"):
-                network = _built(entry, path, checkpoint)
-        except (RuntimeError, CheckpointError):  # it asks for a value, or is wrong: then loading says why
-            return load(name, weights)
-        match_layout(path, entry.renamed(checkpoint.tensors), network.state_dict())
-    return network.eval()
 
 
 def load_strict(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:

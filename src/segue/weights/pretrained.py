@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -215,39 +217,26 @@ def pretrained_folder(
     return config.parent
 
 
-class _as_download_error:  # noqa: N801  used like a function
-    """Turns what huggingface_hub raises inside the block into a DownloadError for people."""
+@contextmanager
+def _as_download_error(where: str, revision: str | None) -> Iterator[None]:
+    """Turn what huggingface_hub raises inside the block into a DownloadError for people."""
+    from huggingface_hub import errors
 
-    def __init__(self, where: str, revision: str | None) -> None:
-        self._named = where if revision is None else f"{where} at {revision}"
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if not isinstance(error, Exception):
-            return
-        from huggingface_hub import errors
-
-        reasons: tuple[tuple[type[Exception], str], ...] = (
-            (errors.GatedRepoError, "its owner has to let you in; then `hf auth login`"),
-            (
-                errors.RepositoryNotFoundError,
-                "no such folder or repository, or it is private: `hf auth login`",
-            ),
-            (errors.RevisionNotFoundError, "no such revision"),
-            (
-                errors.LocalEntryNotFoundError,
-                "is not in the cache, and cannot be downloaded: no connection, or downloads are forbidden",
-            ),
-            (
-                errors.EntryNotFoundError,
-                f"has no {CONFIG} or no {WEIGHT_FILE}; other files of weights are not read, because reading "
-                "them can run foreign code",
-            ),
-        )
-        reason = next((text for known, text in reasons if isinstance(error, known)), None)
-        raise DownloadError(f"{self._named}: {reason or first_line(error)}") from error
+    reasons: dict[type[Exception], str] = {
+        errors.GatedRepoError: "its owner has to let you in; then `hf auth login`",
+        errors.RepositoryNotFoundError: "no such folder or repository, or it is private: `hf auth login`",
+        errors.RevisionNotFoundError: "no such revision",
+        errors.LocalEntryNotFoundError: "is not in the cache, and cannot be downloaded: no connection, or "
+        "downloads are forbidden",
+        errors.EntryNotFoundError: f"has no {CONFIG} or no {WEIGHT_FILE}; other files of weights are not "
+        "read, because reading them can run foreign code",
+    }
+    try:
+        yield
+    except Exception as error:
+        named = where if revision is None else f"{where} at {revision}"
+        reason = next((text for known, text in reasons.items() if isinstance(error, known)), None)
+        raise DownloadError(f"{named}: {reason or first_line(error)}") from error
 
 
 def _entry_of(network: nn.Module, state: dict[str, Tensor], name: str | None) -> Entry:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import struct
 import zipfile
@@ -52,7 +51,7 @@ def read_npz(path: Path) -> dict[str, Tensor]:
             tensors = {}
             for name, info in members.items():
                 with archive.open(info) as file:
-                    tensors[hofam_name(name)] = in_our_layout(_read_array(file, info.file_size))
+                    tensors[hofam_name(name)] = in_our_layout(_read_array(file))
             return tensors
     except _DAMAGE as error:
         raise CheckpointError(f"{path}: damaged or no .npz file of weights ({error})") from error
@@ -68,20 +67,11 @@ def hofam_name(variable: str) -> str:
     return f"{PARTS[part]}.{level}.{layer}.{LEAVES[leaf]}"
 
 
-def _read_array(file: IO[bytes], size: int) -> npt.NDArray[np.floating]:
-    """An array whose header must fit the ``size`` of its file."""
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
-    else:
-        shape, by_column, dtype = np.lib.format.read_array_header_2_0(file)
-    if dtype.kind != "f":
-        raise ValueError(f"an array of type {dtype}")
-    count = math.prod(shape)
-    if count * dtype.itemsize > size:
-        raise ValueError("an array that is cut off")
-    values = np.frombuffer(file.read(count * dtype.itemsize), dtype)
-    return values.reshape(shape, order="F" if by_column else "C")
+def _read_array(file: IO[bytes]) -> npt.NDArray[np.floating]:
+    array: npt.NDArray[np.floating] = np.lib.format.read_array(file, allow_pickle=False)
+    if array.dtype.kind != "f":
+        raise ValueError(f"an array of type {array.dtype}")
+    return array
 
 
 def in_our_layout(array: npt.NDArray[np.floating]) -> Tensor:

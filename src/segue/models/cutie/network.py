@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.colours import normalise
 from segue.layers.residual import ResBlock, add_frame
 from segue.layers.resnet import BasicBlock
 from segue.layers.sensory import SensoryGate, SensoryUpdate
@@ -27,13 +26,11 @@ from segue.models.cutie.transformer import (
     ObjectTransformer,
     PositionEncoding,
 )
-from segue.models.geometry import aggregate, other_masks, padding
+from segue.models.memory.published import PublishedNetwork
 from segue.models.stcn import MaskTrunk, key_trunk
 from segue.models.xmem import KeyProjection, XMemFeatures
 
 Size = Literal["base", "small"]
-
-STRIDE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ class CutieFeatures(XMemFeatures):
         return self.features[0]
 
 
-class Cutie(nn.Module):
+class Cutie(PublishedNetwork):
     """Cutie of one of its sizes.
 
     Images are padded with black to multiples of 16, then normalised with the ImageNet mean and deviation;
@@ -59,14 +56,9 @@ class Cutie(nn.Module):
 
     schedule: Schedule = CutieSchedule()
     tracker: ClassVar[type[Tracker]] = CutieTracker
-    stride = STRIDE
-    read_stride = STRIDE
-    key_channels = 64
     value_channels = WIDTH
     sensory_channels = WIDTH
-    aggregate_prompts = True
-    masks_in_padding = True
-    aggregate = staticmethod(aggregate)
+    pads_black = True
 
     def __init__(self, size: Size = "base", *, single_object: bool = False) -> None:
         super().__init__()
@@ -81,18 +73,6 @@ class Cutie(nn.Module):
         self.object_transformer = ObjectTransformer()
         self.object_summarizer = ObjectSummarizer()
         self.aux_computer = nn.ModuleDict({"sensory_aux": SensoryProjection()})
-
-    def prepare(self, image: Tensor) -> Tensor:
-        """Pad an image with black and normalise it, (H, W, 3) of 0 to 255 → (1, 3, H', W').
-
-        Args:
-            image: (H, W, 3), RGB of 0 to 255.
-
-        Returns:
-            (1, 3, H', W'), with sides in multiples of 16.
-        """
-        black = F.pad(image.permute(2, 0, 1), padding(image.shape[0], image.shape[1], self.stride))
-        return normalise(black.permute(1, 2, 0))
 
     def encode_query(self, image: Tensor) -> CutieFeatures:
         """Encode prepared images, (B, 3, H, W); key (B, 64, H/16, W/16).
@@ -130,9 +110,7 @@ class Cutie(nn.Module):
         Returns:
             Values ([B,] K, 256, H/16, W/16), and the new states or None.
         """
-        planes = masks[..., None, :, :]
-        if not self.single_object:
-            planes = torch.stack([masks, other_masks(masks, total).clamp(0, 1)], dim=-3)
+        planes = self.mask_planes(masks, total, most=1.0)
         value: Tensor = self.mask_encoder(query.image, query.features[0], planes.flatten(0, -4))
         moved = None
         if sensory is not None and update:
@@ -164,10 +142,7 @@ class Cutie(nn.Module):
         Returns:
             ([B,] K, 256, h, w).
         """
-        planes = last_masks[..., None, :, :]
-        if not self.single_object:
-            others = other_masks(last_masks).clamp(0, 1)
-            planes = torch.stack([last_masks, others], dim=-3)
+        planes = self.mask_planes(last_masks, most=1.0)
         known = torch.cat([sensory, planes.to(sensory.dtype)], dim=-3)
         fused: Tensor = self.pixel_fuser(query.features[0], readout.flatten(0, -4), known.flatten(0, -4))
         return fused.view(readout.shape)

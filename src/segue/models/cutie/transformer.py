@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.activated import ActivatedConv2d
-from segue.layers.residual import conv_of_rectified
+from segue.layers.residual import convolve
 from segue.models.geometry import aggregate_logits
 
 WIDTH = 256
@@ -78,7 +78,7 @@ class CAResBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) → the same."""
-        residual: Tensor = self.conv2(conv_of_rectified(self.conv1, x))
+        residual: Tensor = self.conv2(convolve(self.conv1, x, rectify_input=True))
         gate = self.conv(residual.mean((2, 3))[:, None]).sigmoid()
         return torch.addcmul(x, residual, gate.transpose(1, 2)[..., None])
 
@@ -111,17 +111,6 @@ class Attention(nn.Module):
             F.linear(x, weight, bias).unflatten(-1, (HEADS, -1)).transpose(1, 2)
             for x, weight, bias in zip(inputs, weights, biases, strict=True)
         ]
-
-    def weights(self, query: Tensor, key: Tensor, allowed: Tensor | None = None) -> Tensor:
-        """Attention weights of each query, (B, heads, n, m); they sum to 1.
-
-        ``query``: (B, n, 256); ``key``: (B, m, 256); ``allowed``: (B, n, m), bool, where queries may look.
-        """
-        q, k, _ = self.heads(query, key, key)
-        scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
-        if allowed is not None:
-            scores = scores.masked_fill(~allowed[:, None], -torch.inf)
-        return scores.softmax(-1)
 
 
 class ReadFromPixel(nn.Module):

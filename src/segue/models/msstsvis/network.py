@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.activated import LayerNorm2d
 from segue.layers.attention import SelfAttention
 from segue.layers.linear import ActivatedLinear, composed
 from segue.layers.pieces import joined
@@ -129,7 +130,6 @@ class BoxQueryAttention(SelfAttention):
 
     def __init__(self, width: int = 256, heads: int = 8) -> None:
         super().__init__(width, heads)
-        assert self.proj is not None
         nn.init.zeros_(self.proj.weight)
         nn.init.zeros_(self.proj.bias)
 
@@ -328,13 +328,6 @@ def _columns(tokens: Tensor) -> Tensor:
     return tokens.transpose(1, 2).flatten(0, 1).contiguous()
 
 
-class ChannelNorm(nn.LayerNorm):
-    """Layer norm over the channels at each place of (B, C, h, w)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-
 class Block(nn.Module):
     """Leaky ReLU, 3x3 convolution and norm; the first and last blocks omit parts."""
 
@@ -342,7 +335,7 @@ class Block(nn.Module):
         super().__init__()
         self.activate = activate
         self.conv = nn.Conv2d(cin, cout, 3, padding=1, bias=False)
-        self.norm = ChannelNorm(cout, eps=1e-6) if norm else None
+        self.norm = LayerNorm2d(cout) if norm else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, cin, h, w) to (B, cout, h, w)."""

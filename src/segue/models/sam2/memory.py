@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.activated import LayerNorm2d
 from segue.layers.linear import ActivatedLinear
-from segue.models.sam2.masks import HIDDEN, WIDTH, LayerNorm2d
+from segue.models.sam2.masks import HIDDEN, WIDTH
 from segue.models.sam2.reading import LEAST_MAPS, attend_blocks, attend_maps
 from segue.models.sam2.trunk import sine_angles
 

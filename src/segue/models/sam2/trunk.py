@@ -220,10 +220,6 @@ class Neck(nn.Module):
         above = self.convs[0](maps[3])
         return self.convs[1](maps[2]) + F.interpolate(above, scale_factor=2.0, mode="nearest")
 
-    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """All four maps (B, 256, h, w), fine to coarse; the network uses the first three."""
-        return [self.convs[3](maps[0]), self.convs[2](maps[1]), self.coarse(maps), self.convs[0](maps[3])]
-
 
 class ImageEncoder(nn.Module):
     """Trunk and neck."""
