@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.activated import ActivatedConv2d, Activation
+from segue.layers.activated import Activation
 from segue.layers.mobilenet import InvertedResidual
 
 _STAGES = ((1, 16, 1, 1, 1), (6, 24, 2, 2, 1), (6, 32, 3, 2, 1), (6, 64, 4, 2, 1), (6, 96, 3, 1, 1))
@@ -31,9 +31,9 @@ def _conv(
     dilation: int = 1,
 ) -> nn.Module:
     # On odd sides, and there are no others, this is TensorFlow's SAME padding.
-    conv = ActivatedConv2d(cin, cout, kernel, stride, kernel // 2 * dilation, dilation, groups)
-    conv.activation = activation
-    return nn.Sequential(OrderedDict(conv=conv))
+    dilation = dilation if kernel > 1 else 1
+    conv = nn.Conv2d(cin, cout, kernel, stride, kernel // 2 * dilation, dilation, groups)
+    return nn.Sequential(OrderedDict(conv=conv, clip=nn.ReLU6() if activation == "relu6" else nn.Identity()))
 
 
 VOC_NAMES = (
@@ -61,14 +61,15 @@ class DeepLabV3(nn.Module):
                 blocks.append(InvertedResidual(cin, cout, first_stride if i == 0 else 1, expansion, conv))
                 cin = cout
         self.blocks = nn.Sequential(*blocks)
-        self.aspp0 = _conv(320, 256, activation="relu")
-        self.image_pooling = _conv(320, 256, activation="relu")
-        self.concat_projection = _conv(512, 256, activation="relu")
+        self.aspp0 = _conv(320, 256)
+        self.image_pooling = _conv(320, 256)
+        self.concat_projection = _conv(512, 256)
         self.logits = nn.Conv2d(256, len(VOC_NAMES), 1)
 
     def forward(self, images: Tensor) -> Tensor:
         x = F.interpolate(images, (SIDE, SIDE), mode="bilinear", align_corners=False) * 2 - 1
         x = self.blocks(self.stem(x))
-        whole = self.image_pooling(x.mean((2, 3), keepdim=True)).expand(-1, -1, *x.shape[2:])
-        logits = self.logits(self.concat_projection(torch.cat((whole, self.aspp0(x)), 1)))
+        whole = F.relu(self.image_pooling(x.mean((2, 3), keepdim=True))).expand(-1, -1, *x.shape[2:])
+        x = torch.cat((whole, F.relu(self.aspp0(x))), 1)
+        logits = self.logits(F.relu(self.concat_projection(x)))
         return F.interpolate(logits, images.shape[2:], mode="bilinear", align_corners=True)
