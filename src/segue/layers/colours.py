@@ -101,10 +101,7 @@ class PastPyramid(nn.Module):
 
     def after_first(self, x: Tensor) -> list[Tensor]:
         """The same maps from the first of them, (N, C, H/2, W/2)."""
-        maps = [x]
-        for stage in self.stages[1:]:
-            maps.append(stage(maps[-1]))
-        return maps
+        return [x, *Stages(self.stages[1:])(x)]
 
 
 class CuesByScene(nn.Module):

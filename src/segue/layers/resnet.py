@@ -127,22 +127,15 @@ def pool_stem(x: Tensor) -> Tensor:
 Kind = type[BasicBlock] | type[Bottleneck]
 
 
-def residual_stage(
-    kind: Kind, cin: int, width: int, blocks: int, stride: int, **options: Any
-) -> nn.Sequential:
-    """Blocks at one resolution; the first one has the stride. ``options`` are passed to the blocks."""
-    rest = [kind(kind.expansion * width, width, 1, **options) for _ in range(blocks - 1)]
-    for block in rest:
-        block.inside = True
-    return nn.Sequential(kind(cin, width, stride, **options), *rest)
-
-
 def residual_stages(
     kind: Kind, cin: int, widths: Sequence[int], blocks: Sequence[int], **options: Any
 ) -> Iterator[nn.Sequential]:
     """The stages of a network, each after the first at half the resolution of the one before."""
     for i, (width, count) in enumerate(zip(widths, blocks, strict=True)):
-        yield residual_stage(kind, cin, width, count, 1 if i == 0 else 2, **options)
+        rest = [kind(kind.expansion * width, width, 1, **options) for _ in range(count - 1)]
+        for block in rest:
+            block.inside = True
+        yield nn.Sequential(kind(cin, width, 1 if i == 0 else 2, **options), *rest)
         cin = kind.expansion * width
 
 

@@ -54,7 +54,7 @@ class Scratch:
 
 
 class WinogradConv2d(InferenceConv2d):
-    """A zero-padded 3x3 convolution of stride 1 by Winograd's algorithm; equal up to rounding."""
+    """A plain 3x3 convolution, and perhaps ReLU, by Winograd's algorithm; equal up to rounding."""
 
     weight: Tensor
     bias: Tensor | None
@@ -63,13 +63,9 @@ class WinogradConv2d(InferenceConv2d):
     output_transform: Tensor
 
     def __init__(
-        self, conv: nn.Conv2d, scratch: Scratch, tile: Tile = 4, activation: Activation | None = None
+        self, conv: nn.Conv2d, scratch: Scratch, tile: Tile = 4, activation: Activation = "none"
     ) -> None:
         super().__init__()
-        if activation is None:
-            activation = conv.activation if isinstance(conv, ActivatedConv2d) else "none"
-        if not is_plain_3x3(conv) or activation not in ("none", "relu"):
-            raise ValueError(f"{conv} is not a zero-padded 3x3 convolution of stride 1 without groups")
         self._scratch, self._tile = scratch, tile
         weight = folded_weight(conv)()
         parts = outputs_in_parts(conv.in_channels, conv.out_channels, weight.element_size(), tile)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from segue.layers.activated import ActivatedConv2d
 from segue.layers.attention import Similarity
-from segue.layers.gates import CBAM
+from segue.layers.gates import cbam
 from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.layers.residual import JointResBlock, ResBlock, add_conv_of_frame, joint_conv
 from segue.layers.resnet import BasicBlock, Bottleneck, FrozenBatchNorm, ResidualTrunk
@@ -157,7 +157,7 @@ class Fuser(nn.Module):
     def __init__(self, own: int, frame: int, cout: int, *, frame_first: bool = False) -> None:
         super().__init__()
         self.block1 = JointResBlock(own, frame, cout, frame_first=frame_first)
-        self.attention = CBAM(cout)
+        self.attention = cbam(cout)
         self.block2 = ResBlock(cout, cout)
 
     def forward(self, own: Tensor, frame: Tensor) -> Tensor:

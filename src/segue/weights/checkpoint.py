@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -137,11 +137,14 @@ def read_options(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> d
         options = parse_json(metadata.get(OPTIONS, "{}"))
     except ValueError:
         options = None
-    if not isinstance(options, dict) or not all(
-        isinstance(x, (bool, int, float, str)) for x in options.values()
-    ):
+    if not are_options(options):
         raise CheckpointError(f"{path}: the options of its network are damaged")
     return options
+
+
+def are_options(values: object) -> TypeGuard[dict[str, Option]]:
+    """Whether JSON values can be options of a network."""
+    return isinstance(values, dict) and all(isinstance(x, (bool, int, float, str)) for x in values.values())
 
 
 def _check_archive(path: Path) -> None:

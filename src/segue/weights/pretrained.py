@@ -22,7 +22,7 @@ from segue.registry import MODELS, Entry
 from segue.video.partial import make_folder, write_complete, writing
 from segue.weights.available import WEIGHT_FILE
 from segue.weights.cards import licence_text, model_card
-from segue.weights.checkpoint import OPTIONS, Option, write_checkpoint
+from segue.weights.checkpoint import OPTIONS, Option, are_options, write_checkpoint
 from segue.weights.identity import WeightsIdentity
 from segue.weights.loading import load
 
@@ -41,16 +41,11 @@ class PretrainedConfig:
     network: str
     options: dict[str, Option]
 
-    @property
-    def entry(self) -> Entry:
-        """The entry of the network."""
-        return MODELS.find(self.network)
-
     def skeleton(self) -> nn.Module:
         """The network without weights: its tensors have shapes and no values."""
         try:
             with torch.device("meta"):
-                network: nn.Module = self.entry.build(**self.options)
+                network: nn.Module = MODELS.find(self.network).build(**self.options)
         except (TypeError, ValueError) as error:
             raise CheckpointError(f"{self.network} cannot be built as {CONFIG} asks: {error}") from error
         return network.eval()
@@ -175,7 +170,7 @@ def read_config(folder: Path) -> PretrainedConfig:
             f"{path}: model_type is {found!r}, not {MODEL_TYPE!r}: not written by segue.save_pretrained"
         )
     network, options = values.get("network"), values.get("options", {})
-    if not isinstance(network, str) or not _are_options(options):
+    if not isinstance(network, str) or not are_options(options):
         raise CheckpointError(f"{path}: network must be a text, and options must be names with plain values")
     MODELS.find(network)
     return PretrainedConfig(network, options)
@@ -265,7 +260,3 @@ def _halved(tensor: Tensor) -> Tensor:
     """The tensor in half precision where that holds all of its values exactly, else as it is."""
     half = tensor.half() if tensor.dtype == torch.float32 else tensor
     return half if torch.equal(half.to(tensor.dtype), tensor) else tensor
-
-
-def _are_options(values: object) -> bool:
-    return isinstance(values, dict) and all(isinstance(x, (bool, int, float, str)) for x in values.values())

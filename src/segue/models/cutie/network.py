@@ -69,7 +69,8 @@ class Cutie(PublishedNetwork):
         self.key_proj = PixelKeyProjection(c16, self.key_channels)
         self.mask_encoder = MaskEncoder(1 if single_object else 2)
         self.mask_decoder = MaskDecoder(c8, c4)
-        self.pixel_fuser = PixelFuser(1 if single_object else 2)
+        known = WIDTH + (1 if single_object else 2)
+        self.pixel_fuser = nn.ModuleDict({"fuser": Fusion(), "sensory_compress": nn.Conv2d(known, WIDTH, 1)})
         self.object_transformer = ObjectTransformer()
         self.object_summarizer = ObjectSummarizer()
         self.aux_computer = nn.ModuleDict({"sensory_aux": SensoryProjection()})
@@ -85,7 +86,8 @@ class Cutie(PublishedNetwork):
             frame.
         """
         f4, f8, f16 = self.pixel_encoder(image)
-        skips = self.mask_decoder.decoder_feat_proc(f8, f4)
+        to_skips = self.mask_decoder.decoder_feat_proc["transforms"].children()
+        skips = [to_skip(map_) for to_skip, map_ in zip(to_skips, (f8, f4), strict=True)]
         key, shrinkage, selection = self.key_proj(f16)
         return CutieFeatures(image, key, (self.pix_feat_proj(f16), *skips), shrinkage, selection)
 
@@ -144,7 +146,8 @@ class Cutie(PublishedNetwork):
         """
         planes = self.mask_planes(last_masks, most=1.0)
         known = torch.cat([sensory, planes.to(sensory.dtype)], dim=-3)
-        fused: Tensor = self.pixel_fuser(query.features[0], readout.flatten(0, -4), known.flatten(0, -4))
+        own = readout.flatten(0, -4) + self.pixel_fuser["sensory_compress"](known.flatten(0, -4))
+        fused: Tensor = self.pixel_fuser["fuser"](query.features[0], own)
         return fused.view(readout.shape)
 
     def transform(
@@ -243,19 +246,6 @@ class MaskEncoder(MaskTrunk):
         return self.fuser(frame, self.own(image, planes))
 
 
-class PixelFuser(nn.Module):
-    """Fuse the readout of objects, their states and last masks with the frame."""
-
-    def __init__(self, mask_channels: int) -> None:
-        super().__init__()
-        self.fuser = Fusion()
-        self.sensory_compress = nn.Conv2d(WIDTH + mask_channels, WIDTH, 1)
-
-    def forward(self, frame: Tensor, readout: Tensor, known: Tensor) -> Tensor:
-        """(B, 256, h, w), (B·K, 256, h, w), (B·K, 257 or 258, h, w) → (B·K, 256, h, w)."""
-        return self.fuser(frame, readout + self.sensory_compress(known))
-
-
 class ObjectSummarizer(nn.Module):
     """Sums of features of an object, each over positions that a head of its own picks."""
 
@@ -294,26 +284,14 @@ class Up(nn.Module):
         return self.out_conv(add_frame(F.interpolate(x, scale_factor=2.0, mode="bilinear"), skip))
 
 
-class FeatureProjections(nn.Module):
-    """Features of the frame at strides 8 and 4 with the channels of the decoder."""
-
-    def __init__(self, c8: int, c4: int) -> None:
-        super().__init__()
-        self.transforms = nn.ModuleList([nn.Conv2d(c8, 256, 1), nn.Conv2d(c4, 128, 1)])
-
-    def forward(self, f8: Tensor, f4: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, c8, 2h, 2w) and (B, c4, 4h, 4w) → (B, 256, 2h, 2w) and (B, 128, 4h, 4w)."""
-        at8, at4 = self.transforms
-        return at8(f8), at4(f4)
-
-
 class MaskDecoder(nn.Module):
     """Decode the output of the transformer to log-odds at stride 4."""
 
     def __init__(self, c8: int, c4: int) -> None:
         super().__init__()
         self.sensory_update = SensoryUpdate((WIDTH, 128, 128), WIDTH, WIDTH)
-        self.decoder_feat_proc = FeatureProjections(c8, c4)
+        skips = nn.ModuleList([nn.Conv2d(c8, 256, 1), nn.Conv2d(c4, 128, 1)])
+        self.decoder_feat_proc = nn.ModuleDict({"transforms": skips})
         self.up_16_8 = Up(256, 128)
         self.up_8_4 = Up(128, 128)
         self.pred = nn.Conv2d(128, 1, 3, padding=1)

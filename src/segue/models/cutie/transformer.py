@@ -113,32 +113,27 @@ class Attention(nn.Module):
         ]
 
 
-class ReadFromPixel(nn.Module):
-    """Queries look at pixels; the residual is the normalised input."""
+class Look(nn.Module):
+    """Attention whose residual is the normalised input, or without a norm the input itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, *, norm: bool = True) -> None:
         super().__init__()
-        self.cross_attn = Attention()
-        self.norm = nn.LayerNorm(WIDTH)
+        self.add_module(name, Attention())
+        self.norm = nn.LayerNorm(WIDTH) if norm else None
+        self._name = name
 
-    def forward(self, x: Tensor, xe: Tensor, pixels: Tensor, pe: Tensor, allowed: Tensor) -> Tensor:
-        """Queries and their positions (N, 16, C), pixels and theirs (N, h·w, C) to queries (N, 16, C)."""
-        x = self.norm(x)
-        return x + self.cross_attn(x + xe, pixels + pe, pixels, allowed)
-
-
-class QuerySelfAttention(nn.Module):
-    """Queries of one object look at one another; the residual is the normalised input."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.self_attn = Attention()
-        self.norm = nn.LayerNorm(WIDTH)
-
-    def forward(self, x: Tensor, xe: Tensor) -> Tensor:
-        """Queries and their positions (N, 16, C) to queries (N, 16, C)."""
-        x = self.norm(x)
-        return x + self.self_attn(x + xe, x + xe, x)
+    def forward(
+        self,
+        x: Tensor,
+        xe: Tensor,
+        y: Tensor | None = None,
+        ye: Tensor | None = None,
+        allowed: Tensor | None = None,
+    ) -> Tensor:
+        """Tokens and their positions (N, n, C) look at others (N, m, C), or at one another, to (N, n, C)."""
+        x = x if self.norm is None else self.norm(x)
+        y, ye = (x, xe) if y is None or ye is None else (y, ye)
+        return x + self.get_submodule(self._name)(x + xe, y + ye, y, allowed)
 
 
 class FeedForward(nn.Module):
@@ -155,27 +150,15 @@ class FeedForward(nn.Module):
         return x + self.linear2(F.relu(self.linear1(self.norm(x))))
 
 
-class ReadFromQuery(nn.Module):
-    """Pixels look at the queries, without a norm."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cross_attn = Attention()
-
-    def forward(self, pixels: Tensor, pe: Tensor, x: Tensor, xe: Tensor) -> Tensor:
-        """Pixels and their positions (N, h·w, C), queries and theirs (N, 16, C) to pixels (N, h·w, C)."""
-        return pixels + self.cross_attn(pixels + pe, x + xe, x)
-
-
 class Block(nn.Module):
     """Queries read pixels, one another, and are read by the pixels."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.read_from_pixel = ReadFromPixel()
-        self.self_attn = QuerySelfAttention()
+        self.read_from_pixel = Look("cross_attn")
+        self.self_attn = Look("self_attn")
         self.ffn = FeedForward()
-        self.read_from_query = ReadFromQuery()
+        self.read_from_query = Look("cross_attn", norm=False)
         self.pixel_ffn = nn.Sequential(OrderedDict(conv=CAResBlock(WIDTH)))
 
     def forward(self, x: Tensor, y: Tensor, xe: Tensor, pe: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:

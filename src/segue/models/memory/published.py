@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,7 +12,6 @@ from segue.layers.colours import normalise
 from segue.models.base import Shape
 from segue.models.geometry import ResizePadGeometry, aggregate, other_masks, padding
 from segue.models.memory.tracker import MemoryTracker
-from segue.types import Image
 
 
 class BicubicTracker(MemoryTracker):
@@ -26,15 +23,7 @@ class BicubicTracker(MemoryTracker):
 
     def geometry(self, size: Shape) -> ResizePadGeometry:
         short, stride = self.schedule.short_side, self.network.stride
-        return ResizePadGeometry.of(size, short, stride, truncate=True, mask_mode="nearest")
-
-    def resized(self, image: Image, geometry: ResizePadGeometry) -> npt.NDArray[Any]:
-        """An image (H, W, 3) at the working size, (h, w, 3), float32; values may lie beyond 0 and 255."""
-        if not geometry.resizes:
-            return super().resized(image, geometry)
-        planes = torch.from_numpy(np.asarray(image, np.float32)).permute(2, 0, 1)[None]
-        small = F.interpolate(planes, size=geometry.working, mode="bicubic", antialias=False)
-        return np.ascontiguousarray(small[0].permute(1, 2, 0).numpy())
+        return ResizePadGeometry.of(size, short, stride, truncate=True, mask_mode="nearest", resize="bicubic")
 
 
 class PublishedNetwork(nn.Module):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -138,21 +140,12 @@ class MemoryAttention(nn.Module):
         return self.norm(x)
 
 
-class MaskDownsampler(nn.Module):
-    """A mask at the size of the image to a map of stride 16."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        cin = 1
-        for cout in (4, 16, 64, WIDTH):
-            layers += [nn.Conv2d(cin, cout, 3, stride=2, padding=1), LayerNorm2d(cout), nn.GELU()]
-            cin = cout
-        self.encoder = nn.Sequential(*layers, nn.Conv2d(cin, WIDTH, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 1, H, W) to (B, C, H/16, W/16)."""
-        return self.encoder(x)
+def mask_downsampler() -> nn.Sequential:
+    """A mask at the size of the image, (B, 1, H, W), to a map of stride 16, (B, C, H/16, W/16)."""
+    layers: list[nn.Module] = []
+    for cin, cout in pairwise((1, 4, 16, 64, WIDTH)):
+        layers += [nn.Conv2d(cin, cout, 3, stride=2, padding=1), LayerNorm2d(cout), nn.GELU()]
+    return nn.Sequential(OrderedDict(encoder=nn.Sequential(*layers, nn.Conv2d(WIDTH, WIDTH, 1))))
 
 
 class FuserBlock(nn.Module):
@@ -173,28 +166,14 @@ class FuserBlock(nn.Module):
         return x + inner.permute(0, 3, 1, 2)
 
 
-class Fuser(nn.Module):
-    """Two blocks."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(FuserBlock() for _ in range(2))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) to the same."""
-        for layer in self.layers:
-            x = layer(x)
-        return x
-
-
 class MemoryEncoder(nn.Module):
     """An image and the mask of an object to what is remembered of them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.mask_downsampler = MaskDownsampler()
+        self.mask_downsampler = mask_downsampler()
         self.pix_feat_proj = nn.Conv2d(WIDTH, WIDTH, 1)
-        self.fuser = Fuser()
+        self.fuser = nn.Sequential(OrderedDict(layers=nn.Sequential(FuserBlock(), FuserBlock())))
         self.out_proj = nn.Conv2d(WIDTH, MEMORY_WIDTH, 1)
 
     def forward(self, picture: Tensor, mask: Tensor) -> Tensor:
