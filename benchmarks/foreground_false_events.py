@@ -39,7 +39,7 @@ from segue.sessions.foreground_masks import ComponentTracker, ForegroundMasks
 from segue.types import Frame, Image, Segmentation
 from segue.video import open_source
 from segue.video.events import Event, EventSink
-from segue_train import dynamic_background, weather
+from segue_train import dynamic_background
 from segue_train.scenery import Effect
 from segue_train.warp import Rng, Size
 
@@ -67,13 +67,13 @@ def shaking(rng: Rng, _: Size) -> Effect:
 
 
 EMPTY: dict[str, tuple[str, Make | None]] = {
-    "calm office": ("office", None),
-    "calm road": ("highway", None),
+    "empty office": ("office", None),
+    "empty road": ("highway", None),
     "shaken road": ("highway", shaking),
     "rain": ("highway", dynamic_background.rain),
     "snow": ("office", dynamic_background.snow),
-    "headlights at night": ("highway, night", weather.headlights),
-    "insects": ("office", weather.insects),
+    "headlights at night": ("highway, night", dynamic_background.headlights),
+    "insects": ("office", dynamic_background.insects),
 }
 """Before which scene, and what is before it."""
 
@@ -219,7 +219,7 @@ def real_films(root: Path, length: int) -> list[Film]:
         replace(highway, shots=lambda: islice(highway.shots(), length)),
         replace(office, shots=lambda: islice(office.shots(), length)),
         dark,
-        altered(dark, "headlights", weather.headlights, 14, length),
+        altered(dark, "headlights", dynamic_background.headlights, 14, length),
         altered(highway, "rain", dynamic_background.rain, 3, length),
         altered(office, "snow", dynamic_background.snow, 22, length),
     ]

@@ -1,7 +1,7 @@
 """Scenes to develop foreground models on, in groups of one kind of difficulty each.
 
 Real films with labels; versions of them with leaves, water, rain, shadows or other light put in; and real
-living backgrounds with movers pasted over them, whose masks are known. Everything is drawn from fixed seeds.
+dynamic backgrounds with movers pasted over them, whose masks are known. Everything is drawn from fixed seeds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from segue.datasets.labels import MOTION, STATIC, UNKNOWN
 from segue.masks import read_stored_mask
 from segue.types import Image
 from segue.video.images import read_image
-from segue_train import dynamic_background, scenery, weather
+from segue_train import dynamic_background, scenery
 from segue_train.cut_outs import CutOut, Mover, cut_outs_of_videos, draw_mover
 from segue_train.footage import gather
 from segue_train.foreground_clips import MARGIN, Clip, Sun
@@ -36,7 +36,7 @@ LENGTH = 150
 """Frames of a film that is made from another one."""
 
 PLATE_LENGTH = 240
-"""Frames of a film over a living background."""
+"""Frames of a film over a dynamic background."""
 
 GUST = 60
 """Frames for which branches sway that come to rest."""
@@ -49,25 +49,25 @@ def development_scenes(root: Path) -> dict[str, list[Film]]:
         root: folder that holds ``foreground/cdnet2014``, ``foreground/wallflower``, ``foreground/sbi2015``,
             ``foreground/ucsd_motion``, ``vos/davis2016_240p``.
     """
-    calm = read_films(root / "foreground/cdnet2014", ["baseline/highway", "baseline/office"])
-    highway, office = calm
+    baseline = read_films(root / "foreground/cdnet2014", ["baseline/highway", "baseline/office"])
+    highway, office = baseline
     wallflower = root / "foreground/wallflower"
     cut_outs = unseen_cut_outs(root)
-    living_films = [labelled_frame(wallflower / name) for name in ("WavingTrees", "Camouflage")]
-    living_films += [
+    dynamic = [labelled_frame(wallflower / name) for name in ("WavingTrees", "Camouflage")]
+    dynamic += [
         pasted(f"{name}, pasted", pictures(wallflower / name / "input", last), cut_outs, seed)
         for seed, (name, last) in enumerate((("WavingTrees", 240), ("Camouflage", 238)))
     ]
-    living_films += [
+    dynamic += [
         altered(highway, "waved", _strong_waves, 1),
         altered(office, "leaves", dynamic_background.foliage, 2),
         altered(highway, "rain", dynamic_background.rain, 3),
         altered(office, "water", dynamic_background.water, 4),
     ]
     return {
-        "calm": calm,
-        "shaken": [shaken(film) for film in calm],
-        "living": living_films,
+        "baseline": baseline,
+        "shaken": [shaken(film) for film in baseline],
+        "dynamic background": dynamic,
         "shadow": [
             altered(highway, "shadows of trees", dynamic_background.tree_shade, 5),
             altered(office, "shadows of trees", dynamic_background.tree_shade, 6),
@@ -92,11 +92,16 @@ def development_scenes(root: Path) -> dict[str, list[Film]]:
         ],
         "weather": [
             altered(highway, "snow", dynamic_background.snow, 13),
-            altered(hard.changed(highway, "dark", hard.night, LENGTH), "headlights", weather.headlights, 14),
-            altered(office, "insects", weather.insects, 15),
+            altered(
+                hard.changed(highway, "dark", hard.night, LENGTH),
+                "headlights",
+                dynamic_background.headlights,
+                14,
+            ),
+            altered(office, "insects", dynamic_background.insects, 15),
             altered(highway, "branches", _branches, 16),
         ],
-        "begun": hard.sbi_films(root / "foreground/sbi2015"),
+        "objects at start": hard.sbi_films(root / "foreground/sbi2015"),
         "moving": hard.moving_films(root / "foreground/ucsd_motion"),
     }
 
@@ -110,9 +115,13 @@ def empty_scenes(root: Path) -> list[Film]:
         altered(highway, "rain", dynamic_background.rain, 21, length),
         altered(office, "snow", dynamic_background.snow, 22, length),
         altered(
-            hard.changed(highway, "dark", hard.night, length), "headlights", weather.headlights, 23, length
+            hard.changed(highway, "dark", hard.night, length),
+            "headlights",
+            dynamic_background.headlights,
+            23,
+            length,
         ),
-        altered(office, "insects", weather.insects, 24, length),
+        altered(office, "insects", dynamic_background.insects, 24, length),
         altered(highway, "waved", _strong_waves, 25, length),
         altered(office, "branches", _branches, 26, length),
         altered(highway, "branches at rest", _branches_at_rest, 50, length),
@@ -219,7 +228,7 @@ def pasted(
     seed: int,
     own: Sequence[npt.NDArray[np.bool_]] | None = None,
 ) -> Film:
-    """Movers over a living background, which is shown forwards and backwards in turn.
+    """Movers over a dynamic background, which is shown forwards and backwards in turn.
 
     Args:
         own: where something moves by itself in the pictures of the plate; its label is unknown.
@@ -322,6 +331,6 @@ LIGHTS = frozenset(
         dynamic_background.rain,
         dynamic_background.snow,
     }
-    | {weather.headlights, weather.insects}
+    | {dynamic_background.headlights, dynamic_background.insects}
 )
 """What acts on movers as well."""

@@ -197,7 +197,7 @@ def group_table(scores: dict[str, dict[str, Score]], groups: dict[str, list[Film
     return "\n".join(lines)
 
 
-def begun(film: Film, frames: int | None) -> Film:
+def shortened(film: Film, frames: int | None) -> Film:
     """The first frames of a film, or all of it where none of these is labelled."""
     if frames is None or not any(labels is not None for _, labels in islice(film.shots(), frames)):
         return film
@@ -270,12 +270,12 @@ DESIGNED = {
     "blur": ("hand-held",),
     "exposure": ("light",),
     "contrast": ("dim",),
-    "shadows": ("shadow", "begun"),
+    "shadows": ("shadow", "objects at start"),
     "lights": ("weather",),
-    "rain": ("weather", "living"),
-    "stationary": ("calm", "living"),
+    "rain": ("weather", "dynamic background"),
+    "stationary": ("baseline", "dynamic background"),
     "follow": ("moving",),
-    "average": ("begun",),
+    "average": ("objects at start",),
     "nearby": ("moving",),
 }
 """Groups of films by which each stage and its constants were chosen."""
@@ -364,7 +364,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = options.only.split(",") if options.only else list(groups)
         if unknown := [name for name in chosen if name not in groups]:
             raise SystemExit(f"--only: no group {', '.join(unknown)}; there are {', '.join(groups)}")
-        groups = {name: [begun(film, options.frames) for film in groups[name]] for name in chosen}
+        groups = {name: [shortened(film, options.frames) for film in groups[name]] for name in chosen}
         if options.named:
             groups = {
                 n: [film for film in films if film.name in options.named] for n, films in groups.items()
@@ -376,7 +376,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if options.pans:
         films = panning_films(options.data / "static_more/images", unseen_cut_outs(options.data))
-        groups["pans"] = [begun(film, options.frames) for film in films]
+        groups["pans"] = [shortened(film, options.frames) for film in films]
     if options.held_out:
         groups |= held_out_scenes(options.data)
     if options.isd:

@@ -2,7 +2,7 @@
 
 ``root`` is a folder with ``davis2016_240p``, ``davis2016_480p`` and ``composite2obj_240p``, each in the
 layout of DAVIS; the kept films lie in ``pumavos`` and beside ``root``. The development set are the seven
-DAVIS ``val`` sequences that the project tunes on; no training ever sees them. Calm clips, for which the
+DAVIS ``val`` sequences that the project tunes on; no training ever sees them. Slow clips, for which the
 folders beside ``root`` are needed too, are made from them.
 """
 
@@ -137,7 +137,7 @@ class Painted:
         return self._render(i).mask
 
 
-def calm_clips(data: Path) -> tuple[CutOut | Painted, ...]:
+def slow_clips(data: Path) -> tuple[CutOut | Painted, ...]:
     """The clips that weights are chosen by; ``data`` is the folder above the DAVIS-style ones.
 
     Raises:
@@ -156,7 +156,7 @@ def calm_clips(data: Path) -> tuple[CutOut | Painted, ...]:
     )
 
 
-def other_calm_clips(data: Path) -> tuple[CutOut | Painted, ...]:
+def other_slow_clips(data: Path) -> tuple[CutOut | Painted, ...]:
     """Clips of the same kinds that nothing is chosen by, with sequences that were left out of the trainings.
 
     Raises:
@@ -322,19 +322,19 @@ def _dev480(root: Path) -> ClipSet:
 
 
 def _composites(root: Path) -> ClipSet:
-    title = "composites of two objects at 240p (DAVIS 2017 protocol, mean over objects)"
+    title = "two cut-outs pasted into a video, 240p (DAVIS 2017 protocol, mean over objects)"
     return ClipSet(title, "2017", tuple(Clip(item) for item in DavisFolder(root / "composite2obj_240p")))
 
 
-def _calm(root: Path) -> ClipSet:
-    return ClipSet("slow objects over a still ground (mean over objects)", "2017", calm_clips(root.parent))
+def _slow(root: Path) -> ClipSet:
+    return ClipSet("slow objects over a still ground (mean over objects)", "2017", slow_clips(root.parent))
 
 
 def _held(root: Path) -> ClipSet:
-    """What nothing was chosen by: two train sequences that were left out, and calm clips of others."""
+    """What nothing was chosen by: two train sequences that were left out, and slow clips of others."""
     folder = DavisFolder(root / "davis2016_360p_train")
-    clips = (*(Clip(folder[name]) for name in LEFT_OUT), *other_calm_clips(root.parent))
-    return ClipSet("left-out clips, 360p and calm ones (mean over objects)", "2017", clips)
+    clips = (*(Clip(folder[name]) for name in LEFT_OUT), *other_slow_clips(root.parent))
+    return ClipSet("left-out clips, 360p and slow ones (mean over objects)", "2017", clips)
 
 
 def _kept(root: Path) -> ClipSet:
@@ -348,7 +348,7 @@ SETS = {
     "dev240": _dev240,
     "dev480": _dev480,
     "composites": _composites,
-    "calm": _calm,
+    "slow": _slow,
     "held": _held,
     "kept": _kept,
 }

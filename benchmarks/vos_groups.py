@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "calm": (
+    "slow": (
         "goat over dog_1280x720",
         "soapbox over office",
         "breakdance over people_640x480",

@@ -355,7 +355,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"\n### Summary\n\n{summary_table(scores)}")
-    if set(scores) & {"dev240", "dev480", "composites", "calm"}:
+    if set(scores) & {"dev240", "dev480", "composites", "slow"}:
         print(f"\n### By difficulty\n\n{group_table(_by_method(scores, options.methods))}")
     if options.json:
         numbers = {name: {m: as_json(r) for m, r in by.items()} for name, by in scores.items()}

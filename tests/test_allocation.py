@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -73,68 +72,3 @@ def test_importing_segue_leaves_the_environment_as_it_is() -> None:
     code = "import os; before = dict(os.environ); import segue.sessions; print(before == dict(os.environ))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
-
-
-RELEASED = """
-from pathlib import Path
-import torch
-from segue.allocation import prepare_process, release_freed_memory
-prepare_process()
-def resident():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-pieces = [torch.ones(1 << 18) for _ in range(64)]
-kept, before = pieces[::8], resident()
-del pieces
-release_freed_memory()
-print((before - resident()) >> 20)
-"""
-"""Prints how many of 56 MiB go back that lie, freed, between pieces that are still in use."""
-
-
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
-def test_freed_memory_between_pieces_in_use_can_be_given_back() -> None:
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("MALLOC_")}
-    set_by_user = {"MALLOC_TRIM_THRESHOLD_": str(1 << 28), "MALLOC_MMAP_THRESHOLD_": str(1 << 25)}
-    for settings, least, most in (({}, 40, 60), (set_by_user, -5, 5)):
-        done = subprocess.run(
-            [sys.executable, "-c", RELEASED],
-            env=environment | settings,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert least <= int(done.stdout) <= most, settings
-
-
-APART = """
-import torch
-from pathlib import Path
-from segue.allocation import apart_from_heap, prepare_process
-prepare_process()
-def resident():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-between = [torch.ones(1 << 18) for _ in range(64)]
-kept = between[::8]
-del between
-holes = resident()
-with apart_from_heap():
-    given_back = resident()
-    weights = [torch.ones(1 << 16) for _ in range(8)]
-again = torch.ones(1 << 18)
-heap = next(line.split()[0] for line in Path("/proc/self/maps").read_text().splitlines() if "[heap]" in line)
-first = int(heap.split("-")[0], 16)
-inside = [first <= piece.data_ptr() < kept[-1].data_ptr() for piece in (*weights, again)]
-print((holes - given_back) >> 20, *map(int, inside))
-"""
-"""Prints how many MiB between pieces in use go back, and which of eight pieces and a later one lie there."""
-
-
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
-def test_what_is_made_apart_leaves_the_holes_of_the_heap_to_what_comes_later() -> None:
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("MALLOC_")}
-    done = subprocess.run(
-        [sys.executable, "-c", APART], env=environment, capture_output=True, text=True, check=True
-    )
-    given_back, *inside = map(int, done.stdout.split())
-    assert given_back >= 40, "what is held back takes no memory"
-    assert inside == [0] * 8 + [1]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -50,25 +50,6 @@ class Still:
 
 
 @dataclass(frozen=True)
-class Fan:
-    """A ceiling fan: blades that turn about an axis."""
-
-    hub: Float64Array
-    surface: Surface
-    length: float
-    speed: float
-    kind: str = "fan"
-
-    def parts(self, time: float) -> list[Part]:
-        blades = []
-        for blade in range(4):
-            turn = chained(self.hub, placed(0, 0, 0, self.speed * time + blade * np.pi / 2))
-            body = chained(turn, scaled((self.length, 0.14, 0.015), (self.length / 2 + 0.08, 0, 0)))
-            blades.append(Part(Shape.BOX, body, self.surface, id=MOVING_BACKGROUND))
-        return blades
-
-
-@dataclass(frozen=True)
 class Slide:
     """Surfaces whose texture slides (belts, water) or jumps after so many seconds (screens)."""
 
@@ -90,34 +71,42 @@ class Slide:
 
 
 @dataclass(frozen=True)
-class Swing:
-    """A sign that hangs and swings about the x axis of its pose."""
+class Turning:
+    """Parts that turn about an axis of a pose, ``about`` x or z.
 
+    ``pivot``: (3, 4), the pose to the world; ``angle``: radians at a moment in seconds.
+    """
+
+    kind: str
     pivot: Float64Array
-    solids: tuple[Part, ...]
-    amplitude: float
-    speed: float
-    kind: str = "sign"
+    solids: Sequence[Part]
+    angle: Callable[[float], float]
+    about: Literal["x", "z"] = "z"
+    id: int = MOVING_BACKGROUND
 
     def parts(self, time: float) -> list[Part]:
-        angle = self.amplitude * np.sin(self.speed * time)
-        c, s = np.cos(angle), np.sin(angle)
-        turn = np.array([[1, 0, 0, 0], [0, c, -s, 0], [0, s, c, 0]])
-        return numbered(moved(self.solids, chained(self.pivot, turn)), MOVING_BACKGROUND)
+        turn = placed(0, 0, 0, self.angle(time))
+        if self.about == "x":
+            turn[:, :3] = np.roll(turn[:, :3], 1, (0, 1))
+        return numbered(moved(self.solids, chained(self.pivot, turn)), self.id)
 
 
-@dataclass(frozen=True)
-class Door:
-    """A door that opens at some moments; its label is undecided."""
+def fan(rng: np.random.Generator, hub: Float64Array, surface: Surface) -> Turning:
+    """A ceiling fan of four blades. ``hub``: (3, 4), its middle to the world."""
+    length, speed = rng.uniform(0.45, 0.65), rng.uniform(2, 14)
+    blade = Part(Shape.BOX, scaled((length, 0.14, 0.015), (length / 2 + 0.08, 0, 0)), surface)
+    blades = [part for turn in range(4) for part in moved([blade], placed(0, 0, 0, turn * np.pi / 2))]
+    return Turning("fan", hub, blades, lambda time: speed * time)
 
-    hinge: Float64Array
-    solids: tuple[Part, ...]
-    moments: tuple[float, ...]
-    kind: str = "door"
 
-    def parts(self, time: float) -> list[Part]:
-        opening = max(float(np.exp(-(((time - m) / 1.1) ** 4))) for m in self.moments)
-        return numbered(moved(self.solids, chained(self.hinge, placed(0, 0, 0, 1.35 * opening))), UNDECIDED)
+def door(rng: np.random.Generator, hinge: Float64Array, solids: Sequence[Part]) -> Turning:
+    """A door that opens at some moments; its label is undecided. ``hinge``: (3, 4), to the world."""
+    moments = rng.uniform(0, 30, 4)
+
+    def angle(time: float) -> float:
+        return 1.35 * float(np.exp(-(((time - moments) / 1.1) ** 4)).max())
+
+    return Turning("door", hinge, solids, angle, id=UNDECIDED)
 
 
 def curtain(
@@ -141,7 +130,7 @@ def swaying(rng: np.random.Generator, leaves: Sequence[Part], pose: Float64Array
     return Still("plant", tuple(moved(solids, pose)))
 
 
-def hanging_sign(rng: np.random.Generator, place: tuple[float, float, float]) -> Swing:
+def hanging_sign(rng: np.random.Generator, place: tuple[float, float, float]) -> Turning:
     """A sign on two cords below the ceiling.
 
     ``place``: (x, y, z) where the cords meet the ceiling, metres.
@@ -155,4 +144,5 @@ def hanging_sign(rng: np.random.Generator, place: tuple[float, float, float]) ->
         box((0.01, 0.01, drop), (0.35, 0, -drop), cord),
     )
     turn = placed(*place, float(rng.choice([0, np.pi / 2])))
-    return Swing(turn, solids, rng.uniform(0.05, 0.3), rng.uniform(1.5, 3.5))
+    amplitude, speed = rng.uniform(0.05, 0.3), rng.uniform(1.5, 3.5)
+    return Turning("sign", turn, solids, lambda time: amplitude * float(np.sin(speed * time)), "x")

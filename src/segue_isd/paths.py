@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import heapq
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import dijkstra
 
 from segue.arrays import Float64Array
 from segue_isd.rooms import CELL
@@ -16,7 +17,7 @@ OccupancyGrid = npt.NDArray[np.bool_]
 """(cells along x, cells along y) of the floor, True where nobody can be."""
 Cell = tuple[int, int]
 
-_STEPS = tuple((dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if (dx, dy) != (0, 0))
+Indices = npt.NDArray[np.intp]
 
 
 def nearest_free(point: tuple[float, float], grid: OccupancyGrid) -> Cell | None:
@@ -33,31 +34,26 @@ def nearest_free(point: tuple[float, float], grid: OccupancyGrid) -> Cell | None
 
 
 def find_way(grid: OccupancyGrid, start: Cell, goal: Cell) -> list[Cell] | None:
-    """Shortest way between free cells (A*), or None. ``grid``: (X, Y), bool, True where a cell is taken."""
-    queue: list[tuple[float, float, Cell]] = [(0.0, 0.0, start)]
-    came: dict[Cell, Cell | None] = {start: None}
-    cost = {start: 0.0}
-    while queue:
-        _, spent, here = heapq.heappop(queue)
-        if here == goal:
-            way = [goal]
-            while (before := came[way[-1]]) is not None:
-                way.append(before)
-            return way[::-1]
-        if spent > cost[here]:
-            continue
-        for dx, dy in _STEPS:
-            x, y = here[0] + dx, here[1] + dy
-            if not (0 <= x < grid.shape[0] and 0 <= y < grid.shape[1]) or grid[x, y]:
-                continue
-            if dx and dy and (grid[here[0], y] or grid[x, here[1]]):
-                continue
-            price = spent + (1.4142 if dx and dy else 1.0)
-            if price < cost.get((x, y), np.inf):
-                cost[x, y], came[x, y] = price, here
-                left = float(np.hypot(goal[0] - x, goal[1] - y))
-                heapq.heappush(queue, (price + left, price, (x, y)))
-    return None
+    """Shortest way between free cells, or None. ``grid``: (X, Y), bool, True where a cell is taken."""
+    taken = np.pad(grid, 1, constant_values=True)
+    links = [_links(taken, dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if dx or dy]
+    lengths, first, second = (np.concatenate(part) for part in zip(*links, strict=True))
+    graph = coo_array((lengths, (first, second)), (taken.size, taken.size))
+    begin, end = (int(np.ravel_multi_index(np.add(cell, 1), taken.shape)) for cell in (start, goal))
+    _, before = dijkstra(graph, indices=begin, return_predecessors=True)
+    way = [end]
+    while way[-1] != begin:
+        if (last := int(before[way[-1]])) < 0:
+            return None
+        way.append(last)
+    return [(int(x) - 1, int(y) - 1) for x, y in zip(*np.unravel_index(way[::-1], taken.shape), strict=True)]
+
+
+def _links(taken: OccupancyGrid, dx: int, dy: int) -> tuple[Float64Array, Indices, Indices]:
+    """Lengths of the steps in a direction, and the cells that they join; none cuts a corner."""
+    beside = (np.roll(taken, (-x, -y), (0, 1)) for x, y in ((0, 0), (dx, 0), (0, dy), (dx, dy)))
+    free = np.flatnonzero(~np.logical_or.reduce(list(beside)))
+    return np.full(len(free), np.hypot(dx, dy)), free, free + dx * taken.shape[1] + dy
 
 
 def _clear(grid: OccupancyGrid, first: Cell, second: Cell) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from segue.arrays import Float64Array
 from segue_isd import furniture as f
-from segue_isd.moving import Door, Fan, Mover, Slide, Still, curtain, hanging_sign, swaying
+from segue_isd.moving import Mover, Slide, Still, curtain, door, fan, hanging_sign, swaying
 from segue_isd.parts import Part, Surface, box, chained, moved, numbered, panel, placed
 from segue_isd.templates import TEMPLATES, Template
 
@@ -138,7 +138,7 @@ class _Builder:
                 parts.append(panel(0.92, tall, (x, -0.012, 0), Surface((0.1, 0.1, 0.11))))
             elif kind < 0.3 + 0.4 * self.liveliness:
                 parts.append(panel(0.92, tall, (x, -0.005, 0), Surface((0.12, 0.12, 0.13))))
-                room.movers.append(Door(hinge, tuple(leaf_parts), tuple(rng.uniform(0, 30, 4).tolist())))
+                room.movers.append(door(rng, hinge, leaf_parts))
             else:
                 parts += moved(leaf_parts, placed(x - 0.46, -0.02))
             room.parts += moved(parts, pose)
@@ -285,7 +285,7 @@ class _Builder:
         w, d, h = room.size.tolist()
         if rng.random() < self.liveliness * 0.6 and room.template not in ("parking", "warehouse"):
             hub = placed(w * rng.uniform(0.35, 0.65), d * rng.uniform(0.35, 0.65), h - 0.3)
-            room.movers.append(Fan(hub, f.wood(rng), rng.uniform(0.45, 0.65), rng.uniform(2, 14)))
+            room.movers.append(fan(rng, hub, f.wood(rng)))
             room.parts.append(box((0.06, 0.06, 0.3), hub[:, 3], Surface((0.7, 0.7, 0.7))))
         if rng.random() < self.liveliness * 0.5:
             room.movers.append(hanging_sign(rng, (w * rng.uniform(0.3, 0.7), d * rng.uniform(0.3, 0.7), h)))

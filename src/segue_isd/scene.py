@@ -60,7 +60,7 @@ class Stage:
 DARK = ("night", "evening")
 """Lights with which it is dark outside."""
 
-VERSION = 2
+VERSION = 3
 """Version of the generator; another version gives other scenes for the same seed."""
 
 

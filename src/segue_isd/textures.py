@@ -51,26 +51,29 @@ def _wood(rng: np.random.Generator) -> Picture:
     return tinted(grain, (0.62, 0.52, 0.42), (0.98, 0.9, 0.8))
 
 
-def _planks(rng: np.random.Generator) -> Picture:
-    cell, border = cells(int(rng.integers(5, 9)), 1)
-    tone = rng.uniform(0.75, 1.0, SIDE).astype(np.float32)[cell]
-    joint = 0.55 + 0.45 * np.clip(border / 1.5, 0, 1)
-    return np.asarray(_wood(rng) * tone[..., None] * joint[..., None], np.float32)
+def _laid(
+    rows: tuple[int, int],
+    columns: tuple[int, int],
+    joint: tuple[float, float, float],
+    tones: tuple[float, float] = (1.0, 1.0),
+    material: Painter = _plain,
+    shift: float = 0.0,
+) -> Painter:
+    """Painter of pieces in rows, of ``tones`` times a material.
 
+    ``rows`` and ``columns``: limits of their number; ``joint``: its tone, and the distances from the border
+    in pixels at which it begins to end and has ended.
+    """
 
-def _parquet(rng: np.random.Generator) -> Picture:
-    cell, border = cells(8, 3, shift=0.5)
-    tone = rng.uniform(0.7, 1.0, 64).astype(np.float32)[cell]
-    joint = 0.7 + 0.3 * np.clip(border, 0, 1)
-    return np.asarray(_wood(rng) * tone[..., None] * joint[..., None], np.float32)
+    def paint(rng: np.random.Generator) -> Picture:
+        down, across = (int(rng.integers(*limits, endpoint=True)) for limits in (rows, columns))
+        cell, border = cells(down, across, shift)
+        tone = rng.uniform(*tones, down * across)[cell]
+        dark, begin, end = joint
+        share = dark + (1 - dark) * np.clip((border - begin) / (end - begin), 0, 1)
+        return np.asarray(material(rng) * (tone * share)[..., None], np.float32)
 
-
-def _tiles(rng: np.random.Generator) -> Picture:
-    count = int(rng.integers(2, 5))
-    cell, border = cells(count, count)
-    tone = rng.uniform(0.88, 1.0, 64).astype(np.float32)[cell]
-    joint = np.clip(border - 0.6, 0, 1)
-    return grey((tone + 0.02 * noise(rng, 1.2)) * (0.62 + 0.38 * joint))
+    return paint
 
 
 def _checks(rng: np.random.Generator) -> Picture:
@@ -94,11 +97,6 @@ def _brick(rng: np.random.Generator) -> Picture:
     stone = np.asarray((0.85, 0.55, 0.45)) * (tone + 0.06 * noise(rng, 0.6))[..., None]
     joint = np.clip(border - 0.7, 0, 1)[..., None]
     return np.asarray(stone * joint + 0.8 * (1 - joint), np.float32)
-
-
-def _boards(rng: np.random.Generator) -> Picture:
-    _, border = cells(1, int(rng.integers(2, 5)))
-    return grey((0.95 + 0.02 * noise(rng, 1.5)) * (0.7 + 0.3 * np.clip(border / 1.5, 0, 1)))
 
 
 def _wallpaper(rng: np.random.Generator) -> Picture:
@@ -161,11 +159,6 @@ def _cardboard(rng: np.random.Generator) -> Picture:
     return picture
 
 
-def _keyboard(rng: np.random.Generator) -> Picture:
-    _, border = cells(5, 14)
-    return grey(0.25 + rng.uniform(0.1, 0.6) * np.clip(border - 0.5, 0, 1))
-
-
 def _rug(rng: np.random.Generator) -> Picture:
     colours = rng.uniform(0.15, 0.9, (4, 3)).astype(np.float32)
     fold = np.maximum(np.abs(U - 0.5), np.abs(V - 0.5))
@@ -194,11 +187,6 @@ def _water(rng: np.random.Generator) -> Picture:
     return tinted(np.exp(-3 * ripple), (0.25, 0.5, 0.6), (0.85, 0.97, 1.0))
 
 
-def _belt(rng: np.random.Generator) -> Picture:
-    _, border = cells(10, 1)
-    return grey((0.55 + 0.05 * noise(rng, 0.5)) * (0.45 + 0.55 * np.clip(border / 2, 0, 1)))
-
-
 def _leaves(rng: np.random.Generator) -> Texture:
     texture = np.zeros((SIDE, SIDE, 4), np.uint8)
     for _ in range(46):
@@ -216,13 +204,13 @@ _PAINTERS: dict[str, Painter] = {
     "concrete": _concrete,
     "carpet": _carpet,
     "wood": _wood,
-    "planks": _planks,
-    "parquet": _parquet,
-    "tiles": _tiles,
+    "planks": _laid((5, 8), (1, 1), (0.55, 0.0, 1.5), (0.75, 1.0), _wood),
+    "parquet": _laid((8, 8), (3, 3), (0.7, 0.0, 1.0), (0.7, 1.0), _wood, shift=0.5),
+    "tiles": _laid((2, 4), (2, 4), (0.62, 0.6, 1.6), (0.88, 1.0)),
     "checks": _checks,
     "speckles": _speckles,
     "brick": _brick,
-    "boards": _boards,
+    "boards": _laid((1, 1), (2, 4), (0.7, 0.0, 1.5)),
     "wallpaper": _wallpaper,
     "fabric": _fabric,
     "denim": _rough(0.78, (0.07, 1.9, (0.6, 1.2)), (0.06, 0.2, (3, 0.6))),
@@ -246,7 +234,7 @@ _PAINTERS: dict[str, Painter] = {
     "desktop0": pictures.desktop,
     "desktop1": pictures.desktop,
     "broadcast": pictures.broadcast,
-    "keyboard": _keyboard,
+    "keyboard": _laid((5, 5), (14, 14), (0.4, 0.5, 1.5), (0.9, 1.0), _rough(0.6, (0.02, 0.5))),
     "rug": _rug,
     "face": pictures.face,
     "hair": _rough(0.75, (0.16, 0.7, (0.3, 4))),
@@ -254,5 +242,5 @@ _PAINTERS: dict[str, Painter] = {
     "blinds": _blinds,
     "sign": pictures.sign,
     "water": _water,
-    "belt": _belt,
+    "belt": _laid((10, 10), (1, 1), (0.45, 0.0, 2.0), material=_rough(0.55, (0.05, 0.5))),
 }

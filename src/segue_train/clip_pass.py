@@ -6,6 +6,9 @@ and then becomes memory itself with its predicted masks, through which gradients
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TypeVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,6 +21,8 @@ from segue.models.memory.selection import far_apart
 from segue.models.stcn import STCNLite
 from segue_train.footage import VOID
 
+Features = TypeVar("Features", bound=QueryFeatures)
+
 
 def clip_logits(
     network: MemoryNetwork, frames: Tensor, masks: Tensor, exists: Tensor, schedule: Schedule | None = None
@@ -29,7 +34,7 @@ def clip_logits(
     W), float32, background first.
     """
     batch, length = frames.shape[:2]
-    queries = _split(network.encode_query(frames.flatten(0, 1)), batch)
+    queries = split(network.encode_query(frames.flatten(0, 1)), batch)
     selector = exists[:, :, None, None].float()
     keys: list[Tensor] = []
     values: list[Tensor] = []
@@ -103,9 +108,17 @@ def object_masks(masks: Tensor, slots: int) -> Tensor:
     return (masks[:, None] == ids[:, None, None]).float()
 
 
-def _split(encoded: QueryFeatures, batch: int) -> list[QueryFeatures]:
+def split(encoded: Features, batch: int) -> list[Features]:
     """Features of (B*T, ...) images as one entry per frame; one unbind keeps the backward pass cheap."""
-    parts = [
-        x.view(batch, -1, *x.shape[1:]).unbind(1) for x in (encoded.image, encoded.key, *encoded.features)
+
+    def frames(x: Tensor) -> tuple[Tensor, ...]:
+        return x.view(batch, -1, *x.shape[1:]).unbind(1)
+
+    names = [
+        name for name in ("image", "key", "shrinkage", "selection") if getattr(encoded, name) is not None
     ]
-    return [QueryFeatures(image, key, tuple(rest)) for image, key, *rest in zip(*parts, strict=True)]
+    rows = zip(*map(frames, (*(getattr(encoded, name) for name in names), *encoded.features)), strict=True)
+    count = len(names)
+    return [
+        replace(encoded, features=tuple(row[count:]), **dict(zip(names, row, strict=False))) for row in rows
+    ]

@@ -1,4 +1,4 @@
-"""Dynamic background: leaves, water, rain, snow, shadows that move, lamps.
+"""Dynamic background: leaves, water, rain, snow, shadows that move, lamps, insects before the lens.
 
 All of it moves and is no foreground.
 Each effect is a function of a canvas and a time, see :mod:`segue_train.scenery`. Most scenes have some.
@@ -26,7 +26,6 @@ from segue_train.scenery import (
     scaled,
 )
 from segue_train.warp import Picture, Rng, Size, log_uniform
-from segue_train.weather import headlights, insects
 
 Sway = Callable[[Any, int], Any]
 """Gives an image or plane as it sways at a time."""
@@ -98,6 +97,12 @@ def foliage(rng: Rng, size: Size) -> Effect:
     strength = log_uniform(rng, 0.5, 12)
     sway = swaying(rng, size, int(rng.integers(3, 16)), np.full(size, strength, np.float32))
 
+    return _in_front(layer, sway)
+
+
+def _in_front(layer: Picture, sway: Sway) -> Effect:
+    """A layer (H, W, 4), the fourth channel its alpha, that sways before the scene."""
+
     def act(canvas: Picture, time: int) -> Picture:
         moved = sway(layer, time)
         weight = moved[..., 3:].astype(np.float32) / 255
@@ -123,13 +128,7 @@ def branches(rng: Rng, size: Size, pictures: Pictures) -> Effect:
     sway = swaying(
         rng, size, int(rng.integers(2, 4)), (log_uniform(rng, 3, 25) * from_foot).astype(np.float32)
     )
-
-    def act(canvas: Picture, time: int) -> Picture:
-        moved = sway(layer, time)
-        weight = moved[..., 3:].astype(np.float32) / 255
-        return np.asarray(canvas + weight * (moved[..., :3] - canvas.astype(np.float32)), np.uint8)
-
-    return act
+    return _in_front(layer, sway)
 
 
 def _grow(
@@ -149,11 +148,7 @@ def tree_shade(rng: Rng, size: Size) -> Effect:
     pattern = cv2.GaussianBlur(_leaves(rng, size), (0, 0), rng.uniform(0.5, 3))
     strength = log_uniform(rng, 0.5, 10)
     sway = swaying(rng, size, int(rng.integers(2, 8)), np.full(size, strength, np.float32))
-
-    def act(canvas: Picture, time: int) -> Picture:
-        return scaled(canvas, 1 - depth * sway(pattern, time))
-
-    return act
+    return lambda canvas, time: scaled(canvas, 1 - depth * sway(pattern, time))
 
 
 def stray_shadow(rng: Rng, size: Size) -> Effect:
@@ -226,5 +221,52 @@ def _falling(rng: Rng, drops: Picture, velocity: npt.NDArray[np.float64] | None)
     def act(canvas: Picture, time: int) -> Picture:
         shift = rng_at(seed, time).integers(0, 1000, 2) if velocity is None else (velocity * time).astype(int)
         return np.asarray(cv2.add(canvas, cv2.merge([np.roll(drops, tuple(shift), (0, 1))] * 3)), np.uint8)
+
+    return act
+
+
+def headlights(rng: Rng, size: Size) -> Effect:
+    """Light of lamps that runs over the ground; what it falls on stays as it is."""
+    glow = np.zeros((48, 64), np.float32)
+    cv2.ellipse(glow, (32, 24), (18, 11), 0, 0, 360, 1.0, -1)
+    glow = np.asarray(cv2.GaussianBlur(glow, (0, 0), rng.uniform(4, 7)), np.float32)
+    lamps = [
+        (rng.uniform(0, 1, 2) * size[::-1], rng.normal(0, [5, 1.5]), log_uniform(rng, 0.2, 2.5))
+        for _ in range(int(rng.integers(1, 4)))
+    ]
+    strength, added = rng.uniform(0.3, 1.5), rng.uniform(5, 70)
+    reach = 1.5 * size[1]
+
+    def act(canvas: Picture, time: int) -> Picture:
+        light = np.zeros(size, np.float32)
+        for place, velocity, scale in lamps:
+            # They come again on the other side after a while.
+            x, y = (place + velocity * time + 0.25 * reach) % reach - 0.25 * reach
+            matrix = np.array([[scale, 0, x - 32 * scale], [0, scale, y - 24 * scale]])
+            light = np.maximum(light, cv2.warpAffine(glow, matrix, size[::-1]))
+        lit = canvas * (1 + strength * light[..., None]) + added * light[..., None]
+        return np.asarray(np.minimum(lit, 255), np.uint8)
+
+    return act
+
+
+def insects(rng: Rng, size: Size) -> Effect:
+    """Insects, drops or dust right before the lens: out of focus, elsewhere on each frame."""
+    seed, often, most = int(rng.integers(1 << 31)), rng.uniform(0.3, 1), int(rng.integers(1, 5))
+    level = rng.uniform(150, 255) if rng.random() < 0.5 else rng.uniform(5, 80)
+
+    def act(canvas: Picture, time: int) -> Picture:
+        own = rng_at(seed, time)
+        if own.random() > often:
+            return canvas
+        cover: Any = np.zeros(size, np.float32)
+        for _ in range(int(own.integers(1, most + 1))):
+            x, y = own.uniform(0, 1, 2) * size[::-1]
+            right, down = own.normal(0, 10, 2)
+            wide = max(1, round(log_uniform(own, 1, 14)))
+            ends = (int(x), int(y)), (int(x + right), int(y + down))
+            cv2.line(cover, *ends, float(own.uniform(0.3, 0.9)), wide, cv2.LINE_AA)
+        soft = cv2.GaussianBlur(cover, (0, 0), own.uniform(1.5, 4))[..., None]
+        return np.asarray(canvas * (1 - soft) + level * soft, np.uint8)
 
     return act

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from segue.datasets.files import ByName, read_text
 from segue.datasets.stills import StillImages, open_stills
 from segue.errors import DatasetError
 from segue.naming import first_few
-from segue.registry import DATASETS
+from segue.registry import DATASETS, DatasetEntry
 from segue.types import Image
 
 VOID = 255  # value of pixels that nobody labelled; they take no part in any loss
@@ -71,12 +72,11 @@ def gather(
         repeated = _TIMES.fullmatch(text)
         times, text = (int(repeated[1]), repeated[2]) if repeated else (1, text)
         folder = Path(text)
-        named = _named(text)
-        if named is not None or _holds_videos(folder):
+        is_named = "=" in text and text.partition("=")[0] in DATASETS
+        if is_named or _holds_videos(folder):
             wanted = subsets.pop(text, None)
-            if named is None:
-                named = DavisFolder(folder, None if wanted is None else list(wanted))
-            elif wanted is not None:
+            named: ByName[Sequence] = named_data(text, "masks")[1] if is_named else DavisFolder(folder)
+            if wanted is not None:
                 named = named.select(list(wanted))
             videos = [
                 Footage(sequence.name, sequence, tuple(sequence.annotations), _spacing(sequence))
@@ -116,15 +116,15 @@ def _holds_videos(folder: Path) -> bool:
     return (folder / "JPEGImages").is_dir() and not (folder / "SegmentationObject").is_dir()
 
 
-def _named(text: str) -> ByName[Sequence] | None:
-    """The videos of ``NAME=FOLDER`` with a data set that has index masks; None for any other text."""
-    name, given, folder = text.partition("=")
-    if not given or name not in DATASETS:
-        return None
-    opener = DATASETS.find(name).masks
-    if opener is None:
-        raise DatasetError(f"{name} has no videos with index masks")
-    return opener(Path(folder))
+def named_data(text: str, kind: Literal["masks", "films", "instances"]) -> tuple[DatasetEntry, Any]:
+    """The data set of ``LAYOUT=FOLDER``, and what it opens of a kind."""
+    layout, _, folder = text.partition("=")
+    entry = DATASETS.find(layout) if folder and layout in DATASETS else None
+    opener: Any = entry and getattr(entry, kind)
+    if entry is None or opener is None:
+        known = ", ".join(sorted(other.name for other in DATASETS if getattr(other, kind)))
+        raise DatasetError(f"--data {text}: give LAYOUT=FOLDER, with LAYOUT one of {known}")
+    return entry, opener(Path(folder))
 
 
 def object_ids(mask: UInt8Array, least: int = 1) -> list[int]:

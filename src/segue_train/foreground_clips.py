@@ -19,12 +19,10 @@ from segue.errors import DatasetError
 from segue.sessions.empty_scene import Scene
 from segue_train import dynamic_background, scenery
 from segue_train.cut_outs import HEIGHTS, CutOut, Mover, draw_mover, place, shape_cut_out
-from segue_train.exposure import Exposure, draw_exposure
 from segue_train.footage import Footage
 from segue_train.foreground_samples import UNLIT, VISIBLE, Sample, past_times, with_past
-from segue_train.scenery import Camera, Effect, Light, Pictures, Sensor
+from segue_train.scenery import Camera, Effect, Exposure, Haze, Light, Pictures, Sensor
 from segue_train.warp import Matrix, Picture, Rng, Size, picked
-from segue_train.weather import Haze, draw_dim_sensor, draw_haze
 
 MARGIN = 14  # pixels of canvas around what the camera sees, for it to shake in
 # A pixel with more of a mover than the first is foreground, with less than the second is not.
@@ -220,7 +218,7 @@ class ClipMaker:
             effects = [*effects, dynamic_background.branches(rng, self.canvas, self.pictures)]
         heights = SMALL if dim and rng.random() < 0.7 else HEIGHTS
         movers = [self._mover(rng, heights, from_start and rng.random() < 0.7) for _ in range(count)]
-        sensor = draw_dim_sensor(rng) if dim and rng.random() < 0.5 else scenery.draw_sensor(rng)
+        sensor = scenery.draw_dim_sensor(rng) if dim and rng.random() < 0.5 else scenery.draw_sensor(rng)
         return Clip(
             self._furnished(rng, sun),
             effects,
@@ -231,8 +229,8 @@ class ClipMaker:
             sun,
             unlit,
             self.noise,
-            haze=draw_haze(rng, self.canvas) if dim and rng.random() < 0.7 else None,
-            exposure=draw_exposure(rng) if shaken else None,
+            haze=scenery.draw_haze(rng, self.canvas) if dim and rng.random() < 0.7 else None,
+            exposure=scenery.draw_exposure(rng) if shaken else None,
             visible=float(np.clip(NOISE_LEVELS * sensor.noise, LEAST_VISIBLE, VISIBLE)) if dim else VISIBLE,
         )
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from segue.datasets.cdnet import unseen_folds
-from segue.datasets.foreground import ForegroundFolder, ForegroundSequence
+from segue.datasets.foreground import ForegroundSequence
 from segue.errors import DatasetError
 from segue.naming import first_few
-from segue.registry import DATASETS, DatasetEntry
 from segue_train.cut_outs import cut_outs_of_stills, cut_outs_of_videos
-from segue_train.footage import Material, gather
+from segue_train.footage import Material, gather, named_data
 from segue_train.foreground_clips import ClipMaker, scenes_of
 from segue_train.foreground_pool import Maker, Pool, fill
 from segue_train.foreground_videos import FARTHEST, MovingCameras, StillCameras
@@ -24,17 +23,7 @@ VIDEO_WEIGHT = 6
 MOVING_SHARE, STILL_SHARE = 0.1, 0.25
 SAMPLES_A_FRAME = 6  # most samples for each labelled frame of a still camera
 
-_NAMED = re.compile(r"([\w-]+)=(.+)", re.DOTALL)
-
-
-def videos_of(text: str) -> tuple[DatasetEntry, ForegroundFolder]:
-    """The data set and the videos of ``LAYOUT=FOLDER``."""
-    named = _NAMED.fullmatch(text)
-    entry = DATASETS.find(named[1]) if named and named[1] in DATASETS else None
-    if named is None or entry is None or entry.films is None:
-        known = ", ".join(sorted(other.name for other in DATASETS if other.films))
-        raise DatasetError(f"--data {text}: give LAYOUT=FOLDER, with LAYOUT one of {known}")
-    return entry, entry.films(Path(named[2]))
+_NAMED = re.compile(r"[\w-]+=.+", re.DOTALL)
 
 
 @dataclass(slots=True)
@@ -60,7 +49,7 @@ def gather_foreground(
         if not _NAMED.fullmatch(text):
             plain.append(text)
             continue
-        entry, opened = videos_of(text)
+        entry, opened = named_data(text, "films")
         for video in opened:
             if video.name in exclude:
                 left_out.add(video.name)
@@ -133,7 +122,7 @@ def gather_videos(
     """List the videos of ``LAYOUT=FOLDER``, with a data set that has videos."""
     videos, unknown, folds = ForegroundVideos(), set(exclude), unseen_folds()
     for text in folders:
-        entry, opened = videos_of(text)
+        entry, opened = named_data(text, "films")
         for video in opened:
             names = {video.key, video.name, video.category}
             if not names.isdisjoint(exclude) or (fold is not None and folds.get(video.key) == fold):

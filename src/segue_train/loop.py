@@ -62,12 +62,12 @@ def train(recipe: Recipe, settings: RunSettings) -> Path:
             or ``torchrun`` started another number of processes than the settings ask for.
     """
     checkpoints.claim_folder(settings.out, recipe.name, resume=settings.resume, overwrite=settings.overwrite)
-    devices = devices_of(settings.devices)
+    devices, machines = devices_of(settings.devices)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it repeats what was asked for
     fabric = Fabric(
         accelerator=settings.accelerator,
-        devices=devices.local,
-        num_nodes=devices.nodes,
+        devices=devices,
+        num_nodes=machines,
         precision=settings.precision,
     )
     fabric.launch()

@@ -10,10 +10,14 @@ were passed in a form that this version ignores. Here the loss stands as it was 
 
 HOFAM's is absolute difference and focal cross-entropy with a weight for small foregrounds, after the released
 code; see :mod:`segue.layers.class_in_scale`.
+
+Cutie's losses look at points: where the two likeliest classes are near to one another they say most about a
+mask (PointRend, Kirillov et al., CVPR 2020, section 3.1; Cutie, section 4.1).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
@@ -29,6 +33,11 @@ from segue_train.footage import VOID
 from segue_train.foreground_samples import UNLIT
 from segue_train.recipe import Batch, Loss
 
+Uniform = Callable[[Sequence[int]], Tensor]
+"""Random numbers in [0, 1) of a shape."""
+
+OVERSAMPLING = 3  # points that are drawn for each one at which Cutie's losses look
+UNCERTAIN_SHARE = 0.75
 WARM_UP = 20_000
 FULL_EFFECT = 70_000
 FINAL_FRACTION = 0.15
@@ -72,18 +81,69 @@ def dice_loss(logits: Tensor, target: Tensor, exists: Tensor) -> Tensor:
     ``logits``: aggregated log-odds, (B, T, K+1, H, W); ``target``: (B, T, H, W), 0..K or void; ``exists``:
     (B, K).
     """
-    probability = torch.softmax(logits, dim=2)[:, :, 1:] * (target != VOID)[:, :, None]
-    ids = torch.arange(1, probability.shape[2] + 1, device=target.device)
-    truth = (target[:, :, None] == ids[:, None, None]).float()
-    dice = dice_distance(probability, truth, (-1, -2))
+    dice = object_dice(logits, target)
     weight = exists[:, None].expand_as(dice).float()
     return (dice * weight).sum() / weight.sum().clamp(min=1)
+
+
+def object_dice(logits: Tensor, target: Tensor) -> Tensor:
+    """1 - Dice of each object slot; XMem averages over the samples and all slots.
+
+    ``logits``: aggregated log-odds, (..., K+1, H, W); ``target``: class of each pixel, (..., H, W), 0..K or
+    void; returns (..., K).
+    """
+    probability = logits.softmax(-3)[..., 1:, :, :] * (target != VOID)[..., None, :, :]
+    ids = torch.arange(1, logits.shape[-3], device=target.device)
+    truth = (target[..., None, :, :] == ids[:, None, None]).float()
+    return dice_distance(probability, truth, (-1, -2))
 
 
 def dice_distance(probability: Tensor, truth: Tensor, over: int | tuple[int, ...]) -> Tensor:
     """1 - Dice over some dimensions, smoothed by 1. Both tensors: one shape, in [0, 1]."""
     shared, total = (probability * truth).sum(over), (probability + truth).sum(over)
     return 1 - (2 * shared + 1) / (total + 1)
+
+
+def point_losses(logits: Tensor, truth: Tensor, points: int, uniform: Uniform) -> tuple[Tensor, Tensor]:
+    """Cross-entropy and Dice at uncertain and random points of the frames of one sample (Cutie).
+
+    ``logits``: aggregated log-odds, (T, K+1, h, w), background first; ``truth``: one plane for each class,
+    (T, K+1, H, W), 0 where the pixel is void.
+    """
+    with torch.no_grad():
+        places = uncertain_points(logits, points, uniform)
+        labels = sample_points(truth, places)
+    values = sample_points(logits, places)
+    entropy = F.cross_entropy(values, labels, reduction="none").sum(0).mean()
+    return entropy, dice_distance(values.softmax(1)[:, 1:], labels[:, 1:], 2).sum(0).mean()
+
+
+def uncertain_points(logits: Tensor, points: int, uniform: Uniform) -> Tensor:
+    """The most uncertain of many random points, and some at random (PointRend, section 3.1).
+
+    ``logits``: (T, C, h, w); returns x before y in [0, 1], (T, points, 2).
+    """
+    frames = len(logits)
+    drawn = uniform((frames, OVERSAMPLING * points, 2)).to(logits)
+    values = sample_points(logits, drawn)
+    if values.shape[1] == 2:
+        doubt = -values[:, 1].abs()
+    else:
+        first, second = values.topk(2, dim=1).values.unbind(1)
+        doubt = second - first
+    certain = int(UNCERTAIN_SHARE * points)
+    chosen = doubt.topk(certain, dim=1).indices
+    best = drawn.gather(1, chosen[..., None].expand(-1, -1, 2))
+    return torch.cat([best, uniform((frames, points - certain, 2)).to(logits)], 1)
+
+
+def sample_points(planes: Tensor, places: Tensor) -> Tensor:
+    """Bilinear samples, zero outside.
+
+    ``planes``: (T, C, h, w); ``places``: x before y in [0, 1], (T, P, 2); returns (T, C, P).
+    """
+    grid = 2 * places[:, :, None] - 1
+    return F.grid_sample(planes, grid, align_corners=False)[..., 0]
 
 
 def foreground_target(labels: Tensor) -> Tensor:

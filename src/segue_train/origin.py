@@ -29,12 +29,11 @@ def origin_of(*options: Mapping[str, Any]) -> Origin:
 
 
 def require_same(known: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """See that a run is resumed with what it was started with."""
-    for name in sorted({*known, *now}):
-        if known.get(name) != now.get(name):
+    """See that a run is resumed with what it was started with; options that are no more do not count."""
+    for name, value in sorted(now.items()):
+        if known.get(name) != value:
             raise CheckpointError(
-                f"it was started with {name} {known.get(name)}, not {now.get(name)}; "
-                "give --overwrite to start again"
+                f"it was started with {name} {known.get(name)}, not {value}; give --overwrite to start again"
             )
 
 

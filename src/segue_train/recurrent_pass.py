@@ -6,9 +6,8 @@ and then becomes memory itself with its predicted masks. The recurrent states mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,12 +17,10 @@ from segue.layers.attention import anisotropic_affinity, attend, read
 from segue.models.cutie import Cutie
 from segue.models.geometry import aggregate_logits
 from segue.models.xmem import XMem, XMemFeatures
+from segue_train.clip_pass import split
 
 DEEP_SHARE = 0.2
 """Share of the frames, but for the first, whose value encoder moves the recurrent states on."""
-
-References = Callable[[int], "Tensor | None"]
-"""Earlier frames that a frame reads, (B, n) int64 by frame number; None for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +28,11 @@ class Draws:
     """Random choices of a pass.
 
     Attributes:
-        references: which frames are read.
+        references: earlier frames that a frame reads, (B, n) int64 by frame number; None for all.
         deep: whether a frame has a deep update; the first always has one.
     """
 
-    references: References
+    references: Callable[[int], Tensor | None]
     deep: Callable[[int], bool]
 
 
@@ -54,37 +51,17 @@ class Output:
     queries: Tensor | None = None
 
 
-def step_draws(step: int) -> torch.Generator:
-    """Random numbers of a step of a training."""
-    return torch.Generator().manual_seed(step)
-
-
-def first_and_random(batch: int, references: int, draw: torch.Generator) -> References:
-    """XMem: all frames as long as they are few, then the first and random others, for each sample its own."""
+def random_draws(draw: torch.Generator, batch: int, count: int, *, first: bool) -> Draws:
+    """Up to ``count`` frames that are read, for each sample its own, the first among them for XMem."""
+    kept = int(first)
 
     def choose(t: int) -> Tensor | None:
-        if t <= references:
+        if t <= count:
             return None
-        rest = [1 + torch.randperm(t - 1, generator=draw)[: references - 1] for _ in range(batch)]
-        return F.pad(torch.stack(rest), (1, 0))
+        rest = [kept + torch.randperm(t - kept, generator=draw)[: count - kept] for _ in range(batch)]
+        return F.pad(torch.stack(rest), (kept, 0))
 
-    return choose
-
-
-def any_random(batch: int, references: int, draw: torch.Generator) -> References:
-    """Cutie: all frames as long as they are few, then random ones, for each sample its own."""
-
-    def choose(t: int) -> Tensor | None:
-        if t <= references:
-            return None
-        return torch.stack([torch.randperm(t, generator=draw)[:references] for _ in range(batch)])
-
-    return choose
-
-
-def deep_at_random(references: References, draw: torch.Generator) -> Draws:
-    """Deep updates by one draw a frame for the whole batch, with these references."""
-    return Draws(references, lambda _: bool(torch.rand((), generator=draw) < DEEP_SHARE))
+    return Draws(choose, lambda _: bool(torch.rand((), generator=draw) < DEEP_SHARE))
 
 
 @dataclass(slots=True)
@@ -167,7 +144,9 @@ def cutie_pass(network: Cutie, frames: Tensor, masks: Tensor, exists: Tensor, dr
             pixel = network.fuse(query, readout, sensory, small)
             pixel, levels = network.transform(pixel, summaries, exists)
             by_state = network.aux_computer["sensory_aux"](query.features[0], sensory)
-            logits, sensory = _moved(network.decode(query, pixel, sensory, update=True))
+            logits, moved = network.decode(query, pixel, sensory, update=True)
+            assert moved is not None
+            sensory = moved
             merged = aggregate_logits(logits.float().sigmoid() * selector)
             full = F.interpolate(merged, size=frames.shape[-2:], mode="bilinear")
             by_query = aggregate_logits(levels.float().sigmoid().transpose(1, 2) * selector[:, None])
@@ -186,23 +165,6 @@ def cutie_pass(network: Cutie, frames: Tensor, masks: Tensor, exists: Tensor, dr
     return Output(logits, by_state, by_query)
 
 
-def _moved(decoded: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
-    logits, state = decoded
-    assert state is not None
-    return logits, state
-
-
 def _fresh(channels: int, query: XMemFeatures, masks: Tensor) -> Tensor:
     """Recurrent states that nothing has moved on yet, (B, K, channels, h, w)."""
     return query.key.new_zeros(*masks.shape[:2], channels, *query.key.shape[-2:])
-
-
-def split(encoded: Any, batch: int) -> Sequence[Any]:
-    """Features of all frames as one entry for each frame."""
-    names = ("image", "key", "shrinkage", "selection")
-    parts = [getattr(encoded, name) for name in names] + list(encoded.features)
-    frames = zip(*(x.view(batch, -1, *x.shape[1:]).unbind(1) for x in parts), strict=True)
-    return [
-        type(encoded)(image, key, tuple(features), shrinkage, selection)
-        for image, key, shrinkage, selection, *features in frames
-    ]

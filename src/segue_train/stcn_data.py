@@ -1,4 +1,4 @@
-"""Training samples of STCN and STM: three frames of a still image or of a video.
+"""Training samples of STCN, STM, XMem and Cutie: three frames of a still image, three or eight of a video.
 
 For STCN every draw is the published one (its release; paper, section 4), in its order, where it is known.
 STM's differences are fields with STCN's values as defaults.
@@ -26,6 +26,10 @@ from segue_train.warp import Matrix, Picture, Rng
 FRAMES = 3
 FAINT = Jitter(0.01, 0.01, 0.01)  # colours of single frames
 REDRAWS = 5  # how often a video sample without any object in its first frame is drawn again
+LENGTH = 8  # frames of a clip of a video for XMem and Cutie
+OBJECTS = 3  # objects of such a clip, at most
+JUMPS = ((0.1, 10), (0.3, 15))  # rises of the gap between its frames, see :class:`SkipCurriculum`
+PASTED = 0.5  # share of the clips that objects are pasted into, if they have room (Cutie)
 
 
 def choose_frames(rng: Rng, count: int, max_skip: int) -> tuple[int, int, int]:
@@ -140,6 +144,45 @@ class VideoSamples:
             return ids
         areas = {i: [int((mask == i).sum()) for mask in clip.masks] for i in ids}
         return [i for i, (first, *rest) in areas.items() if first > (900 if max(rest) >= 400 else 100)]
+
+
+def frames_near(length: int) -> Callable[[Rng, int, int], list[int]]:
+    """Make a function that chooses frames, each near one that was chosen; sorted, reversed at times."""
+
+    def choose(rng: Rng, count: int, max_jump: int) -> list[int]:
+        chosen = [int(rng.integers(count))]
+        while len(chosen) < length:
+            near = {n for t in chosen for n in range(max(t - max_jump, 0), min(t + max_jump + 1, count))}
+            free = sorted(near - set(chosen))
+            chosen.append(int(rng.choice(free)))
+        chosen.sort()
+        return chosen[::-1] if rng.random() < 0.5 else chosen
+
+    return choose
+
+
+@dataclass(frozen=True, slots=True)
+class PastedVideos(VideoSamples):
+    """Videos into which, half of the time, objects of another video are pasted (Cutie's release)."""
+
+    def draw(self, rng: Rng, index: int, max_skip: int) -> Clip:
+        clip = VideoSamples.draw(self, rng, index, max_skip)
+        there = len(object_ids(clip.masks[0]))
+        if rng.random() >= PASTED or there >= self.slots:
+            return clip
+        other = VideoSamples.draw(self, rng, int(rng.integers(len(self.footage))), max_skip)
+        return paste(clip, other, there, self.slots - there)
+
+
+def paste(clip: Clip, other: Clip, first: int, room: int) -> Clip:
+    """Paste objects of another clip in front of a clip, with soft edges."""
+    frames, masks = [], []
+    for picture, mask, front, shapes in zip(clip.frames, clip.masks, other.frames, other.masks, strict=True):
+        inside = (shapes > 0) & (shapes != VOID) & (shapes <= room)
+        edge = cv2.GaussianBlur(inside.astype(np.float32), (5, 5), 1)[..., None]
+        frames.append(np.rint(picture * (1 - edge) + front * edge).astype(np.uint8))
+        masks.append(np.where(inside, shapes + first, mask).astype(np.uint8))
+    return Clip(frames, masks)
 
 
 @dataclass(frozen=True)

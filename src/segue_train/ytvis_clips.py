@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -20,7 +19,7 @@ from segue.datasets.ytvis import CocoImages, YTVISDataset
 from segue.errors import DatasetError
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.naming import first_few
-from segue.registry import DATASETS
+from segue_train.footage import named_data
 from segue_train.instance_augment import PUBLISHED, InstanceClip, Sizes, augmented, pseudo_clip
 from segue_train.instance_losses import ClipTargets, centred
 from segue_train.recipe import Batch, Batches, in_passes
@@ -224,12 +223,7 @@ def valid_places(sizes: Tensor, height: int, width: int) -> Tensor:
 
 def opened(text: str) -> YTVISDataset:
     """The annotated data set that ``LAYOUT=ROOT`` names."""
-    layout, _, root = text.partition("=")
-    entry = DATASETS.find(layout) if layout in DATASETS and root else None
-    if entry is None or entry.instances is None:
-        known = ", ".join(sorted(other.name for other in DATASETS if other.instances))
-        raise DatasetError(f"--data {text}: write LAYOUT=ROOT with LAYOUT one of {known}")
-    dataset = entry.instances(Path(root))
+    dataset: YTVISDataset = named_data(text, "instances")[1]
     if not dataset.annotated:
         raise DatasetError(f"{dataset.path} has no annotations; give those of the training set")
     return dataset

@@ -1,7 +1,4 @@
-"""The backend of the page of ``segue annotate``: requests become computations and saved changes.
-
-Trackings, exports and detectors are at work in a process of their own, one tracking or export at a time.
-"""
+"""The backend of the page of ``segue annotate``: requests become computations and saved changes."""
 
 from __future__ import annotations
 
@@ -14,7 +11,6 @@ from secrets import token_hex
 from typing import Any
 
 from segue.errors import PromptError, SegueError
-from segue.masks import encode_rle, rle_box
 from segue.registry import DETECTORS, MODELS
 from segue.weights.download import is_available
 from segue_web import messages
@@ -29,25 +25,16 @@ from segue_web.shared import SharedProject
 from segue_web.store import UPLOAD
 from segue_web.tracking import Corrected, corrected_frames, planned, resumed, steps_of, track_job
 from segue_web.video import Video
-from segue_web.worker import Suggestion, Worker
+from segue_web.worker import Worker
 
 UPLOADS = (".png", ".zip", ".json", ".xml")
-
-KEPT_LOOKS = 16
-"""Answers of detectors that objects can still be made of; several windows may look at once."""
 
 KEPT_IMPORTS = 4
 """Uploaded files that wait until a person has seen what they would change."""
 
 
 class AnnotateBackend(Backend):
-    """A project that is worked on, and the process that computes for it.
-
-    A request is answered by the method of its name: those that are no coroutines run in the one thread that
-    uses the project. ``weights`` is the file of the network that tracks, if it is to be another one than it
-    has by itself; ``prompter`` makes masks of clicks, see :func:`segue.prompts.find_prompter`. Raises
-    SegueError as :class:`segue_web.project.Project` does.
-    """
+    """The backend of a project that is worked on: a request is answered by the method of its name."""
 
     def __init__(
         self,
@@ -66,8 +53,8 @@ class AnnotateBackend(Backend):
         self._classes = classes
         remove_unfinished(self.exports)
         self._shared = SharedProject(self.project, self._to_pages)
-        self._worker = Worker(video, (model, weights), prompter, device, self._on_step)
-        self._runner = JobRunner(self._shared, self._worker, self._to_pages)
+        self._worker = Worker(video, (model, weights), prompter, device)
+        self._runner = JobRunner(self._shared, self._to_pages)
         edits = Edits(video, self._shared, self._worker)
         self._handlers: dict[type[messages.AnyMessage], Callable[..., Any]] = {
             messages.ClickEdit: edits.click,
@@ -77,16 +64,11 @@ class AnnotateBackend(Backend):
         }
         self._prepares = False  # whether a frame is prepared for the first click
         self._next: messages.Prepare | None = None  # that to be prepared after it
-        self._looks = 0
-        self._found: dict[int, tuple[int, list[Suggestion]]] = {}
         self._uploads = 0
         self._imports: dict[int, Import] = {}
 
     def _to_pages(self, event: dict[str, Any]) -> None:
         self.send(event)  # set anew when the server starts
-
-    def _on_step(self, value: Any, error: str | None) -> None:
-        self._runner.on_step(value, error)
 
     def open(self) -> None:
         self._worker.start()
@@ -94,6 +76,7 @@ class AnnotateBackend(Backend):
     def close(self) -> None:
         """End the process and close the project; a tracking that runs can be resumed."""
         self._runner.close()
+        self._worker.close()
         self._shared.close()
         super().close()
 
@@ -251,7 +234,8 @@ class AnnotateBackend(Backend):
             start, stop = spec["start"], spec["stop"]
             join = spec["direction"] == "between"
             kept = range(spec.get("first", 0), spec.get("last", self.video.count - 1) + 1)
-            self._runner.begin(job, track_job, corrected, start, stop, spec["objects"], join, kept)
+            steps = self._worker.steps(track_job, corrected, start, stop, spec["objects"], join, kept)
+            self._runner.begin(job, steps)
         return {"start": start, "stop": stop}
 
     async def _stop(self, _: messages.Stop) -> None:
@@ -266,30 +250,18 @@ class AnnotateBackend(Backend):
             self.exports.mkdir(exist_ok=True)
             target = free_path(self.exports, self.video.name, message.format)
             job = Job("export", steps(self.video, taken, message.format), target=target)
-            self._runner.begin(job, export_job, taken, message.format, target)
+            self._runner.begin(job, self._worker.steps(export_job, taken, message.format, target))
         return {"name": target.name, "path": str(target)}
 
     async def _find(self, message: messages.Find) -> dict[str, Any]:
-        proposed = await self._worker.ask("find", message.frame, message.detector, message.text)
-        self._looks += 1
-        self._found[self._looks] = message.frame, proposed
-        self._found.pop(self._looks - KEPT_LOOKS, None)
-        found = []
-        for item in proposed:
-            rle = encode_rle(item.plane)
-            about = {"label": item.label, "score": item.score, "box": rle_box(rle)}
-            found.append({"counts": rle["counts"], **about})
-        return {"found": found, "look": self._looks}
+        return {"found": await self._worker.ask("find", message.frame, message.detector, message.text)}
 
     def _adopt(self, message: messages.Adopt) -> None:
-        frame, proposed = self._found.get(message.look, (0, []))
-        chosen = [proposed[i] for i in message.chosen if i < len(proposed)]
-        if not chosen:
-            raise PromptError("choose at least one of the suggestions; look again if that was long ago")
         with self._shared.change("add suggestions"):
-            for item in chosen:
+            for item in message.chosen:
+                plane = messages.plane_of(item.counts, "a suggestion", *self.video.size)
                 mark = Mark("given", 1.0 if item.score is None else item.score)
-                self.project.put(frame, {self.project.add_object(item.label): (item.plane, mark)})
+                self.project.put(message.frame, {self.project.add_object(item.label): (plane, mark)})
 
 
 def _listed(found: list[Effect]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from segue.cli.running import show
 from segue.errors import SourceError
 from segue.jobs.parts import Model
 from segue.jobs.values import AnnotateJob
-from segue_web.running import need_web, serve_page
+from segue_web.running import need_web
 
 Measure = Literal["davis", "foreground"]
 Tool = Literal["label-studio", "x-anylabeling"]
@@ -136,7 +136,7 @@ def serve(
     """
     need_web()
     from segue.registry import MODELS
-    from segue_web.guard import LOOPBACK, ReportingServer, listening, refuse_pages
+    from segue_web.guard import LOOPBACK, listening, quiet_server, refuse_pages
     from segue_web.services.assistant import Assistant
 
     own = prompter or MODELS.find(model).prompter
@@ -157,8 +157,8 @@ def serve(
     found = f"{tool} finds segue at http://{host}:{port}"
     if token is not None and "SEGUE_TOKEN" not in os.environ:
         found += f" with the token {token}"
-    server = ReportingServer(app, lambda: typer.echo(f"{found}  (Ctrl-C ends)"))
-    server.run(sockets=[listener])
+    typer.echo(f"{found}  (Ctrl-C ends)")
+    quiet_server(app).run(sockets=[listener])
 
 
 def view(
@@ -193,10 +193,11 @@ def view(
     """
     need_web()
     _check_there(results, video, against)
+    from segue_web import server
     from segue_web.video import Video
     from segue_web.viewing import ViewBackend, video_of
 
-    serve_page(ViewBackend(Video(video or video_of(results)), results, against, measure), port, browser)
+    server.serve(ViewBackend(Video(video or video_of(results)), results, against, measure), port, browser)
 
 
 def _check_there(*places: Path | None) -> None:

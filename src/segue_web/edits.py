@@ -11,7 +11,7 @@ from segue.errors import PromptError
 from segue.prompts import Prompts
 from segue.types import Box
 from segue_web import messages
-from segue_web.interpolation import filled, matched, neighbours
+from segue_web.interpolation import filled, interpolated, neighbours
 from segue_web.project import Mark
 from segue_web.shared import SharedProject
 from segue_web.video import Video
@@ -51,10 +51,7 @@ class Edits:
     def _corrected_by(
         self, message: messages.ClickEdit, points: list[Click], box: Box | None
     ) -> tuple[BoolArray | None, list[Click]]:
-        """The mask that further clicks correct, and those clicks.
-
-        None for what is asked for anew: a new box, or another extent of the same clicks.
-        """
+        """The mask that further clicks correct, None where it is asked for anew, and those clicks."""
         self._project.check_edit(message.frame, message.seen, message.object)
         number, frame = message.object, message.frame
         if number is None or number not in self._project.marks(frame):
@@ -68,7 +65,7 @@ class Edits:
 
     def stroke(self, message: messages.StrokeEdit) -> dict[str, Any]:
         """Add the pixels of a stroke to an object, or take them away."""
-        stroke = message.plane(*self._video.size)
+        stroke = messages.plane_of(message.counts, "the stroke", *self._video.size)
         if message.object is None and not message.add:
             raise PromptError("choose an object before you erase")
         if message.add:
@@ -91,12 +88,7 @@ class Edits:
         return {"object": number, "frames": count}
 
     def _interpolate(self, number: int, frame: int, *, refuses: bool = False) -> int:
-        """Interpolate the polygons of an object again on both sides of a frame; returns the number of frames.
-
-        Frames that a person corrected stay as they are. Where one between two polygons says that the object
-        is not visible, nothing is interpolated between these, nor where too many frames lie between: those
-        then stay empty, or PromptError is raised if it ``refuses``.
-        """
+        """Interpolate an object's polygons again on both sides of a frame; returns the number of frames."""
         project = self._project
         keys = project.polygons().get(number, {})
         before, after = neighbours(keys, frame)
@@ -117,10 +109,9 @@ class Edits:
             if near and index not in inside:
                 project.clear(index, number)
         for first, last in pairs:
-            one, two = matched(keys[first], keys[last])
             for index in sorted(inside & set(range(first + 1, last))):
                 share = (index - first) / (last - first)
-                plane = filled((1 - share) * one + share * two, self._video.size)
+                plane = filled(interpolated(keys[first], keys[last], share), self._video.size)
                 project.put(index, {number: (plane, Mark("interpolated"))})
                 project.set_prompt(index, number, None)
         return len(inside)

@@ -7,11 +7,13 @@ import mimetypes
 import secrets
 import socket
 import threading
+import webbrowser
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Any
 
+import typer
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
@@ -97,10 +99,7 @@ def brings_token(headers: Any, token: str) -> bool:
 
 
 def refuse_pages(app: FastAPI, host: str, token: str | None) -> None:
-    """Let programs ask, with the token if there is one, and no web pages, which could come from anywhere.
-
-    Browsers name the page with every request that it makes to another server; annotation tools do not.
-    """
+    """Let programs ask, with the token if there is one, and no pages: browsers name these in each request."""
 
     @app.middleware("http")
     async def check(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -115,79 +114,48 @@ def refuse_pages(app: FastAPI, host: str, token: str | None) -> None:
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that is bound to an address."""
+    """A socket that listens at an address: who connects before the server answers waits for it."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen()
     except OSError as error:
         listener.close()
         raise SegueError(f"port {port} cannot be used ({error.strerror}); give another with --port") from None
     return listener
 
 
-class ReportingServer(uvicorn.Server):
-    """A quiet server that says when it answers.
-
-    Args:
-        app: what it serves.
-        ready: called once it answers.
-        longest: most bytes of a message of a page.
-    """
-
-    def __init__(self, app: FastAPI, ready: Callable[[], None], *, longest: int = 1 << 20) -> None:
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            ws_max_size=longest,
-            timeout_graceful_shutdown=2,
-        )
-        super().__init__(config)
-        self._ready = ready
-
-    async def startup(self, sockets: Any = None) -> None:
-        """Start as uvicorn does, then call ``ready``."""
-        await super().startup(sockets=sockets)
-        if self.started:
-            self._ready()
+def quiet_server(app: FastAPI, longest: int = 1 << 20) -> uvicorn.Server:
+    """A server that prints warnings only; ``longest`` is the most bytes of a message of a page."""
+    quiet: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
+    return uvicorn.Server(uvicorn.Config(app, ws_max_size=longest, timeout_graceful_shutdown=2, **quiet))
 
 
 class LocalServer:
-    """Serves an application on 127.0.0.1, at an address with a new secret.
+    """Serves the application made for a secret on 127.0.0.1, and tells its address."""
 
-    Args:
-        make: makes the application of the secret.
-        port: 0 takes a free one.
-        announce: gets the address once it answers.
-        longest: most bytes of a message of a page.
-
-    Raises:
-        SegueError: the port cannot be used.
-    """
-
-    def __init__(
-        self, make: Callable[[str], FastAPI], port: int, announce: Callable[[str], None], *, longest: int
-    ) -> None:
+    def __init__(self, make: Callable[[str], FastAPI], port: int, browser: bool, longest: int) -> None:
         self._listener = listening("127.0.0.1", port)
         number, token = self._listener.getsockname()[1], secrets.token_urlsafe(24)
-        self._thread: threading.Thread | None = None
-        address = f"http://127.0.0.1:{number}/{token}/"
-        self._server = ReportingServer(make(token), lambda: announce(address), longest=longest)
+        self._address, self._browser = f"http://127.0.0.1:{number}/{token}/", browser
+        self._server = quiet_server(make(token), longest)
+        self._thread = threading.Thread(target=self.run, name="segue-page", daemon=True)
 
     def run(self) -> None:
         """Serve until Ctrl-C."""
+        typer.echo(f"Ctrl-C ends; the page is at {self._address}")
+        if self._browser:  # some browsers come back only when they are closed
+            threading.Thread(target=webbrowser.open, args=(self._address,), daemon=True).start()
         self._server.run(sockets=[self._listener])
 
     def start(self) -> None:
         """Serve in a thread, until :meth:`stop`."""
-        self._thread = threading.Thread(target=self.run, name="segue-page", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """End what :meth:`start` began."""
         self._server.should_exit = True
-        if self._thread is not None:
+        if self._thread.ident is not None:
             self._thread.join(10)
         self._listener.close()

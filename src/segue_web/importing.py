@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from segue.errors import PromptError
+from segue.errors import DatasetError, PromptError
 from segue.masks import encode_rle
 from segue_web.label_files import read_labels
-from segue_web.labels import LONGEST_NAME, Labels, Limit, errors_named
+from segue_web.labels import LONGEST_NAME, MAX_SECONDS, Labels
 from segue_web.project import Mark, Project
 from segue_web.video import Video
 
@@ -34,25 +35,15 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """Changes made by importing one object of a file.
-
-    Attributes:
-        number: the object in the file.
-        name: its name there.
-        target: the object of the project that it is, None for a new one.
-        added: frames on which the target has no mask yet.
-        replaced: frames on which its mask is another one.
-        corrected: how many of these a person corrected.
-        same: how many frames have this mask already.
-    """
+    """Changes made by importing one object of a file; the target None is a new object."""
 
     number: int
     name: str
     target: int | None
-    added: Sequence[int]
-    replaced: Sequence[int]
-    corrected: int = 0
-    same: int = 0
+    added: Sequence[int]  # frames
+    replaced: Sequence[int]  # frames
+    corrected: int = 0  # how many of the replaced a person corrected
+    same: int = 0  # how many frames have this mask already
 
     @property
     def text(self) -> str:
@@ -78,23 +69,19 @@ def _ranges(frames: Sequence[int]) -> str:
 
 def read_import(path: Path, video: Video, name: str | None = None) -> Import:
     """Read a file whole, as :func:`segue_web.label_files.read_labels`, so that no damage is found later."""
-    limit = Limit()
+    end = time.monotonic() + MAX_SECONDS
     labels = read_labels(path, video, name)
     masks: dict[int, dict[int, tuple[str, int]]] = {number: {} for number in labels.names}
     for index in sorted(labels.masks):
-        with errors_named(labels.where):
-            limit.check()
+        if time.monotonic() > end:
+            raise DatasetError(f"{labels.where}: takes longer than {MAX_SECONDS:.0f} s; import it in parts")
         for number, plane in labels.objects(index).items():
             masks[number][index] = encode_rle(plane)["counts"], int(np.count_nonzero(plane))
     return Import(labels, masks)
 
 
 def effects(project: Project, given: Import, targets: Targets | None = None) -> list[Effect]:
-    """Changes of an import, object by object.
-
-    Without ``targets`` an object of the file is the unlocked one of the project with the same number and the
-    same class or name. Raises PromptError where two would replace the masks of one object.
-    """
+    """Changes of an import; by itself it targets unlocked objects of the same number and name or class."""
     if targets is None:
         targets = _same_objects(project, given.labels)
     unlocked = set(project.unlocked())

@@ -19,25 +19,14 @@ SAMPLES = 256
 
 
 class Shown(NamedTuple):
-    """The polygon of an object on a frame.
+    """The polygon of an object on a frame: drawn there, interpolated, or of the nearest frame with one."""
 
-    Attributes:
-        corners: its corners.
-        kind: ``key`` where a person drew it, ``between`` where it is interpolated, ``near`` where it is only
-            that of the nearest frame with one, and no mask was made of it.
-    """
-
-    corners: list[tuple[float, float]]
+    corners: Corners
     kind: Literal["key", "between", "near"]
 
 
 def matched(first: Corners, last: Corners) -> tuple[Corners, Corners]:
-    """Corners of both polygons in pairs, (M, 2) each; as outlines they are those that were given.
-
-    Polygons of equal numbers of corners are matched corner to corner. Otherwise a corner belongs to the place
-    on the other outline that has the same share of its length behind it, and becomes a corner there. Where
-    one outline begins on the other is chosen for the least sum of squared distances of the centred outlines.
-    """
+    """Corners of both polygons in pairs, (M, 2) each; unequal numbers by their place along the outline."""
     if _area(first) * _area(last) < 0:
         last = last[::-1]
     if len(first) == len(last):
@@ -63,12 +52,12 @@ def filled(corners: Corners, size: tuple[int, int]) -> BoolArray:
 def shown(keys: Mapping[int, Corners], frame: int, *, between: bool) -> Shown:
     """The polygon of an object on a frame."""
     if frame in keys:
-        return Shown(_pairs(keys[frame]), "key")
+        return Shown(keys[frame], "key")
     before, after = neighbours(keys, frame)
     if between and before is not None and after is not None:
         share = (frame - before) / (after - before)
-        return Shown(_pairs(interpolated(keys[before], keys[after], share)), "between")
-    return Shown(_pairs(keys[min(keys, key=lambda i: abs(i - frame))]), "near")
+        return Shown(interpolated(keys[before], keys[after], share), "between")
+    return Shown(keys[min(keys, key=lambda i: abs(i - frame))], "near")
 
 
 def neighbours(keys: Iterable[int], frame: int) -> tuple[int | None, int | None]:
@@ -76,10 +65,6 @@ def neighbours(keys: Iterable[int], frame: int) -> tuple[int | None, int | None]
     known = list(keys)
     before = max((i for i in known if i < frame), default=None)
     return before, min((i for i in known if i > frame), default=None)
-
-
-def _pairs(corners: Corners) -> list[tuple[float, float]]:
-    return [(round(x, 1), round(y, 1)) for x, y in corners.tolist()]
 
 
 def _area(corners: Corners) -> float:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import xml.etree.ElementTree as ET
 import zipfile
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from segue.masks.tracks import RleTrack
 from segue.naming import natural_key
 from segue.types import IndexMask
 from segue.video.mask_folder import read_records
-from segue_web.cvat_shapes import CvatTracks
-from segue_web.labels import Collector, Labels, Planes, add_attributes, errors_named
+from segue_web.cvat_shapes import SHAPES, as_number, frame_of, refuse_entities, shape_of, wanted
+from segue_web.labels import MAX_MASKS, Collector, Labels, errors_named
 from segue_web.video import Video
 
 MAX_MASK_BYTES = 64 << 20
@@ -46,12 +47,9 @@ _ANNOTATION = ("annotations", True)
 
 
 def read_labels(path: Path, video: Video, name: str | None = None) -> Labels:
-    """Read labels: a folder, an archive or an image of masks, a JSON or an XML file.
-
-    Masks in files of their own are read when they are asked for; all else is checked now.
-    """
+    """Read labels: a folder, an archive or an image of masks, a JSON or an XML file."""
     where = name or str(path)
-    reader = _Reader(Collector(video, where))
+    reader = _Reader(video, where)
     readers = {
         ".zip": reader.read_archive,
         ".png": reader.read_picture,
@@ -69,32 +67,26 @@ def read_labels(path: Path, video: Video, name: str | None = None) -> Labels:
     )
 
 
-class _Reader:
+class _Reader(Collector):
     """Reads labels, one method for each kind of file."""
-
-    def __init__(self, collector: Collector) -> None:
-        self._labels = collector
 
     def read_folder(self, folder: Path) -> Labels:
         records = read_records(folder)
         if records:
-            reads = {
-                i: partial(read_index_mask, folder / record.file)
-                for i, record in records.items()
-                if i < self._labels.count
-            }
-            names = {item.id: item.label for record in records.values() for item in record.objects}
-            scores = {(i, item.id): item.score for i, record in records.items() for item in record.objects}
-            return self._labels.of_files(reads, names, scores)
+            items = [(index, item) for index, record in records.items() for item in record.objects]
+            for number, name in {item.id: item.label for _, item in items}.items():
+                self.add_object(number, name, number)
+            self.labels.scores = {(index, item.id): item.score for index, item in items}
+            known = {i: record for i, record in records.items() if i < self.count}
+            return self.of_files({i: partial(read_index_mask, folder / it.file) for i, it in known.items()})
         files = [path for path in folder.iterdir() if path.suffix.lower() == ".png"]
         if not files:
             raise DatasetError("there are no PNG masks")
         files.sort(key=lambda path: natural_key(path.name))
-        named = {path.stem: partial(read_index_mask, path) for path in files}
-        return self._labels.of_files(self._labels.by_frame(named))
+        return self.of_files(self.by_frame({path.stem: partial(read_index_mask, path) for path in files}))
 
     def read_picture(self, path: Path) -> Labels:
-        return self._labels.of_files({0: partial(read_index_mask, path)})
+        return self.of_files({0: partial(read_index_mask, path)})
 
     def read_archive(self, path: Path) -> Labels:
         archive = zipfile.ZipFile(path)
@@ -105,7 +97,7 @@ class _Reader:
             raise DatasetError(f"a mask is larger than {MAX_MASK_BYTES >> 20} MiB")
         members.sort(key=lambda item: natural_key(item.filename))
         named = {item.filename: partial(_read_member, archive, item) for item in members}
-        return self._labels.of_files(self._labels.by_frame(named))
+        return self.of_files(self.by_frame(named))
 
     def read_json(self, path: Path) -> Labels:
         check_file(path, DatasetError, MAX_BYTES)
@@ -122,15 +114,13 @@ class _Reader:
             annotated |= (key, place >= 0) == _ANNOTATION
             if key == "categories" and place >= 0:
                 classes[value["id"]] = str(value["name"])
-                self._labels.check_objects(len(classes))
             elif key == "videos" and place >= 0:
                 videos.add(value["id"])
                 if len(videos) > 1:
                     raise DatasetError("it is of several videos; give a file of this one alone")
             elif key == "images" and place >= 0:
                 images[str(value.get("file_name", value["id"]))] = value["id"]
-                if len(images) > self._labels.count:
-                    raise DatasetError(f"it has more images than the video has frames, {self._labels.count}")
+                self._check_pictures(images)
         if not annotated:
             raise DatasetError("has no annotations")
         found = (item for key, place, item in self._entries(text, path) if (key, place >= 0) == _ANNOTATION)
@@ -140,103 +130,99 @@ class _Reader:
     def _entries(self, text: str, path: Path) -> Iterator[tuple[str, int, Any]]:
         """Key, place in its list and value of each entry, see :func:`segue.datasets.json_files.entries`."""
         for number, (key, place, _, value) in enumerate(entries(text, path, longest=MAX_ENTRY)):
-            self._labels.limit.check()
+            self.check_time()
             if number > MAX_ENTRIES:
                 raise DatasetError(f"has more than {MAX_ENTRIES} entries; import it in parts")
             yield key, place, value
 
+    def _check_pictures(self, pictures: Collection[str]) -> None:
+        if len(pictures) > self.count:
+            raise DatasetError(f"it has more images than the video has frames, {self.count}")
+
     def _tracks(self, items: Iterable[tuple[dict[str, Any], str | None]]) -> Labels:
-        planes: dict[int, Planes] = defaultdict(list)
-        scores: dict[tuple[int, int], float] = {}
-        names: dict[int, str | None] = {}
-        attributes: dict[int, dict[str, str]] = {}
-        ids: dict[int, object] = {}
         for number, (item, name) in enumerate(items, 1):
-            self._labels.check_objects(number)
-            names[number] = name
-            ids[number] = item.get("id")
-            add_attributes(attributes, number, item.get("attributes"))
+            self.add_object(number, name, item.get("id"), item.get("attributes"))
             segmentations = item["segmentations"]
-            if len(segmentations) > self._labels.count:
-                raise DatasetError(f"it has {len(segmentations)} frames, the video {self._labels.count}")
-            track = RleTrack.parse(segmentations, self._labels.size)
-            score = _score(item)
-            self._labels.check_masks(len(scores))
+            if len(segmentations) > self.count:
+                raise DatasetError(f"it has {len(segmentations)} frames, the video {self.count}")
+            track, score = RleTrack.parse(segmentations, self.size), _score(item)
             for t in np.flatnonzero(track.areas).tolist():
-                planes[t].append((number, partial(track.decode, t)))
-                scores[t, number] = score
-        return self._labels.of_planes(names, planes, scores, attributes, ids)
+                self.add(t, number, track, t, score)
+        return self.of_planes()
 
     def _coco(self, images: Mapping[str, Any], items: Iterable[tuple[dict[str, Any], str | None]]) -> Labels:
-        ordered = dict(sorted(images.items(), key=lambda image: natural_key(image[0])))
-        order = self._labels.by_frame(ordered)
-        frames = dict(zip(ordered.values(), order, strict=True))
-        planes: dict[int, Planes] = defaultdict(list)
-        names: dict[int, str | None] = {}
+        frames = {images[name]: index for name, index in self._frames_of(images).items()}
         numbers: dict[Any, int] = {}
-        scores: dict[tuple[int, int], float] = {}
-        attributes: dict[int, dict[str, str]] = {}
-        for taken, (item, name) in enumerate(items):
-            self._labels.check_masks(taken)
+        for item, name in items:
             about = item.get("attributes")
             about = about if isinstance(about, dict) else {}
             track = item.get("track_id", about.get("track_id"))
             number = numbers.setdefault(("alone", item["id"]) if track is None else track, len(numbers) + 1)
-            self._labels.check_objects(number)
-            names.setdefault(number, name)
             own = {key: value for key, value in about.items() if key not in OF_SHAPES}
-            add_attributes(attributes, number, own)
-            index = frames[item["image_id"]]
-            shape = RleTrack.parse([item["segmentation"]], self._labels.size)
-            planes[index].append((number, partial(shape.decode, 0)))
-            scores[index, number] = _score(item)
-        ids = {number: track for track, number in numbers.items()}
-        if all(isinstance(track, int) for track in numbers):  # else in the order of the file
-            names = {number: names[number] for number in sorted(names, key=ids.__getitem__)}
-        return self._labels.of_planes(names, planes, scores, attributes, ids)
+            self.add_object(number, name, track, own)
+            shape = RleTrack.parse([item["segmentation"]], self.size)
+            self.add(frames[item["image_id"]], number, shape, score=_score(item))
+        # Else in the order of the file.
+        alike = all(isinstance(track, int) for track in numbers)
+        return self.of_planes(self.labels.ids.__getitem__ if alike else None)
 
     def read_cvat(self, path: Path) -> Labels:
-        """Masks, polygons and boxes on the frames that the file lists, keyframes or not; CVAT lists all."""
+        """Masks, polygons and boxes on the frames that the file lists; tracks of a group are one object."""
         check_file(path, DatasetError, MAX_BYTES)
-        planes: dict[int, Planes] = defaultdict(list)
-        boxes: dict[tuple[int, int], list[RleTrack]] = defaultdict(list)
-        attributes: dict[int, dict[str, str]] = {}
-        taken = 0
+        refuse_entities(path)
+        numbers: dict[tuple[str, ...], int] = {}
+        pictures: dict[str, int] = {}
+        levels: dict[int, float] = {}
+        shapes: list[tuple[bool, int, int, RleTrack]] = []
+        number, image = 0, None  # of the object that a track or a shape is of, and of the image around it
 
-        def take(index: int, number: int, shape: RleTrack, is_box: bool) -> None:
-            nonlocal taken
-            if is_box:
-                boxes[index, number].append(shape)
+        def begin(item: ET.Element) -> int:
+            group, label = item.get("group_id", "0"), wanted(item, "label")
+            if is_grouped := group not in ("", "0"):
+                same = ("group", group) if item.tag == "track" else ("group", group, label)
             else:
-                planes[index].append((number, partial(shape.decode, 0)))
-            taken += 1
-            self._labels.check_masks(taken)
+                same = ("track", wanted(item, "id")) if item.tag == "track" else ("shape", str(len(numbers)))
+            number = numbers.setdefault(same, len(numbers) + 1)
+            self.add_object(number, label, int(group) if is_grouped and group.isdecimal() else None)
+            return number
 
-        def check(objects: int) -> None:
-            self._labels.limit.check()
-            self._labels.check_objects(objects)
-
-        size, count = self._labels.size, self._labels.count
-        tracks = CvatTracks(size, count, take, partial(add_attributes, attributes), check)
-        tracks.read(path)
+        for event, item in ET.iterparse(path, ("start", "end")):
+            self.check_time()
+            is_shape = item.tag in SHAPES and item.get("outside") != "1"
+            if event == "start" and item.tag == "image":
+                image = len(pictures)
+                if pictures.setdefault(wanted(item, "name"), image) != image:
+                    raise DatasetError("two of its images have one name")
+                self._check_pictures(pictures)
+            elif event == "start" and (item.tag == "track" or (is_shape and image is not None)):
+                number = begin(item)
+            elif event == "end" and item.tag == "attribute" and number:
+                self.add_object(number, None, about={item.get("name", ""): item.text or ""})
+            elif event == "end" and is_shape:
+                if not number:
+                    raise DatasetError(f"a {item.tag} belongs to no track")
+                levels.setdefault(number, as_number(item.get("z_order", "0"), "a z_order"))
+                index = frame_of(item, self.count) if image is None else image
+                shapes.append((item.tag == "box", index, number, shape_of(item, self.size)))
+                if len(shapes) > MAX_MASKS:
+                    break  # the check below refuses them
+            if event == "end" and item.tag in ("track", "image"):
+                number, image = 0, None
+            if event == "end" and item.tag in (*SHAPES, "track", "image"):
+                item.clear()
         # A box says less than a mask: it counts where an object has nothing else, and lies below the others.
-        drawn = {(index, number) for index, found in planes.items() for number, _ in found}
-        for index, number in sorted(set(boxes) - drawn, reverse=True):
-            planes[index][:0] = [(number, partial(box.decode, 0)) for box in boxes[index, number]]
-        frames = self._frames_of(tracks.pictures) or {index: index for index in planes}
-        found = {index: planes[place] for index, place in frames.items() if place in planes}
+        drawn = {(index, number) for is_box, index, number, _ in shapes if not is_box}
+        boxes = [shape for shape in shapes if shape[0] and shape[1:3] not in drawn]
+        frames = {pictures[name]: index for name, index in self._frames_of(pictures).items()}
+        for _, place, number, shape in sorted(boxes, key=itemgetter(2)) + [it for it in shapes if not it[0]]:
+            self.add(frames.get(place, place), number, shape)
         # What lies on top comes last in the list of objects.
-        ordered = sorted(tracks.names, key=tracks.levels.__getitem__)
-        names = {number: tracks.names[number] for number in ordered}
-        return self._labels.of_planes(names, found, {}, attributes, tracks.ids)
+        return self.of_planes(lambda number: levels.get(number, 0.0))
 
-    def _frames_of(self, pictures: Sequence[str]) -> dict[int, int]:
-        """The places of images in a list, by the frame that each of them is."""
-        places = {name: place for place, name in enumerate(pictures)}
-        if len(places) < len(pictures):
-            raise DatasetError("two of its images have one name")
-        ordered = dict(sorted(places.items(), key=lambda named: natural_key(named[0])))
-        return self._labels.by_frame(ordered) if ordered else {}
+    def _frames_of(self, pictures: Mapping[str, Any]) -> dict[str, int]:
+        """The frame of each image by its name, if there are any."""
+        ordered = {name: name for name in sorted(pictures, key=natural_key)}
+        return {name: index for index, name in self.by_frame(ordered).items()} if ordered else {}
 
 
 def _score(item: Mapping[str, Any]) -> float:

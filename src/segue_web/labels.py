@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import zipfile
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from segue.arrays import BoolArray
 from segue.errors import DatasetError, SegueError
 from segue.inputs import first_line
 from segue.masks import measure
+from segue.masks.tracks import RleTrack
 from segue.types import IndexMask
 from segue_web.project import MOST_ATTRIBUTES
 from segue_web.text import without_controls
@@ -71,32 +73,17 @@ def errors_named(where: str, path: Path | None = None) -> Iterator[None]:
         raise SegueError(f"{where}: cannot be read ({reason[:200]})") from None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Labels:
-    """Objects and masks of another program.
+    """Objects and masks of another program."""
 
-    Attributes:
-        names: name of each object, by id.
-        masks: readers of the index masks, (H, W), by frame.
-        planes: of formats whose objects may overlap, what decodes each of them, by frame.
-        scores: those that are known, by frame and object.
-        where: the file that they come from, for messages.
-        ids: the numbers that objects have in the file itself, by id; objects without one are left out.
-        attributes: of the objects that have any, by name; ``group`` is the group of an object.
-    """
-
-    names: Mapping[int, str]
-    masks: Mapping[int, Read]
-    planes: Mapping[int, Planes] = field(default_factory=dict)
-    scores: Mapping[tuple[int, int], float] = field(default_factory=dict)
-    where: str = ""
-    attributes: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
-    ids: Mapping[int, int] = field(default_factory=dict)
-
-    def frames(self) -> Iterator[tuple[int, IndexMask]]:
-        """Index and mask of every frame that has one, in order; SegueError where one is damaged."""
-        for index in sorted(self.masks):
-            yield index, self._read(index)
+    names: dict[int, str] = field(default_factory=dict)  # by id, in the order of the page
+    masks: Mapping[int, Read] = field(default_factory=dict)  # readers of index masks (H, W), by frame
+    planes: Mapping[int, Planes] = field(default_factory=dict)  # decoders of objects that may overlap
+    scores: dict[tuple[int, int], float] = field(default_factory=dict)  # by frame and object
+    where: str = ""  # the file, for messages
+    attributes: dict[int, dict[str, str]] = field(default_factory=dict)  # by id; ``group`` is one of them
+    ids: dict[int, int] = field(default_factory=dict)  # the objects' own numbers in the file, by id
 
     def objects(self, index: int) -> dict[int, BoolArray]:
         """Mask of each object of a frame that has one, (H, W), bool; SegueError where it is damaged."""
@@ -111,10 +98,7 @@ class Labels:
         return {number: plane for number, plane in found.items() if plane.any()}
 
     def mask(self, index: int, size: tuple[int, int]) -> IndexMask:
-        """Index mask of a frame; empty where there is none. SegueError where it is damaged.
-
-        Returns (H, W), 0 background, 1.
-        """
+        """Index mask (H, W) of a frame; empty where there is none."""
         return self._read(index) if index in self.masks else np.zeros(size, np.uint8)
 
     def score(self, frame: int, number: int) -> float:
@@ -126,49 +110,67 @@ class Labels:
             return self.masks[index]()
 
 
-class Limit:
-    """The time that reading may take, from now on."""
-
-    def __init__(self) -> None:
-        self._end = time.monotonic() + MAX_SECONDS
-
-    def check(self) -> None:
-        """See that there is time left."""
-        if time.monotonic() > self._end:
-            raise DatasetError(f"takes longer than {MAX_SECONDS:.0f} s to read; import it in parts")
-
-
 class Collector:
-    """Makes :class:`Labels` of a video from the content of a file, within limits.
-
-    Attributes:
-        size: height and width of the video.
-        count: number of its frames.
-        where: what messages call the file.
-        limit: the time that reading may take.
-    """
+    """Makes :class:`Labels` of a video from the content of a file, within limits."""
 
     def __init__(self, video: Video, where: str) -> None:
-        self.size, self.count, self.where = video.size, video.count, where
-        self.limit = Limit()
+        self.labels = Labels(where=where)
+        self.size, self.count = video.size, video.count
+        self._end = time.monotonic() + MAX_SECONDS
+        self._planes: dict[int, Planes] = defaultdict(list)
+        self._masks = 0
         self._numbers = video.numbers
         self._named = {name: index for index, name in enumerate(video.names or ())}
 
-    def check_objects(self, objects: int) -> None:
-        """Refuse more objects than the page can list."""
-        if objects > MAX_OBJECTS:
-            raise DatasetError(f"has more than {MAX_OBJECTS} objects; import it in parts")
+    def check_time(self) -> None:
+        """Refuse what takes too long."""
+        if time.monotonic() > self._end:
+            raise DatasetError(f"takes longer than {MAX_SECONDS:.0f} s to read; import it in parts")
 
-    def check_masks(self, masks: int) -> None:
-        """Refuse more masks than a project can hold."""
-        if masks > MAX_MASKS:
+    def add_object(self, number: int, name: str | None, own: object = None, about: object = None) -> None:
+        """Take an object, or further attributes of a known one, as far as a project has room."""
+        labels = self.labels
+        if number not in labels.names:
+            if len(labels.names) >= MAX_OBJECTS:
+                raise DatasetError(f"has more than {MAX_OBJECTS} objects; import it in parts")
+            labels.names[number] = without_controls(name or "")[:LONGEST_NAME] or f"Object {number}"
+            if isinstance(own, int):
+                labels.ids[number] = own
+        for name, value in about.items() if isinstance(about, dict) else ():
+            name, known = without_controls(name), labels.attributes.setdefault(number, {})
+            room = name in known or len(known) < MOST_ATTRIBUTES
+            if room and 0 < len(name) <= LONGEST_NAME and isinstance(value, str | int | float):
+                known[name] = without_controls(str(value))[:LONGEST_VALUE]
+
+    def add(self, frame: int, number: int, shape: RleTrack, at: int = 0, score: float | None = None) -> None:
+        """Take a mask of an object on a frame, which is decoded when it is asked for."""
+        self._masks += 1
+        if self._masks > MAX_MASKS:
             raise DatasetError(f"has more than {MAX_MASKS} masks; import it in parts")
+        self._planes[frame].append((number, partial(shape.decode, at)))
+        if score is not None:
+            self.labels.scores[frame, number] = score
+
+    def of_planes(self, order: Callable[[int], Any] | None = None) -> Labels:
+        """Labels of the masks that were added; ``order`` sorts the objects, the last of which is on top."""
+        labels = self.labels
+        labels.planes = self._planes
+        labels.masks = {index: partial(_stacked, found, self.size) for index, found in self._planes.items()}
+        if order is not None:
+            labels.names = {number: labels.names[number] for number in sorted(labels.names, key=order)}
+        return labels
+
+    def of_files(self, reads: Mapping[int, Read]) -> Labels:
+        """Labels of mask files; where no record names the objects, all files are looked through for them."""
+        labels = self.labels
+        labels.masks = {index: partial(self._checked, read) for index, read in reads.items()}
+        if not labels.names:
+            for number in sorted(self._ids_in(labels.masks.values())):
+                self.add_object(number, None, number)
+        return labels
 
     def by_frame(self, named: Mapping[str, T]) -> dict[int, T]:
-        """Named items by frame: in order if there is one for each frame, else by the names.
-
-        A name is the name or the number of an image of the video, else the index.
-        """
+        """Named items by frame: in order if each frame has one, else by names or numbers of images."""
         if len(named) == self.count:
             return dict(enumerate(named.values()))
         known = self._numbers or {index: index for index in range(self.count)}
@@ -186,51 +188,10 @@ class Collector:
             numbered[index] = value
         return numbered
 
-    def of_files(
-        self,
-        reads: Mapping[int, Read],
-        names: Mapping[int, str | None] | None = None,
-        scores: Mapping[tuple[int, int], float] | None = None,
-    ) -> Labels:
-        """Labels of mask files; where no record names the objects, all files are looked through for them."""
-        masks = {index: partial(self._checked, read) for index, read in reads.items()}
-        if not names:
-            names = dict.fromkeys(sorted(self._ids_in(masks.values())))
-        return self._labels(names, masks, scores, {}, {number: number for number in names})
-
-    def of_planes(
-        self,
-        names: Mapping[int, str | None],
-        planes: Mapping[int, Planes],
-        scores: Mapping[tuple[int, int], float],
-        attributes: Mapping[int, Mapping[str, str]],
-        ids: Mapping[int, object],
-    ) -> Labels:
-        """Labels of masks that stand object by object; ``names`` has the objects in the order of the page.
-
-        ``planes``: by frame each object with what decodes its mask, (H, W), bool.
-        """
-        masks = {index: partial(_stacked, found, self.size) for index, found in planes.items()}
-        numbers = {number: own for number, own in ids.items() if isinstance(own, int)}
-        return self._labels(names, masks, scores, attributes, numbers, planes)
-
-    def _labels(
-        self,
-        names: Mapping[int, str | None],
-        masks: Mapping[int, Read],
-        scores: Mapping[tuple[int, int], float] | None,
-        attributes: Mapping[int, Mapping[str, str]],
-        ids: Mapping[int, int],
-        planes: Mapping[int, Planes] | None = None,
-    ) -> Labels:
-        self.check_objects(len(names))
-        known = {i: without_controls(name or "")[:LONGEST_NAME] or f"Object {i}" for i, name in names.items()}
-        return Labels(known, masks, planes or {}, scores or {}, self.where, attributes, ids)
-
     def _ids_in(self, reads: Iterable[Read]) -> set[int]:
         found: set[int] = set()
         for read in reads:
-            self.limit.check()
+            self.check_time()
             found |= measure(read()).keys()
         return found
 
@@ -238,19 +199,8 @@ class Collector:
         mask = read()
         if mask.shape != self.size:
             shape, video = (f"{width}x{height}" for height, width in (mask.shape, self.size))
-            raise DatasetError(f"{self.where}: a mask is {shape}, the video {video}")
+            raise DatasetError(f"{self.labels.where}: a mask is {shape}, the video {video}")
         return mask
-
-
-def add_attributes(known: dict[int, dict[str, str]], number: int, given: Any) -> None:
-    """Take texts, numbers and truth values that a file says of an object, as far as a project has room."""
-    if not isinstance(given, dict):
-        return
-    for name, value in ((without_controls(name), value) for name, value in given.items()):
-        own = known.setdefault(number, {})
-        room = name in own or len(own) < MOST_ATTRIBUTES
-        if room and 0 < len(name) <= LONGEST_NAME and isinstance(value, str | int | float):
-            own[name] = without_controls(str(value))[:LONGEST_VALUE]
 
 
 def _stacked(planes: Planes, size: tuple[int, int]) -> IndexMask:

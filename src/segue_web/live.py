@@ -1,8 +1,4 @@
-"""The page of a run: an observer that shows in the browser what a job does, while it does it.
-
-The run only notes the frame that it has done. A page asks for the next image when it has drawn the last
-one, and gets the newest there is; an image is compressed then, once for all pages.
-"""
+"""The page of a run: each page asks for the newest frame, which is compressed once, when it has drawn one."""
 
 from __future__ import annotations
 
@@ -15,7 +11,6 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +27,6 @@ from segue.video.events import Event
 from segue.video.zones import Zone
 from segue_web.guard import LocalServer, guarded_app
 from segue_web.project import COLOURS
-from segue_web.running import report_address
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -63,19 +57,12 @@ FAREWELL = 2.0
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """The newest frame of a run and its result.
+    """The newest frame of a run and its result."""
 
-    Attributes:
-        number: of the frame in the run, from 1.
-        frame: the image, perhaps reduced.
-        result: its masks.
-        full: height and width of the source, which zones refer to.
-    """
-
-    number: int
+    number: int  # in the run, from 1
     frame: Frame
     result: Segmentation
-    full: tuple[int, int]
+    full: tuple[int, int]  # size of the source, which zones refer to
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +75,7 @@ class _Picture:
 
 
 class LivePage(Observer):
-    """Serves the page of a job while it runs, and passes all progress on to another observer.
-
-    Used as a context manager: the server ends with the block, and pages say how the run ended.
-
-    Args:
-        observer: receives the progress as well.
-        port: of the page; 0 takes a free one.
-        browser: open the page in the browser.
-
-    Raises:
-        SegueError: the port cannot be used.
-    """
+    """Serves the page of a job while it runs, and passes all progress on to another observer."""
 
     def __init__(self, observer: Observer, *, port: int = 0, browser: bool = False) -> None:
         self.sees_results = observer.sees_results
@@ -118,8 +94,7 @@ class LivePage(Observer):
         self._picture: _Picture | None = None
         self._pages: set[WebSocket] = set()
         self._encoder = ThreadPoolExecutor(1, "segue-page-picture", lower_thread_priority)
-        announce = partial(report_address, browser=browser)
-        self._server = LocalServer(self.make_app, port, announce, longest=LONGEST)
+        self._server = LocalServer(self.make_app, port, browser, LONGEST)
 
     def __enter__(self) -> Self:
         return self

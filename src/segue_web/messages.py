@@ -21,7 +21,7 @@ from segue.masks import Rle, decode_rle
 from segue.masks.rle import check_runs
 from segue.prompts.extents import Extent
 from segue.types import Box
-from segue_web.text import without_controls
+from segue_web.text import first_problem, without_controls
 
 MAX_BYTES = 4 << 20
 """Longest message."""
@@ -45,6 +45,17 @@ def _without_controls(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_without_controls)]
 Name = Annotated[Text, Field(min_length=1, max_length=80)]
+Runs = Annotated[str, Field(max_length=MAX_BYTES)]
+"""Run lengths of a mask, compressed as COCO does."""
+
+
+def plane_of(counts: Runs, what: str, height: int, width: int) -> npt.NDArray[np.bool_]:
+    """The mask of run lengths that a page sent, (H, W)."""
+    try:
+        check_runs([counts.encode("utf-8", "surrogatepass")], height * width)
+    except DatasetError as error:
+        raise SegueError(f"{what} is damaged: {error}") from None
+    return decode_rle(Rle(size=[height, width], counts=counts))
 
 
 class Message(BaseModel):
@@ -91,10 +102,7 @@ class Edit(Message):
 
 
 class ClickEdit(Edit):
-    """All clicks and the box of the object on this frame, earlier ones included.
-
-    ``extent`` is the granularity of clicks: object, part, or group.
-    """
+    """All clicks and the box of the object on this frame, earlier ones included, and their granularity."""
 
     op: Literal["click"]
     points: Annotated[list[tuple[Coordinate, Coordinate, bool]], Field(max_length=200)] = []
@@ -120,15 +128,7 @@ class StrokeEdit(Edit):
 
     op: Literal["stroke"]
     add: bool
-    counts: Annotated[str, Field(max_length=MAX_BYTES)]
-
-    def plane(self, height: int, width: int) -> npt.NDArray[np.bool_]:
-        """The pixels, (H, W)."""
-        try:
-            check_runs([self.counts.encode("utf-8", "surrogatepass")], height * width)
-        except DatasetError as error:
-            raise SegueError(f"the stroke is damaged: {error}") from None
-        return decode_rle(Rle(size=[height, width], counts=self.counts))
+    counts: Runs
 
 
 class PolygonEdit(Edit):
@@ -151,10 +151,7 @@ class ForgetEdit(Edit):
 
 
 class ObjectEdit(Message):
-    """Name, class, group, colour, attributes, visibility and lock of an object, and of those in ``also``.
-
-    An empty class or group takes it away, and so does None of an attribute.
-    """
+    """Changes of an object and those in ``also``; empty removes a class or group, None an attribute."""
 
     op: Literal["object"]
     object: Number
@@ -191,11 +188,7 @@ class Undo(Message):
 
 
 class Track(Message):
-    """Follow objects from the corrected frame nearest to ``frame``; ``resume`` continues the last.
-
-    Without ``objects`` all that are not locked are followed.
-    Only frames from ``first`` to ``last`` get masks; None is the last one of the video.
-    """
+    """Follow unlocked objects from the nearest corrected frame; ``resume`` continues the last tracking."""
 
     op: Literal["track"]
     direction: Literal["forward", "back", "between"]
@@ -221,19 +214,25 @@ class Find(Message):
     text: Annotated[str, Field(max_length=200)] = ""
 
 
+class Suggestion(BaseModel):
+    """An object that a detector found; its score is None where that is unknown."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    counts: Runs
+    label: Annotated[Text, Field(max_length=200)] | None
+    score: Annotated[float, Field(allow_inf_nan=False)] | None
+
+
 class Adopt(Message):
-    """Make objects of what was proposed; ``look`` is what the answer to `find` said."""
+    """Make objects of what was proposed."""
 
     op: Literal["adopt"]
-    look: Index
-    chosen: Annotated[list[Index], Field(max_length=1000)]
+    frame: Index
+    chosen: Annotated[list[Suggestion], Field(min_length=1, max_length=1000)]
 
 
 class Export(Message):
-    """Write the masks of some frames for another program.
-
-    Frames without annotation are exported only with ``all_frames``; ``soft`` gives cut-outs soft edges.
-    """
+    """Write the masks of some frames for another program; ``soft`` gives cut-outs soft edges."""
 
     op: Literal["export"]
     format: ExportFormat
@@ -245,11 +244,7 @@ class Export(Message):
 
 
 class Import(Message):
-    """Bring an uploaded file into the project, or only say what that would change.
-
-    ``upload`` is what the answer to the upload said; ``targets`` the object whose masks each object of the
-    file replaces, None for a new object.
-    """
+    """Import an upload into the objects that its own are to be, or only say what would change."""
 
     op: Literal["import"]
     upload: Index
@@ -293,6 +288,4 @@ def parse(text: str) -> AnyMessage:
     try:
         return _ADAPTER.validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise SegueError(f"the request is not valid: {place + ': ' if place else ''}{first['msg']}") from None
+        raise SegueError(f"the request is not valid: {first_problem(error)}") from None

@@ -1,8 +1,4 @@
-"""A project of the page: objects, prompts, masks and history in one folder that survives any kill.
-
-All of it is in ``project.db``. Each object has its own mask on a frame, as run lengths, so that objects may
-overlap; the order of the objects says which is on top where one index mask is asked for.
-"""
+"""A project of the page, in one folder that survives any kill; objects may overlap, the last is on top."""
 
 from __future__ import annotations
 
@@ -37,22 +33,13 @@ MOST_ATTRIBUTES = 40
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Origin and confidence of the mask of an object on a frame.
-
-    Attributes:
-        kind: where its mask comes from.
-        score: the IoU to be expected, in 0..1, as the tracker, the prompter of a click or a detector says;
-            1 where a person drew it, or it is unknown.
-        area: pixels.
-        weight: share of the later correction where two directions were joined, in 0..1; None elsewhere.
-        agreement: IoU of the two directions there.
-    """
+    """Origin and confidence of the mask of an object on a frame."""
 
     kind: Kind
-    score: float = 1.0
-    area: int = 0
-    weight: float | None = None
-    agreement: float | None = None
+    score: float = 1.0  # the IoU to be expected; 1 of what a person drew
+    area: int = 0  # pixels
+    weight: float | None = None  # share of the later correction where two directions were joined
+    agreement: float | None = None  # IoU of the two directions there
 
 
 MarkedMask = tuple[BoolArray, Mark]
@@ -75,12 +62,7 @@ def composed(masks: Mapping[int, str], size: tuple[int, int]) -> IndexMask:
 
 
 class Project(Store):
-    """An open project about a video, which JSON values describe; one process at a time.
-
-    Raises:
-        SegueError: another process has it open, it belongs to another video, or is damaged.
-        SinkError: the folder cannot be written to.
-    """
+    """An open project about a video, which JSON values describe; one process at a time."""
 
     def __init__(self, folder: Path, video: Mapping[str, Any], size: tuple[int, int]) -> None:
         self.size = size
@@ -201,10 +183,7 @@ class Project(Store):
         return number
 
     def set_object(self, number: int, **values: Any) -> None:
-        """Change what :meth:`objects` gives of an object, inside :meth:`change`.
-
-        Of ``attributes`` those that are given change, and None removes one.
-        """
+        """Change what :meth:`objects` gives of an object, inside :meth:`change`; an attribute None goes."""
         row = self._object(number)
         if "attributes" in values:
             changed = json.loads(row["attributes"] or "{}") | values.pop("attributes")
@@ -231,12 +210,7 @@ class Project(Store):
         self._changed.frames.add(frame)
 
     def put(self, frame: int, objects: Mapping[int, MarkedMask]) -> None:
-        """Put masks of objects into a frame, inside :meth:`change`; other objects keep theirs.
-
-        A mask that a person gave is replaced only by one that a person gives.
-
-        ``objects``: mask (H, W), bool, and mark by object.
-        """
+        """Put masks (H, W), bool, into a frame, inside :meth:`change`; only a person's replace a person's."""
         known = self.marks(frame)
         for number, (plane, mark) in objects.items():
             if mark.kind != "given" and number in known and known[number].kind == "given":

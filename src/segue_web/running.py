@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import webbrowser
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +14,6 @@ from segue.jobs.values import AnnotateJob
 
 if TYPE_CHECKING:
     from segue_web.live import LivePage
-    from segue_web.server import Backend
 
 MOST_LISTED = 20
 """Objects of an imported file that the terminal lists."""
@@ -31,6 +27,7 @@ def run_job(job: AnnotateJob, observer: Observer) -> None:
     from segue.weights import load_for
     from segue_web.annotate import AnnotateBackend
     from segue_web.importing import effects, read_import
+    from segue_web.server import serve
     from segue_web.video import Video
 
     load_for("track", job.model.name, job.model.weights)  # what is wrong shows now, not at the first tracking
@@ -59,7 +56,7 @@ def run_job(job: AnnotateJob, observer: Observer) -> None:
             typer.echo(f"{path}: and {len(wanted) - MOST_LISTED} more objects")
         backend.import_all(given, wanted)
     observer.written("project", folder)
-    serve_page(backend, job.port, job.browser)
+    serve(backend, job.port, job.browser)
 
 
 def copy_project(video: Path, project: Path | None, target: Path) -> Path:
@@ -81,20 +78,6 @@ def live_page(observer: Observer, port: int, browser: bool) -> LivePage:
     from segue_web.live import LivePage
 
     return LivePage(observer, port=port, browser=browser)
-
-
-def serve_page(backend: Backend, port: int, browser: bool) -> None:
-    """Serve a page until Ctrl-C, at an address that is reported and, if wanted, opened in the browser."""
-    from segue_web.server import serve
-
-    serve(backend, port, partial(report_address, browser=browser))
-
-
-def report_address(address: str, browser: bool) -> None:
-    """Report the address of a page that answers, and open it if that is wanted."""
-    typer.echo(f"Ctrl-C ends; the page is at {address}")
-    if browser:  # some browsers come back only when they are closed
-        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
 
 def need_web() -> None:

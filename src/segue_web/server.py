@@ -29,10 +29,7 @@ Send = Callable[[dict[str, Any]], None]
 
 
 class Backend:
-    """The backend of a page: a project that is worked on, or results that are shown.
-
-    ``send`` sends an event to all pages, once there are any. By itself a backend imports and exports nothing.
-    """
+    """The backend of a page, by itself one that imports and exports nothing; ``send`` reaches all pages."""
 
     def __init__(self, video: Video) -> None:
         self.video = video
@@ -182,6 +179,6 @@ def _zipped(folder: Path) -> Path:
     return path
 
 
-def serve(backend: Backend, port: int, announce: Callable[[str], None]) -> None:
-    """Run until Ctrl-C."""
-    LocalServer(partial(make_app, backend), port, announce, longest=messages.MAX_BYTES).run()
+def serve(backend: Backend, port: int, browser: bool) -> None:
+    """Serve a page until Ctrl-C, at an address that is printed and, if wanted, opened in the browser."""
+    LocalServer(partial(make_app, backend), port, browser, messages.MAX_BYTES).run()

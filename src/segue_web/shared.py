@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import astuple
 from typing import Any, TypeVar
 
-from segue_web.interpolation import Shown, shown
+from segue_web.interpolation import Corners, shown
 from segue_web.project import Mark, Project
 from segue_web.server import Send
 from segue_web.store import Changed
@@ -18,11 +18,7 @@ T = TypeVar("T")
 
 
 class SharedProject:
-    """A project, the one thread that uses it, and the pages that are notified of its changes.
-
-    Attributes:
-        project: the project; what reads or changes it runs in :meth:`run`.
-    """
+    """A project, the one thread that reads and changes it, and the pages that are notified of changes."""
 
     def __init__(self, project: Project, send: Send) -> None:
         self.project = project
@@ -53,9 +49,8 @@ class SharedProject:
         event: dict[str, Any] = {"event": "changed", **about}
         if changed.objects:
             event["objects"] = self.project.objects()
-        if changed.polygons:
-            event["polygons"] = True  # what pages know of other frames is out of date
-        if len(changed.frames) == 1:
+        # A polygon is shown on all frames: what pages know of these is out of date.
+        if len(changed.frames) == 1 and not changed.polygons:
             event["frames"] = [self.frame(index) for index in changed.frames]
         elif changed.frames:
             event["timeline"] = self.project.timeline()
@@ -64,20 +59,17 @@ class SharedProject:
 
     def frame(self, index: int) -> dict[str, Any]:
         """All that a page shows of a frame."""
-        marks = self.project.marks(index)
+        marks, polygons = self.project.marks(index), self.project.polygons()
         return {
             "frame": index,
             "revision": self.project.revision,
             "masks": self.project.masks(index),
             "prompts": self.project.prompts(index),
-            "polygons": {i: shape._asdict() for i, shape in self._polygons(index, marks).items()},
+            "polygons": {i: self._polygon(keys, index, marks.get(i)) for i, keys in polygons.items()},
             "marks": {i: astuple(mark) for i, mark in marks.items()},
         }
 
-    def _polygons(self, index: int, marks: Mapping[int, Mark]) -> dict[int, Shown]:
-        """The polygons that a page offers to be moved, by object."""
-        found = {}
-        for i, keys in self.project.polygons().items():
-            between = i in marks and marks[i].kind == "interpolated"
-            found[i] = shown(keys, index, between=between)
-        return found
+    def _polygon(self, keys: Mapping[int, Corners], index: int, mark: Mark | None) -> dict[str, Any]:
+        """The polygon of an object that a page offers to be moved."""
+        corners, kind = shown(keys, index, between=mark is not None and mark.kind == "interpolated")
+        return {"corners": corners.round(1).tolist(), "kind": kind}

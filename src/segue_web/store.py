@@ -60,13 +60,7 @@ class StaleError(SegueError):
 
 @dataclass(slots=True)
 class Changed:
-    """Frames and lists that a change has touched; the page asks for these again.
-
-    Attributes:
-        frames: numbers of frames with other masks, marks or prompts.
-        objects: whether an object was added, changed or removed.
-        polygons: whether a polygon was, which is shown on all frames.
-    """
+    """Frames that a change has touched, and whether it has touched objects or polygons."""
 
     frames: set[int]
     objects: bool = False
@@ -109,10 +103,7 @@ class Store:
 
     @staticmethod
     def copy(folder: Path, target: Path) -> None:
-        """Copy a project as of its last saved change, also while a page has it open.
-
-        Raises SegueError where there is no project, and SinkError where ``target`` has one already.
-        """
+        """Copy a project as of its last saved change, also while a page has it open."""
         source, copied = folder / "project.db", target / "project.db"
         if not source.is_file():
             raise SegueError(f"{folder}: there is no project to copy")
@@ -238,10 +229,8 @@ class Store:
 
     def set_settings(self, values: Row) -> None:
         """Change what the pages remember; it is no step of the history."""
-        try:
+        with self._saving():
             self._set_meta("settings", json.dumps({**self.settings(), **values}))
-        except sqlite3.OperationalError as error:
-            raise self._unsaved(error) from None
 
     def begin_job(self, spec: Row, total: int) -> int:
         """Note that a computation begins; an earlier one that was interrupted is given up."""
@@ -259,10 +248,8 @@ class Store:
         sql = (
             "UPDATE jobs SET done=coalesce(?, done), at=coalesce(?, at), state=coalesce(?, state) WHERE id=?"
         )
-        try:
+        with self._saving():
             self._db.execute(sql, (done, at, state, number))
-        except sqlite3.OperationalError as error:
-            raise self._unsaved(error) from None
 
     def interrupted(self) -> Row | None:
         """The computation that a kill or a stop interrupted: ``spec``, ``done``, ``total`` and ``at``."""
@@ -311,25 +298,27 @@ class Store:
     @contextmanager
     def _transaction(self) -> Iterator[Changed]:
         self._changed = Changed(set())
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            yield self._changed
-            revision = self.revision + 1
-            self._set_meta("revision", revision)
-            self._db.execute("COMMIT")
-        except BaseException as error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-                self._prompt_revision += 1
-            if isinstance(error, sqlite3.OperationalError):
-                raise self._unsaved(error) from None
-            raise
-        finally:
-            self._entry = None
+        with self._saving():
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield self._changed
+                revision = self.revision + 1
+                self._set_meta("revision", revision)
+                self._db.execute("COMMIT")
+            finally:
+                self._entry = None
+                if self._db.in_transaction:  # it has failed
+                    self._db.execute("ROLLBACK")
+                    self._prompt_revision += 1
         self._frame_revisions.update(dict.fromkeys(self._changed.frames, revision))
 
-    def _unsaved(self, error: sqlite3.OperationalError) -> SinkError:
-        return SinkError(f"{self.folder}: cannot be saved ({error}); free some space and do it again")
+    @contextmanager
+    def _saving(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            text = f"{self.folder}: cannot be saved ({error}); free some space and do it again"
+            raise SinkError(text) from None
 
     def _one(self, sql: str, *values: Any) -> sqlite3.Row | None:
         row: sqlite3.Row | None = self._db.execute(sql, values).fetchone()

@@ -1,8 +1,10 @@
-"""Texts that people give, which other programs have to read."""
+"""Texts that people give, which other programs have to read, and texts about requests."""
 
 from __future__ import annotations
 
 import unicodedata
+
+from pydantic import ValidationError
 
 
 def without_controls(text: str) -> str:
@@ -10,3 +12,10 @@ def without_controls(text: str) -> str:
     return "".join(
         one for one in text if unicodedata.category(one) not in ("Cc", "Cs") and one not in "\ufffe\uffff"
     )
+
+
+def first_problem(error: ValidationError, whole: str = "") -> str:
+    """Place and reason of the first error of a request; ``whole`` is the place of one of all of it."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place + ': ' if place else whole}{first['msg']}"

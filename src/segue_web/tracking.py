@@ -34,17 +34,11 @@ _NO_MASK: IndexMask = np.zeros((0, 0), np.uint8)
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
-    """A corrected frame; known objects without a pixel are not visible there.
+    """A corrected frame; known objects without a pixel are not visible there."""
 
-    Attributes:
-        mask: ids of the objects, (H, W), 0 is background.
-        known: ids of the objects that were checked.
-        expected: IoU to be expected of the masks that no person drew, by id.
-    """
-
-    mask: IndexMask
-    known: frozenset[int]
-    expected: Mapping[int, float] = field(default_factory=dict)
+    mask: IndexMask  # (H, W); known objects without a pixel are not visible
+    known: frozenset[int]  # objects that were checked
+    expected: Mapping[int, float] = field(default_factory=dict)  # IoU of masks that no person drew
 
 
 Steps = Iterator[tuple[int, dict[int, MarkedMask]]]
@@ -138,7 +132,7 @@ def track_job(
     join: bool,
     kept: range,
 ) -> Steps:
-    """Job of :meth:`segue_web.worker.Worker.begin` that tracks."""
+    """Job of :meth:`segue_web.worker.Worker.steps` that tracks."""
     network, video, device = tools.network, tools.video, tools.device
     if join:
         steps = between(network, video, corrected, start, stop, objects, device=device)
@@ -156,12 +150,7 @@ def follow(
     *,
     device: str | None = None,
 ) -> Iterator[Segmentation]:
-    """Results from the corrected frame ``start`` to ``stop``, in either direction, without ``start`` itself.
-
-    Every other corrected frame is memory from the beginning, on whichever side of the way it lies; those with
-    fewer objects are shown to the session first, so that an object that came later is new there and not
-    hidden. Given masks are the last to make room in the memory.
-    """
+    """Results after ``start`` up to ``stop``; all corrected frames are memory from the beginning."""
     if start not in corrected:
         raise PromptError(f"frame {start} has no corrected object to start from; click one there first")
     session = track_session(network, TrackOptions(), device=device)
@@ -207,12 +196,7 @@ def between(
     *,
     device: str | None = None,
 ) -> Steps:
-    """Follow from two corrected frames towards each other, and join both by their distance.
-
-    First come the results of the forward direction, then, from the end to the beginning, the joined ones: on
-    a frame the probabilities ``(1 - w) forward + w backward``, with ``w`` running from 0 at ``first`` to 1 at
-    ``last``, so that the nearer correction weighs more.
-    """
+    """Follow from two corrected frames, first forwards; of the mean, the nearer correction weighs more."""
     if last - first > MOST_BETWEEN:
         raise PromptError(
             f"{last - first} frames are more than {MOST_BETWEEN} to join; correct one in between"

@@ -34,9 +34,6 @@ from segue.video.sinks import frame_name
 SCAN_BYTES = 256 << 20
 """Files without an index of their frames are read through when they open; larger ones meanwhile."""
 
-CACHE_BYTES = 96 << 20
-"""JPEG images that are kept."""
-
 CHUNK_BYTES = 256 << 20
 """Decoded frames that :meth:`Video.walk` holds when it runs backwards."""
 
@@ -50,25 +47,11 @@ def number_in(name: str) -> int | None:
 
 
 class Video:
-    """A video file or a folder of images whose frames can be asked for by index.
-
-    Attributes:
-        size: height and width.
-        fps: mean frames a second.
-        names: name of each image without its ending, by frame, for folders of images; None for others,
-            and where two images share a name.
-        exact: whether index and time belong together for sure; False while a long file without an index is
-            read through, when both are guessed from the frame rate.
-        index: the frames of a video file, for another process that opens it; None for images.
-
-    Raises:
-        SourceError: it cannot be read as a video.
-    """
+    """A video file or a folder of images whose frames can be asked for by index."""
 
     def __init__(self, path: Path, index: FrameOrder | None = None) -> None:
         self.path, self.name = path, path.stem if path.is_file() else path.resolve().name
         self._lock = threading.Lock()
-        self._jpegs: dict[int, bytes] = {}  # the one that was asked for last stands last
         self._container: av.container.InputContainer | None = None
         self._files: list[Path] = []
         self.names: tuple[str, ...] | None = None
@@ -149,7 +132,6 @@ class Video:
             index = _scanned(self.path, report)
             with self._lock:
                 self._take(index)
-                self._jpegs.clear()
                 self._next, self.exact, self.progress = -1, True, 1.0
 
     def frame_name(self, index: int) -> str:
@@ -170,19 +152,14 @@ class Video:
             return Frame(index, self.time(self._checked(index)), self._picture(index))
 
     def jpeg(self, index: int, *, near: bool = False) -> bytes:
-        """A frame as JPEG."""
+        """A frame as JPEG, or with ``near`` the key frame before it, which is there sooner."""
         with self._lock:
             self._checked(index)
-            if near and index not in self._jpegs and not self._files:
-                index = self._key_of(index)
-            data = self._jpegs.pop(index, None)
-            if data is None:
-                picture = cv2.cvtColor(self._picture(index), cv2.COLOR_RGB2BGR)
-                data = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))[1].tobytes()
-            self._jpegs[index] = data
-            while sum(map(len, self._jpegs.values())) > CACHE_BYTES:
-                del self._jpegs[next(iter(self._jpegs))]
-            return data
+            picture = self._picture(self._key_of(index) if near and not self._files else index)
+        coded = cv2.imencode(
+            ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, QUALITY)
+        )
+        return coded[1].tobytes()
 
     def walk(self, start: int, stop: int) -> Iterator[Frame]:
         """Frames from ``start`` to ``stop``, both included, forwards or backwards."""
@@ -256,10 +233,7 @@ class Video:
 
 
 def _indexed(stream: VideoStream) -> FrameOrder | None:
-    """From the index of the container, if it lists every frame and their distance is constant.
-
-    The index of MP4 has decoding times; with a constant distance the times of presentation are as far apart.
-    """
+    """From the index of the container, if it lists every frame and their distance is constant."""
     entries = stream.index_entries
     count = len(entries)
     if count == 0 or count != stream.frames:

@@ -1,7 +1,4 @@
-"""The backend of the page of ``segue view``: results to look at, or two to compare.
-
-Two are compared object by object as DAVIS does, or by all foreground as CDnet2014 does.
-"""
+"""The backend of the page of ``segue view``: results, or two by objects as in DAVIS or as in CDnet2014."""
 
 from __future__ import annotations
 
@@ -39,69 +36,25 @@ MATCHED_FRAMES = 24
 """Frames, spread over the video, on which objects of two results are matched."""
 
 
-class OfObjects:
-    """J and F of DAVIS, means over the frames that it scores."""
+class Comparison:
+    """Two results of one video by J and F of DAVIS, means over the frames that it scores."""
 
     columns: tuple[str, ...] = ("J", "F")
 
-    def scored(self, frames: Sequence[int]) -> Sequence[int]:
-        """Scored frames of the ground truth: not the first, which is given, nor the last."""
-        return frames[1:-1]
+    def __init__(self, first: Labels, second: Labels, size: tuple[int, int]) -> None:
+        self.first, self.second, self._size = first, second, size
+        self.scored: Sequence[int] = sorted(second.masks)[1:-1]  # not the first, which is given, nor the last
+        self.ids = self._matched()  # of the second result's objects among the first one's
+        self._scores: dict[int, dict[int, Any]] = {}
 
-    def look(self, index: int, found: BoolArray, truth: BoolArray) -> tuple[float, float]:
-        """J and F of one object on a frame."""
+    def look(self, index: int, found: BoolArray, truth: BoolArray) -> Any:
+        """What is known of one object on a frame."""
         return region_similarity(found, truth), contour_accuracy(found, truth)
 
-    def values(self, looks: Sequence[tuple[float, float]]) -> list[float]:
-        """Means over frames."""
+    def values(self, looks: Sequence[Any]) -> list[float]:
+        """The measures of what is known of some frames."""
         means: list[float] = np.mean(looks, axis=0).tolist()
         return means
-
-
-class OfForeground:
-    """Recall, precision and F of CDnet2014, of the pixels of all frames together.
-
-    For labels of CDnet2014, unknown and outside pixels do not count.
-    """
-
-    columns: tuple[str, ...] = ("Re", "Pr", "F")
-
-    def __init__(self, truth: Labels) -> None:
-        self._truth = truth if is_labels(truth) else None
-
-    def scored(self, frames: Sequence[int]) -> Sequence[int]:
-        """All frames count."""
-        return frames
-
-    def look(self, index: int, found: BoolArray, truth: BoolArray) -> Counts:
-        """Count the pixels of a frame."""
-        labels = np.where(truth, MOTION, STATIC).astype(np.uint8)
-        if self._truth is not None and index in self._truth.masks:
-            labels = np.asarray(self._truth.masks[index](), np.uint8)
-            labels = np.where(labels == 1, MOTION, labels).astype(np.uint8)
-        return ForegroundAccumulator(ignored=(UNKNOWN, OUTSIDE)).update(found, labels)
-
-    def values(self, looks: Sequence[Counts]) -> list[float]:
-        """Measures of the pixels of all frames together."""
-        measures = sum(looks, Counts()).measures()
-        return [measures[name] for name in self.columns]
-
-
-class Comparison:
-    """Two results of one video; the second may be the ground truth.
-
-    ``measure`` None takes ``foreground`` for labels of CDnet2014, else ``davis``. ``ids`` are those of the
-    second result's objects among the first one's.
-    """
-
-    def __init__(self, first: Labels, second: Labels, size: tuple[int, int], measure: str | None) -> None:
-        self._measure: Any = OfObjects()
-        if (measure or measure_of(second)) == "foreground":
-            self._measure = OfForeground(second)
-            first, second = foreground_of(first), foreground_of(second)
-        self.first, self.second, self._size = first, second, size
-        self.ids = self._matched()
-        self._scores: dict[int, dict[int, Any]] = {}
 
     def masks(self, index: int) -> tuple[IndexMask, IndexMask]:
         """The masks of both results on a frame. Returns two index masks (H, W)."""
@@ -112,24 +65,22 @@ class Comparison:
         if index not in self._scores:
             one, two = self.masks(index)
             pairs = {mine: (one == mine, two == theirs) for theirs, mine in self.ids.items()}
-            self._scores[index] = {i: self._measure.look(index, *pair) for i, pair in pairs.items()}
+            self._scores[index] = {i: self.look(index, *pair) for i, pair in pairs.items()}
         return self._scores[index]
 
     def score(self, index: int) -> dict[str, Any]:
         """A row for each object: on the frame, and on those that count and were looked at so far."""
         here = self.frame_scores(index) if index in self.second.masks else {}
-        scored = self._measure.scored(sorted(self.second.masks))
-        known = [self._scores[i] for i in scored if i in self._scores]
+        known = [self._scores[i] for i in self.scored if i in self._scores]
         rows = [
             {
                 "object": i,
-                "here": self._measure.values([here[i]]) if i in here else None,
-                "all": self._measure.values([scores[i] for scores in known]) if known else None,
+                "here": self.values([here[i]]) if i in here else None,
+                "all": self.values([scores[i] for scores in known]) if known else None,
             }
             for i in self.ids.values()
         ]
-        columns = self._measure.columns
-        return {"columns": columns, "rows": rows, "done": len(known), "total": len(scored)}
+        return {"columns": self.columns, "rows": rows, "done": len(known), "total": len(self.scored)}
 
     def _matched(self) -> dict[int, int]:
         """The same where all agree, else by overlap; an object without a partner gets an id of its own."""
@@ -151,14 +102,31 @@ class Comparison:
         return {i: partners.get(i) or next(free) for i in theirs}
 
 
+class ForegroundComparison(Comparison):
+    """Two results by recall, precision and F of CDnet2014, over the pixels that its labels count."""
+
+    columns = ("Re", "Pr", "F")
+
+    def __init__(self, first: Labels, second: Labels, size: tuple[int, int]) -> None:
+        super().__init__(foreground_of(first), foreground_of(second), size)
+        self.scored = sorted(second.masks)
+        self._truth = second if is_labels(second) else None
+
+    def look(self, index: int, found: BoolArray, truth: BoolArray) -> Counts:
+        labels = np.where(truth, MOTION, STATIC).astype(np.uint8)
+        if self._truth is not None and index in self._truth.masks:
+            labels = np.asarray(self._truth.masks[index](), np.uint8)
+            labels = np.where(labels == 1, MOTION, labels).astype(np.uint8)
+        return ForegroundAccumulator(ignored=(UNKNOWN, OUTSIDE)).update(found, labels)
+
+    def values(self, looks: Sequence[Counts]) -> list[float]:
+        measures = sum(looks, Counts()).measures()
+        return [measures[name] for name in self.columns]
+
+
 def is_labels(labels: Labels) -> bool:
     """Whether what was read for objects are labels of CDnet2014; a frame of 0 and 255 alone reads as 1."""
     return bool(set(labels.names) & LABELS) and set(labels.names) <= LABELS | {1}
-
-
-def measure_of(truth: Labels) -> str:
-    """Default measure for a ground truth."""
-    return "foreground" if is_labels(truth) else "davis"
 
 
 def foreground_of(labels: Labels) -> Labels:
@@ -201,7 +169,10 @@ class ViewBackend(Backend):
         self._first = read_labels(results, video)
         self._comparison: Comparison | None = None
         if against:
-            self._comparison = Comparison(self._first, read_labels(against, video), video.size, measure)
+            truth = read_labels(against, video)
+            by = measure or ("foreground" if is_labels(truth) else "davis")
+            kind = ForegroundComparison if by == "foreground" else Comparison
+            self._comparison = kind(self._first, truth, video.size)
             self._first = self._comparison.first
         self._ended = threading.Event()
 
@@ -237,8 +208,8 @@ class ViewBackend(Backend):
         ]
         timeline = [
             [index, i, *mark]
-            for index, mask in self._first.frames()
-            for i, mark in self._marks(index, mask).items()
+            for index in sorted(self._first.masks)
+            for i, mark in self._marks(index, self._first.mask(index, self.video.size)).items()
         ]
         return {
             "mode": "compare" if self._comparison else "view",

@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 
-from segue.datasets.davis import DavisFolder
 from segue.masks import read_index_mask, write_index_mask
 from segue.video import open_source
-from tests.segue_web.chromium import launched
 from tests.segue_web.videos import SAMPLE, cut_of_sample
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
@@ -89,35 +85,3 @@ def test_the_tour_of_a_python_developer(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert [int(line.split()[0]) for line in lines] == list(range(FRAMES))
     assert all("(240, 432) [(1, (" in line for line in lines)
-
-
-@pytest.mark.slow
-def test_the_tour_of_an_annotator(tmp_path: Path) -> None:
-    """Click, track, look, correct, export, as the README says; what comes out is read back."""
-    test_page = pytest.importorskip("tests.segue_web.test_page", reason="playwright is not installed")
-    cut_of_sample(tmp_path / "my.mp4", FRAMES)
-    command = [sys.executable, "-m", *begin_with("annotate videos"), "--no-browser"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        address = next(found[0] for line in process.stdout if (found := re.search(r"http://\S+", line)))
-        with launched() as chromium:
-            page = test_page.Page(chromium, address)
-            page.page.mouse.click(*page.at(115, 62))  # click, with the tool that is chosen
-            page.here("Object 1: corrected by you")
-            page.page.get_by_role("button", name="Track forwards").click()
-            page.tracked()
-            page.go(3)  # look
-            page.here("tracked, confidence")
-            page.page.get_by_role("radio", name="Eraser").click()  # correct
-            page.drag((100, 50), (110, 55))
-            page.here("corrected by you")
-            exported = page.export("davis")
-            assert page.errors == []
-        process.send_signal(signal.SIGINT)
-        process.wait(60)
-    assert exported == Path("segue-out", "my.project", "exports", "my-davis")
-    (sequence,) = DavisFolder(tmp_path / exported, "val")
-    masks = [sequence.read_mask(index) for index in range(FRAMES)]
-    truth = read_index_mask(SAMPLE / "first.png") == 1
-    assert (np.logical_and(masks[0] == 1, truth)).sum() > 0.5 * truth.sum()
-    assert all(mask.any() for mask in masks)

@@ -19,7 +19,7 @@ from segue.errors import TrainingError
 from segue.jobs import TrainJob, run
 from segue.jobs.observer import Observer
 from segue.weights import read_checkpoint
-from segue_train.devices import Devices, devices_of
+from segue_train.devices import devices_of
 from tests.segue_train.scenes import save_scene
 
 TINY = {"width": "0.05", "size": "32x32", "batch": "2", "workers": "0", "device": "cpu", "log-every": "1"}
@@ -127,11 +127,10 @@ def test_two_machines_learn_what_one_learns_from_two_batches_a_step(films: Path)
 def test_devices_are_those_of_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TORCHELASTIC_RUN_ID", "LOCAL_WORLD_SIZE", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
-    assert devices_of(3) == Devices(3)
+    assert devices_of(3) == (3, 1)
     for name, value in {"TORCHELASTIC_RUN_ID": "1", "LOCAL_WORLD_SIZE": "4", "WORLD_SIZE": "8"}.items():
         monkeypatch.setitem(os.environ, name, value)
-    assert devices_of(1) == devices_of(4) == Devices(4, 2)
-    assert devices_of(1).total == 8
+    assert devices_of(1) == devices_of(4) == (4, 2)
     with pytest.raises(TrainingError, match="torchrun started 4 on this machine; leave out --devices"):
         devices_of(2)
     monkeypatch.setitem(os.environ, "WORLD_SIZE", "6")

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from segue.layers.linear import ActivatedLinear
-from segue.layers.running import inference_copy, weights_apart
+from segue.layers.running import has_bfloat16, inference_copy, weights_apart
+from segue.layers.tuning import Tuner
 from segue.models.segue_prompt import SeguePrompt
 from segue.prompts.prompter import prepared
 from segue.sessions import TrackSession
@@ -87,3 +88,15 @@ def test_threads_share_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(5):
         with ThreadPoolExecutor(4) as pool:
             assert all(map(torch.equal, pool.map(run, inputs), alone))
+
+
+@pytest.mark.parametrize("chosen", [torch.float32, torch.bfloat16])
+def test_a_processor_without_matrix_units_takes_the_precision_that_was_faster(
+    chosen: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
+    times = Tuner(None, times=False)
+    times.choices["precision"] = str(chosen)
+    monkeypatch.setattr("segue.layers.running.tuner", lambda: times)
+    assert has_bfloat16(CPU) == (chosen == torch.bfloat16)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from segue.masks import DAVIS_PALETTE, overlay
-from segue.masks.drawing import attention_strip
 
 
 @pytest.fixture
@@ -42,20 +41,3 @@ def test_the_tint_is_the_weighted_mean_with_the_palette(
 def test_sizes_that_differ_are_reported(image: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"\(120, 160\) and mask of \(3, 4\)"):
         overlay(image, np.zeros((3, 4), np.uint8))
-
-
-def test_a_strip_has_a_picture_for_each_object_in_the_order_of_ids() -> None:
-    picture = np.full((48, 64, 3), 90, np.uint8)
-    mask = np.zeros((96, 128), np.uint8)
-    mask[:20, :20], mask[60:, 60:] = 7, 2
-    maps = np.zeros((2, 6, 8), np.float32)
-    maps[0, 1, 1] = maps[1, 4, 6] = 1.0
-    strip = attention_strip(picture, mask, maps, [7, 2])
-    assert strip.shape == (48, 192, 3)
-    second, seventh = strip[:, 64:128].astype(int), strip[:, 128:].astype(int)
-    for shown, (row, column) in ((second, (36, 52)), (seventh, (12, 12))):
-        rows, columns = np.nonzero(np.abs(shown[3:-3, 3:-3] - 90).sum(2) > 30)
-        middle = rows.mean() + 3, columns.mean() + 3
-        assert max(abs(middle[0] - row), abs(middle[1] - column)) < 4
-        assert len(rows) < 48 * 64 / 2
-    assert not (second[0, 0] == seventh[0, 0]).all()  # rims in the colours of the objects

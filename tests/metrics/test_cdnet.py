@@ -85,18 +85,6 @@ def _text(counts: np.ndarray) -> str:  # type: ignore[type-arg]
     return " ".join(map(str, counts))
 
 
-def test_workers_change_nothing_and_progress_is_reported(tmp_path: Path) -> None:
-    for name in ("a", "b", "c"):
-        save_cdnet_video(tmp_path / "data" / "x" / name, {1: LABELS, 2: LABELS})
-        save_results(tmp_path / "results" / "x" / name, [HALF, LABELS])
-    steps: list[tuple[int, int, str]] = []
-    videos = open_cdnet(tmp_path / "data")
-    alone = evaluate_foreground(tmp_path / "results", videos, progress=lambda *step: steps.append(step))
-    together = evaluate_foreground(tmp_path / "results", videos, workers=2)
-    assert together.sequences == alone.sequences
-    assert steps == [(1, 3, "x/a"), (2, 3, "x/b"), (3, 3, "x/c")]
-
-
 def missing_case(root: Path) -> tuple[Path, Path]:
     """Three labelled frames, the second one without result."""
     save_cdnet_video(root / "data" / "baseline" / "office", {1: LABELS, 2: LABELS, 3: LABELS})

@@ -40,16 +40,6 @@ def test_interval_of_many_sequences_is_that_of_the_normal_law() -> None:
     assert interval.high == pytest.approx(interval.mean + half, abs=0.05 * half)
 
 
-def test_few_sequences_are_remarked() -> None:
-    few = compare(evaluation(SCORES), evaluation(SCORES), names=("old", "new"))
-    assert few.remarks[:2] == ("old: something to know", "new: something to know")
-    assert "only 3 sequences" in few.remarks[2]
-    one = compare(evaluation({"a": 0.5}), evaluation({"a": 0.5}))
-    assert "needs at least two" in one.remarks[2]
-    many = {f"s{i}": i / 30 for i in range(30)}
-    assert len(compare(evaluation(many), evaluation(many)).remarks) == 2
-
-
 def test_protocols_and_sequences_must_be_the_same() -> None:
     with pytest.raises(DatasetError, match="under one protocol"):
         compare(evaluation(SCORES), evaluation(SCORES, protocol="another"))

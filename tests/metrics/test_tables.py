@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
 from segue.metrics.measures import (
     count_pairs,
-    region_similarities,
 )
 
 
@@ -29,32 +25,3 @@ def test_pairs_of_ids_are_counted_in_noise_and_in_smooth_masks_of_any_shape(
     np.add.at(expected, (masks[0], masks[1]), 1)
     found = count_pairs(masks[0].astype(dtype), masks[1].astype(dtype), proposals, objects)
     np.testing.assert_array_equal(found, expected, strict=True)
-
-
-@pytest.mark.parametrize("objects", [1, 3])
-def test_j_of_a_frame_takes_no_longer_than_comparing_object_by_object(objects: int) -> None:
-    y, x = np.mgrid[:480, :854]
-    truth, prediction = (
-        (((y - 200) ** 2 + (x - left) ** 2 < 150**2) * (1 + (x // 100) % objects)).astype(np.uint8)
-        for left in (400, 410)
-    )
-
-    def plain() -> list[float]:
-        pairs = [(prediction == k, truth == k) for k in range(1, objects + 1)]
-        return [np.count_nonzero(a & b) / np.count_nonzero(a | b) for a, b in pairs]
-
-    def ours() -> list[float]:
-        return region_similarities(count_pairs(prediction, truth, objects, objects)).tolist()
-
-    assert ours() == plain()
-    assert _seconds(ours) < _seconds(plain)
-
-
-def _seconds(function: Callable[[], object]) -> float:
-    """Least processor time of some calls."""
-    taken = []
-    for _ in range(30):
-        start = time.thread_time()
-        function()
-        taken.append(time.thread_time() - start)
-    return min(taken)

@@ -114,19 +114,3 @@ def test_masks_of_another_size_are_refused(tmp_path: Path, ytvos: YtvosFolder) -
         save_masks(tmp_path / "results" / name, moving_squares()[:, :, 1:], step=5)
     with pytest.raises(DatasetError, match=r"sequence a, frame 00005: the result is \(40, 49\)"):
         evaluate_ytvos(tmp_path / "results", ytvos)
-
-
-def test_a_view_shows_known_objects_only(
-    tmp_path: Path, ytvos: YtvosFolder, videos: dict[str, Masks]
-) -> None:
-    results = videos["a"].copy()
-    results[:, 38:] = 9
-    save_masks(tmp_path / "results" / "a", results, step=5)
-    save_masks(tmp_path / "results" / "b", videos["b"], step=5)
-    view = evaluate_ytvos(tmp_path / "results", ytvos).view
-    assert view is not None
-    seen = view("a", "00010")
-    np.testing.assert_array_equal(seen.truth, videos["a"][2])
-    np.testing.assert_array_equal(seen.result, videos["a"][2])
-    with pytest.raises(DatasetError, match="frame 00000 was not scored"):
-        view("a", "00000")

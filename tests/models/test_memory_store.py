@@ -10,18 +10,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.errors import SegueError
 from segue.models.base import FramePrompts, Schedule, Setup
 from segue.models.memory import BicubicTracker, FramePlan, LongTermSchedule, MemoryTable
 from segue.models.memory.long_term import LongTermTracker
-from segue.models.memory.rows import Rows
 
 CHANNELS, VALUES, HEIGHT, WIDTH = 4, 3, 2, 3
 POSITIONS = HEIGHT * WIDTH
@@ -246,28 +243,6 @@ def test_a_store_goes_on_from_its_state() -> None:
     assert empty.ids == []
 
 
-def test_a_table_of_rows_is_like_a_list() -> None:
-    rng = np.random.default_rng(5)
-    table, model = Rows(reserve=3), []
-    for _ in range(200):
-        fresh = rng.normal(size=(int(rng.integers(1, 4)), 2))
-        match int(rng.integers(3)) if model else 0:
-            case 0:
-                at = int(rng.integers(len(model) + 1))
-                table.insert(at, torch.from_numpy(fresh))
-                model[at:at] = fresh.tolist()
-            case 1:
-                at = int(rng.integers(len(model) + 1))
-                table.put(at, torch.from_numpy(fresh))
-                model[at : at + len(fresh)] = fresh.tolist()
-            case _:
-                kept = np.flatnonzero(rng.random(len(model)) < 0.9)
-                table.keep(torch.from_numpy(kept))
-                model = [model[n] for n in kept]
-        assert len(table) == len(model)
-        assert table.rows.tolist() == model
-
-
 def tracker(**schedule: Any) -> LongTermTracker:
     network = SimpleNamespace(stride=16, aggregate_prompts=False)
     settings = LongTermSchedule(**schedule)
@@ -343,27 +318,6 @@ def test_the_elements_go_that_were_read_least_and_their_equals_with_them() -> No
     assert equals.long == 0
 
 
-@pytest.mark.parametrize("resize", ["bilinear", "antialias", "area"])
-def test_pictures_are_reduced_as_the_schedule_says(resize: Any) -> None:
-    reducing = tracker(short_side=6, resize=resize)
-    image = np.random.default_rng(2).integers(0, 256, (13, 20, 3)).astype(np.uint8)
-    geometry = reducing.geometry((13, 20))
-    assert geometry.working == (6, 9), "9.2 is cut"
-    small = reducing.resized(image, geometry)
-    assert small.shape == (6, 9, 3)
-    planes = torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1)[None]
-    expected = {
-        "bilinear": lambda: F.interpolate(planes, size=(6, 9), mode="bilinear", antialias=False),
-        "antialias": lambda: F.interpolate(planes, size=(6, 9), mode="bilinear", antialias=True),
-        "area": lambda: torch.from_numpy(cv2.resize(image, (9, 6), interpolation=cv2.INTER_AREA)).permute(
-            2, 0, 1
-        )[None],
-    }[resize]()
-    np.testing.assert_allclose(small, expected[0].permute(1, 2, 0).numpy(), atol=1e-3)
-    whole = reducing.resized(image[:6, :6], reducing.geometry((6, 6)))
-    assert np.array_equal(whole, image[:6, :6])
-
-
 @pytest.mark.parametrize("official", [False, True])
 def test_an_object_that_the_reduced_mask_loses_keeps_a_pixel_but_with_official(official: bool) -> None:
     mask = torch.zeros(12, 12, dtype=torch.int32)
@@ -373,36 +327,6 @@ def test_an_object_that_the_reduced_mask_loses_keeps_a_pixel_but_with_official(o
     small = geometry.unpad(geometry.mask_to_network(mask))
     assert small.shape == (8, 8)
     assert set(small.unique().tolist()) == ({0, 1} if official else {0, 1, 2})
-
-
-def test_a_schedule_of_another_network_lends_what_both_have() -> None:
-    network = SimpleNamespace(stride=16, schedule=LongTermSchedule(num_prototypes=7))
-    setup = Setup(Schedule(mem_every=3), torch.device("cpu"), torch.float32, 1 << 30)
-    schedule = LongTermTracker(network, setup).schedule
-    assert (schedule.mem_every, schedule.num_prototypes) == (3, 7)
-
-
-@pytest.mark.parametrize(
-    ("settings", "right"),
-    [
-        ({"min_mid_term_frames": 0}, False),
-        ({"min_mid_term_frames": 1}, True),
-        ({"min_mid_term_frames": 10}, False),
-        ({"min_mid_term_frames": 9}, True),
-        ({"num_prototypes": 0}, False),
-        ({"num_prototypes": 1}, True),
-        ({"num_prototypes": 128, "max_long_term_elements": 127}, False),
-        ({"num_prototypes": 128, "max_long_term_elements": 128}, True),
-        ({"include_last": True}, False),
-        ({"last_penalty": 0.5}, False),
-    ],
-)
-def test_schedules_that_cannot_work_are_refused(settings: dict[str, Any], right: bool) -> None:
-    if right:
-        tracker(**settings)
-    else:
-        with pytest.raises(SegueError, match=next(iter(settings))):
-            tracker(**settings)
 
 
 def test_pictures_are_reduced_bicubically_as_stcn_s_release_does() -> None:

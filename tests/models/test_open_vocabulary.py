@@ -19,9 +19,8 @@ from segue.jobs.running import run
 from segue.jobs.values import TrackJob
 from segue.models.detection.boxes import suppress
 from segue.models.detection.open_vocabulary import LEAST_CONCEPT, LEAST_SCORE, ask_phrases, read_model
-from segue.models.detection.released import GROUNDING_DINO, OWLV2, Released
 from segue.sessions import SessionState
-from segue.sessions.detecting import choose_for_text, concept_session
+from segue.sessions.detecting import concept_session
 
 transformers = pytest.importorskip("transformers", reason="needs the extra hf (transformers)")
 
@@ -158,39 +157,6 @@ def test_other_folders_are_refused(folder: Path, tmp_path: Path) -> None:
         read_model(tmp_path)
     with pytest.raises(CheckpointError, match="weights"):
         segue.detector("zero-shot", text="dog", device="cpu")
-
-
-def test_missing_weights_are_named(folder: Path, tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
-    for file in folder.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    tensors = load_file(folder / "model.safetensors")
-    tensors.pop(gone := sorted(tensors)[0])
-    save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
-    with pytest.raises(CheckpointError, match=gone.split(".")[-1]):
-        read_model(tmp_path)
-
-
-def test_the_cache_of_the_user_is_looked_at(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    released: Released = {"owlv2": OWLV2, "grounding-dino": GROUNDING_DINO}[folder.name]
-    assert released.folder() is None
-    place = tmp_path / f"models--{released.repository.replace('/', '--')}"
-    snapshot = place / "snapshots" / "abc"
-    snapshot.mkdir(parents=True)
-    (place / "refs").mkdir()
-    (place / "refs" / "main").write_text("abc")
-    for file in folder.iterdir():
-        (snapshot / file.name).write_bytes(file.read_bytes())
-    assert released.folder() == snapshot
-    assert choose_for_text(segue.prompts.phrases.parse_phrases("fish")) == folder.name
-    found: Any = segue.detector(text="red car", refine="none", device="cpu")
-    assert (found.names, found.rules.score) == ({1: "red car"}, released.score)
 
 
 def sam3(width: int = 32) -> tuple[Any, Any]:

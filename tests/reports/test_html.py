@@ -8,14 +8,13 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from segue.metrics.compare import compare
 from segue.metrics.evaluation import FrameView
 from segue.reports import write_comparison, write_report
-from segue.reports.html import CHARTS, WORST
+from segue.reports.html import WORST
 from tests.reports.making import HEIGHT, WIDTH, evaluation
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
@@ -103,22 +102,6 @@ def test_worst_frames_are_pictures_at_most_two_of_a_sequence(tmp_path: Path) -> 
     assert captions[:2] == ["s0, frame 00002: J 0.2500", "s1, frame 00002: J 0.2550"]
     picture = Image.open(io.BytesIO(base64.b64decode(page.addresses[0].partition(",")[2])))
     assert picture.size == (10 * WIDTH, 10 * HEIGHT)
-
-
-def test_large_pictures_are_reduced(tmp_path: Path) -> None:
-    mask = np.ones((720, 1280), np.uint8)
-    large = FrameView(mask, mask, mask == 0, np.zeros((720, 1280, 3), np.uint8))
-    write_report(evaluation({"bear": 0.75}, view=lambda sequence, frame: large), tmp_path / "r.html")
-    address = read(tmp_path / "r.html").addresses[0]
-    assert Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).size == (640, 360)
-
-
-def test_many_sequences_are_all_in_the_table_but_not_all_drawn(tmp_path: Path) -> None:
-    write_report(evaluation({f"s{i}": i / 1000 for i in range(CHARTS + 30)}), tmp_path / "r.html")
-    page = read(tmp_path / "r.html")
-    assert f"The {CHARTS} lowest of {CHARTS + 30}." in page.texts
-    assert f"s{CHARTS + 29}" in page.texts
-    assert page.tags.count("path") == CHARTS
 
 
 def test_page_appears_only_when_it_is_complete(tmp_path: Path) -> None:

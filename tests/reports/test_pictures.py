@@ -9,7 +9,7 @@ import pytest
 
 from segue.errors import SegueError
 from segue.metrics.evaluation import FrameView, Series
-from segue.reports.pictures import COLOURS, ENLARGED, closer, colour_errors, worst_frames
+from segue.reports.pictures import COLOURS, colour_errors, worst_frames
 
 
 def row(*values: int) -> np.ndarray:
@@ -30,22 +30,6 @@ def test_sizes_must_agree(wrong: str) -> None:
     parts[wrong] = parts[wrong][1:]
     with pytest.raises(SegueError, match="one size"):
         colour_errors(FrameView(**parts))
-
-
-def frame_with(rows: slice, columns: slice, ignored: bool = False) -> FrameView:
-    """A frame of 120 x 160 whose truth fills these rows and columns."""
-    truth = np.zeros((120, 160), np.uint8)
-    truth[rows, columns] = 1
-    return FrameView(truth, np.zeros_like(truth), (truth > 0) & ignored)
-
-
-@pytest.mark.parametrize("corner", [(0, 0), (116, 0), (0, 156), (116, 156), (58, 78)])
-def test_small_things_are_shown_enlarged_in_the_shape_of_the_frame(corner: tuple[int, int]) -> None:
-    y, x = corner
-    rows, columns = closer(frame_with(slice(y, y + 4), slice(x, x + 4)))
-    assert (rows.stop - rows.start, columns.stop - columns.start) == (120 / ENLARGED, 160 / ENLARGED)
-    assert 0 <= rows.start <= y < y + 4 <= rows.stop <= 120
-    assert 0 <= columns.start <= x < x + 4 <= columns.stop <= 160
 
 
 def series(*values: float) -> dict[str, Series]:

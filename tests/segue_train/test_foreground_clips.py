@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from segue.datasets.labels import MOTION, SHADOW, STATIC, UNKNOWN
 from segue.errors import DatasetError
-from segue_train import dynamic_background, scenery, weather
+from segue_train import dynamic_background, scenery
 from segue_train.cut_outs import (
     CutOut,
     Mover,
@@ -20,7 +20,6 @@ from segue_train.cut_outs import (
     cut_outs_of_stills,
     cut_outs_of_videos,
 )
-from segue_train.exposure import Exposure
 from segue_train.footage import gather
 from segue_train.foreground_clips import (
     MARGIN,
@@ -30,7 +29,7 @@ from segue_train.foreground_clips import (
     scenes_of,
 )
 from segue_train.foreground_samples import UNLIT
-from segue_train.scenery import Camera, Light, Sensor
+from segue_train.scenery import Camera, Exposure, Light, Sensor
 from tests.clips import Bytes
 from tests.segue_train.making import write_all
 
@@ -86,8 +85,8 @@ def test_scenes_are_the_same_whenever_they_are_drawn(seed: int, time: int) -> No
         dynamic_background.rain,
         dynamic_background.snow,
         scenery.flicker,
-        weather.headlights,
-        weather.insects,
+        dynamic_background.headlights,
+        dynamic_background.insects,
         scenery.passing_cloud,
     )
     effects = [make(rng, size) for make in makers]

@@ -18,7 +18,7 @@ from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.weights import write_checkpoint
 from segue_train.loop import Recipe
 from segue_train.recipes import mustan
-from segue_train.recipes.fgsegnet import FgSegNetRecipe, Split, load_trunk, split_frames
+from segue_train.recipes.fgsegnet import FgSegNetRecipe, load_trunk, split_frames
 from segue_train.recipes.hofam import HofamRecipe
 from segue_train.recipes.mustan import MustanRecipe
 from tests.segue_train.scenes import save_composites, save_scene
@@ -106,12 +106,12 @@ def test_gamma_reaches_the_loss_of_hofam(composites: ForegroundSequence) -> None
 
 def test_frames_of_a_scene_are_spread_and_divided(video: ForegroundSequence) -> None:
     split = split_frames(video, 5)
-    chosen = sorted(split.train + split.held_back)
-    assert chosen == [0, 2, 4, 6, 8]
-    assert len(split.held_back) == 1
+    train, held_back = split
+    assert sorted(train + held_back) == [0, 2, 4, 6, 8]
+    assert len(held_back) == 1
     assert split == split_frames(video, 5)
-    published = split_frames(video, 200, numbers=[2, 3, 7])
-    assert sorted(published.train + published.held_back) == [1, 2, 6]
+    train, held_back = split_frames(video, 200, numbers=[2, 3, 7])
+    assert sorted(train + held_back) == [1, 2, 6]
     with pytest.raises(DatasetError, match="1 labelled frames"):
         split_frames(video, 200, numbers=[2])
 
@@ -123,7 +123,7 @@ def test_a_step_of_fgsegnet_from_weights_trains_its_last_block_and_head(
     torch.manual_seed(0)
     path = tmp_path / "start.safetensors"
     write_checkpoint(path, FgSegNetV2().state_dict(), {"options": '{"scaling": "imagenet"}'})
-    recipe = FgSegNetRecipe([(video, Split((0, 3, 5), (7,)))], start=path, loss=loss)
+    recipe = FgSegNetRecipe([(video, ((0, 3, 5), (7,)))], start=path, loss=loss)
     module = recipe.network()
     assert isinstance(module.network, FgSegNetV2)
     assert module.network.scaling == "imagenet"

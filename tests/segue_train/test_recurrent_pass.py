@@ -13,8 +13,13 @@ from torch import Tensor, nn
 
 from segue.models.cutie import Cutie
 from segue.models.xmem import XMem
-from segue_train.losses import bootstrap_fraction, bootstrapped_cross_entropy
-from segue_train.point_losses import point_losses, slot_dice, uncertain_points
+from segue_train.losses import (
+    bootstrap_fraction,
+    bootstrapped_cross_entropy,
+    object_dice,
+    point_losses,
+    uncertain_points,
+)
 from segue_train.recipes.cutie import cutie_loss
 from segue_train.recurrent_pass import Draws, Output, cutie_pass, xmem_pass
 from tests.clips import clip
@@ -90,7 +95,7 @@ def measure_xmem(prefix: str) -> tuple[Output, list[list[float]], dict[str, floa
         for t in (1, 2, 3):
             logits = output.logits[:, t - 1]
             entropy = bootstrapped_cross_entropy(logits, classes[:, t], exists, bootstrap_fraction(step))
-            dice = slot_dice(logits, classes[:, t])
+            dice = object_dice(logits, classes[:, t]).mean()
             total = total + entropy + dice
             row += [entropy.item(), dice.item()]
         rows.append([total.item(), bootstrap_fraction(step), *row])
@@ -119,7 +124,7 @@ def test_losses_of_xmem_are_the_published_ones(golden: GoldenReader) -> None:
         assert bootstrap_fraction(int(step)) == pytest.approx(share)
         found = bootstrapped_cross_entropy(logits, target, torch.ones(1, 2), bootstrap_fraction(int(step)))
         assert found.item() == pytest.approx(loss, rel=1e-5)
-    assert slot_dice(logits, target).item() == pytest.approx(expected["unit_dice"].item(), rel=1e-5)
+    assert object_dice(logits, target).mean().item() == pytest.approx(expected["unit_dice"].item(), rel=1e-5)
 
 
 class Numbers:

@@ -18,8 +18,7 @@ from segue_train.footage import Material, gather
 from segue_train.recipes import stcn
 from segue_train.recipes.cutie import GROWING, CutieRecipe
 from segue_train.recipes.xmem import XMemRecipe
-from segue_train.recurrent_data import paste
-from segue_train.stcn_data import SampleBatches, VideoSamples
+from segue_train.stcn_data import SampleBatches, VideoSamples, paste
 from tests.segue_train.making import write_all
 
 
@@ -65,7 +64,7 @@ def test_a_step_of_xmem_trains_all_but_the_statistics_of_norms(material: Materia
 @pytest.mark.parametrize("stage", [0, 1])
 def test_a_step_of_cutie_trains_all_but_the_statistics_of_norms(material: Material, stage: int) -> None:
     footage = material.stills if stage == 0 else material.videos
-    recipe = CutieRecipe(stage, footage, "small", batch=1, side=32, points=64)
+    recipe = CutieRecipe(stage, footage, size="small", batch=1, side=32, points=64)
     batch = recipe.batches(1, 0)[0] if stage == 0 else clip_batch(material, 3)
     module, moved = step(recipe, batch)
     assert not any("running" in name or "inv_freq" in name for name in moved)

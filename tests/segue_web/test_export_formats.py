@@ -78,7 +78,7 @@ def test_only_the_frames_from_first_to_last_go_out(
         assert pictures in (["00002.jpg"], ["000001.jpg"])
     if form == "overlay":
         assert Video(path).count == 2
-    with pytest.raises(SegueError, match="no masks to export on the frames from 5 to the end"):
+    with pytest.raises(SegueError, match="from 5"):
         snapshot(project, None, first=5)
 
 
@@ -192,7 +192,7 @@ def test_trackeval_reads_mots(video: Video, project: Project, tmp_path: Path) ->
 
 def test_an_object_beyond_the_room_of_mots_is_refused(video: Video, tmp_path: Path) -> None:
     taken = Snapshot({}, {1000: ("cat", "#000000")}, {}, all_frames=True)
-    with pytest.raises(SegueError, match="up to 999"):
+    with pytest.raises(SegueError, match="999"):
         exported(video, taken, "mots", tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -111,12 +111,12 @@ def test_a_page_is_given_the_polygon_to_move(ask: Ask) -> None:
 def test_polygons_that_cannot_be_are_refused(
     backend: AnnotateBackend, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(PromptError, match="no pixel"):
+    with pytest.raises(PromptError):
         ask("polygon", frame=0, object=None, corners=[(900, 900), (950, 900), (950, 950)])
     assert backend.project.objects() == []
     draw(ask, 0, 10, None)
     monkeypatch.setattr("segue_web.edits.MOST_INTERPOLATED", 5)
-    with pytest.raises(PromptError, match="10 frames are more than 5 to interpolate"):
+    with pytest.raises(PromptError):
         draw(ask, 11, 30)
     assert kinds(backend) == "g..........."
 

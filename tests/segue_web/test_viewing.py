@@ -15,7 +15,7 @@ from segue.video.images import write_picture
 from segue_web.labels import Labels
 from segue_web.viewing import (
     Comparison,
-    OfForeground,
+    ForegroundComparison,
     distinct_ends,
     foreground_of,
     video_of,
@@ -38,7 +38,8 @@ def test_foreground_is_everything_but_shadow_or_what_moves() -> None:
 
 
 def test_what_is_unknown_or_outside_does_not_count_and_pixels_of_all_frames_do() -> None:
-    measure = OfForeground(labels(TRUTH, dict.fromkeys((50, 85, 170, 255))))
+    truth = labels(TRUTH, dict.fromkeys((50, 85, 170, 255)))
+    measure = ForegroundComparison(truth, truth, TRUTH.shape)
     found = np.array([[1, 0, 1, 0], [0, 1, 1, 0]], np.bool_)
     look = measure.look(0, found, TRUTH == 255)
     assert (look.tp, look.fp, look.fn, look.tn) == (1, 1, 1, 3)
@@ -62,7 +63,7 @@ def test_means_are_those_of_the_scorer() -> None:
         Labels(kinds, {i: partial(np.asarray, mask) for i, mask in enumerate(masks)})
         for masks in (found, truth)
     )
-    compared = Comparison(one, two, (60, 80), None)
+    compared = Comparison(one, two, (60, 80))
     for index in range(6):
         compared.frame_scores(index)
     score = compared.score(0)
@@ -98,5 +99,5 @@ def test_results_know_the_video_that_they_were_made_of(tmp_path: Path) -> None:
         with pytest.raises(SegueError, match=said):
             video_of(results)
     video.rename(tmp_path / "elsewhere")
-    with pytest.raises(SegueError, match="video, which is not there; give --video"):
+    with pytest.raises(SegueError, match="--video"):
         video_of(out)

@@ -19,7 +19,7 @@ import pytest
 from segue.errors import PromptError, SegueError
 from segue.prompts import Prompter, Prompts
 from segue_web.video import Video
-from segue_web.worker import DEFECT, STEPS_AHEAD, Tools, Worker, work
+from segue_web.worker import DEFECT, Tools, Worker, work
 from tests.segue_web.videos import numbered, write_video
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills by signals")
@@ -37,25 +37,15 @@ def video(tmp_path: Path) -> Path:
     return write_video(tmp_path / "video.mp4", numbered(12))
 
 
-class Pipe:
-    """A connection that takes everything and says nothing."""
+class Asking:
+    """A connection that brings these requests, keeps the answers, and ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, *requests: Any) -> None:
+        self.coming = list(requests)
         self.sent: list[Any] = []
 
     def send(self, message: Any) -> None:
         self.sent.append(message)
-
-
-class Asking(Pipe):
-    """A connection that brings these messages, and ends."""
-
-    def __init__(self, *messages: Any) -> None:
-        super().__init__()
-        self.coming = list(messages)
-
-    def poll(self) -> bool:
-        return bool(self.coming)
 
     def recv(self) -> Any:
         if not self.coming:
@@ -74,11 +64,11 @@ def frames_of(tools: Any) -> Iterator[int]:
 
 def test_a_video_that_was_moved_away_is_told_to_each_request(video: Path, tmp_path: Path) -> None:
     gone = tmp_path / "gone.mp4"
-    use = ("ask", 0, "use", (gone, None))
-    asking = Asking(use, ("ask", 1, "find", (0, "motion")), ("job", 2, frames_of, ()))
+    use = ("use", (gone, None))
+    asking = Asking(use, ("find", (0, "motion")), ("begin", (frames_of, ())), ("step", ()))
     work(asking, ("stcn-lite", None), "grabcut", "cpu")  # type: ignore[arg-type]
     reason = f"{gone}: no such file or folder"
-    assert asking.sent[1:] == [(1, None, reason), ("job", 2, None, reason)]
+    assert asking.sent == [(None, None), (None, reason), (None, None), (None, reason)]
 
 
 def test_a_text_finds_what_it_names() -> None:
@@ -107,88 +97,67 @@ def test_a_click_where_the_pointer_rested_is_answered_already(monkeypatch: pytes
 
 def test_the_process_uses_the_index_of_the_server(video: Path) -> None:
     """Of a long video without an index it would otherwise guess which frame a number means."""
-    reports: list[Any] = []
     known = Video(video)
     assert known.index is not None
     known.index = replace(known.index, stamps=known.index.stamps[:7], keys=known.index.keys[:1])
-    worker = Worker(known, ("stcn-lite", None), "grabcut", None, lambda *report: reports.append(report))
+    worker = Worker(known, ("stcn-lite", None), "grabcut", None)
 
-    async def run() -> None:
-        worker.begin(frames_of)
-        while not reports:
-            await asyncio.sleep(0.01)
+    async def run() -> list[int]:
+        found = [value async for value in worker.steps(frames_of)]
         worker.close()
+        return found
 
-    asyncio.run(asyncio.wait_for(run(), 60))
-    assert reports[0] == (7, None)
+    assert asyncio.run(asyncio.wait_for(run(), 60)) == [7]
 
 
-def test_a_job_waits_until_its_steps_are_saved(video: Path) -> None:
+def made(tools: Any, path: Path, count: int) -> Iterator[int]:
+    """A job that makes a file for each step."""
+    for i in range(count):
+        (path / str(i)).touch()
+        yield i
+
+
+def test_a_job_computes_one_step_ahead_and_answers_between_steps(video: Path, tmp_path: Path) -> None:
     """Saving may be slower than tracking: masks of the frames between would fill the memory."""
-    reports: list[Any] = []
-    worker = Worker(
-        Video(video), ("stcn-lite", None), "grabcut", None, lambda *report: reports.append(report)
-    )
+    folder = tmp_path / "steps"
+    folder.mkdir()
+    worker = Worker(Video(video), ("stcn-lite", None), "grabcut", None)
 
     async def run() -> None:
-        worker.begin(counting, 12)
-        while len(reports) < STEPS_AHEAD:
-            await asyncio.sleep(0.01)
+        steps = worker.steps(made, folder, 12)
+        assert await anext(steps) == 0
         await asyncio.sleep(0.5)
-        assert len(reports) == STEPS_AHEAD
-        while reports[-1][0] is not None:
-            worker.taken()
-            await asyncio.sleep(0.01)
-        assert reports == [*((i, None) for i in range(12)), (None, None)]
+        assert len(list(folder.iterdir())) == 2
+        assert len(await worker.ask("find", 0, "motion")) == 1
+        assert [value async for value in steps] == list(range(1, 12))
         worker.close()
 
     asyncio.run(asyncio.wait_for(run(), 60))
 
 
 def test_a_defect_shows_no_exception_of_python(video: Path) -> None:
-    asking = Asking(("job", 3, failing, ()))
+    asking = Asking(("begin", (failing, ())), ("step", ()))
     work(asking, ("stcn-lite", None), "grabcut", "cpu")  # type: ignore[arg-type]
-    assert asking.sent == [("job", 3, None, DEFECT)]
+    assert asking.sent == [(None, None), (None, DEFECT)]
 
 
 def killed_again_and_again(video: Path, kills: int) -> None:
     """Ask and begin jobs while the process is killed at random; everything ends, nothing waits."""
     chance = random.Random(kills)
-    ended: list[tuple[Any, Any]] = []
-    steps = 0
+    worker = Worker(Video(video), ("stcn-lite", None), "segue-prompt", None)
 
-    def report(value: Any, error: str | None) -> None:
-        nonlocal steps
-        worker.taken()
-        if value is None:
-            ended.append((value, error))
-        else:
-            steps += 1
-
-    worker = Worker(Video(video), ("stcn-lite", None), "segue-prompt", None, report)
+    async def count(number: int) -> int:
+        return len([value async for value in worker.steps(counting, number)])
 
     async def run() -> None:
-        nonlocal steps
         for _ in range(kills):
-            before = len(ended)
-            asked = asyncio.ensure_future(worker.ask("find", 3, "no such detector"))
-            worker.begin(counting, 5)
+            worker.start()
+            job = asyncio.ensure_future(count(10_000))
             await asyncio.sleep(chance.random() * chance.choice([0.05, 3.0]))
-            process = worker._current.process  # type: ignore[union-attr]
-            os.kill(process.pid, signal.SIGKILL)
+            os.kill(worker._process.pid, signal.SIGKILL)
             with pytest.raises(SegueError):
-                await asyncio.wait_for(asked, 30)
-            for _ in range(3000):
-                if len(ended) > before:
-                    break
-                await asyncio.sleep(0.01)
-            assert len(ended) == before + 1, "the job ended once"
-        worker.begin(counting, 5)
-        steps = 0
-        while len(ended) == kills:
-            await asyncio.sleep(0.01)
-        assert ended[-1] == (None, None)
-        assert steps == 5
+                await asyncio.wait_for(job, 30)
+        assert await count(5) == 5
         worker.close()
 
     asyncio.run(asyncio.wait_for(run(), 60 + 40 * kills))

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from segue.errors import PromptError
 from segue.models.detection.mask_rcnn import Detections
 from segue.models.detection.nanodet import Boxes, NanoDetPlus
-from segue.models.dino import DINO
 from segue.prompts.answers import Answer, Prompts
-from segue.prompts.detectors import BoxDetector, DiscoveryDetector
+from segue.prompts.detectors import BoxDetector
 from segue.prompts.selection import Rules
 from segue.registry import DETECTORS
 from segue.sessions.detecting import detector
@@ -82,18 +81,6 @@ def test_what_belongs_to_lost_is_refused_elsewhere(name: str) -> None:
     for wishes in ({"refine": "grabcut"}, {"features": "values"}):
         with pytest.raises(PromptError, match=r"belong to .*lost, lost-b16, lost-lite"):
             detector(name, **wishes)  # type: ignore[arg-type]
-
-
-def test_lost_compares_and_refines_what_it_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segue.sessions.detecting.load", lambda name, weights=None: DINO(64, depth=1))
-    for wishes, expected in (
-        ({}, ("keys", "crf", False)),
-        ({"features": "values", "refine": "grabcut"}, ("values", "grabcut", False)),
-        ({"features": "queries", "refine": "none"}, ("queries", "none", False)),
-    ):
-        find = detector("lost", device="cpu", **wishes)  # type: ignore[arg-type]
-        assert isinstance(find, DiscoveryDetector)
-        assert (find.which, find.refine, find.centre) == expected
 
 
 class Boxed(nn.Module):

@@ -8,19 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.errors import ArgumentError, PromptError
 from segue.prompts.proposals import Proposals
 from segue.sessions.detected import (
     IN_FRONT,
     INSIDE,
     PART_SURPLUS,
     SMALLEST,
-    DetectionOptions,
-    DetectionSession,
     _Scene,
 )
 from segue.types import Box, Frame
-from tests.sessions.test_detected import RED, Copies, ScriptedDetector, drawn, run, seen
+from tests.sessions.test_detected import RED, drawn, run
 
 SIZE = (40, 100)
 FRAME = Frame(0, 0.0, np.full((*SIZE, 3), 128, np.uint8))
@@ -109,16 +106,6 @@ def test_what_lies_in_a_known_object_is_a_part_of_it_unless_it_is_sure(
     assert (made.carved(0, None) is not None) == there
 
 
-def test_objects_that_go_leave_their_pixels_to_nobody() -> None:
-    made = scene((10, 10, 30, 30), {1: (40, 10, 50, 20), 2: (60, 10, 70, 20)})
-    assert made.box_of(1) == (40, 10, 50, 20)
-    made.clear([1])
-    assert made.box_of(1) is None
-    assert made.box_of(2) == (60, 10, 70, 20)
-    made.put(5, plane((80, 10, 90, 20)) > 0)
-    assert made.box_of(5) == (80, 10, 90, 20)
-
-
 def test_a_mask_that_one_detection_contradicts_stays() -> None:
     """Two runs in a row must disagree before a mask is made anew."""
     thing = ("dog", 0.9, 20, 20, RED)
@@ -126,26 +113,6 @@ def test_a_mask_that_one_detection_contradicts_stays() -> None:
     _, elsewhere = drawn(("dog", 0.9, 24, 20, RED))
     results = run([(image, found), (image, elsewhere), (image, found), (image, elsewhere), (image, found)])
     assert all(np.array_equal(result.mask > 0, results[0].mask > 0) for result in results)
-
-
-@pytest.mark.parametrize("wrong", [{"every": 0}, {"top": 0}, {"score": -0.1}, {"score": 1.1}])
-def test_options_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ArgumentError):
-        DetectionOptions(**wrong)
-    DetectionOptions(every=1, top=1, score=1.0)
-    DetectionOptions(score=0.0)
-
-
-def test_instances_are_found_without_prompts_and_by_one_frame() -> None:
-    image, found = drawn(("dog", 0.9, 5, 20, RED))
-    session = DetectionSession(Copies(), ScriptedDetector([found]))
-    with pytest.raises(PromptError, match="instances are found without prompts"):
-        session.step(Frame(0, 0.0, image), np.zeros((60, 120), np.uint8))
-    assert len(seen(session.step(Frame(0, 0.0, image)))) == 1
-    compares = ScriptedDetector([found])
-    compares.lookahead = 2
-    with pytest.raises(PromptError, match="a detector that compares frames finds no instances"):
-        DetectionSession(Copies(), compares)
 
 
 @pytest.mark.parametrize(("height", "there"), [(1, False), (2, True)])

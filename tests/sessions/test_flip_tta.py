@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from segue.models.base import MemoryNetwork, Schedule
 from segue.sessions import TrackSession
@@ -60,16 +59,3 @@ def test_a_restored_careful_session_goes_on_bit_by_bit() -> None:
         result = second.step(Frame(t, t / 10, PICTURES[t]))
         assert result == whole[t]
         assert np.array_equal(result.probabilities, whole[t].probabilities)
-
-
-@torch.inference_mode()
-def test_both_memories_hold_the_same_frames_and_forget_the_same_objects() -> None:
-    network = lively_lite()
-    session = TrackSession(network, replace(network.schedule, flip_tta=True), device="cpu")
-    session.step(Frame(0, 0.0, PICTURES[0]), MASKS[0])
-    session.forget([1])
-    session.step(Frame(1, 0.1, PICTURES[1]))
-    tensors, values = session.tracker.state()
-    assert values["memory"]["tables"] == values["mirror"]["tables"]
-    assert all([number for number, *_ in table["objects"]] == [2] for table in values["memory"]["tables"])
-    assert {name for name in tensors if name.startswith("mirror.0.value")} == {"mirror.0.value.2"}

@@ -10,10 +10,8 @@ import torch
 
 from segue.masks import decode_rle, encode_rle
 from segue.models.seqformer import SeqFormer, Size
-from segue.sessions import official
 from segue.sessions.official import (
     best_entries,
-    best_queries,
     clip_records,
     sure_results,
     whole_clip,
@@ -72,15 +70,6 @@ def test_the_best_pairs_of_query_and_class_come_first() -> None:
     assert some.queries.tolist()[:2] == [1, 2]
 
 
-def test_queries_are_taken_once_by_their_best_class_down_to_a_score() -> None:
-    assert best_queries(LOGITS, 9, 0.0).tolist() == [1, 0, 2]
-    assert best_queries(LOGITS, 2, 0.0).tolist() == [1, 0]
-    assert best_queries(LOGITS, 9, float(torch.tensor(2.0).sigmoid())).tolist() == [1, 0]
-    assert best_queries(LOGITS, 9, 0.0, {1}).tolist() == [1, 2, 0]
-    assert best_queries(LOGITS, 9, 0.99).tolist() == []
-    assert best_queries(LOGITS, 9, 0.9).dtype == torch.int64
-
-
 class Answers:
     """A network whose answers are given: masks by query and frame, (Q, T, h, w), and logits of classes."""
 
@@ -126,18 +115,3 @@ def test_entries_of_one_query_stand_together_without_those_that_show_nothing() -
     related: Any = Answers(masks, [[3.0, 1.0], [2.0, -9.0], [2.5, 2.4]])
     related.relates_frames, related.encode = True, lambda clip: clip
     assert clip_records(related, frames, (4, 4), 7) == records
-
-
-def test_a_clip_is_looked_at_in_full_precision_unless_it_is_to_be_fast(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked: list[Any] = []
-    monkeypatch.setattr(
-        official,
-        "prepare_for_inference",
-        lambda network, device, fast: asked.append((device, fast)) or (network, device, None),
-    )
-    monkeypatch.setattr(official, "clip_records", lambda network, frames, size, video_id: [video_id])
-    assert official.whole_clip(None, [], (4, 5)) == [1]  # type: ignore[arg-type]
-    official.whole_clip(None, [], (4, 5), device="cpu", fast=True)  # type: ignore[arg-type]
-    assert asked == [(None, False), ("cpu", True)]

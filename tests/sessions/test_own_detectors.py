@@ -13,7 +13,6 @@ import segue
 from segue.errors import ArgumentError, CheckpointError, PromptError
 from segue.models.detection.released import Released
 from segue.prompts.phrases import parse_phrases
-from segue.sessions import detecting
 from segue.sessions.detecting import choose_for_text, detector
 
 IMAGE = np.zeros((60, 80, 3), np.uint8)
@@ -163,13 +162,3 @@ def test_texts_go_with_detectors_that_know_classes() -> None:
         detector("owlv2")
     with pytest.raises(PromptError, match="classes"):
         detector("nanodet", text="person", classes="person")
-
-
-def test_the_detector_in_segue_looks_for_the_classes_of_phrases_alone() -> None:
-    find = detector(text="people, vehicles", device="cpu")
-    inner: Any = find._detector  # type: ignore[attr-defined]
-    assert find.names == {1: "people", 2: "vehicles"}
-    assert {"person", "car", "bus"} < inner.rules.classes
-    assert "dog" not in inner.rules.classes
-    assert inner.rules.max_objects == 10
-    assert detecting.detector(text="red car", device="cpu")._detector.rules.max_objects == 100  # type: ignore[attr-defined]

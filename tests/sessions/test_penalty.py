@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from segue.errors import ArgumentError
 from segue.jobs.options import TrackOptions
@@ -15,7 +13,6 @@ from segue.jobs.tracking import track_session
 from segue.layers.attention import Similarity, affinity
 from segue.models.memory import MemoryTable
 from segue.models.memory.similarity import key_rows, query_rows
-from segue.models.memory.table import BLOCK_ELEMENTS
 from segue.models.xmem import XMem
 from tests.clips import clip
 from tests.lite import lively_lite
@@ -55,32 +52,6 @@ def test_the_previous_frame_is_read_only_within_its_window() -> None:
     memory.write([1], same + 5, values(-1.0), pinned=True)
     memory.write([1], same, numbers, keep=False)
     torch.testing.assert_close(memory.read(same, [1]), numbers)
-
-
-class Largest(TorchDispatchMode):
-    """Notes the elements of the largest tensor that any operation gives."""
-
-    elements = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-        result = func(*args, **(kwargs or {}))
-        for each in result if isinstance(result, (tuple, list)) else (result,):
-            if isinstance(each, torch.Tensor):
-                self.elements = max(self.elements, each.numel())
-        return result
-
-
-def test_a_window_takes_no_matrix_of_all_pairs_of_positions() -> None:
-    positions = 64 * 60
-    generator = torch.Generator().manual_seed(0)
-    keys, frames = torch.randn(2, 1, 4, 64, 60, generator=generator), torch.randn(2, 1, 2, 64, 60)
-    memory = bank(last_window=3)
-    for key, value in zip(keys, frames, strict=True):
-        memory.write([1], key, value, keep=False)
-        memory.frames[-1] = replace(memory.frames[-1], kept=True)
-    with Largest() as seen:
-        memory.read(keys[0], [1])
-    assert seen.elements <= BLOCK_ELEMENTS["cpu"] < positions**2
 
 
 @pytest.mark.parametrize("similarity", ["l2", "dot"])

@@ -158,27 +158,6 @@ def test_coarse_to_fine_reads_the_keys_of_each_object(monkeypatch: pytest.Monkey
     torch.testing.assert_close(bank.read(query, [2]), entries[2].values[2][None])
 
 
-def test_coarse_to_fine_finds_what_stands_out() -> None:
-    entries = random_frames(9, 4, 1, (16, 16))
-    query = entries[2].keys.clone()  # looks like the third frame, so each position finds itself there
-    bank = filled_bank(entries, top_k=1, coarse_above=0)
-    torch.testing.assert_close(bank.read(query, [1]), entries[2].values[1][None])
-
-
-def test_coarse_to_fine_looks_into_the_chosen_cells_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one cell to choose, and its number as the value of its positions, no two numbers are mixed."""
-    monkeypatch.setattr(table, "COARSE_CELLS", 1)
-    (entry,) = random_frames(3, 1, 1, (6, 8))
-    numbers = torch.arange(12.0).view(3, 4).repeat_interleave(2, 0).repeat_interleave(2, 1)
-    entry.values[1][:] = numbers
-    query = torch.randn(1, 4, 6, 8, generator=torch.Generator().manual_seed(2))
-    found = filled_bank([entry], top_k=4, coarse_above=0).read(query, [1])[0, 0]
-    torch.testing.assert_close(found, found.round())
-    cells = found.round().view(3, 2, 4, 2)
-    assert (cells == cells[:, :1, :, :1]).all(), "the four positions of a cell share their candidates"
-    assert len(cells.unique()) > 2
-
-
 def test_the_attention_a_frame_receives_is_counted() -> None:
     entries = random_frames(11, 3, 2, (4, 4))
     query = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(2))

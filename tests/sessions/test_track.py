@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import pickle
 import subprocess
 import sys
@@ -166,13 +165,6 @@ def test_the_doubt_goes_with_the_object(lite: STCNLite, removed: bool) -> None:
     else:
         session.forget([7])
     assert session.state().values["first"] == []
-
-
-def test_the_clip_is_worth_following(plain: list[Segmentation]) -> None:
-    for result in plain:
-        areas = [item.area for item in result.objects]
-        assert min(areas) > 20, "every object is seen on every frame"
-    assert len({result.mask.tobytes() for result in plain}) == len(FRAMES)
 
 
 def test_the_same_frames_give_the_same_results(lite: STCNLite, plain: list[Segmentation]) -> None:
@@ -469,12 +461,6 @@ def test_a_state_of_other_weights_of_the_same_network_is_refused(lite: STCNLite)
         new_session(other).restore(state)
 
 
-@pytest.mark.skipif(not has_bfloat16(choose_device("cpu")), reason="this processor has no bfloat16")
-def test_a_state_of_another_precision_is_refused(lite: STCNLite) -> None:
-    with pytest.raises(CheckpointError, match=r"saved with precision torch\.bfloat16"):
-        new_session(lite).restore(new_session(lite, fast=True).state())
-
-
 def test_files_that_are_no_saved_sessions_are_refused(lite: STCNLite, tmp_path: Path) -> None:
     path = tmp_path / "session.safetensors"
     with pytest.raises(CheckpointError, match="no such file"):
@@ -654,18 +640,3 @@ def test_a_first_frame_that_was_refused_does_not_fix_the_size(
     with pytest.raises(PromptError):
         session.step(Frame(0, 0.0, FRAMES[0][:, :32]), FIRST)
     assert_same(follow(session, {0: FIRST}), plain)
-
-
-def test_a_saved_state_is_written_straight_from_the_memory(lite: STCNLite, tmp_path: Path) -> None:
-    session = new_session(lite)
-    follow(session, {0: FIRST}, end=3)
-    shared, copied = session.state(copy=False), session.state()
-    banks = {table.untyped_storage().data_ptr() for table in session.tracker.state()[0].values()}
-    assert {table.untyped_storage().data_ptr() for table in shared.tensors.values()} == banks
-    assert not banks & {table.untyped_storage().data_ptr() for table in copied.tensors.values()}
-    for name, state in (("shared", shared), ("copied", copied)):
-        state.save(tmp_path / name)
-    assert (tmp_path / "shared").read_bytes() == (tmp_path / "copied").read_bytes()
-    loaded = SessionState.load(tmp_path / "shared")
-    assert loaded.values == json.loads(json.dumps(copied.values))
-    assert all(torch.equal(loaded.tensors[name], value) for name, value in copied.tensors.items())

@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 
 import segue
 from segue.registry import MODELS
 from segue.types import Frame
-from tools.drawn_stills import LEAST_AREA, SIZE, draw_still
-
-
-def plain(value: int) -> np.ndarray:
-    return np.full((90, 120, 3), value, np.uint8)
-
-
-def test_a_still_shows_its_things_where_its_mask_says() -> None:
-    numbers = set()
-    for seed in range(12):
-        picture, mask = draw_still(np.random.default_rng(seed), [lambda: plain(128)])
-        assert picture.shape == (*SIZE, 3)
-        assert mask.shape == SIZE
-        assert picture.dtype == mask.dtype == np.uint8
-        ids, areas = np.unique(mask, return_counts=True)
-        numbers |= set(ids.tolist())
-        assert areas.min() >= LEAST_AREA
-        around = cv2.dilate(mask, np.ones((9, 9), np.uint8))
-        np.testing.assert_array_equal(picture[around == 0], 128)  # the backdrop is as it was
-        if (mask > 0).any():
-            assert np.abs(picture[mask > 0].astype(int) - 128).mean() > 8
-    assert numbers >= {0, 1, 2, 3}
 
 
 def test_the_weights_without_data_for_research_follow_an_object() -> None:

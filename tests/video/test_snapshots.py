@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +12,6 @@ from segue.errors import SinkError
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import EventSink
 from segue.video import snapshots as module
-from segue.video.events import Event
 from segue.video.snapshots import Snapshots, SnapshotWarning
 
 FPS = 10
@@ -33,17 +31,6 @@ def record(folder: Path, frames: range, present: range, **options: bool) -> None
     with EventSink(folder / "events.json", snapshots=Snapshots(folder / "seen", FPS, **options)) as sink:
         for index in frames:
             sink.write(*seen(index, index in present))
-
-
-def test_the_box_is_drawn_where_the_object_is_on_reduced_pictures(tmp_path: Path) -> None:
-    with EventSink(
-        tmp_path / "events.json", size=(128, 192), snapshots=Snapshots(tmp_path / "seen", FPS)
-    ) as sink:
-        for index in range(3):
-            sink.write(*seen(index, True))
-    still = cv2.imread(str(tmp_path / "seen/00001-enter-7.jpg")).astype(int)
-    blue, _, red = still[19, 20]
-    assert red > blue + 60
 
 
 def pictures(path: Path) -> list[np.ndarray]:
@@ -73,32 +60,6 @@ def test_each_event_has_a_picture_with_its_object_and_a_clip_around_it(tmp_path:
     assert abs(int(clip[0][2, 2, 0]) - (40 + begin)) < 4
     last = pictures(tmp_path / "seen/00002-leave-7.mp4")
     assert abs(int(last[-1][2, 2, 0]) - (40 + 60 + module.AFTER * FPS)) < 4
-
-
-def test_a_busy_scene_leaves_four_clips_at_most_to_the_end_and_each_event_has_its_time_around_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    left: list[int] = []
-    spans: dict[str, tuple[float, float]] = {}
-
-    def noted(paths: list[Path], moments: list[Any], *_: object) -> None:
-        spans.update(dict.fromkeys((path.name for path in paths), (moments[0].time, moments[-1].time)))
-
-    monkeypatch.setattr(module, "_write", noted)
-    snapshots = Snapshots(tmp_path / "seen", FPS, on_clip=lambda _, total: left.append(total))
-    last, times = 8 * FPS, {}
-    for index in range(last + 1):
-        frame, result = seen(index, True)
-        snapshots.see(frame, result, frame.size)
-        times[f"{index:05d}-enter-7.mp4"] = frame.time
-        snapshots.add(index, Event("enter", 7, index, frame.time, 0.0, 0.0, 4.0, 4.0, 16, 0.0, 16))
-    assert len(snapshots._open) <= 4
-    snapshots.close()
-    assert spans.keys() == times.keys()
-    for name, moment in times.items():
-        first, end = spans[name]
-        assert first <= max(0.0, moment - module.BEFORE) + 1e-3
-        assert end >= min(last / FPS, moment + module.AFTER) - 1e-3
 
 
 def test_what_is_in_the_folder_is_replaced_only_if_wanted(tmp_path: Path) -> None:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import gc
 import os
 import threading
-from fractions import Fraction
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import av
 import numpy as np
 import pytest
 
 from segue.errors import SourceError
-from segue.video import DamageWarning, Source, decode, open_source
+from segue.video import DamageWarning, Source, open_source
 from segue.video.decode import turn_upright
 from tests.video.making import busy_pictures, corners, level, picture, write_video
 
@@ -247,23 +244,6 @@ def test_memory_does_not_grow_with_the_frames_read(tmp_path: Path) -> None:
 def resident_megabytes() -> float:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def test_a_picture_whose_packet_was_lost_is_damaged_and_others_come_before_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Of packets lost at 3 and 5, an image at 5 is the second one, damaged; the first has no image."""
-    monkeypatch.setattr(decode, "display_matrix", lambda frame: None)
-    picture = SimpleNamespace(pts=5, is_corrupt=False, duration=1)
-    given = [(3, True, []), (5, True, []), (5, False, [picture])]
-    packets = [
-        SimpleNamespace(pts=pts, is_corrupt=bad, decode=lambda frames=frames: frames)
-        for pts, bad, frames in given
-    ]
-    container: Any = SimpleNamespace(demux=lambda stream: packets)
-    stream: Any = SimpleNamespace(time_base=Fraction(1, 10))
-    decoded = [(item.time, item.frame) for item in decode.decode(container, stream)]
-    assert decoded == [(0.3, None), (0.5, None)]
 
 
 def test_a_title_that_is_not_utf_8_does_no_harm(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def run(
         workers: number of worker processes; None is one for each GPU, without GPUs one for each core.
         resume: continue an interrupted run.
         device: where networks run; None takes a GPU if there is one.
-        fast: bfloat16 on GPUs and processors with AMX.
+        fast: bfloat16 on GPUs and processors that are faster with it.
         observer: receives the progress.
 
     Returns:

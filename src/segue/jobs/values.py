@@ -50,7 +50,7 @@ class VideoJob(Value):
     """Where networks run: cpu, cuda, cuda:1 ...  [default: a GPU if there is one]"""
 
     fast: bool = option(False, "Model")
-    """Use bfloat16 on GPUs and processors with AMX."""
+    """Use bfloat16 on GPUs and processors that are faster with it."""
 
     given: tuple[Given, ...] = ()
     """Objects of a program that took part; a job with some is run by a program that has them."""

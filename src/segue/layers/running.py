@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from threading import RLock
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 from weakref import WeakKeyDictionary
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.allocation import apart_from_heap, release_freed_memory
@@ -18,7 +20,7 @@ from segue.layers.folding import fold_batch_norms, fold_weights
 from segue.layers.fused import use_fused
 from segue.layers.linear import use_fused_linear
 from segue.layers.onednn import can_fuse
-from segue.layers.tuning import use_tuned
+from segue.layers.tuning import tuner, use_tuned
 
 Network = TypeVar("Network")
 
@@ -54,10 +56,23 @@ def choose_device(device: str | torch.device | None) -> torch.device:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32 here: recent GPUs, and processors with matrix units (AMX)."""
+    """Whether bfloat16 is faster than float32 here: on recent GPUs, with AMX, or by a timed convolution."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    return device.type == "cpu" and bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
+    if device.type != "cpu":
+        return False
+    if getattr(torch.cpu, "_is_amx_tile_supported", bool)():
+        return True
+    if not getattr(torch.cpu, "_is_avx512_bf16_supported", bool)():
+        return False
+    forms = {str(dtype): partial(_convolve, dtype) for dtype in (torch.float32, torch.bfloat16)}
+    return tuner().choose("precision", forms, str(torch.float32)) == str(torch.bfloat16)
+
+
+def _convolve(dtype: torch.dtype) -> Tensor:
+    """A convolution like those of the small networks, in one precision."""
+    image = torch.ones(1, 64, 96, 96, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    return F.conv2d(image, torch.ones(64, 64, 3, 3, dtype=dtype), padding=1)
 
 
 def prepare_for_inference(

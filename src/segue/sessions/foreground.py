@@ -61,7 +61,7 @@ class ForegroundSession(Checkpointable, Session):
             while it pans; None never.
         warm_up: frames of each scene whose masks are empty while the background is learnt.
         device: None takes a GPU if there is one; for networks.
-        fast: bfloat16 on GPUs and processors with AMX; for networks.
+        fast: bfloat16 on GPUs and processors that are faster with it; for networks.
 
     Example:
         >>> session = ForegroundSession("mustan-lite")

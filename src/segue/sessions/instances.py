@@ -91,7 +91,7 @@ class InstanceSession(Checkpointable, Session):
         options: windows and thresholds.
         names: name of each class channel.
         device: None takes a GPU if there is one.
-        fast: bfloat16 on GPUs and processors with AMX.
+        fast: bfloat16 on GPUs and processors that are faster with it.
     """
 
     _frames: list[_Pending] = checkpointed()

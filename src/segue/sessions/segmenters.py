@@ -141,7 +141,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
     Args:
         network: in evaluation mode; it is not changed.
         device: None takes a GPU if there is one.
-        fast: bfloat16 on GPUs and processors with AMX.
+        fast: bfloat16 on GPUs and processors that are faster with it.
     """
 
     _images: dict[int, Image] = checkpointed()

@@ -50,7 +50,7 @@ class TrackSession(Session):
         network: name for :func:`segue.load`, or a network, which is not changed.
         schedule: what becomes memory and how it is read; None is the network's own.
         device: None takes a GPU if there is one.
-        fast: bfloat16 on GPUs and processors with AMX; masks may differ by a few pixels.
+        fast: bfloat16 on GPUs and processors that are faster with it; masks may differ by a few pixels.
         fit: resize given masks of another size instead of refusing them.
         prompter: what turns boxes and points into masks; None is the network, if it takes them itself, else
             what goes with its name, which is segue-prompt for most networks and for one without a name.

@@ -20,8 +20,9 @@ from segue.errors import DatasetError, TrainingError
 from segue.flow import FlowFiles
 from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.models.mustan_lite import MustanLite
+from segue.notices import notice
 from segue_train import foreground_material as foreground
-from segue_train.commands.making import LITE, MOBILENET, PAPER, Data, Prepared, names_in, say, training
+from segue_train.commands.making import LITE, MOBILENET, PAPER, Data, Prepared, names_in, training
 from segue_train.recipes import fgsegnet as fgsegnet_recipe
 from segue_train.recipes import hofam as hofam_recipe
 from segue_train.recipes import mustan as mustan_recipe
@@ -61,7 +62,7 @@ class Pooled(Data):
         # A pool takes minutes; nothing is drawn for a run that may not write.
         claim_folder(run["out"], recipe.name, resume=run["resume"], overwrite=run["overwrite"])
         footage, videos = material.footage, sum(map(len, material.videos.values()))
-        say(
+        notice(
             f"{len(footage.videos)} videos and {len(footage.stills)} still images for clips, "
             f"{videos} videos of still cameras"
         )
@@ -73,7 +74,7 @@ class Pooled(Data):
             samples=self.samples,
             seed=run["seed"],
             workers=run["workers"],
-            report=say,
+            report=notice,
         )
         if validation is None:
             return recipe, {}
@@ -133,7 +134,7 @@ class VideoData:
 
     def gather(self) -> foreground.ForegroundVideos:
         videos = foreground.gather_videos(self.data or (), exclude=names_in(self.exclude), fold=self.fold)
-        say(
+        notice(
             f"{len(videos.real)} real and {len(videos.rendered)} rendered videos to learn from, "
             f"{len(videos.left_out)} left out"
         )
@@ -301,7 +302,8 @@ def mustan2(data: VideosOrPool, network: Values, recipe: Values, run: Values) ->
 def hofam(data: VideoData, options: Values, run: Values) -> Prepared:
     """Train HOFAM, or STAM with a single flow.
 
-    Composite images of the release (`hofam=FOLDER`) bring their flow, that of videos is computed.
+    Composites of the release (`hofam=FOLDER`: frame, flow and labels side by side) bring their flow; that of
+    videos is computed.
 
     Examples:
 
@@ -382,9 +384,8 @@ def fgsegnet(data: Scenes, options: Values, run: Values) -> Prepared:
         numbers = None if published is None else published[video.key]
         scenes.append((video, fgsegnet_recipe.split_frames(video, data.frames, numbers)))
     recipe = fgsegnet_recipe.FgSegNetRecipe(scenes, **options)
-    count = sum(len(split.train) for _, split in scenes)
-    held_back = sum(len(split.held_back) for _, split in scenes)
+    count, held_back = (sum(len(split[part]) for _, split in scenes) for part in (0, 1))
     name = scenes[0][0].key if len(scenes) == 1 else f"{len(scenes)} scenes"
-    say(f"{name}: {count} frames to learn from, {held_back} to validate")
+    notice(f"{name}: {count} frames to learn from, {held_back} to validate")
     steps = math.ceil(count / run["accumulate"])  # of an epoch
     return recipe, {"steps": data.epochs * steps, "validate": recipe.validate, "validate_every": steps}

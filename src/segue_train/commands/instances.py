@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,8 +15,9 @@ from segue.models.instance_networks import instance_network
 from segue.models.msstsvis import Parts
 from segue.models.seqformer import SeqFormer, Size
 from segue.models.seqformer.network import names_text
+from segue.notices import notice
 from segue.sessions.official import SHORT_SIDE
-from segue_train.commands.making import CLASSIFIER, LITE, PAPER, Prepared, say, training
+from segue_train.commands.making import CLASSIFIER, LITE, PAPER, Prepared, training
 from segue_train.commands.objects import Pictures
 from segue_train.devices import devices_of
 from segue_train.instance_augment import PUBLISHED, STILLS
@@ -74,9 +76,9 @@ CLIPS = {"clips": "Clips of a step on all devices together; the default is the p
 
 def _sized(recipe: PublishedRecipe, run: Values) -> Values:
     """Steps and batches of a run; says what a step is."""
-    devices = devices_of(run["devices"]).total
+    devices = math.prod(devices_of(run["devices"]))
     accumulate = run["accumulate"] or recipe.accumulated(devices)
-    say(
+    notice(
         f"{recipe.batch * devices * accumulate} clips a step at a rate of {recipe.rate:g}: "
         f"--batch {recipe.batch} on {devices} device{'s' * (devices > 1)} with --accumulate {accumulate}"
     )
@@ -95,7 +97,7 @@ def _published(kind: str, tubes: Tubes, network: Values, recipe: Values, run: Va
         sources=sources,
         **recipe,
     )
-    say(f"{sum(map(len, sources))} clips an epoch, {len(names)} classes")
+    notice(f"{sum(map(len, sources))} clips an epoch, {len(names)} classes")
     return made, {
         **_sized(made, run),
         "validate": tubes.validation(sources, names, R18_SHORT_SIDE if small else SHORT_SIDE),
@@ -184,7 +186,7 @@ def seqformer_coco(stills: Stills, network: Values, recipe: Values, run: Values)
         drops=STILL_DROPS,
         **recipe,
     )
-    say(f"{sum(map(len, made.sources))} images an epoch")
+    notice(f"{sum(map(len, made.sources))} images an epoch")
     return made, _sized(made, run)
 
 

@@ -136,18 +136,13 @@ def training(
 
 
 def train(recipe: Recipe, **settings: Any) -> None:
-    """Run a recipe and say where the weights are; ends the program with 130 if it was interrupted.
-
-    Args:
-        recipe: what is trained, and how.
-        settings: fields of :class:`segue_train.loop.RunSettings`.
-    """
+    """Run a recipe and say where the weights are; ends the program with 130 if it was interrupted."""
     from segue_train import loop
 
     try:
-        weights = loop.train(recipe, RunSettings(report=say, **settings))
+        weights = loop.train(recipe, RunSettings(report=notice, **settings))
     except KeyboardInterrupt:
-        say("interrupted; give the same command with --resume to go on")
+        notice("interrupted; give the same command with --resume to go on")
         raise typer.Exit(130) from None
     typer.echo(f"weights: {weights}")
 
@@ -168,25 +163,9 @@ class Data:
     @property
     def choice(self) -> Values:
         """Excluded names, for functions that list folders."""
-        return {"exclude": names_in(self.exclude), "include_val": self.include_val, "report": say}
-
-
-def say(text: str) -> None:
-    """Show a line to the person at the keyboard.
-
-    Args:
-        text: the line.
-    """
-    notice(text)
+        return {"exclude": names_in(self.exclude), "include_val": self.include_val, "report": notice}
 
 
 def names_in(text: str) -> list[str]:
-    """Names that commas separate.
-
-    Args:
-        text: such as ``highway, office``.
-
-    Returns:
-        Names without blanks; none is empty.
-    """
+    """Names that commas separate, without blanks; none is empty."""
     return [name.strip() for name in text.split(",") if name.strip()]

@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from segue.cli.options import Options, Values
 from segue.datasets.davis import DAVIS_VAL, DavisFolder
 from segue.errors import DatasetError, TrainingError
 from segue.naming import first_few
+from segue.notices import notice
 from segue_train.commands.making import (
     LITE,
     MOBILENET,
@@ -21,7 +22,6 @@ from segue_train.commands.making import (
     Data,
     Prepared,
     names_in,
-    say,
     training,
 )
 from segue_train.footage import Footage, Material, gather, read_subset
@@ -73,7 +73,7 @@ class Clips(Labelled):
 
     def gather(self) -> Material:
         material = self.material()
-        say(f"{len(material.videos)} videos and {len(material.stills)} still images")
+        notice(f"{len(material.videos)} videos and {len(material.stills)} still images")
         return material
 
     def validation(self, material: Material) -> Callable[..., float] | None:
@@ -97,24 +97,27 @@ CLIPS = Options(Clips, "data exclude subset include_val validate validate_on")
 
 
 def of_one_kind(material: Material, stage: int) -> list[Footage]:
-    """The still images for stage 0, the videos for the others; there must be nothing else.
-
-    Args:
-        material: what the folders hold.
-        stage: stage of the training.
-
-    Returns:
-        Still images or videos.
-
-    Raises:
-        DatasetError: there is none of these, or something else.
-    """
+    """The still images for stage 0, the videos for the others; there must be nothing else."""
     footage, other = (material.stills, material.videos) if stage == 0 else (material.videos, material.stills)
     if other or not footage:
         kinds = ("still images", "videos") if stage == 0 else ("videos", "still images")
         found = f"there are {kinds[1]} among the data" if other else "the data hold none"
         raise DatasetError(f"stage {stage} trains on {kinds[0]} only, but {found}; see --data")
     return footage
+
+
+def _staged(kind: Any, clips: Clips, options: Values, run: Values, *, fast: bool) -> Prepared:
+    """Recipe and settings of a published stage; ``fast`` is half precision on a GPU by default."""
+    import torch
+
+    material = clips.gather()
+    recipe = kind(footage=of_one_kind(material, options["stage"]), **options)
+    half = fast and run["accelerator"] != "cpu" and torch.cuda.is_available()
+    return recipe, {
+        "steps": run["steps"] or recipe.steps,
+        "precision": run["precision"] or ("16-mixed" if half else "32-true"),
+        "validate": clips.validation(material),
+    }
 
 
 STAGES: Values = {
@@ -158,9 +161,7 @@ def stcn(clips: Clips, options: Values, run: Values) -> Prepared:
         segue train stcn --stage 3 --data 5@DAVIS --data YouTube/train --start runs/s0/stcn.safetensors
         --out runs/s03 --resume
     """
-    material = clips.gather()
-    recipe = stcn_recipe.STCNRecipe(footage=of_one_kind(material, options["stage"]), **options)
-    return recipe, _as_published(run, recipe.plan.steps, fast=True) | {"validate": clips.validation(material)}
+    return _staged(stcn_recipe.STCNRecipe, clips, options, run, fast=True)
 
 
 @training(
@@ -185,9 +186,7 @@ def xmem(clips: Clips, options: Values, run: Values) -> Prepared:
         segue train xmem --stage 3 --data 5@DAVIS --data YouTube/train --start runs/x0/xmem.safetensors
         --out runs/x03
     """
-    material = clips.gather()
-    recipe = xmem_recipe.XMemRecipe(footage=of_one_kind(material, options["stage"]), **options)
-    return recipe, _as_published(run, recipe.steps, fast=True) | {"validate": clips.validation(material)}
+    return _staged(xmem_recipe.XMemRecipe, clips, options, run, fast=True)
 
 
 @training(
@@ -199,11 +198,7 @@ def xmem(clips: Clips, options: Values, run: Values) -> Prepared:
         "steps": "Steps in all.  [default: as published]",
         "precision": "Number format.  [default: 16-mixed on a GPU for videos, else 32-true]",
     },
-    **{**PAPER, "seed": stcn_recipe.SEED},
-    steps=None,
-    precision=None,
-    validate_every=10_000,
-    save_every=5000,
+    **STAGES,
 )
 def cutie(clips: Clips, options: Values, run: Values) -> Prepared:
     """Train Cutie by its published stages: 0 and 1, or 0 and 2.
@@ -218,27 +213,13 @@ def cutie(clips: Clips, options: Values, run: Values) -> Prepared:
         segue train cutie --stage 1 --data 2@DAVIS --data YouTube/train --start runs/c0/cutie.safetensors
         --out runs/c1
     """
-    material = clips.gather()
-    recipe = cutie_recipe.CutieRecipe(footage=of_one_kind(material, options["stage"]), **options)
-    settings = _as_published(run, recipe.plan.steps, fast=recipe.stage > 0)
-    return recipe, settings | {"validate": clips.validation(material)}
-
-
-def _as_published(run: Values, steps: int, *, fast: bool) -> Values:
-    """Steps and number format of a run where the user says nothing; ``fast`` is half precision on a GPU."""
-    import torch
-
-    half = fast and run["accelerator"] != "cpu" and torch.cuda.is_available()
-    return {
-        "steps": run["steps"] or steps,
-        "precision": run["precision"] or ("16-mixed" if half else "32-true"),
-    }
+    return _staged(cutie_recipe.CutieRecipe, clips, options, run, fast=options["stage"] > 0)
 
 
 @training(
     "stm",
     CLIPS,
-    Options(stm_recipe.STMRecipe, "stage start trunk:init batch side"),
+    Options(stm_recipe.STMRecipe, "stage start init batch side"),
     begins=RESNET,
     help={"steps": "Steps in all.  [default: 300000 on images, 150000 on videos]"},
     **PAPER,
@@ -256,10 +237,7 @@ def stm(clips: Clips, options: Values, run: Values) -> Prepared:
         segue train stm --stage 1 --data DAVIS --data YouTube/train --start runs/stm0/stm.safetensors
         --out runs/stm1
     """
-    material = clips.gather()
-    recipe = stm_recipe.STMRecipe(footage=of_one_kind(material, options["stage"]), **options)
-    steps = run["steps"] or stm_recipe.STEPS[options["stage"]]
-    return recipe, {"steps": steps, "validate": clips.validation(material)}
+    return _staged(stm_recipe.STMRecipe, clips, options, run, fast=False)
 
 
 @training(
@@ -329,7 +307,7 @@ class Pictures(Labelled):
                 raise TrainingError(f"--share {item!r}: give KIND=NUMBER; kinds are {', '.join(kinds)}")
             shares[match[1]] = float(match[2])
         for kind, items in kinds.items():
-            say(f"{kind}: {sum(map(len, items))} images, share {shares[kind] / sum(shares.values()):.2f}")
+            notice(f"{kind}: {sum(map(len, items))} images, share {shares[kind] / sum(shares.values()):.2f}")
         return [(shares[kind], items) for kind, items in kinds.items()]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -19,14 +18,22 @@ from torch import Tensor, nn
 from segue.models.cutie import Cutie
 from segue.models.cutie.network import Size
 from segue_train.clip_pass import class_targets, object_masks
-from segue_train.footage import Footage
+from segue_train.losses import Uniform, point_losses
 from segue_train.photo import Jitter
-from segue_train.point_losses import Uniform, point_losses
 from segue_train.recipe import Batch, CommonRecipe, Loss, Objective
-from segue_train.recipes.stcn import check_side, fill, load_trunks, prepared_frames
-from segue_train.recurrent_data import JUMPS, LENGTH, OBJECTS, PastedVideos, frames_near
-from segue_train.recurrent_pass import Output, any_random, cutie_pass, deep_at_random, step_draws
-from segue_train.stcn_data import SampleBatches, SkipCurriculum, StillSamples, long_enough
+from segue_train.recipes.stcn import Stage, StagedRecipe, prepared_frames
+from segue_train.recurrent_pass import Output, cutie_pass, random_draws
+from segue_train.stcn_data import (
+    JUMPS,
+    LENGTH,
+    OBJECTS,
+    PastedVideos,
+    SkipCurriculum,
+    StillSamples,
+    VideoSamples,
+    frames_near,
+    long_enough,
+)
 
 RATE = 1e-4
 AUXILIARY = 0.01
@@ -36,37 +43,23 @@ GROWING = ("mask_encoder.conv1.weight", "pixel_fuser.sensory_compress.weight")
 """Weights that get one more input channel where other objects come in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One stage of the training, see :class:`CutieRecipe`."""
-
-    objects: int
-    side: int
-    references: int  # frames that are read
-    steps: int
-    falls: tuple[int, ...]  # steps after which the learning rate falls to a tenth
-    points: int  # of each frame, for the losses
-
-
+_VIDEOS = partial(Stage, objects=OBJECTS, batch=16, side=480, references=3, points=12_544)
 STAGES = (
-    Stage(1, 384, 2, 80_000, (), 8192),  # still images
-    Stage(OBJECTS, 480, 3, 125_000, (100_000, 115_000), 12_544),  # DAVIS, YouTube-VOS (and MOSE)
-    Stage(OBJECTS, 480, 3, 175_000, (140_000, 160_000), 12_544),  # "mega": BURST and OVIS as well
+    Stage(batch=16, steps=80_000),  # still images
+    # DAVIS, YouTube-VOS (and MOSE); "mega": BURST and OVIS as well
+    _VIDEOS(steps=125_000, falls=(100_000 / 125_000, 115_000 / 125_000), skips=SkipCurriculum(0.8, JUMPS)),
+    _VIDEOS(steps=175_000, falls=(140_000 / 175_000, 160_000 / 175_000), skips=SkipCurriculum(0.8, JUMPS)),
 )
 """The published stages; a training is 0 and 1, or 0 and 2."""
 
-BATCH = 16
-
 
 @dataclass(frozen=True, slots=True)
-class CutieRecipe(CommonRecipe):
+class CutieRecipe(StagedRecipe):
     """Everything that one stage needs.
 
     Attributes:
         stage: 0 still images, 1 videos, 2 more videos for longer.
-        footage: still images for stage 0, videos for the others; none of it may be used for scores.
         size: size of the network, base or small.
-        start: weights of a former stage or run of this network.
         init: ResNet-50 of torchvision, for small ResNet-18, where nothing else is to start from.
         init_value: ResNet-18 of torchvision, for the mask encoder.
         batch: clips of a batch, per device.
@@ -76,36 +69,21 @@ class CutieRecipe(CommonRecipe):
 
     optimise: ClassVar[Any] = partial(torch.optim.AdamW, weight_decay=0.001)
     factors: ClassVar[Mapping[str, float]] = {"network.pixel_encoder.": 0.1, "": 1.0}
+    stages: ClassVar[Sequence[Stage]] = STAGES
+    encoders: ClassVar[tuple[str, str]] = ("pixel_encoder", "mask_encoder")
+    growing: ClassVar[Sequence[str]] = GROWING
     stage: Annotated[int, Ge(0), Le(2)]
-    footage: Sequence[Footage]
-    size: Size = "base"
-    start: Path | None = None
-    init: Path | None = None
-    init_value: Path | None = None
-    batch: Annotated[int, Ge(1)] = BATCH
+    batch: Annotated[int | None, Ge(1)] = 16
     side: int | None = None
+    size: Size = "base"
     points: int | None = None
     name: str = "cutie"
     _: KW_ONLY
     rate: float = RATE
     gradient_clip: float | None = 3.0
 
-    def __post_init__(self) -> None:
-        if self.side is not None:
-            check_side(self.side)
-
-    @property
-    def plan(self) -> Stage:
-        """The published numbers of the stage."""
-        return STAGES[self.stage]
-
     def network(self) -> nn.Module:
-        network = Cutie(self.size, single_object=self.plan.objects == 1)
-        if self.start is not None:
-            fill(network, self.start, GROWING)
-        elif self.init is not None and self.init_value is not None:
-            load_trunks(network.pixel_encoder, network.mask_encoder, self.init, self.init_value)
-        return Objective(network, self.loss)
+        return Objective(self.started(Cutie(self.size, single_object=self.plan.objects == 1)), self.loss)
 
     def loss(self, network: Cutie, batch: Batch, progress: float, step: int) -> Loss:
         """Losses at points of the predicted frames, see :func:`cutie_loss`."""
@@ -113,22 +91,19 @@ class CutieRecipe(CommonRecipe):
         slots = max(1, int(exists.sum(1).max()))  # as many as the fullest clip has
         exists = exists[:, :slots]
         target = class_targets(batch["masks"], exists)
-        draw = step_draws(step)
-        chosen = any_random(len(frames), self.plan.references, draw)
-        masks = object_masks(target[:, 0], slots)
-        output = cutie_pass(network, frames, masks, exists, deep_at_random(chosen, draw))
+        draw = torch.Generator().manual_seed(step)
+        draws = random_draws(draw, len(frames), self.plan.references, first=False)
+        output = cutie_pass(network, frames, object_masks(target[:, 0], slots), exists, draws)
         points = self.points or self.plan.points
         return cutie_loss(
             output, target[:, 1:], exists, points, lambda shape: torch.rand(shape, generator=draw)
         )
 
-    def batches(self, count: int, seed: int) -> SampleBatches:
-        side = self.side or self.plan.side
-        if self.stage == 0:
-            wide = (0.5, 2.0)
-            stills = StillSamples(self.footage, side, clip_scale=wide, frame_scale=wide)
-            return SampleBatches(count, seed, stills, self.batch)
-        samples = PastedVideos(
+    def stills(self, side: int) -> StillSamples:
+        return StillSamples(self.footage, side, clip_scale=(0.5, 2.0), frame_scale=(0.5, 2.0))
+
+    def videos(self, side: int) -> VideoSamples:
+        return PastedVideos(
             long_enough(self.footage, self.stage, LENGTH),
             side,
             slots=self.plan.objects,
@@ -137,7 +112,6 @@ class CutieRecipe(CommonRecipe):
             frame_affine=(0, 0),
             frame_jitter=Jitter(0.1, 0.05, 0.05),
         )
-        return SampleBatches(count, seed, samples, self.batch, SkipCurriculum(0.8, JUMPS))
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         """Parameter groups; the initial queries and their embeddings have no weight decay."""
@@ -149,10 +123,6 @@ class CutieRecipe(CommonRecipe):
         for group in groups:
             group["params"] = [p for p in group["params"] if id(p) not in free]
         return [*groups, {"params": undecayed, "lr": self.rate, "weight_decay": 0.0}]
-
-    @property
-    def falls(self) -> tuple[float, ...]:
-        return tuple(fall / self.plan.steps for fall in self.plan.falls)
 
 
 def cutie_loss(output: Output, target: Tensor, exists: Tensor, points: int, uniform: Uniform) -> Loss:

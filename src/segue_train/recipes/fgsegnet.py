@@ -35,12 +35,8 @@ ORDER_SEED = 42
 FALLS = (0.6, 0.85)  # shares of a run after which the rate falls to a tenth
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Frames of a scene, by index, that are learned from and that validate; no score may be taken on them."""
-
-    train: tuple[int, ...]
-    held_back: tuple[int, ...]
+Split = tuple[tuple[int, ...], tuple[int, ...]]
+"""Frames of a scene, by index, that are learned from and that validate; no score may be taken on them."""
 
 
 def split_frames(
@@ -57,7 +53,7 @@ def split_frames(
         )
     order = np.random.default_rng(ORDER_SEED).permutation(labelled).tolist()
     held = max(1, round(HELD_BACK * len(order)))
-    return Split(tuple(order[:-held]), tuple(order[-held:]))
+    return tuple(order[:-held]), tuple(order[-held:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +94,7 @@ class FgSegNetRecipe(CommonRecipe):
         return Objective(network, partial(scene_loss, kind=self.loss, class_weight=self.class_weight))
 
     def batches(self, count: int, seed: int) -> SceneFrames:
-        frames = [(video, i) for video, split in self.scenes for i in split.train]
+        frames = [(video, i) for video, (train, _) in self.scenes for i in train]
         return SceneFrames(count, seed, frames)
 
     @property
@@ -110,8 +106,8 @@ class FgSegNetRecipe(CommonRecipe):
         """Minus the loss on the frames that are held back, for a network in evaluation mode."""
         device = next(network.parameters()).device
         losses = []
-        for video, split in self.scenes:
-            for i in split.held_back:
+        for video, (_, held_back) in self.scenes:
+            for i in held_back:
                 batch = {name: value.to(device) for name, value in scene_batch(video, i).items()}
                 losses.append(float(scene_loss(network, batch, 0.0, 0, self.loss, self.class_weight)[0]))
         return -float(np.mean(losses))

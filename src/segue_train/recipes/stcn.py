@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import torch
 from annotated_types import Ge, Le
@@ -37,33 +37,58 @@ SEED = 14159265
 RATE = 1e-5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One stage of the training, see :class:`STCNRecipe`."""
+    """Published numbers of one stage of a training.
 
-    objects: int  # slots; one means a network without the mask of the others
+    Attributes:
+        objects: slots; one means a network without the mask of the others.
+        falls: shares of the steps after which the learning rate falls to a tenth.
+        least_area: smallest share of a video frame that a crop shows.
+        small_objects: whether videos keep them.
+        skips: largest gap between the frames of a clip; None for clips of still images.
+        affine: largest rotation and shear of single frames of a video, in degrees.
+        references: frames that are read, of XMem and Cutie.
+        side: side of the frames.
+        points: points of a frame that Cutie's losses look at.
+    """
+
     batch: int
     steps: int
-    fall: float  # share of the steps after which the learning rate falls to a tenth
-    least_area: float = 0.36  # smallest share of a video frame that a crop shows
-    skips: SkipCurriculum | None = None
+    objects: int = 1
+    falls: tuple[float, ...] = ()
+    least_area: float = 0.36
+    small_objects: Literal["keep", "drop"] = "keep"
+    skips: Callable[[int, int], int] | None = None
+    affine: tuple[float, float] = (15, 10)
+    references: int = 2
+    side: int = 384
+    points: int = 8192
 
 
+_TWO = partial(Stage, objects=2, batch=4)
 STAGES = (
-    Stage(1, 8, 300_000, 150_000 / 300_000),  # still images
-    Stage(2, 4, 500_000, 400_000 / 500_000, 0.25, SkipCurriculum(0.8)),  # BL30K
-    Stage(2, 4, 300_000, 250_000 / 300_000, 0.36, SkipCurriculum(0.9)),  # YouTube-VOS and DAVIS, after 1
-    Stage(2, 4, 150_000, 125_000 / 150_000, 0.36, SkipCurriculum(0.9)),  # the same, after 0
+    Stage(batch=8, steps=300_000, falls=(150_000 / 300_000,)),  # still images
+    _TWO(
+        steps=500_000,
+        falls=(400_000 / 500_000,),
+        least_area=0.25,
+        small_objects="drop",
+        skips=SkipCurriculum(0.8),
+    ),  # BL30K
+    # YouTube-VOS and DAVIS, after stage 1 and after stage 0
+    _TWO(steps=300_000, falls=(250_000 / 300_000,), skips=SkipCurriculum(0.9)),
+    _TWO(steps=150_000, falls=(125_000 / 150_000,), skips=SkipCurriculum(0.9)),
 )
 """The published stages; a training is 0, 3 or 0, 1, 2."""
 
 
-N = TypeVar("N", STCN, XMem)
+N = TypeVar("N", STCN, XMem, Cutie)
 
 
 @dataclass(frozen=True, slots=True)
 class StagedRecipe(CommonRecipe):
-    """One stage of a training that begins with still images, of a network with two trunks.
+    """One stage of a training that begins with still images.
 
     Attributes:
         stage: 0 still images, 1 BL30K, 2 and 3 videos after 1 and 0.
@@ -75,26 +100,60 @@ class StagedRecipe(CommonRecipe):
         side: side of the square frames, a multiple of 16.
     """
 
+    stages: ClassVar[Sequence[Stage]] = STAGES
+    encoders: ClassVar[tuple[str, str]] = ("key_encoder", "value_encoder")
+    growing: ClassVar[Sequence[str]] = (VALUE_STEM,)  # weights with one more input channel for other objects
     stage: Annotated[int, Ge(0), Le(3)]
     footage: Sequence[Footage]
     start: Path | None = None
     init: Path | None = None
     init_value: Path | None = None
     batch: Annotated[int | None, Ge(1)] = None
-    side: int = 384
+    side: int | None = 384
 
     def __post_init__(self) -> None:
-        check_side(self.side)
+        side = self.plan.side if self.side is None else self.side
+        if side % STCN.stride or side < STCN.stride:
+            raise TrainingError(f"side is {side}; it must be a multiple of {STCN.stride}")
         if self.batch is not None and self.batch < 1:
             raise TrainingError(f"batch is {self.batch}; it must be at least 1")
+
+    @property
+    def plan(self) -> Stage:
+        """The published numbers of the stage."""
+        return self.stages[self.stage]
+
+    @property
+    def steps(self) -> int:
+        """Steps as published."""
+        return self.plan.steps
+
+    @property
+    def falls(self) -> tuple[float, ...]:
+        return self.plan.falls
 
     def started(self, network: N) -> N:
         """The network with the weights of ``start``, or with its trunks."""
         if self.start is not None:
-            fill(network, self.start)
+            fill(network, self.start, self.growing)
         elif self.init is not None and self.init_value is not None:
-            load_trunks(network.key_encoder, network.value_encoder, self.init, self.init_value)
+            key, value = map(network.get_submodule, self.encoders)
+            load_trunks(key, value, self.init, self.init_value)
         return network
+
+    def stills(self, side: int) -> StillSamples:
+        """Samples of stage 0."""
+        return StillSamples(self.footage, side)
+
+    def videos(self, side: int) -> VideoSamples:
+        """Samples of the other stages."""
+        footage = long_enough(self.footage, self.stage)
+        return VideoSamples(footage, side, self.plan.least_area, self.plan.small_objects)
+
+    def batches(self, count: int, seed: int) -> SampleBatches:
+        plan, side = self.plan, self.side or self.plan.side
+        samples = self.stills(side) if self.stage == 0 else self.videos(side)
+        return SampleBatches(count, seed, samples, self.batch or plan.batch, plan.skips)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,30 +165,8 @@ class STCNRecipe(StagedRecipe):
     _: KW_ONLY
     rate: float = RATE
 
-    @property
-    def plan(self) -> Stage:
-        """The published numbers of the stage."""
-        return STAGES[self.stage]
-
     def network(self) -> nn.Module:
         return Objective(self.started(STCN(single_object=self.plan.objects == 1)), clip_loss)
-
-    def batches(self, count: int, seed: int) -> SampleBatches:
-        samples: StillSamples | VideoSamples = StillSamples(self.footage, self.side)
-        if self.stage > 0:
-            videos, area = long_enough(self.footage, self.stage), self.plan.least_area
-            samples = VideoSamples(videos, self.side, area, "drop" if self.stage == 1 else "keep")
-        return SampleBatches(count, seed, samples, self.batch or self.plan.batch, self.plan.skips)
-
-    @property
-    def falls(self) -> tuple[float, ...]:
-        return (self.plan.fall,)
-
-
-def check_side(side: int) -> None:
-    """Refuse sides of frames that the strides of the networks do not divide."""
-    if side % STCN.stride or side < STCN.stride:
-        raise TrainingError(f"side is {side}; it must be a multiple of {STCN.stride}")
 
 
 def clip_loss(

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge, Le
@@ -23,58 +23,11 @@ from torch import nn
 from segue.models.stm import STM
 from segue.weights import load_strict
 from segue_train.clips import frame_order
-from segue_train.footage import Footage
-from segue_train.recipe import CommonRecipe, Objective
-from segue_train.recipes.stcn import RATE, check_side, clip_loss
-from segue_train.stcn_data import FRAMES, SampleBatches, StillSamples, VideoSamples, long_enough
+from segue_train.recipe import Objective
+from segue_train.recipes.stcn import RATE, Stage, StagedRecipe, clip_loss
+from segue_train.stcn_data import FRAMES, StillSamples, VideoSamples, long_enough
 from segue_train.trunks import take
 from segue_train.warp import Rng
-
-OBJECTS = 3
-STEPS = (300_000, 150_000)  # on still images and on videos, as STCN has them; STM's own are not published
-
-
-@dataclass(frozen=True, slots=True)
-class STMRecipe(CommonRecipe):
-    """Everything that one stage needs.
-
-    Attributes:
-        stage: 0 still images, 1 videos.
-        footage: what the stage takes; none of it may be used for scores.
-        start: weights of a former stage or run of this network.
-        trunk: ResNet-50 of torchvision, for both encoders.
-        batch: clips of a batch, per device.
-        side: side of the square frames, a multiple of 16.
-    """
-
-    stage: Annotated[int, Ge(0), Le(1)]
-    footage: Sequence[Footage]
-    start: Path | None = None
-    trunk: Path | None = None
-    batch: Annotated[int, Ge(1)] = 4
-    side: int = 384
-    name: str = "stm"
-    _: KW_ONLY
-    rate: float = RATE
-
-    def __post_init__(self) -> None:
-        check_side(self.side)
-
-    def network(self) -> nn.Module:
-        network = STM()
-        if self.start is not None:
-            load_strict(network, self.start)
-        elif self.trunk is not None:
-            load_trunk(network, self.trunk)
-        return Objective(network, partial(clip_loss, fraction=lambda step: 1.0))  # all pixels count
-
-    def batches(self, count: int, seed: int) -> SampleBatches:
-        if self.stage == 0:
-            stills = StillSamples(self.footage, self.side, OBJECTS, spline_share=0)
-            return SampleBatches(count, seed, stills, self.batch)
-        videos = long_enough(self.footage, self.stage)
-        samples = VideoSamples(videos, self.side, slots=OBJECTS, choose=frames_in_order, video_frames=False)
-        return SampleBatches(count, seed, samples, self.batch, GrowingGap())
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +39,47 @@ class GrowingGap:
     def __call__(self, epoch: int, epochs: int) -> int:
         """Distance in frames: neighbours, from whom none is left out, are 1 apart."""
         return 1 + min(5 * (epoch // self.passes), 25)
+
+
+OBJECTS = 3
+# Steps on still images and on videos as STCN has them; STM's own are not published.
+STAGES = (
+    Stage(objects=OBJECTS, batch=4, steps=300_000),
+    Stage(objects=OBJECTS, batch=4, steps=150_000, skips=GrowingGap()),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class STMRecipe(StagedRecipe):
+    """Everything that one stage needs.
+
+    Attributes:
+        stage: 0 still images, 1 videos.
+        init: ResNet-50 of torchvision, for both encoders.
+        batch: clips of a batch, per device.
+    """
+
+    stages: ClassVar[Sequence[Stage]] = STAGES
+    stage: Annotated[int, Ge(0), Le(1)]
+    batch: Annotated[int | None, Ge(1)] = 4
+    name: str = "stm"
+    _: KW_ONLY
+    rate: float = RATE
+
+    def network(self) -> nn.Module:
+        network = STM()
+        if self.start is not None:
+            load_strict(network, self.start)
+        elif self.init is not None:
+            load_trunk(network, self.init)
+        return Objective(network, partial(clip_loss, fraction=lambda step: 1.0))  # all pixels count
+
+    def stills(self, side: int) -> StillSamples:
+        return StillSamples(self.footage, side, OBJECTS, spline_share=0)
+
+    def videos(self, side: int) -> VideoSamples:
+        footage = long_enough(self.footage, self.stage)
+        return VideoSamples(footage, side, slots=OBJECTS, choose=frames_in_order, video_frames=False)
 
 
 def frames_in_order(rng: Rng, count: int, max_gap: int) -> list[int]:

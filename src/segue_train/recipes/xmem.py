@@ -6,7 +6,8 @@ draws of a step come from generators seeded by its number, so that a run can be 
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -17,34 +18,34 @@ from torch import nn
 from segue.errors import TrainingError
 from segue.models.xmem import XMem
 from segue_train.clip_pass import class_targets, object_masks
-from segue_train.losses import bootstrap_fraction, bootstrapped_cross_entropy
-from segue_train.point_losses import slot_dice
+from segue_train.losses import bootstrap_fraction, bootstrapped_cross_entropy, object_dice
 from segue_train.recipe import Batch, Loss, Objective
-from segue_train.recipes.stcn import RATE, StagedRecipe, prepared_frames
-from segue_train.recurrent_data import JUMPS, LENGTH, OBJECTS, frames_near
-from segue_train.recurrent_pass import deep_at_random, first_and_random, step_draws, xmem_pass
-from segue_train.stcn_data import SampleBatches, SkipCurriculum, StillSamples, VideoSamples, long_enough
+from segue_train.recipes.stcn import RATE, Stage, StagedRecipe, prepared_frames
+from segue_train.recurrent_pass import random_draws, xmem_pass
+from segue_train.stcn_data import (
+    JUMPS,
+    LENGTH,
+    OBJECTS,
+    SkipCurriculum,
+    VideoSamples,
+    frames_near,
+    long_enough,
+)
 
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One stage of the training, see :class:`XMemRecipe`."""
-
-    objects: int
-    batch: int
-    references: int  # frames that are read
-    steps: int
-    fall: float  # share of the steps after which the learning rate falls to a tenth
-    least_area: float = 0.36
-    affine: tuple[float, float] = (15, 10)
-    jumps: SkipCurriculum | None = None
-
-
+_VIDEOS = partial(Stage, objects=OBJECTS, batch=8, references=3)
 STAGES = (
-    Stage(1, 16, 2, 150_000, 1.0),  # still images
-    Stage(OBJECTS, 8, 3, 250_000, 200_000 / 250_000, 0.25, (0, 0), SkipCurriculum(0.8, JUMPS)),  # BL30K
-    Stage(OBJECTS, 8, 3, 150_000, 120_000 / 150_000, jumps=SkipCurriculum(0.9, JUMPS)),  # videos, after 1
-    Stage(OBJECTS, 8, 3, 100_000, 80_000 / 100_000, jumps=SkipCurriculum(0.9, JUMPS)),  # videos, after 0
+    Stage(batch=16, steps=150_000),  # still images
+    _VIDEOS(
+        steps=250_000,
+        falls=(200_000 / 250_000,),
+        least_area=0.25,
+        small_objects="drop",
+        affine=(0, 0),
+        skips=SkipCurriculum(0.8, JUMPS),
+    ),  # BL30K
+    # videos, after stage 1 and after stage 0
+    _VIDEOS(steps=150_000, falls=(120_000 / 150_000,), skips=SkipCurriculum(0.9, JUMPS)),
+    _VIDEOS(steps=100_000, falls=(80_000 / 100_000,), skips=SkipCurriculum(0.9, JUMPS)),
 )
 """The published stages; a training is 0, 3 or 0, 1, 2; without still images 2 alone."""
 
@@ -61,6 +62,7 @@ class XMemRecipe(StagedRecipe):
     """
 
     optimise: ClassVar[Any] = partial(torch.optim.AdamW, weight_decay=0.05)
+    stages: ClassVar[Sequence[Stage]] = STAGES
     finetune: bool = False
     name: str = "xmem"
     _: KW_ONLY
@@ -73,13 +75,9 @@ class XMemRecipe(StagedRecipe):
 
     @property
     def plan(self) -> Stage:
-        """The published numbers of the stage."""
-        return STAGES[self.stage]
-
-    @property
-    def steps(self) -> int:
-        """Steps as published."""
-        return FINETUNE_STEPS if self.finetune else self.plan.steps
+        """The published numbers of the stage, or of the finetuning after it."""
+        plan = self.stages[self.stage]
+        return replace(plan, steps=FINETUNE_STEPS, falls=(0.0,), affine=(0, 0)) if self.finetune else plan
 
     def network(self) -> nn.Module:
         return Objective(self.started(XMem(single_object=self.plan.objects == 1)), self.loss)
@@ -88,35 +86,26 @@ class XMemRecipe(StagedRecipe):
         """Bootstrapped cross-entropy and Dice of the predicted frames."""
         frames, exists = prepared_frames(batch["frames"]), batch["exists"]
         target = class_targets(batch["masks"], exists)
-        draw = step_draws(step)
-        chosen = first_and_random(len(frames), self.plan.references, draw)
-        masks = object_masks(target[:, 0], exists.shape[1])
-        output = xmem_pass(network, frames, masks, exists, deep_at_random(chosen, draw))
+        draws = random_draws(
+            torch.Generator().manual_seed(step), len(frames), self.plan.references, first=True
+        )
+        output = xmem_pass(network, frames, object_masks(target[:, 0], exists.shape[1]), exists, draws)
         share = bootstrap_fraction(step)
         parts: dict[str, torch.Tensor] = {}
         for t in range(1, frames.shape[1]):
             logits = output.logits[:, t - 1]
             parts[f"ce_loss_{t}"] = bootstrapped_cross_entropy(logits, target[:, t], exists, share)
-            parts[f"dice_loss_{t}"] = slot_dice(logits, target[:, t])
+            parts[f"dice_loss_{t}"] = object_dice(logits, target[:, t]).mean()
         return torch.stack(list(parts.values())).sum(), parts
 
-    def batches(self, count: int, seed: int) -> SampleBatches:
-        plan = self.plan
-        if self.stage == 0:
-            stills = StillSamples(self.footage, self.side)
-            return SampleBatches(count, seed, stills, self.batch or plan.batch)
-        samples = VideoSamples(
+    def videos(self, side: int) -> VideoSamples:
+        return VideoSamples(
             long_enough(self.footage, self.stage, LENGTH),
-            self.side,
-            plan.least_area,
-            "drop" if self.stage == 1 else "keep",
-            plan.objects,
+            side,
+            self.plan.least_area,
+            self.plan.small_objects,
+            self.plan.objects,
             frames_near(LENGTH),
-            frame_affine=(0, 0) if self.finetune else plan.affine,
+            frame_affine=self.plan.affine,
             interpolation=cv2.INTER_LINEAR,
         )
-        return SampleBatches(count, seed, samples, self.batch or plan.batch, plan.jumps)
-
-    @property
-    def falls(self) -> tuple[float, ...]:
-        return (0.0,) if self.finetune else (self.plan.fall,)

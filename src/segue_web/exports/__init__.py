@@ -28,17 +28,11 @@ __all__ = [
 
 
 class Format(NamedTuple):
-    """Options of an export.
+    """Options of an export."""
 
-    Attributes:
-        suffix: ending of the file, none for a folder.
-        write: what writes it.
-        known_only: whether it lists frames one by one, and so can leave out frames without annotation.
-    """
-
-    suffix: str
+    suffix: str  # none for a folder
     write: Writer
-    known_only: bool = False
+    known_only: bool = False  # can leave out frames without annotation
 
 
 FORMATS = {
@@ -72,5 +66,5 @@ def steps(video: Video, taken: Snapshot, form: str) -> int:
 
 
 def export_job(tools: Tools, taken: Snapshot, form: str, target: Path) -> Iterator[int]:
-    """Job of :meth:`segue_web.worker.Worker.begin` that writes an export."""
+    """Job of :meth:`segue_web.worker.Worker.steps` that writes an export."""
     yield from FORMATS[form].write(tools.video, taken, target)

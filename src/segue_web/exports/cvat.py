@@ -19,12 +19,7 @@ from segue_web.video import Video
 
 
 def cvat(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
-    """CVAT for video 1.1: polygons where a person drew keyframes, masks elsewhere.
-
-    CVAT follows no masks, so each is a track of one frame, as CVAT itself writes them; those of one object
-    share its group. Polygons with keyframes, and those interpolated between them, are one track; a frame
-    whose mask is no longer that of its polygon has the mask.
-    """
+    """CVAT for video 1.1: a track for the polygons of each object, and one of a frame for each other mask."""
     tracks = _Tracks(video, taken)
     for done, index in enumerate(taken.span(video), 1):
         tracks.add(index, dict(taken.planes(index, video.size)))
@@ -60,13 +55,7 @@ def _meta(video: Video, taken: Snapshot, mixed: set[str]) -> ET.Element:
 
 
 class _Tracks:
-    """Collects tracks frame by frame.
-
-    Attributes:
-        polygons: the track of each object that has polygons. They come first in the file, for what comes
-            later covers what comes earlier.
-        masks: one track for each mask.
-    """
+    """Collects tracks frame by frame: polygons by object, which come first and lie below, and masks."""
 
     def __init__(self, video: Video, taken: Snapshot) -> None:
         self._video, self._taken = video, taken
@@ -79,10 +68,10 @@ class _Tracks:
         drawn = {i: found for i, found in self._taken.polygons_on(index).items() if i in planes}
         kept: set[int] = set()
         for i in sorted(drawn):
-            corners, key = drawn[i]
+            corners, kind = drawn[i]
             if np.array_equal(planes[i], filled(_read_back(corners), self._video.size)):
                 kept.add(i)
-                self._polygon(index, i, _written(corners), key=key)
+                self._polygon(index, i, _written(corners), key=kind == "key")
         for i in [i for i in self._open if i not in kept]:
             self._hide(index, i)
         for i, plane in planes.items():

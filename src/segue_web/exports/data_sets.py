@@ -130,11 +130,7 @@ def _left_top_width_height(box: tuple[float, float, float, float] | None) -> lis
 
 
 def yolo(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
-    """Images and outlines as ultralytics' segmentation models are trained on.
-
-    A line of a label file is the class and the corners of one object, as shares of width and height. An
-    object of several parts is one polygon, whose parts are joined by a line; so are its holes.
-    """
+    """Images, and outlines of one polygon an object, as ultralytics' segmentation models are trained on."""
     height, width = video.size
     classes = {name: number - 1 for name, number in taken.categories().items()}
     with complete_folder(target) as folder:
@@ -158,11 +154,7 @@ def yolo(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
 
 
 def mot(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
-    """A sequence of the MOT Challenge: boxes in ``gt/gt.txt``, counted from 1, frames too.
-
-    The frames that are exported are numbered without gaps; ``frames.txt`` names those of the video, and
-    ``gt/labels.txt`` the classes, one a line, as CVAT and datumaro read them.
-    """
+    """A sequence of the MOT Challenge: boxes in ``gt/gt.txt``; frames are numbered from 1 without gaps."""
     classes = _classes(taken.categories(), MOT_CLASSES, (number for number in count(MOT_FREE)))
 
     def lines(number: int, index: int) -> Iterator[str]:

@@ -27,12 +27,7 @@ def need_matting() -> None:
 
 
 def soft_cut_out(image: Image, mask: npt.NDArray[np.bool_]) -> Image:
-    """The pixels of a mask with soft edges.
-
-    ``image``: RGB (H, W, 3), uint8; ``mask``: (H, W); returns RGBA, (H, W, 4), uint8: the transparency of
-    closed-form matting in a band along the edge of the mask, and colours without those of what lies behind
-    (multi-level foreground estimation, Germer et al.
-    """
+    """RGBA (H, W, 4), uint8, of the pixels of a mask (H, W) of an RGB image, with soft edges."""
     found = np.zeros((*mask.shape, 4), np.uint8)
     band = max(LEAST_BAND, round(BAND * min(mask.shape)))
     brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * band + 1, 2 * band + 1))

@@ -18,12 +18,7 @@ COMPARED = 512
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A connected part of a mask.
-
-    Attributes:
-        outside: its outline.
-        holes: outlines of its holes, of the mask's own pixels around them.
-    """
+    """A connected part of a mask: outlines of it and of its holes, on the mask's own pixels."""
 
     outside: Corners
     holes: tuple[Corners, ...]
@@ -45,12 +40,7 @@ def parts_of(mask: npt.NDArray[np.bool_]) -> list[Part]:
 
 
 def single_outline(mask: npt.NDArray[np.bool_]) -> Corners:
-    """One polygon of a mask, its parts and holes joined by lines.
-
-    Filled by the even-odd rule, as OpenCV does, it gives the mask, and lines of one pixel between parts.
-
-    ``mask``: (H, W), bool; returns corners x, y in pixels, (M, 2), int32.
-    """
+    """One polygon (M, 2), int32, of a mask (H, W), bool; lines join its parts and holes."""
     parts = parts_of(mask)
     if not parts:
         return np.zeros((0, 2), np.int32)

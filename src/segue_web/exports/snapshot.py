@@ -9,39 +9,25 @@ from segue.arrays import BoolArray
 from segue.errors import SegueError
 from segue.masks import Rle, measure
 from segue.types import Frame, IndexMask, ObjectInfo, Segmentation
-from segue_web.interpolation import Corners, interpolated, neighbours
+from segue_web.interpolation import Corners, Shown, shown
 from segue_web.project import Project, composed, decoded
 from segue_web.video import Video
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The objects and frames of an export.
+    """The objects and frames of an export."""
 
-    Attributes:
-        masks: by frame on which something is known of one of the objects, also that it is not there, the
-            run lengths of each visible object.
-        names: class, or where it has none the name, and colour of each object; others are left out.
-        scores: by frame and object.
-        all_frames: whether data sets get the other frames as well, as if nothing were there.
-        first: the first frame that is exported.
-        last: the last one; None takes the last frame of the video.
-        soft: whether cut-outs have soft edges.
-        attributes: of each object that has any, by name; its group is one of them, called ``group``.
-        polygons: those that a person drew to be interpolated, by object and frame.
-        between: frames and objects whose masks were interpolated between two polygons.
-    """
-
-    masks: Mapping[int, Mapping[int, str]]
-    names: Mapping[int, tuple[str, str]]
+    masks: Mapping[int, Mapping[int, str]]  # run lengths by frame and object; empty where none is visible
+    names: Mapping[int, tuple[str, str]]  # class or name, and colour, of each object
     scores: Mapping[tuple[int, int], float]
-    all_frames: bool = False
+    all_frames: bool = False  # whether data sets get frames without annotation
     first: int = 0
     last: int | None = None
     soft: bool = False
-    attributes: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
-    polygons: Mapping[int, Mapping[int, Corners]] = field(default_factory=dict)
-    between: Set[tuple[int, int]] = frozenset()
+    attributes: Mapping[int, Mapping[str, str]] = field(default_factory=dict)  # ``group`` is one
+    polygons: Mapping[int, Mapping[int, Corners]] = field(default_factory=dict)  # by object and frame
+    between: Set[tuple[int, int]] = frozenset()  # frames and objects that were interpolated
 
     def attribute_names(self) -> list[str]:
         """The names of all attributes, in their order."""
@@ -57,10 +43,7 @@ class Snapshot:
         return span if self.all_frames else [index for index in sorted(self.masks) if index in span]
 
     def mask(self, index: int, size: tuple[int, int]) -> IndexMask:
-        """Index mask of a frame with the chosen objects; empty where nothing is saved.
-
-        Returns (H, W), uint8 or uint16, 0 and ids of ``names``.
-        """
+        """Index mask (H, W), uint8 or uint16, of the chosen objects on a frame."""
         return composed(self._chosen(index), size)
 
     def lengths(self, index: int, size: tuple[int, int]) -> dict[int, Rle]:
@@ -75,17 +58,11 @@ class Snapshot:
     def _chosen(self, index: int) -> dict[int, str]:
         return {i: counts for i, counts in self.masks.get(index, {}).items() if i in self.names}
 
-    def polygons_on(self, index: int) -> dict[int, tuple[Corners, bool]]:
+    def polygons_on(self, index: int) -> dict[int, Shown]:
         """The polygons of a frame: those that were drawn there, and those interpolated between two."""
-        found = {}
-        for i, keys in self.polygons.items():
-            before, after = neighbours(keys, index)
-            if index in keys:
-                found[i] = keys[index], True
-            elif (index, i) in self.between and before is not None and after is not None:
-                share = (index - before) / (after - before)
-                found[i] = interpolated(keys[before], keys[after], share), False
-        return found
+        polygons = self.polygons.items()
+        found = {i: shown(keys, index, between=(index, i) in self.between) for i, keys in polygons}
+        return {i: polygon for i, polygon in found.items() if polygon.kind != "near"}
 
     def result(self, index: int, video: Video) -> Segmentation:
         """The objects of a frame, as tracking gives them."""
@@ -99,7 +76,7 @@ class Snapshot:
         )
         return Segmentation(index, video.time(index), mask, objects)
 
-    def shown(self, video: Video) -> Iterator[tuple[Frame, Segmentation]]:
+    def results(self, video: Video) -> Iterator[tuple[Frame, Segmentation]]:
         """Every frame of the span with its image."""
         for index in self.span(video):
             yield video.frame(index), self.result(index, video)

@@ -28,7 +28,7 @@ _VP9 = {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6", "auto-al
 def overlay(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     """The video with the masks drawn over it."""
     with OverlayVideoSink(target, video.fps) as sink:
-        for done, (frame, result) in enumerate(taken.shown(video), 1):
+        for done, (frame, result) in enumerate(taken.results(video), 1):
             sink.write(frame, result)
             yield done
 
@@ -46,7 +46,7 @@ def vp9(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
 def pictures(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     """The objects cut out, as RGBA images, one a frame."""
     with complete_folder(target) as folder:
-        for done, (frame, result) in enumerate(taken.shown(video), 1):
+        for done, (frame, result) in enumerate(taken.results(video), 1):
             picture = cv2.cvtColor(_cut_out(frame.image, result.mask, taken.soft), cv2.COLOR_RGBA2BGRA)
             (folder / f"{frame.index:05d}.png").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
             yield done
@@ -64,7 +64,7 @@ def _matte(
         stream: Any = container.add_stream(codec, rate=Fraction(video.fps).limit_denominator(1001))
         stream.height, stream.width = (side + side % 2 for side in video.size)
         stream.pix_fmt, stream.options = pixels, options
-        for done, (frame, result) in enumerate(taken.shown(video), 1):
+        for done, (frame, result) in enumerate(taken.results(video), 1):
             cut = even_sides(_cut_out(frame.image, result.mask, taken.soft), cv2.BORDER_CONSTANT)
             picture = VideoFrame.from_ndarray(cut, format="rgba")
             picture.pts = None

@@ -1,4 +1,1 @@
-"""Services for annotation tools: Label Studio, CVAT and X-AnyLabeling ask, segue answers.
-
-Each module speaks one tool's protocol; what answers is :class:`segue_web.services.assistant.Assistant`.
-"""
+"""Services for annotation tools: Label Studio, CVAT and X-AnyLabeling ask, segue answers."""

@@ -36,17 +36,7 @@ class RequestError(SegueError):
 
 
 class Assistant:
-    """Networks for one service, loaded once.
-
-    Args:
-        model: what tracks: a name, as for ``segue track --model``.
-        weights: its weight file; None is the one that it has by itself.
-        prompter: what makes masks of clicks and boxes, as for ``--prompter``.
-        device: where both run; None takes a GPU if there is one.
-
-    Raises:
-        CheckpointError, PromptError: a name is unknown, or weights are missing.
-    """
+    """Networks for one service, loaded once; the names are those of the options of ``segue serve``."""
 
     def __init__(
         self,
@@ -64,10 +54,7 @@ class Assistant:
         self._lock = threading.Lock()
 
     def answer(self, picture: Image, prompts: Prompts) -> Answer:
-        """The mask of what prompts point at; see :class:`segue.prompts.Prompts`.
-
-        ``picture``: RGB (H, W, 3), uint8.
-        """
+        """The mask of what prompts point at on an image, RGB (H, W, 3), uint8."""
         key = hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).digest()
         with self._lock:
             prompter = self._prompters.pop(key, None) or self.make_prompter(picture)

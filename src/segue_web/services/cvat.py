@@ -1,7 +1,4 @@
-"""Native functions of CVAT, of the interfaces in ``cvat_sdk.auto_annotation``: an interactor and a tracker.
-
-``cvat-cli function run-agent`` imports this module, calls :func:`create`, and asks what it returns.
-"""
+"""Native functions of CVAT for ``cvat-cli function run-agent``, which calls :func:`create`."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""An ML backend of Label Studio: clicks, boxes and brushes become masks, boxes in videos are followed.
-
-The protocol is that of ``label-studio-ml-backend``: Label Studio posts tasks and what the annotator has just
-drawn to ``/predict`` and takes regions from the answer. What it draws is in percent of the image, frames of
-videos count from 1, and masks are brush run lengths (:func:`segue_web.exports.tools.brush_rle`).
-"""
+"""An ML backend of Label Studio, by the protocol of ``label-studio-ml-backend``; frames count from 1."""
 
 from __future__ import annotations
 
@@ -16,7 +11,7 @@ from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from pydantic import ConfigDict, Field, model_validator
 
 from segue.prompts.answers import Prompts
@@ -27,7 +22,7 @@ from segue_web.exports.outlines import parts_of
 from segue_web.exports.tools import brush_rle
 from segue_web.services.assistant import Assistant, RequestError, picture_of
 from segue_web.services.media import Media
-from segue_web.services.requests import Body, Coordinate, Threads, body_of, parse, service
+from segue_web.services.requests import Body, Coordinate, Service
 
 MOST_TASKS = 1000
 MOST_REGIONS = 1000
@@ -122,14 +117,7 @@ class Prediction(Body):
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """Supported tags of a labelling configuration.
-
-    Attributes:
-        kind: ``brushlabels``, ``polygonlabels`` or ``videorectangle``.
-        from_name: the tag that gets the regions.
-        to_name: the tag of the image or video.
-        key: the field of a task's data that has it.
-    """
+    """The supported tags of a labelling configuration, and the field of a task of its image or video."""
 
     kind: str
     from_name: str
@@ -351,8 +339,8 @@ def _video_region(
 
 def make_app(assistant: Assistant, media: Media, frames: int = 50) -> FastAPI:
     """The backend as an application."""
-    app = service(lambda text: {"error": text})
-    threads = Threads()
+    app = Service(lambda text: {"error": text})
+    app.answer("/predict", Prediction, lambda asked: predictions(assistant, media, asked, frames))
 
     @app.get("/")
     @app.get("/health")
@@ -366,10 +354,5 @@ def make_app(assistant: Assistant, media: Media, frames: int = 50) -> FastAPI:
     @app.post("/webhook", status_code=201)
     async def webhook() -> dict[str, str]:
         return {}  # nothing is trained
-
-    @app.post("/predict")
-    async def predict(request: Request) -> dict[str, Any]:
-        body = await body_of(request)
-        return await threads.run(lambda: predictions(assistant, media, parse(Prediction, body), frames))
 
     return app

@@ -31,13 +31,7 @@ SILENT_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """Locations of the images and videos of tasks.
-
-    Attributes:
-        folder: what Label Studio calls the document root of local files; None where there are none.
-        address: of Label Studio, for uploaded files; None where there are none.
-        token: access token of a user of Label Studio.
-    """
+    """Local files below a folder, and files that Label Studio serves at its address, with a user's token."""
 
     folder: Path | None = None
     address: str | None = None
@@ -45,10 +39,7 @@ class Media:
 
     @contextmanager
     def opened(self, place: object) -> Iterator[Path]:
-        """A file of a task on this disk; what is downloaded is removed after the block.
-
-        Only files in the folder, and files that Label Studio itself serves, are read.
-        """
+        """A file of a task on this disk; what is downloaded is removed after the block."""
         if not isinstance(place, str) or not place:
             raise RequestError("the task names no image or video")
         try:

@@ -1,10 +1,11 @@
-"""Shared parts of the services: request bodies, limits, and threads that do not delay Ctrl-C."""
+"""The application of a service: bodies and limits of requests, and threads that do not delay Ctrl-C."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Request
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segue.errors import SegueError
 from segue_web.services.assistant import RequestError
+from segue_web.text import first_problem
 
 LARGEST_REQUEST = 64 << 20
 """Bytes of a body."""
@@ -55,58 +57,50 @@ B = TypeVar("B", bound=Body)
 T = TypeVar("T")
 
 
-def parse(kind: type[B], body: object) -> B:
-    """A request of a kind, from JSON or from values that were parsed already."""
+def parse(kind: type[B], data: bytes) -> B:
+    """A request of a kind."""
+    if data.count(b"{") + data.count(b"[") > MOST_PARTS or data.count(b",") > MOST_VALUES:
+        raise TooLargeError("the request has too many tasks, objects or numbers")
     try:
-        if not isinstance(body, str | bytes):
-            return kind.model_validate(body)
-        data = body.encode() if isinstance(body, str) else body
-        if len(data) > LARGEST_REQUEST:
-            raise TooLargeError(f"the request has more than {LARGEST_REQUEST >> 20} MiB")
-        if data.count(b"{") + data.count(b"[") > MOST_PARTS or data.count(b",") > MOST_VALUES:
-            raise TooLargeError("the request has too many tasks, objects or numbers")
         return kind.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise RequestError(f"{place or 'request'}: {first['msg']}") from None
+        raise RequestError(first_problem(error, "request: ")) from None
 
 
 async def body_of(request: Request) -> bytes:
     """The body of a request, unless it is too large."""
-    length = request.headers.get("content-length", "0")
     body = bytearray()
-    if length.isdecimal() and int(length) <= LARGEST_REQUEST:
-        async for part in request.stream():
-            body += part
-            if len(body) > LARGEST_REQUEST:
-                break
-        else:
-            return bytes(body)
-    raise TooLargeError(f"the request has more than {LARGEST_REQUEST >> 20} MiB")
+    async for part in request.stream():
+        body += part
+        if len(body) > LARGEST_REQUEST:
+            raise TooLargeError(f"the request has more than {LARGEST_REQUEST >> 20} MiB")
+    return bytes(body)
 
 
-def service(said: Callable[[str], dict[str, Any]]) -> FastAPI:
-    """An application that answers errors in the words of a tool."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+class Service(FastAPI):
+    """An application that answers a tool, and says errors in its words."""
 
-    @app.exception_handler(SegueError)
-    async def refuse(_: Request, error: Exception) -> JSONResponse:
-        status = error.status if isinstance(error, RequestError) else 400
-        return JSONResponse(said(str(error).splitlines()[0]), status)
-
-    return app
-
-
-class Threads:
-    """Runs a few requests at once, in threads that neither other requests nor the end of segue wait for."""
-
-    def __init__(self) -> None:
+    def __init__(self, said: Callable[[str], dict[str, Any]]) -> None:
+        super().__init__(docs_url=None, redoc_url=None, openapi_url=None)
+        self._said = said
         self._free = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0
+        self.add_exception_handler(SegueError, self._refuse)
+
+    async def _refuse(self, _: Request, error: Exception) -> JSONResponse:
+        status = error.status if isinstance(error, RequestError) else 400
+        return JSONResponse(self._said(str(error).splitlines()[0]), status)
+
+    def answer(self, path: str, kind: type[B], call: Callable[[B], dict[str, Any]]) -> None:
+        """Have requests to a path answered by a call."""
+
+        @self.post(path)
+        async def answered(request: Request) -> dict[str, Any]:
+            body = await body_of(request)
+            return await self.run(lambda: call(parse(kind, body)))
 
     async def run(self, call: Callable[[], T]) -> T:
-        """Run a call in a thread of its own, and return its result."""
+        """Run a call in a thread that neither other requests nor the end of segue wait for."""
         if self._waiting >= MOST_WAITING:
             raise BusyError("too many requests wait; try again later")
         self._waiting += 1
@@ -114,21 +108,16 @@ class Threads:
             await self._free.acquire()
         finally:
             self._waiting -= 1
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-
-        def settle(act: Callable[[Any], None], value: Any) -> None:
-            self._free.release()
-            if not future.done():
-                act(value)
+        done: Future[T] = Future()
 
         def work() -> None:
             try:
-                done = future.set_result, call()
+                done.set_result(call())
             except Exception as error:
-                done = future.set_exception, error  # type: ignore[assignment]
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(settle, *done)
+                done.set_exception(error)
 
         threading.Thread(target=work, name="segue-service", daemon=True).start()
-        return await future
+        try:
+            return await asyncio.wrap_future(done)
+        finally:
+            self._free.release()

@@ -1,9 +1,4 @@
-"""A remote server for X-AnyLabeling: clicks and boxes become polygons, objects are followed through a folder.
-
-The protocol is that of X-AnyLabeling-Server, which the model type ``remote_server`` of X-AnyLabeling speaks:
-``/v1/models`` lists what there is, ``/v1/predict`` answers for an image, and ``/v1/video/...`` for the
-images of a folder.
-"""
+"""A remote server for X-AnyLabeling, by the protocol of its model type ``remote_server``."""
 
 from __future__ import annotations
 
@@ -29,7 +24,7 @@ from segue.types import Box, Image, Point, PointPrompt, Prompt
 from segue.video.images import decode_image
 from segue_web.exports.outlines import parts_of
 from segue_web.services.assistant import Assistant, RequestError, picture_file, picture_of
-from segue_web.services.requests import Body, Coordinate, Pair, Threads, body_of, parse, service
+from segue_web.services.requests import Body, Coordinate, Pair, Service, body_of, parse
 
 SESSIONS = 2
 """Clips that are kept; X-AnyLabeling sends all images of a folder at once."""
@@ -161,11 +156,7 @@ class _Clip:
 
 
 class Clips:
-    """The clips that X-AnyLabeling has sent.
-
-    Args:
-        assistant: makes masks and tracks.
-    """
+    """The clips that X-AnyLabeling has sent."""
 
     def __init__(self, assistant: Assistant) -> None:
         self._assistant = assistant
@@ -239,8 +230,11 @@ def _clicks(request: PromptBody, picture: Image) -> tuple[list[Point], list[Poin
 
 def make_app(assistant: Assistant) -> FastAPI:
     """The server as an application."""
-    app = service(lambda text: _failed("INFERENCE_ERROR", text))
-    clips, threads = Clips(assistant), Threads()
+    app = Service(lambda text: _failed("INFERENCE_ERROR", text))
+    clips = Clips(assistant)
+    app.answer("/v1/predict", PredictBody, lambda asked: _done(predict(assistant, asked)))
+    app.answer("/v1/video/init", InitBody, lambda asked: _done(clips.init(asked)))
+    app.answer("/v1/video/prompt", PromptBody, lambda asked: _done(clips.prompt(asked)))
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
@@ -256,21 +250,6 @@ def make_app(assistant: Assistant) -> FastAPI:
         if name not in MODELS:
             return _failed("MODEL_NOT_FOUND", f"Model '{name}' not loaded")
         return {"success": True, "data": {"model_id": name, **MODELS[name]}}
-
-    @app.post("/v1/predict")
-    async def predicted(request: Request) -> dict[str, Any]:
-        body = await body_of(request)
-        return _done(await threads.run(lambda: predict(assistant, parse(PredictBody, body))))
-
-    @app.post("/v1/video/init")
-    async def init(request: Request) -> dict[str, Any]:
-        body = await body_of(request)
-        return _done(await threads.run(lambda: clips.init(parse(InitBody, body))))
-
-    @app.post("/v1/video/prompt")
-    async def prompt(request: Request) -> dict[str, Any]:
-        body = await body_of(request)
-        return _done(await threads.run(lambda: clips.prompt(parse(PromptBody, body))))
 
     @app.post("/v1/video/propagate/stream")
     async def propagate(request: Request) -> Response:

@@ -1,85 +1,71 @@
 // Commands: each has a name, an icon, perhaps keys, and one way to run it.
 
 import { exportDialog, helpDialog, importDialog } from "./dialogs.js";
-import { element, notice } from "./panels.js";
+import { element, notice, otherTheme } from "./dom.js";
+import { forget, meant, otherExtent, stop, toggleChosen, track, undo } from "./edits.js";
+import { remember } from "./link.js";
+import { go, goGiven, goUnsure, togglePlay } from "./playback.js";
+import { state } from "./state.js";
+import { adopt, find } from "./suggestions.js";
+import { view } from "./view.js";
 
-/**
- * @typedef {{name: string, icon: string, keys?: string, text?: string, run: () => void, can?: () => boolean, mode?: string}} Command
- * @typedef {{
- *   state: import("./state.js").State, view: import("./view.js").View, tools: import("./tools.js").Tools,
- *   playback: import("./playback.js").Playback, edits: import("./edits.js").Edits,
- *   suggestions: import("./suggestions.js").Suggestions,
- *   ask: (op: string, fields?: object) => Promise<any>, remember: (key: string, value: any) => void,
- *   track: (direction: "forward" | "back" | "between") => void, start: (op: string, fields: object) => Promise<any>,
- *   stop: () => Promise<any>}} Page the parts of the page
- */
+const editable = () => state.editable;
+const idle = () => editable() && !state.running && !state.starting;
+const hasObject = () => editable() && state.object !== null;
+const hasChosen = () => editable() && Boolean(state.chosenObject);
+// An edit that the server has not answered yet may be what there is to track or to undo; both wait for it.
+const canTrack = () => idle() && (state.pending > 0 || state.starts.length > 0);
 
-/** @param {Page} page @returns {Record<string, Command>} */
-export function makeCommands(page) {
-  const { state, view, playback, edits, suggestions } = page;
-  const editable = () => state.editable;
-  const idle = () => editable() && !state.running && !state.starting;
-  const hasObject = () => editable() && state.object !== null;
-  // An edit that the server has not answered yet may be what there is to track or to undo; both wait for it.
-  const canTrack = () => idle() && (state.pending > 0 || state.objects.some((item) => !item.locked && (state.group === null || item.group === state.group) && state.isStarted(item.id)));
-  /** @type {Record<string, Command>} */
-  const commands = {
-    play: { name: "Play or pause", icon: "play", keys: "space", run: () => playback.toggle() },
-    back: { name: "Frame before", icon: "previous", keys: "ArrowLeft", run: () => playback.go(state.frame - 1, false) },
-    forward: { name: "Next frame", icon: "next", keys: "ArrowRight", run: () => playback.go(state.frame + 1, false) },
-    back10: { name: "Ten frames back", icon: "previous", keys: "shift+ArrowLeft", run: () => playback.go(state.frame - 10, false) },
-    forward10: { name: "Ten frames on", icon: "next", keys: "shift+ArrowRight", run: () => playback.go(state.frame + 10, false) },
-    first: { name: "First frame", icon: "first", keys: "Home", run: () => playback.go(0, false) },
-    last: { name: "Last frame", icon: "last", keys: "End", run: () => playback.go(state.video.frames - 1, false) },
-    previousGiven: { name: "Corrected frame before", icon: "given", keys: ",", run: () => playback.goGiven(-1) },
-    nextGiven: { name: "Next corrected frame", icon: "nextGiven", keys: ".", run: () => playback.goGiven(1) },
-    nextUnsure: { name: "Frame to look at next", icon: "next", keys: "m", run: () => playback.goUnsure() },
-    trackForward: { name: "Track forwards", text: "Track", icon: "forward", keys: "t", can: canTrack, run: () => page.track("forward") },
-    trackBack: { name: "Track backwards", text: "Back", icon: "back", keys: "shift+T", can: canTrack, run: () => page.track("back") },
-    trackBetween: { name: "Track between two corrected frames, from both", text: "Between", icon: "between", keys: "g", can: () => canTrack() && (state.pending > 0 || state.canJoin()), run: () => page.track("between") },
-    rangeFrom: { name: "Track and export from this frame on; again: from the first", icon: "from", keys: "<", can: editable, run: () => setRange(page, "from") },
-    rangeTo: { name: "Track and export up to this frame; again: to the last", icon: "to", keys: ">", can: editable, run: () => setRange(page, "to") },
-    chooseClass: { name: "Class of the chosen object", icon: "panel", keys: "k", can: () => editable() && Boolean(state.chosenObject), run: () => element("category").focus() },
-    chooseGroup: { name: "Group of the chosen object", icon: "panel", keys: "q", can: () => editable() && Boolean(state.chosenObject), run: () => element("group").focus() },
-    addAttribute: { name: "Attribute of the chosen object", icon: "panel", keys: "j", can: () => editable() && Boolean(state.chosenObject), run: () => element("attribute").focus() },
-    wholeGroup: { name: "Choose all of the object's group, to track, export, hide or lock", icon: "panel", keys: "u", can: () => Boolean(state.chosenObject?.group), run: () => state.chooseGroup(state.chosenObject?.group ?? "") },
-    hide: { name: "Hide or show what is chosen", icon: "eye", keys: "y", can: () => state.chosenIds.length > 0, run: () => edits.toggle("visible") },
-    lock: { name: "Lock or unlock what is chosen", icon: "lock", keys: "l", can: () => editable() && state.chosenIds.length > 0, run: () => edits.toggle("locked") },
-    stop: { name: "Stop", text: "Stop", icon: "stop", keys: "Escape", can: () => Boolean(state.running) || state.starting, run: () => { void page.stop(); } },
-    undo: { name: "Undo", icon: "undo", keys: "z", can: () => idle() && (state.history.undo !== null || state.pending > 0), run: () => edits.undo("undo") },
-    redo: { name: "Redo", icon: "redo", keys: "shift+Z", can: () => idle() && state.history.redo !== null, run: () => edits.undo("redo") },
-    newObject: { name: "New object", icon: "plus", keys: "n", can: editable, run: () => { state.chooseNew(); notice("Click on the new object, or draw a box around it."); } },
-    hideObject: { name: "The object is not visible here", text: "Not visible", icon: "closed", keys: "Backspace", can: hasObject, run: () => edits.forget(true) },
-    clearObject: { name: "Clear the object's mask on this frame", text: "Clear mask", icon: "clear", keys: "Delete", can: () => hasObject() && state.marksOf(Number(state.object)).has(state.frame), run: () => edits.forget(false) },
-    extent: { name: "The object, a part of it, or more than it", icon: "panel", keys: "o", can: () => editable() && (edits.meant() !== null || state.pending > 0 || !state.look), run: () => edits.otherExtent() },
-    find: { name: "Suggest objects on this frame", text: "Find", icon: "find", keys: "f", can: () => editable() && !state.finding, run: () => { void suggestions.find(); } },
-    adopt: { name: "Add the chosen suggestions as objects", text: "Add as objects", icon: "plus", can: editable, run: () => { void suggestions.adopt(); } },
-    smaller: { name: "Smaller brush", icon: "minus", keys: "[", can: editable, run: () => page.remember("brush", Math.max(2, Math.round(Number(state.settings.brush) * 0.8))) },
-    larger: { name: "Larger brush", icon: "plus", keys: "]", can: editable, run: () => page.remember("brush", Math.min(300, Math.ceil(Number(state.settings.brush) * 1.25))) },
-    compare: { name: "Look at both results in the next way: slider, side by side, one, difference", icon: "panel", keys: "c", mode: "compare", can: () => state.mode === "compare", run: () => { const modes = state.compareModes.map(([id]) => id); view.arrange(() => { state.compare = modes[(modes.indexOf(state.compare) + 1) % modes.length]; }); } },
-    beside: { name: "The frame before and after its last change, side by side", icon: "beside", keys: "shift+B", can: () => state.mode === "annotate", run: () => view.arrange(() => { state.beside = !state.beside; }) },
-    masks: { name: "Hide or show the masks", icon: "eye", keys: "h", run: () => { state.settings.hidden = !state.settings.hidden; state.changed(); } },
-    fit: { name: "Fit the image into the window", icon: "box", keys: "0", run: () => { view.fit(); state.changed(); } },
-    zoomIn: { name: "Zoom in", icon: "plus", keys: "+", run: () => view.zoom(1.25) },
-    zoomOut: { name: "Zoom out", icon: "minus", keys: "-", run: () => view.zoom(0.8) },
-    importDialog: { name: "Import masks", text: "Import", icon: "import", can: idle, run: () => importDialog(state, page.ask) },
-    exportDialog: { name: "Export", text: "Export", icon: "export", can: idle, run: () => exportDialog(state, (fields) => { void page.start("export", fields); }) },
-    theme: { name: "Dark or light", icon: "theme", run: () => page.remember("theme", isDark(state) ? "light" : "dark") },
-    help: { name: "Help and keys", icon: "help", keys: "?", run: () => helpDialog(state, Object.values(commands)) },
-    drawer: { name: "Objects and frames", icon: "panel", run: () => { const open = element("side").classList.toggle("open"); document.querySelector(".drawer-button")?.setAttribute("aria-expanded", String(open)); } },
-  };
-  return commands;
-}
+/** @type {Record<string, {name: string, icon: string, keys?: string, text?: string, run: () => void, can?: () => boolean, mode?: string}>} */
+export const commands = {
+  play: { name: "Play or pause", icon: "play", keys: "space", run: () => togglePlay() },
+  back: { name: "Frame before", icon: "previous", keys: "ArrowLeft", run: () => go(state.frame - 1) },
+  forward: { name: "Next frame", icon: "next", keys: "ArrowRight", run: () => go(state.frame + 1) },
+  back10: { name: "Ten frames back", icon: "previous", keys: "shift+ArrowLeft", run: () => go(state.frame - 10) },
+  forward10: { name: "Ten frames on", icon: "next", keys: "shift+ArrowRight", run: () => go(state.frame + 10) },
+  first: { name: "First frame", icon: "first", keys: "Home", run: () => go(0) },
+  last: { name: "Last frame", icon: "last", keys: "End", run: () => go(state.video.frames - 1) },
+  previousGiven: { name: "Corrected frame before", icon: "given", keys: ",", run: () => goGiven(-1) },
+  nextGiven: { name: "Next corrected frame", icon: "nextGiven", keys: ".", run: () => goGiven(1) },
+  nextUnsure: { name: "Frame to look at next", icon: "next", keys: "m", run: () => goUnsure() },
+  trackForward: { name: "Track forwards", text: "Track", icon: "forward", keys: "t", can: canTrack, run: () => track("forward") },
+  trackBack: { name: "Track backwards", text: "Back", icon: "back", keys: "shift+T", can: canTrack, run: () => track("back") },
+  trackBetween: { name: "Track between two corrected frames, from both", text: "Between", icon: "between", keys: "g", can: () => canTrack() && (state.pending > 0 || state.canJoin), run: () => track("between") },
+  rangeFrom: { name: "Track and export from this frame on; again: from the first", icon: "from", keys: "<", can: editable, run: () => setRange("from") },
+  rangeTo: { name: "Track and export up to this frame; again: to the last", icon: "to", keys: ">", can: editable, run: () => setRange("to") },
+  chooseClass: { name: "Class of the chosen object", icon: "panel", keys: "k", can: hasChosen, run: () => element("category").focus() },
+  chooseGroup: { name: "Group of the chosen object", icon: "panel", keys: "q", can: hasChosen, run: () => element("group").focus() },
+  addAttribute: { name: "Attribute of the chosen object", icon: "panel", keys: "j", can: hasChosen, run: () => element("attribute").focus() },
+  wholeGroup: { name: "Choose all of the object's group, to track, export, hide or lock", icon: "panel", keys: "u", can: () => Boolean(state.chosenObject?.group), run: () => state.chooseGroup(state.chosenObject?.group ?? "") },
+  hide: { name: "Hide or show what is chosen", icon: "eye", keys: "y", can: () => state.chosenIds.length > 0, run: () => toggleChosen("visible") },
+  lock: { name: "Lock or unlock what is chosen", icon: "lock", keys: "l", can: () => editable() && state.chosenIds.length > 0, run: () => toggleChosen("locked") },
+  stop: { name: "Stop", text: "Stop", icon: "stop", keys: "Escape", can: () => Boolean(state.running) || state.starting, run: () => stop() },
+  undo: { name: "Undo", icon: "undo", keys: "z", can: () => idle() && (state.history.undo !== null || state.pending > 0), run: () => undo("undo") },
+  redo: { name: "Redo", icon: "redo", keys: "shift+Z", can: () => idle() && state.history.redo !== null, run: () => undo("redo") },
+  newObject: { name: "New object", icon: "plus", keys: "n", can: editable, run: () => { state.chooseNew(); notice("Click on the new object, or draw a box around it."); } },
+  hideObject: { name: "The object is not visible here", text: "Not visible", icon: "closed", keys: "Backspace", can: hasObject, run: () => forget(true) },
+  clearObject: { name: "Clear the object's mask on this frame", text: "Clear mask", icon: "clear", keys: "Delete", can: () => hasObject() && state.marksOf(Number(state.object)).has(state.frame), run: () => forget(false) },
+  extent: { name: "The object, a part of it, or more than it", icon: "panel", keys: "o", can: () => editable() && (meant() !== null || state.pending > 0 || !state.look), run: () => otherExtent() },
+  find: { name: "Suggest objects on this frame", text: "Find", icon: "find", keys: "f", can: () => editable() && !state.finding, run: () => find() },
+  adopt: { name: "Add the chosen suggestions as objects", text: "Add as objects", icon: "plus", can: editable, run: () => adopt() },
+  smaller: { name: "Smaller brush", icon: "minus", keys: "[", can: editable, run: () => remember("brush", Math.max(2, Math.round(Number(state.settings.brush) * 0.8))) },
+  larger: { name: "Larger brush", icon: "plus", keys: "]", can: editable, run: () => remember("brush", Math.min(300, Math.ceil(Number(state.settings.brush) * 1.25))) },
+  compare: { name: "Look at both results in the next way: slider, side by side, one, difference", icon: "panel", keys: "c", mode: "compare", can: () => state.mode === "compare", run: () => { const modes = state.compareModes.map(([id]) => id); view.arrange(() => { state.compare = modes[(modes.indexOf(state.compare) + 1) % modes.length]; }); } },
+  beside: { name: "The frame before and after its last change, side by side", icon: "beside", keys: "shift+B", can: () => state.mode === "annotate", run: () => view.arrange(() => { state.beside = !state.beside; }) },
+  masks: { name: "Hide or show the masks", icon: "eye", keys: "h", run: () => { state.settings.hidden = !state.settings.hidden; state.changed(); } },
+  fit: { name: "Fit the image into the window", icon: "box", keys: "0", run: () => { view.fit(); state.changed(); } },
+  zoomIn: { name: "Zoom in", icon: "plus", keys: "+", run: () => view.zoom(1.25) },
+  zoomOut: { name: "Zoom out", icon: "minus", keys: "-", run: () => view.zoom(0.8) },
+  importDialog: { name: "Import masks", text: "Import", icon: "import", can: idle, run: () => importDialog() },
+  exportDialog: { name: "Export", text: "Export", icon: "export", can: idle, run: () => exportDialog() },
+  theme: { name: "Dark or light", icon: "theme", run: () => remember("theme", otherTheme(state.settings.theme)) },
+  help: { name: "Help and keys", icon: "help", keys: "?", run: () => helpDialog(Object.values(commands)) },
+  drawer: { name: "Objects and frames", icon: "panel", run: () => { const open = element("side").classList.toggle("open"); document.querySelector(".drawer-button")?.setAttribute("aria-expanded", String(open)); } },
+};
 
-/** Begin or end the frames to track here, or take that back. @param {Page} page @param {"from" | "to"} end */
-function setRange({ state, remember }, end) {
-  const other = end === "from" ? "to" : "from";
+/** Begin or end the frames to track here, or take that back. */
+function setRange(end) {
   remember(end, Number(state.settings[end]) === state.frame ? -1 : state.frame);
   const [first, last] = state.wanted;
-  if (first > last) remember(other, -1);
-}
-
-/** @param {import("./state.js").State} state */
-function isDark({ settings: { theme } }) {
-  return theme === "dark" || (theme === "auto" && !matchMedia("(prefers-color-scheme: light)").matches);
+  if (first > last) remember(end === "from" ? "to" : "from", -1);
 }

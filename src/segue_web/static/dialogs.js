@@ -1,16 +1,14 @@
 // The dialogs: export, import, help.
 
-import { dialog, make, notice } from "./panels.js";
+import { dialog, make, notice, span, tick } from "./dom.js";
+import { start } from "./edits.js";
+import { ask } from "./link.js";
+import { state } from "./state.js";
 import { TOOLS } from "./tools.js";
 
-/**
- * @typedef {import("./state.js").State} State
- * @typedef {{name: string, keys?: string, can?: () => boolean, mode?: string}} Command
- */
-
-/** what is exported, by group: id, name, what it is @type {[string, [string, string, string][]][]} */
-const FORMATS = [
-  ["Data sets", [
+/** what is exported, by group: id, name, what it is */
+const FORMATS = {
+  "Data sets": [
     ["davis", "DAVIS folder", "indexed PNG, JPEG and lists"],
     ["coco", "COCO", "one JSON, run lengths for each frame"],
     ["coco_images", "COCO with images", "the same, and the frames as JPEG"],
@@ -18,58 +16,51 @@ const FORMATS = [
     ["yolo", "YOLO segmentation", "images and outlines, for ultralytics"],
     ["mot", "MOT Challenge", "boxes in gt.txt, with images"],
     ["mots", "MOTS", "run lengths in gt.txt, with images"],
-  ]],
-  ["Annotation tools", [
+  ],
+  "Annotation tools": [
     ["cvat", "CVAT for video 1.1", "one XML of masks and polygons"],
     ["labelstudio", "Label Studio", "brush labels, images, set-up"],
-  ]],
-  ["Videos", [
+  ],
+  Videos: [
     ["overlay", "Overlay video", "mp4 with the masks drawn over it"],
     ["prores", "Cut-out, ProRes 4444", "mov with transparency"],
     ["vp9", "Cut-out, VP9", "webm with transparency"],
     ["png", "Cut-out, PNG sequence", "images with transparency"],
-  ]],
-];
+  ],
+};
 
 /** objects of a file that are listed before it is imported */
 const MOST_LISTED = 200;
 
-/** @param {State} state @param {(fields: object) => void} run */
-export function exportDialog(state, run) {
+export function exportDialog() {
   const chosen = new Set(state.group === null ? state.objects.map((item) => item.id) : state.chosenIds);
-  const boxes = state.objects.map((item) => {
-    const box = make("input", { type: "checkbox", checked: chosen.has(item.id) });
-    box.onchange = () => (box.checked ? chosen.add(item.id) : chosen.delete(item.id));
-    return make("li", {}, [make("label", {}, [box, make("span", { textContent: item.name })])]);
+  const boxes = state.objects.map(({ id, name }) => {
+    const { box, label } = tick(name, { checked: chosen.has(id) });
+    box.onchange = () => (box.checked ? chosen.add(id) : chosen.delete(id));
+    return make("li", {}, [label]);
   });
   const last = state.video.frames - 1;
-  const limit = (/** @type {string} */ name, /** @type {number} */ value) => make("input", { type: "number", min: 0, max: last, value, "aria-label": name });
+  const limit = (name, value) => make("input", { type: "number", min: 0, max: last, value, "aria-label": name });
   const [from, to] = [limit("First frame", state.wanted[0]), limit("Last frame", state.wanted[1])];
-  const whole = make("input", { type: "checkbox" });
-  const soft = make("input", { type: "checkbox" });
-  const tick = (/** @type {HTMLInputElement} */ box, /** @type {string} */ text) => make("label", { className: "tick" }, [box, make("span", { textContent: text })]);
-  const groups = FORMATS.flatMap(([title, formats]) => {
-    const buttons = formats.map(([id, name, text]) => {
-      const button = make("button", { "data-format": id }, [make("b", { textContent: name }), make("span", { textContent: text })]);
-      button.onclick = () => {
-        box.close();
-        const [first, end] = [from, to].map((input) => Math.min(last, Math.max(0, Math.round(Number(input.value) || 0))));
-        run({ format: id, objects: [...chosen], all_frames: whole.checked, first, last: end, soft: soft.checked });
-      };
-      return button;
-    });
-    return [make("h3", { textContent: title }), make("div", { className: "choices" }, buttons)];
-  });
+  const whole = tick("Frames without masks too, as if nothing were there (data sets, Label Studio)");
+  const soft = tick("Soft edges for cut-outs: slow, some seconds a frame");
+  whole.label.className = soft.label.className = "tick";
+  const choose = (format) => {
+    box.close();
+    const [first, end] = [from, to].map((input) => Math.min(last, Math.max(0, Math.round(Number(input.value) || 0))));
+    void start("export", { format, objects: [...chosen], all_frames: whole.box.checked, first, last: end, soft: soft.box.checked });
+  };
+  const groups = Object.entries(FORMATS).flatMap(([title, formats]) => [
+    make("h3", { textContent: title }),
+    make("div", { className: "choices" }, formats.map(([id, name, text]) => make("button", { "data-format": id, onclick: () => choose(id) }, [make("b", { textContent: name }), span(text)]))),
+  ]);
   const box = dialog("Export", [
     make("div", { className: "row" }, [make("label", {}, ["Frames from", from]), make("label", {}, ["to", to])]),
-    tick(whole, "Frames without masks too, as if nothing were there (data sets, Label Studio)"),
-    tick(soft, "Soft edges for cut-outs: slow, some seconds a frame"),
-    make("h3", { textContent: "Objects" }), make("ul", { className: "found" }, boxes), ...groups,
+    whole.label, soft.label, make("h3", { textContent: "Objects" }), make("ul", { className: "found" }, boxes), ...groups,
   ]);
 }
 
-/** @param {State} state @param {(op: string, fields: object) => Promise<any>} ask */
-export function importDialog(state, ask) {
+export function importDialog() {
   const input = make("input", { type: "file", accept: ".png,.zip,.json,.xml", "aria-label": "File to import" });
   input.onchange = async () => {
     const file = input.files?.[0];
@@ -78,7 +69,7 @@ export function importDialog(state, ask) {
     try {
       const answer = await fetch(`import/${encodeURIComponent(file.name)}`, { method: "POST", body: file });
       const reply = await answer.json();
-      if (answer.ok) importPreview(state, ask, reply.upload, reply.objects);
+      if (answer.ok) importPreview(reply.upload, reply.objects);
       else notice(reply.error ?? "The file could not be imported.", "bad");
     } catch { notice("The file could not be sent; the connection was lost.", "bad"); }
   };
@@ -86,61 +77,55 @@ export function importDialog(state, ask) {
     make("p", { textContent: "A zip of PNG masks or a single one, a COCO or YouTube-VIS JSON, or the XML of CVAT for video or for images 1.1. The next step lists what is added and what is replaced." }), input]);
 }
 
-/**
- * What an import changes, object by object, before it is done.
- * @param {State} state @param {(op: string, fields: object) => Promise<any>} ask
- * @param {number} upload @param {{number: number, name: string, target: number | null, text: string}[]} objects
- */
-function importPreview(state, ask, upload, objects) {
+/** What an import changes, object by object, before it is done. */
+function importPreview(upload, objects) {
   const targets = Object.fromEntries(objects.map(({ number, target }) => [number, target]));
-  const choice = (/** @type {number | null} */ id) => make("option", { value: String(id ?? ""), textContent: id === null ? "new object" : state.objects.find((item) => item.id === id)?.name ?? `Object ${id}` });
-  const button = make("button", { className: "primary", textContent: "Import" });
+  const option = (id) => make("option", { value: String(id ?? ""), textContent: id === null ? "new object" : state.objects.find((item) => item.id === id)?.name ?? `Object ${id}` });
+  const run = async () => {
+    const answer = await ask("import", { upload, targets });
+    if (answer) { box.close(); notice(`Imported: ${answer.message}.`, "good"); }
+  };
+  const button = make("button", { className: "primary", textContent: "Import", onclick: run });
   const rows = objects.slice(0, MOST_LISTED).map(({ number, name, target, text }) => {
-    const [about, select] = [make("span", { className: "quiet", textContent: text }), make("select", { "aria-label": `${name} becomes` }, [choice(target)])];
+    const [about, select] = [span(text, "quiet"), make("select", { "aria-label": `${name} becomes` }, [option(target)])];
     select.onfocus = () => {
       select.onfocus = null;
-      select.replaceChildren(choice(null), ...state.objects.filter((item) => !item.locked).map((item) => choice(item.id)));
+      select.replaceChildren(option(null), ...state.objects.filter((item) => !item.locked).map((item) => option(item.id)));
       select.value = String(target ?? "");
     };
     select.onchange = async () => {
       targets[number] = select.value ? Number(select.value) : null;
       const answer = await ask("import", { upload, targets, preview: true });
       button.disabled = !answer;
-      about.textContent = answer?.objects.find((/** @type {any} */ item) => item.number === number).text ?? "choose another object";
+      about.textContent = answer?.objects.find((item) => item.number === number).text ?? "choose another object";
     };
     return make("li", {}, [make("b", { textContent: name }), " → ", select, about]);
   });
   if (objects.length > rows.length) rows.push(make("li", { textContent: `and ${objects.length - rows.length} more objects` }));
   const box = dialog("Import masks", [
     make("p", { textContent: "Masks that are replaced come back with Undo. All other masks stay as they are." }), make("ul", { className: "imports" }, rows), button]);
-  button.onclick = async () => {
-    const answer = await ask("import", { upload, targets });
-    if (answer) { box.close(); notice(`Imported: ${answer.message}.`, "good"); }
-  };
 }
 
-/** @param {State} state @param {Command[]} commands */
-export function helpDialog(state, commands) {
-  const line = (/** @type {string} */ keys, /** @type {string} */ name) => make("div", {}, [make("dt", {}, [make("kbd", { textContent: keys })]), make("dd", { textContent: name })]);
-  const usable = commands.filter((item) => item.keys && (item.mode ? item.mode === state.mode : state.mode === "annotate" || !item.can));
+export function helpDialog(commands) {
+  const edits = state.mode === "annotate";
+  const line = ([keys, name]) => make("div", {}, [make("dt", {}, [make("kbd", { textContent: keys })]), make("dd", { textContent: name })]);
+  const usable = commands.filter((item) => item.keys && (item.mode ? item.mode === state.mode : edits || !item.can));
   const rows = [
-    ...(state.mode === "annotate" ? TOOLS.map((tool) => line(tool.key.toUpperCase(), tool.name)) : []),
-    ...usable.map((item) => line(written(item.keys ?? ""), item.name)),
-    line("1 – 9", "Choose an object"), line("Shift 1 – 9, 0", "Opacity of the masks: 10 to 90, 100 %"), line("W A S D", "Move the cross (Shift: faster)"), line("Enter", "Use the tool at the cross"),
-    line("Wheel", "Zoom; drag with the middle button to move"),
+    ...(edits ? TOOLS.map((tool) => [tool.key.toUpperCase(), tool.name]) : []),
+    ...usable.map((item) => [written(item.keys), item.name]),
+    ["1 – 9", "Choose an object"], ["Shift 1 – 9, 0", "Opacity of the masks: 10 to 90, 100 %"], ["W A S D", "Move the cross (Shift: faster)"], ["Enter", "Use the tool at the cross"],
+    ["Wheel", "Zoom; drag with the middle button to move"],
   ];
   const steps = ["Go to a frame that shows the object well, and click on it. Click on what is missing, right click on what is too much.",
     "Press Track. The masks arrive in the timeline; the height of a bar is the confidence.",
     "Go to a frame from the list “Look at next”, correct it, and track on from there. What you corrected is kept for good, and the tracker remembers it.",
     "Between two corrected frames, press Between: the object is followed from both, and the nearer correction weighs more."];
-  dialog("Help", [
-    ...(state.mode === "annotate" ? [make("ol", { className: "steps" }, steps.map((text, i) => make("li", { textContent: `${i + 1}. ${text}` })))] : []),
-    make("div", { className: "keys" }, [make("dl", {}, rows)])]);
+  const list = make("ol", { className: "steps" }, steps.map((text, i) => make("li", { textContent: `${i + 1}. ${text}` })));
+  dialog("Help", [...(edits ? [list] : []), make("div", { className: "keys" }, [make("dl", {}, rows.map(line))])]);
 }
 
-/** Keys as a person reads them. @param {string} keys */
+/** Keys as a person reads them. */
 export function written(keys) {
-  /** @type {Record<string, string>} */
-  const names = { space: "Space", ArrowLeft: "←", ArrowRight: "→" };
-  return keys.split("+").filter((part) => part).map((part) => names[part] ?? (part === "shift" ? "Shift" : part.length === 1 ? part.toUpperCase() : part)).join(" ") || keys;
+  const names = { space: "Space", ArrowLeft: "←", ArrowRight: "→", shift: "Shift" };
+  return keys.split("+").filter((part) => part).map((part) => names[part] ?? (part.length === 1 ? part.toUpperCase() : part)).join(" ") || keys;
 }

@@ -1,163 +1,140 @@
 // What a person says of an object on a frame goes to the server, one change after the other.
 
-import { notice } from "./panels.js";
+import { notice } from "./dom.js";
+import { complain, inTurn, look, request, tell } from "./link.js";
+import { go, hold } from "./playback.js";
+import { state } from "./state.js";
 
-/** @typedef {import("./state.js").Look} Look @typedef {import("./state.js").Prompts} Prompts */
-
-/** @type {Record<string, string>} */
 const EXTENTS = { whole: "the object", part: "a part of it", group: "more than it" };
 
 /** what the steps of the history are, as a person would say */
-const STEPS = /** @type {Record<string, string>} */ ({
+const STEPS = {
   click: "click", brush: "brush stroke", eraser: "eraser stroke", polygon: "polygon", hide: "“Not visible”", clear: "“Clear mask”",
   track: "tracking", remove: "removal of an object", import: "import", "add suggestions": "suggestions",
   name: "name", category: "class", group: "group", colour: "colour", visible: "hiding or showing", locked: "locking", attributes: "attribute",
-});
+};
 
-/** @param {string} label */
+/** whether what was asked for last has made a step */
+let lastMade = Promise.resolve(true);
+
 export const stepName = (label) => label.split(", ").map((part) => STEPS[part] ?? part).join(", ");
 
-export class Edits {
-  /**
-   * @param {import("./state.js").State} state
-   * @param {import("./link.js").Link} link
-   * @param {{look: (frames: number[]) => Promise<void>, go: (frame: number, dragging: boolean) => void,
-   *   complain: (error: unknown) => void}} page
-   */
-  constructor(state, link, page) {
-    this.state = state;
-    this.link = link;
-    this.look = page.look;
-    this.go = page.go;
-    this.complain = page.complain;
-    /** clicks that the server has answered @type {(points: [number, number, boolean][]) => void} */
-    this.onAnswered = () => undefined;
-    /** whether what was asked for last has made a step @type {Promise<boolean>} */
-    this.lastMade = Promise.resolve(true);
-  }
+/** A change goes after those before it, so that it is made on what they left. @returns {Promise<any>} */
+function change(make) {
+  state.pending++;
+  state.changed();
+  const turn = inTurn(make).finally(() => { state.pending--; state.changed(); });
+  lastMade = turn.then((answer) => answer !== null, () => false);
+  return turn.catch(complain);
+}
 
-  /**
-   * Changes go one after the other, so that each is made on what the one before it left.
-   * @param {() => Promise<any>} change
-   * @returns {Promise<any>}
-   */
-  inTurn(change) {
-    const { state } = this;
-    state.pending++;
-    state.changed();
-    const turn = this.link.inTurn(change).finally(() => { state.pending--; state.changed(); });
-    this.lastMade = turn.then((answer) => answer !== null, () => false);
-    return turn;
-  }
+/** A change of what is chosen now, on the frame that is shown now, whatever is chosen and shown in its turn. */
+function edit(make) {
+  const { frame, target } = state;
+  return change(async () => {
+    if (!state.isFresh(frame)) await look([frame]);
+    const known = state.looks.get(frame);
+    const answer = await make({ frame, object: target.id, seen: known?.revision ?? 0 }, known);
+    if (answer?.object) state.made(target, answer.object);
+    return answer;
+  });
+}
 
-  /**
-   * A change of what is chosen now, on the frame that is shown now, whatever is chosen and shown in its turn.
-   * @param {(about: {frame: number, object: number | null, seen: number}, look: Look | undefined) => Promise<any>} change
-   * @returns {Promise<any>} the answer, which names the object; null where nothing was asked
-   */
-  edit(change) {
-    const { state } = this;
-    const { frame, target } = state;
-    return this.inTurn(async () => {
-      if (!state.looks.has(frame)) await this.look([frame]);
-      const look = state.looks.get(frame);
-      const answer = await change({ frame, object: target.id, seen: look?.revision ?? 0 }, look);
-      if (answer?.object) state.made(target, answer.object);
-      return answer;
-    });
-  }
+/** Clicks, or a box; nothing is asked where the extent that is meant is null. */
+export function click(points, box, extent) {
+  return edit(async (about, known) => {
+    const before = about.object === null ? null : known?.prompts[about.object] ?? null;
+    const all = box ? [] : [...(before?.points ?? []), ...points];
+    const meant = extent ? extent(before) : before?.extent ?? "whole";
+    if (meant === null) return null;
+    const answer = await request("click", { ...about, points: all, box: box ?? before?.box ?? null, extent: meant });
+    if (answer.extents.length > 1 && (extent || !before)) {
+      const others = answer.extents.filter((name) => name !== answer.extent).map((name) => EXTENTS[name]);
+      notice(`This is ${EXTENTS[answer.extent]}; O shows ${others.join(", then ")}.`);
+    }
+    return answer;
+  });
+}
 
-  /** @param {[number, number, boolean][]} points @param {number[] | null} box @param {(before: Prompts | null) => string | null} [extent] nothing is asked where it says null */
-  click(points, box, extent) {
-    this.edit(async (about, look) => {
-      const before = about.object === null ? null : look?.prompts[about.object] ?? null;
-      const all = box ? [] : [...(before?.points ?? []), ...points];
-      const meant = extent ? extent(before) : before?.extent ?? "whole";
-      if (meant === null) return null;
-      const answer = await this.link.ask("click", { ...about, points: all, box: box ?? before?.box ?? null, extent: meant });
-      if (answer.extents.length > 1 && (extent || !before)) this.noticeExtent(answer.extent, answer.extents);
-      return answer;
-    }).catch(this.complain).finally(() => this.onAnswered(points));
-  }
+/** The pointer rests: have the mask of a first click there computed. */
+export function rest(at) {
+  if (!state.editable || state.running || (state.object !== null && state.marksOf(state.object).has(state.frame))) return;
+  tell("prepare", { frame: state.frame, at });
+}
 
-  /** The pointer rests: have the mask of a first click there computed. @param {[number, number]} at */
-  rest(at) {
-    const { state } = this;
-    if (!state.editable || state.running || (state.object !== null && state.marksOf(state.object).has(state.frame))) return;
-    void this.link.ask("prepare", { frame: state.frame, at }).catch(() => undefined);
-  }
+/** What clicks alone may mean on this frame, if there is a choice. */
+export function meant() {
+  const given = state.object === null ? null : state.look?.prompts[state.object];
+  return given?.extent && given.extents && given.extents.length > 1 ? { extent: given.extent, extents: given.extents } : null;
+}
 
-  /** What clicks alone may mean on this frame, if there is a choice. @returns {{extent: string, extents: string[]} | null} */
-  meant() {
-    const given = this.state.object === null ? null : this.state.look?.prompts[this.state.object];
-    return given?.extent && given.extents && given.extents.length > 1 ? { extent: given.extent, extents: given.extents } : null;
-  }
+export function otherExtent() {
+  void click([], null, (before) => {
+    const extents = before?.extents ?? [];
+    return extents.length > 1 ? extents[(extents.indexOf(before?.extent ?? "whole") + 1) % extents.length] : null;
+  });
+}
 
-  /** @param {string} extent @param {string[]} extents */
-  noticeExtent(extent, extents) {
-    const others = extents.filter((name) => name !== extent).map((name) => EXTENTS[name]);
-    notice(`This is ${EXTENTS[extent]}; O shows ${others.join(", then ")}.`);
-  }
+export function stroke(counts, add) {
+  void edit((about) => request("stroke", { ...about, counts, add }));
+}
 
-  otherExtent() {
-    this.click([], null, (before) => {
-      const extents = before?.extents ?? [];
-      return extents.length > 1 ? extents[(extents.indexOf(before?.extent ?? "whole") + 1) % extents.length] : null;
-    });
-  }
+/** A polygon of this frame, which those on other frames are interpolated to. */
+export function savePolygon(corners) {
+  return edit(async (about) => {
+    const answer = await request("polygon", { ...about, corners });
+    if (answer.frames) notice(`Interpolated on ${answer.frames} ${answer.frames === 1 ? "frame" : "frames"}.`);
+    if (!state.isFresh(about.frame)) await look([about.frame]);
+    return answer;
+  });
+}
 
-  /** @param {string} counts @param {boolean} add */
-  stroke(counts, add) {
-    this.edit((about) => this.link.ask("stroke", { ...about, counts, add })).catch(this.complain);
-  }
+export function forget(hidden) {
+  if (state.object !== null) void edit((about) => request("forget", { ...about, hidden }));
+}
 
-  /** A polygon of this frame, which those on other frames are interpolated to. @param {[number, number][]} corners */
-  async polygon(corners) {
-    await this.edit(async (about) => {
-      const answer = await this.link.ask("polygon", { ...about, corners });
-      if (answer.frames) notice(`Interpolated on ${answer.frames} ${answer.frames === 1 ? "frame" : "frames"}.`);
-      if (!this.state.looks.has(about.frame)) await this.look([about.frame]);
-      return answer;
-    }).catch(this.complain);
-  }
+/** Takes back what was asked for last; a change that is refused meanwhile leaves nothing to take back. */
+export async function undo(op) {
+  const before = state.pending && op === "undo" ? lastMade : true;
+  const answer = await change(async () => await before ? request(op) : {});
+  if (!answer?.label) return;
+  notice(`${op === "undo" ? "Undone" : "Redone"}: ${stepName(answer.label)}`);
+  if (answer.frames.length === 1 && answer.frames[0] !== state.frame) go(answer.frames[0]);
+}
 
-  /** @param {boolean} hidden */
-  forget(hidden) {
-    if (this.state.object === null) return;
-    this.edit((about) => this.link.ask("forget", { ...about, hidden })).catch(this.complain);
-  }
+/** Change objects in one step. */
+export function changeObjects(ids, values) {
+  const [object, ...also] = ids;
+  if (state.mode === "annotate") { void change(() => request("object", { object, also, ...values })); return; }
+  for (const item of state.objects) if (ids.includes(item.id)) Object.assign(item, values);
+  state.changed();
+}
 
-  /** Takes back what was asked for last; a change that is refused meanwhile leaves nothing to take back. @param {"undo" | "redo"} op */
-  async undo(op) {
-    const before = this.state.pending && op === "undo" ? this.lastMade : true;
-    const change = async () => await before ? this.link.ask(op) : {};
-    const answer = await this.inTurn(change).catch(this.complain);
-    if (!answer?.label) return;
-    notice(`${op === "undo" ? "Undone" : "Redone"}: ${stepName(answer.label)}`);
-    if (answer.frames.length === 1 && answer.frames[0] !== this.state.frame) this.go(answer.frames[0], false);
-  }
+/** Hide or show, lock or unlock what is chosen: an object, or all of a group. */
+export function toggleChosen(what) {
+  const chosen = state.objects.filter((item) => state.chosenIds.includes(item.id));
+  if (chosen.length) changeObjects(state.chosenIds, { [what]: !chosen.some((item) => item[what]) });
+}
 
-  /** @param {number} id @param {object} values */
-  change(id, values) {
-    if (this.state.mode === "annotate") { void this.inTurn(() => this.link.ask("object", { object: id, ...values })).catch(this.complain); return; }
-    Object.assign(/** @type {object} */ (this.state.objects.find((item) => item.id === id)), values);
-    this.state.changed();
-  }
+export function remove(object) {
+  void change(() => request("remove", { object }));
+}
 
-  /** Hide or show, lock or unlock what is chosen: an object, or all of a group. @param {"visible" | "locked"} what */
-  toggle(what) {
-    const chosen = this.state.objects.filter((item) => this.state.chosenIds.includes(item.id));
-    if (chosen.length) this.changeAll(chosen.map((item) => item.id), { [what]: !chosen.some((item) => item[what]) });
-  }
+/** Begin a tracking or an export, after the edits that were made before. */
+export async function start(op, fields) {
+  state.starting = true;
+  await change(() => request(op, fields));
+  state.starting = false;
+}
 
-  /** Change several objects in one step. @param {number[]} ids @param {object} values */
-  changeAll([id, ...also], values) {
-    if (this.state.mode === "annotate") this.change(id, { also, ...values });
-    else for (const one of [id, ...also]) this.change(one, values);
-  }
+/** End a tracking or an export, also one that has not begun yet. */
+export function stop() {
+  if (state.starting) void change(() => request("stop"));
+  else request("stop").catch(complain);
+}
 
-  /** @param {number} object */
-  remove(object) {
-    void this.inTurn(() => this.link.ask("remove", { object })).catch(this.complain);
-  }
+export function track(direction, fields = {}) {
+  hold();
+  const { frame, wanted: [first, last] } = state;
+  void start("track", { direction, frame, first, last, objects: state.group === null ? null : state.chosenIds, ...fields });
 }

@@ -39,10 +39,6 @@ const PATHS = {
   from: "M9 4H5v16h4M10 12h9M15 8l4 4-4 4", to: "M15 4h4v16h-4M14 12H5M9 8l-4 4 4 4",
 };
 
-/**
- * @param {string} name
- * @returns {SVGSVGElement}
- */
 export function icon(name) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", "0 0 24 24");

@@ -1,17 +1,14 @@
 // A polygon with keyframes: its corners are moved on a frame, and those on the frames between follow.
 
+import { savePolygon } from "./edits.js";
+import { along, disk, outline } from "./paint.js";
+import { state } from "./state.js";
+import { view } from "./view.js";
+
 /** @typedef {{x: number, y: number}} Point */
 
-export class Keyframes {
-  /**
-   * @param {import("./view.js").View} view
-   * @param {import("./state.js").State} state
-   * @param {(corners: [number, number][]) => Promise<void>} save
-   */
-  constructor(view, state, save) {
-    this.view = view;
-    this.state = state;
-    this.save = save;
+class Keyframes {
+  constructor() {
     /** what is being moved: a corner, or with -1 all of it @type {{corner: number, at: Point, moved: boolean} | null} */
     this.held = null;
     /** corners while they are moved, and until the server has answered @type {[number, number][] | null} */
@@ -23,7 +20,6 @@ export class Keyframes {
 
   /** The polygon of the chosen object that can be moved on this frame. */
   get polygon() {
-    const { state } = this;
     const item = state.chosenObject;
     if (state.mode !== "annotate" || state.tool !== "keyframe" || !item || item.locked) return null;
     return state.look?.polygons?.[item.id] ?? null;
@@ -31,26 +27,21 @@ export class Keyframes {
 
   /** the frame and the object that are shown */
   get here() {
-    return `${this.state.frame}.${this.state.object}`;
+    return `${state.frame}.${state.object}`;
   }
 
-  /** corners of what is shown: those that were moved, else those that the server knows @returns {[number, number][] | null} */
+  /** corners of what is shown: those that were moved, else those that the server knows */
   get shape() {
     return this.corners && this.of === this.here ? this.corners : this.polygon?.corners ?? null;
   }
 
-  /**
-   * Take hold of what is there: a corner, a side, which gets one, or the whole.
-   * @param {Point} at
-   * @param {boolean} remove take the corner away instead
-   * @returns {boolean} whether anything is there
-   */
+  /** Take hold of what is there: a corner, a side, which gets one, or the whole. */
   grab(at, remove) {
     const shape = this.polygon && this.shape;
     if (!shape) return false;
     /** @type {[number, number][]} */
     const corners = shape.map(([x, y]) => [x, y]);
-    const near = (9 * devicePixelRatio) / this.view.scale;
+    const near = (9 * devicePixelRatio) / view.scale;
     let corner = corners.findIndex(([x, y]) => Math.hypot(at.x - x, at.y - y) < near);
     if (remove) {
       if (corner >= 0 && corners.length > 3) { corners.splice(corner, 1); this.keep(corners); }
@@ -65,18 +56,17 @@ export class Keyframes {
     this.held = { corner, at, moved };
     this.corners = corners;
     this.of = this.here;
-    this.state.changed();
+    state.changed();
     return true;
   }
 
-  /** @param {Point} at */
   drag(at) {
     if (!this.held || !this.corners) return;
     const { corner, at: before } = this.held;
     if (corner >= 0) this.corners[corner] = [at.x, at.y];
     else this.corners = this.corners.map(([x, y]) => [x + at.x - before.x, y + at.y - before.y]);
     this.held = { corner, at, moved: true };
-    this.state.changed();
+    state.changed();
   }
 
   /** Let go, and save what was moved. */
@@ -87,62 +77,50 @@ export class Keyframes {
     if (moved && corners) this.keep(corners);
   }
 
-  /** Make the polygon that is shown a keyframe as it is. @returns {boolean} whether there is one */
+  /** Make the polygon that is shown a keyframe as it is. */
   adopt() {
     if (!this.polygon || this.polygon.kind === "key") return false;
     if (this.shape === this.polygon.corners) this.keep(this.polygon.corners);  // else it is being saved
     return true;
   }
 
-  /** @param {[number, number][]} corners */
   keep(corners) {
     this.corners = corners;
     this.of = this.here;
-    void this.save(corners).finally(() => { if (this.corners === corners) this.corners = null; this.state.changed(); });
+    void savePolygon(corners).finally(() => { if (this.corners === corners) this.corners = null; state.changed(); });
   }
 
-  /** @returns {boolean} whether anything was held */
   cancel() {
     const busy = this.held !== null;
     this.held = null;
     if (busy) this.corners = null;
-    this.state.changed();
+    state.changed();
     return busy;
   }
 
-  /** @param {CanvasRenderingContext2D} context @param {number} pixel */
   draw(context, pixel) {
     const polygon = this.polygon;
     if (!polygon) return;
-    const corners = /** @type {[number, number][]} */ (this.shape);
-    context.beginPath();
-    for (const [x, y] of corners) context.lineTo(x, y);
+    const corners = this.shape;
+    along(context, corners);
     context.closePath();
     if (polygon.kind !== "key" && corners === polygon.corners) context.setLineDash([5 * pixel, 4 * pixel]);
-    for (const [colour, line] of /** @type {[string, number][]} */ ([["#000a", 3.5], [this.state.chosenObject?.colour ?? "#fff", 1.5]])) {
-      context.lineWidth = line * pixel;
-      context.strokeStyle = colour;
-      context.stroke();
-    }
+    outline(context, pixel, state.chosenObject?.colour ?? "#fff");
     context.setLineDash([]);
-    for (const [i, [x, y]] of corners.entries()) {
-      context.beginPath();
-      context.arc(x, y, (this.held?.corner === i ? 6 : 4) * pixel, 0, 7);
-      context.fillStyle = "#fff";
-      context.fill();
-      context.stroke();
-    }
+    for (const [i, [x, y]] of corners.entries()) disk(context, x, y, (this.held?.corner === i ? 6 : 4) * pixel, "#fff");
   }
 }
 
-/** From a point to a side. @param {Point} at @param {[number, number]} from @param {[number, number]} to */
+export const keyframes = new Keyframes();
+
+/** From a point to a side. */
 function distance(at, [x0, y0], [x1, y1]) {
   const [dx, dy] = [x1 - x0, y1 - y0];
   const share = Math.min(1, Math.max(0, ((at.x - x0) * dx + (at.y - y0) * dy) / Math.max(dx * dx + dy * dy, 1e-9)));
   return Math.hypot(at.x - x0 - share * dx, at.y - y0 - share * dy);
 }
 
-/** By the even-odd rule. @param {Point} at @param {[number, number][]} corners */
+/** By the even-odd rule. */
 function inside(at, corners) {
   let found = false;
   corners.forEach(([x0, y0], i) => {

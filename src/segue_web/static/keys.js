@@ -1,25 +1,19 @@
 // Keys: commands, tools, objects by number, and the cross that stands in for a pointer.
 
-import { element } from "./panels.js";
-import { TOOLS } from "./tools.js";
+import { commands } from "./commands.js";
+import { element } from "./dom.js";
+import { remember } from "./link.js";
+import { state } from "./state.js";
+import { TOOLS, tools } from "./tools.js";
+import { view } from "./view.js";
 
-/**
- * @typedef {import("./commands.js").Page} Page
- * @typedef {import("./commands.js").Command} Command
- */
+document.addEventListener("keydown", onKey);
+// The frame around the picture is for those who go through the page by keys, not for a click and a shortcut.
+document.addEventListener("keydown", (event) => { if (event.key === "Tab") document.body.dataset.focus = "keys"; }, true);
+document.addEventListener("pointerdown", () => { delete document.body.dataset.focus; }, true);
 
-/** @param {Page} page @param {Record<string, Command>} commands @param {(id: string) => void} useTool */
-export function tieKeys(page, commands, useTool) {
-  document.addEventListener("keydown", (event) => onKey(page, commands, useTool, event));
-  // The frame around the picture is for those who go through the page by keys, not for a click and a shortcut.
-  document.addEventListener("keydown", (event) => { if (event.key === "Tab") document.body.dataset.focus = "keys"; }, true);
-  document.addEventListener("pointerdown", () => { delete document.body.dataset.focus; }, true);
-}
-
-/** @param {Page} page @param {Record<string, Command>} commands @param {(id: string) => void} useTool @param {KeyboardEvent} event */
-function onKey(page, commands, useTool, event) {
-  const { state, view, tools } = page;
-  const target = /** @type {HTMLElement} */ (event.target);
+function onKey(event) {
+  const { target } = event;
   if (event.key === "Escape" && tools.cancel()) return;
   if (element("dialog").hasAttribute("open")) return;
   const typing = target.matches("input:not([type=range]):not([type=checkbox]):not([type=color]), select, textarea");
@@ -33,6 +27,7 @@ function onKey(page, commands, useTool, event) {
   if (event.altKey) return;
   const pressing = target.matches("button, a, label, [type=checkbox], [type=color]") && (event.key === " " || event.key === "Enter");
   if (pressing || (target.matches("[type=range]") && event.key.startsWith("Arrow"))) return;
+  const tool = state.mode === "annotate" && !event.shiftKey && TOOLS.find((item) => item.key === event.key.toLowerCase());
   const steps = { w: [0, -1], a: [-1, 0], s: [0, 1], d: [1, 0] }[event.key.toLowerCase()];
   if (state.mode === "annotate" && steps) {
     const by = (event.shiftKey ? 24 : 4) * Math.max(1, Math.round(1 / view.scale));
@@ -43,9 +38,9 @@ function onKey(page, commands, useTool, event) {
   else if (state.mode === "compare" && target === view.canvas && event.key.startsWith("Page")) {
     state.split = Math.min(1, Math.max(0, state.split + (event.key === "PageUp" ? -0.05 : 0.05)));
     state.changed();
-  } else if (event.shiftKey && /^Digit[0-9]$/.test(event.code) && !/^[0-9]$/.test(event.key)) page.remember("opacity", (Number(event.code.slice(5)) || 10) / 10);
+  } else if (event.shiftKey && /^Digit[0-9]$/.test(event.code) && !/^[0-9]$/.test(event.key)) remember("opacity", (Number(event.code.slice(5)) || 10) / 10);
   else if (/^[1-9]$/.test(event.key)) { const item = state.objects[Number(event.key) - 1]; if (item) state.choose(item.id); }
-  else if (state.mode === "annotate" && !event.shiftKey && TOOLS.some((tool) => tool.key === event.key.toLowerCase())) useTool(/** @type {any} */ (TOOLS.find((tool) => tool.key === event.key.toLowerCase())).id);
+  else if (tool) tools.use(tool.id);
   else {
     // Caps Lock turns letters round: only the Shift key counts.
     const letter = /^[a-z]$/i.test(event.key);

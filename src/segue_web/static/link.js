@@ -1,80 +1,86 @@
 // The connection to the server: requests with answers, events, and a new try whenever it is lost.
 
+import { notice } from "./dom.js";
+import { state } from "./state.js";
+
 /** An answer that says no; the message is for the person. */
-export class Refused extends Error {
-  /** @param {string} message @param {boolean} stale */
-  constructor(message, stale) {
+class Refused extends Error {
+  constructor(message, stale = false) {
     super(message);
     this.stale = stale;
   }
 }
 
-export class Link {
-  /**
-   * @param {(event: import("./state.js").ServerEvent) => void} onEvent
-   * @param {(online: boolean) => void} onState
-   */
-  constructor(onEvent, onState) {
-    this.onEvent = onEvent;
-    this.onState = onState;
-    /** @type {Map<number, {resolve: (value: any) => void, reject: (error: Error) => void}>} */
-    this.waiting = new Map();
-    this.number = 0;
-    this.tries = 0;
-    /** @type {Promise<unknown>} */
-    this.queue = Promise.resolve();
-    /** @type {WebSocket | null} */
-    this.socket = null;
-    this.connect();
-  }
+/** what is called with the answers that are due, by the number of the request */
+const waiting = new Map();
+let [number, tries] = [0, 0];
+/** what was asked last of what goes one after the other @type {Promise<any>} */
+let queue = Promise.resolve();
+/** @type {WebSocket | null} */
+let socket = null;
 
-  connect() {
-    const socket = new WebSocket(new URL("ws", location.href.replace(/^http/, "ws")));
-    this.socket = socket;
-    socket.onopen = () => { this.tries = 0; this.onState(true); };
-    socket.onmessage = (message) => this.hear(JSON.parse(message.data));
-    socket.onclose = () => {
-      for (const { reject } of this.waiting.values()) reject(new Refused("the connection was lost; do it again", false));
-      this.waiting.clear();
-      this.onState(false);
-      setTimeout(() => this.connect(), Math.min(4000, 250 * 2 ** this.tries++));
-    };
-  }
+/** Connect again and again; what is called hears of events, and whether there is a connection. */
+export function connect(onEvent, onState) {
+  socket = new WebSocket(new URL("ws", location.href.replace(/^http/, "ws")));
+  socket.onopen = () => { tries = 0; onState(true); };
+  socket.onmessage = ({ data }) => {
+    const message = JSON.parse(data);
+    if (message.event) { onEvent(message); return; }
+    waiting.get(message.id)?.(message);
+    waiting.delete(message.id);
+  };
+  socket.onclose = () => {
+    for (const answer of waiting.values()) answer({ error: "the connection was lost; do it again" });
+    waiting.clear();
+    onState(false);
+    setTimeout(() => connect(onEvent, onState), Math.min(4000, 250 * 2 ** tries++));
+  };
+}
 
-  /** @param {any} message */
-  hear(message) {
-    if (message.event) return this.onEvent(message);
-    const waiting = this.waiting.get(message.id);
-    this.waiting.delete(message.id);
-    if (message.error) waiting?.reject(new Refused(message.error, Boolean(message.stale)));
-    else waiting?.resolve(message);
-  }
+/** The answer to a request; an error where it is refused. @returns {Promise<any>} */
+export async function request(op, fields = {}) {
+  const open = socket;
+  if (open?.readyState !== WebSocket.OPEN) throw new Refused("there is no connection to segue at the moment");
+  const id = ++number;
+  const answer = await new Promise((resolve) => {
+    waiting.set(id, resolve);
+    open.send(JSON.stringify({ id, op, ...fields }));
+  });
+  if (answer.error) throw new Refused(answer.error, Boolean(answer.stale));
+  return answer;
+}
 
-  /**
-   * @param {string} op
-   * @param {object} [fields]
-   * @returns {Promise<any>}
-   */
-  ask(op, fields = {}) {
-    return new Promise((resolve, reject) => {
-      if (this.socket?.readyState !== WebSocket.OPEN) {
-        reject(new Refused("there is no connection to segue at the moment", false));
-        return;
-      }
-      const id = ++this.number;
-      this.waiting.set(id, { resolve, reject });
-      this.socket.send(JSON.stringify({ id, op, ...fields }));
-    });
-  }
+/** The answer to a request; nothing where it is refused, which the person is told. */
+export const ask = (op, fields) => request(op, fields).catch(complain);
 
-  /**
-   * Ask one after the other.
-   * @param {() => Promise<any>} change
-   * @returns {Promise<any>}
-   */
-  inTurn(change) {
-    const turn = this.queue.then(change, change);
-    this.queue = turn.catch(() => undefined);
-    return turn;
-  }
+/** Say something of little weight, of which an answer is not needed. */
+export const tell = (op, fields) => void request(op, fields).catch(() => undefined);
+
+/** Ask one after the other. */
+export function inTurn(change) {
+  const turn = queue.then(change, change);
+  queue = turn.catch(() => undefined);
+  return turn;
+}
+
+/** Ask for frames, again where the answer is from before a change that the page has heard of. */
+export async function look(frames) {
+  const answer = await request("look", { frames: frames.slice(0, 64) }).catch(() => null);
+  const old = (answer?.frames ?? []).filter((item) => !state.setLook(item) && !state.isFresh(item.frame));
+  state.changed();
+  if (old.length) await look(old.map((item) => item.frame));
+}
+
+export function complain(error) {
+  notice(error.message, "bad");
+  if (!error.stale) return;
+  state.forgetLooks((state.look?.revision ?? 0) + 1);
+  void look([state.frame]);
+}
+
+/** Change a setting, here and for the next time. */
+export function remember(key, value) {
+  state.settings[key] = value;
+  state.changed();
+  tell("settings", { values: { [key]: value } });
 }

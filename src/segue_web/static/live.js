@@ -1,9 +1,8 @@
 // The page of a run: the newest frame with its masks, zones and lines, how fast it goes, and the last events.
 
-import { clock } from "./clock.js";
+import { clock, element, make, otherTheme, span, swatch } from "./dom.js";
 import { icon } from "./icons.js";
-import { painted, rgb } from "./paint.js";
-import { fillLabels } from "./runs.js";
+import { along, outline, paintedMask, rimOf, write } from "./paint.js";
 
 /**
  * @typedef {{name: string, points: [number, number][], line: boolean}} Zone
@@ -18,19 +17,15 @@ import { fillLabels } from "./runs.js";
 const SHOWN_EVENTS = 100;
 const LATE = 3; // seconds without a frame that are worth a word
 
-/** @param {string} id @returns {any} */
-const element = (id) => document.getElementById(id);
-
-/** @type {HTMLCanvasElement} */
 const canvas = element("canvas");
-const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+const context = canvas.getContext("2d");
 /** @type {About} */
 let about = { name: "segue", live: false, zones: [], colours: ["#f2495c"] };
 /** @type {Picture | null} */
 let picture = null;
 /** @type {ImageBitmap | null} */
 let bitmap = null;
-/** @type {HTMLCanvasElement | null} */
+/** masks as pictures, made when they are shown @type {{picture: HTMLCanvasElement, x: number, y: number}[] | null} */
 let overlay = null;
 /** @type {WebSocket | null} */
 let socket = null;
@@ -39,7 +34,6 @@ let tries = 0;
 let asking = false; // whether an answer is awaited: one at a time, however often a run is held and goes on
 const shown = { pause: false, masks: true, zones: true, opacity: 0.45 };
 
-/** @param {number} id */
 const colourOf = (id) => about.colours[(id - 1) % about.colours.length];
 
 // Talking to the run
@@ -58,7 +52,6 @@ function connect() {
   socket.onopen = () => { tries = 0; asking = false; element("offline").hidden = true; ask(); };
   socket.onmessage = async (message) => {
     if (typeof message.data === "string") {
-      /** @type {News} */
       const news = JSON.parse(message.data);
       coming = news.picture ?? null;
       hear(news);
@@ -80,14 +73,12 @@ function connect() {
   };
 }
 
-/** @param {string} text */
 function end(text) {
   ended = text;
   element("hint").textContent = text;
   element("age").textContent = "";
 }
 
-/** @param {News} news */
 function hear(news) {
   if (news.about) {
     about = news.about;
@@ -101,7 +92,6 @@ function hear(news) {
   if (news.ended) end(news.ended);
 }
 
-/** @param {Run} run */
 function showRun(run) {
   const late = !ended && run.age !== null && run.age > LATE;
   element("rate").textContent = run.rate === null ? "–" : `${run.rate.toFixed(1)} frames/s`;
@@ -115,7 +105,7 @@ function showRun(run) {
   element("bar").value = run.done;
 }
 
-/** What an event says. @param {Happening} event */
+/** What an event says. */
 function eventText(event) {
   const where = event.zone ? ` in ${event.zone}` : "";
   switch (event.event) {
@@ -129,24 +119,13 @@ function eventText(event) {
   }
 }
 
-/** @param {number} number @param {Happening} event */
 function addEvent(number, event) {
-  const list = element("events");
-  const row = document.createElement("li");
-  row.dataset.event = event.event;
-  row.dataset.number = String(number);
-  const swatch = document.createElement("i");
-  swatch.className = "swatch";
-  swatch.style.background = colourOf(event.object);
-  const text = document.createElement("span");
-  const who = document.createElement("b");
-  who.textContent = `${event.object}${event.label ? ` ${event.label}` : ""} `;
-  text.append(who, eventText(event));
-  const time = document.createElement("time");
-  time.textContent = clock(event.time);
-  row.append(swatch, text, time);
-  list.prepend(row);
-  while (list.childElementCount > SHOWN_EVENTS) list.lastElementChild.remove();
+  const who = make("b", { textContent: `${event.object}${event.label ? ` ${event.label}` : ""} ` });
+  const about = { "data-event": event.event, "data-number": number };
+  element("events").prepend(make("li", about, [
+    swatch(colourOf(event.object)), make("span", {}, [who, eventText(event)]), make("time", { textContent: clock(event.time) }),
+  ]));
+  while (element("events").childElementCount > SHOWN_EVENTS) element("events").lastElementChild.remove();
   element("events-empty").hidden = true;
 }
 
@@ -171,60 +150,33 @@ function draw() {
   element("clock").textContent = clock(picture.time);
   const pixel = devicePixelRatio / scale;
   if (shown.masks) {
-    context.drawImage(overlayOf(picture), 0, 0, width, height);
+    overlay ??= Object.entries(picture.masks).map(([id, counts]) => paintedMask(counts, height, rimOf(width, height), colourOf(Number(id)), shown.opacity));
+    for (const mask of overlay) context.drawImage(mask.picture, mask.x, mask.y);
     for (const [id, [x0, y0, x1]] of Object.entries(picture.boxes)) {
-      if (Object.keys(picture.boxes).length > 1 || picture.labels[id]) write(`${id} ${picture.labels[id] ?? ""}`, (x0 + x1) / 2, y0 - 9 * pixel, pixel, colourOf(Number(id)));
+      if (Object.keys(picture.boxes).length > 1 || picture.labels[id]) label(`${id} ${picture.labels[id] ?? ""}`, (x0 + x1) / 2, y0 - 9 * pixel, pixel, colourOf(Number(id)));
     }
   }
   if (shown.zones) drawZones(picture, pixel);
 }
 
-/** @param {Picture} of */
-function overlayOf(of) {
-  const [height, width] = of.size;
-  const tint = 255 * shown.opacity;
-  if (!overlay) {
-    const labels = new Uint16Array(width * height);
-    for (const [id, counts] of Object.entries(of.masks)) fillLabels(labels, counts, Number(id), width, height);
-    overlay = painted(labels, width, height, (id, rim) => [...rgb(colourOf(id)), rim ? 255 : tint]);
-  }
-  return overlay;
-}
-
-/** Zones are given in pixels of the source. @param {Picture} of @param {number} pixel */
+/** Zones are given in pixels of the source. */
 function drawZones(of, pixel) {
   const [fullHeight, fullWidth] = of.full;
   const [byX, byY] = [of.size[1] / fullWidth, of.size[0] / fullHeight];
   for (const zone of about.zones) {
-    const points = zone.points.map(([x, y]) => /** @type {[number, number]} */ ([x * byX, y * byY]));
-    context.beginPath();
-    points.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
+    const points = zone.points.map(([x, y]) => [x * byX, y * byY]);
+    along(context, points);
     if (!zone.line) context.closePath();
-    for (const [colour, thick] of /** @type {[string, number][]} */ ([["#000a", 4], ["#ffe066", 2]])) {
-      context.strokeStyle = colour;
-      context.lineWidth = thick * pixel;
-      context.stroke();
-    }
+    outline(context, pixel, "#ffe066", 2);
     const [x, y] = points.reduce(([a, b], [c, d]) => [a + c / points.length, b + d / points.length], [0, 0]);
-    write(zone.name, x, y, pixel, "#ffe066");
+    label(zone.name, x, y, pixel, "#ffe066");
   }
 }
 
-/** @param {string} text @param {number} x @param {number} y @param {number} pixel @param {string} colour */
-function write(text, x, y, pixel, colour) {
-  context.font = `600 ${12 * pixel}px system-ui`;
-  context.textAlign = "center";
-  context.textBaseline = "middle";
-  context.lineWidth = 3 * pixel;
-  context.strokeStyle = "#000c";
-  context.strokeText(text.trim(), x, Math.max(y, 8 * pixel));
-  context.fillStyle = colour;
-  context.fillText(text.trim(), x, Math.max(y, 8 * pixel));
-}
+const label = (text, x, y, pixel, colour) => write(context, text.trim(), x, Math.max(y, 8 * pixel), pixel, "center", colour);
 
 // Buttons and keys
 
-/** @param {"pause" | "masks" | "zones"} what */
 function toggle(what) {
   shown[what] = !shown[what];
   const button = element(what);
@@ -236,19 +188,16 @@ function toggle(what) {
   draw();
 }
 
-for (const [id, name, text] of /** @type {["pause" | "masks" | "zones", string, string][]} */ ([["pause", "pause", "Hold"], ["masks", "eye", "Masks"], ["zones", "polygon", "Zones"]])) {
+for (const [id, name, text] of [["pause", "pause", "Hold"], ["masks", "eye", "Masks"], ["zones", "polygon", "Zones"]]) {
   element(id).append(icon(name), text);
   element(id).onclick = () => toggle(id);
 }
 element("theme").append(icon("theme"));
-element("theme").onclick = () => {
-  const root = document.documentElement;
-  const light = root.dataset.theme === "light" || (root.dataset.theme === "auto" && matchMedia("(prefers-color-scheme: light)").matches);
-  root.dataset.theme = light ? "dark" : "light";
-};
+const { dataset } = document.documentElement;
+element("theme").onclick = () => { dataset.theme = otherTheme(dataset.theme); };
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === " " && !(/** @type {HTMLElement} */ (event.target).matches("button"))) toggle("pause");
+  if (event.key === " " && document.activeElement?.tagName !== "BUTTON") toggle("pause");
   else if (event.key === "h") toggle("masks");
   else if (event.key === "z" && about.zones.length) toggle("zones");
   else if (/^[0-9]$/.test(event.key)) { shown.opacity = (Number(event.key) || 10) / 10; overlay = null; draw(); }

@@ -2,49 +2,31 @@
 
 import { maskBox } from "./runs.js";
 
-/** Width of the rims in a video of a size. @param {number} width @param {number} height */
+/** Width of the rims in a video of a size. */
 export const rimOf = (width, height) => Math.max(1, Math.round(Math.min(width, height) / 360));
 
-/** @param {string} colour @returns {[number, number, number]} */
 export function rgb(colour) {
   const value = parseInt(colour.slice(1), 16);
   return [value >> 16, (value >> 8) & 255, value & 255];
 }
 
-/**
- * A picture of a mask, as large as the box around it.
- * @param {string} counts its run lengths
- * @param {number} height of the video
- * @param {number} rim its width in pixels
- * @param {string} colour
- * @param {number} alpha of the area within the rim, 0 to 1
- * @returns {{picture: HTMLCanvasElement, x: number, y: number}}
- */
+/** A picture of a mask, as large as the box around it. */
 export function paintedMask(counts, height, rim, colour, alpha) {
   const box = maskBox(counts, height);
   const picture = painted(box.labels, box.width, box.height, (_, edge) => [...rgb(colour), edge ? 255 : 255 * alpha], rim);
   return { picture, x: box.x, y: box.y };
 }
 
-/**
- * A picture of an index mask.
- * @param {Uint16Array} labels row by row
- * @param {number} width
- * @param {number} height
- * @param {(id: number, rim: boolean) => number[] | null} colour RGBA
- * @param {number} [thick] width of the rim
- * @returns {HTMLCanvasElement}
- */
+/** A picture of an index mask. */
 export function painted(labels, width, height, colour, thick = rimOf(width, height)) {
   const picture = document.createElement("canvas");
   picture.width = width;
   picture.height = height;
-  const context = /** @type {CanvasRenderingContext2D} */ (picture.getContext("2d"));
+  const context = picture.getContext("2d");
   const image = context.createImageData(width, height);
   const words = new Uint32Array(image.data.buffer);
   /** @type {Map<number, number>} */
   const cache = new Map();
-  /** @param {number} id @param {boolean} rim */
   const word = (id, rim) => {
     const at = 2 * id + Number(rim);
     let value = cache.get(at);
@@ -67,4 +49,61 @@ export function painted(labels, width, height, colour, thick = rimOf(width, heig
   }
   context.putImageData(image, 0, 0);
   return picture;
+}
+
+/** What the colours of a comparison mean. */
+export const DIFFERENCE = [
+  { name: "hit", colour: "#2fbf71" },
+  { name: "missed", colour: "#3a86ff" },
+  { name: "false alarm", colour: "#ff5d5d" },
+];
+
+/** Begin a path along corners. */
+export function along(context, corners) {
+  context.beginPath();
+  for (const [x, y] of corners) context.lineTo(x, y);
+}
+
+/** Draw the path in a colour, on a dark line that is wider. */
+export function outline(context, pixel, colour, wide = 1.5) {
+  for (const [tone, width] of [["#000a", wide + 2], [colour, wide]]) {
+    context.lineWidth = width * pixel;
+    context.strokeStyle = tone;
+    context.stroke();
+  }
+}
+
+/** A disk with a rim as it is set. */
+export function disk(context, x, y, radius, colour) {
+  context.beginPath();
+  context.arc(x, y, radius, 0, 7);
+  context.fillStyle = colour;
+  context.fill();
+  context.stroke();
+}
+
+/** A click: a plus or a minus in a disk. */
+export function point(context, x, y, positive, colour, pixel) {
+  context.lineWidth = 2 * pixel;
+  context.strokeStyle = positive ? "#fff" : colour;
+  disk(context, x, y, 7 * pixel, positive ? colour : "#14161a");
+  context.beginPath();
+  for (const [dx, dy] of positive ? [[1, 0], [0, 1]] : [[1, 0]]) {
+    context.moveTo(x - 3.5 * dx * pixel, y - 3.5 * dy * pixel);
+    context.lineTo(x + 3.5 * dx * pixel, y + 3.5 * dy * pixel);
+  }
+  context.strokeStyle = positive ? "#14161a" : "#fff";
+  context.stroke();
+}
+
+/** A text that can be read on any picture. */
+export function write(context, text, x, y, pixel, align = "center", colour = "#fff") {
+  context.font = `600 ${12 * pixel}px system-ui`;
+  context.textBaseline = "middle";
+  context.textAlign = align;
+  context.lineWidth = 3 * pixel;
+  context.strokeStyle = "#000b";
+  context.strokeText(text, x, y);
+  context.fillStyle = colour;
+  context.fillText(text, x, y);
 }

@@ -1,69 +1,61 @@
 // Going through the video: to a frame, and playing it.
 
-export class Playback {
-  /**
-   * @param {import("./state.js").State} state
-   * @param {import("./view.js").View} view
-   * @param {import("./timeline.js").Timeline} timeline
-   * @param {() => void} onSettled called when a frame is looked at for a while
-   */
-  constructor(state, view, timeline, onSettled) {
-    this.state = state;
-    this.view = view;
-    this.timeline = timeline;
-    this.onSettled = onSettled;
-    this.timer = 0;
-    /** when the next frame is due */
-    this.due = 0;
-  }
+import { ask, tell } from "./link.js";
+import { showScore } from "./panels.js";
+import { state } from "./state.js";
+import { view } from "./view.js";
 
-  /** @param {number} frame @param {boolean} dragging */
-  go(frame, dragging) {
-    const { state } = this;
-    state.frame = Math.min(Math.max(Math.round(frame), 0), state.video.frames - 1);
-    this.timeline.follow();
-    void this.view.load(dragging, dragging ? 0 : state.playing ? 12 : 2);
-    clearTimeout(this.timer);
-    if (!state.playing) this.timer = window.setTimeout(this.onSettled, dragging ? 400 : 200);
-    state.changed();
-  }
+/** the timer of a frame that is looked at for a while, and when the next one is due */
+let [timer, due] = [0, 0];
 
-  /** Stay on this frame, for somebody works on it. */
-  hold() {
-    if (this.state.playing) this.toggle();
-  }
+export function go(frame, dragging = false) {
+  state.frame = Math.min(Math.max(Math.round(frame), 0), state.video.frames - 1);
+  void view.load(dragging, dragging ? 0 : state.playing ? 12 : 2);
+  clearTimeout(timer);
+  if (!state.playing) timer = setTimeout(settle, dragging ? 400 : 200);
+  state.changed();
+}
 
-  /** Play or pause. */
-  toggle() {
-    this.state.playing = !this.state.playing;
-    this.due = performance.now();
-    requestAnimationFrame((now) => this.play(now));
-    if (!this.state.playing) this.onSettled();
-    this.state.changed();
-  }
+/** A frame is looked at for a while. */
+function settle() {
+  const { frame } = state;
+  if (state.mode === "annotate" && state.tool !== "hand") tell("prepare", { frame });
+  if (state.mode === "compare") void ask("score", { frame }).then((answer) => { if (answer && state.frame === frame) showScore(answer.score); });
+  tell("settings", { values: { frame } });
+}
 
-  /** @param {number} now */
-  play(now) {
-    const { state } = this;
-    if (!state.playing) return;
-    if (now >= this.due && this.view.ready) {
-      this.due = Math.max(this.due + 1000 / state.video.fps, now - 100);
-      if (state.frame + 1 >= state.video.frames) { this.toggle(); return; }
-      this.go(state.frame + 1, false);
-    }
-    requestAnimationFrame((later) => this.play(later));
-  }
+/** Stay on this frame, for somebody works on it. */
+export function hold() {
+  if (state.playing) togglePlay();
+}
 
-  /** To the next frame that a person corrected. @param {1 | -1} direction */
-  goGiven(direction) {
-    const frames = this.state.givenFrames();
-    const next = direction > 0 ? frames.find((frame) => frame > this.state.frame) : frames.reverse().find((frame) => frame < this.state.frame);
-    if (next !== undefined) this.go(next, false);
-  }
+export function togglePlay() {
+  state.playing = !state.playing;
+  due = performance.now();
+  requestAnimationFrame(play);
+  if (!state.playing) settle();
+  state.changed();
+}
 
-  /** To the least sure frame but this one. */
-  goUnsure() {
-    const item = this.state.unsure().find(({ frame }) => frame !== this.state.frame);
-    if (item) { this.state.choose(item.object.id); this.go(item.frame, false); }
+function play(now) {
+  if (!state.playing) return;
+  if (now >= due && view.ready) {
+    due = Math.max(due + 1000 / state.video.fps, now - 100);
+    if (state.frame + 1 >= state.video.frames) { togglePlay(); return; }
+    go(state.frame + 1);
   }
+  requestAnimationFrame(play);
+}
+
+/** To the next frame that a person corrected. */
+export function goGiven(direction) {
+  const frames = state.framesOf("given");
+  const next = direction > 0 ? frames.find((frame) => frame > state.frame) : frames.reverse().find((frame) => frame < state.frame);
+  if (next !== undefined) go(next);
+}
+
+/** To the least sure frame but this one. */
+export function goUnsure() {
+  const item = state.unsure().find(({ frame }) => frame !== state.frame);
+  if (item) { state.choose(item.object.id); go(item.frame); }
 }

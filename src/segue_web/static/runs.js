@@ -2,10 +2,6 @@
 // of five bits, lowest first, as the character 48 + value, with 32 added while more groups follow; from the fourth
 // number on the difference to the number two places before it stands instead.
 
-/**
- * @param {string} text
- * @returns {number[]} run lengths
- */
 function decodeRuns(text) {
   /** @type {number[]} */
   const runs = [];
@@ -25,10 +21,6 @@ function decodeRuns(text) {
   return runs;
 }
 
-/**
- * @param {number[]} runs
- * @returns {string}
- */
 function encodeRuns(runs) {
   let text = "";
   runs.forEach((run, i) => {
@@ -44,68 +36,41 @@ function encodeRuns(runs) {
   return text;
 }
 
-/**
- * Write an object into an index mask that is stored row by row.
- * @param {Uint16Array} labels
- * @param {string} text
- * @param {number} id
- * @param {number} width
- * @param {number} height
- */
-export function fillLabels(labels, text, id, width, height) {
+/** The pixels of a mask, column by column: x, and y from and to. */
+function spans(text, height) {
+  const found = [];
   let position = 0;
-  let inside = false;
-  for (const run of decodeRuns(text)) {
-    if (inside) {
-      let x = Math.floor(position / height);
-      let y = position - x * height;
-      for (let n = 0; n < run; n++) {
-        labels[y * width + x] = id;
-        if (++y === height) { y = 0; x++; }
-      }
+  decodeRuns(text).forEach((run, i) => {
+    const end = position + run;
+    while (i % 2 && position < end) {
+      const x = Math.floor(position / height);
+      const stop = Math.min(end, (x + 1) * height);
+      found.push([x, position - x * height, stop - x * height]);
+      position = stop;
     }
-    position += run;
-    inside = !inside;
-  }
+    position = end;
+  });
+  return found;
 }
 
-/**
- * A mask within the box around it, row by row; one pixel where it is empty.
- * @param {string} text
- * @param {number} height of the whole mask
- */
+/** Write an object into an index mask that is stored row by row. */
+export function fillLabels(labels, text, id, width, height) {
+  for (const [x, from, to] of spans(text, height)) for (let y = from; y < to; y++) labels[y * width + x] = id;
+}
+
+/** A mask within the box around it, row by row; one pixel where it is empty. */
 export function maskBox(text, height) {
-  const runs = decodeRuns(text);
-  let [left, top, right, bottom] = [Infinity, Infinity, 0, 0];
-  for (let i = 0, position = 0; i < runs.length; position += runs[i++]) {
-    if (i % 2 === 0 || !runs[i]) continue;
-    const end = position + runs[i] - 1;
-    const [first, last] = [Math.floor(position / height), Math.floor(end / height)];
-    left = Math.min(left, first);
-    right = Math.max(right, last);
-    top = Math.min(top, first < last ? 0 : position % height);
-    bottom = Math.max(bottom, first < last ? height - 1 : end % height);
-  }
-  if (left > right) return { labels: new Uint16Array(1), x: 0, y: 0, width: 1, height: 1 };
+  const columns = spans(text, height);
+  if (!columns.length) return { labels: new Uint16Array(1), x: 0, y: 0, width: 1, height: 1 };
+  const [left, right] = [columns[0][0], columns[columns.length - 1][0]];
+  const [top, bottom] = columns.reduce(([low, high], [, from, to]) => [Math.min(low, from), Math.max(high, to)], [height, 0]);
   const width = right - left + 1;
-  const labels = new Uint16Array(width * (bottom - top + 1));
-  for (let i = 0, position = 0; i < runs.length; position += runs[i++]) {
-    if (i % 2 === 0) continue;
-    let x = Math.floor(position / height);
-    let y = position - x * height;
-    for (let n = 0; n < runs[i]; n++) {
-      labels[(y - top) * width + x - left] = 1;
-      if (++y === height) { y = 0; x++; }
-    }
-  }
-  return { labels, x: left, y: top, width, height: bottom - top + 1 };
+  const labels = new Uint16Array(width * (bottom - top));
+  for (const [x, from, to] of columns) for (let y = from; y < to; y++) labels[(y - top) * width + x - left] = 1;
+  return { labels, x: left, y: top, width, height: bottom - top };
 }
 
-/**
- * Run lengths of what is opaque in a picture.
- * @param {ImageData} image
- * @returns {{counts: string, area: number}}
- */
+/** Run lengths of what is opaque in a picture. */
 export function runsOfAlpha(image) {
   const { width, height, data } = image;
   const runs = [0];

@@ -9,13 +9,9 @@
  * @typedef {{corners: [number, number][], kind: "key" | "between" | "near"}} Polygon
  * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>,
  *   prompts: Record<string, Prompts>, polygons?: Record<string, Polygon>, marks: Record<string, [string, number, number, number | null, number | null]>}} Look
- * @typedef {{id: number | null, fresh: boolean}} Target what edits are of: without an id a new object, of which all edits
- *   with the same target are; fresh: a person asked for a new one
- * @typedef {{undo: string | null, redo: string | null}} History
- * @typedef {{key: string, frame: number, label: string | null, masks: Record<string, string>}} Before
- * @typedef {{what: string, done: number, total: number, rate?: number}} Running
- * @typedef {{counts: string, label: string | null, score: number | null, box: number[] | null}} Found
- * @typedef {{event: string, [key: string]: any}} ServerEvent
+ * @typedef {{frame: number, label: string | null, masks: Record<string, string>}} Before
+ * @typedef {{event: string, what: string, done: number, total: number, rate: number}} Running
+ * @typedef {{counts: string, label: string | null, score: number | null}} Found
  */
 
 /** masks of clicks and suggestions below this expected overlap are listed to be looked at; it is often too low */
@@ -24,11 +20,9 @@ const DOUBTFUL = 0.5;
 /** frames between two corrected ones that can be merged in one go; the server has the same limit */
 const MOST_BETWEEN = 1000;
 
-export class State {
+class State {
   constructor() {
-    /** @type {"loading" | "annotate" | "view" | "compare"} */
     this.mode = "loading";
-    /** @type {Video} */
     this.video = { name: "", width: 1, height: 1, frames: 1, fps: 25, exact: true, progress: 1 };
     /** @type {Thing[]} */
     this.objects = [];
@@ -38,13 +32,8 @@ export class State {
     this.looks = new Map();
     /** the project's last change that the page has heard of */
     this.revision = 0;
-    /** looks from before this change are out of date */
+    /** looks from before this change are out of date, and shown only until there are newer ones */
     this.forgotten = 0;
-    /** the newest look of each frame, by its revision @type {Map<number, number>} */
-    this.newest = new Map();
-    /** what is shown of a frame while it is asked for again @type {Look | undefined} */
-    this.former = undefined;
-    /** @type {History} */
     this.history = { undo: null, redo: null };
     /** the video once it was read through while the page was open @type {Video | null} */
     this.index = null;
@@ -55,7 +44,7 @@ export class State {
     /** what an object may be; empty where it may be anything @type {string[]} */
     this.classes = [];
     this.frame = 0;
-    /** @type {Target} */
+    /** what edits are of; without an id a new object, that of all edits with this target, perhaps asked for by a person */
     this.target = { id: null, fresh: false };
     /** changes that the server has not answered yet */
     this.pending = 0;
@@ -71,14 +60,13 @@ export class State {
     /** @type {Found[]} */
     this.found = [];
     this.foundFrame = -1;
+    this.foundAt = 0;
     /** the detector that is at work, and since when @type {{detector: string, since: number} | null} */
     this.finding = null;
-    this.foundLook = 0;
     /** @type {Set<number>} */
     this.chosen = new Set();
     /** @type {{x: number, y: number} | null} */
     this.cursor = null;
-    /** @type {string} */
     this.compare = "slider";
     this.split = 0.5;
     /** whether a frame before and after its last change are shown side by side */
@@ -94,7 +82,6 @@ export class State {
     this.due = false;
   }
 
-  /** @param {() => void} listener */
   subscribe(listener) {
     this.listeners.add(listener);
   }
@@ -109,7 +96,6 @@ export class State {
     });
   }
 
-  /** @param {[number, number, string, number, number, number | null, number | null][]} rows */
   setTimeline(rows) {
     this.marks = new Map();
     for (const [frame, object, kind, score, area, weight, agreement] of rows) {
@@ -117,17 +103,15 @@ export class State {
     }
   }
 
-  /** @param {number} object */
   marksOf(object) {
     let marks = this.marks.get(object);
     if (!marks) this.marks.set(object, (marks = new Map()));
     return marks;
   }
 
-  /** Take what the server says of a frame, unless something newer is known. @param {Look} look @returns {boolean} whether it was */
+  /** Take what the server says of a frame, unless something newer is known. */
   setLook(look) {
-    if (look.revision < Math.max(this.forgotten, this.newest.get(look.frame) ?? 0)) return false;
-    this.newest.set(look.frame, look.revision);
+    if (look.revision < Math.max(this.forgotten, this.looks.get(look.frame)?.revision ?? 0)) return false;
     this.looks.set(look.frame, look);
     for (const marks of this.marks.values()) marks.delete(look.frame);
     for (const [id, [kind, score, area, weight, agreement]] of Object.entries(look.marks)) {
@@ -139,29 +123,39 @@ export class State {
     return true;
   }
 
-  /** Forget what is known of all frames, as after a change of many. @param {number} revision of that change */
+  /** Ask for all frames again that were looked at before a change of many. */
   forgetLooks(revision) {
     this.forgotten = Math.max(this.forgotten, revision);
-    this.former = this.look;
-    this.looks.clear();
   }
 
-  /** what is known of this frame @returns {Look | undefined} */
+  /** whether what is known of a frame is up to date */
+  isFresh(frame) {
+    return (this.looks.get(frame)?.revision ?? -1) >= this.forgotten;
+  }
+
+  /** what is known of this frame */
   get look() {
-    return this.looks.get(this.frame) ?? (this.former?.frame === this.frame ? this.former : undefined);
+    return this.looks.get(this.frame);
   }
 
-  /** the frames that tracking and export are for @returns {[number, number]} */
+  /** the frames that tracking and export are for */
   get wanted() {
     const last = this.video.frames - 1;
     const [from, to] = [Number(this.settings.from), Number(this.settings.to)];
     return [from >= 0 ? Math.min(from, last) : 0, to >= 0 ? Math.min(to, last) : last];
   }
 
-  /** whether a tracking can start from a mask of an object @param {number} object */
-  isStarted(object) {
-    for (const mark of this.marksOf(object).values()) if (mark.kind === "given" || mark.kind === "imported") return true;
-    return false;
+  /** frames on which an object has a mask of a kind, ascending */
+  framesOf(kind, objects = this.objects) {
+    const frames = objects.flatMap(({ id }) => [...this.marksOf(id)].filter(([, mark]) => mark.kind === kind));
+    return [...new Set(frames.map(([frame]) => frame))].sort((a, b) => a - b);
+  }
+
+  /** frames that a tracking can start from: corrected ones, or where there are none imported ones */
+  get starts() {
+    const objects = this.objects.filter((item) => !item.locked && (this.group === null || item.group === this.group));
+    const given = this.framesOf("given", objects);
+    return given.length ? given : this.framesOf("imported", objects);
   }
 
   /** whether any frame has a mask that no person drew */
@@ -171,25 +165,14 @@ export class State {
   }
 
   /** whether this frame lies between two corrected ones that are not next to each other, as the server's plan */
-  canJoin() {
-    const ids = new Set(this.group === null ? this.objects.map((item) => item.id) : this.chosenIds);
-    for (const item of this.objects) if (item.locked) ids.delete(item.id);
-    const has = (/** @type {string} */ kind) => [...ids].some((id) => [...this.marksOf(id).values()].some((mark) => mark.kind === kind));
-    const kind = has("given") ? "given" : "imported";
-    let [here, before, after] = [false, -1, Infinity];
-    for (const id of ids) {
-      for (const [frame, mark] of this.marksOf(id)) {
-        if (mark.kind !== kind) continue;
-        if (frame < this.frame) before = Math.max(before, frame);
-        else if (frame > this.frame) after = Math.min(after, frame);
-        else here = true;
-      }
-    }
-    const start = before >= 0 ? before : here ? this.frame : Infinity;
-    return after - start > 1 && after - start <= MOST_BETWEEN;
+  get canJoin() {
+    const { starts } = this;
+    const before = starts.filter((frame) => frame < this.frame).pop() ?? (starts.includes(this.frame) ? this.frame : Infinity);
+    const after = starts.find((frame) => frame > this.frame) ?? -1;
+    return after - before > 1 && after - before <= MOST_BETWEEN;
   }
 
-  /** ways to look at two results: id and name @returns {[string, string][]} */
+  /** ways to look at two results: id and name */
   get compareModes() {
     return [["slider", "Slider"], ["both", "Side by side"], ["first", this.names[0]], ["second", this.names[1]], ["difference", "Difference"]];
   }
@@ -199,12 +182,11 @@ export class State {
     return this.mode === "annotate" && this.online && this.video.exact;
   }
 
-  /** the object that is chosen @returns {number | null} */
+  /** the object that is chosen */
   get object() {
     return this.target.id;
   }
 
-  /** @param {number | null} object */
   choose(object) {
     this.target = { id: object, fresh: false };
     this.group = null;
@@ -217,48 +199,36 @@ export class State {
     this.target.fresh = true;
   }
 
-  /** The server has made the object of an edit; what was chosen meanwhile stays. @param {Target} target @param {number} id */
+  /** The server has made the object of an edit; what was chosen meanwhile stays. */
   made(target, id) {
     Object.assign(target, { id, fresh: false });
     if (this.target === target) this.group = null;
     this.changed();
   }
 
-  /** @param {string} name */
   chooseGroup(name) {
     this.choose(null);
     this.group = name;
   }
 
-  /** Take the objects that there are; where the chosen one is gone, the last is. @param {Thing[]} objects */
+  /** Take the objects that there are; where the chosen one is gone, the last is. */
   setObjects(objects) {
     this.objects = objects;
     if (!this.chosenIds.length) this.group = null;
     if (this.group === null && !this.chosenObject && !this.target.fresh) this.choose(objects[objects.length - 1]?.id ?? null);
   }
 
-  /** the objects that are chosen: one, or those of a group @returns {number[]} */
+  /** the objects that are chosen: one, or those of a group */
   get chosenIds() {
     if (this.group !== null) return this.objects.filter((item) => item.group === this.group).map((item) => item.id);
     return this.object === null ? [] : [this.object];
   }
 
-  /** @returns {Thing | undefined} */
   get chosenObject() {
     return this.objects.find((item) => item.id === this.object);
   }
 
-  /** frames on which somebody gave a mask, ascending @returns {number[]} */
-  givenFrames() {
-    const frames = new Set();
-    for (const marks of this.marks.values()) for (const [frame, mark] of marks) if (mark.kind === "given") frames.add(frame);
-    return [...frames].sort((a, b) => a - b);
-  }
-
-  /**
-   * Frames to look at next: the least sure ones, no two of an object within ten frames.
-   * @returns {{frame: number, object: Thing, value: number}[]}
-   */
+  /** Frames to look at next: the least sure ones, no two of an object within ten frames. */
   unsure() {
     const limit = Number(this.settings.threshold);
     const all = [];
@@ -281,3 +251,6 @@ export class State {
     return all.sort((a, b) => a.value - b.value).slice(0, 20);
   }
 }
+
+/** what all parts of the page share */
+export const state = new State();

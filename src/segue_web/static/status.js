@@ -1,71 +1,33 @@
-// What the page shows of its state: which commands can be used, progress, transport, and the panels.
+// What the page shows of its state: which commands can be used, progress, settings, transport, and the panels.
 
 import { showAbout } from "./about.js";
-import { clock } from "./clock.js";
-import { icon } from "./icons.js";
-import { element, fill, make, showFound, showHere, showNext, showObjects } from "./panels.js";
-import { stepName } from "./edits.js";
+import { commands } from "./commands.js";
 import { written } from "./dialogs.js";
+import { all, clock, commandButton as button, element } from "./dom.js";
+import { stepName } from "./edits.js";
+import { icon } from "./icons.js";
+import { showPanels } from "./panels.js";
+import { state } from "./state.js";
 import { TOOLS } from "./tools.js";
 
-/**
- * @typedef {import("./state.js").State} State
- * @typedef {import("./commands.js").Command} Command
- */
+const RUNS = { forward: "Tracking forwards", back: "Tracking backwards", between: "Tracking from both sides", export: "Exporting" };
 
-const EXTENT_NAMES = /** @type {Record<string, string>} */ ({ part: "Part", whole: "Object", group: "More" });
+state.subscribe(() => {
+  if (state.mode === "loading") return;
+  showCommands();
+  showProgress();
+  showSettings();
+  showTransport();
+  showAbout();
+  showPanels();
+});
 
-const RUNS = /** @type {Record<string, string>} */ ({ forward: "Tracking forwards", back: "Tracking backwards", between: "Tracking from both sides", export: "Exporting" });
-
-/** @param {import("./commands.js").Page} page @param {Record<string, Command>} commands */
-export function tieStatus({ state, edits, playback }, commands) {
-  let nextShown = 0;
-  const actions = {
-    change: (/** @type {number} */ id, /** @type {object} */ values) => edits.change(id, values),
-    remove: (/** @type {number} */ id) => edits.remove(id),
-    choose: (/** @type {number | null} */ id) => state.choose(id),
-    changeAll: (/** @type {number[]} */ ids, /** @type {object} */ values) => edits.changeAll(ids, values),
-    chooseGroup: (/** @type {string} */ name) => state.chooseGroup(name),
-  };
-  state.subscribe(() => {
-    if (state.mode === "loading") return;
-    showCommands(state, commands);
-    showProgress(state);
-    showSaved(state);
-    showTransport(state);
-    showObjects(state, actions);
-    showAbout(state);
-    showHere(state);
-    showExtents(edits);
-    showFound(state);
-    if (performance.now() - nextShown > (state.running ? 1000 : 0)) {
-      nextShown = performance.now();
-      showNext(state, (frame, object) => { state.choose(object); playback.go(frame, false); });
-    }
-  });
-}
-
-/** What clicks may mean, as choices. @param {import("./edits.js").Edits} edits */
-function showExtents(edits) {
-  const meant = edits.meant();
-  const row = element("extents");
-  row.hidden = !meant;
-  fill(row, meant, () => (meant?.extents ?? []).map((extent) => make("button", {
-    role: "radio", "aria-checked": extent === meant?.extent, textContent: EXTENT_NAMES[extent],
-    title: "What the clicks mean (O: the next)", onclick: () => edits.click([], null, () => extent),
-  })));
-}
-
-/** @param {string} name @returns {HTMLButtonElement} */
-const button = (name) => /** @type {HTMLButtonElement} */ (document.querySelector(`[data-command="${name}"]`));
-
-/** @param {State} state @param {Record<string, Command>} commands */
-function showCommands(state, commands) {
-  for (const item of /** @type {NodeListOf<HTMLButtonElement>} */ (document.querySelectorAll("[data-command]"))) {
-    const { can } = commands[/** @type {string} */ (item.dataset.command)];
+function showCommands() {
+  for (const item of all("[data-command]")) {
+    const { can } = commands[item.dataset.command];
     item.disabled = Boolean(can && !can());
   }
-  for (const name of /** @type {("undo" | "redo")[]} */ (["undo", "redo"])) {
+  for (const name of ["undo", "redo"]) {
     const label = state.history[name];
     const title = `${commands[name].name}${label ? `: ${stepName(label)}` : ""} (${written(commands[name].keys ?? "")})`;
     if (button(name).title !== title) button(name).title = title;
@@ -73,11 +35,11 @@ function showCommands(state, commands) {
   button("stop").hidden = !state.running;
   button("beside").setAttribute("aria-pressed", String(state.beside));
   for (const name of ["trackForward", "trackBack", "trackBetween"]) button(name).hidden = Boolean(state.running);
-  for (const item of /** @type {NodeListOf<HTMLButtonElement>} */ (element("tools").querySelectorAll("[data-tool]"))) {
+  for (const item of all("[data-tool]")) {
     item.setAttribute("aria-checked", String(item.dataset.tool === state.tool));
     item.disabled = !state.editable && item.dataset.tool !== "hand";
   }
-  for (const item of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-mode][role=radio]"))) {
+  for (const item of all("[data-mode][role=radio]")) {
     item.setAttribute("aria-checked", String(item.dataset.mode === state.compare));
   }
   const tool = TOOLS.find((item) => item.id === state.tool);
@@ -85,11 +47,10 @@ function showCommands(state, commands) {
   element("hint").textContent = state.mode === "annotate" ? who + (tool?.hint ?? "") : "";
 }
 
-/** @param {State} state */
-function showProgress(state) {
+function showProgress() {
   const { running, finding } = state;
   element("progress").hidden = !running && !finding;
-  const bar = /** @type {HTMLProgressElement} */ (element("progress-bar"));
+  const bar = element("progress-bar");
   if (finding && !running) {
     const { detector, since } = finding;
     const [passed, last] = [(performance.now() - since) / 1000, Number(state.settings[`seconds.${detector}`])];
@@ -107,21 +68,22 @@ function showProgress(state) {
   }
 }
 
-/** @param {State} state */
-function showSaved(state) {
+function showSettings() {
+  document.documentElement.dataset.theme = state.settings.theme;
+  for (const id of ["brush", "opacity", "threshold"]) {
+    if (document.activeElement !== element(id)) element(id).value = String(state.settings[id]);
+  }
   const text = state.pending ? "Saving …" : state.saved;
   if (element("saved").textContent !== text) element("saved").textContent = text;
 }
 
-/** @param {number} seconds */
 function duration(seconds) {
   if (seconds < 100) return `${Math.ceil(seconds)} s`;
   return seconds < 6000 ? `${Math.ceil(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
-/** @param {State} state */
-function showTransport(state) {
-  const input = /** @type {HTMLInputElement} */ (element("frame"));
+function showTransport() {
+  const input = element("frame");
   button("play").replaceChildren(icon(state.playing ? "pause" : "play"));
   if (document.activeElement !== input) input.value = String(state.frame);
   input.max = String(state.video.frames - 1);

@@ -1,52 +1,39 @@
 // The timeline: a row for each object with presence, confidence, corrected frames and joined parts.
 
+import { element } from "./dom.js";
+import { go } from "./playback.js";
+import { state } from "./state.js";
+
 const ROW = 22;
 const HEAD = 18;
 
-export class Timeline {
-  /**
-   * @param {HTMLCanvasElement} canvas
-   * @param {import("./state.js").State} state
-   * @param {(frame: number, dragging: boolean) => void} go
-   */
-  constructor(canvas, state, go) {
-    this.canvas = canvas;
-    this.state = state;
-    this.go = go;
-    this.context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-    /** frames that are shown @type {[number, number]} */
+class Timeline {
+  constructor() {
+    const canvas = this.canvas = element("timeline");
+    this.context = canvas.getContext("2d");
+    /** frames that are shown */
     this.range = [0, 1];
+    /** the frame that was shown last, of how many */
+    this.frame = this.frames = 0;
     this.width = 1;
-    canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); canvas.focus(); this.drag(event); });
-    canvas.addEventListener("pointermove", (event) => { if (event.buttons & 1) this.drag(event); });
-    canvas.addEventListener("pointerup", (event) => this.go(this.frameAt(event), false));
+    canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); canvas.focus(); go(this.frameAt(event), true); });
+    canvas.addEventListener("pointermove", (event) => { if (event.buttons & 1) go(this.frameAt(event), true); });
+    canvas.addEventListener("pointerup", (event) => go(this.frameAt(event), false));
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-    canvas.addEventListener("dblclick", () => this.reset());
-    new ResizeObserver(() => this.draw()).observe(/** @type {HTMLElement} */ (canvas.parentElement));
+    canvas.addEventListener("dblclick", () => this.show(0, state.video.frames));
+    new ResizeObserver(() => this.draw()).observe(canvas.parentElement);
     state.subscribe(() => this.draw());
   }
 
-  reset() {
-    this.range = [0, Math.max(1, this.state.video.frames - 1)];
-    this.draw();
-  }
-
-  /** @param {PointerEvent} event */
-  drag(event) {
-    this.go(this.frameAt(event), true);
-  }
-
-  /** @param {MouseEvent} event */
   frameAt(event) {
     const box = this.canvas.getBoundingClientRect();
     const share = (event.clientX - box.left) / box.width;
     const frame = Math.round(this.range[0] + share * (this.range[1] - this.range[0]));
-    return Math.min(Math.max(frame, 0), this.state.video.frames - 1);
+    return Math.min(Math.max(frame, 0), state.video.frames - 1);
   }
 
-  /** @param {WheelEvent} event */
   wheel(event) {
-    const last = Math.max(1, this.state.video.frames - 1);
+    const last = Math.max(1, state.video.frames - 1);
     const span = this.range[1] - this.range[0];
     if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
       const by = ((event.deltaX || event.deltaY) / 600) * span;
@@ -59,28 +46,29 @@ export class Timeline {
     event.preventDefault();
   }
 
-  /** @param {number} start @param {number} span */
   show(start, span) {
-    const last = Math.max(1, this.state.video.frames - 1);
+    const last = Math.max(1, state.video.frames - 1);
     const from = Math.min(Math.max(0, start), Math.max(0, last - span));
     this.range = [from, Math.min(last, from + span)];
-    this.draw();
+    state.changed();
   }
 
-  /** Keep the current frame in sight of a timeline that is zoomed in. */
+  /** Show all of another video, and keep another frame in sight of a timeline that is zoomed in. */
   follow() {
+    const { frames } = state.video;
+    if (frames !== this.frames) this.show(0, frames);
     const [from, to] = this.range;
-    if (this.state.frame < from || this.state.frame > to) this.show(this.state.frame - (to - from) / 2, to - from);
+    if (state.frame !== this.frame && (state.frame < from || state.frame > to)) this.show(state.frame - (to - from) / 2, to - from);
+    Object.assign(this, { frame: state.frame, frames });
   }
 
-  /** @param {number} frame */
   x(frame) {
     return ((frame - this.range[0]) / Math.max(1e-9, this.range[1] - this.range[0])) * this.width;
   }
 
-  /** Grey out the frames that are not tracked. @param {number} height */
+  /** Grey out the frames that are not tracked. */
   drawRange(height) {
-    const { context, state } = this;
+    const { context } = this;
     const [first, last] = state.wanted;
     const step = this.width / Math.max(1, this.range[1] - this.range[0]);
     const [left, right] = [this.x(first) - step / 2, this.x(last) + step / 2];
@@ -90,10 +78,11 @@ export class Timeline {
   }
 
   draw() {
-    const { canvas, context, state } = this;
+    const { canvas, context } = this;
     if (state.mode === "loading") return;
+    this.follow();
     const ratio = devicePixelRatio;
-    this.width = /** @type {HTMLElement} */ (canvas.parentElement).clientWidth - 24;
+    this.width = canvas.parentElement.clientWidth - 24;
     if (this.width < 1) return;
     const height = HEAD + Math.max(1, state.objects.length) * ROW;
     if (canvas.width !== Math.round(this.width * ratio) || canvas.height !== Math.round(height * ratio)) {
@@ -121,7 +110,6 @@ export class Timeline {
     context.fill();
   }
 
-  /** @param {string} line @param {string} quiet @param {number} height */
   ruler(line, quiet, height) {
     const { context } = this;
     const span = this.range[1] - this.range[0];
@@ -141,9 +129,8 @@ export class Timeline {
     }
   }
 
-  /** @param {import("./state.js").Thing} item @param {number} top @param {string} ground @param {string} text */
   row(item, top, ground, text) {
-    const { context, state } = this;
+    const { context } = this;
     const full = ROW - 6;
     context.fillStyle = ground;
     context.fillRect(0, top + 2, this.width, full + 1);
@@ -195,3 +182,5 @@ export class Timeline {
     }
   }
 }
+
+new Timeline();

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 
-from segue_web.guard import ReportingServer
 from tests.cli.running import command_in
 
 
@@ -22,7 +22,7 @@ def test_the_server_of_a_tool_listens_and_answers(
         port = free.getsockname()[1]
     answers: list[Any] = []
 
-    def run(server: ReportingServer, sockets: list[socket.socket]) -> None:
+    def run(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
         assert [listener.getsockname() for listener in sockets] == [("127.0.0.1", port)]
         app = server.config.app
         answers.append(TestClient(app, f"http://127.0.0.1:{port}").get(path).json())  # type: ignore[arg-type]
@@ -34,9 +34,8 @@ def test_the_server_of_a_tool_listens_and_answers(
             ),
         ]
         assert [answer.status_code for answer in refused] == [400, 403, 403]
-        server._ready()
 
-    monkeypatch.setattr(ReportingServer, "run", run)
+    monkeypatch.setattr(uvicorn.Server, "run", run)
     command = command_in(monkeypatch, capsys)
     ended = command("serve", tool, "--port", str(port), "--media", str(tmp_path), "--prompter", "grabcut")
     assert ended.code == 0

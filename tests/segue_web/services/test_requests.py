@@ -29,22 +29,21 @@ from tests.segue_web.services.pictures import assistant
 
 
 @pytest.mark.parametrize(
-    "body",
-    [
-        b'{"tasks": [' + b"{}," * 5_000_000 + b"{}]}",
-        b'{"tasks": [{"data": {"a": [' + b"1," * 5_000_000 + b"1]}}]}",
-        b'{"tasks": "' + b"a" * (65 << 20) + b'"}',
-    ],
+    "many", [b'{"tasks": [' + b"{}," * 5_000_000 + b"{}]}", b"[" + b"1," * 5_000_000 + b"1]"]
 )
-def test_large_requests_are_refused_before_they_take_memory(body: bytes) -> None:
+def test_many_parts_are_refused_before_they_take_memory(many: bytes) -> None:
     tracemalloc.start()
     with pytest.raises(requests.TooLargeError):
-        requests.parse(Prediction, body)
+        requests.parse(Prediction, many)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1 << 20
+
+
+def test_large_requests_are_refused() -> None:
     client = TestClient(make_app(assistant(), Media()))
-    assert client.post("/predict", content=body).status_code == 413
+    for body in (b'{"tasks": [' + b"{}," * 200_000 + b"{}]}", b'{"tasks": "' + b"a" * (65 << 20) + b'"}'):
+        assert client.post("/predict", content=body).status_code == 413
 
 
 @pytest.mark.parametrize("address", ["http://[", "http://x\n/", "/data/local-files/?d=" + "a" * 5000, "a\0b"])
@@ -66,7 +65,7 @@ def test_a_download_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     start = time.monotonic()
     with Dripping() as address:
         opened = Media(address=address).opened("/slow.png")
-        with pytest.raises(RequestError, match="longer than"):
+        with pytest.raises(RequestError, match=r"slow\.png"):
             opened.__enter__()
     assert time.monotonic() - start < 5
 

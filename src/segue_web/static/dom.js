@@ -1,0 +1,93 @@
+// Parts of the page, notices and dialogs.
+
+import { icon } from "./icons.js";
+
+/** @returns {any} */
+export function element(id) {
+  return document.getElementById(id);
+}
+
+/** All parts that a selector finds. @returns {any[]} */
+export function all(selector) {
+  return [...document.querySelectorAll(selector)];
+}
+
+/** The button of a command. @returns {any} */
+export function commandButton(name) {
+  return document.querySelector(`[data-command="${name}"]`);
+}
+
+/** An element with properties, or attributes where there is a dash. @returns {any} */
+export function make(tag, values = {}, children = []) {
+  const node = document.createElement(tag);
+  for (const [key, value] of Object.entries(values)) {
+    if (key.includes("-")) node.setAttribute(key, String(value));
+    else node[key] = value;
+  }
+  node.append(...children);
+  return node;
+}
+
+/** A button with an icon alone. */
+export function iconButton(name, label, onclick, values = {}) {
+  return make("button", { className: "icon", title: label, "aria-label": label, onclick, ...values }, [icon(name)]);
+}
+
+/** A text in a line of a list or of a dialog; one in grey says less. */
+export const span = (textContent, className = "") => make("span", { textContent, className });
+
+export function swatch(colour) {
+  const node = make("i", { className: "swatch" });
+  node.style.background = colour;
+  return node;
+}
+
+/** A box to tick, and what it says. */
+export function tick(text, values = {}) {
+  const box = make("input", { type: "checkbox", ...values });
+  return { box, label: make("label", {}, [box, span(text)]) };
+}
+
+/** Make the parts of a list anew where what it shows has changed: a press on a part that is replaced is lost. */
+export function fill(list, shown, parts) {
+  const text = JSON.stringify(shown);
+  if (list.dataset.shown === text) return;
+  list.dataset.shown = text;
+  list.replaceChildren(...parts());
+}
+
+/** One line for the person, which goes by itself unless it is bad. */
+export function notice(text, kind = "", more = []) {
+  const box = element("notices");
+  const isHint = kind === "" && !more.length;  // of what was done last: one is enough
+  for (const old of [...box.children]) if (old.firstElementChild?.textContent === text || (isHint && old.className === "notice hint")) old.remove();
+  const node = make("div", { className: `notice ${isHint ? "hint" : kind}` }, [span(text), ...more, iconButton("close", "Close", () => node.remove())]);
+  box.append(node);
+  while (box.children.length > 3) box.firstElementChild?.remove();
+  setTimeout(() => node.remove(), kind === "bad" ? 15000 : more.length ? 30000 : 5000);
+}
+
+export function dialog(title, body) {
+  const box = element("dialog");
+  box.replaceChildren(
+    make("div", { className: "dialog-head" }, [make("h2", { id: "dialog-title", textContent: title }), iconButton("close", "Close", () => box.close())]),
+    make("div", { className: "dialog-body" }, body),
+  );
+  box.showModal();
+  return box;
+}
+
+/** Minutes, seconds and hundredths, after the hours if there are any. */
+export function clock(seconds) {
+  const hundredths = Math.floor(Math.abs(seconds) * 100 + 1e-6);
+  const two = (number) => String(number).padStart(2, "0");
+  const hours = Math.floor(hundredths / 360000);
+  const rest = `${two(Math.floor(hundredths / 6000) % 60)}:${two(Math.floor(hundredths / 100) % 60)}.${two(hundredths % 100)}`;
+  return hours ? `${hours}:${rest}` : rest;
+}
+
+/** Take the other of the dark and the light colours. */
+export function otherTheme(theme) {
+  const light = theme === "light" || (theme === "auto" && matchMedia("(prefers-color-scheme: light)").matches);
+  return light ? "dark" : "light";
+}
