@@ -105,18 +105,6 @@ def _weight_file(entry: Entry, weights: str | os.PathLike[str] | None) -> Iterat
         yield path
 
 
-def weights_digest(name: str) -> str | None:
-    """SHA-256 of the file that :func:`load` reads for a network without being given one; None without any."""
-    entry = MODELS.find(name)
-    if entry.signature is None:
-        return None
-    if entry.bundled is None:
-        path = cached(entry)
-        return sha256(path) if path.exists() else None
-    with resources.as_file(resources.files("segue") / "assets" / entry.bundled) as bundled:
-        return sha256(bundled) if bundled.exists() else None
-
-
 def load_for(task: Task, name: str, weights: str | os.PathLike[str] | None = None) -> Any:
     """A network of one task, as :func:`load`; :class:`segue.registry.Entry` names the interface that it has.
 
