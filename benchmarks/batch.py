@@ -15,8 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from segue.batch import Ledger
-from segue.batch import do as doing
-from segue.batch.publish import ResultMark, digest_of, stamp_of
+from segue.batch import run as running
+from segue.batch.places import RESULT
+from segue.batch.publish import digest_of, mark_data, stamp_of
 from segue.cli import main as segue
 
 FILES = 3
@@ -52,8 +53,8 @@ def run_step(name: str, folder: str) -> None:
 
 def step(name: str) -> None:
     """One command of a user; planning ends where the first video would begin."""
-    doing.run_batch = lambda *_, **__: None  # type: ignore[assignment]
-    doing.open_workers = lambda *_: None  # type: ignore[assignment,return-value]
+    running.run_batch = lambda *_, **__: None  # type: ignore[assignment]
+    running.open_workers = lambda *_: None  # type: ignore[assignment,return-value]
     more = {"plan": [], "resume": ["--resume"], "status": ["--status"]}[name]
     sys.argv = ["segue", "batch", "videos", "--do", "foreground", "--model", "median", "-o", "out", *more]
 
@@ -87,9 +88,9 @@ def write_results(output: Path) -> None:
             (folder / "masks").mkdir(parents=True)
             for number in range(FILES):
                 (folder / f"masks/{number:05}.png").write_bytes(b"mask")
-            mark = ResultMark(batch, task.name, digest_of(folder))
-            (folder / ".segue.result.json").write_bytes(mark.data())
-            ledger.done(task.name, "simulated", FILES, 0.1, mark.digest, stamp_of(folder))
+            digest = digest_of(folder)
+            (folder / RESULT).write_bytes(mark_data(batch, task.name, digest))
+            ledger.done(task.name, "simulated", FILES, 0.1, digest, stamp_of(folder))
 
 
 if __name__ == "__main__":

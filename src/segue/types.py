@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -311,6 +311,18 @@ class Prompt:
     label: str | None = field(default=None, kw_only=True)
     frame: Annotated[int, Ge(0)] | None = field(default=None, kw_only=True)
 
+    def scaled(self, across: float, down: float) -> Prompt:
+        """The same for an image of another size; masks and removals stay as they are.
+
+        Args:
+            across: how much wider that image is.
+            down: how much higher it is.
+
+        Returns:
+            The prompt, its box and points in pixels of that image.
+        """
+        return self
+
 
 class _StoredMask:
     """Checks and writes the mask of a prompt in a job: run lengths, or the name of a file."""
@@ -371,6 +383,10 @@ class BoxPrompt(Prompt):
     fill: bool = False
     kind: Literal["box"] = field(default="box", kw_only=True, repr=False)
 
+    def scaled(self, across: float, down: float) -> BoxPrompt:
+        x0, y0, x1, y1 = self.box
+        return replace(self, box=(x0 * across, y0 * down, x1 * across, y1 * down))
+
 
 @dataclass(frozen=True, slots=True)
 class PointPrompt(Prompt):
@@ -379,6 +395,13 @@ class PointPrompt(Prompt):
     positive: tuple[Point, ...] = ()
     negative: tuple[Point, ...] = ()
     kind: Literal["point"] = field(default="point", kw_only=True, repr=False)
+
+    def scaled(self, across: float, down: float) -> PointPrompt:
+        on, off = (
+            tuple((float(x) * across, float(y) * down) for x, y in points)
+            for points in (self.positive, self.negative)
+        )
+        return replace(self, positive=on, negative=off)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,14 +42,12 @@ class Actor(Protocol):
 
     def parts(self, time: float) -> list[Part]:
         """Its solids at a moment in seconds; always as many and in the same order."""
-        ...
 
     def spheres(self, time: float) -> list[Sphere]:
         """Shadow casters.
 
         Returns middle and radius of each sphere, (x, y, z, radius) in metres.
         """
-        ...
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,7 +78,7 @@ class Cast:
         free = np.argwhere(~self._grid)
         seen = view.shows(np.column_stack([(free + 0.5) * CELL, np.full(len(free), 0.9)]), size, 0.8)
         self._seen, self._hidden = free[seen], free[~seen]
-        self._next = 1
+        self._ids = itertools.count(1)
         self.tags: set[str] = set()
 
     def draw(self) -> list[Actor]:
@@ -97,10 +98,6 @@ class Cast:
                 if extra is not None:
                     actors.append(extra)
         return actors
-
-    def _id(self) -> int:
-        self._next += 1
-        return self._next - 1
 
     def _goal(self) -> tuple[float, float]:
         cells = self._seen[self._rng.integers(len(self._seen))]
@@ -180,12 +177,12 @@ class Cast:
             return None
         wear = dressed(rng, hidden)
         phase, fidget = rng.uniform(0, 6), rng.uniform(0.3, 2.0, 8)
-        return Person(self._id(), grown(rng), wear, spells, phase, fidget, rides=rides)
+        return Person(next(self._ids), grown(rng), wear, spells, phase, fidget, rides=rides)
 
     def _belongings(self, person: Person) -> list[Actor]:
         rng, options = self._rng, self._options
         if person.rides:
-            return [Pushed(self._id(), "wheelchair", person, wheelchair(), 0.0)]
+            return [Pushed(next(self._ids), "wheelchair", person, wheelchair(), 0.0)]
         if rng.random() < options.bags:
             stays = [spell for spell in person.schedule if spell.walk is None and spell.start > 0]
             colour = furniture.pick(rng, furniture.CLOTHS, 0.1)
@@ -194,9 +191,9 @@ class Cast:
             left = rng.random() < 0.6
             known = not left and rng.random() < 0.5
             self.tags.add("left_bag" if left else "ghost" if known else "taken_bag")
-            return [Bag(self._id(), person, look, moment, left, known)]
+            return [Bag(next(self._ids), person, look, moment, left, known)]
         if rng.random() < options.extras * 0.6:
-            return [Pushed(self._id(), "trolley", person, trolley(rng), 0.75)]
+            return [Pushed(next(self._ids), "trolley", person, trolley(rng), 0.75)]
         return []
 
     def _rounds(self, least: float) -> Walk | None:
@@ -214,7 +211,7 @@ class Cast:
         way = self._rounds({"pet": 1.5, "robot": 1.0, "ball": 2.0}[kind])
         if way is None:
             return None
-        number = self._id()
+        number = next(self._ids)
         if kind == "pet":
             tones = ((0.75, 0.6, 0.4), (0.15, 0.13, 0.12), (0.9, 0.88, 0.84), (0.5, 0.35, 0.22))
             coat, size = Surface(furniture.pick(rng, tones), "hair", 0.2), rng.uniform(0.25, 0.55)
@@ -237,4 +234,4 @@ class Cast:
         self._grid = kept
         if way is None:
             return None
-        return Roller(self._id(), "car", way, self._rng.uniform(1.5, 4), car_parts(self._rng), 0.9)
+        return Roller(next(self._ids), "car", way, self._rng.uniform(1.5, 4), car_parts(self._rng), 0.9)

@@ -10,8 +10,8 @@ import numpy as np
 
 from segue.arrays import Float64Array
 from segue_isd.camera import facing, perspective, whole
+from segue_isd.gl import LIGHTS
 from segue_isd.rooms import Room
-from segue_isd.shaders import LIGHTS
 
 Rgb = tuple[float, float, float]
 
@@ -58,7 +58,7 @@ class Lighting:
     """The light of a room: its shadow casters, what the walls throw back, and exposure.
 
     Attributes:
-        lights: at most :data:`~.shaders.LIGHTS`.
+        lights: at most :data:`~.gl.LIGHTS`.
         up: linear RGB that comes from below, as ``down`` does from above.
         exposure: factor before the tone curve.
         tint: colour cast of the camera's white balance.

@@ -34,7 +34,6 @@ class Mover(Protocol):
 
     def parts(self, time: float) -> list[Part]:
         """Its solids at a moment in seconds; always as many and in the same order."""
-        ...
 
 
 @dataclass(frozen=True)

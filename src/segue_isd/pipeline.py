@@ -10,13 +10,24 @@ import numpy as np
 
 from segue.arrays import Float64Array
 from segue_isd.camera import NEAR, View
-from segue_isd.gl import Batch, Program, Uniform, matrix, packed
+from segue_isd.gl import (
+    FAR,
+    FRONT,
+    GRID,
+    LIGHTS,
+    SHADED,
+    Batch,
+    Detail,
+    Uniform,
+    assign,
+    matrix,
+    packed,
+    source,
+)
 from segue_isd.lights import Light
 from segue_isd.maps import Maps
-from segue_isd.meshes import Detail
 from segue_isd.pictures import SIDE
 from segue_isd.scene import Moment, Stage
-from segue_isd.shaders import FAR, FRONT, GRID, LIGHTS, SHADED, source
 
 if TYPE_CHECKING:
     import moderngl
@@ -101,9 +112,9 @@ class Kit:
         self.context = context
         context.depth_func = "<="
         self.still, self.moving = Batch(context, detail), Batch(context, detail)
-        self._programs: dict[tuple[str, tuple[tuple[str, bool], ...]], Program] = {}
+        self._programs: dict[tuple[str, tuple[tuple[str, bool], ...]], moderngl.Program] = {}
         self._corners = context.buffer(np.array([[-1, -1], [3, -1], [-1, 3]], np.float32).tobytes())
-        self._screens: dict[Program, Any] = {}
+        self._screens: dict[moderngl.Program, Any] = {}
         self.still_shadows, self.still_map = self._shadow_map()
         self.moving_shadows, self.moving_map = self._shadow_map()
         self.nothing = context.texture((1, 1), 4, bytes(4))
@@ -112,20 +123,21 @@ class Kit:
         self._layers: dict[str, int] = {}
         self.light: dict[str, Uniform] = {}
 
-    def program(self, name: str, **switches: bool) -> Program:
+    def program(self, name: str, **switches: bool) -> moderngl.Program:
         """A program, compiled on its first use."""
         key = name, tuple(sorted(switches.items()))
         if key not in self._programs:
             files = f"{_VERTEX.get(name, 'screen')}.vert", f"{name}.frag"
-            self._programs[key] = Program(self.context, *(source(file, **switches) for file in files))
+            vertex, fragment = (source(file, **switches) for file in files)
+            self._programs[key] = self.context.program(vertex, fragment)
         return self._programs[key]
 
-    def fill(self, program: Program, values: dict[str, Uniform], level: float, mark: str) -> None:
+    def fill(self, program: moderngl.Program, values: dict[str, Uniform], level: float, mark: str) -> None:
         """Run a program for every pixel, or for pixels by a depth test against ``level``."""
         if program not in self._screens:
             content = [(self._corners, "2f", "in_corner")]
-            self._screens[program] = self.context.vertex_array(program.handle, content)
-        program.assign({**values, **packed({"level": level})})
+            self._screens[program] = self.context.vertex_array(program, content)
+        assign(program, {**values, **packed({"level": level})})
         self.context.enable_only(self.context.DEPTH_TEST)
         self.context.depth_func = mark
         self._screens[program].render()
@@ -156,7 +168,7 @@ class Kit:
         program = self.program("shadow")
         for number, light in enumerate(lights):
             target.viewport = (number * SHADOW_SIDE, 0, SHADOW_SIDE, SHADOW_SIDE)
-            program.assign(packed({"projection": matrix(light.projection), "clip_plane": NO_CLIP}))
+            assign(program, packed({"projection": matrix(light.projection), "clip_plane": NO_CLIP}))
             batch.draw(program, casting=casting)
         self.context.polygon_offset = 0.0, 0.0
 
@@ -266,11 +278,11 @@ class Pipeline:
         # Depth first, so that each pixel is lit once; sheets have holes and come with the second round.
         surfaces.show(False)
         program = self._kit.program("shadow")
-        program.assign(values)
+        assign(program, values)
         self._kit.still.draw(program, sheets=False, culled=culled)
         surfaces.show(True)
         program = self._kit.program("still")
-        program.assign(values)
+        assign(program, values)
         self._kit.still.draw(program, culled=culled)
         if smooth:  # places are not averaged: between two surfaces there is none
             for fine, coarse in zip(surfaces.single[:4], self._still.single[:4], strict=True):
@@ -281,7 +293,7 @@ class Pipeline:
     ) -> None:
         self._moving.begin(part)
         program = self._kit.program("moving", SMOOTH_STILL=smooth_still)
-        program.assign({**values, **_bound({"place": places})})
+        assign(program, {**values, **_bound({"place": places})})
         self._kit.moving.draw(program, culled=culled)
 
     def _light_moving(self, values: dict[str, Uniform], part: Rect) -> None:

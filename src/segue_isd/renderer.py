@@ -1,7 +1,7 @@
 """Scenes as images and truth.
 
 What stands still is drawn once for as long as the camera does, with the light that each lamp throws on it.
-Every frame draws what moves and composes all maps (see :mod:`.shaders`): that takes from the still light
+Every frame draws what moves and composes all maps (see :mod:`.gl`): that takes from the still light
 what moving things keep away, and so knows the share that their shadows take.
 """
 
@@ -14,14 +14,12 @@ import numpy as np
 
 from segue.arrays import BoolArray, Float64Array
 from segue_isd.camera import View
-from segue_isd.gl import casts, open_context, packed
+from segue_isd.gl import COARSE, FINE, GRID, LIGHTS, OCCLUDERS, REACH, casts, open_context, packed
 from segue_isd.lights import Light
 from segue_isd.maps import Maps
-from segue_isd.meshes import COARSE, FINE
 from segue_isd.parts import bounds
 from segue_isd.pipeline import SHADOW_SIDE, Kit, Pipeline, Sight
 from segue_isd.scene import Moment, Stage
-from segue_isd.shaders import GRID, LIGHTS, OCCLUDERS, REACH
 
 _CORNERS = tuple(itertools.product((False, True), repeat=3))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -162,15 +163,7 @@ _LUMA = (0.3, 0.59, 0.11)
 
 def warmth(parts: Iterable[Part], kinds: dict[int, str]) -> list[Part]:
     """The parts in shades of their temperature; ``kinds`` are classes of the foreground by their ids."""
-    known: dict[tuple[Surface, bool], Surface] = {}
-    result = []
-    for part in parts:
-        warm = kinds.get(part.id) in WARM
-        key = part.surface, warm
-        if key not in known:
-            known[key] = _shade(part.surface, warm)
-        result.append(replace(part, surface=known[key]))
-    return result
+    return [replace(part, surface=_shade(part.surface, kinds.get(part.id) in WARM)) for part in parts]
 
 
 def heat(lighting: Lighting) -> Lighting:
@@ -178,6 +171,7 @@ def heat(lighting: Lighting) -> Lighting:
     return replace(lighting, lights=(), up=(0.7, 0.7, 0.7), down=(1.0, 1.0, 1.0), tint=(1.0, 1.0, 1.0))
 
 
+@lru_cache(maxsize=4096)
 def _shade(surface: Surface, warm: bool) -> Surface:
     level = sum(weight * value for weight, value in zip(_LUMA, surface.colour, strict=True))
     # Light clothes lie thin and skin is bare: both are warmer than dark coats.

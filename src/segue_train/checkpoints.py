@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning_fabric import Fabric
-from torch import nn
 
 from segue.errors import CheckpointError, SinkError
 from segue.inputs import first_line
@@ -107,7 +106,7 @@ def restore(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
         raise CheckpointError(f"{path}: damaged or of another network: {first_line(error)}") from error
 
 
-def export(path: Path, module: nn.Module, progress: Progress, steps: int) -> None:
+def export(path: Path, module: Any, progress: Progress, steps: int) -> None:
     """Write the weights of ``module.network``, with its options and what made them in the metadata."""
     notes = {
         "recipe": progress.recipe,
@@ -116,7 +115,6 @@ def export(path: Path, module: nn.Module, progress: Progress, steps: int) -> Non
         "steps": str(steps),
         "seconds": str(round(progress.seconds)),
     }
-    assert isinstance(module.network, nn.Module)
     options = getattr(module.network, "options", None)
     if options:
         notes[OPTIONS] = json.dumps(options)

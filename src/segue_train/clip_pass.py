@@ -1,26 +1,31 @@
-"""Run a memory network over a short clip with gradients, the way STM and STCN are trained.
+"""Run a memory network over a short clip with gradients, the way STM, STCN, XMem and Cutie are trained.
 
-The first frame's masks are given; every later frame is segmented from the memory of all frames before it
-and then becomes memory itself with its predicted masks, through which gradients flow (STCN, section 4).
+The first frame's masks are given; every later frame is segmented from the memory of frames before it (of all
+for STM and STCN) and then becomes memory itself with its predicted masks, through which gradients flow (STCN,
+section 4). The recurrent states of XMem and Cutie move on with every frame.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.layers.attention import Similarity, affinity, attend, read
+from segue.layers.attention import Similarity, affinity, anisotropic_affinity, attend, read
 from segue.models.base import MemoryNetwork, QueryFeatures, Schedule
+from segue.models.cutie import Cutie
 from segue.models.geometry import aggregate_logits
 from segue.models.lite_parts import ObjectState
 from segue.models.memory.selection import far_apart
 from segue.models.stcn import STCNLite
+from segue.models.xmem import XMem, XMemFeatures
 from segue_train.footage import VOID
 
+DEEP_SHARE = 0.2  # of the frames but the first, whose value encoder moves the recurrent states on
 Features = TypeVar("Features", bound=QueryFeatures)
 
 
@@ -122,3 +127,150 @@ def split(encoded: Features, batch: int) -> list[Features]:
     return [
         replace(encoded, features=tuple(row[count:]), **dict(zip(names, row, strict=False))) for row in rows
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """Random choices of a pass.
+
+    Attributes:
+        references: earlier frames that a frame reads, (B, n) int64 by frame number; None for all.
+        deep: whether a frame has a deep update; the first always has one.
+    """
+
+    references: Callable[[int], Tensor | None]
+    deep: Callable[[int], bool]
+
+
+@dataclass(slots=True)
+class Output:
+    """Output of a network for a clip, from the second frame on.
+
+    Attributes:
+        logits: aggregated log-odds, (B, T-1, K+1, H, W), background first.
+        sensory: those from the recurrent states, (B, T-1, K+1, h, w); None for XMem.
+        queries: of the object transformer, (B, T-1, K+1, 4, h, w); None for XMem.
+    """
+
+    logits: Tensor
+    sensory: Tensor | None = None
+    queries: Tensor | None = None
+
+
+def random_draws(draw: torch.Generator, batch: int, count: int, *, first: bool) -> Draws:
+    """Up to ``count`` frames that are read, for each sample its own, the first among them for XMem."""
+    kept = int(first)
+
+    def choose(t: int) -> Tensor | None:
+        if t <= count:
+            return None
+        rest = [kept + torch.randperm(t - kept, generator=draw)[: count - kept] for _ in range(batch)]
+        return F.pad(torch.stack(rest), (kept, 0))
+
+    return Draws(choose, lambda _: bool(torch.rand((), generator=draw) < DEEP_SHARE))
+
+
+@dataclass(slots=True)
+class _Memory:
+    """Frames that were encoded: keys (B, C, h, w), shrinkages (B, 1, h, w), values (B, K, Cv, h, w)."""
+
+    keys: list[Tensor] = field(default_factory=list)
+    shrinkages: list[Tensor] = field(default_factory=list)
+    values: list[Tensor] = field(default_factory=list)
+
+    def add(self, query: XMemFeatures, value: Tensor) -> None:
+        self.keys.append(query.key)
+        self.shrinkages.append(query.shrinkage)
+        self.values.append(value)
+
+    def read(self, query: XMemFeatures, references: Tensor | None) -> Tensor:
+        """Readout of the objects from all or the named frames, (B, K, Cv, h, w)."""
+        # Frames are the last but two dimensions, so that positions follow one another frame by frame.
+        key, shrinkage, value = (
+            _chosen(torch.stack(parts, 1), references) for parts in (self.keys, self.shrinkages, self.values)
+        )
+        positions = key.transpose(1, 2).flatten(2)
+        scores = anisotropic_affinity(
+            positions, query.key.flatten(2), shrinkage.transpose(1, 2).flatten(2), query.selection.flatten(2)
+        )
+        rows = value.permute(0, 2, 3, 1, 4, 5).flatten(3)
+        return read(attend(scores)[:, None], rows).view(value[:, 0].shape)
+
+
+def _chosen(frames: Tensor, references: Tensor | None) -> Tensor:
+    """Frames (B, t, ...) by their numbers (B, n)."""
+    if references is None:
+        return frames
+    numbers = references.to(frames.device)
+    return frames[torch.arange(len(frames), device=frames.device)[:, None], numbers]
+
+
+def xmem_pass(network: XMem, frames: Tensor, masks: Tensor, exists: Tensor, draws: Draws) -> Output:
+    """Segment frames 1 to T-1 of a batch of clips (XMem, section 3; release).
+
+    ``frames``: prepared images, (B, T, 3, H, W); ``masks``: masks of the first frame, (B, K, H, W) in [0,
+    1]; ``exists``: (B, K), 1 where the object slot is in use.
+    """
+    queries = split(network.encode_query(frames.flatten(0, 1)), len(frames))
+    hidden, memory = _fresh(network.hidden_channels, queries[0], masks), _Memory()
+    selector, outputs, length = exists[:, :, None, None].float(), [], frames.shape[1]
+    for t, query in enumerate(queries):
+        if t > 0:
+            readout = memory.read(query, draws.references(t))
+            logits, moved = network.decode(query, readout, hidden, update=t < length - 1)
+            hidden = hidden if moved is None else moved
+            full = F.interpolate(logits.float(), size=frames.shape[-2:], mode="bilinear")
+            merged = aggregate_logits(full.sigmoid() * selector)
+            outputs.append(merged)
+            masks = merged.softmax(1)[:, 1:]
+        if t < length - 1:
+            deep = t == 0 or draws.deep(t)
+            value, moved = network.encode_memory(query, masks, hidden=hidden, update=deep)
+            hidden = hidden if moved is None else moved
+            memory.add(query, value)
+    return Output(torch.stack(outputs, 1))
+
+
+def cutie_pass(network: Cutie, frames: Tensor, masks: Tensor, exists: Tensor, draws: Draws) -> Output:
+    """The same for Cutie (section 3; release), with the outputs of its auxiliary losses.
+
+    ``frames``: prepared images, (B, T, 3, H, W); ``masks``: masks of the first frame, (B, K, H, W) in [0,
+    1]; ``exists``: 1 where the object slot is in use, (B, K).
+    """
+    queries = split(network.encode_query(frames.flatten(0, 1)), len(frames))
+    sensory, memory = _fresh(network.sensory_channels, queries[0], masks), _Memory()
+    selector, length = exists[:, :, None, None].float(), frames.shape[1]
+    summaries: Tensor | None = None
+    outputs: list[tuple[Tensor, Tensor, Tensor]] = []
+    for t, query in enumerate(queries):
+        small = F.avg_pool2d(masks, network.stride)
+        if t > 0:
+            assert summaries is not None
+            readout = memory.read(query, draws.references(t))
+            pixel = network.fuse(query, readout, sensory, small)
+            pixel, levels = network.transform(pixel, summaries, exists)
+            by_state = network.aux_computer["sensory_aux"](query.features[0], sensory)
+            logits, moved = network.decode(query, pixel, sensory, update=True)
+            assert moved is not None
+            sensory = moved
+            merged = aggregate_logits(logits.float().sigmoid() * selector)
+            full = F.interpolate(merged, size=frames.shape[-2:], mode="bilinear")
+            by_query = aggregate_logits(levels.float().sigmoid().transpose(1, 2) * selector[:, None])
+            by_state = aggregate_logits(by_state.float().sigmoid() * selector)
+            outputs.append((full, by_state, by_query.transpose(1, 2)))
+            masks = full.softmax(1)[:, 1:]
+            small = F.avg_pool2d(masks, network.stride)
+        if t < length - 1:
+            deep = t == 0 or draws.deep(t)
+            value, moved = network.encode_memory(query, masks, sensory=sensory, update=deep)
+            sensory = sensory if moved is None else moved
+            memory.add(query, value)
+            sums = network.summarise(value, small)
+            summaries = sums if summaries is None else summaries + sums
+    logits, by_state, by_query = (torch.stack(parts, 1) for parts in zip(*outputs, strict=True))
+    return Output(logits, by_state, by_query)
+
+
+def _fresh(channels: int, query: XMemFeatures, masks: Tensor) -> Tensor:
+    """Recurrent states that nothing has moved on yet, (B, K, channels, h, w)."""
+    return query.key.new_zeros(*masks.shape[:2], channels, *query.key.shape[-2:])

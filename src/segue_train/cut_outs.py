@@ -63,9 +63,7 @@ def _patch(picture: Picture, solid: BoolArray) -> tuple[Picture, Picture]:
     patch, alpha = picture[box], solid[box].astype(np.uint8) * np.uint8(255)
     shrink = LONGEST / max(alpha.shape)
     if shrink < 1:
-        size = max(1, round(alpha.shape[1] * shrink)), max(1, round(alpha.shape[0] * shrink))
-        patch = np.asarray(cv2.resize(patch, size, interpolation=cv2.INTER_AREA), np.uint8)
-        alpha = np.asarray(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA), np.uint8)
+        patch, alpha = _small(patch, shrink), _small(alpha, shrink)
     air = (MARGIN,) * 4
     patch = np.asarray(cv2.copyMakeBorder(patch, *air, cv2.BORDER_REPLICATE), np.uint8)
     alpha = np.asarray(cv2.copyMakeBorder(alpha, *air, cv2.BORDER_CONSTANT, value=0), np.uint8)
@@ -238,13 +236,15 @@ def _reduced(cut_out: CutOut, scale: float) -> tuple[CutOut, float]:
     if scale >= 0.6:
         return cut_out, scale
     shrink = scale / 0.9
-
-    def small(picture: Picture) -> Picture:
-        height, width = (max(2, round(side * shrink)) for side in picture.shape[:2])
-        return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-
-    pictures, alphas = (tuple(map(small, planes)) for planes in (cut_out.pictures, cut_out.alphas))
+    pictures, alphas = (
+        tuple(_small(plane, shrink) for plane in planes) for planes in (cut_out.pictures, cut_out.alphas)
+    )
     return CutOut(pictures, alphas, cut_out.height * shrink), 0.9
+
+
+def _small(picture: Picture, shrink: float) -> Picture:
+    height, width = (max(2, round(side * shrink)) for side in picture.shape[:2])
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _relit(rng: Rng, cut_out: CutOut) -> CutOut:

@@ -29,9 +29,9 @@ MARGIN = 14  # pixels of canvas around what the camera sees, for it to shake in
 WHOLE_ALPHA, NO_ALPHA = 0.6, 0.2
 SHADOW_DEPTH = 0.12  # share of the light that a shadow takes away at least where it is labelled as one
 SHAPES = 0.2  # share of movers that are mere shapes
-# Shares of the clips of a shaken camera, of low contrast, with branches before the scene, and with movers
-# that were there from the start; all others are of no kind.
-SHAKEN, DIM, BRANCHES, FROM_START = 0.2, 0.22, 0.18, 0.2
+# Shares of the clips of a shaken camera, of low contrast, with branches before the scene, with movers that
+# were there from the start, and of no kind.
+KINDS = {"shaken": 0.2, "dim": 0.22, "branches": 0.18, "from start": 0.2, "plain": 0.2}
 SMALL = (8.0, 60.0)  # heights of movers where contrast is low, in pixels
 MATCHED = 0.6  # share of the blurred frames whose background is blurred alike
 NOISE_LEVELS = 3.0  # where contrast is low, what differs by so many spreads of the noise is visible
@@ -205,16 +205,14 @@ class ClipMaker:
 
     def clip(self, rng: Rng, times: list[int], *, switched: bool = False, empty: bool = False) -> Clip:
         """A random clip."""
-        kind = float(rng.random())
-        shaken, dim = kind < SHAKEN, SHAKEN <= kind < SHAKEN + DIM
-        behind = SHAKEN + DIM <= kind < SHAKEN + DIM + BRANCHES
-        from_start = SHAKEN + DIM + BRANCHES <= kind < SHAKEN + DIM + BRANCHES + FROM_START
+        kind = rng.choice([*KINDS], p=[*KINDS.values()])
+        dim, from_start = kind == "dim", kind == "from start"
         count = 0 if empty else int(rng.choice(5, p=[0.03, 0.36, 0.31, 0.18, 0.12]))
         if dim and not empty:
             count += int(rng.integers(0, 5))
         sun = draw_sun(rng)
         effects, unlit = dynamic_background.draw_effects(rng, self.canvas, self.pictures)
-        if behind:
+        if kind == "branches":
             effects = [*effects, dynamic_background.branches(rng, self.canvas, self.pictures)]
         heights = SMALL if dim and rng.random() < 0.7 else HEIGHTS
         movers = [self._mover(rng, heights, from_start and rng.random() < 0.7) for _ in range(count)]
@@ -230,7 +228,7 @@ class ClipMaker:
             unlit,
             self.noise,
             haze=scenery.draw_haze(rng, self.canvas) if dim and rng.random() < 0.7 else None,
-            exposure=scenery.draw_exposure(rng) if shaken else None,
+            exposure=scenery.draw_exposure(rng) if kind == "shaken" else None,
             visible=float(np.clip(NOISE_LEVELS * sensor.noise, LEAST_VISIBLE, VISIBLE)) if dim else VISIBLE,
         )
 

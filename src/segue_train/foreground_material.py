@@ -42,20 +42,13 @@ def gather_foreground(
     report: Callable[[str], None],
 ) -> ForegroundMaterial:
     """List the videos of folders: ``LAYOUT=FOLDER`` for a data set with videos, or any other folder."""
-    plain: list[str] = []
+    folders = list(folders)
+    plain = [text for text in folders if not _NAMED.fullmatch(text)]
     videos: dict[bool, list[ForegroundSequence]] = {True: [], False: []}
-    left_out = set()
-    for text in folders:
-        if not _NAMED.fullmatch(text):
-            plain.append(text)
-            continue
-        entry, opened = named_data(text, "films")
-        for video in opened:
-            if video.name in exclude:
-                left_out.add(video.name)
-            else:
-                videos[entry.shadows].append(video)
-    rest = [name for name in exclude if name not in left_out]
+    rest = set(exclude)
+    for entry, opened in (named_data(text, "films") for text in folders if text not in plain):
+        videos[entry.shadows] += [video for video in opened if video.name not in exclude]
+        rest -= {video.name for video in opened}
     return ForegroundMaterial(gather(plain, exclude=rest, include_val=include_val, report=report), videos)
 
 

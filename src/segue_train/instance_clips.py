@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from segue.arrays import UInt8Array
 from segue.datasets.instances import Instance
+from segue.datasets.json_files import read_json
 from segue.datasets.ytvis import Video, YTVISDataset
 from segue.errors import DatasetError
 from segue.models.detection.classes import COCO_NAMES
@@ -116,21 +116,11 @@ class NamedFootage:
 
 def read_class_names(path: Path) -> dict[str, str | tuple[str, ...]]:
     """COCO category names of the objects of footage, from a JSON object."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: cannot be read as JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise DatasetError(f"{path}: a JSON object was expected")
-    found: dict[str, str | tuple[str, ...]] = {}
-    for key, value in content.items():
-        each = [value] if isinstance(value, str) else value
-        if not isinstance(each, list) or not all(isinstance(name, str) for name in each):
-            raise DatasetError(f"{path}: {key}: a name or a list of names was expected")
-        unknown = [name for name in each if coco_number(name) == UNKNOWN]
+    found = read_json(dict[str, str | tuple[str, ...]], path, "JSON object of names or lists of names")
+    for key, value in found.items():
+        unknown = [name for name in ([value] if isinstance(value, str) else value) if coco_number(name) < 0]
         if unknown:
             raise DatasetError(f"{path}: {key}: COCO has no category {first_few(unknown)}")
-        found[key] = value if isinstance(value, str) else tuple(value)
     return found
 
 
@@ -246,12 +236,10 @@ def targets(masks: Tensor, labels: Tensor) -> list[ClipTargets]:
 
     ``masks``: index masks, (N, T, H, W); ``labels``: class of each object, (N, slots).
     """
-    return [_targets(*clip) for clip in zip(masks, labels, strict=True)]
-
-
-def _targets(masks: Tensor, labels: Tensor) -> ClipTargets:
-    ids = torch.arange(1, len(labels) + 1, device=masks.device)
-    planes = masks[None] == ids[:, None, None, None]
-    seen = (labels != 0) & (planes.flatten(2).sum(2).amax(1) >= LEAST_PIXELS)
-    planes = planes[seen]
-    return ClipTargets(labels[seen], centred(tight_boxes(planes), masks.shape[-2:]), planes)
+    ids, found = torch.arange(1, labels.shape[1] + 1, device=masks.device), []
+    for clip, own in zip(masks, labels, strict=True):
+        planes = clip[None] == ids[:, None, None, None]
+        seen = (own != 0) & (planes.flatten(2).sum(2).amax(1) >= LEAST_PIXELS)
+        planes = planes[seen]
+        found.append(ClipTargets(own[seen], centred(tight_boxes(planes), clip.shape[-2:]), planes))
+    return found

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor, distributed, nn
 from torch.func import functional_call
 
@@ -76,13 +75,18 @@ def tight_boxes(planes: Tensor) -> Tensor:
     return torch.stack((x0, y0, x1, y1), -1).float() * planes.flatten(-2).any(-1)[..., None]
 
 
+def intersection_union(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Areas that boxes have in common and together. ``a`` and ``b``: corners, (..., 4)."""
+    inner = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
+    areas = [(box[..., 2:] - box[..., :2]).prod(-1) for box in (a, b)]
+    return inner.prod(-1), areas[0] + areas[1] - inner.prod(-1)
+
+
 def generalized_iou(a: Tensor, b: Tensor) -> Tensor:
     """GIoU of boxes (Rezatofighi et al., CVPR 2019). ``a``: corners, (..., 4)."""
-    inner = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
+    intersection, union = intersection_union(a, b)
     outer = torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])
-    intersection, hull = inner.prod(-1), outer.clamp(min=0).prod(-1)
-    areas = [(box[..., 2:] - box[..., :2]).prod(-1) for box in (a, b)]
-    union = areas[0] + areas[1] - intersection
+    hull = outer.clamp(min=0).prod(-1)
     return intersection / union - (hull - union) / hull
 
 
@@ -119,6 +123,8 @@ def match(logits: Tensor, boxes: Tensor, targets: ClipTargets) -> Matches:
     ``logits``: class logits, (Q, classes); ``boxes``: centre form in 0..1, (T, Q, 4); returns queries and
     their objects, (min(Q, n),) both, int64.
     """
+    from scipy.optimize import linear_sum_assignment  # takes as long to import as half of PyTorch
+
     cost = matching_cost(logits, boxes, targets)
     queries, objects = linear_sum_assignment(cost.cpu().numpy())
     return tuple(torch.as_tensor(indices, device=logits.device) for indices in (queries, objects))  # type: ignore[return-value]
@@ -190,25 +196,18 @@ def objects_per_device(targets: Sequence[ClipTargets]) -> float:
     return max(1.0, float(count))
 
 
-@dataclass(frozen=True)
-class Losses:
-    """Losses of a batch."""
-
-    total: Tensor  # their weighted sum over all decoder layers
-    parts: dict[str, Tensor]  # each one, unweighted; the last layer has no suffix, layer i before it ``_i``
-    masks: list[Tensor]  # mask logits of the matched queries of the last layer, per sample
-
-
 def instance_losses(
     network: SeqFormer,
     memory: Memory,
     decoded: Decoded,
     targets: Sequence[ClipTargets],
     counted: Tensor | None = None,
-) -> Losses:
+) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
     """All losses of a forward pass, per object; see :func:`objects_per_device`.
 
-    ``counted`` are the queries that take part in the loss of the classes, (N, Q), bool; None is all.
+    ``counted`` are the queries that take part in the loss of the classes, (N, Q), bool; None is all. Returns
+    the weighted sum over all decoder layers, each loss unweighted (the last layer without a suffix, layer i
+    before it ``_i``), and the mask logits of the matched queries of the last layer for each sample.
     """
     count = objects_per_device(targets)
     wanted_masks = mask_targets(targets)
@@ -231,7 +230,7 @@ def instance_losses(
         for (name, weight), value in zip(WEIGHTS.items(), values, strict=True):
             parts[name + suffix] = value
             total = total + weight * value
-    return Losses(total, parts, masks)
+    return total, parts, masks
 
 
 ADVERSARIAL_WEIGHT = 0.1  # beside the other losses (our choice; the paper gives none)

@@ -37,8 +37,7 @@ from segue.errors import DatasetError, TrainingError
 from segue.system import killed_by, let_signals_through, signals_blocked, stop_signals
 from segue_train import checkpoints
 from segue_train.checkpoints import Progress
-from segue_train.devices import devices_of
-from segue_train.recipe import Batch, Recipe, RunSettings
+from segue_train.recipe import Batch, Recipe, RunSettings, devices_of
 
 
 def train(recipe: Recipe, settings: RunSettings) -> Path:
@@ -91,7 +90,7 @@ def train(recipe: Recipe, settings: RunSettings) -> Path:
 class _Run:
     def __init__(self, fabric: Fabric, recipe: Recipe, settings: RunSettings, network: nn.Module) -> None:
         self.fabric, self.recipe, self.settings = fabric, recipe, settings
-        self.raw = network
+        self.raw: Any = network
         self.plain_optimizer = recipe.optimizer(recipe.parameter_groups(self.raw))
         self.network, self.optimizer = fabric.setup(self.raw, self.plain_optimizer)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
@@ -195,7 +194,6 @@ class _Run:
 
     def _cut_gradient(self, norm: float) -> None:
         """Clip the gradient of the network, not of helpers such as a discriminator."""
-        assert isinstance(self.raw.network, nn.Module)
         self.fabric.strategy.precision.unscale_gradients(self.plain_optimizer)
         nn.utils.clip_grad_norm_(self.raw.network.parameters(), norm)
 
@@ -209,7 +207,6 @@ class _Run:
     def _validate(self, score: Callable[[nn.Module], float]) -> None:
         if self.fabric.is_global_zero:
             network = copy.deepcopy(self._exported())
-            assert isinstance(network.network, nn.Module)
             value, progress = score(network.network.eval()), self.progress
             self.log.score(value)
             if value > progress.best_score:
@@ -227,7 +224,7 @@ class _Run:
         path = self.settings.out / f"{self.recipe.name}{suffix}.safetensors"
         checkpoints.export(path, self._exported(), self.progress, self.settings.steps)
 
-    def _exported(self) -> nn.Module:
+    def _exported(self) -> Any:
         return self.average.module if self.average else self.raw
 
 

@@ -154,33 +154,12 @@ def foreground_target(labels: Tensor) -> Tensor:
     return (labels == MOTION).float()
 
 
-def shadow_target(labels: Tensor) -> Tensor:
-    """1 where there is shadow. ``labels``: labels of CDnet 2014, (N, H, W); returns (N, H, W), float32."""
-    return (labels == SHADOW).float()
-
-
 def known(labels: Tensor) -> Tensor:
     """1 where the label counts: 0 outside of the region of interest and where nobody knows.
 
     ``labels``: labels of CDnet 2014, (N, H, W); returns (N, H, W), float32.
     """
     return ((labels != OUTSIDE) & (labels != UNKNOWN)).float()
-
-
-def pixel_weights(labels: Tensor, shadow: float) -> Tensor:
-    """:func:`known` with a weight of its own for shadow.
-
-    ``labels``: labels of CDnet 2014, (N, H, W); returns (N, H, W), float32.
-    """
-    return known(labels) * torch.where(labels == SHADOW, shadow, 1.0)
-
-
-def shadow_known(labels: Tensor) -> Tensor:
-    """1 where the label tells shadow from no shadow.
-
-    ``labels``: labels of CDnet 2014, (N, H, W); returns (N, H, W), float32.
-    """
-    return known(labels) * (labels != UNLIT)
 
 
 def weighted_cross_entropy(
@@ -254,7 +233,8 @@ class ForegroundObjective(nn.Module):
     def forward(self, batch: Batch, progress: float, step: int) -> Loss:
         """Loss of a batch whose ``labels`` are (N, H, W), and its parts by name; all are scalars."""
         logits, labels = self._run(self.network, batch), batch["labels"]
-        weight, target = pixel_weights(labels, self.shadow), foreground_target(labels)
+        weight = known(labels) * torch.where(labels == SHADOW, self.shadow, 1.0)
+        target = foreground_target(labels)
         probability = torch.sigmoid(logits[:, 0].float())
         scale = None if self.class_in_scale is None else self.class_in_scale(probability, target)
         parts = {
@@ -263,7 +243,8 @@ class ForegroundObjective(nn.Module):
         }
         loss = parts["entropy"] + parts["tversky"]
         if logits.shape[1] > 1:
-            weight, target = shadow_known(labels), shadow_target(labels)
+            # Where the labels tell shadow from no shadow.
+            weight, target = known(labels) * (labels != UNLIT), (labels == SHADOW).float()
             parts["shadow"] = weighted_cross_entropy(logits[:, 1], target, weight)
             parts["shadow"] = parts["shadow"] + self.overlap(logits[:, 1], target, weight)
             loss = loss + SHADOW_WEIGHT * parts["shadow"]

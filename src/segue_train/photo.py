@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from PIL import Image, ImageEnhance
-from scipy.interpolate import RBFInterpolator
 
 from segue_train.warp import Matrix, Picture, Rng, Size, log_uniform, random_part
 
@@ -90,6 +89,8 @@ def warp_affine(item: Labelled, matrix: Matrix, *, picture: int, mask: int) -> L
 
 def warp_spline(rng: Rng, item: Labelled) -> Labelled:
     """Bend by a random thin-plate spline; the image is bilinear, the mask takes the nearest pixel."""
+    from scipy.interpolate import RBFInterpolator  # takes long to import, and few recipes bend
+
     height, width = item.picture.shape[:2]
     rows = rng.choice(height, SPLINE_POINTS, replace=False) / height
     columns = rng.choice(width, SPLINE_POINTS, replace=False) / width

@@ -180,11 +180,9 @@ def _placed(rng: Rng, window: Window, side: int) -> warp.Matrix:
     base = np.array([[sx, 0, -sx * x0], [0, sy, -sy * y0], [0, 0, 1.0]])
     if rng.random() < 0.5:
         base = np.array([[-1, 0, side], [0, 1, 0], [0, 0, 1.0]]) @ base
-    angle = np.deg2rad(rng.uniform(-15, 15)) if rng.random() < 0.5 else 0.0
-    c, s = np.cos(angle), np.sin(angle)
-    middle = np.array([[1, 0, side / 2], [0, 1, side / 2], [0, 0, 1.0]])
-    turn = middle @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]]) @ np.linalg.inv(middle)
-    return np.asarray(turn @ base)
+    angle = rng.uniform(-15, 15) if rng.random() < 0.5 else 0.0
+    turn = cv2.getRotationMatrix2D((side / 2, side / 2), -angle, 1)
+    return np.asarray(np.vstack([turn, [0, 0, 1]]) @ base)
 
 
 def _shrunk_warp(picture: Picture, matrix: warp.Matrix, side: int) -> Picture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,6 +17,8 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from segue.errors import TrainingError
+
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Batch = dict[str, Tensor]
 Loss = tuple[Tensor, dict[str, Tensor]]  # what is made smaller, and its parts by name
@@ -27,17 +30,14 @@ class Recipe(Protocol):
     @property
     def name(self) -> str:
         """Name of the network, and of the file of weights."""
-        ...
 
     @property
     def gradient_clip(self) -> float | None:
         """Norm at which the gradient of the network is cut, or None."""
-        ...
 
     @property
     def average_decay(self) -> float | None:
         """Decay of the moving average of the weights, which is then what is exported; or None."""
-        ...
 
     def network(self) -> nn.Module:
         """Build the initialised network as attribute ``network`` of a module.
@@ -47,7 +47,6 @@ class Recipe(Protocol):
         Returns:
             The module that the training loop calls.
         """
-        ...
 
     def batches(self, count: int, seed: int) -> Dataset[Batch]:
         """Make the data set of a training.
@@ -59,7 +58,6 @@ class Recipe(Protocol):
         Returns:
             A map-style data set of ``count`` whole batches.
         """
-        ...
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         """Divide the parameters into groups.
@@ -70,7 +68,6 @@ class Recipe(Protocol):
         Returns:
             Groups in PyTorch's form, each with its base learning rate as ``lr``.
         """
-        ...
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Make the optimiser.
@@ -92,10 +89,9 @@ class Recipe(Protocol):
         Returns:
             Factor on the base learning rates.
         """
-        ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class CommonRecipe:
     """Defaults of most recipes: Adam at one rate for all trainable parameters, no clipping, no averaging.
 
@@ -104,10 +100,11 @@ class CommonRecipe:
 
     factors: ClassVar[Mapping[str, float]] = {"": 1.0}
     optimise: ClassVar[Any] = torch.optim.Adam
+    falls: ClassVar[tuple[float, ...]] = ()
     fall_factor: ClassVar[float] = 0.1
-    rate: float
-    gradient_clip: float | None = None
-    average_decay: float | None = None
+    rate: float = field(kw_only=True)
+    gradient_clip: ClassVar[float | None] = None
+    average_decay: ClassVar[float | None] = None
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         """One group for each factor that a parameter has; what does not learn is in none."""
@@ -125,11 +122,6 @@ class CommonRecipe:
         """The optimiser of the recipe with its own constants."""
         made: torch.optim.Optimizer = type(self).optimise(groups)
         return made
-
-    @property
-    def falls(self) -> tuple[float, ...]:
-        """Shares of the run after which the rate falls."""
-        return ()
 
     def learning_rate(self, progress: float, step: int) -> float:
         """A rate that falls in steps."""
@@ -234,3 +226,19 @@ class RunSettings:
     validate_every: Annotated[int, Ge(1)] = 1000
     report: Callable[[str], None] = print
     origin: Mapping[str, str] = field(default_factory=dict)
+
+
+def devices_of(wanted: int) -> tuple[int, int]:
+    """Devices of each machine, and machines, of a training that is asked for so many devices on a machine."""
+    if not torch.distributed.is_available() or not torch.distributed.is_torchelastic_launched():
+        return wanted, 1
+    local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    if wanted not in (1, local):
+        raise TrainingError(
+            f"--devices {wanted}, but torchrun started {local} on this machine; leave out --devices"
+        )
+    if world % local:
+        raise TrainingError(
+            f"{world} processes in all cannot be {local} on each machine; start as many on each"
+        )
+    return local, world // local

@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from segue.cli.running import COMMAND_LINE_ERROR
 from segue.errors import ArgumentError, TrainingError
-from segue.jobs.options import error_text
+from segue.jobs.parts import error_text
 from segue.jobs.processes import words_of
 from segue.jobs.values import TrainJob, TrainSetting
 
@@ -36,19 +36,17 @@ def _typed(name: str, value: TrainSetting, kind: Any) -> TrainSetting:
     """The value of an option as its type; texts are read."""
     if value is None:
         return None
-    several = get_origin(kind) is list
-    given = value if isinstance(value, tuple) else (value,)
-    if several:
-        return tuple(map(str, given))
+    if get_origin(kind) is list:
+        return tuple(map(str, value if isinstance(value, tuple) else (value,)))
     if isinstance(value, tuple):
         raise ArgumentError(f"--{name} may be given once")
     if (kind is bool) != isinstance(value, bool):
         raise ArgumentError(f"--{name} {'takes no value' if kind is bool else 'needs a value'}")
-    choices = {str(item): item for item in get_args(kind)} if get_origin(kind) is Literal else {}
-    if choices and str(value) not in choices:
-        raise ArgumentError(f"--{name} is {value!r}; it must be one of {', '.join(choices)}")
-    if choices:
-        return choices[str(value)]  # type: ignore[no-any-return]
+    if get_origin(kind) is Literal:
+        choices: dict[str, TrainSetting] = {str(item): item for item in get_args(kind)}
+        if str(value) not in choices:
+            raise ArgumentError(f"--{name} is {value!r}; it must be one of {', '.join(choices)}")
+        return choices[str(value)]
     try:
         found = TypeAdapter(kind).validate_python(value)
     except ValidationError as errors:
@@ -66,11 +64,8 @@ def _recipes() -> dict[str, dict[str, Any]]:
         options = known.setdefault(str(registered.name), {})
         for parameter in inspect.signature(registered.callback or print).parameters.values():
             kind, info = get_args(parameter.annotation)[:2]
-            kind = (
-                next((part for part in get_args(kind) if part is not NoneType), kind)
-                if _is_union(kind)
-                else kind
-            )
+            if get_origin(kind) in (Union, UnionType):
+                kind = next(part for part in get_args(kind) if part is not NoneType)
             if info.min is not None or info.max is not None:
                 kind = Annotated[kind, Field(ge=info.min, le=info.max)]
             declared = (info.default, *(info.param_decls or ()))  # Typer's first parameter is either
@@ -78,10 +73,6 @@ def _recipes() -> dict[str, dict[str, Any]]:
             for name in (*names, parameter.name):
                 options[name.removeprefix("--")] = kind
     return known
-
-
-def _is_union(kind: Any) -> bool:
-    return get_origin(kind) in (Union, UnionType)
 
 
 def run_job(job: TrainJob) -> None:

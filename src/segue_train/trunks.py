@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from segue.errors import CheckpointError
 from segue.layers.colours import image_statistics
@@ -59,13 +60,12 @@ def load_mobilenet(
 
 def _fold(conv: nn.Conv2d, state: Mapping[str, Tensor], weight: str, norm: str) -> None:
     """Write ``weight`` followed by batch norm ``norm`` into ``conv``, computed in float64."""
-    gain, shift, mean, var = (
-        state[f"{norm}.{leaf}"].double() for leaf in ("weight", "bias", "running_mean", "running_var")
-    )
-    scale = gain / torch.sqrt(var + 1e-5)
-    conv.weight.copy_(state[f"{weight}.weight"].double() * scale[:, None, None, None])
-    assert conv.bias is not None
-    conv.bias.copy_(shift - mean * scale)
+    leaves = ("running_mean", "running_var", "weight", "bias")
+    mean, var, gain, shift = (state[f"{norm}.{leaf}"].double() for leaf in leaves)
+    kernel = state[f"{weight}.weight"].double()
+    fused = fuse_conv_bn_weights(kernel, None, mean, var, 1e-5, gain, shift)
+    for own, value in zip(conv.parameters(), fused, strict=True):
+        own.copy_(value)
 
 
 @torch.no_grad()

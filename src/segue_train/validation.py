@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import cast
 
 import numpy as np
@@ -27,45 +27,28 @@ from segue.sessions.foreground import ForegroundSession
 from segue.sessions.official import SHORT_SIDE, video_records
 from segue.types import Frame
 from segue_train.footage import VOID
-from segue_train.foreground_windows import read_depth
+from segue_train.foreground_videos import read_depth
 
 
-class JAndF:
+def j_and_f(network: nn.Module, sequences: Iterable[Sequence]) -> float:
     """Mean J&F of a memory network over sequences, by its published schedule and the DAVIS 2017 protocol."""
-
-    def __init__(self, sequences: Iterable[Sequence]) -> None:
-        self.sequences = list(sequences)
-
-    def __call__(self, network: nn.Module) -> float:
-        return float(np.mean([_score(cast(MemoryNetwork, network), item) for item in self.sequences]))
-
-
-def _score(network: MemoryNetwork, sequence: Sequence) -> float:
-    session, accumulator = TrackSession(network), DavisAccumulator(sequence.name)
-    begin = next(iter(sequence.annotations))
-    for i in range(begin, len(sequence)):
-        truth = sequence.read_mask(i) if i in sequence.annotations else None
-        given = np.where(truth == VOID, np.uint8(0), truth) if i == begin and truth is not None else None
-        result = session.step(Frame(i, float(i), sequence.read_image(i)), given)
-        if truth is not None:
-            accumulator.update(result.mask, truth)
-    return accumulator.score().j_and_f
+    scores = []
+    for sequence in sequences:
+        session = TrackSession(cast(MemoryNetwork, network))
+        accumulator, begin = DavisAccumulator(sequence.name), next(iter(sequence.annotations))
+        for i in range(begin, len(sequence)):
+            truth = sequence.read_mask(i) if i in sequence.annotations else None
+            given = np.where(truth == VOID, np.uint8(0), truth) if i == begin and truth is not None else None
+            result = session.step(Frame(i, float(i), sequence.read_image(i)), given)
+            if truth is not None:
+                accumulator.update(result.mask, truth)
+        scores.append(accumulator.score().j_and_f)
+    return float(np.mean(scores))
 
 
-class FMeasure:
+def f_measure(network: nn.Module, videos: Iterable[tuple[ForegroundSequence, FlowFiles | None]]) -> float:
     """Mean over videos of CDnet's F measure, in a session as users run it, cold from the first frame on."""
-
-    def __init__(
-        self,
-        videos: Iterable[ForegroundSequence],
-        flow: Callable[[ForegroundSequence], FlowFiles] | None = None,
-    ) -> None:
-        self.videos = list(videos)
-        self._flows = [None if flow is None else flow(video) for video in self.videos]
-
-    def __call__(self, network: nn.Module) -> float:
-        model, videos = cast(ForegroundNetwork, network), zip(self.videos, self._flows, strict=True)
-        return float(np.mean([_f_measure(model, video, flow) for video, flow in videos]))
+    return float(np.mean([_f_measure(cast(ForegroundNetwork, network), *video) for video in videos]))
 
 
 def _f_measure(network: ForegroundNetwork, video: ForegroundSequence, flow: FlowFiles | None) -> float:

@@ -56,7 +56,6 @@ class ClipSource(Protocol):
 
     def __len__(self) -> int:
         """Clips of an epoch."""
-        ...
 
     def draw(self, rng: Rng, place: int) -> InstanceClip | None:
         """Draw a clip and augment it.
@@ -68,7 +67,6 @@ class ClipSource(Protocol):
         Returns:
             The clip, or None where it shows too little or too much.
         """
-        ...
 
 
 class VideoClips:

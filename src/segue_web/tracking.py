@@ -11,8 +11,6 @@ import numpy.typing as npt
 
 from segue.errors import PromptError
 from segue.jobs.loop import FrameLoop
-from segue.jobs.options import TrackOptions
-from segue.jobs.tracking import track_session
 from segue.metrics.measures import region_similarity
 from segue.models.base import MemoryNetwork
 from segue.sessions import TrackSession
@@ -153,7 +151,7 @@ def follow(
     """Results after ``start`` up to ``stop``; all corrected frames are memory from the beginning."""
     if start not in corrected:
         raise PromptError(f"frame {start} has no corrected object to start from; click one there first")
-    session = track_session(network, TrackOptions(), device=device)
+    session = TrackSession(network, device=device)
     others = sorted((i for i in corrected if i != start), key=lambda i: (len(corrected[i].known), i))
     for index in others:
         if corrected[index].mask.any():

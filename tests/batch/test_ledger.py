@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from segue.batch import Ledger, Task
-from segue.batch.ledger import STATES, only_process
+from segue.batch.ledger import STATES
 from segue.errors import SegueError
 from segue.video.identity import SourceIdentity
 
@@ -40,7 +38,7 @@ def test_what_was_in_work_at_a_crash_is_queued_again(ledger: Ledger, tmp_path: P
     with Ledger(tmp_path / "ledger.sqlite", create=False) as later:
         later.recover()
         assert [task.name for task in later.tasks("queued")] == ["a", "c"]
-        later.recover(failed=True)
+        later.again("b")
         assert [task.name for task in later.tasks("queued")] == ["a", "b", "c"]
 
 
@@ -57,25 +55,6 @@ def read_all(path: Path) -> None:
         ledger.identity("one")
         ledger.tasks(*STATES)
         ledger.rows()
-
-
-def test_only_one_process_works_on_a_batch_and_its_death_frees_it(tmp_path: Path) -> None:
-    code = (
-        "import sys, time; from pathlib import Path; from segue.batch.ledger import STATES, only_process\n"
-        f"with only_process(Path({str(tmp_path / 'lock')!r})): print('held', flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stdin=subprocess.PIPE
-    ) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == b"held\n"
-        with pytest.raises(SegueError, match="another batch is at work"), only_process(tmp_path / "lock"):
-            pass
-        other.kill()
-        other.wait()
-
-    with only_process(tmp_path / "lock"):
-        pass
 
 
 def test_names_that_are_no_text_are_kept_byte_by_byte(ledger: Ledger, tmp_path: Path) -> None:
@@ -176,12 +155,3 @@ def test_a_limit_of_the_size_of_files_is_reported(tmp_path: Path, limit: int) ->
 def write_many(path: Path) -> None:
     with Ledger(path) as ledger:
         ledger.add(Task(f"video {n}", f"{n}.mp4", job="x" * 100) for n in range(2000))
-
-
-def test_a_lock_that_cannot_be_taken_is_reported(tmp_path: Path) -> None:
-    (tmp_path / "lock").mkdir()
-    with pytest.raises(SegueError, match="lock"), only_process(tmp_path / "lock"):
-        pass
-    (tmp_path / "damaged").write_bytes(b"nothing of the sort")
-    with only_process(tmp_path / "damaged"):
-        pass

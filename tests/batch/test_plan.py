@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from segue.batch import Task, plan, read_tasks
-from segue.batch.plan import errors_of, identity_now, in_threads
+from segue.batch.plan import check_name, check_names, errors_of, identity_now, in_threads
 from segue.errors import SegueError, SourceError
 from segue.video.identity import SourceIdentity
 
@@ -137,7 +137,7 @@ def test_a_file_is_read_again_only_where_its_size_or_time_differs(
     path = tmp_path / "a.mp4"
     path.write_bytes(b"one")
     task = Task("a", str(path), identity=SourceIdentity.of(path))
-    monkeypatch.setattr(plan, "identity_of", lambda _: pytest.fail("it is read"))
+    monkeypatch.setattr(SourceIdentity, "of", lambda _: pytest.fail("it is read"))
     assert list(in_threads(identity_now, [task])) == [(task, task.identity)]
     monkeypatch.undo()
     path.write_bytes(b"other")
@@ -179,3 +179,36 @@ def test_a_list_that_is_no_text_or_not_there_is_told(tmp_path: Path) -> None:
         with pytest.raises(SourceError, match=rf"{name}: the list cannot be read"):
             read_tasks([str(tmp_path / name)])
     assert [task.name for task in read_tasks([str(tmp_path / "bom.txt")])] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "a/..",
+        "../a",
+        "/a",
+        "a//b",
+        "a/",
+        "./a",
+        "a/./b",
+        "a\0b",
+        ".segue-batch",
+        "a/.segue.json",
+    ],
+)
+def test_names_that_lead_elsewhere_or_are_segues_own_are_refused(name: str) -> None:
+    with pytest.raises(SegueError, match="the name"):
+        check_name(name)
+
+
+@pytest.mark.parametrize("names", [("a", "b", "a"), ("a/b", "a"), ("a/b/c", "x", "a"), ("x", "..")])
+def test_names_that_are_equal_or_lie_in_each_other_are_refused(names: tuple[str, ...]) -> None:
+    with pytest.raises(SegueError, match=r"'a'|'\.\.'"):
+        check_names(names)
+
+
+def test_names_that_lie_apart_are_taken() -> None:
+    check_names(["a/b/c", "a/b/d", "a/c", "ab", "b.mp4"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,8 @@ from typing import Any
 import pytest
 
 from segue.batch import publish as publishing
-from segue.batch.names import SUBFOLDER
 from segue.batch.places import DONE, RESULT
-from segue.batch.publish import ResultMark, clear_leftovers, digest_of, mark_of, publish, stamp_of
+from segue.batch.publish import MOVING, digest_of, is_own, publish, stamp_of
 from segue.errors import SinkError
 
 
@@ -45,7 +45,8 @@ def test_results_appear_with_a_mark_and_are_replaced_by_their_own_batch_alone(
     first, stamp = publish(
         work_with(tmp_path, {"masks/0.png": b"1", "old": b"2"}), str(output), "a/b", "mine"
     )
-    assert mark_of(output / "a/b") == ResultMark("mine", "a/b", first)
+    assert is_own(output / "a/b", "mine", "a/b")
+    assert json.loads((output / "a/b" / RESULT).read_text())["digest"] == first
     assert stamp == stamp_of(output / "a/b")
 
     second, _ = publish(work_with(tmp_path, {"masks/0.png": b"3"}), str(output), "a/b", "mine")
@@ -92,34 +93,21 @@ def test_nothing_is_replaced_through_links(output: Path, tmp_path: Path) -> None
 def test_a_damaged_mark_is_none(output: Path, data: bytes) -> None:
     (output / RESULT).write_bytes(data)
 
-    assert mark_of(output) is None
+    assert not is_own(output, "1", "a")
 
 
 def test_results_come_whole_from_another_disk(
     output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replace = Path.replace
+    def far(source: Path, target: Path) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
 
-    def far(self: Path, target: Path) -> Path:
-        if self == tmp_path / "scratch" / "work":
-            raise OSError(errno.EXDEV, "Invalid cross-device link")
-        return replace(self, target)
-
-    monkeypatch.setattr(Path, "replace", far)
+    monkeypatch.setattr(os, "rename", far)
     publish(work_with(tmp_path, {"masks/0.png": b"1"}), str(output), "a", "batch")
 
     assert files_of(output) == {"a/masks/0.png": b"1"}
     assert not (tmp_path / "scratch" / "work").exists()
-    assert not list((output / SUBFOLDER).iterdir())
-
-
-def test_what_a_killed_batch_left_on_the_way_is_removed(output: Path) -> None:
-    for name in ("coming-01234567", "replaced-01234567", "work"):
-        (output / SUBFOLDER / name).mkdir(parents=True)
-
-    clear_leftovers(output)
-
-    assert [path.name for path in (output / SUBFOLDER).iterdir()] == ["work"]
+    assert not list((output / MOVING).iterdir())
 
 
 class Store:
@@ -138,6 +126,9 @@ class Store:
 
     def find(self, root: str) -> list[str]:
         return [name for name in self.objects if name.startswith(f"{root}/")]
+
+    def exists(self, root: str) -> bool:
+        return bool(self.find(root))
 
     def cat_file(self, name: str) -> bytes:
         if name not in self.objects:
@@ -203,7 +194,7 @@ def test_everything_is_synced_before_its_name_and_the_name_before_the_report(
 ) -> None:
     work = work_with(tmp_path, {"masks/0.png": b"1", "overlay.mp4": b"2"})
     log: list[tuple[str, str]] = []
-    fsync, replace = os.fsync, Path.replace
+    fsync, replace, move = os.fsync, Path.replace, os.rename
 
     def syncing(descriptor: int) -> None:
         log.append(("sync", str(Path(f"/proc/self/fd/{descriptor}").readlink())))
@@ -213,12 +204,17 @@ def test_everything_is_synced_before_its_name_and_the_name_before_the_report(
         log.append(("rename", str(target)))
         return replace(self, target)
 
+    def moving(source: Path, target: Path) -> None:
+        log.append(("move", str(source)))
+        move(source, target)
+
     monkeypatch.setattr(os, "fsync", syncing)
     monkeypatch.setattr(Path, "replace", replacing)
+    monkeypatch.setattr(os, "rename", moving)
     publish(work, str(output), "a/b", "batch")
 
-    renamed = log.index(("rename", str(output / "a/b")))
+    moved, renamed = log.index(("move", str(work))), log.index(("rename", str(output / "a/b")))
     wanted = [work / "masks/0.png", work / "overlay.mp4", work / "masks", work / RESULT, work]
-    assert {("sync", str(path)) for path in wanted} <= set(log[:renamed])
+    assert {("sync", str(path)) for path in wanted} <= set(log[:moved])
     assert ("sync", str(output)) in log[:renamed]
     assert ("sync", str(output / "a")) in log[renamed:]

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from segue.batch import Ledger, Task, resume
-from segue.batch.plan import identity_of
+from segue.batch import Ledger, Task, run
 from segue.batch.publish import digest_of, publish
-from segue.batch.resume import check_known
+from segue.batch.run import check_known
+from segue.batch.work import JobConfig
+from segue.video.identity import SourceIdentity
 
 NAMES = ("done", "failed", "running", "queued")
 
@@ -28,8 +29,9 @@ def ledger(tmp_path: Path, output: Path) -> Ledger:
     for name in NAMES:
         (tmp_path / f"{name}.mp4").write_bytes(b"film")
     made.add(
-        Task(name, str(tmp_path / f"{name}.mp4"), identity=identity_of(str(tmp_path / f"{name}.mp4")))
+        Task(name, str(path), identity=SourceIdentity.of(path))
         for name in NAMES
+        for path in [tmp_path / f"{name}.mp4"]
     )
     for name in NAMES[:3]:
         made.begun(name)
@@ -45,7 +47,8 @@ def states(ledger: Ledger) -> dict[str, str]:
 
 
 def known(ledger: Ledger, output: object, *, batch: str = "mine", retry_failed: bool = False) -> list[str]:
-    return list(check_known(ledger, str(output), batch, retry_failed=retry_failed))
+    how = JobConfig(output=str(output), batch=batch, retry_failed=retry_failed)
+    return list(check_known(ledger, how))
 
 
 WAITS = {"done": "done", "failed": "failed", "running": "queued", "queued": "queued"}
@@ -122,7 +125,7 @@ def test_results_are_read_only_where_their_times_differ(
     ledger: Ledger, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[Path] = []
-    monkeypatch.setattr(resume, "digest_of", lambda folder: read.append(folder) or digest_of(folder))
+    monkeypatch.setattr(run, "digest_of", lambda folder: read.append(folder) or digest_of(folder))
     assert known(ledger, output) == []
     assert read == []
     os.utime(output / "done/0.png", (1, 1))

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import torch
 
-from segue.batch import Ledger, Outcome, Task, do, local, ray_tasks
-from segue.batch.do import open_workers
-from segue.batch.local import LocalWorkers
-from segue.batch.names import SUBFOLDER, key_of
-from segue.batch.ray_tasks import IDENTITY
-from segue.batch.run import News, run_batch, write_batch_report
+from segue.batch import Ledger, Outcome, Task, run
+from segue.batch import workers as engines
+from segue.batch.places import SUBFOLDER
+from segue.batch.plan import key_of
+from segue.batch.run import News, open_workers, run_batch, write_batch_report
 from segue.batch.work import JobConfig
+from segue.batch.workers import IDENTITY, LocalWorkers
 from segue.cancel import CancelToken
 from segue.errors import SegueError
 from segue.jobs.parts import Model, VideoSource
@@ -94,7 +94,7 @@ def dies_once(task: Task, order: JobConfig) -> Outcome:
 
 def waits_for_the_end(task: Task, order: JobConfig) -> Outcome:
     """As a video that is stopped after its frame."""
-    return Outcome("stopped" if local._CANCEL.wait(60) else "failed")
+    return Outcome("stopped" if engines._CANCEL.wait(60) else "failed")
 
 
 def task_on(device: str | None) -> Task:
@@ -121,11 +121,11 @@ def test_workers_are_pinned_to_gpus(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4 if visible is None else 2)
-    monkeypatch.setattr(do.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(run.os, "cpu_count", lambda: 4)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    monkeypatch.setattr(local, "_attempt", seen_by_worker)
+    monkeypatch.setattr(engines, "_attempt_here", seen_by_worker)
     tasks = [task_on(device)] * 9
     workers = open_workers(JobConfig(**asked), tasks)
     try:
@@ -149,7 +149,7 @@ def test_gpus_that_are_not_there_are_reported(monkeypatch: pytest.MonkeyPatch) -
 def test_a_killed_process_costs_its_own_video_one_try(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "_attempt", dies_once)
+    monkeypatch.setattr(engines, "_attempt_here", dies_once)
     workers = LocalWorkers(JobConfig(output=str(tmp_path), tries=2), 2, None)
     run_batch(ledger, ledger.tasks("queued"), workers, pictures=tmp_path)
     assert {row.name: (row.state, row.tries) for row in ledger.rows()} == dict.fromkeys("abc", ("done", 2))
@@ -158,7 +158,7 @@ def test_a_killed_process_costs_its_own_video_one_try(
 def test_workers_stop_when_they_are_asked_and_end_when_they_are_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(local, "_attempt", waits_for_the_end)
+    monkeypatch.setattr(engines, "_attempt_here", waits_for_the_end)
     workers = LocalWorkers(JobConfig(), 2, None)
     first, second = (workers.submit(Task(name, name)) for name in "ab")
     processes = [process for pool in workers._pools.values() for process in pool._processes.values()]
@@ -174,7 +174,7 @@ def test_a_node_that_has_another_folder_there_refuses_to_work(tmp_path: Path) ->
         if written is not None:
             (tmp_path / SUBFOLDER).mkdir()
             (tmp_path / SUBFOLDER / IDENTITY).write_text(written)
-        outcome = ray_tasks._attempt(Task("a", "a"), order)
+        outcome = engines._attempt(Task("a", "a"), order)
         assert outcome.state == "refused"
         assert "is another folder on node" in outcome.error
 

@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segue.masks import read_index_mask
 from segue.weights import write_checkpoint
 from tests.cli.running import FRAMES, Command, Outcome
 from tests.lite import lively_instances
-from tests.video.making import busy_pictures, write_video
 
 SETTINGS = ("--window", 3, "--overlap", 1, "--score", 0.0, "--top", 2, "--short-side", 48, "--format", "png")
 
@@ -48,23 +46,6 @@ def save_folder(root: Path, *pictures: np.ndarray) -> Path:
     return root
 
 
-def test_gray_pictures_and_those_of_16_bits_are_seen_as_their_colours_are(
-    find: Command, tmp_path: Path
-) -> None:
-    gray = [frame.mean(2).astype(np.uint8) for frame in FRAMES[:3]]
-    sources = {
-        "colour": [np.repeat(picture[..., None], 3, axis=2) for picture in gray],
-        "gray": gray,
-        "deep": [picture.astype(np.uint16) * 257 for picture in gray],
-    }
-    masks = {}
-    for name, pictures in sources.items():
-        assert find(save_folder(tmp_path / name, *pictures), "--output", tmp_path / f"{name}-out").code == 0
-        masks[name] = [read_index_mask(tmp_path / f"{name}-out" / "masks" / f"{t}.png") for t in range(3)]
-    for name in ("gray", "deep"):
-        assert all(np.array_equal(a, b) for a, b in zip(masks[name], masks["colour"], strict=True))
-
-
 def test_an_unreadable_picture_stops_or_is_passed_over(find: Command, tmp_path: Path) -> None:
     source = save_folder(tmp_path / "in", *FRAMES[:6])
     (source / "4.png").write_bytes(b"torn")
@@ -74,17 +55,3 @@ def test_an_unreadable_picture_stops_or_is_passed_over(find: Command, tmp_path: 
     outcome = find(source, "--resume", "--on-damage", "skip")
     assert outcome.code == 0, outcome.err
     assert names_in(tmp_path / "out" / "masks") == [f"{t}.png" for t in (0, 1, 2, 3, 5)]
-
-
-def test_a_truncated_video(find: Command, tmp_path: Path) -> None:
-    whole = write_video(tmp_path / "whole.mkv", busy_pictures(20), fps=10)
-    short = tmp_path / "short.mkv"
-    short.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
-    complaint = find(short).complaint
-    assert "short.mkv: " in complaint
-    assert "frames read before it" in complaint
-    outcome = find(short, "--resume", "--on-damage", "skip")
-    assert outcome.code == 0, outcome.err
-    masks = names_in(tmp_path / "out" / "masks")
-    assert masks == [f"{t:05d}.png" for t in range(len(masks))]
-    assert len(masks) >= 3

@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from segue.datasets.ytvis import CocoImages
-from segue.errors import DatasetError
 
 # pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -53,26 +52,3 @@ def test_an_image_is_a_video_of_one_frame(tmp_path: Path) -> None:
     assert clip.crowd.tolist() == [False, True]
     np.testing.assert_array_equal(clip.boxes[:, 0], [[2, 1, 4, 3], [0, 0, 1, 4]])
     assert clip.masks.sum(axis=(2, 3)).tolist() == [[4], [4]]
-
-
-@pytest.mark.parametrize(
-    ("place", "value", "message"),
-    [
-        (("images", 0, "file_name"), None, r"images\[0\]\.file_name: Input should be a valid string"),
-        (("images",), [], "holds no images|its image is not in the file"),
-        (("annotations", 0, "image_id"), 3, r"annotations\[0\]: its image is not in the file"),
-        (("annotations", 0, "image_id"), -1, r"annotations\[0\]\.image_id: Input should be greater"),
-        (("annotations", 0, "iscrowd"), 2, r"annotations\[0\]\.iscrowd: Input should be less"),
-        (("annotations", 1, "segmentation", "counts"), [24, 1], r"annotations\[1\]\.segmentations\[0\]: run"),
-    ],
-)
-def test_what_is_wrong_in_the_file_is_named(
-    tmp_path: Path, place: tuple[Any, ...], value: Any, message: str
-) -> None:
-    whole = content()
-    part: Any = whole
-    for key in place[:-1]:
-        part = part[key]
-    part[place[-1]] = value
-    with pytest.raises(DatasetError, match=message):
-        CocoImages(write(tmp_path, whole))

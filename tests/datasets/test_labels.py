@@ -54,7 +54,7 @@ def test_colours_of_lasiesta_are_objects_outlines_and_objects_that_stay(
 def test_a_damaged_picture_is_named(tmp_path: Path, name: str) -> None:
     path = save(tmp_path / name, LEVELS)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(DatasetError, match=f"{name} is not a readable image"):
+    with pytest.raises(DatasetError, match=name):
         read_grey(path)
 
 

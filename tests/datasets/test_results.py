@@ -95,13 +95,13 @@ def test_masks_that_cannot_be_read_are_named(tmp_path: Path, kind: str, data: by
 def test_what_is_missing_or_there_twice_is_named(tmp_path: Path, kind: str) -> None:
     files = {"x/bear/1.png": png(), "y/bear/1.png": png(), "y/goat/1.png": png(), "y/goat/1.bmp": png()}
     results = open_results(write(tmp_path, files, kind), suffixes={".png", ".bmp"})
-    with pytest.raises(DatasetError, match=r"no results of sequence camel; there are x/bear, y/bear, y/goat"):
+    with pytest.raises(DatasetError, match="camel"):
         results.names("camel")
-    with pytest.raises(DatasetError, match=r"sequence bear more than once: made/x/bear, made/y/bear"):
+    with pytest.raises(DatasetError, match="made/x/bear, made/y/bear"):
         results.names("bear")
-    with pytest.raises(DatasetError, match=r"sequence x/bear has no mask 2"):
+    with pytest.raises(DatasetError, match=r"x/bear .* 2"):
         results.read("x/bear", "2")
-    with pytest.raises(DatasetError, match=r"holds 1 twice: y/goat/1\.bmp and y/goat/1\.png"):
+    with pytest.raises(DatasetError, match=r"y/goat/1\.bmp and y/goat/1\.png"):
         results.names("goat")
 
 
@@ -114,12 +114,12 @@ def test_one_sequence_of_the_results_travels_to_another_process(tmp_path: Path, 
 
 
 def test_places_without_masks_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="nowhere does not exist"):
+    with pytest.raises(DatasetError, match="nowhere"):
         open_results(tmp_path / "nowhere")
     with pytest.raises(DatasetError, match=r"holds no \.png file"):
         open_results(tmp_path)
     (tmp_path / "a.tar").write_bytes(b"no archive")
-    with pytest.raises(DatasetError, match=r"a\.tar is neither a folder nor a zip archive"):
+    with pytest.raises(DatasetError, match=r"a\.tar"):
         open_results(tmp_path / "a.tar")
 
 
@@ -139,7 +139,7 @@ def test_members_that_leave_the_archive_are_refused(tmp_path: Path, name: str) -
 def test_members_that_unpack_to_too_much_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_MEMBER_BYTES", 1000)
     results = open_results(write(tmp_path, {"a/1.png": bytes(10**6), "a/2.png": png()}, "zip"))
-    with pytest.raises(DatasetError, match="unpacks to 1000000 bytes; at most 1000 are taken"):
+    with pytest.raises(DatasetError, match=r"1000000 .* 1000 "):
         results.read("a", "1")
     np.testing.assert_array_equal(results.read("a", "2"), SQUARE)
 
@@ -158,7 +158,7 @@ def test_members_with_a_password_are_refused(tmp_path: Path) -> None:
     data[data.index(b"PK\x03\x04") + 6] |= 1
     data[data.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(data)
-    with pytest.raises(DatasetError, match=r"cannot be unpacked: .*pack it as a plain zip"):
+    with pytest.raises(DatasetError, match="cannot be unpacked"):
         open_results(path).read("a", "1")
 
 

@@ -102,7 +102,7 @@ def test_videos_come_in_natural_order_and_can_be_chosen(tmp_path: Path) -> None:
     root = store(tmp_path / "data", frames)
     assert SomethingElseFolder(root).names == ("2", "13", "151201")
     assert SomethingElseFolder(root, ["13"]).names == ("13",)
-    with pytest.raises(DatasetError, match=r"no video 99 in .*; it has no annotated frame"):
+    with pytest.raises(DatasetError, match="video 99"):
         SomethingElseFolder(root, ["99"])
     with pytest.raises(DatasetError, match="there are 2, 13, 151201"):
         SomethingElseFolder(root)["7"]
@@ -157,11 +157,11 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"no folder .*videos"):
         SomethingElseFolder(tmp_path)
     (tmp_path / "videos").mkdir()
-    with pytest.raises(DatasetError, match=r"no file .*annotations\.json"):
+    with pytest.raises(DatasetError, match=r"annotations\.json"):
         SomethingElseFolder(tmp_path)
     root = store(tmp_path / "data", {"1": [frame("1", 1, label(1, 1, 9, 9)), frame("1", 2)]})
     (root / "videos" / "1" / "0002.jpg").unlink()
-    with pytest.raises(DatasetError, match=r"no image .*0002\.jpg"):
+    with pytest.raises(DatasetError, match=r"0002\.jpg"):
         SomethingElseFolder(root)
 
 
@@ -170,5 +170,5 @@ def test_as_many_boxes_are_read_as_an_index_mask_of_one_byte_has_room_for(tmp_pa
     root = store(tmp_path / "data", {"1": [frame("1", 1, *boxes[:254])]})
     assert len(SomethingElseFolder(root)["1"].labels) == 254
     root = store(tmp_path / "more", {"1": [frame("1", 1, *boxes)]})
-    with pytest.raises(DatasetError, match="has 255 boxes in a frame; at most 254 are read"):
+    with pytest.raises(DatasetError, match=r"255 boxes .* 254"):
         SomethingElseFolder(root)["1"]

@@ -111,7 +111,7 @@ def test_masks_that_would_not_fit_are_not_decoded(
 ) -> None:
     video = dataset.video(4)
     monkeypatch.setattr("segue.datasets.instances.MAX_CLIP_BYTES", 2 * 3 * HEIGHT * WIDTH - 1)
-    with pytest.raises(DatasetError, match="2 objects on 3 frames are too large"):
+    with pytest.raises(DatasetError, match="2 objects on 3 frames"):
         decode_clip(dataset.annotations(video), range(3), video.size)
 
 
@@ -141,9 +141,7 @@ def test_a_file_finds_the_pictures_beside_it(tmp_path: Path) -> None:
 
 
 def test_a_root_without_annotations_is_named(tmp_path: Path) -> None:
-    with pytest.raises(
-        DatasetError, match=r"no annotations of split valid below .* put them at .*valid\.json"
-    ):
+    with pytest.raises(DatasetError, match=r"split valid .*valid\.json"):
         YTVISDataset.open(tmp_path, "valid")
 
 
@@ -167,12 +165,12 @@ def test_a_picture_of_another_size_is_refused(tmp_path: Path) -> None:
     write_pictures(tmp_path)
     Image.fromarray(np.zeros((HEIGHT, WIDTH + 1, 3), np.uint8)).save(tmp_path / "pond" / "00001.jpg")
     dataset = YTVISDataset(write(tmp_path / "train.json", content()), tmp_path)
-    with pytest.raises(DatasetError, match="is 7x4, but annotated as 6x4"):
+    with pytest.raises(DatasetError, match=r"7x4, .* 6x4"):
         dataset.read_image(dataset.videos[0], 1)
 
 
 def test_without_a_folder_no_picture_can_be_read(dataset: YTVISDataset) -> None:
-    with pytest.raises(DatasetError, match="no folder of images was given"):
+    with pytest.raises(DatasetError, match="folder of images"):
         dataset.read_image(dataset.videos[0], 0)
 
 
@@ -299,17 +297,17 @@ def test_damaged_and_huge_archives_are_refused(
 ) -> None:
     path = tmp_path / "results.zip"
     path.write_bytes(b"PK no archive")
-    with pytest.raises(DatasetError, match="cannot be read: File is not a zip file"):
+    with pytest.raises(DatasetError, match="cannot be read"):
         read_results(path, dataset)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("results.json", json.dumps([result()] * 100))
     monkeypatch.setattr("segue.datasets.json_files.MAX_BYTES", 5000)
-    with pytest.raises(DatasetError, match=r"results\.json unpacks to \d+ bytes, from \d+; refused"):
+    with pytest.raises(DatasetError, match=r"results\.json unpacks"):
         read_results(path, dataset)
 
 
 def test_missing_files_are_named(tmp_path: Path, dataset: YTVISDataset) -> None:
-    with pytest.raises(DatasetError, match=r"no file .*results\.json"):
+    with pytest.raises(DatasetError, match=r"results\.json"):
         read_results(tmp_path / "results.json", dataset)
-    with pytest.raises(DatasetError, match=r"no folder .*nowhere of images"):
+    with pytest.raises(DatasetError, match="nowhere"):
         YTVISDataset(dataset.path, tmp_path / "nowhere")

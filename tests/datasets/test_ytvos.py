@@ -56,9 +56,9 @@ def test_videos_can_be_chosen_and_the_description_can_lie_elsewhere(root: Path, 
     (root / "meta.json").rename(tmp_path / "other" / "meta.json")
     folder = YtvosFolder(root, meta=tmp_path / "other" / "meta.json", videos=["f-b"])
     assert [video.name for video in folder] == ["f-b"]
-    with pytest.raises(DatasetError, match=r"does not describe video 0c"):
+    with pytest.raises(DatasetError, match="video 0c"):
         YtvosFolder(root, meta=tmp_path / "other" / "meta.json", videos=["0c"])
-    with pytest.raises(DatasetError, match=r"no file .*meta\.json"):
+    with pytest.raises(DatasetError, match=r"meta\.json"):
         YtvosFolder(root)
 
 
@@ -73,15 +73,15 @@ def test_names_that_leave_their_folder_are_refused(root: Path, name: str) -> Non
 
 
 def test_files_that_are_missing_are_named(root: Path) -> None:
-    with pytest.raises(DatasetError, match=r"no video 0c .*; there are 0a, f-b"):
+    with pytest.raises(DatasetError, match="video 0c"):
         YtvosFolder(root)["0c"]
-    with pytest.raises(DatasetError, match="video 0a: frame 00001 has no such file"):
+    with pytest.raises(DatasetError, match="video 0a: frame 00001"):
         YtvosFolder(root)["0a"].read_mask("00001")
     (root / "Annotations" / "0a" / "00005.png").unlink()
-    with pytest.raises(DatasetError, match=r"video 0a: .* given has no annotation: 3 \(00005\)"):
+    with pytest.raises(DatasetError, match=r"video 0a: .* 3 \(00005\)"):
         YtvosFolder(root)
     (root / "JPEGImages" / "0a" / "00010.jpg").unlink()
-    with pytest.raises(DatasetError, match="video 0a: no image of the annotated frames 00010"):
+    with pytest.raises(DatasetError, match=r"video 0a: .* 00010"):
         YtvosFolder(root)
     describe(root, {})
     with pytest.raises(DatasetError, match="describes no video"):

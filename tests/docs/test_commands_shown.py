@@ -50,13 +50,6 @@ def shown(text: str) -> Iterator[str]:
     yield from (code for code in in_sentences(text) if code.partition(" ")[0] == "segue")
 
 
-def broken_off(text: str) -> list[str]:
-    """Lines of code on a page that begin with an option though the line before them does not go on."""
-    blocks = re.findall(r"^ *```(?:bash|sh|shell|console)\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
-    whole = (line for block in blocks for line in block.replace("\\\n", " ").splitlines())
-    return [line for line in whole if re.match(r" *--?[a-z]", line)]
-
-
 def in_sentences(text: str) -> list[str]:
     """The code within the lines of a page."""
     return re.findall(r"(?<!`)`([^`]+)`(?!`)", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
@@ -90,12 +83,6 @@ def unknown(line: str) -> list[str]:
 def test_commands_on_pages_have_their_options(page: Path) -> None:
     lines = list(shown(page.read_text(encoding="utf-8")))
     assert {line: unknown(line) for line in lines if unknown(line)} == {}
-
-
-@pytest.mark.skipif(not PAGES[0].exists(), reason="the documentation is not beside the package")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_commands_of_several_lines_go_on(page: Path) -> None:
-    assert broken_off(page.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=" ".join)

@@ -65,22 +65,20 @@ def test_what_does_not_fit_the_film_is_reported_beforehand(tmp_path: Path) -> No
         FlowFiles(tmp_path, (1,))
     for index in range(4):
         save_flo(tmp_path / f"{index}.flo", motion(1, 1))
-    with pytest.raises(
-        FlowError, match="4 flow files for 6 frames; give one for each frame, or for each but"
-    ):
+    with pytest.raises(FlowError, match="4 flow files for 6 frames"):
         FlowFiles(tmp_path, (1,), 6)
     files = FlowFiles(tmp_path, (1,))
-    with pytest.raises(FlowError, match="4 flow files, none for frame 4"):
+    with pytest.raises(FlowError, match="frame 4"):
         files(4)
-    with pytest.raises(FlowError, match="one flow, but the network looks at 3: give the folders 1, 3, 5"):
+    with pytest.raises(FlowError, match="1, 3, 5"):
         FlowFiles(tmp_path, (1, 3, 5), 4)(0)
     for gap in (1, 3, 5):
         save_flo(tmp_path / str(gap) / "0.flo", motion(1, 1) if gap < 5 else np.ones((2, 2, 2)))
-    with pytest.raises(FlowError, match="frame 0: the flow files of its gaps differ in size"):
+    with pytest.raises(FlowError, match="frame 0: "):
         FlowFiles(tmp_path, (1, 3, 5), 1)(0)
     (tmp_path / "3/0.flo").unlink()
     cv2.imwrite(str(tmp_path / "3/0.png"), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
-    with pytest.raises(FlowError, match="a flow image; in folders by distance lie"):
+    with pytest.raises(FlowError, match="a flow image"):
         FlowFiles(tmp_path, (1, 3, 5), 1)(0)
 
 
@@ -112,7 +110,7 @@ def test_a_colour_wheel_tells_no_lengths(tmp_path: Path) -> None:
     wheel = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
     wheel[0] = (255, 120, 0)
     cv2.imwrite(str(tmp_path / "a.png"), wheel)
-    with pytest.raises(FlowError, match="white where nothing moves, as the colour wheel"):
+    with pytest.raises(FlowError, match="colour wheel"):
         read_flow_picture(tmp_path / "a.png")
-    with pytest.raises(FlowError, match="a flow image, where flow itself is needed"):
+    with pytest.raises(FlowError, match="a flow image"):
         read_flow(tmp_path / "a.png")

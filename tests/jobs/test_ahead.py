@@ -10,11 +10,9 @@ import pytest
 
 import segue
 from segue.jobs import tracking
-from segue.jobs.ahead import Ahead
 from segue.jobs.parts import Model, VideoSource
-from segue.jobs.tracking import open_track
+from segue.jobs.tracking import Ahead, open_track
 from segue.jobs.values import TrackJob
-from segue.sessions import TrackSession
 from segue.types import Image, PointPrompt
 from segue.video import open_source
 from segue.video.images import write_picture
@@ -63,7 +61,7 @@ def test_pictures_that_come_once_are_not_asked_for_ahead() -> None:
 
 
 def test_a_click_of_a_job_means_what_moves_with_it(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "make_prompter", lambda *_: lambda _: Stub())
+    monkeypatch.setattr(tracking, "make_prompter", lambda job: lambda _: Stub())
     job = TrackJob(
         source=VideoSource(place=str(film)),
         model=Model(name="stcn-lite"),
@@ -74,10 +72,8 @@ def test_a_click_of_a_job_means_what_moves_with_it(film: Path, monkeypatch: pyte
     with prepared.source:
         frames = iter(prepared.frames)
         first = next(frames)
-        given = prepared.prompts(first)
-        assert given is not None
-        assert isinstance(prepared.session, TrackSession)
-        result = prepared.session.step(first, given)
+        result = prepared.step(first)
+        assert result is not None
         assert overlap(result.mask == 1, filled(BODY)) > 0.7
         assert [frame.index for frame in frames] == [1]
 

@@ -15,7 +15,7 @@ from segue.cli.main import load_command
 from segue.cli.running import parse_job
 from segue.errors import ArgumentError
 from segue.jobs import ForegroundJob, InstancesJob, TrackJob, VideoJob, from_json, to_json
-from segue.jobs.options import PANELS, by_arguments, flags_of, offered
+from segue.options import PANELS, by_arguments, flags_of, offered
 
 JOBS: dict[str, type[VideoJob]] = {"track": TrackJob, "foreground": ForegroundJob, "instances": InstancesJob}
 

@@ -15,7 +15,7 @@ from segue.jobs import processes, run
 from segue.jobs.files import read_job
 from segue.jobs.observer import Observer
 from segue.jobs.processes import _finished
-from segue.jobs.values import AnnotateJob, TrainJob
+from segue.jobs.values import TrainJob
 
 
 @pytest.mark.parametrize(
@@ -120,32 +120,3 @@ def test_how_a_training_ended_is_reported(
     asked["ends"] = ends
     with pytest.raises(kind, match=message):
         run(TRAINING)
-
-
-def test_a_training_says_which_packages_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted: list[str] = []
-    monkeypatch.setattr(processes, "missing_packages", lambda extra: wanted.append(extra) or "scissors")
-    with pytest.raises(TrainingError, match="training needs scissors"):
-        run(TRAINING)
-    assert wanted == ["train"]
-
-
-def test_the_page_and_a_training_of_this_process_get_their_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    got: list[Any] = []
-    known = {
-        "segue_web.running:run_job": lambda job, observer: got.append((job, observer)),
-        "segue_train.running:run_job": got.append,
-    }
-    monkeypatch.setattr(processes, "resolve_name", known.__getitem__)
-    page, observer = AnnotateJob(film=Path("film.mp4")), Observer()
-    assert run(page, observer).paths == {}
-    processes.train_here(TRAINING)
-    assert got == [(page, observer), TRAINING]
-
-
-def test_the_page_of_a_run_gets_its_port_and_whether_to_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {"segue_web.running:live_page": lambda *given: given}
-    monkeypatch.setattr(processes, "resolve_name", known.__getitem__)
-    observer = Observer()
-    given: object = processes.live_page(observer, 8123, browser=True)
-    assert given == (observer, 8123, True)

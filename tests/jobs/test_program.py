@@ -23,11 +23,11 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Job]]:
     """The jobs that were carried out, and by what."""
     found: list[tuple[str, Job]] = []
     monkeypatch.setattr(program, "run", lambda job: found.append(("run", job)))
-    monkeypatch.setattr(program, "train_here", lambda job: found.append(("train_here", job)))
+    monkeypatch.setattr(program, "resolve_name", lambda name: lambda job: found.append((name, job)))
     return found
 
 
-@pytest.mark.parametrize(("job", "by"), [(EXPORT, "run"), (TRAINING, "train_here")])
+@pytest.mark.parametrize(("job", "by"), [(EXPORT, "run"), (TRAINING, "segue_train.running:run_job")])
 def test_the_job_of_the_file_is_done_and_a_training_in_this_process(
     job: Job, by: str, done: list[tuple[str, Job]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -60,12 +60,3 @@ def test_how_a_job_ended_is_an_exit_code_and_a_line(
     write_job(EXPORT, tmp_path / "job.json")
     assert main([str(tmp_path / "job.json")]) == code
     assert capsys.readouterr() == ("", said)
-
-
-@pytest.mark.parametrize("words", [[], ["a.json", "b.json"]])
-def test_anything_but_one_file_is_refused(
-    words: list[str], done: list[tuple[str, Job]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(words) == 2
-    assert not done
-    assert capsys.readouterr() == ("", "error: give one file with a job\n")

@@ -14,8 +14,7 @@ import pytest
 from segue.cancel import CancelToken
 from segue.errors import CheckpointError, PromptError, ResumeError, SourceError
 from segue.jobs import loop
-from segue.jobs.loop import FIRST_PASS, STATE, first_pass, forget_state, no_prompts, prompted
-from segue.jobs.loop import run_frames as run
+from segue.jobs.loop import FIRST_PASS, STATE, first_pass, forget_state, run_frames
 from segue.masks import read_index_mask
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, ObjectInfo, Segmentation
@@ -53,13 +52,25 @@ class Late(Checkpointable):
         return Segmentation(index, index / 10, mask, (ObjectInfo(1),))
 
 
+def opened(
+    session: Late,
+    prompts: Callable[[Frame], Any] = lambda frame: None,
+    resume: bool = False,
+    endless: bool = False,
+) -> Any:
+    """What a run takes of an open job."""
+    job = SimpleNamespace(outputs=SimpleNamespace(resume=resume))
+    source, step = SimpleNamespace(endless=endless), lambda frame: session.step(frame, prompts(frame))
+    return SimpleNamespace(session=session, step=step, job=job, source=source, required=None)
+
+
 def taken(
     folder: Path,
     session: Late,
     *,
     resume: bool = False,
     pictures: Any = None,
-    prompts: Callable[[Frame], Any] = no_prompts,
+    prompts: Callable[[Frame], Any] = lambda frame: None,
     report: Callable[[int], None] = lambda index: None,
     cancel: CancelToken | None = None,
     endless: bool = False,
@@ -76,16 +87,8 @@ def taken(
 
     frames = iter(source) if pictures is None else pictures(iter(source))
     with outputs.sink as sink:
-        run(
-            session,
-            frames,
-            prompted(session, prompts),
-            sink,
-            folder=outputs.paths["png"],
-            resume=resume,
-            report=note,
-            cancel=cancel,
-            endless=endless,
+        run_frames(
+            opened(session, prompts, resume, endless), frames, sink, outputs.paths["png"], note, cancel
         )
     return written
 
@@ -177,15 +180,7 @@ def test_a_run_is_saved_now_and_then_but_saving_takes_a_twentieth_of_the_time(
     session = Slow()
     frames = (Frame(index, index / 10, PICTURES[0]) for index in range(20))
     sink = SimpleNamespace(write=lambda *_: None, flush=lambda: None)
-    run(
-        session,
-        frames,
-        prompted(session, no_prompts),
-        sink,
-        folder=tmp_path,
-        resume=False,
-        report=lambda *_: None,
-    )
+    run_frames(opened(session), frames, sink, tmp_path, lambda *_: None)
     # At 30, the first time beyond 20; saved at 33, and not before 60 seconds later.
     assert saved == [3, 10, 17]
 

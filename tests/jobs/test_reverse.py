@@ -65,12 +65,12 @@ def test_frames_come_in_chunks_and_on_their_stride(lite: STCNLite, monkeypatch: 
 
 
 def test_reverse_goes_with_prompts_on_frames_that_are_there(lite: STCNLite) -> None:
-    with pytest.raises(ArgumentError, match="leave out auto and required"):
+    with pytest.raises(ArgumentError, match="reverse"):
         tracked(list(FRAMES), MASKS[0], lite, reverse=True, required={3})
-    with pytest.raises(ArgumentError, match="leave out auto and required"):
+    with pytest.raises(ArgumentError, match="reverse"):
         tracked(list(FRAMES), segue.Auto(), lite, reverse=True)
     for missing in (LAST + 1, LAST + 100):
-        with pytest.raises(PromptError, match=f"prompt for frame {missing}, but"):
+        with pytest.raises(PromptError, match=f"frame {missing}"):
             tracked(list(FRAMES), {missing: MASKS[0]}, lite, reverse=True)
     results: list[Segmentation] = []
     bounds: list[dict[str, Any]] = [{"end": 3}, {"end": 0.3}, {"duration": 0.3}]
@@ -78,13 +78,13 @@ def test_reverse_goes_with_prompts_on_frames_that_are_there(lite: STCNLite) -> N
         for missing in (3, 4):
             short = segue.open_source(list(FRAMES), fps=10, **bound)
             running = segue.track(short, {missing: MASKS[0]}, model=lite, device="cpu", reverse=True)
-            with pytest.raises(PromptError, match=f"prompt for frame {missing}, but"):
+            with pytest.raises(PromptError, match=f"frame {missing}"):
                 results.extend(running)
             assert not results, "nothing is followed for a prompt that cannot be reached"
         short = segue.open_source(list(FRAMES), fps=10, **bound)
         found = tracked(short, {2: MASKS[0]}, lite, reverse=True)
         assert [result.index for result in found] == [0, 1, 2]
-    with pytest.raises(PromptError, match="prompt for frame 4, but the frames go in steps of 3"):
+    with pytest.raises(PromptError, match="frame 4"):
         tracked(segue.open_source(list(FRAMES), stride=3), {4: MASKS[0], 6: MASKS[0] * 2}, lite, reverse=True)
 
 

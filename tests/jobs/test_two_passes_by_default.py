@@ -10,11 +10,8 @@ import pytest
 from PIL import Image
 
 import segue
-from segue.jobs.foreground import foreground_session
-from segue.jobs.options import ForegroundOptions
 from segue.models.mustan_lite import MustanLite
 from segue.sessions.two_passes import TwoPasses
-from segue.video import open_source
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), np.uint8)
 
@@ -28,8 +25,7 @@ def film(tmp_path: Path) -> Path:
 
 def twice(source: Any, model: Any = None, scene: Any = "median", **options: Any) -> bool:
     model = MustanLite().eval() if model is None else model
-    frames = foreground_session(open_source(source), model, ForegroundOptions(**options), scene=scene)[1]
-    return isinstance(frames, TwoPasses)
+    return isinstance(segue.foreground(source, model=model, scene=scene, **options).frames, TwoPasses)
 
 
 def test_files_are_gone_through_twice(film: Path) -> None:
@@ -54,7 +50,7 @@ def test_a_camera_that_pans_is_followed_in_one_pass(
     others = {name: given.pop(name) for name in ("scene", "model") if name in given}
     model = others.get("model", MustanLite().eval())
     scene = others.get("scene", "median")
-    session, _ = foreground_session(open_source(film), model, ForegroundOptions(**given), scene=scene)
+    session = segue.foreground(film, model=model, scene=scene, **given).session
     assert ("follow" in session._stages.names) == followed
 
 

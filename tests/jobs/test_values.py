@@ -159,16 +159,16 @@ def test_conflicts_are_found_for_the_whole_plan(tmp_path: Path) -> None:
         return TrackJob(source=VideoSource(place=str(tmp_path / source)), model=LITE, outputs=outputs)
 
     check_plan([track("a"), track("b"), TrainJob(network="stm", folder=tmp_path / "runs")])
-    with pytest.raises(SinkError, match="jobs 1 and 3 of the plan both write there"):
+    with pytest.raises(SinkError, match="jobs 1 and 3"):
         check_plan([track("a"), track("b"), track("a")])
-    with pytest.raises(SinkError, match="jobs 1 and 2 of the plan both write there"):
+    with pytest.raises(SinkError, match="jobs 1 and 2"):
         check_plan([TrainJob(network="stm", folder=tmp_path / "runs"), track("runs/a")])
-    with pytest.raises(SinkError, match="jobs 1 and 2 of the plan both write there"):
+    with pytest.raises(SinkError, match="jobs 1 and 2"):
         check_plan([track("runs/a"), TrainJob(network="stm", folder=tmp_path / "runs")])
     weights = Model(name="stm", weights=tmp_path / "runs" / "stm.safetensors")
     reads = track("a").model_copy(update={"model": weights})
     check_plan([TrainJob(network="stm", folder=tmp_path / "runs"), reads])
-    with pytest.raises(SinkError, match="job 2 of the plan writes there, and job 1 reads it"):
+    with pytest.raises(SinkError, match="job 1"):
         check_plan([reads, TrainJob(network="stm", folder=tmp_path / "runs")])
     (tmp_path / "c" / "masks").mkdir(parents=True)
     with pytest.raises(SinkError, match="exists already"):

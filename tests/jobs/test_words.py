@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 
-from segue.errors import PromptError, TrainingError
-from segue.jobs.processes import settings_of, value_of, words_of
-from segue.jobs.prompting import plan_prompts
-from segue.jobs.typed import typed_prompts
-from segue.jobs.values import TrainJob
+from segue.errors import PromptError
+from segue.jobs.parts import Model, VideoSource
+from segue.jobs.tracking import plan_prompts
+from segue.jobs.values import TrackJob
+from segue.prompts.parse import typed_prompts
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt
 
 FIRST = Frame(4, 0.4, np.zeros((6, 8, 3), np.uint8))
@@ -40,52 +37,17 @@ def test_prompts_name_frames_and_objects() -> None:
     )
     assert not typed_prompts([], ["0,0,1,1"], [], [])[0].fill  # type: ignore[union-attr]
     for text in ("12@0", "12@65536", "12@x"):
-        with pytest.raises(PromptError, match="give FRAME@ID"):
+        with pytest.raises(PromptError, match="remove"):
             typed_prompts([], [], [], [text])
 
 
 @pytest.mark.parametrize(("frame", "there"), [(4, True), (6, True), (5, False), (3, False), (2, False)])
 def test_a_prompt_has_a_frame_among_those_of_the_source(frame: int, there: bool) -> None:
-    value = BoxPrompt(1, (0, 0, 4, 4), frame=frame)
+    source = VideoSource(place="dog.mp4", stride=2)
+    prompts = (BoxPrompt(1, (0, 0, 4, 4), frame=frame),)
+    job = TrackJob(source=source, model=Model(name="stcn-lite"), prompts=prompts)
     if there:
-        assert list(plan_prompts([value], FIRST, SIZE, 2, fit=False)) == [frame]
+        assert list(plan_prompts(job, FIRST, SIZE)) == [frame]
     else:
-        with pytest.raises(PromptError, match=f"prompt for frame {frame}, but .* steps of 2 from 4 on"):
-            plan_prompts([value], FIRST, SIZE, 2, fit=False)
-
-
-@pytest.mark.parametrize(
-    ("words", "settings"),
-    [
-        ([], {}),
-        (["--steps", "4"], {"steps": "4"}),
-        (["--steps=4", "--deep"], {"steps": "4", "deep": True}),
-        (["--deep", "--steps=a=b"], {"deep": True, "steps": "a=b"}),
-        (["--data", "a", "--data=b@5", "--data", "c"], {"data": ("a", "b@5", "c")}),
-        (["--name="], {"name": ""}),
-        (["--shift", "-3"], {"shift": "-3"}),
-    ],
-)
-def test_options_of_a_training_are_settings_by_name(words: list[str], settings: dict[str, Any]) -> None:
-    assert settings_of(words) == settings
-
-
-def test_a_word_that_is_no_option_is_refused() -> None:
-    with pytest.raises(TrainingError, match="'steps': expected an option"):
-        settings_of(["--rate", "1", "steps"])
-
-
-def test_settings_are_typed_again_with_the_folder_of_the_weights() -> None:
-    settings = {"steps": 4, "data": ("a", "b"), "include-val": True, "overwrite": False, "seed": None}
-    job = TrainJob(network="stm", settings=settings, folder=Path("out"))
-    assert words_of(job) == ["--steps=4", "--data=a", "--data=b", "--include-val", "--out=out"]
-    again = job.model_copy(update={"overwrite": True, "settings": {}})
-    assert words_of(again) == ["--out=out", "--overwrite"]
-    assert words_of(job.model_copy(update={"resume": True}))[-1] == "--resume"
-
-
-def test_the_value_of_an_option_stands_behind_it() -> None:
-    words = ["--out", "a", "--seed=3", "--name=", "--last"]
-    assert [value_of(words, name) for name in ("--out", "--seed", "--name")] == ["a", "3", ""]
-    assert value_of(words, "--last") is None
-    assert value_of(words, "--sea") is None
+        with pytest.raises(PromptError, match=f"frame {frame}"):
+            plan_prompts(job, FIRST, SIZE)

@@ -85,7 +85,7 @@ def test_a_string_that_was_changed_is_refused_or_is_another_sound_mask(
 @given(CLIPS)
 def test_a_string_that_was_cut_off_is_refused(masks: npt.NDArray[np.bool_]) -> None:
     rle = encode_rle(masks[0])
-    with pytest.raises(DatasetError, match=r"segmentations\[1\]: run lengths"):
+    with pytest.raises(DatasetError, match=r"segmentations\[1\]: "):
         RleTrack.parse([rle, {**rle, "counts": rle["counts"][:-1]}], masks.shape[1:])
 
 
@@ -147,5 +147,5 @@ def test_a_damaged_entry_is_refused_with_its_frame(entry: Any, message: str) -> 
 
 @pytest.mark.parametrize("size", [(0, 4), (4, -1), (2.0, 4), ("2", 4), (2**14, 2**13)])
 def test_sizes_that_no_video_has_are_refused(size: tuple[Any, Any]) -> None:
-    with pytest.raises(DatasetError, match=r"^size .* \(height x width\)"):
+    with pytest.raises(DatasetError, match=r"^size "):
         check_size(*size)

@@ -102,9 +102,7 @@ def test_missing_frames_and_sequences_are_listed_and_nothing_is_scored(
     for name in ("00000", "00003", "00005"):
         (tmp_path / "results" / "goat" / f"{name}.png").unlink()
     shutil.rmtree(tmp_path / "results" / "bear")
-    with pytest.raises(
-        DatasetError, match=r"results lacks all frames of bear and 1 frame: goat 00003; .*missing=.empty"
-    ):
+    with pytest.raises(DatasetError, match=r"bear .*: goat 00003"):
         evaluate_davis(tmp_path / "results", davis)
 
 
@@ -151,5 +149,5 @@ def test_a_view_shows_masks_as_they_are_compared(tmp_path: Path) -> None:
     assert view.truth.max() == 2
     assert view.image is not None
     assert view.image.shape == (40, 50, 3)
-    with pytest.raises(DatasetError, match="frame 77 was not scored"):
+    with pytest.raises(DatasetError, match="frame 77"):
         evaluation.view("bear", "77")

@@ -84,9 +84,9 @@ def test_ignored_labels_count_for_nothing_and_85_is_officially_background() -> N
 def test_frames_that_do_not_fit_are_refused() -> None:
     accumulator = ForegroundAccumulator("baseline/office", roi=np.ones((4, 5), np.bool_))
     labels = np.zeros((4, 5), np.uint8)
-    with pytest.raises(DatasetError, match=r"baseline/office: the result is \(5, 4\), its labels \(4, 5\)"):
+    with pytest.raises(DatasetError, match=r"baseline/office: .*\(5, 4\)"):
         accumulator.update(labels.T, labels)
     with pytest.raises(DatasetError, match="a video has one size"):
         accumulator.update(labels.T, labels.T)
-    with pytest.raises(DatasetError, match="the result is float32; give integers or bool"):
+    with pytest.raises(DatasetError, match="float32"):
         accumulator.update(labels.astype(np.float32), labels)

@@ -133,6 +133,7 @@ def test_tables_name_videos_and_classes_and_remarks_what_is_missing(tmp_path: Pa
     evaluation = evaluate_ytvis(tmp_path / "results.json", tmp_path / "truth.json")
     precisions = {name: row["AP"] for name, row in evaluation.sequences.items()}
     assert precisions == pytest.approx({"clip1": 1, "clip2": 0})
+    assert evaluation.series["clip1"]["IoU"].values == pytest.approx([1] * FRAMES)
     assert evaluation.categories["class 1"]["AR10"] == 0.5
     assert evaluation.remarks == (
         "1 of 2 videos have no results, their objects count as missed: clip2",
@@ -182,18 +183,18 @@ def test_what_the_writer_of_results_wrote_scores_1(tmp_path: Path) -> None:
 def test_a_video_that_is_added_twice_is_refused() -> None:
     accumulator = YTVISAccumulator(CATEGORIES)
     accumulator.update(3, [], [])
-    with pytest.raises(DatasetError, match="video 3 was added before"):
+    with pytest.raises(DatasetError, match="video 3"):
         accumulator.update(3, [], [])
 
 
 def test_masks_of_two_sizes_are_refused() -> None:
     other = DetectedInstance(1, 0.5, track(np.ones((FRAMES, 4, 4), np.bool_)))
-    with pytest.raises(DatasetError, match=r"video 1: masks have different sizes \[\(4, 4\), \(6, 8\)\]"):
+    with pytest.raises(DatasetError, match=r"video 1: .*\(4, 4\)"):
         YTVISAccumulator(CATEGORIES).update(1, [entry()], [other])
 
 
 def test_results_on_a_set_without_annotations_are_refused(tmp_path: Path) -> None:
     video = {"id": 1, "height": 6, "width": 8, "length": 1, "file_names": ["clip/0.jpg"]}
     (tmp_path / "valid.json").write_text(json.dumps({"videos": [video], "categories": []}))
-    with pytest.raises(DatasetError, match="no annotations; results on it can only be scored by"):
+    with pytest.raises(DatasetError, match="no annotations"):
         evaluate_ytvis(tmp_path / "results.json", tmp_path / "valid.json")

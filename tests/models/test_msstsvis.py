@@ -87,7 +87,7 @@ def test_temporal_attention_is_that_of_the_release() -> None:
 
 
 def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:
-    with pytest.raises(ValueError, match="width is 300; it must be a multiple of the 8 heads"):
+    with pytest.raises(ValueError, match="width is 300"):
         SelfAttention(300, 8)
 
 

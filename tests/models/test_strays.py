@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from segue.jobs.options import TrackOptions
+from segue.jobs.parts import TrackOptions
 from segue.jobs.tracking import make_schedule
 from segue.models.stcn import STCNLite
 
@@ -13,6 +13,6 @@ from segue.models.stcn import STCNLite
 def test_reach_is_the_network_s_own_or_what_is_asked_for(
     max_jump: float | None, expected: float | None
 ) -> None:
-    assert make_schedule(STCNLite.schedule, TrackOptions(max_jump=max_jump)).max_jump == expected
+    assert make_schedule(STCNLite, TrackOptions(max_jump=max_jump)).max_jump == expected
     with pytest.raises(ValueError, match="max_jump"):
-        make_schedule(STCNLite.schedule, TrackOptions(max_jump=3))
+        make_schedule(STCNLite, TrackOptions(max_jump=3))

@@ -107,16 +107,14 @@ def test_prompters_are_found_by_name_or_file(
     save_file(sam2_network.state_dict(), file)
     made = find_prompter(str(file), device="cpu")(image)
     assert isinstance(made, SAM2Prompter)
-    with pytest.raises(
-        PromptError, match=r"neither a weight file nor one of segue-prompt, segue-prompt-free, grabcut"
-    ):
+    with pytest.raises(PromptError, match=r"prompter"):
         find_prompter("sam2")
     with pytest.raises(PromptError, match=r"onnx needs its file"):
         find_prompter("onnx")
     other = tmp_path / "other.safetensors"
     save_file({"key_encoder.stem.weight": torch.zeros(1)}, other)
-    with pytest.raises(PromptError, match=r"holds weights of stcn-lite; prompters are segue-prompt, "):
+    with pytest.raises(PromptError, match=r"stcn-lite"):
         find_prompter(str(other))
-    with pytest.raises(PromptError, match=r"no prompter is called 'nobody'; known are"):
+    with pytest.raises(PromptError, match=r"nobody"):
         find_prompter("nobody", file)
     assert {"sam2-tiny", "sam2-large"} <= set(PROMPTERS.names)

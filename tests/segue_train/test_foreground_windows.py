@@ -11,9 +11,9 @@ import torch
 from segue.datasets.cdnet import open_cdnet
 from segue.datasets.foreground import ForegroundSequence
 from segue.errors import DatasetError
-from segue_train import foreground_windows
+from segue_train import foreground_videos
 from segue_train.foreground_material import gather_videos
-from segue_train.foreground_windows import WindowBatches, WindowSampler
+from segue_train.foreground_videos import WindowBatches, WindowSampler
 from tests.datasets.foreground_videos import save
 from tests.segue_train.scenes import save_scene
 
@@ -37,8 +37,8 @@ def videos(root: Path) -> list[ForegroundSequence]:
 
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave images as they are."""
-    monkeypatch.setattr(foreground_windows, "augment", lambda rng, sample: sample)
-    monkeypatch.setattr(foreground_windows, "cut", lambda rng, pictures, size: list(pictures))
+    monkeypatch.setattr(foreground_videos, "augment", lambda rng, sample: sample)
+    monkeypatch.setattr(foreground_videos, "cut", lambda rng, pictures, size, scale: list(pictures))
 
 
 def test_videos_that_were_rendered_bring_depth_and_others_none(

@@ -85,9 +85,9 @@ def test_what_is_wrong_is_named(tmp_path: Path, seen: dict[str, Any]) -> None:
     names = tmp_path / "names.json"
     for text, complaint in (
         ('{"toy": "otter"}', "toy: COCO has no category otter"),
-        ('{"toy": 3}', "toy: a name or a list"),
-        ("[]", "a JSON object was expected"),
-        ("{", "cannot be read as JSON"),
+        ('{"toy": 3}', "names.json is no .* toy"),
+        ("[]", "names.json is no "),
+        ("{", "names.json is no "),
     ):
         names.write_text(text)
         with pytest.raises(DatasetError, match=complaint):

@@ -98,7 +98,7 @@ def test_options_of_mustan_reach_the_network(root: Path, tmp_path: Path, seen: d
     options = {"frames": 3, "causal": True, "frm": "attention", "context": "early"}
     small = {"background": False, "depth_channels": 0, "rlim": False, "width": 0.5}
     assert seen["recipe"].options == {**options, **small}
-    assert [video.name for video in seen["validate"].videos] == ["office", "office"]
+    assert [video.name for video, _ in seen["validate"].keywords["videos"]] == ["office", "office"]
 
 
 def test_mustan2_learns_from_a_pool_and_sees_the_past(root: Path, tmp_path: Path) -> None:

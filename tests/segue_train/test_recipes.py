@@ -72,16 +72,6 @@ def test_a_step_of_stcn_trains_all_but_the_statistics_of_norms(material: Materia
     assert {"network.key_encoder.conv1.weight", "network.key_encoder.bn1.weight"} <= moved
 
 
-def test_a_two_object_stage_adds_one_orthogonal_channel_to_stage_0(tmp_path: Path) -> None:
-    first = STCN(single_object=True)
-    write_checkpoint(tmp_path / "s0.safetensors", first.state_dict(), {})
-    second = STCN()
-    stcn.fill(second, tmp_path / "s0.safetensors")
-    stem = second.value_encoder.conv1.weight
-    assert torch.equal(stem[:, :4], first.value_encoder.conv1.weight)
-    torch.testing.assert_close(stem[:, 4].flatten(1).T @ stem[:, 4].flatten(1), torch.eye(49))
-
-
 def test_trunks_start_from_torchvision_names(tmp_path: Path) -> None:
     source, network = STCN(), STCN()
     key = {name.replace("res2.", "layer1."): value for name, value in source.key_encoder.state_dict().items()}

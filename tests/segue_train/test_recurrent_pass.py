@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from segue.models.cutie import Cutie
 from segue.models.xmem import XMem
+from segue_train.clip_pass import Draws, Output, cutie_pass, xmem_pass
 from segue_train.losses import (
     bootstrap_fraction,
     bootstrapped_cross_entropy,
@@ -21,7 +22,6 @@ from segue_train.losses import (
     uncertain_points,
 )
 from segue_train.recipes.cutie import cutie_loss
-from segue_train.recurrent_pass import Draws, Output, cutie_pass, xmem_pass
 from tests.clips import clip
 from tests.fill import fill
 from tests.golden_arrays import Golden

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from segue.models.cutie import Cutie
-from segue.models.xmem import XMem
 from segue.weights import write_checkpoint
 from segue_train.clips import Clip
 from segue_train.footage import Material, gather
@@ -97,26 +96,3 @@ def test_a_video_stage_adds_orthogonal_channels_to_stage_0(tmp_path: Path) -> No
     compress = second.pixel_fuser.sensory_compress.weight
     assert torch.equal(compress[:, :257], first.pixel_fuser.sensory_compress.weight)
     assert float(compress[:, 257].detach().norm()) == pytest.approx(1, abs=1e-4)
-
-
-def test_trunks_start_from_torchvision_names(tmp_path: Path) -> None:
-    source: Any = XMem()
-    network = XMem()
-    key = {name.replace("res2.", "layer1."): value for name, value in source.key_encoder.state_dict().items()}
-    value = {
-        name: tensor[:, :3] if name == "conv1.weight" else tensor
-        for name, tensor in source.value_encoder.state_dict().items()
-        if not name.startswith(("fuser.", "hidden"))
-    }
-    write_checkpoint(tmp_path / "r50.safetensors", key, {})
-    write_checkpoint(tmp_path / "r18.safetensors", value, {})
-    stcn.load_trunks(
-        network.key_encoder, network.value_encoder, tmp_path / "r50.safetensors", tmp_path / "r18.safetensors"
-    )
-    assert torch.equal(network.key_encoder.conv1.weight, source.key_encoder.conv1.weight)
-    other: Any = Cutie("base")
-    stcn.load_trunks(
-        other.pixel_encoder, other.mask_encoder, tmp_path / "r50.safetensors", tmp_path / "r18.safetensors"
-    )
-    assert torch.equal(other.pixel_encoder.res2[0].conv1.weight, source.key_encoder.res2[0].conv1.weight)
-    assert torch.equal(other.mask_encoder.conv1.weight[:, :3], source.value_encoder.conv1.weight[:, :3])

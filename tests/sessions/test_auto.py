@@ -226,11 +226,6 @@ def test_objects_that_are_out_of_sight_for_long_are_followed_no_longer() -> None
     assert sizes[20:] == [sizes[20]] * 180
 
 
-@pytest.mark.slow
-def test_ten_thousand_frames_are_flat() -> None:
-    assert max(followed_over(10_000)) == PATIENCE + 1
-
-
 def test_an_object_that_comes_back_in_time_keeps_its_id(trained: MemoryNetwork) -> None:
     """Hidden for fewer looks than it takes to be dropped, then for more."""
     black = np.zeros_like(FRAMES[0])

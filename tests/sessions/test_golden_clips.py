@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 import segue
-from segue.jobs.loop import only_required
+from segue.jobs.loop import step_required
 from segue.models.base import MemoryNetwork, Schedule
 from segue.models.stcn import STCN
 from segue.models.stm import STM
@@ -77,9 +77,8 @@ def all_that_is_segmented(
 ) -> Run:
     """Results of the required frames and of those that become memory; the golden file has both."""
     session = Recorded(network, Schedule(mem_every=3), device="cpu")
-    step = only_required(session, lambda frame: prompts.get(frame.index), required)
     for t, image in enumerate(frames):
-        step(Frame(t, t / 25, image))
+        step_required(session, Frame(t, t / 25, image), prompts.get(t), required)
     return Run(session.seen, len(frames))
 
 

@@ -221,13 +221,13 @@ def test_after_the_last_id_of_a_mask_file_free_ids_are_given_once_more() -> None
 def test_what_does_not_fit_is_refused() -> None:
     session = InstanceSession(network(), OPTIONS, device="cpu")
     session.step(frames(1)[0])
-    with pytest.raises(SourceError, match="frame 0 is 20x30, but the frames before are 56x40"):
+    with pytest.raises(SourceError, match=r"frame 0 is 20x30, .* 56x40"):
         session.step(frames(1, (30, 20))[0])
     with pytest.raises(PromptError, match="found without prompts"):
         session.step(frames(1)[0], np.zeros((40, 56), np.uint8))
     with pytest.raises(ValueError, match="window is 3 and overlap 3"):
         WindowOptions(window=3, overlap=3)
-    with pytest.raises(PromptError, match="no class 'cow'; there are dog"):
+    with pytest.raises(PromptError, match="class 'cow'"):
         allowed_classes(["cow"], {1: "dog"})
     assert allowed_classes(["dog", "2"], {1: "dog", 2: "cat"}) == {1, 2}
 

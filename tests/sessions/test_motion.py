@@ -51,6 +51,13 @@ def test_what_moves_is_found_whatever_the_camera_does(finder: MotionDetector, ca
     assert ((found > 0) & (mask > 0)).sum() / ((found > 0) | (mask > 0)).sum() > 0.7
 
 
+def test_what_moves_is_one_object_after_the_way_there_and_back() -> None:
+    frames, mask = film(0, 3)
+    found = MotionDetector(TrackSession("stcn-lite", device="cpu"))(*frames)
+    assert len(found) == 1
+    assert ((found.mask > 0) & (mask > 0)).sum() / ((found.mask > 0) | (mask > 0)).sum() > 0.7
+
+
 class KnownFlow:
     """Optical flow that is known: on the way to the second image more seems to move than to the third."""
 

@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from segue.errors import ArgumentError
-from segue.jobs.options import TrackOptions
-from segue.jobs.tracking import track_session
+from segue.jobs.parts import TrackOptions
+from segue.jobs.tracking import make_schedule
 from segue.layers.attention import Similarity, affinity
 from segue.models.memory import MemoryTable
 from segue.models.memory.similarity import key_rows, query_rows
 from segue.models.xmem import XMem
+from segue.sessions import TrackSession
 from tests.clips import clip
 from tests.lite import lively_lite
 
@@ -93,21 +94,21 @@ def test_a_session_hands_the_uncertainty_of_its_masks_on(monkeypatch: pytest.Mon
     frames, masks = clip(5, 4, 48, 64, 2)
     network = lively_lite()
     options = TrackOptions(settings={"uncertainty_penalty": 2.0})
-    session = track_session(network, options, device="cpu")
+    session = TrackSession(network, make_schedule(network, options), device="cpu")
     for t, image in enumerate(frames):
         session.step(image, masks[0] if t == 0 else None)
     assert [pinned for pinned, _ in writes] == [True, False, False, False]
     assert writes[0][1] == pytest.approx(0, abs=1e-5)
     assert all(0 < uncertain <= 1 for _, uncertain in writes[1:])
     writes.clear()
-    track_session(network, TrackOptions(), device="cpu").step(frames[0], masks[0])
+    TrackSession(network, device="cpu").step(frames[0], masks[0])
     assert writes == [(True, 0.0)]
 
 
 def test_an_uncertainty_penalty_that_nothing_heeds_is_refused() -> None:
     asked = TrackOptions(settings={"uncertainty_penalty": 2.0})
-    with torch.device("meta"), pytest.raises(ArgumentError, match="this network does not use it; STCN"):
-        track_session(XMem(), asked, device="cpu")
+    with pytest.raises(ArgumentError, match="uncertainty_penalty"):
+        make_schedule(XMem, asked)
     below = TrackOptions(settings={"uncertainty_penalty": -1.0})
-    with pytest.raises(ArgumentError, match=r"uncertainty_penalty is -1\.0, but must be at least 0"):
-        track_session(lively_lite(), below, device="cpu")
+    with pytest.raises(ArgumentError, match="uncertainty_penalty"):
+        make_schedule(XMem, below)

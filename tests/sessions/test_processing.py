@@ -140,7 +140,7 @@ def test_a_short_side_of_ones_own() -> None:
         256,
     )
     assert ImageProcessor(network)(pictures(1, 256, 512)).pixel_values.shape == (1, 3, 256, 512)
-    with pytest.raises(ArgumentError, match="short_side is 0, but must be at least 1"):
+    with pytest.raises(ArgumentError, match="short_side is 0"):
         ImageProcessor(network, short_side=0)
 
 
@@ -157,7 +157,7 @@ def test_pictures_of_all_kinds_are_taken_and_others_refused() -> None:
     ]
     values = [processor(way).pixel_values for way in ways]
     assert all(torch.equal(value, values[0]) for value in values)
-    with pytest.raises(ArgumentError, match="images of one size; there are 70x64, 80x64"):
+    with pytest.raises(ArgumentError, match="70x64, 80x64"):
         processor([picture, other[:, :70]])
     with pytest.raises(ArgumentError, match="there are none"):
         processor([])

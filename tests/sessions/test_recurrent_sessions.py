@@ -107,18 +107,6 @@ def test_a_restored_session_goes_on_bit_by_bit(
     assert_same(follow(second, PROMPTS, first=8), whole[8:])
 
 
-@one
-def test_a_look_ahead_changes_nothing(
-    system: tuple[Any, LongTermSchedule], whole: list[Segmentation]
-) -> None:
-    session, results = new_session(system), []
-    for t, image in enumerate(FRAMES):
-        if session.ids:
-            session.peek(Frame(t, t / 10, image))
-        results.append(session.step(Frame(t, t / 10, image), PROMPTS.get(t)))
-    assert_same(results, whole)
-
-
 @both
 def test_a_step_that_fails_can_be_taken_again(
     system: tuple[Any, LongTermSchedule], whole: list[Segmentation], monkeypatch: pytest.MonkeyPatch
@@ -135,15 +123,6 @@ def test_a_step_that_fails_can_be_taken_again(
             with pytest.raises(RuntimeError, match="no room"):
                 follow(session, PROMPTS, first=4, end=5)
     assert_same(follow(session, PROMPTS, first=4), whole[4:])
-
-
-@one
-def test_objects_in_several_passes_give_the_same_results(system: tuple[Any, LongTermSchedule]) -> None:
-    prompts = {0: MASKS[0]}
-    expected = follow(new_session(system), prompts, end=5)
-    results = follow(new_session(system, memory_limit=1), prompts, end=5)
-    for one, other in zip(results, expected, strict=True):
-        np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-4)
 
 
 def nbytes(session: TrackSession) -> int:
@@ -176,7 +155,7 @@ def test_without_long_term_memory_the_bound_on_frames_holds(system: tuple[Any, L
 
 
 @one
-@pytest.mark.parametrize("long_term", [False, True])
+@pytest.mark.parametrize("long_term", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_permanent_frames_never_make_room(
     system: tuple[Any, LongTermSchedule], long_term: bool, tmp_path: Path
 ) -> None:
@@ -213,16 +192,6 @@ def test_objects_that_leave_take_what_was_kept_of_them_along(system: tuple[Any, 
     assert not session.step(Frame(7, 0.7, FRAMES[7])).mask.any()
     again = session.step(Frame(8, 0.8, FRAMES[8]), MASKS[8])
     assert again.ids == (1, 2, 3)
-
-
-@one
-def test_a_mask_for_some_of_the_known_objects_corrects_them(system: tuple[Any, LongTermSchedule]) -> None:
-    """The releases raise here."""
-    session = new_session(system)
-    follow(session, {0: MASKS[0]}, end=3)
-    result = session.step(Frame(3, 0.3, FRAMES[3]), [MaskPrompt(1, MASKS[3] == 1)])
-    assert np.array_equal(result.mask == 1, MASKS[3] == 1)
-    assert result.ids == (1, 2, 3)
 
 
 def test_the_schedule_of_another_network_keeps_what_it_says(xmem_network: XMem) -> None:
@@ -278,19 +247,3 @@ def test_a_network_without_recurrent_state_follows() -> None:
     session = TrackSession(network, SMALL["xmem"], device="cpu")
     assert len(follow(session, PROMPTS)) == len(FRAMES)
     assert not any("sensory" in name for name in session.tracker.state()[0])
-
-
-def test_both_sizes_have_their_own_files(tmp_path: Path, cutie_small_network: Cutie) -> None:
-    from segue.errors import CheckpointError
-    from segue.weights import convert, load
-
-    torch.save(cutie_small_network.state_dict(), tmp_path / "file.pth")
-    assert convert(tmp_path / "file.pth", tmp_path / "file.safetensors").name == "cutie-small"
-    with pytest.raises(CheckpointError, match="holds weights of cutie-small, not of cutie"):
-        load("cutie", tmp_path / "file.safetensors")
-    torch.save({"network": XMem(hidden_channels=0).state_dict()}, tmp_path / "x.pth")
-    with pytest.raises(CheckpointError, match="holds weights of xmem-no-sensory, not of xmem"):
-        load("xmem", tmp_path / "x.pth")
-    loaded = load("xmem-no-sensory", tmp_path / "x.pth")
-    assert isinstance(loaded, XMem)
-    assert loaded.hidden_channels == 0

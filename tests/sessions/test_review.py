@@ -37,7 +37,7 @@ def test_the_worst_come_first_and_no_two_of_an_object_are_close() -> None:
 
 def test_a_track_without_end_keeps_its_worst_frames_in_bounded_memory() -> None:
     review = ReviewList()
-    for index in range(30 * KEPT):
+    for index in range(4 * KEPT):
         review.add(frame(index, 0.1 if index == 7 else 0.5))
     assert review.worst(most=1) == [Doubt(7, 1, 0.1)]
     assert len(review._found) <= KEPT

@@ -294,7 +294,7 @@ def test_without_any_object_left_masks_are_empty_until_one_comes(lite: STCNLite)
 def test_removing_what_is_not_there_is_refused(lite: STCNLite) -> None:
     session = new_session(lite)
     follow(session, {0: FIRST}, end=2)
-    with pytest.raises(PromptError, match=r"cannot remove object 9: followed are 1, 2, 3"):
+    with pytest.raises(PromptError, match="object 9"):
         session.step(frame(2), [RemovePrompt(9)])
 
 
@@ -323,7 +323,7 @@ def test_more_objects_than_supported_are_refused(lite: STCNLite, monkeypatch: py
 
 def test_masks_of_another_size_are_fitted_when_asked(lite: STCNLite) -> None:
     small = FIRST[::2, ::2]
-    with pytest.raises(PromptError, match="the mask is 32x24 pixels, the frame 64x48"):
+    with pytest.raises(PromptError, match=r"32x24 .* 64x48"):
         new_session(lite).step(frame(0), small)
     result = new_session(lite, fit=True).step(frame(0), small)
     assert np.array_equal(result.mask[::2, ::2], small)
@@ -332,7 +332,7 @@ def test_masks_of_another_size_are_fitted_when_asked(lite: STCNLite) -> None:
 def test_frames_of_another_size_are_refused(lite: STCNLite) -> None:
     session = new_session(lite)
     follow(session, {0: FIRST}, end=2)
-    with pytest.raises(SourceError, match="frame 2 is 32x48, but the frames before it are 64x48"):
+    with pytest.raises(SourceError, match=r"frame 2 is 32x48, .* 64x48"):
         session.step(Frame(2, 0.2, FRAMES[2][:, :32]))
 
 
@@ -366,7 +366,7 @@ def test_weights_that_are_no_numbers_are_refused(value: float) -> None:
     broken = STCNLite()
     with torch.no_grad():
         broken.decoder.pred.weight[0, 0, 0, 0] = value
-    with pytest.raises(CheckpointError, match=r"decoder\.pred\.weight of STCNLite holds NaN"):
+    with pytest.raises(CheckpointError, match=r"decoder\.pred\.weight of STCNLite"):
         new_session(broken)
 
 
@@ -446,7 +446,7 @@ def test_a_state_of_another_network_or_schedule_is_refused(
     lite: STCNLite, stm_network: MemoryNetwork
 ) -> None:
     state = new_session(lite).state()
-    with pytest.raises(CheckpointError, match="saved with network STCNLite, not STM"):
+    with pytest.raises(CheckpointError, match="STCNLite, not STM"):
         new_session(stm_network, schedule=lite.schedule).restore(state)
     with pytest.raises(CheckpointError, match="saved with schedule"):
         new_session(lite, schedule=Schedule(mem_every=7)).restore(state)
@@ -457,7 +457,7 @@ def test_a_state_of_other_weights_of_the_same_network_is_refused(lite: STCNLite)
     state = new_session(lite).state()
     other = copy.deepcopy(lite)
     next(other.parameters()).mul_(1.001)
-    with pytest.raises(CheckpointError, match="the session was saved with weights"):
+    with pytest.raises(CheckpointError, match="weights"):
         new_session(other).restore(state)
 
 
@@ -481,7 +481,7 @@ def test_files_that_are_no_saved_sessions_are_refused(lite: STCNLite, tmp_path: 
 
 def test_a_session_that_cannot_be_saved_says_where(lite: STCNLite, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(SinkError, match=r"session\.safetensors: cannot be written"):
+    with pytest.raises(SinkError, match=r"session\.safetensors"):
         new_session(lite).state().save(tmp_path / "file" / "session.safetensors")
 
 

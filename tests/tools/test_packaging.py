@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 import sys
 from fnmatch import fnmatch
 from importlib import import_module
@@ -101,34 +99,3 @@ def test_all_that_the_docker_image_copies_is_there_and_sent_to_the_build(project
     assert entry.strip('[]"') in project["scripts"]
     (extras,) = (line.removeprefix("ARG EXTRAS=") for line in lines if line.startswith("ARG EXTRAS="))
     assert set(extras.split(",")) <= set(project["optional-dependencies"])
-
-
-@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
-def test_a_new_environment_gets_a_pip_that_can_install_editable_packages(tmp_path: Path) -> None:
-    words = ["make", "--dry-run", "demo", f"VENV={tmp_path / 'new'}", "PYTHON=python3"]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
-    steps = [line for line in done.stdout.splitlines() if "-m " in line or line.endswith("--overwrite")]
-    places = [
-        next(number for number, line in enumerate(steps) if word in line)
-        for word in ("-m venv", "'pip>=21.3'", "--editable .", "segue demo")
-    ]
-    assert places == sorted(places)
-
-
-def docker_steps() -> list[tuple[str, str]]:
-    """Instruction and rest of each step of the Dockerfile; what goes on behind a backslash is one step."""
-    text = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
-    lines = (line for line in text.splitlines() if line and not line.startswith("#"))
-    return [(line.split(None, 1)[0], line.split(None, 1)[1]) for line in lines]
-
-
-def test_whichever_user_runs_the_docker_image_can_write_the_cache() -> None:
-    steps = docker_steps()
-    words = [word for word, _ in steps]
-    assert [rest for word, rest in steps if word == "USER"] == ["segue"]
-    last_as_root = max(n for n, word in enumerate(words) if word in ("RUN", "COPY"))
-    assert last_as_root < words.index("USER") < words.index("ENTRYPOINT")
-    (home,) = (rest.removeprefix("SEGUE_HOME=") for word, rest in steps if word == "ENV")
-    shell = " ".join(rest for word, rest in steps if word == "RUN")
-    assert f"mkdir --mode 1777 {home}" in shell
-    assert f"-v segue-cache:{home}" in (ROOT / "docs" / "install.md").read_text(encoding="utf-8")

@@ -45,7 +45,7 @@ def test_a_wrong_array_is_an_error_that_names_the_frame(value: object, hint: str
 
 
 def test_pictures_of_another_size_are_an_error_that_tells_both_sizes() -> None:
-    with pytest.raises(SourceError, match="frame 1 is 30x20, the frames before it are 64x48"):
+    with pytest.raises(SourceError, match=r"frame 1 is 30x20, .* 64x48"):
         list(open_source([picture(0), picture(0, (20, 30))]))
 
 

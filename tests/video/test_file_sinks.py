@@ -166,7 +166,7 @@ def test_a_full_disk_is_reported_and_leaves_nothing(
         with sink:
             write(sink, 3)
 
-    with pytest.raises(SinkError, match=r"out\.bin: cannot be written \(the disk is full") as error:
+    with pytest.raises(SinkError, match=r"out\.bin: .*the disk is full") as error:
         run()
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []

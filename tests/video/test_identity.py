@@ -75,6 +75,7 @@ def test_an_address_is_itself_without_its_password() -> None:
     assert "now it is" in str(before.difference(SourceIdentity.of("rtsp://camera:554/a?token=abd")))
     assert SourceIdentity.of("file:///films/a.mp4").place == "file:///films/a.mp4"
     assert SourceIdentity.of("0").kind == "camera"
+    assert SourceIdentity.of("0") != SourceIdentity.of("1")
     assert before.difference(SourceIdentity.of("1")) == "its kind was address, now it is camera"
 
 

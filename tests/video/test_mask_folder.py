@@ -78,7 +78,7 @@ def test_existing_masks_are_kept_unless_asked(tmp_path: Path) -> None:
     with PngSink(tmp_path) as sink:
         write(sink, range(3))
     before = masks_in(tmp_path)
-    with pytest.raises(SinkError, match="has masks already; give --overwrite or --resume"):
+    with pytest.raises(SinkError, match="--overwrite or --resume"):
         PngSink(tmp_path)
     assert masks_in(tmp_path) == before
 
@@ -102,14 +102,14 @@ def test_a_folder_of_other_pictures_is_never_touched(tmp_path: Path, arguments: 
 
 def test_resuming_with_other_settings_is_refused_by_name(tmp_path: Path) -> None:
     PngSink(tmp_path, settings={"model": "stcn", "top_k": 20}).flush()
-    with pytest.raises(SinkError, match="begun with top_k=20, now it is 50"):
+    with pytest.raises(SinkError, match="top_k=20"):
         PngSink(tmp_path, settings={"model": "stcn", "top_k": 50}, resume=True)
 
 
 def test_a_damaged_marker_is_named(tmp_path: Path) -> None:
     PngSink(tmp_path).flush()
     (tmp_path / ".segue.json").write_text("{")
-    with pytest.raises(SinkError, match=r"\.segue\.json: damaged"):
+    with pytest.raises(SinkError, match=r"\.segue\.json"):
         PngSink(tmp_path, resume=True)
 
 
@@ -118,7 +118,7 @@ def test_a_full_disk_leaves_no_half_mask(tmp_path: Path, monkeypatch: pytest.Mon
     sink = PngSink(tmp_path)
     write(sink, range(1))
     fill_disk_at(tmp_path / "00001.png", monkeypatch)
-    with pytest.raises(SinkError, match=r"00001\.png: cannot be written \(the disk is full"):
+    with pytest.raises(SinkError, match=r"00001\.png: .*the disk is full"):
         write(sink, range(1, 2))
     sink.abort()
     assert list(masks_in(tmp_path)) == ["00000.png"]

@@ -14,7 +14,6 @@ from segue.jobs.describing import Colour
 from segue.jobs.values import ForegroundJob
 from segue.models.base import ForegroundNetwork
 from segue.sessions.foreground import ForegroundSession
-from segue.sessions.networks import check_path
 from segue.sessions.segmenters import Segmenter
 from segue.types import FollowCamera
 from segue.video import Source
@@ -99,7 +98,4 @@ def foreground(
         >>> for result in segue.foreground("camera.mp4", objects=True):
         ...     print(result.index, [item.box for item in result.objects])
     """
-    given = dict(locals())
-    for name in ("flow", "flow_weights", "depth"):
-        check_path(name, given[name])
-    return results_of(ForegroundJob, given)
+    return results_of(ForegroundJob, dict(locals()))

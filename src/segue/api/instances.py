@@ -10,11 +10,9 @@ import torch
 
 from segue.api.results import Progress, Results, results_of
 from segue.jobs.describing import Colour
-from segue.jobs.instances import as_class_names
 from segue.jobs.values import InstancesJob
 from segue.models.base import InstanceNetwork
 from segue.sessions.detected import DetectionSession
-from segue.sessions.detecting import as_classes
 from segue.sessions.instances import InstanceSession
 from segue.sessions.networks import check_path
 from segue.video import Source
@@ -83,6 +81,4 @@ def instances(
     if model is None:
         check_path("weights", weights)
         given["model"] = default_model(weights)
-    given["classes"] = as_classes(classes)
-    as_class_names(names)
     return results_of(InstancesJob, given)

@@ -7,31 +7,47 @@ import inspect
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NoReturn, TypeVar, cast
 
-from segue.api.tables import to_pandas
-from segue.api.writing import as_formats, write_results
 from segue.errors import ArgumentError, SegueError
 from segue.inputs import kind_of
 from segue.jobs.describing import described, model_value, opened_source, source_value
+from segue.jobs.files import record_path
 from segue.jobs.loop import FrameLoop
 from segue.jobs.observer import Observer
 from segue.jobs.opened import OpenJob
-from segue.jobs.options import by_arguments, checked
-from segue.jobs.parts import Outputs
+from segue.jobs.parts import Outputs, checked
 from segue.jobs.running import open_job, run_open
 from segue.jobs.values import VideoJob
+from segue.options import by_arguments
+from segue.registry import SINKS
 from segue.sessions.base import Session
 from segue.types import Frame, Segmentation
-from segue.video import Source
+from segue.video import Source, open_sinks
 
 S = TypeVar("S", bound=Session, covariant=True)
 
 Progress = Callable[[int, int | None], None]
 """Called after each result with the number of results so far, and the expected one, if known."""
+
+
+COLUMNS = {
+    "frame": "int64",
+    "time": "float64",
+    "id": "int64",
+    "label": "object",
+    "score": "float64",
+    "x0": "float64",
+    "y0": "float64",
+    "x1": "float64",
+    "y1": "float64",
+    "area": "int64",
+}
+"""Columns of the table with their types."""
 
 
 class Results(Iterator[Segmentation], Generic[S]):
@@ -53,10 +69,14 @@ class Results(Iterator[Segmentation], Generic[S]):
     """
 
     def __init__(self, opened: OpenJob, *, progress: Progress | None = None) -> None:
-        if progress is not None and not _takes_two(progress):
+        progress = (lambda done, total: None) if progress is None else progress
+        try:
+            with suppress(ValueError):  # some functions that are built in do not say what they take
+                inspect.signature(progress).bind(0, None)
+        except TypeError:
             raise ArgumentError(
                 f"progress: {kind_of(progress)}; give a function of the results so far and in all"
-            )
+            ) from None
         self.job = opened.job
         self.session = cast(S, opened.session)
         self.source = opened.source
@@ -131,7 +151,26 @@ class Results(Iterator[Segmentation], Generic[S]):
             >>> table = segue.track("dog.mp4", first_mask).to_pandas()  # doctest: +SKIP
             >>> table.groupby("id").area.mean()  # doctest: +SKIP
         """
-        return to_pandas(iter(self))
+        self.__iter__()
+        try:
+            import pandas
+        except ImportError:
+            raise SegueError("a table needs pandas, which is not installed: pip install pandas") from None
+        rows = [
+            (
+                result.index,
+                result.time,
+                item.id,
+                item.label,
+                item.score,
+                *(item.box or (None,) * 4),
+                item.area,
+            )
+            for result in self
+            for item in result.objects
+        ]
+        # As objects first: pandas would turn None among labels into NaN.
+        return pandas.DataFrame(rows, columns=list(COLUMNS), dtype=object).astype(COLUMNS)
 
     def save(
         self,
@@ -186,7 +225,8 @@ class Results(Iterator[Segmentation], Generic[S]):
         self._state.begun = True
         try:
             watch = _Watch(self.source, self._progress)
-            return run_open(replace(self._opened, job=self.job), watch).paths
+            self._opened.job = self.job
+            return run_open(self._opened, watch).paths
         finally:
             self.close()
 
@@ -226,19 +266,6 @@ def _in_json(value: object) -> bool:
     return value is None or isinstance(value, (str, os.PathLike))
 
 
-def _takes_two(function: object) -> bool:
-    """Whether a value can be called with two values."""
-    if not callable(function):
-        return False
-    try:
-        inspect.signature(function).bind(0, None)
-    except TypeError:
-        return False
-    except ValueError:  # some functions that are built in do not say
-        return True
-    return True
-
-
 @dataclass
 class _State:
     """Progress of an iteration over results, kept apart so that the loop does not hold the results."""
@@ -250,26 +277,56 @@ class _State:
 class _Watch(Observer):
     """Calls the caller's function after each result that is written."""
 
-    def __init__(self, source: Source, progress: Progress | None) -> None:
+    def __init__(self, source: Source, progress: Progress) -> None:
         self._source, self._progress, self._done = source, progress, 0
 
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         self._done += 1
-        if self._progress is not None:
-            self._progress(self._done, self._source.frame_count)
+        self._progress(self._done, self._source.frame_count)
 
 
 def _counted(
-    opened: OpenJob, state: _State, progress: Progress | None
+    opened: OpenJob, state: _State, progress: Progress
 ) -> Generator[tuple[Frame, Segmentation], None, None]:
     state.begun = True
     watch = _Watch(opened.source, progress)
     try:
-        with opened:
-            loop = FrameLoop(opened.session, opened.step, copies=opened.in_memory)
-            for frame, result in loop.over(opened.frames):
+        with opened.source:
+            loop = FrameLoop(opened.session, opened.step, required=opened.required)
+            for frame, result in loop.over(opened.own_pictures(opened.frames)):
                 watch.frame(frame, result, "")
                 yield frame, result
             opened.finish()
     finally:
         state.over = True
+
+
+def as_formats(formats: Sequence[str] | str) -> tuple[str, ...]:
+    """The names of formats, as a list or a single name."""
+    names = (formats,) if isinstance(formats, str) else formats
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise ArgumentError(
+            f"formats: {kind_of(formats)}; give a name or a list of names: {', '.join(SINKS.names)}"
+        )
+    return tuple(names)
+
+
+def write_results(
+    pairs: Iterator[tuple[Frame, Segmentation]],
+    path: Path,
+    formats: Sequence[str],
+    source: Source,
+    *,
+    overwrite: bool,
+    side_by_side: bool,
+    categories: Mapping[str, int] | None = None,
+) -> dict[str, Path]:
+    """Write results with their frames; the record of another job that was there is removed."""
+    outputs = open_sinks(
+        path, formats, source, overwrite=overwrite, side_by_side=side_by_side, categories=categories
+    )
+    with outputs.sink as sink:
+        for frame, result in pairs:
+            sink.write(frame, result)
+    record_path(path, outputs.paths).unlink(missing_ok=True)
+    return outputs.paths

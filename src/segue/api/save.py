@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from segue.api.results import Results
-from segue.api.writing import as_formats, write_results
+from segue.api.results import Results, as_formats, write_results
 from segue.errors import ArgumentError, SinkError
 from segue.inputs import kind_of
 from segue.registry import SINKS

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 
 from segue.api.results import Progress, Results, results_of
-from segue.errors import ArgumentError, PromptError
+from segue.errors import ArgumentError
 from segue.inputs import kind_of
 from segue.jobs.describing import Colour, described, opened_source, required_value, stored_prompts
 from segue.jobs.parts import Finding
@@ -152,11 +152,6 @@ def track(
         )
         return results_of(
             TrackJob, given, {"detector": find}, finding=finding, given=described(detector=find)
-        )
-    if prompts is None and all(mark is None for mark in marks.values()):
-        raise PromptError(
-            "prompts: say what to follow, for example {0: first_mask}, box=(x0, y0, x1, y1), "
-            "points=[(x, y)], masks={1: mask}, text='person' or Auto()"
         )
     if required is not None and not isinstance(required, Container):
         raise ArgumentError(f"required: {kind_of(required)}; give a set of frame indices")

@@ -1,24 +1,122 @@
-"""A model over a whole data set by its protocol, and the score."""
+"""A model over a whole data set by its protocol, which says what is given of every video, and the score."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from dataclasses import replace as changed
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from segue.batch.do import BatchObserver, run_tasks
-from segue.batch.protocols import dataset_videos, is_clips, protocol_of, results_of, scored_here, tasks_of
+import numpy as np
+
+from segue.batch.places import SUBFOLDER
+from segue.batch.plan import Task
+from segue.batch.run import BatchObserver, run_tasks
 from segue.batch.work import JobConfig
-from segue.errors import ArgumentError
+from segue.datasets.files import PICTURES, files_by_stem
+from segue.datasets.foreground_sets import read_flow, read_frame
+from segue.datasets.isd import IsdClip
+from segue.datasets.ytvis import YTVISDataset
+from segue.errors import ArgumentError, DatasetError
 from segue.inputs import kind_of
-from segue.jobs.options import ForegroundOptions, InstanceOptions, TrackOptions, checked
-from segue.jobs.parts import Model, Outputs, VideoSource
-from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
-from segue.metrics.data_sets import Request
+from segue.jobs.parts import (
+    ForegroundOptions,
+    InstanceOptions,
+    Model,
+    Outputs,
+    TrackOptions,
+    VideoSource,
+    checked,
+)
+from segue.jobs.plan import check_needs
+from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob, to_json
+from segue.masks import write_index_mask
+from segue.metrics.data_sets import (
+    Kind,
+    Request,
+    Year,
+    kind_of_data,
+    open_films,
+    open_masks,
+    open_ytvis,
+    open_ytvos,
+)
+from segue.metrics.davis import VOID
 from segue.metrics.evaluation import Evaluation, Progress
+from segue.naming import first_few
+from segue.registry import DATASETS
+from segue.types import MaskPrompt
+from segue.video.images import list_images, write_picture
+from segue.video.mask_folder import frame_number
+from segue.video.partial import write_complete
 from segue.weights.available import default_model
+
+CLIPS = ("ytvis", "ovis")
+"""Data sets whose videos are one clip each, and whose results are one file."""
+
+SCORED: Mapping[str, tuple[str, ...]] = {
+    "track": ("--format", "png"),
+    "foreground": ("--format", "cdnet"),
+    "instances": ("--whole",),
+}
+"""Options with which a command writes what ``segue eval`` reads."""
+
+
+JOBS: Mapping[str, tuple[Any, Any, str | None, dict[str, Any]]] = {
+    "track": (TrackJob, TrackOptions, "stcn-lite", {"outputs": Outputs(formats=("png",))}),
+    "foreground": (ForegroundJob, ForegroundOptions, "mustan-lite", {"outputs": Outputs(formats=("cdnet",))}),
+    "instances": (InstancesJob, InstanceOptions, None, {"whole": True}),
+}
+"""Job of each command, its options, its network without a name, and what writes what is scored."""
+
+OWN_DEPTH = "own"
+"""Asks as ``--depth`` for the depth maps that a data set brings."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetVideo:
+    """One video of a data set: name of its results, folder of its images, and what the protocol gives."""
+
+    name: str
+    source: Path
+    prompts: tuple[MaskPrompt, ...] = ()
+    roi: Path | None = None
+    flow: Path | None = None
+    depth: Path | None = None  # a job has it that asks for OWN_DEPTH
+    apart: bool = False  # its images are no video: frames are not aligned, and rain is not removed
+    weights: Path | None = None  # else those of the job
+    required: tuple[int, ...] | None = None  # indices of the frames whose results are wanted, else all
+
+    def job(self, template: VideoJob) -> VideoJob:
+        """The job that runs the video."""
+        source = template.source.model_copy(update={"place": str(self.source.absolute())})
+        changes: dict[str, Any] = {"source": source}
+        if self.weights is not None:
+            changes["model"] = template.model.model_copy(update={"weights": self.weights.absolute()})
+        if isinstance(template, TrackJob):
+            changes |= {"prompts": self.prompts, "required": self.required}
+        if isinstance(template, ForegroundJob):
+            own = template.depth == OWN_DEPTH
+            if own and self.depth is None:
+                raise DatasetError(f"{self.name} brings no depth maps for --depth {OWN_DEPTH}")
+            given = {"roi": self.roi, "flow": self.flow, "depth": self.depth if own else None}
+            changes |= {name: str(path.absolute()) for name, path in given.items() if path is not None}
+            # Published figures are those of one pass, which knows at each frame only what came before.
+            options: dict[str, Any] = {"passes": template.options.passes or 1}
+            options |= {"without": ("align", "rain")} if self.apart else {}
+            changes["options"] = template.options.model_copy(update=options)
+        return template.model_copy(update=changes)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetProtocol:
+    """Command, videos and default model of a data set; regions and links of videos go into the folder."""
+
+    command: str
+    videos: Callable[[Request, Path], Iterator[DatasetVideo]]
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +143,7 @@ def run(
     weights: str | Path | None = None,
     subset: str | None = None,
     sequences: Sequence[str] = (),
-    year: str = "2017",
+    year: Year = "2017",
     options: Mapping[str, Any] | None = None,
     workers: int | None = None,
     resume: bool = False,
@@ -94,16 +192,8 @@ def run(
         raise ArgumentError(
             f"model: {kind_of(model)}; workers are other processes: give a name, and weights if it needs some"
         )
-    asked: dict[str, Any] = {
-        "dataset": dataset,
-        "data": Path(data),
-        "subset": subset,
-        "sequences": list(sequences),
-        "year": year,
-    }
-    plain = {item.name: item.default for item in fields(Request)}
     request = Request(
-        **{name: value for name, value in asked.items() if value not in (plain[name], [], None)}
+        data=Path(data), dataset=dataset, subset=subset, sequences=list(sequences) or None, year=year
     )
     template = template_for(request, model, weights, options or {})
     template = template.model_copy(update={"device": device, "fast": fast})
@@ -118,23 +208,210 @@ def template_for(
     request: Request, model: str | None, weights: str | Path | None, options: Mapping[str, Any]
 ) -> VideoJob:
     """The job of every video of a data set, whose source is still to be named."""
-    protocol = protocol_of(request.dataset)
-    source, path = VideoSource(place=None), None if weights is None else Path(weights)
-    if protocol.command == "track":
-        named = Model(name=model or protocol.model or "stcn-lite", weights=path)
-        following, masks = checked(TrackOptions, options), Outputs(formats=("png",))
-        return TrackJob(source=source, model=named, outputs=masks, options=following)
-    if protocol.command == "foreground":
-        named = Model(name=model or protocol.model or "mustan-lite", weights=path)
-        finding, cdnet = checked(ForegroundOptions, options), Outputs(formats=("cdnet",))
-        return ForegroundJob(source=source, model=named, outputs=cdnet, options=finding)
-    named = Model(name=model or default_model(path, detectors=False), weights=path)
-    return InstancesJob(source=source, model=named, whole=True, options=checked(InstanceOptions, options))
+    protocol, path = protocol_of(request.dataset), None if weights is None else Path(weights)
+    kind, fields, default, given = JOBS[protocol.command]
+    name = model or protocol.model or default or default_model(path, detectors=False)
+    job: VideoJob = kind(
+        source=VideoSource(place=None),
+        model=Model(name=name, weights=path),
+        options=checked(fields, options),
+        **given,
+    )
+    return job
 
 
 def score_run(request: Request, how: JobConfig, failed: int, report: Progress | None = None) -> Evaluation:
     """Score the results of a data set; frames of videos that failed count as empty."""
     results = results_of(request, Path(how.output))
     if not is_clips(request.dataset):
-        request = changed(request, missing="empty" if failed else "error", workers=how.workers or 1)
+        request = replace(request, missing="empty" if failed else "error", workers=how.workers or 1)
     return request.score(results, report or (lambda done, total, name: None))
+
+
+def dataset_videos(request: Request, output: Path) -> Iterator[DatasetVideo]:
+    """The videos of a request; what must be written for them lies in the output."""
+    return protocol_of(request.dataset).videos(request, output / SUBFOLDER / "prompts")
+
+
+def tasks_of(request: Request, videos: Iterable[DatasetVideo], template: VideoJob) -> list[Task]:
+    """The videos of a data set as tasks of a batch, checked before the first one starts."""
+    if isinstance(template, InstancesJob):
+        check_classes(request, template.model)
+    jobs = [(video.name, video.job(template)) for video in videos]
+    check_needs([job for _, job in jobs])
+    return [Task(name, str(job.source.place), job=to_json(job)) for name, job in jobs]
+
+
+def check_classes(request: Request, model: Model) -> None:
+    """See that class numbers of a network mean the classes of the data set; no weights are read."""
+    # Results hold numbers alone. Those of YouTube-VIS 2019 and 2021 are as many, in another order.
+    dataset = _open_ytvis(request)
+    from segue.weights.loading import load_for  # imports PyTorch
+
+    names: Mapping[int, str] = load_for("instances", model.name, model.weights).class_names
+    wrong = [
+        f"{number} is {names[number]}, not {name}"
+        for number, name in dataset.categories.items()
+        if number in names and _plain(names[number]) != _plain(name)
+    ]
+    if wrong:
+        raise DatasetError(
+            f"{model.name} has other classes than {dataset.path}: {first_few(wrong)}; give weights that were "
+            "trained on its classes"
+        )
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", " ").replace("-", " ")
+
+
+def scored_here(request: Request) -> bool:
+    """Whether there are annotations other than those that are given; of some parts a server keeps them."""
+    if is_clips(request.dataset):
+        return _open_ytvis(request).annotated
+    if request.dataset == "ytvos":
+        videos = open_ytvos(request)
+        return any(set(video.annotations) - {item.given for item in video.objects} for video in videos)
+    return True
+
+
+def results_of(request: Request, output: Path) -> Path:
+    """The part of the output to score: a folder of masks, or one written file for instances."""
+    return all_clips(request, output) if is_clips(request.dataset) else output
+
+
+def protocol_of(name: str) -> DatasetProtocol:
+    """The protocol of a data set."""
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    if name in DATASETS.names and name in DATASETS:
+        return PROTOCOLS[BY_KIND[kind_of_data(name)]]
+    known = ", ".join((*PROTOCOLS, *DATASETS.added))
+    raise DatasetError(f"no protocol of {name!r} is known; choose from {known}")
+
+
+def is_clips(name: str) -> bool:
+    """Whether the videos of a data set are one clip each, and its results one file."""
+    return protocol_of(name).command == "instances"
+
+
+def _masks(request: Request, folder: Path) -> Iterator[DatasetVideo]:
+    """The first annotated frame is given; where objects are known by their boxes, whole boxes."""
+    for video in open_masks(request):
+        if not video.annotations:
+            raise DatasetError(f"sequence {video.name} has no annotated frame")
+        first = min(video.annotations)
+        source = video.frames[first].parent
+        place = list(files_by_stem(source, PICTURES)).index(video.frames[first].stem)
+        mask = video.read_mask(first)
+        mask = np.where(mask == VOID, 0, mask)
+        if request.year != "2017":
+            mask = (mask > 0).astype(np.uint8)
+        yield DatasetVideo(video.name, source, tuple(MaskPrompt.each(mask, place)))
+
+
+def _ytvos(request: Request, folder: Path) -> Iterator[DatasetVideo]:
+    """Every object is given in the frame in which it appears; only some frames must have results."""
+    for video in open_ytvos(request):
+        names = list(video.frames)
+        prompts: tuple[MaskPrompt, ...] = ()
+        for frame in sorted({item.given for item in video.objects}, key=names.index):
+            mask = video.read_mask(frame)
+            coming = np.isin(mask, [item.id for item in video.objects if item.given == frame])
+            prompts += tuple(MaskPrompt.each(np.where(coming, mask, 0), names.index(frame)))
+        required = {names.index(frame) for frame in video.required}
+        wanted = tuple(sorted(required)) if len(required) < len(names) else None
+        yield DatasetVideo(video.name, video.frames[names[0]].parent, prompts, required=wanted)
+
+
+def _foreground(request: Request, folder: Path) -> Iterator[DatasetVideo]:
+    """Every video from its first image on, with its region of interest and rendered depth maps."""
+    for video in open_films(request):
+        names = [path.stem for path in video.frames]
+        if [frame_number(name, i) for i, name in enumerate(names)] != list(video.numbers):
+            names = [f"in{number:06d}" for number in video.numbers]
+        source = _alone(video.frames, names, folder / "frames" / video.key)
+        roi = None
+        if video.roi is not None:
+            roi = folder / f"{video.key}.png"
+            roi.parent.mkdir(parents=True, exist_ok=True)
+            write_index_mask(roi, video.read_roi().astype(np.uint8))
+        clip = IsdClip.of(video) if request.dataset == "isd" else None
+        depth = clip.folder / "depth" if clip is not None and clip.has_depth else None
+        yield DatasetVideo(video.key, source, roi=roi, depth=depth)
+
+
+def _alone(paths: Sequence[Path], names: Sequence[str], folder: Path) -> Path:
+    """Where images lie alone, by these names in this order: their own folder, or links in ``folder``."""
+    own = paths[0].parent
+    there = list_images(own) if own.is_dir() else []
+    if there == list(paths) and [path.stem for path in paths] == list(names):
+        return own
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, name in zip(paths, names, strict=True):
+        link = folder / f"{name}{path.suffix}"
+        if not link.is_symlink():
+            link.symlink_to(path.resolve())
+    return folder
+
+
+def _hofam(request: Request, folder: Path) -> Iterator[DatasetVideo]:
+    """Every composite by itself: its frame, and its flow as it is."""
+    for video in open_films(request):
+        for name, read in (("frames", read_frame), ("flow", read_flow)):
+            for number, path in zip(video.numbers, video.frames, strict=True):
+                target = folder / video.key / name / f"in{number:06d}.png"
+                write_picture(target, read(path))
+                # Written once more when the run goes on, it is the same source unless the composite changed.
+                time = path.stat().st_mtime_ns
+                os.utime(target, ns=(time, time))
+        place = folder / video.key
+        yield DatasetVideo(video.key, place / "frames", flow=place / "flow", apart=True)
+
+
+def _ytvis(request: Request, folder: Path) -> Iterator[DatasetVideo]:
+    """Every video as one clip of its images."""
+    dataset = _open_ytvis(request)
+    if dataset.images is None:
+        raise DatasetError(f"{request.data}: no folder of images beside {dataset.path}")
+    for video in dataset:
+        paths = [dataset.images / name for name in video.file_names]
+        names = [path.stem for path in paths]
+        yield DatasetVideo(video.name, _alone(paths, names, folder / "frames" / video.name))
+
+
+def all_clips(request: Request, output: Path) -> Path:
+    """One file with the results of all videos, in which they have the numbers of the data set."""
+    files = ((video.id, output / video.name / "ytvis.json") for video in _open_ytvis(request))
+    records = [
+        json.dumps({**record, "video_id": number})
+        for number, file in files
+        if file.is_file()
+        for record in json.loads(file.read_bytes())
+    ]
+    text = "[\n" + ",\n".join(records) + "\n]\n" if records else "[]\n"
+    path = output / "results.json"
+    write_complete(path, text.encode("ascii"))
+    return path
+
+
+def _open_ytvis(request: Request) -> YTVISDataset:
+    dataset = open_ytvis(request)
+    if request.sequences:
+        raise DatasetError("--sequence: AP is of a whole split; leave it out")
+    return dataset
+
+
+PROTOCOLS: Mapping[str, DatasetProtocol] = {
+    **dict.fromkeys(("davis", "folder", "something"), DatasetProtocol("track", _masks)),
+    "ytvos": DatasetProtocol("track", _ytvos),
+    **dict.fromkeys(
+        ("cdnet", "sbi", "lasiesta", "limu", "foreground", "isd"), DatasetProtocol("foreground", _foreground)
+    ),
+    "hofam": DatasetProtocol("foreground", _hofam, "hofam"),
+    **dict.fromkeys(CLIPS, DatasetProtocol("instances", _ytvis)),
+}
+"""By the name that ``segue eval`` has for the data set."""
+
+BY_KIND: Mapping[Kind, str] = {"masks": "davis", "instances": "ytvis", "films": "foreground"}
+"""Whose protocol data sets of other packages have, by what their videos are labelled with."""

@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from filelock import FileLock, Timeout
-
-from segue.batch.names import check_name, check_names
 from segue.batch.places import hide_secrets
-from segue.batch.plan import Task
-from segue.errors import SegueError
+from segue.batch.plan import Task, check_name, check_names, unique
+from segue.errors import SegueError, SourceError
 from segue.inputs import parse_json
 from segue.system import sync_folder
 from segue.video.identity import SourceIdentity
@@ -40,7 +37,6 @@ pragma user_version = {VERSION};
 """
 
 _TASK = "name, source, arguments, job, identity"
-_ROW = "name, source, state, worker, tries, error, frames, seconds, digest, stamp"
 _KINDS = (str, str, str, str | None, int, str | None, int, float | None, str | None, str | None)
 
 
@@ -73,7 +69,10 @@ class Row:
     stamp: str | None
 
 
-class Ledger:
+_ROW = ", ".join(item.name for item in fields(Row))
+
+
+class Ledger(AbstractContextManager["Ledger"]):
     """Table of all videos; one process writes it, any number may read.
 
     Changes between two calls of :meth:`save` are kept together or not at all. What was saved survives a power
@@ -94,7 +93,7 @@ class Ledger:
             raise SegueError(f"{path}: there is no batch here")
         self._path = path
         with self._errors("used"):
-            if create and not path.exists():
+            if not path.exists():
                 path.touch(mode=0o600)
                 sync_folder(path.parent)
             self._base = sqlite3.connect(path, timeout=30)
@@ -107,34 +106,27 @@ class Ledger:
                     self._base.executescript(f"begin; {_SCHEMA} commit")
                 if self._base.execute("pragma user_version").fetchone()[0] != VERSION:
                     raise SegueError(f"{path}: the ledger of another version of segue; choose another output")
-                self._base.execute(f"select {_TASK}, {_ROW}, key, value from videos, settings limit 0")
             except BaseException:
                 self._base.close()
                 raise
 
     def close(self) -> None:
         """Save and close."""
-        try:
+        with closing(self._base):
             self.save()
-        finally:
-            with suppress(sqlite3.Error):
-                self._base.close()
-
-    def __enter__(self) -> Ledger:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     @contextmanager
-    def _errors(self, what: str = "used") -> Iterator[None]:
-        """Turn errors of SQLite and the system into one line."""
+    def _errors(self, what: str) -> Iterator[None]:
+        """Turn errors of SQLite and the system, and values that an editor has damaged, into one line."""
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, SourceError, TypeError, ValueError) as error:
             full = "full" in str(error)
-            hint = "; free some space, then continue with --resume" if full else ""
-            raise SegueError(f"{self._path}: the ledger cannot be {what} ({error}){hint}") from None
+            hint = "free some space, then continue with --resume" if full else "choose another output"
+            raise SegueError(f"{self._path}: the ledger cannot be {what} ({error}); {hint}") from None
 
     def _all(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Carry out a statement, and give what it selects."""
@@ -143,9 +135,6 @@ class Ledger:
 
     def _set(self, name: str, changes: str, *values: object) -> None:
         self._all(f"update videos set {changes} where name = cast(? as text)", *values, _bytes(name))
-
-    def _damaged(self, name: object) -> SegueError:
-        return SegueError(f"{self._path}: damaged at the video {name!r}; choose another output")
 
     def settle(self, settings: dict[str, Any]) -> None:
         """Store the settings of a new batch, or check that they equal those of the resumed one.
@@ -191,8 +180,7 @@ class Ledger:
             Videos that :meth:`add` would add.
         """
         known = set(self._all("select source, arguments from videos"))
-        by_key = {(task.source, json.dumps(task.arguments)): task for task in tasks}
-        return [task for key, task in by_key.items() if key not in known]
+        return [task for task in unique(tasks) if (task.source, json.dumps(task.arguments)) not in known]
 
     def add(self, tasks: Iterable[Task]) -> None:
         """Queue videos that are not known yet.
@@ -203,8 +191,7 @@ class Ledger:
         Raises:
             SegueError: two videos would write to one folder, or into one another's.
         """
-        if not (new := self.unknown(tasks)):
-            return
+        new = self.unknown(tasks)
         check_names([*(row[0] for row in self._all("select name from videos")), *(task.name for task in new)])
         rows = [
             (
@@ -218,15 +205,9 @@ class Ledger:
                 f"insert into videos ({_TASK}) values (cast(? as text), cast(? as text), ?, ?, ?)", rows
             )
 
-    def recover(self, *, failed: bool = False) -> None:
-        """Queue the videos that were in work when the last process ended.
-
-        Args:
-            failed: queue those that have failed as well.
-        """
+    def recover(self) -> None:
+        """Queue the videos that were in work when the last process ended."""
         self._all("update videos set state = 'queued' where state = 'running'")
-        if failed:
-            self._all("update videos set state = 'queued', error = null, tries = 0 where state = 'failed'")
         self.save()
 
     def tasks(self, *states: State) -> list[Task]:
@@ -243,14 +224,12 @@ class Ledger:
         for name, source, arguments, job, identity in self._all(
             f"select {_TASK} from videos where state in ({marks}) order by rowid", *states
         ):
-            try:
-                check_name(name)
+            with self._errors(f"read at the video {name!r}"):
+                check_name(name, SourceError)
                 known = None if identity is None else SourceIdentity.from_json(parse_json(identity))
                 given = tuple(parse_json(arguments))
                 if not all(isinstance(text, str) for text in (source, job, *given)):
-                    raise TypeError
-            except (AttributeError, SegueError, TypeError, ValueError):
-                raise self._damaged(name) from None
+                    raise TypeError("an entry is no text")
             found.append(Task(name, source, given, known, jobs.setdefault(job, job)))
         return found
 
@@ -345,23 +324,12 @@ class Ledger:
         found = self._all(f"select {_ROW} from videos {where} order by rowid", *([state] if state else []))
         for row in found:
             if row[2] not in STATES or not all(map(isinstance, row, _KINDS)):
-                raise self._damaged(row[0])
+                raise SegueError(
+                    f"{self._path}: the ledger is damaged at the video {row[0]!r}; choose another output"
+                )
         return [Row(*row) for row in found]
 
 
 def _bytes(text: str) -> bytes:
     """A text for SQLite, to be cast to text there: names of files need not be valid UTF-8."""
     return text.encode("utf-8", "surrogateescape")
-
-
-@contextmanager
-def only_process(path: Path) -> Iterator[None]:
-    """A lock that is held until the end of the block, or of the process."""
-    try:
-        lock = FileLock(path).acquire(timeout=0)
-    except Timeout:
-        raise SegueError(f"{path.parent}: another batch is at work here; see it with --status") from None
-    except (OSError, NotImplementedError) as error:
-        raise SegueError(f"{path}: cannot be locked ({error})") from None
-    with lock:
-        yield

@@ -11,12 +11,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from segue.errors import SegueError, SourceError
 from segue.extras import install_command
-from segue.video.addresses import is_url, public_address, stored_address
+from segue.video.addresses import public_address, stored_address
 from segue.video.identity import SourceIdentity
 from segue.video.mask_folder import MARKER, RECORDS
-from segue.video.partial import PartialFile, remove_partial
+from segue.video.partial import PartialFile
+
+SUBFOLDER = ".segue-batch"
+"""Folder in the output with the ledger, the images of the report and what is under way."""
 
 RESULT = ".segue.result.json"
 """File in the results of a video with its batch, video and digest."""
@@ -32,10 +37,7 @@ _CHANGED = ("mtime", "LastModified", "last_modified", "updated", "created")
 _TAGS = ("ETag", "etag", "checksum", "md5Hash", "generation")
 """Names under which object stores tell what identifies the content of an object."""
 
-
-def is_remote(place: str) -> bool:
-    """Whether it is an address rather than a path."""
-    return is_url(place)
+_TIME = TypeAdapter(datetime)
 
 
 def hide_secrets(text: str) -> str:
@@ -51,9 +53,15 @@ def _public(match: re.Match[str]) -> str:
         return address.partition("://")[0] + "://..."
 
 
+def one_line(error: BaseException) -> str:
+    """Message of an error without line breaks and secrets, or its class."""
+    return hide_secrets(" ".join(str(error).split())) or type(error).__name__
+
+
 def is_result(folder: Path) -> bool:
-    """Whether a folder holds results of segue: of a video of a batch, of a run, or masks."""
-    return any((folder / name).exists() for name in (RESULT, MARKER, RECORDS, f"masks/{MARKER}"))
+    """Whether a folder holds results of segue: a batch, a video of one, a run, or masks."""
+    marks = (RESULT, MARKER, RECORDS, f"masks/{MARKER}")
+    return folder.name == SUBFOLDER or any((folder / name).exists() for name in marks)
 
 
 def files_below(place: str, suffixes: Collection[str]) -> list[str]:
@@ -76,52 +84,39 @@ def remote_identity(place: str) -> SourceIdentity | None:
     """Identity of a remote file: size, time and content tag; None if unknown."""
     try:
         files, name = file_system(place)
-        info = files.info(name)
+        return _identity(place, files.info(name))
     except Exception:  # the worker that fetches it says what is wrong
         return None
-    return _identity(place, info)
 
 
 def fetch(place: str, folder: Path) -> Path:
-    """Bring a remote file into ``folder``, which is for one video alone; one that is there is taken as it is.
-
-    Its time is that of the remote file, so that it is the same source when it is fetched again.
-    """
-    plain = place.split("?")[0]
-    target = folder / (hashlib.sha256(os.fsencode(place)).hexdigest()[:16] + Path(plain).suffix)
-    partial = PartialFile(target)
+    """Bring a remote file into the folder of a video, unless it is there already."""
     try:
         files, name = file_system(place)
         identity = _identity(place, files.info(name))
+        key = hashlib.sha256(os.fsencode(f"{place} {identity}")).hexdigest()[:16]
+        target = folder / (key + Path(place.split("?")[0]).suffix)
+        if not target.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            partial = PartialFile(target)
+            files.get_file(name, str(partial.path))
+            partial.commit()
         time = identity.modified_ns or 0
-        if target.exists():
-            status = target.stat()
-            if identity.size in (None, status.st_size) and status.st_mtime_ns == time:
-                return target
-        folder.mkdir(parents=True, exist_ok=True)
-        remove_partial(folder)
-        files.get_file(name, str(partial.path))
-        partial.commit()
-        os.utime(target, ns=(time, time))
+        os.utime(target, ns=(time, time))  # the same source when it is fetched again
     except SegueError:
         raise
     except Exception as error:
         raise SourceError(f"{hide_secrets(place)}: cannot be fetched ({one_line(error)})") from None
-    finally:
-        partial.discard()
     return target
 
 
 def _identity(place: str, info: dict[str, Any]) -> SourceIdentity:
-    size = info.get("size")
     tags = [str(info[name]) for name in _TAGS if info.get(name)]
     digest = hashlib.sha256("\n".join(tags).encode()).hexdigest() if tags else None
-    changed = next((info[name] for name in _CHANGED if info.get(name)), None)
-    with suppress(ValueError):
-        changed = datetime.fromisoformat(changed) if isinstance(changed, str) else changed
-    if isinstance(changed, datetime):
-        changed = changed.timestamp()
-    time = int(changed * 1e9) if isinstance(changed, (int, float)) else None
+    size, time = info.get("size"), None
+    with suppress(ValidationError):
+        changed = next((info[name] for name in _CHANGED if info.get(name)), None)
+        time = int(_TIME.validate_python(changed).timestamp() * 1e9)
     return SourceIdentity(stored_address(place), "address", None if size is None else int(size), time, digest)
 
 
@@ -137,8 +132,3 @@ def file_system(place: str) -> tuple[Any, str]:
         return fsspec.core.url_to_fs(place)  # type: ignore[no-any-return]
     except (ImportError, ValueError) as error:
         raise SegueError(f"{hide_secrets(place)}: {one_line(error)}") from None
-
-
-def one_line(error: BaseException) -> str:
-    """Message of an error without line breaks and secrets, or its class."""
-    return hide_secrets(" ".join(str(error).split())) or type(error).__name__

@@ -1,26 +1,35 @@
-"""The videos of a batch, read from a folder, a pattern or a list."""
+"""The videos of a batch, read from a folder, a pattern or a list, and the names of their results."""
 
 from __future__ import annotations
 
 import csv
 import glob
+import hashlib
 import io
 import os
 import shlex
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.pool import ThreadPool
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, TypeVar
 
-from segue.batch.names import SUBFOLDER, check_name
-from segue.batch.places import files_below, hide_secrets, is_remote, is_result, remote_identity
+from segue.batch.places import files_below, hide_secrets, is_result, remote_identity
 from segue.errors import SegueError, SourceError
-from segue.naming import natural_key
+from segue.naming import first_few, natural_key
+from segue.system import WINDOWS
+from segue.video.addresses import is_url
 from segue.video.identity import SourceIdentity
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"})
+
+REPORT = "report.html"
+"""The page of a batch, in the output."""
+
+OWN = frozenset({"results.json", REPORT})
+"""Files beside the results of videos; names that begin with ``.segue`` are reserved too."""
 
 PROMPTS = ("mask", "box", "point", "remove", "classes", "with")
 """Columns whose values are options of that name; several values are parted by semicolons."""
@@ -30,7 +39,6 @@ PLACES = ("roi", "depth", "flow")
 
 KNOWN_COLUMNS = frozenset({"source", "name", "auto", "options", *PROMPTS, *PLACES})
 
-Item = TypeVar("Item")
 Value = TypeVar("Value")
 
 
@@ -80,11 +88,48 @@ def read_tasks(sources: Sequence[str]) -> list[Task]:
         SourceError: nothing is there, a list cannot be read or has a wrong row, or a source is a result of
             segue.
     """
-    tasks = [task for text in sources for task in _expanded(text)]
+    tasks = unique(task for text in sources for task in _expanded(text))
     if not tasks:
         named = ", ".join(map(hide_secrets, sources)) or "nothing"
         raise SourceError(f"{named}: there are no videos; results of segue do not count")
+    return tasks
+
+
+def unique(tasks: Iterable[Task]) -> list[Task]:
+    """Videos without duplicates: other options make another video of a source."""
     return list({(task.source, task.arguments): task for task in tasks}.values())
+
+
+def check_name(name: str, error: type[SegueError] = SegueError) -> None:
+    """See that results may have a name."""
+    parts = name.split("/")
+    other = WINDOWS and PurePath(name).parts != tuple(parts)  # backslashes and drives
+    if "\0" in name or other or not {"", ".", ".."}.isdisjoint(parts):
+        raise error(
+            f"the name {name!r} must stay inside the output: a relative path without empty parts, . and .."
+        )
+    if own := [part for part in parts if part.startswith(".segue") or part in OWN]:
+        raise error(f"the name {name!r}: {own[0]} is what segue itself writes; choose another")
+
+
+def check_names(names: Iterable[str]) -> None:
+    """See that results may have these names, and that none is equal to another or a folder of it."""
+    counts = Counter(names)
+    folders: set[str] = set()
+    for name in counts:
+        check_name(name)
+        while (name := os.path.dirname(name)) and name not in folders:  # noqa: PTH120 - of very many names
+            folders.add(name)
+    if shared := [repr(name) for name, count in counts.items() if count > 1 or name in folders]:
+        raise SegueError(
+            f"several videos would write to {first_few(shared)}; list them in a table, with other names in "
+            "its column `name`"
+        )
+
+
+def key_of(name: str) -> str:
+    """16 digits that stand for a name where files are called after it."""
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
 
 
 @contextmanager
@@ -98,46 +143,35 @@ def errors_of(task: Task) -> Iterator[None]:
         raise SegueError(f"{task.name} ({hide_secrets(task.source)}): {error}") from None
 
 
-def in_threads(function: Callable[[Item], Value], items: Sequence[Item]) -> Iterator[tuple[Item, Value]]:
-    """Items with what a function that waits for a disk says of them, in their order."""
+def in_threads(function: Callable[[Task], Value], tasks: Sequence[Task]) -> Iterator[tuple[Task, Value]]:
+    """Videos with what a function that waits for a disk says of them, in their order."""
     with ThreadPool(8) as pool:  # the disk answers several at once
-        yield from zip(items, pool.imap(function, items, chunksize=64), strict=True)
+        yield from zip(tasks, pool.imap(function, tasks, chunksize=64), strict=True)
 
 
 def identity_now(task: Task) -> SourceIdentity | None:
-    """The identity of a source; taken from the plan if size and time are equal."""
+    """The identity of a source, None if unknown; that of the plan if size and time are equal."""
+    if is_url(task.source):
+        return remote_identity(task.source)
     if task.identity is not None and task.identity.kind == "file":
         with suppress(OSError, ValueError):
             status = os.stat(task.source)  # noqa: PTH116 - of very many files
             if (status.st_size, status.st_mtime_ns) == (task.identity.size, task.identity.modified_ns):
                 return task.identity
-    return identity_of(task.source)
-
-
-def identity_of(source: str) -> SourceIdentity | None:
-    """Present identity of a source; None if unknown or missing."""
-    if is_remote(source):
-        return remote_identity(source)
-    try:
-        return SourceIdentity.of(source)
-    except SourceError:
-        return None
+    with suppress(SourceError):
+        return SourceIdentity.of(task.source)
+    return None
 
 
 def _expanded(text: str) -> Iterator[Task]:
-    path = _path_of(text) if is_remote(text) else text
-    suffix = PurePosixPath(path).suffix.lower()
-    if suffix in (".csv", ".tsv"):
-        yield from _from_rows(_csv_rows(Path(text)), text)
-    elif suffix in (".txt", ".list"):
-        lines = (line.strip() for line in _text_of(Path(text)).splitlines())
-        yield from _from_rows(({"source": line} for line in lines if line and line[0] != "#"), text)
-    elif is_remote(text):
-        if suffix in VIDEO_SUFFIXES:
-            yield Task(PurePosixPath(path).stem, text)
-        else:
-            for item in files_below(text, VIDEO_SUFFIXES):
-                yield Task(os.path.splitext(item[len(text) :].lstrip("/"))[0], item)  # noqa: PTH122
+    path = PurePosixPath(_path_of(text))
+    if path.suffix.lower() in (".csv", ".tsv", ".txt", ".list"):
+        yield from _listed(Path(text))
+    elif is_url(text) and path.suffix.lower() in VIDEO_SUFFIXES:
+        yield Task(path.stem, text)
+    elif is_url(text):
+        for item in files_below(text, VIDEO_SUFFIXES):
+            yield Task(os.path.splitext(item[len(text) :].lstrip("/"))[0], item)  # noqa: PTH122
     elif Path(text).is_dir():
         _refuse_result(Path(text), text)
         yield from _below(Path(text).absolute())
@@ -147,9 +181,8 @@ def _expanded(text: str) -> Iterator[Task]:
     elif glob.has_magic(text):
         for each in sorted(glob.glob(text, recursive=True), key=natural_key):  # noqa: PTH207
             place = Path(each)
-            if SUBFOLDER in place.parts or any(map(is_result, (place, *place.parents[:-1]))):
-                continue
-            yield from [Task(place.name, each)] if place.is_dir() else _expanded(each)
+            if not any(map(is_result, (place, *place.parents[:-1]))):
+                yield from [Task(place.name, each)] if place.is_dir() else _expanded(each)
     else:
         raise SourceError(f"{text}: no such file, folder or list")
 
@@ -160,97 +193,93 @@ def _refuse_result(folder: Path, text: str) -> None:
         raise SourceError(f"{text}: results of segue are no source; give the video that they were made of")
 
 
-def _path_of(address: str) -> str:
-    """The path of an address, without its query."""
-    return address.partition("://")[2].partition("?")[0].partition("#")[0]
+def _path_of(place: str) -> str:
+    """A path, or the path of an address without its query."""
+    return place.partition("://")[2].partition("?")[0].partition("#")[0] if is_url(place) else place
 
 
 def _below(folder: Path) -> Iterator[Task]:
     films: list[str] = []
     for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name != SUBFOLDER and not is_result(Path(place, name))]
+        folders[:] = [name for name in folders if not is_result(Path(place, name))]
         start = os.path.join(place, "")  # noqa: PTH118 - pathlib takes as long as all else for many videos
         films += filter(os.path.isfile, (start + name for name in names if _is_film(name)))
-    films.sort(key=natural_key)
     length = len(os.path.join(folder, ""))  # noqa: PTH118
-    for film in films:
+    for film in sorted(films, key=natural_key):
         yield Task(os.path.splitext(film[length:])[0].replace(os.sep, "/"), film)  # noqa: PTH122
     if not films:
-        inner = [path for path in folder.iterdir() if path.is_dir() and path.name != SUBFOLDER]
+        inner = [path for path in folder.iterdir() if path.is_dir()]
         pictures = [path for path in inner if not is_result(path)]
         for item in sorted(pictures, key=lambda path: natural_key(path.name)) or [folder] * (not inner):
             yield Task(item.name or item.resolve().name, str(item))
 
 
 def _is_film(name: str) -> bool:
-    stem, dot, ending = name.rpartition(".")
-    return bool(stem) and dot + ending.lower() in VIDEO_SUFFIXES
+    return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES  # noqa: PTH122 - of very many names
 
 
-def _from_rows(rows: Iterable[Mapping[str, Any]], place: str) -> Iterator[Task]:
-    folder = None if is_remote(place) else Path(place).parent
+def _listed(path: Path) -> Iterator[Task]:
     names: dict[tuple[str, tuple[str, ...]], str] = {}
-    for number, row in enumerate(rows, 1):
+    for number, row in enumerate(_rows(path), 1):
         source = str(row.get("source") or "").strip()
         if not source:
-            raise SourceError(f"{place}: row {number} has no source")
-        unknown = sorted(set(row) - KNOWN_COLUMNS)
-        if unknown:
-            raise SourceError(
-                f"{place}: column {unknown[0]!r} is not known; choose from {', '.join(sorted(KNOWN_COLUMNS))}"
-            )
-        plain = _path_of(source) if is_remote(source) else source
-        name = str(row.get("name") or "") or PurePosixPath(plain).stem
+            raise SourceError(f"{path}: row {number} has no source")
+        name = str(row.get("name") or "") or PurePosixPath(_path_of(source)).stem
         try:
-            check_name(name, SourceError)
-        except SourceError as error:
-            raise SourceError(f"{place}: row {number}: {error}") from None
-        if not is_remote(source):
-            _refuse_result((folder or Path()) / Path(source).parent, f"{place}: row {number}: {source}")
-        task = Task(name, _beside(folder, source), tuple(_arguments(row, folder, f"{place}: row {number}")))
+            check_name(name)
+            task = Task(name, _beside(path, source), tuple(_arguments(row, path)))
+        except SegueError as error:
+            raise SourceError(f"{path}: row {number}: {error}") from None
+        if not is_url(source):
+            _refuse_result(Path(task.source).parent, f"{path}: row {number}: {source}")
         if names.setdefault((task.source, task.arguments), name) != name:
             raise SourceError(
-                f"{place}: row {number}: the same video with the same options as an earlier row, by another "
+                f"{path}: row {number}: the same video with the same options as an earlier row, by another "
                 "name; leave one of them out"
             )
         yield task
 
 
-def _arguments(row: Mapping[str, Any], folder: Path | None, where: str) -> Iterator[str]:
+def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
+    """The rows of a table, or of a text with a source a line."""
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"{path}: the list cannot be read ({error})") from None
+    if path.suffix.lower() in (".txt", ".list"):
+        sources = map(str.strip, text.splitlines())
+        yield from ({"source": source} for source in sources if source and source[0] != "#")
+        return
+    table = csv.DictReader(io.StringIO(text), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+    if unknown := sorted(set(table.fieldnames or ()) - KNOWN_COLUMNS):
+        known = ", ".join(sorted(KNOWN_COLUMNS))
+        raise SourceError(f"{path}: column {unknown[0]!r} is not known; choose from {known}")
+    for row in table:
+        if None in row:
+            raise SourceError(f"{path}: a row has more values than columns; quote those with commas")
+        yield row
+
+
+def _arguments(row: Mapping[str, Any], table: Path) -> Iterator[str]:
     for column in PROMPTS:
         for value in filter(None, map(str.strip, str(row.get(column) or "").split(";"))):
-            yield from (f"--{column}", _mask(folder, value) if column == "mask" else value)
+            yield from (f"--{column}", _mask(table, value) if column == "mask" else value)
     for column in PLACES:
         if value := str(row.get(column) or "").strip():
-            yield from (f"--{column}", _beside(folder, value))
+            yield from (f"--{column}", _beside(table, value))
     if str(row.get("auto") or "").strip().lower() in ("1", "true", "yes", "auto"):
         yield "--auto"
     try:
         yield from shlex.split(str(row.get("options") or ""))
     except ValueError as error:
-        raise SourceError(f"{where}: the options cannot be read ({error})") from None
+        raise SourceError(f"the options cannot be read ({error})") from None
 
 
-def _mask(folder: Path | None, value: str) -> str:
-    """``[FRAME@][ID=]PATH`` with the path taken from the list's folder."""
+def _mask(table: Path, value: str) -> str:
+    """``[FRAME@][ID=]PATH`` with the path taken from the table's folder."""
     head, mark, path = value.rpartition("=" if "=" in value else "@")
-    return f"{head}{mark}{_beside(folder, path)}"
+    return f"{head}{mark}{_beside(table, path)}"
 
 
-def _beside(folder: Path | None, path: str) -> str:
-    return path if folder is None or is_remote(path) else str((folder / path).absolute())
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path}: the list cannot be read ({error})") from None
-
-
-def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    for row in csv.DictReader(io.StringIO(_text_of(path)), delimiter=delimiter):
-        if None in row:
-            raise SourceError(f"{path}: a row has more values than columns; quote those with commas")
-        yield row
+def _beside(table: Path, path: str) -> str:
+    return path if is_url(path) else str((table.parent / path).absolute())

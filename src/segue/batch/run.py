@@ -1,26 +1,38 @@
-"""The loop of a batch: workers get videos, the ledger keeps the outcomes; and its page."""
+"""A batch: what is looked at before, the loop in which workers get videos, and the page of the outcomes."""
 
 from __future__ import annotations
 
-import math
-import time
+import hashlib
+import os
+import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
+from secrets import token_hex
 from typing import Protocol
 from urllib.parse import quote
 
 from segue.batch.ledger import Ledger, Row
-from segue.batch.names import key_of
-from segue.batch.places import hide_secrets, one_line
-from segue.batch.plan import Task
-from segue.batch.work import Outcome
+from segue.batch.places import SUBFOLDER, hide_secrets, one_line
+from segue.batch.plan import REPORT, Task, check_names, identity_now, in_threads, key_of, unique
+from segue.batch.publish import MOVING, check_free, digest_of, is_own, stamp_of
+from segue.batch.work import JobConfig, Outcome
+from segue.batch.workers import IDENTITY, LocalWorkers, RayTasks, gpus_of
+from segue.cache import cache_folder
 from segue.cancel import CancelToken, cancel_on_signals
-from segue.errors import SegueError
+from segue.errors import SegueError, SinkError
 from segue.inputs import printable
-from segue.video.partial import write_complete, writing
+from segue.jobs.identity import model_digest
+from segue.jobs.values import Job, VideoJob, from_json
+from segue.video.addresses import is_url
+from segue.video.identity import SourceIdentity
+from segue.video.partial import locked, write_complete, writing
+
+LEDGER = "ledger.sqlite"
+"""File in the folder of a batch that has the outcome of every video."""
 
 ROUND_SECONDS = 0.5
 """The ledger is saved and progress is shown so often."""
@@ -56,6 +68,78 @@ class Workers(Protocol):
         """End all workers at once; takes at most seconds."""
 
 
+class BatchObserver:
+    """Receives the progress of a batch; this one ignores it."""
+
+    def notice(self, text: str) -> None:
+        """Receive a notice for the person who runs the batch."""
+
+    def watching(self, ledger: Ledger) -> AbstractContextManager[Callable[[News], None]]:
+        """For the time of the batch, a function that receives the videos that have ended."""
+        return nullcontext(lambda _: None)
+
+
+def run_tasks(tasks: Iterable[Task], how: JobConfig, observer: BatchObserver) -> int:
+    """Process videos, and report the outcome; gives the number of those that failed."""
+    home = home_of(how.output)
+    if (home / LEDGER).exists() and not (how.resume or how.retry_failed):
+        raise SegueError(
+            f"{home}: there is a batch already; give --resume, --retry-failed, or another output"
+        )
+    tasks = unique(replace(task, source=_absolute(task.source)) for task in tasks)
+    how = replace(
+        how,
+        output=_absolute(how.output),
+        scratch=(how.scratch or home).absolute(),
+        folder=str(Path.cwd()),
+    )
+    _check_plan(tasks, how)
+    with locked([home / LEDGER]), Ledger(home / LEDGER) as ledger:
+        how = replace(how, batch=ledger.identity(token_hex(16)))
+        write_complete(home / IDENTITY, how.batch.encode())
+        if not is_url(how.output):
+            shutil.rmtree(Path(how.output, MOVING), ignore_errors=True)  # what a killed batch has left
+        used = weights_of([*ledger.jobs(), *(task.job for task in tasks)])
+        ledger.settle({"do": how.command, "options": list(how.options), "weights": used})
+        ledger.add(
+            replace(task, identity=now) for task, now in in_threads(identity_now, ledger.unknown(tasks))
+        )
+        for notice in check_known(ledger, how):
+            observer.notice(public(notice))
+        if waiting := ledger.tasks("queued"):
+            _run_waiting(ledger, waiting, how, home, observer)
+        return ledger.counts()["failed"]
+
+
+def _run_waiting(
+    ledger: Ledger, waiting: Sequence[Task], how: JobConfig, home: Path, observer: BatchObserver
+) -> None:
+    if not is_url(how.output):
+        for task in waiting:
+            check_free(how.output, task.name, how.batch)
+    try:
+        workers = open_workers(how, waiting)
+        with observer.watching(ledger) as show:
+            run_batch(ledger, waiting, workers, pictures=home / "pictures", show=show)
+    finally:
+        report = _report_path(how, home)
+        write_batch_report(ledger, home / "pictures", report)
+        observer.notice(printable(f"report: {report}"))
+
+
+def open_workers(how: JobConfig, tasks: Sequence[Task]) -> Workers:
+    """Processes of this machine, one a GPU or a core, or with an address the tasks of a Ray cluster."""
+    # Jobs that name a device run there: their processes see all GPUs.
+    named = {job.device for job in _jobs(task.job for task in tasks)} - {None, "cuda"}
+    if how.address is not None:
+        return RayTasks(replace(how, gpus=0) if named == {"cpu"} else how, how.address)
+    gpus = [] if named else gpus_of(how)
+    cores = max(1, (os.cpu_count() or 1) // (how.threads or 1))
+    count = how.workers or (how.per_gpu if named - {"cpu"} else len(gpus) * how.per_gpu or cores)
+    pinned = gpus if gpus or (how.gpus == 0 and not named) else None
+    return LocalWorkers(how, min(count, len(tasks)), pinned)
+
+
 def run_batch(
     ledger: Ledger,
     tasks: Iterable[Task],
@@ -69,26 +153,22 @@ def run_batch(
     queue = sorted(tasks, key=lambda task: task.size)  # the longest last
     running: dict[Future[Outcome], Task] = {}
     losses = Counter[str]()
-    deadline = math.inf
     with ExitStack() as stack:
         stack.callback(ledger.save)
         stack.callback(workers.close)
         token = stack.enter_context(cancel_on_signals(cancel))
         while queue or running:
-            if token.cancelled:
-                if deadline == math.inf:
-                    deadline = time.monotonic() + STOP_SECONDS
-                    workers.interrupt()
-                if not running or time.monotonic() > deadline:
-                    ledger.recover()
-                    raise KeyboardInterrupt
-            room = 0 if token.cancelled else workers.room
-            while queue and len(running) < room:
+            stopping = token.cancelled
+            while queue and not stopping and len(running) < workers.room:
                 task = queue.pop()
                 ledger.begun(task.name)
                 running[workers.submit(task)] = task
             ledger.save()
-            ended, _ = wait(running, ROUND_SECONDS, FIRST_COMPLETED)
+            if stopping:
+                workers.interrupt()
+            ended, _ = (
+                wait(running, STOP_SECONDS) if stopping else wait(running, ROUND_SECONDS, FIRST_COMPLETED)
+            )
             news: News = []
             for future in ended:
                 task = running.pop(future)
@@ -96,10 +176,9 @@ def run_batch(
                     outcome = future.result()
                 except Exception as error:  # its worker died; Ray has errors of many kinds
                     losses[task.name] += 1
-                    if token.cancelled or losses[task.name] < workers.tries:
-                        queue.append(task)
-                        continue
-                    outcome = Outcome("failed", error=f"its worker died ({one_line(error)})")
+                    again = stopping or losses[task.name] < workers.tries
+                    text = f"its worker died ({one_line(error)})"
+                    outcome = Outcome("stopped" if again else "failed", error=text)
                 if outcome.state == "stopped":
                     queue.append(task)
                 else:
@@ -107,6 +186,9 @@ def run_batch(
                     news.append((task, outcome))
             ledger.save()
             show(news)
+            if stopping:
+                ledger.recover()
+                raise KeyboardInterrupt
 
 
 def _record(ledger: Ledger, task: Task, outcome: Outcome, pictures: Path) -> None:
@@ -121,6 +203,103 @@ def _record(ledger: Ledger, task: Task, outcome: Outcome, pictures: Path) -> Non
         with writing(place):
             pictures.mkdir(parents=True, exist_ok=True)
         write_complete(place, outcome.picture)
+
+
+def check_known(ledger: Ledger, how: JobConfig) -> Iterator[str]:
+    """Queue what is to be done, fail what has another source, and say what differs from the ledger."""
+    ledger.recover()
+    known = ledger.tasks("queued", "done")
+    if how.retry_failed:
+        for task, now in in_threads(identity_now, ledger.tasks("failed")):
+            ledger.again(task.name, now)
+    done = {} if is_url(how.output) else {row.name: row for row in ledger.rows("done")}
+
+    def look(task: Task) -> tuple[SourceIdentity | None, str | None]:
+        return identity_now(task), stamp_of(Path(how.output, task.name)) if task.name in done else None
+
+    for task, (now, stamp) in in_threads(look, known):
+        row = done.get(task.name)
+        difference = task.identity and now and task.identity.difference(now)
+        if difference:
+            error = f"its source is another than the batch was begun with: {difference}"
+            ledger.failed(task.name, f"{error}; --retry-failed does it anew")
+            yield f"{task.name}: {error}"
+        elif row is not None and (wrong := _problem(ledger, row, stamp, how)):
+            ledger.again(task.name)
+            yield f"{task.name}: its results {wrong}; it is done again"
+    ledger.save()
+
+
+def _problem(ledger: Ledger, row: Row, stamp: str | None, how: JobConfig) -> str | None:
+    """Problems of the results of a video; files are read only if names, sizes or times differ."""
+    folder = Path(how.output, row.name)
+    if stamp is not None and stamp == row.stamp:
+        return None
+    if not is_own(folder, how.batch, row.name):
+        return "are gone"
+    if stamp is None or digest_of(folder) != row.digest:
+        return "have changed"
+    ledger.stamped(row.name, stamp)
+    return None
+
+
+def _check_plan(tasks: Sequence[Task], how: JobConfig) -> None:
+    """See that networks and options are there, and that no video writes where one writes or reads."""
+    # Sources and mask files are not looked for: one that is missing costs its own line, not the batch.
+    check_names(task.name for task in tasks)
+    jobs = _jobs(task.job for task in tasks)
+    if how.address is None:  # else they are read on other machines
+        from segue.jobs.plan import check_needs  # late: it imports PyTorch
+
+        check_needs(jobs, sources=False)
+    if is_url(how.output):
+        return
+    written = {os.path.join(how.output, task.name) for task in tasks}  # noqa: PTH118
+    weights = {str(job.model.weights.absolute()) for job in jobs if job.model.weights is not None}
+    for place in (*(task.source for task in tasks), *weights):
+        if place.startswith(how.output + os.sep) and any(
+            str(path) in written for path in (Path(place), *Path(place).parents)
+        ):
+            raise SinkError(f"{public(place)}: results would be written there; choose another output")
+
+
+def check_single_files(job: Job) -> None:
+    """Refuse a job that names one file or folder, which all videos would write."""
+    for name in ("events", "background", "explain"):
+        if getattr(job, name, None) is not None:
+            raise SegueError(f"--{name} names one place for all videos; leave it out, or give --format")
+
+
+def _jobs(texts: Iterable[str]) -> list[VideoJob]:
+    """The jobs of videos, each once: most videos share one."""
+    jobs = map(from_json, dict.fromkeys(texts))
+    return [job for job in jobs if isinstance(job, VideoJob)]
+
+
+def weights_of(jobs: Iterable[str]) -> dict[str, str | None]:
+    """Digests of the weights that jobs name, by the name of the network or the path of the file."""
+    models = {job.model for job in _jobs(jobs)}
+    return {str(model.weights or model.name): model_digest(model) for model in sorted(models, key=str)}
+
+
+def _absolute(place: str) -> str:
+    """A path that means the same in every process; addresses do anyway."""
+    return place if is_url(place) or place.startswith(os.sep) else str(Path(place).absolute())
+
+
+def home_of(output: str) -> Path:
+    """Folder of the ledger: in the output, or for one elsewhere in the cache folder of the user."""
+    if not is_url(output):
+        return Path(output) / SUBFOLDER
+    return cache_folder() / "batch" / hashlib.sha256(output.encode()).hexdigest()[:16]
+
+
+def _report_path(how: JobConfig, home: Path) -> Path:
+    """The report is beside the results; addresses and files of somebody else leave it beside the ledger."""
+    beside = home.parent / REPORT
+    own = beside.is_file() and not beside.is_symlink() and how.batch.encode() in beside.read_bytes()
+    free = not is_url(how.output) and (own or not os.path.lexists(beside))
+    return beside if free else home / REPORT
 
 
 def write_batch_report(ledger: Ledger, pictures: Path, path: Path) -> None:
@@ -154,12 +333,11 @@ def write_batch_report(ledger: Ledger, pictures: Path, path: Path) -> None:
     )
 
 
+def _cells(row: Row) -> tuple[str, list[str]]:
+    speed = f"{row.frames / row.seconds:.1f}" if row.seconds else "–"
+    return printable(row.name), [str(row.frames), f"{row.seconds or 0:.1f}", speed, row.worker or ""]
+
+
 def public(source: str) -> str:
     """A source for a line of a terminal or page: without secrets, and without what commands a terminal."""
     return printable(hide_secrets(source))
-
-
-def _cells(row: Row) -> tuple[str, list[str]]:
-    seconds = row.seconds or 0.0
-    speed = f"{row.frames / seconds:.1f}" if seconds else "–"
-    return printable(row.name), [str(row.frames), f"{seconds:.1f}", speed, row.worker or ""]

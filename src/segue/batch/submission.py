@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from segue.batch.protocols import CLIPS, all_clips
+from segue.batch.data_sets import CLIPS, all_clips
 from segue.datasets.files import picture_size
 from segue.datasets.results import open_results
 from segue.datasets.ytvis import read_results
-from segue.datasets.ytvos import WantedMasks, wanted_masks
+from segue.datasets.ytvos import wanted_masks
 from segue.errors import DatasetError
 from segue.metrics.data_sets import Request, open_ytvis
 from segue.naming import first_few
@@ -33,11 +34,7 @@ def check_served(request: Request) -> None:
 
 
 def write_submission(path: Path, request: Request, output: Path) -> None:
-    """Pack what a run wrote as the server takes it.
-
-    YouTube-VOS: ``Annotations/<video>/<frame>.png`` of the frames that ``meta.json`` lists. YouTube-VIS and
-    OVIS: ``results.json``. The zip appears under its name when everything is in it.
-    """
+    """Pack what a run wrote into the zip that the server of its data set takes."""
     check_served(request)
     packed = _masks(request, output) if request.dataset == "ytvos" else _tracks(request, output)
     with replacing(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -46,22 +43,20 @@ def write_submission(path: Path, request: Request, output: Path) -> None:
             member = zipfile.ZipInfo(name)
             member.compress_type = zipfile.ZIP_DEFLATED
             with file.open("rb") as source, archive.open(member, "w", force_zip64=True) as target:
-                while block := source.read(1 << 20):
-                    target.write(block)
+                shutil.copyfileobj(source, target)
 
 
 def _masks(request: Request, output: Path) -> Iterator[tuple[str, Path]]:
-    """Members and files of all masks that YouTube-VOS asks for.
-
-    Whether their ids are right is known behind the last one; it raises then.
-    """
+    """Members and files of all masks that YouTube-VOS asks for, with an error behind the last one."""
     part = request.data / (request.subset or ".")
     wanted, results = wanted_masks(part), open_results(output)
     if lost := [name for name in wanted if name not in results]:
         raise DatasetError(f"{output}: no results of {len(lost)} of {len(wanted)} videos: {first_few(lost)}")
-    there = {name: set(results.names(name)) for name in wanted}
     frames = [
-        f"{name}/{frame}" for name in wanted for frame in wanted[name].frames if frame not in there[name]
+        f"{name}/{frame}"
+        for name, masks in wanted.items()
+        for frame in masks.frames
+        if frame not in results.names(name)
     ]
     if frames:
         raise DatasetError(
@@ -77,17 +72,11 @@ def _masks(request: Request, output: Path) -> Iterator[tuple[str, Path]]:
             if mask.shape != size:
                 problems.append(f"{name}/{frame} is {mask.shape[1]}x{mask.shape[0]}, not {size[1]}x{size[0]}")
             yield f"Annotations/{name}/{frame}.png", output / name / "masks" / f"{frame}.png"
-        problems += _ids(name, masks, shown - {0})
+        problems += [f"{name} never shows object {number}" for number in masks.ids if number not in shown]
+        unknown = shown.difference({0}, masks.ids)
+        problems += [f"{name} shows {number}, which meta.json does not list" for number in sorted(unknown)]
     if problems:
         raise DatasetError(f"{output}: {first_few(problems)}")
-
-
-def _ids(name: str, masks: WantedMasks, shown: set[int]) -> Iterator[str]:
-    """Problems of the ids in the masks of a video; an object must be visible on its first frame."""
-    if lost := sorted(set(masks.ids) - shown):
-        yield f"{name} never shows object {first_few(map(str, lost))}"
-    if unknown := sorted(shown - set(masks.ids)):
-        yield f"{name} shows {first_few(map(str, unknown))}, which meta.json does not list"
 
 
 def _tracks(request: Request, output: Path) -> Iterator[tuple[str, Path]]:

@@ -16,9 +16,9 @@ from annotated_types import Ge
 from PIL import Image as PillowImage
 
 from segue import jobs, weights
-from segue.batch.names import check_name, key_of
-from segue.batch.places import fetch, hide_secrets, is_remote, one_line
-from segue.batch.plan import Task
+from segue.allocation import prepare_process
+from segue.batch.places import fetch, one_line
+from segue.batch.plan import Task, key_of
 from segue.batch.publish import publish
 from segue.cancel import CancelToken
 from segue.errors import ResumeError, SegueError
@@ -26,6 +26,7 @@ from segue.jobs.observer import Observer
 from segue.jobs.values import ForegroundJob, TrackJob, VideoJob, from_json
 from segue.masks import overlay
 from segue.types import Frame, MaskPrompt, Segmentation
+from segue.video.addresses import is_url
 from segue.video.mask_folder import MARKER
 
 PICTURE_WIDTH = 320
@@ -102,14 +103,9 @@ class ProgressRecorder(Observer):
     """Counts frames, and keeps one from the middle with something on it for the report."""
 
     sees_results = True
-
-    def __init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
-        self.frames = 0
-        self._kept: tuple[Frame, Segmentation] | None = None
-        self._next = 1
+    frames = 0
+    _kept: tuple[Frame, Segmentation] | None = None
+    _next = 1
 
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         self.frames += 1
@@ -129,79 +125,67 @@ class ProgressRecorder(Observer):
         return buffer.getvalue()
 
 
+def prepare_worker(threads: int) -> None:
+    """Set what makes networks fast in a process, and its number of threads."""
+    prepare_process()
+    import cv2
+    import torch  # late: options are checked before
+
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+
+
 def attempt(task: Task, order: JobConfig, cancel: CancelToken) -> Outcome:
-    """Process one video and always report the outcome."""
+    """Process one video, continuing what an earlier worker left of it, and always report the outcome."""
+    begun, watch = time.perf_counter(), ProgressRecorder()
+    scratch, key = cast(Path, order.scratch), key_of(task.name)
+    fetched, work = scratch / "fetched" / key, scratch / "work" / key
     video = CancelToken()  # callbacks of this video end with it
     cancel.on_cancel(video.cancel)
-    recorder = ProgressRecorder()
     try:
-        return execute(task, order, recorder, video)
-    except KeyboardInterrupt:
-        return Outcome("stopped", recorder.frames)
-    except SegueError as error:
-        return Outcome("failed", recorder.frames, error=one_line(error))
-    except Exception as error:  # a damaged video must not end the batch
-        text = hide_secrets(" ".join(str(error).split()))
-        return Outcome("failed", recorder.frames, error=f"{type(error).__name__}: {text}")
-    finally:
-        cancel.forget(video.cancel)
-
-
-def execute(task: Task, order: JobConfig, watch: ProgressRecorder, cancel: CancelToken) -> Outcome:
-    """Do one video, continuing what an earlier worker left of it."""
-    begun = time.perf_counter()
-    check_name(task.name)
-    scratch = cast(Path, order.scratch)  # run_tasks fills it in
-    fetched = scratch / "fetched" / key_of(task.name)
-    work = scratch / "work" / key_of(task.name)  # a name may end as a file does: video.mp4
-    stopped = False
-    try:
-        job = _placed(_job_of(task), task, fetched, work)
+        job = _placed(task, fetched, work)
         try:
-            _carry_out(job, watch, cancel, resume=_can_resume(work))
+            _carry_out(job, watch, video, resume=(work / "masks" / MARKER).exists())
         except ResumeError:  # its source or weights have changed since, or what was saved is damaged
-            watch.restart()
+            watch = ProgressRecorder()
             shutil.rmtree(work)
-            _carry_out(job, watch, cancel, resume=False)
+            _carry_out(job, watch, video, resume=False)
         picture = watch.picture()
         digest, stamp = publish(work, order.output, task.name, order.batch)
+        seconds = time.perf_counter() - begun
+        outcome = Outcome("done", watch.frames, seconds, digest=digest, stamp=stamp, picture=picture)
     except KeyboardInterrupt:
-        stopped = True
-        raise
+        return Outcome("stopped", watch.frames)  # what was fetched is kept
+    except Exception as error:  # a damaged video must not end the batch
+        kind = "" if isinstance(error, SegueError) else f"{type(error).__name__}: "
+        outcome = Outcome("failed", watch.frames, error=kind + one_line(error))
     finally:
-        if not stopped:
-            shutil.rmtree(fetched, ignore_errors=True)
-    seconds = time.perf_counter() - begun
-    return Outcome("done", watch.frames, seconds, digest=digest, stamp=stamp, picture=picture)
+        cancel.forget(video.cancel)
+    shutil.rmtree(fetched, ignore_errors=True)
+    return outcome
 
 
-def _can_resume(work: Path) -> bool:
-    return (work / "masks" / MARKER).exists()
-
-
-def _job_of(task: Task) -> VideoJob:
+def _placed(task: Task, fetched: Path, work: Path) -> VideoJob:
+    """The job on this machine: with what is elsewhere brought here, and its results in the scratch folder."""
     job = from_json(task.job)
     if not isinstance(job, VideoJob):
         raise SegueError(f"{task.name}: a batch does videos, not a job of the kind {job.kind}")
-    return job
 
+    def here(place: str) -> str:
+        return str(fetch(place, fetched)) if is_url(place) else place
 
-def _placed(job: VideoJob, task: Task, fetched: Path, work: Path) -> VideoJob:
-    """The job on this machine: with what is elsewhere brought here, and its results in the scratch folder."""
-    changes: dict[str, Any] = {"outputs": job.outputs.model_copy(update={"folder": work})}
-    place: dict[str, Any] = {"place": task.source}
-    if is_remote(task.source):
-        place = {"place": str(fetch(task.source, fetched)), "origin": task.source}
-    changes["source"] = job.source.model_copy(update=place)
+    place = {"place": here(task.source), "origin": task.source if is_url(task.source) else None}
+    changes: dict[str, Any] = {
+        "source": job.source.model_copy(update=place),
+        "outputs": job.outputs.model_copy(update={"folder": work}),
+    }
     if isinstance(job, TrackJob):
         changes["prompts"] = tuple(
-            replace(item, mask=str(fetch(item.path, fetched)))
-            if isinstance(item, MaskPrompt) and item.path and is_remote(item.path)
-            else item
+            replace(item, mask=here(item.path)) if isinstance(item, MaskPrompt) and item.path else item
             for item in job.prompts
         )
-    if isinstance(job, ForegroundJob) and job.roi is not None and is_remote(job.roi):
-        changes["roi"] = str(fetch(job.roi, fetched))
+    if isinstance(job, ForegroundJob) and job.roi is not None:
+        changes["roi"] = here(job.roi)
     return job.model_copy(update=changes)
 
 

@@ -12,11 +12,10 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from segue.batch.do import LEDGER, BatchObserver, check_single_files, home_of, run_tasks
 from segue.batch.ledger import Ledger
 from segue.batch.places import hide_secrets
 from segue.batch.plan import Task, errors_of, read_tasks
-from segue.batch.run import News
+from segue.batch.run import LEDGER, BatchObserver, News, check_single_files, home_of, run_tasks
 from segue.batch.work import JobConfig
 from segue.cli.main import load_command
 from segue.cli.options import Options, Values, command
@@ -111,8 +110,7 @@ def _batch(context: typer.Context, asked: Values, running: Values) -> None:
     """
     how, sources = JobConfig(**running, options=tuple(context.args)), asked["sources"]
     if asked["status"]:
-        with Ledger(home_of(how.output) / LEDGER, create=False) as ledger:
-            _report(ledger, how.json_lines)
+        _report(how)
         return
     if how.command not in DOABLE:
         raise SegueError(f"--do {how.command}: choose from {', '.join(DOABLE)}")
@@ -137,10 +135,12 @@ batch = command(
 def do_tasks(tasks: Sequence[Task], how: JobConfig) -> int:
     """Do videos, and report the outcome; gives the number of those that have failed."""
     try:
-        return run_tasks(with_jobs(tasks, how), how, Terminal(how))
+        failed = run_tasks(with_jobs(tasks, how), how, Terminal(how))
     except KeyboardInterrupt:
         typer.echo("interrupted; give the same command with --resume to go on", err=True)
         raise typer.Exit(130) from None
+    _report(how)
+    return failed
 
 
 class Terminal(BatchObserver):
@@ -155,16 +155,9 @@ class Terminal(BatchObserver):
     def watching(self, ledger: Ledger) -> AbstractContextManager[Callable[[News], None]]:
         return _progress(ledger, self._how.quiet, self._how.json_lines)
 
-    def ended(self, ledger: Ledger) -> None:
-        _report(ledger, self._how.json_lines)
-
 
 def with_jobs(tasks: Iterable[Task], how: JobConfig) -> list[Task]:
-    """The videos with their jobs: what the options of the batch and their own mean.
-
-    Raises:
-        SegueError: an option is wrong, names one place for all videos, or is set by the batch.
-    """
+    """The videos with their jobs: what the options of the batch and their own mean."""
     found, jobs = [], dict[tuple[str, ...], str]()
     for task in tasks:
         if not task.job and task.arguments not in jobs:
@@ -186,17 +179,16 @@ def check_words(words: Sequence[str]) -> None:
         raise SegueError(f"{own[0]} is set for each video by the batch; leave it out of its options")
 
 
-def _report(ledger: Ledger, json_lines: bool) -> int:
-    """Report the outcome; the number of those that failed."""
-    counts = ledger.counts()
-    if json_lines:
-        typer.echo(json.dumps({"event": "status", **counts}))
-    else:
-        typer.echo(", ".join(f"{count} {state}" for state, count in counts.items()))
+def _report(how: JobConfig) -> None:
+    """Report the outcome so far."""
+    with Ledger(home_of(how.output) / LEDGER, create=False) as ledger:
+        if how.json_lines:
+            typer.echo(json.dumps({"event": "status", **ledger.counts()}))
+            return
+        typer.echo(", ".join(f"{count} {state}" for state, count in ledger.counts().items()))
         for row in ledger.rows("failed"):
             text = f"{row.name} ({hide_secrets(row.source)}), {row.tries} tries: {row.error}"
             typer.echo(printable(f"failed: {text}"))
-    return counts["failed"]
 
 
 @contextmanager

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
 from segue.cli.options import ChosenOptions, Fields, Options, Values, command
 from segue.errors import SinkError
-from segue.jobs.options import checked, nested
-from segue.jobs.parts import Finding
+from segue.jobs.parts import Finding, checked
 from segue.jobs.plan import check_detector
 from segue.notices import notice
+from segue.options import nested
 from segue.prompts.selection import Found
 from segue.registry import DETECTORS
 from segue.reports.terminal import print_table
@@ -32,21 +31,17 @@ FINDING = Fields(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+def _output(
+    output: Path | None = None, json: Path | None = None, device: str | None = None, overwrite: bool = False
+) -> None:
     """Outputs.
 
-    Attributes:
+    Args:
         output: output folder.  [default: segue-out/NAME]
         json: write the objects as JSON into this file.
         device: where networks run: cpu, cuda, cuda:1 ...  [default: a GPU if there is one]
         overwrite: replace existing output.
     """
-
-    output: Path | None = None
-    json: Path | None = None
-    device: str | None = None
-    overwrite: bool = False
 
 
 def _detect(source: Values, found: ChosenOptions, written: Values) -> None:
@@ -64,20 +59,23 @@ def _detect(source: Values, found: ChosenOptions, written: Values) -> None:
 
         segue detect my.mp4 --start 12.5s --json objects.json
     """
-    out = Output(**written)
     opened = open_source(**source)
-    folder = out.output or Path("segue-out") / opened.name
-    targets = [folder / "mask.png", folder / "overlay.png", *([out.json] if out.json else [])]
+    folder = written["output"] or Path("segue-out") / opened.name
+    targets = [folder / "mask.png", folder / "overlay.png", *([written["json"]] if written["json"] else [])]
     for path in targets:
-        if path.exists() and not out.overwrite:
+        if path.exists() and not written["overwrite"]:
             raise SinkError(f"{path}: exists already; give --overwrite or another place")
         prepare(path)
     finding = checked(Finding, nested({place: value for place, value in found.items() if value is not None}))
     check_detector(finding.name, finding.weights)
-    from segue.jobs.detecting import detect_first, write_found  # imports PyTorch
-    from segue.jobs.prompting import DEFAULT_NOTICE, make_detector
+    from segue.jobs.detecting import (  # imports PyTorch
+        DEFAULT_NOTICE,
+        detect_first,
+        make_detector,
+        write_found,
+    )
 
-    find = make_detector(finding, out.device)
+    find = make_detector(finding, written["device"])
     if finding.name is None and finding.text is None:
         notice(DEFAULT_NOTICE)
     frame, result = detect_first(opened, find)
@@ -99,7 +97,7 @@ detect = command(
         },
     ),
     FINDING,
-    Options(Output, "output:output,o json device overwrite"),
+    Options(_output, "output:output,o json device overwrite"),
 )
 
 

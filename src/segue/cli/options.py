@@ -34,14 +34,10 @@ _DEFAULT = re.compile(r"; None is ([^;]*)\.$")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Parameters of a dataclass or function that a command offers.
+    """Parameters of a dataclass or function that a command offers, by their ``names``.
 
-    Attributes:
-        of: the dataclass, function, or class by its constructor.
-        names: which of them, separated by spaces; ``trunk:init`` is offered as ``--init``, ``out:out,o`` as
-            ``--out`` and ``-o``, and ``scene!`` is an argument.
-        defaults, types, help: what is otherwise than the signature says; a default of ``...`` has none.
-        panel: group of the options in the help.
+    Of these, ``trunk:init`` is offered as ``--init``, ``out:out,o`` as ``--out`` and ``-o``, and ``scene!``
+    as an argument; ``defaults``, ``types`` and ``help`` differ from the signature: ``...`` is required.
     """
 
     of: Any
@@ -75,13 +71,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Options of a job, see :func:`segue.jobs.options.option`, as a command offers them.
-
-    Attributes:
-        of: the job.
-        without: names of options that the command lacks.
-        defaults, help, names: what is otherwise than the job says, by the names of options.
-    """
+    """Options of a job as a command offers them; what differs is by the names of options."""
 
     of: type[BaseModel]
     without: tuple[str, ...] = ()
@@ -183,14 +173,7 @@ def _panel(parameter: inspect.Parameter) -> int:
 def command(
     run: Callable[..., Any], *groups: Options | Fields, kind: type[TyperCommand] | None = None
 ) -> Callable[..., None]:
-    """A function for Typer with the parameters of all groups.
-
-    Args:
-        run: given the values of each group in a dictionary of its own, by the names in the signature, after
-            the ``context`` of Typer if it has that parameter; its docstring is the help.
-        groups: the options, in the order of the help.
-        kind: class of the command.
-    """
+    """A function for Typer; ``run`` is given a dictionary of each group, after the ``context`` if it asks."""
     parameters = [list(group.parameters()) for group in groups]
     flat = sorted((item for group in parameters for _, item in group), key=_panel)
     asks = "context" in inspect.signature(run).parameters

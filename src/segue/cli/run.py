@@ -8,9 +8,7 @@ from pathlib import Path
 
 import typer
 
-from segue.batch.data_sets import score_run
-from segue.batch.do import check_single_files
-from segue.batch.protocols import (
+from segue.batch.data_sets import (
     PROTOCOLS,
     SCORED,
     DatasetVideo,
@@ -18,9 +16,11 @@ from segue.batch.protocols import (
     is_clips,
     protocol_of,
     results_of,
+    score_run,
     scored_here,
     tasks_of,
 )
+from segue.batch.run import check_single_files
 from segue.batch.submission import check_served, write_submission
 from segue.batch.work import JobConfig
 from segue.cli.batch import BatchCommand, check_words, do_tasks

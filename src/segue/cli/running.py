@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import closing, nullcontext
 from functools import cache
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -18,10 +18,11 @@ from segue.cli.options import ChosenOptions, Fields, Options, Values, command
 from segue.errors import SegueError
 from segue.inputs import printable
 from segue.jobs.observer import Observer
-from segue.jobs.options import checked, nested
+from segue.jobs.parts import checked
 from segue.jobs.plan import check_needs
 from segue.jobs.values import Job, TrackJob, VideoJob, check_prompts
 from segue.notices import notice
+from segue.options import nested
 from segue.registry import COMMANDS, DETECTORS, SINKS
 from segue.reports.terminal import bars
 
@@ -34,21 +35,17 @@ if TYPE_CHECKING:
 COMMAND_LINE_ERROR: Any = typer.BadParameter.__mro__[2]
 
 
-@dataclass(frozen=True, slots=True)
-class Display:
+def _display(
+    quiet: bool = False, live: bool = False, port: Annotated[int, Ge(0), Le(65535)] = 0, browser: bool = True
+) -> None:
     """Progress output of a command.
 
-    Attributes:
+    Args:
         quiet: no progress.
         live: show image, masks, zones and events in the browser while the run goes on.
         port: port of the page of --live; 0 takes a free one.
         browser: open that page in the browser.
     """
-
-    quiet: bool = False
-    live: bool = False
-    port: Annotated[int, Ge(0), Le(65535)] = 0
-    browser: bool = True
 
 
 def job_command(
@@ -58,15 +55,9 @@ def job_command(
     without: Sequence[str] = (),
     **defaults: Any,
 ) -> Callable[..., None]:
-    """A command that carries out a job, with the options of its class.
+    """A command that carries out a job; ``parse`` changes what is typed otherwise than the job has it.
 
-    Args:
-        parse: changes the values of these options, by their places, where they are typed otherwise than the
-            job has them; is also given those of each group, and ``quiet``. Its docstring is the help.
-        kind: class of the job.
-        groups: further options.
-        without: names of options that the command lacks.
-        defaults: name of the network, or None; ``model_help`` is the help of that option.
+    It is given the values of all options by their places in the job, those of each group, and ``quiet``.
     """
     formats, detectors = ", ".join(SINKS.names), ", ".join(DETECTORS.names)
     text = {
@@ -87,22 +78,14 @@ def job_command(
         show(cast(Job, parsed(*values)), values[-1])
 
     parsed.__doc__ = carry_out.__doc__ = parse.__doc__
-    shown = Options(Display, "quiet:quiet,q live port browser", panel="Output")
+    shown = Options(_display, "quiet:quiet,q live port browser", panel="Output")
     made = command(carry_out, *groups, own, shown)
     made.parse = command(parsed, *groups, own, shown)  # type: ignore[attr-defined]
     return made
 
 
 def parse_job(name: str, words: Sequence[str]) -> Job:
-    """The job that a command line means, without carrying it out.
-
-    Args:
-        name: of the command.
-        words: what is typed after it.
-
-    Raises:
-        SegueError: the command line is wrong, or the command carries out no job.
-    """
+    """The job that a command line means, without carrying it out."""
     if "--live" in words:
         raise SegueError("--live shows one run alone; leave it out")
     try:
@@ -131,14 +114,15 @@ def show(job: Job, how: Values | None = None) -> None:
         check_prompts(job)
     if isinstance(job, VideoJob):
         check_needs([job])
-    from segue.jobs.processes import live_page  # imports PyTorch
-    from segue.jobs.running import run
+    from segue.jobs.running import run  # imports PyTorch
 
     how = how or {}
-    with Console(quiet=bool(how.get("quiet"))) as console:
+    with closing(Console(quiet=bool(how.get("quiet")))) as console:
         try:
-            page = live_page(console, how["port"], how["browser"]) if how.get("live") else None
-            with page or nullcontext(console) as observer:
+            page = nullcontext(console)
+            if how.get("live"):
+                page = resolve_name("segue_web.running:live_page")(console, how["port"], how["browser"])
+            with page as observer:
                 run(job, observer)
         except KeyboardInterrupt as interrupted:
             console.close()
@@ -147,11 +131,7 @@ def show(job: Job, how: Values | None = None) -> None:
 
 
 class Console(Observer):
-    """Shows on a terminal how a job goes on.
-
-    Args:
-        quiet: no progress.
-    """
+    """Shows on a terminal how a job goes on."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
@@ -160,13 +140,7 @@ class Console(Observer):
         self._begun = 0.0
         self._done = 0
         self._source: Source | None = None
-
-    def __enter__(self) -> Console:
         self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Take the bars away."""

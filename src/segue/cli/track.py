@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
@@ -13,18 +12,24 @@ import typer
 from segue.cli.options import ChosenOptions, Options, Values
 from segue.cli.running import job_command
 from segue.errors import PromptError
-from segue.jobs.typed import typed_prompts
 from segue.jobs.values import TrackJob
+from segue.prompts.parse import typed_prompts
 from segue.registry import MODELS
 
 TRACKERS = ", ".join(entry.name for entry in MODELS if entry.task == "track")
 
 
-@dataclass(frozen=True, slots=True)
-class What:
+def _what(
+    box: list[str] | None = None,
+    point: list[str] | None = None,
+    mask: list[str] | None = None,
+    remove: list[str] | None = None,
+    auto: bool = False,
+    fill: bool = False,
+) -> None:
     """The objects to follow, as typed.
 
-    Attributes:
+    Args:
         box: box in pixels. [FRAME@][ID:]x0,y0,x1,y1
         point: point on the object, or with - beside it. [FRAME@][ID:][-]x,y
         mask: mask file: indexed, or binary (several: one object each). [FRAME@][ID=]PATH
@@ -32,13 +37,6 @@ class What:
         auto: find the objects.
         fill: take whole boxes, as they are.
     """
-
-    box: list[str] | None = None
-    point: list[str] | None = None
-    mask: list[str] | None = None
-    remove: list[str] | None = None
-    auto: bool = False
-    fill: bool = False
 
 
 def _track(values: ChosenOptions, what: Values, *, quiet: bool) -> None:
@@ -65,9 +63,8 @@ def _track(values: ChosenOptions, what: Values, *, quiet: bool) -> None:
 
         segue track rtsp://camera/stream --box 100,100,200,200 --model stcn --weights stcn.safetensors
     """
-    asked = What(**what)
     finding = {place for place in values if place[0] == "finding"}
-    if asked.auto or ("finding", "text") in finding:
+    if what["auto"] or ("finding", "text") in finding:
         values["finding",] = {place[-1]: values.pop(place) for place in finding}
     else:
         if finding - {("finding", "refine")}:
@@ -76,14 +73,14 @@ def _track(values: ChosenOptions, what: Values, *, quiet: bool) -> None:
             values["refine",] = values.pop(("finding", "refine"))
     if values.get(("options", "top_k")) == 0:
         values["options", "top_k"] = None
-    typed = (asked.mask or (), asked.box or (), asked.point or (), asked.remove or ())
-    values["prompts",] = typed_prompts(*typed, fill=asked.fill)
+    typed = (what[name] or () for name in ("mask", "box", "point", "remove"))
+    values["prompts",] = typed_prompts(*typed, fill=what["fill"])
 
 
 track = job_command(
     _track,
     TrackJob,
-    Options(What, "box point mask remove auto fill", panel="Objects and events"),
+    Options(_what, "box point mask remove auto fill", panel="Objects and events"),
     model="stcn-lite",
     model_help=f"{TRACKERS}.",
 )

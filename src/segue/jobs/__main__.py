@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from pkgutil import resolve_name
 
 from segue.errors import SegueError
 from segue.inputs import printable
 from segue.jobs.files import read_job
-from segue.jobs.processes import train_here
 from segue.jobs.running import run
 from segue.jobs.values import TrainJob
 
@@ -21,7 +21,7 @@ def main(words: list[str]) -> int:
     try:
         job = read_job(Path(words[0]))
         if isinstance(job, TrainJob):
-            train_here(job)
+            resolve_name("segue_train.running:run_job")(job)  # this process is given up to it
         else:
             run(job)
     except KeyboardInterrupt as interrupted:

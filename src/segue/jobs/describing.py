@@ -17,10 +17,8 @@ from torch import nn
 
 from segue.arrays import as_array
 from segue.errors import ArgumentError, PromptError
-from segue.inputs import kind_of
-from segue.jobs.options import error_text
-from segue.jobs.parts import AnyPrompt, Given, Model, VideoSource
-from segue.jobs.prompting import scaled
+from segue.jobs.parts import AnyPrompt, Given, Model, VideoSource, error_text
+from segue.sessions.networks import check_path
 from segue.types import Frame, Prompt
 from segue.video import Source, open_source
 
@@ -46,8 +44,7 @@ def source_value(source: Source) -> tuple[VideoSource, tuple[Given, ...]]:
 
 def model_value(model: Any, weights: str | os.PathLike[str] | None) -> tuple[Model, tuple[Given, ...]]:
     """A network or method as a value, and as an object where it is none by name."""
-    if weights is not None and not isinstance(weights, (str, os.PathLike)):
-        raise ArgumentError(f"weights: {kind_of(weights)}; give the path of a file or folder")
+    check_path("weights", weights)
     path = None if weights is None else Path(weights)
     if isinstance(model, str):
         return Model(name=model, weights=path), ()
@@ -93,11 +90,11 @@ def required_value(
 
 def stored_prompts(prompts: Sequence[Prompt], source: Source) -> tuple[AnyPrompt, ...]:
     """Prompts in pixels of the frames of a source as its job has them: in pixels of the source."""
-    scale = 1.0, 1.0
+    across = down = 1.0
     if source.size is not None and source.original_size is not None:
-        scale = source.original_size[1] / source.size[1], source.original_size[0] / source.size[0]
+        down, across = (of / to for of, to in zip(source.original_size, source.size, strict=True))
     try:
-        return _PROMPTS.validate_python(tuple(scaled(item, scale) for item in prompts))
+        return _PROMPTS.validate_python(tuple(item.scaled(across, down) for item in prompts))
     except ValidationError as errors:
         raise PromptError(f"prompts: {error_text(errors)}") from None
 

@@ -8,15 +8,21 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from segue.detectors import DEFAULT
 from segue.errors import SourceError
+from segue.jobs.parts import Finding
 from segue.masks import overlay
 from segue.masks.files import encode_index_mask
 from segue.prompts.detectors import Detector
 from segue.prompts.selection import Found
+from segue.sessions.detecting import detector
 from segue.types import Frame
 from segue.video import Source
 from segue.video.images import write_picture
 from segue.video.partial import write_complete
+
+DEFAULT_NOTICE = f"looking for what moves (detector {DEFAULT}; --with chooses another)"
+"""Notice where no detector was named."""
 
 
 def detect_first(source: Source, find: Detector) -> tuple[Frame, Found]:
@@ -41,3 +47,9 @@ def write_found(frame: Frame, found: Found, targets: Sequence[Path]) -> None:
     for path in targets[2:]:
         values = {"frame": frame.index, "time": frame.time, "objects": [*map(asdict, found.objects)]}
         write_complete(path, (json.dumps(values, indent=1) + "\n").encode())
+
+
+def make_detector(finding: Finding, device: str | None) -> Detector:
+    """The detector of a job."""
+    wanted = finding.model_dump(exclude={"every", "frames", "name"})
+    return detector(finding.name, **wanted, device=device)

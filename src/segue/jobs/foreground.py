@@ -6,12 +6,12 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image as PillowImage
 from torch import nn
 
@@ -19,8 +19,7 @@ from segue.arrays import as_array
 from segue.errors import ArgumentError, FlowError, PromptError, SegueError, SinkError, SourceError
 from segue.flow import FlowFiles
 from segue.inputs import exists, kind_of
-from segue.jobs.opened import Inputs, OpenJob, open_video
-from segue.jobs.options import ForegroundOptions
+from segue.jobs.opened import Inputs, OpenJob
 from segue.jobs.values import ForegroundJob
 from segue.masks import read_stored_mask
 from segue.models.base import ForegroundNetwork, foreground_capabilities
@@ -33,7 +32,7 @@ from segue.sessions.film_scenes import LEARNT, FilmScenes, LearntBackground
 from segue.sessions.foreground import SHORT_SIDE, ForegroundSession, as_segmenter
 from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.naming import ObjectNamer
-from segue.sessions.networks import check_path, foreground_model
+from segue.sessions.networks import foreground_model
 from segue.sessions.segmenters import Segmenter
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
 from segue.sessions.two_passes import SceneLearner, TwoPasses
@@ -46,142 +45,98 @@ from segue.video.zones import Zone
 DEPTH_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
 
 
-def foreground_session(
-    source: Source,
-    model: str | ForegroundNetwork | Segmenter,
-    options: ForegroundOptions,
-    *,
-    weights: str | Path | None = None,
-    flow: FlowName | str | Path | None = None,
-    flow_weights: str | Path | None = None,
-    roi: Any = None,
-    scene: Any = "median",
-    depth: str | Path | None = None,
-    device: str | torch.device | None = None,
-    fast: bool = False,
-) -> tuple[ForegroundSession, Iterable[Frame]]:
-    """A session that finds foreground as options ask for, and the frames of a source that it is given.
+class OpenForeground(OpenJob):
+    """A job that finds foreground, with its session."""
 
-    Takes the arguments of :func:`segue.foreground`.
+    job: ForegroundJob
+    session: ForegroundSession
 
-    Lengths are in pixels, thresholds are probabilities in [0, 1].
-    """
-    fps = options.fps
-    paths = {"weights": weights, "flow_weights": flow_weights, "depth": depth, "flow": flow}
-    for name, value in paths.items():
-        check_path(name, value)
-    if options.passes == 2:
-        _check_passes(source, scene)
-    background, region = _background(scene), _region(roi)
-    threshold, short_side = preferred(model, options.threshold, options.short_side)
-    made = foreground_model(model, weights, flow, flow_weights)
-    known = None
-    if flow is not None and flow not in get_args(FlowName):
-        gaps = foreground_capabilities(made).flow_gaps if isinstance(made, nn.Module) else ()
-        if not gaps:
-            raise FlowError(f"{flow}: only hofam, stam and networks trained with --flow look at flow")
-        known = FlowFiles(Path(flow), gaps, source.total)
-    masks = ForegroundMasks(
-        threshold=threshold,
-        roi=region,
-        min_area=options.min_area,
-        objects=options.objects,
-        shadows=options.shadows,
-    )
-    plain = depth is None and isinstance(scene, str) and scene == "median"
-    twice = _twice(options, source, made, plain=plain)
-    follow = options.follow_camera
-    if follow is None and plain and not twice and isinstance(made, nn.Module):
-        follow = "auto" if foreground_capabilities(made).follows_pans else None
-    segmenter = as_segmenter(made, device=device, fast=fast)
+    def __init__(self, job: ForegroundJob, inputs: Inputs) -> None:
+        self.zones = tuple(Zone.parse(text) for text in job.zones)
+        if len({zone.name for zone in self.zones}) < len(self.zones):
+            raise SegueError("two zones have one name; give each a name of its own")
+        needs_events = self.zones or job.notify or job.snapshots or job.name_events
+        if needs_events and job.events is None and "events" not in job.outputs.formats:
+            raise SegueError("zones, messages, names and snapshots need events; add --events FILE")
+        super().__init__(job, inputs)
+        options, source = job.options, self.source
+        _check_composites(source)
+        _check_background(job.background, job.outputs.overwrite or job.outputs.resume)
+        scene = inputs.get("scene", job.scene)
+        plain = job.depth is None and isinstance(scene, str) and scene == "median"
+        if options.passes == 2 and source.once:
+            raise SegueError(
+                f"{source.name}: can be iterated only once; two passes are for files and folders"
+            )
+        if options.passes == 2 and not (isinstance(scene, str) and scene == "median"):
+            raise SegueError("two passes learn the empty scene: give either passes=2 or a scene")
+        background, region = _background(scene), _region(inputs.get("roi", job.roi))
+        model: str | ForegroundNetwork | Segmenter = inputs.get("model", job.model.name)
+        threshold, short_side = options.threshold, options.short_side
+        if isinstance(model, str):
+            entry = MODELS.find(model)
+            threshold = entry.threshold if threshold is None else threshold
+            short_side = entry.short_side if short_side is None else short_side
+        side = (SHORT_SIDE if short_side is None else short_side) or None
+        network = foreground_model(model, job.model.weights, job.flow, job.flow_weights)
+        able = foreground_capabilities(network) if isinstance(network, nn.Module) else None
+        known = None
+        if job.flow is not None and job.flow not in get_args(FlowName):
+            if able is None or not able.flow_gaps:
+                raise FlowError(f"{job.flow}: only hofam, stam and networks trained with --flow look at flow")
+            known = FlowFiles(Path(job.flow), able.flow_gaps, source.total)
+        follow, twice = options.follow_camera, options.passes == 2
+        if options.passes is None and plain and follow in (None, "never"):
+            twice = able is not None and able.two_passes and not source.once and bool(source.files)
+        if follow is None and plain and not twice and able is not None and able.follows_pans:
+            follow = "auto"
+        segmenter = as_segmenter(network, device=job.device, fast=job.fast)
+        chosen = partial(_chosen_frames, source, options.fps, job.depth, known)
+        source.varies = not twice
+        self.frames = chosen()
+        if twice:
+            background = LearntBackground(FilmScenes(), of_this_film=True)
+            learner = SceneLearner(segmenter, short_side=side, without=options.without)
+            self.frames = TwoPasses(learner, chosen, background)
+        self.session = ForegroundSession(
+            segmenter,
+            background=background,
+            masks=ForegroundMasks(
+                threshold=threshold,
+                roi=region,
+                min_area=options.min_area,
+                objects=options.objects,
+                shadows=options.shadows,
+            ),
+            short_side=side,
+            without=options.without,
+            follow_camera=follow,
+            warm_up=options.warm_up,
+        )
+        if job.name_events is not None:
+            self.name_object = object_namer(job.name_events, job.device)
 
-    def chosen() -> Iterator[Frame]:
-        return _chosen_frames(source, fps, depth, known)
+    @property
+    def total(self) -> int | None:
+        count, fps, own = super().total, self.job.options.fps, self.source.fps
+        return (
+            count if count is None or fps is None or own is None or fps >= own else round(count * fps / own)
+        )
 
-    frames: Iterable[Frame] = chosen()
-    if twice:
-        background = LearntBackground(FilmScenes(), of_this_film=True)
-        learner = SceneLearner(segmenter, short_side=short_side or None, without=options.without)
-        frames = TwoPasses(learner, chosen, background)
-    session = ForegroundSession(
-        segmenter,
-        background=background,
-        masks=masks,
-        short_side=short_side or None,
-        without=options.without,
-        follow_camera=follow,
-        warm_up=options.warm_up,
-    )
-    return session, frames
+    def note(self, result: Segmentation) -> str:
+        return f"{float((result.mask > 0).mean()):.1%} foreground"
 
-
-def _twice(options: ForegroundOptions, source: Source, model: object, *, plain: bool) -> bool:
-    """Whether there are two passes: as asked for, or where they were measured to be better.
-
-    ``plain`` says that neither depth nor a scene is given.
-    """
-    if options.passes is not None:
-        return options.passes == 2
-    given = not plain or options.follow_camera not in (None, "never")
-    if given or not isinstance(model, nn.Module) or source.once or not source.files:
-        return False
-    return foreground_capabilities(model).two_passes
-
-
-def _check_passes(source: Source, scene: Any) -> None:
-    if source.once:
-        raise SegueError(f"{source.name}: can be iterated only once; two passes are for files and folders")
-    if not isinstance(scene, str) or scene != "median":
-        raise SegueError("two passes learn the empty scene: give either passes=2 or a scene")
-
-
-def open_foreground(job: ForegroundJob, inputs: Inputs) -> OpenJob:
-    """Open the source and load the network of a job; see :func:`segue.jobs.running.open_job`."""
-    zones = tuple(Zone.parse(text) for text in job.zones)
-    if len({zone.name for zone in zones}) < len(zones):
-        raise SegueError("two zones have one name; give each a name of its own")
-    needs_events = zones or job.notify or job.snapshots or job.name_events
-    if needs_events and job.events is None and "events" not in job.outputs.formats:
-        raise SegueError("zones, messages, names and snapshots need events; add --events FILE")
-    source = inputs.get("source") or open_video(job.source)
-    _check_composites(source)
-    _check_background(job.background, job.outputs.overwrite or job.outputs.resume)
-    session, frames = foreground_session(
-        source,
-        inputs.get("model", job.model.name),
-        job.options,
-        weights=job.model.weights,
-        flow=job.flow,
-        flow_weights=job.flow_weights,
-        roi=inputs.get("roi", job.roi),
-        scene=inputs.get("scene", job.scene),
-        depth=job.depth,
-        device=job.device,
-        fast=job.fast,
-    )
-
-    source.varies = not isinstance(frames, TwoPasses)
-
-    def finish() -> dict[str, Path]:
-        if job.background is None:
+    def finish(self) -> dict[str, Path]:
+        path, picture, scenes = self.job.background, self.session.background, self.session.scenes
+        if path is None:
             return {}
-        _write_background(job.background, session, job.model.name)
-        return {"background": job.background}
-
-    total = _expected(source, job.options.fps)
-    return OpenJob(
-        job,
-        session,
-        source,
-        frames,
-        share,
-        total=total,
-        saves=session.restorable,
-        zones=zones,
-        name_object=None if job.name_events is None else object_namer(job.name_events, job.device),
-        inputs=inputs,
-        finish=finish,
-    )
+        if picture is None or scenes is None:
+            raise SinkError(f"{path}: {self.job.model.name} makes no image of the empty scene")
+        if path.suffix.lower() == LEARNT:
+            scenes.save(path)
+        else:
+            write_picture(path, picture)
+        return {"background": path}
 
 
 def object_namer(name: str, device: str | None) -> ObjectNamer:
@@ -192,21 +147,6 @@ def object_namer(name: str, device: str | None) -> ObjectNamer:
         raise PromptError(f"{name} knows no classes; events are named by {classed}")
     boxes: Refinement | None = "none" if "refine" in entry.supported_options else None
     return ObjectNamer(detector(name, refine=boxes, device=device))
-
-
-def _write_background(path: Path, session: ForegroundSession, model: str) -> None:
-    picture, scenes = session.background, session.scenes
-    if picture is None or scenes is None:
-        raise SinkError(f"{path}: {model} makes no image of the empty scene")
-    if path.suffix.lower() == LEARNT:
-        scenes.save(path)
-    else:
-        write_picture(path, picture)
-
-
-def share(result: Segmentation) -> str:
-    """Share of foreground in an image, in words."""
-    return f"{float((result.mask > 0).mean()):.1%} foreground"
 
 
 def _background(scene: Any) -> Background:
@@ -271,18 +211,6 @@ def _depth_maps(folder: Path) -> list[Path]:
     return sorted(maps, key=lambda path: natural_key(path.name))
 
 
-def preferred(model: object, threshold: float | None, short_side: int | None) -> tuple[float | None, int]:
-    """Threshold and short side as asked for, or else as the entry of the model says.
-
-    A threshold of None is that which the network itself names.
-    """
-    if isinstance(model, str):
-        entry = MODELS.find(model)
-        threshold = entry.threshold if threshold is None else threshold
-        short_side = entry.short_side if short_side is None else short_side
-    return threshold, SHORT_SIDE if short_side is None else short_side
-
-
 def at_rate(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
     """The frames that are needed for ``fps`` frames a second, by their time stamps."""
     due, before = -math.inf, -math.inf
@@ -296,10 +224,7 @@ def at_rate(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
 
 
 def _check_composites(source: Source) -> None:
-    """Refuse HOFAM's composites, whose flow and labels would be taken for parts of the scene.
-
-    One is known by its first image: 768 x 256 pixels, of which the right third is a grey label.
-    """
+    """Refuse HOFAM's composites of frame, flow and label, 768 x 256 pixels with a grey label on the right."""
     if source.size != (256, 768) or not source.files or source.files[0].suffix.lower() not in IMAGE_SUFFIXES:
         return
     try:
@@ -321,11 +246,3 @@ def _check_background(path: Path | None, replace: bool) -> None:
         raise SinkError(f"{path}: the background is written as .png or {LEARNT}")
     if path.exists() and not replace:
         raise SinkError(f"{path}: exists already; give --overwrite, or another file")
-
-
-def _expected(source: Source, fps: float | None) -> int | None:
-    """Number of frames, for the progress."""
-    count = source.frame_count
-    if count is None or fps is None or source.fps is None or fps >= source.fps:
-        return count
-    return round(count * fps / source.fps)

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from segue.inputs import exists, sha256
-from segue.jobs.options import Value
-from segue.jobs.parts import FilePath, Model, Text
-from segue.jobs.values import TrackJob, VideoJob, values_of
+from segue.jobs.parts import FilePath, Model, Text, Value
+from segue.jobs.values import TrackJob, VideoJob
 from segue.registry import MODELS
 from segue.types import MaskPrompt
 from segue.video.addresses import is_url, stored_address
@@ -21,9 +20,17 @@ from segue.weights.download import cached
 
 J = TypeVar("J", bound=VideoJob)
 
-NON_RESULT_FIELDS = frozenset(
-    {"kind", "outputs", "device", "events", "zones", "notify", "name_events", "snapshots", "background"}
-)
+NON_RESULT_FIELDS = {
+    "kind",
+    "outputs",
+    "device",
+    "events",
+    "zones",
+    "notify",
+    "name_events",
+    "snapshots",
+    "background",
+}
 """Fields of jobs on which masks that are there do not depend."""
 
 
@@ -58,7 +65,7 @@ def result_settings(job: VideoJob, *, whole: bool = True) -> dict[str, Any]:
     counts by its content, the source by its identity. Prompts are listed by the index of their frame; those
     of the first frame, whichever that is, under -1.
     """
-    values = {name: value for name, value in values_of(job).items() if name not in NON_RESULT_FIELDS}
+    values = job.model_dump(mode="json", exclude=NON_RESULT_FIELDS)
     source = values.pop("source")
     identity = source.pop("identity")
     # A run that stopped at damage may go on past it; live sources are not resumed.
@@ -76,7 +83,7 @@ def result_settings(job: VideoJob, *, whole: bool = True) -> dict[str, Any]:
 
 def record(job: VideoJob) -> dict[str, Any]:
     """The job as recorded beside its results: without output paths and passwords of addresses."""
-    values = values_of(job)
+    values = job.model_dump(mode="json")
     values["device"] = None  # results of one kind of device do not tell which one it was
     values["outputs"] = {name: values["outputs"][name] for name in ("formats", "side_by_side", "rotate")}
     source = values["source"]

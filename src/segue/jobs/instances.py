@@ -1,101 +1,91 @@
-"""Jobs that find and follow all instances: the session that a job asks for, and the default network."""
+"""Jobs that find and follow all instances, in windows of frames or, as published, in a video as one clip."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from segue.errors import ArgumentError, PromptError, SegueError
+from segue.cancel import CancelToken, cancel_on_signals
+from segue.errors import ArgumentError, PromptError, SegueError, SinkError
 from segue.inputs import kind_of
-from segue.jobs.opened import Inputs, OpenJob, open_video
-from segue.jobs.options import InstanceOptions
+from segue.jobs.files import write_record
+from segue.jobs.observer import Observer
+from segue.jobs.opened import Inputs, OpenJob, first_frame, open_video
+from segue.jobs.parts import DEFAULT_FORMATS, InstanceOptions
+from segue.jobs.running import RunResult
 from segue.jobs.values import InstancesJob
 from segue.models.base import InstanceNetwork
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.registry import DETECTORS, MODELS
 from segue.sessions import TrackSession
 from segue.sessions.detected import DetectionOptions, DetectionSession
-from segue.sessions.detecting import as_classes, detector
+from segue.sessions.detecting import detector
 from segue.sessions.instances import InstanceSession, WindowOptions, allowed_classes
 from segue.sessions.networks import instance_network
-from segue.types import Segmentation
+from segue.sessions.official import sure_results, whole_clip
+from segue.types import Frame, Image
+from segue.video.outputs import output_paths
+from segue.video.partial import prepare, write_complete
 from segue.weights import load_for
 
 EDITIONS = {"ytvis2019": YOUTUBE_VIS_2019, "ytvis2021": YOUTUBE_VIS_2021}
 """Class names that need no file."""
 
 
-def instance_session(
-    model: str | InstanceNetwork,
-    options: InstanceOptions,
-    *,
-    weights: str | Path | None = None,
-    names: Mapping[int, str] | str | Path | None = None,
-    classes: Collection[str] | str | None = None,
-    device: str | torch.device | None = None,
-    fast: bool = False,
-) -> tuple[DetectionSession | InstanceSession, Mapping[int, str]]:
-    """A session that finds instances as options ask for, and its class names by number.
+class OpenInstances(OpenJob):
+    """A job that finds instances, with its session."""
 
-    Takes the arguments of :func:`segue.instances`.
-    """
-    wanted, class_names = as_classes(classes), as_class_names(names)
-    if isinstance(model, str) and "+" in model:
-        if class_names is not None:
-            raise PromptError(f"{model} knows the names of its classes; leave the names out")
-        finding, _, following = model.partition("+")
+    job: InstancesJob
+    session: DetectionSession | InstanceSession
+
+    def __init__(self, job: InstancesJob, inputs: Inputs) -> None:
+        super().__init__(job, inputs)
+        model = inputs.get("model", job.model.name)
+        names = as_class_names(inputs.get("names", job.names))
+        if isinstance(model, str) and "+" in model:
+            if names is not None:
+                raise PromptError(f"{model} knows the names of its classes; leave the names out")
+            self._open_detector(*model.split("+", 1))
+        else:
+            self._open_network(instance_network(model, job.model.weights), names)
+        if job.explain is not None and not isinstance(self.session, InstanceSession):
+            raise SegueError(f"--explain shows where a network's queries look; {job.model.name} has none")
+
+    def _open_detector(self, finding: str, following: str) -> None:
+        """A detector by name and the network that tracks its objects."""
+        job, options = self.job, self.job.options
         classed = [entry.name for entry in DETECTORS if "classes" in entry.supported_options]
         if finding not in classed:
-            raise PromptError(f"{model}: the detector is one of {', '.join(classed)}")
-        tracker = TrackSession(load_for("track", following), device=device, fast=fast)
+            raise PromptError(f"{finding}+{following}: the detector is one of {', '.join(classed)}")
+        tracker = TrackSession(load_for("track", following), device=job.device, fast=job.fast)
         found = detector(
             finding,
-            weights=weights,
-            classes=wanted,
+            weights=job.model.weights,
+            classes=job.classes,
             score=options.score,
             max_objects=options.top,
-            device=device,
+            device=job.device,
         )
-        numbers = DETECTORS.find(finding).categories
         looks = DetectionOptions(top=options.top, **_given(every=options.window, score=options.score))
-        return DetectionSession(tracker, found, looks), found.names if numbers is None else numbers
-    network = instance_network(model, weights)
-    suited = {"score": network.score, "short_side": network.short_side}
-    if isinstance(model, str):
-        entry = MODELS.find(model)
-        suited |= _given(score=entry.threshold, short_side=entry.short_side)
-    channels = network.class_names if class_names is None else class_names
-    known = {channel: name for channel, name in channels.items() if 0 <= channel < network.classes}
-    chosen = (frozenset(known) or None) if wanted is None else allowed_classes(wanted, known)
-    asked = suited | _given(score=options.score, short_side=options.short_side, window=options.window)
-    windows = WindowOptions(overlap=options.overlap, top=options.top, classes=chosen, **asked)
-    return InstanceSession(network, windows, names=known, device=device, fast=fast), known
+        self.session = DetectionSession(tracker, found, looks)
+        self.names = DETECTORS.find(finding).categories or found.names
 
-
-def open_instances(job: InstancesJob, inputs: Inputs) -> OpenJob:
-    """Open the source and load the network of a job; see :func:`segue.jobs.running.open_job`."""
-    source = inputs.get("source") or open_video(job.source)
-    session, names = instance_session(
-        inputs.get("model", job.model.name),
-        job.options,
-        weights=job.model.weights,
-        names=inputs.get("names", job.names),
-        classes=job.classes,
-        device=job.device,
-        fast=job.fast,
-    )
-    if job.explain is not None and not isinstance(session, InstanceSession):
-        raise SegueError(f"--explain shows where a network's queries look; {job.model.name} has none")
-    return OpenJob(job, session, source, source, counted, names=names, inputs=inputs)
-
-
-def counted(result: Segmentation) -> str:
-    """Number of visible objects, in words."""
-    return f"{sum(item.area > 0 for item in result.objects)} objects"
+    def _open_network(self, network: InstanceNetwork, names: Mapping[int, str] | None) -> None:
+        job, options = self.job, self.job.options
+        suited = {"score": network.score, "short_side": network.short_side}
+        if "model" not in self.inputs:
+            entry = MODELS.find(job.model.name)
+            suited |= _given(score=entry.threshold, short_side=entry.short_side)
+        channels = network.class_names if names is None else names
+        self.names = {channel: name for channel, name in channels.items() if 0 <= channel < network.classes}
+        wanted = allowed_classes(job.classes, self.names) if job.classes else frozenset(self.names)
+        asked = suited | _given(score=options.score, short_side=options.short_side, window=options.window)
+        windows = WindowOptions(overlap=options.overlap, top=options.top, classes=wanted or None, **asked)
+        self.session = InstanceSession(network, windows, names=self.names, device=job.device, fast=job.fast)
 
 
 def as_class_names(names: Mapping[int, str] | str | Path | None) -> Mapping[int, str] | None:
@@ -114,3 +104,62 @@ def as_class_names(names: Mapping[int, str] | str | Path | None) -> Mapping[int,
 def _given(**options: Any) -> dict[str, Any]:
     """The options that are not None."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def run_whole(job: InstancesJob, observer: Observer, cancel: CancelToken | None) -> RunResult:
+    """Look at a video as one clip."""
+    _check_options(job)
+    source = open_video(job.source)
+    observer.ready(source, ())
+    path = output_paths(job.outputs.folder or Path("segue-out") / source.name, ["ytvis"])["ytvis"]
+    if path.exists() and not job.outputs.overwrite:
+        raise SinkError(f"{path}: exists already; give --overwrite, or another output")
+    network = instance_network(job.model.name, job.model.weights)
+    seen: list[Frame] = []
+    begun, total = time.perf_counter(), 0
+    with source, cancel_on_signals(cancel) as token:
+        first, frames = first_frame(source.name, source)
+        observer.begin("frames", source.frame_count)
+
+        def pictures() -> Iterator[Image]:
+            nonlocal total
+            for total, frame in enumerate(frames, start=1):
+                if token.cancelled:
+                    raise KeyboardInterrupt("interrupted; a video that is one clip begins anew")
+                if observer.sees_results:
+                    seen.append(frame)
+                observer.count(total)
+                yield frame.image
+
+        records = whole_clip(
+            network,
+            pictures(),
+            source.original_size or first.size,
+            short_side=job.options.short_side or network.short_side,
+            device=job.device,
+            fast=job.fast,
+        )
+    prepare(path)
+    write_complete(path, json.dumps(records).encode())
+    write_record(job, job.outputs.folder or path.parent, {"ytvis": path})
+    for frame, result in zip(seen, sure_results(records, seen, network.score) if seen else (), strict=True):
+        observer.frame(frame, result, "")
+    observer.written("ytvis", path)
+    return RunResult({"ytvis": path}, total, time.perf_counter() - begun)
+
+
+def _check_options(job: InstancesJob) -> None:
+    """Refuse options that mean nothing where the video is looked at as a whole."""
+    plain = InstanceOptions()
+    given = {
+        **{name: getattr(job.options, name) for name in ("window", "score", "overlap", "top")},
+        "classes": job.classes,
+        "names": job.names,
+        "format": None if job.outputs.formats == DEFAULT_FORMATS else job.outputs.formats,
+        "explain": job.explain,
+        "side_by_side": job.outputs.side_by_side or None,
+        "resume": job.outputs.resume or None,
+    }
+    for name, value in given.items():
+        if value != getattr(plain, name, None):
+            raise SegueError(f"--{name.replace('_', '-')} means nothing with --whole; leave it out")

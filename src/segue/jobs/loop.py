@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import itertools
 import time
 from collections import deque
@@ -11,10 +10,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import PromptError, ResumeError, SourceError
+from segue.jobs.opened import OpenJob
 from segue.models.base import FramePrompts
 from segue.sessions.base import Session, SessionState
 from segue.sessions.passes import Passes
@@ -30,63 +28,28 @@ SAVE_SHARE = 0.05  # share of the time that saving may take: a large state is sa
 
 Report = Callable[[Frame, Segmentation], None]
 
-PromptSource = Callable[[Frame], "Sequence[Prompt] | FramePrompts | None"]
-"""Gives the prompts of a frame, or None."""
 
-
-Complete = Callable[[Segmentation], Segmentation]
-"""Completes the result of a frame."""
-
-
-class Skipped(enum.Enum):
-    """Value of a step for a frame without a result."""
-
-    SKIPPED = enum.auto()
-
-
-Step = Callable[[Frame], Segmentation | Skipped | None]
-"""Takes the next frame through a session: the result that is due, None, or that this frame has none."""
-
-
-def no_prompts(_: Frame) -> None:
-    """For sessions that find objects by themselves."""
-
-
-def prompted(session: Session, prompts: PromptSource, complete: Complete | None = None) -> Step:
-    """Takes every frame through a session with its prompts."""
-
-    def step(frame: Frame) -> Segmentation | None:
-        result = session.step(frame, prompts(frame))
-        return result if result is None or complete is None else complete(result)
-
-    return step
-
-
-def only_required(session: TrackSession, prompts: PromptSource, required: Container[int]) -> Step:
-    """Takes the required frames through a session, and those that its memory needs; the others are skipped.
-
-    Only the required ones have results. As in the evaluation of YouTube-VOS, a frame with prompts whose
-    result nobody needs is memory alone.
-    """
-
-    def step(frame: Frame) -> Segmentation | Skipped:
-        given = prompts(frame)
-        if frame.index in required:
-            return session.step(frame, given)
-        if session.requires_update:
-            session.step(frame, given)
-        elif given is not None:
-            session.step(frame, given, predict=False)
-        else:
-            session.skip(frame)
-        return Skipped.SKIPPED
-
-    return step
+def step_required(
+    session: TrackSession,
+    frame: Frame,
+    prompts: Sequence[Prompt] | FramePrompts | None,
+    required: Container[int],
+) -> Segmentation | None:
+    """Take a frame into the session; only a required one has a result, as in YouTube-VOS."""
+    if frame.index in required:
+        return session.step(frame, prompts)
+    if session.requires_update:
+        session.step(frame, prompts)
+    elif prompts is not None:
+        session.step(frame, prompts, predict=False)
+    else:
+        session.skip(frame)
+    return None
 
 
 def results(session: Session, frames: Iterable[Frame]) -> Iterator[Segmentation]:
     """All results of frames without prompts, each as soon as it is there."""
-    for _, result in FrameLoop(session, prompted(session, no_prompts)).over(frames):
+    for _, result in FrameLoop(session, session.step).over(frames):
         yield result
 
 
@@ -96,17 +59,21 @@ class FrameLoop:
     Args:
         session: gives the results, ``session.lag`` frames late at most.
         step: takes a frame through it.
-        copies: whether the images of frames that wait for their results are copied; needed where the source
-            may fill one array again and again.
+        required: indices of the frames that have results; None is all of them.
 
     Attributes:
         waiting: frames whose results are still due.
         taken: index of the last frame that the session has taken, or None.
     """
 
-    def __init__(self, session: Session, step: Step, *, copies: bool = False) -> None:
-        self._session, self._step = session, step
-        self._copies = copies and session.lag > 0
+    def __init__(
+        self,
+        session: Session,
+        step: Callable[[Frame], Segmentation | None],
+        *,
+        required: Container[int] | None = None,
+    ) -> None:
+        self._session, self._step, self._required = session, step, required
         self.waiting: deque[Frame] = deque()
         self.taken: int | None = None
 
@@ -122,8 +89,8 @@ class FrameLoop:
         for frame in frames:
             result = self._step(frame)
             self.taken = frame.index
-            if result is not Skipped.SKIPPED:
-                self.waiting.append(replace(frame, image=np.array(frame.image)) if self._copies else frame)
+            if self._required is None or frame.index in self._required:
+                self.waiting.append(frame)
                 if result is not None:
                     yield self.waiting.popleft(), result
             between()
@@ -135,27 +102,22 @@ class FrameLoop:
 
 
 def run_frames(
-    session: Session,
+    opened: OpenJob,
     frames: Iterator[Frame],
-    step: Step,
     sink: Sink,
-    *,
     folder: Path | None,
-    resume: bool,
     report: Report,
-    sparse: bool = False,
     cancel: CancelToken | None = None,
-    endless: bool = False,
 ) -> None:
-    """Take all frames through the session into the sink.
+    """Take all frames of a job through its session into the sink.
 
     The session is saved into ``folder`` now and then, when the run is interrupted and when a frame cannot be
     read or prompted, always after the results before it are written; then the sink is suspended. On Ctrl-C,
     SIGTERM and SIGHUP the current frame is finished first; a second Ctrl-C does not wait for it.
     """
-    job = _Run(session, step, sink, folder, report, sparse)
-    if folder is not None and resume and (folder / STATE).exists():
-        job.catch_up(frames)
+    job, endless = _Run(opened, sink, folder, report), opened.source.endless
+    if folder is not None and opened.job.outputs.resume and (folder / STATE).exists():
+        job.catch_up(folder, frames)
     elif folder is not None:
         (folder / STATE).unlink(missing_ok=True)
     with cancel_on_signals(cancel) as token:
@@ -186,18 +148,10 @@ def _until_cancelled(frames: Iterator[Frame], token: CancelToken) -> Iterator[Fr
 class _Run:
     """A run under way: what is done, and which frames wait for their results."""
 
-    def __init__(
-        self,
-        session: Session,
-        step: Step,
-        sink: Sink,
-        folder: Path | None,
-        report: Report,
-        sparse: bool,
-    ) -> None:
-        self._session, self._sink, self._folder, self._report = session, sink, folder, report
-        self._sparse = sparse
-        self.loop = FrameLoop(session, step)
+    def __init__(self, opened: OpenJob, sink: Sink, folder: Path | None, report: Report) -> None:
+        self._session, self._sink, self._folder, self._report = opened.session, sink, folder, report
+        self._sparse = opened.required is not None
+        self.loop = FrameLoop(opened.session, opened.step, required=opened.required)
         self._done = 0
 
     def save(self) -> None:
@@ -224,23 +178,22 @@ class _Run:
         for frame, result in self.loop.finish():
             self.write(frame, result)
 
-    def catch_up(self, frames: Iterator[Frame]) -> None:
+    def catch_up(self, folder: Path, frames: Iterator[Frame]) -> None:
         """Restore the session, and write the results before it once more."""
-        assert self._folder is not None
-        with _damaged(self._folder / STATE) as state:
+        with _damaged(folder / STATE) as state:
             next_frame, done, waiting, self.loop.taken = (
                 int(state.values[name]) for name in ("next_frame", "done", "waiting", "taken")
             )
             self._session.restore(state)
         reached = None
-        for frame, result in replayed(self._folder, frames, next_frame, sparse=self._sparse):
+        for frame, result in replayed(folder, frames, next_frame, sparse=self._sparse):
             self.write(frame, result)
             reached = frame.index
         if self._sparse and reached != self.loop.taken:  # frames without a result that the session has taken
             next((frame for frame in frames if frame.index == self.loop.taken), None)
         if missing := done - self._done:
             raise ResumeError(
-                f"{self._folder}: {missing} masks of the interrupted run are missing; give --overwrite"
+                f"{folder}: {missing} masks of the interrupted run are missing; give --overwrite"
             )
         self.loop.waiting.extend(itertools.islice(frames, max(waiting, 0)))
 

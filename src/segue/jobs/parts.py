@@ -1,26 +1,75 @@
-"""Parts of jobs: source, model, prompts, outputs, and Python objects."""
+"""Parts of jobs: source, model, prompts, options, outputs, and Python objects."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, PlainValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 
-from segue.inputs import kind_of
-from segue.jobs.options import Names, Value, by_commas, option
+from segue.errors import ArgumentError
+from segue.inputs import kind_of, parse_json
+from segue.options import option
 from segue.types import (
     BoxPrompt,
     DamagePolicy,
     FeatureName,
+    FollowCamera,
     MaskPrompt,
+    MemoryPolicy,
     PointPrompt,
     Refinement,
     RemovePrompt,
     WhenLate,
 )
 from segue.video.identity import SourceIdentity
+
+
+class Value(BaseModel):
+    """Base of all values of jobs: they cannot be changed, and have no fields but their own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+V = TypeVar("V", bound=Value)
+
+
+SettingValue = str | int | float | bool | None
+
+
+def _settings(value: object) -> object:
+    """Settings as a mapping, also of texts ``NAME=VALUE`` from a command line."""
+    if value is None or isinstance(value, Mapping):
+        return value or {}
+    if not isinstance(value, Sequence) or not all(isinstance(text, str) for text in value):
+        raise ValueError("must be a mapping from names to values")
+    pairs = [text.partition("=") for text in value]
+    if wrong := [name for name, sign, _ in pairs if not (name and sign)]:
+        raise ValueError(f"must be NAME=VALUE; {wrong[0]} has no value")
+    return {name: setting_of(text) for name, _, text in pairs}
+
+
+def setting_of(text: str) -> SettingValue:
+    """The value that is written in a text: a number, true, false, none, or the text itself."""
+    try:
+        value = parse_json({"none": "null"}.get(text.lower(), text.lower()))
+    except ValueError:
+        return text
+    return value if value is None or isinstance(value, (bool, int, float)) else text
+
+
+def by_commas(value: object) -> object:
+    """The parts of a text between its commas; other values as they are."""
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(by_commas), Field(min_length=1)]
+"""Names in a list, also as one text with commas."""
+
 
 DEFAULT_FORMATS = ("png", "overlay")
 
@@ -194,3 +243,127 @@ class Outputs(Value):
 
     resume: bool = option(False, "Output")
     """Continue an interrupted run."""
+
+
+class TrackOptions(Value):
+    """Options of tracking; None is as published for the network."""
+
+    mem_every: int | None = option(None, "Model", ge=1)
+    """A frame becomes memory this many frames after the last one did.  [default: that of the network]"""
+
+    top_k: Annotated[int, Field(ge=1)] | Literal["published"] | None = option("published", "Model")
+    """Memory positions read; 0 for all.  [default: that of the network]"""
+
+    include_last: bool | None = option(None, "Model")
+    """Read the previous frame as well.  [default: as published]"""
+
+    memory_frames: int | None = option(None, "Model", ge=1)
+    """Bound on the memory, in frames.  [default: that of the network]"""
+
+    memory_policy: MemoryPolicy | None = option(None, "Model")
+    """`usage` removes the least read frame first, `fifo` the oldest; `all` keeps everything.
+    [default: that of the network]"""
+
+    max_jump: float | None = option(None, flags="max-jump,reach", ge=0, lt=1)
+    """Remove small pieces farther from an object's last mask than this part of the diagonal; 0 never does.
+    [default: that of the network]"""
+
+    short_side: int | None = option(None, "Model", ge=0)
+    """Reduce larger images to this short side for the network; 0 never does.
+    [default: that of the network]"""
+
+    flip_tta: bool = option(False, flags="flip-tta,careful")
+    """Track in the mirrored image as well, and take the mean of both; takes twice the time."""
+
+    reverse: bool = option(False, "Objects and events")
+    """Follow each object backwards as well, from its first prompt to the first frame."""
+
+    settings: Annotated[Mapping[str, SettingValue], BeforeValidator(_settings)] = option(
+        None, flags="setting", default_factory=dict
+    )
+    """Further setting of the network; `segue weights list MODEL` shows them. NAME=VALUE"""
+
+
+class ForegroundOptions(Value):
+    """Options of foreground segmentation."""
+
+    objects: bool = option(False, "Objects and events")
+    """Give every moving object an id that stays the same, from its third frame on; else all is 1."""
+
+    min_area: int | None = option(None, "Objects and events", ge=0)
+    """Connected components with fewer pixels are left out.
+    [default: 0; with `--objects` the area of a square of a sixtieth of the shorter side]"""
+
+    shadows: bool = option(False, "Objects and events")
+    """Mark shadow as 2, where the model distinguishes it; not with `--objects`."""
+
+    threshold: float | None = option(None, "Model", ge=0, le=1)
+    """A pixel is foreground from this probability on.  [default: that of the model]"""
+
+    passes: Literal[1, 2] | None = option(None, "Model")
+    """2 learns the background of all of a video first, as mustan-lite does with files."""
+
+    short_side: int | None = option(None, "Model")
+    """Reduce larger frames to this short side, with 0 never.  [default: what suits the model, mostly 240]"""
+
+    without: Annotated[tuple[str, ...], BeforeValidator(lambda value: by_commas(value or ""))] = option(
+        (), text=True
+    )
+    """Rules to leave out, with commas between: align, rain, shadows and others."""
+
+    follow_camera: FollowCamera | None = option(None)
+    """For networks; auto: while it pans, as mustan-lite does in one pass."""
+
+    warm_up: int = option(0, ge=0)
+    """Frames at the beginning of each scene whose masks are empty."""
+
+    fps: float | None = option(None, "Source", gt=0)
+    """Take this many frames a second.  [default: all]"""
+
+
+class InstanceOptions(Value):
+    """Options of instance segmentation; None is what suits the network."""
+
+    score: float | None = option(None, "Objects and events", ge=0, le=1)
+    """Least class score of an object.  [default: 0.3; msstsvis-lite 0.35, detectors 0.5]"""
+
+    top: int = option(10, "Objects and events", ge=1)
+    """Most objects of a window, or of a detection."""
+
+    window: int | None = option(None, "Model", ge=1)
+    """Frames that are processed together, or from one detection to the next.
+    [default: 10, of detectors 5]"""
+
+    overlap: int = option(3, "Model", ge=0)
+    """Frames that neighbouring windows share; not for detectors."""
+
+    short_side: int | None = option(None, "Model", ge=1)
+    """Resize images to this short side for the network.  [default: 360, for msstsvis-lite 320]"""
+
+
+def checked(kind: type[V], values: Mapping[str, Any]) -> V:
+    """Options of a caller as a value."""
+    try:
+        return kind(**values)
+    except ValidationError as errors:
+        raise ArgumentError(error_text(errors).removeprefix("options.")) from None
+
+
+def error_text(errors: ValidationError) -> str:
+    """The first of the errors that pydantic found, for people: which field, what it is, what is expected."""
+    first = errors.errors(include_url=False)[0]
+    # Of a field with several types pydantic adds the one that it tried first.
+    tried = ("literal[", "function-", "constrained-", "int")
+    place = ".".join(str(part) for part in first["loc"] if not str(part).startswith(tried))
+    value = first["input"]
+    if first["type"] == "extra_forbidden":
+        return f"{place}: there is no such field"
+    if first["type"] == "missing":
+        return f"{place}: is missing"
+    shown = repr(value) if isinstance(value, (str, int, float)) and len(repr(value)) < 60 else kind_of(value)
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("Value ")
+    message = message.partition(", unable")[0].partition(" after validation")[0]
+    if first["type"] == "value_error" and isinstance(value, Mapping):  # the message names what it is about
+        return message
+    text = f"{place} is {shown}, but {message}".replace("should be", "must be")
+    return text.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")

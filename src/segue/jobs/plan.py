@@ -103,10 +103,7 @@ def inputs_of(job: Job) -> Iterator[Path]:
 
 
 def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Collection[Path] = ()) -> None:
-    """See that everything is there that jobs name, and that their options fit.
-
-    Nothing is loaded, and PyTorch is not imported, which takes longer than all of this.
-    """
+    """See that everything is there that jobs name, and that their options fit; PyTorch is not imported."""
     seen: set[str] = set()
     for job in jobs:  # what all share is looked at once
         own = {"source": job.source.model_copy(update={"place": None}), "outputs": Outputs()}
@@ -204,8 +201,6 @@ def _check_options(job: VideoJob) -> None:
 
 
 def _may_replace(job: Job) -> bool:
-    if isinstance(job, VideoJob):
-        return job.outputs.overwrite or job.outputs.resume
-    if isinstance(job, TrainJob):
-        return job.overwrite or job.resume
-    return isinstance(job, ExportJob) and job.overwrite
+    """Whether a job says so, of its outputs or, where it has none, of itself."""
+    says = getattr(job, "outputs", job)
+    return getattr(says, "overwrite", False) or getattr(says, "resume", False)

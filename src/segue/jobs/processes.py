@@ -6,11 +6,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from pathlib import Path
-from pkgutil import resolve_name
 from tempfile import TemporaryDirectory
-from typing import IO, Any
+from typing import IO
 
 from segue import weights
 from segue.cancel import LOOK_SECONDS, CancelToken, cancel_on_signals
@@ -18,7 +17,7 @@ from segue.errors import SinkError, TrainingError
 from segue.extras import missing_packages
 from segue.jobs.files import write_job
 from segue.jobs.observer import Observer
-from segue.jobs.values import AnnotateJob, ExportJob, TrainJob, TrainSetting
+from segue.jobs.values import ExportJob, TrainJob, TrainSetting
 from segue.system import end_group, interrupt_group, killed_by, own_group, was_interrupted
 from segue.video.partial import locked, remove_partial
 
@@ -48,11 +47,7 @@ def train(job: TrainJob, observer: Observer, cancel: CancelToken | None = None) 
 
 
 def _finished(command: Sequence[str], cancel: CancelToken | None) -> tuple[int, str]:
-    """Run a program to its end; gives its exit code and the last error that it reported.
-
-    A terminal sends Ctrl-C to a whole group of processes, and a second one interrupts a training before it
-    has saved. The program is a group of its own, which is signalled once.
-    """
+    """Run a program in a process group of its own; gives its exit code and the last error that it told."""
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -135,12 +130,6 @@ def words_of(job: TrainJob) -> list[str]:
     return [*words, *(["--resume"] if job.resume else [])]
 
 
-def train_here(job: TrainJob) -> None:
-    """Train a network in this process, which is given up to it; see :func:`train`."""
-    start: Any = resolve_name("segue_train.running:run_job")
-    start(job)
-
-
 def export(job: ExportJob) -> list[Path]:
     """Write a network as graphs."""
     from segue.export.onnx import export_onnx
@@ -152,16 +141,3 @@ def export(job: ExportJob) -> list[Path]:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not job.overwrite:
             raise SinkError(f"{folder}: exists and is not empty; give --overwrite or another name")
         return list(export_onnx(weights.load(job.model.name, job.model.weights), folder))
-
-
-def live_page(observer: Observer, port: int, browser: bool) -> AbstractContextManager[Observer]:
-    """An observer that also shows a job in the browser, until the end of a ``with`` block."""
-    make: Any = resolve_name("segue_web.running:live_page")
-    page: AbstractContextManager[Observer] = make(observer, port, browser)
-    return page
-
-
-def annotate(job: AnnotateJob, observer: Observer) -> None:
-    """Serve the page for a video until it is closed."""
-    serve: Any = resolve_name("segue_web.running:run_job")
-    serve(job, observer)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import cast
 
 from segue.cancel import CancelToken, interrupt_on_signals
@@ -14,8 +15,8 @@ from segue.jobs.files import write_record
 from segue.jobs.identity import identified, result_settings
 from segue.jobs.loop import first_pass, forget_state, run_frames
 from segue.jobs.observer import Observer
-from segue.jobs.opened import Explains, Inputs, OpenJob, check_inputs, first_frame, own_pictures
-from segue.jobs.processes import annotate, export, train
+from segue.jobs.opened import Explains, Inputs, OpenJob, check_inputs, first_frame
+from segue.jobs.processes import export, train
 from segue.jobs.values import (
     AnnotateJob,
     ExportJob,
@@ -87,34 +88,28 @@ def run(
     if isinstance(job, ExportJob):
         return RunResult({path.name: path for path in export(job)})
     if isinstance(job, AnnotateJob):
-        annotate(job, observer)
+        resolve_name("segue_web.running:run_job")(job, observer)  # until the page is closed
         return RunResult()
-    check_inputs(job, {})
     if isinstance(job, InstancesJob) and job.whole:
-        from segue.jobs.whole import run_whole
+        from segue.jobs.instances import run_whole  # a job needs the sessions of its own kind alone
 
-        paths, count, seconds = run_whole(identified(job), observer, cancel)
-        return RunResult(paths, count, seconds)
+        return run_whole(identified(job), observer, cancel)
     return run_open(open_job(job), observer, cancel)
 
 
 def open_job(job: VideoJob, inputs: Inputs | None = None) -> OpenJob:
     """Open the source of a job, load its network and read its prompts."""
-    inputs = inputs or {}
-    check_inputs(job, inputs)
-    # Late: a job needs the sessions of its own kind.
-    if isinstance(job, TrackJob):
-        from segue.jobs.tracking import open_track
+    check_inputs(job, inputs or {})
+    opened: OpenJob = resolve_name(_OPENED[type(job)])(job, inputs or {})
+    return opened
 
-        return open_track(job, inputs)
-    if isinstance(job, ForegroundJob):
-        from segue.jobs.foreground import open_foreground
 
-        return open_foreground(job, inputs)
-    assert isinstance(job, InstancesJob)
-    from segue.jobs.instances import open_instances
-
-    return open_instances(job, inputs)
+_OPENED: dict[type[VideoJob], str] = {
+    TrackJob: "segue.jobs.tracking:open_track",
+    ForegroundJob: "segue.jobs.foreground:OpenForeground",
+    InstancesJob: "segue.jobs.instances:OpenInstances",
+}
+"""What opens a job, by its class; a job needs the sessions of its own kind alone."""
 
 
 def run_open(
@@ -124,9 +119,9 @@ def run_open(
     observer = observer or Observer()
     if opened.notice:
         observer.notice(opened.notice)
-    with opened:
-        job = identified(opened.job, opened.inputs.get("model"))
-        return _run_video(replace(opened, job=job), observer, cancel or CancelToken())
+    with opened.source:
+        opened.job = identified(opened.job, opened.inputs.get("model"))
+        return _run_video(opened, observer, cancel or CancelToken())
 
 
 def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunResult:
@@ -136,7 +131,7 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
     passes = opened.frames if isinstance(opened.frames, Passes) else None
     if passes is None:
         first, frames = first_frame(source.name, opened.frames)
-        opened.begin(first)
+        opened.plan(first)
     else:
         frames = passes.second()
     if part is not None and not source.endless:
@@ -153,10 +148,9 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
     written: dict[str, Path] = {}
     sink = _open_sink(opened, part, written, observer)
     masks = written.get("png")
-    states = masks if opened.saves and resumable else None
+    states = masks if resumable and getattr(opened.session, "restorable", True) else None
     taken = FramesDigest()
-    if opened.in_memory:
-        frames = own_pictures(frames)
+    frames = opened.own_pictures(frames)
     begun, count = time.perf_counter(), 0
     lost: SourceError | None = None
     cancel.on_cancel(source.stop)
@@ -175,26 +169,14 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
 
     try:
         with interrupt_on_signals(), sink:
-            total = opened.total or source.frame_count
             if passes is not None:
-                observer.begin(passes.title, passes.total or total)
+                observer.begin(passes.title, passes.total or opened.total)
                 sink.flush()  # the folder says from now on which run it belongs to
                 first_pass(passes, folder=states, resume=outputs.resume, report=observer.count, cancel=cancel)
                 begun = time.perf_counter()
-            observer.begin("frames", total)
+            observer.begin("frames", opened.total)
             try:
-                run_frames(
-                    opened.session,
-                    frames,
-                    opened.step,
-                    sink,
-                    folder=states,
-                    resume=outputs.resume,
-                    report=report,
-                    sparse=opened.required is not None,
-                    cancel=cancel,
-                    endless=source.endless,
-                )
+                run_frames(opened, frames, sink, states, report, cancel)
             except SourceError as error:
                 if not source.endless:
                     raise

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
-import torch
 from pydantic import TypeAdapter, ValidationError
 
 from segue.errors import ArgumentError, PromptError, SourceError
-from segue.jobs.ahead import Ahead
-from segue.jobs.opened import Inputs, OpenJob, first_frame, open_video
-from segue.jobs.options import SettingValue, TrackOptions
-from segue.jobs.parts import Finding
-from segue.jobs.prompting import DEFAULT_NOTICE, make_detector, make_prompter, plan_prompts
+from segue.jobs.detecting import DEFAULT_NOTICE, make_detector
+from segue.jobs.loop import step_required
+from segue.jobs.opened import Inputs, OpenJob, first_frame
+from segue.jobs.parts import AnyPrompt, Finding, SettingValue, TrackOptions
 from segue.jobs.values import TrackJob, check_prompts
+from segue.masks import resize_mask
 from segue.models.base import FramePrompts, Schedule, TrackNetwork
 from segue.models.detection.released import SAM3_VIDEO, licence_of
-from segue.prompts import MakePrompter, prompter_of
+from segue.prompts import MakePrompter, find_prompter, prompter_of
 from segue.prompts.motion import with_motion
+from segue.prompts.parse import errors_name, fit_mask, mask_of
 from segue.prompts.phrases import parse_phrases
 from segue.prompts.proposals import Detector
 from segue.prompts.selection import Rules
@@ -32,15 +33,16 @@ from segue.sessions.detecting import ask, choose_for_text, concept_session
 from segue.sessions.networks import track_network
 from segue.sessions.reverse import ReversePass
 from segue.sessions.review import ReviewList
-from segue.types import ATTENTION_BELOW, Frame, Prompt, Segmentation
+from segue.types import ATTENTION_BELOW, Frame, Image, MaskPrompt, Prompt, Segmentation
 from segue.video import Source
 
 EVERY = 5  # frames from one look for a text to the next
 NAMED = 5  # frames to look at that a run names at its end
 
 
-def make_schedule(published: Schedule, options: TrackOptions) -> Schedule:
+def make_schedule(network: TrackNetwork, options: TrackOptions) -> Schedule:
     """The published schedule of a network with what options ask for; None is as published."""
+    published = network.schedule
     asked = options.model_dump(exclude={"top_k", "settings", "reverse"})
     changes = {name: value for name, value in asked.items() if value is not None}
     for name in {"max_jump", "short_side"} & changes.keys():
@@ -51,6 +53,10 @@ def make_schedule(published: Schedule, options: TrackOptions) -> Schedule:
         schedule = replace(published, **changes, **checked_settings(published, options.settings))
     except ValueError as error:  # what the schedule itself refuses
         raise ArgumentError(str(error)) from None
+    if schedule.uncertainty_penalty < 0:
+        raise ArgumentError(f"uncertainty_penalty is {schedule.uncertainty_penalty}, but must be at least 0")
+    if schedule.uncertainty_penalty and not getattr(network.tracker, "weighs_uncertainty", False):
+        raise ArgumentError("uncertainty_penalty: this network does not use it; STCN, STM and stcn-lite do")
     return schedule
 
 
@@ -79,183 +85,248 @@ def in_words(kind: Any) -> str:
     return " or ".join(words[part] for part in get_args(kind) or (kind,))
 
 
-def track_session(
-    network: TrackNetwork,
-    options: TrackOptions,
-    *,
-    device: str | torch.device | None = None,
-    fast: bool = False,
-    fit: bool = False,
-    prompter: MakePrompter | None = None,
-    frames: int | None = None,
-) -> TrackSession:
-    """A session that follows objects as options ask for; see :class:`segue.TrackSession`."""
-    schedule = make_schedule(network.schedule, options)
-    if schedule.uncertainty_penalty < 0:
-        raise ArgumentError(f"uncertainty_penalty is {schedule.uncertainty_penalty}, but must be at least 0")
-    if schedule.uncertainty_penalty and not getattr(network.tracker, "weighs_uncertainty", False):
-        raise ArgumentError("uncertainty_penalty: this network does not use it; STCN, STM and stcn-lite do")
-    return TrackSession(
-        network, schedule, device=device, fast=fast, fit=fit, prompter=prompter, frames=frames
-    )
+def plan_prompts(job: TrackJob, first: Frame, size: tuple[int, int]) -> dict[int, list[Prompt]]:
+    """The prompts of each frame, as a session takes them; those of the job are in pixels of ``size``."""
+    by_frame: dict[int, list[AnyPrompt]] = defaultdict(list)
+    for value in job.prompts:
+        by_frame[first.index if value.frame is None else value.frame].append(value)
+    stride = job.source.stride
+    for index in by_frame:
+        if index < first.index or (index - first.index) % stride:
+            steps = f"in steps of {stride} from {first.index} on"
+            raise PromptError(f"there is a prompt for frame {index}, but the frames go {steps}")
+    return {index: list(_prompts(given, size, first.size, job.fit)) for index, given in by_frame.items()}
+
+
+def _prompts(
+    prompts: Sequence[AnyPrompt], size: tuple[int, int], frame_size: tuple[int, int], fit: bool
+) -> Iterator[Prompt]:
+    """Read and check the prompts of one frame in pixels of ``size``; frames have ``frame_size``."""
+    for item in prompts:  # in their order: where they overlap, the later one wins
+        if not isinstance(item, MaskPrompt):
+            yield item.scaled(frame_size[1] / size[1], frame_size[0] / size[0])
+            continue
+        with errors_name(item.path or f"object {item.id}"):
+            mask = mask_of(item)
+            if mask.shape != frame_size:  # else it is a mask of the reduced frames
+                mask = fit_mask(mask, size, fit)
+            if not mask.any():
+                raise PromptError("the mask is empty; draw at least one object")
+            mask = resize_mask(mask, frame_size)
+        if not item.id:
+            yield from MaskPrompt.each(mask)
+        elif mask.any():  # else it is too small for the reduced frames
+            yield replace(item, mask=mask != 0, digest=None)
+
+
+def make_prompter(job: TrackJob) -> MakePrompter | None:
+    """Prompter for boxes and points, by name or weight file; None leaves it to the session."""
+    if job.prompter is not None:
+        if job.refine not in (None, "network"):
+            raise PromptError(f"--prompter says what makes masks; leave out --refine {job.refine}")
+        return find_prompter(job.prompter, device=job.device)
+    if job.refine is None:
+        return None
+    if job.refine not in ("network", "grabcut"):
+        raise PromptError(f"--refine {job.refine}: boxes and points take network or grabcut")
+    network = job.refine == "network"
+    return prompter_of(job.model.name, device=job.device) if network else find_prompter("grabcut")
+
+
+class Ahead:
+    """The frames of a source, once, and the image of the next one where a click asks for it."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._frames: Iterator[Frame] | None = None
+        self._next: Frame | None = None
+        # A program that gives its images once may fill one array again and again.
+        self._sees = not (source.request.place is None and source.once)
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        if self._frames is None:
+            self._frames = iter(self._source)
+        frame, self._next = self._next, None
+        return next(self._frames) if frame is None else frame
+
+    def picture(self, _: Image) -> Image | None:
+        """The image of the frame after the one that was taken last. Returns RGB (H, W, 3), uint8."""
+        if not self._sees or self._frames is None:
+            return None
+        if self._next is None:
+            self._next = next(self._frames, None)
+        return None if self._next is None else self._next.image
 
 
 def open_track(job: TrackJob, inputs: Inputs) -> OpenJob:
     """Open the source and load the network of a job; see :func:`segue.jobs.running.open_job`."""
-    own_source = "source" not in inputs
-    if own_source:
-        check_prompts(job)
-    required = inputs.get("required")
-    if job.required is not None:
-        required = frozenset(job.required)
-    if job.options.reverse and (job.finding or required is not None):
-        raise ArgumentError("reverse follows given objects, on all frames: leave out auto and required")
-    source: Source = inputs.get("source") or open_video(job.source)
-    if job.options.reverse and source.once:
-        raise SourceError(
-            f"{source.name}: can be read only once, and nothing is followed backwards; leave out reverse"
-        )
-    network = track_network(inputs.get("model", job.model.name), job.model.weights)
-    make: MakePrompter | None = inputs.get("prompter")
-    if make is None and not job.finding:
-        make = make_prompter(job.refine, job.prompter, job.model.name, job.device)
-    tracker = track_session(
-        network,
-        job.options,
-        device=job.device,
-        fast=job.fast,
-        fit=job.fit,
-        prompter=make,
-        frames=source.frame_count,
-    )
-    if make is None and "model" not in inputs:
-        tracker.prompter = prompter_of(job.model.name, device=tracker.device)
-    if job.finding is not None:
-        return _open_finding(job, job.finding, inputs, tracker, source)
-    ahead = Ahead(source)
-    # Two passes read the frames anew, and a prompter of a program may know clicks alone.
-    if "prompter" not in inputs and not job.options.reverse:
-        tracker.prompter = with_motion(tracker.prompter, ahead.picture)
-    plan: dict[int, list[Prompt] | FramePrompts] = {}
-    pending = set(job.required or () if own_source else ())
-    review = ReviewList()
-
-    def planned(first: Frame) -> dict[int, list[Prompt] | FramePrompts]:
-        if not plan:
-            size = source.original_size or first.size
-            plan.update(plan_prompts(job.prompts, first, size, job.source.stride, fit=job.fit))
-            if first.index in plan:
-                plan[first.index] = tracker.resolve(first, plan[first.index])
-            pending.update(plan)
-        return plan
-
-    def prompts(frame: Frame) -> list[Prompt] | FramePrompts | None:
-        given = planned(frame).get(frame.index)
-        pending.discard(frame.index)
-        return given
-
-    def note(result: Segmentation) -> str:
-        # Of a run that goes on the first results come once more, not the frames between that have none.
-        pending.difference_update([index for index in plan if index <= result.index])
-        pending.discard(result.index)
-        review.add(result)
-        return visible(result)
-
-    def check_reached() -> dict[str, Path]:
-        if pending:
-            what = "is a prompt for" if min(pending) in plan else "should be a result of"
-            raise PromptError(f"there {what} frame {min(pending)}, but the source has no such frame")
-        return {}
-
-    passes = ReversePass(tracker, source, planned) if job.options.reverse else None
-    if passes is not None and own_source:
-        with source:  # wrong prompts show before anything is written
-            planned(first_frame(source.name, source)[0])
-    return OpenJob(
-        job,
-        tracker,
-        source,
-        passes or ahead,
-        note,
-        prompts,
-        required,
-        begin=planned,
-        total=None if job.required is None else len(job.required),
-        complete=None if passes is None else passes.complete,
-        inputs=inputs,
-        summary=lambda: review_notice(review),
-        finish=check_reached,
-    )
+    return (OpenTrack if job.finding is None else OpenFinding)(job, inputs)
 
 
-def _open_finding(
-    job: TrackJob, finding: Finding, inputs: Inputs, tracker: TrackSession, source: Source
-) -> OpenJob:
-    """A job with objects from a detector: for a text as instances, otherwise as they appear."""
-    pending = set(finding.frames or ())
-    given = inputs.get("detector")
-    names: Mapping[int, str] = {}
-    finder: AutoSession | ConceptSession | DetectionSession
-    if finding.text is None:
-        if finding.frames is not None:
-            raise ArgumentError("frames say where to look for a text: give text")
-        notice = "" if finding.name or given else DEFAULT_NOTICE
-        finder = AutoSession(tracker, given or make_detector(finding, job.device), finding.every)
-    elif finding.name == SAM3_VIDEO.name and given is None:
-        for option in ("frames", "every", "classes", "features", "refine", "tiles"):
-            if getattr(finding, option) is not None:
-                raise ArgumentError(f"{finding.name} tracks all that the text names: leave out {option}")
-        finder = concept_session(
-            finding.text,
-            weights=finding.weights,
-            score=finding.score,
-            max_objects=finding.max_objects,
+class _OpenTracker(OpenJob):
+    """A job with a session that tracks."""
+
+    job: TrackJob
+
+    def __init__(self, job: TrackJob, inputs: Inputs) -> None:
+        self.own_source = "source" not in inputs
+        if self.own_source:
+            check_prompts(job)
+        if job.finding is None:
+            self.required = inputs.get("required") if job.required is None else frozenset(job.required)
+        if job.options.reverse and (job.finding or self.required is not None):
+            raise ArgumentError("reverse follows given objects, on all frames: leave out auto and required")
+        super().__init__(job, inputs)
+        if job.options.reverse and self.source.once:
+            raise SourceError(
+                f"{self.source.name}: can be read only once, and nothing is followed backwards; "
+                "leave out reverse"
+            )
+        network = track_network(inputs.get("model", job.model.name), job.model.weights)
+        prompter: MakePrompter | None = inputs.get("prompter")
+        if prompter is None and not job.finding:
+            prompter = make_prompter(job)
+        self.tracker = TrackSession(
+            network,
+            make_schedule(network, job.options),
             device=job.device,
             fast=job.fast,
+            fit=job.fit,
+            prompter=prompter,
+            frames=self.source.frame_count,
         )
-        names, wanted = finder.names, ", ".join(finder.names.values())
-        notice = f"looking for {wanted} ({finding.name}{licence_of(finding.name)})"
-    else:
-        phrases, notice = parse_phrases(finding.text), ""
-        if given is not None:
-            find: Detector = ask(given, phrases)
+        if prompter is None and "model" not in inputs:
+            self.tracker.prompter = prompter_of(job.model.name, device=self.tracker.device)
+
+    def note(self, result: Segmentation) -> str:
+        return f"{sum(item.area > 0 for item in result.objects)} of {len(result.objects)} visible"
+
+
+class OpenTrack(_OpenTracker):
+    """A job with objects that are given."""
+
+    session: TrackSession
+
+    def __init__(self, job: TrackJob, inputs: Inputs) -> None:
+        super().__init__(job, inputs)
+        self.session, self._plan = self.tracker, dict[int, list[Prompt] | FramePrompts]()
+        self._pending = set(job.required or () if self.own_source else ())
+        self._review = ReviewList()
+        self._backwards: ReversePass | None = None
+        if job.options.reverse:
+            self.frames = self._backwards = ReversePass(self.session, self.source, self.plan)
+            if self.own_source:
+                with self.source:  # wrong prompts show before anything is written
+                    self.plan(first_frame(self.source.name, self.source)[0])
+            return
+        self.frames = ahead = Ahead(self.source)
+        if "prompter" not in inputs:  # that of a program may know clicks alone
+            self.session.prompter = with_motion(self.session.prompter, ahead.picture)
+
+    @property
+    def total(self) -> int | None:
+        return super().total if self.job.required is None else len(self.job.required)
+
+    def plan(self, first: Frame) -> Mapping[int, list[Prompt] | FramePrompts]:
+        if not self._plan:
+            self._plan.update(plan_prompts(self.job, first, self.source.original_size or first.size))
+            if first.index in self._plan:
+                self._plan[first.index] = self.session.resolve(first, self._plan[first.index])
+            self._pending.update(self._plan)
+        return self._plan
+
+    def step(self, frame: Frame) -> Segmentation | None:
+        prompts = self.plan(frame).get(frame.index)
+        self._pending.discard(frame.index)
+        if self.required is not None:
+            return step_required(self.session, frame, prompts, self.required)
+        result = self.session.step(frame, prompts)
+        return result if self._backwards is None else self._backwards.complete(result)
+
+    def note(self, result: Segmentation) -> str:
+        # Of a run that goes on the first results come once more, not the frames between that have none.
+        self._pending.difference_update([index for index in self._plan if index <= result.index])
+        self._pending.discard(result.index)
+        self._review.add(result)
+        return super().note(result)
+
+    def finish(self) -> dict[str, Path]:
+        if self._pending:
+            what = "is a prompt for" if min(self._pending) in self._plan else "should be a result of"
+            frame = min(self._pending)
+            raise PromptError(f"there {what} frame {frame}, but the source has no such frame")
+        return {}
+
+    def summary(self) -> str:
+        frames = dict.fromkeys(doubt.index for doubt in self._review.worst(most=NAMED))
+        if not frames:
+            return ""
+        shown = ", ".join(map(str, frames))
+        return f"look at frame {shown}: scores below {ATTENTION_BELOW}, the lowest first"
+
+
+class OpenFinding(_OpenTracker):
+    """A job with objects from a detector: for a text as instances, otherwise as they appear."""
+
+    session: AutoSession | ConceptSession | DetectionSession
+
+    def __init__(self, job: TrackJob, inputs: Inputs) -> None:
+        super().__init__(job, inputs)
+        finding, given = cast(Finding, job.finding), inputs.get("detector")
+        self._pending = set(finding.frames or ())
+        if finding.text is None:
+            if finding.frames is not None:
+                raise ArgumentError("frames say where to look for a text: give text")
+            self.notice = "" if finding.name or given else DEFAULT_NOTICE
+            self.session = AutoSession(
+                self.tracker, given or make_detector(finding, job.device), finding.every
+            )
+            return
+        if finding.name == SAM3_VIDEO.name and given is None:
+            for option in ("frames", "every", "classes", "features", "refine", "tiles"):
+                if getattr(finding, option) is not None:
+                    raise ArgumentError(f"{finding.name} tracks all that the text names: leave out {option}")
+            self.session = concept_session(
+                finding.text,
+                weights=finding.weights,
+                score=finding.score,
+                max_objects=finding.max_objects,
+                device=job.device,
+                fast=job.fast,
+            )
+            self.names = self.session.names
+            self._announce(self.names.values(), finding.name)
         else:
-            name = finding.name or choose_for_text(phrases)
-            find = make_detector(finding.model_copy(update={"name": name}), job.device)
-            notice = f"looking for {', '.join(phrase.text for phrase in phrases)} ({name}{licence_of(name)})"
-        rules, names = getattr(find, "rules", None) or Rules(), find.names
-        score = rules.score if finding.score is None else finding.score
-        looks = DetectionOptions(finding.every or EVERY, score, rules.max_objects, finding.frames)
-        finder = DetectionSession(tracker, find, looks)
+            phrases = parse_phrases(finding.text)
+            if given is not None:
+                find: Detector = ask(given, phrases)
+            else:
+                name = finding.name or choose_for_text(phrases)
+                find = make_detector(finding.model_copy(update={"name": name}), job.device)
+                self._announce((phrase.text for phrase in phrases), name)
+            rules = getattr(find, "rules", None) or Rules()
+            score = rules.score if finding.score is None else finding.score
+            looks = DetectionOptions(finding.every or EVERY, score, rules.max_objects, finding.frames)
+            self.session, self.names = DetectionSession(self.tracker, find, looks), find.names
 
-    def note(result: Segmentation) -> str:
-        pending.difference_update([index for index in pending if index <= result.index])
-        return visible(result)
+    def _announce(self, texts: Iterable[str], name: str) -> None:
+        self.notice = f"looking for {', '.join(texts)} ({name}{licence_of(name)})"
 
-    def check_found() -> dict[str, Path]:
-        if pending:
-            raise PromptError(f"text is asked for on frame {min(pending)}, but the source has no such frame")
-        if finder.found == 0:
+    def note(self, result: Segmentation) -> str:
+        self._pending.difference_update([index for index in self._pending if index <= result.index])
+        return super().note(result)
+
+    def finish(self) -> dict[str, Path]:
+        if not self.own_source:  # a program sees in the results that nothing was found
+            return {}
+        if self._pending:
+            frame = min(self._pending)
+            raise PromptError(f"text is asked for on frame {frame}, but the source has no such frame")
+        if self.session.found == 0:
             raise PromptError(
                 "no object was found in any frame; choose another detector or a lower --score, or give a box"
             )
         return {}
-
-    # A program that gave the source sees in the results that nothing was found.
-    finish = dict if "source" in inputs else check_found
-    return OpenJob(
-        job, finder, source, source, note, names=names, notice=notice, inputs=inputs, finish=finish
-    )
-
-
-def review_notice(review: ReviewList) -> str:
-    """Frames of a track to review, in words."""
-    frames = dict.fromkeys(doubt.index for doubt in review.worst(most=NAMED))
-    if not frames:
-        return ""
-    return f"look at frame {', '.join(map(str, frames))}: scores below {ATTENTION_BELOW}, the lowest first"
-
-
-def visible(result: Segmentation) -> str:
-    """Number of visible objects, in words."""
-    return f"{sum(item.area > 0 for item in result.objects)} of {len(result.objects)} visible"

@@ -11,26 +11,24 @@ from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_
 
 from segue.errors import ArgumentError, PromptError
 from segue.inputs import parse_json
-from segue.jobs.options import (
-    ForegroundOptions,
-    InstanceOptions,
-    Names,
-    TrackOptions,
-    Value,
-    error_text,
-    option,
-)
 from segue.jobs.parts import (
     AnyPrompt,
     FilePath,
     Finding,
+    ForegroundOptions,
     FrameIndex,
     Given,
+    InstanceOptions,
     Model,
+    Names,
     Outputs,
     Text,
+    TrackOptions,
+    Value,
     VideoSource,
+    error_text,
 )
+from segue.options import option
 from segue.types import Refinement
 
 
@@ -260,7 +258,7 @@ def to_json(job: Value) -> str:
     Returns:
         A JSON object in ASCII, without a line break at the end.
     """
-    return json.dumps(values_of(job))
+    return json.dumps(job.model_dump(mode="json"))
 
 
 def from_json(text: str) -> Job:
@@ -281,8 +279,3 @@ def from_json(text: str) -> Job:
         raise ArgumentError(f"job: {error_text(errors)}") from None
     except ValueError as error:
         raise ArgumentError(f"job: no JSON ({error})") from None
-
-
-def values_of(job: Value) -> dict[str, Any]:
-    """A job as values of JSON."""
-    return job.model_dump(mode="json")

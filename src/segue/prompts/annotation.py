@@ -143,15 +143,6 @@ def _understood(
     return True
 
 
-def _expected(prompt: MaskPrompt) -> float:
-    """Expected IoU of a given mask, or NaN."""
-    if prompt.iou is None:
-        return math.nan
-    if not 0 <= prompt.iou <= 1:
-        raise PromptError(f"the mask's iou is {prompt.iou}, but must be in [0, 1]")
-    return float(prompt.iou)
-
-
 def _mask(
     frame: Frame,
     group: list[Prompt],
@@ -159,10 +150,7 @@ def _mask(
     prompter: Callable[[], PicturePrompter],
     known: npt.NDArray[np.float32] | None,
 ) -> tuple[npt.NDArray[np.bool_], float]:
-    """The mask of an object: given, or found by a prompter; points alone correct what is known.
-
-    With it comes its predicted IoU, NaN where a person gave it or the prompter does not say.
-    """
+    """The mask of an object, given or made by a prompter, and its predicted IoU; NaN where nobody says."""
     masks = [prompt for prompt in group if isinstance(prompt, MaskPrompt)]
     boxes = [prompt for prompt in group if isinstance(prompt, BoxPrompt)]
     points = [prompt for prompt in group if isinstance(prompt, PointPrompt)]
@@ -177,8 +165,11 @@ def _mask(
         mask = fit_mask(np.asarray(masks[0].mask) != 0, frame.size, fit)
         if not mask.any():
             raise PromptError("the mask is empty; draw the object, or remove it with RemovePrompt")
+        expected = masks[0].iou
+        if expected is not None and not 0 <= expected <= 1:
+            raise PromptError(f"the mask's iou is {expected}, but must be in [0, 1]")
         if not points:
-            return mask, _expected(masks[0])
+            return mask, math.nan if expected is None else float(expected)
     prompts = Prompts(
         boxes[0].box if boxes else None,
         [point for prompt in points for point in prompt.positive],

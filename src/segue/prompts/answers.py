@@ -18,9 +18,9 @@ import numpy.typing as npt
 from segue.arrays import Float32Array, as_array
 from segue.errors import PromptError
 from segue.inputs import check_choice, kind_of
-from segue.masks.given import as_box, as_points
+from segue.masks.given import as_points
 from segue.prompts.extents import Extent
-from segue.prompts.parse import check_points, clip_box
+from segue.prompts.parse import box_of, check_points, clip_box, points_of
 from segue.types import Box, Image, Point
 
 Stroke = Sequence[Point]
@@ -69,9 +69,9 @@ class Prompts:
         check_choice("extent", self.extent, Extent, PromptError)
         prompts = replace(
             self,
-            box=_box(self.box, size),
-            points=_points("points", self.points),
-            negative=_points("negative", self.negative),
+            box=None if self.box is None else clip_box(box_of(self.box, "box"), size),
+            points=points_of(self.points, "points"),
+            negative=points_of(self.negative, "negative"),
             scribble=tuple(_stroke(stroke) for stroke in self.scribble),
             mask=_mask(self.mask, size),
         )
@@ -79,19 +79,6 @@ class Prompts:
         if prompts.box is None and prompts.mask is None and not prompts.positive:
             raise PromptError("needs at least one positive point, a box or a mask that is not empty")
         return prompts
-
-
-def _box(value: Any, size: tuple[int, int]) -> Box | None:
-    if value is None:
-        return None
-    box = as_box(value)
-    if box is None:
-        raise PromptError(f"box: {kind_of(value)}; give four numbers (x0, y0, x1, y1) in pixels")
-    return clip_box(box, size)
-
-
-def _points(name: str, value: Any) -> tuple[Point, ...]:
-    return as_points(value, name) if len(value) else ()
 
 
 def _stroke(value: Any) -> tuple[Point, ...]:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.arrays import BoolArray
 from segue.errors import PromptError
 from segue.layers.running import weights_apart
 from segue.models.base import MemoryNetwork
@@ -20,7 +21,7 @@ from segue.models.detection.boxes import suppress
 from segue.models.detection.classes import COCO_ORDER
 from segue.prompts.answers import Answer, MakePrompter, Prompts
 from segue.prompts.grabcut import refine_box
-from segue.prompts.lost import Discovery, discover
+from segue.prompts.lost import box_of_patches, discover, pixels_of_patches
 from segue.prompts.planes import pixels
 from segue.prompts.proposals import Detector as Detector
 from segue.prompts.proposals import Proposals, ProposingDetector, prompted
@@ -290,9 +291,9 @@ class DiscoveryDetector:
         patch, mask = self._features.patch, np.zeros(frame.size, np.uint8)
         for number, find in enumerate(self.finds(frame.image), start=1):
             if self.refine == "grabcut":
-                own = refine_box(frame.image, find.box(patch, frame.size))
+                own = refine_box(frame.image, box_of_patches(find, patch, frame.size))
             else:
-                own = find.pixels(patch, frame.size)
+                own = pixels_of_patches(find, patch, frame.size)
             mask[own & (mask == 0)] = number
         if self.refine == "crf":
             from segue.masks import dense_crf  # late, for a quick start
@@ -300,14 +301,14 @@ class DiscoveryDetector:
             mask = dense_crf.refine(mask, frame.image).astype(np.uint8)
         return found_in(mask)
 
-    def finds(self, image: Image) -> list[Discovery]:
+    def finds(self, image: Image) -> list[BoolArray]:
         """Discover objects in an image.
 
         Args:
             image: RGB (H, W, 3), uint8.
 
         Returns:
-            At most ``max_objects`` finds on the grid of patches, the clearest first.
+            At most ``max_objects`` masks (gh, gw) on the grid of patches, the clearest first.
         """
         features, grid = self._features.dense(as_planes(image).to(self._device), self.which)
         rows = features[0].float().cpu().numpy()

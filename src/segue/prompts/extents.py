@@ -22,12 +22,7 @@ WHOLE_AREA, WHOLE_SHARE = 1.2, 0.8  # how much larger it is, and the share of th
 
 
 def whole_of(masks: Sequence[npt.NDArray[np.bool_]], scores: Sequence[float]) -> int:
-    """Choose the whole object among masks of a click: the best score, or a larger one with a similar score.
-
-    A click on a face is answered best, close up, by the face; a person mostly means the whole.
-
-    ``masks``: each (h, w).
-    """
+    """Choose the whole object among masks of a click, each (h, w), by score and size."""
     sure = [score if mask.any() else -1.0 for mask, score in zip(masks, scores, strict=True)]
     surest = chosen = int(np.argmax(sure))
     held = WHOLE_SHARE * masks[surest].sum()
@@ -41,10 +36,7 @@ def whole_of(masks: Sequence[npt.NDArray[np.bool_]], scores: Sequence[float]) ->
 def related(
     whole: npt.NDArray[np.bool_], masks: Sequence[npt.NDArray[np.bool_]], scores: Sequence[float]
 ) -> dict[Extent, int]:
-    """The best part and the best group of a mask among others, as far as there are any.
-
-    ``whole``: the mask, (h, w); ``masks``: the others, each (h, w), all of which hold every click.
-    """
+    """The best part and the best group of a mask (h, w) among others (h, w), as far as there are any."""
     best: dict[Extent, int] = {}
     area = int(whole.sum())
     for number, (mask, score) in enumerate(zip(masks, scores, strict=True)):

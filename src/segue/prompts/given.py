@@ -15,6 +15,7 @@ from segue.errors import PromptError
 from segue.inputs import kind_of
 from segue.masks.files import read_index_mask
 from segue.masks.given import EXPECTED, as_box, as_masks, as_points, is_mask_like
+from segue.prompts.parse import box_of, points_of
 from segue.types import BoxPrompt, IndexMask, MaskPrompt, PointPrompt, Prompt
 
 PromptsLike = Any
@@ -39,20 +40,15 @@ def as_prompts(value: PromptsLike, where: str = "prompts") -> IndexMask | list[P
         if isinstance(value, (str, os.PathLike)) and masks.any():
             # A file says itself whether 255 is an id; of an array that is guessed, see `one_object`.
             return [*MaskPrompt.each(masks)]
-        return as_objects(masks)
+        if masks.ndim == 2:
+            return masks
+        return [MaskPrompt(number, mask != 0) for number, mask in enumerate(masks, 1)]
     if isinstance(value, Sequence):
         return list(_listed(value, where))
     raise PromptError(
         f"{where}: {kind_of(value)}; give {EXPECTED}; a box (x0, y0, x1, y1), prompts such as BoxPrompt, or "
         "a mapping from ids to masks or boxes"
     )
-
-
-def as_objects(masks: Any) -> IndexMask | list[Prompt]:
-    """An index mask (H, W) as it is; of masks (N, H, W) one prompt an object, with the ids 1 to N."""
-    if masks.ndim == 2:
-        return masks  # type: ignore[no-any-return]
-    return [MaskPrompt(number, mask != 0) for number, mask in enumerate(masks, 1)]
 
 
 def _listed(values: Sequence[Any], where: str) -> Iterator[Prompt]:
@@ -78,16 +74,10 @@ def _checked(prompt: Prompt, where: str) -> Prompt:
     """A prompt with a box, points or a mask of plain numbers, as sessions and records take them."""
     where = f"{where}: {type(prompt).__name__}({prompt.id!r}, ...)"
     if isinstance(prompt, BoxPrompt):
-        box = as_box(prompt.box)
-        if box is None:
-            raise PromptError(f"{where}: box: {kind_of(prompt.box)}; give four numbers (x0, y0, x1, y1)")
-        return replace(prompt, box=box)
+        return replace(prompt, box=box_of(prompt.box, f"{where}: box"))
     if isinstance(prompt, PointPrompt):
-        on, off = (
-            as_points(points, f"{where}: {name}") if len(points) else ()
-            for name, points in (("positive", prompt.positive), ("negative", prompt.negative))
-        )
-        return replace(prompt, positive=on, negative=off)
+        on = points_of(prompt.positive, f"{where}: positive")
+        return replace(prompt, positive=on, negative=points_of(prompt.negative, f"{where}: negative"))
     if isinstance(prompt, MaskPrompt):
         mask = prompt.mask
         if isinstance(mask, (str, os.PathLike)) or not is_mask_like(mask):
@@ -144,14 +134,10 @@ def _marks(box: Any, points: Any, negative: Any, labels: Any) -> list[Prompt]:
         if not points and box is None:
             raise PromptError("labels: no point lies on the object; give one with the label 1, or a box")
     if box is not None:
-        found = as_box(box)
-        if found is None:
-            raise PromptError(f"box: {kind_of(box)}; give four numbers (x0, y0, x1, y1) in pixels")
-        marks.append(BoxPrompt(1, found))
+        marks.append(BoxPrompt(1, box_of(box, "box")))
     if points is not None:
-        beside = as_points(negative, "negative") if negative is not None and len(negative) else ()
         on = as_points(points, "points") if labels is None or len(points) else ()
-        marks.append(PointPrompt(1, on, beside))
+        marks.append(PointPrompt(1, on, points_of(negative, "negative")))
     elif negative is not None:
         raise PromptError("negative: goes with points; give a point on the object as well")
     return marks
@@ -213,8 +199,8 @@ def given_prompts(
         found = _said(prompts, None, "prompts")
     if not found:
         raise PromptError(
-            "no prompts: say what to follow, for example {0: first_mask}, box=(x0, y0, x1, y1) or "
-            "points=[(x, y)]"
+            "prompts: say what to follow, for example {0: first_mask}, box=(x0, y0, x1, y1), "
+            "points=[(x, y)], masks={1: mask}, text='person' or Auto()"
         )
     return found
 

@@ -44,13 +44,7 @@ def refine_box(
     positive: Sequence[Point] = (),
     negative: Sequence[Point] = (),
 ) -> npt.NDArray[np.bool_]:
-    """Mask (H, W) of the object in a box of an image, RGB (H, W, 3); all false where GrabCut finds nothing.
-
-    The box is not empty and inside the image, ends exclusive, with the positive points in it.
-
-    ``box``: ``(x0, y0, x1, y1)`` in whole pixels, ends exclusive; ``positive``: points on the object, ``(x,
-    y)`` in pixels.
-    """
+    """Mask (H, W) of the object in a box ``(x0, y0, x1, y1)`` of an image, RGB (H, W, 3); it may be empty."""
     height, width = image.shape[:2]
     x0, y0, x1, y1 = box
     margin = round(MARGIN * max(x1 - x0, y1 - y0)) + 4
@@ -70,13 +64,7 @@ def refine_box(
 def refine_points(
     image: Image, positive: Sequence[Point], negative: Sequence[Point]
 ) -> npt.NDArray[np.bool_]:
-    """Mask (H, W) of the object under at least one positive point.
-
-    A pixel starts as object where it is nearer to a positive point than to a negative one or to the rim of
-    the image; near means a way of small colour changes. Only pieces that hold a positive point are kept.
-
-    ``image``: RGB (H, W, 3), uint8; ``positive``: points on the object, ``(x, y)`` in pixels.
-    """
+    """Mask (H, W) of the object under at least one positive point of an image, RGB (H, W, 3), uint8."""
     small, scale = _shrink(image, POINT_SIDE)
     size = small.shape[:2]
     graph = _colour_graph(small)

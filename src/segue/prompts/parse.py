@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import PromptError
-from segue.masks import read_index_mask, resize_mask
+from segue.inputs import kind_of, whole_number
+from segue.masks import decode_rle, read_index_mask, resize_mask
 from segue.masks.files import MAX_ID
-from segue.types import Box, BoxPrompt, Point, PointPrompt
+from segue.masks.given import as_box, as_points
+from segue.types import Box, BoxPrompt, MaskPrompt, Point, PointPrompt, Prompt, RemovePrompt
 
 _NUMBER = r"\s*(-?\d{1,9}(?:\.\d{0,9})?)\s*"
 _BOX = re.compile(r"(?:(\d{1,9}):)?" + ",".join([_NUMBER] * 4))
@@ -98,10 +102,51 @@ def split_mask(text: str) -> tuple[int | None, str]:
     return (None, text) if match is None else (check_id(int(match[1])), match[2])
 
 
-def read_prompt_mask(path: Path, *, one: bool) -> npt.NDArray[Any]:
-    """The mask of a file, (H, W), whole numbers: ids, or of one object where ``one`` says so."""
-    mask = read_index_mask(path)
-    count = len(np.unique(mask[mask > 0])) if one else 1
+_AT = re.compile(r"([0-9]{1,15})@(.+)", re.DOTALL)
+
+
+def typed_prompts(
+    masks: Iterable[str],
+    boxes: Iterable[str],
+    points: Iterable[str],
+    removals: Iterable[str],
+    *,
+    fill: bool = False,
+) -> tuple[Prompt, ...]:
+    """Prompts as they are typed, as values; what names no frame is for the first one."""
+    found: list[Prompt] = []
+    files: dict[int | None, list[tuple[int | None, str]]] = defaultdict(list)
+    for frame, text in map(_at, masks):
+        files[frame].append(split_mask(text))
+    for frame, named in files.items():
+        for place, (number, path) in enumerate(named, 1 if len(named) > 1 else 0):
+            found.append(MaskPrompt(number or place, path, frame=frame))
+    by_frame: dict[int | None, list[str]] = defaultdict(list)
+    for frame, text in map(_at, boxes):
+        by_frame[frame].append(text)
+    for frame, texts in by_frame.items():
+        found += (replace(box, frame=frame) for box in parse_boxes(texts, fill=fill))
+    for frame, text in map(_at, points):
+        found.append(replace(parse_point(text), frame=frame))
+    for frame, text in map(_at, removals):
+        number = whole_number(text, 65535)
+        if not number:
+            raise PromptError(f"remove '{text}': give FRAME@ID, for example 120@2")
+        found.append(RemovePrompt(number, frame=frame))
+    return tuple(found)
+
+
+def _at(text: str) -> tuple[int | None, str]:
+    match = _AT.fullmatch(text)
+    return (None, text) if match is None else (int(match[1]), match[2])
+
+
+def mask_of(prompt: MaskPrompt) -> npt.NDArray[Any]:
+    """The mask of a prompt, (H, W), whole numbers or booleans: its array, run lengths, or file."""
+    if prompt.path is None:
+        return prompt.mask if isinstance(prompt.mask, np.ndarray) else decode_rle(prompt.mask)
+    mask = read_index_mask(Path(prompt.path))
+    count = len(np.unique(mask[mask > 0])) if prompt.id else 1
     if count > 1:
         raise PromptError(f"holds {count} objects, but one is expected; give an index mask as the only file")
     return mask
@@ -133,6 +178,19 @@ def fit_mask(mask: npt.NDArray[Any], size: tuple[int, int], fit: bool) -> npt.ND
             "use --fit (fit=True) to resize the mask"
         )
     return resize_mask(mask, size)
+
+
+def box_of(value: Any, where: str) -> Box:
+    """Four numbers of a caller as a box."""
+    box = as_box(value)
+    if box is None:
+        raise PromptError(f"{where}: {kind_of(value)}; give four numbers (x0, y0, x1, y1) in pixels")
+    return box
+
+
+def points_of(value: Any, where: str) -> tuple[Point, ...]:
+    """Points of a caller as pairs of numbers; there may be none."""
+    return as_points(value, where) if value is not None and len(value) else ()
 
 
 def check_points(points: Sequence[Point], size: tuple[int, int]) -> None:

@@ -89,12 +89,7 @@ class Phrase:
 
 
 def parse_phrases(text: object) -> tuple[Phrase, ...]:
-    """The phrases of a text with commas between them, or of several texts.
-
-    Raises:
-        ArgumentError: it is no text.
-        PromptError: there is no phrase in it, or one has no noun.
-    """
+    """The phrases of a text with commas between them, or of several texts."""
     texts = [text] if isinstance(text, str) else text
     if not isinstance(texts, (list, tuple)) or not all(isinstance(item, str) for item in texts):
         raise ArgumentError(f"text: {kind_of(text)}; give phrases such as 'person' or ['person', 'red car']")

@@ -19,10 +19,7 @@ MOST_ASPECT = 2.0  # longer windows are filled up on their short side: a crop is
 
 
 def tight_box(mask: npt.NDArray[np.generic]) -> Box:
-    """Smallest box around the non-zero pixels of a mask that has some.
-
-    ``mask``: (H, W); returns ``(x0, y0, x1, y1)`` in pixels, ends exclusive.
-    """
+    """Smallest box ``(x0, y0, x1, y1)`` in pixels around the non-zero pixels of a mask (H, W)."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 

@@ -18,9 +18,8 @@ from segue.arrays import Float32Array
 from segue.layers.running import choose_device, inference_copy, weights_apart
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts.answers import Answer, PixelWindow, Prompts, Stroke
-from segue.prompts.expected import calibration_of, evidence, expected_iou
 from segue.prompts.extents import Extent, related, whole_of
-from segue.prompts.looks import cut_off, joined
+from segue.prompts.looks import calibration_of, cut_off, evidence, expected_iou, joined
 from segue.prompts.planes import (
     Window,
     around,
@@ -170,11 +169,7 @@ class Prompter:
         return replace(found, iou=expected_iou(kind, evidence(found)), extent=extent, extents=extents)
 
     def _closer(self, prompts: Prompts, found: Answer) -> Answer:
-        """Look once more at what was found, in a crop that shows little else.
-
-        After each click: without it a further one would take away what the closer look at the first one gave,
-        since it is answered in the crop that shows what is around the object.
-        """
+        """Look once more at what was found, in a crop that shows little else, after each click."""
         box = tight_box(found.mask)
         window = box_window(grown(box, CLOSE_MARGIN), self._size)
         if prompts.box is None:
@@ -258,10 +253,7 @@ def _mirrored(planes: Tensor, side: int) -> Tensor:
 
 
 def resized(picture: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
-    """An image as a square of ``side`` pixels, of its type; where it shrinks, areas are averaged.
-
-    ``picture``: (h, w) or (h, w, C); returns (side, side) or (side, side, C).
-    """
+    """An image (h, w) or (h, w, C) as a square of ``side`` pixels; where it shrinks, areas are averaged."""
     shrinks = min(picture.shape[:2]) > side
     flags = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(picture, (side, side), interpolation=flags))

@@ -28,12 +28,7 @@ CERTAIN = 10.0
 
 
 class SAM2Stills:
-    """A network for images of one side, and what depends on the side alone.
-
-    Args:
-        network: prepared for inference.
-        side: of the square that it sees, a multiple of 32, in pixels.
-    """
+    """A network for images of one side, a multiple of 32 pixels, and what depends on the side alone."""
 
     def __init__(self, network: SAM2, side: int = IMAGE_SIDE) -> None:
         self.network = network
@@ -43,10 +38,7 @@ class SAM2Stills:
 
     @torch.inference_mode()
     def encode(self, image: Image) -> tuple[Encoded, Tensor]:
-        """Features of an image, and the map that the decoder reads.
-
-        ``image``: RGB (H, W, 3), uint8, of any size.
-        """
+        """Features of an image, RGB (H, W, 3), uint8, and the map that the decoder reads."""
         picture = still_picture(image, self.constants.side).to(self.device, self.dtype)
         with weights_apart(self.network):
             encoded = self.network.encode(picture, self.constants)

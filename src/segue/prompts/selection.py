@@ -133,11 +133,10 @@ def nearest_detections(
     least: float = 0.01,
     unique: bool = False,
 ) -> list[int | None]:
-    """Index of the detection assigned to each known box, or None: the rule of the STCN report.
+    """Index of the detection assigned to each known box (K, 4), or None: the rule of the STCN report.
 
-    Boxes (K, 4) and (N, 4) are x0, y0, x1, y1 in pixels. Of the detections that score at least ``least`` it
-    is the one whose four numbers are nearest (Euclidean); the first of equals. One detection may serve
-    several boxes, unless ``unique`` assigns them one to one at the least sum of distances.
+    Of the detections, boxes (N, 4), that score at least ``least`` it is the one whose numbers are nearest,
+    and with ``unique`` no detection is assigned twice.
     """
     from scipy.optimize import linear_sum_assignment  # late, for a quick start
 

@@ -15,11 +15,10 @@ from statistics import median
 import torch
 
 from segue.allocation import prepare_process
-from segue.jobs.foreground import foreground_session
-from segue.jobs.opened import open_video
+from segue.jobs.running import open_job
 from segue.jobs.values import ForegroundJob, from_json
 from segue.layers.running import choose_device
-from segue.sessions.foreground import ForegroundSession
+from segue.sessions.base import Session
 from segue.types import Frame
 
 FRAMES, WARM_UP = 60, 10
@@ -52,28 +51,20 @@ def _measured(text: str) -> Cost:
     device = choose_device(job.device)
     cuda = device.type == "cuda"
     before = 0.0 if cuda else _peak()
-    source = open_video(job.source.model_copy(update={"end": FRAMES}))
-    session, frames = foreground_session(
-        source,
-        job.model.name,
-        job.options,
-        weights=job.model.weights,
-        flow=job.flow,
-        flow_weights=job.flow_weights,
-        scene=job.scene,
-        depth=job.depth,
-        device=device,
-        fast=job.fast,
+    opened = open_job(
+        job.model_copy(
+            update={"source": job.source.model_copy(update={"end": FRAMES}), "device": str(device)}
+        )
     )
-    with source:
-        seconds = seconds_of(session, frames, partial(torch.cuda.synchronize, device) if cuda else None)
+    with opened.source:
+        seconds = seconds_of(
+            opened.session, opened.frames, partial(torch.cuda.synchronize, device) if cuda else None
+        )
     used = torch.cuda.max_memory_allocated(device) / 2**20 if cuda else _peak() - before
     return Cost(1000 * seconds, used)
 
 
-def seconds_of(
-    session: ForegroundSession, frames: Iterable[Frame], settle: Callable[[], None] | None = None
-) -> float:
+def seconds_of(session: Session, frames: Iterable[Frame], settle: Callable[[], None] | None = None) -> float:
     """Seconds that a session takes for a frame of a video."""
     times, found = [], []
     for frame in frames:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from segue.batch.do import LEDGER, home_of
-from segue.batch.protocols import OWN_DEPTH, check_classes
+from segue.batch.data_sets import OWN_DEPTH, check_classes
+from segue.batch.run import LEDGER, home_of
 from segue.batch.work import JobConfig
 from segue.errors import SegueError
 from segue.jobs.plan import check_needs, check_plan

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from segue.batch.do import LEDGER
+from segue.batch.data_sets import DatasetVideo, dataset_videos, results_of, scored_here
 from segue.batch.ledger import Ledger
-from segue.batch.names import SUBFOLDER
-from segue.batch.protocols import DatasetVideo, dataset_videos, results_of, scored_here
+from segue.batch.places import SUBFOLDER
+from segue.batch.run import LEDGER
 from segue.batch.submission import write_submission
 from segue.batch.work import JobConfig
 from segue.cancel import interrupt_on_signals

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from segue.batch.protocols import DatasetVideo
+from segue.batch.data_sets import DatasetVideo
 from segue.datasets.cdnet import unseen_folds
 from segue.errors import DatasetError
 from segue.extras import missing_packages
-from segue.jobs.options import checked
+from segue.jobs.parts import checked
 from segue.jobs.processes import settings_of
 from segue.jobs.values import TrainJob
 from segue.reproduce.asked import How

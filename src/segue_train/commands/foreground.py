@@ -49,14 +49,11 @@ class Pooled(Data):
     def prepare(self, make: Callable[..., pool_recipes.MustanLiteRecipe], run: Values) -> Prepared:
         """Draw the pool, unless it is there."""
         from segue_train.checkpoints import claim_folder
-        from segue_train.validation import FMeasure
+        from segue_train.validation import f_measure
 
         material = foreground.gather_foreground(self.data, **self.choice)
-        validation = None
-        if self.validate is not None:
-            held_out = list(open_plain(self.validate))
-            foreground.refuse_trained(material, [video.name for video in held_out])
-            validation = FMeasure(held_out)
+        held_out = [] if self.validate is None else list(open_plain(self.validate))
+        foreground.refuse_trained(material, [video.name for video in held_out])
         pool = self.pool or run["out"] / "pool"
         recipe = make(pool)
         # A pool takes minutes; nothing is drawn for a run that may not write.
@@ -76,10 +73,9 @@ class Pooled(Data):
             workers=run["workers"],
             report=notice,
         )
-        if validation is None:
-            return recipe, {}
-        score = validation
-        return recipe, {"validate": lambda network: score(recipe.runnable(network))}
+        scored = [(video, None) for video in held_out]
+        validate = held_out and (lambda network: f_measure(recipe.runnable(network), scored))
+        return recipe, {"validate": validate or None}
 
 
 POOLED = Options(Pooled, "data pool samples exclude include_val validate")
@@ -153,9 +149,10 @@ class VideoData:
             raise TrainingError(
                 "--validate measures F on scenes that are left out; name some with --exclude or --fold"
             )
-        from segue_train.validation import FMeasure
+        from segue_train.validation import f_measure
 
-        score = FMeasure(videos.left_out, flow)
+        held_out = [(video, flow and flow(video)) for video in videos.left_out]
+        score = partial(f_measure, videos=held_out)
         return score if wrap is None else lambda network: score(wrap(network))
 
 

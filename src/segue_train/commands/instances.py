@@ -19,10 +19,10 @@ from segue.notices import notice
 from segue.sessions.official import SHORT_SIDE
 from segue_train.commands.making import CLASSIFIER, LITE, PAPER, Prepared, training
 from segue_train.commands.objects import Pictures
-from segue_train.devices import devices_of
 from segue_train.instance_augment import PUBLISHED, STILLS
 from segue_train.instance_clips import Classed as ClassedItem
 from segue_train.instance_clips import Groups, NamedFootage, annotated_footage, read_class_names
+from segue_train.recipe import devices_of
 from segue_train.recipes import msstsvis as lite_recipe
 from segue_train.recipes.msstsvis import STILL_DROPS, STILL_EPOCHS, PublishedRecipe
 from segue_train.ytvis_clips import COCO_CHANNELS, ClipSource, VideoClips, clip_sources, still_sources
@@ -183,7 +183,7 @@ def seqformer_coco(stills: Stills, network: Values, recipe: Values, run: Values)
         build=partial(SeqFormer, network["backbone"], Size(classes=COCO_CHANNELS)),
         sources=still_sources(stills.data, stills.frames, STILLS),
         separability=False,
-        drops=STILL_DROPS,
+        falls=STILL_DROPS,
         **recipe,
     )
     notice(f"{sum(map(len, made.sources))} images an epoch")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sized
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -80,7 +81,7 @@ class Clips(Labelled):
         """Measure J&F on sequences that are not trained on."""
         if self.validate is None:
             return None
-        from segue_train.validation import JAndF
+        from segue_train.validation import j_and_f
 
         davis = DavisFolder(self.validate)
         published = [name for name in davis.names if name in DAVIS_VAL]
@@ -90,7 +91,7 @@ class Clips(Labelled):
             raise DatasetError(
                 f"{first_few(sorted(trained))}: both trained on and validated on; --exclude them"
             )
-        return JAndF([davis[name] for name in chosen])
+        return partial(j_and_f, sequences=[davis[name] for name in chosen])
 
 
 CLIPS = Options(Clips, "data exclude subset include_val validate validate_on")

@@ -7,7 +7,7 @@ draws of a step come from generators seeded by its number, so that a run can be 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any, ClassVar
 
@@ -17,12 +17,11 @@ from torch import Tensor, nn
 
 from segue.models.cutie import Cutie
 from segue.models.cutie.network import Size
-from segue_train.clip_pass import class_targets, object_masks
+from segue_train.clip_pass import Output, class_targets, cutie_pass, object_masks, random_draws
 from segue_train.losses import Uniform, point_losses
 from segue_train.photo import Jitter
 from segue_train.recipe import Batch, CommonRecipe, Loss, Objective
 from segue_train.recipes.stcn import Stage, StagedRecipe, prepared_frames
-from segue_train.recurrent_pass import Output, cutie_pass, random_draws
 from segue_train.stcn_data import (
     JUMPS,
     LENGTH,
@@ -78,9 +77,8 @@ class CutieRecipe(StagedRecipe):
     size: Size = "base"
     points: int | None = None
     name: str = "cutie"
-    _: KW_ONLY
-    rate: float = RATE
-    gradient_clip: float | None = 3.0
+    rate: float = field(default=RATE, kw_only=True)
+    gradient_clip: ClassVar[float | None] = 3.0
 
     def network(self) -> nn.Module:
         return Objective(self.started(Cutie(self.size, single_object=self.plan.objects == 1)), self.loss)

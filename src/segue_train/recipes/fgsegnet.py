@@ -11,7 +11,7 @@ each scene; one for several scenes learns from the frames of all.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,7 +32,6 @@ EPOCHS = 100
 FRAMES = 200  # frames that a scene is learned from; published are 200 and 25
 HELD_BACK = 0.2  # share of the frames that validates
 ORDER_SEED = 42
-FALLS = (0.6, 0.85)  # shares of a run after which the rate falls to a tenth
 
 
 Split = tuple[tuple[int, ...], tuple[int, ...]]
@@ -75,8 +74,8 @@ class FgSegNetRecipe(CommonRecipe):
     loss: Kind = "bce"
     class_weight: ClassWeight = "balanced"
     name: str = "fgsegnet"
-    _: KW_ONLY
-    rate: float = 1e-4
+    rate: float = field(default=1e-4, kw_only=True)
+    falls: ClassVar[tuple[float, ...]] = (0.6, 0.85)
 
     def network(self) -> nn.Module:
         scene = self.scenes[0][0].name if len(self.scenes) == 1 else None
@@ -96,10 +95,6 @@ class FgSegNetRecipe(CommonRecipe):
     def batches(self, count: int, seed: int) -> SceneFrames:
         frames = [(video, i) for video, (train, _) in self.scenes for i in train]
         return SceneFrames(count, seed, frames)
-
-    @property
-    def falls(self) -> tuple[float, ...]:
-        return FALLS
 
     @torch.inference_mode()
     def validate(self, network: nn.Module) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
@@ -72,8 +72,7 @@ class HofamRecipe(CommonRecipe):
     flow_weights: Path | None = None
     start: Path | None = None
     batch: Annotated[int, Ge(1)] = 8
-    _: KW_ONLY
-    rate: float = 5e-4
+    rate: float = field(default=5e-4, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.batch < 1 or not 1 <= self.gf <= 64 or not 0 <= self.gamma < math.inf:
@@ -92,8 +91,13 @@ class HofamRecipe(CommonRecipe):
         )
         if self.start is not None:
             load_strict(network, self.start)
-        loss = partial(flow_loss, class_in_scale=self.class_in_scale, gamma=self.gamma)
-        return Objective(network, loss)
+        return Objective(network, self.loss)
+
+    def loss(self, network: HOFAM, batch: Batch, progress: float, step: int) -> Loss:
+        """The released loss, see :func:`~segue_train.losses.hofam_loss`."""
+        logits = network(batch["frames"].float() / 255, batch["flow"].float() / 255)
+        probability, labels = torch.sigmoid(logits[:, 0].float()), batch["labels"].float() / 255
+        return hofam_loss(probability, labels, class_in_scale=self.class_in_scale, gamma=self.gamma)
 
     def batches(self, count: int, seed: int) -> FlowBatches:
         samples = FlowSamples(self.videos, self.provider, self.gaps, self.files)
@@ -116,15 +120,6 @@ class HofamRecipe(CommonRecipe):
     def runnable(self, network: HOFAM) -> FlowNetwork:
         """The network as sessions run it, with the flow that it learns from."""
         return FlowNetwork(network, None if self.files else self.provider())
-
-
-def flow_loss(
-    network: HOFAM, batch: Batch, progress: float, step: int, class_in_scale: ClassInScale, gamma: float
-) -> Loss:
-    """The released loss, see :func:`~segue_train.losses.hofam_loss`."""
-    logits = network(batch["frames"].float() / 255, batch["flow"].float() / 255)
-    probability, labels = torch.sigmoid(logits[:, 0].float()), batch["labels"].float() / 255
-    return hofam_loss(probability, labels, class_in_scale=class_in_scale, gamma=gamma)
 
 
 class FlowSamples:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -30,7 +30,7 @@ from segue.weights.checkpoint import match
 from segue_train import instance_losses
 from segue_train.clips import ClipShape
 from segue_train.instance_clips import UNKNOWN, Groups, InstanceBatches, InstanceClipSampler, targets
-from segue_train.instance_losses import ClipTargets, corners
+from segue_train.instance_losses import ClipTargets, corners, intersection_union
 from segue_train.recipe import Batch, CommonRecipe, Loss, warmed_cosine
 from segue_train.trunks import load_mobilenet
 from segue_train.ytvis_clips import ClipBatches, ClipSource, clip_targets, valid_places
@@ -65,11 +65,11 @@ class InstanceObjective(nn.Module):
         counted = None
         if isinstance(decoded, DecodedTubes):
             clips, counted = asked(clips, decoded, self.network.class_logits(decoded, 0), batch["complete"])
-        losses = instance_losses.instance_losses(self.network, memory, decoded, clips, counted)
-        parts, total = {name: losses.parts[name].detach() for name in instance_losses.WEIGHTS}, losses.total
+        total, losses, masks = instance_losses.instance_losses(self.network, memory, decoded, clips, counted)
+        parts = {name: losses[name].detach() for name in instance_losses.WEIGHTS}
         if self.discriminator is not None:
             true = torch.stack([planes.any(0) for planes in instance_losses.mask_targets(clips)])
-            predicted = instance_losses.soft_union(losses.masks, true.float())
+            predicted = instance_losses.soft_union(masks, true.float())
             scaled = self.network.normalise(frames.flatten(0, 1), valid, frames.shape[1])
             deceive, judge = instance_losses.separability_losses(
                 self.discriminator, memory, scaled.view_as(frames), true, predicted
@@ -108,11 +108,8 @@ def overlaps(objects: Tensor, boxes: Tensor) -> Tensor:
     ``objects``: centre form, (n, T, 4); ``boxes``: centre form, (T, Q, 4); returns (n, Q) in [0, 1].
     """
     there = (objects[..., 2] > 0).float()[:, None]
-    a, b = corners(objects)[:, None], corners(boxes).transpose(0, 1)[None]
-    inner = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
-    common = inner.prod(-1)
-    areas = objects[:, None, :, 2:].prod(-1) + boxes.transpose(0, 1)[None, ..., 2:].prod(-1)
-    return (common / (areas - common).clamp(min=1e-9) * there).sum(-1) / there.sum(-1).clamp(min=1)
+    common, union = intersection_union(corners(objects)[:, None], corners(boxes).transpose(0, 1)[None])
+    return (common / union.clamp(min=1e-9) * there).sum(-1) / there.sum(-1).clamp(min=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +117,7 @@ class _InstanceRecipe(CommonRecipe):
     """Parameter groups of both recipes: backbone, slow parameters, and the discriminator at half the rate."""
 
     optimise: ClassVar[Any] = partial(torch.optim.AdamW, weight_decay=1e-4)
-    trunk_rate: float | None = None  # None is the rate of the rest
+    trunk_rate: ClassVar[float | None] = None  # None is the rate of the rest
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         groups: dict[float, list[nn.Parameter]] = {}
@@ -160,10 +157,9 @@ class LiteRecipe(_InstanceRecipe):
     shape: ClipShape = SHAPE
     name: str = "msstsvis-lite"
     single_share: float = 0.3
-    _: KW_ONLY
-    rate: float = 8e-4
-    gradient_clip: float | None = 2.0
-    average_decay: float | None = 0.99
+    rate: float = field(default=8e-4, kw_only=True)
+    gradient_clip: ClassVar[float | None] = 2.0
+    average_decay: ClassVar[float | None] = 0.99
 
     def network(self) -> nn.Module:
         parts = Parts() if self.split_attention else Parts("none", "none")
@@ -218,7 +214,7 @@ class PublishedRecipe(_InstanceRecipe):
         clips: clips of a step on all devices together; batches are accumulated to as many. None takes one
             batch of each device.
         epochs: passes over all clips.
-        drops: shares of the run after which the rate falls to a tenth.
+        falls: shares of the run after which the rate falls to a tenth.
     """
 
     name: str
@@ -230,11 +226,10 @@ class PublishedRecipe(_InstanceRecipe):
     start: Path | None = None
     clips: Annotated[int | None, Ge(1)] = None
     epochs: int = EPOCHS
-    drops: tuple[float, ...] = DROPS
-    _: KW_ONLY
-    rate: float = 2e-4
-    trunk_rate: float | None = 2e-5
-    gradient_clip: float | None = 0.1
+    falls: tuple[float, ...] = field(default=DROPS, kw_only=True)  # type: ignore[misc]
+    rate: float = field(default=2e-4, kw_only=True)
+    trunk_rate: ClassVar[float | None] = 2e-5
+    gradient_clip: ClassVar[float | None] = 0.1
 
     def steps(self, batches: int) -> int:
         """The published number of epochs in steps of so many batches each, on all devices together."""
@@ -261,10 +256,6 @@ class PublishedRecipe(_InstanceRecipe):
 
     def batches(self, count: int, seed: int) -> ClipBatches:
         return ClipBatches(count, seed, self.sources, self.batch)
-
-    @property
-    def falls(self) -> tuple[float, ...]:
-        return self.drops
 
 
 def start_from(network: SeqFormer, path: Path) -> None:

@@ -9,7 +9,7 @@ weights of the losses, the sizes, the augmentations, and how the rate falls.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -24,7 +24,7 @@ from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.weights import load_strict, read_checkpoint
 from segue.weights.checkpoint import Option, match
 from segue_train.foreground_pool import Pool, PoolBatches
-from segue_train.foreground_windows import WindowBatches, WindowSampler
+from segue_train.foreground_videos import WindowBatches, WindowSampler
 from segue_train.losses import ForegroundObjective
 from segue_train.recipe import Batches, CommonRecipe
 
@@ -32,7 +32,6 @@ RATE = 1e-4
 STEPS = 40_000
 SIZE = (240, 320)  # height and width of what a window shows; the commonest size in CDnet 2014
 TVERSKY = (0.3, 0.7)  # prices of false alarms and of misses
-FALLS = (0.5, 0.75, 0.9)  # shares of a run after which the rate is halved
 NETWORKS: dict[str, type[MUSTAN1] | type[MUSTAN2]] = {"mustan1": MUSTAN1, "mustan2": MUSTAN2}
 
 
@@ -53,6 +52,7 @@ class MustanRecipe(CommonRecipe):
         pool: folder of samples of mustan-lite instead of videos; causal windows of three frames.
     """
 
+    falls: ClassVar[tuple[float, ...]] = (0.5, 0.75, 0.9)
     fall_factor: ClassVar[float] = 0.5
     name: Literal["mustan1", "mustan2"]
     sources: Sequence[Sequence[ForegroundSequence]]
@@ -61,8 +61,7 @@ class MustanRecipe(CommonRecipe):
     start: Path | None = None
     batch: Annotated[int, Ge(1)] = 8
     size: tuple[int, int] = SIZE
-    _: KW_ONLY
-    rate: float = RATE
+    rate: float = field(default=RATE, kw_only=True)
     pool: Path | None = None
 
     def __post_init__(self) -> None:
@@ -103,10 +102,6 @@ class MustanRecipe(CommonRecipe):
             for videos in self.sources
         ]
         return WindowBatches(count, seed, samplers, self.batch)
-
-    @property
-    def falls(self) -> tuple[float, ...]:
-        return FALLS
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ showed to help; commit 7123eb3 has them.
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
@@ -68,10 +68,9 @@ class MustanLiteRecipe(CommonRecipe):
     flow_weights: Path | None = None
     flow_attention: bool = True
     class_in_scale: ClassInScale = "as_run"
-    _: KW_ONLY
-    gradient_clip: float | None = 5.0
-    average_decay: float | None = 0.998
-    rate: float = 2e-3
+    gradient_clip: ClassVar[float | None] = 5.0
+    average_decay: ClassVar[float | None] = 0.998
+    rate: float = field(default=2e-3, kw_only=True)
 
     factors: ClassVar[dict[str, float]] = {"network.encoder.": 0.1, "": 1.0}
 

@@ -8,7 +8,7 @@ on small crops.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -53,10 +53,9 @@ class PromptRecipe(CommonRecipe):
     start: Path | None = None
     scaling: Literal["unit", "imagenet"] = "unit"
     name: str = "segue-prompt"
-    _: KW_ONLY
-    gradient_clip: float | None = 2.0
-    average_decay: float | None = 0.998
-    rate: float = 1.5e-3
+    gradient_clip: ClassVar[float | None] = 2.0
+    average_decay: ClassVar[float | None] = 0.998
+    rate: float = field(default=1.5e-3, kw_only=True)
 
     factors: ClassVar[dict[str, float]] = {"network.encoder.": 0.2, "": 1.0}
 

@@ -9,7 +9,7 @@ steps, as published, so that in a run of less than 20 000 steps all pixels count
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -110,6 +110,7 @@ class StagedRecipe(CommonRecipe):
     init_value: Path | None = None
     batch: Annotated[int | None, Ge(1)] = None
     side: int | None = 384
+    rate: float = field(default=RATE, kw_only=True)
 
     def __post_init__(self) -> None:
         side = self.plan.side if self.side is None else self.side
@@ -129,7 +130,7 @@ class StagedRecipe(CommonRecipe):
         return self.plan.steps
 
     @property
-    def falls(self) -> tuple[float, ...]:
+    def falls(self) -> tuple[float, ...]:  # type: ignore[override]
         return self.plan.falls
 
     def started(self, network: N) -> N:
@@ -162,8 +163,6 @@ class STCNRecipe(StagedRecipe):
 
     optimise: ClassVar[Any] = partial(torch.optim.Adam, weight_decay=1e-7)
     name: str = "stcn"
-    _: KW_ONLY
-    rate: float = RATE
 
     def network(self) -> nn.Module:
         return Objective(self.started(STCN(single_object=self.plan.objects == 1)), clip_loss)

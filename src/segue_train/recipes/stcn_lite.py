@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -71,10 +71,9 @@ class STCNLiteRecipe(CommonRecipe):
     sensory: bool = False
     summaries: bool = False
     name: str = "stcn-lite"
-    _: KW_ONLY
-    gradient_clip: float | None = 3.0
-    average_decay: float | None = 0.998
-    rate: float = 6e-4
+    gradient_clip: ClassVar[float | None] = 3.0
+    average_decay: ClassVar[float | None] = 0.998
+    rate: float = field(default=6e-4, kw_only=True)
 
     factors: ClassVar[dict[str, float]] = {
         "network.key_encoder.": 0.2,
@@ -108,8 +107,9 @@ class STCNLiteRecipe(CommonRecipe):
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         """A network that follows already learns at two fifths of the rate."""
-        own = replace(self, rate=0.4 * self.rate) if self.start else self
-        return CommonRecipe.parameter_groups(own, network)
+        groups = CommonRecipe.parameter_groups(self, network)
+        share = 0.4 if self.start else 1.0
+        return [{**group, "lr": share * group["lr"]} for group in groups]
 
     def learning_rate(self, progress: float, step: int) -> float:
         """60 warm-up steps, constant to 30 %, cosine down to 3 %."""

@@ -11,7 +11,7 @@ ranges of the random transforms, at most three objects a clip, the number of ste
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -24,7 +24,7 @@ from segue.models.stm import STM
 from segue.weights import load_strict
 from segue_train.clips import frame_order
 from segue_train.recipe import Objective
-from segue_train.recipes.stcn import RATE, Stage, StagedRecipe, clip_loss
+from segue_train.recipes.stcn import Stage, StagedRecipe, clip_loss
 from segue_train.stcn_data import FRAMES, StillSamples, VideoSamples, long_enough
 from segue_train.trunks import take
 from segue_train.warp import Rng
@@ -63,8 +63,6 @@ class STMRecipe(StagedRecipe):
     stage: Annotated[int, Ge(0), Le(1)]
     batch: Annotated[int | None, Ge(1)] = 4
     name: str = "stm"
-    _: KW_ONLY
-    rate: float = RATE
 
     def network(self) -> nn.Module:
         network = STM()

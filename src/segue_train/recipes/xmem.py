@@ -7,7 +7,7 @@ draws of a step come from generators seeded by its number, so that a run can be 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -17,11 +17,10 @@ from torch import nn
 
 from segue.errors import TrainingError
 from segue.models.xmem import XMem
-from segue_train.clip_pass import class_targets, object_masks
+from segue_train.clip_pass import class_targets, object_masks, random_draws, xmem_pass
 from segue_train.losses import bootstrap_fraction, bootstrapped_cross_entropy, object_dice
 from segue_train.recipe import Batch, Loss, Objective
-from segue_train.recipes.stcn import RATE, Stage, StagedRecipe, prepared_frames
-from segue_train.recurrent_pass import random_draws, xmem_pass
+from segue_train.recipes.stcn import Stage, StagedRecipe, prepared_frames
 from segue_train.stcn_data import (
     JUMPS,
     LENGTH,
@@ -65,8 +64,6 @@ class XMemRecipe(StagedRecipe):
     stages: ClassVar[Sequence[Stage]] = STAGES
     finetune: bool = False
     name: str = "xmem"
-    _: KW_ONLY
-    rate: float = RATE
 
     def __post_init__(self) -> None:
         StagedRecipe.__post_init__(self)

@@ -12,15 +12,17 @@ import pytest
 from PIL import Image
 
 from segue.batch import data_sets
-from segue.batch.data_sets import run, score_run, template_for
-from segue.batch.protocols import (
+from segue.batch.data_sets import (
     OWN_DEPTH,
     DatasetVideo,
     all_clips,
     dataset_videos,
     results_of,
+    run,
+    score_run,
     scored_here,
     tasks_of,
+    template_for,
 )
 from segue.batch.work import JobConfig
 from segue.errors import DatasetError, SourceError

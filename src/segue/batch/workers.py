@@ -1,0 +1,221 @@
+"""Where videos are done: in processes of this machine, or as tasks of a Ray cluster."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from segue.batch.places import SUBFOLDER, one_line
+from segue.batch.plan import Task
+from segue.batch.work import JobConfig, Outcome, attempt, prepare_worker
+from segue.cancel import CancelToken, cancel_on_signals
+from segue.errors import SegueError, SourceError
+from segue.extras import install_command
+from segue.system import die_with, leave_group, signals_blocked
+from segue.video.addresses import is_url
+from segue.video.decode import open_container, video_stream
+
+IDENTITY = "identity"
+"""File in the batch's folder of the output by which nodes see that they share the output."""
+
+MEMORY = 2**30
+"""Bytes that a task takes with PyTorch and a small network; requests are multiples of it."""
+
+BYTES_PER_PIXEL = 300
+"""Decoded frames on their way, features and masks, for every pixel of a frame."""
+
+CLOSE_SECONDS = 1.5
+"""Ray has so long to end its tasks; they end with this process in any case."""
+
+_CANCEL = CancelToken()
+"""In a worker: the batch is to stop."""
+
+
+class LocalWorkers:
+    """Worker processes on this machine, each on its GPU; without ``threads`` they share the cores."""
+
+    # Each is a pool of one process: a pool of several fails as a whole when one of its processes dies.
+
+    def __init__(self, order: JobConfig, count: int, gpus: Sequence[str] | None) -> None:
+        self.room, self.tries = count, order.tries
+        self._order, self._gpus = order, gpus
+        self._context = multiprocessing.get_context("spawn")
+        self._stopped, self._stop = self._context.Pipe(duplex=False)
+        self._pools: dict[int, ProcessPoolExecutor] = {}
+        self._last: dict[int, Future[Outcome]] = {}
+
+    def submit(self, task: Task) -> Future[Outcome]:
+        """Give a video to an idle worker."""
+        number = next(n for n in range(self.room) if n not in self._last or self._last[n].done())
+        # The pool starts its process with its first video. Until the process leaves the group of the terminal
+        # it must not take Ctrl-C.
+        with signals_blocked({signal.SIGINT}):
+            try:
+                self._last[number] = self._pools[number].submit(_attempt_here, task, self._order)
+            except (KeyError, BrokenExecutor):  # it is the first, or has died since
+                self._pools[number] = self._started(number)
+                self._last[number] = self._pools[number].submit(_attempt_here, task, self._order)
+        return self._last[number]
+
+    def interrupt(self) -> None:
+        """Ask all workers to stop after the frame in work."""
+        self._stop.close()
+
+    def close(self) -> None:
+        """End all workers at once."""
+        self._stop.close()
+        for pool in self._pools.values():
+            for process in list((pool._processes or {}).values()):
+                process.kill()
+            pool.shutdown(cancel_futures=True)
+        self._stopped.close()
+
+    def _started(self, number: int) -> ProcessPoolExecutor:
+        threads = self._order.threads or max(1, (os.cpu_count() or 1) // self.room)
+        environment = {"OMP_NUM_THREADS": str(threads)}
+        if self._gpus is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = self._gpus[number % len(self._gpus)] if self._gpus else ""
+        begun = (self._stopped, os.getpid(), threads, environment)
+        return ProcessPoolExecutor(1, self._context, _begin, begun)
+
+
+def gpus_of(order: JobConfig) -> list[str]:
+    """The GPUs of this machine that a batch uses, as ``CUDA_VISIBLE_DEVICES`` calls them."""
+    import torch  # late: options are checked before
+
+    found = torch.cuda.device_count() if order.gpus != 0 else 0
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [name.strip() for name in named.split(",")] if named else [str(n) for n in range(found)]
+    if order.gpus is not None and order.gpus > found:
+        raise SegueError(f"--gpus {order.gpus}: PyTorch can use {found} GPUs of this machine")
+    return names[:found][: order.gpus]
+
+
+def _begin(stopped: Connection, parent: int, threads: int, environment: dict[str, str]) -> None:
+    """Prepare a worker process: it stops when the batch says so, and ends with it."""
+    leave_group()  # Ctrl-C reaches the batch, which passes it on
+    die_with(parent)
+    os.environ.update(environment)  # before PyTorch is loaded, which reads it
+    prepare_worker(threads)
+    threading.Thread(target=_watch, args=(stopped,), daemon=True).start()
+
+
+def _watch(stopped: Connection) -> None:
+    with suppress(EOFError, OSError):
+        stopped.recv()  # ends when the batch closes the pipe, or has died
+    _CANCEL.cancel()
+    multiprocessing.parent_process().join()  # type: ignore[union-attr]
+    os._exit(1)
+
+
+def _attempt_here(task: Task, order: JobConfig) -> Outcome:
+    return attempt(task, order, _CANCEL)
+
+
+class RayTasks:
+    """Tasks of a Ray cluster, which Ray gives to nodes and starts again when a worker or node is lost."""
+
+    tries = 1  # Ray itself tries again
+
+    def __init__(self, order: JobConfig, address: str) -> None:
+        try:
+            import ray
+        except ImportError:
+            raise SegueError(f"--address needs Ray: {install_command('cluster')}") from None
+        _require_listener(address)
+        self._ray: Any = ray
+        try:
+            where = None if address == "local" else address
+            self._ray.init(address=where, log_to_driver=False, include_dashboard=False)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise SegueError(f"{address}: there is no Ray cluster ({one_line(error)})") from None
+        self._order = order
+        self._references: dict[Future[Outcome], Any] = {}
+        gpus = self._ray.cluster_resources().get("GPU", 0) if order.gpus is None else order.gpus
+        self._shares = {"CPU": order.threads or 1, **({"GPU": 1 / order.per_gpu} if gpus else {})}
+        self._most = min(order.workers or math.inf, gpus * order.per_gpu or math.inf)
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        fitting = [node for node in nodes if all(node.get(k, 0) >= v for k, v in self._shares.items())]
+        if not fitting:
+            self.close()
+            wanted = " and ".join(f"{share:g} {name}" for name, share in self._shares.items())
+            raise SegueError(f"{address}: no node has {wanted}")
+        self._do = self._ray.remote(_attempt)
+        self._most_memory = int(max(node.get("memory", 0) for node in fitting))
+
+    @property
+    def room(self) -> int:
+        """Number of videos that the cluster can do at once; nodes come and go."""
+        total = self._ray.cluster_resources()
+        return max(1, int(min(self._most, *(total.get(k, 0) / v for k, v in self._shares.items()))))
+
+    def submit(self, task: Task) -> Future[Outcome]:
+        """Give a video to the cluster."""
+        wanted = self._do.options(
+            num_cpus=self._shares["CPU"],
+            num_gpus=self._shares.get("GPU", 0),
+            memory=min(_memory_of(task.source), self._most_memory),
+            max_retries=self._order.tries - 1,
+        )
+        reference = wanted.remote(task, self._order)
+        future: Future[Outcome] = reference.future()
+        self._references[future] = reference
+        future.add_done_callback(self._references.pop)
+        return future
+
+    def interrupt(self) -> None:
+        """Ask all tasks to stop after the frame in work."""
+        for reference in list(self._references.values()):
+            with suppress(Exception):
+                self._ray.cancel(reference, force=False)
+
+    def close(self) -> None:
+        """Leave the cluster, which ends the tasks."""
+        thread = threading.Thread(target=self._ray.shutdown, daemon=True)  # it may hang
+        thread.start()
+        thread.join(CLOSE_SECONDS)
+
+
+def _attempt(task: Task, order: JobConfig) -> Outcome:
+    """Do a video on a node of the cluster."""
+    prepare_worker(order.threads or 1)
+    if Path(order.folder).is_dir():  # relative paths begin there
+        os.chdir(order.folder)
+    known = Path(order.output, SUBFOLDER, IDENTITY)
+    if not is_url(order.output) and not (known.is_file() and known.read_text("utf-8") == order.batch):
+        text = f"{order.output}: is another folder on node {socket.gethostname()}"
+        advice = "give an output that all nodes share, or an address such as s3://bucket/results"
+        return Outcome("refused", error=f"{text}; {advice}")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ray.cancel sends it
+    with cancel_on_signals() as token:
+        return attempt(task, order, token)
+
+
+def _memory_of(source: str) -> int:
+    """Bytes that a video is expected to take."""
+    pixels = 0
+    if not is_url(source):
+        with suppress(SourceError), open_container(f"file:{source}", source) as container:
+            stream = video_stream(container)
+            pixels = stream.width * stream.height
+    return MEMORY * (1 + BYTES_PER_PIXEL * pixels // MEMORY)
+
+
+def _require_listener(address: str) -> None:
+    """See that somebody listens there; Ray itself asks for minutes."""
+    host, mark, port = address.rpartition("://")[2].rpartition(":")
+    if mark and port.isdecimal():
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except (OSError, OverflowError) as error:
+            raise SegueError(f"{address}: there is no Ray cluster ({error})") from None

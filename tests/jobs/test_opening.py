@@ -1,0 +1,194 @@
+"""What a job's options become when it is opened, and what is refused."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import segue
+from segue.errors import ArgumentError, FlowError, PromptError, SegueError, SourceError
+from segue.jobs.foreground import OpenForeground, at_rate
+from segue.jobs.parts import Finding, Model, Outputs, VideoSource
+from segue.jobs.running import open_job, run_open
+from segue.jobs.values import ForegroundJob, TrackJob, check_prompts
+from segue.masks import read_index_mask
+from segue.registry import DETECTORS
+from segue.sessions.foreground import ForegroundWarning
+from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt
+from segue.video import open_source
+from segue.video.images import write_picture
+from tests.clips import clip
+from tests.lite import lively_lite
+from tests.sessions.tiny_foreground import TinyForeground
+
+FRAMES, MASKS = clip(5, 5, 48, 64, 2)
+
+LITE = cache(lively_lite)
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    for index, image in enumerate(FRAMES):
+        write_picture(tmp_path / "film" / f"{index:05d}.png", image)
+    return tmp_path / "film"
+
+
+def track(film: Path, *prompts: Any, **fields: Any) -> TrackJob:
+    return TrackJob(
+        source=fields.pop("source", VideoSource(place=str(film))),
+        model=Model(name="stcn-lite"),
+        prompts=prompts,
+        device="cpu",
+        **fields,
+    )
+
+
+def test_objects_are_given_or_found_and_not_both(film: Path) -> None:
+    for job in (track(film), track(film, RemovePrompt(1, frame=3))):
+        with pytest.raises(PromptError, match="say what to follow"):
+            check_prompts(job)
+    for fields in ({"prompts": (BoxPrompt(1, (1, 1, 9, 9)),)}, {"prompter": "grabcut"}):
+        with pytest.raises(PromptError, match="--text and --auto find"):
+            check_prompts(track(film).model_copy(update={"finding": Finding(), **fields}))
+    for value in (BoxPrompt(1, (1, 1, 9, 9)), PointPrompt(1, ((3, 3),)), MaskPrompt(0, "m.png")):
+        check_prompts(track(film, value, RemovePrompt(1, frame=3)))
+    check_prompts(track(film, finding=Finding()))
+
+
+def test_a_source_with_a_prompt_that_does_not_fit_is_closed(
+    film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[str] = []
+    source = open_source(film)
+    monkeypatch.setattr(type(source), "close", lambda self: closed.append(self.name))
+    wrong = np.zeros((9, 9), np.uint8)
+    wrong[2:5, 2:5] = 1
+    out = Outputs(folder=film.parent / "out")
+    with pytest.raises(PromptError):
+        run_open(open_job(track(film, *MaskPrompt.each(wrong, 0), outputs=out), {"model": LITE()}))
+    assert closed == ["film"]
+    assert not (film.parent / "out").exists(), "nothing is written"
+    closed.clear()
+    open_job(track(film, *MaskPrompt.each(MASKS[0], 0)), {"model": LITE()})
+    assert closed == []
+
+
+def test_a_learnt_scene_is_taken_as_it_is_and_from_its_file(film: Path, tmp_path: Path) -> None:
+    network, file = TinyForeground(), tmp_path / "scenes.safetensors"
+    twice = segue.foreground(film, model=network, passes=2, device="cpu")
+    assert len(list(twice)) == 5
+    twice.session.scenes.save(file)
+    one, *others = (
+        [result.mask for result in segue.foreground(film, model=network, scene=scene, device="cpu")]
+        for scene in (twice.session.scenes, file, str(file))
+    )
+    assert all(np.array_equal(one, other) for other in others)
+
+
+@pytest.mark.parametrize(
+    "option", [{"min_area": 400}, {"objects": True}, {"threshold": 0.95}, {"warm_up": 3}, {"short_side": 24}]
+)
+def test_options_of_foreground_reach_its_masks(film: Path, option: dict[str, Any]) -> None:
+    model = TinyForeground() if "threshold" in option else "median"
+    plain, changed = (
+        [result.mask for result in segue.foreground(film, model=model, device="cpu", **options)]
+        for options in ({}, option)
+    )
+    assert any(mask.any() for mask in plain)
+    assert not np.array_equal(plain, changed)
+
+
+@pytest.mark.parametrize(
+    ("error", "argument", "options"),
+    [
+        (SegueError, "passes=2", {"passes": 2, "scene": "mog2"}),
+        (SegueError, "two passes", {"passes": 2, "source": iter(FRAMES)}),
+        (FlowError, "--flow", {"flow": "flows"}),
+        (ArgumentError, "depth", {"depth": 3}),
+        (SourceError, "scene", {"scene": "none.png"}),
+        (ArgumentError, "roi", {"roi": [[0, 1]]}),
+    ],
+)
+def test_what_foreground_cannot_mean_is_refused(
+    film: Path, error: type[Exception], argument: str, options: dict[str, Any]
+) -> None:
+    with pytest.raises(error, match=argument):
+        segue.foreground(**{"source": film, "model": TinyForeground(), **options})
+
+
+def test_what_instances_cannot_mean_is_refused(film: Path) -> None:
+    for error, argument, options in (
+        (ArgumentError, "classes", {"classes": ["dog", 7]}),
+        (ArgumentError, "names", {"names": 7}),
+        (PromptError, "unicorn", {"model": "msstsvis-lite", "classes": ["unicorn"]}),
+        (PromptError, "names", {"model": "nanodet+stcn-lite", "names": "ytvis2019"}),
+        (PromptError, "detector", {"model": "motion+stcn-lite"}),
+    ):
+        with pytest.raises(error, match=argument):
+            segue.instances(film, **options)
+    found = segue.instances(film, model="nanodet+stcn-lite", classes="person", device="cpu")
+    assert found.names == DETECTORS.find("nanodet").categories
+
+
+@pytest.mark.parametrize(
+    ("times", "fps", "kept"),
+    [
+        ([0, 0.1, 0.2, 0.3, 0.4, 0.5], 5, [0, 2, 4]),
+        ([0, 0.1, 0.2, 0.3, 0.4, 0.5], 10, [0, 1, 2, 3, 4, 5]),
+        ([0, 0.1, 0.2, 0.3, 0.4, 0.5], 100, [0, 1, 2, 3, 4, 5]),
+        ([7, 7.1, 7.2, 7.3], 5, [0, 2]),
+        ([0, 0.2, 3.0, 3.1, 3.2], 5, [0, 1, 2, 4]),  # a gap is not made up for
+        ([9, 9.2, 0, 0.1, 0.2], 5, [0, 1, 2, 4]),  # the clock was set back
+        ([0, 0.1999999, 0.4], 5, [0, 1, 2]),  # time stamps are rounded
+        ([t / 10 for t in range(11)], 4, [0, 3, 5, 8, 10]),  # what comes late puts nothing off
+    ],
+)
+def test_frames_are_chosen_by_their_time_stamps(times: list[float], fps: float, kept: list[int]) -> None:
+    frames = [Frame(index, time, FRAMES[0]) for index, time in enumerate(times)]
+    assert [frame.index for frame in at_rate(frames, fps)] == kept
+
+
+def test_composites_of_hofam_are_no_frames(tmp_path: Path) -> None:
+    picture = np.random.default_rng(2).integers(0, 256, (256, 768, 3)).astype(np.uint8)
+    write_picture(tmp_path / "film" / "0.png", picture)
+    segue.foreground(tmp_path / "film", model="median")
+    picture[:, 512:] = np.where(picture[:, 512:, :1] < 128, 0, 255)
+    write_picture(tmp_path / "composites" / "0.png", picture)
+    with pytest.raises(SourceError, match=r"0\.png"):
+        segue.foreground(tmp_path / "composites", model="median")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"zones": ("a=0,0 4,4", "a=1,1 4,4"), "events": Path("e.csv")},
+        {"zones": ("a=0,0 4,4",)},
+        {"notify": "http://127.0.0.1:9/"},
+        {"snapshots": Path("snaps")},
+    ],
+)
+def test_what_watches_needs_events_and_zones_names_of_their_own(film: Path, changes: dict[str, Any]) -> None:
+    source = VideoSource(place=str(film))
+    with pytest.raises(SegueError, match=r"zones|events"):
+        OpenForeground(ForegroundJob(source=source, model=Model(name="mog2"), **changes), {})
+
+
+def test_a_source_may_change_its_frame_size_in_one_pass(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number, (height, width) in enumerate([(48, 64)] * 4 + [(24, 32)] * 3):
+        picture = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
+        write_picture(tmp_path / "film" / f"{number}.png", picture)
+    with pytest.warns(ForegroundWarning, match="frame 4"):
+        paths = segue.foreground(tmp_path / "film", model="mog2").save(tmp_path, formats=["png", "overlay"])
+    sizes = [read_index_mask(path).shape for path in sorted(paths["png"].glob("*.png"))]
+    assert sizes == [(48, 64)] * 7
+    with segue.open_source(paths["overlay"]) as drawn:
+        assert [frame.size for frame in drawn] == sizes
+    with pytest.raises(SourceError, match="frame 4"):
+        list(segue.foreground(tmp_path / "film", model="mustan-lite", passes=2))
+    with pytest.raises(SourceError, match="frame 4"):
+        list(segue.track(tmp_path / "film", box=(1, 1, 20, 20)))
