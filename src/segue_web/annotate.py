@@ -52,9 +52,11 @@ class AnnotateBackend(Backend):
         self.exports = folder / "exports"
         self._classes = classes
         remove_unfinished(self.exports)
-        self._shared = SharedProject(self.project, self._to_pages)
+        self._shared = SharedProject(
+            self.project, lambda event: self.send(event)
+        )  # set when the server starts
         self._worker = Worker(video, (model, weights), prompter, device)
-        self._runner = JobRunner(self._shared, self._to_pages)
+        self._runner = JobRunner(self._shared)
         edits = Edits(video, self._shared, self._worker)
         self._handlers: dict[type[messages.AnyMessage], Callable[..., Any]] = {
             messages.ClickEdit: edits.click,
@@ -66,9 +68,6 @@ class AnnotateBackend(Backend):
         self._next: messages.Prepare | None = None  # that to be prepared after it
         self._uploads = 0
         self._imports: dict[int, Import] = {}
-
-    def _to_pages(self, event: dict[str, Any]) -> None:
-        self.send(event)  # set anew when the server starts
 
     def open(self) -> None:
         self._worker.start()
@@ -232,9 +231,8 @@ class AnnotateBackend(Backend):
         with self._runner.beginning("track"):
             job, spec, corrected = await self._shared.run(plan)
             start, stop = spec["start"], spec["stop"]
-            join = spec["direction"] == "between"
             kept = range(spec.get("first", 0), spec.get("last", self.video.count - 1) + 1)
-            steps = self._worker.steps(track_job, corrected, start, stop, spec["objects"], join, kept)
+            steps = self._worker.steps(track_job, corrected, start, stop, spec["objects"], kept)
             self._runner.begin(job, steps)
         return {"start": start, "stop": stop}
 

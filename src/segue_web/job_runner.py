@@ -15,7 +15,6 @@ from typing import Any
 from segue.errors import SegueError
 from segue_web.exports import remove_unfinished
 from segue_web.project import MarkedMask
-from segue_web.server import Send
 from segue_web.shared import SharedProject
 from segue_web.worker import DEFECT
 
@@ -44,9 +43,9 @@ class Job:
 class JobRunner:
     """Begins and ends jobs, saves what they give, and tells all pages how far they are."""
 
-    def __init__(self, shared: SharedProject, send: Send) -> None:
+    def __init__(self, shared: SharedProject) -> None:
         self.job: Job | None = None
-        self._shared, self._send = shared, send
+        self._shared = shared
         self._begins = False  # whether a request to compute is between its check and its job
         self._task: asyncio.Future[None] | None = None
 
@@ -101,7 +100,7 @@ class JobRunner:
             remove_unfinished(job.target.parent, job.target)
         await self._end(job, "stopped" if error else "done", error)
         if job.target is not None and error is None:
-            self._send({"event": "exported", "name": job.target.name, "path": str(job.target)})
+            self._shared.send({"event": "exported", "name": job.target.name, "path": str(job.target)})
 
     def _keep(self, job: Job, index: int, tracked: dict[int, MarkedMask]) -> None:
         """Save a tracked frame, in the tracking's own step of the history while that is the last."""
@@ -122,7 +121,7 @@ class JobRunner:
                 error = error or str(failed)
             if state == "stopped":
                 interrupted = {"done": job.done, "total": job.total, "direction": job.what}
-        self._send({"event": "ended", "state": state, "error": error, "interrupted": interrupted})
+        self._shared.send({"event": "ended", "state": state, "error": error, "interrupted": interrupted})
 
     def _progress(self, job: Job) -> None:
-        self._send({"event": "progress", **job.progress})
+        self._shared.send({"event": "progress", **job.progress})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
@@ -80,7 +79,6 @@ class LivePage(Observer):
     def __init__(self, observer: Observer, *, port: int = 0, browser: bool = False) -> None:
         self.sees_results = observer.sees_results
         self._observer = observer
-        self._lock = threading.Lock()
         self._about: dict[str, Any] = {}
         self._source: Source | None = None
         self._what, self._count = "", 0
@@ -88,7 +86,7 @@ class LivePage(Observer):
         self._total: int | None = None
         self._times: deque[float] = deque(maxlen=50)
         self._done: _Done | None = None
-        self._events: deque[tuple[int, dict[str, Any]]] = deque(maxlen=EVENTS)
+        self._events: list[tuple[int, dict[str, Any]]] = []  # made anew with each: pages read it meanwhile
         self._event_count = 0
         self._ended = ""
         self._picture: _Picture | None = None
@@ -139,9 +137,8 @@ class LivePage(Observer):
         self._observer.frame(frame, result, note)
 
     def event(self, event: Event) -> None:
-        with self._lock:
-            self._event_count += 1
-            self._events.append((self._event_count, asdict(event)))
+        self._event_count += 1
+        self._events = [*self._events, (self._event_count, asdict(event))][-EVENTS:]
         self._observer.event(event)
 
     def end(self, frames: int, seconds: float) -> None:
@@ -181,18 +178,17 @@ class LivePage(Observer):
     async def _show(self, page: WebSocket) -> None:
         """Send what happens, as often as a page asks, until the run ends."""
         number = last_event = 0
-        first = True
+        about: dict[str, Any] = {"about": self._about}
         while True:
             await page.receive_text()
             ended, picture = await self._next(number)
             news: dict[str, Any] = {
                 "run": self._run(),
-                "events": self._events_after(last_event),
+                "events": [event for event in self._events if event[0] > last_event],
                 "ended": ended,
             }
-            if first:
-                news["about"] = self._about
-            first = False
+            news |= about
+            about = {}
             last_event = news["events"][-1][0] if news["events"] else last_event
             if picture is not None:
                 number = picture.number
@@ -236,10 +232,6 @@ class LivePage(Observer):
             "delay": self._delay if times else None,
             "dropped": self._source.dropped if self._source is not None else 0,
         }
-
-    def _events_after(self, last: int) -> list[tuple[int, dict[str, Any]]]:
-        with self._lock:
-            return [(number, event) for number, event in self._events if number > last]
 
 
 def _picture(done: _Done) -> _Picture:

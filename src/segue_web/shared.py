@@ -22,7 +22,7 @@ class SharedProject:
 
     def __init__(self, project: Project, send: Send) -> None:
         self.project = project
-        self._send = send
+        self.send = send
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="segue-project")
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -55,7 +55,7 @@ class SharedProject:
         elif changed.frames:
             event["timeline"] = self.project.timeline()
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._send, event)
+            self._loop.call_soon_threadsafe(self.send, event)
 
     def frame(self, index: int) -> dict[str, Any]:
         """All that a page shows of a frame."""

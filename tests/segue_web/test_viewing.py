@@ -11,12 +11,12 @@ import pytest
 import segue
 from segue.errors import SegueError
 from segue.metrics.davis import DavisAccumulator
+from segue.naming import distinct_ends
 from segue.video.images import write_picture
 from segue_web.labels import Labels
 from segue_web.viewing import (
     Comparison,
     ForegroundComparison,
-    distinct_ends,
     foreground_of,
     video_of,
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -36,7 +35,7 @@ def parts_of(mask: npt.NDArray[np.bool_]) -> list[Part]:
         for number, outline in enumerate(outlines)
         if parents[number] < 0
     ]
-    return sorted(parts, key=lambda part: -cv2.contourArea(_drawn(part.outside)))
+    return sorted(parts, key=lambda part: -cv2.contourArea(part.outside[:, None]))
 
 
 def single_outline(mask: npt.NDArray[np.bool_]) -> Corners:
@@ -58,7 +57,3 @@ def _bridged(one: Corners, other: Corners) -> Corners:
     start, end = int(first[nearest[0]]), int(second[nearest[1]])
     around = np.roll(other, -end, axis=0)
     return np.concatenate([one[: start + 1], around, around[:1], one[start:]])
-
-
-def _drawn(corners: Corners) -> Any:
-    return corners[:, None]

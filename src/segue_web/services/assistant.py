@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import segue
 from segue.api.results import Results
@@ -50,18 +51,16 @@ class Assistant:
         self.network = load_for("track", model, weights)
         self.device = device
         self.make_prompter = find_prompter(prompter, device=device)
-        self._prompters: OrderedDict[bytes, PicturePrompter] = OrderedDict()
+        self._prompter = lru_cache(PICTURES)(self._fresh_prompter)
         self._lock = threading.Lock()
 
     def answer(self, picture: Image, prompts: Prompts) -> Answer:
         """The mask of what prompts point at on an image, RGB (H, W, 3), uint8."""
-        key = hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).digest()
         with self._lock:
-            prompter = self._prompters.pop(key, None) or self.make_prompter(picture)
-            self._prompters[key] = prompter
-            while len(self._prompters) > PICTURES:
-                self._prompters.popitem(last=False)
-            return prompter.answer(prompts)
+            return self._prompter(picture.shape, picture.tobytes()).answer(prompts)
+
+    def _fresh_prompter(self, shape: tuple[int, ...], pixels: bytes) -> PicturePrompter:
+        return self.make_prompter(np.frombuffer(pixels, np.uint8).reshape(shape).copy())
 
     def session(self) -> TrackSession:
         """A session that follows objects from frame to frame."""

@@ -32,6 +32,11 @@ const REST = 60;
 /** A place as clicks have it. */
 const rounded = (at) => [Math.round(at.x * 10) / 10, Math.round(at.y * 10) / 10];
 
+const distance = (one, other) => Math.hypot(one.x - other.x, one.y - other.y);
+
+/** The corners of a box between two places. */
+const boxOf = (a, b) => [Math.min(a.x, b.x), Math.min(a.y, b.y), Math.max(a.x, b.x), Math.max(a.y, b.y)];
+
 class Tools {
   constructor() {
     /** @type {Map<number, Point>} */
@@ -74,7 +79,7 @@ class Tools {
 
   /** whether it is not known yet which polygons can be moved on this frame */
   get waits() {
-    return this.tool === "keyframe" && !this.path.length && !state.look;
+    return this.tool === "keyframe" && !this.path.length && !state.isFresh(state.frame);
   }
 
   get colour() {
@@ -123,7 +128,7 @@ class Tools {
   async pressLater(at, opposite) {
     const { frame } = state;
     await look([frame]);
-    if (state.frame !== frame || this.tool !== "keyframe" || !state.look) return;
+    if (state.frame !== frame || this.tool !== "keyframe" || this.waits) return;
     this.press(at, opposite);
     if (this.pointers.size === 0) this.release();
   }
@@ -142,12 +147,9 @@ class Tools {
 
   panOrPinch(id, before, now) {
     const other = [...this.pointers].find(([key]) => key !== id)?.[1];
-    if (other) {
-      const old = Math.hypot(before.x - other.x, before.y - other.y);
-      const distance = Math.hypot(now.x - other.x, now.y - other.y);
-      view.zoom(distance / Math.max(old, 1), { x: (now.x + other.x) / 2, y: (now.y + other.y) / 2 });
-      view.pan((now.x - before.x) / 2, (now.y - before.y) / 2);
-    } else view.pan(now.x - before.x, now.y - before.y);
+    const share = other ? 2 : 1;
+    if (other) view.zoom(distance(now, other) / Math.max(distance(before, other), 1), { x: (now.x + other.x) / 2, y: (now.y + other.y) / 2 });
+    view.pan((now.x - before.x) / share, (now.y - before.y) / share);
   }
 
   up(event) {
@@ -236,10 +238,8 @@ class Tools {
     const { path, tool } = this;
     view.draft = null;
     if (tool === "box") {
-      const [a, b] = [path[0], path[path.length - 1]];
-      if (Math.abs(a.x - b.x) > 2 && Math.abs(a.y - b.y) > 2) {
-        void click([], [Math.min(a.x, b.x), Math.min(a.y, b.y), Math.max(a.x, b.x), Math.max(a.y, b.y)]);
-      }
+      const box = boxOf(path[0], path[path.length - 1]);
+      if (box[2] - box[0] > 2 && box[3] - box[1] > 2) void click([], box);
     } else this.rasterise((context) => this.trace(context, "#000"), tool === "brush");
     this.path = [];
     state.changed();
@@ -259,7 +259,7 @@ class Tools {
   corner(at) {
     const first = this.path[0];
     const near = (10 * devicePixelRatio) / view.scale;
-    if (this.path.length > 2 && Math.hypot(at.x - first.x, at.y - first.y) < near) { this.closePolygon(); return; }
+    if (this.path.length > 2 && distance(at, first) < near) { this.closePolygon(); return; }
     this.path.push(at);
     this.drawPolygon(null);
   }
