@@ -196,7 +196,7 @@ class LiteTracker(MemoryTracker):
             return None
         # A GPU gains less from the smaller sizes than the processor loses by waiting for the masks.
         whole = masks.device.type != "cpu" or schedule.flip_tta or self.network.options
-        return None if whole else schedule.window
+        return None if whole or schedule.window is None else round(schedule.window * min(masks.shape[-2:]))
 
     def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:
         margin = self._margin(plan)

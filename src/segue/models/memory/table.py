@@ -19,8 +19,8 @@ from segue.models.memory.contents import FRESH, TableContents
 from segue.models.memory.selection import cell_members, far_apart, places_of_largest, top_k, weighted_rows
 from segue.models.memory.similarity import anisotropic_query_rows, potentiate, query_rows
 
-BLOCK_ELEMENTS = {"cpu": 1 << 19, "cuda": 1 << 27}
-"""Affinities that exist at a time: 2 MiB stay in a processor's cache, a GPU wants large products."""
+BLOCK_ELEMENTS = {"cpu": 1 << 20, "cuda": 1 << 27}
+"""Affinities that exist at a time: 4 MiB stay in a processor's cache, a GPU wants large products."""
 
 BLOCK_ROWS = 48
 """Query rows of a block at least; thinner products waste a processor's registers."""
