@@ -72,6 +72,8 @@ def test_objects_are_scored_after_the_frame_in_which_they_are_given(
     assert evaluation.series["a"]["J_4"].frames == NAMES[1:]
     assert np.isnan(evaluation.series["a"]["J_4"].values).tolist() == [True, True, False, False, False]
     assert evaluation.remarks == ()
+    assert evaluation.view is not None
+    np.testing.assert_array_equal(evaluation.view("a", "00010").truth, videos["a"][2])
 
 
 def test_perfect_results_score_one_and_a_split_without_objects_does_not_count(

@@ -147,43 +147,6 @@ def test_objects_read_the_frames_from_their_first_one_on(ids: tuple[int, ...], t
     assert_reads(filled(frames, top_k), rows_of(frames), ids, top_k)
 
 
-def received(rows: Sequence[Row], top_k: int | None) -> Tensor:
-    """Attention that rows receive from all positions of the query, (N,)."""
-    key, selection = (part[0].flatten(1).T for part in query())
-    shares = [attention(rows, k, e, top_k) for k, e in zip(key, selection, strict=True)]
-    return torch.stack(shares).sum(0).float()
-
-
-@pytest.mark.parametrize("top_k", [None, 5])
-def test_usage_is_the_attention_received_for_each_read_that_counts(top_k: int | None) -> None:
-    frames = film(3)
-    store = filled(frames[:2], top_k)
-    first = received(rows_of(frames[:2]), top_k)
-
-    def used(expected: Tensor) -> None:
-        torch.testing.assert_close(store.usage(), expected, rtol=1e-4, atol=1e-5)
-
-    read(store, [1, 2])
-    used(torch.zeros_like(first))  # the frame is not finished
-    store.commit_usage()
-    used(first)
-    store.commit_usage()  # once only
-    read(store, [2], count=False)
-    store.commit_usage()
-    read(store, [1])
-    store.discard_usage()
-    store.commit_usage()
-    used(first)
-    write(store, frames[2])
-    read(store, [3])  # does not have all rows
-    store.commit_usage()
-    used(torch.cat([first, torch.zeros(POSITIONS)]))
-    read(store, [1, 3])
-    store.commit_usage()
-    second = received(rows_of(frames), top_k)
-    used(torch.cat([(first + second[: 2 * POSITIONS]) / 2, second[2 * POSITIONS :]]))
-
-
 def prototypes(candidates: Sequence[Row], chosen: Sequence[int]) -> list[Row]:
     """XMem, section 3.3: each object's value is read from those candidates that have one."""
     made = []
@@ -210,37 +173,6 @@ def consolidated(frames: Sequence[Frame], count: int) -> tuple[MemoryTable, list
     chosen = sorted(store.usage()[places].topk(count).indices.tolist())
     store.compress(count, recent=1)
     return store, prototypes(candidates, chosen)
-
-
-def test_rows_that_no_object_needs_go_with_the_objects() -> None:
-    frames = film(5)
-    store, made = consolidated(frames, 9)
-    store.forget([1, 2])
-    own = [row for row in made if 3 in row.values]
-    assert (store.ids, store.long) == ([3], len(own))
-    assert len(store.usage()) == len(own) + 2 * POSITIONS
-    assert_reads(store, [*own, *rows_of([frames[2], frames[4]])], [3])
-    store.forget([3])
-    assert (store.long, store.frames, store.nbytes) == (0, [], 0)
-
-
-def test_a_store_goes_on_from_its_state() -> None:
-    frames = film(6)
-    store, made = consolidated(frames[:5], 9)
-    other = filled([])
-    other.restore(*store.state())
-    usage = store.usage()
-    for each in (store, other):
-        assert torch.equal(each.usage(), usage)
-        write(each, frames[5])
-        assert_reads(each, [*made, *rows_of([frames[0], frames[2], frames[4], frames[5]])])
-        each.compress(3, recent=1)
-    assert numbers(other) == numbers(store) == [0, 2, 5]
-    assert (other.ids, other.positions) == (store.ids, store.positions)
-    assert torch.equal(read(other, [1, 3]), read(store, [1, 3]))
-    empty = filled([])
-    empty.restore(*filled([]).state())
-    assert empty.ids == []
 
 
 def tracker(**schedule: Any) -> LongTermTracker:
@@ -275,21 +207,6 @@ def test_a_tracker_reads_what_it_wrote_and_counts_the_reads_of_frames_that_it_ta
         assert bool(tracking.memories[0].tables[0].usage().any()) == commit
     pinned = [frame.number for frame in tracking.memories[0].tables[0].frames if frame.pinned]
     assert pinned == [1], "the frame with a given mask"
-
-
-@pytest.mark.parametrize(
-    ("policy", "left"), [("fifo", [0, 2, 4, 5]), ("usage", [0, 1, 2, 5]), ("all", [0, 1, 2, 3, 4, 5])]
-)
-def test_without_long_term_memory_one_frame_makes_room(policy: Any, left: list[int]) -> None:
-    """The first frame and the one on which an object entered stay; two others are kept."""
-    frames = film(6)
-    store = filled(frames[:3], memory_frames=3, policy=policy)
-    write(store, frames[3])
-    read_much(store, frames[1])
-    for frame in frames[4:]:
-        write(store, frame)
-    assert numbers(store) == left
-    assert_reads(store, rows_of([frames[n] for n in left]))
 
 
 @pytest.mark.parametrize(("most", "left"), [(5, [0, 1, 2, 3, 4]), (4, [0, 2, 4])])

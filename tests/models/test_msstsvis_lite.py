@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from segue.api.instances import instances
-from segue.models.detection.classes import COCO_NAMES
 from segue.models.msstsvis import Parts
-from segue.models.msstsvis.lite import NEVER, PER_FRAME, MSSTSVISLite
+from segue.models.msstsvis.lite import PER_FRAME, MSSTSVISLite
 from segue.models.seqformer import Memory
 from segue.sessions.official import encode_frames
 from segue.video import open_source
@@ -37,18 +36,6 @@ def test_a_clip_of_any_size_has_queries_and_masks_on_all_frames() -> None:
         assert logits.shape == (2, network.size.queries, 91)
     with pytest.raises(ValueError, match="without padding"):
         network.encode(torch.rand(1, 1, 3, 64, 64), torch.ones(1, 64, 64, dtype=torch.bool))
-
-
-def test_it_starts_from_what_the_detector_says() -> None:
-    network = lively_instances()
-    with torch.inference_mode():
-        memory = network.encode(torch.rand(1, 2, 3, 96, 128))
-        decoded = network.decode(memory)
-        logits = network.class_logits(decoded)
-    assert torch.equal(logits[..., list(COCO_NAMES)], decoded.begun)
-    assert (logits[..., 0] == NEVER).all()
-    assert torch.allclose(decoded.refined[-1], decoded.references[0], atol=1e-4)
-    assert not any(p.requires_grad for p in network.detector.parameters())
 
 
 def test_without_the_split_attention_frames_can_be_encoded_one_by_one() -> None:

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from segue.layers.attention import anisotropic_affinity, attend
 from segue.models.geometry import aggregate_logits
-from segue.models.memory import MemoryTable
 from segue.models.memory.similarity import anisotropic_key_rows, keys_of, potentiate
 from segue.models.xmem import XMem, XMemFeatures
 from tests.clips import clip
@@ -146,22 +145,3 @@ def test_every_part_gives_the_published_numbers(parts: dict[str, Tensor], golden
     assert parts.keys() == expected.arrays.keys() - inputs
     for key, measured in parts.items():
         expected.check(key, measured, relative=True)
-
-
-def test_a_store_reads_what_the_whole_affinity_gives(xmem_network: XMem, golden: GoldenReader) -> None:
-    frames, ids = clip(41, 4, 96, 128, 2)
-    with torch.inference_mode():
-        seen = [xmem_network.encode_query(xmem_network.prepare(torch.from_numpy(f))) for f in frames]
-        store, hidden = MemoryTable("anisotropic", 30), torch.zeros(2, 64, 6, 8)
-        for query, masks in zip(
-            seen, (object_masks(ids[0]), 0.9 * object_masks(ids[1]) + 0.02), strict=False
-        ):
-            value, moved = xmem_network.encode_memory(query, masks, hidden=hidden)
-            assert moved is not None
-            hidden = moved
-            parts = {"shrinkage": query.shrinkage, "selection": query.selection}
-            store.write([1, 2], query.key, value, **parts)
-        readout = store.read(seen[3].key, [1, 2], seen[3].selection)
-        store.commit_usage()
-    golden("xmem_modules").check("readout_top30", readout[:, ::4], relative=True)
-    golden("xmem_modules").check("usage_top30", store.usage())

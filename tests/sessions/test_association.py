@@ -36,22 +36,6 @@ def square(x: float, y: float = 0.0, side: float = 10.0) -> Box:
     return x, y, x + side, y + side
 
 
-def test_the_class_is_the_one_with_the_most_votes_and_the_score_their_mean() -> None:
-    one = track(square(0))
-    one.vote("cat", 0.7)
-    assert one.label == "dog"
-    one.vote("cat", 0.7)
-    assert one.label == "cat"
-    one.hits = 4
-    assert one.score == pytest.approx((1 + 0.7 + 0.7) / 4)
-    one.hits = 1
-    assert one.score == 1.0
-    nameless = DetectionTrack(1, square(0), 0, LOOKS[0])
-    assert (nameless.label, nameless.score) == (None, 0.0)
-    nameless.vote(None, 0.5)
-    assert (nameless.label, nameless.score) == (None, 0.5)
-
-
 def test_a_found_object_learns_its_size_its_class_and_alone_its_look() -> None:
     one = track(square(0), misses=3)
     one.found((2.0, 3.0, 12.0, 8.0), 0.6, "cat", LOOKS[1], alone=False)

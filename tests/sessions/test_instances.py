@@ -18,7 +18,6 @@ from segue.errors import CheckpointError, PromptError, SourceError
 from segue.masks.files import MAX_ID
 from segue.models.msstsvis import MSSTSVIS
 from segue.models.seqformer import SeqFormer, Size
-from segue.sessions.base import SessionState
 from segue.sessions.instance_tracks import PATIENCE, Instances, Tracks
 from segue.sessions.instances import InstanceSession, WindowOptions, allowed_classes
 from segue.sessions.official import (
@@ -112,19 +111,6 @@ def test_a_state_of_other_settings_is_refused() -> None:
     for other, words in others:
         with pytest.raises(CheckpointError, match=f"the session was saved with {words}"):
             other.restore(state)
-
-
-def test_a_session_goes_on_from_a_file(tmp_path: Path) -> None:
-    options = replace(OPTIONS, classes=frozenset({3, 1}))
-    clip = frames(9)
-    whole = followed(InstanceSession(network(), options, names={1: "dog"}, device="cpu"), clip)
-    first = InstanceSession(network(), options, names={1: "dog"}, device="cpu")
-    begun = [first.step(frame) for frame in clip[:7]]
-    first.state().save(tmp_path / "session.safetensors")
-    second = InstanceSession(network(), options, names={1: "dog"}, device="cpu")
-    second.restore(SessionState.load(tmp_path / "session.safetensors"))
-    results = [result for result in begun if result is not None] + followed(second, clip[7:])
-    assert [result.objects for result in results] == [result.objects for result in whole]
 
 
 def test_an_object_is_called_by_the_best_of_the_wanted_classes() -> None:

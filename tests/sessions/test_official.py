@@ -11,7 +11,6 @@ import torch
 from segue.masks import decode_rle, encode_rle
 from segue.models.seqformer import SeqFormer, Size
 from segue.sessions.official import (
-    best_entries,
     clip_records,
     sure_results,
     whole_clip,
@@ -48,26 +47,6 @@ def test_the_surest_entry_is_shown_on_top() -> None:
     np.testing.assert_array_equal(first == 1, top & ~left)
     assert not second.any()
     assert decode_rle(records[0]["segmentations"][0]).any()
-
-
-LOGITS = torch.tensor([[2.0, -1.0, 0.0], [3.0, 1.0, -2.0], [-3.0, 0.5, -4.0]])
-"""Three queries, three classes."""
-
-
-def test_the_best_pairs_of_query_and_class_come_first() -> None:
-    found = best_entries(LOGITS, 4)
-    assert list(zip(found.queries.tolist(), found.classes.tolist(), strict=True)) == [
-        (1, 0),
-        (0, 0),
-        (1, 1),
-        (2, 1),
-    ]
-    assert torch.allclose(found.scores, torch.tensor([3.0, 2.0, 1.0, 0.5]).sigmoid())
-    assert len(best_entries(LOGITS, 99).scores) == 9
-    some = best_entries(LOGITS, 99, {1, 2})
-    assert set(some.classes.tolist()) == {1, 2}
-    assert len(some.scores) == 6
-    assert some.queries.tolist()[:2] == [1, 2]
 
 
 class Answers:

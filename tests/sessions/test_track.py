@@ -164,7 +164,7 @@ def test_the_doubt_goes_with_the_object(lite: STCNLite, removed: bool) -> None:
         session.step(frame(2), [RemovePrompt(7)])
     else:
         session.forget([7])
-    assert session.state().values["first"] == []
+    assert session.state().values["_first"] == {"dict": []}
 
 
 def test_the_same_frames_give_the_same_results(lite: STCNLite, plain: list[Segmentation]) -> None:
@@ -426,20 +426,6 @@ def test_a_restored_session_goes_on_bit_by_bit(
         restored.restore(SessionState.load(tmp_path / "session.safetensors"))
         assert_same(follow(restored, prompts, first=stop), whole[stop:])
     assert [path.name for path in tmp_path.iterdir()] == ["session.safetensors"]
-
-
-def test_a_state_in_memory_can_be_restored_again_and_again(
-    network: MemoryNetwork,
-) -> None:
-    schedule = replace(network.schedule, mem_every=2, memory_frames=2)
-    session = new_session(network, schedule=schedule)
-    follow(session, {0: FIRST}, end=3)
-    state = session.state()
-    runs = []
-    for _ in range(2):
-        session.restore(state)
-        runs.append(follow(session, {}, first=3, end=5))
-    assert_same(runs[0], runs[1])
 
 
 def test_a_state_of_another_network_or_schedule_is_refused(

@@ -45,23 +45,6 @@ def test_results_come_back_from_the_folder(tmp_path: Path) -> None:
     assert [back.index for back in replay(tmp_path, before=2)] == [0, 1]
 
 
-def test_an_interrupted_and_resumed_run_gives_the_same_bytes_as_a_whole_one(tmp_path: Path) -> None:
-    with PngSink(tmp_path / "whole", settings={"model": "x"}) as sink:
-        write(sink, range(8))
-    sink = PngSink(tmp_path / "parts", settings={"model": "x"})
-    write(sink, range(5))
-    sink.abort()
-    marker = read_marker(tmp_path / "parts")
-    assert marker is not None
-    assert marker["complete"] is False
-    with PngSink(tmp_path / "parts", settings={"model": "x"}, resume=True) as sink:
-        assert sink.completed_frames() == [0, 1, 2, 3, 4]
-        write(sink, range(3, 8))  # a session goes on from its last saved state, which may be earlier
-    assert masks_in(tmp_path / "parts") == masks_in(tmp_path / "whole")
-    assert [back.index for back in replay(tmp_path / "parts")] == list(range(8))
-    assert read_marker(tmp_path / "parts") == read_marker(tmp_path / "whole")
-
-
 def test_a_record_torn_by_a_crash_is_dropped(tmp_path: Path) -> None:
     sink = PngSink(tmp_path)
     write(sink, range(3))
@@ -72,15 +55,6 @@ def test_a_record_torn_by_a_crash_is_dropped(tmp_path: Path) -> None:
     with PngSink(tmp_path, resume=True) as sink:
         write(sink, range(3, 5))
     assert [back.index for back in replay(tmp_path)] == [0, 1, 2, 3, 4]
-
-
-def test_existing_masks_are_kept_unless_asked(tmp_path: Path) -> None:
-    with PngSink(tmp_path) as sink:
-        write(sink, range(3))
-    before = masks_in(tmp_path)
-    with pytest.raises(SinkError, match="--overwrite or --resume"):
-        PngSink(tmp_path)
-    assert masks_in(tmp_path) == before
 
 
 def test_overwriting_removes_the_old_masks_and_nothing_else(tmp_path: Path) -> None:
