@@ -2,13 +2,17 @@
 
 Each frame goes through all models in turn, so that a busy machine slows all of them; sessions are whole:
 change detection, background, alignment check, network or subtractor, mask. The time of the model
-alone is given too. Peak memory is measured in a process of its own for each model. Pictures are made up,
-weights random: neither changes the time. Prints a Markdown table.
+alone is given too. Peak memory is measured in a process of its own for each model. Pictures are made up and
+weights random, which does not change the time of a network; with ``--video`` the pictures are those of a
+video, and networks have the weights that come with segue: what the stages do depends on both. GSOC is among
+the others where OpenCV's package is opencv-contrib. Prints a Markdown table.
 
 Examples::
 
     python benchmarks/foreground.py --threads 2
     python benchmarks/foreground.py --quick --models mustan-lite --peers ""
+    python benchmarks/foreground.py --threads 1 --models mustan-lite --peers knn,mog2,gsoc \\
+        --video ../shared/data/foreground/cdnet2014/baseline/highway/input
 """
 
 from __future__ import annotations
@@ -19,22 +23,24 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 
-from foreground_methods import CLASSICAL, Clocked, untrained
+from foreground_methods import CLASSICAL, CONTRIB, Clocked, clocked
 from machine import describe, names_of, resident_peak
 from segue.allocation import prepare_process
 from segue.sessions.foreground import ForegroundSession
 from segue.types import Frame, Image
+from segue.video import open_source
 
 MODELS = ("mustan-lite", "mustan2")
-PEERS = ("median", "mog2", "knn", "fgsegnet")
+PEERS = ("median", "mog2", "knn", "gsoc", "fgsegnet")
 WARM_UP = 12
 FRAMES, QUICK_FRAMES = 60, 8
 MIB = 1 << 20
@@ -74,11 +80,20 @@ def picture(t: int, height: int, width: int) -> Image:
     return np.asarray(np.clip(wall + noise, 0, 255), np.uint8)
 
 
-class Runner:
-    """A session whose model has random weights, and the seconds of its frames."""
+def frames_of(video: str | None, size: tuple[int, int], count: int) -> Iterator[Frame]:
+    """So many frames of a video, or made-up ones of this height and width."""
+    if video is None:
+        yield from (Frame(t, t / 25, picture(t, *size)) for t in range(count))
+        return
+    with open_source(video) as source:
+        yield from islice(source, count)
 
-    def __init__(self, model: str, device: str, *, fast: bool) -> None:
-        self._clocked: Clocked = untrained(model, device, fast=fast)
+
+class Runner:
+    """A session, and the seconds of its frames."""
+
+    def __init__(self, model: str, device: str, *, fast: bool, trained: bool) -> None:
+        self._clocked: Clocked = clocked(model, device, fast=fast, trained=trained)
         self._session = ForegroundSession(self._clocked)
         self.seconds: list[float] = []
         self.work: list[float] = []
@@ -95,9 +110,9 @@ class Runner:
 
 def measure(models: Sequence[str], device: str, options: argparse.Namespace) -> list[Row]:
     """Time all models frame by frame in turn, then their memory."""
-    runners = {model: Runner(model, device, fast=options.fast) for model in models}
-    for t in range(WARM_UP + options.frames):
-        frame = Frame(t, t / 25, picture(t, *options.size))
+    trained = options.video is not None
+    runners = {model: Runner(model, device, fast=options.fast, trained=trained) for model in models}
+    for t, frame in enumerate(frames_of(options.video, options.size, WARM_UP + options.frames)):
         for model in models if t % 2 else reversed(models):
             runners[model].step(frame)
     rows = []
@@ -123,6 +138,7 @@ def peak_memory(model: str, device: str, options: argparse.Namespace) -> int:
         "model": model,
         "device": device,
         "size": options.size,
+        "video": options.video,
         "fast": options.fast,
         "threads": options.threads,
     }
@@ -137,9 +153,10 @@ def run_alone(task: dict[str, object]) -> int:
     """What the child process of :func:`peak_memory` does."""
     torch.set_num_threads(int(str(task["threads"])))
     device, (height, width) = str(task["device"]), task["size"]  # type: ignore[misc]
-    runner = Runner(str(task["model"]), device, fast=bool(task["fast"]))
-    for t in range(WARM_UP):
-        runner.step(Frame(t, t / 25, picture(t, height, width)))
+    video = None if task["video"] is None else str(task["video"])
+    runner = Runner(str(task["model"]), device, fast=bool(task["fast"]), trained=video is not None)
+    for frame in frames_of(video, (height, width), WARM_UP):
+        runner.step(frame)
     return torch.cuda.max_memory_allocated() if device.startswith("cuda") else resident_peak()
 
 
@@ -166,6 +183,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--models", default=",".join(MODELS), help=f"networks by name (default: {','.join(MODELS)})")
     add("--peers", default=",".join(PEERS), help=f"to compare with (default: {','.join(PEERS)})")
     add("--size", type=frame_size, default=(240, 320), help="height x width (default: 240x320)")
+    add("--video", help="file or folder of a video, in place of made-up pictures")
     add("--frames", type=int, default=FRAMES, help=f"timed frames (default: {FRAMES})")
     quick = f"time {QUICK_FRAMES} frames"
     add("--quick", action="store_const", dest="frames", const=QUICK_FRAMES, help=quick)
@@ -193,8 +211,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(options.threads)
     height, width = options.size
-    print(f"Pictures {width}x{height}, random weights. {describe(options.threads)}.\n")
+    shown = f"Pictures {width}x{height}, random weights" if options.video is None else options.video
+    print(f"{shown}. {describe(options.threads)}.\n")
     models = [name for name in f"{options.models},{options.peers}".split(",") if name]
+    if lacking := [name for name in models if name in CONTRIB and name not in CLASSICAL]:
+        models = [name for name in models if name not in lacking]
+        print(f"Without {', '.join(lacking)}: this OpenCV is not opencv-contrib.\n")
     rows: list[Row] = []
     for device in options.devices:
         on_device = [name for name in models if device == "cpu" or name not in CLASSICAL]

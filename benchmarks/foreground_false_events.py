@@ -34,8 +34,9 @@ from foreground_clips import FPS, Film, read_films
 from foreground_scenes import altered
 from machine import describe
 from segue.datasets.labels import MOTION, OUTSIDE, UNKNOWN
+from segue.sessions.component_tracker import ComponentTracker
 from segue.sessions.foreground import SHORT_SIDE, ForegroundSession
-from segue.sessions.foreground_masks import ComponentTracker, ForegroundMasks
+from segue.sessions.foreground_masks import ForegroundMasks
 from segue.types import Frame, Image, Segmentation
 from segue.video import open_source
 from segue.video.events import Event, EventSink

@@ -82,10 +82,10 @@ class Clocked:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._segmenter, name)
 
-    def step(self, *inputs: Image | None) -> Maps | None:
+    def step(self, *inputs: Image | None, **adapted: Any) -> Maps | None:
         """Take the next frame; on a GPU the maps come back only when it is done."""
         begun = time.perf_counter()
-        maps = self._segmenter.step(*inputs)
+        maps = self._segmenter.step(*inputs, **adapted)
         self.seconds = time.perf_counter() - begun
         return maps
 
@@ -132,10 +132,18 @@ def session(
     return ForegroundSession(segmenter, background=background, masks=masks, without=without)
 
 
-def untrained(method: str, device: str, *, fast: bool = False) -> Clocked:
-    """What a key of :data:`CLASSICAL` or the name of a network stands for, with random weights."""
+def clocked(method: str, device: str, *, fast: bool = False, trained: bool = False) -> Clocked:
+    """What a key of :data:`CLASSICAL` or the name of a network stands for.
+
+    Args:
+        method: the key or name.
+        device: for networks.
+        fast: bfloat16.
+        trained: take the weights that come with segue, if there are some, and not random ones.
+    """
     if method in CLASSICAL:
         return Clocked(CLASSICAL[method]())
     torch.manual_seed(0)
-    network = MODELS.find(method).build().eval()
+    entry = MODELS.find(method)
+    network = foreground_model(method) if trained and entry.bundled else entry.build().eval()
     return Clocked(as_segmenter(cast(ForegroundNetwork, network), device=device, fast=fast))

@@ -106,12 +106,24 @@ def development_scenes(root: Path) -> dict[str, list[Film]]:
     }
 
 
+UNLIT = ("HighwayI", "Board", "Foliage")
+"""Films of SBI2015 that are made dark for headlights, by which nothing was chosen."""
+
+
 def empty_scenes(root: Path) -> list[Film]:
     """Scenes without anybody, in which all that is foreground is wrong."""
     films = read_films(root / "foreground/cdnet2014", ["baseline/highway", "baseline/office"])
     highway, office = (hard.empty_scene(film) for film in films)
     length = hard.EMPTY_LENGTH
+    others = {film.name: hard.empty_scene(film) for film in hard.sbi_films(root / "foreground/sbi2015")}
+    dark = [
+        hard.changed(film, "dark", hard.night, length) for film in (office, *(others[name] for name in UNLIT))
+    ]
     return [
+        *(
+            altered(film, "headlights", dynamic_background.headlights, 60 + i, length)
+            for i, film in enumerate(dark)
+        ),
         altered(highway, "rain", dynamic_background.rain, 21, length),
         altered(office, "snow", dynamic_background.snow, 22, length),
         altered(

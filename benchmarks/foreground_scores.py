@@ -206,18 +206,21 @@ def shortened(film: Film, frames: int | None) -> Film:
 
 def alarm_table(films: Sequence[Film], options: argparse.Namespace) -> str:
     """Markdown: what each method takes for foreground where nobody is."""
-    lines = ["| frames with alarms, most of a frame | " + " | ".join(options.methods) + " |"]
-    lines.append("| --- |" + " --- |" * len(options.methods))
+    columns = [(method, stage) for method in options.methods for stage in ("", *options.without)]
+    names = [column_name(method, stage) for method, stage in columns]
+    lines = ["| frames with alarms, most of a frame | " + " | ".join(names) + " |"]
+    lines.append("| --- |" + " --- |" * len(names))
     for film in films:
         cells = []
-        for method in options.methods:
-            fresh = session(method, weights=options.weights.get(network_of(method)), film=film)
+        for (method, stage), name in zip(columns, names, strict=True):
+            weights, without = options.weights.get(network_of(method)), [stage] if stage else []
+            fresh = session(method, weights=weights, without=without, film=film)
             shares = [
                 float((item.mask == foreground_masks.FOREGROUND).mean()) for item in played(film, fresh)
             ]
             alarms = sum(share > ALARM for share in shares)
             cells.append(f"{alarms} of {len(shares)}, {max(shares):.2%}")
-            print(f"  {method}, {film.name}: {cells[-1]}", file=sys.stderr, flush=True)
+            print(f"  {name}, {film.name}: {cells[-1]}", file=sys.stderr, flush=True)
         lines.append(f"| {film.name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -372,7 +375,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             groups = {name: films for name, films in groups.items() if films}
     if options.empty:
         print(f"Measured on {describe(options.threads, options.device)}.\n")
-        print(alarm_table(empty_scenes(options.data), options))
+        named = options.named
+        films = [film for film in empty_scenes(options.data) if not named or film.name in named]
+        print(alarm_table(films, options))
         return 0
     if options.pans:
         films = panning_films(options.data / "static_more/images", unseen_cut_outs(options.data))

@@ -44,8 +44,8 @@ from segue.metrics.ytvis import YTVISAccumulator
 from segue.models.detection.classes import COCO_NAMES
 from segue.prompts.detectors import BoxDetector
 from segue.sessions.auto import Auto
-from segue.sessions.base import Session
 from segue.sessions.detecting import detector as make_detector
+from segue.sessions.session import Session
 from segue.types import Frame, Segmentation
 
 SETS: dict[str, Callable[[Path, int], list[TrueClip]]] = {

@@ -29,8 +29,8 @@ from segue.allocation import prepare_process
 from segue.api.instances import instances
 from segue.models.base import MemoryNetwork
 from segue.prompts import read_prompt_masks
-from segue.sessions.base import Session
 from segue.sessions.official import SHORT_SIDE
+from segue.sessions.session import Session
 from segue.types import Frame, Image, IndexMask, Segmentation
 from segue.video import Source, open_sinks, open_source
 

@@ -88,10 +88,10 @@ def test_a_camera_that_rests_again_begins_a_scene() -> None:
     session = ForegroundSession("mustan-lite", follow_camera="auto", device="cpu")
     with pytest.warns(ForegroundWarning, match="pans"):
         list(map(session.step, PAN[:20]))
-    assert session._pans
+    assert session._events.pans
     for _ in range(WINDOW + 1):
         session.step(PAN[19].image)
-    assert not session._pans
+    assert not session._events.pans
     assert session.background is not None
     assert np.array_equal(session.background, PAN[19].image)
 

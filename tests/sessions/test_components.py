@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from segue.sessions.foreground_masks import ComponentTracker, without_small
+from segue.sessions.component_tracker import ComponentTracker
+from segue.sessions.foreground_masks import without_small
 from segue.types import ObjectInfo
 from tests.sessions.scenes import Place, square_mask
 

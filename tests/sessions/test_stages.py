@@ -70,7 +70,7 @@ def test_an_older_state_is_refused(tmp_path: Path) -> None:
     session, path = ForegroundSession("median"), tmp_path / "state.safetensors"
     session.step(WALK[0])
     session.state().save(path)
-    path.write_bytes(path.read_bytes().replace(b"segue-session-7", b"segue-session-6"))
+    path.write_bytes(path.read_bytes().replace(b"segue-session-8", b"segue-session-7"))
     with pytest.raises(CheckpointError, match="not a saved session of this version"):
         SessionState.load(path)
 

@@ -14,8 +14,9 @@ from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import PromptError, ResumeError, SourceError
 from segue.jobs.opened import OpenJob
 from segue.models.base import FramePrompts
-from segue.sessions.base import Session, SessionState
+from segue.sessions.base import SessionState
 from segue.sessions.passes import Passes
+from segue.sessions.session import Session
 from segue.sessions.track import TrackSession
 from segue.types import Frame, Prompt, Segmentation
 from segue.video import Sink, replayed

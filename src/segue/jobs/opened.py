@@ -14,7 +14,7 @@ from segue.errors import ArgumentError, SourceError
 from segue.jobs.parts import VideoSource
 from segue.jobs.values import VideoJob
 from segue.models.base import FramePrompts
-from segue.sessions.base import Session
+from segue.sessions.session import Session
 from segue.types import Frame, Image, Prompt, Segmentation
 from segue.video import Source, open_source
 from segue.video.best_views import Name

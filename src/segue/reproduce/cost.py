@@ -18,7 +18,7 @@ from segue.allocation import prepare_process
 from segue.jobs.running import open_job
 from segue.jobs.values import ForegroundJob, from_json
 from segue.layers.running import choose_device
-from segue.sessions.base import Session
+from segue.sessions.session import Session
 from segue.types import Frame
 
 FRAMES, WARM_UP = 60, 10

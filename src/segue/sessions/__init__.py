@@ -5,19 +5,20 @@ from typing import TYPE_CHECKING
 from segue.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from segue.sessions.base import Session as Session
     from segue.sessions.base import SessionState as SessionState
     from segue.sessions.foreground import ForegroundSession as ForegroundSession
     from segue.sessions.instances import InstanceSession as InstanceSession
     from segue.sessions.review import Doubt as Doubt
     from segue.sessions.review import to_review as to_review
+    from segue.sessions.session import Session as Session
     from segue.sessions.track import TrackSession as TrackSession
 
 _MODULES = {
-    "segue.sessions.base": "Session SessionState",
+    "segue.sessions.base": "SessionState",
     "segue.sessions.foreground": "ForegroundSession",
     "segue.sessions.instances": "InstanceSession",
     "segue.sessions.review": "Doubt to_review",
+    "segue.sessions.session": "Session",
     "segue.sessions.track": "TrackSession",
 }
 

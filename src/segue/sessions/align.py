@@ -12,6 +12,7 @@ import numpy.typing as npt
 from segue.arrays import Float32Array
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import Checkpointable, checkpointed
+from segue.sessions.empty_scene import median_of, resized
 from segue.sessions.registration import (
     LEAST_GAIN,
     Matrix,
@@ -66,15 +67,7 @@ class _View:
 
 
 class Aligner(Checkpointable):
-    """Finds how a shaken camera has moved against the first frames of the scene.
-
-    Euclidean ECC from the best of three starts (no movement, phase correlation, the last movement), first
-    over all pixels of images of half the size, then without the fifth of the pixels that fits worst, which
-    is where things move by themselves. A movement counts if it makes the mean difference clearly smaller, in
-    half of the image at least and not only where one thing moves, and moves a corner by 1.5 pixels at least
-    and a fifth of the width at most; right after one that counts, smaller ones do as well. On a camera that
-    stands still nothing counts, and the frames stay as they are.
-    """
+    """Finds how a shaken camera has moved against the first frames of the scene."""
 
     _reference: _View | None = checkpointed()
     _kept: list[Float32Array] = checkpointed()
@@ -121,8 +114,8 @@ class Aligner(Checkpointable):
 
     def _jumped(self, image: Image) -> bool:
         """Whether much of the image is not as on the frame before, as when the camera begins to move."""
-        before, size = self._tiny, (max(1, image.shape[1] // 8), max(1, image.shape[0] // 8))
-        self._tiny = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        before, (height, width) = self._tiny, image.shape[:2]
+        self._tiny = resized(image, (max(1, height // 8), max(1, width // 8)))
         if before is None or before.shape != self._tiny.shape:
             return False
         apart = cv2.absdiff(self._tiny, before).max(axis=2)
@@ -158,7 +151,7 @@ class Aligner(Checkpointable):
         grey = view.grey if self._last is None else warped(view.grey, self._last, cv2.BORDER_REPLICATE)
         self._kept.append(grey)
         if len(self._kept) > 2:
-            self._reference = _View.of(np.median(self._kept, axis=0).astype(np.float32))
+            self._reference = _View.of(median_of(self._kept))
 
 
 class Alignment(Stage):

@@ -17,6 +17,7 @@ from segue.flow.providers import Flow
 from segue.models.geometry import ResizePadGeometry
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import checkpointed
+from segue.sessions.empty_scene import resized
 from segue.sessions.stages import Change, Stage, WorkFrame
 from segue.types import Image
 
@@ -35,10 +36,7 @@ FlowBetween = Callable[[int, int], Flow]
 
 
 def along_motion(maps: Sequence[Float32Array], flow: FlowBetween, reach: int) -> list[Float32Array]:
-    """Mean of each map and of those near it in time, whose pixels are followed by optical flow.
-
-    An object that is found on most frames is found on all; what is foreground on a single one is not.
-    """
+    """Mean of each map and of those near it in time, whose pixels are followed by optical flow."""
     height, width = maps[0].shape
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     return [_mean(columns, rows, index, maps, flow, reach) for index in range(len(maps))]
@@ -92,12 +90,7 @@ class _Near:
 
 
 class MotionAverage(Stage):
-    """Averages the foreground of each frame with the twelve frames before and after it.
-
-    A pixel is followed by optical flow as long as it looks the same, so that what hides it does not count:
-    an object that is lost on some frames is found there as well. Pixels near which nothing may be foreground
-    on any of these frames stay as they are; where there are none, no flow is computed.
-    """
+    """Averages the foreground of each frame with the twelve frames before and after it."""
 
     name = "average"
     lag = REACH
@@ -118,12 +111,8 @@ class MotionAverage(Stage):
             self._flows = {}
 
     def after(self, frame: WorkFrame, background: Background) -> None:
-        geometry = ResizePadGeometry.of(frame.image.shape[:2], SHORT_SIDE, 1)
-        image, foreground = frame.image, frame.foreground
-        if geometry.working != foreground.shape:
-            size = geometry.working[::-1]
-            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-            foreground = np.asarray(cv2.resize(foreground, size, interpolation=cv2.INTER_AREA), np.float32)
+        size = ResizePadGeometry.of(frame.image.shape[:2], SHORT_SIDE, 1).working
+        image, foreground = resized(frame.image, size), resized(frame.foreground, size)
         self._near.append(_Near(frame.index, image, foreground, not frame.known))
         first = self._near[0].index
         self._flows = {pair: flow for pair, flow in self._flows.items() if min(pair) >= first}

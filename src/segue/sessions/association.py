@@ -47,11 +47,7 @@ HUES, LIGHTS = 8, 4  # bins of the colours of an appearance, for each of two axe
 
 
 def next_id(last: int, taken: Collection[int]) -> int:
-    """The id of a new object: the one after ``last`` that is not ``taken``; after 65,535 comes 1.
-
-    Mask files hold no larger ids, and a camera that runs for months sees more objects than that: then the
-    ids of objects that were dropped long ago are given once more.
-    """
+    """The id of a new object: the one after ``last`` that is not ``taken``; after 65,535 comes 1."""
     numbers = ((last + step - 1) % MAX_ID + 1 for step in itertools.count(1))
     return next(i for i in numbers if i not in taken)
 
@@ -223,11 +219,7 @@ _LostT = TypeVar("_LostT", bound=_Lost)
 def reidentify(
     lost: Iterable[_LostT], box: Box, appearance: Float32Array, at: int, size: tuple[int, int]
 ) -> _LostT | None:
-    """Find the lost object that a new one is, by its look and by whether it can have come so far.
-
-    Box and appearance are those of the new object on frame ``at``, ``size`` is height and width of the
-    image.
-    """
+    """Find the lost object that a new one is, by its look and by whether it can have come so far."""
     best, chosen = RETURNS, None
     for one in lost:
         likeness = float(one.appearance @ appearance)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import Float32Array
-from segue.errors import ArgumentError, PromptError, SegueError
+from segue.errors import ArgumentError, SegueError
 from segue.inputs import check_number, kind_of
 from segue.prompts.phrases import parse_phrases
 from segue.prompts.planes import tight_box
 from segue.prompts.proposals import Detector
 from segue.sessions.association import REMEMBERED, appearance_of, next_id, reidentify
-from segue.sessions.base import Checkpointable, Session, checkpointed
+from segue.sessions.base import checkpointed
+from segue.sessions.session import FindingSession
 from segue.sessions.track import TrackSession
-from segue.types import Box, Frame, IndexMask, MaskPrompt, Prompt, RemovePrompt, Segmentation
-from segue.video.readers import FrameLike, as_frame
+from segue.types import Box, Frame, MaskPrompt, Prompt, RemovePrompt, Segmentation
 
 OVERLAP = 0.5  # share of a found object, or of a known one, from which on both are the same
 PATIENCE = 5  # runs of the detector on which an object is out of sight before it is followed no longer
@@ -80,7 +80,7 @@ class _Tracklet:
     visible: bool = True
 
 
-class AutoSession(Checkpointable, Session):
+class AutoSession(FindingSession):
     """Finds objects and follows them.
 
     Every frame is looked at until the first objects are found. With ``every``, new objects are looked for
@@ -103,7 +103,6 @@ class AutoSession(Checkpointable, Session):
     _last_id: int = checkpointed()
     _tracklets: dict[int, _Tracklet] = checkpointed()
     _lost: deque[_Tracklet] = checkpointed()
-    _next_index: int = checkpointed()
     state_types = (_Tracklet,)
 
     def __init__(self, session: TrackSession, detector: Detector, every: int | None = None) -> None:
@@ -119,68 +118,42 @@ class AutoSession(Checkpointable, Session):
         return self._last_id
 
     def reset(self) -> None:
+        super().reset()
         self._track.reset()
         self._waiting = deque()
         self._seen = self._detected = self._last_id = 0
         self._tracklets = {}
         self._lost = deque(maxlen=REMEMBERED)
-        self._next_index = 0
 
-    def step(
-        self, frame: FrameLike, prompts: IndexMask | Sequence[Prompt] | None = None
-    ) -> Segmentation | None:
-        """Take the next frame, and give the result that is due, if any.
-
-        Args:
-            frame: a :class:`segue.Frame`, or an image (H, W, 3), uint8 (array, tensor or PIL), which gets
-                the index after the last one.
-            prompts: None; here the objects are found.
-
-        Returns:
-            The result of the frame that came ``lag`` frames earlier: index mask (H, W), uint8 or uint16, and
-            all followed objects. None while the first ``lag`` frames come.
-
-        Raises:
-            PromptError: there are prompts; here the objects are found.
-            SourceError: the frame has another size than those before.
-        """
-        frame = as_frame(frame, self._next_index)
-        if prompts is not None:
-            raise PromptError(f"frame {frame.index}: objects are found here; leave the prompts out")
+    def _take(self, frame: Frame) -> None:
         # Frames that wait are copies: the caller may fill one array again and again.
         self._waiting.append(replace(frame, image=np.array(frame.image)) if self.lag else frame)
-        self._next_index = frame.index + 1
         try:
-            return self._advance() if len(self._waiting) > self.lag else None
+            if len(self._waiting) > self.lag:
+                self._advance()
         except SegueError:
             self._waiting.pop()  # as if it had never come, so that the session can be saved
-            self._next_index = frame.index
             raise
 
-    def finish(self) -> Iterator[Segmentation]:
-        """Give the results of the last ``lag`` frames, after the last frame.
-
-        Yields:
-            Results in the order of the frames, as :meth:`step` returns them.
-        """
+    def _end(self) -> None:
         while self._waiting:
-            yield self._advance()
+            self._advance()
 
     def _config_fingerprint(self) -> dict[str, object]:
         return {"detector": type(self._detector).__name__, "every": self._every}
 
     @property
-    def _due(self) -> bool:
+    def _looks(self) -> bool:
         passed = self._seen - self._detected
         return self._last_id == 0 or (self._every is not None and passed >= self._every)
 
-    def _advance(self) -> Segmentation:
+    def _advance(self) -> None:
         """Take the frame that has waited longest; nothing changes where that fails."""
         frame, *following = self._waiting
         tracklets = {i: replace(tracklet) for i, tracklet in self._tracklets.items()}
         prompts: list[Prompt] = []
         lost, last_id = list(self._lost), self._last_id
-        looking = self._due
+        looking = self._looks
         if looking:
             newcomers = self._detect(frame, following, tracklets)
             gone = _retired(tracklets, len(newcomers))
@@ -206,7 +179,7 @@ class AutoSession(Checkpointable, Session):
         for item in result.objects:
             tracklets[item.id].visible = item.area > 0
         self._tracklets = tracklets
-        return result
+        self._due.append((result, {}))
 
     def _detect(
         self, frame: Frame, following: Sequence[Frame], tracklets: dict[int, _Tracklet]
@@ -246,11 +219,7 @@ def _retired(tracklets: dict[int, _Tracklet], newcomers: int) -> list[int]:
 
 
 def known_as(mask: npt.NDArray[np.bool_], label: str | None, known: Segmentation) -> int | None:
-    """The followed object that a found one, (H, W), is, or None.
-
-    It is one if more than half of it lies in known objects, or if more than half of a known object of the
-    same label, or of none, lies in it.
-    """
+    """The followed object that a found one, (H, W), is, or None."""
     inside = known.mask[mask]
     if np.count_nonzero(inside) > OVERLAP * mask.sum():
         numbers, counts = np.unique(inside[inside > 0], return_counts=True)

@@ -178,11 +178,7 @@ class MaskedMedian(Background):
             self._past.stale |= True if where is None else where.any(axis=1)
 
     def _heal(self, frame: Image, hidden: BoolArray) -> None:
-        """Recompute the masks of the kept frames where too few of them show the scene and the new frame does.
-
-        There those masks were the wrong way round: the object was taken for background as
-        long as it was there, and the scene for foreground afterwards.
-        """
+        """Recompute the masks of kept frames where too few of them show the scene and the new one does."""
         if not self._frames:
             return
         covered = sum(mask.view(np.uint8) for mask in self._hidden)  # at most 255, see MedianSettings

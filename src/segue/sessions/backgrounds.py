@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,16 @@ class Background(Checkpointable):
 
     Attributes:
         scene: what is known, or None before the first frame; another object when it has changed.
+        restorable: whether its state can be saved.
     """
 
     scene: Scene | None = None
+    restorable: ClassVar[bool] = True
+
+    @property
+    def picture(self) -> Image | None:
+        """The image of the empty scene, RGB (H, W, 3), uint8, if it is known."""
+        return None if self.scene is None else self.scene.picture
 
     def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
         """Take the next frame, RGB (H, W, 3), and where something was before the scene, (H, W)."""

@@ -1,27 +1,25 @@
-"""The interface of all sessions, and their state."""
+"""The state of a session: what is saved of it, and its file."""
 
 from __future__ import annotations
 
 import json
-import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from functools import wraps
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, NoReturn, Protocol
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from segue.errors import ArgumentError, CheckpointError, ResumeError, SegueError
+from segue.errors import ArgumentError, CheckpointError, ResumeError
 from segue.inputs import check_file, kind_of, parse_json
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.partial import replacing
 
-FORMAT = "segue-session-7"
+FORMAT = "segue-session-8"
 
 _KINDS = {  # names of the types in the safetensors format
     torch.float32: "F32",
@@ -283,89 +281,3 @@ def _unpacked(
         return tuple(each(content)) if kind == "tuple" else each(content)
     described = {n: _unpacked(v, f"{path}.{n}", tensors, kinds, place) for n, v in content.items()}
     return kinds[kind](**described)
-
-
-def _one_thread_at_a_time(step: Callable[..., Any]) -> Callable[..., Any]:
-    """A step that refuses a second thread while the first is in it: both would get results of one frame."""
-
-    @wraps(step)
-    def guarded(self: Any, *given: Any, **named: Any) -> Any:
-        lock = vars(self).setdefault("_stepping", threading.RLock())
-        if not lock.acquire(blocking=False):
-            raise SegueError("session: another thread is in step(); use one session per thread, or a lock")
-        try:
-            return step(self, *given, **named)
-        finally:
-            lock.release()
-
-    return guarded
-
-
-class Session(Protocol):
-    """Frames in, segmentations out, in order; holds all that time carries, in bounded memory.
-
-    One thread uses a session at a time; :meth:`step` refuses a second one.
-    """
-
-    lag: int = 0
-    """Number of frames by which results trail the frames; 0 means that ``step`` answers at once."""
-
-    def __init_subclass__(cls, **keywords: Any) -> None:
-        """Guard the ``step`` of a session against a second thread."""
-        super().__init_subclass__(**keywords)
-        if "step" in vars(cls):
-            cls.step = _one_thread_at_a_time(vars(cls)["step"])  # type: ignore[method-assign]
-
-    def __reduce__(self) -> NoReturn:
-        raise SegueError(
-            f"{type(self).__name__}: a session cannot be pickled or copied; state() gives all that it knows, "
-            "which SessionState.save writes and restore() takes"
-        )
-
-    def step(self, frame: Frame, prompts: Any = None) -> Segmentation | None:
-        """Take the next frame, and give the result that is due, if any.
-
-        Args:
-            frame: the next frame; all frames of a session have one size.
-            prompts: what is known of the objects on this frame, if anything: masks, boxes, points or
-                removals, or an index mask (H, W) in which 0 is background. Sessions that find objects by
-                themselves take none.
-
-        Returns:
-            The result of the frame that came ``lag`` frames earlier, None while there is none.
-
-        Raises:
-            PromptError: the prompts do not fit the frame or the session.
-            SourceError: the frame has another size than those before.
-        """
-
-    def finish(self) -> Iterator[Segmentation]:
-        """Give the results that are still due after the last frame, if any.
-
-        Returns:
-            Results of the last ``lag`` frames in order; nothing where ``lag`` is 0.
-        """
-        return iter(())
-
-    def reset(self) -> None:
-        """Forget everything but the settings."""
-
-    def state(self, *, copy: bool = True) -> SessionState:
-        """All that :meth:`restore` needs to go on identically.
-
-        Args:
-            copy: False lets tensors share the session's memory, to be used before its next step.
-
-        Returns:
-            Tensors and JSON values; :meth:`SessionState.save` writes them to a file.
-        """
-
-    def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called.
-
-        Args:
-            state: what :meth:`state` returned, or :meth:`SessionState.load` read.
-
-        Raises:
-            CheckpointError: it was saved with another model or other settings, or by another kind of session.
-        """

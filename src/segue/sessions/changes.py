@@ -39,11 +39,7 @@ SHOWN = 0.03  # share of the empty scene from which on an image shows it, behind
 
 
 class SceneChangeDetector(Checkpointable):
-    """Compares each frame, reduced to some eight hundred pixels, with the one before.
-
-    Something that enters or leaves, however large, leaves a part of the image as it was. Another light
-    leaves the structure; another scene neither. What fits again when it is moved is a camera that pans.
-    """
+    """Compares each frame, reduced to some eight hundred pixels, with the one before."""
 
     _before: Float32Array | None = checkpointed()
     _time: float | None = checkpointed()
@@ -113,10 +109,7 @@ def difference(one: Float32Array, other: Float32Array) -> Change:
 
 
 def structure(one: Float32Array, other: Float32Array) -> tuple[BoolArray, BoolArray]:
-    """Masks of equal and of different structure in two reduced images, (h, w) each.
-
-    Correlation with the close surroundings, which light does not change. Where both are plain, neither is so.
-    """
+    """Masks of equal and of different structure in two reduced images, (h, w) each."""
 
     def smooth(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return np.asarray(cv2.GaussianBlur(values, (0, 0), 1.0), np.float32)

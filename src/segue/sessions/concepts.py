@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from segue.errors import PromptError, SourceError
 from segue.masks.measure import measure
-from segue.sessions.base import Checkpointable, Session, SessionState, checkpointed
-from segue.types import Frame, IndexMask, ObjectInfo, Prompt, Segmentation
-from segue.video.readers import FrameLike, as_frame
+from segue.sessions.base import SessionState, checkpointed
+from segue.sessions.session import FindingSession
+from segue.types import Frame, ObjectInfo, Segmentation
 
 KINDS = ("cond_frame_outputs", "non_cond_frame_outputs")
 MEMORY = ("maskmem_features", "maskmem_pos_enc")
@@ -36,7 +35,7 @@ BY_FRAME = ("unmatched_frame_inds", "overlap_pair_to_frame_inds")
 """Frames by object, or by pair of objects, that decide whether a new object is kept."""
 
 
-class ConceptSession(Checkpointable, Session):
+class ConceptSession(FindingSession):
     """Finds and tracks all objects that phrases name, with the video model of SAM 3.
 
     Results are those of ``Sam3VideoModel`` and ``Sam3VideoProcessor`` for a whole video, but frames come one
@@ -56,9 +55,7 @@ class ConceptSession(Checkpointable, Session):
     _waiting: deque[dict[str, Any]] = checkpointed()
     _ids: dict[int, int] = checkpointed()
     _carried: dict[str, Any] = checkpointed()
-    _size: tuple[int, ...] = checkpointed()
     _seen: int = checkpointed()
-    _next_index: int = checkpointed()
 
     def __init__(
         self,
@@ -86,8 +83,9 @@ class ConceptSession(Checkpointable, Session):
         return len(self._ids)
 
     def reset(self) -> None:
+        super().reset()
         self._waiting, self._ids, self._carried = deque(), {}, {}
-        self._size, self._seen, self._next_index = (), 0, 0
+        self._seen = 0
         self._reset_transient_state()
 
     def _reset_transient_state(self) -> None:
@@ -100,42 +98,14 @@ class ConceptSession(Checkpointable, Session):
         self._memory.obj_with_new_inputs = []
         self._processor.add_text_prompt(self._memory, self._phrases)
 
-    def step(
-        self, frame: FrameLike, prompts: IndexMask | Sequence[Prompt] | None = None
-    ) -> Segmentation | None:
-        """Take the next frame, and give the result that is due, if any.
-
-        Args:
-            frame: a :class:`segue.Frame`, or an image (H, W, 3), uint8 (array, tensor or PIL), which gets
-                the index after the last one.
-            prompts: None; here the objects are found.
-
-        Returns:
-            The result of the frame that came ``lag`` frames earlier: index mask (H, W), uint8 or uint16, and
-            the visible objects with their phrase as label and the detector's score in [0, 1]. None while the
-            first ``lag`` frames come.
-
-        Raises:
-            PromptError: there are prompts; here the objects are found.
-            SourceError: the frame has another size than those before.
-        """
-        frame = as_frame(frame, self._next_index)
-        if prompts is not None:
-            raise PromptError("a text finds the objects; leave the prompts out")
-        if self._size and frame.size != self._size:
-            raise SourceError(f"frame {frame.index} has another size than those before")
+    def _take(self, frame: Frame) -> None:
         self._look(frame)
-        self._size, self._next_index = frame.size, frame.index + 1
-        return self._next_result() if len(self._waiting) > self.lag else None
+        if len(self._waiting) > self.lag:
+            self._due.append((self._next_result(), {}))
 
-    def finish(self) -> Iterator[Segmentation]:
-        """Give the results of the last ``lag`` frames, after the last frame.
-
-        Yields:
-            Results in the order of the frames, as :meth:`step` returns them.
-        """
+    def _end(self) -> None:
         while self._waiting:
-            yield self._next_result()
+            self._due.append((self._next_result(), {}))
 
     def state(self, *, copy: bool = True) -> SessionState:
         """All that :meth:`restore` needs to go on identically; see :meth:`Session.state`."""
@@ -187,6 +157,7 @@ class ConceptSession(Checkpointable, Session):
             {
                 "index": frame.index,
                 "time": frame.time,
+                "size": frame.size,
                 "masks": {int(i): mask.float() for i, mask in found.obj_id_to_mask.items()},
                 "scores": {int(i): float(value) for i, value in found.obj_id_to_score.items()},
                 "tracker_scores": {int(i): float(v) for i, v in found.obj_id_to_tracker_score.items()},
@@ -231,7 +202,7 @@ class ConceptSession(Checkpointable, Session):
         waiting = self._waiting.popleft()
         removed = self._memory.hotstart_removed_obj_ids
         masks: dict[int, Tensor] = {i: m for i, m in waiting["masks"].items() if i not in removed}
-        height, width = self._size
+        height, width = waiting["size"]
         outputs = {
             "obj_id_to_mask": masks,
             "obj_id_to_score": waiting["scores"],

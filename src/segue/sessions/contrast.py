@@ -26,8 +26,6 @@ MIDDLE = 118.0  # level to which the middle of a scene is brought
 class Tone:
     """A gain around a level that becomes :data:`MIDDLE`, the same for all colours.
 
-    Differences keep their proportions: what is foreground by its contrast to the scene stays it.
-
     Attributes:
         gain: at least 1.
         level: middle of the scene, 0 to 255.
@@ -86,15 +84,11 @@ def tone_for(scene: Scene, before: Tone | None = None) -> Tone | None:
 
 
 def noise_of(scene: Scene) -> float:
-    """Standard deviation of the noise in levels, the median over the pixels.
-
-    Of normal noise 80 % lies within 2.56 standard deviations. From a single frame nothing is known of time:
-    there it is what differs from pixel to pixel without being an edge (Immerkaer, Fast Noise Variance
-    Estimation, 1996, equation 6).
-    """
+    """Standard deviation of the noise in levels, the median over the pixels."""
     if int(scene.planes[20].max()) >= 7 * FRAMES:
         width = scene.planes[6:9, ::4, ::4].astype(np.int16) - scene.planes[0:3, ::4, ::4]
         return float(np.median(width)) / 2.56
+    # From a single frame: Immerkaer, Fast Noise Variance Estimation, 1996, equation 6.
     grey = cv2.cvtColor(scene.picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
     height, width_ = grey.shape
     if min(height, width_) < 3:

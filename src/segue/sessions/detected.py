@@ -28,10 +28,10 @@ from segue.sessions.association import (
     overlaps,
     reidentify,
 )
-from segue.sessions.base import Checkpointable, Session, checkpointed
+from segue.sessions.base import checkpointed
+from segue.sessions.session import FindingSession
 from segue.sessions.track import TrackSession
-from segue.types import Box, Frame, IndexMask, MaskPrompt, Prompt, Segmentation
-from segue.video.readers import FrameLike, as_frame
+from segue.types import Box, Frame, IndexMask, MaskPrompt, Prompt
 
 CANDIDATE_SCORE = 0.6  # scores from this share of the threshold on are kept as candidates
 
@@ -77,7 +77,7 @@ class DetectionOptions:
             raise ArgumentError(f"score is {self.score}; it must be in 0..1")
 
 
-class DetectionSession(Checkpointable, Session):
+class DetectionSession(FindingSession):
     """Finds, names and follows all objects, with a detector and a network for tracking.
 
     On every ``every``-th frame detections are matched with the followed objects by overlap, class, motion and
@@ -92,14 +92,14 @@ class DetectionSession(Checkpointable, Session):
         options: see there.
     """
 
+    finds = "instances are"
     _session: TrackSession = checkpointed()
     _tracks: dict[int, DetectionTrack] = checkpointed()
     _lost: deque[DetectionTrack] = checkpointed()
     _candidates: list[Candidate] = checkpointed()
     _seen: int = checkpointed()
-    _due: int = checkpointed()
+    _detect_at: int = checkpointed()
     _last_id: int = checkpointed()
-    _next_index: int = checkpointed()
     state_types = (DetectionTrack, Candidate)
 
     def __init__(
@@ -117,38 +117,20 @@ class DetectionSession(Checkpointable, Session):
         return self._last_id
 
     def reset(self) -> None:
+        super().reset()
         self._session.reset()
         self._tracks = {}
         self._lost = deque(maxlen=REMEMBERED)
         self._candidates = []
-        self._seen = self._due = self._last_id = self._next_index = 0
+        self._seen = self._detect_at = self._last_id = 0
 
-    def step(self, frame: FrameLike, prompts: IndexMask | Sequence[Prompt] | None = None) -> Segmentation:
-        """Take the next frame.
-
-        Args:
-            frame: a :class:`segue.Frame`, or an image (H, W, 3), uint8 (array, tensor or PIL), which gets
-                the index after the last one.
-            prompts: None; here the objects are found.
-
-        Returns:
-            The result of this frame: index mask (H, W), uint8 or uint16; the objects carry the detector's
-            class as label and its score in [0, 1].
-
-        Raises:
-            PromptError: there are prompts; here the objects are found.
-            SourceError: the frame has another size than those before.
-        """
-        frame = as_frame(frame, self._next_index)
-        if prompts is not None:
-            raise PromptError("instances are found without prompts; use segue track for objects of your own")
-        self._session.check_size(frame)
+    def _take(self, frame: Frame) -> None:
         given: list[Prompt] = []
         only = self.options.frames
-        looking = self._seen >= self._due if only is None else frame.index in only
+        looking = self._seen >= self._detect_at if only is None else frame.index in only
         if looking:
             given = self._detect(frame)
-            self._due = self._seen + self.options.every
+            self._detect_at = self._seen + self.options.every
         result = self._session.step(frame, given or None)
         objects = []
         for item in result.objects:
@@ -158,11 +140,10 @@ class DetectionSession(Checkpointable, Session):
             if looking:
                 track.area = item.area
             elif item.area < SUDDEN * track.area:
-                self._due = self._seen + 1  # it leaves, hides, or is lost: the detector knows
+                self._detect_at = self._seen + 1  # it leaves, hides, or is lost: the detector knows
             objects.append(replace(item, label=track.label, score=track.score))
         self._seen += 1
-        self._next_index = frame.index + 1
-        return replace(result, objects=tuple(objects))
+        self._due.append((replace(result, objects=tuple(objects)), {}))
 
     def _config_fingerprint(self) -> dict[str, object]:
         return {"detector": type(self._detector).__name__, "options": asdict(self.options)}
@@ -292,10 +273,7 @@ class DetectionSession(Checkpointable, Session):
 
 
 class _Scene:
-    """A frame on which the detector runs: the detections, and what each known object has of it.
-
-    The mask, (H, W), changes as objects come and go; appearances are those of the detections, (N, C).
-    """
+    """A frame on which the detector runs: the detections, and what each known object has of it."""
 
     def __init__(
         self,

@@ -140,11 +140,7 @@ def detector(
 
 
 def choose_for_text(phrases: Sequence[Phrase]) -> str:
-    """The detector that looks for phrases where none is named; nothing is downloaded.
-
-    It is ``nanodet``, which comes with segue, if each phrase names classes of it and no colour; else the best
-    open-vocabulary detector in the user's cache; else ``nanodet`` if it knows the classes.
-    """
+    """The detector that looks for phrases where none is named; nothing is downloaded."""
     strange = unmatched(phrases, BoxDetector.names)
     if not strange and not any(phrase.colour for phrase in phrases):
         return "nanodet"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from segue.arrays import BoolArray, UInt8Array
 from segue.types import Image
+
+Level = TypeVar("Level", np.uint8, np.float32)
 
 PLANES = 21  # planes of a scene
 
@@ -56,6 +58,11 @@ class Scene:
         return cls(np.concatenate([known, np.zeros((2, height, width), np.uint8), count]))
 
     @property
+    def range(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """Low and high quantile of the background, each (3, H, W)."""
+        return self.planes[0:3], self.planes[6:9]
+
+    @property
     def range_of_all(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
         """Low and high quantile of all frames, each (3, H, W)."""
         return self.planes[9:12], self.planes[15:18]
@@ -74,11 +81,11 @@ def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
     return abs(height * columns - width * rows) <= max(height, width, rows, columns)
 
 
-def resized(picture: Image, size: tuple[int, int]) -> Image:
-    """An image at another height and width. ``picture``: RGB (H, W, 3), uint8."""
+def resized(picture: npt.NDArray[Level], size: tuple[int, int]) -> npt.NDArray[Level]:
+    """An image or a map, (H, W, 3) or (H, W), at another height and width."""
     if picture.shape[:2] == size:
         return picture
-    return np.asarray(cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA), picture.dtype)
 
 
 def gain_table(gain: float) -> npt.NDArray[np.uint8]:
@@ -87,10 +94,7 @@ def gain_table(gain: float) -> npt.NDArray[np.uint8]:
 
 
 class TemporalQuantileBuffer:
-    """The values of each pixel in ascending order: of all frames, and of those in which it was background.
-
-    A frame is inserted with two operations on whole rows; at most ``keep`` frames are kept.
-    """
+    """The values of each pixel in ascending order: of all frames, and of those in which it was background."""
 
     def __init__(self, size: tuple[int, int], keep: int) -> None:
         self._height, self._width = size
@@ -151,11 +155,7 @@ class TemporalQuantileBuffer:
             self._sort_in(self._all[part], values)
 
     def planes(self, least: int, first: int, out: UInt8Array) -> None:
-        """Write what the past tells of the rows from ``first`` on to ``out``, (21, h, W), see :class:`Scene`.
-
-        Where fewer than ``least`` values are visible, all count, see :func:`too_few`; they do as well where
-        the mask flickers, see :data:`RESTLESS`, and hides a third of the past, but not its last frames.
-        """
+        """Write what the past tells of the rows from ``first`` on to ``out``, (21, h, W)."""
         count, height = self._count, out.shape[1]
         rows = slice(first, first + height)
         covered, changes = self._covered[rows], self._changes[rows]
@@ -205,7 +205,7 @@ def scene_planes(frames: UInt8Array, hidden: BoolArray, least: int) -> UInt8Arra
     """Temporal statistics of each pixel, (21, H, W), uint8; see :meth:`TemporalQuantileBuffer.planes`.
 
     Frames are (n, 3, H, W), 255 at most, in the order of time; ``hidden``, (n, H, W), is where something was
-    in front of the background. Of an even number of values the upper one of the middle two is the median.
+    in front of the background.
     """
     count, height, width = hidden.shape
     past, planes = TemporalQuantileBuffer((height, width), count), np.empty((PLANES, height, width), np.uint8)
@@ -230,10 +230,20 @@ def too_few(visible: npt.NDArray[np.integer], frames: int, least: int) -> BoolAr
 
 def _lifted(values: UInt8Array, covered: BoolArray) -> UInt8Array:
     """Values (h, 3 W) with 255, which comes last, where something was in front, (h, W)."""
-    return np.asarray(np.maximum(values, np.tile(covered.view(np.uint8) * np.uint8(255), 3)))
+    height, width = covered.shape
+    hidden = (covered.view(np.uint8) * np.uint8(255))[:, None]
+    return np.asarray(np.maximum(values.reshape(height, 3, width), hidden).reshape(height, -1))
 
 
-def _ordered(wires: list[UInt8Array]) -> list[UInt8Array]:
+def median_of(arrays: Sequence[npt.NDArray[Level]]) -> npt.NDArray[Level]:
+    """Median of arrays of one shape, (H, W) or (H, W, C); of an even number the mean of the middle two."""
+    wires, middle = _ordered([each.copy() for each in arrays]), len(arrays) // 2
+    if len(wires) % 2:
+        return wires[middle]
+    return np.asarray((wires[middle - 1] + wires[middle]) / 2, wires[0].dtype)
+
+
+def _ordered(wires: list[npt.NDArray[Level]]) -> list[npt.NDArray[Level]]:
     """Arrays of one shape, which are used up, in ascending order at each place, by minima and maxima."""
     spare = np.empty_like(wires[0])
     for low, high in _comparators(len(wires)):

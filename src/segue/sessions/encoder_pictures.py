@@ -42,10 +42,6 @@ def draw_scales(
 ) -> Image:
     """Draw where a frame is read by its own places, one row a scale that is read, fine to coarse.
 
-    The first column is of all places of the frame, the others are of those where an object is, in the order
-    of the ids: tokens of every scale, each counted by the part of it that the object covers. Each image
-    says the share of the attention that its scale has, and its colours go up to its own maximum.
-
     ``image``: the frame as the network saw it, RGB (h, w, 3), uint8.
     """
     shapes = attention.shapes
@@ -76,12 +72,6 @@ def draw_scales(
 
 def draw_frames(attention: EncoderAttention, frame: int, images: Sequence[Image]) -> Image:
     """Draw which frames of its window a frame reads, one column a frame.
-
-    One row a scale for the attention inside it, then for the attention between scales one row for the scale
-    itself and one for its neighbour. Each image is the frame that is read, with what each of its places
-    counts for the same place of the frame that reads; it says how far away in time it is and its mean.
-    The colours of a row go from 0 to twice what each frame would count if all counted alike, or up to its
-    largest weight if that is more.
 
     ``images``: all frames of the window as the network saw them, RGB (h, w, 3), uint8.
     """

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import cv2
 import numpy as np
 
-from segue.arrays import Float32Array, FloatingArray
+from segue.arrays import Float32Array, FloatingArray, UInt8Array
+from segue.models.base import (
+    ExplainedFlow,
+    ExplainedNetwork,
+    Features,
+    ForegroundCapabilities,
+    ForegroundNetwork,
+)
+from segue.sessions.empty_scene import Scene
 from segue.types import Image
 
 LEAST_MOTION = 1.0  # pixels: slower flow is not brought to full colour, or noise would look like motion
@@ -32,18 +41,38 @@ class Explanation:
     filtered: list[Float32Array] = field(default_factory=list)
     attention: list[Float32Array] = field(default_factory=list)
 
+    @classmethod
+    def of(
+        cls,
+        network: ForegroundNetwork,
+        able: ForegroundCapabilities,
+        current: Features,
+        context: Sequence[Features],
+        background: Features | None,
+        plane: UInt8Array | None,
+    ) -> Explanation:
+        """What a network can tell of a frame; ``plane`` is the flow that it brings, (h, w, gaps)."""
+        found = cls()
+        if able.context_maps:
+            maps = cast(ExplainedNetwork, network).context_maps(current, context, background)
+            found.context = [each[0].float().cpu().numpy() for each in maps]
+        if able.explains_flow:
+            motion, scales = cast(ExplainedFlow, network).explain_flow(current, context, background)
+            found.motion = [each[0].movedim(0, -1).float().cpu().numpy() for each in motion]
+            found.lengths = None if plane is None else np.float32(np.atleast_3d(plane)) / 255
+            found.filtered = [each.filtered[0].float().abs().mean(0).cpu().numpy() for each in scales]
+            weights = [each.attention for each in scales if each.attention is not None]
+            found.attention = [each[0].float().mean(0).cpu().numpy() for each in weights]
+        return found
 
-def draw(image: Image, scene: Sequence[Image], foreground: FloatingArray, explanation: Explanation) -> Image:
+
+def draw(image: Image, scene: Scene | None, foreground: FloatingArray, explanation: Explanation) -> Image:
     """One image of several in rows, RGB, each of the size of the frame; what is short is filled with black.
 
-    The first row is the frame, the ``scene``, the maps of the context and the probability of foreground.
-    Where there is flow, a row shows it by the colour wheel, or its lengths where these alone are known; a
-    row the filtered flow at each scale, and a row its attention.
-
-    ``image``: the frame, RGB (H, W, 3), uint8; ``scene``: images of the empty scene, RGB (H, W, 3), uint8
-    each; ``foreground``: probability of foreground, (H, W), in [0, 1].
+    ``image``: the frame, RGB (H, W, 3), uint8; ``foreground``: probability of foreground, (H, W), in [0, 1].
     """
     height, width = image.shape[:2]
+    empty = [] if scene is None else [scene.picture, *(planes.transpose(1, 2, 0) for planes in scene.range)]
 
     def grey(plane: FloatingArray, most: float) -> Image:
         shown = np.uint8(255 * np.clip(plane / max(most, 1e-6), 0, 1))
@@ -54,7 +83,7 @@ def draw(image: Image, scene: Sequence[Image], foreground: FloatingArray, explan
         resized = np.asarray(cv2.resize(plane, (width, height)), np.float32)
         return grey(resized, float(plane.max()))
 
-    rows = [[image, *scene, *map(at_most, explanation.context), grey(foreground, 1)]]
+    rows = [[image, *empty, *map(at_most, explanation.context), grey(foreground, 1)]]
     if explanation.motion:
         fastest = max(float(np.linalg.norm(flow, axis=2).max()) for flow in explanation.motion)
         wheels = [colour_wheel(flow, max(fastest, LEAST_MOTION)) for flow in explanation.motion]

@@ -36,9 +36,6 @@ class Exposure(Stage):
 def exposure(image: Image, background: Image) -> tuple[float, float, float] | None:
     """Gain of a frame over the background for red, green and blue.
 
-    The median over the image where the structure is that of the background, so that what stands before it
-    does not count. None if the difference is too small to matter, or the scene is another one.
-
     ``image``: RGB (H, W, 3), uint8; ``background``: RGB (H, W, 3), uint8.
     """
     frame, empty = reduced(image), reduced(background)

@@ -27,7 +27,7 @@ from segue.models.base import (
 )
 from segue.models.hofam import HOFAM
 from segue.sessions.base import Checkpointable, checkpointed
-from segue.sessions.empty_scene import same_shape
+from segue.sessions.empty_scene import resized, same_shape
 from segue.types import Frame, Image
 
 Extra = Literal["depth", "flow"]  # inputs in addition to the image
@@ -149,12 +149,7 @@ class FlowNetwork(nn.Module):
 
 
 class ComputedFlow(nn.Module):
-    """A network that takes flow, with the flow computed of its frames.
-
-    Args:
-        network: declares the capability ``flow`` with its ``flow_gaps``.
-        provider: gives the flow from a frame to earlier ones; one instance for each session.
-    """
+    """A network that takes flow, with the flow computed of its frames."""
 
     def __init__(self, network: ForegroundNetwork, provider: FlowProvider) -> None:
         super().__init__()
@@ -251,11 +246,7 @@ def check_extra(frame: Frame, taken: Extra | None, name: str) -> None:
 
 
 class DepthScale(Checkpointable):
-    """Scales depth maps by the range of the first one of a scene.
-
-    The reading of the paper takes the range of the whole video, which a camera does not know yet; the depth
-    of a scene hardly changes.
-    """
+    """Scales depth maps by the range of the first one of a scene."""
 
     _range: tuple[float, float] | None = checkpointed()
 
@@ -279,10 +270,9 @@ class DepthScale(Checkpointable):
 
 def plane_of(frame: Frame, size: tuple[int, int], scale: DepthScale) -> UInt8Array | None:
     """Scaled depth of a frame, or its flow image, at a height and width; None if it brings neither."""
-    height, width = size
     if frame.flow is not None:
-        return np.asarray(cv2.resize(frame.flow, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        return np.array(resized(frame.flow, size))  # the caller may fill one array again and again
     if frame.depth is None:
         return None
-    nearest = cv2.resize(scale(frame.depth), (width, height), interpolation=cv2.INTER_NEAREST)
+    nearest = cv2.resize(scale(frame.depth), size[::-1], interpolation=cv2.INTER_NEAREST)
     return np.asarray(nearest, np.uint8)

@@ -147,12 +147,7 @@ def _are_planes(planes: Any) -> bool:
 
 
 class LearntBackground(Background):
-    """The empty scenes of a video that are known beforehand; the exposure alone is followed.
-
-    Args:
-        scenes: those of the video, also such as are learnt before the first frame comes.
-        of_this_film: they are those of the very video, so that its cuts are known, too.
-    """
+    """The empty scenes of a video that are known beforehand; the exposure alone is followed."""
 
     while_panning: Mapping[int, UInt8Array]
     """Probability of foreground by the frames nearby, see :func:`packed`, where the camera pans."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection
 from typing import Any, cast
 
 import cv2
@@ -13,26 +13,26 @@ import torch
 from torch import nn
 
 from segue.arrays import BoolArray
-from segue.errors import ArgumentError, PromptError
+from segue.errors import ArgumentError
 from segue.models.base import ForegroundNetwork
 from segue.models.geometry import ResizePadGeometry
 from segue.sessions.background import MASK_ABOVE, MaskedMedian
 from segue.sessions.backgrounds import Background
-from segue.sessions.base import Checkpointable, Session, SessionState, checkpointed
+from segue.sessions.base import checkpointed
 from segue.sessions.changes import difference, reduced
 from segue.sessions.empty_scene import Scene, resized, same_shape
-from segue.sessions.explaining import Explanation, draw
+from segue.sessions.explaining import draw
 from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
 from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.networks import foreground_model
 from segue.sessions.scene_events import SceneEvents
 from segue.sessions.segmenters import Maps, NetworkSegmenter, Segmenter
+from segue.sessions.session import ExplainedSession
 from segue.sessions.stage_list import checked, followed, stages_for
-from segue.sessions.stages import NO_IMAGE, Change, StageList, WorkFrame
-from segue.sessions.subtractors import Subtractor, SubtractorBackground
-from segue.types import FollowCamera, Frame, Image, IndexMask, Prompt, Segmentation
-from segue.video.readers import FrameLike, as_frame
+from segue.sessions.stages import Change, StageList, WorkFrame
+from segue.sessions.subtractors import Subtractor
+from segue.types import FollowCamera, Frame, Image
 
 SHORT_SIDE = 240  # frames are reduced to this short side, near the size that the networks were trained at
 
@@ -43,7 +43,7 @@ class ForegroundWarning(UserWarning):
     """The frames changed their size, or the camera is followed from now on."""
 
 
-class ForegroundSession(Checkpointable, Session):
+class ForegroundSession(ExplainedSession):
     """Gives the foreground of each frame; frames go in one by one.
 
     Frames are reduced to the working size and pass through the stages of the model, see
@@ -69,6 +69,7 @@ class ForegroundSession(Checkpointable, Session):
         ...     result = session.step(frame)
     """
 
+    finds, resizes = "foreground is", True
     _segmenter: Segmenter = checkpointed()
     _background: Background = checkpointed()
     _masks: ForegroundMasks = checkpointed()
@@ -76,11 +77,10 @@ class ForegroundSession(Checkpointable, Session):
     _events: SceneEvents = checkpointed()
     _depth_scale: DepthScale = checkpointed()
     _geometry: ResizePadGeometry | None = checkpointed()
-    _queue: deque[WorkFrame] = checkpointed()
+    _waiting: deque[WorkFrame] = checkpointed()  # for the network ...
+    _decoded: deque[WorkFrame] = checkpointed()  # ... and then for the frames after them
     _hidden: BoolArray | None = checkpointed()
     _completed: int = checkpointed()
-    _next_index: int = checkpointed()
-    _pans: bool = checkpointed()
     state_types = (ResizePadGeometry, WorkFrame)
 
     def __init__(
@@ -105,132 +105,52 @@ class ForegroundSession(Checkpointable, Session):
         self._short_side, self._warm_up = short_side, warm_up
         self._stages = stages_for(self._segmenter, self._background, follow_camera, without)
         follow = followed(follow_camera, checked(without))
-        self._events = SceneEvents(follow)
-        self._uses_scene = self._segmenter.uses_background and follow != "always"
-        self._depth_scale = DepthScale()
-        self._explains = False
+        self._events, self._depth_scale = SceneEvents(follow), DepthScale()
+        self._learns = self._segmenter.uses_background and follow != "always"
         self.lag = self._segmenter.lag + self._stages.lag
         self.reset()
 
     def reset(self) -> None:
-        """Forget all frames."""
+        super().reset()
         self._geometry = None
-        self._explanation: Image | None = None
-        self._queue = deque()
+        self._waiting, self._decoded = deque(), deque()
         self._masks.reset()
         self._events.restart()
-        self._next_index, self._pans = 0, False
         self._begin_scene()
 
     @property
     def restorable(self) -> bool:
         """Whether :meth:`state` can be called; OpenCV's subtractors do not tell what they know."""
-        return self._segmenter.restorable and not isinstance(self._background, SubtractorBackground)
+        return self._segmenter.restorable and self._background.restorable
 
     @property
     def background(self) -> Image | None:
         """The empty scene at the working size, RGB (h, w, 3), uint8; None if there is no such image."""
         if isinstance(self._segmenter, Subtractor):
             return self._segmenter.scene
-        return self._picture if self._uses_scene else None
+        return self._background.picture if self._learns else None
 
     @property
     def scenes(self) -> FilmScenes | None:
         """All that is known of the empty scene, to be saved; None if there is no such image."""
-        if self.background is None:
+        picture, background = self.background, self._background
+        if picture is None:
             return None
-        if isinstance(self._background, LearntBackground):
-            return self._background.scenes
-        scene = self._background.scene
-        return FilmScenes.of(Scene.of(self.background) if scene is None else scene)
-
-    @property
-    def _picture(self) -> Image | None:
-        scene = self._background.scene
-        return None if scene is None else scene.picture
+        if isinstance(background, LearntBackground):
+            return background.scenes
+        return FilmScenes.of(background.scene or Scene.of(picture))
 
     def explain(self) -> None:
-        """Keep with each result from now on what it was made of, for :attr:`explanation`."""
-        self._explains = True
-        if isinstance(self._segmenter, NetworkSegmenter):
-            self._segmenter.explains = True
+        """Keep with each result from now on what it was made of, for :attr:`explanation`.
 
-    @property
-    def explanation(self) -> Image | None:
-        """Inputs of the last result as one image at the working size, RGB (rows h, n w, 3).
-
-        The frame; the empty scene, its low and its high quantile, all of what was background; the maps of the
-        context at each scale, for networks that tell them; probability of foreground. For networks that look
-        at flow three further rows: flow by the colour wheel, filtered flow and its attention at each scale,
-        see :func:`segue.sessions.explaining.draw`. None before the first result, and if :meth:`explain` was
-        not called.
+        That is one image at the working size, RGB (rows h, n w, 3): the frame; the empty scene, its low and
+        its high quantile, all of what was background; the maps of the context at each scale, for networks
+        that tell them; probability of foreground. For networks that look at flow three further rows: flow by
+        the colour wheel, filtered flow and its attention at each scale, see
+        :func:`segue.sessions.explaining.draw`.
         """
-        return self._explanation
-
-    @property
-    def explanations(self) -> Mapping[str, Image]:
-        """:attr:`explanation` by file suffix, as in an ``InstanceSession``."""
-        return {} if self._explanation is None else {"": self._explanation}
-
-    def step(
-        self, frame: FrameLike, prompts: IndexMask | Sequence[Prompt] | None = None
-    ) -> Segmentation | None:
-        """Take the next frame.
-
-        Args:
-            frame: a :class:`segue.Frame`, or an image (H, W, 3), uint8 (array, tensor or PIL), which gets
-                the index after the last one.
-            prompts: None; foreground is found without prompts.
-
-        Returns:
-            The result of the frame ``lag`` frames before, with its mask (H, W) at the size of that frame, or
-            None if there is none.
-
-        Raises:
-            PromptError: there is a prompt, the region of interest, depth or flow does not fit the frame, or
-                the model takes none.
-        """
-        frame = as_frame(frame, self._next_index)
-        if prompts is not None:
-            raise PromptError(f"frame {frame.index}: foreground is found without prompts")
-        check_extra(frame, self._segmenter.extra, self._segmenter.name)
-        work = self._begun(frame)
-        for stage in self._stages:
-            stage.arrive(work, self._background)
-        self._queue.append(work)
-        self._next_index = frame.index + 1
-        due = self._prepared()
-        assert due.scene is not None
-        maps = self._segmenter.step(work.image, due.scene, work.plane, **due.adapted)
-        if maps is not None:
-            self._complete(due, maps)
-        self._finish(keep=self._stages.lag)
-        return self._give()
-
-    def finish(self) -> Iterator[Segmentation]:
-        """The results that are still due after the last frame.
-
-        Returns:
-            An iterator over the results, in order of frames.
-        """
-        self._drain()
-        self._finish()
-        while (result := self._give()) is not None:
-            yield result
-
-    def state(self, *, copy: bool = True) -> SessionState:
-        """A copy of what :meth:`restore` needs, due results with masks alone; if :attr:`restorable`.
-
-        Args:
-            copy: without effect; the tensors are always copies.
-
-        Returns:
-            Tensors and JSON values by name.
-        """
-        return super().state()
-
-    def _reset_transient_state(self) -> None:
-        self.reset()
+        super().explain()
+        self._segmenter.explains = True
 
     def _config_fingerprint(self) -> dict[str, Any]:
         return {
@@ -241,13 +161,51 @@ class ForegroundSession(Checkpointable, Session):
             "objects": self._masks.objects,
         }
 
-    def _begun(self, frame: Frame) -> WorkFrame:
-        """The next frame at the working size, after the session has done what happens on it."""
+    def _take(self, frame: Frame) -> None:
+        check_extra(frame, self._segmenter.extra, self._segmenter.name)
         image = self._reduced(frame)
         if self._background.begins(frame.index):  # frames that wait belong to the scene before
             self._drain()
-        known = self._background.seek(frame.index)
-        event, pans = self._events.look(image, frame.time, self._picture, known)
+        event = self._seen(frame, image)
+        assert self._geometry is not None
+        plane = plane_of(frame, self._geometry.working, self._depth_scale)
+        work = WorkFrame(frame.index, frame.time, frame.size, image, plane, pans=self._events.pans)
+        work.event, work.moving, work.hidden = event, self._events.moving, self._hidden
+        self._stages.arrive(work, self._background)
+        self._waiting.append(work)
+        step = self._segmenter.step
+        self._decode(lambda scene, **adapted: step(work.image, scene, work.plane, **adapted))
+        self._finish(keep=self._stages.lag)
+
+    def _end(self) -> None:
+        self._drain()
+        self._finish()
+
+    def _reduced(self, frame: Frame) -> Image:
+        """A frame at the working size, which changes with that of the frames."""
+        before = self._geometry
+        if before is None or before.picture != frame.size:
+            self._masks.check(frame.size)
+            now = ResizePadGeometry.of(frame.size, self._short_side, 1)
+            if before is None:
+                self._background.fit(now.working)
+            else:
+                kept = same_scene(self._background.picture, frame, before.picture)
+                warn_of_size(frame, before.picture, kept=kept is not None)
+                self._end_scene()  # frames that wait need the background at their own size
+                self._background.fit(now.working)
+                self._events.restart()
+                if kept is not None:
+                    self._background.replace(resized(kept, now.working))
+            self._geometry = now
+        assert self._geometry is not None
+        # A copy where nothing is reduced: the caller may fill one array again and again.
+        return np.array(self._geometry.to_network(frame.image))
+
+    def _seen(self, frame: Frame, image: Image) -> Change:
+        """What happens to the image as a whole on a frame; scenes end and begin."""
+        known, panned = self._background.seek(frame.index), self._events.pans
+        event = self._events.look(image, frame.time, self._background.picture, known)
         if event is Change.scene:
             self._end_scene()
         elif event is not Change.none:
@@ -257,54 +215,13 @@ class ForegroundSession(Checkpointable, Session):
                 self._segmenter.restart()
             else:
                 self._segmenter.pause()
-        if pans and not self._pans and self._completed:
-            warnings.warn(
-                f"frame {frame.index}: the camera pans and is followed from here on",
-                ForegroundWarning,
-                stacklevel=3,
-            )
-        self._pans = pans
-        assert self._geometry is not None
-        work = WorkFrame(frame.index, frame.time, frame.size, image, pans=pans, event=event)
-        work.plane = plane_of(frame, self._geometry.working, self._depth_scale)
-        work.moving, work.hidden = self._events.moving, self._hidden
-        return work
-
-    def _reduced(self, frame: Frame) -> Image:
-        if self._geometry is None or self._geometry.picture != frame.size:
-            self._masks.check(frame.size)
-            geometry = ResizePadGeometry.of(frame.size, self._short_side, 1)
-            if self._geometry is None:
-                self._background.fit(geometry.working)
-            else:
-                self._change_size(self._geometry, geometry, frame)
-            self._geometry = geometry
-        # A copy where nothing is reduced: the caller may fill one array again and again.
-        return np.array(self._geometry.to_network(frame.image))
-
-    def _change_size(self, before: ResizePadGeometry, now: ResizePadGeometry, frame: Frame) -> None:
-        """Keep the background if the frame shows the same scene; else begin another one."""
-        (height, width), (rows, columns), picture = frame.size, before.picture, self._picture
-        if picture is not None and (
-            not same_shape(frame.size, before.picture)
-            or difference(reduced(frame.image), reduced(resized(picture, frame.size))) is Change.scene
-        ):
-            picture = None
-        warnings.warn(
-            f"frame {frame.index} is {width}x{height}, the frames before it are {columns}x{rows}; "
-            f"the background is {'learnt anew' if picture is None else 'kept'}",
-            ForegroundWarning,
-            stacklevel=5,
-        )
-        self._end_scene()  # frames that wait need the background at their own size
-        self._background.fit(now.working)
-        self._events.restart()
-        if picture is not None:
-            self._background.replace(resized(picture, now.working))
+        if self._events.pans and not panned and self._completed:
+            message = f"frame {frame.index}: the camera pans and is followed from here on"
+            warnings.warn(message, ForegroundWarning, stacklevel=5)
+        return event
 
     def _end_scene(self) -> None:
-        self._drain()
-        self._finish()
+        self._end()
         self._masks.restart()
         self._begin_scene()
 
@@ -313,75 +230,61 @@ class ForegroundSession(Checkpointable, Session):
         self._background.restart()
         self._stages.reset(Change.scene)
         self._depth_scale.restart()
-        self._hidden = None
-        self._completed = 0
-
-    def _waiting(self) -> WorkFrame | None:
-        """The first frame that the network has not decoded."""
-        return next((each for each in self._queue if each.maps is None and each.result is None), None)
-
-    def _prepared(self) -> WorkFrame:
-        """The frame that the network decodes next, with what it is compared with."""
-        due, scene = self._waiting(), self._background.scene
-        assert due is not None
-        due.scene, due.tone, due.context = Scene.of(due.image, 1) if scene is None else scene, None, None
-        for stage in self._stages:
-            stage.before(due, self._background)
-        return due
+        self._hidden, self._completed = None, 0
 
     def _drain(self) -> None:
         """Decode the frames that wait for others which will not come."""
-        while self._waiting() is not None:
-            due = self._prepared()
-            assert due.scene is not None
-            maps = self._segmenter.drain(due.scene, **due.adapted)
-            assert maps is not None
-            self._complete(due, maps)
+        while self._waiting:
+            self._decode(self._segmenter.drain)
 
-    def _complete(self, frame: WorkFrame, maps: Maps) -> None:
-        """Take the probabilities of a frame, and let the background learn from it."""
+    def _decode(self, decode: Callable[..., Maps | None]) -> None:
+        """Have the network decode the next frame, if it can; the background learns from it."""
+        frame, background = self._waiting[0], self._background
+        frame.scene = background.scene or Scene.of(frame.image, 1)
+        self._stages.before(frame, background)
+        maps = decode(frame.scene, **frame.adapted)
+        if maps is None:
+            return
         frame.maps = maps
-        for stage in reversed(self._stages):
-            stage.after(frame, self._background)
+        self._decoded.append(self._waiting.popleft())
+        self._stages.after(frame, background)
         if self._explains:
-            frame.picture = self._explained(frame)
-        frame.mask = (frame.foreground if frame.learned is None else frame.learned) > MASK_ABOVE
-        self._hidden = np.asarray(cv2.dilate(frame.mask.view(np.uint8), _GROW) > 0)
-        if self._uses_scene and not frame.pans:
-            self._background.update(frame.image, frame.mask)
+            shown = background.scene or Scene.of(frame.image, 1) if self._learns else None
+            frame.picture = draw(frame.image, shown, frame.foreground, self._segmenter.explanation)
+        mask = (frame.foreground if frame.learned is None else frame.learned) > MASK_ABOVE
+        self._hidden = np.asarray(cv2.dilate(mask.view(np.uint8), _GROW) > 0)
+        if self._learns and not frame.pans:
+            background.update(frame.image, mask)
         self._completed += 1
         frame.empty = self._completed <= self._warm_up
 
     def _finish(self, keep: int = 0) -> None:
         """Make the results of all decoded frames but the last ones."""
-        ready = [each for each in self._queue if each.maps is not None]
-        for frame in ready[: max(0, len(ready) - keep)]:
-            for stage in reversed(self._stages):
-                stage.result(frame, self._background)
+        while len(self._decoded) > keep:
+            frame = self._decoded.popleft()
+            self._stages.result(frame, self._background)
             assert frame.maps is not None
             named = frame.index, frame.time, frame.size
-            frame.result = (
-                self._masks.nothing(*named) if frame.empty else self._masks.result(*named, frame.maps)
-            )
-            frame.image, frame.plane, frame.matrix, frame.maps = NO_IMAGE, None, None, None
+            result = self._masks.nothing(*named) if frame.empty else self._masks.result(*named, frame.maps)
+            self._due.append((result, {} if frame.picture is None else {"": frame.picture}))
 
-    def _give(self) -> Segmentation | None:
-        """The next result, if it is made."""
-        if not self._queue or self._queue[0].result is None:
-            return None
-        frame = self._queue.popleft()
-        self._explanation = frame.picture
-        return frame.result
 
-    def _explained(self, frame: WorkFrame) -> Image:
-        shown: list[Image] = []
-        if self._uses_scene:
-            scene = self._background.scene or Scene.of(frame.image, 1)
-            quantiles = [scene.planes[i : i + 3].transpose(1, 2, 0) for i in (0, 6)]
-            shown = [scene.picture, *quantiles]
-        network = self._segmenter if isinstance(self._segmenter, NetworkSegmenter) else None
-        told = Explanation() if network is None else network.explanation
-        return draw(frame.image, shown, frame.foreground, told)
+def same_scene(picture: Image | None, frame: Frame, before: tuple[int, int]) -> Image | None:
+    """The image of the empty scene, if a frame of another size than those before shows the same one."""
+    if picture is None or not same_shape(frame.size, before):
+        return None
+    change = difference(reduced(frame.image), reduced(resized(picture, frame.size)))
+    return None if change is Change.scene else picture
+
+
+def warn_of_size(frame: Frame, before: tuple[int, int], *, kept: bool) -> None:
+    """Say that a frame has another size than those before."""
+    (height, width), (rows, columns) = frame.size, before
+    message = (
+        f"frame {frame.index} is {width}x{height}, the frames before it are {columns}x{rows}; "
+        f"the background is {'kept' if kept else 'learnt anew'}"
+    )
+    warnings.warn(message, ForegroundWarning, stacklevel=6)
 
 
 def as_segmenter(

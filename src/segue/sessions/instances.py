@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
@@ -13,20 +12,20 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from segue.errors import ArgumentError, PromptError, SourceError
+from segue.errors import ArgumentError, PromptError
 from segue.inputs import whole_number
 from segue.layers.running import prepare_for_inference, weights_apart
 from segue.masks.drawing import attention_strip
 from segue.masks.measure import measure
 from segue.models.base import InstanceNetwork, instance_capabilities
 from segue.models.seqformer.observing import EncoderAttention, ObservableNetwork
-from segue.sessions.base import Checkpointable, Session, checkpointed
+from segue.sessions.base import checkpointed
 from segue.sessions.encoder_pictures import draw_encoder
 from segue.sessions.instance_tracks import Instances, InstanceTrack, Tracks, suppress
 from segue.sessions.networks import instance_network
 from segue.sessions.official import SHORT_SIDE, as_tensor, best_queries, enlarged, resized
-from segue.types import Image, IndexMask, ObjectInfo, Prompt, Segmentation
-from segue.video.readers import FrameLike, as_frame
+from segue.sessions.session import ExplainedSession
+from segue.types import Frame, Image, IndexMask, ObjectInfo, Segmentation
 from segue.weights.identity import WeightsIdentity
 
 DUPLICATE = 0.6  # overlap (IoU over the window) above which the weaker of two queries is left out
@@ -79,7 +78,7 @@ class _Pending:
     attention: EncoderAttention | None = field(default=None, compare=False)  # the same of its encoder
 
 
-class InstanceSession(Checkpointable, Session):
+class InstanceSession(ExplainedSession):
     """Follows all instances; frames go in one by one, results come out ``lag`` frames later.
 
     The frames of a window are processed together. The next window shares some frames with it, on which its
@@ -94,13 +93,10 @@ class InstanceSession(Checkpointable, Session):
         fast: bfloat16 on GPUs and processors that are faster with it.
     """
 
+    finds = "instances are"
     _frames: list[_Pending] = checkpointed()
     _tracks: Tracks = checkpointed()
-    _due: deque[Segmentation] = checkpointed()
-    _pictures: deque[dict[str, Image]] = checkpointed()
     _shared: int = checkpointed()
-    _size: tuple[int, int] | None = checkpointed()
-    _next_index: int = checkpointed()
     state_types = (_Pending, Tracks, InstanceTrack)
 
     def __init__(
@@ -120,95 +116,36 @@ class InstanceSession(Checkpointable, Session):
         self._name = f"{type(network).__name__} with {count} parameters"
         self._names = dict(names or {})
         self.lag = self.options.window - 1
-        self._explains = False
         self.reset()
 
     def reset(self) -> None:
-        """Forget all frames and objects."""
+        super().reset()
         self._frames = []
         self._shared = 0
         self._tracks = Tracks()
-        self._due = deque()
-        self._pictures = deque()
-        self._explanations: dict[str, Image] = {}
-        self._size = None
-        self._next_index = 0
 
     def explain(self) -> None:
-        """Keep with each result from now on where the network looked, for :attr:`explanation`."""
-        self._explains = True
+        """Keep with each result from now on where the network looked, for :attr:`explanations`.
 
-    @property
-    def explanation(self) -> Image | None:
-        """Attention of the last result as one strip of images, RGB (h, n w, 3).
-
-        The frame with its objects, as large as the network sees it; then the frame once for each object that
-        was found in its window, with what the query of the object attends to, in the order of the ids, rimmed
-        in its colour. None before the first result, and if :meth:`explain` was not called.
+        Under ``""``, or as :attr:`explanation`, is one strip of images: the frame with its objects, as large
+        as the network sees it, then the frame once for each object that was found in its window, with what
+        the query of the object attends to, in the order of the ids, rimmed in its colour. Of networks with
+        the encoder of SeqFormer there is ``-scales``, where it looks at each scale
+        (:func:`segue.sessions.encoder_pictures.draw_scales`), and where it relates frames ``-frames``, which
+        frames of the window it reads (:func:`segue.sessions.encoder_pictures.draw_frames`).
         """
-        return self._explanations.get("")
+        super().explain()
 
-    @property
-    def explanations(self) -> Mapping[str, Image]:
-        """The images of the last result by what their files end with, RGB (rows, columns, 3), uint8.
-
-        Under ``""`` is :attr:`explanation`. Of networks with the encoder of SeqFormer there is ``-scales``,
-        where it looks at each scale (:func:`segue.sessions.encoder_pictures.draw_scales`), and where it
-        relates frames ``-frames``, which frames of the window it reads
-        (:func:`segue.sessions.encoder_pictures.draw_frames`). Empty before the first result, and if
-        :meth:`explain` was not called.
-        """
-        return self._explanations
-
-    def step(
-        self, frame: FrameLike, prompts: IndexMask | Sequence[Prompt] | None = None
-    ) -> Segmentation | None:
-        """Take the next frame, and give the result that is due, if any.
-
-        Args:
-            frame: a :class:`segue.Frame`, or an image (H, W, 3), uint8 (array, tensor or PIL), which gets
-                the index after the last one.
-            prompts: None; instances are found without prompts.
-
-        Returns:
-            The result of the frame ``lag`` frames before; None for the first ``lag`` frames. Its mask is
-            (H, W), uint8, or uint16 where an object has an id above 255; 0 is background.
-
-        Raises:
-            SourceError: the frame has another size than those before.
-            PromptError: prompts were given; instances are found without.
-        """
-        frame = as_frame(frame, self._next_index)
-        if prompts is not None:
-            raise PromptError("instances are found without prompts; use segue track for objects of your own")
-        (height, width), (rows, columns) = frame.size, self._size or frame.size
-        if (height, width) != (rows, columns):
-            raise SourceError(
-                f"frame {frame.index} is {width}x{height}, but the frames before are {columns}x{rows}"
-            )
-        self._size, self._next_index = frame.size, frame.index + 1
+    def _take(self, frame: Frame) -> None:
         # A copy where nothing is resized: the caller may fill one array again and again.
         picture = np.array(resized(frame.image, self.options.short_side))
         self._frames.append(_Pending(frame.index, frame.time, frame.size, picture))
         if len(self._frames) == self.options.window:
             self._segment_window(keep=self.options.overlap)
-        return self._give() if self._due else None
 
-    def finish(self) -> Iterator[Segmentation]:
-        """The results that are still due after the last frame.
-
-        Returns:
-            An iterator over the results, in order of frames.
-        """
+    def _end(self) -> None:
         if len(self._frames) > self._shared:
             self._segment_window(keep=0)
-        while self._due:
-            yield self._give()
-
-    def _give(self) -> Segmentation:
-        if self._pictures:
-            self._explanations = self._pictures.popleft()
-        return self._due.popleft()
 
     def _config_fingerprint(self) -> dict[str, Any]:
         classes = self.options.classes
@@ -246,16 +183,16 @@ class InstanceSession(Checkpointable, Session):
             looks = network.attention(memory, decoded, queries[kept]).cpu().numpy()
         for t in range(self._shared, len(self._frames)):
             pending = self._frames[t]
-            self._due.append(self._segment(pending, masks[kept, t], ids, known))
+            result, pictures = self._segment(pending, masks[kept, t], ids, known), {}
             if looks is not None:
-                mask = self._due[-1].mask
+                mask = result.mask
                 pictures = {"": attention_strip(pending.picture, mask, looks[:, t], ids)}
                 # Of frames that are encoded alone each has its own.
                 encoder, number = (pending.attention, 0) if observer is None else (observer, t)
                 if encoder is not None:
                     images = [item.picture for item in self._frames]
                     pictures |= draw_encoder(encoder, number, pending.picture, images, mask, ids)
-                self._pictures.append(pictures)
+            self._due.append((result, pictures))
         self._frames = self._frames[len(self._frames) - keep :]
         self._shared = keep
 

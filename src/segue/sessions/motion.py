@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from segue.flow import DIS, FlowProvider, against_scene
 from segue.masks import measure, resize_mask
+from segue.models.geometry import ResizePadGeometry
 from segue.prompts.answers import MakePrompter, Prompts
 from segue.prompts.prompter import Prompter
 from segue.prompts.selection import Found, found_in
@@ -27,14 +28,7 @@ WEAKEST = 0.25  # moving regions with less than this share of the strongest one'
 
 
 class MotionDetector:
-    """Finds what moves against the scene in a frame and the next two, at most ``max_objects`` regions.
-
-    The flow from a frame to the next two is compared with the movement of the camera, a homography. What
-    moves has to do so on the way to both: flow is wrong where something is covered, and that is elsewhere
-    each time. It is also coarse at the edges of things; so a prompter (segue-prompt) draws the mask anew, and
-    then the tracker, used for nothing else, follows it to the next frame and back. Measured beside other ways
-    on first frames of DAVIS: docs/detection.md.
-    """
+    """Finds what moves against the scene in a frame and the next two, at most ``max_objects`` regions."""
 
     names: Mapping[int, str] = {}
     lookahead = 2
@@ -65,15 +59,11 @@ class MotionDetector:
 
         ``first``: RGB (H, W, 3), uint8.
         """
-        height, width = size = first.shape[:2]
+        size = first.shape[:2]
         if min(size) < LEAST_SIDE:
             return np.zeros(size, np.uint8)
-        scale = min(1.0, SHORT_SIDE / min(size))
-        small = max(1, round(width * scale)), max(1, round(height * scale))
-        begin, *ends = (
-            np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8)
-            for image in (first, *later)
-        )
+        geometry = ResizePadGeometry.of(size, SHORT_SIDE, 1)
+        begin, *ends = map(geometry.to_network, (first, *later))
         ways = [against_scene(self._flow(begin, end)) / count for count, end in enumerate(ends, start=1)]
         steady = np.min(ways, axis=0)
         strength = cv2.GaussianBlur(steady, (0, 0), SMOOTH)

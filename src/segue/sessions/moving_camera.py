@@ -67,11 +67,7 @@ def camera_motion(first: Shown, second: Shown) -> Homography | None:
 
 
 def camera_motion_by_ecc(first: Shown, second: Shown) -> Homography | None:
-    """The same by maximising the correlation of local structure (Evangelidis, Psarakis 2008).
-
-    It begins where the features lead and is accepted only if the images then differ less; without
-    features it begins with no motion, so that it follows scenes with few corners, too.
-    """
+    """The same by maximising the correlation of local structure (Evangelidis, Psarakis 2008)."""
     start = camera_motion(first, second)
     begin: Homography = np.asarray(np.eye(3) if start is None else np.linalg.inv(start), np.float64)
     one, other = (
@@ -155,21 +151,7 @@ def scene_around(current: Image, others: Sequence[tuple[Image, Mask, Homography]
 
 
 class CameraFollower(Stage):
-    """Brings context and scene onto the current frame where the camera pans.
-
-    The motion from each frame to the next is a homography, found outside of what was foreground. Context
-    frames are warped by the motions between them and the current frame; pixels without a source come from
-    the current frame, where nothing then seems to move. The scene is the median of past frames, warped as
-    well and without their foreground.
-
-    Args:
-        offsets: distances of the frames that the network looks at.
-        method: how motion is found: ``features`` (ORB and RANSAC), or ``ecc``, which refines it.
-        always: the camera is followed from the first frame on, and there is no other scene.
-
-    Raises:
-        SegueError: there is no such method.
-    """
+    """Brings context and scene onto the current frame where the camera pans."""
 
     name = "follow"
     _steps: dict[int, Homography | None] = checkpointed()
@@ -230,11 +212,7 @@ class CameraFollower(Stage):
         return current if matrix is None else seen_from(self._taken[index], matrix, current)
 
     def _past(self, scene: Scene) -> Scene:
-        """The empty scene as the current frame sees it: the current frame where nothing tells more.
-
-        Where fewer than :data:`LEAST_SEEN` frames lead here and the camera is followed while it pans, it is
-        ``scene``, so that following makes nothing worse.
-        """
+        """The empty scene as the current frame sees it: the current frame where nothing tells more."""
         current = self._taken[self._due]
         nowhere = np.zeros(current.shape[:2], np.uint8)
         indices = [index for index in (self._due - back for back in PAST) if index in self._taken]

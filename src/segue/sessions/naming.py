@@ -12,14 +12,7 @@ LEAST_OVERLAP = 0.4
 
 
 class ObjectNamer:
-    """Names objects of images by a detector that knows classes.
-
-    Args:
-        detector: finds objects of one image, and labels them.
-
-    Raises:
-        PromptError: the detector knows no classes.
-    """
+    """Names objects of images by a detector that knows classes."""
 
     def __init__(self, detector: Detector) -> None:
         if not detector.names:

@@ -30,18 +30,7 @@ ROUNDS = 2  # times that the network is asked: without and with what was foregro
 
 
 class Nearby:
-    """A video of a camera that pans, in which each frame is seen beside those up to 18 before and after it.
-
-    These are brought onto the frame by the motion of the camera, see
-    :class:`~segue.sessions.moving_camera.CameraFollower`, which knows the frames before alone: there
-    nothing is found on the first ones. What is found is averaged along the motion of each pixel, see
-    :func:`~segue.sessions.along_motion.along_motion`.
-
-    Args:
-        frames: RGB (H, W, 3), uint8, all of one size, in the order of time.
-        probe: what says which pixels are foreground.
-        past: distances, below 0, of the frames before that the network looks at.
-    """
+    """A video of a camera that pans, in which each frame is seen beside those before and after it."""
 
     def __init__(self, frames: Sequence[Image], probe: Probe, past: Sequence[int]) -> None:
         self._frames, self._probe, self._past = frames, probe, past

@@ -62,10 +62,7 @@ def whole_clip(
 
 
 def sure_results(records: Records, frames: Sequence[Frame], least: float) -> Iterator[Segmentation]:
-    """Entries of :func:`whole_clip` of at least a score, each frame drawn with the best on top.
-
-    The masks of the entries may be larger than the frames, where these were reduced as they were read.
-    """
+    """Entries of :func:`whole_clip` of at least a score, each frame drawn with the best on top."""
     shown = sorted((record for record in records if record["score"] >= least), key=lambda item: item["score"])
     for t, frame in enumerate(frames):
         mask = np.zeros(frame.size, np.uint8)
@@ -95,8 +92,7 @@ def clip_records(
 ) -> Records:
     """Entries for one clip, equal to the published inference.
 
-    The ``top`` best pairs of query and class count; there is no threshold and no suppression, and a query
-    without any pixel is left out. The frames are (1, 1, 3, H, W) each, ``size`` is that of the masks.
+    The frames are (1, 1, 3, H, W) each, ``size`` is that of the masks.
     """
     with weights_apart(network):
         memory = encode_frames(network, frames)
@@ -160,8 +156,6 @@ def as_tensor(images: Sequence[Image], device: torch.device, dtype: torch.dtype)
 def encode_frames(network: InstanceNetwork, frames: Iterable[Tensor]) -> Any:
     """Encode the frames of one clip.
 
-    Where frames do not see each other they are encoded one by one, in the memory of one.
-
     ``frames``: (1, 1, 3, H, W) each, float in [0, 1].
     """
     if network.relates_frames:
@@ -170,10 +164,7 @@ def encode_frames(network: InstanceNetwork, frames: Iterable[Tensor]) -> Any:
 
 
 def best_entries(logits: Tensor, top: int, allowed: Collection[int] | None = None) -> BestEntries:
-    """The ``top`` best (query, class) pairs of class logits (Q, classes), as in the official inference.
-
-    Only the class channels ``allowed`` may be found; None is all of them.
-    """
+    """The ``top`` best (query, class) pairs of class logits (Q, classes), as in the official inference."""
     scores = logits.float().sigmoid()
     classes = scores.shape[1]
     if allowed is not None:

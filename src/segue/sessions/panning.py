@@ -31,14 +31,7 @@ Small = npt.NDArray[np.uint8]  # a reduced image, RGB (h, w, 3)
 
 
 class PanDetector(Checkpointable):
-    """Adds up the steps of the camera over the last frames.
-
-    A step is found by phase correlation of small images, and counts if it explains half of what has
-    changed, see :func:`segue.sessions.align.support`: what moves before the scene is no camera. A camera pans
-    when it has gone far without coming back, most of its steps were found, and an image from before fits the
-    present one where the way leads, not where it lies: cars that fill the road, and leaves that sweep past
-    the lens, look like a step now and then. It pans until it has been at rest for a whole window.
-    """
+    """Adds up the steps of the camera over the last frames."""
 
     _seen: deque[Small] = checkpointed()
     _steps: deque[tuple[float, float]] = checkpointed()

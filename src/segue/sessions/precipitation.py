@@ -11,11 +11,12 @@ from collections import deque
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from segue.arrays import BoolArray, Float32Array, UInt8Array
+from segue.masks.pieces import Pieces
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import checkpointed
+from segue.sessions.empty_scene import median_of
 from segue.sessions.stages import Change, Stage, WorkFrame
 from segue.types import Image
 
@@ -38,13 +39,7 @@ _NEAR = np.ones((7, 7), np.uint8)
 
 
 class Precipitation(Stage):
-    """Looks whether it rains or snows, takes drops out of the frames, and the rest of them out of masks.
-
-    A drop is a small piece that is brighter than the median of the last frames and than the empty scene.
-    Objects that were found on the frame before are left alone; a small bright one that comes new is seen
-    three frames later. An impulse is known one frame after it: until the third frame of a scene, what has
-    changed in two thirds of the parts of the image may be rain, and small pieces do not count yet.
-    """
+    """Looks whether it rains or snows, takes drops out of the frames, and the rest of them out of masks."""
 
     name = "rain"
     _past: deque[Image] = checkpointed()
@@ -94,17 +89,14 @@ class Precipitation(Stage):
         """Probabilities without small pieces that were not there before, while it rains or snows."""
         found = foreground >= threshold
         streak = np.zeros(found.shape, np.uint8) if self._streak is None else self._streak
-        self._streak = np.where(found, np.minimum(streak, 254) + 1, 0).astype(np.uint8)
+        self._streak = (np.minimum(streak, 254) + np.uint8(1)) * found
         if not self.falls or not found.any():
             return foreground
         # Pieces that lie close together are one object, through which drops fall.
-        count, near = cv2.connectedComponents(cv2.dilate(found.view(np.uint8), _NEAR), connectivity=8)
-        pieces = np.where(found, near, 0).ravel()
-        area = np.bincount(pieces, minlength=count)
-        old = np.bincount(pieces, (self._streak > LASTS).ravel(), minlength=count)
+        near = Pieces.of(cv2.dilate(found.view(np.uint8), _NEAR) > 0)
+        area, old = near.count(found), near.count(found & (self._streak > LASTS))
         dropped = (area < LARGEST * found.size) & (old < LASTING * area)
-        dropped[0] = False
-        return np.where(dropped[near], np.float32(0), foreground)
+        return np.where(near.where(dropped), np.float32(0), foreground)
 
     def _count(self, before: UInt8Array, middle: UInt8Array, after: UInt8Array) -> None:
         """Count impulses of the middle one of three frames, grey, (H, W)."""
@@ -121,17 +113,14 @@ class Precipitation(Stage):
 
     def _without_drops(self, image: Image, picture: Image, hidden: BoolArray | None) -> Image:
         past = list(self._past)
-        usual = np.maximum(picture, _median((past * PAST)[:PAST] if len(past) < PAST else past))
+        usual = np.maximum(picture, median_of((past * PAST)[:PAST] if len(past) < PAST else past))
         drops = cv2.subtract(image, usual).max(axis=2) > STICKS_OUT
-        count, pieces, stats, _ = cv2.connectedComponentsWithStats(drops.view(np.uint8), connectivity=8)
+        pieces = Pieces.of(drops)
+        small = pieces.areas < LARGEST * drops.size
         if hidden is not None:
-            known = np.bincount(pieces[hidden], minlength=count) > 0
-        else:
-            known = np.zeros(count, bool)
-        small = (stats[:, cv2.CC_STAT_AREA] < LARGEST * drops.size) & ~known
-        small[0] = False
+            small &= pieces.count(hidden) == 0
         # The blurred rim of a drop is fainter than the drop.
-        covered = cv2.dilate(small[pieces].view(np.uint8), np.ones((3, 3), np.uint8))
+        covered = cv2.dilate(pieces.where(small).view(np.uint8), np.ones((3, 3), np.uint8))
         return np.where(covered[..., None] > 0, np.minimum(image, usual), image)
 
 
@@ -150,12 +139,3 @@ def _shares(levels: UInt8Array) -> Float32Array:
     wide = cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
     small = np.asarray(found - wide, np.float32)
     return np.asarray(cv2.resize(small, CELLS, interpolation=cv2.INTER_AREA), np.float32)
-
-
-def _median(frames: list[Image]) -> npt.NDArray[np.uint8]:
-    """Median of five arrays of one shape, by minima and maxima."""
-    a, b, c, d, e = frames
-    low, high = np.minimum(a, b), np.maximum(a, b)
-    low, other = np.maximum(low, np.minimum(c, d)), np.minimum(high, np.maximum(c, d))
-    low, high = np.minimum(low, other), np.maximum(low, other)
-    return np.asarray(np.maximum(low, np.minimum(high, e)), np.uint8)

@@ -95,9 +95,7 @@ def difference(reference: Float32Array, view: Float32Array, matrix: Movement) ->
 def support(reference: Float32Array, view: Float32Array, matrix: Movement) -> float:
     """In what share of the parts of an image a movement explains what has changed, 0 to 1.
 
-    Two normalised images, (h, w), are compared in 6 by 8 parts. What has a clear outline before plain or
-    restless ground, as a boat on water, takes a movement that is found over all pixels for itself; but it
-    fills few parts. Parts that differ with the movement or without it count, and at least half of all.
+    Two normalised images, (h, w), are compared in 6 by 8 parts.
     """
     still, shown = residual_of(reference, view, _IDENTITY)
     moved, reached = residual_of(reference, view, matrix)

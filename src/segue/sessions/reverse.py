@@ -16,7 +16,7 @@ import numpy as np
 from segue.errors import PromptError, SourceError
 from segue.masks import Rle, decode_rle, encode_rle, measure
 from segue.models.base import FramePrompts
-from segue.sessions.base import SessionState
+from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.passes import Passes
 from segue.sessions.track import TrackSession
 from segue.types import Frame, ObjectInfo, Prompt, RemovePrompt, Segmentation
@@ -38,24 +38,21 @@ class _Found:
     counts: str
 
 
-class ReversePass(Passes):
-    """The frames of a video for the pass forwards, after objects were followed backwards.
-
-    Args:
-        session: follows the objects; it is new again after the pass backwards.
-        source: the video, which can be read several times.
-        prompts: gives all prompts by frame index, once the first frame is known.
-    """
+class ReversePass(Checkpointable, Passes):
+    """The frames of a video for the pass forwards, after objects were followed backwards."""
 
     title: ClassVar[str] = "backwards"
+    _session: TrackSession = checkpointed()
+    _found: dict[int, tuple[_Found, ...]] = checkpointed()
+    _next: int | None = checkpointed()  # frame that comes next; None before the first one
+    _done: bool = checkpointed()
+    state_types = (_Found,)
 
     def __init__(
         self, session: TrackSession, source: Source, prompts: Callable[[Frame], PromptsByFrame]
     ) -> None:
         self._session, self._source, self._prompts = session, source, prompts
-        self._found: dict[int, tuple[_Found, ...]] = {}
-        self._next: int | None = None  # frame that comes next; None before the first one
-        self._done = False
+        self._found, self._next, self._done = {}, None, False
 
     def learning(self) -> Iterator[int]:
         """Follow the objects backwards; see :class:`segue.sessions.passes.Passes`."""
@@ -76,28 +73,8 @@ class ReversePass(Passes):
     def second(self) -> Iterator[Frame]:
         yield from self._source  # from when the first frame is asked for: the pass before closes the source
 
-    def state(self) -> SessionState:
-        found = [
-            [index, [[item.id, item.label, item.score, item.counts] for item in items]]
-            for index, items in self._found.items()
-        ]
-        values = {"found": found, "next": self._next, "done": self._done}
-        return SessionState.joined({"session": self._session.state(copy=False)}, values)
-
-    def restore(self, state: SessionState) -> None:
-        self._session.restore(state.part("session"))
-        self._found = {
-            int(index): tuple(_Found(int(i), label, score, counts) for i, label, score, counts in items)
-            for index, items in state.values["found"]
-        }
-        self._next = None if state.values["next"] is None else int(state.values["next"])
-        self._done = bool(state.values["done"])
-
     def complete(self, result: Segmentation) -> Segmentation:
-        """Put what was found backwards into a result of the pass forwards.
-
-        A pixel that an object has in ``result`` stays with it.
-        """
+        """Put what was found backwards into a result of the pass forwards."""
         found = self._found.get(result.index)
         if not found:
             return result

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import BoolArray, Float32Array, UInt8Array
+from segue.masks.pieces import Pieces
 from segue.sessions.background import MASK_ABOVE
 from segue.sessions.empty_scene import Scene, scene_planes
 from segue.types import Image
@@ -119,18 +120,16 @@ def _regions(mask: BoolArray) -> list[BoolArray]:
     """Connected regions of a mask, (H, W), without small ones."""
     joined = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_CLOSE, _JOIN)
     joined = cv2.morphologyEx(joined, cv2.MORPH_OPEN, _JOIN)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
-    order = np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:MOST_REGIONS]
-    return [np.asarray(labels == 1 + i) for i in order if stats[1 + i, cv2.CC_STAT_AREA] >= SMALLEST]
+    pieces = Pieces.of(joined > 0)
+    numbers = np.arange(len(pieces) + 1)
+    order = np.argsort(-pieces.areas, kind="stable")[:MOST_REGIONS]
+    return [pieces.where(numbers == i) for i in order if pieces.areas[i] >= SMALLEST]
 
 
 def _better(
     region: BoolArray, picture: Image, frames: Sequence[Image], support: Float32Array
 ) -> Image | None:
-    """The frame whose content of a region fits best into the image around it, if it fits clearly better.
-
-    It must have been there for some time, see :data:`RIVAL`.
-    """
+    """The frame whose content of a region fits best into the image around it, if it fits clearly better."""
     stays = [i for i, each in enumerate(support) if each[region].mean() >= RIVAL * len(frames)]
     rows, columns = (slice(max(0, at.min() - _AROUND), at.max() + 1 + _AROUND) for at in region.nonzero())
     part, around = region[rows, columns], picture[rows, columns]

@@ -14,15 +14,11 @@ Follow = Literal["always", "auto", "never"]
 
 
 class SceneEvents(Checkpointable):
-    """Gives the event of each frame, and whether the camera pans and is followed there.
-
-    Args:
-        follow: follow a camera always, while it pans (``auto``), or never.
-    """
+    """Gives the event of each frame; ``pans`` tells whether the camera pans and is followed there."""
 
     _changes: SceneChangeDetector = checkpointed()
     _pan: PanDetector = checkpointed()
-    _panned: bool = checkpointed()
+    pans: bool = checkpointed()
 
     def __init__(self, follow: Follow = "never") -> None:
         self._follow = follow
@@ -33,29 +29,27 @@ class SceneEvents(Checkpointable):
         """Frames of another video, or of another size."""
         self._changes.restart()
         self._pan.restart()
-        self._panned = False
+        self.pans = False
 
     @property
     def moving(self) -> float:
         """Share of the last frame that is not as on the frame before."""
         return self._changes.moving
 
-    def look(
-        self, image: Image, time: float, scene: Image | None, known: Change | None
-    ) -> tuple[Change, bool]:
-        """Take the next frame. ``image``: RGB (h, w, 3), uint8, as it was taken."""
+    def look(self, image: Image, time: float, scene: Image | None, known: Change | None) -> Change:
+        """Take the next frame, RGB (h, w, 3), uint8, as it was taken, and tell what happens on it."""
         pans = self._follow == "always" or (self._follow == "auto" and self._pan.look(image))
         event = self._event(self._changes.look(image, time), image, scene, known, pans=pans)
         if event is not Change.none and self._follow == "auto":
             self._pan.restart()
             pans = self._pan.look(image)
-        self._panned = pans
-        return event, pans
+        self.pans = pans
+        return event
 
     def _event(
         self, seen: Change, image: Image, scene: Image | None, known: Change | None, *, pans: bool
     ) -> Change:
-        if self._panned and not pans:  # what was known before the camera panned lies elsewhere
+        if self.pans and not pans:  # what was known before the camera panned lies elsewhere
             return Change.scene
         if known in (Change.scene, Change.light):
             return known

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
@@ -16,8 +17,6 @@ from segue.arrays import UInt8Array
 from segue.layers.running import prepare_for_inference, weights_apart
 from segue.models.base import (
     PLAIN_STAGES,
-    ExplainedFlow,
-    ExplainedNetwork,
     Features,
     ForegroundNetwork,
     foreground_capabilities,
@@ -52,6 +51,8 @@ class Segmenter(Protocol):
         restorable: whether :meth:`state` holds all that it knows.
         past: distances, below 0, of the frames before that it looks at.
         stages: names of the rules of a session that it runs with, see :mod:`segue.sessions.stage_list`.
+        explains: whether it keeps what each result was made of as ``explanation``, if it can tell.
+        explanation: that of the last result.
     """
 
     name: str
@@ -63,6 +64,8 @@ class Segmenter(Protocol):
     restorable: bool = True
     past: tuple[int, ...] = ()
     stages: tuple[str, ...] = PLAIN_STAGES
+    explains: bool = False
+    explanation: Explanation = Explanation()
 
     def step(self, image: Image, scene: Scene, plane: UInt8Array | None = None) -> Maps | None:
         """Take the next frame.
@@ -132,6 +135,16 @@ class Segmenter(Protocol):
         return
 
 
+@dataclass(slots=True, eq=False)
+class _Taken:
+    """A frame with what it brings, (h, w, 3) and (h, w) or (h, w, gaps), and what is computed of it once."""
+
+    image: Image
+    plane: UInt8Array | None
+    pixels: Tensor | None = field(default=None, compare=False)
+    features: dict[str, Features] = field(default_factory=dict, compare=False)
+
+
 class NetworkSegmenter(Checkpointable, Segmenter):
     """Runs a foreground network frame by frame; each frame is encoded once for each of its roles.
 
@@ -144,12 +157,10 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         fast: bfloat16 on GPUs and processors that are faster with it.
     """
 
-    _images: dict[int, Image] = checkpointed()
-    _planes: dict[int, UInt8Array] = checkpointed()
+    _taken: dict[int, _Taken] = checkpointed()
     _seen: int = checkpointed()
     _due: int = checkpointed()
-    explains = False
-    """Whether what each result was made of is kept as :attr:`explanation`, for networks that tell it."""
+    state_types = (_Taken,)
 
     def __init__(
         self,
@@ -176,10 +187,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         self.restart()
 
     def restart(self) -> None:
-        self._images = {}
-        self._planes = {}
-        self._pixels: dict[int, Tensor] = {}
-        self._features: dict[tuple[int, str], Features] = {}
+        self._taken = {}
         self.explanation = Explanation()
         self._seen = self._due = 0
         self._backgrounds: deque[tuple[Scene, Features]] = deque(maxlen=3)  # sharp, and blurred like frames
@@ -206,9 +214,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         Returns:
             Maps of the frame ``lag`` frames before, or None if there is none.
         """
-        self._images[self._seen] = image
-        if plane is not None:
-            self._planes[self._seen] = plane
+        self._taken[self._seen] = _Taken(image, plane)
         self._seen += 1
         return self._decode(scene, tone, context) if self._seen > self._due + self.lag else None
 
@@ -241,9 +247,8 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         network, t = self._network, self._due
         if tone != self._tone:  # what was encoded before has another contrast
             self._tone = tone
-            self._features.clear()
-            self._pixels.clear()
-        last, image = self._seen - 1, self._images[t]
+            self._taken = {i: _Taken(each.image, each.plane) for i, each in self._taken.items()}
+        last, image = self._seen - 1, self._taken[t].image
         height, width = image.shape[:2]
         with weights_apart(network):
             current = self._encoded(t, network.current)
@@ -256,29 +261,12 @@ class NetworkSegmenter(Checkpointable, Segmenter):
             background = self._encoded_background(scene)
             logits = network.decode(current, context, background, self._padded((height, width)))
         if self.explains:
-            self.explanation = self._explained(current, context, background)
+            shown = current, context, background, self._taken[t].plane
+            self.explanation = Explanation.of(network, self._capabilities, *shown)
         self._due += 1
-        self._evict(self._due - self._reach)
+        first = self._due - self._reach
+        self._taken = {i: each for i, each in self._taken.items() if i >= first}
         return self._maps(logits, (height, width))
-
-    def _explained(
-        self, current: Features, context: Sequence[Features], background: Features | None
-    ) -> Explanation:
-        """Network output for the due frame, without padding."""
-        able, found = self._capabilities, Explanation()
-        if able.context_maps:
-            maps = cast(ExplainedNetwork, self._network).context_maps(current, context, background)
-            found.context = [each[0].float().cpu().numpy() for each in maps]
-        if able.explains_flow:
-            network = cast(ExplainedFlow, self._network)
-            motion, scales = network.explain_flow(current, context, background)
-            found.motion = [each[0].movedim(0, -1).float().cpu().numpy() for each in motion]
-            plane = self._planes.get(self._due)
-            found.lengths = None if plane is None else np.float32(np.atleast_3d(plane)) / 255
-            found.filtered = [each.filtered[0].float().abs().mean(0).cpu().numpy() for each in scales]
-            weights = [each.attention for each in scales if each.attention is not None]
-            found.attention = [each[0].float().mean(0).cpu().numpy() for each in weights]
-        return found
 
     @staticmethod
     def _maps(logits: Tensor, size: tuple[int, int]) -> Maps:
@@ -296,16 +284,16 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         ]
 
     def _encoded(self, index: int, role: str) -> Features:
-        key = index, role
-        if key not in self._features:
+        """Features of a frame in a role, which are computed once."""
+        taken, network = self._taken[index], self._network
+        if role not in taken.features:
             beside = {}
-            if self.extra is not None and role == self._network.current and index in self._planes:
-                plane = np.atleast_3d(self._planes[index]).transpose(2, 0, 1)
-                beside[self.extra] = self._tensor(plane)
-            if index not in self._pixels:
-                self._pixels[index] = self._prepared(_toned(self._images[index], self._tone))
-            self._features[key] = self._network.encode(self._pixels[index], role, **beside)
-        return self._features[key]
+            if self.extra is not None and role == network.current and taken.plane is not None:
+                beside[self.extra] = self._tensor(np.atleast_3d(taken.plane).transpose(2, 0, 1))
+            if taken.pixels is None:
+                taken.pixels = self._prepared(_toned(taken.image, self._tone))
+            taken.features[role] = network.encode(taken.pixels, role, **beside)
+        return taken.features[role]
 
     def _encoded_background(self, scene: Scene) -> Features | None:
         if self._network.background is None:
@@ -326,14 +314,8 @@ class NetworkSegmenter(Checkpointable, Segmenter):
 
     def _tensor(self, planes: npt.NDArray[np.uint8]) -> Tensor:
         """Planes (C, h, w) as the network takes them, (1, C, h, w) in [0, 1]."""
-        return self._extended(torch.from_numpy(planes.copy()).to(self._device, self._dtype)[None].div_(255))
-
-    def _evict(self, first: int) -> None:
-        """Forget what lies before the first frame that a later result looks at."""
-        self._images = {i: image for i, image in self._images.items() if i >= first}
-        self._planes = {i: plane for i, plane in self._planes.items() if i >= self._due}
-        self._pixels = {i: pixels for i, pixels in self._pixels.items() if i >= first}
-        self._features = {key: found for key, found in self._features.items() if key[0] >= first}
+        known = torch.from_numpy(planes.copy()).to(self._device, self._dtype)[None].div_(255)
+        return extended(known, self._network.size_multiple)
 
     def _padded(self, size: tuple[int, int]) -> tuple[int, int]:
         return padded_size(size, self._network.size_multiple)
@@ -343,11 +325,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         # A copy, because PyTorch complains of images that are read-only.
         pixels = torch.from_numpy(np.array(image, order="C")).to(self._device, non_blocking=True)
         frames = pixels[None].permute(0, 3, 1, 2).to(self._dtype).div_(255)
-        return self._extended(frames).contiguous(memory_format=torch.channels_last)
-
-    def _extended(self, planes: Tensor) -> Tensor:
-        """Planes (1, C, h, w) whose border is repeated up to a size that fits the network."""
-        return extended(planes, self._network.size_multiple)
+        return extended(frames, self._network.size_multiple).contiguous(memory_format=torch.channels_last)
 
 
 def _toned(image: Image, tone: Tone | None) -> Image:

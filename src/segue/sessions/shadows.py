@@ -33,12 +33,7 @@ class Shadows(Stage):
 
 
 def without_shadows(maps: Float32Array, threshold: float, image: Image, scene: Image) -> Float32Array:
-    """Probabilities of foreground and shadow without foreground that is shadow.
-
-    A shadow takes away a part of the light and keeps the colours of the ground (Horprasert, Harwood and
-    Davis, "A statistical approach for real-time robust background subtraction and shadow detection", 1999).
-    Dark clothes before a grey wall do the same, so that this counts only where the network finds shadow more
-    probable than foreground.
+    """Probabilities of foreground and shadow without the shadow in it (Horprasert et al., 1999).
 
     ``maps``: foreground and shadow, (2, h, w), float32 in [0, 1]; ``image``: the frame, RGB (h, w, 3), uint8;
     ``scene``: the empty scene, RGB (h, w, 3), uint8; returns (2, h, w), float32, with foreground 0 where
@@ -48,9 +43,10 @@ def without_shadows(maps: Float32Array, threshold: float, image: Image, scene: I
     likely = (foreground >= threshold) & (shadow > foreground)
     if not likely.any():
         return maps
-    ratios = (image[likely] + np.float32(BLACK)) / (scene[likely] + np.float32(BLACK))
-    light = ratios.mean(axis=1)
-    is_shadow = (light > DARKEST) & (light < LIGHTEST) & (np.ptp(ratios, axis=1) < COLOURS)
+    pixels, empty = (np.ascontiguousarray(each[likely].T) for each in (image, scene))
+    ratios = (pixels + np.float32(BLACK)) / (empty + np.float32(BLACK))
+    light = ratios.mean(axis=0)
+    is_shadow = (light > DARKEST) & (light < LIGHTEST) & (np.ptp(ratios, axis=0) < COLOURS)
     likely[likely] = is_shadow
     opened = cv2.morphologyEx(likely.view(np.uint8), cv2.MORPH_OPEN, OPEN) > 0
     if not opened.any():

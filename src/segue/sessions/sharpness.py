@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -49,7 +50,15 @@ class Blur:
         """An image or plane, (H, W, 3) or (H, W), with this blur."""
         if self.spread:
             return np.asarray(cv2.GaussianBlur(picture, (0, 0), self.spread))
-        return np.asarray(cv2.filter2D(picture, -1, motion_kernel(self.right, self.down)))
+        # Few places of the kernel count, while OpenCV filters with large kernels by Fourier transforms.
+        kernel, total = motion_kernel(self.right, self.down), np.zeros(picture.shape, np.float32)
+        (height, width), reach = picture.shape[:2], len(kernel) // 2
+        wide = cv2.copyMakeBorder(picture, reach, reach, reach, reach, cv2.BORDER_REFLECT_101)
+        wide = wide.astype(np.float32)
+        for row, column in np.argwhere(kernel).tolist():
+            part = wide[row : row + height, column : column + width]
+            cv2.scaleAdd(part, float(kernel[row, column]), total, total)
+        return total if picture.dtype == np.float32 else np.rint(total).astype(picture.dtype)
 
     def scaled(self, factor: float) -> Blur:
         """The same blur in an image that is larger by a factor."""
@@ -76,6 +85,7 @@ class ReferenceBlur(Stage):
             frame.scene = blur.of_scene(background.scene)
 
 
+@lru_cache(maxsize=1)
 def motion_kernel(right: float, down: float) -> Kernel:
     """Kernel of a straight motion of so many pixels, (k, k)."""
     half = int(np.ceil(max(abs(right), abs(down)) / 2)) + 1
@@ -94,10 +104,6 @@ def motion_kernel(right: float, down: float) -> Kernel:
 def relative_blur(image: Image, scene: Image, hidden: npt.NDArray[np.bool_] | None) -> Blur | None:
     """By what the frame is less sharp than the empty scene, or None if it is as sharp.
 
-    Along the motion of an exposure a frame loses the energy of its edges: the direction is the one in which
-    the ratio of the structure tensors (Förstner and Gülch, 1987) of frame and scene is least. The length is
-    the one after which the scene differs least from the frame.
-
     ``image``: RGB (H, W, 3), uint8, aligned with the scene; ``hidden``: (H, W), true where something is in
     front of the scene.
     """
@@ -111,7 +117,7 @@ def relative_blur(image: Image, scene: Image, hidden: npt.NDArray[np.bool_] | No
     own, other = _tensor(frame, open_), _tensor(still, open_)
     if other[0, 0] + other[1, 1] < _LEAST_ENERGY:
         return None
-    # The least ratio of u'Au to u'Bu is an eigenvalue of B^-1 A.
+    # Of structure tensors (Förstner, Gülch 1987) the least ratio of u'Au to u'Bu is an eigenvalue of B^-1 A.
     ratios, directions = np.linalg.eig(np.linalg.solve(other + 1e-3 * np.trace(other) * np.eye(2), own))
     least = int(np.argmin(ratios.real))
     if ratios.real[least] >= LESS_SHARP:

@@ -13,14 +13,12 @@ import numpy.typing as npt
 from segue.arrays import BoolArray, Float32Array, UInt8Array
 from segue.errors import ResumeError
 from segue.sessions.base import Checkpointable, SessionState
-from segue.types import Image, Segmentation
+from segue.types import Image
 
 if TYPE_CHECKING:
     from segue.sessions.backgrounds import Background
     from segue.sessions.contrast import Tone
     from segue.sessions.empty_scene import Scene
-
-NO_IMAGE: Image = np.empty((0, 0, 3), np.uint8)
 
 
 class Change(Enum):
@@ -47,7 +45,6 @@ class WorkFrame:
         known: whether the foreground is known from a pass before.
         empty: whether the mask stays empty, because the session warms up.
         maps: probabilities (C, h, w), float32, foreground first; None before the network has seen the frame.
-        result: the segmentation; the images of the frame are gone then.
         picture: explanation of the result, if it is kept.
         event: what happened to the image as a whole.
         moving: share of the image that is not as on the frame before.
@@ -56,7 +53,6 @@ class WorkFrame:
         tone: contrast in which the network sees the frame and those beside it.
         context: frames beside it by their distance, brought onto it; None takes them as they are.
         learned: probability of pixels that the background must not learn, (h, w); None takes ``maps``.
-        mask: where that is high, (h, w).
     """
 
     index: int
@@ -69,7 +65,6 @@ class WorkFrame:
     known: bool = False
     empty: bool = False
     maps: Float32Array | None = None
-    result: Segmentation | None = None
     picture: Image | None = None
     event: Change = field(default=Change.none, compare=False)
     moving: float = field(default=0.0, compare=False)
@@ -78,7 +73,6 @@ class WorkFrame:
     tone: Tone | None = field(default=None, compare=False)
     context: Mapping[int, Image] | None = field(default=None, compare=False)
     learned: Float32Array | None = field(default=None, compare=False)
-    mask: BoolArray | None = field(default=None, compare=False)
 
     @property
     def foreground(self) -> Float32Array:
@@ -139,9 +133,6 @@ class StageList:
     def __iter__(self) -> Iterator[Stage]:
         return iter(self._stages.values())
 
-    def __reversed__(self) -> Iterator[Stage]:
-        return reversed(self._stages.values())
-
     @property
     def names(self) -> list[str]:
         """Names in the order of the list."""
@@ -151,6 +142,26 @@ class StageList:
         """Tell all stages."""
         for stage in self:
             stage.reset(event)
+
+    def arrive(self, frame: WorkFrame, background: Background) -> None:
+        """Show all stages the next frame, the outermost first."""
+        for stage in self:
+            stage.arrive(frame, background)
+
+    def before(self, frame: WorkFrame, background: Background) -> None:
+        """Have all stages prepare a frame for the network, the outermost first."""
+        for stage in self:
+            stage.before(frame, background)
+
+    def after(self, frame: WorkFrame, background: Background) -> None:
+        """Have all stages change the probabilities of a frame, the outermost last."""
+        for stage in reversed(self._stages.values()):
+            stage.after(frame, background)
+
+    def result(self, frame: WorkFrame, background: Background) -> None:
+        """Have all stages change the result of a frame, the outermost last."""
+        for stage in reversed(self._stages.values()):
+            stage.result(frame, background)
 
     def state(self, *, copy: bool = True) -> SessionState:
         """States of all stages by name."""

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import Float32Array
+from segue.masks.pieces import Pieces
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import checkpointed
 from segue.sessions.empty_scene import Scene
@@ -20,12 +21,7 @@ PART = 0.5  # share of a piece that the network itself must take for foreground,
 
 
 class StationaryObjects(Stage):
-    """Keeps the probability of a pixel that neither changes nor looks like the empty scene.
-
-    A network that sees changes gives up parts of an object that stops, those first that look like the scene.
-    A pixel is held only while the network takes most of its piece for foreground. The threshold is the
-    network's.
-    """
+    """Keeps the probability of a pixel that neither changes nor looks like the empty scene."""
 
     name = "stationary"
     _before: Image | None = checkpointed()
@@ -62,12 +58,9 @@ class StationaryObjects(Stage):
 
     def _held_where_seen(self, own: Float32Array, held: Float32Array) -> Float32Array:
         """``held`` in pieces most of which are foreground to the network itself, else ``own``."""
-        sure = (held > SURE).view(np.uint8)
-        count, pieces, stats, _ = cv2.connectedComponentsWithStats(sure, connectivity=8)
-        found = np.bincount(pieces[own >= self._threshold], minlength=count)
-        seen = found > PART * stats[:, cv2.CC_STAT_AREA]
-        seen[0] = False
-        return np.where(seen[pieces], held, own)
+        pieces = Pieces.of(held > SURE)
+        seen = pieces.count(own >= self._threshold) > PART * pieces.areas
+        return np.where(pieces.where(seen), held, own)
 
     def _smooth(self, scene: Scene) -> Image:
         if self._scene is None or self._scene[0] is not scene:

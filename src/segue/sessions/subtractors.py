@@ -139,11 +139,7 @@ class BackgroundDifference(Segmenter):
 
 
 class Envelope(BackgroundDifference):
-    """Foreground is what leaves the temporal 10-90 % quantile range of its pixel.
-
-    Nothing that waves, flickers or glitters leaves it; what was often there does not either. The threshold
-    is levels outside of the range.
-    """
+    """Foreground is what leaves the temporal 10-90 % quantile range of its pixel."""
 
     name = "envelope"
 
@@ -189,6 +185,8 @@ class SubtractorBackground(Background):
         subtractor: it gets all frames, without masks.
         every: the image changes every this many frames.
     """
+
+    restorable = False
 
     def __init__(self, subtractor: Subtractor, *, every: int = 9) -> None:
         self._subtractor = subtractor

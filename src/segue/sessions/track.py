@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -14,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from segue.errors import ArgumentError, PromptError, SourceError
+from segue.errors import ArgumentError, PromptError
 from segue.inputs import kind_of
 from segue.layers.running import prepare_for_inference, to_cpu, weights_apart
 from segue.masks import measure
@@ -28,19 +27,18 @@ from segue.models.base import (
 )
 from segue.prompts import MakePrompter, Prompter, prompter_of, resolve
 from segue.prompts.given import PromptsLike, as_prompts
-from segue.sessions.base import Session, SessionState, as_state
+from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.networks import track_network
+from segue.sessions.scores import expected_overlap, with_first
+from segue.sessions.session import Session, check_size
 from segue.types import Frame, ObjectInfo, PointPrompt, Segmentation
 from segue.video.readers import FrameLike, as_frame
 from segue.weights.identity import WeightsIdentity
 
 MAX_OBJECTS = 1000
 
-FIRST_WEIGHT = 0.25
-"""Calibration of the predicted IoU of a first mask, see :func:`with_first`; from the development videos."""
 
-
-class TrackSession(Session):
+class TrackSession(Checkpointable, Session):
     """Follows objects; frames go in one by one, results come out at once.
 
     Objects can be added, corrected or removed on any frame. A corrected object takes the new mask from there
@@ -65,6 +63,11 @@ class TrackSession(Session):
         >>> for image in images:
         ...     result = session.step(image)
     """
+
+    _labels: dict[int, str | None] = checkpointed()
+    _first: dict[int, float] = checkpointed()  # predicted IoU of the masks that a prompter made
+    _size: tuple[int, int] | None = checkpointed()
+    _next_index: int = checkpointed()
 
     def __init__(
         self,
@@ -100,10 +103,8 @@ class TrackSession(Session):
     def reset(self) -> None:
         """Forget all objects and frames."""
         self.tracker.reset()
-        self._labels: dict[int, str | None] = {}
-        self._first: dict[int, float] = {}  # predicted IoU of the masks that a prompter made
-        self._size: tuple[int, int] | None = None
-        self._next_index = 0
+        self._labels, self._first = {}, {}
+        self._size, self._next_index = None, 0
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -241,10 +242,7 @@ class TrackSession(Session):
         tensors, tracker = self.tracker.state()
         if copy:
             tensors = {name: value.to("cpu", copy=True) for name, value in tensors.items()}
-        labels = [[i, label] for i, label in self._labels.items()]
-        values = {**self._config_fingerprint(), "tracker": tracker, "labels": labels, "size": self._size}
-        values["next_index"], values["first"] = self._next_index, list(self._first.items())
-        return SessionState(tensors, values)
+        return SessionState(tensors, {**super().state().values, "tracker": tracker})
 
     @torch.inference_mode()
     def restore(self, state: SessionState) -> None:
@@ -256,14 +254,11 @@ class TrackSession(Session):
         Raises:
             CheckpointError: it was saved with another network, weights, schedule or precision.
         """
-        as_state(state).require(self._config_fingerprint())
+        super().restore(state)
+        self.tracker.restore(state.tensors, state.values["tracker"])
+
+    def _reset_transient_state(self) -> None:
         self.reset()
-        values = state.values
-        self._labels = {int(i): label for i, label in values["labels"]}
-        self._first = {int(i): float(iou) for i, iou in values["first"]}
-        self._size = tuple(values["size"]) if values["size"] else None
-        self._next_index = int(values["next_index"])
-        self.tracker.restore(state.tensors, values["tracker"])
 
     def _config_fingerprint(self) -> dict[str, Any]:
         return {
@@ -282,11 +277,7 @@ class TrackSession(Session):
         Raises:
             SourceError: the frame has another size than those before.
         """
-        if self._size is not None and self._size != frame.size:
-            (height, width), (rows, columns) = frame.size, self._size
-            raise SourceError(
-                f"frame {frame.index} is {width}x{height}, but the frames before it are {columns}x{rows}"
-            )
+        check_size(frame, self._size)
 
     def resolve(self, frame: Frame, given: PromptsLike) -> FramePrompts:
         """Make masks of the prompts for the next frame, without taking it.
@@ -350,35 +341,9 @@ def expanded(kept: Tensor, expand: Callable[[Tensor], Tensor] | None) -> npt.NDA
 
 
 def largest(planes: Tensor) -> tuple[Tensor, Tensor]:
-    """Largest value and its plane at each pixel, (K, H, W) → (H, W) and (H, W) int16; the first of equals.
-
-    One plane after the other is several times as fast as PyTorch's maximum over all of them.
-    """
+    """Largest value and its plane at each pixel, (K, H, W) → (H, W) and (H, W) int16; the first of equals."""
     best, place = planes[0].clone(), torch.zeros(planes.shape[1:], dtype=torch.int16, device=planes.device)
     for number, plane in enumerate(planes[1:], 1):
         place.masked_fill_(plane > best, number)
         torch.maximum(best, plane, out=best)
     return best, place
-
-
-def expected_overlap(inside: float, total: float, area: int, confidence: tuple[float, float]) -> float:
-    """IoU of a predicted mask with the truth that its probabilities let one expect, in [0, 1].
-
-    Were every pixel the object's with its own probability and apart from the others, the intersection would
-    be ``inside``, the sum of its probabilities inside the mask, and the union ``area + total - inside`` on
-    average, ``total`` being their sum over the image. Networks are overconfident; the log-odds
-    of that quotient are therefore scaled and shifted, as measured on videos that the network had not seen.
-    """
-    share = min(max(inside / (area + max(total - inside, 0.0)), 1e-6), 1 - 1e-6)
-    factor, offset = confidence
-    against: float = ((1 - share) / share) ** factor
-    return 1 / (1 + math.exp(-offset) * against)
-
-
-def with_first(score: float, first: float | None) -> float:
-    """Expected IoU of a mask tracked from a prompter's mask.
-
-    A tracker follows a wrong mask as surely as a right one. The prompter knows more of that, though little,
-    so that the geometric mean counts what tracking says three times.
-    """
-    return score if first is None else float(score ** (1 - FIRST_WEIGHT) * first**FIRST_WEIGHT)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -85,32 +84,8 @@ class FilmMarks(Checkpointable):
             )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Waiting:
-    """A frame after something has happened that may be a cut: its index, and it at the working size."""
-
-    index: int
-    image: Image
-
-
 class SceneLearner(Checkpointable):
-    """The first pass: takes the frames of a video, and learns the empty scene of each part of it.
-
-    A part ends at a cut, where the light is switched, or after 6000 frames. What seems to be a cut counts
-    only between twelve frames on either side without another one: leaves that sweep past the lens seem to be
-    one again and again. Of each part 64 frames at most are kept, evenly spread, each with those before it
-    that the segmenter looks at. A camera that pans sees no one empty scene: where it does in a piece of 128
-    frames, a part begins in which each frame is looked at beside those near it, see
-    :class:`segue.sessions.nearby.Nearby`, and another one with the first piece in which it does not.
-
-    Args:
-        segmenter: what says which pixels are foreground, given an empty scene.
-        short_side: as in :class:`segue.sessions.foreground.ForegroundSession`.
-        without: names of stages to leave out, as in the session.
-
-    Raises:
-        SegueError: the segmenter does not look at the empty scene, or looks at something else as well.
-    """
+    """The first pass: takes the frames of a video, and learns the empty scene of each part of it."""
 
     scenes: FilmScenes = checkpointed()
     marks: FilmMarks = checkpointed()
@@ -127,12 +102,12 @@ class SceneLearner(Checkpointable):
     _every: int = checkpointed()
     _quiet: int = checkpointed()
     _doubtful: str = checkpointed()
-    _waiting: list[_Waiting] = checkpointed()
+    _waiting: dict[int, Image] = checkpointed()  # frames after something that may be a cut
     _pan: PanDetector = checkpointed()
     _pans: bool = checkpointed()
     _piece: dict[int, Image] = checkpointed()
     _before: dict[int, Image] = checkpointed()
-    state_types = (ResizePadGeometry, Sample, _Waiting)
+    state_types = (ResizePadGeometry, Sample)
 
     def __init__(
         self, segmenter: Segmenter, *, short_side: int | None, without: Collection[str] = ()
@@ -152,7 +127,7 @@ class SceneLearner(Checkpointable):
         self._first, self._begun_by, self._frames, self._every = None, Change.none.value, 0, 1
         # Frames since the last thing that seemed to be a cut; what it was, and the frames since, while nobody
         # knows whether it is one.
-        self._quiet, self._doubtful, self._waiting = QUIET, Change.none.value, []
+        self._quiet, self._doubtful, self._waiting = QUIET, Change.none.value, {}
         # The piece so far, the end of the one before it if the camera panned there, and whether it pans in
         # the part that the pieces before are.
         self.while_panning, self._piece, self._before = {}, {}, {}
@@ -167,15 +142,15 @@ class SceneLearner(Checkpointable):
         change = self._watch.look(image, frame.time)
         if change in (Change.scene, Change.light):
             may_be, before = self._quiet >= QUIET, self._waiting
-            self._waiting, self._quiet = [], 0
-            for each in before:  # what seemed to be a cut before was none
-                self._learn(each.index, each.image)
+            self._waiting, self._quiet = {}, 0
+            for index, earlier in before.items():  # what seemed to be a cut before was none
+                self._learn(index, earlier)
             self._doubtful = change.value if may_be else Change.none.value
         self._quiet += 1
         if Change(self._doubtful) is Change.none:
             self._learn(frame.index, image)
             return
-        self._waiting.append(_Waiting(frame.index, image))
+        self._waiting[frame.index] = image
         if len(self._waiting) >= QUIET:
             self._cut()
 
@@ -199,9 +174,9 @@ class SceneLearner(Checkpointable):
         self._begun_by, self._doubtful = self._doubtful, Change.none.value
         if self._aligner is not None and Change(self._begun_by) is Change.scene:
             self._aligner.restart()
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            self._learn(each.index, each.image)
+        waiting, self._waiting = self._waiting, {}
+        for index, image in waiting.items():
+            self._learn(index, image)
 
     def _learn(self, index: int, image: Image) -> None:
         """Look at the next frame of the part."""
@@ -289,13 +264,7 @@ class SceneLearner(Checkpointable):
 
 
 class TwoPasses(Passes):
-    """The frames of a video for the second pass; the first one is made when they are asked for.
-
-    Args:
-        learner: what makes the first pass.
-        frames: gives the frames of the video from the beginning, each time.
-        background: gets the learnt scenes.
-    """
+    """The frames of a video for the second pass; the first one is made when they are asked for."""
 
     def __init__(
         self, learner: SceneLearner, frames: Callable[[], Iterable[Frame]], background: LearntBackground

@@ -1,0 +1,72 @@
+"""Connected pieces of a mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.arrays import BoolArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pieces:
+    """The pieces of a mask, 8-connected, with the numbers from 1 on; 0 is what belongs to none.
+
+    Attributes:
+        labels: the number of the piece of each pixel, (h, w), inside the window alone.
+        areas: pixels of each piece by its number, (n + 1,), 0 for number 0.
+        boxes: left, top, width and height of each piece in the window, (n + 1, 4).
+        window: the part of the image that holds all pieces.
+        size: height and width of the image.
+    """
+
+    labels: npt.NDArray[np.int32]
+    areas: npt.NDArray[np.int32]
+    boxes: npt.NDArray[np.int32]
+    window: tuple[slice, slice]
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, mask: BoolArray) -> Pieces:
+        """Find the pieces of a mask, (H, W)."""
+        plane = mask.view(np.uint8)
+        left, top, width, height = cv2.boundingRect(plane)
+        # From even places on: OpenCV numbers pieces by blocks of 2x2 pixels.
+        window = slice(top & ~1, top + height), slice(left & ~1, left + width)
+        if not width:
+            nothing = np.zeros((1, 5), np.int32)
+            return cls(np.zeros((0, 0), np.int32), nothing[:, 4], nothing[:, :4], window, plane.shape)
+        _, found, stats, _ = cv2.connectedComponentsWithStats(plane[window], connectivity=8)
+        labels, table = np.asarray(found, np.int32), np.asarray(stats, np.int32)
+        table[0, cv2.CC_STAT_AREA] = 0
+        return cls(labels, table[:, cv2.CC_STAT_AREA], table[:, :4], window, plane.shape)
+
+    def __len__(self) -> int:
+        return len(self.areas) - 1
+
+    def count(self, mask: BoolArray) -> npt.NDArray[np.intp]:
+        """In how many of its pixels each piece lies in another mask, (H, W), by number."""
+        found = np.bincount(self.labels[mask[self.window]], minlength=len(self.areas))
+        found[0] = 0
+        return found
+
+    def where(self, chosen: BoolArray) -> BoolArray:
+        """Mask of the pieces whose numbers are chosen, (H, W)."""
+        mask = np.zeros(self.size, np.bool_)
+        mask[self.window] = (chosen & (self.areas > 0))[self.labels]
+        return mask
+
+    def around(self, number: int, margin: int) -> tuple[tuple[slice, slice], BoolArray]:
+        """The part of the image with a piece and so many pixels around it, and the piece there, (h, w)."""
+        left, top, width, height = (int(side) for side in self.boxes[number])
+        box = slice(top, top + height), slice(left, left + width)
+        top, left = top + self.window[0].start, left + self.window[1].start
+        rows = slice(max(0, top - margin), min(top + height + margin, self.size[0]))
+        columns = slice(max(0, left - margin), min(left + width + margin, self.size[1]))
+        piece = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.bool_)
+        row, column = top - rows.start, left - columns.start
+        piece[row : row + height, column : column + width] = self.labels[box] == number
+        return (rows, columns), piece

@@ -1,0 +1,205 @@
+"""The interface of all sessions, and what those share that find objects by themselves."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import wraps
+from typing import Any, ClassVar, NoReturn, Protocol
+
+from segue.errors import PromptError, SegueError, SourceError
+from segue.sessions.base import Checkpointable, SessionState, checkpointed
+from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
+from segue.video.readers import FrameLike, as_frame
+
+
+def _one_thread_at_a_time(step: Callable[..., Any]) -> Callable[..., Any]:
+    """A step that refuses a second thread while the first is in it: both would get results of one frame."""
+
+    @wraps(step)
+    def guarded(self: Any, *given: Any, **named: Any) -> Any:
+        lock = vars(self).setdefault("_stepping", threading.RLock())
+        if not lock.acquire(blocking=False):
+            raise SegueError("session: another thread is in step(); use one session per thread, or a lock")
+        try:
+            return step(self, *given, **named)
+        finally:
+            lock.release()
+
+    return guarded
+
+
+class Session(Protocol):
+    """Frames in, segmentations out, in order; holds all that time carries, in bounded memory.
+
+    One thread uses a session at a time; :meth:`step` refuses a second one.
+    """
+
+    lag: int = 0
+    """Number of frames by which results trail the frames; 0 means that ``step`` answers at once."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Guard the ``step`` of a session against a second thread."""
+        super().__init_subclass__(**keywords)
+        if "step" in vars(cls):
+            cls.step = _one_thread_at_a_time(vars(cls)["step"])  # type: ignore[method-assign]
+
+    def __reduce__(self) -> NoReturn:
+        raise SegueError(
+            f"{type(self).__name__}: a session cannot be pickled or copied; state() gives all that it knows, "
+            "which SessionState.save writes and restore() takes"
+        )
+
+    def step(self, frame: Frame, prompts: Any = None) -> Segmentation | None:
+        """Take the next frame, and give the result that is due, if any.
+
+        Args:
+            frame: the next frame; all frames of a session have one size.
+            prompts: what is known of the objects on this frame, if anything: masks, boxes, points or
+                removals, or an index mask (H, W) in which 0 is background. Sessions that find objects by
+                themselves take none.
+
+        Returns:
+            The result of the frame that came ``lag`` frames earlier, None while there is none.
+
+        Raises:
+            PromptError: the prompts do not fit the frame or the session.
+            SourceError: the frame has another size than those before.
+        """
+
+    def finish(self) -> Iterator[Segmentation]:
+        """Give the results that are still due after the last frame, if any.
+
+        Returns:
+            Results of the last ``lag`` frames in order; nothing where ``lag`` is 0.
+        """
+        return iter(())
+
+    def reset(self) -> None:
+        """Forget everything but the settings."""
+
+    def state(self, *, copy: bool = True) -> SessionState:
+        """All that :meth:`restore` needs to go on identically.
+
+        Args:
+            copy: False lets tensors share the session's memory, to be used before its next step.
+
+        Returns:
+            Tensors and JSON values; :meth:`SessionState.save` writes them to a file.
+        """
+
+    def restore(self, state: SessionState) -> None:
+        """Go on from where :meth:`state` was called.
+
+        Args:
+            state: what :meth:`state` returned, or :meth:`SessionState.load` read.
+
+        Raises:
+            CheckpointError: it was saved with another model or other settings, or by another kind of session.
+        """
+
+
+def check_size(frame: Frame, size: tuple[int, int] | None) -> None:
+    """See that a frame has the height and width of those before it, if there were any."""
+    if size is not None and frame.size != size:
+        (height, width), (rows, columns) = frame.size, size
+        raise SourceError(
+            f"frame {frame.index} is {width}x{height}, but the frames before it are {columns}x{rows}"
+        )
+
+
+class FindingSession(Checkpointable, Session):
+    """Takes frames without prompts, one by one, and gives the results in their order.
+
+    A class that derives from this one says what becomes of a frame, and puts each result that is made into
+    ``_due``, with the images that explain it.
+    """
+
+    finds: ClassVar[str] = "objects are"  # for messages
+    resizes: ClassVar[bool] = False  # whether frames of another size are taken
+    _size: tuple[int, int] | None = checkpointed()
+    _next_index: int = checkpointed()
+    _due: deque[tuple[Segmentation, dict[str, Image]]] = checkpointed()
+
+    def reset(self) -> None:
+        """Forget everything but the settings."""
+        self._size, self._next_index, self._due = None, 0, deque()
+        self._explanations: dict[str, Image] = {}
+
+    def step(
+        self, frame: FrameLike, prompts: IndexMask | Sequence[Prompt] | None = None
+    ) -> Segmentation | None:
+        """Take the next frame, and give the result that is due, if any.
+
+        Args:
+            frame: a :class:`segue.Frame`, or an image (H, W, 3), uint8 (array, tensor or PIL), which gets
+                the index after the last one.
+            prompts: None; here the objects are found.
+
+        Returns:
+            The result of the frame ``lag`` frames before, with its mask (H, W) at the size of that frame,
+            uint8, or uint16 where an object has an id above 255; 0 is background. None while there is none.
+
+        Raises:
+            PromptError: there are prompts, or what comes with the frame does not fit it or the model.
+            SourceError: the frame has another size than those before; a :class:`ForegroundSession` takes it.
+        """
+        frame = as_frame(frame, self._next_index)
+        if prompts is not None:
+            raise PromptError(
+                f"frame {frame.index}: {self.finds} found without prompts; "
+                "use segue track for objects of your own"
+            )
+        if not self.resizes:
+            check_size(frame, self._size)
+        self._take(frame)
+        self._size, self._next_index = frame.size, frame.index + 1
+        return self._give()
+
+    def finish(self) -> Iterator[Segmentation]:
+        """Give the results that are still due after the last frame.
+
+        Returns:
+            An iterator over the results, in order of frames.
+        """
+        self._end()
+        while (result := self._give()) is not None:
+            yield result
+
+    def _reset_transient_state(self) -> None:
+        self.reset()
+
+    def _take(self, frame: Frame) -> None:
+        """Look at the next frame; nothing has changed where this fails."""
+        raise NotImplementedError
+
+    def _end(self) -> None:
+        """Make the results that wait for frames which will not come."""
+
+    def _give(self) -> Segmentation | None:
+        """The next result, if it is made."""
+        if not self._due:
+            return None
+        result, self._explanations = self._due.popleft()
+        return result
+
+
+class ExplainedSession(FindingSession):
+    """A session that shows what its results were made of."""
+
+    _explains = False
+
+    def explain(self) -> None:
+        """Keep with each result from now on what it was made of, for :attr:`explanation`."""
+        self._explains = True
+
+    @property
+    def explanation(self) -> Image | None:
+        """The first of :attr:`explanations`; None before the first result, or without :meth:`explain`."""
+        return self._explanations.get("")
+
+    @property
+    def explanations(self) -> Mapping[str, Image]:
+        """The images of the last result by what their files end with, RGB (rows, columns, 3), uint8."""
+        return self._explanations
