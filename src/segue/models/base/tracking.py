@@ -1,8 +1,4 @@
-"""Interface of tracking networks for sessions: a tracker that owns all state of a video.
-
-The session hands the tracker images and the prompts of them, and asks for probabilities, for its state, and
-that objects be removed; it has no access to the memory.
-"""
+"""Interface of tracking networks for sessions: a tracker that owns all state of a video."""
 
 from __future__ import annotations
 
