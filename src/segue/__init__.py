@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from segue import models as models
     from segue.api.foreground import foreground as foreground
     from segue.api.instances import instances as instances
-    from segue.api.save import save as save
+    from segue.api.results import save as save
     from segue.api.track import track as track
     from segue.batch.data_sets import run as run
     from segue.prompts import Prompter as Prompter
@@ -44,7 +44,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "segue.api.foreground": "foreground",
     "segue.api.instances": "instances",
-    "segue.api.save": "save",
+    "segue.api.results": "save",
     "segue.api.track": "track",
     "segue.batch.data_sets": "run",
     "segue.prompts": "Prompter",

@@ -11,10 +11,10 @@ from typing import Any
 from segue.entries import CommandEntry
 
 _COMMANDS = {
-    "track": ("segue.cli.track:track", "Follow objects through a video of any length."),
-    "foreground": ("segue.cli.foreground:foreground", "Find what moves or does not belong to the scene."),
+    "track": ("segue.cli.running:track", "Follow objects through a video of any length."),
+    "foreground": ("segue.cli.running:foreground", "Find what moves or does not belong to the scene."),
     "instances": (
-        "segue.cli.instances:instances",
+        "segue.cli.running:instances",
         "Find, classify and follow every instance of a video.",
     ),
     "batch": (
@@ -39,7 +39,7 @@ _COMMANDS = {
         "Answer annotation tools: an ML backend of Label Studio, a remote server of X-AnyLabeling.",
     ),
     "demo": (
-        "segue.cli.track:demo",
+        "segue.cli.running:demo",
         "Follow the objects of the bundled sample video; needs no network and no files of yours.",
     ),
     "compare": (

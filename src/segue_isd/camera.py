@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -96,28 +97,23 @@ def looking(at: Float64Array, place: Float64Array, focal: float, roll: float = 0
     return View(facing(place, (at - place) / np.linalg.norm(at - place), (0, 0, 1), roll), focal)
 
 
-@dataclass(frozen=True)
-class Shake:
-    """Smooth random motion made of sines: (K,) amplitudes, radians a second and phases for each axis."""
-
-    amplitude: Float64Array
-    speed: Float64Array
-    phase: Float64Array
-
-    def at(self, time: float) -> Float64Array:
-        """(axes,) displacement at a moment in seconds."""
-        return np.asarray((self.amplitude * np.sin(self.speed * time + self.phase)).sum(axis=1))
+Shake = Callable[[float], Float64Array]
+"""(axes,) displacement at a moment in seconds."""
 
 
 def smooth_shake(
     rng: np.random.Generator, amplitudes: tuple[float, ...], rates: tuple[float, float]
 ) -> Shake:
-    """Shake with the given amplitudes (root mean square) of its axes and ``rates`` in Hz between limits."""
+    """Smooth random motion made of sines.
+
+    ``amplitudes`` are those of its axes (root mean square), ``rates`` the limits of its frequencies in Hz.
+    """
     waves = 5
     shape = (len(amplitudes), waves)
     share = rng.dirichlet(np.ones(waves), len(amplitudes))
     strength = np.sqrt(2 * share) * np.asarray(amplitudes)[:, None]
-    return Shake(strength, 2 * np.pi * rng.uniform(*rates, shape), rng.uniform(0, 2 * np.pi, shape))
+    speed, phase = 2 * np.pi * rng.uniform(*rates, shape), rng.uniform(0, 2 * np.pi, shape)
+    return lambda time: np.asarray((strength * np.sin(speed * time + phase)).sum(axis=1))
 
 
 @dataclass(frozen=True)
@@ -147,7 +143,7 @@ class CameraPath:
         """The camera at a moment."""
         right, down, roll, zoom = 0.0, 0.0, 0.0, 1.0
         if self.shake is not None:
-            right, down, roll = (float(v) for v in self.shake.at(time))
+            right, down, roll = (float(v) for v in self.shake(time))
         if self.pan is not None:
             right += self.pan[0] * float(np.sin(2 * np.pi * time / self.pan[1]))
         if self.step is not None:

@@ -218,29 +218,25 @@ def _lamps(
     return lights
 
 
+# Of each kind of change: how likely it is, limits of its start (in clips), its length and its strength.
+_CHANGES = {
+    "switch": (0.6, (0.15, 0.85), (0.2, 1.5), (-0.5, 0.8)),  # its length, too, is in clips
+    "flicker": (0.7, (0.0, 0.0), (0.05, 0.6), (0.02, 0.12)),
+    "drift": (1.0, (0.0, 0.0), (4.0, 30.0), (0.1, 0.35)),
+    "flash": (0.3, (0.0, 0.9), (0.3, 1.5), (0.3, 1.2)),
+    "screen": (0.4, (0.0, 0.0), (0.3, 2.0), (0.05, 0.2)),  # in the dark
+}
+
+
 def draw_events(
     rng: np.random.Generator, lighting: Lighting, length: float, chance: float
 ) -> tuple[LightEvent, ...]:
     """Changes of light in a clip of ``length`` seconds; ``chance`` is the probability of the common ones."""
+    which, phase = int(rng.integers(-1, max(len(lighting.lights), 1))), rng.uniform(0, 6)
     events = []
-    count = max(len(lighting.lights), 1)
-    draws = rng.random(5)
-    which = int(rng.integers(-1, count))
-    phase = rng.uniform(0, 6)
-    if draws[0] < chance * 0.6:
-        start = rng.uniform(0.15, 0.85) * length
-        lasting = rng.uniform(0.2, 1.5) * length
-        events.append(LightEvent("switch", which, start, lasting, rng.uniform(-0.5, 0.8)))
-    if draws[1] < chance * 0.7:
-        strength = rng.uniform(0.02, 0.12)
-        events.append(LightEvent("flicker", which, 0.0, rng.uniform(0.05, 0.6), strength, phase))
-    if draws[2] < chance:
-        strength = rng.uniform(0.1, 0.35)
-        events.append(LightEvent("drift", which, 0.0, rng.uniform(4, 30), strength, phase))
-    if draws[3] < chance * 0.3:
-        start = rng.uniform(0.0, 0.9) * length
-        events.append(LightEvent("flash", which, start, rng.uniform(0.3, 1.5), rng.uniform(0.3, 1.2)))
-    if draws[4] < chance * 0.4 and lighting.name in ("night", "evening"):
-        strength = rng.uniform(0.05, 0.2)
-        events.append(LightEvent("screen", which, 0.0, rng.uniform(0.3, 2.0), strength, phase))
+    for kind, (share, starts, lengths, strengths) in _CHANGES.items():
+        if rng.random() < chance * share and (kind != "screen" or lighting.name in ("night", "evening")):
+            start, lasting = length * rng.uniform(*starts), rng.uniform(*lengths)
+            lasting *= length if kind == "switch" else 1
+            events.append(LightEvent(kind, which, start, lasting, rng.uniform(*strengths), phase))
     return tuple(events)

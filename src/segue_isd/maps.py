@@ -75,10 +75,6 @@ def instances(maps: Maps) -> npt.NDArray[np.uint16]:
     return np.asarray(maps.ids % MIRRORED, np.uint16)
 
 
-_STEPS = 5
-"""Steps of Newton's method; the radius is then exact to a thousandth of a pixel."""
-
-
 class Lens:
     """Bends what a pinhole camera saw; corners keep their place."""
 
@@ -119,9 +115,8 @@ class Lens:
             return flow
         ends = (self._sources + 0.5 + flow - self._middle) / self._half
         goal = np.linalg.norm(ends, axis=-1) * np.float32(1 + self._bend)
-        radius = goal / np.float32(1 + self._bend)
-        for _ in range(_STEPS):
-            radius -= (radius * (1 + self._bend * radius**2) - goal) / (1 + 3 * self._bend * radius**2)
+        table = np.linspace(0, 3, 1 << 14)
+        radius = np.interp(goal, table * (1 + self._bend * table**2), table).astype(np.float32)
         ends *= (radius * np.float32(1 + self._bend) / np.maximum(goal, 1e-6))[..., None]
         moved = self._middle + self._half * ends - self._places
         return np.where(flow.any(axis=-1, keepdims=True), moved, 0).astype(np.float32)

@@ -7,8 +7,8 @@ section 4). The recurrent states of XMem and Cutie move on with every frame.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -142,21 +142,6 @@ class Draws:
     deep: Callable[[int], bool]
 
 
-@dataclass(slots=True)
-class Output:
-    """Output of a network for a clip, from the second frame on.
-
-    Attributes:
-        logits: aggregated log-odds, (B, T-1, K+1, H, W), background first.
-        sensory: those from the recurrent states, (B, T-1, K+1, h, w); None for XMem.
-        queries: of the object transformer, (B, T-1, K+1, 4, h, w); None for XMem.
-    """
-
-    logits: Tensor
-    sensory: Tensor | None = None
-    queries: Tensor | None = None
-
-
 def random_draws(draw: torch.Generator, batch: int, count: int, *, first: bool) -> Draws:
     """Up to ``count`` frames that are read, for each sample its own, the first among them for XMem."""
     kept = int(first)
@@ -170,31 +155,22 @@ def random_draws(draw: torch.Generator, batch: int, count: int, *, first: bool) 
     return Draws(choose, lambda _: bool(torch.rand((), generator=draw) < DEEP_SHARE))
 
 
-@dataclass(slots=True)
-class _Memory:
-    """Frames that were encoded: keys (B, C, h, w), shrinkages (B, 1, h, w), values (B, K, Cv, h, w)."""
+Remembered = tuple[Tensor, Tensor, Tensor]
+"""Key (B, C, h, w), shrinkage (B, 1, h, w) and values (B, K, Cv, h, w) of a frame that was encoded."""
 
-    keys: list[Tensor] = field(default_factory=list)
-    shrinkages: list[Tensor] = field(default_factory=list)
-    values: list[Tensor] = field(default_factory=list)
 
-    def add(self, query: XMemFeatures, value: Tensor) -> None:
-        self.keys.append(query.key)
-        self.shrinkages.append(query.shrinkage)
-        self.values.append(value)
-
-    def read(self, query: XMemFeatures, references: Tensor | None) -> Tensor:
-        """Readout of the objects from all or the named frames, (B, K, Cv, h, w)."""
-        # Frames are the last but two dimensions, so that positions follow one another frame by frame.
-        key, shrinkage, value = (
-            _chosen(torch.stack(parts, 1), references) for parts in (self.keys, self.shrinkages, self.values)
-        )
-        positions = key.transpose(1, 2).flatten(2)
-        scores = anisotropic_affinity(
-            positions, query.key.flatten(2), shrinkage.transpose(1, 2).flatten(2), query.selection.flatten(2)
-        )
-        rows = value.permute(0, 2, 3, 1, 4, 5).flatten(3)
-        return read(attend(scores)[:, None], rows).view(value[:, 0].shape)
+def _read_frames(memory: Sequence[Remembered], query: XMemFeatures, references: Tensor | None) -> Tensor:
+    """Readout of the objects from all or the named frames, (B, K, Cv, h, w)."""
+    # Frames are the last but two dimensions, so that positions follow one another frame by frame.
+    key, shrinkage, value = (
+        _chosen(torch.stack(parts, 1), references) for parts in zip(*memory, strict=True)
+    )
+    positions = key.transpose(1, 2).flatten(2)
+    scores = anisotropic_affinity(
+        positions, query.key.flatten(2), shrinkage.transpose(1, 2).flatten(2), query.selection.flatten(2)
+    )
+    rows = value.permute(0, 2, 3, 1, 4, 5).flatten(3)
+    return read(attend(scores)[:, None], rows).view(value[:, 0].shape)
 
 
 def _chosen(frames: Tensor, references: Tensor | None) -> Tensor:
@@ -205,18 +181,19 @@ def _chosen(frames: Tensor, references: Tensor | None) -> Tensor:
     return frames[torch.arange(len(frames), device=frames.device)[:, None], numbers]
 
 
-def xmem_pass(network: XMem, frames: Tensor, masks: Tensor, exists: Tensor, draws: Draws) -> Output:
+def xmem_pass(network: XMem, frames: Tensor, masks: Tensor, exists: Tensor, draws: Draws) -> Tensor:
     """Segment frames 1 to T-1 of a batch of clips (XMem, section 3; release).
 
     ``frames``: prepared images, (B, T, 3, H, W); ``masks``: masks of the first frame, (B, K, H, W) in [0,
-    1]; ``exists``: (B, K), 1 where the object slot is in use.
+    1]; ``exists``: (B, K), 1 where the object slot is in use; returns aggregated log-odds, (B, T-1, K+1, H,
+    W), background first.
     """
     queries = split(network.encode_query(frames.flatten(0, 1)), len(frames))
-    hidden, memory = _fresh(network.hidden_channels, queries[0], masks), _Memory()
+    hidden, memory = _fresh(network.hidden_channels, queries[0], masks), list[Remembered]()
     selector, outputs, length = exists[:, :, None, None].float(), [], frames.shape[1]
     for t, query in enumerate(queries):
         if t > 0:
-            readout = memory.read(query, draws.references(t))
+            readout = _read_frames(memory, query, draws.references(t))
             logits, moved = network.decode(query, readout, hidden, update=t < length - 1)
             hidden = hidden if moved is None else moved
             full = F.interpolate(logits.float(), size=frames.shape[-2:], mode="bilinear")
@@ -227,18 +204,20 @@ def xmem_pass(network: XMem, frames: Tensor, masks: Tensor, exists: Tensor, draw
             deep = t == 0 or draws.deep(t)
             value, moved = network.encode_memory(query, masks, hidden=hidden, update=deep)
             hidden = hidden if moved is None else moved
-            memory.add(query, value)
-    return Output(torch.stack(outputs, 1))
+            memory.append((query.key, query.shrinkage, value))
+    return torch.stack(outputs, 1)
 
 
-def cutie_pass(network: Cutie, frames: Tensor, masks: Tensor, exists: Tensor, draws: Draws) -> Output:
+def cutie_pass(
+    network: Cutie, frames: Tensor, masks: Tensor, exists: Tensor, draws: Draws
+) -> tuple[Tensor, Tensor, Tensor]:
     """The same for Cutie (section 3; release), with the outputs of its auxiliary losses.
 
-    ``frames``: prepared images, (B, T, 3, H, W); ``masks``: masks of the first frame, (B, K, H, W) in [0,
-    1]; ``exists``: 1 where the object slot is in use, (B, K).
+    Returns log-odds, (B, T-1, K+1, H, W), background first; those from the recurrent states, (B, T-1, K+1, h,
+    w); and those of the object transformer, (B, T-1, K+1, 4, h, w).
     """
     queries = split(network.encode_query(frames.flatten(0, 1)), len(frames))
-    sensory, memory = _fresh(network.sensory_channels, queries[0], masks), _Memory()
+    sensory, memory = _fresh(network.sensory_channels, queries[0], masks), list[Remembered]()
     selector, length = exists[:, :, None, None].float(), frames.shape[1]
     summaries: Tensor | None = None
     outputs: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -246,7 +225,7 @@ def cutie_pass(network: Cutie, frames: Tensor, masks: Tensor, exists: Tensor, dr
         small = F.avg_pool2d(masks, network.stride)
         if t > 0:
             assert summaries is not None
-            readout = memory.read(query, draws.references(t))
+            readout = _read_frames(memory, query, draws.references(t))
             pixel = network.fuse(query, readout, sensory, small)
             pixel, levels = network.transform(pixel, summaries, exists)
             by_state = network.aux_computer["sensory_aux"](query.features[0], sensory)
@@ -264,11 +243,11 @@ def cutie_pass(network: Cutie, frames: Tensor, masks: Tensor, exists: Tensor, dr
             deep = t == 0 or draws.deep(t)
             value, moved = network.encode_memory(query, masks, sensory=sensory, update=deep)
             sensory = sensory if moved is None else moved
-            memory.add(query, value)
+            memory.append((query.key, query.shrinkage, value))
             sums = network.summarise(value, small)
             summaries = sums if summaries is None else summaries + sums
     logits, by_state, by_query = (torch.stack(parts, 1) for parts in zip(*outputs, strict=True))
-    return Output(logits, by_state, by_query)
+    return logits, by_state, by_query
 
 
 def _fresh(channels: int, query: XMemFeatures, masks: Tensor) -> Tensor:

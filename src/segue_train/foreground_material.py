@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,12 +26,8 @@ SAMPLES_A_FRAME = 6  # most samples for each labelled frame of a still camera
 _NAMED = re.compile(r"[\w-]+=.+", re.DOTALL)
 
 
-@dataclass(slots=True)
-class ForegroundMaterial:
-    """All footage of a training: labelled objects, for artificial clips and as videos of moving cameras."""
-
-    footage: Material
-    videos: dict[bool, list[ForegroundSequence]]
+StillVideos = Mapping[bool, Sequence[ForegroundSequence]]
+"""Videos of still cameras, by whether their labels tell shadows."""
 
 
 def gather_foreground(
@@ -40,8 +36,8 @@ def gather_foreground(
     exclude: Collection[str] = (),
     include_val: bool = False,
     report: Callable[[str], None],
-) -> ForegroundMaterial:
-    """List the videos of folders: ``LAYOUT=FOLDER`` for a data set with videos, or any other folder."""
+) -> tuple[Material, StillVideos]:
+    """Footage of folders, and videos of still cameras of data sets (``LAYOUT=FOLDER``)."""
     folders = list(folders)
     plain = [text for text in folders if not _NAMED.fullmatch(text)]
     videos: dict[bool, list[ForegroundSequence]] = {True: [], False: []}
@@ -49,12 +45,13 @@ def gather_foreground(
     for entry, opened in (named_data(text, "films") for text in folders if text not in plain):
         videos[entry.shadows] += [video for video in opened if video.name not in exclude]
         rest -= {video.name for video in opened}
-    return ForegroundMaterial(gather(plain, exclude=rest, include_val=include_val, report=report), videos)
+    return gather(plain, exclude=rest, include_val=include_val, report=report), videos
 
 
 def fill_pool(
     folder: Path,
-    material: ForegroundMaterial,
+    footage: Material,
+    still_cameras: StillVideos,
     offsets: Sequence[int],
     size: tuple[int, int],
     *,
@@ -64,7 +61,6 @@ def fill_pool(
     report: Callable[[str], None],
 ) -> Pool:
     """Draw samples of ``size`` (H, W) into a folder, see :func:`~segue_train.foreground_pool.fill`."""
-    footage = material.footage
     makers: list[tuple[Maker, int]] = []
     if samples:
         cut_outs = cut_outs_of_stills(footage.stills) + cut_outs_of_videos(footage.videos) * VIDEO_WEIGHT
@@ -73,7 +69,7 @@ def fill_pool(
     long = [video for video in footage.videos if len(video) > FARTHEST + max(0, *offsets)]
     if long and samples:
         makers.append((MovingCameras(long, offsets, size), round(MOVING_SHARE * samples)))
-    for shadows, videos in material.videos.items():
+    for shadows, videos in still_cameras.items():
         if videos:
             frames = sum(len(video.labels) for video in videos)
             most = round(STILL_SHARE * samples) if samples else frames * SAMPLES_A_FRAME
@@ -82,14 +78,14 @@ def fill_pool(
     if not makers:
         raise DatasetError("nothing to draw samples from; see --data")
     names = [item.name for item in (*footage.stills, *footage.videos)]
-    names += [video.key for videos in material.videos.values() for video in videos]
+    names += [video.key for videos in still_cameras.values() for video in videos]
     settings = {"offsets": list(offsets), "size": list(size), "samples": samples, "data": names}
     return fill(folder, makers, seed, workers, settings, report)
 
 
-def refuse_trained(material: ForegroundMaterial, chosen: Iterable[str]) -> None:
+def refuse_trained(still_cameras: StillVideos, chosen: Iterable[str]) -> None:
     """See that no video is both trained on and validated on."""
-    trained = {video.name for videos in material.videos.values() for video in videos}
+    trained = {video.name for videos in still_cameras.values() for video in videos}
     both = sorted(trained.intersection(chosen))
     if both:
         raise DatasetError(f"{first_few(both)}: both trained on and validated on; --exclude them")

@@ -201,67 +201,57 @@ def tversky_loss(
 SHADOW_WEIGHT = 0.3  # of the loss of shadow, against 1 for that of foreground
 
 
-class ForegroundObjective(nn.Module):
-    """``forward(batch, progress, step)`` → loss and its parts.
+def foreground_loss(
+    network: nn.Module,
+    batch: Batch,
+    progress: float,
+    step: int,
+    *,
+    tversky: tuple[float, float] = (0.5, 0.5),
+    shadow: float = 1.0,
+    pooled: bool = False,
+    background: bool = True,
+    class_in_scale: ClassInScale = "as_run",
+) -> Loss:
+    """Cross-entropy and Tversky loss of foreground, and of shadow where a network finds it.
 
-    Args:
-        network: takes ``(window, background)``, or the window alone, in [0, 1], and depth and flow where
-            they are known.
-        tversky: prices of false alarms and misses.
-        shadow: weight of pixels in shadow in the loss of foreground.
-        pooled: the Tversky index is computed over the batch instead of averaged over images.
-        background: the network takes an image of the empty scene.
-        class_in_scale: when rare foreground weighs more in the cross-entropy of foreground, as in HOFAM.
+    ``tversky`` are the prices of false alarms and misses, ``shadow`` is the weight of pixels in shadow in the
+    loss of foreground. With ``pooled`` the Tversky index is computed over the batch instead of averaged over
+    images. ``background`` tells whether the network takes an image of the empty scene, and
+    ``class_in_scale`` when rare foreground weighs more in the cross-entropy, as in HOFAM.
     """
+    logits, labels = _logits(network, batch, background), batch["labels"]
+    overlap = partial(tversky_loss, alpha=tversky[0], beta=tversky[1], pooled=pooled)
+    weight, target = known(labels) * torch.where(labels == SHADOW, shadow, 1.0), foreground_target(labels)
+    probability, scale = torch.sigmoid(logits[:, 0].float()), None
+    if class_in_scale != "as_run":
+        scale = ClassInScaleWeight(class_in_scale)(probability, target)
+    parts = {
+        "entropy": weighted_cross_entropy(logits[:, 0], target, weight, scale),
+        "tversky": overlap(logits[:, 0], target, weight),
+    }
+    loss = parts["entropy"] + parts["tversky"]
+    if logits.shape[1] > 1:
+        # Where the labels tell shadow from no shadow.
+        weight, target = known(labels) * (labels != UNLIT), (labels == SHADOW).float()
+        parts["shadow"] = weighted_cross_entropy(logits[:, 1], target, weight)
+        parts["shadow"] = parts["shadow"] + overlap(logits[:, 1], target, weight)
+        loss = loss + SHADOW_WEIGHT * parts["shadow"]
+    return loss, parts
 
-    def __init__(
-        self,
-        network: nn.Module,
-        tversky: tuple[float, float] = (0.5, 0.5),
-        *,
-        shadow: float = 1.0,
-        pooled: bool = False,
-        background: bool = True,
-        class_in_scale: ClassInScale = "as_run",
-    ) -> None:
-        super().__init__()
-        self.network = network
-        self.class_in_scale = None if class_in_scale == "as_run" else ClassInScaleWeight(class_in_scale)
-        self.background, self.shadow = background, shadow
-        self.overlap = partial(tversky_loss, alpha=tversky[0], beta=tversky[1], pooled=pooled)
 
-    def forward(self, batch: Batch, progress: float, step: int) -> Loss:
-        """Loss of a batch whose ``labels`` are (N, H, W), and its parts by name; all are scalars."""
-        logits, labels = self._run(self.network, batch), batch["labels"]
-        weight = known(labels) * torch.where(labels == SHADOW, self.shadow, 1.0)
-        target = foreground_target(labels)
-        probability = torch.sigmoid(logits[:, 0].float())
-        scale = None if self.class_in_scale is None else self.class_in_scale(probability, target)
-        parts = {
-            "entropy": weighted_cross_entropy(logits[:, 0], target, weight, scale),
-            "tversky": self.overlap(logits[:, 0], target, weight),
-        }
-        loss = parts["entropy"] + parts["tversky"]
-        if logits.shape[1] > 1:
-            # Where the labels tell shadow from no shadow.
-            weight, target = known(labels) * (labels != UNLIT), (labels == SHADOW).float()
-            parts["shadow"] = weighted_cross_entropy(logits[:, 1], target, weight)
-            parts["shadow"] = parts["shadow"] + self.overlap(logits[:, 1], target, weight)
-            loss = loss + SHADOW_WEIGHT * parts["shadow"]
-        return loss, parts
-
-    def _run(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Logits of a network that takes all that is known of the scene, its image, or nothing of it."""
-        inputs = [batch["window"].float() / 255]
-        if self.background:
-            known = batch["background"].float() / 255
-            whole = foreground_capabilities(network).temporal_quantiles or known.shape[1] == 3
-            inputs.append(known if whole else known[:, PICTURE])
-        more = {"depth": batch["depth"][:, None].float() / 255} if "depth" in batch else {}
-        if foreground_capabilities(network).flow:
-            more["flow"] = batch["flow"].float() / 255
-        logits: Tensor = network(*inputs, **more)
-        return logits
+def _logits(network: nn.Module, batch: Batch, background: bool) -> Tensor:
+    """Logits of a network that takes all that is known of the scene, its image, or nothing of it."""
+    inputs = [batch["window"].float() / 255]
+    if background:
+        scene = batch["background"].float() / 255
+        whole = foreground_capabilities(network).temporal_quantiles or scene.shape[1] == 3
+        inputs.append(scene if whole else scene[:, PICTURE])
+    more = {"depth": batch["depth"][:, None].float() / 255} if "depth" in batch else {}
+    if foreground_capabilities(network).flow:
+        more["flow"] = batch["flow"].float() / 255
+    logits: Tensor = network(*inputs, **more)
+    return logits
 
 
 CLIP = 1e-7  # distance of probabilities from 0 and 1

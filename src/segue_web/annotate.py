@@ -231,9 +231,8 @@ class AnnotateBackend(Backend):
         with self._runner.beginning("track"):
             job, spec, corrected = await self._shared.run(plan)
             start, stop = spec["start"], spec["stop"]
-            join = spec["direction"] == "between"
             kept = range(spec.get("first", 0), spec.get("last", self.video.count - 1) + 1)
-            steps = self._worker.steps(track_job, corrected, start, stop, spec["objects"], join, kept)
+            steps = self._worker.steps(track_job, corrected, start, stop, spec["objects"], kept)
             self._runner.begin(job, steps)
         return {"start": start, "stop": stop}
 

@@ -38,14 +38,12 @@ class Mark:
     kind: Kind
     score: float = 1.0  # the IoU to be expected; 1 of what a person drew
     area: int = 0  # pixels
-    weight: float | None = None  # share of the later correction where two directions were joined
-    agreement: float | None = None  # IoU of the two directions there
 
 
 MarkedMask = tuple[BoolArray, Mark]
 """The mask of one object on one frame, (H, W), and what is known of it."""
 
-_TIMELINE = "frame, object, kind, score, area, weight, agreement"
+_TIMELINE = "frame, object, kind, score, area"
 
 
 def decoded(counts: str, size: tuple[int, int]) -> BoolArray:
@@ -87,7 +85,7 @@ class Project(Store):
         return unlocked if wanted is None else [i for i in wanted if i in unlocked]
 
     def timeline(self) -> list[list[Any]]:
-        """All marks: frame, object, kind, score, area, weight, agreement."""
+        """All marks: frame, object, kind, score, area."""
         return [
             list(row) for row in self._db.execute(f"SELECT {_TIMELINE} FROM marks ORDER BY frame, object")
         ]

@@ -29,7 +29,7 @@ CREATE TABLE objects (id INTEGER PRIMARY KEY, name TEXT NOT NULL, colour TEXT NO
                       visible INTEGER NOT NULL, locked INTEGER NOT NULL, category TEXT NOT NULL DEFAULT '',
                       team TEXT NOT NULL DEFAULT '', attributes TEXT NOT NULL DEFAULT '');
 CREATE TABLE marks (frame INTEGER, object INTEGER, kind TEXT NOT NULL, score REAL NOT NULL,
-                    area INTEGER NOT NULL, weight REAL, agreement REAL, mask TEXT NOT NULL DEFAULT '',
+                    area INTEGER NOT NULL, mask TEXT NOT NULL DEFAULT '',
                     PRIMARY KEY (frame, object));
 CREATE TABLE prompts (frame INTEGER, object INTEGER, data TEXT NOT NULL, PRIMARY KEY (frame, object));
 CREATE TABLE jobs (id INTEGER PRIMARY KEY, spec TEXT NOT NULL, done INTEGER NOT NULL, total INTEGER NOT NULL,
@@ -46,7 +46,7 @@ POLYGON = '"polygon"'
 
 _COLUMNS = {
     "objects": (("id",), ("name", "colour", "visible", "locked", "category", "team", "attributes")),
-    "marks": (("frame", "object"), ("kind", "score", "area", "weight", "agreement", "mask")),
+    "marks": (("frame", "object"), ("kind", "score", "area", "mask")),
     "prompts": (("frame", "object"), ("data",)),
 }
 """Columns of the key, and the others, of each table that the history knows."""

@@ -1,33 +1,25 @@
-"""Follow objects through a part of a video, from corrected frames, in either direction or between two."""
+"""Follow objects through a part of a video, from corrected frames, in either direction."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from segue.errors import PromptError
 from segue.jobs.loop import FrameLoop
-from segue.metrics.measures import region_similarity
 from segue.models.base import MemoryNetwork
 from segue.sessions import TrackSession
-from segue.sessions.scores import with_first
 from segue.types import Frame, IndexMask, MaskPrompt, Segmentation
 from segue_web.messages import Track
 from segue_web.project import Mark, MarkedMask, Project
 from segue_web.video import Video
 from segue_web.worker import Tools
 
-MOST_BETWEEN = 1000
-"""Frames between two corrected ones that are merged at once; the results of one direction wait in memory."""
-
 SHOWN_AHEAD = 24
 """Corrected frames that a tracking is shown before it starts; those nearest to its way."""
-
-_NO_MASK: IndexMask = np.zeros((0, 0), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +49,7 @@ def planned(project: Project, video: Video, message: Track) -> dict[str, Any]:
         after = [i for i in after if i > message.frame]
         if not before or not after:
             raise PromptError("go to a frame between two corrected ones; there is none on one side")
-        start, stop = before[-1], after[0]
+        start, stop = before[-1], after[0] - 1
     else:
         forward = message.direction == "forward"
         if not (before if forward else after):
@@ -65,30 +57,25 @@ def planned(project: Project, video: Video, message: Track) -> dict[str, Any]:
             raise PromptError(f"no frame {side} has a corrected object to start from; click one here first")
         start = before[-1] if forward else after[0]
         stop = video.count - 1 if forward else 0
-        if start == stop:
-            raise PromptError("there is no frame to track in this direction")
+    if start == stop:
+        raise PromptError("there is no frame to track in this direction")
     last = video.count - 1 if message.last is None else min(message.last, video.count - 1)
-    found = [index for index in _way(message.direction, start, stop) if message.first <= index <= last]
+    found = [index for index in _way(start, stop) if message.first <= index <= last]
     if not found and (message.first, last) != (0, video.count - 1):
         raise PromptError(f"none of the frames from {message.first} to {last} lies on this way")
-    stop = stop if message.direction == "between" else found[-1]
     wanted = {"objects": objects, "first": message.first, "last": last}
-    return {"direction": message.direction, "start": start, "stop": stop, **wanted}
+    return {"direction": message.direction, "start": start, "stop": found[-1], **wanted}
 
 
-def _way(direction: str, start: int, stop: int) -> range:
-    """The frames that a tracking gives, in the order of its first direction."""
-    if direction == "between":
-        return range(start + 1, stop)
-    return range(start + 1, stop + 1) if direction == "forward" else range(start - 1, stop - 1, -1)
+def _way(start: int, stop: int) -> range:
+    """The frames that a tracking gives, in its order."""
+    return range(start + 1, stop + 1) if start < stop else range(start - 1, stop - 1, -1)
 
 
 def steps_of(spec: Mapping[str, Any]) -> int:
-    """Number of frames that a tracking saves; frames between two corrections count once per direction."""
-    way = _way(spec["direction"], spec["start"], spec["stop"])
+    """Number of frames that a tracking saves."""
     first, last = int(spec.get("first", 0)), int(spec.get("last", max(spec["start"], spec["stop"])))
-    kept = sum(first <= index <= last for index in way)
-    return 2 * kept if spec["direction"] == "between" else kept
+    return sum(first <= index <= last for index in _way(spec["start"], spec["stop"]))
 
 
 def resumed(project: Project) -> dict[str, Any]:
@@ -97,8 +84,7 @@ def resumed(project: Project) -> dict[str, Any]:
     if job is None:
         raise PromptError("there is no interrupted tracking to resume")
     spec = dict(job["spec"])
-    # Between starts again: the results of its first direction are not saved.
-    if spec["direction"] != "between" and job["at"] is not None:
+    if job["at"] is not None:
         spec["start"] = job["at"]
     spec["objects"] = project.unlocked(spec["objects"])
     if spec["start"] == spec["stop"] or not spec["objects"]:
@@ -127,16 +113,15 @@ def track_job(
     start: int,
     stop: int,
     objects: list[int],
-    join: bool,
     kept: range,
 ) -> Steps:
     """Job of :meth:`segue_web.worker.Worker.steps` that tracks."""
-    network, video, device = tools.network, tools.video, tools.device
-    if join:
-        steps = between(network, video, corrected, start, stop, objects, device=device)
-    else:
-        steps = one_way(follow(network, video, corrected, start, stop, device=device), objects)
-    yield from (step for step in steps if step[0] in kept)
+    results = follow(tools.network, tools.video, corrected, start, stop, device=tools.device)
+    for result in results:
+        if result.index in kept:
+            scores = {item.id: item.score for item in result.objects if item.id in objects}
+            found = {i: (np.asarray(result.mask == i), Mark("tracked", score)) for i, score in scores.items()}
+            yield result.index, found
 
 
 def follow(
@@ -174,67 +159,3 @@ def _show(session: TrackSession, frame: Frame, given: Corrected) -> Segmentation
     ids = [int(i) for i in np.unique(given.mask) if i]
     prompts = [MaskPrompt(i, given.mask == i, given.expected.get(i)) for i in ids]
     return session.step(frame, prompts, predict=bool(set(session.ids) - given.known))
-
-
-def one_way(results: Iterable[Segmentation], objects: Sequence[int]) -> Steps:
-    """The chosen objects of results of one direction."""
-    for result in results:
-        scores = {item.id: item.score for item in result.objects if item.id in objects}
-        found = {i: (np.asarray(result.mask == i), Mark("tracked", score)) for i, score in scores.items()}
-        yield result.index, found
-
-
-def between(
-    network: MemoryNetwork,
-    video: Video,
-    corrected: Mapping[int, Corrected],
-    first: int,
-    last: int,
-    objects: Sequence[int],
-    *,
-    device: str | None = None,
-) -> Steps:
-    """Follow from two corrected frames, first forwards; of the mean, the nearer correction weighs more."""
-    if last - first > MOST_BETWEEN:
-        raise PromptError(
-            f"{last - first} frames are more than {MOST_BETWEEN} to join; correct one in between"
-        )
-    ahead: dict[int, Segmentation] = {}
-    for result in follow(network, video, corrected, first, last - 1, device=device):
-        ahead[result.index] = replace(result, mask=_NO_MASK)  # its probabilities are kept in a compact form
-        yield from one_way([result], objects)
-    for back in follow(network, video, corrected, last, first + 1, device=device):
-        weight, ends = (back.index - first) / (last - first), (corrected[first], corrected[last])
-        yield back.index, _joined(ahead.pop(back.index), back, weight, objects, ends)
-
-
-def _joined(
-    ahead: Segmentation,
-    back: Segmentation,
-    weight: float,
-    objects: Sequence[int],
-    ends: tuple[Corrected, Corrected],
-) -> dict[int, MarkedMask]:
-    ids = sorted({*ahead.ids, *back.ids})
-    one, two = _channels(ahead, ids), _channels(back, ids)
-    mixed = (1 - weight) * one + weight * two
-    forward, backward = one.argmax(0), two.argmax(0)
-    winner, best = mixed.argmax(0), mixed.max(0)
-    found = {}
-    for channel, i in enumerate(ids, 1):
-        if i in objects:
-            plane = winner == channel
-            alone = float(best[plane].mean()) if plane.any() else 0.0
-            before, after = (with_first(alone, end.expected.get(i)) for end in ends)
-            score = (1 - weight) * before + weight * after
-            agreement = region_similarity(forward == channel, backward == channel)
-            found[i] = plane, Mark("tracked", score, weight=weight, agreement=agreement)
-    return found
-
-
-def _channels(result: Segmentation, ids: Sequence[int]) -> npt.NDArray[np.float32]:
-    """Probabilities, (1 + len(ids), H, W), background first; 0 for an object that is not followed."""
-    own = result.probabilities
-    channels = np.zeros((1 + len(ids), *own.shape[1:]), np.float32)
-    channels[[0, *(1 + ids.index(i) for i in result.ids)]] = own
-    return channels

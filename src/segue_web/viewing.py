@@ -221,7 +221,7 @@ class ViewBackend(Backend):
         }
 
     def _marks(self, index: int, mask: IndexMask) -> dict[int, list[Any]]:
-        """Kind, score, area, weight and agreement by object, as a project has them."""
+        """Kind, score and area by object, as a project has them."""
         extents = measure(mask).items()
         return {
             i: ["imported", self._first.score(index, i), extent.area, None, None] for i, extent in extents

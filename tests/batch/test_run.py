@@ -176,8 +176,11 @@ def test_two_batches_on_one_output_exclude_each_other_until_one_dies(opened: Any
 
 def test_what_a_killed_batch_left_on_the_way_is_removed(opened: Any, tmp_path: Path) -> None:
     (tmp_path / "out" / MOVING / "01234567").mkdir(parents=True)
+    for name in (".segue-batch/.identity.01234567.partial", ".report.html.01234567.partial"):
+        (tmp_path / "out" / name).touch()
     run_tasks([task_of("a")], JobConfig(output="out"), Watch())
     assert not (tmp_path / "out" / MOVING).exists()
+    assert not list((tmp_path / "out").rglob("*.partial"))
 
 
 def test_a_place_of_somebody_else_is_told_before_any_video_begins(opened: Any, tmp_path: Path) -> None:

@@ -65,6 +65,9 @@ def test_a_picture_gives_a_table_a_mask_and_a_drawing(
     none = command("detect", picture, *arguments, *places, "--classes", "dog", "--overwrite")
     assert none.code == 0
     assert "no object was found" in none.err
+    assert (
+        "further frame" in command("detect", picture, "--with", "motion", "-o", tmp_path / "moves").complaint
+    )
 
 
 @pytest.mark.usefixtures("bundled")

@@ -31,7 +31,7 @@ def imported(program: str, names: tuple[str, ...] = LEFT_OUT) -> set[str]:
 
 def test_following_objects_imports_nothing_that_scores() -> None:
     scoring = ("segue.metrics", "segue.datasets", "segue.reports.html", "jinja2")
-    assert imported("import segue.cli.track", scoring) == set()
+    assert imported("import segue.cli.running", scoring) == set()
 
 
 def test_following_objects_imports_the_network_that_follows_them_alone() -> None:
@@ -42,7 +42,7 @@ def test_following_objects_imports_the_network_that_follows_them_alone() -> None
         "segue.models.hf_video",
     )
     sessions = ("segue.sessions.foreground", "segue.sessions.instances", "segue.sessions.subtractors")
-    load = "import segue.cli.track\nsegue.TrackSession('stcn-lite', device='cpu')"
+    load = "import segue.cli.running\nsegue.TrackSession('stcn-lite', device='cpu')"
     assert imported(load, (*other, *sessions, "segue.models.stcn")) == {"segue.models.stcn"}
 
 

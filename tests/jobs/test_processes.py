@@ -93,15 +93,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 TRAINING = TrainJob(network="mustan2", settings={"steps": "4"}, folder=Path("out"))
 
 
-def test_a_training_is_a_process_with_its_job(asked: dict[str, Any]) -> None:
-    token, observer = CancelToken(), Notices()
-    assert run(TRAINING, observer, token).paths == {"weights": Path("out/mustan2.safetensors")}
-    assert asked["command"] == [sys.executable, "-m", "segue.jobs"]
-    assert asked["job"] == TRAINING
-    assert asked["cancel"] is token
-    assert observer.said == ["training mustan2 in out"]
-
-
 @pytest.mark.parametrize(
     ("ends", "kind", "message"),
     [

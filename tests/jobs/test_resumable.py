@@ -250,24 +250,3 @@ def test_a_first_pass_goes_on_where_it_was_cancelled(tmp_path: Path) -> None:
         first_pass(Learning(), folder=tmp_path, resume=True, report=reported.append)
     forget_state(tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_first_pass_is_saved_now_and_then_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    saved: list[int] = []
-
-    class Slow(Learning):
-        def learning(self) -> Iterator[int]:
-            for number in super().learning():
-                clock.now += 10
-                yield number
-
-        def state(self) -> SessionState:
-            clock.now += 3
-            saved.append(self.number)
-            return super().state()
-
-    first_pass(Slow(20), folder=tmp_path, resume=False, report=lambda number: None)
-    assert saved == [3, 10, 17, 20], "as a run; and at the end"
-    assert SessionState.load(tmp_path / FIRST_PASS).values["number"] == 20

@@ -24,7 +24,7 @@ from segue.sessions.passes import Passes
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import Source, open_source
 from segue.video.events import Event
-from segue.video.images import read_image, write_picture
+from segue.video.images import write_picture
 from segue.video.readers import Picture, Reader
 from segue.video.source import SourceRequest
 from segue.video.span import Span
@@ -248,17 +248,6 @@ def test_zones_masks_and_boxes_are_in_pixels_of_the_camera_and_not_of_reduced_pi
     assert read_index_mask(min((film.parent / "out/masks").glob("*.png"))).shape == (12, 16)
     (entered,) = [event for event in observer.events if event.event == "zone-enter"]
     assert (entered.zone, entered.x0, entered.y0, entered.x1, entered.y1) == ("there", 10, 6, 14, 12)
-
-
-def test_strips_that_explain_are_written_for_each_frame(film: Path) -> None:
-    run_open(opened(foreground(film, film.parent / "out", explain=film.parent / "why"), open_source(film)))
-    names = sorted(path.name for path in (film.parent / "why").iterdir())
-    assert names == sorted(f"{index:06d}{kind}.png" for index in range(5) for kind in ("", "-heat"))
-    assert np.array_equal(read_image(film.parent / "why/000003.png"), PICTURES[3])
-    assert np.array_equal(read_image(film.parent / "why/000003-heat.png"), 255 - PICTURES[3])
-    plain = opened(foreground(film, film.parent / "other"), open_source(film))
-    run_open(plain)
-    assert not plain.session.explains
 
 
 def test_a_camera_that_is_lost_leaves_what_it_gave_complete_and_is_told(tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from segue_train.foreground_samples import UNLIT
 from segue_train.losses import (
-    ForegroundObjective,
+    foreground_loss,
     foreground_target,
     known,
     tversky_loss,
     weighted_cross_entropy,
 )
+from segue_train.recipe import Objective
 from tests.golden_arrays import Golden
 
 
@@ -48,7 +49,7 @@ def batch(labels: Tensor) -> dict[str, Tensor]:
 
 def test_shadows_that_nobody_labelled_teach_nothing_of_shadow() -> None:
     labels = torch.full((1, 4, 4), UNLIT, dtype=torch.uint8)
-    objective = ForegroundObjective(Constant(torch.zeros(1, 2, 4, 4)))
+    objective = Objective(Constant(torch.zeros(1, 2, 4, 4)), foreground_loss)
     objective(batch(labels), 0.0, 0)[0].backward()
     assert isinstance(objective.network, Constant)
     gradient = objective.network.logits.grad

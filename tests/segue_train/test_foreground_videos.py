@@ -85,11 +85,13 @@ def test_a_pool_is_filled_from_clips_and_videos(tmp_path: Path, monkeypatch: pyt
     save_video(tmp_path / "videos", "walk", range(1, 9))
     save_video(tmp_path / "videos", "held", range(1, 9))
     folders = [str(videos), str(stills), f"isd={tmp_path / 'videos'}"]
-    material = gather_foreground(folders, exclude=["held", "boat"], report=print)
-    assert [video.name for videos in material.videos.values() for video in videos] == ["walk"]
-    assert [video.name for video in material.footage.videos] == ["kite"]
+    footage, still_cameras = gather_foreground(folders, exclude=["held", "boat"], report=print)
+    assert [video.name for videos in still_cameras.values() for video in videos] == ["walk"]
+    assert [video.name for video in footage.videos] == ["kite"]
     folder = tmp_path / "pool"
-    pool = fill_pool(folder, material, OFFSETS, SIZE, samples=16, seed=1, workers=0, report=print)
+    pool = fill_pool(
+        folder, footage, still_cameras, OFFSETS, SIZE, samples=16, seed=1, workers=0, report=print
+    )
     assert len(pool) == 16 + 4
     assert {value for sample in (pool[i] for i in range(16, 20)) for value in np.unique(sample.labels)} <= {
         STATIC,
@@ -97,9 +99,9 @@ def test_a_pool_is_filled_from_clips_and_videos(tmp_path: Path, monkeypatch: pyt
         UNKNOWN,
         MOTION,
     }
-    refuse_trained(material, ["held"])
+    refuse_trained(still_cameras, ["held"])
     with pytest.raises(DatasetError, match="walk: both trained on and validated on"):
-        refuse_trained(material, ["walk", "held"])
+        refuse_trained(still_cameras, ["walk", "held"])
 
 
 def test_unknown_names_and_empty_data_are_refused(tmp_path: Path) -> None:
@@ -108,4 +110,4 @@ def test_unknown_names_and_empty_data_are_refused(tmp_path: Path) -> None:
         gather_foreground([f"isd={tmp_path}"], exclude=["wak"], report=print)
     material = gather_foreground([f"isd={tmp_path}"], exclude=["walk"], report=print)
     with pytest.raises(DatasetError, match="nothing to draw samples from"):
-        fill_pool(tmp_path / "p", material, OFFSETS, SIZE, samples=0, seed=0, workers=0, report=print)
+        fill_pool(tmp_path / "p", *material, OFFSETS, SIZE, samples=0, seed=0, workers=0, report=print)

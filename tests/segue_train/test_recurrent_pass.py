@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from segue.models.cutie import Cutie
 from segue.models.xmem import XMem
-from segue_train.clip_pass import Draws, Output, cutie_pass, xmem_pass
+from segue_train.clip_pass import Draws, cutie_pass, xmem_pass
 from segue_train.losses import (
     bootstrap_fraction,
     bootstrapped_cross_entropy,
@@ -69,7 +69,7 @@ def check_gradients(norms: dict[str, float], expected: Golden, prefix: str) -> N
 
 
 @pytest.fixture(scope="module")
-def xmem_measured() -> Callable[[str], tuple[Output, list[list[float]], dict[str, float]]]:
+def xmem_measured() -> Callable[[str], tuple[Tensor, list[list[float]], dict[str, float]]]:
     known: dict[str, Any] = {}
 
     def measure(prefix: str) -> Any:
@@ -80,7 +80,7 @@ def xmem_measured() -> Callable[[str], tuple[Output, list[list[float]], dict[str
     return measure
 
 
-def measure_xmem(prefix: str) -> tuple[Output, list[list[float]], dict[str, float]]:
+def measure_xmem(prefix: str) -> tuple[Tensor, list[list[float]], dict[str, float]]:
     slots = 3 if prefix == "mo" else 1
     network = XMem(single_object=slots == 1)
     fill(network, "xmem")
@@ -93,7 +93,7 @@ def measure_xmem(prefix: str) -> tuple[Output, list[list[float]], dict[str, floa
     for step in (0, 45_000, 70_001):
         row, total = [], torch.zeros(())
         for t in (1, 2, 3):
-            logits = output.logits[:, t - 1]
+            logits = output[:, t - 1]
             entropy = bootstrapped_cross_entropy(logits, classes[:, t], exists, bootstrap_fraction(step))
             dice = object_dice(logits, classes[:, t]).mean()
             total = total + entropy + dice
@@ -109,7 +109,7 @@ def test_xmem_gives_the_published_outputs_losses_and_gradients(
     expected = golden("xmem_train")
     output, rows, norms = xmem_measured(prefix)
     for t in (1, 2, 3):
-        logits = output.logits[:, t - 1].detach()
+        logits = output[:, t - 1].detach()
         expected.check(f"{prefix}_logits_{t}", logits[..., ::4, ::4], relative=True)
         expected.check(f"{prefix}_masks_{t}", logits.softmax(1)[:, 1:])
     np.testing.assert_allclose(rows, expected[f"{prefix}_losses"], rtol=1e-5)
@@ -147,7 +147,7 @@ NETWORKS: dict[str, tuple[Callable[[], Cutie], str, int]] = {
 
 
 @pytest.fixture(scope="module")
-def cutie_measured() -> Callable[[str], tuple[Output, dict[str, float], dict[str, float]]]:
+def cutie_measured() -> Callable[[str], tuple[tuple[Tensor, ...], dict[str, float], dict[str, float]]]:
     known: dict[str, Any] = {}
 
     def measure(prefix: str) -> Any:
@@ -158,7 +158,7 @@ def cutie_measured() -> Callable[[str], tuple[Output, dict[str, float], dict[str
     return measure
 
 
-def measure_cutie(prefix: str) -> tuple[Output, dict[str, float], dict[str, float]]:
+def measure_cutie(prefix: str) -> tuple[tuple[Tensor, ...], dict[str, float], dict[str, float]]:
     build, topic, slots = NETWORKS[prefix]
     network = build()
     fill(network, topic)
@@ -178,12 +178,12 @@ def test_cutie_gives_the_published_outputs_losses_and_gradients(
     cutie_measured: Callable[[str], Any], golden: GoldenReader, prefix: str
 ) -> None:
     expected = golden("cutie_train")
-    output, parts, norms = cutie_measured(prefix)
+    (logits, sensory, queries), parts, norms = cutie_measured(prefix)
     for t in (1, 2, 3):
-        masks = output.logits[:, t - 1].detach().softmax(1)[:, 1:]
+        masks = logits[:, t - 1].detach().softmax(1)[:, 1:]
         expected.check(f"{prefix}_masks_{t}", masks[..., ::2, ::2])
-        expected.check(f"{prefix}_sensory_logits_{t}", output.sensory[:, t - 1], relative=True)
-        expected.check(f"{prefix}_q_logits_{t}", output.queries[:, t - 1], relative=True)
+        expected.check(f"{prefix}_sensory_logits_{t}", sensory[:, t - 1], relative=True)
+        expected.check(f"{prefix}_q_logits_{t}", queries[:, t - 1], relative=True)
     names = expected[f"{prefix}_loss_names"].tolist()
     np.testing.assert_allclose([parts[name] for name in names], expected[f"{prefix}_losses"], rtol=1e-5)
     check_gradients(norms, expected, prefix)

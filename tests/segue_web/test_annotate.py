@@ -313,7 +313,7 @@ def test_a_locked_object_is_not_edited_nor_tracked(backend: AnnotateBackend, ask
         ("forward", 9, (8, 11)),
         ("back", 5, (8, 0)),
         ("back", 4, (4, 0)),
-        ("between", 6, (4, 8)),
+        ("between", 6, (4, 7)),
     ],
 )
 def test_tracking_starts_from_the_nearest_corrected_frame(
@@ -325,14 +325,14 @@ def test_tracking_starts_from_the_nearest_corrected_frame(
     answer = ask("track", direction=direction, frame=frame)
 
     assert (answer["start"], answer["stop"]) == expected
-    corrected, start, stop, objects, join, kept = backend._worker.jobs[-1]  # type: ignore[attr-defined]
-    assert (start, stop, objects, join, kept) == (*expected, [1], direction == "between", range(12))
+    corrected, start, stop, objects, kept = backend._worker.jobs[-1]  # type: ignore[attr-defined]
+    assert (start, stop, objects, kept) == (*expected, [1], range(12))
     assert {index: item.known for index, item in corrected.items()} == {4: {1}, 8: {1}}
 
 
 @pytest.mark.parametrize(
     ("direction", "frame", "stop", "frames"),
-    [("forward", 5, 7, 2), ("back", 8, 6, 2), ("between", 6, 8, 4)],
+    [("forward", 5, 7, 2), ("back", 8, 6, 2), ("between", 6, 7, 2)],
 )
 def test_only_the_frames_of_a_range_are_tracked(
     backend: AnnotateBackend, ask: Ask, direction: str, frame: int, stop: int, frames: int

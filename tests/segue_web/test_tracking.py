@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from segue.errors import PromptError
 from segue.sessions import TrackSession
 from segue.types import Frame
 from segue_web.project import Mark, Project
-from segue_web.tracking import Corrected, between, corrected_frames, follow, one_way
+from segue_web.tracking import Corrected, corrected_frames, follow, track_job
 from segue_web.video import Video
 from tests.clips import clip
 from tests.lite import lively_lite
@@ -58,26 +60,6 @@ def test_backwards_it_is_a_session_that_sees_the_frames_in_reverse(made: tuple[V
         assert np.array_equal(mask, expected[index])
 
 
-def test_between_two_corrections_the_nearer_one_weighs_more(made: tuple[Video, np.ndarray]) -> None:
-    video, masks = made
-    network = lively_lite()
-    given = {0: corrected(masks[0], 1, 2), 6: corrected(masks[6], 1, 2)}
-    ahead = {item.index: item.probabilities for item in follow(network, video, given, 0, 5, device="cpu")}
-    back = {item.index: item.probabilities for item in follow(network, video, given, 6, 1, device="cpu")}
-
-    steps = list(between(network, video, given, 0, 6, [1, 2], device="cpu"))
-
-    assert [index for index, _ in steps] == [1, 2, 3, 4, 5, 5, 4, 3, 2, 1]
-    for index, objects in steps[5:]:
-        share = index / 6
-        winner = ((1 - share) * ahead[index] + share * back[index]).argmax(0)
-        for number, (plane, mark) in objects.items():
-            assert mark.weight == pytest.approx(share)
-            assert np.array_equal(plane, winner == number)
-            one, two = ahead[index].argmax(0) == number, back[index].argmax(0) == number
-            assert mark.agreement == pytest.approx((one & two).sum() / max((one | two).sum(), 1))
-
-
 def test_tracks_on_the_page_count_what_the_prompter_doubts(
     made: tuple[Video, np.ndarray], tmp_path: Path
 ) -> None:
@@ -94,19 +76,15 @@ def test_tracks_on_the_page_count_what_the_prompter_doubts(
     project.close()
     drawn = {i: Corrected(given.mask, given.known) for i, given in doubted.items()}
 
-    def scores(given: dict[int, Corrected], join: bool) -> list[dict[int, float]]:
-        network = lively_lite()
-        if join:
-            steps = list(between(network, video, given, 0, 3, [1, 2], device="cpu"))[2:]
-        else:
-            steps = list(one_way(follow(network, video, given, 0, 2, device="cpu"), [1, 2]))
+    def scores(given: dict[int, Corrected]) -> list[dict[int, float]]:
+        tools: Any = SimpleNamespace(network=lively_lite(), video=video, device="cpu")
+        steps = list(track_job(tools, given, 0, 2, [1, 2], range(7)))
         return [{i: mark.score for i, (_, mark) in objects.items()} for _, objects in steps]
 
     assert doubted[0].expected == {1: 0.4}
-    for join in (False, True):
-        for with_doubt, without in zip(scores(doubted, join), scores(drawn, join), strict=True):
-            assert with_doubt[1] == pytest.approx(without[1] ** 0.75 * 0.4**0.25)
-            assert with_doubt[2] == without[2]
+    for with_doubt, without in zip(scores(doubted), scores(drawn), strict=True):
+        assert with_doubt[1] == pytest.approx(without[1] ** 0.75 * 0.4**0.25)
+        assert with_doubt[2] == without[2]
 
 
 def test_without_a_corrected_frame_there_is_nothing_to_follow(made: tuple[Video, np.ndarray]) -> None:

@@ -17,6 +17,7 @@ from segue.types import Image, Segmentation
 from segue.weights import load
 
 HEIGHT, WIDTH, SIDE = 160, 288, 24
+MARGIN = 0.2
 STARTS = [20, 23, 26, 29, 220, 223, 226, 229]
 """Columns of the left side of the object: it jumps on frame 4."""
 
@@ -55,18 +56,18 @@ def overlap(result: Segmentation, t: int) -> float:
 
 def test_nothing_is_decoded_outside_the_window(network: STCNLite, film: list[Image]) -> None:
     corners = {}
-    for window in (None, 32):
+    for window in (None, MARGIN):
         session = TrackSession(network, replace(network.schedule, window=window), device="cpu")
         results = [session.step(picture, square(0) if t == 0 else None) for t, picture in enumerate(film[:4])]
         corners[window] = results[1].probabilities[1, -40:, -40:]
         assert overlap(results[3], 3) > 0.8
-    assert np.ptp(corners[32]) == 0
-    assert corners[32].max() < 1e-6
+    assert np.ptp(corners[MARGIN]) == 0
+    assert corners[MARGIN].max() < 1e-6
     assert np.ptp(corners[None]) > 0
 
 
 def test_an_object_that_jumps_out_of_the_window_is_found_again(network: STCNLite, film: list[Image]) -> None:
-    session = TrackSession(network, replace(network.schedule, window=32), device="cpu")
+    session = TrackSession(network, replace(network.schedule, window=MARGIN), device="cpu")
     results = [session.step(picture, square(0) if t == 0 else None) for t, picture in enumerate(film)]
     assert min(overlap(results[t], t) for t in (6, 7)) > 0.8
 
@@ -80,7 +81,7 @@ def test_each_of_two_objects_has_a_window_of_its_own(
         picture[110:140, 150:180] = (220, 30, 220)
     first = square(0)
     first[110:140, 150:180] = 2
-    session = TrackSession(network, replace(network.schedule, window=32), device="cpu")
+    session = TrackSession(network, replace(network.schedule, window=MARGIN), device="cpu")
     results = [session.step(pictures[0], first)]
     decoded: list[tuple[int, ...]] = []
     inside = session.tracker.network
@@ -100,11 +101,11 @@ def test_each_of_two_objects_has_a_window_of_its_own(
 def test_a_session_that_is_restored_goes_on_identically(
     network: STCNLite, film: list[Image], tmp_path: Path
 ) -> None:
-    session = TrackSession(network, replace(network.schedule, window=32), device="cpu")
+    session = TrackSession(network, replace(network.schedule, window=MARGIN), device="cpu")
     for t in range(3):
         session.step(film[t], square(0) if t == 0 else None)
     session.state().save(tmp_path / "session.safetensors")
-    restored = TrackSession(network, replace(network.schedule, window=32), device="cpu")
+    restored = TrackSession(network, replace(network.schedule, window=MARGIN), device="cpu")
     restored.restore(SessionState.load(tmp_path / "session.safetensors"))
     for t in range(3, 5):
         ours, theirs = session.step(film[t]), restored.step(film[t])

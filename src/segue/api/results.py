@@ -1,11 +1,12 @@
-"""Results of ``segue.track``, ``segue.foreground`` and ``segue.instances``."""
+"""Results of ``segue.track``, ``segue.foreground`` and ``segue.instances``, and how they are written."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import itertools
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NoReturn, TypeVar, cast
 
-from segue.errors import ArgumentError, SegueError
+import numpy as np
+
+from segue.errors import ArgumentError, SegueError, SinkError
 from segue.inputs import kind_of
 from segue.jobs.describing import described, model_value, opened_source, source_value
 from segue.jobs.files import record_path
@@ -27,7 +30,7 @@ from segue.options import by_arguments
 from segue.registry import SINKS
 from segue.sessions.session import Session
 from segue.types import Frame, Segmentation
-from segue.video import Source, open_sinks
+from segue.video import Source, open_sinks, open_source
 
 S = TypeVar("S", bound=Session, covariant=True)
 
@@ -330,3 +333,73 @@ def write_results(
             sink.write(frame, result)
     record_path(path, outputs.paths).unlink(missing_ok=True)
     return outputs.paths
+
+
+def save(
+    results: Iterable[Segmentation],
+    path: str | Path,
+    *,
+    formats: Sequence[str] | str = ("png",),
+    source: Source | str | Path | int | Iterable[Any] | None = None,
+    overwrite: bool = False,
+    side_by_side: bool = False,
+) -> dict[str, Path]:
+    """Write results to files, while they are computed.
+
+    For results of :func:`track`, :func:`foreground` and :func:`instances` this is
+    :meth:`segue.api.Results.save`, and ``source`` is not needed.
+
+    Args:
+        results: results in order of time.
+        path: folder for all formats, or the file itself for a single one that is a file.
+        formats: one or several of ``png`` (index masks), ``overlay`` (video), ``coco``, ``ytvis`` (run
+            lengths), ``npz``, ``cdnet`` and ``events``, or what other packages add.
+        source: source of the frames; needed for ``overlay``, and for file names and time stamps.
+        overwrite: replace what is there.
+        side_by_side: put the plain frame beside the drawn one.
+
+    Returns:
+        The file or folder of each format.
+
+    Raises:
+        SinkError: the output exists, cannot be written, or needs a source.
+        ArgumentError: an argument has the wrong type.
+    """
+    if isinstance(results, Results):
+        return results.save(path, formats=formats, overwrite=overwrite, side_by_side=side_by_side)
+    chosen = as_formats(formats)
+    if not isinstance(path, (str, os.PathLike)):
+        raise ArgumentError(f"path: {kind_of(path)}; give the path of a folder or file")
+    for name in chosen:
+        if source is None and SINKS.find(name).needs_frames:
+            raise SinkError(f"the format {name} needs the frames: give source as well")
+    if not isinstance(results, Iterable):
+        raise ArgumentError(f"results: {kind_of(results)}; give the results of segue.track or a list of them")
+    given = iter(results)
+    first = next(given, None)
+    if first is None:
+        raise SinkError(f"{path}: there are no results to write")
+    if not isinstance(first, Segmentation):
+        raise ArgumentError(f"results: the first one is a {kind_of(first)}; expected segue.Segmentation")
+    blank = np.zeros((*first.mask.shape, 3), np.uint8)
+    opened = source if isinstance(source, Source) else open_source([blank] if source is None else source)
+    frames = None if source is None else iter(opened)
+    pairs = _with_frames(itertools.chain([first], given), frames, blank)
+    with opened:
+        return write_results(
+            pairs, Path(path), chosen, opened, overwrite=overwrite, side_by_side=side_by_side
+        )
+
+
+def _with_frames(
+    results: Iterator[Segmentation], frames: Iterator[Frame] | None, blank: Any
+) -> Iterator[tuple[Frame, Segmentation]]:
+    for result in results:
+        frame: Frame | None = Frame(result.index, result.time, blank)
+        if frames is not None:
+            frame = next((each for each in frames if each.index == result.index), None)
+        if frame is None:
+            raise SinkError(
+                f"the source has no frame {result.index}; give the source that the results come from"
+            )
+        yield frame, result

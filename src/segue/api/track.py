@@ -13,7 +13,7 @@ import torch
 from segue.api.results import Progress, Results, results_of
 from segue.errors import ArgumentError
 from segue.inputs import kind_of
-from segue.jobs.describing import Colour, described, opened_source, required_value, stored_prompts
+from segue.jobs.describing import Colour, described, opened_source, stored_prompts
 from segue.jobs.parts import Finding
 from segue.jobs.values import TrackJob
 from segue.models.base import TrackNetwork
@@ -156,12 +156,12 @@ def track(
     if required is not None and not isinstance(required, Container):
         raise ArgumentError(f"required: {kind_of(required)}; give a set of frame indices")
     said = given_prompts(prompts, **marks, start=opened.request.start)
-    wanted, listed = required_value(required)
+    frames = tuple(sorted(map(int, required))) if isinstance(required, Iterable) else None
     return results_of(
         TrackJob,
         given,
         {"required": required},
         prompts=stored_prompts(said, opened),
-        required=wanted,
-        given=listed,
+        required=frames,
+        given=described(required=required if frames is None else None),
     )

@@ -73,8 +73,8 @@ def publish(work: Path, output: str, name: str, batch: str) -> tuple[str, str | 
         _upload(work, f"{output.rstrip('/')}/{name}", name, batch, digest)
         shutil.rmtree(work, ignore_errors=True)
         return digest, None
-    final, moving = check_free(output, name, batch), Path(output, MOVING)
-    coming, old = moving / token_hex(8), moving / token_hex(8)
+    final, moving = check_free(output, name, batch), Path(output, MOVING, token_hex(8))
+    coming, old = moving / "coming", moving / "old"
     with writing(final):
         make_folder(final.parent)
         make_folder(moving)
@@ -86,8 +86,7 @@ def publish(work: Path, output: str, name: str, batch: str) -> tuple[str, str | 
                 rename(final, old)
             rename(coming, final)
         finally:
-            for left in (coming, old):
-                shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(moving, ignore_errors=True)
         sync_folder(final.parent)
     return digest, stamp_of(final)
 

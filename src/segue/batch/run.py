@@ -29,7 +29,7 @@ from segue.jobs.identity import model_digest
 from segue.jobs.values import Job, VideoJob, from_json
 from segue.video.addresses import is_url
 from segue.video.identity import SourceIdentity
-from segue.video.partial import locked, write_complete, writing
+from segue.video.partial import locked, remove_partial, write_complete, writing
 
 LEDGER = "ledger.sqlite"
 """File in the folder of a batch that has the outcome of every video."""
@@ -95,11 +95,15 @@ def run_tasks(tasks: Iterable[Task], how: JobConfig, observer: BatchObserver) ->
     )
     _check_plan(tasks, how)
     with locked([home / LEDGER]), Ledger(home / LEDGER) as ledger:
+        for folder in (home, home / "pictures"):  # what a killed batch has left
+            remove_partial(folder)
+        remove_partial(home.parent, home.parent / REPORT)
         how = replace(how, batch=ledger.identity(token_hex(16)))
         write_complete(home / IDENTITY, how.batch.encode())
         if not is_url(how.output):
-            shutil.rmtree(Path(how.output, MOVING), ignore_errors=True)  # what a killed batch has left
-        used = weights_of([*ledger.jobs(), *(task.job for task in tasks)])
+            shutil.rmtree(Path(how.output, MOVING), ignore_errors=True)
+        models = {job.model for job in _jobs([*ledger.jobs(), *(task.job for task in tasks)])}
+        used = {str(model.weights or model.name): model_digest(model) for model in sorted(models, key=str)}
         ledger.settle({"do": how.command, "options": list(how.options), "weights": used})
         ledger.add(
             replace(task, identity=now) for task, now in in_threads(identity_now, ledger.unknown(tasks))
@@ -274,12 +278,6 @@ def _jobs(texts: Iterable[str]) -> list[VideoJob]:
     """The jobs of videos, each once: most videos share one."""
     jobs = map(from_json, dict.fromkeys(texts))
     return [job for job in jobs if isinstance(job, VideoJob)]
-
-
-def weights_of(jobs: Iterable[str]) -> dict[str, str | None]:
-    """Digests of the weights that jobs name, by the name of the network or the path of the file."""
-    models = {job.model for job in _jobs(jobs)}
-    return {str(model.weights or model.name): model_digest(model) for model in sorted(models, key=str)}
 
 
 def _absolute(place: str) -> str:

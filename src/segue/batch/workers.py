@@ -57,15 +57,18 @@ class LocalWorkers:
     def submit(self, task: Task) -> Future[Outcome]:
         """Give a video to an idle worker."""
         number = next(n for n in range(self.room) if n not in self._last or self._last[n].done())
-        # The pool starts its process with its first video. Until the process leaves the group of the terminal
-        # it must not take Ctrl-C.
-        with signals_blocked({signal.SIGINT}):
-            try:
-                self._last[number] = self._pools[number].submit(_attempt_here, task, self._order)
-            except (KeyError, BrokenExecutor):  # it is the first, or has died since
-                self._pools[number] = self._started(number)
-                self._last[number] = self._pools[number].submit(_attempt_here, task, self._order)
+        try:
+            self._last[number] = self._submit(number, task)
+        except (KeyError, BrokenExecutor):  # it is the first, or has died since
+            self._pools[number] = self._started(number)
+            self._last[number] = self._submit(number, task)
         return self._last[number]
+
+    def _submit(self, number: int, task: Task) -> Future[Outcome]:
+        # The pool starts its process with its first video. Until the process leaves the group of the terminal
+        # it must not take Ctrl-C. The pool itself is made before: multiprocessing then lets signals through.
+        with signals_blocked({signal.SIGINT}):
+            return self._pools[number].submit(_attempt_here, task, self._order)
 
     def interrupt(self) -> None:
         """Ask all workers to stop after the frame in work."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -39,43 +39,37 @@ class BatchCommand(TyperCommand):
         return value_of(args, "--do") or "track"
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        own = _by_name(self.get_params(ctx))
-        handed: dict[str, Any] = {}
+        own, rest = _by_name(self.get_params(ctx)), list(args)
         mine: list[str] = []
         theirs: list[str] = []
-        rest = list(args)
         while rest:
             word = rest.pop(0)
             name, has_value, _ = word.partition("=")
             option, whose = own.get(name), mine
             if option is None and word.startswith("-") and word != "-":
-                to = self.handed_on(args)
-                handed = handed or _options_of(to, ctx)
-                if name not in handed:
-                    raise SegueError(f"{ctx.info_name}: there is no option {name}, nor has `segue {to}` one")
-                option, whose = handed[name], theirs
+                option, whose = self._handed(ctx, args, name), theirs
             whose.append(word)
-            if option is not None and takes_value(option) and not has_value:
+            flag = getattr(option, "is_flag", False) or getattr(option, "count", False)
+            if option is not None and not flag and not has_value:
                 whose += rest[:1]
                 del rest[:1]
         super().parse_args(ctx, mine)
         ctx.args = theirs
         return theirs
 
-
-def _options_of(command: str, context: Any) -> dict[str, Any]:
-    if command not in DOABLE:
-        raise SegueError(f"--do {command}: choose from {', '.join(DOABLE)}")
-    return _by_name(load_command(command).get_params(context))
+    def _handed(self, context: Any, args: list[str], name: str) -> Any:
+        """An option of the repeated command."""
+        to = self.handed_on(args)
+        if to not in DOABLE:
+            raise SegueError(f"--do {to}: choose from {', '.join(DOABLE)}")
+        options = _by_name(load_command(to).get_params(context))
+        if name not in options:
+            raise SegueError(f"{context.info_name}: there is no option {name}, nor has `segue {to}` one")
+        return options[name]
 
 
 def _by_name(params: Iterable[Any]) -> dict[str, Any]:
     return {name: item for item in params for name in (*item.opts, *item.secondary_opts)}
-
-
-def takes_value(option: Any) -> bool:
-    """Whether an option is followed by a value."""
-    return not (getattr(option, "is_flag", False) or getattr(option, "count", False))
 
 
 def _asked(sources: list[str] | None = None, status: bool = False) -> None:
@@ -152,8 +146,28 @@ class Terminal(BatchObserver):
     def notice(self, text: str) -> None:
         typer.echo(text, err=True)
 
-    def watching(self, ledger: Ledger) -> AbstractContextManager[Callable[[News], None]]:
-        return _progress(ledger, self._how.quiet, self._how.json_lines)
+    @contextmanager
+    def watching(self, ledger: Ledger) -> Iterator[Callable[[News], None]]:
+        begun, frames = time.perf_counter(), 0
+        with bars("note", quiet=self._how.quiet) as bar:
+            counts = ledger.counts()
+            shown = bar.add_task("videos", total=sum(counts.values()), completed=counts["done"], note="")
+
+            def show(news: News) -> None:
+                nonlocal frames
+                for task, outcome in news:
+                    frames += outcome.frames if outcome.state == "done" else 0
+                    if self._how.json_lines:
+                        values: dict[str, Any] = {"event": outcome.state, "name": task.name}
+                        values |= {"worker": outcome.worker, "frames": outcome.frames}
+                        values |= {"error": outcome.error} if outcome.error else {}
+                        typer.echo(json.dumps(values))
+                counts = ledger.counts()
+                speed = frames / (time.perf_counter() - begun)
+                note = f"{speed:.1f} frames/s, {counts['running']} in work, {counts['failed']} failed"
+                bar.update(shown, completed=counts["done"] + counts["failed"], note=note)
+
+            yield show
 
 
 def with_jobs(tasks: Iterable[Task], how: JobConfig) -> list[Task]:
@@ -189,32 +203,3 @@ def _report(how: JobConfig) -> None:
         for row in ledger.rows("failed"):
             text = f"{row.name} ({hide_secrets(row.source)}), {row.tries} tries: {row.error}"
             typer.echo(printable(f"failed: {text}"))
-
-
-@contextmanager
-def _progress(ledger: Ledger, quiet: bool, json_lines: bool) -> Iterator[Callable[[News], None]]:
-    """A function that shows the news of each round, for a person or as JSON lines for a machine."""
-    begun, frames = time.perf_counter(), 0
-    with bars("note", quiet=quiet) as bar:
-        counts = ledger.counts()
-        shown = bar.add_task("videos", total=sum(counts.values()), completed=counts["done"], note="")
-
-        def show(news: News) -> None:
-            nonlocal frames
-            for task, outcome in news:
-                frames += outcome.frames if outcome.state == "done" else 0
-                if json_lines:
-                    values: dict[str, Any] = {
-                        "event": outcome.state,
-                        "name": task.name,
-                        "worker": outcome.worker,
-                    }
-                    values |= {"worker": outcome.worker, "frames": outcome.frames}
-                    values |= {"error": outcome.error} if outcome.error else {}
-                    typer.echo(json.dumps(values))
-            counts = ledger.counts()
-            speed = frames / (time.perf_counter() - begun)
-            note = f"{speed:.1f} frames/s, {counts['running']} in work, {counts['failed']} failed"
-            bar.update(shown, completed=counts["done"] + counts["failed"], note=note)
-
-        yield show

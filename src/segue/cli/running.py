@@ -1,11 +1,13 @@
-"""Commands that carry out a job: what they read and write, and how they show what goes on."""
+"""Commands that carry out a job over a video: ``segue track``, ``demo``, ``foreground`` and ``instances``."""
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -15,15 +17,16 @@ from annotated_types import Ge, Le
 from rich.progress import TaskID
 
 from segue.cli.options import ChosenOptions, Fields, Options, Values, command
-from segue.errors import SegueError
+from segue.errors import PromptError, SegueError
 from segue.inputs import printable
 from segue.jobs.observer import Observer
-from segue.jobs.parts import checked
+from segue.jobs.parts import DEFAULT_FORMATS, checked
 from segue.jobs.plan import check_needs
-from segue.jobs.values import Job, TrackJob, VideoJob, check_prompts
+from segue.jobs.values import ForegroundJob, InstancesJob, Job, TrackJob, VideoJob, check_prompts
 from segue.notices import notice
 from segue.options import nested
-from segue.registry import COMMANDS, DETECTORS, SINKS
+from segue.prompts.parse import typed_prompts
+from segue.registry import COMMANDS, DETECTORS, MODELS, SINKS
 from segue.reports.terminal import bars
 
 if TYPE_CHECKING:
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 
 # Base of what is wrong with a command line; versions of typer differ in where they keep it.
 COMMAND_LINE_ERROR: Any = typer.BadParameter.__mro__[2]
+
+
+TRACKERS = ", ".join(entry.name for entry in MODELS if entry.task == "track")
 
 
 def _display(
@@ -187,3 +193,184 @@ class Console(Observer):
     def written(self, name: str, path: Path) -> None:
         self.close()
         typer.echo(printable(f"{name}: {path}"))
+
+
+def _what(
+    box: list[str] | None = None,
+    point: list[str] | None = None,
+    mask: list[str] | None = None,
+    remove: list[str] | None = None,
+    auto: bool = False,
+    fill: bool = False,
+) -> None:
+    """The objects to follow, as typed.
+
+    Args:
+        box: box in pixels. [FRAME@][ID:]x0,y0,x1,y1
+        point: point on the object, or with - beside it. [FRAME@][ID:][-]x,y
+        mask: mask file: indexed, or binary (several: one object each). [FRAME@][ID=]PATH
+        remove: follow an object no longer. FRAME@ID
+        auto: find the objects.
+        fill: take whole boxes, as they are.
+    """
+
+
+def _track(values: ChosenOptions, what: Values, *, quiet: bool) -> None:
+    """Follow objects through a video of any length.
+
+    Say what to follow with a mask, a box or points on any frame, or have the objects found with --text or
+    --auto; the result is an index mask for every frame and an overlay video.
+
+    Examples:
+
+        segue track dog.mp4 --box 120,80,310,260
+
+        segue track dog.mp4 --mask first.png --format png --format overlay --side-by-side
+
+        segue track frames/ --point 1:200,150 --point 1:-260,150 --point 2:400,90
+
+        segue track dog.mp4 --point 200,150 --prompter mobile_sam.encoder.onnx,mobile_sam.decoder.onnx
+
+        segue track street.mp4 --text "person, red car"
+
+        segue track long.mp4 --mask first.png --mask 900@again.png --remove 1500@2 --resume
+
+        segue track street.mp4 --auto --with maskrcnn --classes person,car --auto-every 25
+
+        segue track rtsp://camera/stream --box 100,100,200,200 --model stcn --weights stcn.safetensors
+    """
+    finding = {place for place in values if place[0] == "finding"}
+    if what["auto"] or ("finding", "text") in finding:
+        values["finding",] = {place[-1]: values.pop(place) for place in finding}
+    else:
+        if finding - {("finding", "refine")}:
+            raise PromptError("options of the search for objects go with --text or --auto")
+        if finding:  # then it makes masks of boxes and points
+            values["refine",] = values.pop(("finding", "refine"))
+    if values.get(("options", "top_k")) == 0:
+        values["options", "top_k"] = None
+    typed = (what[name] or () for name in ("mask", "box", "point", "remove"))
+    values["prompts",] = typed_prompts(*typed, fill=what["fill"])
+
+
+track = job_command(
+    _track,
+    TrackJob,
+    Options(_what, "box point mask remove auto fill", panel="Objects and events"),
+    model="stcn-lite",
+    model_help=f"{TRACKERS}.",
+)
+
+
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Output folder.")] = Path("segue-out/demo"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")] = False,
+) -> None:
+    """Follow the objects of the bundled sample video; needs no network and no files of yours.
+
+    The sample video and its first mask are copied into the output folder, for further trials.
+
+    Example:
+
+        segue demo --output out/demo
+    """
+    with resources.as_file(resources.files("segue") / "assets" / "sample") as sample:
+        track(
+            source=str(sample / "video.mp4"),
+            mask=[str(sample / "first.png")],
+            output=output,
+            side_by_side=True,
+            overwrite=overwrite,
+        )
+        for name in ("video.mp4", "first.png"):
+            shutil.copyfile(sample / name, output / name)
+
+
+def _foreground(values: ChosenOptions, *, quiet: bool) -> None:
+    """Find what moves or does not belong to the scene.
+
+    The result is a mask for every frame, 1 where something is in front of the background, and an overlay
+    video.
+
+    Examples:
+
+        segue foreground camera.mp4
+
+        segue foreground rtsp://camera/stream --objects --events events.csv --fps 10
+
+        segue foreground 0 --format overlay --roi street.png --min-area 80
+
+        segue foreground frames/ --model knn --format cdnet --output results/baseline/highway
+
+        segue foreground walk.mp4 --follow-camera ecc
+
+        segue foreground tree.mp4 --explain why
+
+        segue foreground long.mp4 --shadows --background empty.png --resume
+
+        segue foreground crowded.mp4 --passes 1
+
+        segue foreground 0 --events events.csv --zone "door=10,20 100,20 100,90" --zone "out=0,50 320,50"
+
+        segue foreground 0 --events events.csv --name-events nanodet --snapshots seen --live
+    """
+    place = ("outputs", "formats")
+    if ("events",) in values:
+        values[place] = [*(values.get(place) or DEFAULT_FORMATS), "events"]
+    if "events" in ",".join(values.get(place, ())).split(","):
+        values["options", "objects"] = True
+
+
+foreground = job_command(
+    _foreground,
+    ForegroundJob,
+    without=["stride"],
+    model="mustan-lite",
+    model_help="Network by name, or mog2, knn, median (running median), difference (of frames).",
+)
+
+
+def _instances(values: ChosenOptions, *, quiet: bool) -> None:
+    """Find, classify and follow every instance of a video.
+
+    The result is an index mask for every frame, whose ids stay the same through the video, and an overlay
+    video with the names of the classes.
+
+    Examples:
+
+        segue instances street.mp4
+
+        segue instances street.mp4 --classes person,dog --score 0.5 --format ytvis --output street.json
+
+        segue instances street.mp4 --model seqformer-r50 --weights seqformer-r50.safetensors
+
+        segue instances street.mp4 --model maskrcnn+stcn-lite --window 25
+
+        segue instances street.mp4 --explain why
+
+        segue instances street.mp4 --whole --model seqformer-r50
+
+        segue instances long.mp4 --window 20 --overlap 5 --resume
+    """
+    if ("model", "name") not in values:
+        weights, whole = values.get(("model", "weights")), values.get(("whole",), False)
+        values["model", "name"] = _default_model(weights, detectors=not whole, quiet=quiet)
+
+
+instances = job_command(
+    _instances,
+    InstancesJob,
+    model_help="seqformer-r50, msstsvis-r101, msstsvis-lite ...; or a detector and a network that tracks its "
+    "objects: nanodet+stcn-lite.  [default: that of --weights, or the best whose weights are available]",
+)
+
+
+def _default_model(weights: Path | None, *, detectors: bool, quiet: bool) -> str:
+    """The network that is taken where none is named, which is reported."""
+    from segue.weights.available import DEFAULT_INSTANCES, default_model
+
+    found = default_model(weights, detectors=detectors)
+    if not quiet and (weights is None or found != DEFAULT_INSTANCES):
+        why = f"that of {weights}" if weights else "whose weights are available; --model chooses another"
+        typer.echo(f"model: {found}, {why}", err=True)
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -75,17 +75,6 @@ def given(argument: str, value: Any) -> Given:
 def described(**objects: Any) -> tuple[Given, ...]:
     """Descriptions of several objects by argument; None entries are left out."""
     return tuple(given(name, value) for name, value in objects.items() if value is not None)
-
-
-def required_value(
-    required: Container[int] | None,
-) -> tuple[tuple[int, ...] | None, tuple[Given, ...]]:
-    """Indices of wanted frames as a value, or as an object where they cannot be listed."""
-    if required is None:
-        return None, ()
-    if isinstance(required, Iterable):
-        return tuple(sorted(int(index) for index in required)), ()
-    return None, (given("required", required),)
 
 
 def stored_prompts(prompts: Sequence[Prompt], source: Source) -> tuple[AnyPrompt, ...]:

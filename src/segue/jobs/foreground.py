@@ -22,7 +22,7 @@ from segue.inputs import exists, kind_of
 from segue.jobs.opened import Inputs, OpenJob
 from segue.jobs.values import ForegroundJob
 from segue.masks import read_stored_mask
-from segue.models.base import ForegroundNetwork, foreground_capabilities
+from segue.models.base import ForegroundCapabilities, ForegroundNetwork, foreground_capabilities
 from segue.naming import natural_key
 from segue.registry import DETECTORS, MODELS
 from segue.sessions.background import MaskedMedian
@@ -63,12 +63,13 @@ class OpenForeground(OpenJob):
         _check_composites(source)
         _check_background(job.background, job.outputs.overwrite or job.outputs.resume)
         scene = inputs.get("scene", job.scene)
-        plain = job.depth is None and isinstance(scene, str) and scene == "median"
+        usual = isinstance(scene, str) and scene == "median"
+        plain = usual and job.depth is None
         if options.passes == 2 and source.once:
             raise SegueError(
                 f"{source.name}: can be iterated only once; two passes are for files and folders"
             )
-        if options.passes == 2 and not (isinstance(scene, str) and scene == "median"):
+        if options.passes == 2 and not usual:
             raise SegueError("two passes learn the empty scene: give either passes=2 or a scene")
         background, region = _background(scene), _region(inputs.get("roi", job.roi))
         model: str | ForegroundNetwork | Segmenter = inputs.get("model", job.model.name)
@@ -78,19 +79,19 @@ class OpenForeground(OpenJob):
             threshold = entry.threshold if threshold is None else threshold
             short_side = entry.short_side if short_side is None else short_side
         side = (SHORT_SIDE if short_side is None else short_side) or None
-        network = foreground_model(model, job.model.weights, job.flow, job.flow_weights)
-        able = foreground_capabilities(network) if isinstance(network, nn.Module) else None
+        made = foreground_model(model, job.model.weights, job.flow, job.flow_weights)
+        able = foreground_capabilities(made) if isinstance(made, nn.Module) else ForegroundCapabilities()
         known = None
         if job.flow is not None and job.flow not in get_args(FlowName):
-            if able is None or not able.flow_gaps:
+            if not able.flow_gaps:
                 raise FlowError(f"{job.flow}: only hofam, stam and networks trained with --flow look at flow")
             known = FlowFiles(Path(job.flow), able.flow_gaps, source.total)
         follow, twice = options.follow_camera, options.passes == 2
         if options.passes is None and plain and follow in (None, "never"):
-            twice = able is not None and able.two_passes and not source.once and bool(source.files)
-        if follow is None and plain and not twice and able is not None and able.follows_pans:
+            twice = able.two_passes and not source.once and bool(source.files)
+        if follow is None and plain and not twice and able.follows_pans:
             follow = "auto"
-        segmenter = as_segmenter(network, device=job.device, fast=job.fast)
+        segmenter = as_segmenter(made, device=job.device, fast=job.fast)
         chosen = partial(_chosen_frames, source, options.fps, job.depth, known)
         source.varies = not twice
         self.frames = chosen()
@@ -119,9 +120,9 @@ class OpenForeground(OpenJob):
     @property
     def total(self) -> int | None:
         count, fps, own = super().total, self.job.options.fps, self.source.fps
-        return (
-            count if count is None or fps is None or own is None or fps >= own else round(count * fps / own)
-        )
+        if count is None or fps is None or own is None:
+            return count
+        return round(count * min(1, fps / own))
 
     def note(self, result: Segmentation) -> str:
         return f"{float((result.mask > 0).mean()):.1%} foreground"

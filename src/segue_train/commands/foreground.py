@@ -51,21 +51,21 @@ class Pooled(Data):
         from segue_train.checkpoints import claim_folder
         from segue_train.validation import f_measure
 
-        material = foreground.gather_foreground(self.data, **self.choice)
+        footage, still_cameras = foreground.gather_foreground(self.data, **self.choice)
         held_out = [] if self.validate is None else list(open_plain(self.validate))
-        foreground.refuse_trained(material, [video.name for video in held_out])
+        foreground.refuse_trained(still_cameras, [video.name for video in held_out])
         pool = self.pool or run["out"] / "pool"
         recipe = make(pool)
         # A pool takes minutes; nothing is drawn for a run that may not write.
         claim_folder(run["out"], recipe.name, resume=run["resume"], overwrite=run["overwrite"])
-        footage, videos = material.footage, sum(map(len, material.videos.values()))
         notice(
             f"{len(footage.videos)} videos and {len(footage.stills)} still images for clips, "
-            f"{videos} videos of still cameras"
+            f"{sum(map(len, still_cameras.values()))} videos of still cameras"
         )
         foreground.fill_pool(
             pool,
-            material,
+            footage,
+            still_cameras,
             MustanLite.offsets,
             pool_recipes.SAMPLE_SIZE,
             samples=self.samples,

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from segue.models.cutie import Cutie
 from segue.models.cutie.network import Size
-from segue_train.clip_pass import Output, class_targets, cutie_pass, object_masks, random_draws
+from segue_train.clip_pass import class_targets, cutie_pass, object_masks, random_draws
 from segue_train.losses import Uniform, point_losses
 from segue_train.photo import Jitter
 from segue_train.recipe import Batch, CommonRecipe, Loss, Objective
@@ -123,27 +123,28 @@ class CutieRecipe(StagedRecipe):
         return [*groups, {"params": undecayed, "lr": self.rate, "weight_decay": 0.0}]
 
 
-def cutie_loss(output: Output, target: Tensor, exists: Tensor, points: int, uniform: Uniform) -> Loss:
+def cutie_loss(
+    outputs: Sequence[Tensor], target: Tensor, exists: Tensor, points: int, uniform: Uniform
+) -> Loss:
     """Cross-entropy and Dice at points: of the masks, and weakly of the states and the queries.
 
     ``target``: class of each pixel there, (B, T-1, H, W), 0..K or void; ``exists``: (B, K), 1 where the slot
     is in use.
     """
-    assert output.sensory is not None
-    assert output.queries is not None
+    logits, sensory, queries = outputs
     parts: dict[str, Tensor] = {}
     batch = len(target)
     for sample in range(batch):
         classes = 1 + int(exists[sample].sum())
         truth = torch.stack([target[sample] == i for i in range(classes)], 1).float()
-        levels = output.queries[sample].unbind(2)
+        levels = queries[sample].unbind(2)
         terms: list[tuple[str, Tensor, float]] = [
-            ("loss_{}", output.logits[sample], 1.0),
-            ("aux_sensory_{}", output.sensory[sample], AUXILIARY),
+            ("loss_{}", logits[sample], 1.0),
+            ("aux_sensory_{}", sensory[sample], AUXILIARY),
             *((f"aux_query_{{}}_l{n}", level, AUXILIARY) for n, level in enumerate(levels)),
         ]
-        for name, logits, weight in terms:
-            found = point_losses(logits[:, :classes].float(), truth, points, uniform)
+        for name, values, weight in terms:
+            found = point_losses(values[:, :classes].float(), truth, points, uniform)
             for kind, loss in zip(("ce", "dice"), found, strict=True):
                 key = name.format(kind)
                 parts[key] = parts.get(key, torch.zeros_like(loss)) + weight * loss / batch

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -25,8 +26,8 @@ from segue.weights import load_strict, read_checkpoint
 from segue.weights.checkpoint import Option, match
 from segue_train.foreground_pool import Pool, PoolBatches
 from segue_train.foreground_videos import WindowBatches, WindowSampler
-from segue_train.losses import ForegroundObjective
-from segue_train.recipe import Batches, CommonRecipe
+from segue_train.losses import foreground_loss
+from segue_train.recipe import Batches, CommonRecipe, Objective
 
 RATE = 1e-4
 STEPS = 40_000
@@ -87,7 +88,8 @@ class MustanRecipe(CommonRecipe):
             load_strict(network, self.start)
         elif self.trunk is not None:
             load_trunks(network, self.trunk)
-        return ForegroundObjective(network, TVERSKY, background=network.background is not None)
+        background = network.background is not None
+        return Objective(network, partial(foreground_loss, tversky=TVERSKY, background=background))
 
     def batches(self, count: int, seed: int) -> Batches:
         with torch.device("meta"):

@@ -26,8 +26,8 @@ from segue.models.mustan_lite import MustanLite
 from segue.sessions.extra_inputs import ComputedFlow
 from segue.weights.checkpoint import match
 from segue_train.foreground_pool import Pool, PoolBatches
-from segue_train.losses import ForegroundObjective
-from segue_train.recipe import CommonRecipe, warmed_cosine
+from segue_train.losses import foreground_loss
+from segue_train.recipe import CommonRecipe, Objective, warmed_cosine
 from segue_train.trunks import load_mobilenet, tensors_to_start_from
 
 STEPS = 3200
@@ -83,9 +83,14 @@ class MustanLiteRecipe(CommonRecipe):
         for layer in (network.encoder.stem, *network.encoder.blocks[:6]):
             layer.requires_grad_(False)
         convert_conv2d_weight_memory_format(network, torch.channels_last)
-        return ForegroundObjective(
-            network, PRICES, shadow=SHADOW_PRICE, pooled=True, class_in_scale=self.class_in_scale
+        loss = partial(
+            foreground_loss,
+            tversky=PRICES,
+            shadow=SHADOW_PRICE,
+            pooled=True,
+            class_in_scale=self.class_in_scale,
         )
+        return Objective(network, loss)
 
     def batches(self, count: int, seed: int) -> PoolBatches:
         provider = None if self.flow is None else self.provider

@@ -30,22 +30,16 @@ from segue_train.trunks import take
 from segue_train.warp import Rng
 
 
-@dataclass(frozen=True, slots=True)
-class GrowingGap:
+def growing_gap(epoch: int, epochs: int) -> int:
     """Distance of two frames: at most 0 to 25 left out, 5 more after every 20 passes over the data."""
-
-    passes: int = 20
-
-    def __call__(self, epoch: int, epochs: int) -> int:
-        """Distance in frames: neighbours, from whom none is left out, are 1 apart."""
-        return 1 + min(5 * (epoch // self.passes), 25)
+    return 1 + min(5 * (epoch // 20), 25)
 
 
 OBJECTS = 3
 # Steps on still images and on videos as STCN has them; STM's own are not published.
 STAGES = (
     Stage(objects=OBJECTS, batch=4, steps=300_000),
-    Stage(objects=OBJECTS, batch=4, steps=150_000, skips=GrowingGap()),
+    Stage(objects=OBJECTS, batch=4, steps=150_000, skips=growing_gap),
 )
 
 

@@ -90,7 +90,7 @@ class XMemRecipe(StagedRecipe):
         share = bootstrap_fraction(step)
         parts: dict[str, torch.Tensor] = {}
         for t in range(1, frames.shape[1]):
-            logits = output.logits[:, t - 1]
+            logits = output[:, t - 1]
             parts[f"ce_loss_{t}"] = bootstrapped_cross_entropy(logits, target[:, t], exists, share)
             parts[f"dice_loss_{t}"] = object_dice(logits, target[:, t]).mean()
         return torch.stack(list(parts.values())).sum(), parts

@@ -30,7 +30,7 @@ export const commands = {
   nextUnsure: { name: "Frame to look at next", icon: "next", keys: "m", run: () => goUnsure() },
   trackForward: { name: "Track forwards", text: "Track", icon: "forward", keys: "t", can: canTrack, run: () => track("forward") },
   trackBack: { name: "Track backwards", text: "Back", icon: "back", keys: "shift+T", can: canTrack, run: () => track("back") },
-  trackBetween: { name: "Track between two corrected frames, from both", text: "Between", icon: "between", keys: "g", can: () => canTrack() && (state.pending > 0 || state.canJoin), run: () => track("between") },
+  trackBetween: { name: "Track from the corrected frame before to the one after", text: "Between", icon: "between", keys: "g", can: () => canTrack() && (state.pending > 0 || state.canJoin), run: () => track("between") },
   rangeFrom: { name: "Track and export from this frame on; again: from the first", icon: "from", keys: "<", can: editable, run: () => setRange("from") },
   rangeTo: { name: "Track and export up to this frame; again: to the last", icon: "to", keys: ">", can: editable, run: () => setRange("to") },
   chooseClass: { name: "Class of the chosen object", icon: "panel", keys: "k", can: hasChosen, run: () => element("category").focus() },

@@ -108,10 +108,6 @@ function showHere() {
     text = `${item.name}: ${mark.area ? KINDS[mark.kind] : "not visible"}`;
     if (mark.kind === "tracked" || (mark.kind === "imported" && mark.score < 1)) text += `, confidence ${mark.score.toFixed(2)}`;
     else if (mark.score < 1) text += `, expected overlap with the object ${mark.score.toFixed(2)}`;
-    if (mark.weight !== null) {
-      const later = Math.round(100 * mark.weight);
-      text += `; merged: ${100 - later} % from the correction before, ${later} % from the one after, which agree to ${(mark.agreement ?? 0).toFixed(2)}`;
-    }
     text += mark.area ? `; ${mark.area.toLocaleString("en")} pixels.` : ".";
   }
   element("here-text").textContent = text;

@@ -4,11 +4,11 @@
  * @typedef {{name: string, width: number, height: number, frames: number, fps: number, exact: boolean, progress: number}} Video
  * @typedef {{id: number, name: string, colour: string, visible: boolean, locked: boolean, category?: string, group?: string,
  *   attributes?: Record<string, string>}} Thing
- * @typedef {{kind: string, score: number, area: number, weight: number | null, agreement: number | null}} Mark
+ * @typedef {{kind: string, score: number, area: number}} Mark
  * @typedef {{points: [number, number, boolean][], box: number[] | null, extent?: string, extents?: string[]}} Prompts
  * @typedef {{corners: [number, number][], kind: "key" | "between" | "near"}} Polygon
  * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>,
- *   prompts: Record<string, Prompts>, polygons?: Record<string, Polygon>, marks: Record<string, [string, number, number, number | null, number | null]>}} Look
+ *   prompts: Record<string, Prompts>, polygons?: Record<string, Polygon>, marks: Record<string, [string, number, number]>}} Look
  * @typedef {{frame: number, label: string | null, masks: Record<string, string>}} Before
  * @typedef {{event: string, what: string, done: number, total: number, rate: number}} Running
  * @typedef {{counts: string, label: string | null, score: number | null}} Found
@@ -16,9 +16,6 @@
 
 /** masks of clicks and suggestions below this expected overlap are listed to be looked at; it is often too low */
 const DOUBTFUL = 0.5;
-
-/** frames between two corrected ones that can be merged in one go; the server has the same limit */
-const MOST_BETWEEN = 1000;
 
 class State {
   constructor() {
@@ -98,8 +95,8 @@ class State {
 
   setTimeline(rows) {
     this.marks = new Map();
-    for (const [frame, object, kind, score, area, weight, agreement] of rows) {
-      this.marksOf(object).set(frame, { kind, score, area, weight, agreement });
+    for (const [frame, object, kind, score, area] of rows) {
+      this.marksOf(object).set(frame, { kind, score, area });
     }
   }
 
@@ -114,8 +111,8 @@ class State {
     if (look.revision < Math.max(this.forgotten, this.looks.get(look.frame)?.revision ?? 0)) return false;
     this.looks.set(look.frame, look);
     for (const marks of this.marks.values()) marks.delete(look.frame);
-    for (const [id, [kind, score, area, weight, agreement]] of Object.entries(look.marks)) {
-      this.marksOf(Number(id)).set(look.frame, { kind, score, area, weight, agreement });
+    for (const [id, [kind, score, area]] of Object.entries(look.marks)) {
+      this.marksOf(Number(id)).set(look.frame, { kind, score, area });
     }
     if (this.looks.size > 400) {
       for (const key of [...this.looks.keys()].slice(0, 100)) if (Math.abs(key - this.frame) > 50) this.looks.delete(key);
@@ -169,7 +166,7 @@ class State {
     const { starts } = this;
     const before = starts.filter((frame) => frame < this.frame).pop() ?? (starts.includes(this.frame) ? this.frame : Infinity);
     const after = starts.find((frame) => frame > this.frame) ?? -1;
-    return after - before > 1 && after - before <= MOST_BETWEEN;
+    return after - before > 1;
   }
 
   /** ways to look at two results: id and name */
@@ -237,9 +234,8 @@ class State {
       const kept = [];
       const candidates = [];
       for (const [frame, mark] of this.marksOf(object.id)) {
-        const value = Math.min(mark.score, mark.agreement ?? 1);
         const least = mark.kind === "given" ? Math.min(limit, DOUBTFUL) : limit;
-        if (mark.area > 0 && value < least) candidates.push({ frame, object, value });
+        if (mark.area > 0 && mark.score < least) candidates.push({ frame, object, value: mark.score });
       }
       candidates.sort((a, b) => a.value - b.value);
       for (const item of candidates) {

@@ -10,7 +10,7 @@ import { showPanels } from "./panels.js";
 import { state } from "./state.js";
 import { TOOLS } from "./tools.js";
 
-const RUNS = { forward: "Tracking forwards", back: "Tracking backwards", between: "Tracking from both sides", export: "Exporting" };
+const RUNS = { forward: "Tracking forwards", back: "Tracking backwards", between: "Tracking to the next correction", export: "Exporting" };
 
 state.subscribe(() => {
   if (state.mode === "loading") return;

@@ -148,17 +148,8 @@ class Timeline {
       const wide = Math.max(1, Math.round(this.x(frame) + step / 2) - x);
       if (mark.area > 0) {
         const tall = mark.kind === "given" ? full : Math.max(2, full * mark.score);
-        if (mark.weight === null) {
-          context.globalAlpha = mark.kind === "given" ? 1 : mark.kind === "interpolated" ? 0.4 : 0.7;
-          context.fillRect(x, top + 2 + full - tall, wide, tall);
-        } else {
-          // Two directions: the lower part is the share of the earlier correction, the upper of the later.
-          const later = tall * mark.weight;
-          context.globalAlpha = 0.85;
-          context.fillRect(x, top + 2 + full - (tall - later), wide, tall - later);
-          context.globalAlpha = 0.4;
-          context.fillRect(x, top + 2 + full - tall, wide, later);
-        }
+        context.globalAlpha = mark.kind === "given" ? 1 : mark.kind === "interpolated" ? 0.4 : 0.7;
+        context.fillRect(x, top + 2 + full - tall, wide, tall);
       } else {
         context.globalAlpha = 0.5;
         context.fillRect(x, top + full + 1, wide, 1.5);

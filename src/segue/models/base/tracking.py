@@ -1,8 +1,4 @@
-"""Interface of tracking networks for sessions: a tracker that owns all state of a video.
-
-The session hands the tracker images and the prompts of them, and asks for probabilities, for its state, and
-that objects be removed; it has no access to the memory.
-"""
+"""Interface of tracking networks for sessions: a tracker that owns all state of a video."""
 
 from __future__ import annotations
 
@@ -43,9 +39,9 @@ class Schedule:
         short_side: larger images are reduced to this short side for the network, and its probabilities
             brought back to their size; None never reduces.
         window: on frames that do not become permanent memory, read and decode only a window around the
-            objects: their last masks and this many pixels of the network's image on each side. The whole
-            image is read where an object is out of sight or reaches the window's border. None always reads
-            the whole image, as a GPU does. Only for stcn-lite without ``--sensory``, ``--summaries``,
+            objects: their last masks and this part of the short side of the network's image on each side. The
+            whole image is read where an object is out of sight or reaches the window's border. None always
+            reads the whole image, as a GPU does. Only for stcn-lite without ``--sensory``, ``--summaries``,
             ``--weighting``.
         flip_tta: track in the mirrored image as well, with a memory of its own, and take the mean of both
             log-odds; both memories keep what they agreed on. Takes twice the time.
@@ -62,7 +58,7 @@ class Schedule:
     memory_policy: MemoryPolicy = "usage"
     max_jump: float | None = None
     short_side: int | None = None
-    window: int | None = None
+    window: float | None = None
     flip_tta: bool = False
 
 

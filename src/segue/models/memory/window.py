@@ -15,7 +15,7 @@ from segue.models.base import QueryFeatures, Shape
 ALIGNED = 16
 """Windows begin at multiples of so many pixels, the stride of the network."""
 
-STEP = 64
+STEP = 32
 """Their sides are multiples of so many pixels, or the whole image's: layers arrange weights by size."""
 
 LARGEST = 0.8
