@@ -29,7 +29,9 @@ import torch.nn.functional as F
 
 import segue
 from one_network import Case, film, squares
+from segue.layers.tuning import Tuner
 from segue.registry import MODELS
+from segue.sessions.instances import WindowOptions
 
 NETWORKS = ("stcn-lite", "stcn", "stm", "xmem", "cutie", "sam2-tiny", "seqformer-r50", "msstsvis-r50")
 
@@ -52,6 +54,7 @@ FORMS: dict[str, dict[str, object]] = {
         "segue.layers.tuning.can_tune": lambda *_: False,
         "segue.layers.tuning.can_fuse": lambda: False,
     },
+    "timing": {"segue.layers.tuning.tuner": lambda: Tuner(None, times=False)},
     "folding": {"segue.layers.running.fold_batch_norms": _no_fold},
     "linear": {"segue.layers.running.use_fused_linear": lambda *_: None},
     "composing": {"segue.layers.running.Composable": type("Never", (), {})},
@@ -64,7 +67,7 @@ FORMS: dict[str, dict[str, object]] = {
     "maps": {"segue.models.sam2.memory.LEAST_MAPS": 1 << 30},
     "pieces": {
         f"segue.models.{module}.one_by_one": lambda *_: [slice(None)]
-        for module in ("msstsvis.network", "seqformer.network", "seqformer.encoder")
+        for module in ("stm", "seqformer.network", "seqformer.encoder")
     },
     "queries": {"segue.layers.attention.QUERIES": 1 << 30},
     "window": {"segue.models.lite_parts.Window.around": lambda *_: None},
@@ -91,7 +94,7 @@ def session(name: str) -> Callable[[np.ndarray[Any, Any], int], object]:
     if entry.task == "foreground":
         stages = segue.ForegroundSession(network, device="cpu")
         return lambda image, _: stages.step(image)
-    windows = segue.InstanceSession(network, device="cpu", window=2, overlap=1)
+    windows = segue.InstanceSession(network, WindowOptions(window=2, overlap=1), device="cpu")
     return lambda image, _: windows.step(image)
 
 

@@ -83,9 +83,9 @@ def plain_rotary(
 def plain_encode(self: SAM2, picture: Tensor, constants: Any) -> Encoded:
     """All levels of the neck, then the convolutions of the decoder."""
     maps = self.image_encoder.trunk(picture)
-    fine, half, coarse, _ = self.image_encoder.neck(maps)
-    decoder = self.sam_mask_decoder
-    return Encoded(coarse, (decoder.conv_s0(fine), decoder.conv_s1(half)))
+    neck, decoder = self.image_encoder.neck, self.sam_mask_decoder
+    fine, half = neck.convs[3](maps[0]), neck.convs[2](maps[1])
+    return Encoded(neck.coarse(maps), (decoder.conv_s0(fine), decoder.conv_s1(half)))
 
 
 def plain(network: SAM2) -> SAM2:

@@ -1,4 +1,4 @@
-"""Frames per second of stcn-lite sessions in this checkout and in another one, in turn.
+"""Frames per second of stcn-lite sessions in this checkout and in another one, in turn; or of mustan-lite.
 
 Example::
 
@@ -6,18 +6,23 @@ Example::
     python benchmarks/session_speed.py /tmp/before --frames DAVIS/JPEGImages/480p/goat \\
         --mask DAVIS/Annotations/480p/goat/00000.png --threads 1
 
+    python benchmarks/session_speed.py /tmp/before --frames CDNET/baseline/highway/input --foreground
+
 Each run is a process of its own that tracks the first frames; the first six are not timed. Several objects
-are vertical parts of the mask. Prints a Markdown table with the medians of the rounds.
+are vertical parts of the mask. Prints a Markdown table with the medians of the rounds. With ``--foreground``
+it finds the foreground of the frames by mustan-lite and one thread, and compares the processor time, of each
+frame the least of all rounds: that of a busy machine differs from run to run.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 
 UNTIMED = 6
 """Frames before the clock starts: layers arrange their weights for the sizes that occur."""
@@ -55,6 +60,53 @@ print((len(frames) - {UNTIMED}) / (time.perf_counter() - begun))
 """Prints the frames per second of one session."""
 
 
+RUN_FOREGROUND = """
+import json, sys, time
+root, folder, count = sys.argv[1:]
+sys.path.insert(0, root + "/src")
+import cv2, torch
+torch.set_num_threads(1)
+cv2.setNumThreads(1)
+try:
+    from segue.allocation import prepare_process
+    prepare_process()
+except ImportError:  # an older checkout prepares the process itself
+    pass
+from pathlib import Path
+import segue
+from segue.sessions import ForegroundSession
+from segue.types import Frame
+session, seconds = ForegroundSession(segue.load("mustan-lite")), []
+for index, path in enumerate(sorted(Path(folder).glob("*.*g"))[: int(count)]):
+    image = cv2.imread(str(path))[..., ::-1].copy()
+    begun = time.process_time()
+    session.step(Frame(index, index / 25, image))
+    seconds.append(time.process_time() - begun)
+print(json.dumps(seconds))
+"""
+"""Prints the processor time of each frame of one session."""
+
+
+def processor_time(root: Path, options: argparse.Namespace) -> list[float]:
+    """Seconds of each frame in the checkout ``root``."""
+    command = [sys.executable, "-c", RUN_FOREGROUND, str(root), str(options.frames), str(options.count)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    seconds: list[float] = json.loads(done.stdout)
+    return seconds[UNTIMED:]
+
+
+def compare_foreground(roots: tuple[Path, Path], options: argparse.Namespace) -> None:
+    """Time the foreground of both checkouts in turn and print a table."""
+    rounds = [[processor_time(root, options) for root in roots] for _ in range(options.rounds)]
+    before, now = (
+        1000 * mean(min(frame) for frame in zip(*side, strict=True)) for side in zip(*rounds, strict=True)
+    )
+    print("| other, ms a frame | here, ms a frame | ratio |")
+    print("| --- | --- | --- |")
+    print(f"| {before:.1f} | {now:.1f} | {now / before:.2f} |")
+
+
 def frames_per_second(root: Path, options: argparse.Namespace) -> float:
     """Speed of one session in the checkout ``root``."""
     given = [options.frames, options.mask, options.objects, options.threads, options.count]
@@ -69,14 +121,20 @@ def main() -> None:
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     parser.add_argument("other", type=Path, help="another checkout of segue")
-    parser.add_argument("--frames", type=Path, required=True, help="folder of JPEG images")
-    parser.add_argument("--mask", type=Path, required=True, help="mask of the first image")
+    parser.add_argument("--frames", type=Path, required=True, help="folder of images")
+    parser.add_argument("--mask", type=Path, help="mask of the first image, to track")
+    parser.add_argument("--foreground", action="store_true", help="find foreground by mustan-lite")
     parser.add_argument("--objects", type=int, default=1, help="objects (default: 1)")
     parser.add_argument("--threads", type=int, default=1, help="threads (default: 1)")
     parser.add_argument("--count", type=int, default=40, help="frames (default: 40)")
     parser.add_argument("--rounds", type=int, default=2, help="rounds (default: 2)")
     options = parser.parse_args()
     here = Path(__file__).resolve().parent.parent
+    if options.foreground:
+        compare_foreground((options.other, here), options)
+        return
+    if options.mask is None:
+        parser.error("--mask: tracking begins with the mask of the first image")
     rounds = [
         [frames_per_second(root, options) for root in (options.other, here)] for _ in range(options.rounds)
     ]

@@ -1,10 +1,4 @@
-"""Settings of the process, and how glibc treats memory that was freed.
-
-The maps of each frame are freed and asked for again at the next one. glibc gives large pieces back to the
-system, which has to clear them page by page before they can be used again: a quarter of the time of a frame
-in a foreground session. A program that owns its process calls :func:`prepare_process`; importing segue
-changes nothing.
-"""
+"""Settings of the process, and how glibc treats memory that was freed."""
 
 from __future__ import annotations
 
@@ -44,8 +38,6 @@ def prepare_process() -> None:
     """Set what makes sessions fast in a process that belongs to segue: waiting threads and freed memory.
 
     The command line and its workers call it first; a program of yours may, before it imports PyTorch.
-    Variables that are set (``OMP_WAIT_POLICY``, ``MALLOC_...``) have priority. The heap then keeps up to
-    :data:`KEPT` bytes that are free; libraries other than glibc need none of that.
     """
     global _heap
     for name, value in ENVIRONMENT.items():
@@ -65,13 +57,9 @@ def release_freed_memory() -> None:
 
 @contextmanager
 def apart_from_heap() -> Iterator[None]:
-    """Inside, a prepared process takes pieces from :data:`LEAST_APART` bytes on from the system one by one.
+    """Inside, a prepared process takes large pieces from the system one by one, apart from the heap.
 
-    It is for work that makes much that stays, weights for instance, amid maps that are freed soon. In the
-    heap what stays would lie between the maps: the holes that they leave are then of many sizes, each map of
-    later frames takes another hole, and together they touch much more memory than is in use at a time. glibc
-    prefers holes to new memory, so those that are free already are held back meanwhile; afterwards they are
-    room for what comes and goes. Other threads are affected too, in speed alone.
+    Weights between the maps of frames would leave holes of many sizes, which together touch much more memory.
     """
     if _heap is None:
         yield

@@ -65,10 +65,10 @@ class Preset:
         """Shared properties of clip ``number`` in a data set with a seed."""
         light = None if self.lights is None else number // (self.rooms or 1) % self.lights
         if self.rooms is None:
-            return Setting(None, light)
+            return None, light
         kinds = np.random.default_rng(scene_seed(seed, 0, "/kinds")).permutation(TRAINED)
         place = number % self.rooms
-        return Setting((scene_seed(seed, place, "/room"), str(kinds[place % len(kinds)])), light)
+        return (scene_seed(seed, place, "/room"), str(kinds[place % len(kinds)])), light
 
     def scene(self, seed: int, number: int, frames: int) -> Scene:
         """The scene of a clip."""

@@ -83,17 +83,9 @@ class SceneOptions:
     thermal: float
 
 
-@dataclass(frozen=True)
-class Setting:
-    """Properties that a clip shares with others of its data set.
-
-    Attributes:
-        room: seed of the room and its kind; None for a room of its own.
-        light: number of the light among those of the options, the likeliest first; None for one of its own.
-    """
-
-    room: tuple[int, str] | None = None
-    light: int | None = None
+Setting = tuple[tuple[int, str] | None, int | None]
+"""What a clip shares with others of its data set: the seed of the room and its kind, and the number of the
+light among those of the options, the likeliest first; None for one of its own."""
 
 
 @dataclass(frozen=True)
@@ -190,10 +182,10 @@ def build_scene(
     size: tuple[int, int],
     options: SceneOptions,
     templates: Sequence[str] = tuple(TEMPLATES),
-    setting: Setting | None = None,
+    setting: Setting = (None, None),
 ) -> Scene:
     """The scene of a seed, see :func:`scene_seed`, in a room of one of the kinds ``templates``."""
-    setting = setting or Setting()
+    shared_room, shared_light = setting
     children = np.random.SeedSequence(seed).spawn(8)
     for_choice, for_room, for_light, for_camera, for_actors, for_sensor, for_textures, for_events = (
         np.random.default_rng(child) for child in children
@@ -202,15 +194,15 @@ def build_scene(
     lighting_name = _chosen(for_choice, options.lightings)
     fps = float(for_choice.choice(options.rates))
     thermal = bool(for_choice.random() < options.thermal)
-    if setting.room is not None:
-        shared, template = setting.room
+    if shared_room is not None:
+        shared, template = shared_room
         for_room, for_textures = map(np.random.default_rng, np.random.SeedSequence(shared).spawn(2))
-        if setting.light is not None:
-            for_light = np.random.default_rng((shared, setting.light))
-    alone = setting == Setting()
+        if shared_light is not None:
+            for_light = np.random.default_rng((shared, shared_light))
+    alone = setting == (None, None)
     room = furnish(for_room, template, options.liveliness, night=alone and lighting_name in DARK)
-    if setting.light is not None:
-        lighting_name = _condition(options, setting.light)
+    if shared_light is not None:
+        lighting_name = _condition(options, shared_light)
     if not alone and lighting_name in DARK:
         darken(room)
     lighting = draw_lighting(for_light, room, lighting_name)

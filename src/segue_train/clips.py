@@ -79,12 +79,7 @@ class Clip:
 
 
 class ClipSampler:
-    """Draws clips from videos and still images; without still images from the labelled frames of the videos.
-
-    Args:
-        videos: labelled videos; may be empty.
-        stills: labelled still images, from which clips are animated and objects pasted; may be empty.
-    """
+    """Draws clips from videos and still images, or else from the labelled frames of the videos."""
 
     def __init__(self, videos: Sequence[Footage], stills: Sequence[Footage]) -> None:
         self.videos = list(videos)

@@ -168,7 +168,7 @@ def test_class_numbers_must_mean_the_same(
     request = Request(data=save_ytvis(tmp_path / "vis", names, length=1), dataset="ytvis", subset="train")
     network = lively_instances()
     network.class_names = {1: "person", 2: "Giant-Panda"}
-    monkeypatch.setattr(loading, "skeleton_for", lambda *_: network)
+    monkeypatch.setattr(loading, "load_for", lambda *_: network)
     if fits:
         check_classes(request, Model(name="seqformer-r50"))
         return

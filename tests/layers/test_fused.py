@@ -57,12 +57,6 @@ def test_equals_the_convolution_and_the_activation(
         assert y.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_nothing_is_added_behind_an_activation() -> None:
-    fused = FusedConv2d(nn.Conv2d(4, 4, 1), "relu6")
-    with pytest.raises(ValueError, match="hardtanh"):
-        fused.joined(random(1, 4, 3, 3), None)
-
-
 @torch.inference_mode()
 def test_can_be_copied_also_after_it_has_run() -> None:
     fused, x = FusedConv2d(nn.Conv2d(4, 8, 3, padding=1), "relu"), random(1, 4, 6, 5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -45,8 +44,3 @@ def test_equals_the_direct_form(
     y = WinogradConv2d(conv, Scratch(), tile)(x)
     torch.testing.assert_close(y, conv(x), rtol=1e-12, atol=1e-12)
     assert y.is_contiguous(memory_format=torch.channels_last)
-
-
-def test_refuses_what_it_cannot_replace() -> None:
-    with pytest.raises(ValueError, match="is not a zero-padded 3x3 convolution"):
-        WinogradConv2d(nn.Conv2d(4, 4, 3, stride=2, padding=1), Scratch())

@@ -65,15 +65,19 @@ def test_scores_equal_the_official_ones_on_real_masks(shared: Path) -> None:
 
 @pytest.mark.parametrize("protocol", get_args(DavisProtocol))
 def test_perfect_results_score_one_under_every_protocol(tmp_path: Path, protocol: DavisProtocol) -> None:
-    davis = save_davis(tmp_path, {"bear": moving_squares()})
+    davis = save_davis(tmp_path, {"bear": moving_squares(), "goat": moving_squares(objects=1)})
     evaluation = evaluate_davis(tmp_path / "Annotations" / "480p", davis, protocol=protocol)
     assert evaluation.overall["J&F-Mean"] == 1.0
+    assert evaluation.series["goat"].keys() == {"J", "F"}, (
+        "objects have values of their own if there are more"
+    )
     frames = evaluation.series["bear"]["J"].frames
     assert len(frames) == (6 if protocol in ("unsupervised", "2016-toolkit") else 4)
     assert evaluation.view is not None
     for frame in frames:
         view = evaluation.view("bear", frame)
         np.testing.assert_array_equal(view.truth, view.result)
+        assert view.truth.max() == (1 if protocol.startswith("2016") else 2)
 
 
 def test_a_zip_archive_scores_as_its_folder_does(tmp_path: Path, davis: DavisFolder) -> None:

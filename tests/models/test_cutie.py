@@ -46,7 +46,7 @@ def measure(network: Cutie, file: str) -> dict[str, Tensor]:
     frames, ids = clip(41, 4, 96, 128, 2)
     seen = [network.encode_query(network.prepare(torch.from_numpy(frame))) for frame in frames]
     first, last = seen[0], seen[3]
-    f16, f8, f4 = network.pixel_encoder(first.image)
+    f4, f8, f16 = network.pixel_encoder(first.image)
     found = {"key": first.key[0], "shrinkage": first.shrinkage[0], "selection": first.selection[0]}
     found |= {"f16": f16[0], "f8": f8[0], "f4": f4[0]}
     found["pix_feat"] = first.pixels[0]
@@ -108,6 +108,13 @@ def fusion(network: Cutie, query: CutieFeatures, masks: Tensor) -> dict[str, Ten
     return {"mask_layer3": own, "mask_fuser_block1": encoder.fuser.block1(joined)}
 
 
+def shares(attention: Any, query: Tensor, key: Tensor, allowed: Tensor | None = None) -> Tensor:
+    """What each key counts for each query, (B, heads, n, m)."""
+    q, k, _ = attention.heads(query, key, key)
+    scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+    return (scores if allowed is None else scores.masked_fill(~allowed[:, None], -torch.inf)).softmax(-1)
+
+
 def inside_transformer(network: Cutie, fused: Tensor, summaries: Tensor) -> dict[str, Tensor]:
     """What goes into the blocks and comes out of each, and the weights of the attention of the last."""
     transformer: Any = network.object_transformer
@@ -121,9 +128,9 @@ def inside_transformer(network: Cutie, fused: Tensor, summaries: Tensor) -> dict
         found[f"block{number}_attn_mask"] = ~allowed
         pixels = y.flatten(2).transpose(1, 2)
         normed = block.read_from_pixel.norm(x)
-        found["q_weights"] = block.read_from_pixel.cross_attn.weights(normed + xe, pixels + pe, allowed)
+        found["q_weights"] = shares(block.read_from_pixel.cross_attn, normed + xe, pixels + pe, allowed)
         x_next, y_next = block(x, y, xe, pe, allowed)
-        back = block.read_from_query.cross_attn.weights(pixels + pe, x_next + xe)
+        back = shares(block.read_from_query.cross_attn, pixels + pe, x_next + xe)
         found["p_weights"] = back.transpose(2, 3)
         x, y = x_next, y_next
         found |= {f"block{number}_query": x, f"block{number}_pixel": y}

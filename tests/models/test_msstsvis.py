@@ -71,7 +71,6 @@ def test_temporal_attention_is_that_of_the_release() -> None:
         for key, attention in (
             ("ta_out_nobias", SelfAttention(32, 4)),
             ("ta_out_bias", SelfAttention(32, 4, qkv_bias=True)),
-            ("ta_out_noqkv", SelfAttention(32, 4, project=False)),
         ):
             golden.check(key, fill_plainly(attention)(torch.from_numpy(golden["ta_in"])))
 

@@ -156,9 +156,9 @@ def own_encoder(network: WindowNetwork) -> str:
     [
         (lambda: MUSTAN1(4), "odd number"),
         (lambda: MUSTAN1(101), "at most"),
-        (lambda: MUSTAN2(1), "3 or more"),
-        (lambda: MUSTAN1(width=0), "width is 0"),
-        (lambda: MUSTAN2(depth_channels=2), "must be 0 or 1"),  # type: ignore[arg-type]
+        (lambda: MUSTAN2(1), "3"),
+        (lambda: MUSTAN1(width=0), "width"),
+        (lambda: MUSTAN2(depth_channels=2), "depth_channels"),  # type: ignore[arg-type]
         (lambda: MUSTAN1(frm="gate"), "one of attention, concat, none"),  # type: ignore[arg-type]
         (lambda: MUSTAN1(context="now"), "late or early"),  # type: ignore[arg-type]
         (lambda: MUSTAN1(frm="none", background=True), "choose one"),

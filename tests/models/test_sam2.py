@@ -92,9 +92,9 @@ def test_the_image_encoder(
     for stage, found in enumerate(maps):
         step = 2 if stage else 4
         parts.check(f"stage{stage}", found[0].permute(2, 0, 1)[::8, ::step, ::step])
-    for level, (found, step) in enumerate(
-        zip(sam2_network.image_encoder.neck(maps), (4, 2, 1, 1), strict=True)
-    ):
+    neck = sam2_network.image_encoder.neck
+    levels = neck.convs[3](maps[0]), neck.convs[2](maps[1]), neck.coarse(maps), neck.convs[0](maps[3])
+    for level, (found, step) in enumerate(zip(levels, (4, 2, 1, 1), strict=True)):
         parts.check(f"fpn{level}", found[0, ::16, ::step, ::step])
         side = found.shape[-1]
         position = sine_position(side, side, 256)

@@ -41,7 +41,7 @@ def measure(network: STM) -> dict[str, Tensor]:
     found |= {"mem0_key": key, "mem0_value": value, "mem1_key": soft_key, "mem1_value": soft_value[:, ::4]}
 
     query_value, r3, r2 = query.features
-    r4 = network.Encoder_Q(query.image)[0]
+    r4 = network.Encoder_Q(query.image)[-1]
     found |= {"query_r4": r4[:, ::4], "query_r3": r3[:, ::8], "query_r2": r2[:, ::8]}
     found |= {"query_key": query.key, "query_value": query_value[:, ::4]}
 

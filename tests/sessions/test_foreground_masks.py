@@ -9,12 +9,8 @@ import numpy.typing as npt
 import pytest
 
 from segue.errors import ArgumentError, PromptError
-from segue.sessions.foreground_masks import (
-    PATIENCE_SECONDS,
-    ComponentTracker,
-    CrowdWarning,
-    ForegroundMasks,
-)
+from segue.sessions.component_tracker import PATIENCE_SECONDS, ComponentTracker
+from segue.sessions.foreground_masks import CrowdWarning, ForegroundMasks
 from segue.types import ObjectInfo, Segmentation
 
 SIZE = (6, 8)

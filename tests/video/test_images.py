@@ -48,6 +48,9 @@ def test_every_kind_of_picture_becomes_rgb(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 6), 128, np.uint8)).save(tmp_path / "1.png")
     Image.fromarray(np.full((4, 6, 4), 128, np.uint8)).save(tmp_path / "2.png")
     Image.fromarray(np.full((4, 6, 3), 128, np.uint8)).quantize().save(tmp_path / "3.png")
+    for number, suffix in enumerate(("jpg", "jpeg", "webp", "bmp"), start=4):
+        Image.fromarray(np.full((4, 6, 3), 128, np.uint8)).save(tmp_path / f"{number}.{suffix}")
+    assert open_source(tmp_path).frame_count == 8
     for frame in open_source(tmp_path):
         assert (frame.image == 128).all(), frame.index
         assert frame.image.shape == (4, 6, 3)

@@ -139,3 +139,20 @@ def test_a_file_of_another_library_is_not_converted(tmp_path: Path) -> None:
         convert(tmp_path / "model.safetensors", tmp_path / "a.safetensors")
     with pytest.raises(CheckpointError, match="holds weights of edgetam-hf, not of sam2-tiny"):
         load("sam2-tiny", tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+def test_shapes_and_names_are_read_without_values(name: str, tmp_path: Path) -> None:
+    state = {"a": torch.ones(3, 4, dtype=torch.float16), "b": torch.zeros(2, dtype=torch.int64)}
+    if name == "w.pth":
+        torch.save({"model": state}, tmp_path / name)
+    else:
+        write_checkpoint(tmp_path / name, state, {"network": "x"})
+    found = read_checkpoint(tmp_path / name, "meta")
+    whole = read_checkpoint(tmp_path / name)
+    assert found.metadata == whole.metadata
+    assert {key: (each.shape, each.dtype) for key, each in found.tensors.items()} == {
+        key: (each.shape, each.dtype) for key, each in state.items()
+    }
+    assert all(each.is_meta for each in found.tensors.values())
+    assert all(torch.equal(each, state[key]) for key, each in whole.tensors.items())

@@ -243,12 +243,12 @@ def tasks_of(request: Request, videos: Iterable[DatasetVideo], template: VideoJo
 
 
 def check_classes(request: Request, model: Model) -> None:
-    """See that class numbers of a network mean the classes of the data set; no weights are read."""
+    """See that class numbers of a network mean the classes of the data set."""
     # Results hold numbers alone. Those of YouTube-VIS 2019 and 2021 are as many, in another order.
     dataset = _open_ytvis(request)
-    from segue.weights.loading import skeleton_for  # imports PyTorch
+    from segue.weights.loading import load_for  # imports PyTorch
 
-    names: Mapping[int, str] = skeleton_for("instances", model.name, model.weights).class_names
+    names: Mapping[int, str] = load_for("instances", model.name, model.weights).class_names
     wrong = [
         f"{number} is {names[number]}, not {name}"
         for number, name in dataset.categories.items()

@@ -54,6 +54,17 @@ class BatchNormReLU(nn.BatchNorm2d):
         return super().forward(x).relu_()
 
 
+class LayerNorm2d(nn.LayerNorm):
+    """Norm over the channels of each pixel of (B, C, H, W)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
 class ConvNormReLU(nn.Module):
     """Convolution without bias, batch norm, ReLU; the sides are divided by ``stride``."""
 

@@ -1,10 +1,5 @@
 """Attention: dense reading of a memory, self-attention, deformable sampling, and what follows them.
 
-:func:`affinity`, :func:`attend` and :func:`read` hold the whole affinity matrix at once, plain and
-differentiable: for training on short clips, and as the reference that the blocked memory bank is compared
-with. There N is the number of memory positions, frame by frame and row-major inside a frame; P that of query
-positions.
-
 Deformable attention (Zhu et al., "Deformable DETR", ICLR 2021, section 4.1) is sampled without compiled code:
 the output of a query is a weighted sum of values that are read, bilinearly and with zeros outside, at a few
 points of each feature level.
@@ -32,9 +27,8 @@ def affinity(memory_key: Tensor, query_key: Tensor, similarity: Similarity) -> T
     ``l2`` is the negative squared distance without the term ``|q|²``, which is the same for all memory
     positions and vanishes in the softmax (STCN, section 3.3); ``dot`` is the dot product (STM, section 3.2);
     ``weighted`` is the negative squared distance times a sharpness of the memory position and one of the
-    query position, which are the last two channels of both keys, see :func:`weighted_keys`. All are divided
-    by the square root of the number of key channels. Keys (..., C, N) and (..., C, P), whose leading
-    dimensions broadcast, give (..., N, P).
+    query position, which are the last two channels of both keys, see :func:`weighted_keys`. Keys (..., C, N)
+    and (..., C, P), whose leading dimensions broadcast, give (..., N, P).
     """
     with torch.autocast(memory_key.device.type, enabled=False):
         memory, query = memory_key.float(), query_key.float()
@@ -70,11 +64,7 @@ def anisotropic_affinity(
 
 
 def weighted_keys(memory: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
-    """Vectors whose dot product is ``-s e |m - q|² / sqrt(C)``, (..., C + 2, N) → (..., C + 2, N).
-
-    XMem, equation 3, with one selection for all channels: ``s`` is the last channel but one of the memory,
-    ``e`` the last channel of the query.
-    """
+    """Vectors whose dot product is ``-s e |m - q|² / sqrt(C)``, (..., C + 2, N) → (..., C + 2, N)."""
     key, shrinkage = memory[..., :-2, :], memory[..., -2:-1, :]
     wanted, selection = query[..., :-2, :], query[..., -1:, :] / math.sqrt(query.shape[-2] - 2)
     memory = torch.cat([shrinkage * key, shrinkage * key.square().sum(-2, keepdim=True), shrinkage], dim=-2)
@@ -97,23 +87,17 @@ def read(weights: Tensor, values: Tensor) -> Tensor:
 
 
 class SelfAttention(nn.Module):
-    """Self-attention among the n items of (B, n, C), without residual or norm.
+    """Self-attention among the n items of (B, n, C), without residual or norm."""
 
-    Without ``project`` the items themselves are queries, keys and values.
-    """
-
-    def __init__(self, width: int, heads: int = 8, qkv_bias: bool = False, project: bool = True) -> None:
+    def __init__(self, width: int, heads: int = 8, qkv_bias: bool = False) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"width is {width}; it must be a multiple of the {heads} heads")
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width, bias=qkv_bias) if project else None
-        self.proj = nn.Linear(width, width) if project else None
+        self.qkv = nn.Linear(width, 3 * width, bias=qkv_bias)
+        self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.qkv is None or self.proj is None:
-            heads = x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            return F.scaled_dot_product_attention(heads, heads, heads).transpose(1, 2).flatten(2)
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         return self.proj(attended)
@@ -142,14 +126,8 @@ def sample_levels(values: Tensor, shapes: Shapes, points: Tensor, weights: Tenso
 class LevelTable:
     """The feature levels of an image, to be read at points by many queries.
 
-    All corners of all points are rows of one table, whose maps have a border of zeros, so that a single
-    ``embedding_bag`` reads, weighs and adds them; there are gradients for all inputs, but no second
-    derivatives.
-
     Args:
         values: (S, M, D), the levels flattened row by row and joined, M heads of D channels.
-        shapes: sizes of the L levels; S is the sum of their areas.
-        count: number P of points of a head on each level.
     """
 
     def __init__(self, values: Tensor, shapes: Shapes, count: int) -> None:
@@ -192,14 +170,7 @@ class LevelTable:
 
 
 class Corners:
-    """Finds the four pixels around points, in a table of levels with borders as :class:`LevelTable` has it.
-
-    Args:
-        shapes: rows and columns of each of the L levels.
-        heads: number M of heads; each has its own rows.
-        count: number P of points of a head on each level.
-        device: where the points are.
-    """
+    """Finds the four pixels around points, in a table of levels as :class:`LevelTable` has it."""
 
     def __init__(self, shapes: Shapes, heads: int, count: int, device: torch.device) -> None:
         steps = [(w + 3) * heads for _, w in shapes]  # from a row of a level to the next

@@ -35,21 +35,7 @@ def batch_dice(probability: Tensor, y: Tensor) -> Tensor:
 
 
 class ClassInScaleWeight(nn.Module):
-    """The class-in scale module: a foreground weight for any pixel loss.
-
-    It has no parameters, and no gradient passes through it.
-
-    >>> weigh = ClassInScaleWeight("always")
-    >>> truth = torch.zeros(2, 32, 32)
-    >>> truth[:, :8, :8] = 1  # one pixel of 16
-    >>> float(weigh(truth, truth))
-    4.0
-
-    Args:
-        mode: ``as_run`` never, as the release ran; ``gated`` once the Dice coefficient of the batch exceeds
-            0.95, as it was meant; ``always``.
-        balance_batch: see :func:`class_scale`.
-    """
+    """The class-in scale module: a foreground weight for any pixel loss."""
 
     def __init__(self, mode: ClassInScale = "gated", balance_batch: int | None = None) -> None:
         super().__init__()

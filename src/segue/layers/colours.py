@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from segue.layers.activated import ConvNormReLU, Stages
 from segue.layers.folding import folded_weight
-from segue.layers.residual import conv_plus, norm_relu
+from segue.layers.residual import convolve, norm_relu
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -21,11 +21,7 @@ STD = (0.229, 0.224, 0.225)
 
 
 def normalise(image: Tensor) -> Tensor:
-    """(H, W, 3) uint8 → (1, 3, H, W) float32 with mean 0 and deviation 1 over ImageNet.
-
-    The constants stay numbers of the program: as buffers they would be rounded with a network that is cast
-    to half precision.
-    """
+    """(H, W, 3) uint8 → (1, 3, H, W) float32 with mean 0 and deviation 1 over ImageNet."""
     planes = zip(image.unbind(-1), MEAN, STD, strict=True)
     return torch.stack([(plane / 255 - mean) / std for plane, mean, std in planes])[None]
 
@@ -84,9 +80,6 @@ MOST_NOISE_UNITS = 3.0  # larger differences say nothing more
 def noise_cues(frame: Tensor, planes: Tensor) -> Tensor:
     """Signed differences of a frame to the background in units of the noise of each pixel.
 
-    The unit is the width of the 10-90 % range of the background, 2.56 standard deviations of normal noise,
-    plus :data:`QUANTISATION`. A difference of eight levels is none on a noisy pixel, and a clear one in fog.
-
     ``frame``: (N, 3, H, W) in [0, 1]; ``planes``: (N, 21, H, W) in [0, 1], see
     :class:`segue.sessions.empty_scene.Scene`; returns (N, 3, H, W) in [-3, 3].
     """
@@ -95,12 +88,7 @@ def noise_cues(frame: Tensor, planes: Tensor) -> Tensor:
 
 
 class PastPyramid(nn.Module):
-    """Cues at full resolution → maps at strides 2, 4, 8 and 16.
-
-    Args:
-        context: number of context frames that the cues compare with, see :func:`past_cues`.
-        more: channels of other cues after those.
-    """
+    """Cues at full resolution → maps at strides 2, 4, 8 and 16."""
 
     def __init__(self, context: int, more: int = 0) -> None:
         super().__init__()
@@ -113,23 +101,11 @@ class PastPyramid(nn.Module):
 
     def after_first(self, x: Tensor) -> list[Tensor]:
         """The same maps from the first of them, (N, C, H/2, W/2)."""
-        maps = [x]
-        for stage in self.stages[1:]:
-            maps.append(stage(maps[-1]))
-        return maps
+        return [x, *Stages(self.stages[1:])(x)]
 
 
 class CuesByScene(nn.Module):
-    """The first layer of a :class:`PastPyramid` over :func:`past_cues` with noise, for inference in float32.
-
-    Most cues are linear in the frame, a frame beside it or the scene, so that the convolution is a sum over
-    these; the part of the scene is computed once per scene, that of a frame beside another once per frame.
-    In a coarser number format the differences would be lost.
-
-    Args:
-        first: the layer, with its norm folded into the convolution.
-        context: number of context frames.
-    """
+    """The first layer of a :class:`PastPyramid` as a sum over frame, context and scene, for inference."""
 
     def __init__(self, first: ConvNormReLU, context: int) -> None:
         super().__init__()
@@ -174,7 +150,7 @@ class CuesByScene(nn.Module):
         """The layer, (N, C, h, w), for a frame (N, 3, H, W), its own parts of context frames, and a scene."""
         low, high, scale, known = scene
         cues = torch.cat([frame] * 3, 1).clamp_(low, high).mul_(scale)
-        parts = conv_plus(self.frame, frame, sum(context, known))
+        parts = convolve(self.frame, frame, sum(context, known))
         return norm_relu(self.bounded, nn.Identity(), cues, parts)
 
 

@@ -57,29 +57,7 @@ def filter_flow(
 
 
 class FlowAttention(nn.Module):
-    """Hierarchical optical flow attention as a layer: what it gives is added to features of a decoder.
-
-    Scales are strides 2, 4, 8 and so on, fine to coarse. At its start it adds zeros: a trained network that
-    is given this layer does what it did before, until the layer has learned.
-
-    >>> layer = FlowAttention(gaps=2, appearance=(16, 24), guides=(32, None), channels=(16, 32))
-    >>> flow = layer.encode(torch.rand(1, 2, 64, 96))  # lengths of the flow to two earlier frames
-    >>> image = torch.rand(1, 16, 32, 48)  # features of the image at stride 2
-    >>> layer(0, image, flow[0], torch.rand(1, 32, 32, 48)).weighed.shape
-    torch.Size([1, 16, 32, 48])
-
-    Args:
-        gaps: channels of a flow image: the number of earlier frames.
-        appearance: channels of the network's features of the image at each scale.
-        guides: channels of the decoder's feature that asks at each scale; None where the decoder begins,
-            which has no attention, as in HOFAM.
-        channels: channels of what is added at each scale.
-        attention: weigh by the guide; without, as in the paper's ablation, all of it counts, and there are no
-            parameters for it.
-
-    Raises:
-        ValueError: the arguments are of different lengths, or of more scales than there are widths.
-    """
+    """Hierarchical optical flow attention as a layer: what it gives is added to features of a decoder."""
 
     def __init__(
         self,

@@ -1,8 +1,4 @@
-"""Batch norms as part of the convolutions before them, for inference.
-
-In evaluation mode a batch norm scales and shifts each channel by constants, which the convolution before it
-can do by itself: ``w' = w · γ/√(σ² + ε)``, ``b' = β + (b − μ) · γ/√(σ² + ε)``.
-"""
+"""Batch norms as part of the convolutions before them, for inference."""
 
 from __future__ import annotations
 
@@ -20,12 +16,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def fold_batch_norms(module: Module, *, later: bool = False) -> Module:
-    """A copy of ``module`` for inference in which convolutions carry the batch norms that follow them.
-
-    Folded are the pairs of :func:`convolutions_before`. Of a norm with a ReLU the ReLU stays. Everything
-    else, and all storage that does not change, is shared with ``module``, which is left as it is. The outputs
-    of the copy, which is in evaluation mode, agree with those of ``module.eval()`` up to rounding.
-    """
+    """A copy of ``module`` for inference in which convolutions carry the batch norms that follow them."""
     clone = _shallow(module)
     clone.training = False
     for name, child in module.named_children():
@@ -45,9 +36,7 @@ def fold_batch_norms(module: Module, *, later: bool = False) -> Module:
 def convolutions_before(module: nn.Module, kind: type[nn.Module]) -> Iterator[tuple[list[str], str]]:
     """Find the convolutions among the children of ``module`` that feed a norm or its replacement.
 
-    In a sequence it is the layer before. Elsewhere ``bn<name>`` follows ``conv<name>``, or what the attribute
-    ``norms`` of the block says, a mapping of norms to convolutions; further convolutions ``conv<name>_*`` are
-    added before the norm (STM's memory stem). Yields their names and the name of the norm.
+    Yields their names and the name of the norm.
     """
     children = dict(module.named_children())
     if isinstance(module, nn.Sequential):
@@ -126,11 +115,7 @@ def _constant(value: Tensor) -> nn.Parameter:
 
 
 def _shallow(module: Module) -> Module:
-    """A copy on the same storage, whose parameters, buffers and children can be replaced.
-
-    Parameters are new objects: moving or casting a module swaps the data inside of them, and that must not
-    reach the original.
-    """
+    """A copy on the same storage, whose parameters, buffers and children can be replaced."""
     clone = copy.copy(module)
     for table in ("_parameters", "_buffers", "_modules"):
         clone.__dict__[table] = dict(module.__dict__[table])

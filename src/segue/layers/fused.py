@@ -1,9 +1,4 @@
-"""Convolution and activation in one pass over memory, for inference.
-
-oneDNN computes convolution, bias and activation, which PyTorch runs one after another, at once, with weights
-that are arranged for it beforehand; it is the operator that ``torch.compile`` gives such pairs to. PyTorch
-itself leaves small convolutions to a slower path where it runs on one thread; this one does not.
-"""
+"""Convolution and activation in one pass over memory, for inference."""
 
 from __future__ import annotations
 
@@ -16,41 +11,44 @@ from torch import Tensor, nn
 
 from segue.layers.activated import ACTIVATIONS, ActivatedConv2d, Activation
 from segue.layers.folding import convolutions_before, folded_weight
-from segue.layers.onednn import ONEDNN, Arranged
+from segue.layers.onednn import ONEDNN, RELU, After, Arranged
 
 SMALL_BYTES = 1 << 20
 """Weights up to this size are kept arranged for each class of input sizes, others for the last one."""
 
 
 class InferenceConv2d(nn.Module):
-    """A convolution and its activation for inference; crops of the output can be computed alone."""
+    """A convolution and its activation for inference."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, cin, H, W) → (B, cout, h, w), channels last in memory if ``x`` is and oneDNN computes it."""
-        return self.channels(x, 0, bias=True)
+        return self.run(x)
 
-    def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
-        """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias.
+    def run(
+        self,
+        x: Tensor,
+        skip: Tensor | None = None,
+        *,
+        first: int = 0,
+        bias: bool = True,
+        rectify: bool = False,
+        rectify_input: bool = False,
+        overwrite: bool = False,
+    ) -> Tensor:
+        """``conv(x) + skip``, with ReLUs of input and output where asked for, and perhaps over ``skip``.
 
-        ``x``: (B, C, H, W), the input channels ``first`` to ``first + C``; returns (B, cout, h, w), after the
-        activation.
+        ``x``: (B, C, H, W), the input channels from ``first`` on; ``skip``: (B, cout, h, w), for layers
+        without an activation; returns (B, cout, h, w).
         """
         raise NotImplementedError
 
-    def of_rectified(self, x: Tensor) -> Tensor:
-        """The layer over ``relu(x)``.
-
-        ``x``: (B, cin, H, W), which stays as it is; returns (B, cout, h, w).
-        """
-        result: Tensor = self(F.relu(x))
-        return result
+    def dense_weight(self) -> Tensor:
+        """The weights, (cout, channels of a group, height, width)."""
+        raise NotImplementedError
 
 
 class PlainConv2d(InferenceConv2d):
-    """A convolution and the activation after it as PyTorch computes them, one after the other.
-
-    It has the methods of :class:`FusedConv2d`, for processors without it.
-    """
+    """A convolution and the activation after it as PyTorch computes them, one after the other."""
 
     def __init__(self, conv: nn.Conv2d, activation: Activation) -> None:
         super().__init__()
@@ -60,29 +58,27 @@ class PlainConv2d(InferenceConv2d):
         self._layout: Any = conv.stride, padding, conv.dilation, conv.groups
 
     def dense_weight(self) -> Tensor:
-        """The weights, (cout, cin, height, width)."""
         return self._weight
 
-    def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
-        weight = self._weight[:, first : first + x.shape[1]]
-        return self._activate(F.conv2d(x, weight, self._bias if bias else None, *self._layout))
-
-    def joined(
-        self, x: Tensor, skip: Tensor | None, *, rectify: bool = False, overwrite: bool = False
+    def run(
+        self,
+        x: Tensor,
+        skip: Tensor | None = None,
+        *,
+        first: int = 0,
+        bias: bool = True,
+        rectify: bool = False,
+        rectify_input: bool = False,
+        overwrite: bool = False,
     ) -> Tensor:
-        """See :meth:`FusedConv2d.joined`.
-
-        ``x``: (B, cin, H, W); ``skip``: (B, cout, h, w), what is added, or None; returns (B, cout, h, w).
-        """
-        return join(self(x), skip, rectify=rectify)
+        weight = self._weight[:, first : first + x.shape[1]]
+        x = F.relu(x) if rectify_input else x
+        y = self._activate(F.conv2d(x, weight, self._bias if bias else None, *self._layout))
+        return join(y, skip, rectify=rectify)
 
 
 class FusedConv2d(InferenceConv2d):
-    """A zero-padded convolution and the activation after it, for inference; equal up to rounding.
-
-    It is in float32 or bfloat16 on a processor. The weights are held once: as they came, or arranged by
-    oneDNN.
-    """
+    """A zero-padded convolution and the activation after it, for inference; equal up to rounding."""
 
     bias: Tensor | None
 
@@ -93,41 +89,34 @@ class FusedConv2d(InferenceConv2d):
         self._inputs = weight.shape[1]  # channels of one group
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
         self._layout = list(padding), list(conv.stride), list(conv.dilation), conv.groups
-        self._activation = *ACTIVATIONS[activation][1:], ""
+        self._activation: After = *ACTIVATIONS[activation][1:], ""
         # By their first input channel, their number, and the class of the input's size.
         self._arranged: dict[tuple[int, int, int], Arranged] = {}
 
     def dense_weight(self) -> Tensor:
-        """The weights, (cout, channels of a group, height, width), channels last in memory."""
         return self._dense().contiguous(memory_format=torch.channels_last)
 
-    def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
-        convolve = ONEDNN._convolution_pointwise
-        shift = self.bias if bias else None
-        return cast(Tensor, convolve(x, self._arrange(x, first), shift, *self._layout, *self._activation))
-
-    def joined(
-        self, x: Tensor, skip: Tensor | None, *, rectify: bool = False, overwrite: bool = False
+    def run(
+        self,
+        x: Tensor,
+        skip: Tensor | None = None,
+        *,
+        first: int = 0,
+        bias: bool = True,
+        rectify: bool = False,
+        rectify_input: bool = False,
+        overwrite: bool = False,
     ) -> Tensor:
-        """The convolution plus ``skip``, with a ReLU where asked for, in one pass over memory.
-
-        ``x``: (B, cin, H, W); ``skip``: (B, cout, h, w); returns (B, cout, h, w).
-        """
+        convolve, x = ONEDNN._convolution_pointwise, F.relu(x) if rectify_input else x
+        given = self._arrange(x, first), self.bias if bias else None, *self._layout
+        if skip is None:
+            return cast(Tensor, convolve(x, *given, *(RELU if rectify else self._activation)))
         if self._activation[0] != "none":
             raise ValueError(f"the convolution is followed by {self._activation[0]}")
-        weight, after = self._arrange(x, 0), "relu" if rectify else "none"
-        if skip is None:
-            convolve = ONEDNN._convolution_pointwise
-            return cast(Tensor, convolve(x, weight, self.bias, *self._layout, after, [], ""))
-        joined: tuple[Any, ...] = "add", 1.0, after if rectify else None, [], ""
+        after: tuple[Any, ...] = "add", 1.0, "relu" if rectify else None, [], ""
         if overwrite:
-            return cast(
-                Tensor,
-                ONEDNN._convolution_pointwise_.binary(skip, x, weight, self.bias, *self._layout, *joined),
-            )
-        return cast(
-            Tensor, ONEDNN._convolution_pointwise.binary(x, skip, weight, self.bias, *self._layout, *joined)
-        )
+            return cast(Tensor, ONEDNN._convolution_pointwise_.binary(skip, x, *given, *after))
+        return cast(Tensor, convolve.binary(x, skip, *given, *after))
 
     def _arrange(self, x: Tensor, first: int) -> Tensor:
         """The weights of channels from ``first`` on as oneDNN wants them for ``x``."""

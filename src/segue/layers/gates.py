@@ -16,16 +16,11 @@ from torch import Tensor, nn
 from segue.layers.activated import BatchNormReLU
 
 
-class CBAM(nn.Module):
+def cbam(channels: int) -> nn.Sequential:
     """A gate over channels, then a gate over positions, (B, C, H, W) → (B, C, H, W)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.ChannelGate = ChannelGate(channels, channels // 16)
-        self.SpatialGate = nn.Sequential(OrderedDict(spatial=PositionGate()))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.SpatialGate(self.ChannelGate(x))
+    gate = ChannelGate(channels, channels // 16)
+    position = nn.Sequential(OrderedDict(spatial=PositionGate()))
+    return nn.Sequential(OrderedDict(ChannelGate=gate, SpatialGate=position))
 
 
 class ChannelGate(nn.Module):
@@ -61,11 +56,7 @@ class PositionGate(nn.Module):
 
 
 class FRM(nn.Module):
-    """Feature refinement: context maps mixed into one, compared with the frame's, as a gate on it.
-
-    The gate is ``1 + attention``: where attention is near zero, features pass as they are. Without attention
-    the compared maps take their place.
-    """
+    """Feature refinement: context maps mixed into one, compared with the frame's, as a gate on it."""
 
     norms: ClassVar[Mapping[str, str]] = {"bn1": "mix", "bn2": "conv"}
 

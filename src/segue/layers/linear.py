@@ -22,13 +22,7 @@ _ACTIVATIONS: dict[LinearActivation, tuple[Callable[[Tensor], Tensor], After]] =
 
 
 class ActivatedLinear(nn.Linear):
-    """A linear layer and the activation after it, which :func:`use_fused_linear` runs at once.
-
-    Args:
-        cin: input channels.
-        cout: output channels.
-        activation: what follows it.
-    """
+    """A linear layer and the activation after it, which :func:`use_fused_linear` runs at once."""
 
     def __init__(self, cin: int, cout: int, activation: LinearActivation = "none") -> None:
         super().__init__(cin, cout)
@@ -52,11 +46,7 @@ def composed(first: ActivatedLinear, second: ActivatedLinear) -> ActivatedLinear
 
 
 class FusedLinear(nn.Module):
-    """An :class:`ActivatedLinear` by oneDNN, with weights that are arranged once; equal up to rounding.
-
-    Args:
-        linear: float32, on the processor.
-    """
+    """An :class:`ActivatedLinear` by oneDNN, with weights that are arranged once; equal up to rounding."""
 
     def __init__(self, linear: ActivatedLinear) -> None:
         super().__init__()

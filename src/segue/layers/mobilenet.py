@@ -1,12 +1,9 @@
-"""MobileNetV2 trunk up to stride 16 or 32, with its batch norms folded into the convolutions.
-
-Shapes follow torchvision's ``features``; since the norms are never trained here, each convolution carries
-their scale and shift as its own weight and bias.
-"""
+"""MobileNetV2 trunk up to stride 16 or 32, with its batch norms folded into the convolutions."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,10 +16,7 @@ _ENDS = (0, 2, 5, 12, 15)  # the last block at strides 2, 4, 8, 16 and 32
 
 
 class SameConv(ActivatedConv2d):
-    """Convolution with TensorFlow's SAME padding for even sides: stride 2 pads right and bottom only.
-
-    The ImageNet weights that training starts from were learned with this sampling phase.
-    """
+    """Convolution with TensorFlow's SAME padding for even sides: stride 2 pads right and bottom only."""
 
     def __init__(
         self,
@@ -51,12 +45,14 @@ class SameConv(ActivatedConv2d):
 class InvertedResidual(nn.Module):
     """Expand (1x1), filter (depthwise 3x3), project (1x1); ReLU6 after the first two."""
 
-    def __init__(self, cin: int, cout: int, stride: int, expansion: int) -> None:
+    def __init__(
+        self, cin: int, cout: int, stride: int, expansion: int, conv: Callable[..., Any] = SameConv
+    ) -> None:
         super().__init__()
         hidden = cin * expansion
-        self.expand = SameConv(cin, hidden, 1, activation="relu6") if expansion > 1 else None
-        self.depthwise = SameConv(hidden, hidden, 3, stride, hidden, "relu6")
-        self.project = SameConv(hidden, cout, 1)
+        self.expand = conv(cin, hidden, 1, activation="relu6") if expansion > 1 else None
+        self.depthwise = conv(hidden, hidden, 3, stride, hidden, "relu6")
+        self.project = conv(hidden, cout, 1)
         self.identity = stride == 1 and cin == cout
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,10 +63,7 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2Trunk(nn.Module):
-    """Features 0 to 13 of MobileNetV2, width 1.0: (B, 3, H, W) in [-1, 1] → maps at strides 2, 4, 8 and 16.
-
-    A stride of 32 adds features 14 to 16, and a fifth map. H and W are multiples of the stride.
-    """
+    """MobileNetV2, width 1.0: (B, 3, H, W) in [-1, 1] → maps at strides 2, 4, 8, 16 and perhaps 32."""
 
     channels: tuple[int, ...] = (16, 24, 32, 96)
 

@@ -14,6 +14,7 @@ After = tuple[str, list[float], str]
 """Operation after a product or convolution: oneDNN's name, its scalars, and its variant."""
 
 NOTHING: After = ("none", [], "")
+RELU: After = ("relu", [], "")
 
 
 def can_fuse() -> bool:
@@ -24,14 +25,7 @@ def can_fuse() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Arranged:
-    """A weight in the order that oneDNN wants for inputs of one size.
-
-    Nothing changes it, so copies of a layer share it; PyTorch cannot copy such a tensor.
-
-    Attributes:
-        weight: numbers in an order that only oneDNN knows.
-        size: of the inputs that the order is best for.
-    """
+    """A weight in the order that oneDNN wants for inputs of one size."""
 
     weight: Tensor
     size: tuple[int, ...]
@@ -52,10 +46,6 @@ def arrange_rows(rows: Tensor, count: int) -> Arranged:
 
 def product(x: Tensor, rows: Arranged, bias: Tensor | None = None, after: After = NOTHING) -> Tensor:
     """``after(x @ rows.T + bias)`` in one pass over memory, without gradients.
-
-    PyTorch writes the bias, then adds the product, then goes through the result again for the activation;
-    here all of that happens while a piece of the result is in the cache. Where the processor is not of the
-    maker of the library that PyTorch multiplies matrices with, it takes half the time.
 
     ``x``: (..., C), float32; ``rows``: what :func:`arrange_rows` returned, (N, C); ``bias``: (N,); returns
     (..., N).

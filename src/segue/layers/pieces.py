@@ -9,8 +9,6 @@ from torch import Tensor, nn
 def one_by_one(layer: nn.Module, frames: Tensor) -> list[slice]:
     """Groups of frames that pass a layer together if the layer does not relate frames.
 
-    A processor is as fast with one as with several, and needs the memory of one.
-
     ``frames``: (B, ...).
     """
     if layer.training or frames.device.type != "cpu" or len(frames) < 2:

@@ -18,36 +18,25 @@ Product = Callable[[Tensor], Tensor]
 
 
 def product_with(rows: Tensor, block: int, chooser: Tuner | None = None) -> Product:
-    """A function that multiplies (B, C) with ``rows`` (N, C), giving (B, N), in float32, without gradients.
-
-    On a processor that is by oneDNN with arranged rows, or by the library that PyTorch multiplies matrices
-    with, from columns: the first takes half the time where the processor is not of the maker of that library,
-    the second two thirds where it is. Both hold a copy of the table.
-    """
+    """A function that multiplies (B, C) with ``rows`` (N, C), giving (B, N), float32, without gradients."""
     if rows.device.type != "cpu" or not can_fuse():
         return lambda x: x @ rows.T
     if len(rows) < LEAST_ROWS:
         return _arranged(rows, block)
     forms = {"arranged": _arranged, "columns": _columns}
+    prepared: dict[str, Product] = {}
+
+    def run(name: str) -> Tensor:
+        if name not in prepared:
+            prepared[name] = forms[name](rows, block)
+        return prepared[name](rows[:block])
+
     chosen = (chooser or tuner()).choose(
         f"product {rows.shape[1]} block 2^{block.bit_length() - 1} rows 2^{len(rows).bit_length() - 1}",
-        {name: _Run(form, rows, block) for name, form in forms.items()},
+        {name: partial(run, name) for name in forms},
         "arranged",
     )
-    return forms[chosen](rows, block)
-
-
-class _Run:
-    """One product of a form, whose table is prepared at the first call."""
-
-    def __init__(self, form: Callable[[Tensor, int], Product], rows: Tensor, block: int) -> None:
-        self._form, self._rows, self._block = form, rows, block
-        self._multiply: Product | None = None
-
-    def __call__(self) -> Tensor:
-        if self._multiply is None:
-            self._multiply = self._form(self._rows, self._block)
-        return self._multiply(self._rows[: self._block])
+    return prepared.get(chosen) or forms[chosen](rows, block)
 
 
 def _arranged(rows: Tensor, block: int) -> Product:

@@ -1,8 +1,4 @@
-"""Residual blocks of the decoders, and convolutions whose image part is computed once for all objects.
-
-A convolution is linear in its input channels: over ``cat[own, frame]`` it is the sum of a convolution over
-``own`` and one over ``frame``. The second does not depend on the object, so K objects pay for it once.
-"""
+"""Residual blocks of the decoders, and convolutions whose image part is computed once for all objects."""
 
 from __future__ import annotations
 
@@ -11,23 +7,37 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.activated import ActivatedConv2d
-from segue.layers.fused import FusedConv2d, PlainConv2d, join
-from segue.layers.tuning import TunedConv2d
-from segue.layers.winograd import WinogradConv2d
+from segue.layers.fused import InferenceConv2d, join
 
-Conv = nn.Conv2d | WinogradConv2d | FusedConv2d | PlainConv2d | TunedConv2d
+Conv = nn.Conv2d | InferenceConv2d
+
+
+def convolve(
+    conv: Conv,
+    x: Tensor,
+    skip: Tensor | None = None,
+    *,
+    rectify: bool = False,
+    rectify_input: bool = False,
+    overwrite: bool = False,
+) -> Tensor:
+    """:meth:`InferenceConv2d.run` for any convolution: ``conv(x) + skip`` with ReLUs where asked for.
+
+    ``x``: (B, cin, H, W); ``skip``: (B, cout, h, w); returns (B, cout, h, w).
+    """
+    if isinstance(conv, nn.Conv2d):
+        return join(conv(F.relu(x) if rectify_input else x), skip, rectify=rectify)
+    return conv.run(x, skip, rectify=rectify, rectify_input=rectify_input, overwrite=overwrite)
 
 
 def conv_channels(conv: Conv, x: Tensor, first: int = 0, *, bias: bool = False) -> Tensor:
     """The part of a zero-padded ``conv`` that acts on input channels ``first`` to ``first + x.shape[1]``.
 
-    The bias belongs into exactly one of the parts.
-
     ``x``: some of its input channels, (B, C, H, W); returns (B, cout, H, W), at the stride of the
     convolution.
     """
     if not isinstance(conv, nn.Conv2d):
-        return conv.channels(x, first, bias=bias)
+        return conv.run(x, first=first, bias=bias)
     weight = conv.weight[:, first : first + x.shape[1]]
     return F.conv2d(x, weight, conv.bias if bias else None, conv.stride, conv.padding)
 
@@ -47,19 +57,12 @@ def add_frame(own: Tensor, frame: Tensor) -> Tensor:
 def add_conv_of_frame(own: Tensor, conv: Conv, frame: Tensor) -> Tensor:
     """Add a convolution of a frame to each of its objects, ``own + conv(frame)``.
 
-    With one object per frame, ``own`` is changed in place, in one pass over memory if ``conv`` was
-    prepared for inference.
-
-    ``own``: (B·K, cout, H, W); ``frame``: (B, cin, H, W); returns (B·K, cout, H, W).
+    With one object per frame, ``own`` is changed in place, in one pass over memory if ``conv`` was prepared
+    for inference. ``own``: (B·K, cout, H, W); ``frame``: (B, cin, H, W); returns (B·K, cout, H, W).
     """
     if len(own) == len(frame):
-        return conv_plus(conv, frame, own, overwrite=True)
+        return convolve(conv, frame, own, overwrite=True)
     return add_frame(own, conv(frame))
-
-
-def conv_of_rectified(conv: Conv, x: Tensor) -> Tensor:
-    """``conv(relu(x))``; ``x`` stays as it is. ``x``: (B, cin, H, W); returns (B, cout, h, w)."""
-    return conv(F.relu(x)) if isinstance(conv, nn.Conv2d) else conv.of_rectified(x)
 
 
 def joint_conv(conv: Conv, own: Tensor, frame: Tensor, *, frame_first: bool = False) -> Tensor:
@@ -84,49 +87,30 @@ def norm_relu(
     ``x``: (B, cin, H, W); ``skip``: (B, cout, h, w); returns (B, cout, h, w).
     """
     if not isinstance(conv, nn.Conv2d) and isinstance(norm, nn.Identity):
-        return conv.joined(x, skip, rectify=True, overwrite=overwrite)
+        return conv.run(x, skip, rectify=True, overwrite=overwrite)
     return join(norm(conv(x)), skip, rectify=True)
-
-
-def conv_plus(conv: Conv, x: Tensor, skip: Tensor, *, overwrite: bool = False) -> Tensor:
-    """``conv(x) + skip``, in one pass over memory where ``conv`` was prepared for inference.
-
-    ``x``: (B, cin, H, W); ``skip``: (B, cout, h, w); returns (B, cout, h, w).
-    """
-    if isinstance(conv, nn.Conv2d):
-        return join(conv(x), skip, rectify=False)
-    return conv.joined(x, skip, overwrite=overwrite)
 
 
 class ResBlock(nn.Module):
     """``skip(x) + conv2(relu(conv1(relu(x))))`` with 3x3 convolutions, (B, cin, H, W) → (B, cout, H, W).
 
-    The skip is the input itself, or a 3x3 convolution of it (`downsample`) where the channels differ.
     Once prepared for inference, the output overwrites the input.
-
-    Args:
-        cin: input channels.
-        cout: output channels.
     """
 
-    def __init__(self, cin: int, cout: int) -> None:
+    def __init__(self, cin: int, cout: int, skip: int = 3) -> None:
         super().__init__()
-        self.downsample = nn.Conv2d(cin, cout, 3, padding=1) if cin != cout else None
+        self.downsample = nn.Conv2d(cin, cout, skip, padding=skip // 2) if cin != cout else None
         self.conv1 = ActivatedConv2d.rectified(cin, cout)
         self.conv2 = nn.Conv2d(cout, cout, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = conv_of_rectified(self.conv1, x)
-        if self.downsample is None:
-            return conv_plus(self.conv2, inner, x, overwrite=True)
-        return conv_plus(self.conv2, inner, self.downsample(x), overwrite=True)
+        inner = convolve(self.conv1, x, rectify_input=True)
+        skip = x if self.downsample is None else self.downsample(x)
+        return convolve(self.conv2, inner, skip, overwrite=True)
 
 
 class JointResBlock(nn.Module):
-    """:class:`ResBlock` over ``cat[own, frame]``, where ``frame`` is the same for all objects of a frame.
-
-    With ``frame_first`` it is over ``cat[frame, own]``.
-    """
+    """:class:`ResBlock` over ``cat[own, frame]``, where ``frame`` is the same for all objects of a frame."""
 
     def __init__(self, own: int, frame: int, cout: int, *, frame_first: bool = False) -> None:
         super().__init__()
@@ -140,4 +124,4 @@ class JointResBlock(nn.Module):
         first = self.frame_first
         hidden = joint_conv(self.conv1, F.relu(own), F.relu(frame), frame_first=first).relu_()
         skip = joint_conv(self.downsample, own, frame, frame_first=first)
-        return conv_plus(self.conv2, hidden, skip, overwrite=True)
+        return convolve(self.conv2, hidden, skip, overwrite=True)

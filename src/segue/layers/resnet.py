@@ -25,10 +25,7 @@ def scaled(channels: int, width: float) -> int:
 
 
 class FrozenBatchNorm(nn.BatchNorm2d):
-    """Batch norm that uses its running statistics in training as well, as STM and STCN do.
-
-    Scale and shift are still learned.
-    """
+    """Batch norm that uses its running statistics in training as well, as STM and STCN do."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
@@ -57,10 +54,7 @@ Norm = Callable[[int], nn.Module]  # makes the norm of so many channels
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions, (B, cin, H, W) → (B, width, H/stride, W/stride).
-
-    STCN's have a bias, torchvision's have none.
-    """
+    """Two 3x3 convolutions, (B, cin, H, W) → (B, width, H/stride, W/stride)."""
 
     expansion = 1
     inside = False
@@ -84,10 +78,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 convolutions without bias, (B, cin, H, W) → (B, 4·width, H/stride, W/stride).
-
-    With ``stride_first`` the stride sits on the first 1x1 convolution, as in the networks of Detectron.
-    """
+    """1x1, 3x3, 1x1 convolutions without bias, (B, cin, H, W) → (B, 4·width, H/stride, W/stride)."""
 
     expansion = 4
     inside = False
@@ -136,55 +127,64 @@ def pool_stem(x: Tensor) -> Tensor:
 Kind = type[BasicBlock] | type[Bottleneck]
 
 
-def residual_stage(
-    kind: Kind, cin: int, width: int, blocks: int, stride: int, **options: Any
-) -> nn.Sequential:
-    """Blocks at one resolution; the first one has the stride. ``options`` are passed to the blocks."""
-    rest = [kind(kind.expansion * width, width, 1, **options) for _ in range(blocks - 1)]
-    for block in rest:
-        block.inside = True
-    return nn.Sequential(kind(cin, width, stride, **options), *rest)
-
-
 def residual_stages(
     kind: Kind, cin: int, widths: Sequence[int], blocks: Sequence[int], **options: Any
 ) -> Iterator[nn.Sequential]:
     """The stages of a network, each after the first at half the resolution of the one before."""
     for i, (width, count) in enumerate(zip(widths, blocks, strict=True)):
-        yield residual_stage(kind, cin, width, count, 1 if i == 0 else 2, **options)
+        rest = [kind(kind.expansion * width, width, 1, **options) for _ in range(count - 1)]
+        for block in rest:
+            block.inside = True
+        yield nn.Sequential(kind(cin, width, 1 if i == 0 else 2, **options), *rest)
         cin = kind.expansion * width
 
 
 class ResidualTrunk(nn.Module):
-    """ResNet-18, 50 or 101 without its classifier: (B, 3, H, W) → maps at strides 4, 8, 16 and 32.
-
-    They differ in the kind and number of blocks per stage; ``options`` are passed to the blocks.
-    """
+    """ResNet without its classifier, up to as many stages as ``blocks`` has numbers."""
 
     def __init__(
-        self, kind: Kind, blocks: Sequence[int], norm: Norm = ConstantBatchNorm, **options: Any
+        self,
+        kind: Kind,
+        blocks: Sequence[int],
+        norm: Norm = ConstantBatchNorm,
+        *,
+        names: Sequence[str] = ("layer1", "layer2", "layer3", "layer4"),
+        masks: int = 0,
+        stem_bias: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__()
-        widths = (64, 128, 256, 512)
+        widths = (64, 128, 256, 512)[: len(blocks)]
         self.channels = tuple(kind.expansion * width for width in widths)
-        self.conv1 = stem_conv(3)
+        self.conv1 = stem_conv(3 + masks, bias=stem_bias)
+        if masks:
+            nn.init.orthogonal_(self.conv1.weight[:, 3:])
         self.bn1 = norm(64)
-        stages = residual_stages(kind, 64, widths, blocks, norm=norm, **options)
-        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        stages = dict(
+            zip(names, residual_stages(kind, 64, widths, blocks, norm=norm, **options), strict=False)
+        )
+        for name, stage in stages.items():
+            self.add_module(name, stage)
+        self._names = tuple(stages)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        f4 = self.layer1(pool_stem(self.bn1(self.conv1(x))))
-        f8 = self.layer2(f4)
-        f16 = self.layer3(f8)
-        return f4, f8, f16, self.layer4(f16)
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3 + masks, H, W) → maps at strides 4, 8, 16 and, of four stages, 32."""
+        return self.stages(self.conv1(x))
+
+    def stages(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The maps of the output of the first convolution, (B, 64, H/2, W/2)."""
+        x = pool_stem(self.bn1(x))  # lets go of the map at stride 2
+        maps = []
+        for name in self._names:
+            x = self.get_submodule(name)(x)
+            maps.append(x)
+        return tuple(maps)
 
 
 class ResNet18(nn.Module):
     """ResNet-18 without its classifier, with norms that learn their statistics.
 
-    A depth map of ``depth_channels`` joins the image after the first convolution. Its own convolution
-    starts at zero: a network that was trained without depth stays what it was. ``width`` is a factor on
-    ``widths``.
+    Its own convolution starts at zero: a network that was trained without depth stays what it was.
     """
 
     widths = (64, 64, 128, 256, 512)

@@ -25,8 +25,7 @@ from segue.layers.tuning import tuner, use_tuned
 Network = TypeVar("Network")
 
 FIRST_PASSES = 2
-"""Frames in which layers make their weights. Of a tracker the first uses the value encoder alone, the second
-the decoder too."""
+"""Frames in which layers make their weights."""
 
 _PASSES_LEFT = "_first_passes_left"  # attribute of a copy that runs on a processor
 
@@ -43,11 +42,7 @@ class Composable(Protocol):
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
-    """The given device, or the fastest one of this machine: CUDA, Apple's GPU (``mps``), the processor.
-
-    Operations that ``mps`` lacks run on the processor: see
-    :func:`segue.allocation.prepare_process`.
-    """
+    """The given device, or the fastest one of this machine: CUDA, Apple's GPU (``mps``), the processor."""
     if device is None:
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -61,11 +56,7 @@ def choose_device(device: str | torch.device | None) -> torch.device:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32 here: recent GPUs, and processors with instructions for it.
-
-    Processors with matrix units (AMX) always gain. Of those with AVX512-BF16 some take half the time and some
-    the same, so a convolution is timed once, see :mod:`segue.layers.tuning`.
-    """
+    """Whether bfloat16 is faster than float32 here: on recent GPUs, with AMX, or by a timed convolution."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     if device.type != "cpu":
@@ -142,22 +133,14 @@ def _own_storage(copy: nn.Module, module: nn.Module) -> None:
 
 
 def to_cpu(*tensors: Tensor) -> list[Tensor]:
-    """Download tensors and wait for the device once: the last copy waits for those before it.
-
-    Copies before the last lie in pinned memory on CUDA, so that what is kept for long belongs at the end.
-    """
+    """Download tensors and wait for the device once: the last copy waits for those before it."""
     *first, last = tensors
     return [*(tensor.to("cpu", non_blocking=True) for tensor in first), last.cpu()]
 
 
 @contextmanager
 def weights_apart(network: object) -> Iterator[None]:
-    """Run a network for a frame or a window of frames inside of this: one thread at a time.
-
-    The layers of a copy by :func:`inference_copy` share memory for what they compute, and arrange weights for
-    the sizes that come. In the first passes they arrange most of them, amid maps, which come and go: both lie
-    apart from the heap then, and what is free inside the heap goes back to the system afterwards.
-    """
+    """Run a network for a frame or a window of frames inside of this: one thread at a time."""
     left: int = getattr(network, _PASSES_LEFT, 0)
     lock = _LOCKS.get(network) if isinstance(network, nn.Module) else None
     with lock or nullcontext():

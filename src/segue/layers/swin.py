@@ -150,10 +150,7 @@ class PatchEmbedding(nn.Module):
 
 
 class SwinTrunk(nn.Module):
-    """Swin Transformer without its classifier: (B, 3, H, W) → maps at strides 4, 8, 16 and 32.
-
-    The defaults are Swin-L with windows of 12.
-    """
+    """Swin Transformer without its classifier: (B, 3, H, W) → maps at strides 4, 8, 16 and 32."""
 
     def __init__(
         self,

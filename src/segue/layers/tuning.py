@@ -1,10 +1,4 @@
-"""The fastest exact form of a convolution on this machine, found by timing the forms once.
-
-Which form is fastest depends on the processor and its libraries, and its name does not tell. So the forms of
-a layer are timed when a size occurs for the first time, and the choice is kept in the user's cache folder,
-for this processor and these versions: every later run on the machine, and every process beside it, takes
-the same form and gives the same bits.
-"""
+"""The fastest exact form of a convolution on this machine, found by timing the forms once."""
 
 from __future__ import annotations
 
@@ -30,7 +24,7 @@ from segue.errors import SegueError, SinkError
 from segue.inputs import parse_json
 from segue.layers.activated import Activation
 from segue.layers.folding import folded_weight, with_own_weights
-from segue.layers.fused import FusedConv2d, PlainConv2d, replace_convolutions
+from segue.layers.fused import FusedConv2d, InferenceConv2d, PlainConv2d, replace_convolutions
 from segue.layers.onednn import can_fuse
 from segue.layers.winograd import KERNEL_BYTES, Scratch, Tile, WinogradConv2d, is_plain_3x3
 from segue.video.partial import write_complete
@@ -62,15 +56,7 @@ LOCK_SECONDS = 60.0
 
 
 class Tuner:
-    """Chooses forms by time, and keeps the choices.
-
-    Args:
-        path: file of the choices, which is read and written; None keeps them nowhere.
-        times: time what the file does not know; otherwise the rule of :func:`untimed` decides that.
-
-    Raises:
-        SegueError: the file holds something else.
-    """
+    """Chooses forms by time, and keeps the choices."""
 
     def __init__(self, path: Path | None, *, times: bool) -> None:
         self.path, self.times = path, times
@@ -104,10 +90,7 @@ class Tuner:
 
 
 def fastest(forms: Mapping[str, Callable[[], object]]) -> str:
-    """The form of the shortest time of several; the first one unless another is clearly faster.
-
-    Forms that are clearly slower than another are timed once.
-    """
+    """The form of the shortest time of several; the first one unless another is clearly faster."""
     for run in forms.values():
         run()  # the first time allocates and arranges
     best, left = dict.fromkeys(forms, math.inf), list(forms)
@@ -125,19 +108,12 @@ def fastest(forms: Mapping[str, Callable[[], object]]) -> str:
 
 
 def clock() -> float:
-    """Seconds to time forms with: CPU time of the process, which other programs on the machine hardly change.
-
-    Windows counts CPU time in steps of 16 ms, which is too coarse.
-    """
+    """Seconds of the process, which other programs hardly change; Windows counts these too coarsely."""
     return time.perf_counter() if os.name == "nt" else time.process_time()
 
 
 def tuner() -> Tuner:
-    """Tuning of this process, from the environment variable ``SEGUE_TUNE``.
-
-    ``on`` (the default) times and keeps the choices in the cache folder, ``off`` takes a fixed rule, and a
-    path of a file takes the choices of that file and the rule for the rest.
-    """
+    """Tuning of this process, from the environment variable ``SEGUE_TUNE``."""
     return _tuner(os.environ.get("SEGUE_TUNE", "on"), str(cache_folder()))
 
 
@@ -179,20 +155,8 @@ def untimed(cin: int, cout: int, area: int) -> str:
     return "winograd4" if min(cin, cout) >= LEAST_CHANNELS and area >= LEAST_AREA else "direct"
 
 
-Form = FusedConv2d | PlainConv2d | WinogradConv2d
-
-
-class TunedConv2d(nn.Module):
-    """A zero-padded 3x3 convolution and the activation after it, in the form that is fastest for its input.
-
-    The weights are held once for each form that is in use.
-
-    Args:
-        conv: the convolution.
-        activation: what follows it, ``none`` or ``relu``.
-        scratch: memory that the layers of a network share.
-        chooser: chooses the forms.
-    """
+class TunedConv2d(InferenceConv2d):
+    """A zero-padded 3x3 convolution and the activation after it, in its fastest form."""
 
     def __init__(self, conv: nn.Conv2d, activation: Activation, scratch: Scratch, chooser: Tuner) -> None:
         super().__init__()
@@ -201,39 +165,15 @@ class TunedConv2d(nn.Module):
         self._outputs = conv.out_channels
         self._names = forms_of(conv.in_channels, conv.out_channels)
         self._activation, self._scratch, self._chooser = activation, scratch, chooser
-        self._forms: dict[str, Form] = {}
+        self._forms: dict[str, InferenceConv2d] = {}
         self._chosen: dict[str, str] = {}
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, cin, H, W) → (B, cout, H, W), channels last in memory if ``x`` is."""
-        result: Tensor = self._form(x, 0, bias=True)(x)
-        return result
-
-    def of_rectified(self, x: Tensor) -> Tensor:
-        """The layer over ``relu(x)``.
-
-        ``x``: (B, cin, H, W), which stays as it is; returns (B, cout, H, W).
-        """
-        return self._form(x, 0, bias=True).of_rectified(x)
-
-    def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
-        """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias.
-
-        ``x``: (B, C, H, W), the input channels ``first`` to ``first + C``; returns (B, cout, h, w), after the
-        activation.
-        """
-        return self._form(x, first, bias=bias).channels(x, first, bias=bias)
-
-    def joined(
-        self, x: Tensor, skip: Tensor | None, *, rectify: bool = False, overwrite: bool = False
+    def run(
+        self, x: Tensor, skip: Tensor | None = None, *, first: int = 0, bias: bool = True, **how: bool
     ) -> Tensor:
-        """See :meth:`segue.layers.fused.FusedConv2d.joined`.
+        return self._form(x, first, bias=bias).run(x, skip, first=first, bias=bias, **how)
 
-        ``x``: (B, cin, H, W); ``skip``: (B, cout, h, w), what is added, or None; returns (B, cout, h, w).
-        """
-        return self._form(x, 0, bias=True).joined(x, skip, rectify=rectify, overwrite=overwrite)
-
-    def _form(self, x: Tensor, first: int, *, bias: bool) -> Form:
+    def _form(self, x: Tensor, first: int, *, bias: bool) -> InferenceConv2d:
         key = size_key(x, self._outputs, self._names)
         if key not in self._chosen:
             part = part_to_time(x, self._names)
@@ -247,9 +187,9 @@ class TunedConv2d(nn.Module):
         return self._forms[self._chosen[key]]
 
     def _run(self, name: str, x: Tensor, first: int, bias: bool) -> Tensor:
-        return self._make(name).channels(x, first, bias=bias)
+        return self._make(name).run(x, first=first, bias=bias)
 
-    def _make(self, name: str) -> Form:
+    def _make(self, name: str) -> InferenceConv2d:
         if name not in self._forms:
             conv = self._convolution()
             if name == "direct":
@@ -299,8 +239,6 @@ def can_tune(conv: nn.Conv2d, activation: Activation) -> bool:
 
 def size_key(x: Tensor, cout: int, names: Sequence[str] = FORMS) -> str:
     """Kind and size of a layer; sizes between two powers of two share a choice, and so do several objects.
-
-    From the positions on that :func:`part_to_time` leaves, all sizes share one.
 
     ``x``: input of the layer, (B, C, H, W).
     """

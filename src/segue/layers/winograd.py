@@ -1,15 +1,7 @@
 """3x3 convolutions with fewer multiplications, for inference on a processor.
 
-Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks" (2015), F(m x m, 3x3) for m of 2, 4 and 6: a
-tile of outputs is a product of polynomials, evaluated at points instead of multiplied out,
-``y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A`` with a kernel ``g`` and a tile ``d`` of inputs, which is two larger than
-that of the outputs. Over the channels the products ⊙ are ordinary matrix products, one for each pair of
-points: 36 for a tile of 4x4, a quarter of the multiplications of the direct form; 16 for a tile of 2x2, four
-ninths; 64 for a tile of 6x6, a fifth.
-
-``Bᵀ d B`` is ``(Bᵀ ⊗ Bᵀ) d`` with the tile as one vector, and so are the other two. All three are computed as
-matrix products over all tiles and channels at once: that takes more multiplications than sums along each axis
-and fewer passes over memory, which is what they wait for.
+Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks" (2015): ``y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A``
+for a kernel ``g`` and a tile ``d`` of inputs, each transform as one product over all tiles and channels.
 
 For tiles of 4x4 the points of the paper, {0, ±1, ±2, ∞}, lose digits. Ours are the same times 3/4, which lose
 fewer, and the constants of the input transform are still exact. Tiles of 2x2 are evaluated at {0, ±1, ∞}, as
@@ -31,6 +23,7 @@ from torch import Tensor, nn
 
 from segue.layers.activated import ActivatedConv2d, Activation
 from segue.layers.folding import folded_weight
+from segue.layers.fused import InferenceConv2d
 
 POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, 0.75, -0.75, 1.5, -1.5), 6: (0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0)}
 """Finite points at which tiles of outputs of each size are evaluated; ∞ is one more."""
@@ -60,22 +53,8 @@ class Scratch:
         return [piece.view(*shape) for piece, shape in zip(pieces, shapes, strict=True)]
 
 
-class WinogradConv2d(nn.Module):
-    """A zero-padded 3x3 convolution of stride 1 by Winograd's algorithm; equal up to rounding.
-
-    The kernel is transformed at each call, which takes a hundredth of its time: transformed kernels are two
-    to seven times as large, and not all of them together fit anywhere near the processor. A large one is made
-    in parts, for every strip of tiles anew; there a strip has as many tiles as ``STRIP_BYTES`` hold.
-
-    Args:
-        conv: the convolution.
-        scratch: memory that the layers of a network share.
-        tile: side of the tiles of outputs.
-        activation: ``none`` or ``relu``; None takes the activation of ``conv``.
-
-    Raises:
-        ValueError: ``conv`` has another kernel, stride, padding or activation, or groups.
-    """
+class WinogradConv2d(InferenceConv2d):
+    """A plain 3x3 convolution, and perhaps ReLU, by Winograd's algorithm; equal up to rounding."""
 
     weight: Tensor
     bias: Tensor | None
@@ -84,13 +63,9 @@ class WinogradConv2d(nn.Module):
     output_transform: Tensor
 
     def __init__(
-        self, conv: nn.Conv2d, scratch: Scratch, tile: Tile = 4, activation: Activation | None = None
+        self, conv: nn.Conv2d, scratch: Scratch, tile: Tile = 4, activation: Activation = "none"
     ) -> None:
         super().__init__()
-        if activation is None:
-            activation = conv.activation if isinstance(conv, ActivatedConv2d) else "none"
-        if not is_plain_3x3(conv) or activation not in ("none", "relu"):
-            raise ValueError(f"{conv} is not a zero-padded 3x3 convolution of stride 1 without groups")
         self._scratch, self._tile = scratch, tile
         weight = folded_weight(conv)()
         parts = outputs_in_parts(conv.in_channels, conv.out_channels, weight.element_size(), tile)
@@ -104,60 +79,29 @@ class WinogradConv2d(nn.Module):
         self._rectify = activation == "relu"
 
     def dense_weight(self) -> Tensor:
-        """The weights of the convolution, (cout, cin, 3, 3)."""
         parts, _, cin, size = self.weight.shape
         by_part = self.weight.view(parts, 3, 3, cin, size).permute(0, 4, 3, 1, 2)
         return by_part.reshape(parts * size, cin, 3, 3)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, cin, H, W) → (B, cout, H, W), channels last in memory."""
-        return self._convolve(x, 0, self.bias, None, rectify=self._rectify)
-
-    def of_rectified(self, x: Tensor) -> Tensor:
-        """The layer over ``relu(x)``, which is computed strip by strip.
-
-        ``x``: (B, cin, H, W), which stays as it is; returns (B, cout, H, W).
-        """
-        return self._convolve(x, 0, self.bias, None, rectify=self._rectify, rectify_input=True)
-
-    def joined(
-        self, x: Tensor, skip: Tensor | None, *, rectify: bool = False, overwrite: bool = False
-    ) -> Tensor:
-        """See :meth:`segue.layers.fused.FusedConv2d.joined`.
-
-        ``x``: (B, cin, H, W); ``skip``: (B, cout, H, W), what is added, or None; returns (B, cout, H, W).
-        """
-        out = skip if skip is None or overwrite else skip.clone()
-        return self._convolve(x, 0, self.bias, out, rectify=rectify or self._rectify)
-
-    def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
-        """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias.
-
-        ``x``: (B, C, H, W), the input channels ``first`` to ``first + C``; returns (B, cout, H, W), without
-        the activation.
-        """
-        return self._convolve(x, first, self.bias if bias else None, None, rectify=False)
-
-    def _convolve(
+    def run(
         self,
         x: Tensor,
-        first: int,
-        bias: Tensor | None,
-        out: Tensor | None,
+        skip: Tensor | None = None,
         *,
-        rectify: bool,
+        first: int = 0,
+        bias: bool = True,
+        rectify: bool = False,
         rectify_input: bool = False,
+        overwrite: bool = False,
     ) -> Tensor:
-        """``relu(conv(x) + bias + out)`` of input channels from ``first`` on, in the memory of ``out``.
-
-        The ReLU comes with ``rectify``, and one of the input with ``rectify_input``.
-        """
+        out = skip if skip is None or overwrite else skip.clone()
+        shift, rectify = self.bias if bias else None, rectify or self._rectify
         parts, _, _, size = self.weight.shape
         tile, pictures, adds = self._tile, x.permute(0, 2, 3, 1), out is not None
         batch, height, width, channels = pictures.shape
         target = x.new_empty(batch, height, width, parts * size) if out is None else out.permute(0, 2, 3, 1)
         points, outputs = len(self.input_transform), len(self.output_transform)
-        to_outputs = self.output_transform if bias is not None else self.output_transform[:, :points]
+        to_outputs = self.output_transform if shift is not None else self.output_transform[:, :points]
         rows = to_outputs.shape[1]
         most = STRIP_BYTES // (points * channels * x.element_size()) if parts > 1 else STRIP_TILES
         regions = list(strips(slice(0, batch), slice(0, height), width, most, tile))
@@ -187,8 +131,8 @@ class WinogradConv2d(nn.Module):
                     torch.mm(self.kernel_transform, weight, out=kernel.flatten(1))
                 products = _within(products_room, rows, strip.tiles, size)
                 torch.bmm(values.view(points, -1, channels), kernel, out=products[:points])
-                if bias is not None:
-                    products[points] = bias[of_part]  # what is added to all outputs
+                if shift is not None:
+                    products[points] = shift[of_part]  # what is added to all outputs
                 for piece, columns in zip(parted, spans(parted, size), strict=True):
                     found = _within(tiles_room, outputs, piece.tiles * size)
                     torch.mm(to_outputs, products.flatten(1)[:, columns], out=found)
@@ -218,9 +162,6 @@ def outputs_in_parts(cin: int, cout: int, element_size: int, tile: Tile = 4) -> 
 def transforms(tile: Tile) -> tuple[Tensor, Tensor, Tensor]:
     """``G ⊗ G``, ``Bᵀ ⊗ Bᵀ`` and ``Aᵀ ⊗ Aᵀ`` of the paper (section 4), for a number P of points.
 
-    ``Aᵀ`` has the powers of the points, ``G`` the same divided by the products of their distances, and ``Bᵀ``
-    the coefficients of the polynomials that are zero at all other points.
-
     Returns (P², 9), (P², P²) and (tile², P²), float64, with P = tile + 2.
     """
     finite = np.array(POINTS[tile])
@@ -241,13 +182,7 @@ def transforms(tile: Tile) -> tuple[Tensor, Tensor, Tensor]:
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """Outputs that are worked on at a time: several whole images, or some rows of tiles of one.
-
-    Attributes:
-        pictures: which images.
-        rows: which rows of them; the last tiles may reach beyond them.
-        grid: number of images, of tiles down and of tiles across.
-    """
+    """Outputs that are worked on at a time: several whole images, or some rows of tiles of one."""
 
     pictures: slice
     rows: slice

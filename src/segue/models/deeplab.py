@@ -7,10 +7,14 @@ without dilated branches.
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from segue.layers.activated import Activation
+from segue.layers.mobilenet import InvertedResidual
 
 _STAGES = ((1, 16, 1, 1, 1), (6, 24, 2, 2, 1), (6, 32, 3, 2, 1), (6, 64, 4, 2, 1), (6, 96, 3, 1, 1))
 _DILATED = ((6, 160, 1, 1, 1), (6, 160, 2, 1, 2), (6, 320, 1, 1, 2))
@@ -18,29 +22,18 @@ _DILATED = ((6, 160, 1, 1, 1), (6, 160, 2, 1, 2), (6, 320, 1, 1, 2))
 
 
 def _conv(
-    cin: int, cout: int, kernel: int = 1, stride: int = 1, dilation: int = 1, groups: int = 1
+    cin: int,
+    cout: int,
+    kernel: int = 1,
+    stride: int = 1,
+    groups: int = 1,
+    activation: Activation = "none",
+    dilation: int = 1,
 ) -> nn.Module:
     # On odd sides, and there are no others, this is TensorFlow's SAME padding.
-    padding = kernel // 2 * dilation
-    return nn.Sequential(OrderedDict(conv=nn.Conv2d(cin, cout, kernel, stride, padding, dilation, groups)))
-
-
-class Block(nn.Module):
-    """Expand, filter, project; ReLU6 after the first two."""
-
-    def __init__(self, cin: int, cout: int, expansion: int, stride: int, dilation: int) -> None:
-        super().__init__()
-        hidden = cin * expansion
-        self.expand = _conv(cin, hidden) if expansion > 1 else None
-        self.depthwise = _conv(hidden, hidden, 3, stride, dilation, groups=hidden)
-        self.project = _conv(hidden, cout)
-        self.identity = stride == 1 and cin == cout
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, cin, H, W) to (B, cout, H/stride, W/stride)."""
-        wide = x if self.expand is None else F.relu6(self.expand(x))
-        y: Tensor = self.project(F.relu6(self.depthwise(wide)))
-        return x + y if self.identity else y
+    dilation = dilation if kernel > 1 else 1
+    conv = nn.Conv2d(cin, cout, kernel, stride, kernel // 2 * dilation, dilation, groups)
+    return nn.Sequential(OrderedDict(conv=conv, clip=nn.ReLU6() if activation == "relu6" else nn.Identity()))
 
 
 VOC_NAMES = (
@@ -59,12 +52,13 @@ class DeepLabV3(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = _conv(3, 32, 3, 2)
-        blocks: list[Block] = []
+        self.stem = _conv(3, 32, 3, 2, activation="relu6")
+        blocks: list[nn.Module] = []
         cin = 32
         for expansion, cout, repeats, first_stride, dilation in (*_STAGES, *_DILATED):
             for i in range(repeats):
-                blocks.append(Block(cin, cout, expansion, first_stride if i == 0 else 1, dilation))
+                conv = partial(_conv, dilation=dilation)
+                blocks.append(InvertedResidual(cin, cout, first_stride if i == 0 else 1, expansion, conv))
                 cin = cout
         self.blocks = nn.Sequential(*blocks)
         self.aspp0 = _conv(320, 256)
@@ -74,7 +68,7 @@ class DeepLabV3(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         x = F.interpolate(images, (SIDE, SIDE), mode="bilinear", align_corners=False) * 2 - 1
-        x = self.blocks(F.relu6(self.stem(x)))
+        x = self.blocks(self.stem(x))
         whole = F.relu(self.image_pooling(x.mean((2, 3), keepdim=True))).expand(-1, -1, *x.shape[2:])
         x = torch.cat((whole, F.relu(self.aspp0(x))), 1)
         logits = self.logits(F.relu(self.concat_projection(x)))

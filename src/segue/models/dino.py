@@ -99,7 +99,6 @@ class DINO(nn.Module):
             tokens = block(tokens)
         assert isinstance(last, Block)
         qkv = last.attn.qkv
-        assert qkv is not None
         part = ("queries", "keys", "values").index(which)
         weight, bias = qkv.weight.chunk(3)[part], qkv.bias.chunk(3)[part]
         return F.linear(last.norm1(tokens), weight, bias)[:, 1:], grid

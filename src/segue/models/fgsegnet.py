@@ -163,10 +163,7 @@ class Decoder(nn.Module):
 
 
 class WholeNorm(nn.Module):
-    """The "instance norm" of the release: over channels and positions together, with a single scale.
-
-    The small constant is added to the deviation, not to the variance.
-    """
+    """The "instance norm" of the release: over channels and positions together, with a single scale."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from segue.models.base import Shape
 from segue.types import Image
+
+Resize = Literal["area", "bilinear", "antialias", "bicubic"]
+"""Reduce an image by averaging, bilinearly without or with antialiasing, or bicubically without."""
 
 EPSILON = 1e-7
 EMPTY_ODDS = EPSILON / (1 - EPSILON)
@@ -51,6 +55,7 @@ class ResizePadGeometry:
     stride: int  # the padded size is a multiple of it
     mask_mode: Literal["nearest", "nearest-exact"] = "nearest-exact"  # how index masks are reduced
     keep_small: bool = True  # whether an object that no sample hits keeps a pixel
+    resize: Resize = "area"  # how images are reduced; all but area give floats
 
     @classmethod
     def of(
@@ -60,16 +65,15 @@ class ResizePadGeometry:
         stride: int,
         *,
         truncate: bool = False,
-        mask_mode: Literal["nearest", "nearest-exact"] = "nearest-exact",
-        keep_small: bool = True,
+        **how: Any,
     ) -> ResizePadGeometry:
         """A geometry whose working size has a short side of at most ``short_side``, in proportion."""
         short = min(picture)
         if short_side is None or short <= short_side:
-            return cls(picture, picture, stride, mask_mode, keep_small)
+            return cls(picture, picture, stride, **how)
         to_integer = math.floor if truncate else round
         height, width = (max(1, to_integer(side * short_side / short)) for side in picture)
-        return cls(picture, (height, width), stride, mask_mode, keep_small)
+        return cls(picture, (height, width), stride, **how)
 
     @property
     def resizes(self) -> bool:
@@ -82,20 +86,23 @@ class ResizePadGeometry:
         left, right, top, bottom = padding(*self.working, self.stride)
         return self.working[0] + top + bottom, self.working[1] + left + right
 
-    def to_network(self, image: Image) -> Image:
-        """Reduce an image to the working size, by averaging.
+    def to_network(self, image: Image) -> npt.NDArray[Any]:
+        """Reduce an image to the working size.
 
-        ``image``: RGB (H, W, 3), uint8; returns (h, w, 3), uint8.
+        ``image``: RGB (H, W, 3), uint8; returns (h, w, 3), uint8, or float32 if it is interpolated.
         """
         if not self.resizes:
             return image
         height, width = self.working
+        if self.resize != "area":
+            planes = torch.from_numpy(np.asarray(image, np.float32)).permute(2, 0, 1)[None]
+            mode, smooth = ("bicubic" if self.resize == "bicubic" else "bilinear"), self.resize == "antialias"
+            small = F.interpolate(planes, size=self.working, mode=mode, antialias=smooth)
+            return small[0].permute(1, 2, 0).numpy()
         return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
     def mask_to_network(self, mask: Tensor) -> Tensor:
         """Bring an index mask to the padded size, by nearest neighbour.
-
-        An object too small to be hit by any sample keeps the pixel under its centre (``keep_small``).
 
         ``mask``: index mask (H, W); returns (h', w'), of the same type.
         """
@@ -144,9 +151,8 @@ def other_masks(masks: Tensor, total: Tensor | None = None) -> Tensor:
 def aggregate(probabilities: Tensor, channels: int = 0) -> Tensor:
     """Soft aggregation of independent object probabilities (STM paper, section 3.4).
 
-    With ``q_0 = prod(1 - p_i)``, ``q_i = p_i``, clamped to [1e-7, 1 - 1e-7], the result is the softmax of the
-    log-odds of ``q``, which is the same as the odds divided by their sum. Of ``channels`` object channels
-    that a network was built with, those beyond K count as empty objects of probability 1e-7.
+    The odds of ``prod(1 - p_i)`` and of each ``p_i``, divided by their sum; object channels of the network
+    beyond K count as empty objects.
 
     ``probabilities``: of each object by itself, (K, H, W) in [0, 1]; returns (K+1, H, W) of (K, H, W),
     float32, background first.

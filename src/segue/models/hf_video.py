@@ -1,14 +1,9 @@
-"""Video models of Hugging Face transformers as networks of a session (extra ``hf``).
-
-``Sam2VideoModel`` and ``EdgeTamVideoModel`` share an interface: a model is called with an inference session
-and a frame. Here each object has an inference session of its own, so that it can be removed and saved; they
-share the features of the frame. What no later frame sees is dropped, see :mod:`segue.models.sam2.objects`.
-"""
+"""Video models of Hugging Face transformers as networks of a session (extra ``hf``)."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
@@ -38,6 +33,10 @@ MODEL_TYPES: dict[str, VideoClass] = {"sam2_video": "Sam2Video", "edgetam_video"
 
 SCHEDULE = Schedule(mem_every=1, top_k=None, memory_policy="all")
 """Every frame is remembered at the size of the model; other options are in its configuration."""
+
+CONFIG = "config.json"
+SAFELY = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
+"""How transformers reads a folder."""
 
 KINDS = ("cond_frame_outputs", "non_cond_frame_outputs")
 KEPT = ("maskmem_features", "maskmem_pos_enc", "object_pointer")
@@ -258,33 +257,16 @@ def fresh(kind: VideoClass) -> HFVideo:
 
 
 def read_folder(kind: VideoClass, path: Path) -> HFVideo:
-    """The network that a folder of transformers holds: ``config.json`` and safetensors.
-
-    Nothing is downloaded, unpickled, or run from the folder.
-    """
+    """The network that a folder of transformers holds; nothing in the folder is unpickled or run."""
     library = import_transformers()
-    folder = path if path.is_dir() else path.parent
-    config = folder / "config.json"
-    check_file(config, CheckpointError)
-    try:
-        described = parse_json(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{config}: cannot be read ({error})") from None
-    found = described.get("model_type") if isinstance(described, dict) else None
+    folder, found = model_type(path)
     if MODEL_TYPES.get(str(found)) != kind:
-        raise CheckpointError(f"{config}: model_type is {found!r}, which is no {kind}Model of transformers")
-    try:
-        with without_progress(library):
-            model, report = getattr(library, f"{kind}Model").from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-            )
-    except Exception as error:  # whatever the library runs into with a foreign folder
-        raise CheckpointError(f"{folder}: transformers cannot load it ({error})") from error
-    for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if names := sorted(map(str, report[what])):
-            listed = first_few(names, 10)
-            raise CheckpointError(f"{folder}: {len(names)} {what.replace('_', ' ')}: {listed}")
-    return HFVideo(model)
+        raise CheckpointError(
+            f"{folder / CONFIG}: model_type is {found!r}, which is no {kind}Model of transformers"
+        )
+    with loading(library, folder):
+        made = getattr(library, f"{kind}Model").from_pretrained(folder, **SAFELY)
+    return HFVideo(complete(folder, made, ("missing_keys", "unexpected_keys", "mismatched_keys")))
 
 
 def import_transformers() -> Any:
@@ -296,14 +278,37 @@ def import_transformers() -> Any:
     return transformers
 
 
+def model_type(path: Path) -> tuple[Path, object]:
+    """A folder of transformers, or that of one of its files, and the ``model_type`` of its configuration."""
+    folder = path if path.is_dir() else path.parent
+    config = folder / CONFIG
+    check_file(config, CheckpointError)
+    try:
+        described = parse_json(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{config}: cannot be read ({error})") from None
+    return folder, described.get("model_type") if isinstance(described, dict) else None
+
+
 @contextmanager
-def without_progress(library: Any) -> Iterator[None]:
-    """Without the progress bars of transformers inside the block."""
+def loading(library: Any, folder: Path) -> Iterator[None]:
+    """Inside, transformers shows no progress, and what it runs into is a CheckpointError."""
     logging = library.utils.logging
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         yield
+    except Exception as error:  # whatever the library runs into with a foreign folder
+        raise CheckpointError(f"{folder}: transformers cannot load it ({error})") from error
     finally:
         if shown:
             logging.enable_progress_bar()
+
+
+def complete(folder: Path, made: tuple[Any, Mapping[str, Any]], kinds: Sequence[str]) -> Any:
+    """The model of what transformers made of a folder, if its report names no key of these kinds."""
+    model, report = made
+    for what in kinds:
+        if names := sorted(map(str, report[what])):
+            raise CheckpointError(f"{folder}: {len(names)} {what.replace('_', ' ')}: {first_few(names, 10)}")
+    return model

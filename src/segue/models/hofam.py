@@ -13,7 +13,6 @@ Paddings and norms are those of the released TensorFlow graph. Differences are m
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Literal, get_args
 
 import torch
@@ -157,30 +156,25 @@ class HOFAM(nn.Module):
         Returns:
             Logits (N, 1, H, W).
         """
-        return self._decode(frame, flow, lambda _: None)
+        return self._decode(frame, flow)[0]
 
     def filtered_flow(self, frame: tuple[Tensor, ...], flow: tuple[Tensor, ...]) -> list[FilteredFlow]:
         """Intermediate results of :meth:`decode` at each level."""
-        found: list[FilteredFlow] = []
-        self._decode(frame, flow, found.append)
-        return found[::-1]
+        return self._decode(frame, flow)[1][::-1]
 
     def _decode(
-        self,
-        frame: tuple[Tensor, ...],
-        flow: tuple[Tensor, ...],
-        show: Callable[[FilteredFlow], None],
-    ) -> Tensor:
+        self, frame: tuple[Tensor, ...], flow: tuple[Tensor, ...]
+    ) -> tuple[Tensor, list[FilteredFlow]]:
+        found: list[FilteredFlow] = []
         joined = [torch.cat(maps, 1) for maps in zip(frame, flow, strict=True)]
         x: Tensor = self.fusion["0"](joined.pop())
         *levels, (_, last) = self.dec.items()
         for i, up in levels:
             raw, normalised = up(x)
             attend = self.attn[i] if i in self.attn else None  # noqa: SIM401  ModuleDict has no get
-            found = filter_flow(joined.pop(), raw, self.fusion[i], attend)
-            show(found)
-            x = torch.cat([normalised, found.weighed], 1)
-        return last(F.leaky_relu(x, SLOPE))
+            found.append(filter_flow(joined.pop(), raw, self.fusion[i], attend))
+            x = torch.cat([normalised, found[-1].weighed], 1)
+        return last(F.leaky_relu(x, SLOPE)), found
 
     @torch.no_grad()
     def probability(self, frames: Tensor, flow: Tensor, *, mc_dropout: int = 0) -> Tensor:

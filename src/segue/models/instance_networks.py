@@ -7,12 +7,7 @@ from segue.models.seqformer.network import YOUTUBE_VIS_2019, BackboneName, SeqFo
 
 
 def instance_network(kind: str, backbone: BackboneName, classes: str = "", parts: str = "") -> SeqFormer:
-    """A network of the published size, or for the trunk ``r18`` a small one, with fresh weights.
-
-    Class names are written as :func:`segue.models.seqformer.network.names_text` does; by default they are
-    those of YouTube-VIS 2019, on which the published files were trained. Only ``msstsvis`` has parts, as
-    :meth:`segue.models.msstsvis.Parts.text` writes them; by default all.
-    """
+    """A network of the published size, or for the trunk ``r18`` a small one, with fresh weights."""
     if parts and kind != "msstsvis":
         raise ValueError(f"{kind} has no parts")
     network: SeqFormer

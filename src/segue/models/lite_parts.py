@@ -47,10 +47,7 @@ class ObjectState:
 
 
 class Weighting(nn.Module):
-    """XMem's shrinkage, and its selection as one number.
-
-    One number, instead of one for each channel, leaves the product of memory and query as large as it was.
-    """
+    """XMem's shrinkage, and its selection as one number."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -128,12 +125,7 @@ class ObjectSummaries(nn.Module):
 
 
 class LiteTracker(MemoryTracker):
-    """Sees a window around the objects where it can; keeps the :class:`ObjectState` where there is one.
-
-    Between two memory frames the network encodes the window alone, and the last frame in memory stays as it
-    was outside of it. A memory frame is encoded whole, and its objects are predicted in a window too. Of
-    several objects, each is decoded, and encoded for the next frame, in a window of its own inside that.
-    """
+    """Sees a window around the objects where it can; keeps the :class:`ObjectState` where there is one."""
 
     def choose_windows(self, plan: FramePlan) -> Sequence[Window]:
         masks, margin = self._previous_masks, self._margin(plan)

@@ -134,17 +134,15 @@ class MustanLite(nn.Module):
         """Logits of foreground and shadow, (N, 2, H, W)."""
         if background is None or len(context) != len(self.context):
             raise ValueError(f"mustan-lite decodes with {len(self.context)} context frames and a background")
-        return self._decode(current, context, background, size, lambda _: None)
+        return self._decode(current, context, background, size)[0]
 
     def explain_flow(
         self, current: Features, context: Sequence[Features], background: Features | None
     ) -> tuple[list[Tensor], list[FilteredFlow]]:
         """See :class:`segue.models.base.ExplainedFlow`; the frames bring their flow."""
         assert background is not None
-        found: list[FilteredFlow] = []
         height, width = current[0].shape[-2:]
-        self._decode(current, context, background, (height, width), found.append)
-        return [], found[::-1]
+        return [], self._decode(current, context, background, (height, width))[1][::-1]
 
     def _decode(
         self,
@@ -152,8 +150,8 @@ class MustanLite(nn.Module):
         context: Sequence[Features],
         background: Features,
         size: Shape,
-        show: Callable[[FilteredFlow], None],
-    ) -> Tensor:
+    ) -> tuple[Tensor, list[FilteredFlow]]:
+        found: list[FilteredFlow] = []
         past = self._past(current, context, background)
         own, flow = current[1 : len(FUSED) + 1], current[len(FUSED) + 1 :]
         fused = [
@@ -168,12 +166,11 @@ class MustanLite(nn.Module):
             def from_flow(scale: int, guide: Tensor | None) -> Tensor:
                 if guide is not None:
                     guide = F.interpolate(guide, fused[scale].shape[-2:], mode="bilinear")
-                found = attention(scale, own[scale], flow[scale], guide)
-                show(found)
-                return found.weighed
+                found.append(attention(scale, own[scale], flow[scale], guide))
+                return found[-1].weighed
 
             logits = self.decoder(fused, from_flow)
-        return F.interpolate(logits, size=size, mode="bilinear")
+        return F.interpolate(logits, size=size, mode="bilinear"), found
 
     def context_maps(
         self, current: Features, context: Sequence[Features], background: Features

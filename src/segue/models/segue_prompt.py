@@ -1,11 +1,10 @@
 """segue-prompt: the object that a box, clicks, a scribble or an earlier mask point at, in one crop.
 
-Prompts are drawn into planes and meet the features of the image only behind the encoder (late fusion), as
-in the click networks after Sofiiuk et al., "Reviving Iterative Training with Mask Guidance for Interactive
+Prompts are drawn into planes and meet the features of the image only behind the encoder (late fusion), as in
+the click networks after Sofiiuk et al., "Reviving Iterative Training with Mask Guidance for Interactive
 Segmentation" (ICIP 2022), so that the features of a crop are kept while a person clicks. Beside the planes
 themselves the decoder sees how much each place resembles what the prompts lie on. Several masks with a
-predicted IoU each (the first is the answer) follow Kirillov et al., "Segment Anything"
-(ICCV 2023).
+predicted IoU each (the first is the answer) follow Kirillov et al., "Segment Anything" (ICCV 2023).
 """
 
 from __future__ import annotations
@@ -124,8 +123,6 @@ class SeguePrompt(nn.Module):
 
 def likeness(keys: Tensor, prompts: Tensor) -> Tensor:
     """Cosine similarity of keys to the mean key under each kind of prompt.
-
-    Kinds are positive and negative points, outside the box, and the mask so far.
 
     ``keys``: (N, C, h, w); ``prompts``: planes (N, 4, S, S) in [0, 1]; returns (N, 4, h, w) in [-1, 1].
     """

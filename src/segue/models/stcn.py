@@ -2,9 +2,6 @@
 
 Cheng, Tai, Tang, "Rethinking Space-Time Networks with Improved Memory Coverage for Efficient Video Object
 Segmentation" (NeurIPS 2021), section 3; names and shapes of the layers of STCN are those of its release.
-
-Everything that does not depend on the object (skip convolutions, the share of image and key features in
-convolutions over concatenated features) is computed once and broadcast over the objects.
 """
 
 from __future__ import annotations
@@ -18,15 +15,15 @@ from torch import Tensor, nn
 
 from segue.layers.activated import ActivatedConv2d
 from segue.layers.attention import Similarity
-from segue.layers.colours import normalise
-from segue.layers.gates import CBAM
+from segue.layers.gates import cbam
 from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.layers.residual import JointResBlock, ResBlock, add_conv_of_frame, joint_conv
-from segue.layers.resnet import BasicBlock, Bottleneck, FrozenBatchNorm, pool_stem, residual_stages, stem_conv
+from segue.layers.resnet import BasicBlock, Bottleneck, FrozenBatchNorm, ResidualTrunk
 from segue.models.base import QueryFeatures, Schedule, TrackCapabilities, Tracker
-from segue.models.geometry import aggregate, other_masks, padding
+from segue.models.geometry import padding
 from segue.models.lite_parts import LiteTracker, ObjectState, ObjectSummaries, SensoryState, Weighting
 from segue.models.memory import BicubicTracker, MemoryTracker
+from segue.models.memory.published import PublishedNetwork
 
 VALUE_CHANNELS = 512
 
@@ -38,7 +35,7 @@ SHIFT = 2
 right and down puts its receptive fields over the cells of the mask."""
 
 
-class CorrespondenceNetwork(nn.Module):
+class CorrespondenceNetwork(PublishedNetwork):
     """Shared parts of STCN and stcn-lite: keys from the image alone, values from image and mask.
 
     The features of a query are what the value encoder sees of the frame, then what the decoder does.
@@ -47,13 +44,8 @@ class CorrespondenceNetwork(nn.Module):
     value_encoder: Any
     decoder: Any
     tracker: ClassVar[type[Tracker]] = MemoryTracker
-    stride = 16
     similarity: Similarity = "l2"
     shared_keys = True
-    aggregate_prompts = True
-    masks_in_padding = True
-    aggregate = staticmethod(aggregate)
-    single_object = False
 
     def encode_memory(
         self, query: QueryFeatures, masks: Tensor, total: Tensor | None = None
@@ -68,10 +60,9 @@ class CorrespondenceNetwork(nn.Module):
         Returns:
             None, as the query key serves as memory key, and values ([B,] K, Cv, h, w).
         """
-        planes = masks[..., None, :, :]
-        if not self.single_object:
-            planes = torch.stack([masks, other_masks(masks, total)], dim=-3)
-        values: Tensor = self.value_encoder(query.image, query.features[0], planes.flatten(0, -4))
+        values: Tensor = self.value_encoder(
+            query.image, query.features[0], self.mask_planes(masks, total).flatten(0, -4)
+        )
         return None, values.view(*masks.shape[:-2], *values.shape[1:])
 
     def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
@@ -102,14 +93,12 @@ class STCN(CorrespondenceNetwork):
     schedule = Schedule(mem_every=5, top_k=20, include_last=False)
     tracker: ClassVar[type[Tracker]] = BicubicTracker
     capabilities = TrackCapabilities(graphs="memory")
-    read_stride = 16
-    key_channels = 64
     value_channels = VALUE_CHANNELS
 
     def __init__(self, *, single_object: bool = False) -> None:
         super().__init__()
         self.single_object = single_object
-        self.key_encoder = KeyEncoder()
+        self.key_encoder = key_trunk()
         self.value_encoder = ValueEncoder(mask_channels=1 if single_object else 2)
         key_proj = nn.Conv2d(1024, self.key_channels, 3, padding=1)
         nn.init.orthogonal_(key_proj.weight)
@@ -117,17 +106,6 @@ class STCN(CorrespondenceNetwork):
         self.key_proj = nn.Sequential(OrderedDict(key_proj=key_proj))
         self.key_comp = nn.Conv2d(1024, 512, 3, padding=1)
         self.decoder = Decoder()
-
-    def prepare(self, image: Tensor) -> Tensor:
-        """Normalise an image and pad it with zeros, (H, W, 3) uint8 → (1, 3, H', W').
-
-        Args:
-            image: RGB, (H, W, 3), 0 to 255.
-
-        Returns:
-            (1, 3, H', W'), with sides in multiples of 16.
-        """
-        return F.pad(normalise(image), padding(image.shape[0], image.shape[1], self.stride))
 
     def encode_query(self, image: Tensor) -> QueryFeatures:
         """Encode prepared images, (B, 3, H, W); key (B, 64, H/16, W/16).
@@ -138,43 +116,39 @@ class STCN(CorrespondenceNetwork):
         Returns:
             Key, and the features that decoder and value encoder take of the frame.
         """
-        f16, f8, f4 = self.key_encoder(image)
+        f4, f8, f16 = self.key_encoder(image)
         return QueryFeatures(image, self.key_proj(f16), (f16, self.key_comp(f16), f8, f4))
 
 
-class KeyEncoder(nn.Module):
-    """ResNet-50 up to its third stage."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = stem_conv(3)
-        self.bn1 = FrozenBatchNorm(64)
-        self.res2, self.layer2, self.layer3 = residual_stages(Bottleneck, 64, (64, 128, 256), (3, 4, 6))
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, H, W) → 1024 channels at stride 16, 512 at stride 8, 256 at stride 4."""
-        f4 = self.res2(pool_stem(self.bn1(self.conv1(image))))
-        f8 = self.layer2(f4)
-        return self.layer3(f8), f8, f4
+def key_trunk(kind: type[BasicBlock] | type[Bottleneck] = Bottleneck, **options: Any) -> ResidualTrunk:
+    """ResNet-50, or ResNet-18, up to its third stage: maps at strides 4, 8 and 16."""
+    blocks = (3, 4, 6) if kind is Bottleneck else (2, 2, 2)
+    return ResidualTrunk(kind, blocks, FrozenBatchNorm, names=("res2", "layer2", "layer3"), **options)
 
 
-class ValueEncoder(nn.Module):
-    """ResNet-18 up to its third stage over image and masks, fused with the key feature of the frame."""
+class MaskTrunk(ResidualTrunk):
+    """ResNet-18 up to its third stage over image and masks."""
 
-    def __init__(self, mask_channels: int) -> None:
-        super().__init__()
-        self.conv1 = stem_conv(3 + mask_channels, bias=True)
-        nn.init.orthogonal_(self.conv1.weight[:, 3:])
-        self.bn1 = FrozenBatchNorm(64)
-        self.layer1, self.layer2, self.layer3 = residual_stages(BasicBlock, 64, (64, 128, 256), (2, 2, 2))
-        self.fuser = Fuser(256, 1024, VALUE_CHANNELS)
+    def __init__(self, mask_channels: int, *, bias: bool = False) -> None:
+        super().__init__(
+            BasicBlock, (2, 2, 2), FrozenBatchNorm, masks=mask_channels, stem_bias=bias, bias=bias
+        )
 
-    def forward(self, image: Tensor, f16: Tensor, planes: Tensor) -> Tensor:
+    def own(self, image: Tensor, planes: Tensor) -> Tensor:
+        """(B, 3, H, W), (B·K, 1 or 2, H, W) → (B·K, 256, H/16, W/16)."""
+        return self.stages(joint_conv(self.conv1, planes, image, frame_first=True))[-1]
+
+
+class ValueEncoder(MaskTrunk):
+    """The trunk over image and masks, fused with the key feature of the frame."""
+
+    def __init__(self, mask_channels: int, *, bias: bool = True, frame_first: bool = False) -> None:
+        super().__init__(mask_channels, bias=bias)
+        self.fuser = Fuser(256, 1024, VALUE_CHANNELS, frame_first=frame_first)
+
+    def forward(self, image: Tensor, f16: Tensor, planes: Tensor) -> Tensor:  # type: ignore[override]
         """(B, 3, H, W), (B, 1024, H/16, W/16), (B·K, 1 or 2, H, W) → (B·K, 512, H/16, W/16)."""
-        x = joint_conv(self.conv1, planes, image, frame_first=True)
-        x = pool_stem(self.bn1(x))  # lets go of the map at stride 2
-        x = self.layer1(x)
-        return self.fuser(self.layer3(self.layer2(x)), f16)
+        return self.fuser(self.own(image, planes), f16)
 
 
 class Fuser(nn.Module):
@@ -183,7 +157,7 @@ class Fuser(nn.Module):
     def __init__(self, own: int, frame: int, cout: int, *, frame_first: bool = False) -> None:
         super().__init__()
         self.block1 = JointResBlock(own, frame, cout, frame_first=frame_first)
-        self.attention = CBAM(cout)
+        self.attention = cbam(cout)
         self.block2 = ResBlock(cout, cout)
 
     def forward(self, own: Tensor, frame: Tensor) -> Tensor:
@@ -246,13 +220,12 @@ class STCNLite(CorrespondenceNetwork):
         memory_frames=5,
         max_jump=0.03,
         short_side=384,
-        window=0.133,
+        window=0.14,
     )
     capabilities = TrackCapabilities(confidence=(1.17, -1.27), graphs="memory")
     """The confidence is fitted to the seven development clips."""
     tracker: ClassVar[type[Tracker]] = LiteTracker
     read_stride = 8
-    key_channels = 64
     value_channels = 128
 
     def __init__(self, *, weighting: bool = False, sensory: bool = False, summaries: bool = False) -> None:

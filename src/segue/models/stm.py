@@ -10,19 +10,20 @@ computed once and broadcast.
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.attention import Similarity
-from segue.layers.colours import image_statistics, normalise
+from segue.layers.colours import image_statistics
 from segue.layers.pieces import joined, one_by_one
-from segue.layers.residual import ResBlock, add_frame, conv_plus, joint_conv
-from segue.layers.resnet import Bottleneck, FrozenBatchNorm, pool_stem, residual_stages, stem_conv
+from segue.layers.residual import ResBlock, add_frame, convolve, joint_conv
+from segue.layers.resnet import Bottleneck, FrozenBatchNorm, ResidualTrunk, stem_conv
 from segue.models.base import QueryFeatures, Schedule, Tracker
-from segue.models.geometry import aggregate, other_masks, padding
+from segue.models.geometry import aggregate, other_masks
 from segue.models.memory import BicubicTracker
+from segue.models.memory.published import PublishedNetwork
 
 KEY_CHANNELS = 128
 VALUE_CHANNELS = 512
@@ -31,7 +32,7 @@ OBJECT_CHANNELS = 10
 """Objects that the published network has channels for; unused ones take part in the soft aggregation."""
 
 
-class STM(nn.Module):
+class STM(PublishedNetwork):
     """Space-time memory network.
 
     Images are padded with black to multiples of 16, then normalised with the ImageNet mean and deviation;
@@ -40,15 +41,14 @@ class STM(nn.Module):
 
     schedule = Schedule(mem_every=5, top_k=None, include_last=True)
     tracker: ClassVar[type[Tracker]] = BicubicTracker
-    stride = 16
-    read_stride = 16
     key_channels = KEY_CHANNELS
     value_channels = VALUE_CHANNELS
     similarity: Similarity = "dot"
     shared_keys = False
     aggregate_prompts = False
     masks_in_padding = False
-    aggregate = staticmethod(partial(aggregate, channels=OBJECT_CHANNELS))
+    aggregate: ClassVar[Any] = staticmethod(partial(aggregate, channels=OBJECT_CHANNELS))
+    pads_black = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,18 +57,6 @@ class STM(nn.Module):
         self.KV_M_r4 = KeyValue(1024)
         self.KV_Q_r4 = KeyValue(1024)
         self.Decoder = Decoder(256)
-
-    def prepare(self, image: Tensor) -> Tensor:
-        """Pad an image with black and normalise it, (H, W, 3) uint8 → (1, 3, H', W').
-
-        Args:
-            image: RGB, (H, W, 3), 0 to 255.
-
-        Returns:
-            (1, 3, H', W'), with sides in multiples of 16.
-        """
-        black = F.pad(image.permute(2, 0, 1), padding(image.shape[0], image.shape[1], self.stride))
-        return normalise(black.permute(1, 2, 0))
 
     def encode_query(self, image: Tensor) -> QueryFeatures:
         """Encode prepared images, (B, 3, H, W); key (B, 128, H/16, W/16).
@@ -79,7 +67,7 @@ class STM(nn.Module):
         Returns:
             Key, and the value with the features that the decoder takes of the frame.
         """
-        r4, r3, r2 = self.Encoder_Q(image)
+        r2, r3, r4 = self.Encoder_Q(image)
         key, value = self.KV_Q_r4(r4)
         return QueryFeatures(image, key, (value, r3, r2))
 
@@ -120,28 +108,15 @@ class STM(nn.Module):
         return log_odds.view(*readout.shape[:-3], *log_odds.shape[1:])
 
 
-class QueryEncoder(nn.Module):
-    """ResNet-50 up to its third stage, over the image."""
+class QueryEncoder(ResidualTrunk):
+    """ResNet-50 up to its third stage, over the image: maps at strides 4, 8 and 16."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = stem_conv(3)
-        self.bn1 = FrozenBatchNorm(64)
-        self.res2, self.res3, self.res4 = residual_stages(Bottleneck, 64, (64, 128, 256), (3, 4, 6))
+        super().__init__(Bottleneck, (3, 4, 6), FrozenBatchNorm, names=("res2", "res3", "res4"))
         # Part of the official file; images come normalised by the same numbers, see STM.prepare.
         mean, std = image_statistics()
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, H, W) normalised → 1024 channels at stride 16, 512 at stride 8, 256 at stride 4."""
-        return self.stages(self.conv1(image))
-
-    def stages(self, stem: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """After the first convolution, (B, 64, H/2, W/2)."""
-        r2 = self.res2(pool_stem(self.bn1(stem)))
-        r3 = self.res3(r2)
-        return self.res4(r3), r3, r2
 
 
 class MemoryEncoder(QueryEncoder):
@@ -156,12 +131,12 @@ class MemoryEncoder(QueryEncoder):
         """(B, 3, H, W) normalised, twice (B·K, 1, H, W) → (B·K, 1024, H/16, W/16)."""
         frame = self.conv1(image)
         parts = one_by_one(self, masks) if len(frame) == 1 else [slice(None)]
-        return joined([self.stages(self._stem(masks[part], others[part], frame))[0] for part in parts])
+        return joined([self.stages(self._stem(masks[part], others[part], frame))[-1] for part in parts])
 
     def _stem(self, masks: Tensor, others: Tensor, frame: Tensor) -> Tensor:
         """The first convolutions over masks (B·K, 1, H, W), added to the frames' (B, 64, H/2, W/2)."""
         if len(masks) == len(frame):
-            return conv_plus(self.conv1_o, others, conv_plus(self.conv1_m, masks, frame), overwrite=True)
+            return convolve(self.conv1_o, others, convolve(self.conv1_m, masks, frame), overwrite=True)
         return add_frame(self.conv1_m(masks) + self.conv1_o(others), frame)
 
 

@@ -15,18 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.colours import normalise
 from segue.layers.pieces import joined
-from segue.layers.residual import joint_conv
-from segue.layers.resnet import BasicBlock, FrozenBatchNorm, pool_stem, residual_stages, stem_conv
 from segue.layers.sensory import SensoryGate, SensoryUpdate
 from segue.models.base import FramePrompts, QueryFeatures, Schedule, Tracker
-from segue.models.geometry import aggregate, other_masks, padding
 from segue.models.memory.long_term import LongTermSchedule, LongTermTracker
+from segue.models.memory.published import PublishedNetwork
 from segue.models.memory.steps import FramePlan
-from segue.models.stcn import Fuser, KeyEncoder, UpBlock
+from segue.models.stcn import VALUE_CHANNELS, Fuser, UpBlock, ValueEncoder, key_trunk
 
-VALUE_CHANNELS = 512
 HIDDEN_CHANNELS = 64
 
 SENSORY = "sensory"
@@ -121,7 +117,7 @@ class XMemTracker(LongTermTracker):
         self._last_deep = values["last_deep"]
 
 
-class XMem(nn.Module):
+class XMem(PublishedNetwork):
     """XMem with all its parts, or without the recurrent state, as one of its ablations was released.
 
     Images are normalised with the ImageNet mean and deviation, then zero-padded to multiples of 16; keys
@@ -134,32 +130,15 @@ class XMem(nn.Module):
 
     schedule: Schedule = XMemSchedule()
     tracker: ClassVar[type[Tracker]] = XMemTracker
-    stride = 16
-    read_stride = 16
-    key_channels = 64
     value_channels = VALUE_CHANNELS
-    aggregate_prompts = True
-    masks_in_padding = True
-    aggregate = staticmethod(aggregate)
 
     def __init__(self, *, single_object: bool = False, hidden_channels: int = HIDDEN_CHANNELS) -> None:
         super().__init__()
         self.single_object, self.hidden_channels = single_object, hidden_channels
-        self.key_encoder = KeyEncoder()
-        self.value_encoder = ValueEncoder(1 if single_object else 2, hidden_channels)
+        self.key_encoder = key_trunk()
+        self.value_encoder = XMemValueEncoder(1 if single_object else 2, hidden_channels)
         self.key_proj = KeyProjection(1024, self.key_channels)
         self.decoder = Decoder(hidden_channels)
-
-    def prepare(self, image: Tensor) -> Tensor:
-        """Normalise an image and pad it with zeros, (H, W, 3) uint8 → (1, 3, H', W').
-
-        Args:
-            image: RGB, (H, W, 3), 0 to 255.
-
-        Returns:
-            (1, 3, H', W'), with sides in multiples of 16.
-        """
-        return F.pad(normalise(image), padding(image.shape[0], image.shape[1], self.stride))
 
     def encode_query(self, image: Tensor) -> XMemFeatures:
         """Encode prepared images, (B, 3, H, W); key (B, 64, H/16, W/16).
@@ -170,7 +149,7 @@ class XMem(nn.Module):
         Returns:
             Key with shrinkage and selection, and the features at strides 16, 8 and 4.
         """
-        f16, f8, f4 = self.key_encoder(image)
+        f4, f8, f16 = self.key_encoder(image)
         key, shrinkage, selection = self.key_proj(f16)
         return XMemFeatures(image, key, (f16, f8, f4), shrinkage, selection)
 
@@ -195,10 +174,7 @@ class XMem(nn.Module):
         Returns:
             Values ([B,] K, 512, H/16, W/16), and the new states or None.
         """
-        planes = masks[..., None, :, :]
-        if not self.single_object:
-            planes = torch.stack([masks, other_masks(masks, total)], dim=-3)
-        lead = masks.shape[:-2]
+        lead, planes = masks.shape[:-2], self.mask_planes(masks, total)
         value: Tensor = self.value_encoder(query.image, query.features[0], planes.flatten(0, -4))
         moved = None
         if hidden is not None and update:
@@ -244,26 +220,13 @@ class KeyProjection(nn.Module):
         return self.key_proj(x), self.d_proj(x).square() + 1, self.e_proj(x).sigmoid()
 
 
-class ValueEncoder(nn.Module):
-    """ResNet-18 up to its third stage over image and masks, fused with the feature of the frame."""
+class XMemValueEncoder(ValueEncoder):
+    """The value encoder, and what moves the recurrent states on with its values."""
 
     def __init__(self, mask_channels: int, hidden_channels: int) -> None:
-        super().__init__()
-        self.conv1 = stem_conv(3 + mask_channels)
-        nn.init.orthogonal_(self.conv1.weight[:, 3:])
-        self.bn1 = FrozenBatchNorm(64)
-        stages = residual_stages(BasicBlock, 64, (64, 128, 256), (2, 2, 2), bias=False)
-        self.layer1, self.layer2, self.layer3 = stages
-        self.fuser = Fuser(256, 1024, VALUE_CHANNELS, frame_first=True)
+        super().__init__(mask_channels, bias=False, frame_first=True)
         if hidden_channels:
             self.hidden_reinforce = SensoryGate(VALUE_CHANNELS, hidden_channels)
-
-    def forward(self, image: Tensor, f16: Tensor, planes: Tensor) -> Tensor:
-        """(B, 3, H, W), (B, 1024, H/16, W/16), (B·K, 1 or 2, H, W) → (B·K, 512, H/16, W/16)."""
-        x = joint_conv(self.conv1, planes, image, frame_first=True)
-        x = pool_stem(self.bn1(x))  # lets go of the map at stride 2
-        x = self.layer1(x)
-        return self.fuser(self.layer3(self.layer2(x)), f16)
 
 
 class Decoder(nn.Module):

@@ -96,12 +96,6 @@ def parse_point(text: str, *, id: int = 1) -> PointPrompt:
 _NAMED = re.compile(r"(\d{1,9})=(.+)")
 
 
-def split_mask(text: str) -> tuple[int | None, str]:
-    """Id and path of ``[ID=]PATH``; the id is None where there is none."""
-    match = _NAMED.fullmatch(text)
-    return (None, text) if match is None else (check_id(int(match[1])), match[2])
-
-
 _AT = re.compile(r"([0-9]{1,15})@(.+)", re.DOTALL)
 
 
@@ -115,25 +109,29 @@ def typed_prompts(
 ) -> tuple[Prompt, ...]:
     """Prompts as they are typed, as values; what names no frame is for the first one."""
     found: list[Prompt] = []
-    files: dict[int | None, list[tuple[int | None, str]]] = defaultdict(list)
-    for frame, text in map(_at, masks):
-        files[frame].append(split_mask(text))
-    for frame, named in files.items():
-        for place, (number, path) in enumerate(named, 1 if len(named) > 1 else 0):
-            found.append(MaskPrompt(number or place, path, frame=frame))
-    by_frame: dict[int | None, list[str]] = defaultdict(list)
-    for frame, text in map(_at, boxes):
-        by_frame[frame].append(text)
-    for frame, texts in by_frame.items():
+    for frame, texts in _by_frame(masks).items():
+        for place, text in enumerate(texts, 1 if len(texts) > 1 else 0):
+            named = _NAMED.fullmatch(text)
+            number, path = (place, text) if named is None else (check_id(int(named[1])), named[2])
+            found.append(MaskPrompt(number, path, frame=frame))
+    for frame, texts in _by_frame(boxes).items():
         found += (replace(box, frame=frame) for box in parse_boxes(texts, fill=fill))
     for frame, text in map(_at, points):
         found.append(replace(parse_point(text), frame=frame))
     for frame, text in map(_at, removals):
-        number = whole_number(text, 65535)
-        if not number:
+        removed = whole_number(text, 65535)
+        if not removed:
             raise PromptError(f"remove '{text}': give FRAME@ID, for example 120@2")
-        found.append(RemovePrompt(number, frame=frame))
+        found.append(RemovePrompt(removed, frame=frame))
     return tuple(found)
+
+
+def _by_frame(texts: Iterable[str]) -> dict[int | None, list[str]]:
+    """Texts without their frames, by these."""
+    found: dict[int | None, list[str]] = defaultdict(list)
+    for frame, text in map(_at, texts):
+        found[frame].append(text)
+    return found
 
 
 def _at(text: str) -> tuple[int | None, str]:

@@ -15,12 +15,10 @@ from torch import nn
 from segue.arrays import BoolArray
 from segue.errors import ArgumentError
 from segue.models.base import ForegroundNetwork
-from segue.models.geometry import ResizePadGeometry
 from segue.sessions.background import MASK_ABOVE, MaskedMedian
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import checkpointed
-from segue.sessions.changes import difference, reduced
-from segue.sessions.empty_scene import Scene, resized, same_shape
+from segue.sessions.empty_scene import Scene
 from segue.sessions.explaining import draw
 from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
 from segue.sessions.film_scenes import FilmScenes, LearntBackground
@@ -32,15 +30,13 @@ from segue.sessions.session import ExplainedSession
 from segue.sessions.stage_list import checked, followed, stages_for
 from segue.sessions.stages import Change, StageList, WorkFrame
 from segue.sessions.subtractors import Subtractor
+from segue.sessions.working_size import ForegroundWarning as ForegroundWarning
+from segue.sessions.working_size import WorkingSize
 from segue.types import FollowCamera, Frame, Image
 
 SHORT_SIDE = 240  # frames are reduced to this short side, near the size that the networks were trained at
 
 _GROW = np.ones((9, 9), np.uint8)
-
-
-class ForegroundWarning(UserWarning):
-    """The frames changed their size, or the camera is followed from now on."""
 
 
 class ForegroundSession(ExplainedSession):
@@ -76,12 +72,12 @@ class ForegroundSession(ExplainedSession):
     _stages: StageList = checkpointed()
     _events: SceneEvents = checkpointed()
     _depth_scale: DepthScale = checkpointed()
-    _geometry: ResizePadGeometry | None = checkpointed()
+    _working: WorkingSize = checkpointed()
     _waiting: deque[WorkFrame] = checkpointed()  # for the network ...
     _decoded: deque[WorkFrame] = checkpointed()  # ... and then for the frames after them
     _hidden: BoolArray | None = checkpointed()
     _completed: int = checkpointed()
-    state_types = (ResizePadGeometry, WorkFrame)
+    state_types = (WorkFrame,)
 
     def __init__(
         self,
@@ -102,7 +98,7 @@ class ForegroundSession(ExplainedSession):
         self._background = background or MaskedMedian()
         self._masks = masks or ForegroundMasks()
         self._masks.settle(self._segmenter.threshold)
-        self._short_side, self._warm_up = short_side, warm_up
+        self._working, self._short_side, self._warm_up = WorkingSize(short_side), short_side, warm_up
         self._stages = stages_for(self._segmenter, self._background, follow_camera, without)
         follow = followed(follow_camera, checked(without))
         self._events, self._depth_scale = SceneEvents(follow), DepthScale()
@@ -112,7 +108,7 @@ class ForegroundSession(ExplainedSession):
 
     def reset(self) -> None:
         super().reset()
-        self._geometry = None
+        self._working.reset()
         self._waiting, self._decoded = deque(), deque()
         self._masks.reset()
         self._events.restart()
@@ -167,8 +163,7 @@ class ForegroundSession(ExplainedSession):
         if self._background.begins(frame.index):  # frames that wait belong to the scene before
             self._drain()
         event = self._seen(frame, image)
-        assert self._geometry is not None
-        plane = plane_of(frame, self._geometry.working, self._depth_scale)
+        plane = plane_of(frame, self._working.size, self._depth_scale)
         work = WorkFrame(frame.index, frame.time, frame.size, image, plane, pans=self._events.pans)
         work.event, work.moving, work.hidden = event, self._events.moving, self._hidden
         self._stages.arrive(work, self._background)
@@ -183,24 +178,15 @@ class ForegroundSession(ExplainedSession):
 
     def _reduced(self, frame: Frame) -> Image:
         """A frame at the working size, which changes with that of the frames."""
-        before = self._geometry
-        if before is None or before.picture != frame.size:
+        if not self._working.fits(frame):
             self._masks.check(frame.size)
-            now = ResizePadGeometry.of(frame.size, self._short_side, 1)
-            if before is None:
-                self._background.fit(now.working)
-            else:
-                kept = same_scene(self._background.picture, frame, before.picture)
-                warn_of_size(frame, before.picture, kept=kept is not None)
-                self._end_scene()  # frames that wait need the background at their own size
-                self._background.fit(now.working)
-                self._events.restart()
-                if kept is not None:
-                    self._background.replace(resized(kept, now.working))
-            self._geometry = now
-        assert self._geometry is not None
-        # A copy where nothing is reduced: the caller may fill one array again and again.
-        return np.array(self._geometry.to_network(frame.image))
+            kept = self._working.change(frame, self._background.picture)
+            self._end_scene()  # frames that wait need the background at their own size
+            self._events.restart()
+            self._background.fit(self._working.size)
+            if kept is not None:
+                self._background.replace(kept)
+        return self._working.reduced(frame.image)
 
     def _seen(self, frame: Frame, image: Image) -> Change:
         """What happens to the image as a whole on a frame; scenes end and begin."""
@@ -267,24 +253,6 @@ class ForegroundSession(ExplainedSession):
             named = frame.index, frame.time, frame.size
             result = self._masks.nothing(*named) if frame.empty else self._masks.result(*named, frame.maps)
             self._due.append((result, {} if frame.picture is None else {"": frame.picture}))
-
-
-def same_scene(picture: Image | None, frame: Frame, before: tuple[int, int]) -> Image | None:
-    """The image of the empty scene, if a frame of another size than those before shows the same one."""
-    if picture is None or not same_shape(frame.size, before):
-        return None
-    change = difference(reduced(frame.image), reduced(resized(picture, frame.size)))
-    return None if change is Change.scene else picture
-
-
-def warn_of_size(frame: Frame, before: tuple[int, int], *, kept: bool) -> None:
-    """Say that a frame has another size than those before."""
-    (height, width), (rows, columns) = frame.size, before
-    message = (
-        f"frame {frame.index} is {width}x{height}, the frames before it are {columns}x{rows}; "
-        f"the background is {'kept' if kept else 'learnt anew'}"
-    )
-    warnings.warn(message, ForegroundWarning, stacklevel=6)
 
 
 def as_segmenter(

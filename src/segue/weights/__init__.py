@@ -1,8 +1,4 @@
-"""Weights: the catalogue of networks, strict loading, and conversion of the official files.
-
-A file that is missing, unsafe, damaged or of another network is a :class:`~segue.errors.CheckpointError`, one
-that cannot be had a :class:`~segue.errors.DownloadError`.
-"""
+"""Weights: the catalogue of networks, strict loading, and conversion of the official files."""
 
 from typing import TYPE_CHECKING
 

@@ -78,13 +78,7 @@ def weight_file(path: str | os.PathLike[str]) -> Path:
 
 
 def default_model(weights: str | Path | None = None, *, detectors: bool = True) -> str:
-    """Default finder of instances.
-
-    It is the network of the weight file, if there is one. Else it is the best whose official weights are in
-    the cache folder: a SeqFormer by its published AP, then a detector of torchvision or Detectron 2 with a
-    network that follows its finds; and where there are none, what comes with segue: the small detector with
-    a tracker, or alone msstsvis-lite. Without ``detectors`` no detector with a tracker is named.
-    """
+    """Default finder of instances: that of the weight file, the best that is installed, or segue's own."""
     classed = [entry for entry in DETECTORS if "classes" in entry.supported_options]
     by_network = {entry.network or entry.name: entry for entry in reversed(classed)}
     if weights is not None:

@@ -1,7 +1,4 @@
-"""Weight files as tensors by name: safetensors, and files of PyTorch, Keras, NumPy and Detectron 2.
-
-Whatever the file, nothing in it is executed: a PyTorch file is read with ``weights_only=True`` only.
-"""
+"""Weight files as tensors by name, of PyTorch and other programs; nothing in a file is executed."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -140,11 +137,14 @@ def read_options(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> d
         options = parse_json(metadata.get(OPTIONS, "{}"))
     except ValueError:
         options = None
-    if not isinstance(options, dict) or not all(
-        isinstance(x, (bool, int, float, str)) for x in options.values()
-    ):
+    if not are_options(options):
         raise CheckpointError(f"{path}: the options of its network are damaged")
     return options
+
+
+def are_options(values: object) -> TypeGuard[dict[str, Option]]:
+    """Whether JSON values can be options of a network."""
+    return isinstance(values, dict) and all(isinstance(x, (bool, int, float, str)) for x in values.values())
 
 
 def _check_archive(path: Path) -> None:
@@ -213,31 +213,11 @@ COUNTER = "num_batches_tracked"
 VALUE_STEM = "value_encoder.conv1.weight"
 PAST_STEM = "past.stages.0.conv.weight"
 GROWN = {VALUE_STEM: (4, 5), PAST_STEM: (23, 26)}
-"""First convolutions that have more input channels than in older files, with both numbers.
-
-STCN's single-object stage has no channel for the masks of other objects; mustan-lite did not see differences
-in units of noise at first.
-"""
+"""First convolutions that have more input channels than in older files, with both numbers."""
 
 
 def match(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a file, complete and in the types and shapes of ``expected``."""
-    found = match_layout(path, tensors, expected)
-    for name, wanted in expected.items():
-        found[name] = found[name].to(wanted.dtype)
-        if wanted.is_floating_point() and not torch.isfinite(found[name]).all():
-            raise CheckpointError(f"{path}: tensor {name} holds NaN or infinite values; get the file anew")
-    return found
-
-
-def match_layout(
-    path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """The tensors of a file, complete and in the shapes of ``expected``; values do not count.
-
-    Accepted differences: floating-point types; missing ``num_batches_tracked``, which become 0; a stem of
-    :data:`GROWN` from an older file, to which zero channels are appended, so that the network does the same.
-    """
+    """The tensors of a file as ``expected`` has them; counters may lack, :data:`GROWN` stems grow."""
     found = dict(tensors)
     for name, wanted in expected.items():
         if name.endswith(COUNTER):
@@ -248,6 +228,10 @@ def match_layout(
             if (stem.shape[1], expected[name].shape[1]) == (before, now):
                 found[name] = F.pad(stem, (0, 0, 0, 0, 0, now - before))
     _require_equal_layout(path, found, expected)
+    for name, wanted in expected.items():
+        found[name] = found[name].to(wanted.dtype)
+        if wanted.is_floating_point() and not torch.isfinite(found[name]).all():
+            raise CheckpointError(f"{path}: tensor {name} holds NaN or infinite values; get the file anew")
     return found
 
 

@@ -1,8 +1,4 @@
-"""Weights of Detectron 2 as it publishes them: pickles of NumPy arrays, read without any code of theirs.
-
-A pickle names the functions that rebuild its objects. Here every one of the few that a file of arrays needs
-is replaced by a placeholder that only keeps what it is given; all other names are refused.
-"""
+"""Weights of Detectron 2 as it publishes them: pickles of NumPy arrays, read without any code of theirs."""
 
 from __future__ import annotations
 

@@ -56,16 +56,7 @@ _FINAL = frozenset({301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 410, 451})
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A file on the network.
-
-    Attributes:
-        address: its official https address.
-        name: name that it gets here.
-        sha256: checksum, hexadecimal; at least its first 8 digits, as torchvision gives them. None where the
-            publisher gives none: then the caller must bring one.
-        size: bytes, where they are known.
-        md5: checksum that the publisher gives instead; it keeps out errors, not an attacker.
-    """
+    """A file on the network."""
 
     address: str
     name: str
@@ -88,13 +79,7 @@ def fetch(
     report: Report | None = None,
     pause: float = FIRST_PAUSE,
 ) -> Path:
-    """Download a file unless it is present, and check it; waits for other processes in the folder.
-
-    After an interruption ``<name>.part`` is resumed. The file gets its name only
-    when size and checksum are right. Where ``remote`` has none, that is one that the caller brings, all 64
-    digits of SHA-256, or the one that is pinned, see :mod:`segue.weights.pins`; without both, ``trust`` is
-    asked.
-    """
+    """Download a file unless it is present, and check it; waits for other processes in the folder."""
     expected = expected_digest(remote, checksum, trust)
     if Path(remote.name).name != remote.name or remote.name in ("", ".."):
         raise DownloadError(f"{remote.name!r}: no name of a file in {folder}")

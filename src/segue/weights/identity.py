@@ -15,12 +15,7 @@ from segue.errors import CheckpointError
 
 @dataclass(frozen=True, slots=True)
 class WeightsIdentity:
-    """Identity of the weights of a network, independent of the file.
-
-    Attributes:
-        network: name of its class.
-        digest: SHA-256, hexadecimal, over names, types, shapes and values of its parameters and buffers.
-    """
+    """Identity of the weights of a network, independent of the file."""
 
     network: str
     digest: str

@@ -10,7 +10,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from segue.cache import cache_folder
@@ -23,7 +22,6 @@ from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import (
     Checkpoint,
     match,
-    match_layout,
     read_checkpoint,
     read_options,
     write_checkpoint,
@@ -107,18 +105,6 @@ def _weight_file(entry: Entry, weights: str | os.PathLike[str] | None) -> Iterat
         yield path
 
 
-def weights_digest(name: str) -> str | None:
-    """SHA-256 of the file that :func:`load` reads for a network without being given one; None without any."""
-    entry = MODELS.find(name)
-    if entry.signature is None:
-        return None
-    if entry.bundled is None:
-        path = cached(entry)
-        return sha256(path) if path.exists() else None
-    with resources.as_file(resources.files("segue") / "assets" / entry.bundled) as bundled:
-        return sha256(bundled) if bundled.exists() else None
-
-
 def load_for(task: Task, name: str, weights: str | os.PathLike[str] | None = None) -> Any:
     """A network of one task, as :func:`load`; :class:`segue.registry.Entry` names the interface that it has.
 
@@ -136,26 +122,6 @@ def load_for(task: Task, name: str, weights: str | os.PathLike[str] | None = Non
     """
     entry_for(task, name)
     return load(name, weights)
-
-
-def skeleton_for(task: Task, name: str, weights: str | os.PathLike[str] | None = None) -> Any:
-    """A network as :func:`load_for` gives it, with all that its weight file says of it but the weights.
-
-    Its tensors lie on PyTorch's device ``meta``: they have shapes, no values, and take no memory. A network
-    of another library, and one that computes with its weights while it is built, is loaded.
-    """
-    entry = entry_for(task, name)
-    if entry.signature is None or entry.read is not None:
-        return load(name, weights)
-    with _weight_file(entry, weights) as path:
-        checkpoint = read_checkpoint(path, "meta")
-        try:
-            with torch.device("meta"):
-                network = _built(entry, path, checkpoint)
-        except (RuntimeError, CheckpointError):  # it asks for a value, or is wrong: then loading says why
-            return load(name, weights)
-        match_layout(path, entry.renamed(checkpoint.tensors), network.state_dict())
-    return network.eval()
 
 
 def load_strict(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
@@ -260,12 +226,7 @@ def get(
     offline: bool = False,
     report: Report | None = None,
 ) -> Path:
-    """Download and convert the weights of a network unless that is done; the official file is not kept.
-
-    A checksum is the SHA-256 of the official file, all 64 digits, for those whose publisher gives none;
-    without one, ``trust`` is asked, see :func:`segue.weights.download.fetch`. Its SHA-256 is pinned.
-    ``offline`` uses no network; what is downloaded already is converted.
-    """
+    """Download and convert the weights of a network unless that is done; the official file is not kept."""
     target = cached(entry)
     if not target.exists():
         if entry.remote is None:

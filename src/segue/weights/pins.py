@@ -25,10 +25,7 @@ def pinned(address: str) -> str | None:
 
 
 def pin(address: str, digest: str) -> None:
-    """Pin the SHA-256 of an address.
-
-    Whoever calls keeps others out, see ``segue.weights.download.file_lock``.
-    """
+    """Pin the SHA-256 of an address."""
     pins = _read() | {address: digest}
     write_complete(pins_file(), (json.dumps(pins, indent=1, sort_keys=True) + "\n").encode("ascii"))
 

@@ -1,14 +1,12 @@
-"""Networks as folders in the layout of Hugging Face, on the disk and in its repositories.
-
-A folder holds ``config.json``, ``model.safetensors`` and ``README.md``, the model card. The first two are
-read, and nothing in them is executed.
-"""
+"""Networks as folders in the layout of Hugging Face, on the disk and in its repositories."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +22,7 @@ from segue.registry import MODELS, Entry
 from segue.video.partial import make_folder, write_complete, writing
 from segue.weights.available import WEIGHT_FILE
 from segue.weights.cards import licence_text, model_card
-from segue.weights.checkpoint import OPTIONS, Option, write_checkpoint
+from segue.weights.checkpoint import OPTIONS, Option, are_options, write_checkpoint
 from segue.weights.identity import WeightsIdentity
 from segue.weights.loading import load
 
@@ -38,26 +36,16 @@ _REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class PretrainedConfig:
-    """Content of ``config.json``.
-
-    Attributes:
-        network: name of the network, as in ``segue weights list``.
-        options: options that it is built with, by name.
-    """
+    """Content of ``config.json``."""
 
     network: str
     options: dict[str, Option]
-
-    @property
-    def entry(self) -> Entry:
-        """The entry of the network."""
-        return MODELS.find(self.network)
 
     def skeleton(self) -> nn.Module:
         """The network without weights: its tensors have shapes and no values."""
         try:
             with torch.device("meta"):
-                network: nn.Module = self.entry.build(**self.options)
+                network: nn.Module = MODELS.find(self.network).build(**self.options)
         except (TypeError, ValueError) as error:
             raise CheckpointError(f"{self.network} cannot be built as {CONFIG} asks: {error}") from error
         return network.eval()
@@ -182,7 +170,7 @@ def read_config(folder: Path) -> PretrainedConfig:
             f"{path}: model_type is {found!r}, not {MODEL_TYPE!r}: not written by segue.save_pretrained"
         )
     network, options = values.get("network"), values.get("options", {})
-    if not isinstance(network, str) or not _are_options(options):
+    if not isinstance(network, str) or not are_options(options):
         raise CheckpointError(f"{path}: network must be a text, and options must be names with plain values")
     MODELS.find(network)
     return PretrainedConfig(network, options)
@@ -224,39 +212,26 @@ def pretrained_folder(
     return config.parent
 
 
-class _as_download_error:  # noqa: N801  used like a function
-    """Turns what huggingface_hub raises inside the block into a DownloadError for people."""
+@contextmanager
+def _as_download_error(where: str, revision: str | None) -> Iterator[None]:
+    """Turn what huggingface_hub raises inside the block into a DownloadError for people."""
+    from huggingface_hub import errors
 
-    def __init__(self, where: str, revision: str | None) -> None:
-        self._named = where if revision is None else f"{where} at {revision}"
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if not isinstance(error, Exception):
-            return
-        from huggingface_hub import errors
-
-        reasons: tuple[tuple[type[Exception], str], ...] = (
-            (errors.GatedRepoError, "its owner has to let you in; then `hf auth login`"),
-            (
-                errors.RepositoryNotFoundError,
-                "no such folder or repository, or it is private: `hf auth login`",
-            ),
-            (errors.RevisionNotFoundError, "no such revision"),
-            (
-                errors.LocalEntryNotFoundError,
-                "is not in the cache, and cannot be downloaded: no connection, or downloads are forbidden",
-            ),
-            (
-                errors.EntryNotFoundError,
-                f"has no {CONFIG} or no {WEIGHT_FILE}; other files of weights are not read, because reading "
-                "them can run foreign code",
-            ),
-        )
-        reason = next((text for known, text in reasons if isinstance(error, known)), None)
-        raise DownloadError(f"{self._named}: {reason or first_line(error)}") from error
+    reasons: dict[type[Exception], str] = {
+        errors.GatedRepoError: "its owner has to let you in; then `hf auth login`",
+        errors.RepositoryNotFoundError: "no such folder or repository, or it is private: `hf auth login`",
+        errors.RevisionNotFoundError: "no such revision",
+        errors.LocalEntryNotFoundError: "is not in the cache, and cannot be downloaded: no connection, or "
+        "downloads are forbidden",
+        errors.EntryNotFoundError: f"has no {CONFIG} or no {WEIGHT_FILE}; other files of weights are not "
+        "read, because reading them can run foreign code",
+    }
+    try:
+        yield
+    except Exception as error:
+        named = where if revision is None else f"{where} at {revision}"
+        reason = next((text for known, text in reasons.items() if isinstance(error, known)), None)
+        raise DownloadError(f"{named}: {reason or first_line(error)}") from error
 
 
 def _entry_of(network: nn.Module, state: dict[str, Tensor], name: str | None) -> Entry:
@@ -285,7 +260,3 @@ def _halved(tensor: Tensor) -> Tensor:
     """The tensor in half precision where that holds all of its values exactly, else as it is."""
     half = tensor.half() if tensor.dtype == torch.float32 else tensor
     return half if torch.equal(half.to(tensor.dtype), tensor) else tensor
-
-
-def _are_options(values: object) -> bool:
-    return isinstance(values, dict) and all(isinstance(x, (bool, int, float, str)) for x in values.values())

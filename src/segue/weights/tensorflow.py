@@ -1,14 +1,7 @@
-"""Weights of TensorFlow: HOFAM's variables in an ``.npz`` file, and FgSegNet_v2 as Keras saves it.
-
-TensorFlow itself is neither needed nor used. Where it is installed, it makes HOFAM's file of the checkpoint::
-
-    reader = tf.train.load_checkpoint("checkpointmodel_1")
-    np.savez("hofam.npz", **{name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()})
-"""
+"""Weights of TensorFlow: HOFAM's variables in an ``.npz`` file, and FgSegNet_v2 as Keras saves it."""
 
 from __future__ import annotations
 
-import math
 import re
 import struct
 import zipfile
@@ -58,7 +51,7 @@ def read_npz(path: Path) -> dict[str, Tensor]:
             tensors = {}
             for name, info in members.items():
                 with archive.open(info) as file:
-                    tensors[hofam_name(name)] = in_our_layout(_read_array(file, info.file_size))
+                    tensors[hofam_name(name)] = in_our_layout(_read_array(file))
             return tensors
     except _DAMAGE as error:
         raise CheckpointError(f"{path}: damaged or no .npz file of weights ({error})") from error
@@ -74,20 +67,11 @@ def hofam_name(variable: str) -> str:
     return f"{PARTS[part]}.{level}.{layer}.{LEAVES[leaf]}"
 
 
-def _read_array(file: IO[bytes], size: int) -> npt.NDArray[np.floating]:
-    """An array whose header must fit the ``size`` of its file."""
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
-    else:
-        shape, by_column, dtype = np.lib.format.read_array_header_2_0(file)
-    if dtype.kind != "f":
-        raise ValueError(f"an array of type {dtype}")
-    count = math.prod(shape)
-    if count * dtype.itemsize > size:
-        raise ValueError("an array that is cut off")
-    values = np.frombuffer(file.read(count * dtype.itemsize), dtype)
-    return values.reshape(shape, order="F" if by_column else "C")
+def _read_array(file: IO[bytes]) -> npt.NDArray[np.floating]:
+    array: npt.NDArray[np.floating] = np.lib.format.read_array(file, allow_pickle=False)
+    if array.dtype.kind != "f":
+        raise ValueError(f"an array of type {array.dtype}")
+    return array
 
 
 def in_our_layout(array: npt.NDArray[np.floating]) -> Tensor:
@@ -126,11 +110,7 @@ KERAS_LEAVES = {"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "
 
 
 def read_keras(path: Path) -> dict[str, Tensor]:
-    """Tensors by our names, in the layout of PyTorch.
-
-    Layers of the backbone keep the names of VGG-16. Keras numbers the others as it creates them, on and on
-    through all models of a process, so that only the order of the numbers counts.
-    """
+    """Tensors by our names, in the layout of PyTorch."""
     try:
         h5py = import_module("h5py")
     except ImportError as error:

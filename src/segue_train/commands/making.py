@@ -99,19 +99,8 @@ def training(
     """Make a command of a function that prepares a recipe; the docstring of the function is its help.
 
     The function is given an instance of the dataclass of ``data``, then the values of each of ``options``,
-    then those of the run.
-
-    Args:
-        name: name of the recipe.
-        data: what is trained on.
-        options: further groups of options.
-        begins: which weights it begins from; None has no such option.
-        help: other texts for options of the run, by name.
-        run: defaults of the options of the run. Without ``steps`` there is no such option; where it or
-            ``accumulate`` is None, that is what the function gives unless the user does.
-
-    Returns:
-        A decorator.
+    then those of the run, whose defaults are ``run``. Without ``steps`` there is no such option; where it or
+    ``accumulate`` is None, the function gives it unless the user does.
     """
     steps = "steps" if "steps" in run else ""
     validate = "validate_every" if "validate" in data.names.split() else ""

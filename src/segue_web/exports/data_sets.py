@@ -58,11 +58,9 @@ def davis(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
         lists.mkdir(parents=True)
         for part in ("train", "val"):
             (lists / f"{part}.txt").write_text(f"{name}\n")
-        frames = list(taken.frames(video))
-        for place in write_pictures(video, frames, pictures):
-            index = frames[place]
+        for done, index in write_pictures(video, taken, pictures):
             write_index_mask(masks / f"{video.frame_name(index)}.png", taken.mask(index, video.size))
-            yield place + 1
+            yield done
 
 
 def coco(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
@@ -81,9 +79,7 @@ def _coco(video: Video, taken: Snapshot, target: Path, name: Callable[[int], str
 def coco_images(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     """The annotation file of COCO and its images, in the folders that CVAT and datumaro look for."""
     with complete_folder(target) as folder:
-        frames = list(taken.frames(video))
-        place = folder / "images" / COCO_SUBSET
-        pictures = write_pictures(video, frames, place)
+        pictures = write_pictures(video, taken, folder / "images" / COCO_SUBSET)
         (folder / "annotations").mkdir()
         file = folder / "annotations" / f"instances_{COCO_SUBSET}.json"
         named = _coco(video, taken, file, lambda index: f"{video.frame_name(index)}.jpg")
@@ -140,17 +136,15 @@ def yolo(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
         # Without "path", which ultralytics takes from the working directory, all begins beside this file.
         text = f"train: images/train\nval: images/train\nnames:\n{names}"
         (folder / "data.yaml").write_text(text, "utf-8")
-        frames = list(taken.frames(video))
-        pictures = folder / "images" / "train"
-        for place in write_pictures(video, frames, pictures):
+        for done, index in write_pictures(video, taken, folder / "images" / "train"):
             lines = []
-            for i, plane in taken.planes(frames[place], video.size):
+            for i, plane in taken.planes(index, video.size):
                 corners = (single_outline(plane) + 0.5) / (width, height)
                 if len(corners) > 2:
                     numbers = " ".join(f"{value:.6f}" for value in corners.ravel().tolist())
                     lines.append(f"{classes[taken.names[i][0]]} {numbers}\n")
-            (labels / f"{video.frame_name(frames[place])}.txt").write_text("".join(lines))
-            yield place + 1
+            (labels / f"{video.frame_name(index)}.txt").write_text("".join(lines))
+            yield done
 
 
 def mot(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
@@ -198,9 +192,9 @@ def _challenge(
         (folder / "gt" / "labels.txt").write_text("".join(f"{name}\n" for name in names), "utf-8")
         (folder / "frames.txt").write_text("".join(f"{index}\n" for index in frames))
         with (folder / "gt" / "gt.txt").open("w", encoding="utf-8") as stream:
-            for place in write_pictures(video, frames, folder / "img1", lambda n: f"{n + 1:06d}.jpg"):
-                stream.writelines(f"{line}\n" for line in lines(place + 1, frames[place]))
-                yield place + 1
+            for done, index in write_pictures(video, taken, folder / "img1", lambda n, _: f"{n:06d}.jpg"):
+                stream.writelines(f"{line}\n" for line in lines(done, index))
+                yield done
 
 
 def _classes(names: Iterable[str], known: Mapping[str, int], free: Iterator[int]) -> dict[str, int]:

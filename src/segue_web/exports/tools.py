@@ -27,9 +27,7 @@ def labelstudio(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     fields = {name: f"attribute{number}" for number, name in enumerate(taken.attribute_names(), 1)}
     with complete_folder(target) as folder:
         tasks = []
-        frames = list(taken.frames(video))
-        for place in write_pictures(video, frames, folder / "frames"):
-            index = frames[place]
+        for number, index in write_pictures(video, taken, folder / "frames"):
             results = []
             for i, plane in taken.planes(index, video.size):
                 value = {"format": "rle", "rle": brush_rle(plane), "brushlabels": [taken.names[i][0]]}
@@ -43,10 +41,10 @@ def labelstudio(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
                     }
                     results.append({**about, **region, **of_region})
             picture = quote(f"{target.name}/frames/{video.frame_name(index)}.jpg")
-            annotations = [{"id": place + 1, "result": results}]
+            annotations = [{"id": number, "result": results}]
             data = {"image": f"/data/local-files/?d={picture}", "frame": index}
-            tasks.append({"id": place + 1, "data": data, "annotations": annotations})
-            yield place + 1
+            tasks.append({"id": number, "data": data, "annotations": annotations})
+            yield number
         config = ET.Element("View")
         ET.SubElement(config, "Image", name="image", value="$image")
         brushes = ET.SubElement(config, "BrushLabels", name="tag", toName="image")

@@ -23,14 +23,14 @@ def remove_unfinished(folder: Path, target: Path | None = None) -> None:
 
 
 def write_pictures(
-    video: Video, frames: list[int], folder: Path, name: Callable[[int], str] | None = None
-) -> Iterator[int]:
-    """Write frames as JPEG images."""
+    video: Video, taken: Snapshot, folder: Path, name: Callable[[int, int], str] | None = None
+) -> Iterator[tuple[int, int]]:
+    """Write the frames of a data set as JPEG images; yields the number of each, from 1, and its index."""
     folder.mkdir(parents=True)
-    for place, index in enumerate(frames):
-        called = f"{video.frame_name(index)}.jpg" if name is None else name(place)
+    for number, index in enumerate(taken.frames(video), 1):
+        called = f"{video.frame_name(index)}.jpg" if name is None else name(number, index)
         (folder / called).write_bytes(video.jpeg(index))
-        yield place
+        yield number, index
 
 
 def _partial_folder(final: Path) -> Path:

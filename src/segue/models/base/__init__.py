@@ -1,7 +1,4 @@
-"""The interfaces that networks show to sessions, a file for each task.
-
-A network derives from none of them: it has the methods and attributes that its protocol names.
-"""
+"""The interfaces that networks show to sessions, a file for each task."""
 
 from segue.models.base.foreground import (
     NETWORK_STAGES,

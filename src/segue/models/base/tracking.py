@@ -1,8 +1,4 @@
-"""Interface of tracking networks for sessions: a tracker that owns all state of a video.
-
-The session hands the tracker images and the prompts of them, and asks for probabilities, for its state, and
-that objects be removed; it has no access to the memory.
-"""
+"""Interface of tracking networks for sessions: a tracker that owns all state of a video."""
 
 from __future__ import annotations
 
@@ -212,7 +208,7 @@ class TrackCapabilities:
 
     Attributes:
         confidence: factor and offset by which the log-odds of an expected overlap become those of the
-            measured one, see :func:`segue.sessions.track.expected_overlap`.
+            measured one, see :func:`segue.sessions.scores.expected_overlap`.
         graphs: ``memory`` where :func:`segue.export.onnx.export_onnx` can write it; None where it cannot.
     """
 

@@ -14,17 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.activated import ActivatedConv2d
-from segue.layers.colours import normalise
-from segue.layers.residual import add_frame, conv_of_rectified, conv_plus, joint_conv
-from segue.layers.resnet import (
-    BasicBlock,
-    Bottleneck,
-    FrozenBatchNorm,
-    pool_stem,
-    residual_stages,
-    stem_conv,
-)
+from segue.layers.residual import ResBlock, add_frame
+from segue.layers.resnet import BasicBlock
 from segue.layers.sensory import SensoryGate, SensoryUpdate
 from segue.models.base import QueryFeatures, Schedule, Tracker
 from segue.models.cutie.tracker import CutieSchedule, CutieTracker
@@ -35,20 +26,16 @@ from segue.models.cutie.transformer import (
     ObjectTransformer,
     PositionEncoding,
 )
-from segue.models.geometry import aggregate, other_masks, padding
+from segue.models.memory.published import PublishedNetwork
+from segue.models.stcn import MaskTrunk, key_trunk
 from segue.models.xmem import KeyProjection, XMemFeatures
 
 Size = Literal["base", "small"]
 
-STRIDE = 16
-
 
 @dataclass(frozen=True, slots=True)
 class CutieFeatures(XMemFeatures):
-    """Features of a frame: for objects, and the decoder's skips.
-
-    The skips, at strides 8 and 4, have half the channels of what they are made from.
-    """
+    """Features of a frame: for objects, and the decoder's skips."""
 
     @property
     def pixels(self) -> Tensor:
@@ -56,7 +43,7 @@ class CutieFeatures(XMemFeatures):
         return self.features[0]
 
 
-class Cutie(nn.Module):
+class Cutie(PublishedNetwork):
     """Cutie of one of its sizes.
 
     Images are padded with black to multiples of 16, then normalised with the ImageNet mean and deviation;
@@ -69,40 +56,24 @@ class Cutie(nn.Module):
 
     schedule: Schedule = CutieSchedule()
     tracker: ClassVar[type[Tracker]] = CutieTracker
-    stride = STRIDE
-    read_stride = STRIDE
-    key_channels = 64
     value_channels = WIDTH
     sensory_channels = WIDTH
-    aggregate_prompts = True
-    masks_in_padding = True
-    aggregate = staticmethod(aggregate)
+    pads_black = True
 
     def __init__(self, size: Size = "base", *, single_object: bool = False) -> None:
         super().__init__()
         self.single_object = single_object
-        self.pixel_encoder = PixelEncoder(size)
-        c16, c8, c4 = self.pixel_encoder.channels
+        self.pixel_encoder = key_trunk() if size == "base" else key_trunk(BasicBlock, bias=False)
+        c4, c8, c16 = self.pixel_encoder.channels
         self.pix_feat_proj = nn.Conv2d(c16, WIDTH, 1)
         self.key_proj = PixelKeyProjection(c16, self.key_channels)
         self.mask_encoder = MaskEncoder(1 if single_object else 2)
         self.mask_decoder = MaskDecoder(c8, c4)
-        self.pixel_fuser = PixelFuser(1 if single_object else 2)
+        known = WIDTH + (1 if single_object else 2)
+        self.pixel_fuser = nn.ModuleDict({"fuser": Fusion(), "sensory_compress": nn.Conv2d(known, WIDTH, 1)})
         self.object_transformer = ObjectTransformer()
         self.object_summarizer = ObjectSummarizer()
         self.aux_computer = nn.ModuleDict({"sensory_aux": SensoryProjection()})
-
-    def prepare(self, image: Tensor) -> Tensor:
-        """Pad an image with black and normalise it, (H, W, 3) of 0 to 255 → (1, 3, H', W').
-
-        Args:
-            image: (H, W, 3), RGB of 0 to 255.
-
-        Returns:
-            (1, 3, H', W'), with sides in multiples of 16.
-        """
-        black = F.pad(image.permute(2, 0, 1), padding(image.shape[0], image.shape[1], self.stride))
-        return normalise(black.permute(1, 2, 0))
 
     def encode_query(self, image: Tensor) -> CutieFeatures:
         """Encode prepared images, (B, 3, H, W); key (B, 64, H/16, W/16).
@@ -114,8 +85,9 @@ class Cutie(nn.Module):
             Key (B, 64, H/16, W/16) with shrinkage and selection, and what decoder and fusion take of the
             frame.
         """
-        f16, f8, f4 = self.pixel_encoder(image)
-        skips = self.mask_decoder.decoder_feat_proc(f8, f4)
+        f4, f8, f16 = self.pixel_encoder(image)
+        to_skips = self.mask_decoder.decoder_feat_proc["transforms"].children()
+        skips = [to_skip(map_) for to_skip, map_ in zip(to_skips, (f8, f4), strict=True)]
         key, shrinkage, selection = self.key_proj(f16)
         return CutieFeatures(image, key, (self.pix_feat_proj(f16), *skips), shrinkage, selection)
 
@@ -140,9 +112,7 @@ class Cutie(nn.Module):
         Returns:
             Values ([B,] K, 256, H/16, W/16), and the new states or None.
         """
-        planes = masks[..., None, :, :]
-        if not self.single_object:
-            planes = torch.stack([masks, other_masks(masks, total).clamp(0, 1)], dim=-3)
+        planes = self.mask_planes(masks, total, most=1.0)
         value: Tensor = self.mask_encoder(query.image, query.features[0], planes.flatten(0, -4))
         moved = None
         if sensory is not None and update:
@@ -174,12 +144,10 @@ class Cutie(nn.Module):
         Returns:
             ([B,] K, 256, h, w).
         """
-        planes = last_masks[..., None, :, :]
-        if not self.single_object:
-            others = other_masks(last_masks).clamp(0, 1)
-            planes = torch.stack([last_masks, others], dim=-3)
+        planes = self.mask_planes(last_masks, most=1.0)
         known = torch.cat([sensory, planes.to(sensory.dtype)], dim=-3)
-        fused: Tensor = self.pixel_fuser(query.features[0], readout.flatten(0, -4), known.flatten(0, -4))
+        own = readout.flatten(0, -4) + self.pixel_fuser["sensory_compress"](known.flatten(0, -4))
+        fused: Tensor = self.pixel_fuser["fuser"](query.features[0], own)
         return fused.view(readout.shape)
 
     def transform(
@@ -226,29 +194,6 @@ class Cutie(nn.Module):
         return logits.view(*pixel.shape[:-3], *logits.shape[-2:]), moved
 
 
-class PixelEncoder(nn.Module):
-    """ResNet-50 or ResNet-18 up to its third stage."""
-
-    def __init__(self, size: Size) -> None:
-        super().__init__()
-        self.conv1 = stem_conv(3)
-        self.bn1 = FrozenBatchNorm(64)
-        widths = (64, 128, 256)
-        if size == "base":
-            stages = residual_stages(Bottleneck, 64, widths, (3, 4, 6))
-            self.channels = (1024, 512, 256)
-        else:
-            stages = residual_stages(BasicBlock, 64, widths, (2, 2, 2), bias=False)
-            self.channels = (256, 128, 64)
-        self.res2, self.layer2, self.layer3 = stages
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, H, W) → maps at strides 16, 8 and 4."""
-        f4 = self.res2(pool_stem(self.bn1(self.conv1(image))))
-        f8 = self.layer2(f4)
-        return self.layer3(f8), f8, f4
-
-
 class PixelKeyProjection(KeyProjection):
     """Key, shrinkage and selection of a feature that is reduced first."""
 
@@ -288,38 +233,17 @@ class Fusion(nn.Module):
         return self.block2(self.block1(self.distributor(frame, own)))
 
 
-class MaskEncoder(nn.Module):
-    """ResNet-18 up to its third stage over image and masks, fused with the feature of the frame."""
+class MaskEncoder(MaskTrunk):
+    """The trunk over image and masks, fused with the feature of the frame."""
 
     def __init__(self, mask_channels: int) -> None:
-        super().__init__()
-        self.conv1 = stem_conv(3 + mask_channels)
-        nn.init.orthogonal_(self.conv1.weight[:, 3:])
-        self.bn1 = FrozenBatchNorm(64)
-        stages = residual_stages(BasicBlock, 64, (64, 128, 256), (2, 2, 2), bias=False)
-        self.layer1, self.layer2, self.layer3 = stages
+        super().__init__(mask_channels)
         self.fuser = Fusion()
         self.sensory_update = SensoryGate(WIDTH, WIDTH)
 
-    def forward(self, image: Tensor, frame: Tensor, planes: Tensor) -> Tensor:
+    def forward(self, image: Tensor, frame: Tensor, planes: Tensor) -> Tensor:  # type: ignore[override]
         """(B, 3, H, W), (B, 256, H/16, W/16), (B·K, 1 or 2, H, W) → (B·K, 256, H/16, W/16)."""
-        x = joint_conv(self.conv1, planes, image, frame_first=True)
-        x = pool_stem(self.bn1(x))  # lets go of the map at stride 2
-        x = self.layer1(x)
-        return self.fuser(frame, self.layer3(self.layer2(x)))
-
-
-class PixelFuser(nn.Module):
-    """Fuse the readout of objects, their states and last masks with the frame."""
-
-    def __init__(self, mask_channels: int) -> None:
-        super().__init__()
-        self.fuser = Fusion()
-        self.sensory_compress = nn.Conv2d(WIDTH + mask_channels, WIDTH, 1)
-
-    def forward(self, frame: Tensor, readout: Tensor, known: Tensor) -> Tensor:
-        """(B, 256, h, w), (B·K, 256, h, w), (B·K, 257 or 258, h, w) → (B·K, 256, h, w)."""
-        return self.fuser(frame, readout + self.sensory_compress(known))
+        return self.fuser(frame, self.own(image, planes))
 
 
 class ObjectSummarizer(nn.Module):
@@ -348,46 +272,16 @@ class ObjectSummarizer(nn.Module):
         return self.feature_pred(x), self.weights_pred(x)
 
 
-class DecoderBlock(nn.Module):
-    """``downsample(x) + conv2(relu(conv1(relu(x))))``; unlike in STCN the skip is a 1x1 convolution."""
-
-    def __init__(self, cin: int, cout: int) -> None:
-        super().__init__()
-        self.downsample = nn.Conv2d(cin, cout, 1) if cin != cout else None
-        self.conv1 = ActivatedConv2d.rectified(cin, cout)
-        self.conv2 = nn.Conv2d(cout, cout, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, cin, h, w) to (N, cout, h, w)."""
-        inner = conv_of_rectified(self.conv1, x)
-        if self.downsample is None:
-            return conv_plus(self.conv2, inner, x)
-        return conv_plus(self.conv2, inner, self.downsample(x), overwrite=True)
-
-
 class Up(nn.Module):
     """Double the size, add the frame's feature of that size and refine."""
 
     def __init__(self, cin: int, cout: int) -> None:
         super().__init__()
-        self.out_conv = DecoderBlock(cin, cout)
+        self.out_conv = ResBlock(cin, cout, skip=1)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """(B·K, cin, h, w) and (B, cin, 2h, 2w) → (B·K, cout, 2h, 2w)."""
         return self.out_conv(add_frame(F.interpolate(x, scale_factor=2.0, mode="bilinear"), skip))
-
-
-class FeatureProjections(nn.Module):
-    """Features of the frame at strides 8 and 4 with the channels of the decoder."""
-
-    def __init__(self, c8: int, c4: int) -> None:
-        super().__init__()
-        self.transforms = nn.ModuleList([nn.Conv2d(c8, 256, 1), nn.Conv2d(c4, 128, 1)])
-
-    def forward(self, f8: Tensor, f4: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, c8, 2h, 2w) and (B, c4, 4h, 4w) → (B, 256, 2h, 2w) and (B, 128, 4h, 4w)."""
-        at8, at4 = self.transforms
-        return at8(f8), at4(f4)
 
 
 class MaskDecoder(nn.Module):
@@ -396,7 +290,8 @@ class MaskDecoder(nn.Module):
     def __init__(self, c8: int, c4: int) -> None:
         super().__init__()
         self.sensory_update = SensoryUpdate((WIDTH, 128, 128), WIDTH, WIDTH)
-        self.decoder_feat_proc = FeatureProjections(c8, c4)
+        skips = nn.ModuleList([nn.Conv2d(c8, 256, 1), nn.Conv2d(c4, 128, 1)])
+        self.decoder_feat_proc = nn.ModuleDict({"transforms": skips})
         self.up_16_8 = Up(256, 128)
         self.up_8_4 = Up(128, 128)
         self.pred = nn.Conv2d(128, 1, 3, padding=1)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.activated import ActivatedConv2d
-from segue.layers.residual import conv_of_rectified
+from segue.layers.residual import convolve
 from segue.models.geometry import aggregate_logits
 
 WIDTH = 256
@@ -78,7 +78,7 @@ class CAResBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) → the same."""
-        residual: Tensor = self.conv2(conv_of_rectified(self.conv1, x))
+        residual: Tensor = self.conv2(convolve(self.conv1, x, rectify_input=True))
         gate = self.conv(residual.mean((2, 3))[:, None]).sigmoid()
         return torch.addcmul(x, residual, gate.transpose(1, 2)[..., None])
 
@@ -112,44 +112,28 @@ class Attention(nn.Module):
             for x, weight, bias in zip(inputs, weights, biases, strict=True)
         ]
 
-    def weights(self, query: Tensor, key: Tensor, allowed: Tensor | None = None) -> Tensor:
-        """Attention weights of each query, (B, heads, n, m); they sum to 1.
 
-        ``query``: (B, n, 256); ``key``: (B, m, 256); ``allowed``: (B, n, m), bool, where queries may look.
-        """
-        q, k, _ = self.heads(query, key, key)
-        scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
-        if allowed is not None:
-            scores = scores.masked_fill(~allowed[:, None], -torch.inf)
-        return scores.softmax(-1)
+class Look(nn.Module):
+    """Attention whose residual is the normalised input, or without a norm the input itself."""
 
-
-class ReadFromPixel(nn.Module):
-    """Queries look at pixels; the residual is the normalised input."""
-
-    def __init__(self) -> None:
+    def __init__(self, name: str, *, norm: bool = True) -> None:
         super().__init__()
-        self.cross_attn = Attention()
-        self.norm = nn.LayerNorm(WIDTH)
+        self.add_module(name, Attention())
+        self.norm = nn.LayerNorm(WIDTH) if norm else None
+        self._name = name
 
-    def forward(self, x: Tensor, xe: Tensor, pixels: Tensor, pe: Tensor, allowed: Tensor) -> Tensor:
-        """Queries and their positions (N, 16, C), pixels and theirs (N, h·w, C) to queries (N, 16, C)."""
-        x = self.norm(x)
-        return x + self.cross_attn(x + xe, pixels + pe, pixels, allowed)
-
-
-class QuerySelfAttention(nn.Module):
-    """Queries of one object look at one another; the residual is the normalised input."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.self_attn = Attention()
-        self.norm = nn.LayerNorm(WIDTH)
-
-    def forward(self, x: Tensor, xe: Tensor) -> Tensor:
-        """Queries and their positions (N, 16, C) to queries (N, 16, C)."""
-        x = self.norm(x)
-        return x + self.self_attn(x + xe, x + xe, x)
+    def forward(
+        self,
+        x: Tensor,
+        xe: Tensor,
+        y: Tensor | None = None,
+        ye: Tensor | None = None,
+        allowed: Tensor | None = None,
+    ) -> Tensor:
+        """Tokens and their positions (N, n, C) look at others (N, m, C), or at one another, to (N, n, C)."""
+        x = x if self.norm is None else self.norm(x)
+        y, ye = (x, xe) if y is None or ye is None else (y, ye)
+        return x + self.get_submodule(self._name)(x + xe, y + ye, y, allowed)
 
 
 class FeedForward(nn.Module):
@@ -166,27 +150,15 @@ class FeedForward(nn.Module):
         return x + self.linear2(F.relu(self.linear1(self.norm(x))))
 
 
-class ReadFromQuery(nn.Module):
-    """Pixels look at the queries, without a norm."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cross_attn = Attention()
-
-    def forward(self, pixels: Tensor, pe: Tensor, x: Tensor, xe: Tensor) -> Tensor:
-        """Pixels and their positions (N, h·w, C), queries and theirs (N, 16, C) to pixels (N, h·w, C)."""
-        return pixels + self.cross_attn(pixels + pe, x + xe, x)
-
-
 class Block(nn.Module):
     """Queries read pixels, one another, and are read by the pixels."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.read_from_pixel = ReadFromPixel()
-        self.self_attn = QuerySelfAttention()
+        self.read_from_pixel = Look("cross_attn")
+        self.self_attn = Look("self_attn")
         self.ffn = FeedForward()
-        self.read_from_query = ReadFromQuery()
+        self.read_from_query = Look("cross_attn", norm=False)
         self.pixel_ffn = nn.Sequential(OrderedDict(conv=CAResBlock(WIDTH)))
 
     def forward(self, x: Tensor, y: Tensor, xe: Tensor, pe: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
@@ -250,11 +222,7 @@ class ObjectTransformer(nn.Module):
 
 
 def attention_mask(logits: Tensor, selector: Tensor | None = None) -> Tensor:
-    """Attention mask of each query.
-
-    The first half of the queries looks at the positions where its object is the likeliest, the other half at
-    the rest; a query with nowhere to look looks everywhere. There is no gradient.
-    """
+    """Where queries look: half of them where their object is the likeliest, the others at the rest."""
     with torch.no_grad():
         probability = logits.float().sigmoid()
         if selector is not None:

@@ -77,10 +77,8 @@ def suppress(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float) ->
     """Non-maximum suppression within groups.
 
     A box goes when its overlap (intersection over union) with a better one of its group that stays is above
-    the threshold. Of equal scores the earlier box is the better one.
-
-    ``boxes``: corners, (N, 4); ``scores``: (N,); ``groups``: number of the group of each box, such as its
-    class, (N,).
+    the threshold. Of equal scores the earlier box is the better one. ``boxes``: corners, (N, 4); ``scores``:
+    (N,); ``groups``: number of the group of each box, such as its class, (N,).
     """
     order = torch.sort(scores, descending=True, stable=True).indices
     # One download of all: each makes the processor wait for the device.
@@ -131,8 +129,6 @@ def pool_levels(maps: Sequence[Tensor], boxes: Tensor, side: int, ratio: int, al
 
 def roi_align(features: Tensor, boxes: Tensor, side: int, ratio: int, aligned: bool) -> Tensor:
     """Means of bilinear samples of a map in boxes (Mask R-CNN, section 3).
-
-    All corners of all samples are rows of the map, so that one ``embedding_bag`` reads, weighs and adds them.
 
     ``features``: map (C, h, w); ``boxes``: corners in cells of the map, (R, 4); returns (R, C, side, side).
     """

@@ -308,10 +308,7 @@ class RPN(nn.Module):
         self.convention = convention
 
     def forward(self, pyramid: Sequence[Tensor], size: Shape, padded: Shape) -> tuple[Tensor, Tensor]:
-        """Boxes (R, 4), best first, and their logits, from the five levels of one image.
-
-        ``size`` is height and width of the image, ``padded`` of the network's input.
-        """
+        """Boxes (R, 4), best first, and their logits, from the five levels of one image."""
         boxes, logits, levels = [], [], []
         rounded = not self.convention.aligned
         for i, features in enumerate(pyramid):

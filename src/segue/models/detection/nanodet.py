@@ -130,10 +130,7 @@ class NanoDetPlus(nn.Module):
 
 
 def network_size(height: int, width: int) -> tuple[int, int]:
-    """Height and width of the resized image: the square of the training, for most aspect ratios.
-
-    Only beyond 2:1 the short side becomes less, so that no image is stretched by more than that.
-    """
+    """Height and width of the resized image: the square of the training, for most aspect ratios."""
     share = min(1.0, 2 * min(height, width) / max(height, width))
     short = max(round(SIDE * share / MULTIPLE), 1) * MULTIPLE
     return (SIDE, short) if height > width else (short, SIDE)
@@ -160,9 +157,8 @@ def decode(outputs: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, Te
     """Boxes and class logits of all cells, level by level, row by row.
 
     A cell (i, j) of stride s stands for the point (j·s, i·s), without half a cell; a distance is s times the
-    mean of its distribution over 0..7 (Generalized Focal Loss, section 3.2).
-
-    Returns corners (N, 4) in pixels, and class logits (N, 80).
+    mean of its distribution over 0..7 (Generalized Focal Loss, section 3.2). Returns corners (N, 4) in
+    pixels, and class logits (N, 80).
     """
     boxes, logits = [], []
     for stride, output in zip(STRIDES, outputs, strict=True):

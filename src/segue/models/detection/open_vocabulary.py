@@ -1,8 +1,4 @@
-"""Open-vocabulary detectors of Hugging Face transformers (extra ``hf``): boxes, or masks, for phrases.
-
-``AutoModelForZeroShotObjectDetection`` (OWLv2, Grounding DINO, OmDet-Turbo and others) gives boxes;
-``Sam3Model`` gives boxes and masks. Scores and boxes are those of the post-processing of transformers.
-"""
+"""Open-vocabulary detectors of Hugging Face transformers (extra ``hf``): boxes, or masks, for phrases."""
 
 from __future__ import annotations
 
@@ -15,10 +11,8 @@ import torch
 from torch import Tensor
 
 from segue.errors import CheckpointError
-from segue.inputs import check_file, parse_json
 from segue.models.detection.boxes import suppress
-from segue.models.hf_video import import_transformers, without_progress
-from segue.naming import first_few
+from segue.models.hf_video import CONFIG, SAFELY, complete, import_transformers, loading, model_type
 from segue.types import Image
 
 SAME_BOX = 0.5
@@ -35,41 +29,24 @@ CONCEPTS = ("sam3", "sam3_video")
 
 
 def read_model(folder: Path, types: frozenset[str] | None = None, *, video: bool = False) -> tuple[Any, Any]:
-    """The model and processor of a folder: ``config.json``, safetensors, tokenizer and preprocessor.
-
-    Nothing is downloaded, unpickled, or run from the folder. ``types``: what its ``model_type`` may be; None
-    is any that finds objects by text. ``video``: the video model of SAM 3, not its image model.
-    """
+    """The model and processor of a folder: ``config.json``, safetensors, tokenizer and preprocessor."""
     library = import_transformers()
-    folder = folder if folder.is_dir() else folder.parent
-    config = folder / "config.json"
-    check_file(config, CheckpointError)
-    try:
-        described = parse_json(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{config}: cannot be read ({error})") from None
-    found = str(described.get("model_type")) if isinstance(described, dict) else ""
+    folder, kind = model_type(folder)
+    found = "" if kind is None else str(kind)
     if types is not None and found not in types:
-        raise CheckpointError(f"{config}: model_type is {found!r}, not {' or '.join(sorted(types))}")
+        raise CheckpointError(f"{folder / CONFIG}: model_type is {found!r}, not {' or '.join(sorted(types))}")
     name, prepares = "AutoModelForZeroShotObjectDetection", "AutoProcessor"
     if found in CONCEPTS:
         name, prepares = ("Sam3VideoModel", "Sam3VideoProcessor") if video else ("Sam3Model", "Sam3Processor")
     made = getattr(library, name, None)
     if made is None:
         raise CheckpointError(f"{folder}: transformers {library.__version__} has no {name}; upgrade it")
-    safely = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        with without_progress(library):
-            model, report = made.from_pretrained(
-                folder, use_safetensors=True, output_loading_info=True, **safely
-            )
-            processor = getattr(library, prepares).from_pretrained(folder, **safely)
-    except Exception as error:  # whatever the library runs into with a foreign folder
-        raise CheckpointError(f"{folder}: transformers cannot load it ({error})") from error
-    for what in ("missing_keys", "mismatched_keys"):
-        if names := sorted(map(str, report[what])):
-            raise CheckpointError(f"{folder}: {len(names)} {what.replace('_', ' ')}: {first_few(names, 10)}")
-    return model, processor
+    with loading(library, folder):
+        loaded = made.from_pretrained(folder, trust_remote_code=False, **SAFELY)
+        processor = getattr(library, prepares).from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    return complete(folder, loaded, ("missing_keys", "mismatched_keys")), processor
 
 
 def ask_phrases(
@@ -77,16 +54,9 @@ def ask_phrases(
 ) -> Callable[[Image], dict[str, Any]]:
     """A function from an image to the boxes, scores, labels and perhaps masks that phrases find in it.
 
-    Args:
-        model: of ``AutoModelForZeroShotObjectDetection``, or ``Sam3Model``.
-        processor: of the model.
-        phrases: what to look for, at least one.
-        device: where the model runs.
-
-    Returns:
-        The function, for :class:`segue.prompts.own_detectors.FunctionDetector`. It takes RGB (H, W, 3),
-        uint8, and returns boxes (N, 4) in pixels, scores (N,) in [0, 1], phrases as labels, and from SAM 3
-        masks (N, H, W), bool.
+    Returns the function, for :class:`segue.prompts.own_detectors.FunctionDetector`. It takes RGB (H, W, 3),
+    uint8, and returns boxes (N, 4) in pixels, scores (N,) in [0, 1], phrases as labels, and from SAM 3 masks
+    (N, H, W), bool.
     """
     model = model.to(device).eval()
     ask = _concepts if model.config.model_type in CONCEPTS else _zero_shot

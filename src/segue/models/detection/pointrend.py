@@ -124,10 +124,7 @@ class PointHead(nn.Module):
 
 
 class PointMaskHead(nn.Module):
-    """Draws the mask of a region from coarse to fine.
-
-    Only the predicted class is carried along; the other classes do not change its numbers.
-    """
+    """Draws the mask of a region from coarse to fine."""
 
     def __init__(
         self,

@@ -27,10 +27,6 @@ ROUNDS = 12
 def suppress_distant_components(logits: Tensor, before: Tensor, max_jump: int) -> Tensor:
     """Lower the log-odds of small components that nothing of the previous mask is near to.
 
-    A component is a connected region of likely positions. One that comes within ``max_jump`` rows and columns
-    of the previous mask stays as a whole. Where no component does, or where there was no mask, everything
-    stays: an object that jumped or comes back is found anywhere.
-
     ``logits``: log-odds of the objects, (K, h, w), float32; ``before``: their masks on the frame before, (K,
     h, w), bool; returns (K, h, w).
     """
@@ -72,9 +68,6 @@ def _distant(likely: Tensor, before: Tensor, max_jump: int) -> Tensor:
 
 def label_components(likely: Tensor) -> Tensor:
     """Number positions by the component of their plane, joined over corners too, without waiting.
-
-    Components are trees of positions: in each round a tree joins the neighbour with the highest number, and
-    its positions then point nearer to the root.
 
     ``likely``: (K, h, w), bool; returns (K, h, w), int64, equal where a component is.
     """

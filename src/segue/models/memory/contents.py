@@ -23,13 +23,7 @@ FRESH = 1e-7
 
 @dataclass(frozen=True, slots=True)
 class MemoryFrame:
-    """One remembered frame.
-
-    Attributes:
-        number: of the write, tells old from new.
-        pinned: it makes room last, or never.
-        kept: False for the previous frame, which the next write replaces.
-    """
+    """One remembered frame."""
 
     number: int
     pinned: bool
@@ -142,7 +136,8 @@ class TableContents:
             return
         self._grid = (key.shape[2], key.shape[3])
         self.objects |= {i: MemoryObject(frame.number) for i in new}
-        rows = self._rows(key, shrinkage, 0.0 if pinned else self._penalty(keep, uncertainty))
+        penalty = self.uncertainty_penalty * uncertainty + (self.penalty if keep else self.last_penalty)
+        rows = self._rows(key, shrinkage, 0.0 if pinned else penalty)
         if selection is not None:
             rows["selection"] = selection[0].flatten(1).T.float()
         rows |= {f"value.{i}": value.flatten(1).T for i, value in zip(ids, values, strict=True)}
@@ -236,9 +231,6 @@ class TableContents:
     @property
     def _is_coarse(self) -> bool:
         return self.coarse_above is not None and self.top_k is not None and self.positions > self.coarse_above
-
-    def _penalty(self, keep: bool, uncertainty: float) -> float:
-        return self.uncertainty_penalty * uncertainty + (self.penalty if keep else self.last_penalty)
 
     def _rows(self, key: Tensor, shrinkage: Tensor | None, penalty: float) -> dict[str, Tensor]:
         """The rows written for a key (1, C, h, w)."""

@@ -6,11 +6,6 @@ import functools
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-import numpy.typing as npt
-import torch
-import torch.nn.functional as F
-
 from segue.errors import SegueError
 from segue.models.base import Schedule, Setup, Shape
 from segue.models.geometry import ResizePadGeometry
@@ -18,7 +13,6 @@ from segue.models.memory.memory import Memory, Sharing
 from segue.models.memory.steps import FramePlan
 from segue.models.memory.table import MemoryTable
 from segue.models.memory.tracker import MemoryTracker
-from segue.types import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +86,8 @@ class LongTermTracker(MemoryTracker):
             truncate=True,
             mask_mode=self.mask_mode,
             keep_small=not self.schedule.official,
+            resize=self.schedule.resize,
         )
-
-    def resized(self, image: Image, geometry: ResizePadGeometry) -> npt.NDArray[Any]:
-        if not geometry.resizes or self.schedule.resize == "area":
-            return super().resized(image, geometry)
-        planes = torch.from_numpy(np.asarray(image, np.float32)).permute(2, 0, 1)[None]
-        smooth = self.schedule.resize == "antialias"
-        small = F.interpolate(planes, size=geometry.working, mode="bilinear", antialias=smooth)
-        return np.ascontiguousarray(small[0].permute(1, 2, 0).numpy())
 
     def write(self, view: int, entry: Any, plan: FramePlan) -> None:
         super().write(view, entry, plan)

@@ -9,11 +9,7 @@ from torch import Tensor
 
 
 class ObjectStates:
-    """Tensors of single objects in one view; values of a frame take effect at its end.
-
-    Attributes:
-        kept: the tensors by what they are, then by the id of the object.
-    """
+    """Tensors of single objects in one view; values of a frame take effect at its end."""
 
     def __init__(self) -> None:
         self.kept: dict[str, dict[int, Tensor]] = {}

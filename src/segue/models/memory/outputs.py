@@ -39,10 +39,6 @@ class ToImage:
 def uncertainty(probabilities: Tensor) -> float:
     """Uncertainty of the masks of a frame: 1 at even odds, 0 if all pixels are certain.
 
-    It is twice the mean of ``1 - p`` over the pixels that are taken for an object, where ``p`` is the
-    probability of that object; 1 where no pixel is, for objects that are hidden look like objects that were
-    lost.
-
     ``probabilities``: (K+1, H, W), background first.
     """
     best, owner = probabilities.max(0)

@@ -1,18 +1,17 @@
-"""Tracking with the sizes of the published evaluation of STCN on YouTube-VOS."""
+"""What the published networks with a memory share, and the sizes of their evaluation on YouTube-VOS."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
+from segue.layers.colours import normalise
 from segue.models.base import Shape
-from segue.models.geometry import ResizePadGeometry
+from segue.models.geometry import ResizePadGeometry, aggregate, other_masks, padding
 from segue.models.memory.tracker import MemoryTracker
-from segue.types import Image
 
 
 class BicubicTracker(MemoryTracker):
@@ -24,12 +23,39 @@ class BicubicTracker(MemoryTracker):
 
     def geometry(self, size: Shape) -> ResizePadGeometry:
         short, stride = self.schedule.short_side, self.network.stride
-        return ResizePadGeometry.of(size, short, stride, truncate=True, mask_mode="nearest")
+        return ResizePadGeometry.of(size, short, stride, truncate=True, mask_mode="nearest", resize="bicubic")
 
-    def resized(self, image: Image, geometry: ResizePadGeometry) -> npt.NDArray[Any]:
-        """An image (H, W, 3) at the working size, (h, w, 3), float32; values may lie beyond 0 and 255."""
-        if not geometry.resizes:
-            return super().resized(image, geometry)
-        planes = torch.from_numpy(np.asarray(image, np.float32)).permute(2, 0, 1)[None]
-        small = F.interpolate(planes, size=geometry.working, mode="bicubic", antialias=False)
-        return np.ascontiguousarray(small[0].permute(1, 2, 0).numpy())
+
+class PublishedNetwork(nn.Module):
+    """Common to STCN, STM, XMem and Cutie: sizes, images normalised by ImageNet, masks beside the image."""
+
+    stride = 16
+    read_stride = 16
+    key_channels = 64
+    aggregate_prompts = True
+    masks_in_padding = True
+    aggregate: ClassVar[Any] = staticmethod(aggregate)
+    single_object = False
+    pads_black = False
+    """Whether images are padded with black before they are normalised, instead of with zeros after it."""
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """Normalise and pad an image, (H, W, 3) uint8 → (1, 3, H', W').
+
+        Args:
+            image: RGB, (H, W, 3), 0 to 255.
+
+        Returns:
+            (1, 3, H', W'), with sides in multiples of ``stride``.
+        """
+        sides = padding(image.shape[0], image.shape[1], self.stride)
+        if not self.pads_black:
+            return F.pad(normalise(image), sides)
+        return normalise(F.pad(image.permute(2, 0, 1), sides).permute(1, 2, 0))
+
+    def mask_planes(self, masks: Tensor, total: Tensor | None = None, most: float | None = None) -> Tensor:
+        """Masks ([B,] K, H, W) and those of the others, of at most ``most``, as ([B,] K, 1 or 2, H, W)."""
+        if self.single_object:
+            return masks[..., None, :, :]
+        others = other_masks(masks, total)
+        return torch.stack([masks, others if most is None else others.clamp(0, most)], dim=-3)

@@ -9,11 +9,7 @@ GRAIN = 1024
 
 
 class Rows:
-    """A table that grows by doubling.
-
-    Space for ``reserve`` rows is taken at once, which costs nothing until it is used; ``most`` bounds what
-    doubling takes. The space is a multiple of ``GRAIN`` rows, zeros until they are used.
-    """
+    """A table that grows by doubling."""
 
     def __init__(self, reserve: int = 0, most: int | None = None) -> None:
         self._table: Tensor | None = None
@@ -30,11 +26,7 @@ class Rows:
 
     @property
     def padded(self) -> Tensor:
-        """All rows, and after them others that mean nothing, up to a multiple of ``GRAIN``; a view.
-
-        oneDNN compiles a product for each size that it meets, and keeps a thousand of them, of up to a
-        megabyte each: the number of rows of a long-term memory changes all the time.
-        """
+        """All rows, and after them others that mean nothing, up to a multiple of ``GRAIN``; a view."""
         assert self._table is not None
         return self._table[: -(-self._count // GRAIN) * GRAIN]
 

@@ -12,12 +12,8 @@ GROUP = 32
 
 
 def top_k(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The ``count`` largest entries of each row (rows, columns) and their places, in no particular order.
-
-    Exact: the largest entries lie in at most ``count`` groups, and those are among the groups with the
-    largest maxima. Selecting groups first leaves a hundredth of the entries to select from. The entries of a
-    group are apart, so that the maxima of neighbouring groups are found together.
-    """
+    """The ``count`` largest entries of each row (rows, columns) and their places, in no particular order."""
+    # The largest entries lie in at most `count` groups, which are among those with the largest maxima.
     rows, columns = scores.shape
     groups = columns // GROUP
     if groups <= 2 * count:
@@ -57,11 +53,7 @@ def cell_members(height: int, width: int, frames: int, device: torch.device) -> 
 
 
 def far_apart(length: int, radius: int, device: torch.device) -> Tensor:
-    """-inf where two places on an axis are more than a radius apart, else 0; (length, length), float32.
-
-    Two positions of a grid are outside each other's window where their rows or their columns are; a matrix of
-    all pairs of positions would take gigabytes on a large grid.
-    """
+    """-inf where two places on an axis are more than a radius apart, else 0; (length, length), float32."""
     places = torch.arange(length, device=device)
     far = (places[:, None] - places).abs() > radius
     return torch.zeros(far.shape, device=device).masked_fill_(far, -torch.inf)

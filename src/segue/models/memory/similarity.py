@@ -21,8 +21,7 @@ def key_rows(key: Tensor, similarity: Similarity, penalty: float = 0.0, *, penal
     """A memory key (C, h, w) as float32 rows (h*w, C'); their product with those of a query is the affinity.
 
     The penalty, taken off all affinities to this key, goes into the extra channel of L2 and costs nothing;
-    where the similarity is ``weighted``, it grows with the sharpness of the query. The dot product has an
-    extra channel only where it is ``penalised``.
+    where the similarity is ``weighted``, it grows with the sharpness of the query.
     """
     if similarity == "weighted":
         columns, _ = weighted_keys(key.float().flatten(1), key.new_zeros(key.shape[0], 1).float())
@@ -57,11 +56,7 @@ def pool_keys(key: Tensor, similarity: Similarity, penalty: float = 0.0) -> Tens
 
 
 def anisotropic_key_rows(key: Tensor, shrinkage: Tensor) -> Tensor:
-    """Keys (N, C) and shrinkages (N, 1) of at least 1 as rows (N, 2C+1), float32.
-
-    The anisotropic similarity, ``-s/sqrt(C) · sum_c e_c (k_c - q_c)²``, is linear in ``s k²``, ``s k`` and
-    ``s``.
-    """
+    """Keys (N, C) and shrinkages (N, 1) of at least 1 as rows (N, 2C+1), float32."""
     scale = shrinkage.float() / math.sqrt(key.shape[1])
     key = key.float()
     return torch.cat([key.square() * scale, key * scale, scale], dim=1)
@@ -87,10 +82,9 @@ def potentiate(
     """Make prototypes of N candidates (XMem, section 3.3).
 
     ``chosen`` are the places of the prototypes among the candidates, whose rows are (N, 2C+1) and selections
-    (N, C). ``present`` says for each group of objects of how many candidates, the last ones, it has values.
-
-    Gives rows of the prototypes, whose shrinkages are read with the weights of the first group, and for each
-    group the weights (p, n) of its n candidates in those p prototypes that are among them.
+    (N, C); ``present`` says of how many, the last ones, each group of objects has values. Gives rows of the
+    prototypes, whose shrinkages are read with the weights of the first group, and for each group the weights
+    (p, n) of its n candidates in those p prototypes that are among them.
     """
     key, shrinkage = keys_of(rows)
     scores = anisotropic_query_rows(key[chosen], selection[chosen]) @ rows.T

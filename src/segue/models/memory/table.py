@@ -3,8 +3,6 @@
 It is a table of positions: a row for its key, its usage, and its value for each object. The rows of
 prototypes ("long-term memory", Cheng and Schwing, "XMem", ECCV 2022, section 3.3) come first, then those of
 frames, one frame after the other. An object has values from the frame on which it entered.
-
-The affinity between memory and query exists for one block of query rows at a time.
 """
 
 from __future__ import annotations
@@ -192,7 +190,6 @@ class MemoryTable(TableContents):
     def _choose_fine(self, scores: Tensor, group: ReadGroup, cells: Tensor) -> tuple[Tensor, Tensor]:
         """Top-k among the positions of the cells that match best at half resolution.
 
-        Query cells have scores (Q, cells of the memory); the four positions of a cell share their candidates.
         Gives weights (4 Q, k) and places in the memory.
         """
         members = cell_members(*self._grid, len(self.frames), scores.device)

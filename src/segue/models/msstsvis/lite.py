@@ -243,12 +243,7 @@ def waves(boxes: Tensor) -> Tensor:
 def link(
     boxes: Float32Array, scores: Float32Array, labels: Ints, looks: Float32Array, count: int
 ) -> tuple[Float32Array, Ints]:
-    """Link detections over the frames of a clip, the highest score first.
-
-    From the surest detection on, its neighbour in each next frame is that of those which overlap it that
-    overlaps it most and looks most like it. Where there is none, the box moves evenly between the frames that
-    have one, and stands still before and after.
-    """
+    """Link detections over the frames of a clip, the highest score first."""
     frames = len(boxes)
     free = np.ones(scores.shape, np.bool_)
     tubes = []

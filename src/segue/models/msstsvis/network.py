@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.activated import LayerNorm2d
 from segue.layers.attention import SelfAttention
 from segue.layers.linear import ActivatedLinear, composed
 from segue.layers.pieces import joined
@@ -129,7 +130,6 @@ class BoxQueryAttention(SelfAttention):
 
     def __init__(self, width: int = 256, heads: int = 8) -> None:
         super().__init__(width, heads)
-        assert self.proj is not None
         nn.init.zeros_(self.proj.weight)
         nn.init.zeros_(self.proj.bias)
 
@@ -192,18 +192,8 @@ def feed_forward(width: int) -> nn.Sequential:
 class SplitAttention(nn.Module):
     """Multi-scale spatio-temporal split attention: first inside each scale, then between neighbours.
 
-    It runs beside the deformable attention of an encoder layer and is added to it. Its weights serve all
-    scales. Where the figure of the paper is silent (residuals, heads, how scales meet) this is our reading;
-    the output starts at zero, so that a network begins as SeqFormer.
-
-    Args:
-        width: channels of the tokens.
-        heads: heads of each attention.
-        dropout: on the attention between scales.
-        intra_mode: ``position`` attends over time at each place; ``joint`` over all places and times of a
-            scale of at most ``JOINT_TOKENS`` tokens; ``none`` leaves the block out.
-        inter_mode: ``sequence`` lets a scale attend to its own and its coarser neighbour's frames;
-            ``channel`` joins both on the channels first; ``none`` leaves the block out.
+    Where the figure of the paper is silent (residuals, heads, how scales meet) this is our reading; the
+    output starts at zero, so that a network begins as SeqFormer.
     """
 
     def __init__(
@@ -268,10 +258,7 @@ class SplitAttention(nn.Module):
     def _by_places(
         self, relate: Callable[..., Tensor], observe: Callable[[Tensor], None] | None, *scales: Tensor
     ) -> Tensor:
-        """Apply ``relate`` to scales (N, T, HW, C) whose positions are independent.
-
-        In inference on a processor they go through it piece by piece, in the memory of one piece.
-        """
+        """Apply ``relate`` to scales (N, T, HW, C) whose positions are independent."""
         own = scales[0]
         if self.training or own.device.type != "cpu" or own.shape[2] <= PLACES:
             return relate(*scales, observe)
@@ -341,13 +328,6 @@ def _columns(tokens: Tensor) -> Tensor:
     return tokens.transpose(1, 2).flatten(0, 1).contiguous()
 
 
-class ChannelNorm(nn.LayerNorm):
-    """Layer norm over the channels at each place of (B, C, h, w)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-
 class Block(nn.Module):
     """Leaky ReLU, 3x3 convolution and norm; the first and last blocks omit parts."""
 
@@ -355,7 +335,7 @@ class Block(nn.Module):
         super().__init__()
         self.activate = activate
         self.conv = nn.Conv2d(cin, cout, 3, padding=1, bias=False)
-        self.norm = ChannelNorm(cout, eps=1e-6) if norm else None
+        self.norm = LayerNorm2d(cout) if norm else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, cin, h, w) to (B, cout, h, w)."""

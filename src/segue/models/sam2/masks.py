@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.activated import LayerNorm2d
 from segue.models.sam2.trunk import Mlp
 
 WIDTH = 256
@@ -29,16 +30,6 @@ NEGATIVE, POSITIVE, TOP_LEFT, BOTTOM_RIGHT, NOT_A_POINT = 0, 1, 2, 3, -1
 STABLE = 0.98
 STABLE_MARGIN = 0.05
 """A single mask is stable if moving its threshold by the margin keeps this share of its area."""
-
-
-class LayerNorm2d(nn.LayerNorm):
-    """Norm over the channels of each pixel of (B, C, H, W)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, eps=1e-6)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class RandomPositions(nn.Module):
@@ -199,10 +190,7 @@ class Decoded:
         return torch.where(outer > 0, inner / outer, 1.0)
 
     def single(self, dynamic: bool) -> tuple[Tensor, Tensor]:
-        """The mask of a plain prompt (B, 1, 4g, 4g), and its IoU (B, 1).
-
-        With ``dynamic`` one that is not stable gives way to the best of the other three.
-        """
+        """The mask of a plain prompt (B, 1, 4g, 4g), and its IoU (B, 1)."""
         logits, iou = self.logits[:, :1], self.iou[:, :1]
         if not dynamic:
             return logits, iou

@@ -1,22 +1,19 @@
-"""Memory of SAM 2 (arXiv 2408.00714, section 4): what a frame reads from earlier ones, and what it leaves.
-
-Cross-attention reads 64 channels of memory as values of 256. Since attention weights add up to one, the
-values can be projected after they are weighted: of ``softmax(qk)(MW + b) = (softmax(qk)M)W + b`` the right
-side takes a quarter of the multiplications. :mod:`segue.models.sam2.reading` says how the scores are computed
-on a processor.
-"""
+"""Memory of SAM 2 (arXiv 2408.00714, section 4): what a frame reads from earlier ones, and what it leaves."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.activated import LayerNorm2d
 from segue.layers.linear import ActivatedLinear
-from segue.models.sam2.masks import HIDDEN, WIDTH, LayerNorm2d
+from segue.models.sam2.masks import HIDDEN, WIDTH
 from segue.models.sam2.reading import LEAST_MAPS, attend_blocks, attend_maps
 from segue.models.sam2.trunk import sine_angles
 
@@ -143,21 +140,12 @@ class MemoryAttention(nn.Module):
         return self.norm(x)
 
 
-class MaskDownsampler(nn.Module):
-    """A mask at the size of the image to a map of stride 16."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        cin = 1
-        for cout in (4, 16, 64, WIDTH):
-            layers += [nn.Conv2d(cin, cout, 3, stride=2, padding=1), LayerNorm2d(cout), nn.GELU()]
-            cin = cout
-        self.encoder = nn.Sequential(*layers, nn.Conv2d(cin, WIDTH, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 1, H, W) to (B, C, H/16, W/16)."""
-        return self.encoder(x)
+def mask_downsampler() -> nn.Sequential:
+    """A mask at the size of the image, (B, 1, H, W), to a map of stride 16, (B, C, H/16, W/16)."""
+    layers: list[nn.Module] = []
+    for cin, cout in pairwise((1, 4, 16, 64, WIDTH)):
+        layers += [nn.Conv2d(cin, cout, 3, stride=2, padding=1), LayerNorm2d(cout), nn.GELU()]
+    return nn.Sequential(OrderedDict(encoder=nn.Sequential(*layers, nn.Conv2d(WIDTH, WIDTH, 1))))
 
 
 class FuserBlock(nn.Module):
@@ -178,28 +166,14 @@ class FuserBlock(nn.Module):
         return x + inner.permute(0, 3, 1, 2)
 
 
-class Fuser(nn.Module):
-    """Two blocks."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(FuserBlock() for _ in range(2))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) to the same."""
-        for layer in self.layers:
-            x = layer(x)
-        return x
-
-
 class MemoryEncoder(nn.Module):
     """An image and the mask of an object to what is remembered of them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.mask_downsampler = MaskDownsampler()
+        self.mask_downsampler = mask_downsampler()
         self.pix_feat_proj = nn.Conv2d(WIDTH, WIDTH, 1)
-        self.fuser = Fuser()
+        self.fuser = nn.Sequential(OrderedDict(layers=nn.Sequential(FuserBlock(), FuserBlock())))
         self.out_proj = nn.Conv2d(WIDTH, MEMORY_WIDTH, 1)
 
     def forward(self, picture: Tensor, mask: Tensor) -> Tensor:

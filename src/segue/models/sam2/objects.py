@@ -74,8 +74,6 @@ class Record:
 
     Attributes:
         pointer: what the object is, (1, 256).
-        score: logit of the object being there, ().
-        iou: predicted IoU of the mask, ().
         features: memory, (g², 64); None where it is not encoded yet, or needed no longer.
         low: mask logits at stride 4, (1, 1, h, w); None where they are needed no longer.
     """
@@ -100,13 +98,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Memory of an object that a frame attends to.
-
-    Attributes:
-        maps: records, and the index of the code of each for its place in time.
-        pointers: distances in frames, and records.
-        longest: distance that maps to 1 in the temporal code of a pointer.
-    """
+    """Memory of an object that a frame attends to."""
 
     maps: tuple[tuple[Record, int], ...]
     pointers: tuple[tuple[int, Record], ...]
@@ -184,10 +176,7 @@ def _slot(frame: int, distance: int, stride: int) -> int:
 def nearest(
     records: Mapping[int, Record], frame: int, most: int | None
 ) -> tuple[dict[int, Record], dict[int, Record]]:
-    """The records that a frame sees, and the others.
-
-    The nearest before, the nearest at or after it, then those with the least distance.
-    """
+    """The records that a frame sees, and the others."""
     if most is None or len(records) <= most:
         return dict(records), {}
     before = max((t for t in records if t < frame), default=None)
@@ -214,14 +203,7 @@ def fill_holes(low: Tensor, area: int) -> Tensor:
 
 
 class ObjectSteps:
-    """The steps of the predictor for the objects on one frame.
-
-    Args:
-        network: in evaluation mode.
-        constants: for the side of its images.
-        settings: which rules hold.
-        together: most objects that are tracked at once.
-    """
+    """The steps of the predictor for the objects on one frame."""
 
     def __init__(self, network: SAM2, constants: Constants, settings: Settings, together: int = 1) -> None:
         self.network, self.constants, self.settings = network, constants, settings

@@ -11,10 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segue.layers.colours import MEAN, STD
 from segue.models.sam2.masks import BOTTOM_RIGHT, NEGATIVE, POSITIVE, TOP_LEFT
 from segue.types import Box, Image, Point
-
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def film_picture(image: Image, side: int) -> Tensor:

@@ -1,13 +1,8 @@
 """Exact memory attention of SAM 2 on a CPU with fewer products.
 
 Scores of queries and keys exist one block at a time; maxima and sums of the blocks are merged as in Rabe and
-Staats, 2021 (arXiv 2112.05682).
-
-A key is a token ``m`` of 64 channels, projected to 256 and turned by its place: the first half of its
-channels by the column x, the second half by the row y. So the score of a query ``q`` splits into two parts,
-``q · R(x, y)(Wm + b) = (W'R(x)'q)·m + (W''R(y)''q)·m`` and the same for ``b``, of 64 products each. The two
-vectors depend on the query and on the column or the row, not on the frame of the key: with seven frames this
-takes two thirds of the products of 256 channels, and no key is projected or turned.
+Staats, 2021 (arXiv 2112.05682). With several maps the score of a query ``q`` and a token ``m`` is split by
+column and row, ``q · R(x, y)(Wm + b) = (W'R(x)'q)·m + (W''R(y)''q)·m``: no key is projected or turned.
 """
 
 from __future__ import annotations
@@ -33,7 +28,6 @@ class RunningSoftmax:
 
     Args:
         query: (C, P), for its dtype and number of queries.
-        channels: of the values.
     """
 
     def __init__(self, query: Tensor, channels: int) -> None:
@@ -120,9 +114,6 @@ def turned(weight: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def tiles(maps: Tensor, side: int) -> list[Tensor]:
-    """Rows of maps as tiles, first columns first.
-
-    Returns tiles (columns, n, rows, c), contiguous.
-    """
+    """Rows of maps as tiles, first columns first. Returns tiles (columns, n, rows, c), contiguous."""
     grid = maps.view(-1, side, side, maps.shape[1]).permute(2, 0, 1, 3)
     return [part.contiguous() for strip in grid.split(TILE) for part in strip.split(TILE, 2)]

@@ -11,16 +11,7 @@ SizeName = Literal["tiny", "small", "base+", "large"]
 
 @dataclass(frozen=True, slots=True)
 class TrunkSize:
-    """Size of a trunk.
-
-    Attributes:
-        width: channels of the first stage; each further stage has twice as many.
-        heads: attention heads of the first stage; each further stage has twice as many.
-        blocks: blocks in each of the four stages.
-        windows: side of the attention windows in each stage, in tokens.
-        global_blocks: blocks with attention over the whole map, counted from 0 over all stages.
-        grid: side of the learnt position map.
-    """
+    """Size of a trunk."""
 
     width: int
     heads: int

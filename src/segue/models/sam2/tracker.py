@@ -284,9 +284,8 @@ def merged(low: Tensor, size: tuple[int, int]) -> Tensor:
     """Probabilities of background and objects from mask logits.
 
     A softmax over the logits and 0 for the background: the object with the largest logit above 0 has a pixel,
-    as in the release with ``non_overlap_masks``.
-
-    ``low``: (1, K, h, w); returns (K+1, H, W), background first.
+    as in the release with ``non_overlap_masks``. ``low``: (1, K, h, w); returns (K+1, H, W), background
+    first.
     """
     logits = film_logits(low, size)
     return torch.cat([torch.zeros_like(logits[:1]), logits]).softmax(0)

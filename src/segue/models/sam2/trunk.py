@@ -42,15 +42,7 @@ class Mlp(nn.Module):
 
 
 class WindowAttention(nn.Module):
-    """Multi-head attention inside each window of a map; queries may be pooled 2x2.
-
-    Args:
-        cin: channels of the input.
-        cout: channels of the output.
-        heads: attention heads.
-        window: side of the windows in tokens; 0 is the whole map.
-        pool: whether the queries are max-pooled, which halves height and width.
-    """
+    """Multi-head attention inside each window of a map; queries may be pooled 2x2."""
 
     def __init__(self, cin: int, cout: int, heads: int, window: int, pool: bool) -> None:
         super().__init__()
@@ -227,10 +219,6 @@ class Neck(nn.Module):
         """The map of stride 16, (B, 256, h, w), from the stages, fine to coarse."""
         above = self.convs[0](maps[3])
         return self.convs[1](maps[2]) + F.interpolate(above, scale_factor=2.0, mode="nearest")
-
-    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """All four maps (B, 256, h, w), fine to coarse; the network uses the first three."""
-        return [self.convs[3](maps[0]), self.convs[2](maps[1]), self.coarse(maps), self.convs[0](maps[3])]
 
 
 class ImageEncoder(nn.Module):

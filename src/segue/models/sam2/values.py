@@ -33,13 +33,11 @@ class Constants:
     """Constants for given weights and image size, computed once.
 
     Attributes:
-        side: of the square that the network sees, in pixels.
         trunk: position of its patches, (1, side/4, side/4, C).
         picture: sine position of the map, (1, g², 256).
         memory: sine position of a memory map, (g², 64).
         grid: position of its cells for the decoder, (1, 256, g, g).
         rotary: code of its cells, complex64, (g², 128).
-        fine: weights and biases that make the maps of strides 4 and 8 of what the trunk gives there.
     """
 
     side: int

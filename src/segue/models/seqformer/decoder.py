@@ -1,10 +1,4 @@
-"""SeqFormer's decoder, the masks that it asks for, and where it looks.
-
-There is one instance query per clip and one box query per frame. A tiny network per query (CondInst)
-reads its mask from features of each frame. Where a query looks is the deformable attention of the last layer,
-by which its box query reads what the encoder made of a frame: all points of all heads and levels with their
-weights, drawn into one map of the finest level.
-"""
+"""SeqFormer's decoder, the masks that it asks for, and where it looks."""
 
 from __future__ import annotations
 
@@ -59,9 +53,6 @@ class MaskFeatures(nn.Module):
 
 def dynamic_masks(features: Tensor, parameters: Tensor, centres: Tensor) -> Tensor:
     """Mask logits of queries in the frames of one clip (SeqFormer, section 3.3).
-
-    Each query has its own network of three 1x1 convolutions. It sees the features and how far each cell is
-    from the query's centre. A query's mask does not depend on the others.
 
     ``features``: (T, 8, h, w), at stride 8; ``parameters``: numbers of the networks, (K, 169): all weights,
     then all biases; ``centres``: x and y of the queries in pixels, (K, T, 2); returns (K, T, 2h, 2w), at
@@ -154,10 +145,7 @@ class Decoded:
 
 
 class DecoderLayer(nn.Module):
-    """One step of instance and box queries; see section 3.2 of the paper.
-
-    ``temporal_attn`` is the place for MS-STS VIS: attention of each box query over the frames.
-    """
+    """One step of instance and box queries; see section 3.2 of the paper."""
 
     def __init__(self, width: int, hidden: int, dropout: float, levels: int, heads: int, points: int) -> None:
         super().__init__()

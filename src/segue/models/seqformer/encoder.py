@@ -120,7 +120,6 @@ class DeformableAttention(nn.Module):
         """Read :meth:`values` as :meth:`plan` asks around reference points, (B, Q, C) before any projection.
 
         References are (B, Q, L, 2) centres x, y or (B, Q, L, 4) with width and height, in 0..1 of the level.
-
         ``offsets``: (B, Q, M, L, P, 2), from :meth:`plan`; ``weights``: (B, Q, M, L, P), from :meth:`plan`;
         ``values``: (B, S, M, D), from :meth:`values`.
         """
@@ -178,11 +177,7 @@ def reference_points(levels: Levels) -> Tensor:
 
 
 class EncoderLayer(nn.Module):
-    """Attention inside a frame and a feed-forward network, each added and normalised.
-
-    ``ms_sts`` is the place for MS-STS VIS: a module that relates frames and scales; what it returns is added
-    to the attention.
-    """
+    """Attention inside a frame and a feed-forward network, each added and normalised."""
 
     def __init__(self, width: int, hidden: int, dropout: float, levels: int, heads: int, points: int) -> None:
         super().__init__()
