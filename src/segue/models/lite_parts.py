@@ -192,7 +192,7 @@ class LiteTracker(MemoryTracker):
     def _margin(self, plan: FramePlan) -> int | None:
         """Margin of the windows around objects in pixels; None for a frame that is predicted whole."""
         masks, schedule = self._previous_masks, self.schedule
-        if masks is None or self._seen_last is None or plan.given is not None:
+        if masks is None or self._seen_last is None:
             return None
         # A GPU gains less from the smaller sizes than the processor loses by waiting for the masks.
         whole = masks.device.type != "cpu" or schedule.flip_tta or self.network.options
