@@ -152,13 +152,13 @@ def test_what_is_not_there_is_reported(tmp_path: Path) -> None:
     assert evaluation.files["baseline/office/stats.txt"] == "cm: 8 0 0 40 0"
 
 
-@pytest.mark.parametrize(("empty", "expected"), [("official", 0.5), ("skip", 1.0), ("one", 1.0)])
+@pytest.mark.parametrize(("empty", "expected"), [("official", 1 / 3), ("skip", 2 / 3), ("one", 5 / 6)])
 def test_a_video_without_foreground_is_scored_as_the_settings_say(
     tmp_path: Path, empty: Empty, expected: float
 ) -> None:
     save_cdnet_video(tmp_path / "data" / "x" / "busy", {1: LABELS})
     save_cdnet_video(tmp_path / "data" / "x" / "still", {1: EMPTY})
-    save_results(tmp_path / "results" / "x" / "busy", [LABELS])
+    save_results(tmp_path / "results" / "x" / "busy", [HALF])
     save_results(tmp_path / "results" / "x" / "still", [EMPTY])
     settings = ForegroundSettings(empty=empty)
     evaluation = evaluate_foreground(tmp_path / "results", open_cdnet(tmp_path / "data"), settings=settings)

@@ -12,6 +12,7 @@ from segue.jobs.parts import TrackOptions
 from segue.jobs.tracking import make_schedule
 from segue.layers.attention import Similarity, affinity
 from segue.models.memory import MemoryTable
+from segue.models.memory.outputs import uncertainty
 from segue.models.memory.similarity import key_rows, query_rows
 from segue.models.xmem import XMem
 from segue.sessions import TrackSession
@@ -80,6 +81,13 @@ def test_the_frame_that_nobody_was_sure_of_makes_room_first() -> None:
     assert [frame.number for frame in memory.frames] == [0, 1, 2]
     memory.write([1], KEY, values(3.0))
     assert [frame.number for frame in memory.frames] == [0, 1, 3]
+
+
+def test_masks_are_as_uncertain_as_the_pixels_that_they_take() -> None:
+    """The object has 0.9 of a pixel: twice what it lacks counts, and pixels of the background do not."""
+    probabilities = torch.tensor([[[0.1, 0.9, 0.6]], [[0.9, 0.1, 0.4]]])
+    assert uncertainty(probabilities) == pytest.approx(0.2)
+    assert uncertainty(torch.tensor([[[0.9]], [[0.1]]])) == 1
 
 
 def test_a_session_hands_the_uncertainty_of_its_masks_on(monkeypatch: pytest.MonkeyPatch) -> None:

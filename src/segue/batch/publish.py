@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -80,10 +81,14 @@ def publish(work: Path, output: str, name: str, batch: str) -> tuple[str, str | 
         make_folder(moving)
         _sync(work)
         try:
-            shutil.move(work, coming)  # from another disk as a copy, which is synced anew
-            _sync(coming)
             if final.exists():
                 rename(final, old)
+            rename(work, final)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            shutil.move(work, coming)  # it lies on another disk
+            _sync(coming)
             rename(coming, final)
         finally:
             shutil.rmtree(moving, ignore_errors=True)

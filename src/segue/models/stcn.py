@@ -220,7 +220,7 @@ class STCNLite(CorrespondenceNetwork):
         memory_frames=5,
         max_jump=0.03,
         short_side=384,
-        window=0.133,
+        window=0.14,
     )
     capabilities = TrackCapabilities(confidence=(1.17, -1.27), graphs="memory")
     """The confidence is fitted to the seven development clips."""
