@@ -17,7 +17,7 @@ from segue.errors import ArgumentError
 from segue.models.base import ForegroundNetwork
 from segue.sessions.background import MASK_ABOVE, MaskedMedian
 from segue.sessions.backgrounds import Background
-from segue.sessions.base import checkpointed
+from segue.sessions.base import SessionState, checkpointed
 from segue.sessions.empty_scene import Scene
 from segue.sessions.explaining import draw
 from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
@@ -147,6 +147,17 @@ class ForegroundSession(ExplainedSession):
         """
         super().explain()
         self._segmenter.explains = True
+
+    def state(self, *, copy: bool = True) -> SessionState:
+        """A copy of what :meth:`restore` needs, due results with masks alone; if :attr:`restorable`.
+
+        Args:
+            copy: without effect; the tensors are always copies.
+
+        Returns:
+            Tensors and JSON values by name.
+        """
+        return super().state()  # a segmenter of somebody else knows no copy
 
     def _config_fingerprint(self) -> dict[str, Any]:
         return {
