@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from segue.datasets.instances import DetectedInstance, Instance
 from segue.errors import DatasetError
 from segue.metrics.data_sets import Request
 from segue.metrics.evaluation import Evaluation
 from tests.datasets.foreground_videos import save, save_cdnet_video
 from tests.metrics.making import moving_squares, save_davis
+from tests.metrics.test_ytvos import save_ytvos
+from tests.metrics.tracks import Video, rectangle, track, write_results, write_truth
 
 
 def score(data: Path, results: Path, dataset: str, **options: Any) -> Evaluation:
@@ -75,6 +79,24 @@ def test_films_are_scored_from_a_threshold_on_and_without_training_frames(tmp_pa
     for text in ("200", "many@a.json", "200@"):
         with pytest.raises(DatasetError, match="--training-frames"):
             score(tmp_path / "data", tmp_path / "results", "cdnet", training_frames=text)
+
+
+def test_tracks_are_those_of_the_part_valid(tmp_path: Path) -> None:
+    square = rectangle(0, 0, 2, 2)
+    content: list[Video] = [([Instance(1, 1, track(square), 4.0)], [DetectedInstance(1, 0.9, track(square))])]
+    write_truth(tmp_path / "valid.json", content)
+    write_results(tmp_path / "results.json", content)
+    assert score(tmp_path, tmp_path / "results.json", "ytvis").overall["AP"] == pytest.approx(1)
+
+
+def test_videos_of_youtube_vos_are_scored_by_the_categories_that_were_trained_on(tmp_path: Path) -> None:
+    objects = {"a": {"1": ("cat", 0), "2": ("yak", 0)}}
+    save_ytvos(tmp_path, {"a": moving_squares()}, objects)
+    (tmp_path / "seen.txt").write_text("cat\n")
+    results = tmp_path / "Annotations"
+    evaluation = score(tmp_path, results, "ytvos", seen=tmp_path / "seen.txt")
+    assert evaluation.overall["J_u"] == evaluation.overall["J_s"] == 1
+    assert math.isnan(score(tmp_path, results, "ytvos").overall["J_u"])
 
 
 @pytest.mark.parametrize(
