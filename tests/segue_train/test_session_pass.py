@@ -11,7 +11,7 @@ from segue.sessions import TrackSession
 from segue.types import Frame
 from segue_train.clip_pass import clip_logits, object_masks
 from tests.clips import clip
-from tests.models.test_lite_parts import with_parts
+from tests.lite import with_parts
 
 
 def test_states_of_objects_move_on_as_in_a_session() -> None:

@@ -584,6 +584,7 @@ def test_objects_overlap_and_an_import_lists_what_it_replaces(
     page.page.locator("#dialog button.primary").click()
     page.here(area.partition(":")[2].partition(";")[2])
     page.here("imported")
+    playwright.expect(page.page.locator("#dialog")).to_be_hidden()
     page.key("z")
     page.here(changed)
     assert page.errors == []
