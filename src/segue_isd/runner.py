@@ -8,7 +8,7 @@ import json
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -73,6 +73,29 @@ def generate(
     waiting = [order for order in orders if not _complete(order, preset, seed)]
     if len(waiting) == len(orders):
         _check_summaries(out, orders)
+    try:
+        _render(waiting, preset, seed, workers, frames, report)
+    except BrokenProcessPool:  # a worker that was killed costs the clips that were in progress
+        waiting = [order for order in orders if not _complete(order, preset, seed)]
+        try:
+            _render(waiting, preset, seed, workers, frames, report)
+        except BrokenProcessPool:
+            raise RendererError(
+                "a worker was ended, perhaps for want of memory; continue with --resume and fewer --workers"
+            ) from None
+    _summarise(out, orders)
+    return [order.folder for order in orders]
+
+
+def _render(
+    waiting: Sequence[Order],
+    preset: Preset,
+    seed: int,
+    workers: int,
+    frames: int,
+    report: Callable[[int], None],
+) -> None:
+    """Render clips, of a data set of so many frames."""
     done = frames - sum(order.frames for order in waiting)
     report(done)
     context = multiprocessing.get_context("spawn")
@@ -85,15 +108,9 @@ def generate(
                 job.result()
                 done += jobs[job].frames
                 report(done)
-        except BrokenProcessPool:
-            raise RendererError(
-                "a worker was ended, perhaps for want of memory; continue with --resume and fewer --workers"
-            ) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    _summarise(out, orders)
-    return [order.folder for order in orders]
 
 
 def _complete(order: Order, preset: Preset, seed: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -53,6 +54,28 @@ def test_a_set_resumed_by_other_workers_has_the_bytes_of_one_made_at_once(root: 
     assert {name.split("/")[1] for name in clips} == {"scene00000", "scene00001", "scene00002"}
     for name in clips:
         assert first[name] == second[name], name
+
+
+@pytest.mark.parametrize("kills", [1, 2])
+def test_clips_of_a_worker_that_was_killed_are_rendered_once_more(
+    kills: int, root: Path, tmp_path: Path
+) -> None:
+    left = kills
+
+    def kill(done: int) -> None:
+        nonlocal left
+        workers = multiprocessing.active_children()
+        if done and left and workers:
+            left -= 1
+            for worker in workers:
+                worker.kill()
+
+    if kills > 1:
+        with pytest.raises(RendererError):
+            generate(tmp_path / "set", ORDER, frames=FRAMES, seed=5, report=kill)
+        return
+    generate(tmp_path / "set", ORDER, frames=FRAMES, seed=5, report=kill)
+    assert _files(tmp_path / "set") == _files(root)
 
 
 def test_a_clip_says_whose_it_is_before_it_is_complete(tmp_path: Path) -> None:
